@@ -1,0 +1,3 @@
+module turnhub
+
+go 1.26.8
