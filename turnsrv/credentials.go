@@ -1,0 +1,96 @@
+package turnsrv
+
+import (
+	"crypto/hmac"
+	"crypto/md5"  // #nosec: RFC 8489 section 9.2.2 fixes MD5 for the long-term key
+	"crypto/sha1" // #nosec: the TURN REST scheme fixes HMAC-SHA1
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// MaxUsername is the longest USERNAME in bytes: RFC 8489 section 14.3 wants
+// fewer than 509.
+const MaxUsername = 508
+
+// Credentials mints and verifies time-limited TURN credentials in the form of
+// draft-uberti-behave-turn-rest-00, which coturn's use-auth-secret, Synapse,
+// Nextcloud Talk, Jitsi and Prosody speak too:
+//
+//	username = "<unix expiry in seconds>:<user>"
+//	password = base64(HMAC-SHA1(secret, username))
+//
+// The first secret signs, all of them verify, so that a secret can be rotated
+// without ending anybody's call. Safe for concurrent use.
+type Credentials struct {
+	secrets atomic.Pointer[[]string]
+}
+
+// NewCredentials returns credentials over one or more shared secrets. It
+// refuses an empty list and an empty secret.
+func NewCredentials(secrets []string) (*Credentials, error) {
+	c := new(Credentials)
+	if err := c.SetSecrets(secrets); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// SetSecrets replaces all secrets at once, as on a reload. On an error the old
+// ones stay.
+func (c *Credentials) SetSecrets(secrets []string) error {
+	if len(secrets) == 0 {
+		return errors.New("no TURN secret: give at least one in credentials.secrets or credentials.secrets_file")
+	}
+	for i, secret := range secrets {
+		if secret == "" {
+			return fmt.Errorf("TURN secret %d is empty: anybody could sign with it; remove it or write a random one", i+1)
+		}
+	}
+	copied := append([]string(nil), secrets...)
+	c.secrets.Store(&copied)
+	return nil
+}
+
+// Mint returns a username and password for user which open allocations until
+// expires (whole seconds; an allocation made before then lives on).
+func (c *Credentials) Mint(user string, expires time.Time) (username, password string) {
+	username = strconv.FormatInt(expires.Unix(), 10) + ":" + user
+	return username, sign((*c.secrets.Load())[0], username)
+}
+
+// Keys returns the long-term keys MD5(username ":" realm ":" password) of
+// RFC 8489 section 9.2.2 that a client with this username may have used, one
+// for each secret, the signing secret first.
+func (c *Credentials) Keys(username, realm string) [][md5.Size]byte {
+	secrets := *c.secrets.Load()
+	keys := make([][md5.Size]byte, len(secrets))
+	for i, secret := range secrets {
+		keys[i] = md5.Sum([]byte(username + ":" + realm + ":" + sign(secret, username)))
+	}
+	return keys
+}
+
+// ParseUsername takes a TURN username apart. A username that is a number alone
+// has an empty user, as with coturn.
+func ParseUsername(username string) (expires time.Time, user string, err error) {
+	if len(username) > MaxUsername {
+		return time.Time{}, "", fmt.Errorf("username has %d bytes, at most %d are allowed", len(username), MaxUsername)
+	}
+	number, user, _ := strings.Cut(username, ":")
+	seconds, err := strconv.ParseUint(number, 10, 62)
+	if err != nil {
+		return time.Time{}, "", fmt.Errorf("username does not begin with an expiry in unix seconds and a colon")
+	}
+	return time.Unix(int64(seconds), 0), user, nil
+}
+
+func sign(secret, username string) string {
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write([]byte(username))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
