@@ -1,0 +1,83 @@
+# make run    build and start turnhub on its built-in defaults; prints the URL to open
+# make test   everything: lint, Go tests with the race detector, client, browsers, fuzzing, network lab
+# Other targets stand below, each with its line. On Debian, as root, what is missing is installed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test bench soak clean
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 10m
+heading = @printf '\n==== %s ====\n' '$(1)'
+
+run: build
+	@exec bin/turnhub serve
+
+build: ## static binary at bin/turnhub
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/turnhub ./cmd/turnhub
+
+test:
+	@e2e/tools.sh $$(e2e/netlab/possible >/dev/null 2>&1 && echo lab || echo test)
+	@$(MAKE) --no-print-directory lint unit client-test browser-test fuzz-short netlab-test
+
+lint: e2e/node_modules/.ready web/client/node_modules/.ready ## gofmt, go vet, staticcheck, tsc --checkJs
+	$(call heading,lint: gofmt)
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
+	$(call heading,lint: go vet)
+	@$(GO) vet ./...
+	$(call heading,lint: staticcheck)
+	@$(GO) run $(STATICCHECK) ./...
+	$(call heading,lint: tsc --checkJs)
+	@cd web/client && npm run --silent check
+
+unit: build ## Go tests with the race detector
+	$(call heading,Go tests with the race detector)
+	@$(GO) test -race -timeout 8m ./...
+
+client-test: web/client/node_modules/.ready ## the JavaScript client in Node
+	$(call heading,client tests)
+	@cd web/client && npm test --silent
+
+browser-test: build e2e/node_modules/.ready ## two Chromium pages through the real binary
+	$(call heading,browser tests)
+	@cd e2e && npm test --silent
+
+fuzz-short: ## every fuzz target for a few seconds
+	$(call heading,fuzzing for a short while)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=3s
+
+fuzz: ## every fuzz target for FUZZTIME
+	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | \
+	  while IFS=: read -r file _ name; do \
+	    name=$${name#func }; package=$$(dirname $$file); \
+	    echo "$$package $$name"; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done
+
+netlab: build e2e/node_modules/.ready ## calls between every two kinds of network, broken and healed
+	@e2e/tools.sh lab
+	@e2e/netlab/possible
+	@cd e2e && npm run --silent netlab
+
+netlab-test: build e2e/node_modules/.ready
+	$(call heading,network lab)
+	@if e2e/netlab/possible; then cd e2e && npm run --silent netlab; \
+	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
+
+bench: build ## side by side with coturn
+	$(GO) run ./bench
+
+soak: build ## hours of load, watching memory and descriptors
+	$(GO) run ./bench soak
+
+clean:
+	rm -rf bin dist e2e/out bench/out e2e/node_modules web/client/node_modules
+
+%/node_modules/.ready: %/package-lock.json
+	@e2e/tools.sh lint
+	@cd $* && npm ci --no-audit --no-fund --silent
+	@touch $@

@@ -1,0 +1,96 @@
+/** @typedef {import('playwright-core').Page} Page */
+
+/**
+ * Waits until remote video was decoded in every second of five consecutive seconds; throws when that does not
+ * come true within the deadline. `count` is how many remote videos must do so at the same time.
+ * @param {Page} page
+ * @param {{count?: number, seconds?: number, deadline?: number}} [options] seconds of media, deadline in milliseconds
+ * @returns {Promise<number>} frames decoded in those seconds, all videos together
+ */
+export function decodesVideo(page, { count = 1, seconds = 5, deadline = 40_000 } = {}) {
+  return page.evaluate(
+    async ({ count, seconds, deadline }) => {
+      const decoded = async () => {
+        /** @type {Map<string, number>} */
+        const frames = new Map();
+        for (const [index, call] of /** @type {any} */ (window).calls.entries()) {
+          if (call.connectionState === 'closed') continue;
+          for (const stat of (await call.getStats()).values()) {
+            if (stat.type === 'inbound-rtp' && stat.kind === 'video') frames.set(`${index}/${stat.id}`, stat.framesDecoded ?? 0);
+          }
+        }
+        return frames;
+      };
+      const end = Date.now() + deadline;
+      let before = await decoded();
+      let good = 0;
+      let total = 0;
+      while (good < seconds) {
+        if (Date.now() > end) {
+          const states = /** @type {any} */ (window).calls.map((/** @type {RTCPeerConnection} */ c) => `${c.connectionState}/${c.iceConnectionState}/${c.signalingState}`);
+          throw new Error(`only ${good} of ${seconds} consecutive seconds of video; frames ${JSON.stringify([...before])}; connections ${states}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        const now = await decoded();
+        const rises = [...now].map(([id, frames]) => frames - (before.get(id) ?? 0)).filter((rise) => rise > 0);
+        const enough = rises.length >= count;
+        good = enough ? good + 1 : 0;
+        total = enough ? total + rises.reduce((sum, rise) => sum + rise, 0) : 0;
+        before = now;
+      }
+      return total;
+    },
+    { count, seconds, deadline },
+  );
+}
+
+/**
+ * The candidate pairs in use, one for each living connection of the page.
+ * @param {Page} page
+ * @returns {Promise<CandidatePair[]>}
+ *
+ * @typedef {object} CandidatePair
+ * @property {string} local type of the local candidate: host, srflx, prflx, relay
+ * @property {string} remote type of the remote candidate
+ * @property {string} protocol between local candidate and remote one
+ * @property {string} relayProtocol udp, tcp or tls where the local candidate is a relayed one, else ""
+ * @property {string} localAddress
+ * @property {string} remoteAddress
+ * @property {string} url the TURN URL in use, else ""
+ */
+export function candidatePairs(page) {
+  return page.evaluate(async () => {
+    const pairs = [];
+    for (const call of /** @type {any} */ (window).calls) {
+      if (call.connectionState === 'closed') continue;
+      const stats = await call.getStats();
+      for (const transport of stats.values()) {
+        if (transport.type !== 'transport' || !transport.selectedCandidatePairId) continue;
+        const pair = stats.get(transport.selectedCandidatePairId);
+        const local = stats.get(pair.localCandidateId);
+        const remote = stats.get(pair.remoteCandidateId);
+        pairs.push({
+          local: local.candidateType,
+          remote: remote.candidateType,
+          protocol: local.protocol,
+          relayProtocol: local.relayProtocol ?? '',
+          localAddress: `${local.address}:${local.port}`,
+          remoteAddress: `${remote.address}:${remote.port}`,
+          url: local.url ?? '',
+        });
+      }
+    }
+    return pairs;
+  });
+}
+
+/**
+ * Waits for the first frame of remote video in a page.
+ * @param {Page} page
+ * @param {number} [timeout] milliseconds
+ * @returns {Promise<number>} when it came, in milliseconds since 1970
+ */
+export async function firstFrame(page, timeout = 40_000) {
+  const handle = await page.waitForFunction(() => /** @type {any} */ (window).firstFrames[0], undefined, { timeout });
+  return /** @type {Promise<number>} */ (handle.jsonValue());
+}

@@ -1,0 +1,60 @@
+/**
+ * @typedef {object} Narrowing
+ * @property {'all' | 'relay'} [policy] iceTransportPolicy of every connection
+ * @property {'udp' | 'tcp' | 'tls'} [only] drop all ICE servers but TURN URLs of this transport
+ */
+
+/**
+ * Runs in every page before the page's own scripts: keeps each RTCPeerConnection in `window.calls`, notes when
+ * remote video shows its first frame, and narrows the configuration where the test asks for it. The page under
+ * test goes through its own code all the way; it only finds fewer servers, as on a network that blocks the rest.
+ * @param {Narrowing} narrowing
+ */
+export function observeCalls({ policy, only } = {}) {
+  const Native = window.RTCPeerConnection;
+  if (!Native) return;
+  const page = /** @type {any} */ (window);
+  /** @type {RTCPeerConnection[]} */
+  page.calls = [];
+  /** when each remote video track showed its first frame, in milliseconds since 1970 */
+  page.firstFrames = [];
+
+  /** @param {RTCConfiguration} [config] */
+  const narrow = (config) => {
+    const narrowed = { ...config };
+    if (policy) narrowed.iceTransportPolicy = policy;
+    if (only && config?.iceServers) {
+      const wanted = { udp: /^turn:.*transport=udp|^turn:[^?]*$/, tcp: /^turn:.*transport=tcp/, tls: /^turns:/ }[only];
+      narrowed.iceServers = config.iceServers
+        .map((server) => ({ ...server, urls: [server.urls].flat().filter((url) => wanted.test(url)) }))
+        .filter((server) => server.urls.length > 0);
+    }
+    return narrowed;
+  };
+
+  class ObservedPeerConnection extends Native {
+    /** @param {RTCConfiguration} [config] */
+    constructor(config) {
+      super(narrow(config));
+      page.calls.push(this);
+      this.addEventListener('track', ({ track }) => {
+        if (track.kind !== 'video') return;
+        const video = document.createElement('video');
+        video.muted = true;
+        video.srcObject = new MediaStream([track]);
+        video.requestVideoFrameCallback(() => {
+          page.firstFrames.push(Date.now());
+          video.srcObject = null;
+        });
+        video.play().catch(() => {});
+      });
+    }
+
+    /** @param {RTCConfiguration} [config] */
+    setConfiguration(config) {
+      super.setConfiguration(narrow(config));
+    }
+  }
+  page.RTCPeerConnection = ObservedPeerConnection;
+  page.webkitRTCPeerConnection = ObservedPeerConnection;
+}

@@ -1,0 +1,181 @@
+import { spawn } from 'node:child_process';
+import fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeCertificates } from './certificates.js';
+import { onCleanup } from './cleanup.js';
+import { freePorts } from './ports.js';
+
+export const binary = process.env.TURNHUB_BIN ?? fileURLToPath(new URL('../../bin/turnhub', import.meta.url));
+
+/**
+ * @typedef {object} ServerOptions
+ * @property {Record<string, any>} [config] members of config.yaml that differ from the harness's own (merged deeply)
+ * @property {boolean} [tls] make a certificate (`caFile` of the result signed it) and serve TLS on every TCP port
+ * @property {string[]} [names] what the certificate is for; default localhost and the loopback addresses
+ * @property {string} [netns] network namespace to run in
+ * @property {string} [base] URL to reach it at; default http(s)://localhost:PORT
+ */
+
+/**
+ * Starts the real binary on free ports with a fresh state directory and waits until it says that it is ready.
+ * @param {ServerOptions} [options]
+ */
+export async function startServer(options = {}) {
+  const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-e2e-'));
+  const removeDir = onCleanup(() => fs.rm(dir, { recursive: true, force: true }));
+  const [http, turn, admin] = await freePorts(3);
+  const certificates = options.tls
+    ? await makeCertificates(path.join(dir, 'tls'), options.names ?? ['localhost', '127.0.0.1', '::1'])
+    : undefined;
+  const config = merge(
+    {
+      public_host: 'localhost',
+      listen: { tcp: [`:${http}`, `:${turn}`], udp: [`:${turn}`], admin: `127.0.0.1:${admin}` },
+      tls: certificates ? { mode: 'files', cert_file: certificates.certFile, key_file: certificates.keyFile } : { mode: 'off' },
+      state_dir: path.join(dir, 'state'),
+    },
+    options.config ?? {},
+  );
+  const configFile = path.join(dir, 'config.yaml');
+  await fs.writeFile(configFile, JSON.stringify(config, null, 1)); // JSON is YAML
+  const base = options.base ?? `${certificates ? 'https' : 'http'}://localhost:${http}`;
+  const server = new Server({ dir, config, configFile, base, admin: `http://${config.listen.admin}`, caFile: certificates?.caFile,
+    netns: options.netns, ports: { http, turn, admin } });
+  const stop = onCleanup(() => server.kill('SIGTERM'));
+  server.stop = async () => {
+    await stop();
+    await removeDir();
+  };
+  await server.start();
+  return server;
+}
+
+/** One turnhub process, that can be killed and started again on the same configuration. */
+export class Server {
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #process;
+  #log = '';
+
+  /** @param {{dir: string, config: any, configFile: string, base: string, admin: string, caFile?: string, netns?: string,
+   *   ports: {http: number, turn: number, admin: number}}} settings */
+  constructor(settings) {
+    Object.assign(this, settings);
+    this.dir = settings.dir;
+    /** the configuration as written */
+    this.config = settings.config;
+    this.configFile = settings.configFile;
+    /** where the pages are, without a slash at the end */
+    this.base = settings.base;
+    /** base URL of the admin listener */
+    this.admin = settings.admin;
+    /** certificate of the authority that signed the server's, with `tls: true` */
+    this.caFile = settings.caFile;
+    this.netns = settings.netns;
+    this.ports = settings.ports;
+    /** ends the process and removes its folder */
+    this.stop = async () => {};
+  }
+
+  /** the process id while it runs */
+  get pid() {
+    return this.#process?.pid;
+  }
+
+  /** everything that it logged so far */
+  get log() {
+    return this.#log;
+  }
+
+  /** Starts the process and waits for its own word that it is ready. */
+  async start() {
+    const command = [binary, 'serve', '--config', this.configFile];
+    if (this.netns) command.unshift('ip', 'netns', 'exec', this.netns);
+    const child = spawn(command[0], command.slice(1), { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = child;
+    /** @type {Promise<never>} */
+    const ended = new Promise((_, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code, signal) => reject(new Error(`turnhub ended (${signal ?? code}) before it was ready:\n${this.#log}`)));
+    });
+    ended.catch(() => {});
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('data', (text) => {
+        this.#log += text;
+        if (process.env.TURNHUB_LOG) process.stderr.write(text);
+      });
+    }
+    await Promise.race([ended, this.#untilReady()]);
+  }
+
+  async #untilReady() {
+    const deadline = Date.now() + 30_000;
+    let last = 'no answer';
+    while (Date.now() < deadline && this.#process?.exitCode === null) {
+      try {
+        const [status, body] = await this.#readyz();
+        if (status === 200) return;
+        last = `${status} ${body}`;
+      } catch (error) {
+        last = String(error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20)); // the pause of a poll, not a wait that must suffice
+    }
+    throw new Error(`turnhub did not become ready: ${last}\n${this.#log}`);
+  }
+
+  /** @returns {Promise<[number, string]>} */
+  async #readyz() {
+    const url = `${this.admin}/readyz`;
+    if (!this.netns) {
+      const response = await fetch(url);
+      return [response.status, await response.text()];
+    }
+    return fetchIn(this.netns, url);
+  }
+
+  /**
+   * Sends a signal and waits for the process to end. SIGKILL is how a crash looks; SIGTERM an orderly end.
+   * @param {NodeJS.Signals} signal
+   */
+  async kill(signal = 'SIGKILL') {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    const hard = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await exited;
+    clearTimeout(hard);
+  }
+}
+
+/**
+ * An HTTP request made from inside a network namespace.
+ * @param {string} netns
+ * @param {string} url
+ * @returns {Promise<[number, string]>} status and body
+ */
+function fetchIn(netns, url) {
+  const script = `fetch(${JSON.stringify(url)}).then(async r => console.log(JSON.stringify([r.status, await r.text()])))`;
+  return new Promise((resolve, reject) => {
+    const child = spawn('ip', ['netns', 'exec', netns, process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let text = '';
+    child.stdout.on('data', (chunk) => (text += chunk));
+    child.once('error', reject);
+    child.once('exit', (code) => (code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`no answer from ${url}`))));
+  });
+}
+
+/**
+ * @param {any} base
+ * @param {any} change
+ * @returns {any}
+ */
+function merge(base, change) {
+  if (base === null || change === null || typeof base !== 'object' || typeof change !== 'object' || Array.isArray(change)) return change;
+  const result = { ...base };
+  for (const [key, value] of Object.entries(change)) result[key] = key in base ? merge(base[key], value) : value;
+  return result;
+}
