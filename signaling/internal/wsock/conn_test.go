@@ -1,0 +1,247 @@
+package wsock
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// serve starts a server whose sockets are handed to run, and returns its URL
+// and the ends of its sockets.
+func serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) error) (string, <-chan error) {
+	t.Helper()
+	ended := make(chan error, 16)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := Upgrade(w, r, opt)
+		if err != nil {
+			return
+		}
+		ended <- c.Serve(run(c))
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http"), ended
+}
+
+func dial(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ws.Close() })
+	return ws
+}
+
+func wantClose(t *testing.T, ws *websocket.Conn, code int, reason string) {
+	t.Helper()
+	for {
+		_, _, err := ws.ReadMessage()
+		var closed *websocket.CloseError
+		if errors.As(err, &closed) {
+			if closed.Code != code || !strings.Contains(closed.Text, reason) {
+				t.Fatalf("closed with %d %q, want %d %q", closed.Code, closed.Text, code, reason)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("want a Close with %d, got %v", code, err)
+		}
+	}
+}
+
+var options = Options{MessageSize: 1 << 20, TooBig: 4009, Slow: 4008, QueueBytes: 4 << 20}
+
+func echo(c *Conn) func(int, []byte) error {
+	return func(kind int, payload []byte) error {
+		if kind == KindText {
+			c.Send(Text(payload))
+		} else {
+			c.Send(Binary(payload))
+		}
+		return nil
+	}
+}
+
+// TestFrameLengths sends messages around each boundary of the length encoding
+// of RFC 6455 section 5.2.
+func TestFrameLengths(t *testing.T) {
+	url, _ := serve(t, options, echo)
+	ws := dial(t, url)
+	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} {
+		for _, kind := range []int{websocket.TextMessage, websocket.BinaryMessage} {
+			sent := bytes.Repeat([]byte{'x'}, n)
+			if err := ws.WriteMessage(kind, sent); err != nil {
+				t.Fatal(err)
+			}
+			k, got, err := ws.ReadMessage()
+			if err != nil || k != kind || !bytes.Equal(got, sent) {
+				t.Fatalf("%d bytes of kind %d came back as %d of kind %d, %v", n, kind, len(got), k, err)
+			}
+		}
+	}
+}
+
+func TestBadMessagesEndWithCode(t *testing.T) {
+	small := options
+	small.MessageSize = 100
+	for name, c := range map[string]struct {
+		send   func(*websocket.Conn) error
+		code   int
+		reason string
+	}{
+		"too big": {func(ws *websocket.Conn) error {
+			return ws.WriteMessage(websocket.TextMessage, make([]byte, 101))
+		}, 4009, "larger than 100 bytes"},
+		"not UTF-8": {func(ws *websocket.Conn) error {
+			return ws.WriteMessage(websocket.TextMessage, []byte{0xC3, 0x28})
+		}, CodeInvalidText, "UTF-8"},
+		"refused by the handler": {func(ws *websocket.Conn) error {
+			return ws.WriteMessage(websocket.TextMessage, []byte("no"))
+		}, 1008, "no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := serve(t, small, func(*Conn) func(int, []byte) error {
+				return func(int, []byte) error { return &CloseError{1008, "no"} }
+			})
+			ws := dial(t, url)
+			if err := c.send(ws); err != nil {
+				t.Fatal(err)
+			}
+			wantClose(t, ws, c.code, c.reason)
+		})
+	}
+}
+
+// TestCloseFollowsWhatIsQueued: a last word and the Close both arrive.
+func TestCloseFollowsWhatIsQueued(t *testing.T) {
+	url, ended := serve(t, options, func(c *Conn) func(int, []byte) error {
+		for range 100 {
+			c.Send(Text([]byte("last word")))
+		}
+		c.Close(4001, "replaced")
+		if c.Send(Text([]byte("late"))) {
+			t.Error("a message was taken after Close")
+		}
+		return echo(c)
+	})
+	ws := dial(t, url)
+	for range 100 {
+		if _, got, err := ws.ReadMessage(); err != nil || string(got) != "last word" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	wantClose(t, ws, 4001, "replaced")
+	<-ended
+}
+
+// TestPeersCloseIsAnswered: the client's Close comes back with its code.
+func TestPeersCloseIsAnswered(t *testing.T) {
+	url, ended := serve(t, options, echo)
+	ws := dial(t, url)
+	if err := ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "")); err != nil {
+		t.Fatal(err)
+	}
+	wantClose(t, ws, 4321, "")
+	var closed *websocket.CloseError
+	if err := <-ended; !errors.As(err, &closed) || closed.Code != 4321 {
+		t.Fatalf("ended with %v", err)
+	}
+}
+
+// TestSlowPeerIsAbandoned: Send never blocks, and a peer that does not read is
+// ended when its queue is full.
+func TestSlowPeerIsAbandoned(t *testing.T) {
+	small := options
+	small.QueueBytes = 1 << 20
+	url, ended := serve(t, small, func(c *Conn) func(int, []byte) error {
+		f := Binary(make([]byte, 64<<10))
+		for c.Send(f) {
+		}
+		return echo(c)
+	})
+	dial(t, url) // never reads
+	if err := <-ended; err == nil {
+		t.Fatal("no cause")
+	}
+}
+
+func TestSilentPeerIsGone(t *testing.T) {
+	quick := options
+	quick.Ping, quick.Silence = 1e6, 50e6
+	url, ended := serve(t, quick, echo)
+	ws := dial(t, url)
+	ws.SetPingHandler(func(string) error { return nil }) // half open: pings go unanswered
+	go func() {
+		for {
+			if _, _, err := ws.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	var timeout net.Error
+	if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Fatalf("ended with %v, want a timeout", err)
+	}
+}
+
+func TestAlive(t *testing.T) {
+	alive := make(chan bool)
+	url, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
+		go func() { alive <- c.Alive(1e10) }()
+		return echo(c)
+	})
+	ws := dial(t, url)
+	go ws.ReadMessage() // answers the ping
+	if !<-alive {
+		t.Fatal("a peer that answers counts as gone")
+	}
+
+	mute, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
+		go func() { alive <- c.Alive(1e7) }()
+		return echo(c)
+	})
+	dial(t, mute)
+	if <-alive {
+		t.Fatal("a peer that does not answer counts as alive")
+	}
+}
+
+// TestMeterClosesOnFloodOfPings: control frames are metered like messages.
+func TestMeterClosesOnFloodOfPings(t *testing.T) {
+	metered := options
+	n := 0
+	metered.Meter = func(int) error {
+		if n++; n > 10 {
+			return &CloseError{4007, "flood"}
+		}
+		return nil
+	}
+	url, ended := serve(t, metered, echo)
+	ws := dial(t, url)
+	for range 20 {
+		if err := ws.WriteMessage(websocket.PingMessage, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantClose(t, ws, 4007, "flood")
+	<-ended
+}
+
+func TestFirstSubprotocolIsTaken(t *testing.T) {
+	url, _ := serve(t, options, echo)
+	dialer := websocket.Dialer{Subprotocols: []string{"chat", "other"}}
+	ws, _, err := dialer.Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if ws.Subprotocol() != "chat" {
+		t.Fatalf("subprotocol %q", ws.Subprotocol())
+	}
+}

@@ -1,0 +1,66 @@
+package wsock
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// Opcodes, RFC 6455 section 5.2.
+const (
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xA
+)
+
+// maxControl is the longest payload of a control frame in bytes, RFC 6455
+// section 5.5.
+const maxControl = 125
+
+// Frame is one message in its wire form, made once and sent to any number of
+// sockets. It must not be changed afterwards.
+type Frame struct {
+	wire []byte
+}
+
+// Text makes a text message. The payload is copied; it must be valid UTF-8, as
+// a browser ends the connection on anything else.
+func Text(payload []byte) Frame { return newFrame(opText, payload) }
+
+// Binary makes a binary message. The payload is copied.
+func Binary(payload []byte) Frame { return newFrame(opBinary, payload) }
+
+// Size is the number of bytes that the frame takes on the wire.
+func (f Frame) Size() int { return len(f.wire) }
+
+// newFrame encodes an unfragmented, unmasked frame, as a server sends it (RFC
+// 6455 section 5.2).
+func newFrame(opcode byte, payload []byte) Frame {
+	wire := make([]byte, 0, 10+len(payload))
+	wire = append(wire, 0x80|opcode)
+	switch n := len(payload); {
+	case n < 126:
+		wire = append(wire, byte(n))
+	case n <= 0xFFFF:
+		wire = append(wire, 126)
+		wire = binary.BigEndian.AppendUint16(wire, uint16(n))
+	default:
+		wire = append(wire, 127)
+		wire = binary.BigEndian.AppendUint64(wire, uint64(n))
+	}
+	return Frame{wire: append(wire, payload...)}
+}
+
+// closeFrame encodes a Close with a code and a reason, which is cut to what a
+// control frame holds.
+func closeFrame(code int, reason string) Frame {
+	if len(reason) > maxControl-2 {
+		reason = reason[:maxControl-2]
+		for !utf8.ValidString(reason) {
+			reason = reason[:len(reason)-1]
+		}
+	}
+	payload := binary.BigEndian.AppendUint16(make([]byte, 0, maxControl), uint16(code))
+	return newFrame(opClose, append(payload, reason...))
+}
