@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test bench soak clean
+.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test bench soak deb deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -73,6 +73,16 @@ bench: build ## side by side with coturn
 
 soak: build ## hours of load, watching memory and descriptors
 	$(GO) run ./bench soak
+
+deb: ## Debian packages for amd64 and arm64 in dist/
+	@systemd/package deb $(VERSION)
+
+deb-test: ## install, run, reload, upgrade, remove and purge the package under a booted systemd
+	@e2e/tools.sh deb
+	@$(GO) test -count=1 -timeout 10m -run TestDebianPackage -v ./e2e/deb
+
+release: ## static archives for amd64 and arm64 with checksums in dist/
+	@systemd/package archive $(VERSION)
 
 clean:
 	rm -rf bin dist e2e/out bench/out e2e/node_modules web/client/node_modules

@@ -2,7 +2,7 @@
 # Makes sure that what the tests drive is there: a C compiler for the race detector, Node for the client,
 # Chromium and coturn's client to call through the server, and for the network lab nftables and its friends.
 # As root it installs what is missing with apt-get; otherwise it says in one line what to install.
-# Usage: tools.sh [lint|test|lab]   (each includes the one before it)
+# Usage: tools.sh [lint|test|lab|deb]   (lint, test, lab: each includes the one before it)
 set -eu
 level=${1:-test}
 missing=""
@@ -10,9 +10,14 @@ need() { # command package
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 PATH=$PATH:/usr/sbin:/sbin
-need node nodejs
-need npm npm
-if [ "$level" != lint ]; then
+if [ "$level" = deb ]; then
+	need debootstrap debootstrap
+	need systemd-nspawn systemd-container
+else
+	need node nodejs
+	need npm npm
+fi
+if [ "$level" = test ] || [ "$level" = lab ]; then
 	need gcc gcc
 	[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 	need chromium chromium
