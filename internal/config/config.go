@@ -1,0 +1,172 @@
+// Package config reads turnhub's configuration: built-in defaults, one YAML
+// file, and environment variables TURNHUB_<PATH>, in this order.
+//
+// Every option is described once, in options.go. The commented config.yaml and
+// docs/configuration.md are written from there (go test ./internal/config
+// -update) and a test holds them to it.
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+)
+
+// Config is the whole configuration, checked: a value that Load returns is
+// usable as it is.
+type Config struct {
+	PublicHost   string // DNS name or IP; empty: the external IP
+	Listen       Listen
+	TLS          TLS
+	Relay        Relay
+	Credentials  Credentials
+	Access       Access
+	Signaling    Signaling
+	Limits       Limits
+	Log          Log
+	DrainTimeout time.Duration
+	StateDir     string // never empty after Load
+
+	file    string            // the file read, or ""
+	origins map[string]string // key → where its value came from
+}
+
+// Listen is where the server listens: addresses as for net.Listen.
+type Listen struct {
+	TCP, UDP       []string
+	Admin          string         // empty: no admin listener
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed
+}
+
+// The values of tls.mode.
+const (
+	TLSOff        = "off"
+	TLSSelfSigned = "self-signed"
+	TLSFiles      = "files"
+	TLSACME       = "acme"
+)
+
+// TLS says where the certificate comes from.
+type TLS struct {
+	Mode              string
+	CertFile, KeyFile string
+	ACME              ACME
+}
+
+// ACME says how certificates are obtained (RFC 8555).
+type ACME struct {
+	Email, Directory, CAFile, CacheDir string
+}
+
+// Relay describes the relayed transport addresses.
+type Relay struct {
+	Realm            string
+	ExternalIP       []ExternalIP // empty: detect
+	BindIP           []netip.Addr // empty: all
+	PortMin, PortMax uint16
+	Peers            string // as turnsrv.ParsePeerMode reads it
+	AllowPeers       []netip.Prefix
+	DenyPeers        []netip.Prefix
+}
+
+// ExternalIP is an address that clients see, and where 1:1 NAT stands between,
+// the local address that it is translated to (else the zero Addr).
+type ExternalIP struct {
+	Local, External netip.Addr
+}
+
+func (e ExternalIP) String() string {
+	if e.Local.IsValid() {
+		return e.Local.String() + "=" + e.External.String()
+	}
+	return e.External.String()
+}
+
+// Credentials says how TURN credentials are signed.
+type Credentials struct {
+	Secrets     []string
+	SecretsFile string // empty: DefaultSecretsFile
+	TTL         time.Duration
+}
+
+// The values of access.mode.
+const (
+	AccessOpen  = "open"
+	AccessToken = "token"
+)
+
+// Access says who may use the server.
+type Access struct {
+	Mode            string
+	TokenSecretFile string
+	TokenJWKSFile   string
+	AllowedOrigins  []string
+}
+
+// Signaling holds the options of the signaling dialects.
+type Signaling struct {
+	RelayAtRoot bool
+}
+
+// Limits bounds what one client can take from the others.
+type Limits struct {
+	AllocationsPerUser       int
+	AllocationsPerIP         int
+	AllocationsTotal         int // 0: what the port range holds
+	PermissionsPerAllocation int
+	BandwidthPerAllocation   int64   // bytes per second, 0: none
+	UnauthenticatedPerPrefix float64 // answers per second
+	ConnectionsPerIP         int
+	MessageSize              int64   // bytes
+	MessagesPerSecond        float64 // per socket
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level, Format string
+}
+
+// Default returns the built-in configuration, with which `turnhub serve` is a
+// working system on one machine. StateDir is still empty.
+func Default() *Config {
+	return &Config{
+		Listen: Listen{
+			TCP:   []string{":8080", ":3478"},
+			UDP:   []string{":3478"},
+			Admin: "127.0.0.1:9478",
+		},
+		TLS: TLS{Mode: TLSOff},
+		Relay: Relay{
+			Realm:   "turnhub",
+			PortMin: 49152,
+			PortMax: 65535,
+			Peers:   "calls",
+		},
+		Credentials: Credentials{TTL: 12 * time.Hour},
+		Access:      Access{Mode: AccessOpen, AllowedOrigins: []string{"*"}},
+		Limits: Limits{
+			AllocationsPerUser:       16,
+			AllocationsPerIP:         128,
+			PermissionsPerAllocation: 128,
+			BandwidthPerAllocation:   8_000_000,
+			UnauthenticatedPerPrefix: 50,
+			ConnectionsPerIP:         64,
+			MessageSize:              256 << 10,
+			MessagesPerSecond:        100,
+		},
+		Log:          Log{Level: "info", Format: "text"},
+		DrainTimeout: 5 * time.Second,
+	}
+}
+
+// File returns the path of the configuration file, empty when there is none.
+func (c *Config) File() string { return c.file }
+
+// SecretsPath returns where the TURN secrets are kept: credentials.secrets_file
+// or its default in the state directory.
+func (c *Config) SecretsPath() string {
+	if c.Credentials.SecretsFile != "" {
+		return c.Credentials.SecretsFile
+	}
+	return filepath.Join(c.StateDir, "turn-secrets")
+}

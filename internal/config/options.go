@@ -1,0 +1,165 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// option is one key of the configuration: what it is called, what it means, and
+// how its value is read and written.
+type option struct {
+	key    string // dotted path
+	doc    string
+	secret bool // masked when printed
+	value  value
+}
+
+// options lists every option of c in the order of config.yaml.
+func (c *Config) options() []option {
+	return []option{
+		{key: "public_host", value: host(&c.PublicHost),
+			doc: "DNS name or IP address that clients use. Empty: the external IP."},
+
+		{key: "listen.tcp", value: listenAddresses(&c.Listen.TCP),
+			doc: "TCP addresses. Each port is universal: TLS, HTTP, WebSocket, STUN and TURN are told apart by the first bytes. A public server wants \":80\" and \":443\" here too."},
+		{key: "listen.udp", value: listenAddresses(&c.Listen.UDP),
+			doc: "UDP addresses for STUN and TURN."},
+		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
+			doc: "Metrics, health, console and pprof; never public. Empty: none."},
+		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
+			doc: "Addresses or CIDRs of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."},
+
+		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
+			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory."},
+		{key: "tls.cert_file", value: text(&c.TLS.CertFile),
+			doc: "Certificate chain in PEM, the server's own first. Read again when it changes on disk."},
+		{key: "tls.key_file", value: text(&c.TLS.KeyFile),
+			doc: "Private key of cert_file in PEM."},
+		{key: "tls.acme.email", value: text(&c.TLS.ACME.Email),
+			doc: "Address for the certificate authority's warnings. May be empty."},
+		{key: "tls.acme.directory", value: url(&c.TLS.ACME.Directory),
+			doc: "URL of the ACME directory. Empty: Let's Encrypt."},
+		{key: "tls.acme.ca_file", value: text(&c.TLS.ACME.CAFile),
+			doc: "PEM file with the authority that signs the ACME directory's own certificate. Empty: the system's."},
+		{key: "tls.acme.cache_dir", value: text(&c.TLS.ACME.CacheDir),
+			doc: "Where account and certificates are kept. Empty: <state_dir>/acme."},
+
+		{key: "relay.realm", value: realm(&c.Relay.Realm),
+			doc: "Realm of the TURN credentials."},
+		{key: "relay.external_ip", value: externalIPs(&c.Relay.ExternalIP),
+			doc: "The addresses at which clients reach this server. auto: found by itself; one IPv4 and/or one IPv6 address; or local=external pairs where a 1:1 NAT stands between."},
+		{key: "relay.bind_ip", value: addresses(&c.Relay.BindIP),
+			doc: "Local addresses of the relay's sockets. Empty: all."},
+		{key: "relay.port_min", value: port(&c.Relay.PortMin),
+			doc: "First UDP port for relayed addresses; open port_min to port_max in the firewall."},
+		{key: "relay.port_max", value: port(&c.Relay.PortMax),
+			doc: "Last UDP port for relayed addresses. Two are needed for each call with both sides relayed."},
+		{key: "relay.peers", value: choice(&c.Relay.Peers, "calls", "public", "any"),
+			doc: "Whom clients may reach through the relay. calls: only people in the same call, at addresses where this server itself has seen them; public: any public address, for TURN with somebody else's signaling; any: everything (tests only)."},
+		{key: "relay.allow_peers", value: prefixes(&c.Relay.AllowPeers),
+			doc: "Addresses or CIDRs that are opened although they are on the default deny list."},
+		{key: "relay.deny_peers", value: prefixes(&c.Relay.DenyPeers),
+			doc: "Addresses or CIDRs that are denied on top of it; stronger than allow_peers."},
+
+		{key: "credentials.secrets", value: secrets(&c.Credentials.Secrets), secret: true,
+			doc: "Shared secrets, as coturn's static-auth-secret: the first signs, all verify, so that one can be replaced without ending a call."},
+		{key: "credentials.secrets_file", value: text(&c.Credentials.SecretsFile),
+			doc: "File with one secret per line. Empty and no secrets given: <state_dir>/turn-secrets, created on first start with mode 0600."},
+		{key: "credentials.ttl", value: duration(&c.Credentials.TTL, time.Minute, 365*24*time.Hour),
+			doc: "How long new credentials open allocations. A call that outlives them goes on."},
+
+		{key: "access.mode", value: choice(&c.Access.Mode, AccessOpen, AccessToken),
+			doc: "open: anyone may call (rate-limited); token: every request and socket carries a signed token."},
+		{key: "access.token_secret_file", value: text(&c.Access.TokenSecretFile),
+			doc: "File with the HS256 secret of the tokens, at least 32 bytes."},
+		{key: "access.token_jwks_file", value: text(&c.Access.TokenJWKSFile),
+			doc: "File with the public keys (JWK Set) of whoever signs the tokens, instead of a shared secret."},
+		{key: "access.allowed_origins", value: origins(&c.Access.AllowedOrigins),
+			doc: "Origins whose pages may use /config and the sockets: \"*\", \"same\" (the page's own), or origins such as https://example.org."},
+
+		{key: "signaling.relay_at_root", value: boolean(&c.Signaling.RelayAtRoot),
+			doc: "Also serve a raw relay at the path /, for pages that hard-code ws://host:port. Strangers meet there."},
+
+		{key: "limits.allocations_per_user", value: integer(&c.Limits.AllocationsPerUser, 1, 1<<20),
+			doc: "Allocations that one user may hold."},
+		{key: "limits.allocations_per_ip", value: integer(&c.Limits.AllocationsPerIP, 1, 1<<20),
+			doc: "Allocations that one client address may hold (IPv6: one /64)."},
+		{key: "limits.allocations_total", value: integer(&c.Limits.AllocationsTotal, 0, 1<<20),
+			doc: "Allocations of everybody together. 0: what the port range holds."},
+		{key: "limits.permissions_per_allocation", value: integer(&c.Limits.PermissionsPerAllocation, 1, 1<<16),
+			doc: "Peers that one allocation may have at a time."},
+		{key: "limits.bandwidth_per_allocation", value: byteRate(&c.Limits.BandwidthPerAllocation),
+			doc: "Bytes per second in each direction of one allocation. 0: no limit."},
+		{key: "limits.unauthenticated_per_prefix", value: perSecond(&c.Limits.UnauthenticatedPerPrefix, 1e6),
+			doc: "Answers to requests without valid credentials, per IPv4 /24 and IPv6 /48."},
+		{key: "limits.connections_per_ip", value: integer(&c.Limits.ConnectionsPerIP, 1, 1<<20),
+			doc: "TCP connections of one client address (IPv6: one /64)."},
+		{key: "limits.message_size", value: size(&c.Limits.MessageSize, 1<<10, 64<<20),
+			doc: "Largest signaling message."},
+		{key: "limits.messages_per_second", value: plainRate(&c.Limits.MessagesPerSecond, 1, 1e6),
+			doc: "Signaling messages per socket."},
+
+		{key: "log.level", value: choice(&c.Log.Level, "debug", "info", "warn", "error"),
+			doc: "The least that is logged."},
+		{key: "log.format", value: choice(&c.Log.Format, "text", "json"),
+			doc: "Form of the log lines."},
+
+		{key: "drain_timeout", value: duration(&c.DrainTimeout, 0, 24*time.Hour),
+			doc: "After SIGTERM, how long allocations in use may go on."},
+		{key: "state_dir", value: text(&c.StateDir),
+			doc: "Where secrets and certificates are kept. Empty: $STATE_DIRECTORY (set by systemd), else ./state."},
+	}
+}
+
+// check judges what only several options together can show. It returns the key
+// to blame and the complaint.
+func (c *Config) check() (faults []fault) {
+	blame := func(key, complaint string) { faults = append(faults, fault{key: key, text: complaint}) }
+	if len(c.Listen.TCP)+len(c.Listen.UDP) == 0 {
+		blame("listen.udp", "the server listens nowhere; write an address in listen.tcp or listen.udp, such as [\":3478\"]")
+	}
+	if c.Relay.PortMin > c.Relay.PortMax {
+		blame("relay.port_min", "is above relay.port_max; write the smaller port in port_min")
+	}
+	if c.TLS.Mode == TLSFiles {
+		if c.TLS.CertFile == "" {
+			blame("tls.cert_file", "tls.mode files needs it; write the path of the certificate chain in PEM")
+		}
+		if c.TLS.KeyFile == "" {
+			blame("tls.key_file", "tls.mode files needs it; write the path of the private key in PEM")
+		}
+	}
+	if c.TLS.Mode == TLSACME && c.PublicHost == "" {
+		blame("public_host", "tls.mode acme needs it; write the DNS name that leads to this server")
+	}
+	if c.Access.Mode == AccessToken && c.Access.TokenSecretFile == "" && c.Access.TokenJWKSFile == "" {
+		blame("access.token_secret_file", "access.mode token needs a key; make one with `openssl rand -base64 48 > token-secret` and write its path here, or a token_jwks_file")
+	}
+	if c.Access.TokenSecretFile != "" && c.Access.TokenJWKSFile != "" {
+		blame("access.token_jwks_file", "stands beside token_secret_file; keep one of the two")
+	}
+	family := func(ips []netip.Addr, key string) {
+		var v4, v6 int
+		for _, ip := range ips {
+			if ip.Is4() {
+				v4++
+			} else {
+				v6++
+			}
+		}
+		if v4 > 1 || v6 > 1 {
+			blame(key, "holds several addresses of one family; write at most one IPv4 and one IPv6 address")
+		}
+	}
+	var plain []netip.Addr
+	for _, e := range c.Relay.ExternalIP {
+		if !e.Local.IsValid() {
+			plain = append(plain, e.External)
+		} else if e.Local.Is4() != e.External.Is4() {
+			blame("relay.external_ip", e.String()+" joins IPv4 and IPv6; write a pair of one family")
+		}
+	}
+	family(plain, "relay.external_ip")
+	family(c.Relay.BindIP, "relay.bind_ip")
+	return faults
+}

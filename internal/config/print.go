@@ -1,0 +1,142 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// masked stands for a secret in printed configurations.
+const masked = "********"
+
+// Print returns the effective configuration as YAML, secrets masked, each value
+// that is not a default with the place it came from.
+func (c *Config) Print() string {
+	var b strings.Builder
+	writeYAML(&b, c.options(), func(b *strings.Builder, indent string, o option) {
+		items := o.value.get()
+		if o.secret {
+			for i := range items {
+				items[i] = masked
+			}
+		}
+		fmt.Fprintf(b, "%s%s: %s", indent, leaf(o.key), render(o.value.list, items))
+		if where, ok := c.origins[o.key]; ok {
+			fmt.Fprintf(b, "  # %s", where)
+		}
+		b.WriteByte('\n')
+	})
+	return b.String()
+}
+
+// Example returns config.yaml: every option with its default and a comment.
+func Example() string {
+	var b strings.Builder
+	b.WriteString("# turnhub's configuration. Every option stands here with its default; keep only\n" +
+		"# the lines that you change. Each can be overridden by an environment variable:\n" +
+		"# TURNHUB_RELAY_PORT_MIN is relay.port_min; lists are separated by commas.\n" +
+		"# Written by `go test ./internal/config -update`.\n\n")
+	writeYAML(&b, Default().options(), func(b *strings.Builder, indent string, o option) {
+		for line := range strings.SplitSeq(wrap(o.doc, 80-len(indent)-2), "\n") {
+			fmt.Fprintf(b, "%s# %s\n", indent, line)
+		}
+		fmt.Fprintf(b, "%s%s: %s\n", indent, leaf(o.key), render(o.value.list, o.value.get()))
+	})
+	return b.String()
+}
+
+// Reference returns docs/configuration.md.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration
+
+<!-- Written by "go test ./internal/config -update" from internal/config/options.go. -->
+
+turnhub runs without a configuration file: every option has a default that works. ` + "`turnhub serve --config FILE`" + ` reads a YAML file, of which [config.yaml](../config.yaml) holds every option with its default. Environment variables override the file. ` + "`turnhub config --config FILE`" + ` prints the effective configuration, or everything that is wrong with it.
+
+- Unknown keys, wrong types and impossible values stop the start, all of them listed at once with file, line and what to write instead.
+- Sizes: ` + "`256KiB`, `8MB`" + ` (KiB, MiB, GiB are powers of 1024; kB, MB, GB of 1000). Rates: ` + "`8MB/s`, `50/s`" + `. Durations: ` + "`30s`, `15m`, `12h`" + `.
+- A list may be written as a YAML list or as one text separated by commas, as in an environment variable.
+
+| option | default | environment variable | meaning |
+|---|---|---|---|
+`)
+	for _, o := range Default().options() {
+		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s Write: %s. |\n",
+			o.key, render(o.value.list, o.value.get()), envName(o.key), strings.ReplaceAll(o.doc, "|", "\\|"), o.value.form)
+	}
+	return b.String()
+}
+
+// writeYAML walks the options with their section headers.
+func writeYAML(b *strings.Builder, options []option, one func(b *strings.Builder, indent string, o option)) {
+	var open []string
+	for i, o := range options {
+		parts := strings.Split(o.key, ".")
+		sections := parts[:len(parts)-1]
+		common := 0
+		for common < len(open) && common < len(sections) && open[common] == sections[common] {
+			common++
+		}
+		if i > 0 && common == 0 && (len(sections) > 0 || len(open) > 0) {
+			b.WriteByte('\n')
+		}
+		for j := common; j < len(sections); j++ {
+			fmt.Fprintf(b, "%s%s:\n", strings.Repeat("  ", j), sections[j])
+		}
+		open = sections
+		one(b, strings.Repeat("  ", len(sections)), o)
+	}
+}
+
+func leaf(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+// render writes items as a YAML value on one line.
+func render(list bool, items []string) string {
+	if !list || (len(items) == 1 && items[0] == "auto") {
+		return quote(items[0])
+	}
+	quoted := make([]string, len(items))
+	for i, item := range items {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(item) + `"`
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// quote writes a scalar, in double quotes where YAML needs quotes.
+func quote(s string) string {
+	out, err := yaml.Marshal(s)
+	plain := strings.TrimSuffix(string(out), "\n")
+	switch plain {
+	case `"` + s + `"`: // a number or boolean, which this option wants as such
+		if s != "" {
+			return s
+		}
+	case s:
+		if err == nil && !strings.Contains(s, ":") {
+			return s
+		}
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// wrap breaks text at spaces so that lines have at most width characters.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
+}

@@ -1,0 +1,400 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	neturl "net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// value reads and writes one option. Items are the scalars of a YAML list, or
+// one scalar.
+type value struct {
+	list bool
+	form string // what one writes, for the documentation
+	set  func(items []string) error
+	get  func() []string
+}
+
+// scalar is a value of one item.
+func scalar[T any](p *T, form string, parse func(string) (T, error), format func(T) string) value {
+	return value{
+		form: form,
+		set: func(items []string) error {
+			v, err := parse(items[0])
+			if err != nil {
+				return err
+			}
+			*p = v
+			return nil
+		},
+		get: func() []string { return []string{format(*p)} },
+	}
+}
+
+// sequence is a value of any number of items. Empty items are refused.
+func sequence[T any](p *[]T, form string, parse func(string) (T, error), format func(T) string) value {
+	return value{
+		list: true, form: form,
+		set: func(items []string) error {
+			var all []T
+			var errs []error
+			for _, item := range items {
+				v, err := parse(item)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				all = append(all, v)
+			}
+			if errs != nil {
+				return errors.Join(errs...)
+			}
+			*p = all
+			return nil
+		},
+		get: func() []string {
+			items := make([]string, len(*p))
+			for i, v := range *p {
+				items[i] = format(v)
+			}
+			return items
+		},
+	}
+}
+
+func same(s string) string { return s }
+
+func text(p *string) value {
+	return scalar(p, "text", func(s string) (string, error) {
+		if strings.ContainsAny(s, "\x00\r\n") {
+			return "", errors.New("holds a line break; write it on one line")
+		}
+		return s, nil
+	}, same)
+}
+
+func choice(p *string, choices ...string) value {
+	return scalar(p, strings.Join(choices, ", "), func(s string) (string, error) {
+		if !slices.Contains(choices, s) {
+			return "", fmt.Errorf("%q does not exist; write one of %s", s, strings.Join(choices, ", "))
+		}
+		return s, nil
+	}, same)
+}
+
+func boolean(p *bool) value {
+	return scalar(p, "true, false", func(s string) (bool, error) {
+		switch s {
+		case "true":
+			return true, nil
+		case "false":
+			return false, nil
+		}
+		return false, fmt.Errorf("%q is neither true nor false; write one of them", s)
+	}, strconv.FormatBool)
+}
+
+func integer(p *int, least, most int) value {
+	return scalar(p, fmt.Sprintf("%d to %d", least, most), func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("%q is no whole number from %d to %d; write one", s, least, most)
+		}
+		return n, nil
+	}, strconv.Itoa)
+}
+
+func port(p *uint16) value {
+	return scalar(p, "1024 to 65535", func(s string) (uint16, error) {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || n < 1024 {
+			return 0, fmt.Errorf("%q is no port from 1024 to 65535; write one", s)
+		}
+		return uint16(n), nil
+	}, func(n uint16) string { return strconv.Itoa(int(n)) })
+}
+
+func duration(p *time.Duration, least, most time.Duration) value {
+	form := fmt.Sprintf("%s to %s", formatDuration(least), formatDuration(most))
+	return scalar(p, form, func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no duration; write a number with its unit, such as 30s, 15m or 12h", s)
+		}
+		if d < least || d > most {
+			return 0, fmt.Errorf("%q is out of range; write a duration from %s", s, form)
+		}
+		return d, nil
+	}, formatDuration)
+}
+
+// formatDuration is time.Duration.String without zero minutes and seconds.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// units of sizes, in bytes; decimal as in SI, binary as in IEC 80000-13.
+var units = []struct {
+	name  string
+	bytes int64
+}{
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"KB", 1e3}, {"B", 1},
+}
+
+func parseSize(s string) (int64, error) {
+	number, factor := s, int64(1)
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(s, u.name); ok {
+			number, factor = strings.TrimSpace(n), u.bytes
+			break
+		}
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(f) || f < 0 || f*float64(factor) > 1e15 {
+		return 0, fmt.Errorf("%q is no size; write a number with kB, MB, KiB or MiB, such as 256KiB", s)
+	}
+	return int64(f * float64(factor)), nil
+}
+
+func formatSize(n int64) string {
+	if n == 0 {
+		return "0"
+	}
+	for _, u := range units {
+		if n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func size(p *int64, least, most int64) value {
+	form := formatSize(least) + " to " + formatSize(most)
+	return scalar(p, form, func(s string) (int64, error) {
+		n, err := parseSize(s)
+		if err == nil && (n < least || n > most) {
+			err = fmt.Errorf("%q is out of range; write a size from %s", s, form)
+		}
+		return n, err
+	}, formatSize)
+}
+
+func byteRate(p *int64) value {
+	return scalar(p, "size/s, or 0", func(s string) (int64, error) {
+		if s == "0" {
+			return 0, nil
+		}
+		number, ok := strings.CutSuffix(s, "/s")
+		n, err := parseSize(number)
+		if !ok || err != nil || n < 1000 {
+			return 0, fmt.Errorf("%q is no byte rate of at least 1kB/s; write a size per second, such as 8MB/s, or 0 for none", s)
+		}
+		return n, nil
+	}, func(n int64) string {
+		if n == 0 {
+			return "0"
+		}
+		return formatSize(n) + "/s"
+	})
+}
+
+func perSecond(p *float64, most float64) value {
+	return scalar(p, "number/s", func(s string) (float64, error) {
+		number, ok := strings.CutSuffix(s, "/s")
+		f, err := strconv.ParseFloat(number, 64)
+		if !ok || err != nil || !(f > 0 && f <= most) {
+			return 0, fmt.Errorf("%q is no rate; write a number per second, such as 50/s", s)
+		}
+		return f, nil
+	}, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) + "/s" })
+}
+
+func plainRate(p *float64, least, most float64) value {
+	return scalar(p, "number", func(s string) (float64, error) {
+		f, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
+		if err != nil || !(f >= least && f <= most) {
+			return 0, fmt.Errorf("%q is no number of at least %g; write one, such as 100", s, least)
+		}
+		return f, nil
+	}, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) })
+}
+
+func parseListen(s string) (string, error) {
+	bad := fmt.Errorf("%q is no address to listen on; write host:port or :port, such as \":3478\"", s)
+	h, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", bad
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || (n == 0 && port != "0") {
+		return "", bad
+	}
+	if h != "" && h != "localhost" {
+		if _, err := netip.ParseAddr(h); err != nil {
+			return "", bad
+		}
+	}
+	return s, nil
+}
+
+func listenAddresses(p *[]string) value {
+	return sequence(p, "list of host:port", parseListen, same)
+}
+
+func listenAddress(p *string) value {
+	return scalar(p, "host:port", func(s string) (string, error) {
+		if s == "" {
+			return "", nil
+		}
+		return parseListen(s)
+	}, same)
+}
+
+func parseIP(s string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(s)
+	if err != nil || ip.Zone() != "" {
+		return netip.Addr{}, fmt.Errorf("%q is no IP address; write one, such as 203.0.113.7 or 2001:db8::7", s)
+	}
+	return ip.Unmap(), nil
+}
+
+func addresses(p *[]netip.Addr) value {
+	return sequence(p, "IP addresses", parseIP, netip.Addr.String)
+}
+
+func prefixes(p *[]netip.Prefix) value {
+	return sequence(p, "list of CIDRs", func(s string) (netip.Prefix, error) {
+		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+			ip = ip.Unmap()
+			return netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("%q is no CIDR; write an address with its prefix length, such as 10.0.0.0/8", s)
+		}
+		if prefix != prefix.Masked() {
+			return netip.Prefix{}, fmt.Errorf("%q has bits beyond its length; write %s, or a longer prefix", s, prefix.Masked())
+		}
+		return prefix, nil
+	}, netip.Prefix.String)
+}
+
+func externalIPs(p *[]ExternalIP) value {
+	v := sequence(p, "auto, IP addresses, or local=external pairs", func(s string) (e ExternalIP, err error) {
+		local, external, pair := strings.Cut(s, "=")
+		if !pair {
+			external = s
+		} else if e.Local, err = parseIP(strings.TrimSpace(local)); err != nil {
+			return e, err
+		}
+		e.External, err = parseIP(strings.TrimSpace(external))
+		if err == nil && (e.External.IsUnspecified() || e.External.IsMulticast()) {
+			err = fmt.Errorf("%q is no address that a client can reach; write the server's own, or auto", s)
+		}
+		return e, err
+	}, ExternalIP.String)
+	set, get := v.set, v.get
+	v.set = func(items []string) error {
+		if len(items) == 0 || (len(items) == 1 && items[0] == "auto") {
+			*p = nil
+			return nil
+		}
+		return set(items)
+	}
+	v.get = func() []string {
+		if len(*p) == 0 {
+			return []string{"auto"}
+		}
+		return get()
+	}
+	return v
+}
+
+func host(p *string) value {
+	return scalar(p, "name or IP", func(s string) (string, error) {
+		if s == "" {
+			return "", nil
+		}
+		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+			return ip.Unmap().String(), nil
+		}
+		if !validName(s) {
+			return "", fmt.Errorf("%q is neither a DNS name nor an IP address; write the name alone, such as turn.example.org, without scheme, port or path", s)
+		}
+		return strings.ToLower(s), nil
+	}, same)
+}
+
+// validName reports whether s is a host name (RFC 1123 section 2.1).
+func validName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, r := range label {
+			if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func realm(p *string) value {
+	return scalar(p, "text", func(s string) (string, error) {
+		// RFC 8489 section 14.9: fewer than 128 characters.
+		if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\:\x00\r\n") {
+			return "", fmt.Errorf("%q is no realm; write 1 to 127 characters without quotes and colons, such as turnhub", s)
+		}
+		return s, nil
+	}, same)
+}
+
+func url(p *string) value {
+	return scalar(p, "https URL", func(s string) (string, error) {
+		u, err := neturl.Parse(s)
+		if s != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+			return "", fmt.Errorf("%q is no https URL; write one, such as https://acme-v02.api.letsencrypt.org/directory", s)
+		}
+		return s, nil
+	}, same)
+}
+
+func origins(p *[]string) value {
+	return sequence(p, "list of origins", func(s string) (string, error) {
+		if s == "*" || s == "same" || s == "null" {
+			return s, nil
+		}
+		u, err := neturl.Parse(s)
+		if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return "", fmt.Errorf("%q is no origin; write \"*\", \"same\", or scheme and host such as https://example.org", s)
+		}
+		return strings.ToLower(s), nil
+	}, same)
+}
+
+func secrets(p *[]string) value {
+	return sequence(p, "list of secrets", func(s string) (string, error) {
+		if len(s) < 8 || strings.ContainsAny(s, "\x00\r\n") {
+			return "", errors.New("a secret is shorter than 8 characters; write a random one, as `openssl rand -hex 32` prints it")
+		}
+		return s, nil
+	}, same)
+}
