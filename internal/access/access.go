@@ -1,0 +1,206 @@
+// Package access decides who may use the server: access tokens (JSON Web
+// Tokens, RFC 7519) in access.mode token, and the Origins whose pages may call.
+//
+// A token names a user (sub), optionally the rooms he may join (rooms), and
+// always its end (exp). Its algorithm is bound to the configured key: an HS256
+// token is never checked against a public key, and alg "none" never passes.
+package access
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// MaxRevoked bounds how many revoked users are remembered.
+const MaxRevoked = 10_000
+
+// maxToken is the longest token that is looked at, in bytes.
+const maxToken = 8 << 10
+
+// Claims is what a valid token says. The zero value is a person in access.mode
+// open: no name given, every room allowed.
+type Claims struct {
+	User    string    // sub; empty in mode open
+	Rooms   []string  // empty: every room
+	Expires time.Time // zero in mode open
+}
+
+// AllowsRoom reports whether the token's bearer may join the room.
+func (c Claims) AllowsRoom(room string) bool {
+	return len(c.Rooms) == 0 || slices.Contains(c.Rooms, room)
+}
+
+// Errors of Verify. Their texts are for the person who sent the request and
+// never repeat the token.
+var (
+	ErrMissing = errors.New("an access token is needed: send it as Authorization: Bearer, or as ?token= where a browser cannot set headers")
+	ErrExpired = errors.New("the access token has expired: get a new one")
+	ErrRevoked = errors.New("the access token was revoked: ask the operator")
+	ErrInvalid = errors.New("the access token is not valid here: get a new one")
+)
+
+// Config says where the keys are.
+type Config struct {
+	SecretFile string // HS256: at least 32 bytes, surrounding white space is cut off
+	JWKSFile   string // RFC 7517 key set with Ed25519 or RSA public keys
+}
+
+// Verifier checks access tokens. A nil *Verifier is access.mode open: everybody
+// passes with zero Claims. Safe for concurrent use.
+type Verifier struct {
+	cfg Config
+
+	mu      sync.RWMutex
+	keys    *keySet
+	revoked map[string]time.Time
+}
+
+// NewVerifier reads the keys. Exactly one of the two files must be named.
+func NewVerifier(cfg Config) (*Verifier, error) {
+	v := &Verifier{cfg: cfg, revoked: make(map[string]time.Time)}
+	if err := v.Reload(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Reload reads the key files again. On an error the old keys stay.
+func (v *Verifier) Reload() error {
+	keys, err := loadKeys(v.cfg)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.keys = keys
+	v.mu.Unlock()
+	return nil
+}
+
+// Verify returns the claims of the request's token, or one of ErrMissing,
+// ErrExpired, ErrRevoked and ErrInvalid.
+func (v *Verifier) Verify(r *http.Request) (Claims, error) {
+	if v == nil {
+		return Claims{}, nil
+	}
+	return v.Check(FromRequest(r))
+}
+
+// Check is Verify for a token that has been taken out of its request.
+func (v *Verifier) Check(token string) (Claims, error) {
+	switch {
+	case v == nil:
+		return Claims{}, nil
+	case token == "":
+		return Claims{}, ErrMissing
+	case len(token) > maxToken:
+		return Claims{}, ErrInvalid
+	}
+	v.mu.RLock()
+	keys := v.keys
+	v.mu.RUnlock()
+	var c tokenClaims
+	_, err := jwt.ParseWithClaims(token, &c, keys.find,
+		jwt.WithValidMethods(keys.methods), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return Claims{}, ErrExpired
+	case err != nil:
+		return Claims{}, ErrInvalid
+	case !ValidUser(c.Subject):
+		return Claims{}, ErrInvalid
+	case v.isRevoked(c):
+		return Claims{}, ErrRevoked
+	}
+	return Claims{User: c.Subject, Rooms: c.Rooms, Expires: c.ExpiresAt.Time}, nil
+}
+
+// Revoke refuses all tokens of user that were issued until now. A token without
+// iat counts as issued before. It lasts until the process ends: give tokens a
+// short life, or change the key.
+func (v *Verifier) Revoke(user string) {
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, known := v.revoked[user]; !known && len(v.revoked) >= MaxRevoked {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.revoked)), func(a, b string) int {
+			return v.revoked[a].Compare(v.revoked[b])
+		})
+		delete(v.revoked, oldest)
+	}
+	v.revoked[user] = time.Now()
+}
+
+func (v *Verifier) isRevoked(c tokenClaims) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	at, ok := v.revoked[c.Subject]
+	// iat has whole seconds: a token of the very second of the revocation is
+	// refused too.
+	return ok && (c.IssuedAt == nil || !c.IssuedAt.After(at))
+}
+
+// FromRequest returns the request's token, or "": the Bearer of Authorization
+// (RFC 6750 section 2.1), else the query's token.
+func FromRequest(r *http.Request) string {
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	if r.URL == nil || !strings.Contains(r.URL.RawQuery, "token=") {
+		return ""
+	}
+	return r.URL.Query().Get("token")
+}
+
+// Deny answers a request whose Verify gave err: 401 and a JSON error.
+func Deny(w http.ResponseWriter, err error) {
+	h := w.Header()
+	h.Set("WWW-Authenticate", `Bearer realm="turnhub"`)
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusUnauthorized)
+	// The texts above need no escaping.
+	fmt.Fprintf(w, "{\"error\":\"unauthorized\",\"message\":%q}\n", err.Error())
+}
+
+// Require wraps a handler so that only requests with a valid token reach it.
+func (v *Verifier) Require(next http.Handler) http.Handler {
+	if v == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := v.Verify(r); err != nil {
+			Deny(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ValidUser reports whether name may be a user name: 1 to 64 of A-Z a-z 0-9
+// _ . @ and -, and not beginning with "s_", which is kept for the hub's
+// sessions.
+func ValidUser(name string) bool {
+	if len(name) < 1 || len(name) > 64 || strings.HasPrefix(name, "s_") {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '_', c == '.', c == '@', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
