@@ -79,7 +79,7 @@ deb: ## Debian packages for amd64 and arm64 in dist/
 
 deb-test: ## install, run, reload, upgrade, remove and purge the package under a booted systemd
 	@e2e/tools.sh deb
-	@$(GO) test -count=1 -timeout 10m -run TestDebianPackage -v ./e2e/deb
+	@TURNHUB_DEB_TEST=1 $(GO) test -count=1 -timeout 10m -run TestDebianPackage -v ./e2e/deb
 
 release: ## static archives for amd64 and arm64 with checksums in dist/
 	@systemd/package archive $(VERSION)
