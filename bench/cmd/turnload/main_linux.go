@@ -1,0 +1,91 @@
+// Command turnload drives a TURN server and prints what it measured as JSON:
+//
+//	turnload media -server udp://127.0.0.1:3478 -secret S -pid $(pidof turnserver) -size 1200 -burst 8
+//
+// Run a subcommand with -h for its options; package load says what they mean.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"turnhub/bench/load"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn [options]")
+		os.Exit(2)
+	}
+	result, err := commands[os.Args[1]](ctx, os.Args[2:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "turnload:", err)
+		os.Exit(1)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		os.Exit(1)
+	}
+}
+
+// common declares what all subcommands need.
+func common(f *flag.FlagSet, server *load.Server, secret *string, pid *int) {
+	f.Func("server", "udp://, tcp:// or tls:// with IP address and port", func(s string) (err error) {
+		*server, err = load.ParseServer(s)
+		return err
+	})
+	f.StringVar(secret, "secret", "", "the server's shared secret")
+	f.IntVar(pid, "pid", 0, "the server's process, to read what it uses")
+}
+
+func media(ctx context.Context, args []string) (any, error) {
+	o := load.Defaults()
+	f := flag.NewFlagSet("media", flag.ExitOnError)
+	common(f, &o.Server, &o.Secret, &o.PID)
+	f.BoolVar(&o.Pair, "pair", o.Pair, "the far end is a client of the server too")
+	f.StringVar(&o.Direction, "direction", o.Direction, "up, down or both")
+	f.StringVar(&o.Method, "method", o.Method, "channel or send")
+	f.IntVar(&o.Clients, "clients", o.Clients, "sending clients")
+	f.IntVar(&o.Size, "size", o.Size, "payload bytes")
+	f.IntVar(&o.Burst, "burst", o.Burst, "packets that a client hands over at once")
+	f.StringVar(&o.BurstBy, "burst-by", o.BurstBy, "gso (UDP_SEGMENT) or mmsg (sendmmsg)")
+	f.BoolVar(&o.GRO, "gro", o.GRO, "receive with UDP_GRO")
+	f.Float64Var(&o.Rate, "rate", o.Rate, "packets per second over all clients; 0 saturates")
+	f.DurationVar(&o.Tick, "tick", o.Tick, "with -rate: packets due within a tick leave together")
+	f.IntVar(&o.Window, "window", o.Window, "packets in flight when saturating")
+	f.DurationVar(&o.Warmup, "warmup", o.Warmup, "before the measured time")
+	f.DurationVar(&o.Duration, "duration", o.Duration, "measured time")
+	f.BoolVar(&o.Spin, "spin", o.Spin, "poll without sleeping")
+	f.Func("cpu", "processors of the generator, as 1 or 0,1: one thread on each", func(s string) error {
+		for part := range strings.SplitSeq(s, ",") {
+			n, err := strconv.Atoi(part)
+			if err != nil {
+				return fmt.Errorf("processor %q: %w", part, err)
+			}
+			o.CPUs = append(o.CPUs, n)
+		}
+		return nil
+	})
+	f.Func("peer", "address of the UDP peers (127.0.0.1)", func(s string) (err error) {
+		o.Peer, err = netip.ParseAddr(s)
+		return err
+	})
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Run(ctx, o)
+}
+
+func idle(ctx context.Context, args []string) (any, error)  { return nil, errors.New("not yet") }
+func churn(ctx context.Context, args []string) (any, error) { return nil, errors.New("not yet") }
