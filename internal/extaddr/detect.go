@@ -1,3 +1,10 @@
+// Package extaddr finds out under which addresses the relay is reached from
+// outside: what relay.external_ip says, or when that is "auto" what the host, its
+// cloud's metadata service and STUN servers say.
+//
+// A relayed transport address has two faces: the local address to which the
+// socket is bound, and the address that peers are told. They are the same on a
+// host with a public address, and differ behind 1:1 NAT, as in most clouds.
 package extaddr
 
 import (
@@ -24,8 +31,10 @@ const (
 
 // Options is what detection needs to know.
 type Options struct {
-	Setting     Setting       // relay.external_ip
-	BindIP      netip.Addr    // relay.bind_ip; invalid: all
+	// External is relay.external_ip: what clients are told in Advertise, and in
+	// Bind the local side of a pair or the zero Addr. Empty: detect.
+	External    []turnsrv.RelayAddress
+	BindIP      []netip.Addr  // relay.bind_ip, at most one of each family; empty: all
 	STUNServers []string      // relay.stun_servers, host[:port] each
 	PortMin     uint16        // the relay's port range, for what the warnings say
 	PortMax     uint16        //
@@ -53,7 +62,7 @@ func Detect(ctx context.Context, opts Options) ([]turnsrv.RelayAddress, []Warnin
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return detect(ctx, opts, lookHost(), !opts.Setting.Auto())
+	return detect(ctx, opts, lookHost(), len(opts.External) > 0)
 }
 
 // Watch goes on looking until ctx ends: it asks the network with more patience
@@ -108,10 +117,12 @@ func round(ctx context.Context, opts Options, h host, have []turnsrv.RelayAddres
 // detect does the work. With quick set it does not ask the network whether a
 // configured address is right.
 func detect(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.RelayAddress, []Warning, error) {
-	if opts.BindIP.IsValid() && !opts.BindIP.IsUnspecified() && !h.has(opts.BindIP) {
-		return nil, nil, fmt.Errorf("relay.bind_ip: %s is on no interface of this host (it has %s); write one of these, or nothing for all", opts.BindIP, h.list())
+	for _, ip := range opts.BindIP {
+		if !ip.IsUnspecified() && !h.has(ip) {
+			return nil, nil, fmt.Errorf("relay.bind_ip: %s is on no interface of this host (it has %s); write one of these, or nothing for all", ip, h.list())
+		}
 	}
-	if !opts.Setting.Auto() {
+	if len(opts.External) > 0 {
 		return configured(ctx, opts, h, quick)
 	}
 	var relay []turnsrv.RelayAddress
@@ -145,13 +156,15 @@ func detect(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.Re
 
 // local is the address of one family to bind to, invalid for none.
 func (o Options) local(h host, is4 bool) netip.Addr {
-	if o.BindIP.IsValid() && !o.BindIP.IsUnspecified() {
-		if o.BindIP.Unmap().Is4() == is4 {
-			return o.BindIP.Unmap()
+	for _, ip := range o.BindIP {
+		if ip.Unmap().Is4() == is4 && !ip.IsUnspecified() {
+			return ip.Unmap()
 		}
-		return netip.Addr{}
 	}
-	return h.best(is4)
+	if len(o.BindIP) == 0 || slices.ContainsFunc(o.BindIP, func(ip netip.Addr) bool { return ip.IsUnspecified() && ip.Is4() == is4 }) {
+		return h.best(is4)
+	}
+	return netip.Addr{}
 }
 
 // detectFamily finds the outer side of a local address.
@@ -253,26 +266,24 @@ func kind(why string) string {
 // configured takes the operator's addresses and says what looks wrong about them.
 func configured(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.RelayAddress, []Warning, error) {
 	var relay []turnsrv.RelayAddress
-	for _, external := range opts.Setting.External {
-		if h.has(external) {
-			relay = append(relay, turnsrv.RelayAddress{Bind: external, Advertise: external})
-			continue
-		}
-		local := opts.local(h, external.Is4())
-		if !local.IsValid() {
-			family := "IPv6"
-			if external.Is4() {
-				family = "IPv4"
+	for _, r := range opts.External {
+		external := r.Advertise
+		switch {
+		case r.Bind.IsValid() && !h.has(r.Bind):
+			return nil, nil, fmt.Errorf("relay.external_ip: the local side of %s=%s is on no interface of this host (it has %s); write one of these before the =", r.Bind, external, h.list())
+		case r.Bind.IsValid():
+		case h.has(external):
+			r.Bind = external
+		default:
+			if r.Bind = opts.local(h, external.Is4()); !r.Bind.IsValid() {
+				family := "IPv6"
+				if external.Is4() {
+					family = "IPv4"
+				}
+				return nil, nil, fmt.Errorf("relay.external_ip: this host has no %s address that could stand behind %s (it has %s); remove it, or give the host one", family, external, h.list())
 			}
-			return nil, nil, fmt.Errorf("relay.external_ip: this host has no %s address that could stand behind %s (it has %s); remove it, or give the host one", family, external, h.list())
 		}
-		relay = append(relay, turnsrv.RelayAddress{Bind: local, Advertise: external})
-	}
-	for _, pair := range opts.Setting.Pairs {
-		if !h.has(pair.Bind) {
-			return nil, nil, fmt.Errorf("relay.external_ip: the local side of %s=%s is on no interface of this host (it has %s); write one of these before the =", pair.Bind, pair.Advertise, h.list())
-		}
-		relay = append(relay, pair)
+		relay = append(relay, r)
 	}
 	slices.SortStableFunc(relay, func(a, b turnsrv.RelayAddress) int {
 		return boolRank(a.Advertise.Is6()) - boolRank(b.Advertise.Is6())

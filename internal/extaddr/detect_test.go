@@ -36,6 +36,20 @@ func show(relay []turnsrv.RelayAddress) string {
 	return strings.Join(words, " ")
 }
 
+// external is relay.external_ip as the configuration has parsed it.
+func external(setting string) []turnsrv.RelayAddress {
+	var list []turnsrv.RelayAddress
+	for _, field := range strings.Fields(setting) {
+		local, advertise, pair := strings.Cut(field, "=")
+		r := turnsrv.RelayAddress{Advertise: netip.MustParseAddr(local)}
+		if pair {
+			r = turnsrv.RelayAddress{Bind: netip.MustParseAddr(local), Advertise: netip.MustParseAddr(advertise)}
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 func TestDetect(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -78,15 +92,11 @@ func TestDetect(t *testing.T) {
 		{name: "pair of nobody", setting: "10.0.0.9=8.8.4.8", host: fakeHost("10.0.0.5"), err: "(it has 10.0.0.5)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			setting, err := Parse(test.setting)
-			if err != nil {
-				t.Fatal(err)
-			}
 			server := httptest.NewServer(cloudServer(test.cloud))
 			defer server.Close()
-			opts := Options{Setting: setting, PortMin: 49152, PortMax: 65535, clouds: all(server.URL)}
+			opts := Options{External: external(test.setting), PortMin: 49152, PortMax: 65535, clouds: all(server.URL)}
 			if test.bind != "" {
-				opts.BindIP = netip.MustParseAddr(test.bind)
+				opts.BindIP = []netip.Addr{netip.MustParseAddr(test.bind)}
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
