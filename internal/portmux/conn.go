@@ -1,0 +1,86 @@
+package portmux
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// Conn is an accepted connection, plain or TLS, whose first bytes were read to
+// find out what it is. Read returns these again.
+//
+// Who wants to own the socket itself takes Buffered and then NetConn.
+type Conn struct {
+	net.Conn
+	first   [sniffLength]byte
+	from    int // first[from:to] is still to be read
+	to      int
+	release func() // nil for the TLS layer: the connection below releases
+	closing sync.Once
+
+	crowdedOut bool // closed to make room; under Mux.mu
+}
+
+// Read returns the bytes that were read for sniffing, then those of the
+// connection.
+func (c *Conn) Read(b []byte) (int, error) {
+	if c.from < c.to {
+		n := copy(b, c.first[c.from:c.to])
+		c.from += n
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// Close closes the connection and frees its place in the limits.
+func (c *Conn) Close() error {
+	err := c.Conn.Close()
+	c.closing.Do(func() {
+		if c.release != nil {
+			c.release()
+		}
+	})
+	return err
+}
+
+// Buffered returns the bytes that were read from the connection and that Read
+// has not returned yet.
+func (c *Conn) Buffered() []byte { return c.first[c.from:c.to] }
+
+// NetConn returns the connection below: a *net.TCPConn, or a *tls.Conn. Close
+// the Conn all the same, not it alone.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// sniff reads until the protocol is known.
+func (c *Conn) sniff() (Protocol, error) {
+	for {
+		if p := Sniff(c.first[:c.to]); p != Undecided {
+			return p, nil
+		}
+		n, err := c.Conn.Read(c.first[c.to:])
+		c.to += n
+		if n == 0 && err != nil {
+			return Undecided, err
+		}
+	}
+}
+
+// remoteAddr is the client's address, unmapped and without zone.
+func remoteAddr(c net.Conn) netip.Addr {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// client is whom a connection is counted for: an IPv4 address, or an IPv6 /64,
+// of which every home has one.
+func client(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits)
+	return p
+}

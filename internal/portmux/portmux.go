@@ -1,0 +1,356 @@
+// Package portmux serves several protocols on one TCP port: TLS, HTTP with
+// WebSocket, STUN and TURN are told apart by the first bytes a client sends,
+// before the TLS handshake and after it. In TLS, the protocol may also be named
+// by ALPN: http/1.1 (RFC 7301) or stun.turn (RFC 7443).
+//
+// Everything is bounded. A connection that has not said what it is costs a
+// goroutine and eight bytes, in TLS the handshake's state; it is cut off after
+// Config.IdentifyTimeout, and when there are more than Config.Unidentified of
+// them the oldest makes room. An error of accept never ends a listener.
+package portmux
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The ALPN protocol names.
+const (
+	ALPNHTTP = "http/1.1"
+	ALPNTURN = "stun.turn"
+)
+
+// Config is what a Mux is made of.
+type Config struct {
+	// HTTP answers requests; r.TLS is set for those that came over TLS.
+	HTTP http.Handler
+	// STUN takes over a STUN or TURN stream, secure when it is in TLS. The
+	// connection is its own from then on: it closes it, sooner or later.
+	STUN func(conn *Conn, secure bool)
+	// TLS, nil for none, must have a certificate. NextProtos is set by New
+	// where it is empty.
+	TLS *tls.Config
+	// ConnectionsPerIP bounds the connections of one IPv4 address or IPv6 /64;
+	// 0: no bound.
+	ConnectionsPerIP int
+	// Unlimited addresses are not counted: those of reverse proxies.
+	Unlimited []netip.Prefix
+	// Unidentified bounds the connections that have not said what they are;
+	// 0: 1024.
+	Unidentified int
+	// IdentifyTimeout is how long a client may take to say it, the TLS
+	// handshake included; 0: 10 s.
+	IdentifyTimeout time.Duration
+	Logger          *slog.Logger
+}
+
+// Stats counts connections since the start.
+type Stats struct {
+	// Open is the number of connections now.
+	Open int64
+	// Accepted counts by protocol: http, https, turn, turns.
+	Accepted map[string]uint64
+	// Refused counts by reason: per-ip, crowded, timeout, closed, tls,
+	// tls-off, alpn, unknown, shutdown.
+	Refused map[string]uint64
+	// AcceptErrors counts failures of accept, such as EMFILE.
+	AcceptErrors uint64
+}
+
+// Mux tells the connections of any number of listeners apart.
+type Mux struct {
+	cfg     Config
+	log     *slog.Logger
+	http    *http.Server
+	httpIn  *chanListener
+	handing sync.WaitGroup // connections on their way or in STUN's hands
+
+	mu       sync.Mutex
+	closed   bool
+	clients  map[netip.Prefix]int
+	conns    map[*Conn]struct{}
+	waiting  *list.List // of *Conn, the oldest first
+	accepted map[string]uint64
+	refused  map[string]uint64
+
+	acceptErrors atomic.Uint64
+}
+
+// New returns a Mux that serves when Serve is called.
+func New(cfg Config) *Mux {
+	if cfg.Unidentified == 0 {
+		cfg.Unidentified = 1024
+	}
+	if cfg.IdentifyTimeout == 0 {
+		cfg.IdentifyTimeout = 10 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.TLS != nil && len(cfg.TLS.NextProtos) == 0 {
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.NextProtos = []string{ALPNHTTP, ALPNTURN}
+	}
+	m := &Mux{
+		cfg: cfg, log: cfg.Logger,
+		httpIn:   newChanListener(),
+		clients:  make(map[netip.Prefix]int),
+		conns:    make(map[*Conn]struct{}),
+		waiting:  list.New(),
+		accepted: make(map[string]uint64),
+		refused:  make(map[string]uint64),
+	}
+	m.http = &http.Server{
+		Handler:           http.HandlerFunc(m.serveHTTP),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       60 * time.Second,
+		WriteTimeout:      90 * time.Second, // above the longest poll of Engine.IO
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+	}
+	return m
+}
+
+type connKey struct{}
+
+// serveHTTP sets r.TLS, which http.Server does for its own TLS only.
+func (m *Mux) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*Conn); ok {
+		if secure, ok := c.Conn.(*tls.Conn); ok {
+			state := secure.ConnectionState()
+			r.TLS = &state
+		}
+	}
+	m.cfg.HTTP.ServeHTTP(w, r)
+}
+
+// Serve accepts from the listeners until ctx ends, then closes them and every
+// connection; requests being answered get up to two seconds. It owns the
+// listeners. Call it once.
+func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
+	var owned sync.WaitGroup
+	owned.Go(func() { m.http.Serve(m.httpIn) })
+	for _, ln := range listeners {
+		owned.Go(func() { m.accept(ctx, ln) })
+	}
+	<-ctx.Done()
+	for _, ln := range listeners {
+		ln.Close()
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	m.http.Shutdown(grace)
+	m.http.Close()
+	m.mu.Lock()
+	m.closed = true
+	for c := range m.conns { // hijacked ones too
+		go c.Close() // tls.Conn.Close may wait 5 s for a peer that does not read
+	}
+	m.mu.Unlock()
+	m.handing.Wait()
+	owned.Wait()
+	return nil
+}
+
+// accept hands out the connections of one listener. What the system refuses
+// (EMFILE, ENFILE, ENOBUFS, ECONNABORTED) is waited out.
+func (m *Mux) accept(ctx context.Context, ln net.Listener) {
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			m.acceptErrors.Add(1)
+			if pause == shortest || pause >= longest {
+				m.log.Warn("cannot accept TCP connections; raise the limit of open files (LimitNOFILE) if this goes on", "listen", ln.Addr().String(), "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, longest)
+			continue
+		}
+		pause = shortest
+		m.take(c)
+	}
+}
+
+// take counts a connection and finds out what it is.
+func (m *Mux) take(raw net.Conn) {
+	addr := remoteAddr(raw)
+	who := client(addr)
+	unlimited := false
+	for _, p := range m.cfg.Unlimited {
+		unlimited = unlimited || p.Contains(addr)
+	}
+	c := &Conn{Conn: raw}
+	c.release = func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.conns, c)
+		if m.clients[who]--; m.clients[who] == 0 {
+			delete(m.clients, who)
+		}
+	}
+
+	m.mu.Lock()
+	if m.closed || (!unlimited && m.cfg.ConnectionsPerIP > 0 && m.clients[who] >= m.cfg.ConnectionsPerIP) {
+		reason := "per-ip"
+		if m.closed {
+			reason = "shutdown"
+		}
+		m.refused[reason]++
+		m.mu.Unlock()
+		reset(raw)
+		return
+	}
+	m.clients[who]++
+	m.conns[c] = struct{}{}
+	place := m.waiting.PushBack(c)
+	var oldest *Conn
+	if m.waiting.Len() > m.cfg.Unidentified {
+		oldest = m.waiting.Remove(m.waiting.Front()).(*Conn)
+		oldest.crowdedOut = true
+		m.refused["crowded"]++
+	}
+	m.handing.Add(1)
+	m.mu.Unlock()
+
+	if oldest != nil {
+		reset(oldest.Conn)
+	}
+	go func() {
+		defer m.handing.Done()
+		m.identify(c, place)
+	}()
+}
+
+// reset closes a connection at once, without leaving it in TIME_WAIT.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}
+
+// identify sends a connection where it belongs.
+func (m *Mux) identify(c *Conn, place *list.Element) {
+	c.SetDeadline(time.Now().Add(m.cfg.IdentifyTimeout))
+	top, protocol, reason := m.dissect(c)
+
+	m.mu.Lock()
+	m.waiting.Remove(place) // nothing, when it was crowded out
+	secure := top != c
+	switch {
+	case reason != "":
+		if !c.crowdedOut { // else it is counted already
+			m.refused[reason]++
+		}
+	case secure:
+		m.accepted[map[Protocol]string{HTTP: "https", STUN: "turns"}[protocol]]++
+	default:
+		m.accepted[map[Protocol]string{HTTP: "http", STUN: "turn"}[protocol]]++
+	}
+	m.mu.Unlock()
+
+	if reason != "" {
+		m.log.Debug("connection refused", "client", c.RemoteAddr(), "reason", reason)
+		if reason == "tls-off" {
+			// An alert, so that the client says what is wrong instead of "reset":
+			// fatal handshake_failure, RFC 8446 section 6.
+			c.Write([]byte{0x15, 3, 1, 0, 2, 2, 40})
+		}
+		c.Close()
+		return
+	}
+	c.SetDeadline(time.Time{})
+	if protocol == HTTP {
+		if !m.httpIn.hand(top) {
+			top.Close()
+		}
+		return
+	}
+	m.cfg.STUN(top, secure)
+}
+
+// dissect looks under the TLS, where there is any. It returns the connection to
+// read from, or why there is none.
+func (m *Mux) dissect(c *Conn) (top *Conn, protocol Protocol, reason string) {
+	protocol, err := c.sniff()
+	switch {
+	case err != nil:
+		return c, Unknown, failure(err)
+	case protocol == Unknown:
+		return c, Unknown, "unknown"
+	case protocol != TLS:
+		return c, protocol, ""
+	case m.cfg.TLS == nil:
+		return c, TLS, "tls-off"
+	}
+	secure := tls.Server(c, m.cfg.TLS)
+	if err := secure.Handshake(); err != nil {
+		m.log.Debug("TLS handshake failed", "client", c.RemoteAddr(), "error", err)
+		return c, TLS, "tls"
+	}
+	top = &Conn{Conn: secure}
+	switch secure.ConnectionState().NegotiatedProtocol {
+	case ALPNHTTP:
+		return top, HTTP, ""
+	case ALPNTURN:
+		return top, STUN, ""
+	case "":
+	default: // such as acme-tls/1, whose handshake is all there is to it
+		return top, Unknown, "alpn"
+	}
+	protocol, err = top.sniff()
+	switch {
+	case err != nil:
+		return top, Unknown, failure(err)
+	case protocol == HTTP, protocol == STUN:
+		return top, protocol, ""
+	}
+	return top, Unknown, "unknown"
+}
+
+// failure names why a client did not say what it is.
+func failure(err error) string {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "timeout"
+	}
+	return "closed"
+}
+
+// Stats returns a snapshot.
+func (m *Mux) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := Stats{Open: int64(len(m.conns)), Accepted: make(map[string]uint64), Refused: make(map[string]uint64), AcceptErrors: m.acceptErrors.Load()}
+	for k, v := range m.accepted {
+		s.Accepted[k] = v
+	}
+	for k, v := range m.refused {
+		s.Refused[k] = v
+	}
+	return s
+}
