@@ -1,0 +1,166 @@
+import { spawn } from 'node:child_process';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { resolver } from './lab.js';
+
+/** @typedef {import('./lab.js').Lab} Lab */
+
+/**
+ * What a router of each kind lets out of its local network, as nftables rules of the forward chain: new flows
+ * from `lan` to `wan`. What no rule accepts is dropped without a word.
+ */
+const names = `ip daddr ${resolver} udp dport 53 accept`;
+const outward = {
+  cone: 'accept',
+  symmetric: 'accept',
+  'udp-blocked': `${names}; meta l4proto tcp accept`,
+  'tcp-443': `${names}; tcp dport 443 accept`,
+  // A flow stays closed until its client's first bytes are a TLS handshake record with a ClientHello in it.
+  'tls-443': `${names}
+    tcp dport 443 ct mark 1 accept
+    tcp dport 443 @ih,0,16 0x1603 @ih,40,8 0x01 ct mark set 1 accept
+    tcp dport 443 @ih,0,8 >= 0 drop
+    tcp dport 443 accept`,
+};
+
+/** Every kind of network that a client of the lab can sit in. */
+export const kinds = /** @type {const} */ (['open', 'cone', 'symmetric', 'udp-blocked', 'tcp-443', 'tls-443', 'proxy', 'proxy-no-dns', 'ipv6']);
+
+/** @typedef {typeof kinds[number]} Kind */
+
+/**
+ * @typedef {object} Client
+ * @property {Kind} kind
+ * @property {string} name namespace (short name)
+ * @property {string} netns namespace (full name)
+ * @property {string} router short name of the namespace whose device `wan` leads out: the client's own where it has no router
+ * @property {string} wanAddress IPv4 address on the public segment, "" for ipv6
+ * @property {string} [proxy] URL of its HTTP proxy
+ */
+
+/**
+ * Adds a client behind a router of a kind.
+ * @param {Lab} lab
+ * @param {Kind} kind
+ * @param {number} number 1 to 99: tells addresses and names apart
+ * @param {{delay?: number}} [options] delay: milliseconds each way between this network and the public segment
+ * @returns {Promise<Client>}
+ */
+export async function addClient(lab, kind, number, { delay = 0 } = {}) {
+  const name = `c${number}`;
+  const wanAddress = kind === 'ipv6' ? '' : `203.0.113.${20 + number}`;
+  const routed = kind !== 'open' && kind !== 'ipv6';
+  const router = routed ? `r${number}` : name;
+  const nameserver = { ipv6: '2a02:db8::1', proxy: `10.0.${number}.1`, 'proxy-no-dns': `10.0.${number}.1` }[/** @type {string} */ (kind)];
+  await lab.namespace(name, nameserver);
+  if (routed) await lab.namespace(router);
+  await connect(lab, router, number, { delay, ipv4: wanAddress, ipv6: routed ? '' : `2a02:db8::${20 + number}` });
+  /** @type {Client} */
+  const client = { kind, name, netns: lab.netns(name), router, wanAddress };
+  if (!routed) return client;
+
+  await lab.sh(`
+    ip link add name lan netns $${router} address 02:00:00:00:03:${hex(number)} type veth peer name eth0 netns $${name} address 02:00:00:00:04:${hex(number)}
+    ip -n $${router} address add 10.0.${number}.1/24 dev lan
+    ip -n $${router} link set lan up
+    ip -n $${name} address add 10.0.${number}.2/24 dev eth0
+    ip -n $${name} link set eth0 up`);
+  if (kind === 'proxy' || kind === 'proxy-no-dns') {
+    client.proxy = await startProxy(lab, router, number, kind === 'proxy');
+    await lab.nft(router, closedRouter(kind === 'proxy'));
+  } else {
+    await lab.sh(`
+      ip netns exec $${router} sysctl -qw net.ipv4.ip_forward=1
+      ip -n $${name} route add default via 10.0.${number}.1`);
+    await lab.nft(router, natRouter(outward[kind], kind === 'symmetric'));
+  }
+  return client;
+}
+
+/**
+ * Joins a namespace to the public segment by its device `wan`, through a link with a delay if one is asked for.
+ * @param {Lab} lab @param {string} name @param {number} number
+ * @param {{delay: number, ipv4: string, ipv6: string}} link
+ */
+async function connect(lab, name, number, { delay, ipv4, ipv6 }) {
+  if (!delay) {
+    await lab.plug(name, 'wan', number);
+    if (ipv4) await lab.sh(`ip -n $${name} address add ${ipv4}/24 dev wan; ip -n $${name} route add default via 203.0.113.1`);
+    if (ipv6) await lab.sh(`ip -n $${name} address add ${ipv6}/32 dev wan nodad; ip -n $${name} route add default via 2a02:db8::1`);
+    return;
+  }
+  await lab.daemon(undefined, 'delay', '-each-way', `${delay}ms`, lab.netns(name), lab.netns('pub'), `far${number}`);
+  await lab.sh(`ip -n $${name} link set far${number} name wan; ip -n $${name} link set wan up; ip -n $pub link set far${number} up`);
+  if (ipv4) {
+    await lab.sh(`
+      ip -n $${name} address add ${ipv4}/32 dev wan; ip -n $${name} route add default dev wan
+      ip -n $pub route add ${ipv4}/32 dev far${number}`);
+  }
+  if (ipv6) {
+    await lab.sh(`
+      ip -n $${name} address add ${ipv6}/128 dev wan nodad; ip -n $${name} -6 route add default dev wan
+      ip -n $pub -6 route add ${ipv6}/128 dev far${number}
+      ip -n $pub -6 neigh add proxy ${ipv6} dev br0`);
+  }
+}
+
+/**
+ * A home or office router. Unsolicited UDP is dropped on input: accepted, it would take conntrack entries, and
+ * with them the very ports that a cone's next mapping must keep.
+ * @param {string} allowed rules for new flows outward
+ * @param {boolean} symmetric a new random port for every destination
+ */
+function natRouter(allowed, symmetric) {
+  return `table inet router {
+    chain input { type filter hook input priority filter; policy accept; iifname "wan" ct state new drop; }
+    chain forward { type filter hook forward priority filter; policy drop;
+      iifname "wan" ct state established,related accept
+      iifname "lan" oifname "wan" jump outward
+    }
+    chain outward { ${allowed}
+    }
+    chain nat { type nat hook postrouting priority srcnat; oifname "wan" masquerade ${symmetric ? 'fully-random' : ''}; }
+  }`;
+}
+
+/**
+ * The host between a closed network and the world: nothing is forwarded, only the proxy is there.
+ * @param {boolean} answersNames whether the name server of the local network answers
+ */
+function closedRouter(answersNames) {
+  return `table inet router {
+    chain input { type filter hook input priority filter; policy accept; iifname "wan" ct state new drop; ${answersNames ? '' : 'iifname "lan" udp dport 53 drop;'} }
+    chain forward { type filter hook forward priority filter; policy drop; }
+  }`;
+}
+
+/**
+ * An HTTP proxy that allows CONNECT to port 443 and nothing else, and a name server that knows no outside names.
+ * @param {Lab} lab @param {string} router @param {number} number @param {boolean} answersNames
+ */
+async function startProxy(lab, router, number, answersNames) {
+  const address = `10.0.${number}.1`;
+  const config = path.join(lab.dir, `tinyproxy-${number}.conf`);
+  await fs.writeFile(config, `Listen ${address}\nPort 3128\nTimeout 600\nMaxClients 200\nConnectPort 443\nLogLevel Warning\n`);
+  const child = spawn('ip', ['netns', 'exec', lab.netns(router), 'tinyproxy', '-d', '-c', config], { stdio: 'ignore', detached: true });
+  child.unref(); // the guard ends it with its namespace
+  if (answersNames) await lab.daemon(router, 'dns', address);
+  await listening(lab, router, 3128);
+  return `http://${address}:3128`;
+}
+
+/**
+ * Waits until somebody listens on a TCP port of a namespace.
+ * @param {Lab} lab @param {string} name @param {number} port
+ */
+async function listening(lab, name, port) {
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+    if (await lab.sh(`ip netns exec $${name} ss -Htln "sport = :${port}"`)) return;
+  }
+  throw new Error(`nobody listens on port ${port} in ${name}`);
+}
+
+/** @param {number} number */
+function hex(number) {
+  return number.toString(16).padStart(2, '0');
+}
