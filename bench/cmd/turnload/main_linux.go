@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"turnhub/bench/load"
 )
@@ -87,5 +87,26 @@ func media(ctx context.Context, args []string) (any, error) {
 	return load.Run(ctx, o)
 }
 
-func idle(ctx context.Context, args []string) (any, error)  { return nil, errors.New("not yet") }
-func churn(ctx context.Context, args []string) (any, error) { return nil, errors.New("not yet") }
+func idle(ctx context.Context, args []string) (any, error) {
+	var o load.IdleOptions
+	f := flag.NewFlagSet("idle", flag.ExitOnError)
+	common(f, &o.Server, &o.Secret, &o.PID)
+	f.IntVar(&o.Allocations, "n", 10000, "allocations")
+	f.DurationVar(&o.Hold, "hold", 10*time.Second, "how long to hold them")
+	f.DurationVar(&o.Refresh, "refresh", 10*time.Second, "how often to refresh each")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Idle(ctx, o)
+}
+
+func churn(ctx context.Context, args []string) (any, error) {
+	var o load.ChurnOptions
+	f := flag.NewFlagSet("churn", flag.ExitOnError)
+	common(f, &o.Server, &o.Secret, &o.PID)
+	f.DurationVar(&o.Duration, "duration", 3*time.Second, "how long")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Churn(ctx, o)
+}

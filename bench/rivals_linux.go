@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+
+	"turnhub/bench/load"
+)
+
+const (
+	secret    = "bench-secret-that-all-servers-share"
+	plainPort = 3478
+	tlsPort   = 5349
+)
+
+// A rival is one server program. Each has a loopback address of its own, so
+// that all can use the same ports at the same time.
+type rival struct {
+	name    string
+	address netip.Addr
+	command func(r *rival, e *environment, cpus []int) []string
+	tlsPort uint16
+	version func(e *environment) string
+}
+
+// An environment is what all rivals share in one run of the benchmark.
+type environment struct {
+	bin string // our built programs
+	dir string // throw-away state
+	cpu struct{ server, load int }
+}
+
+var rivals = []*rival{
+	{
+		name: "coturn", address: netip.MustParseAddr("127.12.0.1"), tlsPort: tlsPort, command: coturn,
+		version: func(*environment) string { return "coturn " + output("turnserver", "--version") },
+	},
+	{
+		name: "turnhub", address: netip.MustParseAddr("127.12.0.2"), tlsPort: plainPort, command: turnhub,
+		version: func(e *environment) string { return output(filepath.Join("bin", "turnhub"), "version") },
+	},
+	{
+		name: "pion4", address: netip.MustParseAddr("127.12.0.3"), tlsPort: tlsPort, command: pion,
+		version: func(e *environment) string { return "pion/turn " + moduleVersion("github.com/pion/turn/v4") },
+	},
+	{
+		name: "pion5", address: netip.MustParseAddr("127.12.0.4"), tlsPort: tlsPort, command: pion,
+		version: func(e *environment) string { return "pion/turn " + moduleVersion("github.com/pion/turn/v5") },
+	},
+}
+
+func coturn(r *rival, e *environment, cpus []int) []string {
+	ip := r.address.String()
+	return []string{
+		"turnserver", "-n", "-L", ip, "-E", ip, "-p", strconv.Itoa(plainPort), "--tls-listening-port", strconv.Itoa(tlsPort),
+		"--use-auth-secret", "--static-auth-secret", secret, "-r", "bench", "--allow-loopback-peers",
+		"--min-port", "10000", "--max-port", "65535", "-m", strconv.Itoa(len(cpus)),
+		"--cert", e.path("cert.pem"), "--pkey", e.path("key.pem"), "--no-dtls", "--no-cli", "--no-software-attribute",
+		"--no-rfc5780", "--no-stun-backward-compatibility", "--simple-log", "--no-stdout-log", "--log-file", "/dev/null",
+		"--pidfile", e.path("coturn.pid"), "--userdb", e.path("coturn.db"),
+	}
+}
+
+func pion(r *rival, e *environment, cpus []int) []string {
+	address := netip.AddrPortFrom(r.address, plainPort).String()
+	return []string{
+		filepath.Join(e.bin, r.name), "-address", address, "-tls-address", netip.AddrPortFrom(r.address, tlsPort).String(),
+		"-secret", secret, "-threads", strconv.Itoa(len(cpus)), "-cert", e.path("cert.pem"), "-key", e.path("key.pem"),
+	}
+}
+
+// turnhubConfig opens the quotas, which are on by default, as coturn and pion
+// have none by default; they are still checked.
+var turnhubConfig = template.Must(template.New("config").Parse(`
+listen: {tcp: ["{{.IP}}:3478"], udp: ["{{.IP}}:3478"], admin: "{{.IP}}:9478"}
+tls: {mode: files, cert_file: {{.Dir}}/cert.pem, key_file: {{.Dir}}/key.pem}
+relay: {realm: bench, external_ip: {{.IP}}, bind_ip: {{.IP}}, port_min: 10000, port_max: 65535, peers: any, allow_peers: [127.0.0.0/8]}
+credentials: {secrets: ["{{.Secret}}"]}
+limits:
+  allocations_per_user: 1000000
+  allocations_per_ip: 1000000
+  bandwidth_per_allocation: 4GB/s
+  unauthenticated_per_prefix: 1000000/s
+  connections_per_ip: 1000000
+  messages_per_second: 1000000
+log: {level: warn}
+state_dir: {{.Dir}}/state
+`))
+
+func turnhub(r *rival, e *environment, _ []int) []string {
+	file, err := os.Create(e.path("turnhub.yaml"))
+	if err == nil {
+		defer file.Close()
+		err = turnhubConfig.Execute(file, map[string]string{"IP": r.address.String(), "Dir": e.dir, "Secret": secret})
+	}
+	if err != nil {
+		panic(fmt.Sprintf("write turnhub's configuration: %v", err))
+	}
+	return []string{filepath.Join("bin", "turnhub"), "serve", "--config", file.Name()}
+}
+
+// server returns where the rival listens for a transport.
+func (r *rival) server(transport string) load.Server {
+	port := uint16(plainPort)
+	if transport == "tls" {
+		port = r.tlsPort
+	}
+	return load.Server{Transport: transport, Address: netip.AddrPortFrom(r.address, port)}
+}
+
+func (e *environment) path(name string) string { return filepath.Join(e.dir, name) }
+
+// A process is a started rival.
+type process struct {
+	*rival
+	cmd  *exec.Cmd
+	done chan error
+}
+
+// start starts the rival on the given processors and waits until it answers.
+func (r *rival) start(ctx context.Context, e *environment, cpus ...int) (*process, error) {
+	list := make([]string, len(cpus))
+	for i, cpu := range cpus {
+		list[i] = strconv.Itoa(cpu)
+	}
+	args := append([]string{"-c", strings.Join(list, ",")}, r.command(r, e, cpus)...)
+	log, err := os.Create(e.path(r.name + ".log"))
+	if err != nil {
+		return nil, fmt.Errorf("create the log of %s: %w", r.name, err)
+	}
+	defer log.Close()
+	p := &process{rival: r, cmd: exec.Command("taskset", args...), done: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", r.name, err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, transport := range []string{"udp", "tls"} {
+		if err := load.Ping(ctx, r.server(transport)); err != nil {
+			p.stop()
+			text, _ := os.ReadFile(log.Name())
+			return nil, fmt.Errorf("%s: %w\n%s", r.name, err, text)
+		}
+	}
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid } // taskset becomes the server
+
+// stop ends the server and waits for it.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(3 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+func output(name string, args ...string) string {
+	text, err := exec.Command(name, args...).Output()
+	if err != nil && len(text) == 0 {
+		return "not there: " + err.Error()
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return first
+}
+
+func moduleVersion(path string) string {
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Version}}", path)
+	cmd.Dir = filepath.Join("bench", "rivals")
+	text, err := cmd.Output()
+	if err != nil {
+		return "not there: " + err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// chooseRivals picks rivals by name; a rival that cannot be run is an error.
+func chooseRivals(names string) ([]*rival, error) {
+	var chosen []*rival
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		for _, r := range rivals {
+			if r.name == name {
+				chosen, found = append(chosen, r), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("rival %q: there are coturn, turnhub, pion4 and pion5", name)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, errors.New("no rival chosen")
+	}
+	return chosen, nil
+}

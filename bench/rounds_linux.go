@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"turnhub/bench/load"
+)
+
+// A figure is what one rival did in one row: a list over the rounds.
+type figure struct {
+	Media []load.Result      `json:"media,omitempty"`
+	Idle  []load.IdleResult  `json:"idle,omitempty"`
+	Churn []load.ChurnResult `json:"churn,omitempty"`
+}
+
+// figures are by row and rival.
+type figures map[string]map[string]*figure
+
+// A bench runs rows.
+type bench struct {
+	env      *environment
+	rivals   []*rival
+	rounds   int
+	duration string
+	figures  figures
+}
+
+// runRow starts all rivals, gives each its turn in every round (the order
+// turns too) and ends them.
+func (b *bench) runRow(ctx context.Context, r row) error {
+	processes := make([]*process, 0, len(b.rivals))
+	defer func() {
+		for _, p := range processes {
+			p.stop()
+		}
+	}()
+	by := make(map[string]*figure)
+	b.figures[r.name] = by
+	for _, v := range b.rivals {
+		p, err := v.start(ctx, b.env, b.env.cpu.server)
+		if err != nil {
+			return err
+		}
+		processes = append(processes, p)
+		by[v.name] = new(figure)
+	}
+	rounds := b.rounds
+	if r.kind == "idle" {
+		rounds = 1 // a second time on the same process would measure its free lists
+	}
+	for round := range rounds {
+		for i := range processes {
+			p := processes[(i+round)%len(processes)]
+			if err := b.once(ctx, r, p, by[p.name]); err != nil {
+				return fmt.Errorf("%s under %s: %w", p.name, r.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// once runs turnload one time.
+func (b *bench) once(ctx context.Context, r row, p *process, f *figure) error {
+	server := p.server(r.over)
+	args := []string{
+		"-c", strconv.Itoa(b.env.cpu.load), filepath.Join(b.env.bin, "turnload"), r.kind,
+		"-server", server.Transport + "://" + server.Address.String(), "-secret", secret, "-pid", strconv.Itoa(p.pid()),
+	}
+	if r.kind == "media" {
+		args = append(args, "-cpu", strconv.Itoa(b.env.cpu.load))
+	}
+	if r.kind != "idle" {
+		args = append(args, "-duration", b.duration)
+	}
+	if r.share > 0 {
+		rate := r.share * median(values(b.figures[r.of]["coturn"], perSecond))
+		args = append(args, "-rate", strconv.Itoa(int(rate)))
+	}
+	cmd := exec.CommandContext(ctx, "taskset", append(args, r.args...)...)
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("turnload %s: %w", strings.Join(args[3:], " "), err)
+	}
+	switch r.kind {
+	case "media":
+		return appendJSON(&f.Media, text)
+	case "idle":
+		return appendJSON(&f.Idle, text)
+	default:
+		return appendJSON(&f.Churn, text)
+	}
+}
+
+func appendJSON[T any](list *[]T, text []byte) error {
+	var v T
+	if err := json.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("read turnload's answer %q: %w", text, err)
+	}
+	*list = append(*list, v)
+	return nil
+}
+
+func perSecond(r load.Result) float64 { return r.PerSecond }
+func perCPU(r load.Result) float64    { return r.PerCPU }
+func p50(r load.Result) float64       { return r.P50 }
+func p99(r load.Result) float64       { return r.P99 }
+func p999(r load.Result) float64      { return r.P999 }
+func loss(r load.Result) float64      { return r.Loss }
+
+func values(f *figure, of func(load.Result) float64) []float64 {
+	if f == nil {
+		return nil
+	}
+	v := make([]float64, len(f.Media))
+	for i, r := range f.Media {
+		v[i] = of(r)
+	}
+	return v
+}
+
+// score is the figure by which a row is judged, higher is better: packets or
+// allocations per second of the server's processor time.
+func (f *figure) score() float64 {
+	if f == nil {
+		return 0
+	}
+	if len(f.Churn) > 0 {
+		v := make([]float64, len(f.Churn))
+		for i, r := range f.Churn {
+			v[i] = r.PerCPU
+		}
+		return median(v)
+	}
+	return median(values(f, perCPU))
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	if len(v)%2 == 1 {
+		return v[len(v)/2]
+	}
+	return (v[len(v)/2-1] + v[len(v)/2]) / 2
+}
