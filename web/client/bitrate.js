@@ -1,0 +1,51 @@
+/**
+ * What one person sends to each of the others in a mesh: everybody uploads one stream per peer, so what each gets
+ * falls as the room grows. An uplink of about 3 Mbit/s carries every row.
+ * @type {{video: number, scale: number, frameRate: number, audio: number}[]} bits per second, division of width and
+ * height, frames per second; by the number of others, less one
+ */
+const rows = [
+  {video: 2_500_000, scale: 1, frameRate: 30, audio: 48_000},
+  {video: 1_200_000, scale: 1, frameRate: 30, audio: 40_000},
+  {video: 800_000, scale: 1.5, frameRate: 30, audio: 40_000},
+  {video: 550_000, scale: 2, frameRate: 24, audio: 32_000},
+  {video: 400_000, scale: 2, frameRate: 20, audio: 32_000},
+];
+
+/** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
+export const meshLimit = rows.length + 1;
+
+/**
+ * @param {number} others how many people receive from us
+ * @param {boolean} [screen] a shared screen keeps its pixels and gives up frames instead
+ */
+export function budget(others, screen = false) {
+  const row = rows[Math.min(Math.max(others, 1), rows.length) - 1];
+  return screen ? {...row, scale: 1, frameRate: Math.min(row.frameRate, 15)} : row;
+}
+
+/**
+ * Applies the budget to what a connection sends.
+ * @param {RTCPeerConnection} pc
+ * @param {number} others
+ * @param {boolean} screen
+ */
+export async function applyBudget(pc, others, screen) {
+  const {video, scale, frameRate, audio} = budget(others, screen);
+  await Promise.all(pc.getSenders().map(async (sender) => {
+    const kind = sender.track?.kind;
+    if (!kind) return;
+    const parameters = sender.getParameters();
+    if (!parameters.encodings?.length) return; // not negotiated yet
+    const [encoding] = parameters.encodings;
+    if (kind === 'video') {
+      encoding.maxBitrate = video;
+      encoding.scaleResolutionDownBy = scale;
+      encoding.maxFramerate = frameRate;
+    } else {
+      encoding.maxBitrate = audio;
+    }
+    // A connection that closes meanwhile has nothing left to limit.
+    await sender.setParameters(parameters).catch(() => {});
+  }));
+}

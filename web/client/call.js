@@ -1,0 +1,505 @@
+import {Emitter} from './emitter.js';
+import {HubError} from './codes.js';
+import {LocalMedia} from './media.js';
+import {Peer} from './peer.js';
+import {Prepared, configuration} from './connection.js';
+import {meshLimit} from './bitrate.js';
+import {randomRoom} from './hub.js';
+
+/** @typedef {import('./hub.js').Hub} Hub */
+/** @typedef {import('./hub.js').Invitation} Invitation */
+/** @typedef {import('./hub.js').PeerInfo} PeerInfo */
+/** @typedef {import('./hub.js').CallState} HubCallState */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {LocalMedia | MediaStream} [media] what is sent; default: nothing
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy] "relay": never directly
+ * @property {import('./connection.js').Transport} [transport] only relays over this, for troubleshooting
+ * @property {number} [limit] the most people, oneself included; at most 6
+ */
+
+/** @typedef {'idle' | 'joining' | 'calling' | 'ringing' | 'active' | 'ended'} CallPhase */
+
+/**
+ * @typedef {object} CallEvents
+ * @property {CallPhase} phase
+ * @property {Peer} peer somebody is there
+ * @property {Peer} peer-left
+ * @property {{peer: Peer, text: string, at: number}} chat
+ * @property {{peer: Peer, transfer: import('./transfer.js').Transfer}} file
+ * @property {{reason: string, detail: string}} ended the call is over: by `leave` or for a reason of protocol.md
+ */
+
+/**
+ * A call: everyone in a room, or the one who accepted. Media goes directly between the browsers, or through the
+ * relay where it must.
+ *
+ *     const media = new LocalMedia();
+ *     await media.open();
+ *     const call = new Call(hub, {media});
+ *     call.on('peer', (peer) => peer.on('stream', (stream) => { video.srcObject = stream; }));
+ *     await call.prepare();            // in the lobby: gathers candidates before the click
+ *     await call.join('blue-fox-42');  // or: await call.invite('petya')
+ *
+ * @extends {Emitter<CallEvents>}
+ */
+export class Call extends Emitter {
+  /** @type {CallPhase} */ phase = 'idle';
+  /** The room; empty in a call by name. */
+  room = '';
+  /** The call's id in a call by name. */
+  id = '';
+  /** @type {Set<Peer>} the others */
+  peers = new Set();
+  /** Identifies this end across sessions, so that a call outlives a restart of the server. */
+  instance = crypto.randomUUID?.() ?? String(Math.random());
+
+  /** @type {CallOptions} */ #options;
+  /** @type {Prepared | null} */ #prepared = null;
+  /** @type {RTCPeerConnection | null} */ #spare = null;
+  /** @type {any} */ #ticker = null;
+  /** @type {(() => void)[]} */ #unhook = [];
+  /** Where two who called by name meet when the server has forgotten their call. */
+  #meeting = '';
+  #started = 0;
+  #ticks = 0;
+  /** @type {{resolve: () => void, reject: (error: Error) => void} | null} */ #answer = null;
+  /** @type {any} the caller's offer, in case that both call at once */ #crossing = null;
+
+  /** @param {Hub} hub @param {CallOptions} [options] */
+  constructor(hub, options = {}) {
+    super();
+    this.hub = hub;
+    this.#options = options;
+    const {media} = options;
+    this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
+    this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
+    this.#unhook.push(
+      hub.on('peer-joined', (info) => { if (info.room === this.room) this.#onJoined(info); }),
+      hub.on('peer-left', ({room, peer, reason}) => { if (room === this.room) this.#onLeft(peer, reason); }),
+      hub.on('peer-away', ({peer}) => this.#setAway(peer, true)),
+      hub.on('peer-back', ({peer}) => this.#setAway(peer, false)),
+      hub.on('signal', ({from, data}) => this.#onSignal(from, data)),
+      hub.on('call', (state) => this.#onCall(state)),
+      hub.on('incoming', () => this.#makeSpare()),
+      hub.on('rejoined', (joined) => { if (joined.room === this.room) this.#onRejoined(joined); }),
+      hub.on('config', () => this.#onConfig()),
+      hub.on('welcome', (how) => this.#onWelcome(how)),
+      hub.on('network', () => { if (this.#prepared && !this.#prepared.taken) this.prepare(true).catch(() => {}); }),
+      hub.on('closed', ({reason}) => this.#end('lost', reason)),
+      this.media.on('track', ({kind}) => this.#onTrack(kind)),
+      this.media.on('change', () => this.tell({type: 'media', ...this.media.sending})),
+    );
+  }
+
+  /** How many others there are. */
+  get size() { return this.peers.size; }
+  get online() { return this.hub.state === 'open'; }
+
+  /** The configuration of this call's connections. @param {boolean} [lean] */
+  configuration(lean = this.peers.size > 3) {
+    return configuration(this.hub.config, {...this.#options, lean});
+  }
+
+  /** A connection that answers, with its candidates gathered ahead where there was time. */
+  connection() {
+    const spare = this.#spare;
+    this.#spare = null;
+    return spare ?? new RTCPeerConnection(this.configuration());
+  }
+
+  /** @param {string} to @param {any} data */
+  signal(to, data) {
+    try {
+      this.hub.signal(to, data);
+    } catch (error) {
+      console.warn('turnhub: signal', error);
+    }
+  }
+
+  /**
+   * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
+   * round trips after the click. Call it in the lobby; `release` gives it up again.
+   * @param {boolean} [anew] also if there is one already
+   */
+  async prepare(anew = false) {
+    if (this.phase !== 'idle' || (this.#prepared && !anew)) return;
+    this.release();
+    this.#prepared = new Prepared(this.configuration(), this.media);
+    await this.#prepared.ready.catch(() => {});
+  }
+
+  /** Gives up what `prepare` made: it holds relay ports on the server. */
+  release() {
+    if (this.#prepared && !this.#prepared.taken) this.#prepared.close();
+    this.#prepared = null;
+  }
+
+  /**
+   * Joins a room and connects with everybody there.
+   * @param {string} room
+   */
+  async join(room) {
+    this.#start('joining');
+    this.room = room;
+    try {
+      const joined = await this.hub.join(room, {
+        first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#firstOffer()),
+      });
+      if (joined.peers.length >= this.limit) {
+        await this.hub.leave(room);
+        throw new HubError('call-full', `this call has ${this.limit} people already`);
+      }
+      this.#setPhase('active');
+      for (const info of joined.peers) {
+        const peer = this.#add(info);
+        if (info.peer === joined.first && this.#prepared?.taken) {
+          peer.offered(this.#prepared);
+          this.#prepared = null;
+        } else {
+          peer.offer();
+        }
+      }
+      this.#prepared?.close();
+      this.#prepared = null;
+      this.#makeSpare();
+    } catch (error) {
+      this.room = '';
+      this.#end('hangup', String(error));
+      throw error;
+    }
+  }
+
+  /**
+   * Calls a user by name; all of that user's devices ring.
+   * @param {string} user
+   * @returns {Promise<void>} settled when somebody answers; rejected with the reason when not
+   */
+  async invite(user) {
+    this.#start('calling');
+    this.#meeting = `call-${randomRoom()}`;
+    const answered = new Promise((resolve, reject) => { this.#answer = {resolve: () => resolve(undefined), reject}; });
+    answered.catch(() => {});
+    try {
+      if (!this.#prepared) {
+        this.#prepared = new Prepared(this.configuration(), this.media);
+        await this.#prepared.ready;
+      }
+      const crossing = [...this.hub.calls.keys()].map((call) => this.hub.invitation(call)).find((invitation) => invitation?.user === user);
+      this.#crossing = crossing?.data ?? null;
+      this.#meeting = crossing?.data?.meeting ?? this.#meeting;
+      this.id = await this.hub.invite(user, {first: this.#firstOffer(), meeting: this.#meeting});
+    } catch (error) {
+      this.#end('unavailable', String(error));
+      throw error;
+    }
+    return /** @type {Promise<void>} */ (answered);
+  }
+
+  /**
+   * Answers a call.
+   * @param {Invitation} invitation
+   */
+  async accept(invitation) {
+    this.#start('joining');
+    this.id = invitation.call;
+    this.#meeting = invitation.data?.meeting ?? '';
+    const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
+    try {
+      const {first} = invitation.data ?? {};
+      peer.instance = first?.instance ?? '';
+      // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
+      const ahead = first?.description ? await peer.answerAhead(first.description) : null;
+      await this.hub.accept(invitation.call, {instance: this.instance, description: ahead?.answer});
+      await peer.handle({candidates: ahead?.candidates});
+    } catch (error) {
+      this.#end('lost', String(error));
+      throw error;
+    }
+  }
+
+  /** Hangs up. */
+  leave() {
+    if (this.phase === 'ended') return;
+    if (this.hub.state !== 'closed') {
+      if (this.id && this.hub.calls.has(this.id)) this.hub.hangup(this.id).catch(() => {});
+      if (this.room) this.hub.leave(this.room).catch(() => {});
+    }
+    this.#end('hangup', '');
+  }
+
+  /** Says something to everyone, over the data channels. @param {string} text */
+  chat(text) {
+    this.tell({type: 'chat', text});
+  }
+
+  /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./transfer.js').Transfer}[]} */
+  sendFile(file) {
+    return [...this.peers].map((peer) => ({peer, transfer: peer.sendFile(file)}));
+  }
+
+  /** @param {any} message */
+  tell(message) {
+    for (const peer of this.peers) peer.tell(message);
+  }
+
+  // ---- from here on: what the hub says
+
+  /** @param {CallPhase} phase */
+  #start(phase) {
+    if (this.phase !== 'idle') throw new Error('a Call is for one call: make a new one');
+    this.#started = performance.now();
+    this.#setPhase(phase);
+    this.#ticker = setInterval(() => this.#tick(), 1000);
+  }
+
+  #firstOffer() {
+    const prepared = this.#prepared;
+    if (!prepared?.pc.localDescription) return undefined;
+    return {instance: this.instance, description: prepared.take()};
+  }
+
+  /** For whoever comes next: a connection that gathers now, to answer with later. */
+  #makeSpare() {
+    const room = this.phase === 'active' && this.room && this.peers.size < this.limit - 1;
+    if (this.#spare || !(room || this.phase === 'idle')) return;
+    this.#spare = new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+  }
+
+  /** @param {PeerInfo} info @returns {Peer} */
+  #add(info) {
+    const peer = new Peer(this, info, this.peers.size || this.phase === 'active' ? undefined : this.#started);
+    this.peers.add(peer);
+    peer.on('chat', (message) => this.emit('chat', {peer, ...message}));
+    peer.on('file', (transfer) => this.emit('file', {peer, transfer}));
+    peer.on('firstFrame', () => this.#report(peer));
+    this.emit('peer', peer);
+    this.#limitAll();
+    return peer;
+  }
+
+  /** @param {Peer} peer */
+  #remove(peer) {
+    if (!this.peers.delete(peer)) return;
+    peer.close();
+    this.emit('peer-left', peer);
+    this.#limitAll();
+  }
+
+  #limitAll() {
+    for (const peer of this.peers) peer.limit();
+  }
+
+  /** @param {string} id */
+  #find(id) {
+    for (const peer of this.peers) if (peer.id === id && !peer.orphan) return peer;
+    return undefined;
+  }
+
+  /** @param {PeerInfo & {first?: any}} info */
+  #onJoined(info) {
+    if (info.first) this.#onSignal(info.peer, info.first, info);
+  }
+
+  /** @param {string} from @param {any} data @param {PeerInfo} [info] */
+  async #onSignal(from, data, info = this.hub.rooms.get(this.room)?.peers.get(from)) {
+    if (typeof data !== 'object' || data === null || this.phase === 'ended') return;
+    let peer = this.#find(from);
+    if (data.rejoin && info) return this.#onRejoin(info, data.rejoin);
+    if ('rejoined' in data && info) return this.#onRecognized(info, data);
+    if (!peer && info && this.room) {
+      if (this.peers.size >= this.limit - 1) return;
+      peer = this.#add(info);
+    }
+    if (!peer) return;
+    await peer.handle(data);
+    this.#makeSpare();
+  }
+
+  /** @param {string} id @param {string} reason */
+  #onLeft(id, reason) {
+    const peer = this.#find(id);
+    if (!peer) return;
+    // A peer whose session is lost may still be there: the media path knows better, and the peer can come back.
+    if (reason === 'lost' && peer.state === 'connected') peer.orphan = peer.away = true;
+    else this.#remove(peer);
+  }
+
+  /** @param {string} id @param {boolean} away */
+  #setAway(id, away) {
+    const peer = this.#find(id);
+    if (!peer) return;
+    peer.away = away;
+    peer.emit('state', peer.state);
+    if (!away) peer.recover(false);
+  }
+
+  /** @param {HubCallState} state */
+  #onCall({call, state, peer: id, name, user, polite, data, reason, detail}) {
+    if (this.phase === 'ended') return;
+    if (this.phase === 'calling' && !this.id && state !== 'incoming') this.id = call;
+    if (call !== this.id) return;
+    if (state === 'ringing' && this.phase === 'calling') this.#setPhase('ringing');
+    if (state === 'accepted') this.#onAccepted({peer: id ?? '', name, user, polite: polite ?? true}, data);
+    if (state === 'ended') {
+      const alive = [...this.peers].some((peer) => peer.unconnected < 15000);
+      if ((reason === 'lost' || reason === 'shutdown') && alive && this.#meeting) this.#meet();
+      else this.#end(reason ?? 'hangup', detail ?? '');
+    }
+  }
+
+  /** @param {PeerInfo} info @param {any} data */
+  async #onAccepted(info, data) {
+    this.#started = performance.now();
+    const mine = this.#find(info.peer);
+    if (mine) { // we are the one who accepted
+      mine.polite = info.polite;
+      this.#setPhase('active');
+      return;
+    }
+    const peer = this.#add(info);
+    this.#setPhase('active');
+    const prepared = this.#prepared;
+    this.#prepared = null;
+    if (prepared) peer.offered(prepared);
+    else peer.offer();
+    if (this.#crossing) {
+      // Both called at once: there are two offers, and perfect negotiation chooses.
+      await peer.handle(this.#crossing.first);
+      peer.repeatOffer();
+    } else if (data?.description) {
+      await peer.handle(data);
+    } else {
+      if (data?.first) await peer.handle(data.first);
+      peer.repeatOffer();
+    }
+    this.#answer?.resolve();
+  }
+
+  /** The server has forgotten a call by name while its media goes on: both meet in a room that only they know. */
+  async #meet() {
+    this.id = '';
+    this.room = this.#meeting;
+    try {
+      const joined = await this.hub.join(this.room, {first: () => ({rejoin: this.instance})});
+      this.#onRejoined(joined);
+    } catch (error) {
+      console.warn('turnhub: meeting', error);
+    }
+  }
+
+  /** @param {{first: boolean, resumed: boolean, silent: boolean}} how */
+  #onWelcome({first, resumed, silent}) {
+    if (first) return;
+    if (!resumed) {
+      for (const peer of this.peers) peer.orphan = true;
+      if (this.phase === 'idle' && this.#prepared) this.prepare(true).catch(() => {});
+      this.#spare?.close();
+      this.#spare = null;
+      return;
+    }
+    for (const peer of this.peers) peer.recover(silent);
+  }
+
+  /** We have a new session in the room. @param {import('./hub.js').Joined} joined */
+  #onRejoined(joined) {
+    this.#makeSpare();
+    for (const info of joined.peers) {
+      if (info.peer !== joined.first) this.signal(info.peer, {rejoin: this.instance});
+      // Who does not know this message is a client of another kind: it gets an offer.
+      setTimeout(() => {
+        const present = this.hub.rooms.get(this.room)?.peers.has(info.peer);
+        if (this.phase === 'active' && present && !this.#find(info.peer) && this.peers.size < this.limit - 1) this.#add(info).offer();
+      }, 4000);
+    }
+  }
+
+  /** A peer has come back with a new session. @param {PeerInfo} info @param {string} instance */
+  async #onRejoin(info, instance) {
+    const peer = [...this.peers].find((candidate) => candidate.instance === instance);
+    this.signal(info.peer, {rejoined: peer ? this.instance : null, instance: this.instance});
+    if (!peer) return;
+    await peer.rekey(info);
+    await peer.measure();
+    // A relayed path has died with the server; a direct one that works is left alone.
+    if (peer.state !== 'connected' || peer.quality?.path !== 'direct') peer.restart(true);
+    else peer.recover(false);
+  }
+
+  /** A peer has answered our return. @param {PeerInfo} info @param {any} data */
+  async #onRecognized(info, data) {
+    const peer = data.rejoined && [...this.peers].find((candidate) => candidate.instance === data.rejoined);
+    if (peer) {
+      await peer.rekey(info);
+      return;
+    }
+    if (!this.#find(info.peer) && this.peers.size < this.limit - 1) this.#add(info).offer();
+  }
+
+  #onConfig() {
+    for (const peer of this.peers) peer.configure();
+    if (this.#prepared && !this.#prepared.taken) {
+      const urls = (/** @type {RTCConfiguration} */ {iceServers}) => String(iceServers?.map((server) => server.urls));
+      const now = this.configuration();
+      if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) this.prepare(true).catch(() => {});
+      else this.#prepared.pc.setConfiguration(now);
+    }
+    if (this.#spare) {
+      this.#spare.close();
+      this.#spare = null;
+      this.#makeSpare();
+    }
+  }
+
+  /** @param {import('./media.js').Kind} kind */
+  #onTrack(kind) {
+    for (const peer of this.peers) peer.replaceTrack(kind);
+    for (const {sender, receiver} of this.#prepared?.pc.getTransceivers() ?? []) {
+      if (receiver.track.kind === kind) sender.replaceTrack(this.media.track(kind)).catch(() => {});
+    }
+  }
+
+  #tick() {
+    this.#ticks++;
+    for (const peer of this.peers) {
+      peer.tick().catch(() => {});
+      if (peer.orphan && peer.unconnected > 15000) this.#remove(peer);
+      else if (this.#ticks % 10 === 0 && peer.state === 'connected') this.#report(peer);
+    }
+    if (this.id && this.phase === 'active' && this.peers.size === 0) this.leave();
+  }
+
+  /** @param {Peer} peer */
+  #report(peer) {
+    const {quality} = peer;
+    if (!quality?.path || peer.orphan) return;
+    this.hub.report({
+      ...(this.room ? {room: this.room} : {}), peer: peer.id, path: quality.path, rtt: quality.rtt, loss: quality.loss,
+      bitrate: Math.round(quality.received), ...(peer.firstFrame ? {firstFrame: peer.firstFrame} : {}),
+    });
+  }
+
+  /** @param {CallPhase} phase */
+  #setPhase(phase) {
+    if (this.phase === phase || this.phase === 'ended') return;
+    this.phase = phase;
+    this.emit('phase', phase);
+  }
+
+  /** @param {string} reason @param {string} detail */
+  #end(reason, detail) {
+    if (this.phase === 'ended') return;
+    clearInterval(this.#ticker);
+    for (const unhook of this.#unhook.splice(0)) unhook();
+    for (const peer of [...this.peers]) this.#remove(peer);
+    this.#prepared?.close();
+    this.#spare?.close();
+    this.#prepared = this.#spare = null;
+    const answer = this.#answer;
+    this.#answer = null;
+    this.#setPhase('ended');
+    answer?.reject(Object.assign(new Error(`the call was not answered: ${reason}`), {reason, detail}));
+    this.emit('ended', {reason, detail});
+  }
+}

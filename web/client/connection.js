@@ -1,0 +1,142 @@
+/** @typedef {import('./media.js').LocalMedia} LocalMedia */
+/** @typedef {import('./media.js').Kind} Kind */
+/** @typedef {'udp' | 'tcp' | 'tls'} Transport */
+
+/** Kinds in the order of their m-lines. @type {Kind[]} */
+export const kinds = ['audio', 'video'];
+
+/**
+ * The configuration of one connection, from the one that the hub gave.
+ * @param {RTCConfiguration} base
+ * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
+ *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
+ * @returns {RTCConfiguration}
+ */
+export function configuration(base, {iceTransportPolicy = 'all', transport, lean = false} = {}) {
+  /** @type {RTCIceServer[]} */ let iceServers = [];
+  for (const server of base.iceServers ?? []) {
+    const urls = [server.urls].flat().filter((url) => !transport || transportOf(url) === transport);
+    if (urls.length) iceServers.push({...server, urls});
+  }
+  if (lean) {
+    const relays = iceServers.flatMap(({urls}) => urls).filter((url) => /^turns?:/.test(url));
+    const dropped = new Set(relays.slice(1, -1));
+    iceServers = iceServers
+      .map((server) => ({...server, urls: [server.urls].flat().filter((url) => !dropped.has(url))}))
+      .filter(({urls}) => urls.length > 0);
+  }
+  return {iceServers, iceTransportPolicy, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require'};
+}
+
+/** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
+export function transportOf(url) {
+  if (url.startsWith('turns:')) return 'tls';
+  if (!url.startsWith('turn:')) return '';
+  return url.includes('transport=tcp') ? 'tcp' : 'udp';
+}
+
+/**
+ * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
+ * comes later needs no negotiation.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ */
+export function addMedia(pc, media) {
+  for (const kind of kinds) {
+    pc.addTransceiver(media.track(kind) ?? kind, {direction: 'sendrecv', streams: [media.stream]});
+  }
+}
+
+/**
+ * Puts our media into what the other side has offered.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ */
+export function answerMedia(pc, media) {
+  for (const transceiver of pc.getTransceivers()) {
+    // Left over from an offer of ours that was taken back.
+    if (transceiver.mid === null && transceiver.currentDirection !== 'stopped') transceiver.stop();
+  }
+  for (const kind of kinds) {
+    const transceiver = transceiverOf(pc, kind);
+    if (!transceiver || transceiver.sender.track) continue;
+    transceiver.direction = 'sendrecv';
+    transceiver.sender.setStreams?.(media.stream);
+    transceiver.sender.replaceTrack(media.track(kind)).catch(() => {});
+  }
+}
+
+/** @param {RTCPeerConnection} pc @param {Kind} kind */
+export function transceiverOf(pc, kind) {
+  return pc.getTransceivers().find((transceiver) => transceiver.receiver.track.kind === kind && transceiver.mid !== null)
+    ?? pc.getTransceivers().find((transceiver) => transceiver.receiver.track.kind === kind);
+}
+
+/** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
+export function openChannel(pc) {
+  return pc.createDataChannel('turnhub', {negotiated: true, id: 0});
+}
+
+/**
+ * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
+ * while the visitor looks at the lobby, it saves the time of gathering after the click.
+ */
+export class Prepared {
+  /** @type {RTCIceCandidate[]} */ #candidates = [];
+  /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
+  taken = false;
+
+  /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
+  constructor(configuration, media) {
+    this.pc = new RTCPeerConnection(configuration);
+    this.channel = openChannel(this.pc);
+    addMedia(this.pc, media);
+    this.pc.onicecandidate = ({candidate}) => {
+      if (!candidate) return;
+      if (this.#sink) this.#sink(candidate);
+      else this.#candidates.push(candidate);
+    };
+    /** Settled when the offer exists; its candidates come as they are found. */
+    this.ready = this.pc.setLocalDescription();
+  }
+
+  /** The offer with what was gathered so far; what comes later waits for `flow`. */
+  take() {
+    this.taken = true;
+    this.#candidates = [];
+    return /** @type {RTCSessionDescription} */ (this.pc.localDescription).toJSON();
+  }
+
+  /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
+  flow(sink) {
+    this.#sink = sink;
+    for (const candidate of this.#candidates.splice(0)) sink(candidate);
+  }
+
+  close() {
+    this.pc.onicecandidate = null;
+    this.pc.close();
+  }
+}
+
+/**
+ * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
+ * @param {RTCSessionDescriptionInit} description
+ * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}
+ */
+export function withoutCandidates({type, sdp = ''}) {
+  /** @type {RTCIceCandidateInit[]} */ const candidates = [];
+  const kept = [];
+  let index = -1, mid = '', ufrag = '';
+  for (const line of sdp.split('\r\n')) {
+    if (line.startsWith('m=')) { index++; mid = ''; }
+    if (line.startsWith('a=mid:')) mid = line.slice(6);
+    if (line.startsWith('a=ice-ufrag:')) ufrag = line.slice(12);
+    if (line.startsWith('a=candidate:')) candidates.push({candidate: line.slice(2), sdpMLineIndex: index});
+    else if (line !== 'a=end-of-candidates') kept.push(line);
+    for (const candidate of candidates) {
+      if (candidate.sdpMLineIndex !== index) continue;
+      if (mid) candidate.sdpMid = mid;
+      if (ufrag) candidate.usernameFragment = ufrag;
+    }
+  }
+  return {description: {type, sdp: kept.join('\r\n')}, candidates};
+}

@@ -1,0 +1,362 @@
+import {Session} from './session.js';
+import {HubError} from './codes.js';
+
+/**
+ * Another person's session, as the server tells it.
+ * @typedef {object} PeerInfo
+ * @property {string} peer session id
+ * @property {string} [name]
+ * @property {string} [user]
+ * @property {boolean} polite what *we* are towards that peer in perfect negotiation
+ * @property {boolean} [away] its socket is lost at the moment
+ */
+
+/**
+ * @typedef {object} Joined
+ * @property {string} room
+ * @property {PeerInfo[]} peers who was there
+ * @property {string} [first] the peer that got our `first`
+ */
+
+/** @typedef {'direct' | 'relay-udp' | 'relay-tcp' | 'relay-tls'} Path */
+
+/**
+ * How the call with one peer goes, for the server's metrics and console.
+ * @typedef {object} Report
+ * @property {string} [room]
+ * @property {string} peer
+ * @property {Path} [path]
+ * @property {number} [rtt] seconds
+ * @property {number} [loss] 0 to 1
+ * @property {number} [bitrate] bits per second
+ * @property {number} [firstFrame] milliseconds from join or accept to the first remote frame
+ */
+
+/**
+ * @typedef {object} HubEvents
+ * @property {{first: boolean, resumed: boolean, silent: boolean}} welcome the socket is (back) in service
+ * @property {void} network the browser says that the network has changed
+ * @property {PeerInfo & {room: string, first?: any}} peer-joined
+ * @property {{room: string, peer: string, reason: string}} peer-left
+ * @property {{peer: string}} peer-away
+ * @property {{peer: string}} peer-back
+ * @property {{from: string, data: any}} signal
+ * @property {{from: string, room?: string, data: any}} message
+ * @property {Record<string, 'offline' | 'online' | 'busy'>} presence
+ * @property {CallState} call every state of every call
+ * @property {Invitation} incoming somebody calls
+ * @property {Joined} rejoined after a fresh session this room was joined again
+ * @property {import('./session.js').HubConfiguration} config fresh credentials
+ * @property {{after: number}} restart the server is going down for so many milliseconds
+ * @property {HubError} error an error that answers no request
+ */
+
+/**
+ * @typedef {object} CallState
+ * @property {string} call
+ * @property {'ringing' | 'incoming' | 'accepted' | 'ended'} state
+ * @property {string} [from]
+ * @property {string} [peer]
+ * @property {string} [user]
+ * @property {string} [name]
+ * @property {boolean} [polite]
+ * @property {any} [data]
+ * @property {'hangup' | 'canceled' | 'declined' | 'busy' | 'timeout' | 'elsewhere' | 'unavailable' | 'lost' | 'replaced' | 'revoked' | 'shutdown'} [reason]
+ * @property {string} [detail]
+ */
+
+/** Somebody calls: answer with `Call.accept(invitation)`, or `decline`. */
+export class Invitation {
+  /** @param {Hub} hub @param {CallState} state */
+  constructor(hub, state) {
+    this.hub = hub;
+    /** the call's id */
+    this.call = state.call;
+    /** the caller's session, user and display name */
+    this.from = state.from ?? '';
+    this.user = state.user ?? '';
+    this.name = state.name || state.user || '';
+    this.data = state.data;
+    /** @type {CallState['reason'] | null} why it ended, once it has (also `elsewhere`: another device answered) */
+    this.ended = null;
+  }
+
+  /**
+   * @param {string} [reason] told to the caller
+   * @returns {Promise<void>}
+   */
+  async decline(reason) {
+    await this.hub.decline(this.call, reason);
+  }
+}
+
+/**
+ * The signaling hub: rooms, presence, chat and calls by name over one WebSocket that survives changes of network.
+ *
+ *     const hub = new Hub({name: 'Vasya'});
+ *     await hub.connect();
+ *     hub.on('message', ({from, data}) => console.log(from, data));
+ *     const {peers} = await hub.join('blue-fox-42');
+ *     hub.message({room: 'blue-fox-42', data: 'hello'});
+ *
+ * @extends {Session<HubEvents>}
+ */
+export class Hub extends Session {
+  /** @type {Map<string, {peers: Map<string, PeerInfo>, first?: (rejoin: boolean) => any}>} rooms this session is in */
+  rooms = new Map();
+  /** @type {Map<string, CallState['state']>} calls that have not ended */
+  calls = new Map();
+
+  /** @type {Set<string>} */ #subscriptions = new Set();
+  /** @type {Map<string, Invitation>} */ #invitations = new Map();
+  /** @type {any} */ #renewal = null;
+
+  /**
+   * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
+   * @param {string} room 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`
+   * @param {object} [options]
+   * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
+   * @returns {Promise<Joined>}
+   */
+  async join(room, {first} = {}) {
+    const make = typeof first === 'function' ? first : (/** @type {boolean} */ rejoin) => (rejoin ? undefined : first);
+    return this.#join(room, make, false);
+  }
+
+  /** @param {string} room @param {(rejoin: boolean) => any} make @param {boolean} rejoin @returns {Promise<Joined>} */
+  async #join(room, make, rejoin) {
+    const first = make(rejoin);
+    const joined = await this.request({type: 'join', room, ...(first === undefined ? {} : {first})});
+    const entry = this.rooms.get(room);
+    if (entry) entry.first = make;
+    return joined;
+  }
+
+  /** @param {string} room @returns {Promise<void>} */
+  async leave(room) {
+    this.rooms.delete(room);
+    this.#updateInCall();
+    await this.request({type: 'leave', room});
+  }
+
+  /**
+   * Signaling data to one peer of a shared room or call.
+   * @param {string} to @param {any} data
+   */
+  signal(to, data) {
+    this.send({type: 'signal', to, data});
+  }
+
+  /**
+   * Chat and the like, to everyone else in a room or to one peer.
+   * @param {{room: string, data: any} | {to: string, data: any}} message
+   * @returns {Promise<void>} settled when the server has it
+   */
+  async message(message) {
+    await this.request({type: 'message', ...message});
+  }
+
+  /**
+   * Presence of users, now and at each change (`presence`).
+   * @param {...string} users
+   * @returns {Promise<Record<string, 'offline' | 'online' | 'busy'>>}
+   */
+  async subscribe(...users) {
+    for (const user of users) this.#subscriptions.add(user);
+    return (await this.request({type: 'subscribe', users})).users;
+  }
+
+  /** @param {...string} users @returns {Promise<void>} */
+  async unsubscribe(...users) {
+    for (const user of users) this.#subscriptions.delete(user);
+    await this.request({type: 'unsubscribe', users});
+  }
+
+  /**
+   * Rings all of a user's devices. What happens is told by `call`.
+   * @param {string} user @param {any} [data]
+   * @returns {Promise<string>} the call's id
+   */
+  async invite(user, data) {
+    const {call} = await this.request({type: 'invite', user, data});
+    return call;
+  }
+
+  /** @param {string} call @param {any} [data] @returns {Promise<void>} */
+  async accept(call, data) {
+    await this.request({type: 'accept', call, data});
+  }
+
+  /** @param {string} call @param {string} [reason] @returns {Promise<void>} */
+  async decline(call, reason) {
+    await this.request({type: 'decline', call, ...(reason ? {reason} : {})});
+  }
+
+  /** @param {string} call @returns {Promise<void>} */
+  async hangup(call) {
+    await this.request({type: 'hangup', call});
+  }
+
+  /** @param {Report} report */
+  report(report) {
+    if (this.state === 'open') this.send({type: 'report', ...report});
+  }
+
+  /**
+   * Asks for fresh credentials.
+   * @returns {Promise<import('./session.js').HubConfiguration>}
+   */
+  async refresh() {
+    return (await this.request({type: 'config'})).config;
+  }
+
+  /** @override @protected @param {import('./session.js').Reconnected & {first: boolean}} how */
+  welcomed(how) {
+    if (!how.resumed && !how.first) this.#startAgain();
+    this.#updateInCall();
+    this.#planRenewal();
+    this.emit('welcome', how);
+    if (!how.resumed) this.emit('config', this.config);
+  }
+
+  /** The server has forgotten this session: everything that it should know is said again. */
+  #startAgain() {
+    for (const [call] of this.calls) this.#onCall({call, state: 'ended', reason: 'lost'});
+    if (this.#subscriptions.size) {
+      this.request({type: 'subscribe', users: [...this.#subscriptions]}).catch(() => {});
+    }
+    for (const [room, {first}] of this.rooms) {
+      this.rooms.set(room, {peers: new Map(), first});
+      this.#rejoin(room, first ?? (() => undefined));
+    }
+  }
+
+  /** @param {string} room @param {(rejoin: boolean) => any} first @returns {Promise<void>} */
+  async #rejoin(room, first) {
+    try {
+      const joined = await this.#join(room, first, true);
+      this.emit('rejoined', joined);
+    } catch (error) {
+      const {code, retry, after} = /** @type {HubError} */ (error);
+      if (code === 'session-lost' || code === 'closed') return; // the next welcome starts again
+      if (retry && this.rooms.has(room)) setTimeout(() => this.#rejoin(room, first), after || 1000);
+      else this.emit('error', /** @type {HubError} */ (error));
+    }
+  }
+
+  /** @override @protected @param {any} message */
+  receive(message) {
+    switch (message.type) {
+      case 'joined': {
+        const peers = new Map(message.peers.map((/** @type {PeerInfo} */ peer) => [peer.peer, peer]));
+        this.rooms.set(message.room, {...this.rooms.get(message.room), peers});
+        break;
+      }
+      case 'peer-joined':
+        this.rooms.get(message.room)?.peers.set(message.peer, message);
+        this.emit('peer-joined', message);
+        break;
+      case 'peer-left':
+        this.rooms.get(message.room)?.peers.delete(message.peer);
+        this.emit('peer-left', message);
+        break;
+      case 'peer-away':
+      case 'peer-back':
+      case 'signal':
+      case 'message':
+        this.emit(message.type, message);
+        return;
+      case 'presence':
+        this.emit('presence', message.users);
+        return;
+      case 'call':
+        this.#onCall(message);
+        break;
+      case 'calling':
+        if (!this.calls.has(message.call)) this.calls.set(message.call, 'ringing');
+        return;
+      case 'config':
+        this.config = message.config;
+        this.#planRenewal();
+        this.emit('config', this.config);
+        return;
+      case 'restart':
+        this.emit('restart', {after: message.after});
+        return;
+      case 'error':
+        this.emit('error', new HubError(message.code, message.message, message.retry, message.after));
+        return;
+    }
+    this.#updateInCall();
+  }
+
+  /** @param {CallState} message */
+  #onCall(message) {
+    const {call, state} = message;
+    if (state === 'ended') {
+      this.calls.delete(call);
+      const invitation = this.#invitations.get(call);
+      if (invitation) invitation.ended = message.reason ?? 'hangup';
+      this.#invitations.delete(call);
+    } else {
+      this.calls.set(call, state);
+    }
+    if (state === 'incoming') {
+      const invitation = new Invitation(this, message);
+      this.#invitations.set(call, invitation);
+      this.emit('call', message);
+      this.emit('incoming', invitation);
+      return;
+    }
+    if (state === 'accepted') this.#invitations.delete(call);
+    this.emit('call', message);
+  }
+
+  /** An invitation that is still ringing here, by the call's id. @param {string} call */
+  invitation(call) {
+    return this.#invitations.get(call);
+  }
+
+  #updateInCall() {
+    const company = [...this.rooms.values()].some(({peers}) => peers.size > 0);
+    this.setInCall(company || [...this.calls.values()].includes('accepted'));
+  }
+
+  /** The server renews credentials by itself; this asks where it did not. */
+  #planRenewal() {
+    clearTimeout(this.#renewal);
+    const left = Date.parse(this.config.expires ?? '') - Date.now();
+    if (!(left > 0)) return;
+    // setTimeout holds 2^31 ms at most.
+    this.#renewal = setTimeout(() => this.refresh().catch(() => {}), Math.min(left * 0.9, 2 ** 31 - 1));
+    /** @type {any} */ (this.#renewal)?.unref?.();
+  }
+
+  /** @override */
+  close() {
+    clearTimeout(this.#renewal);
+    this.rooms.clear();
+    this.calls.clear();
+    this.#invitations.clear();
+    super.close();
+  }
+}
+
+/**
+ * An unguessable room name, easy to read out: about 71 bits.
+ * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
+ */
+export function randomRoom() {
+  const consonants = 'bdfghjklmnprstvwz', vowels = 'aeiou';
+  /** @param {string} letters */
+  const pick = (letters) => {
+    // Values past the last whole multiple would make the first letters likelier.
+    const limit = 256 - (256 % letters.length);
+    for (;;) {
+      const [value] = crypto.getRandomValues(new Uint8Array(1));
+      if (value < limit) return letters[value % letters.length];
+    }
+  };
+  const word = () => pick(consonants) + pick(vowels) + pick(consonants) + pick(vowels);
+  return Array.from({length: 6}, word).join('-');
+}

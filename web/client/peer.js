@@ -1,0 +1,490 @@
+import {Emitter} from './emitter.js';
+import {Meter} from './stats.js';
+import {Transfer} from './transfer.js';
+import {addMedia, answerMedia, openChannel, transceiverOf, withoutCandidates} from './connection.js';
+import {applyBudget} from './bitrate.js';
+
+/** @typedef {import('./stats.js').Quality} Quality */
+/** @typedef {import('./hub.js').PeerInfo} PeerInfo */
+/** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
+
+/**
+ * @typedef {object} PeerEvents
+ * @property {PeerState} state
+ * @property {MediaStream} stream a track of the peer has come
+ * @property {{audio: boolean, video: boolean, screen: boolean}} media what the peer says that it sends
+ * @property {Quality} quality once a second
+ * @property {{text: string, at: number}} chat
+ * @property {Transfer} file the peer offers a file
+ * @property {number} firstFrame milliseconds from join or accept to the first decoded frame
+ */
+
+/**
+ * What a peer needs of its call.
+ * @typedef {object} PeerHost
+ * @property {import('./media.js').LocalMedia} media
+ * @property {string} instance
+ * @property {number} size how many others there are
+ * @property {boolean} online whether the hub is connected
+ * @property {(lean?: boolean) => RTCConfiguration} configuration
+ * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
+ * @property {(to: string, data: any) => void} signal
+ */
+
+// Candidates that are found within this time share a message.
+const candidateDelay = 5;
+// A path that has carried nothing for so long is dead: in a call something comes at least every 0.5 s.
+const silenceLimit = 2500;
+// How long a restart of ICE may take before another is tried.
+const restartPatience = 5000;
+
+/**
+ * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
+ * @extends {Emitter<PeerEvents>}
+ */
+export class Peer extends Emitter {
+  /** @type {PeerState} */ state = 'connecting';
+  /** What comes from the peer. */
+  stream = new MediaStream();
+  /** What the peer says that it sends. */
+  media = {audio: true, video: true, screen: false};
+  /** @type {Quality | null} */ quality = null;
+  /** Identifies the other side's call across sessions. */
+  instance = '';
+  /** The peer's socket is lost; media may go on. */
+  away = false;
+  /** The peer's session is gone; the media path may still live, and the peer may come back. */
+  orphan = false;
+  /** milliseconds from join or accept to the first decoded frame; 0: none yet */
+  firstFrame = 0;
+
+  /** @type {PeerHost} */ #host;
+  /** @type {RTCPeerConnection | null} */ #pc = null;
+  /** @type {RTCDataChannel | null} */ #channel = null;
+  /** @type {any[]} */ #unsent = [];
+  #meter = new Meter();
+  #makingOffer = false;
+  #ignoreOffer = false;
+  #settingRemoteAnswer = false;
+  #described = false;
+  /** @type {RTCIceCandidate[]} */ #candidates = [];
+  /** @type {any} */ #candidateTimer = null;
+  #started = performance.now();
+  #wasConnected = false;
+  #restartWanted = false;
+  #restartedAt = -Infinity;
+  #offeredAt = -Infinity;
+  #unconnectedSince = performance.now();
+  /** @type {import('./hub.js').Path | ''} */ #told = '';
+  /** @type {import('./hub.js').Path | ''} */ #toldThem = '';
+  /** @type {Map<string, Transfer>} */ #transfers = new Map();
+  /** @type {Map<string, Blob>} */ #files = new Map();
+
+  /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
+  constructor(host, info, started) {
+    super();
+    this.#host = host;
+    this.id = info.peer;
+    this.name = info.name || info.user || '';
+    this.user = info.user ?? '';
+    this.polite = info.polite;
+    this.away = info.away ?? false;
+    if (started) this.#started = started;
+  }
+
+  /** The connection, for what this class does not offer. */
+  get pc() { return this.#pc; }
+
+  /** How long the peer has not been connected, milliseconds. */
+  get unconnected() { return this.state === 'connected' ? 0 : performance.now() - this.#unconnectedSince; }
+
+  /** Offers a new connection. */
+  offer() {
+    const pc = new RTCPeerConnection(this.#host.configuration());
+    this.#adopt(pc, openChannel(pc));
+    addMedia(pc, this.#host.media); // negotiationneeded does the rest
+  }
+
+  /** Goes on with an offer that was sent already. @param {import('./connection.js').Prepared} prepared */
+  offered(prepared) {
+    this.#adopt(prepared.pc, prepared.channel);
+    this.#described = true;
+    prepared.flow((candidate) => this.#trickle(candidate));
+    prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+  }
+
+  /** Our offer may not have been delivered: says it again. */
+  repeatOffer() {
+    const pc = this.#pc;
+    if (pc?.signalingState === 'have-local-offer') this.#signal({description: pc.localDescription});
+  }
+
+  /**
+   * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
+   * being accepted.
+   * @param {RTCSessionDescriptionInit} offer
+   */
+  async answerAhead(offer) {
+    const {description, candidates} = withoutCandidates(offer);
+    const pc = this.#pc ?? this.#adopt(this.#host.connection(), null);
+    await pc.setRemoteDescription(description);
+    this.#prepareAnswer(pc);
+    await pc.setLocalDescription();
+    this.#described = true;
+    return {answer: pc.localDescription?.toJSON(), candidates};
+  }
+
+  /**
+   * Handles signaling data of the peer: `{description}`, `{candidates}`, `{candidate}`.
+   * @param {any} data
+   */
+  async handle(data) {
+    if (this.state === 'closed' || typeof data !== 'object' || data === null) return;
+    if (typeof data.instance === 'string') this.instance = data.instance;
+    if (data.app) this.#onChannel(data.app);
+    try {
+      if (data.description) await this.#onDescription(data.description);
+      for (const candidate of data.candidates ?? (data.candidate ? [data.candidate] : [])) await this.#onCandidate(candidate);
+    } catch (error) {
+      // The connection was closed while this waited for it.
+      if (/** @type {string} */ (this.state) !== 'closed') console.error('turnhub: signaling', error);
+    }
+  }
+
+  /** @param {RTCSessionDescriptionInit} description */
+  async #onDescription(description) {
+    const pc = this.#pc ?? this.#adopt(this.#host.connection(), null);
+    const ready = !this.#makingOffer && (pc.signalingState === 'stable' || this.#settingRemoteAnswer);
+    const collision = description.type === 'offer' && !ready;
+    this.#ignoreOffer = !this.polite && collision;
+    if (this.#ignoreOffer) return;
+    if (description.type === 'answer' && pc.signalingState !== 'have-local-offer') return; // a second answer to a repeated offer
+    if (description.type === 'offer') this.#offeredAt = performance.now();
+    this.#settingRemoteAnswer = description.type === 'answer';
+    try {
+      await pc.setRemoteDescription(description);
+    } finally {
+      this.#settingRemoteAnswer = false;
+    }
+    if (description.type !== 'offer') {
+      this.limit();
+      return;
+    }
+    this.#prepareAnswer(pc);
+    await pc.setLocalDescription();
+    this.#describe(pc);
+    this.limit();
+  }
+
+  /** Sends what was just set as the local description. @param {RTCPeerConnection} pc */
+  #describe(pc) {
+    this.#signal({description: pc.localDescription});
+    this.#described = true;
+    this.#flush();
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #prepareAnswer(pc) {
+    if (!this.#channel && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#useChannel(openChannel(pc));
+    answerMedia(pc, this.#host.media);
+  }
+
+  /** @param {RTCIceCandidateInit} candidate */
+  async #onCandidate(candidate) {
+    try {
+      await this.#pc?.addIceCandidate(candidate);
+    } catch (error) {
+      if (!this.#ignoreOffer) throw error;
+    }
+  }
+
+  /** @param {RTCPeerConnection} pc @param {RTCDataChannel | null} channel */
+  #adopt(pc, channel) {
+    this.#pc = pc;
+    if (channel) this.#useChannel(channel);
+    pc.onnegotiationneeded = () => this.#negotiate();
+    pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
+    pc.ontrack = ({track}) => {
+      for (const old of this.stream.getTracks()) if (old.kind === track.kind) this.stream.removeTrack(old);
+      this.stream.addTrack(track);
+      this.emit('stream', this.stream);
+    };
+    pc.ondatachannel = ({channel: incoming}) => {
+      const transfer = this.#transfers.get(incoming.label);
+      if (transfer) transfer.receive(incoming);
+      else incoming.close();
+    };
+    this.#watchFirstFrame();
+    return pc;
+  }
+
+  async #negotiate() {
+    const pc = this.#pc;
+    if (!pc) return;
+    try {
+      this.#makingOffer = true;
+      await pc.setLocalDescription();
+      this.#describe(pc);
+    } catch (error) {
+      if (/** @type {string} */ (this.state) !== 'closed') console.error('turnhub: offer', error);
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  /** @param {RTCIceCandidate} candidate */
+  #trickle(candidate) {
+    this.#candidates.push(candidate);
+    this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
+  }
+
+  #flush() {
+    clearTimeout(this.#candidateTimer);
+    this.#candidateTimer = null;
+    // Candidates follow the description that they belong to.
+    if (this.#described && this.#candidates.length) this.#signal({candidates: this.#candidates.splice(0)});
+  }
+
+  /** @param {any} data */
+  #signal(data) {
+    if (this.state !== 'closed' && !this.orphan) this.#host.signal(this.id, {instance: this.#host.instance, ...data});
+  }
+
+  #onConnectionState() {
+    const pc = this.#pc;
+    if (!pc || this.state === 'closed') return;
+    const {connectionState, iceConnectionState} = pc;
+    if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
+      this.#wasConnected = true;
+      this.#restartWanted = false;
+      this.#setState('connected');
+      this.limit();
+      return;
+    }
+    const broken = [connectionState, iceConnectionState].some((state) => state === 'disconnected' || state === 'failed');
+    if (this.#wasConnected) {
+      if (broken) this.#setState('reconnecting');
+    } else {
+      this.#setState('connecting');
+    }
+    // The polite side gives the other a moment, so that mostly one of the two offers.
+    if (broken) setTimeout(() => this.restart(), this.polite ? 300 : 0);
+  }
+
+  /** @param {PeerState} state */
+  #setState(state) {
+    if (this.state === state || this.state === 'closed') return;
+    if (state !== 'connected' && this.state === 'connected') this.#unconnectedSince = performance.now();
+    this.state = state;
+    this.emit('state', state);
+  }
+
+  /**
+   * Looks for another path, with fresh credentials, while the old one stays in use as long as it works. While the
+   * hub is away it waits for it.
+   * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
+   */
+  restart(urgent = false) {
+    const pc = this.#pc;
+    if (!pc || this.state === 'closed' || this.orphan) return;
+    const now = performance.now();
+    if (!urgent && this.state === 'connected') return;
+    if (!urgent && now - Math.max(this.#restartedAt, this.#offeredAt) < restartPatience) return;
+    if (!pc.remoteDescription) return;
+    if (!this.#host.online) {
+      this.#restartWanted = true;
+      return;
+    }
+    this.#restartWanted = false;
+    this.#restartedAt = now;
+    pc.setConfiguration(this.#host.configuration());
+    pc.restartIce();
+  }
+
+  /**
+   * The hub is back after it was lost: whatever does not work by now is looked for anew, at once.
+   * @param {boolean} changed the network itself has probably changed
+   */
+  async recover(changed) {
+    if (!this.#pc || this.state === 'closed') return;
+    const {silence} = await this.measure();
+    const quiet = silence > (changed ? 700 : 1000) && silence < Infinity;
+    if (quiet || this.#restartWanted || (this.state !== 'connected' && this.#wasConnected)) this.restart(true);
+  }
+
+  /**
+   * The peer has come back with another session (or we have), and the connection goes on.
+   * @param {PeerInfo} info
+   */
+  async rekey(info) {
+    this.id = info.peer;
+    this.polite = info.polite;
+    this.orphan = false;
+    this.away = false;
+    // An offer that was on its way has gone with the old session.
+    if (this.#pc?.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({type: 'rollback'}).catch(() => {});
+  }
+
+  /** Fresh credentials. */
+  configure() {
+    if (this.#pc && this.state !== 'closed') this.#pc.setConfiguration(this.#host.configuration());
+  }
+
+  /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
+  replaceTrack(kind) {
+    const {media} = this.#host;
+    if (!this.#pc) return;
+    transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
+  }
+
+  /** Bitrates for the number of people in the call. */
+  limit() {
+    if (this.#pc) applyBudget(this.#pc, this.#host.size, this.#host.media.sending.screen).catch(() => {});
+  }
+
+  /** @returns {Promise<Quality>} */
+  async measure() {
+    const report = this.#pc ? await this.#pc.getStats() : /** @type {RTCStatsReport} */ (/** @type {unknown} */ (new Map()));
+    return this.#meter.read(report, this.#told);
+  }
+
+  /** Once a second: measures, and sees what the browser does not say. */
+  async tick() {
+    if (!this.#pc || this.state === 'closed') return;
+    const quality = await this.measure();
+    if (/** @type {string} */ (this.state) === 'closed') return;
+    this.quality = quality;
+    this.emit('quality', quality);
+    // iceConnectionState alone lies: it stays "connected" on a path that has died under it.
+    if (this.state === 'connected' && quality.silence > silenceLimit && quality.silence < Infinity) {
+      this.#setState('reconnecting');
+    } else if (this.state === 'reconnecting' && quality.silence < 1000 && this.#pc.connectionState === 'connected') {
+      this.#setState('connected');
+    }
+    if (this.state === 'reconnecting' || this.#pc.connectionState === 'failed') this.restart();
+    const path = quality.local === 'relay' ? quality.path : quality.path && 'direct';
+    if (path && path !== this.#toldThem && this.#channel?.readyState === 'open') {
+      this.#toldThem = path;
+      this.tell({type: 'path', path});
+    }
+  }
+
+  /** Speed is felt from the click to the first picture, so that is what is measured. */
+  #watchFirstFrame() {
+    let left = 300;
+    const look = async () => {
+      const pc = this.#pc;
+      if (!pc || this.firstFrame || this.state === 'closed' || --left < 0) return;
+      if (this.#wasConnected || pc.connectionState === 'connected') {
+        let frames = 0;
+        for (const entry of (await pc.getStats()).values()) {
+          if (entry.type === 'inbound-rtp' && entry.kind === 'video') frames += entry.framesDecoded ?? 0;
+        }
+        if (frames > 0) {
+          this.firstFrame = Math.round(performance.now() - this.#started);
+          this.emit('firstFrame', this.firstFrame);
+          return;
+        }
+      }
+      setTimeout(look, 50);
+    };
+    look();
+  }
+
+  // ---- chat, files and state, over the data channel
+
+  /** @param {RTCDataChannel} channel */
+  #useChannel(channel) {
+    this.#channel = channel;
+    channel.onopen = () => {
+      this.tell({type: 'media', ...this.#host.media.sending});
+      for (const message of this.#unsent.splice(0)) this.tell(message);
+    };
+    channel.onmessage = ({data}) => {
+      try {
+        this.#onChannel(JSON.parse(data));
+      } catch (error) {
+        console.warn('turnhub: a message on the data channel was not understood', error);
+      }
+    };
+  }
+
+  /** Sends a message on the data channel, or keeps it until that is open (the last 100). @param {any} message */
+  tell(message) {
+    if (this.#channel?.readyState === 'open') {
+      this.#channel.send(JSON.stringify(message));
+    } else if (message.type !== 'media') {
+      this.#unsent.push(message);
+      if (this.#unsent.length > 100) this.#unsent.shift();
+    }
+  }
+
+  /** @param {any} message */
+  #onChannel(message) {
+    switch (message.type) {
+      case 'media':
+        this.media = {audio: !!message.audio, video: !!message.video, screen: !!message.screen};
+        this.emit('media', this.media);
+        return;
+      case 'path':
+        this.#told = message.path;
+        return;
+      case 'chat':
+        if (typeof message.text === 'string') this.emit('chat', {text: message.text, at: Date.now()});
+        return;
+      case 'file': {
+        const {id, name, size, mime} = message;
+        if (typeof id !== 'string' || typeof name !== 'string' || !(size >= 0) || this.#transfers.size >= 64) return;
+        const transfer = new Transfer({id, name, size, mime: String(mime ?? '')}, 'in',
+          (answer) => this.tell({type: answer ? 'file-accept' : 'file-decline', id}));
+        this.#keep(transfer);
+        this.emit('file', transfer);
+        return;
+      }
+      case 'file-accept': {
+        const transfer = this.#transfers.get(message.id);
+        const file = this.#files.get(message.id);
+        if (!transfer || !file || !this.#pc) return;
+        this.#files.delete(message.id);
+        transfer.send(this.#pc.createDataChannel(message.id), file).catch((error) => transfer.fail(String(error)));
+        return;
+      }
+      case 'file-decline':
+        this.#transfers.get(message.id)?.fail('the other side did not take it');
+    }
+  }
+
+  /**
+   * Offers a file; it is sent when the other side takes it.
+   * @param {File} file
+   */
+  sendFile(file) {
+    const about = {id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name, size: file.size, mime: file.type};
+    const transfer = new Transfer(about, 'out');
+    this.#keep(transfer);
+    this.#files.set(about.id, file);
+    this.tell({type: 'file', ...about});
+    return transfer;
+  }
+
+  /** @param {Transfer} transfer */
+  #keep(transfer) {
+    this.#transfers.set(transfer.id, transfer);
+    const forget = () => { this.#transfers.delete(transfer.id); this.#files.delete(transfer.id); };
+    transfer.on('done', forget);
+    transfer.on('failed', forget);
+  }
+
+  close() {
+    if (this.state === 'closed') return;
+    this.#setState('closed');
+    clearTimeout(this.#candidateTimer);
+    for (const transfer of [...this.#transfers.values()]) transfer.fail('the other side has left');
+    const pc = this.#pc;
+    if (!pc) return;
+    pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;
+    pc.onconnectionstatechange = pc.oniceconnectionstatechange = null;
+    pc.close();
+  }
+}

@@ -1,0 +1,453 @@
+import {Emitter} from './emitter.js';
+import {closeCodes, HubError} from './codes.js';
+
+/**
+ * @typedef {object} SessionOptions
+ * @property {string} [url] the hub's WebSocket URL; default: `/ws` of the page's own origin
+ * @property {string} [name] what others see, at most 64 characters
+ * @property {string} [user] the name by which others call this person
+ * @property {string} [userSecret] what keeps others from taking `user` (8 to 128 characters, kept by the client)
+ * @property {string} [token] access token, for servers with `access.mode: token`
+ * @property {typeof WebSocket} [WebSocket] another implementation, for tests and other runtimes
+ * @property {Clock} [clock] for tests
+ */
+
+/**
+ * @typedef {object} Clock
+ * @property {(run: () => void, milliseconds: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ * @property {() => number} now milliseconds
+ * @property {() => number} random 0 ≤ x < 1
+ */
+
+/** @typedef {RTCConfiguration & {ttl?: number, expires?: string}} HubConfiguration */
+/** @typedef {'closed' | 'connecting' | 'open' | 'reconnecting'} SessionState */
+/** @typedef {Record<string, any> & {type: string}} Message */
+
+/**
+ * @typedef {object} Reconnected
+ * @property {boolean} resumed false: the server had forgotten the session; rooms and calls are gone there
+ * @property {boolean} silent the old socket died without a word, so the network itself has probably changed
+ */
+
+// At most so much is kept unacknowledged (protocol.md, "Numbers, acknowledgement, resume").
+const queueMessages = 256;
+const queueBytes = 1 << 20;
+const ackAfter = 32;
+const ackDelay = 500;
+
+/** @type {Clock} */
+const realClock = {
+  setTimeout: (run, milliseconds) => setTimeout(run, milliseconds),
+  clearTimeout: (timer) => clearTimeout(timer),
+  now: () => performance.now(),
+  random: Math.random,
+};
+
+/**
+ * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
+ * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
+ * @template {Record<string, any>} Events
+ * @extends {Emitter<Events & {state: SessionState, closed: {code: number, reason: string}}>}
+ */
+export class Session extends Emitter {
+  /** @type {SessionState} */
+  state = 'closed';
+  /** The public id of this session: what others see as `peer`. Empty until the first welcome. */
+  id = '';
+  /** The user name under which others can call. */
+  user = '';
+  /** What others see. */
+  name = '';
+  /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
+  config = {iceServers: []};
+  /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
+  rtt = 0;
+
+  /** @type {SessionOptions} */ #options;
+  /** @type {Clock} */ #clock;
+  /** @type {WebSocket | null} */ #socket = null;
+  #token = '';
+  #welcomed = false;
+  #sent = 0;
+  #handled = 0;
+  #acked = 0;
+  #nextRequest = 0;
+  /** @type {{seq: number, message: Message, bytes: number}[]} */ #outbox = [];
+  #outboxBytes = 0;
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */ #pending = new Map();
+  #heartbeat = {interval: 15000, call: 1000, timeout: 4000};
+  #inCall = false;
+  /** @type {any} */ #ackTimer = null;
+  /** @type {any} */ #beatTimer = null;
+  /** @type {any} */ #deadTimer = null;
+  /** @type {any} */ #retryTimer = null;
+  /** @type {any} */ #connectTimer = null;
+  #attempt = 0;
+  #restartAfter = -1;
+  #pingAt = 0;
+  #heardAt = 0;
+  #silent = false;
+  /** @type {{promise: Promise<void>, resolve: () => void, reject: (error: Error) => void} | null} */ #opening = null;
+  /** @type {(() => void)[]} */ #unwatch = [];
+
+  /** @param {SessionOptions} [options] */
+  constructor(options = {}) {
+    super();
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.name = options.name ?? '';
+  }
+
+  /**
+   * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
+   * @returns {Promise<void>} settled at the first welcome
+   */
+  connect() {
+    if (this.#opening) return this.#opening.promise;
+    /** @type {any} */ const opening = {};
+    opening.promise = new Promise((resolve, reject) => Object.assign(opening, {resolve, reject}));
+    this.#opening = opening;
+    this.#watchNetwork();
+    this.#setState('connecting');
+    this.#open();
+    return opening.promise;
+  }
+
+  /** Ends the session at once: the others see this person leave. */
+  close() {
+    if (this.#socket && this.#welcomed) this.#transmit({type: 'bye'});
+    this.#end(1000, 'closed');
+  }
+
+  /**
+   * The heartbeat is fast while the person is with others, so that a dead path is seen within seconds.
+   * @param {boolean} inCall
+   */
+  setInCall(inCall) {
+    if (this.#inCall === inCall) return;
+    this.#inCall = inCall;
+    if (this.#welcomed) this.#beat();
+  }
+
+  /**
+   * Looks at once whether the connection still works: for the moment after a change of network. A session that
+   * waits for its next attempt makes it now.
+   */
+  poke() {
+    if (this.state === 'reconnecting') {
+      if (this.#restartAfter >= 0) return;
+      this.#attempt = 0;
+      this.#dropSocket();
+      this.#open();
+    } else if (this.#welcomed) {
+      this.#beat();
+    }
+  }
+
+  /**
+   * Sends a numbered message; while the connection is away it is kept and sent on return.
+   * @param {Message} message
+   */
+  send(message) {
+    if (this.state === 'closed' && !this.#opening) throw new HubError('closed', 'the hub is closed: call connect() first');
+    const bytes = JSON.stringify(message).length;
+    if (this.#outbox.length >= queueMessages || this.#outboxBytes + bytes > queueBytes) {
+      throw new HubError('queue-full', 'too much is waiting to be sent while the connection is away', true);
+    }
+    const entry = {seq: ++this.#sent, message, bytes};
+    this.#outbox.push(entry);
+    this.#outboxBytes += bytes;
+    if (this.#welcomed) this.#transmit({...message, seq: entry.seq});
+  }
+
+  /**
+   * Sends a message that the server answers.
+   * @param {Message} message
+   * @returns {Promise<any>} the answer; rejected with a HubError
+   */
+  request(message) {
+    const id = ++this.#nextRequest;
+    return new Promise((resolve, reject) => {
+      try {
+        this.send({...message, id});
+      } catch (error) {
+        reject(error);
+        return;
+      }
+      this.#pending.set(id, {resolve, reject});
+    });
+  }
+
+  /**
+   * Handles one message of the server that is not an answer. Overridden by the hub.
+   * @protected
+   * @param {Message} _message
+   */
+  receive(_message) {}
+
+  /**
+   * The socket is back after it was lost, or the first welcome has come. Overridden by the hub.
+   * @protected
+   * @param {Reconnected & {first: boolean}} _how
+   */
+  welcomed(_how) {}
+
+  /** @param {Record<string, any>} message */
+  #transmit(message) {
+    if (this.#handled > this.#acked) message.ack = this.#acked = this.#handled;
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  #url() {
+    const url = new URL(this.#options.url ?? '/ws', globalThis.location?.href ?? 'ws://localhost/');
+    if (url.protocol === 'http:') url.protocol = 'ws:';
+    if (url.protocol === 'https:') url.protocol = 'wss:';
+    url.hash = '';
+    if (this.#options.token) url.searchParams.set('token', this.#options.token);
+    return url.href;
+  }
+
+  #open() {
+    const clock = this.#clock;
+    clock.clearTimeout(this.#retryTimer);
+    this.#restartAfter = -1;
+    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url(), 'turnhub.v1');
+    this.#socket = socket;
+    this.#welcomed = false;
+    // The first tries are short, since a try over a path that has just died says nothing for minutes; later ones
+    // give slow resolvers and proxies their time.
+    const patience = Math.min(30000, (this.#inCall ? 4000 : 8000) * 2 ** this.#attempt);
+    this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience);
+    socket.onopen = () => {
+      const {name, user, userSecret} = {...this.#options, name: this.name};
+      /** @type {Record<string, any>} */ const hello = {type: 'hello'};
+      if (name) hello.name = name;
+      if (user) hello.user = user;
+      if (userSecret) hello.userSecret = userSecret;
+      if (this.#token) hello.resume = {session: this.id, token: this.#token, seq: this.#handled};
+      socket.send(JSON.stringify(hello));
+    };
+    socket.onmessage = (event) => {
+      if (socket !== this.#socket || typeof event.data !== 'string') return;
+      let message;
+      try {
+        message = JSON.parse(event.data);
+      } catch {
+        return;
+      }
+      this.#heard();
+      if (message.type === 'welcome') this.#onWelcome(message);
+      else if (this.#welcomed || message.type === 'error') this.#onMessage(message);
+    };
+    socket.onclose = (event) => this.#lost(socket, event.code, event.reason);
+    socket.onerror = () => {};
+  }
+
+  /** @param {Message} welcome */
+  #onWelcome(welcome) {
+    this.#clock.clearTimeout(this.#connectTimer);
+    const first = this.id === '';
+    const resumed = welcome.resumed === true;
+    const silent = this.#silent;
+    this.#silent = false;
+    this.#attempt = 0;
+    this.#heartbeat = {...this.#heartbeat, ...welcome.heartbeat};
+    this.id = welcome.session;
+    this.user = welcome.user ?? '';
+    this.#token = welcome.resume?.token ?? '';
+    if (welcome.config) this.config = welcome.config;
+    /** @type {{reject: (error: Error) => void}[]} */ let forgotten = [];
+    if (resumed) {
+      this.#onAck(welcome.ack);
+    } else {
+      this.#handled = this.#acked = 0;
+      if (!first) {
+        // A fresh session: what was on its way belongs to rooms and peers that no longer exist there.
+        forgotten = [...this.#pending.values()];
+        this.#pending.clear();
+        this.#outbox = [];
+        this.#outboxBytes = 0;
+        this.#sent = 0;
+      }
+    }
+    this.#welcomed = true;
+    for (const {seq, message} of this.#outbox) this.#transmit({...message, seq});
+    for (const {reject} of forgotten) reject(new HubError('session-lost', 'the server has forgotten this session', true));
+    this.#beat();
+    this.#setState('open');
+    this.#opening?.resolve();
+    this.welcomed({first, resumed, silent});
+  }
+
+  /** @param {Message} message */
+  #onMessage(message) {
+    this.#onAck(message.ack);
+    if (message.type === 'ack') return;
+    if (message.type === 'pong') {
+      const rtt = this.#clock.now() - this.#pingAt;
+      if (this.#pingAt) this.rtt = this.rtt ? this.rtt * 0.8 + rtt * 0.2 : rtt;
+      this.#pingAt = 0;
+      return;
+    }
+    if (typeof message.seq === 'number') {
+      if (message.seq <= this.#handled) return; // handled before the socket was lost
+      this.#handled = message.seq;
+      if (this.#handled - this.#acked >= ackAfter) {
+        this.#transmit({type: 'ack'});
+      } else if (!this.#ackTimer) {
+        this.#ackTimer = this.#clock.setTimeout(() => {
+          this.#ackTimer = null;
+          if (this.#welcomed && this.#handled > this.#acked) this.#transmit({type: 'ack'});
+        }, ackDelay);
+      }
+    }
+    if (message.type === 'restart') this.#restartAfter = Math.max(0, Number(message.after) || 0);
+    const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
+    if (pending) {
+      this.#pending.delete(message.id);
+      if (message.type === 'error') {
+        pending.reject(new HubError(message.code, message.message, message.retry, message.after));
+        return;
+      }
+      this.receive(message);
+      pending.resolve(message);
+      return;
+    }
+    this.receive(message);
+  }
+
+  /** @param {unknown} ack */
+  #onAck(ack) {
+    if (typeof ack !== 'number') return;
+    while (this.#outbox.length && this.#outbox[0].seq <= ack) {
+      this.#outboxBytes -= /** @type {{bytes: number}} */ (this.#outbox.shift()).bytes;
+    }
+  }
+
+  #heard() {
+    this.#heardAt = this.#clock.now();
+    this.#clock.clearTimeout(this.#deadTimer);
+    this.#deadTimer = null;
+  }
+
+  /** Sends a ping now and plans the next. */
+  #beat() {
+    const clock = this.#clock;
+    clock.clearTimeout(this.#beatTimer);
+    if (!this.#welcomed) return;
+    if (!this.#pingAt) this.#pingAt = clock.now();
+    this.#transmit({type: 'ping', ack: this.#handled});
+    this.#acked = this.#handled;
+    if (!this.#deadTimer) {
+      // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
+      const {timeout} = this.#heartbeat;
+      const patience = this.#inCall ? Math.min(timeout, Math.max(1500, 6 * this.rtt)) : timeout;
+      const socket = this.#socket;
+      this.#deadTimer = clock.setTimeout(() => {
+        this.#silent = true;
+        if (socket) this.#lost(socket, 0, 'silent');
+      }, patience);
+    }
+    const {interval, call} = this.#heartbeat;
+    this.#beatTimer = clock.setTimeout(() => this.#beat(), this.#inCall ? call : interval);
+  }
+
+  #dropSocket() {
+    const clock = this.#clock;
+    for (const timer of [this.#connectTimer, this.#beatTimer, this.#deadTimer, this.#ackTimer]) clock.clearTimeout(timer);
+    this.#deadTimer = this.#ackTimer = null;
+    this.#pingAt = 0;
+    this.#welcomed = false;
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lost(socket, code, reason) {
+    if (socket !== this.#socket) return;
+    this.#dropSocket();
+    const known = closeCodes[code];
+    if (known?.back === 'no') {
+      this.#end(code, reason || known.say);
+      return;
+    }
+    if (known?.back === 'fresh') this.#token = '';
+    this.#setState(this.id ? 'reconnecting' : 'connecting');
+    this.#retryTimer = this.#clock.setTimeout(() => this.#open(), this.#delay(known?.after ?? 0));
+    this.#attempt++;
+  }
+
+  /**
+   * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most 1 s
+   * at first, since every second shows.
+   * @param {number} least
+   */
+  #delay(least) {
+    if (this.#restartAfter >= 0) return this.#restartAfter; // the server has spread its clients out already
+    const jitter = 0.5 + this.#clock.random() / 2;
+    if (this.#attempt === 0) return Math.max(least, this.#inCall ? 0 : 200 * jitter);
+    const most = this.#inCall ? (this.#attempt < 30 ? 1000 : 5000) : 15000;
+    return Math.max(least, jitter * Math.min(most, 250 * 2 ** this.#attempt));
+  }
+
+  /** @param {number} code @param {string} reason */
+  #end(code, reason) {
+    this.#dropSocket();
+    this.#clock.clearTimeout(this.#retryTimer);
+    for (const unwatch of this.#unwatch.splice(0)) unwatch();
+    const error = new HubError('closed', reason);
+    for (const {reject} of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    this.#outbox = [];
+    this.#outboxBytes = this.#sent = this.#handled = this.#acked = 0;
+    this.#token = '';
+    this.id = '';
+    const opening = this.#opening;
+    this.#opening = null;
+    if (!opening) return;
+    opening.promise.catch(() => {});
+    opening.reject(error);
+    this.#setState('closed');
+    /** @type {any} */ (this).emit('closed', {code, reason});
+  }
+
+  /** @param {SessionState} state */
+  #setState(state) {
+    if (this.state === state) return;
+    this.state = state;
+    /** @type {any} */ (this).emit('state', state);
+  }
+
+  /** Milliseconds since the server was last heard. */
+  get silence() {
+    return this.#clock.now() - this.#heardAt;
+  }
+
+  #watchNetwork() {
+    if (typeof globalThis.addEventListener !== 'function') return;
+    const changed = () => {
+      /** @type {any} */ (this).emit('network', undefined);
+      this.poke();
+    };
+    const leaving = (/** @type {Event} */ event) => {
+      if (!(/** @type {PageTransitionEvent} */ (event).persisted)) this.close();
+    };
+    const connection = /** @type {any} */ (globalThis.navigator)?.connection;
+    globalThis.addEventListener('online', changed);
+    globalThis.addEventListener('pagehide', leaving);
+    connection?.addEventListener?.('change', changed);
+    this.#unwatch.push(
+      () => globalThis.removeEventListener('online', changed),
+      () => globalThis.removeEventListener('pagehide', leaving),
+      () => connection?.removeEventListener?.('change', changed),
+    );
+  }
+}

@@ -1,0 +1,107 @@
+/** @typedef {import('./hub.js').Path} Path */
+
+/**
+ * How the connection to one peer is. Rates are over the time since the snapshot before.
+ * @typedef {object} Quality
+ * @property {Path | ''} path '' while nothing is connected
+ * @property {string} words the path in words, for people: "direct", "relayed over TLS 443"
+ * @property {number} rtt seconds
+ * @property {number} loss lost packets of those sent to us, 0 to 1
+ * @property {number} jitter seconds
+ * @property {number} received bits per second
+ * @property {number} sent bits per second
+ * @property {number} available what the sender thinks that the path carries, bits per second; 0: not known
+ * @property {number} frames decoded in all
+ * @property {number} frameRate decoded frames per second
+ * @property {number} width of the picture that is received
+ * @property {number} height
+ * @property {number} silence milliseconds since the last packet on the path in use; Infinity: none
+ * @property {string} local candidate type
+ * @property {string} remote candidate type
+ */
+
+/**
+ * The path of a candidate pair. A relay on the other side shows only in the type of its candidate.
+ * @param {any} local candidate statistics
+ * @param {any} remote
+ * @param {Path | ''} [told] what the other side says of its own path
+ * @returns {{path: Path, words: string}}
+ */
+export function describePath(local, remote, told = '') {
+  if (local?.candidateType === 'relay') {
+    const protocol = String(local.relayProtocol || /transport=(udp|tcp)/.exec(local.url ?? '')?.[1] || 'udp');
+    const secure = protocol === 'tls' || /^turns:/.test(local.url ?? '');
+    if (secure) return {path: 'relay-tls', words: `relayed over TLS ${portOf(local.url, 5349)}`};
+    if (protocol === 'tcp') return {path: 'relay-tcp', words: 'relayed over TCP'};
+    return {path: 'relay-udp', words: 'relayed over UDP'};
+  }
+  if (remote?.candidateType === 'relay') {
+    /** @type {Path} */ const path = told && told !== 'direct' ? told : 'relay-udp';
+    const over = {'relay-tls': ' over TLS', 'relay-tcp': ' over TCP', 'relay-udp': ' over UDP', direct: ''}[path];
+    return {path, words: `relayed by the other side${told && told !== 'direct' ? over : ''}`};
+  }
+  return {path: 'direct', words: 'direct'};
+}
+
+/** @param {string | undefined} url @param {number} fallback */
+function portOf(url, fallback) {
+  return Number(/:(\d+)(?:\?|$)/.exec(url ?? '')?.[1]) || fallback;
+}
+
+/** Turns the snapshots of one RTCPeerConnection into Quality. */
+export class Meter {
+  /** @type {{at: number, received: number, sent: number, packets: number, lost: number, frames: number} | null} */
+  #last = null;
+
+  /**
+   * @param {RTCStatsReport} report
+   * @param {Path | ''} [told] what the other side says of its path
+   * @returns {Quality}
+   */
+  read(report, told = '') {
+    /** @type {any} */ let pair = null;
+    /** @type {any} */ let transport = null;
+    let packets = 0, lost = 0, jitter = 0, frames = 0, width = 0, height = 0, at = 0;
+    for (const entry of /** @type {Iterable<any>} */ (report.values())) {
+      if (entry.type === 'transport' && entry.selectedCandidatePairId) transport ??= entry;
+      if (entry.type === 'inbound-rtp') {
+        packets += entry.packetsReceived ?? 0;
+        lost += Math.max(0, entry.packetsLost ?? 0);
+        jitter = Math.max(jitter, entry.jitter ?? 0);
+        if (entry.kind === 'video') {
+          frames += entry.framesDecoded ?? 0;
+          width = entry.frameWidth ?? width;
+          height = entry.frameHeight ?? height;
+        }
+      }
+    }
+    pair = transport ? report.get(transport.selectedCandidatePairId) : null;
+    // Firefox has no transport statistics: the pair itself says that it is in use.
+    if (!pair) for (const entry of report.values()) if (entry.type === 'candidate-pair' && entry.selected) pair = entry;
+    at = pair?.timestamp ?? 0;
+    const local = pair && report.get(pair.localCandidateId);
+    const remote = pair && report.get(pair.remoteCandidateId);
+    const {path, words} = pair ? describePath(local, remote, told) : {path: /** @type {''} */ (''), words: 'not connected'};
+    const now = {at, received: pair?.bytesReceived ?? 0, sent: pair?.bytesSent ?? 0, packets, lost, frames};
+    // A restart of ICE chooses another pair, whose counters begin anew.
+    const last = this.#last && this.#last.received <= now.received && this.#last.at < at ? this.#last : null;
+    this.#last = now;
+    const seconds = last ? (now.at - last.at) / 1000 : 0;
+    /** @param {'received' | 'sent' | 'frames'} member */
+    const rate = (member) => (last && seconds > 0 ? Math.max(0, now[member] - last[member]) / seconds : 0);
+    const expected = last ? now.packets - last.packets + now.lost - last.lost : 0;
+    return {
+      path, words,
+      rtt: pair?.currentRoundTripTime ?? 0,
+      loss: last && expected > 0 ? Math.min(1, Math.max(0, (now.lost - last.lost) / expected)) : 0,
+      jitter,
+      received: rate('received') * 8,
+      sent: rate('sent') * 8,
+      available: pair?.availableOutgoingBitrate ?? 0,
+      frames, frameRate: rate('frames'), width, height,
+      silence: pair?.lastPacketReceivedTimestamp ? Math.max(0, pair.timestamp - pair.lastPacketReceivedTimestamp) : Infinity,
+      local: local?.candidateType ?? '',
+      remote: remote?.candidateType ?? '',
+    };
+  }
+}

@@ -1,0 +1,242 @@
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Hub} from '../hub.js';
+import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
+
+function start(options = {}) {
+  const clock = new FakeClock();
+  const {FakeSocket, sockets} = fakeSockets();
+  const hub = new Hub({url: 'ws://hub.test/ws', name: 'Vasya', WebSocket: FakeSocket, clock, ...options});
+  const connected = hub.connect();
+  return {hub, clock, sockets, connected};
+}
+
+async function open(options) {
+  const it = start(options);
+  it.sockets[0].open();
+  it.sockets[0].say(welcome());
+  await it.connected;
+  return it;
+}
+
+test('hello names the person and welcome opens the hub', async () => {
+  const {hub, sockets} = await open({user: 'vasya', userSecret: '12345678', token: 'tkn'});
+  assert.equal(sockets[0].protocol, 'turnhub.v1');
+  assert.equal(sockets[0].url, 'ws://hub.test/ws?token=tkn');
+  assert.deepEqual(sockets[0].sent[0], {type: 'hello', name: 'Vasya', user: 'vasya', userSecret: '12345678'});
+  assert.equal(hub.state, 'open');
+  assert.equal(hub.id, 's_me');
+  assert.deepEqual(hub.config.iceServers, [{urls: 'stun:x'}]);
+});
+
+test('what is said before the welcome is sent after it, numbered', () => {
+  const {hub, sockets} = start();
+  hub.signal('s_a', 1);
+  hub.signal('s_a', 2);
+  sockets[0].open();
+  assert.equal(sockets[0].all('signal').length, 0);
+  sockets[0].say(welcome());
+  assert.deepEqual(sockets[0].all('signal').map(({seq, data}) => [seq, data]), [[1, 1], [2, 2]]);
+});
+
+test('requests are answered by id, errors with their code', async () => {
+  const {hub, sockets} = await open();
+  const joined = hub.join('blue');
+  const {id} = sockets[0].last('join');
+  sockets[0].say({type: 'joined', id, seq: 1, room: 'blue', peers: [{peer: 's_a', polite: true}]});
+  assert.equal((await joined).peers[0].peer, 's_a');
+  assert.ok(hub.rooms.get('blue').peers.has('s_a'));
+  const refused = hub.join('full');
+  sockets[0].say({type: 'error', id: sockets[0].last('join').id, seq: 2, code: 'room-full', message: 'full', retry: true, after: 7});
+  await assert.rejects(refused, {name: 'HubError', code: 'room-full', retry: true, after: 7});
+});
+
+test('resume sends again what the server has not handled, and drops what was handled twice', async () => {
+  const {hub, clock, sockets} = await open();
+  const heard = [];
+  hub.on('signal', ({data}) => heard.push(data));
+  sockets[0].say({type: 'signal', seq: 1, from: 's_a', data: 'one'});
+  hub.signal('s_a', 'a');
+  hub.signal('s_a', 'b');
+  sockets[0].cut();
+  assert.equal(hub.state, 'reconnecting');
+  hub.signal('s_a', 'c');
+  clock.advance(1000);
+  assert.equal(sockets.length, 2);
+  sockets[1].open();
+  assert.deepEqual(sockets[1].sent[0].resume, {session: 's_me', token: 'secret', seq: 1});
+  sockets[1].say(welcome({resumed: true, ack: 1, resume: {token: 'next', window: 60000}}));
+  assert.deepEqual(sockets[1].all('signal').map(({seq, data}) => [seq, data]), [[2, 'b'], [3, 'c']]);
+  sockets[1].say({type: 'signal', seq: 1, from: 's_a', data: 'one'});
+  sockets[1].say({type: 'signal', seq: 2, from: 's_a', data: 'two'});
+  assert.deepEqual(heard, ['one', 'two']);
+  assert.equal(hub.state, 'open');
+});
+
+test('a request that was on its way when the socket died is answered after resume, once', async () => {
+  const {hub, clock, sockets} = await open();
+  const joined = hub.join('blue');
+  const {id} = sockets[0].last('join');
+  sockets[0].cut();
+  clock.advance(1000);
+  sockets[1].open();
+  sockets[1].say(welcome({resumed: true, ack: 1}));
+  assert.equal(sockets[1].all('join').length, 0, 'the server had handled it');
+  sockets[1].say({type: 'joined', id, seq: 1, room: 'blue', peers: []});
+  assert.equal((await joined).room, 'blue');
+});
+
+test('a fresh session rejects open requests, joins its rooms again and starts its numbers anew', async () => {
+  const {hub, clock, sockets} = await open();
+  const joined = hub.join('blue', {first: (again) => (again ? {rejoin: 'x'} : {offer: 1})});
+  assert.deepEqual(sockets[0].last('join').first, {offer: 1});
+  sockets[0].say({type: 'joined', id: sockets[0].last('join').id, seq: 1, room: 'blue', peers: []});
+  await joined;
+  hub.subscribe('petya').catch(() => {});
+  const lost = hub.message({room: 'blue', data: 'hi'});
+  sockets[0].cut();
+  clock.advance(1000);
+  sockets[1].open();
+  const again = new Promise((resolve) => hub.on('rejoined', resolve));
+  sockets[1].say(welcome({session: 's_new'}));
+  await assert.rejects(lost, {code: 'session-lost', retry: true});
+  const join = sockets[1].last('join');
+  assert.deepEqual([join.room, join.first], ['blue', {rejoin: 'x'}]);
+  assert.deepEqual(sockets[1].last('subscribe').users, ['petya']);
+  assert.deepEqual(sockets[1].sent.filter(({seq}) => seq).map(({seq}) => seq), [1, 2]);
+  sockets[1].say({type: 'joined', id: join.id, seq: 1, room: 'blue', peers: [{peer: 's_b', polite: true}]});
+  assert.equal((await again).peers[0].peer, 's_b');
+  assert.equal(hub.id, 's_new');
+});
+
+test('acknowledges after 32 messages, or after a while', async () => {
+  const {clock, sockets} = await open();
+  for (let seq = 1; seq <= 31; seq++) sockets[0].say({type: 'signal', seq, from: 's_a', data: 0});
+  assert.equal(sockets[0].all('ack').length, 0);
+  sockets[0].say({type: 'signal', seq: 32, from: 's_a', data: 0});
+  assert.deepEqual(sockets[0].all('ack'), [{type: 'ack', ack: 32}]);
+  sockets[0].say({type: 'signal', seq: 33, from: 's_a', data: 0});
+  clock.advance(1000);
+  assert.equal(sockets[0].last('ack').ack, 33);
+});
+
+test('acknowledgement rides on any message and empties the queue', async () => {
+  const {hub, clock, sockets} = await open();
+  sockets[0].say({type: 'signal', seq: 1, from: 's_a', data: 0});
+  hub.signal('s_a', 'x');
+  assert.equal(sockets[0].last('signal').ack, 1);
+  sockets[0].say({type: 'ack', ack: 1});
+  sockets[0].cut();
+  clock.advance(1000);
+  sockets[1].open();
+  sockets[1].say(welcome({resumed: true, ack: 1}));
+  assert.equal(sockets[1].all('signal').length, 0);
+});
+
+test('what waits unacknowledged is bounded', async () => {
+  const {hub, sockets} = await open();
+  sockets[0].cut();
+  for (let i = 0; i < 256; i++) hub.signal('s_a', i);
+  assert.throws(() => hub.signal('s_a', 'one more'), {code: 'queue-full'});
+});
+
+test('heartbeat: each interval, each second in company; a silent socket is given up', async () => {
+  const {hub, clock, sockets} = await open();
+  assert.equal(sockets[0].all('ping').length, 1);
+  sockets[0].say({type: 'pong', ack: 0});
+  clock.advance(15000);
+  assert.equal(sockets[0].all('ping').length, 2);
+  sockets[0].say({type: 'pong', ack: 0});
+  const joined = hub.join('blue');
+  sockets[0].say({type: 'joined', id: sockets[0].last('join').id, seq: 1, room: 'blue', peers: [{peer: 's_a', polite: true}]});
+  await joined;
+  const before = sockets[0].all('ping').length;
+  for (let i = 0; i < 3; i++) { sockets[0].say({type: 'pong', ack: 1}); clock.advance(1000); }
+  assert.equal(sockets[0].all('ping').length, before + 3);
+  let how;
+  hub.on('welcome', (event) => { how = event; });
+  clock.advance(1600); // in a call 1.5 s of silence after a ping are enough
+  assert.equal(sockets[0].closed, true);
+  assert.equal(sockets.length, 2);
+  sockets[1].open();
+  sockets[1].say(welcome({resumed: true}));
+  assert.deepEqual(how, {first: false, resumed: true, silent: true});
+});
+
+test('a lone visitor gives the server its full timeout', async () => {
+  const {clock, sockets} = await open();
+  clock.advance(3900);
+  assert.equal(sockets[0].closed, false);
+  clock.advance(200);
+  assert.equal(sockets[0].closed, true);
+});
+
+test('restart: comes back after the time that the server gave', async () => {
+  const {hub, clock, sockets} = await open();
+  let told;
+  hub.on('restart', ({after}) => { told = after; });
+  sockets[0].say({type: 'restart', seq: 1, after: 1730});
+  sockets[0].cut(4005);
+  assert.equal(told, 1730);
+  clock.advance(1729);
+  assert.equal(sockets.length, 1);
+  clock.advance(1);
+  assert.equal(sockets.length, 2);
+});
+
+for (const [code, back] of [[4000, false], [4001, false], [4002, true], [4003, false], [4004, false], [4006, true], [4007, false], [4009, false], [1006, true], [1001, true]]) {
+  test(`close ${code}: ${back ? 'comes back' : 'stays away and says why'}`, async () => {
+    const {hub, clock, sockets} = await open();
+    let closed;
+    hub.on('closed', (event) => { closed = event; });
+    sockets[0].cut(code);
+    if (code === 4006) {
+      clock.advance(4999);
+      assert.equal(sockets.length, 1, 'not before 5 s');
+    }
+    clock.advance(60000);
+    assert.equal(sockets.length > 1, back);
+    assert.equal(hub.state === 'closed', !back);
+    if (!back) assert.equal(closed.code, code);
+  });
+}
+
+test('close 4008 comes back with a fresh session', async () => {
+  const {clock, sockets} = await open();
+  sockets[0].cut(4008);
+  clock.advance(5000);
+  sockets[1].open();
+  assert.equal(sockets[1].sent[0].resume, undefined);
+});
+
+test('attempts back off with jitter and end at close()', async () => {
+  const {hub, clock, sockets} = await open();
+  const times = [];
+  sockets[0].cut();
+  for (let i = 1; i <= 9; i++) {
+    while (sockets.length === i) clock.advance(1);
+    times.push(clock.time);
+    sockets[i].cut();
+  }
+  const gaps = times.slice(1).map((time, i) => time - times[i]);
+  assert.ok(gaps.every((gap, i) => i === 0 || gap >= gaps[i - 1]), String(gaps));
+  assert.ok(gaps.at(-1) <= 15000);
+  hub.close();
+  const count = sockets.length;
+  clock.advance(120000);
+  assert.equal(sockets.length, count);
+});
+
+test('a refused opening rejects connect()', async () => {
+  const {sockets, connected} = start();
+  sockets[0].open();
+  sockets[0].cut(4003, 'the token has expired');
+  await assert.rejects(connected, /expired/);
+});
+
+test('close() says bye', async () => {
+  const {hub, sockets} = await open();
+  hub.close();
+  assert.equal(sockets[0].last('bye').type, 'bye');
+  assert.equal(hub.state, 'closed');
+});
