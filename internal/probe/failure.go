@@ -90,7 +90,7 @@ func tlsFailure(s Server, err error) *Failure {
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var remote *net.OpError
 	switch {
 	case errors.As(err, &name):
 		f.Err = fmt.Errorf("the certificate is not for %s but for %s", s.Host, subjects(name.Certificate))
@@ -111,8 +111,8 @@ func tlsFailure(s Server, err error) *Failure {
 	case errors.As(err, &record):
 		f.Err = errors.New("the port speaks no TLS")
 		f.Remedy = "switch on tls.mode, or use a turn: URL"
-	case errors.As(err, &alert):
-		f.Remedy = fmt.Sprintf("the server has no certificate for %s yet; its log says why", s.Host)
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert
+		f.Remedy = fmt.Sprintf("the server has no certificate for %s: tls.mode is off, or the certificate could not be obtained yet; its log says why", s.Host)
 	case isTimeout(err):
 		f.Err = errors.New("the TLS handshake got no answer")
 		f.Remedy = fmt.Sprintf("something on the way drops TLS on %s, or the server is overloaded", s.port())

@@ -26,7 +26,7 @@ type leg struct {
 	stop   func() bool
 
 	connect, handshake time.Duration
-	certificate        *x509.Certificate
+	chain              []*x509.Certificate
 }
 
 // open connects. The leg's life ends with ctx; close must be called in any case.
@@ -51,7 +51,7 @@ func open(ctx context.Context, s Server, address netip.AddrPort, username, passw
 			return nil, tlsFailure(s, err)
 		}
 		l.handshake = time.Since(begin)
-		l.certificate = secure.ConnectionState().PeerCertificates[0]
+		l.chain = secure.ConnectionState().PeerCertificates
 		conn = secure
 	}
 	if s.Transport == "udp" {

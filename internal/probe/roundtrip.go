@@ -42,10 +42,10 @@ type Options struct {
 // A Result is what a round trip found. Durations that do not apply are zero.
 type Result struct {
 	Server
-	Address     netip.AddrPort    // connected to
-	Mapped      netip.AddrPort    // our own address as the server sees it
-	Relayed     [2]netip.AddrPort // the two relayed transport addresses
-	Certificate *x509.Certificate // the server's own; nil without TLS
+	Address netip.AddrPort      // connected to
+	Mapped  netip.AddrPort      // our own address as the server sees it
+	Relayed [2]netip.AddrPort   // the two relayed transport addresses
+	Chain   []*x509.Certificate // as the server sent it, its own first; empty without TLS
 
 	DNS      time.Duration
 	Connect  time.Duration // TCP handshake
@@ -142,7 +142,7 @@ func RoundTrip(ctx context.Context, url, username, password string, opt Options)
 	}
 	for i, l := range legs {
 		result.Connect, result.TLS = max(result.Connect, l.connect), max(result.TLS, l.handshake)
-		result.Certificate = l.certificate
+		result.Chain = l.chain
 		_, _, result.Mapped, _ = l.conn.seen()
 		if udp, ok := l.relay.LocalAddr().(*net.UDPAddr); ok {
 			addr := udp.AddrPort()

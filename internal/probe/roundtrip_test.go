@@ -148,8 +148,8 @@ func TestRoundTrip(t *testing.T) {
 			if strings.HasPrefix(test.url, "turn") && (!result.Relayed[0].IsValid() || result.Relayed[0] == result.Relayed[1] || result.Latency <= 0) {
 				t.Errorf("%s: %+v", test.url, result)
 			}
-			if (test.transport == "tls") != (result.Certificate != nil) {
-				t.Errorf("%s: certificate %v", test.url, result.Certificate)
+			if (test.transport == "tls") != (len(result.Chain) > 0) {
+				t.Errorf("%s: chain %v", test.url, result.Chain)
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func TestFailures(t *testing.T) {
 		err       string
 		remedy    string
 	}{
-		{name: "no URL", url: "https://example.org", stage: StageURL, err: "begins with stun:"},
+		{name: "no URL", url: "https://example.org", stage: StageURL, err: "which begins with stun:"},
 		{name: "TCP refused", url: "turn:" + refused + "?transport=tcp", stage: StageConnect, err: "refused", remedy: "listen.tcp"},
 		{name: "UDP refused", url: "turn:" + refused + "?transport=udp", stage: StageConnect, err: "refused", remedy: "listen.udp"},
 		{name: "UDP silent", url: "turn:" + silentUDP.LocalAddr().String(), patience: patience, stage: StageAllocate, err: "no answer", remedy: "firewall drops UDP"},

@@ -21,7 +21,7 @@ type Server struct {
 func ParseURL(text string) (Server, error) {
 	scheme, rest, ok := strings.Cut(text, ":")
 	if !ok {
-		return Server{}, fmt.Errorf("%q is no STUN or TURN URL; write for example turn:turn.example.org:3478?transport=udp", text)
+		return Server{}, fmt.Errorf("%q is no STUN or TURN URL; write one such as turn:turn.example.org:3478?transport=udp here", text)
 	}
 	s := Server{Scheme: strings.ToLower(scheme), Transport: "udp"}
 	defaultPort := uint16(3478) // RFC 7065 section 3.2
@@ -32,7 +32,7 @@ func ParseURL(text string) (Server, error) {
 	case "stuns":
 		return Server{}, fmt.Errorf("%q: no browser supports stuns; write stun: or turns:", text)
 	default:
-		return Server{}, fmt.Errorf("%q is no STUN or TURN URL; it begins with stun:, turn: or turns:", text)
+		return Server{}, fmt.Errorf("%q is no STUN or TURN URL, which begins with stun:, turn: or turns: as in turn:turn.example.org:3478", text)
 	}
 	hostport, query, hasQuery := strings.Cut(rest, "?")
 	if hasQuery {

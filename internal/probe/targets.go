@@ -1,0 +1,101 @@
+package probe
+
+import (
+	"net/netip"
+	"slices"
+
+	"turnhub/turnsrv"
+)
+
+// MaxURLs bounds what is handed out: with more, browsers take noticeably longer
+// to gather their candidates.
+const MaxURLs = 4
+
+// A Target is a URL that the server would like to hand out.
+type Target struct {
+	URL string
+	// Optional targets are nice to have: that one does not work is no failure.
+	Optional bool
+}
+
+// Layout is what the URLs follow from.
+type Layout struct {
+	PublicHost string                 // public_host
+	Relay      []turnsrv.RelayAddress // the relay's addresses, the best first
+	UDP, TCP   []netip.AddrPort       // the listeners' bound addresses
+	TLS        bool                   // the TCP listeners speak TLS too
+}
+
+// Targets returns the URLs for a layout, best first, at most MaxURLs: UDP, TCP,
+// TLS, and one more way in where there is one. For a name it is TLS by the IP
+// address, since a network without a working resolver stops a URL with a name for
+// seconds; for an IPv4 address it is the IPv6 one.
+func Targets(l Layout) []Target {
+	var targets []Target
+	add := func(scheme, transport string, at netip.AddrPort, host string, optional bool) {
+		if host == "" {
+			host = l.host(at.Addr())
+		}
+		if at.IsValid() && host != "" {
+			url := Server{Scheme: scheme, Host: host, Port: at.Port(), Transport: transport}.String()
+			targets = append(targets, Target{url, optional})
+		}
+	}
+	udp := choose(l.UDP, 3478, 443)
+	secure := netip.AddrPort{}
+	plain := choose(l.TCP, 443, 3478)
+	if l.TLS {
+		secure = choose(l.TCP, 443, 5349)
+		plain = choose(l.TCP, 3478, 80)
+	}
+	add("turn", "udp", udp, l.PublicHost, false)
+	add("turn", "tcp", plain, l.PublicHost, false)
+	add("turns", "tls", secure, l.PublicHost, false)
+
+	_, err := netip.ParseAddr(l.PublicHost)
+	switch named := l.PublicHost != "" && err != nil; {
+	case named && secure.IsValid():
+		add("turns", "tls", secure, l.host(secure.Addr()), true)
+	case l.PublicHost == "":
+		for _, r := range l.Relay {
+			if r.Advertise.Is6() && udp.IsValid() && udp.Addr().IsUnspecified() && l.host(udp.Addr()) != r.Advertise.String() {
+				add("turn", "udp", udp, r.Advertise.String(), true)
+				break
+			}
+		}
+	}
+	return targets[:min(len(targets), MaxURLs)]
+}
+
+// host is the address by which a listener is reached from outside.
+func (l Layout) host(bound netip.Addr) string {
+	if !bound.IsValid() {
+		return ""
+	}
+	bound = bound.Unmap()
+	for _, r := range l.Relay {
+		if r.Bind == bound {
+			return r.Advertise.String()
+		}
+	}
+	if !bound.IsUnspecified() {
+		return bound.String()
+	}
+	if len(l.Relay) == 0 {
+		return ""
+	}
+	return l.Relay[0].Advertise.String()
+}
+
+// choose picks the listener with the port wanted most, else the first.
+func choose(listeners []netip.AddrPort, ports ...uint16) netip.AddrPort {
+	for _, port := range ports {
+		if i := slices.IndexFunc(listeners, func(a netip.AddrPort) bool { return a.Port() == port }); i >= 0 {
+			return listeners[i]
+		}
+	}
+	if len(listeners) == 0 {
+		return netip.AddrPort{}
+	}
+	return listeners[0]
+}
