@@ -15,3 +15,5 @@ export {Meter, describePath} from './stats.js';
 export {budget, meshLimit} from './bitrate.js';
 export {Emitter} from './emitter.js';
 export {initializeVideoCall} from './videocall.js';
+export {checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from './network.js';
+export {natWords, reportText, verdict} from './verdict.js';
