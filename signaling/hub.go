@@ -1,0 +1,257 @@
+// Package signaling is the hub: sessions, rooms and calls by name over the
+// WebSocket protocol turnhub.v1, which protocol.md in this folder describes,
+// and the account of the people who speak other dialects (its subfolders).
+//
+// A session (session.go) outlives its socket (conn.go): it numbers what it
+// sends, keeps it until it is acknowledged, and hands it to whichever socket it
+// has. Sockets only carry; what sessions know of each other (rooms, users,
+// calls) lies behind one interface (state.go).
+//
+// Locks, from the outside in: Session.in (one message of a session at a time),
+// then directory.mu or room.mu, then Session.mu, then timers.mu. Nothing blocks
+// under any of them: sending is appending to a bounded queue.
+package signaling
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/access"
+)
+
+// Config is what a Hub is made of. Everything is optional.
+type Config struct {
+	Limits Limits
+	// IceConfig returns an RTCConfiguration as JSON with credentials for the
+	// TURN user session, and when they expire. user is the session's user name.
+	IceConfig func(session, user string) (config json.RawMessage, expires time.Time)
+	// OnChange is told which sessions have lost somebody to relay to, so that
+	// the relay takes the permissions away. It must not call the hub's methods
+	// that end something.
+	OnChange func(sessions ...string)
+	// OnRevoke is told which session the operator has ended.
+	OnRevoke func(session string)
+	Logger   *slog.Logger
+	// Access checks tokens; nil is access.mode open.
+	Access *access.Verifier
+	// AllowedOrigins is access.allowed_origins; empty allows every page.
+	AllowedOrigins []string
+	// ClientAddress says where the person behind a request is; nil is the
+	// function of that name.
+	ClientAddress func(*http.Request) (netip.AddrPort, bool)
+	// Timing is for tests; zero fields take the values of protocol.md.
+	Timing Timing
+}
+
+// Timing holds the protocol's times.
+type Timing struct {
+	Hello     time.Duration // until hello must have come
+	Heartbeat time.Duration // between a client's pings
+	InCall    time.Duration // the same while it is with others
+	Timeout   time.Duration // after which a client takes its socket for dead
+	Away      time.Duration // after which the others are told that a socket is lost
+	Window    time.Duration // for which a session waits for its next socket
+	Ring      time.Duration // until an unanswered call ends
+	Ack       time.Duration // within which a message is acknowledged
+	Write     time.Duration // for which a socket may block a write
+}
+
+func (t Timing) withDefaults() Timing {
+	set := func(v *time.Duration, def time.Duration) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	set(&t.Hello, 10*time.Second)
+	set(&t.Heartbeat, 15*time.Second)
+	set(&t.InCall, time.Second)
+	set(&t.Timeout, 4*time.Second)
+	set(&t.Away, 2*time.Second)
+	set(&t.Window, time.Minute)
+	set(&t.Ring, 45*time.Second)
+	set(&t.Ack, time.Second)
+	set(&t.Write, 10*time.Second)
+	return t
+}
+
+// silence is after how long without anything a socket counts as dead.
+func (t Timing) silence() time.Duration { return t.Heartbeat * 5 / 2 }
+
+// Hub joins people. Safe for concurrent use.
+type Hub struct {
+	cfg    Config
+	timing Timing
+	log    *slog.Logger
+	now    func() time.Time
+	timers *timers
+	stats  stats
+
+	limit     atomic.Pointer[Limits]
+	origins   atomic.Pointer[[]string]
+	sessions  sessions
+	state     state
+	strangers strangers
+	sockets   counts // every socket, of dialects too
+	people    counts // sessions by the address that opened them
+
+	draining atomic.Bool
+	gate     sync.RWMutex // closed is set under it
+	closed   bool
+	conns    map[*conn]struct{} // under gate
+	wait     sync.WaitGroup     // the sockets' goroutines
+}
+
+// NewHub returns a hub that takes connections at once; Serve drives its times.
+func NewHub(cfg Config) *Hub {
+	h := &Hub{
+		cfg:    cfg,
+		timing: cfg.Timing.withDefaults(),
+		log:    cfg.Logger,
+		now:    time.Now,
+		timers: newTimers(),
+		conns:  make(map[*conn]struct{}),
+		strangers: strangers{
+			sockets: make(map[*Socket]struct{}),
+			seen:    make(map[netip.Addr]int),
+			rooms:   make(map[string]int),
+		},
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.cfg.ClientAddress == nil {
+		h.cfg.ClientAddress = ClientAddress
+	}
+	h.SetLimits(cfg.Limits)
+	h.SetAllowedOrigins(cfg.AllowedOrigins)
+	h.sessions.init()
+	h.state = newDirectory(h)
+	return h
+}
+
+func (h *Hub) limits() *Limits { return h.limit.Load() }
+
+// SetLimits replaces the limits, as on a reload. What is open stays open.
+func (h *Hub) SetLimits(l Limits) {
+	l = l.withDefaults()
+	h.limit.Store(&l)
+}
+
+// SetAllowedOrigins replaces access.allowed_origins, as on a reload.
+func (h *Hub) SetAllowedOrigins(origins []string) {
+	if len(origins) == 0 {
+		origins = []string{"*"}
+	}
+	h.origins.Store(&origins)
+}
+
+// Serve runs the hub's timers until ctx ends, then closes the hub.
+func (h *Hub) Serve(ctx context.Context) error {
+	h.timers.serve(ctx, h.now)
+	h.Close()
+	return nil
+}
+
+// Restart tells every client that the server is going down and when to come
+// back, spread evenly over smear, and lets nobody new in. Their sockets close
+// with 4005.
+func (h *Hub) Restart(smear time.Duration) {
+	h.draining.Store(true)
+	const soonest = 250 * time.Millisecond
+	for _, s := range h.sessions.all() {
+		after := soonest
+		if smear > soonest {
+			after += rand.N(smear - soonest)
+		}
+		s.push(open("restart", 16).num("after", uint64(after.Milliseconds())))
+		s.shut(CloseRestart)
+	}
+	for _, s := range h.strangers.all() {
+		s.end()
+	}
+}
+
+// Close ends every socket and waits until their goroutines are gone. Clients
+// that were not told before are told now. Calling it twice is harmless.
+func (h *Hub) Close() {
+	if !h.draining.Load() {
+		h.Restart(2 * time.Second)
+	}
+	h.gate.Lock()
+	h.closed = true
+	soon := time.Now().Add(closeWait)
+	for c := range h.conns {
+		_ = c.nc.SetReadDeadline(soon) // those that have said no hello yet, too
+	}
+	h.gate.Unlock()
+	last := time.AfterFunc(3*closeWait, func() {
+		h.gate.Lock()
+		defer h.gate.Unlock()
+		for c := range h.conns {
+			_ = c.nc.Close()
+		}
+	})
+	defer last.Stop()
+	h.wait.Wait()
+}
+
+// RefreshConfig gives every session a new RTCConfiguration within spread: the
+// URLs have changed.
+func (h *Hub) RefreshConfig(spread time.Duration) {
+	now := h.now()
+	for _, s := range h.sessions.all() {
+		at := now
+		if spread > 0 {
+			at = now.Add(rand.N(spread))
+		}
+		s.renewAt(at)
+	}
+}
+
+// Revoke ends the session with that id, or all sessions and dialect sockets of
+// that user, with 4004, and refuses the user's tokens from now on. It returns
+// how many it ended.
+func (h *Hub) Revoke(user string) int {
+	var ended []*Session
+	if s := h.sessions.get(user); s != nil {
+		ended = append(ended, s)
+	} else {
+		h.cfg.Access.Revoke(user)
+		for _, s := range h.sessions.all() {
+			if s.user == user && user != "" {
+				ended = append(ended, s)
+			}
+		}
+	}
+	n := len(ended)
+	for _, s := range ended {
+		s.shut(CloseRevoked)
+		s.end("revoked")
+		if h.cfg.OnRevoke != nil {
+			h.cfg.OnRevoke(s.id)
+		}
+	}
+	for _, s := range h.strangers.all() {
+		if s.info.User == user && user != "" {
+			s.end()
+			n++
+		}
+	}
+	return n
+}
+
+// EndCall ends a call by its id. It reports whether there was one.
+func (h *Hub) EndCall(id string) bool { return h.state.endCall(id) }
+
+func (h *Hub) changed(sessions ...string) {
+	if h.cfg.OnChange != nil && len(sessions) > 0 {
+		h.cfg.OnChange(sessions...)
+	}
+}

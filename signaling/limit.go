@@ -1,0 +1,132 @@
+package signaling
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits bounds what one person can ask of the hub. A zero field takes the
+// default of contract.md or of this file.
+type Limits struct {
+	ConnectionsPerIP  int // sockets of one IPv4 address or IPv6 /64
+	ConnectionsTotal  int // sockets of the whole hub
+	MessageSize       int // bytes
+	MessagesPerSecond int // of one socket
+}
+
+// Defaults of Limits, and the bounds that have no key.
+const (
+	defaultConnectionsPerIP  = 64
+	defaultConnectionsTotal  = 200_000
+	defaultMessageSize       = 256 << 10
+	defaultMessagesPerSecond = 100
+
+	maxRoomMembers     = 100
+	maxRoomsPerSession = 16
+	maxSubscriptions   = 256
+	maxWatchers        = 10_000 // subscribers of one user
+	maxDevices         = 32     // sessions of one user
+	maxPendingCalls    = 8      // calls that one session has ringing
+	maxRingingCalls    = 16     // calls that ring one user
+	maxQueueMessages   = 1024   // of a session, not yet acknowledged
+	maxQueueBytes      = 1 << 20
+	maxName            = 64  // characters
+	maxRoomName        = 128 // bytes
+	maxReason          = 256 // bytes of a decline's reason
+	// sessionsPerConnection is how many sessions an address may have for each
+	// socket that it may have: some wait for their socket to come back.
+	sessionsPerConnection = 4
+)
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	set(&l.ConnectionsPerIP, defaultConnectionsPerIP)
+	set(&l.ConnectionsTotal, defaultConnectionsTotal)
+	set(&l.MessageSize, defaultMessageSize)
+	set(&l.MessagesPerSecond, defaultMessagesPerSecond)
+	return l
+}
+
+// bucket is a token bucket. Its owner serializes its use.
+type bucket struct {
+	tokens float64
+	last   time.Time
+}
+
+// A client that resumes sends again up to 256 messages at once, and one that
+// joins a room sends candidates to everybody: the burst covers both.
+func burst(rate float64) float64 { return 2*rate + 256 }
+
+// take counts one message at now. It returns nil, ErrRate when the message is
+// over the rate, or ErrFlood when the sender goes on regardless.
+func (b *bucket) take(now time.Time, rate float64) error {
+	if b.last.IsZero() {
+		b.tokens = burst(rate)
+	} else if d := now.Sub(b.last); d > 0 {
+		b.tokens = min(burst(rate), b.tokens+d.Seconds()*rate)
+	}
+	b.last = now
+	b.tokens--
+	switch {
+	case b.tokens >= 0:
+		return nil
+	case b.tokens > -10*rate:
+		return ErrRate
+	}
+	return ErrFlood
+}
+
+// counts holds how many of something each address has.
+type counts struct {
+	mu    sync.Mutex
+	by    map[netip.Prefix]int
+	total int
+}
+
+// add counts one more at addr unless that exceeds a limit.
+func (c *counts) add(addr netip.Addr, perIP, total int) bool {
+	key := household(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = make(map[netip.Prefix]int)
+	}
+	if c.total >= total || c.by[key] >= perIP {
+		return false
+	}
+	c.by[key]++
+	c.total++
+	return true
+}
+
+func (c *counts) remove(addr netip.Addr) {
+	key := household(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by[key]--; c.by[key] <= 0 {
+		delete(c.by, key)
+	}
+	c.total--
+}
+
+func (c *counts) sum() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
+}
+
+// household is what counts as one address: an IPv4 address or an IPv6 /64.
+func household(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // an invalid address gives the zero Prefix
+	return p
+}

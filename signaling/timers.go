@@ -1,0 +1,118 @@
+package signaling
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// timer is something that happens at a time. It is part of what it belongs to
+// and may be moved as often as needed.
+type timer struct {
+	fire  func(now time.Time)
+	at    int64 // Unix nanoseconds
+	index int   // in the heap, plus 1; 0: not set
+}
+
+// timers fires every timer of the hub from one goroutine. Its mutex is a leaf:
+// nothing else is locked under it, and fire is called without it.
+type timers struct {
+	mu    sync.Mutex
+	heap  timerHeap
+	wake  chan struct{}
+	sleep int64 // until when the goroutine sleeps; 0: it is awake
+}
+
+func newTimers() *timers { return &timers{wake: make(chan struct{}, 1)} }
+
+// set moves t to at, however often it was set before.
+func (ts *timers) set(t *timer, at time.Time) {
+	ts.mu.Lock()
+	t.at = at.UnixNano()
+	if t.index == 0 {
+		heap.Push(&ts.heap, t)
+	} else {
+		heap.Fix(&ts.heap, t.index-1)
+	}
+	early := ts.sleep != 0 && t.at < ts.sleep
+	if early {
+		ts.sleep = 0
+	}
+	ts.mu.Unlock()
+	if early {
+		select {
+		case ts.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// stop takes t out. It may be firing at the moment.
+func (ts *timers) stop(t *timer) {
+	ts.mu.Lock()
+	if t.index != 0 {
+		heap.Remove(&ts.heap, t.index-1)
+	}
+	ts.mu.Unlock()
+}
+
+// run fires what is due at now and returns when the next one is; zero: none.
+func (ts *timers) run(now time.Time) time.Time {
+	for {
+		ts.mu.Lock()
+		if len(ts.heap) == 0 || ts.heap[0].at > now.UnixNano() {
+			var next time.Time
+			ts.sleep = 1<<63 - 1
+			if len(ts.heap) > 0 {
+				ts.sleep = ts.heap[0].at
+				next = time.Unix(0, ts.sleep)
+			}
+			ts.mu.Unlock()
+			return next
+		}
+		t := heap.Pop(&ts.heap).(*timer)
+		ts.mu.Unlock()
+		t.fire(now)
+	}
+}
+
+// serve runs the timers until ctx ends.
+func (ts *timers) serve(ctx context.Context, now func() time.Time) {
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ts.wake:
+		case <-alarm.C:
+		}
+		if next := ts.run(now()); !next.IsZero() {
+			// A pause of a millisecond joins what is due at about the same time.
+			alarm.Reset(max(next.Sub(now()), time.Millisecond))
+		}
+	}
+}
+
+type timerHeap []*timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i+1, j+1
+}
+func (h *timerHeap) Push(x any) {
+	t := x.(*timer)
+	*h = append(*h, t)
+	t.index = len(*h)
+}
+func (h *timerHeap) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	t.index = 0
+	return t
+}
