@@ -1,0 +1,37 @@
+package door
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"turnhub/signaling"
+	"turnhub/signaling/internal/wsock"
+)
+
+// Refuse answers a request with a JSON error in the form of package access.
+func Refuse(w http.ResponseWriter, status int, code, message string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "{\"error\":%q,\"message\":%q}\n", code, message)
+}
+
+// Turned is the Close for somebody whom the hub did not let in.
+func Turned(err error) *wsock.CloseError {
+	code := signaling.CloseFull
+	if errors.Is(err, signaling.ErrDrain) {
+		code = signaling.CloseRestart
+	}
+	return &wsock.CloseError{Code: int(code), Reason: err.Error()}
+}
+
+// Status is the HTTP status for somebody whom the hub did not let in.
+func Status(err error) int {
+	if errors.Is(err, signaling.ErrDrain) {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusTooManyRequests
+}

@@ -1,0 +1,139 @@
+// Package door lets people into the dialects: who may enter, counted against
+// the hub's limits, held to the message rate, and sent out when the hub says so.
+package door
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/signaling"
+	"turnhub/signaling/internal/wsock"
+)
+
+// maxHold is how long one message may be held back to keep a sender to
+// limits.messages_per_second.
+const maxHold = 5 * time.Second
+
+// Config is what every dialect needs of the rest of the server.
+type Config struct {
+	Hub *signaling.Hub
+	// Access verifies tokens; nil: anybody may enter.
+	Access *access.Verifier
+	// AllowedOrigins are the pages that may connect, see access.AllowOrigin.
+	AllowedOrigins []string
+	// MessageSize is limits.message_size, in bytes.
+	MessageSize int
+}
+
+// Door admits the people of one dialect.
+type Door struct {
+	Config
+	dialect string
+}
+
+// New makes the door of a dialect.
+func New(dialect string, cfg Config) *Door {
+	if cfg.MessageSize <= 0 {
+		cfg.MessageSize = 256 << 10
+	}
+	if len(cfg.AllowedOrigins) == 0 {
+		cfg.AllowedOrigins = []string{"*"}
+	}
+	return &Door{Config: cfg, dialect: dialect}
+}
+
+// QueueBytes is how much may wait for somebody who does not read: room for a
+// few messages of the largest size.
+func (d *Door) QueueBytes() int { return max(1<<20, 4*d.MessageSize) }
+
+// Admit checks Origin and access token. Where it returns false it has answered
+// the request: 403 for the Origin, 401 for the token, both with a JSON error.
+func (d *Door) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, bool) {
+	return d.AdmitToken(w, r, access.FromRequest(r))
+}
+
+// AdmitToken is Admit with a token that stands elsewhere in the request.
+func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) (access.Claims, bool) {
+	if !access.AllowOrigin(r, d.AllowedOrigins) {
+		Refuse(w, http.StatusForbidden, "origin", "pages of this Origin may not connect here: add it to access.allowed_origins")
+		return access.Claims{}, false
+	}
+	claims, err := d.Access.Check(token)
+	if err != nil {
+		access.Deny(w, err)
+		return access.Claims{}, false
+	}
+	return claims, true
+}
+
+// Enter counts one connection. The error is the hub's: signaling.ErrFull or
+// signaling.ErrDrain. end is called when the hub wants the connection to end;
+// the guest leaves when it has ended.
+func (d *Door) Enter(r *http.Request, claims access.Claims, end func()) (*Guest, error) {
+	remote, direct := signaling.ClientAddress(r)
+	socket, err := d.Hub.Attach(signaling.SocketInfo{
+		Dialect: d.dialect,
+		Remote:  remote,
+		Direct:  direct,
+		User:    claims.User,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g := &Guest{socket: socket, Claims: claims, left: make(chan struct{})}
+	go func() {
+		select {
+		case <-socket.Done():
+			end()
+		case <-g.left:
+		}
+	}()
+	return g, nil
+}
+
+// Guest is one connection inside.
+type Guest struct {
+	Claims access.Claims
+	socket *signaling.Socket
+	pacer  signaling.Pacer
+	left   chan struct{}
+}
+
+// Meter counts a message that came in. Somebody who sends faster than the rate
+// is held up, so that nothing of his is lost and nobody else notices; who goes
+// on regardless, or sends too large a message, gets a *wsock.CloseError.
+func (g *Guest) Meter(bytes int) error {
+	hold, err := g.socket.Pace(&g.pacer, bytes)
+	switch {
+	case errors.Is(err, signaling.ErrTooBig):
+		return &wsock.CloseError{Code: int(signaling.CloseTooBig), Reason: err.Error()}
+	case err != nil:
+		return &wsock.CloseError{Code: int(signaling.CloseFlood), Reason: err.Error()}
+	case hold > 0:
+		timer := time.NewTimer(min(hold, maxHold))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-g.left:
+		case <-g.socket.Done():
+		}
+	}
+	return nil
+}
+
+// Count counts a message's fate, see signaling.Socket.
+func (g *Guest) Count(kind string) { g.socket.Count(kind) }
+
+// Join and Part say that the guest is in a room, or no longer.
+func (g *Guest) Join(room string) { g.socket.Join(room) }
+
+// Part ends Join.
+func (g *Guest) Part(room string) { g.socket.Leave(room) }
+
+// Leave ends the guest's account. It is called once.
+func (g *Guest) Leave() {
+	close(g.left)
+	g.socket.Detach()
+}

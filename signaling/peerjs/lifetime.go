@@ -1,0 +1,91 @@
+package peerjs
+
+import (
+	"context"
+
+	"turnhub/signaling"
+	"turnhub/signaling/internal/wsock"
+)
+
+// enter returns the realm of a mount path for one request, which leaves it.
+func (s *Server) enter(name string) *realm {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.realms[name]
+	if r == nil {
+		r = &realm{
+			server:  s,
+			name:    name,
+			clients: make(map[string]*client),
+			absent:  make(map[string]*absence),
+			early:   make(map[earlyKey]*early),
+		}
+		s.realms[name] = r
+	}
+	r.users++
+	return r
+}
+
+func (s *Server) leave(r *realm) {
+	s.mu.Lock()
+	r.users--
+	s.mu.Unlock()
+	s.sweep(r)
+}
+
+// sweep forgets a realm in which there is nobody and nothing.
+func (s *Server) sweep(r *realm) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.users == 0 && len(r.clients) == 0 && len(r.absent) == 0 && len(r.early) == 0 {
+		delete(s.realms, r.name)
+	}
+}
+
+// begin counts a request, unless the server is closing.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Server) add(socket *wsock.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sockets[socket] = struct{}{}
+	return !s.closed
+}
+
+func (s *Server) forget(socket *wsock.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, socket)
+}
+
+// Close ends every socket with the code for a restart, and waits until they
+// have ended or the context has. What waits for absent peers is dropped.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for socket := range s.sockets {
+		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	}
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

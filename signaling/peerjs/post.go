@@ -1,0 +1,138 @@
+package peerjs
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/signaling/internal/door"
+)
+
+// Client 0.3.16 sends by POST what it has to say before its socket is open, so
+// the messages come before the peer. They wait until a socket with the same id
+// and token opens, and are then taken as if they had come through it: a src is
+// never believed before.
+
+const (
+	maxEarly      = 64 // messages of one peer
+	maxEarlyBytes = 1 << 20
+	bodyTimeout   = 30 * time.Second
+)
+
+// earlyKey is who says that he will come.
+type earlyKey struct{ id, owner string }
+
+// early is what somebody said before his socket was open.
+type early struct {
+	guest    *door.Guest // counts against the sender's address
+	messages []message
+	bytes    int
+	timer    *time.Timer
+}
+
+// servePost takes POST P/{key}/{id}/{token}/{verb}: 200, or 401 for an id that
+// belongs to another token.
+func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, claims access.Claims) {
+	if route.id == "" || len(route.id) > maxID || len(route.token) > maxToken {
+		door.Refuse(w, http.StatusBadRequest, "bad-message", "id or token is missing or too long")
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.door.MessageSize)))
+	_ = control.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		door.Refuse(w, http.StatusRequestEntityTooLarge, "too-big", err.Error())
+		return
+	}
+	if err != nil {
+		return // the client is gone
+	}
+	m, err := decode(body)
+	if err == nil && m.kind != route.verb {
+		err = errors.New("type of the message and path do not fit together")
+	}
+	if err != nil {
+		door.Refuse(w, http.StatusBadRequest, "bad-message", err.Error())
+		return
+	}
+	realm := s.enter(route.mount)
+	defer s.leave(realm)
+	status, err := realm.post(route.id, owner(claims, route.token), m, len(body), func(end func()) (*door.Guest, error) {
+		return s.door.Enter(r, claims, end)
+	})
+	if err != nil {
+		door.Refuse(w, status, "refused", err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "OK")
+}
+
+// post takes a message of a peer whose socket is open, or will be.
+func (r *realm) post(id, owner string, m message, size int, enter func(func()) (*door.Guest, error)) (int, error) {
+	r.mu.Lock()
+	who := r.clients[id]
+	if who != nil && !who.owns(owner) {
+		r.mu.Unlock()
+		return http.StatusUnauthorized, errors.New("Invalid token provided")
+	}
+	if who != nil {
+		r.mu.Unlock()
+		if err := who.guest.Meter(size); err != nil {
+			return http.StatusTooManyRequests, err
+		}
+		r.handle(who, m)
+		return 0, nil
+	}
+	defer r.mu.Unlock()
+	k := earlyKey{id, owner}
+	e := r.early[k]
+	if e == nil {
+		guest, err := enter(func() {})
+		if err != nil {
+			return door.Status(err), err
+		}
+		e = &early{guest: guest}
+		e.timer = time.AfterFunc(r.server.expiry, func() { r.forgetEarly(k, e) })
+		r.early[k] = e
+	}
+	if len(e.messages) >= maxEarly || e.bytes+size > maxEarlyBytes {
+		return http.StatusTooManyRequests, errors.New("open the socket first")
+	}
+	e.messages = append(e.messages, m)
+	e.bytes += size
+	return 0, nil
+}
+
+// catchUp handles what a client said before its socket was open.
+func (r *realm) catchUp(who *client) {
+	k := earlyKey{who.id, who.owner}
+	r.mu.Lock()
+	e := r.early[k]
+	delete(r.early, k)
+	r.mu.Unlock()
+	if e == nil {
+		return
+	}
+	if e.timer.Stop() {
+		e.guest.Leave()
+	}
+	for _, m := range e.messages {
+		r.handle(who, m)
+	}
+}
+
+// forgetEarly ends the wait for a socket that did not come.
+func (r *realm) forgetEarly(k earlyKey, e *early) {
+	r.mu.Lock()
+	if r.early[k] == e {
+		delete(r.early, k)
+	}
+	r.mu.Unlock()
+	e.guest.Leave()
+	r.server.sweep(r)
+}

@@ -1,0 +1,248 @@
+// Package peerjs is a PeerJS server: it carries the offers, answers and
+// candidates of programs that use the npm package peerjs, from 0.3.16 to 1.5.
+//
+// The protocol is that of the reference server, npm package peer 1.0. Where
+// that one leaves a client hanging, this one does better: a reconnect replaces
+// the old socket and is told OPEN, an id whose holder has lost his network is
+// free as soon as somebody asks for it, and everything is bounded.
+//
+// A client's option path may be "/" or anything else. Each path is a realm of
+// its own: only peers of the same path can call each other. "/peerjs" is the
+// same as "/".
+package peerjs
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/signaling"
+	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
+)
+
+const (
+	// key is the only API key, the default of every client.
+	key = "peerjs"
+	// maxID, maxToken and maxMount bound the parts of a URL, in bytes.
+	maxID    = 128
+	maxToken = 8 << 10
+	maxMount = 256
+	// proof is how long the holder of an id has to show that he is there.
+	proof = 5 * time.Second
+)
+
+// info is what GET of the mount path answers. Source: peer, app.json.
+const info = `{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}`
+
+// Config is what the server needs of the rest.
+type Config struct {
+	door.Config
+	// Discovery lets anybody list the ids of a realm.
+	Discovery bool
+	Logger    *slog.Logger // nil: none
+}
+
+// Server is the http.Handler of a PeerJS server.
+type Server struct {
+	door      *door.Door
+	discovery bool
+	log       *slog.Logger
+	expiry    time.Duration
+	proof     time.Duration
+	held      atomic.Int64 // bytes that wait for absent peers
+
+	mu      sync.Mutex
+	realms  map[string]*realm
+	sockets map[*wsock.Conn]struct{}
+	closed  bool
+	running sync.WaitGroup
+}
+
+// New makes a server. Close ends it.
+func New(cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		door:      door.New("peerjs", cfg.Config),
+		discovery: cfg.Discovery,
+		log:       cfg.Logger,
+		expiry:    expiry,
+		proof:     proof,
+		realms:    make(map[string]*realm),
+		sockets:   make(map[*wsock.Conn]struct{}),
+	}
+}
+
+// ServeHTTP answers every request that Route knows.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route := parse(r)
+	if route.kind == routeSocket {
+		s.serveSocket(w, r, route)
+		return
+	}
+	s.door.CORS(w, r, false)
+	if r.Method == http.MethodOptions {
+		door.Preflight(w, r, "GET,HEAD,PUT,PATCH,POST,DELETE")
+		return
+	}
+	if route.kind == routeNone || len(route.mount) > maxMount {
+		http.NotFound(w, r)
+		return
+	}
+	token := access.FromRequest(r)
+	if token == "" {
+		token = route.token
+	}
+	claims, ok := s.door.AdmitToken(w, r, token)
+	if !ok {
+		return
+	}
+	if !claims.AllowsRoom(route.mount) {
+		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this path")
+		return
+	}
+	h := w.Header()
+	switch route.kind {
+	case routeInfo:
+		h.Set("Content-Type", "application/json; charset=utf-8")
+		_, _ = w.Write([]byte(info))
+	case routeID:
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Cache-Control", "no-store")
+		_, _ = w.Write([]byte(newUUID()))
+	case routePeers:
+		s.servePeers(w, route)
+	case routePost:
+		s.servePost(w, r, route, claims)
+	}
+}
+
+// servePeers lists a realm, where the operator allows it.
+func (s *Server) servePeers(w http.ResponseWriter, route route) {
+	if !s.discovery {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte("Unauthorized"))
+		return
+	}
+	ids := []string{}
+	s.mu.Lock()
+	if r := s.realms[route.mount]; r != nil {
+		s.mu.Unlock()
+		ids = r.ids()
+	} else {
+		s.mu.Unlock()
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(ids)
+}
+
+// serveSocket runs one client's socket.
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route) {
+	claims, ok := s.door.Admit(w, r)
+	if !ok {
+		return
+	}
+	if !s.begin() {
+		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
+		return
+	}
+	defer s.running.Done()
+	var guest *door.Guest
+	socket, err := wsock.Upgrade(w, r, wsock.Options{
+		MessageSize: s.door.MessageSize,
+		TooBig:      int(signaling.CloseTooBig),
+		Slow:        int(signaling.CloseSlow),
+		QueueBytes:  s.door.QueueBytes() + maxHeldBytes,
+		Meter: func(bytes int) error {
+			if guest == nil {
+				return nil
+			}
+			return guest.Meter(bytes)
+		},
+	})
+	if err != nil {
+		return // answered
+	}
+	if !s.add(socket) {
+		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	}
+	defer s.forget(socket)
+	query := r.URL.Query()
+	id, token := query.Get("id"), query.Get("token")
+	refusal := ""
+	switch {
+	case id == "" || token == "" && claims.User == "" || query.Get("key") == "":
+		refusal = textInvalidParameters
+	case query.Get("key") != key:
+		refusal = textInvalidKey
+	case len(id) > maxID || len(token) > maxToken || len(route.mount) > maxMount:
+		refusal = "id, token or path is too long"
+	case !claims.AllowsRoom(route.mount):
+		refusal = "the access token does not allow this path"
+	}
+	if refusal != "" {
+		s.turn(socket, notice(typeError, refusal), refusal)
+		return
+	}
+	guest, err = s.door.Enter(r, claims, func() {
+		socket.Close(int(signaling.CloseRestart), "the server ends this connection")
+	})
+	if err != nil {
+		s.turn(socket, notice(typeError, textLimit), err.Error())
+		return
+	}
+	defer guest.Leave()
+	realm := s.enter(route.mount)
+	defer s.leave(realm)
+	who := realm.register(id, owner(claims, token), socket, guest)
+	if who == nil {
+		s.turn(socket, notice(typeIDTaken, textTaken), textTaken)
+		return
+	}
+	guest.Join("peerjs/" + route.mount)
+	realm.catchUp(who)
+	cause := socket.Serve(func(kind int, payload []byte) error {
+		if kind != wsock.KindText {
+			return s.complain(who, "message is not text")
+		}
+		m, err := decode(payload)
+		if err != nil {
+			return s.complain(who, err.Error())
+		}
+		realm.handle(who, m)
+		return nil
+	})
+	realm.remove(who)
+	s.log.Debug("PeerJS socket ended", "realm", route.mount, "id", id, "cause", cause)
+}
+
+// complain tells a client that a message of his is wrong. The client goes on.
+func (s *Server) complain(who *client, text string) error {
+	who.guest.Count("dropped_bad")
+	who.socket.Send(notice(typeError, text))
+	return nil
+}
+
+// turn says why and closes.
+func (s *Server) turn(socket *wsock.Conn, why wsock.Frame, reason string) {
+	socket.Send(why)
+	socket.Close(wsock.CodeNormal, reason)
+	_ = socket.Serve(func(int, []byte) error { return nil })
+}
+
+// owner is what a later socket or POST of the same peer shows: the user of the
+// access token where there are tokens, else the client's own random token.
+func owner(claims access.Claims, token string) string {
+	if claims.User != "" {
+		return "user " + claims.User
+	}
+	return "token " + token
+}

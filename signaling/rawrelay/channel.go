@@ -1,0 +1,125 @@
+package rawrelay
+
+import (
+	"sync"
+	"time"
+
+	"turnhub/signaling"
+	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
+)
+
+const (
+	// proof is how long a member of a full channel has to show that he is there.
+	proof = 3 * time.Second
+	// maxProbed is how many are asked.
+	maxProbed = 8
+)
+
+// channel is a set of sockets. Its lock makes what they say one sequence that
+// all of them see alike.
+type channel struct {
+	mu      sync.Mutex
+	members map[*member]struct{}
+}
+
+// member is one socket of a channel.
+type member struct {
+	socket *wsock.Conn
+	guest  *door.Guest
+	limit  int // the most sockets that it wants in its channel
+}
+
+// join puts a socket into a channel unless that would be one more than it or
+// anybody inside wants.
+func (s *Relay) join(name string, who *member) (*channel, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[name]
+	if c == nil {
+		c = &channel{members: make(map[*member]struct{})}
+		s.channels[name] = c
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := who.limit
+	for m := range c.members {
+		limit = min(limit, m.limit)
+	}
+	if len(c.members) >= limit {
+		return c, false
+	}
+	c.members[who] = struct{}{}
+	return c, true
+}
+
+// evictSilent puts out the members who do not answer, and says whether there
+// were any: a lost network leaves its socket behind, and the person who comes
+// back finds his own place taken.
+func (c *channel) evictSilent() bool {
+	c.mu.Lock()
+	var members []*member
+	for m := range c.members {
+		members = append(members, m)
+	}
+	c.mu.Unlock()
+	if len(members) > maxProbed {
+		return false
+	}
+	answers := make(chan bool)
+	for _, m := range members {
+		go func() {
+			alive := m.socket.Alive(proof)
+			if !alive {
+				m.socket.Close(int(signaling.CloseSilent), "the socket did not answer")
+				c.mu.Lock()
+				delete(c.members, m)
+				c.mu.Unlock()
+			}
+			answers <- alive
+		}()
+	}
+	evicted := false
+	for range members {
+		if !<-answers {
+			evicted = true
+		}
+	}
+	return evicted
+}
+
+func (s *Relay) part(name string, c *channel, who *member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.members, who)
+	if len(c.members) == 0 && s.channels[name] == c {
+		delete(s.channels, name)
+	}
+}
+
+// relay sends a message to everybody but its sender. It is encoded once and
+// never waits: a socket that does not read is ended by its own queue.
+func (c *channel) relay(from *member, kind int, payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.members) < 2 {
+		from.guest.Count("dropped_alone")
+		return
+	}
+	frame := wsock.Binary(payload)
+	if kind == wsock.KindText {
+		frame = wsock.Text(payload)
+	}
+	for m := range c.members {
+		if m == from {
+			continue
+		}
+		if m.socket.Send(frame) {
+			m.guest.Count("relayed")
+		} else {
+			m.guest.Count("dropped_slow")
+		}
+	}
+}

@@ -1,0 +1,226 @@
+// Package rawrelay is the dialect without words: every message of a WebSocket
+// goes, byte for byte and in order, to every other socket of its channel.
+//
+//	GET /relay/{channel}        anybody who names the channel is in it
+//	GET /relay/{channel}?max=2  …until it has two
+//
+// Nothing comes back to its sender, nothing is kept for latecomers, and the
+// server says nothing of its own but pings and the Close. The close codes are
+// those of the native protocol (signaling/protocol.md).
+package rawrelay
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"turnhub/signaling"
+	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
+)
+
+// Prefix is the path under which the channels are.
+const Prefix = "/relay/"
+
+const (
+	// maxChannelName is the longest name of a channel in bytes.
+	maxChannelName = 256
+	// maxSockets is how many sockets a channel holds where no ?max= says less.
+	maxSockets = 256
+)
+
+// Config is what the relay needs of the rest of the server.
+type Config struct {
+	door.Config
+	Logger *slog.Logger // nil: none
+}
+
+// Relay is the http.Handler of /relay/{channel}, and with relay_at_root of /.
+type Relay struct {
+	door *door.Door
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	channels map[string]*channel
+	sockets  map[*wsock.Conn]struct{}
+	closed   bool
+	running  sync.WaitGroup
+}
+
+// New makes a relay. Close ends it.
+func New(cfg Config) *Relay {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Relay{
+		door:     door.New("relay", cfg.Config),
+		log:      cfg.Logger,
+		channels: make(map[string]*channel),
+		sockets:  make(map[*wsock.Conn]struct{}),
+	}
+}
+
+// ServeHTTP serves one socket until it ends.
+func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, Prefix) // "/" is the channel at the root
+	limit, err := parseMax(r.URL.Query().Get("max"))
+	switch {
+	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+		w.Header().Set("Upgrade", "websocket")
+		door.Refuse(w, http.StatusUpgradeRequired, "websocket", "this is a WebSocket: new WebSocket(\"wss://…"+Prefix+"CHANNEL\")")
+		return
+	case name == "" || len(name) > maxChannelName || !printable(name):
+		door.Refuse(w, http.StatusBadRequest, "bad-name", fmt.Sprintf("a channel's name has 1 to %d bytes, none of them control characters", maxChannelName))
+		return
+	case err != nil:
+		door.Refuse(w, http.StatusBadRequest, "bad-max", err.Error())
+		return
+	}
+	claims, ok := s.door.Admit(w, r)
+	if !ok {
+		return
+	}
+	if !claims.AllowsRoom(name) {
+		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
+		return
+	}
+	s.serve(w, r, &member{limit: limit}, name, func(end func()) (*door.Guest, error) {
+		return s.door.Enter(r, claims, end)
+	})
+}
+
+// parseMax reads ?max=.
+func parseMax(text string) (int, error) {
+	if text == "" {
+		return maxSockets, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("max=%s: write a number of sockets, for example max=2", strconv.QuoteToASCII(text))
+	}
+	return min(n, maxSockets), nil
+}
+
+func printable(name string) bool {
+	if !utf8.ValidString(name) {
+		return false
+	}
+	for _, r := range name {
+		if r < ' ' || r == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// serve upgrades, enters and relays. Refusals come after the upgrade, as a
+// Close with a reason: a page cannot see the status of a failed upgrade.
+func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func()) (*door.Guest, error)) {
+	options := wsock.Options{
+		MessageSize: s.door.MessageSize,
+		TooBig:      int(signaling.CloseTooBig),
+		Slow:        int(signaling.CloseSlow),
+		QueueBytes:  s.door.QueueBytes(),
+		Meter: func(bytes int) error {
+			if who.guest == nil {
+				return nil
+			}
+			return who.guest.Meter(bytes)
+		},
+	}
+	if !s.begin() {
+		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
+		return
+	}
+	defer s.running.Done()
+	socket, err := wsock.Upgrade(w, r, options)
+	if err != nil {
+		return // answered
+	}
+	who.socket = socket
+	if !s.add(socket) {
+		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	}
+	defer s.forget(socket)
+	guest, err := enter(func() {
+		socket.Close(int(signaling.CloseRestart), "the server ends this connection")
+	})
+	if err != nil {
+		turned := door.Turned(err)
+		socket.Close(turned.Code, turned.Reason)
+		_ = socket.Serve(ignore)
+		return
+	}
+	who.guest = guest
+	defer guest.Leave()
+	c, ok := s.join(name, who)
+	if !ok && c.evictSilent() {
+		c, ok = s.join(name, who)
+	}
+	if !ok {
+		guest.Count("refused_full")
+		socket.Close(int(signaling.CloseFull), "the channel is full")
+		_ = socket.Serve(ignore)
+		return
+	}
+	defer s.part(name, c, who)
+	guest.Join("relay/" + name)
+	cause := socket.Serve(func(kind int, payload []byte) error {
+		c.relay(who, kind, payload)
+		return nil
+	})
+	s.log.Debug("raw relay socket ended", "channel", name, "cause", cause)
+}
+
+func ignore(int, []byte) error { return nil }
+
+// begin counts a request, unless the relay is closing.
+func (s *Relay) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Relay) add(socket *wsock.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sockets[socket] = struct{}{}
+	return !s.closed
+}
+
+func (s *Relay) forget(socket *wsock.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, socket)
+}
+
+// Close ends every socket with the code for a restart, and waits until they
+// have ended or the context has.
+func (s *Relay) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for socket := range s.sockets {
+		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	}
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

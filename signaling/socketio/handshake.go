@@ -1,0 +1,40 @@
+package socketio
+
+import (
+	"net/http"
+
+	"turnhub/internal/access"
+	"turnhub/signaling/internal/door"
+)
+
+// handshake begins a session (engine.io-protocol, "Handshake").
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access.Claims, channel string, websocket bool) {
+	c := &session{id: newID(), server: s, channel: channel, done: make(chan struct{})}
+	ready := make(chan struct{})
+	guest, err := s.door.Enter(r, claims, func() {
+		<-ready
+		c.close("ended by the server")
+	})
+	if err != nil {
+		failWith(w, door.Status(err), codeForbidden, err.Error())
+		return
+	}
+	c.guest = guest
+	upgrades := []string{"websocket"}
+	if websocket {
+		upgrades = []string{}
+	}
+	c.start(upgrades)
+	added := s.add(c)
+	close(ready)
+	if !added {
+		c.close("the server is restarting")
+		failWith(w, http.StatusServiceUnavailable, codeForbidden, "the server is going down")
+		return
+	}
+	if websocket {
+		c.serveWebSocket(w, r)
+		return
+	}
+	c.servePoll(w, r)
+}

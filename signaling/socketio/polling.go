@@ -1,0 +1,169 @@
+package socketio
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// probeHold is how long a poll is held while an upgrade is probed: the client
+// wants it back at once, but must not be made to spin.
+const probeHold = 100 * time.Millisecond
+
+// servePoll answers a long-polling GET with what is queued, or waits for it.
+func (c *session) servePoll(w http.ResponseWriter, r *http.Request) {
+	// A poll is open for longer than the server gives an ordinary answer.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{})
+	wake := make(chan struct{}, 1)
+	c.out.Lock()
+	switch {
+	case c.closed:
+		c.out.Unlock()
+		fail(w, codeUnknownSID, "")
+		return
+	case c.ws != nil:
+		c.out.Unlock()
+		fail(w, codeBadRequest, "the session has moved to WebSocket")
+		return
+	case c.poll != nil:
+		c.out.Unlock()
+		c.close("overlapping polls")
+		fail(w, codeBadRequest, "overlapping polls")
+		return
+	}
+	c.poll = wake
+	c.out.Unlock()
+	packets := c.await(r, wake)
+	if packets == nil {
+		c.close("poll was given up by the client")
+		return
+	}
+	body := appendPayload(nil, packets)
+	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(body) // a broken connection shows as a missing pong
+}
+
+// await returns the packets for a poll; nil when the client has gone away.
+func (c *session) await(r *http.Request, wake <-chan struct{}) []packet {
+	hold := time.NewTimer(time.Hour)
+	defer hold.Stop()
+	for {
+		c.out.Lock()
+		if packets := c.takeLocked(); packets != nil {
+			c.poll = nil
+			c.out.Unlock()
+			return packets
+		}
+		if c.probed {
+			hold.Reset(probeHold)
+		}
+		c.out.Unlock()
+		select {
+		case <-wake:
+		case <-c.done:
+		case <-hold.C:
+			c.out.Lock()
+			c.poll = nil
+			c.out.Unlock()
+			return []packet{{kind: packetNoop}}
+		case <-r.Context().Done():
+			c.out.Lock()
+			c.poll = nil
+			moved := c.ws != nil
+			c.out.Unlock()
+			if moved {
+				return []packet{{kind: packetNoop}} // to nobody
+			}
+			return nil
+		}
+	}
+}
+
+// takeLocked empties the queue for one answer; nil: there is nothing to say.
+func (c *session) takeLocked() []packet {
+	packets := c.queue
+	c.queue, c.queued = nil, 0
+	switch {
+	case c.closed:
+		return append(packets, packet{kind: packetClose})
+	case c.ws != nil && len(packets) == 0:
+		return []packet{{kind: packetNoop}}
+	}
+	return packets
+}
+
+// serveData takes a long-polling POST.
+func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
+	c.out.Lock()
+	overlap := c.posting
+	moved := c.ws != nil
+	c.posting = true
+	c.out.Unlock()
+	switch {
+	case overlap:
+		c.close("overlapping posts")
+		fail(w, codeBadRequest, "overlapping posts")
+		return
+	case moved:
+		c.donePosting()
+		fail(w, codeBadRequest, "the session has moved to WebSocket")
+		return
+	}
+	defer c.donePosting()
+	if r.Header.Get("Content-Type") == "application/octet-stream" {
+		c.fail(parseError("binary payload"))
+		fail(w, codeBadRequest, "a payload is text; binary packets are base64")
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(c.server.maxPayload())))
+	_ = control.SetReadDeadline(time.Time{})
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			c.guest.Count("dropped_too_big")
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		c.close("post was given up by the client")
+		return
+	}
+	packets, err := decodePayload(body)
+	if err != nil {
+		c.fail(errPayload{err})
+		fail(w, codeBadRequest, err.Error())
+		return
+	}
+	for _, p := range packets {
+		err := c.guest.Meter(len(p.data))
+		if err == nil {
+			err = c.receive(p)
+		}
+		if errors.Is(err, errClosedByClient) {
+			c.close("closed by the client")
+			break
+		}
+		if err != nil {
+			c.fail(err)
+			fail(w, codeBadRequest, err.Error())
+			return
+		}
+	}
+	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	h := w.Header()
+	h.Set("Content-Type", "text/html") // text/plain makes old browsers offer a download
+	h.Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, "ok")
+}
+
+func (c *session) donePosting() {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.posting = false
+}

@@ -1,0 +1,98 @@
+package socketio
+
+import "sync"
+
+// maxRoomName is the longest name of a room in bytes.
+const maxRoomName = 128
+
+// maxLobby is how many sockets share a channel without joining. One more is
+// connected, but in no room until it joins one.
+const maxLobby = 256
+
+// pair is how many sockets a joined room holds.
+const pair = 2
+
+// roomKey names a room. Rooms of different channels are different; the room
+// without a name is the lobby, in which everybody of a channel is who never
+// joined.
+type roomKey struct {
+	channel string
+	joined  bool
+	name    string
+}
+
+// label is the room's name in the console.
+func (k roomKey) label() string {
+	label := "socketio/" + k.channel
+	if k.joined {
+		label += "/" + k.name
+	}
+	return label
+}
+
+// room is a set of sockets. Its lock makes what they say one sequence that all
+// of them see alike.
+type room struct {
+	mu      sync.Mutex
+	members map[*socket]struct{}
+}
+
+// say sends packets to everybody but one.
+func (r *room) say(except *socket, packets ...packet) (reached int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for member := range r.members {
+		if member != except && member.session.send(packets...) {
+			reached++
+		}
+	}
+	return reached
+}
+
+// enter puts a socket into a room that has place, and returns how many were
+// there before; ok is false when it is full.
+func (s *Server) enter(key roomKey, who *socket) (before int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rooms[key]
+	if r == nil {
+		r = &room{members: make(map[*socket]struct{})}
+		s.rooms[key] = r
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before = len(r.members)
+	if key.joined && before >= pair || before >= maxLobby {
+		return before, false
+	}
+	r.members[who] = struct{}{}
+	return before, true
+}
+
+// exit takes a socket out of a room, and tells the one who is left behind in a
+// joined room.
+func (s *Server) exit(key roomKey, who *socket) {
+	s.mu.Lock()
+	r := s.rooms[key]
+	if r == nil {
+		s.mu.Unlock()
+		return
+	}
+	r.mu.Lock()
+	delete(r.members, who)
+	if len(r.members) == 0 {
+		delete(s.rooms, key)
+	}
+	r.mu.Unlock()
+	s.mu.Unlock()
+	if key.joined {
+		r.say(who, event("bye"))
+	}
+}
+
+// find returns a room, or nil.
+func (s *Server) find(key roomKey) *room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[key]
+}

@@ -1,0 +1,134 @@
+package socketio
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// socket is a client in the default namespace. Its session's lock in guards it.
+type socket struct {
+	id      string
+	session *session
+	key     roomKey
+	inRoom  bool // false after a join that found the room full
+	warned  bool // has been told that an event of his is not relayed
+}
+
+// connect opens the default namespace for a session.
+func (s *Server) connect(c *session) *socket {
+	who := &socket{id: newID(), session: c}
+	c.send(connected(who.id))
+	who.enter(roomKey{channel: c.channel})
+	return who
+}
+
+// leave takes a socket out of everything.
+func (s *Server) leave(who *socket) { who.exit() }
+
+func (w *socket) enter(key roomKey) (before int, ok bool) {
+	if before, ok = w.session.server.enter(key, w); ok {
+		w.key, w.inRoom = key, true
+		w.session.guest.Join(key.label())
+	}
+	return before, ok
+}
+
+func (w *socket) exit() {
+	if w.inRoom {
+		w.inRoom = false
+		w.session.guest.Part(w.key.label())
+		w.session.server.exit(w.key, w)
+	}
+}
+
+// handle takes an event of the client.
+func (w *socket) handle(m message, attachments []packet) {
+	switch m.event {
+	case "message":
+		w.relay(m, attachments)
+		if m.ack != "" {
+			w.session.send(acknowledge(m.ack))
+		}
+	case "join":
+		result := w.join(m)
+		if m.ack != "" {
+			w.session.send(acknowledge(m.ack, result))
+		}
+	default:
+		w.session.guest.Count("dropped_event")
+		w.warn(fmt.Sprintf("this server relays \"message\" events; %q was dropped", m.event))
+	}
+}
+
+// relay passes a message on to the others of the room, its bytes unchanged.
+func (w *socket) relay(m message, attachments []packet) {
+	r := w.session.server.find(w.key)
+	if !w.inRoom || r == nil {
+		w.session.guest.Count("dropped_outside")
+		return
+	}
+	r.say(w, append([]packet{m.relayed()}, attachments...)...)
+	w.session.guest.Count("relayed")
+}
+
+// join moves the socket into a room for two: the first is told "created", the
+// second nothing, a third "full", and stays outside.
+func (w *socket) join(m message) string {
+	name, err := roomName(m.data)
+	if err != nil {
+		w.session.send(event("error", map[string]string{"message": err.Error()}))
+		return "refused"
+	}
+	if !w.session.guest.Claims.AllowsRoom(name) {
+		w.session.send(event("error", map[string]string{"message": "the access token does not allow this room"}))
+		return "refused"
+	}
+	key := roomKey{channel: w.session.channel, joined: true, name: name}
+	if w.inRoom && w.key == key {
+		return "joined"
+	}
+	last, was := w.key, w.inRoom
+	before, ok := w.enter(key)
+	if !ok {
+		if was && !last.joined {
+			w.exit() // it asked for privacy, so it does not fall back to the lobby
+		}
+		w.session.send(event("full", name))
+		return "full"
+	}
+	if was {
+		w.session.guest.Part(last.label())
+		w.session.server.exit(last, w)
+	}
+	if before == 0 {
+		w.session.send(event("created", name))
+		return "created"
+	}
+	return "joined"
+}
+
+// roomName reads the argument of join.
+func roomName(data []byte) (string, error) {
+	argument, err := element(data, 1)
+	if err != nil {
+		return "", err
+	}
+	switch name := argument.(type) {
+	case string:
+		if name == "" || len(name) > maxRoomName {
+			return "", fmt.Errorf("join: a room's name has 1 to %d bytes", maxRoomName)
+		}
+		return name, nil
+	case float64:
+		return strconv.FormatFloat(name, 'f', -1, 64), nil
+	}
+	return "", fmt.Errorf("join: write emit(\"join\", room)")
+}
+
+// warn tells the client once that something of his goes nowhere.
+func (w *socket) warn(text string) {
+	if !w.warned {
+		w.warned = true
+		w.session.send(event("error", map[string]string{"message": text}))
+	}
+}

@@ -1,0 +1,165 @@
+package socketio
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"time"
+
+	"turnhub/signaling"
+	"turnhub/signaling/internal/wsock"
+)
+
+var errProbe = &wsock.CloseError{Code: wsock.CodePolicy, Reason: "an upgrade begins with 2probe, then 5"}
+
+// options of a session's WebSocket. Engine.IO has its own heartbeat, so the
+// socket's stays off.
+func (c *session) options() wsock.Options {
+	return wsock.Options{
+		MessageSize: c.server.limit() + 64, // the packet's own header beside the message
+		TooBig:      int(signaling.CloseTooBig),
+		Slow:        int(signaling.CloseSlow),
+		QueueBytes:  c.server.queueBytes(),
+		Ping:        -1,
+		Meter:       c.guest.Meter,
+	}
+}
+
+// serveWebSocket runs a session that begins on a WebSocket.
+func (c *session) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	ws, err := wsock.Upgrade(w, r, c.options())
+	if err != nil {
+		c.close("no WebSocket handshake")
+		return
+	}
+	c.moveTo(ws)
+	cause := ws.Serve(c.receiveFrame)
+	c.fail(cause)
+}
+
+// receiveFrame handles one WebSocket message.
+func (c *session) receiveFrame(kind int, payload []byte) error {
+	p := packet{kind: packetMessage, binary: true, data: payload}
+	if kind == wsock.KindText {
+		var err error
+		if p, err = decodePacket(payload); err != nil {
+			return c.refuse(err)
+		}
+		if p.binary {
+			return c.refuse(errors.New("base64 on a WebSocket"))
+		}
+	}
+	err := c.receive(p)
+	switch {
+	case errors.Is(err, errClosedByClient):
+		return &wsock.CloseError{Code: wsock.CodeNormal, Reason: "closed by the client"}
+	case err != nil:
+		return c.refuse(err)
+	}
+	return nil
+}
+
+// refuse turns the client's error into the Close that tells it.
+func (c *session) refuse(err error) error {
+	c.guest.Count("dropped_bad")
+	return &wsock.CloseError{Code: wsock.CodePolicy, Reason: "parse error: " + err.Error()}
+}
+
+// serveUpgrade moves a polling session to WebSocket (engine.io-protocol,
+// "Upgrade"): the client probes the new transport, then switches.
+func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	c.out.Lock()
+	refused := c.closed || c.ws != nil || c.upgrading
+	if !refused {
+		c.upgrading = true
+	}
+	c.out.Unlock()
+	if refused {
+		fail(w, codeBadRequest, "the session cannot be upgraded now")
+		return
+	}
+	ws, err := wsock.Upgrade(w, r, c.options())
+	if err != nil {
+		c.stopUpgrade()
+		return
+	}
+	timeout := time.AfterFunc(upgradeTimeout, func() {
+		if !c.uses(ws) {
+			ws.Close(wsock.CodePolicy, "the upgrade was not completed")
+		}
+	})
+	defer timeout.Stop()
+	closing := make(chan struct{})
+	defer close(closing)
+	go func() { // a session that ends takes the probe with it
+		select {
+		case <-c.done:
+			ws.Close(wsock.CodeNormal, "the session has ended")
+		case <-closing:
+		}
+	}()
+	cause := ws.Serve(func(kind int, payload []byte) error {
+		if c.uses(ws) {
+			return c.receiveFrame(kind, payload)
+		}
+		return c.probe(ws, payload)
+	})
+	if c.uses(ws) {
+		c.fail(cause)
+		return
+	}
+	c.stopUpgrade()
+}
+
+// probe handles a message of a WebSocket that is not yet the transport.
+func (c *session) probe(ws *wsock.Conn, payload []byte) error {
+	c.out.Lock()
+	probed := c.probed
+	c.out.Unlock()
+	switch {
+	case !probed && bytes.Equal(payload, []byte("2probe")):
+		ws.Send(wsock.Text([]byte("3probe")))
+		c.out.Lock()
+		c.probed = true
+		if c.poll != nil && len(c.queue) == 0 {
+			// The client stops polling when its poll comes back.
+			c.queue = append(c.queue, packet{kind: packetNoop})
+		}
+		c.wakeLocked()
+		c.out.Unlock()
+		return nil
+	case probed && bytes.Equal(payload, []byte{packetUpgrade}):
+		c.moveTo(ws)
+		return nil
+	}
+	return errProbe
+}
+
+// moveTo makes a WebSocket the transport: what is queued goes out first.
+func (c *session) moveTo(ws *wsock.Conn) {
+	c.out.Lock()
+	defer c.out.Unlock()
+	for _, p := range c.queue {
+		if p.kind != packetNoop {
+			ws.Send(p.frame())
+		}
+	}
+	c.queue, c.queued = nil, 0
+	c.ws, c.upgrading, c.probed = ws, false, false
+	c.wakeLocked()
+	if c.closed {
+		ws.Close(wsock.CodeNormal, "the session has ended")
+	}
+}
+
+func (c *session) uses(ws *wsock.Conn) bool {
+	c.out.Lock()
+	defer c.out.Unlock()
+	return c.ws == ws
+}
+
+func (c *session) stopUpgrade() {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.upgrading, c.probed = false, false
+}
