@@ -30,13 +30,20 @@ type Stats struct {
 	MessagesIn, MessagesOut, Relayed    uint64
 	BytesIn, BytesOut                   uint64
 	Invites                             uint64
-	Ended                               map[string]uint64            // calls by reason
-	Closed                              map[string]uint64            // sockets that the hub ended, by the close code's name
-	Faults                              map[string]uint64            // requests by error code
-	Dropped                             map[string]uint64            // messages: rate, flood, too-big, slow
-	Dialects                            map[string]map[string]uint64 // messages by dialect and fate
-	Paths                               map[string]uint64            // reports of a first frame, by path
-	FirstFrames, FirstFrameMilliseconds uint64                       // how many were reported, and their sum
+	Ended                               map[string]uint64             // calls by reason
+	Closed                              map[string]uint64             // sockets that the hub ended, by the close code's name
+	Faults                              map[string]uint64             // requests by error code
+	Dropped                             map[string]uint64             // messages: rate, flood, too-big, slow
+	Dialects                            map[string]map[string]uint64  // messages by dialect and fate
+	Paths                               map[string]uint64             // reports of a first frame, by path
+	FirstFrames, FirstFrameMilliseconds uint64                        // how many were reported, and their sum
+	FirstFrameBuckets                   [len(FirstFrameBounds)]uint64 // how many were within each bound
+}
+
+// FirstFrameBounds are the upper bounds by which first frames are counted.
+var FirstFrameBounds = [...]time.Duration{
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second,
+	3 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
 // stats are the live counters. The maps are touched for exceptions only.
@@ -54,6 +61,7 @@ type stats struct {
 	paths      map[string]uint64
 	frames     uint64
 	framesTime uint64
+	framesIn   [len(FirstFrameBounds)]uint64
 }
 
 func (x *stats) count(m *map[string]uint64, key string) {
@@ -91,6 +99,11 @@ func (x *stats) reported(r *Report) {
 	defer x.mu.Unlock()
 	x.frames++
 	x.framesTime += uint64(min(r.FirstFrame, 1e6))
+	for i, bound := range FirstFrameBounds {
+		if r.FirstFrame <= float64(bound.Milliseconds()) {
+			x.framesIn[i]++
+		}
+	}
 }
 
 func copyMap(m map[string]uint64) map[string]uint64 {
@@ -121,7 +134,7 @@ func (h *Hub) Stats() Stats {
 	defer x.mu.Unlock()
 	st.Ended, st.Closed, st.Faults = copyMap(x.endedBy), copyMap(x.closedBy), copyMap(x.faults)
 	st.Dropped, st.Paths = copyMap(x.dropped), copyMap(x.paths)
-	st.FirstFrames, st.FirstFrameMilliseconds = x.frames, x.framesTime
+	st.FirstFrames, st.FirstFrameMilliseconds, st.FirstFrameBuckets = x.frames, x.framesTime, x.framesIn
 	st.Dialects = make(map[string]map[string]uint64, len(x.dialects))
 	for name, m := range x.dialects {
 		st.Dialects[name] = copyMap(m)
