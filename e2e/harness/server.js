@@ -169,11 +169,12 @@ function fetchIn(netns, url) {
 }
 
 /**
+ * A copy of base in which the members of change stand, deeply; arrays are replaced.
  * @param {any} base
  * @param {any} change
  * @returns {any}
  */
-function merge(base, change) {
+export function merge(base, change) {
   if (base === null || change === null || typeof base !== 'object' || typeof change !== 'object' || Array.isArray(change)) return change;
   const result = { ...base };
   for (const [key, value] of Object.entries(change)) result[key] = key in base ? merge(base[key], value) : value;

@@ -12,6 +12,9 @@ const run = promisify(execFile);
 export const serverName = 'turnhub.test';
 export const serverIPv4 = '203.0.113.10';
 export const serverIPv6 = '2a02:db8::10';
+/** A second address, for servers that need one more to have TURN on port 443. */
+export const secondName = `turn.${serverName}`;
+export const secondIPv4 = '203.0.113.11';
 /** Where the lab's name server answers, and where its two STUN responders do. */
 export const resolver = '203.0.113.1';
 export const stunServers = ['203.0.113.1:3478', '203.0.113.2:3478'];
@@ -49,7 +52,8 @@ export class Lab {
       ip -n $pub address add 2a02:db8::1/32 dev br0 nodad
       ip netns exec $pub sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.br0.proxy_arp=1 net.ipv6.conf.br0.proxy_ndp=1
       ip netns exec $pub sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.br0.send_redirects=0`);
-    await lab.daemon('pub', 'dns', `${resolver},2a02:db8::1`, `${serverName}=${serverIPv4}`, `${serverName}=${serverIPv6}`);
+    await lab.daemon('pub', 'dns', `${resolver},2a02:db8::1`, `${serverName}=${serverIPv4}`, `${serverName}=${serverIPv6}`,
+      `${secondName}=${secondIPv4}`);
     await lab.daemon('pub', 'stun', ...stunServers);
     return lab;
   }
@@ -109,13 +113,23 @@ export class Lab {
   }
 
   /**
-   * Starts a part of labtool, in a namespace if one is named, and waits until it is in place.
+   * Starts a part of labtool, see `program`.
    * @param {string | undefined} name
    * @param {string[]} args
+   */
+  daemon(name, ...args) {
+    return this.program(name, this.tool, ...args);
+  }
+
+  /**
+   * Starts a program, in a namespace if one is named, and waits until it says on standard output that it is in
+   * place. It has to end when its standard input does.
+   * @param {string | undefined} name
+   * @param {string[]} words
    * @returns {Promise<() => Promise<void>>} ends it
    */
-  async daemon(name, ...args) {
-    const command = name === undefined ? [this.tool, ...args] : ['ip', 'netns', 'exec', this.netns(name), this.tool, ...args];
+  async program(name, ...words) {
+    const command = name === undefined ? words : ['ip', 'netns', 'exec', this.netns(name), ...words];
     const child = spawn(command[0], command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     const exited = new Promise((resolve) => child.once('exit', resolve));
     await new Promise((resolve, reject) => {

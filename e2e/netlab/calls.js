@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { startBrowser } from '../harness/browser.js';
+import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+/** @typedef {import('./kinds.js').Client} Client */
+
+/**
+ * What a call is held on: turnhub's page, or the plain one beside it.
+ * @typedef {object} Site
+ * @property {(page: Page, room: string) => Promise<void>} open loads the page and waits until one can join
+ * @property {(page: Page) => Promise<number>} join clicks, and returns when that was (milliseconds since 1970)
+ * @property {(page: Page) => Promise<unknown>} joined waits until the page is in the room
+ */
+
+/**
+ * A client of the lab with its browser.
+ * @typedef {{client: Client, browser: Awaited<ReturnType<typeof startBrowser>>}} Caller
+ */
+
+/**
+ * @param {Client} client
+ * @param {string} caFile
+ * @returns {Promise<Caller>}
+ */
+export async function startCaller(client, caFile) {
+  return { client, browser: await startBrowser({ netns: client.netns, caFile, proxy: client.proxy }) };
+}
+
+/**
+ * @typedef {object} CallResult
+ * @property {string} kinds of the first and the second user
+ * @property {number} first milliseconds from the second user's click to the first remote frame, on his page
+ * @property {number} firstThere the same on the page of who was there before
+ * @property {import('../harness/media.js').CandidatePair} pair of the second user
+ * @property {import('../harness/media.js').CandidatePair} pairThere of the one who was there
+ * @property {number[]} frames decoded in five seconds, second user first
+ */
+
+/**
+ * Connects a call: the first user is in the room, the second arrives.
+ * @param {Site} site
+ * @param {Caller} there
+ * @param {Caller} arriving
+ * @param {string} room
+ */
+export async function connectCall(site, there, arriving, room) {
+  const pages = await Promise.all([there, arriving].map(({ browser }) => browser.newPage()));
+  const [pageThere, page] = pages;
+  await Promise.all(pages.map((each) => site.open(each, room)));
+  await site.join(pageThere);
+  await site.joined(pageThere);
+  const click = await site.join(page);
+  const [first, firstThere] = (await Promise.all([firstFrame(page), firstFrame(pageThere)])).map((time) => time - click);
+  return { page, pageThere, first, firstThere };
+}
+
+/**
+ * Holds a connected call: five seconds of video both ways, then both pages are closed.
+ * @param {Awaited<ReturnType<typeof connectCall>>} call
+ * @param {Caller} there
+ * @param {Caller} arriving
+ * @returns {Promise<CallResult>}
+ */
+export async function holdCall({ page, pageThere, first, firstThere }, there, arriving) {
+  const frames = await Promise.all([decodesVideo(page), decodesVideo(pageThere)]);
+  const [[pair], [pairThere]] = await Promise.all([candidatePairs(page), candidatePairs(pageThere)]);
+  assert.ok(pair && pairThere, 'both pages have a candidate pair');
+  await Promise.all([page.context().close(), pageThere.context().close()]);
+  return { kinds: `${there.client.kind} – ${arriving.client.kind}`, first, firstThere, pair, pairThere, frames };
+}
+
+/**
+ * The table of all calls, ready to print.
+ * @param {CallResult[]} results
+ */
+export function table(results) {
+  const describe = (/** @type {import('../harness/media.js').CandidatePair} */ pair) =>
+    `${pair.local}${pair.relayProtocol && `/${pair.relayProtocol}`} – ${pair.remote}`;
+  const rows = results.map((r) => [r.kinds, describe(r.pairThere), describe(r.pair), `${r.first} ms`, `${r.firstThere} ms`, r.frames.join(' + ')]);
+  const header = ['networks', 'pair, who was there', 'pair, who came', 'first frame', 'and there', 'frames in 5 s'];
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));
+  const line = (/** @type {string[]} */ cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+/**
+ * Median and worst of the times to the first frame.
+ * @param {CallResult[]} results
+ */
+export function summary(results) {
+  const times = results.map(({ first }) => first).sort((a, b) => a - b);
+  return `${times.length} calls, first remote frame after ${times[times.length >> 1]} ms (median), ${times.at(-1)} ms (worst)`;
+}
+
+/**
+ * Holds a call between every two kinds of network. Setting up is done one call at a time, so that its time can be
+ * told; the five seconds of video overlap with the next calls, of other clients, up to `lanes` at once.
+ * @param {Site} site
+ * @param {[Caller, Caller][]} pairs who is there, who arrives
+ * @param {number} [lanes]
+ */
+export async function holdCalls(site, pairs, lanes = 2) {
+  /** @type {CallResult[]} */
+  const results = [];
+  /** @type {Error[]} */
+  const failures = [];
+  const waiting = pairs.map((pair, index) => ({ pair, index }));
+  /** @type {Set<Caller>} */
+  const busy = new Set();
+  /** @type {Set<Promise<void>>} */
+  const running = new Set();
+  while (waiting.length || running.size) {
+    const next = running.size < lanes ? waiting.findIndex(({ pair }) => !pair.some((caller) => busy.has(caller))) : -1;
+    if (next < 0) {
+      await Promise.race(running);
+      continue;
+    }
+    const [{ pair, index }] = waiting.splice(next, 1);
+    const name = pair.map(({ client }) => client.kind).join(' – ');
+    pair.forEach((caller) => busy.add(caller));
+    /** @type {Awaited<ReturnType<typeof connectCall>>} */
+    let call;
+    try {
+      call = await connectCall(site, pair[0], pair[1], `lab-${index}`);
+    } catch (error) {
+      failures.push(new Error(`${name}: no call`, { cause: error }));
+      await Promise.all(pair.flatMap(({ browser }) => browser.browser.contexts().map((context) => context.close())));
+      pair.forEach((caller) => busy.delete(caller));
+      continue;
+    }
+    const held = holdCall(call, pair[0], pair[1])
+      .then((result) => void (results[index] = result))
+      .catch((error) => void failures.push(new Error(`${name}: no lasting video`, { cause: error })))
+      .finally(() => {
+        pair.forEach((caller) => busy.delete(caller));
+        running.delete(held);
+      });
+    running.add(held);
+  }
+  return { results: results.filter(Boolean), failures };
+}

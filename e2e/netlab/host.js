@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { makeCertificates } from '../harness/certificates.js';
+import { merge, startServer } from '../harness/server.js';
+import { secondIPv4, secondName, serverIPv4, serverIPv6, serverName } from './lab.js';
+
+/** @typedef {import('./lab.js').Lab} Lab */
+
+const behindNAT = '10.99.0.10';
+
+/**
+ * Starts the plain page and pion's TURN server, to measure against, on a host in turnhub's place.
+ * @param {Lab} lab
+ * @returns {Promise<{base: string, caFile: string}>}
+ */
+export async function startPlainHost(lab) {
+  await lab.namespace('host');
+  await plugHost(lab);
+  await lab.sh(`ip -n $host address add ${secondIPv4}/24 dev eth0`);
+  const program = path.join(lab.dir, 'plain');
+  await promisify(execFile)('go', ['build', '-o', program, './netlab/plain'], { cwd: fileURLToPath(new URL('..', import.meta.url)) });
+  const { caFile, certFile, keyFile } = await makeCertificates(path.join(lab.dir, 'tls'), [serverName, secondName]);
+  await lab.program('host', program, '-cert', certFile, '-key', keyFile, '-ip', serverIPv4, '-second-ip', secondIPv4);
+  return { base: `https://${serverName}`, caFile };
+}
+
+/** @param {Lab} lab */
+async function plugHost(lab) {
+  await lab.plug('host', 'eth0', 100);
+  await lab.sh(`
+    ip -n $host address add ${serverIPv4}/24 dev eth0
+    ip -n $host address add ${serverIPv6}/32 dev eth0 nodad
+    ip -n $host route add default via 203.0.113.1
+    ip -n $host route add default via 2a02:db8::1`);
+}
+
+/**
+ * Starts turnhub on a host of its own in the lab: https://turnhub.test, ports 443 and 3478.
+ * @param {Lab} lab
+ * @param {{nat?: boolean, config?: Record<string, any>}} [options] nat: the host holds a private address, and a
+ *   router maps the public one to it, one to one, without letting the host reach itself by it
+ */
+export async function startHost(lab, { nat = false, config = {} } = {}) {
+  await lab.namespace('host');
+  if (nat) {
+    await lab.namespace('gate');
+    await lab.plug('gate', 'wan', 101);
+    await lab.sh(`
+      ip -n $gate address add ${serverIPv4}/24 dev wan
+      ip -n $gate route add default via 203.0.113.1
+      ip link add name lan netns $gate address 02:00:00:00:03:65 type veth peer name eth0 netns $host address 02:00:00:00:04:65
+      ip -n $gate address add 10.99.0.1/24 dev lan
+      ip -n $gate link set lan up
+      ip -n $host address add ${behindNAT}/24 dev eth0
+      ip -n $host link set eth0 up
+      ip -n $host route add default via 10.99.0.1
+      ip netns exec $gate sysctl -qw net.ipv4.ip_forward=1`);
+    await lab.nft('gate', `table ip gate {
+      chain inward { type nat hook prerouting priority dstnat; iifname "wan" ip daddr ${serverIPv4} dnat to ${behindNAT}; }
+      chain outward { type nat hook postrouting priority srcnat; oifname "wan" ip saddr ${behindNAT} snat to ${serverIPv4}; }
+    }`);
+  } else {
+    await plugHost(lab);
+  }
+  return startServer({
+    netns: lab.netns('host'),
+    base: `https://${serverName}`,
+    tls: true,
+    names: [serverName, serverIPv4, ...(nat ? [] : [serverIPv6])],
+    config: merge(
+      {
+        public_host: serverName,
+        listen: { tcp: [':443', ':3478'], udp: [':3478'], admin: '127.0.0.1:9478' },
+        relay: {
+          external_ip: nat ? [`${behindNAT}=${serverIPv4}`] : [serverIPv4, serverIPv6],
+          allow_peers: ['203.0.113.0/24', '2a02:db8::/32'],
+        },
+      },
+      config,
+    ),
+  });
+}
