@@ -17,6 +17,7 @@ type Conn struct {
 	to      int
 	release func() // nil for the TLS layer: the connection below releases
 	closing sync.Once
+	below   sync.Mutex // Close may come while the connection below is exchanged
 
 	crowdedOut bool // closed to make room; under Mux.mu
 }
@@ -34,7 +35,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 // Close closes the connection and frees its place in the limits.
 func (c *Conn) Close() error {
-	err := c.Conn.Close()
+	c.below.Lock()
+	conn := c.Conn
+	c.below.Unlock()
+	err := conn.Close()
 	c.closing.Do(func() {
 		if c.release != nil {
 			c.release()
@@ -50,6 +54,15 @@ func (c *Conn) Buffered() []byte { return c.first[c.from:c.to] }
 // NetConn returns the connection below: a *net.TCPConn, or a *tls.Conn. Close
 // the Conn all the same, not it alone.
 func (c *Conn) NetConn() net.Conn { return c.Conn }
+
+// SetNetConn exchanges the connection below for one over the same socket, for
+// who owns the socket itself but goes on with a TLS layer over this one. The
+// bytes that were read for sniffing are his to take care of.
+func (c *Conn) SetNetConn(conn net.Conn) {
+	c.below.Lock()
+	defer c.below.Unlock()
+	c.Conn, c.from, c.to = conn, 0, 0
+}
 
 // sniff reads until the protocol is known.
 func (c *Conn) sniff() (Protocol, error) {

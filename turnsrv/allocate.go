@@ -1,0 +1,266 @@
+package turnsrv
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/pion/stun/v2"
+)
+
+// allocate handles an authenticated Allocate request, in the order of RFC 8656
+// section 7.2.
+func (s *shard) allocate(q *request) {
+	// 2. The five-tuple must be free. A retransmission gets its answer again.
+	if a := q.client.alloc; a != nil {
+		if a.transaction == q.TransactionID {
+			s.allocated(q, a)
+			return
+		}
+		s.fail(q, stun.CodeAllocMismatch)
+		return
+	}
+	// 3. REQUESTED-TRANSPORT
+	transport, _, ok := q.value(stun.AttrRequestedTransport, 4)
+	if !ok {
+		s.fail(q, stun.CodeBadRequest)
+		return
+	}
+	if transport[0] != protocolUDP {
+		s.fail(q, stun.CodeUnsupportedTransProto)
+		return
+	}
+	// 4. DONT-FRAGMENT is understood.
+	// 5. to 8.: which addresses are wanted.
+	want, code := q.wanted()
+	if code != 0 {
+		s.fail(q, code)
+		return
+	}
+	lifetime, ok := q.lifetime()
+	if !ok {
+		s.fail(q, stun.CodeBadRequest)
+		return
+	}
+	// 9. Quotas, counted before anything is made.
+	if s.srv.draining.Load() {
+		s.count.quota["draining"]++
+		s.fail(q, stun.CodeInsufficientCapacity)
+		return
+	}
+	if refused := s.srv.directory.reserve(q.user, q.client.addr, s.srv.limits.Load()); refused != "" {
+		s.count.quota[refused]++
+		s.fail(q, stun.CodeAllocQuotaReached)
+		return
+	}
+	a := &allocation{
+		owner:    s,
+		username: q.username, user: q.user, key: q.key, transaction: q.TransactionID,
+		created: s.second, lifetime: lifetime, expires: s.second + int64(lifetime), slot: -1,
+	}
+	if code := s.makeRelays(a, want); code != 0 {
+		s.srv.directory.cancel(q.user, q.client.addr)
+		s.fail(q, code)
+		return
+	}
+	s.adopt(q.client, a)
+	s.allocated(q, a)
+}
+
+// adopt enters a new allocation into the tables.
+func (s *shard) adopt(c *client, a *allocation) {
+	if c.transport == TransportUDP {
+		// The client at hand is one without allocation, made for this packet.
+		c.alloc = a
+		c = &client{transport: c.transport, addr: c.addr, key: c.key, link: c.link}
+		s.clients[c.key] = c
+	}
+	a.client, c.alloc = c, a
+	s.allocs[a] = struct{}{}
+	s.srv.directory.add(a)
+	s.wheel.add(a, a.expires)
+	s.count.created++
+	for _, r := range a.relays {
+		if r != nil {
+			r.space.ports[r.addr.port].Store(r)
+		}
+	}
+}
+
+// allocated answers an Allocate request with success (RFC 8656 section 7.2).
+func (s *shard) allocated(q *request, a *allocation) {
+	m := s.reply(q, stun.ClassSuccessResponse)
+	for _, r := range a.relays {
+		if r != nil {
+			addXORAddress(m, stun.AttrXORRelayedAddress, r.addr)
+		}
+	}
+	addUint32(m, stun.AttrLifetime, a.lifetime)
+	if a.token != [8]byte{} {
+		m.Add(stun.AttrReservationToken, a.token[:])
+	}
+	if a.addrError != 0 {
+		// RFC 8656 section 18.12
+		var v [4]byte
+		v[0] = familyIPv6
+		v[2], v[3] = byte(a.addrError/100), byte(a.addrError%100)
+		m.Add(attrAddressErrorCode, append(v[:], codeReasons[stun.ErrorCode(a.addrError)]...))
+	}
+	addXORAddress(m, stun.AttrXORMappedAddress, q.client.addr)
+	s.finish(q, m)
+}
+
+// wanted is what an Allocate request asks for.
+type wanted struct {
+	family      Family
+	additional  bool // an IPv6 address besides the IPv4 one
+	even, pair  bool // EVEN-PORT, and its R bit
+	reservation bool
+	token       [8]byte
+}
+
+// wanted reads RESERVATION-TOKEN, EVEN-PORT and the address family attributes
+// (RFC 8656 section 7.2, steps 5 to 8).
+func (q *request) wanted() (w wanted, code stun.ErrorCode) {
+	token, reservation, ok := q.value(stun.AttrReservationToken, 8)
+	if reservation && !ok {
+		return w, stun.CodeBadRequest
+	}
+	family, hasFamily, ok := q.value(stun.AttrRequestedAddressFamily, 4)
+	if hasFamily && !ok {
+		return w, stun.CodeBadRequest
+	}
+	additional, hasAdditional, ok := q.value(attrAdditionalAddressFamily, 4)
+	if hasAdditional && !ok {
+		return w, stun.CodeBadRequest
+	}
+	even, hasEven, ok := q.value(stun.AttrEvenPort, 1)
+	if hasEven && !ok {
+		return w, stun.CodeBadRequest
+	}
+	if reservation {
+		if hasEven || hasFamily || hasAdditional {
+			return w, stun.CodeBadRequest
+		}
+		w.reservation = true
+		copy(w.token[:], token)
+	}
+	if hasFamily {
+		switch family[0] {
+		case familyIPv4:
+		case familyIPv6:
+			w.family = IPv6
+		default:
+			return w, stun.CodeAddrFamilyNotSupported
+		}
+	}
+	if hasAdditional {
+		if hasFamily || additional[0] != familyIPv6 {
+			return w, stun.CodeBadRequest
+		}
+		w.additional = true
+	}
+	if hasEven {
+		w.even, w.pair = true, even[0]&0x80 != 0
+		if w.pair && hasAdditional {
+			return w, stun.CodeBadRequest
+		}
+	}
+	return w, 0
+}
+
+// lifetime reads LIFETIME and bounds it (RFC 8656 section 7.2).
+func (q *request) lifetime() (granted uint32, ok bool) {
+	v, present, ok := q.value(stun.AttrLifetime, 4)
+	if !present {
+		return lifetimeDefault, true
+	}
+	if !ok {
+		return 0, false
+	}
+	return min(max(binary.BigEndian.Uint32(v), lifetimeDefault), lifetimeMax), true
+}
+
+// makeRelays opens the relayed addresses that were asked for.
+func (s *shard) makeRelays(a *allocation, w wanted) stun.ErrorCode {
+	if w.reservation {
+		res, ok := s.srv.reservations.take(s.second, w.token, a.user)
+		if !ok {
+			return stun.CodeInsufficientCapacity
+		}
+		r := s.newRelay(a, res.space, res.port)
+		if err := s.io.bindRelay(r, res.port); err != nil {
+			res.space.release(res.port)
+			return stun.CodeInsufficientCapacity
+		}
+		a.relays[r.addr.family()] = r
+		return 0
+	}
+	code := s.makeRelay(a, w.family, w)
+	if code != 0 {
+		return code
+	}
+	if w.additional {
+		if code := s.makeRelay(a, IPv6, wanted{even: w.even}); code != 0 {
+			a.addrError = uint16(code)
+		}
+	}
+	return 0
+}
+
+// bindTries is how many ports are tried that another program may hold.
+const bindTries = 16
+
+// makeRelay opens one relayed address of a family on the first relay address that
+// can give one.
+func (s *shard) makeRelay(a *allocation, family Family, w wanted) stun.ErrorCode {
+	spaces := s.srv.spaces()
+	code := stun.CodeAddrFamilyNotSupported
+	ports := s.srv.cfg
+	for _, space := range spaces.all[:spaces.active] {
+		if space.family() != family {
+			continue
+		}
+		code = stun.CodeInsufficientCapacity
+		for range bindTries {
+			port, ok := space.claimAny(ports.PortMin, ports.PortMax, w.even, w.pair)
+			if !ok {
+				break
+			}
+			r := s.newRelay(a, space, port)
+			if err := s.io.bindRelay(r, port); err != nil {
+				space.release(port)
+				if w.pair {
+					space.release(port + 1)
+				}
+				if errors.Is(err, errPortInUse) {
+					continue
+				}
+				s.log.Warn("cannot open a relay socket", "bind", space.Bind, "port", port, "error", err)
+				return code
+			}
+			if w.pair {
+				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user})
+				if !ok {
+					s.io.closeRelay(r)
+					space.release(port)
+					space.release(port + 1)
+					return code
+				}
+				a.token = token
+			}
+			a.relays[family] = r
+			return 0
+		}
+	}
+	return code
+}
+
+func (s *shard) newRelay(a *allocation, space *relaySpace, port uint16) *relay {
+	r := &relay{shard: s, space: space, user: a.user, addr: space.advertise, alloc: a}
+	r.addr.port = port
+	return r
+}
+
+// errPortInUse is what a driver's bindRelay returns for a port that another
+// program holds.
+var errPortInUse = errors.New("port in use")

@@ -1,0 +1,152 @@
+package turnsrv
+
+// allocation is the state that one Allocate request makes (RFC 8656 section 3.2).
+// It belongs to one shard. It is kept small: an idle one costs little more than
+// its sockets.
+type allocation struct {
+	client *client
+	owner  *shard
+	relays [families]*relay
+
+	username string // as in USERNAME: 441 when another one comes
+	user     string // its user part: quotas, peer policy
+	key      [16]byte
+
+	perms []permission
+	chans []channel
+
+	in, out  bucket // from the peers, to the peers
+	toPeer   Traffic
+	toClient Traffic
+
+	created, expires int64 // seconds of the server's clock
+
+	// The Allocate request that made it, so that a retransmission gets the same
+	// answer (RFC 8489 section 6.3.1).
+	transaction [12]byte
+	lifetime    uint32
+	token       [8]byte // RESERVATION-TOKEN, zero if none
+	addrError   uint16  // ADDRESS-ERROR-CODE for the additional family, 0 if none
+
+	wheelPrev, wheelNext *allocation
+	slot                 int32 // of the wheel, -1 when in none
+	dead                 bool
+}
+
+// permission lets one IP address send to, and receive from, an allocation (RFC
+// 8656 section 9).
+type permission struct {
+	ip      endpoint // port 0
+	expires int64
+	epoch   uint32 // of the owner's relay when the policy was asked
+	// outside: the policy admits the address itself. Without it only the relayed
+	// addresses of this server on that IP are meant, each judged by its owner.
+	outside bool
+}
+
+// channel is a channel binding (RFC 8656 section 12).
+type channel struct {
+	peer    endpoint
+	expires int64
+	number  uint16
+	link    link
+}
+
+// link caches the policy's answer about one relayed address of this server, as
+// long as neither side's epoch has moved.
+type link struct {
+	target         *relay
+	epoch, targets uint32
+	together       bool
+}
+
+func (a *allocation) permission(ip endpoint) *permission {
+	for i := range a.perms {
+		if a.perms[i].ip.sameIP(ip) {
+			return &a.perms[i]
+		}
+	}
+	return nil
+}
+
+func (a *allocation) channelByNumber(number uint16) *channel {
+	for i := range a.chans {
+		if a.chans[i].number == number {
+			return &a.chans[i]
+		}
+	}
+	return nil
+}
+
+func (a *allocation) channelByPeer(peer endpoint) *channel {
+	for i := range a.chans {
+		if c := &a.chans[i]; c.peer.port == peer.port && c.peer.sameIP(peer) {
+			return c
+		}
+	}
+	return nil
+}
+
+// prune removes what has expired, so that the slices hold the living only.
+func (a *allocation) prune(now int64) {
+	keep := a.perms[:0]
+	for _, p := range a.perms {
+		if p.expires > now {
+			keep = append(keep, p)
+		}
+	}
+	a.perms = keep
+	chans := a.chans[:0]
+	for _, c := range a.chans {
+		if c.expires > now {
+			chans = append(chans, c)
+		}
+	}
+	clear(a.chans[len(chans):])
+	a.chans = chans
+}
+
+// relayFor returns the relayed address with which peer can be reached, or nil.
+func (a *allocation) relayFor(peer endpoint) *relay { return a.relays[peer.family()] }
+
+// epoch is bumped by Recheck on all relays of the allocation.
+func (a *allocation) epoch() uint32 {
+	for _, r := range a.relays {
+		if r != nil {
+			return r.epoch.Load()
+		}
+	}
+	return 0
+}
+
+func (a *allocation) bumpEpoch() {
+	for _, r := range a.relays {
+		if r != nil {
+			r.epoch.Add(1)
+		}
+	}
+}
+
+func (a *allocation) info(now int64) AllocationInfo {
+	info := AllocationInfo{
+		User: a.user, Transport: a.client.transport, Client: a.client.addr.addrPort(),
+		AgeSeconds: now - a.created, ExpiresInSeconds: a.expires - now,
+		ToPeer: a.toPeer, ToClient: a.toClient,
+	}
+	for _, r := range a.relays {
+		if r != nil {
+			info.Relayed = append(info.Relayed, r.addr.addrPort())
+		}
+	}
+	for _, p := range a.perms {
+		if p.expires > now {
+			info.Permissions++
+		}
+	}
+	for _, c := range a.chans {
+		if c.expires > now {
+			info.Channels++
+		}
+	}
+	return info
+}

@@ -1,0 +1,372 @@
+package turnsrv
+
+import (
+	"crypto/hmac"
+	"crypto/sha1" // #nosec: RFC 8489 section 14.5 fixes HMAC-SHA1
+	"encoding/binary"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// request is a STUN request being answered.
+type request struct {
+	*stun.Message
+	client      *client
+	size        int // bytes of the message as received
+	fingerprint bool
+	integrity   []byte // the MESSAGE-INTEGRITY value, nil if none
+	signed      int    // bytes before the MESSAGE-INTEGRITY attribute
+
+	// After authentication:
+	key            [16]byte
+	username, user string
+	authenticated  bool
+}
+
+// control handles every STUN message but Send indications, in the order of RFC
+// 8489 section 6.3.
+func (s *shard) control(c *client, g segment) {
+	s.req.Raw = append(s.req.Raw[:0], g.bytes()...)
+	if err := s.req.Decode(); err != nil {
+		s.drop(DropMalformed)
+		return
+	}
+	q := request{Message: &s.req, client: c, size: g.len()}
+	if !q.frame() {
+		s.drop(DropFingerprint)
+		return
+	}
+	if q.Type.Class != stun.ClassRequest {
+		// Binding indications keep a path alive and need no answer; responses
+		// answer nothing that we asked.
+		if q.Type.Class != stun.ClassIndication || q.Type.Method != stun.MethodBinding {
+			s.drop(DropUnexpected)
+		}
+		return
+	}
+	if int(q.Type.Method) < len(s.count.requests) {
+		s.count.requests[q.Type.Method]++
+	} else {
+		s.count.requests[0]++
+	}
+	if q.Type.Method == stun.MethodBinding {
+		s.binding(&q)
+		return
+	}
+	switch q.Type.Method {
+	case stun.MethodAllocate, stun.MethodRefresh, stun.MethodCreatePermission, stun.MethodChannelBind:
+	default:
+		// RFC 8489 section 6.3.1: a method that the server does not know.
+		s.fail(&q, stun.CodeBadRequest)
+		return
+	}
+	if !s.authenticate(&q) {
+		return
+	}
+	if unknown := s.unknown(&q); unknown != nil {
+		s.failUnknown(&q, unknown)
+		return
+	}
+	a := c.alloc
+	if q.Type.Method == stun.MethodAllocate {
+		s.allocate(&q)
+		return
+	}
+	// RFC 8656 sections 5, 7.3, 9.2 and 12.3.
+	if a == nil {
+		if q.Type.Method == stun.MethodRefresh && s.ended.has(q.TransactionID, c.key, q.username) {
+			s.refreshed(&q, 0)
+			return
+		}
+		s.fail(&q, stun.CodeAllocMismatch)
+		return
+	}
+	switch q.Type.Method {
+	case stun.MethodRefresh:
+		s.refresh(&q, a)
+	case stun.MethodCreatePermission:
+		s.createPermission(&q, a)
+	case stun.MethodChannelBind:
+		s.channelBind(&q, a)
+	}
+}
+
+// frame finds FINGERPRINT and MESSAGE-INTEGRITY. Attributes behind
+// MESSAGE-INTEGRITY are ignored, but for FINGERPRINT, which must be right (RFC
+// 8489 sections 14.5 and 14.7).
+func (q *request) frame() bool {
+	offset := headerSize
+	keep := len(q.Attributes)
+	for i, a := range q.Attributes {
+		switch {
+		case a.Type == stun.AttrMessageIntegrity && q.integrity == nil:
+			if len(a.Value) != sha1.Size {
+				return true // section 14.5: not a valid one, so there is none: 401
+			}
+			q.integrity, q.signed, keep = a.Value, offset, i
+		case a.Type == stun.AttrFingerprint:
+			if i != len(q.Attributes)-1 || len(a.Value) != 4 ||
+				binary.BigEndian.Uint32(a.Value) != stun.FingerprintValue(q.Raw[:offset]) {
+				return false
+			}
+			q.fingerprint = true
+			keep = min(keep, i)
+		}
+		offset += attributeSize + padded(len(a.Value))
+	}
+	q.Attributes = q.Attributes[:keep]
+	return true
+}
+
+// unknown lists the comprehension-required attributes that this server does not
+// know.
+func (s *shard) unknown(q *request) (types []stun.AttrType) {
+	for _, a := range q.Attributes {
+		if a.Type.Required() && !knownRequired(a.Type) ||
+			a.Type == stun.AttrDontFragment && s.noDontFragment {
+			types = append(types, a.Type)
+		}
+	}
+	return types
+}
+
+func (q *request) has(t stun.AttrType) bool {
+	_, ok := q.Attributes.Get(t)
+	return ok
+}
+
+// value returns an attribute of exactly size bytes. present says whether there is
+// one of any size.
+func (q *request) value(t stun.AttrType, size int) (v []byte, present, ok bool) {
+	a, present := q.Attributes.Get(t)
+	return a.Value, present, present && len(a.Value) == size
+}
+
+// authenticate runs the server's side of the long-term credential mechanism (RFC
+// 8489 section 9.2.4) and answers if it fails. The nonce is looked at first: it
+// costs one short hash, and without a valid one the client's address may be
+// spoofed, so that nothing dearer is done for it.
+func (s *shard) authenticate(q *request) bool {
+	if q.integrity == nil {
+		s.refuse(q, stun.CodeUnauthorized, AuthChallenged)
+		return false
+	}
+	username, errU := q.Get(stun.AttrUsername)
+	realm, errR := q.Get(stun.AttrRealm)
+	nonce, errN := q.Get(stun.AttrNonce)
+	if errU != nil || errR != nil || errN != nil {
+		s.refuse(q, stun.CodeBadRequest, AuthIncomplete)
+		return false
+	}
+	if !s.srv.nonces.valid(nonce, s.second, q.client.addr) {
+		s.refuse(q, stun.CodeStaleNonce, AuthStaleNonce)
+		return false
+	}
+	if string(realm) != s.srv.cfg.Realm {
+		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
+		return false
+	}
+	if a := q.client.alloc; a != nil && a.username == string(username) && q.signedWith(a.key[:]) {
+		q.username, q.user, q.key, q.authenticated = a.username, a.user, a.key, true
+		s.count.auth[AuthOK]++
+		return true
+	}
+	q.username = string(username)
+	expires, user, err := ParseUsername(q.username)
+	if err != nil {
+		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
+		return false
+	}
+	for _, key := range s.srv.cfg.Credentials.Keys(q.username, s.srv.cfg.Realm) {
+		if q.signedWith(key[:]) {
+			q.key, q.user, q.authenticated = key, user, true
+			break
+		}
+	}
+	if !q.authenticated {
+		s.refuse(q, stun.CodeUnauthorized, AuthBadIntegrity)
+		return false
+	}
+	if a := q.client.alloc; a != nil && a.username != q.username {
+		// RFC 8656 section 5.
+		s.count.auth[AuthWrongUser]++
+		s.fail(q, stun.CodeWrongCredentials)
+		return false
+	}
+	// The credential's expiry counts when an allocation is made, never afterwards:
+	// a call may outlive its credential.
+	if q.Type.Method == stun.MethodAllocate && q.client.alloc == nil && !s.srv.wallClock().Before(expires) {
+		q.authenticated = false
+		s.refuse(q, stun.CodeUnauthorized, AuthExpired)
+		return false
+	}
+	s.count.auth[AuthOK]++
+	return true
+}
+
+// signedWith verifies MESSAGE-INTEGRITY (RFC 8489 section 14.5) with a key.
+func (q *request) signedWith(key []byte) bool {
+	var sum [sha1.Size]byte
+	return hmac.Equal(integrity(q.Raw[:q.signed], key, &sum), q.integrity)
+}
+
+// integrity computes MESSAGE-INTEGRITY over a message that ends where the
+// attribute will begin or begins. The length in the header is as if it ended with
+// that attribute; it is put back afterwards.
+func integrity(raw, key []byte, sum *[sha1.Size]byte) []byte {
+	length := binary.BigEndian.Uint16(raw[2:])
+	binary.BigEndian.PutUint16(raw[2:], uint16(len(raw)-headerSize+attributeSize+sha1.Size))
+	mac := hmac.New(sha1.New, key)
+	mac.Write(raw)
+	out := mac.Sum(sum[:0])
+	binary.BigEndian.PutUint16(raw[2:], length)
+	return out
+}
+
+// reply begins a response in the shard's working storage.
+func (s *shard) reply(q *request, class stun.MessageClass) *stun.Message {
+	m := &s.res
+	m.Reset()
+	m.Type = stun.NewType(q.Type.Method, class)
+	m.TransactionID = q.TransactionID
+	m.WriteHeader()
+	return m
+}
+
+// finish signs a response as the request was signed and sends it.
+func (s *shard) finish(q *request, m *stun.Message) {
+	if q.authenticated {
+		if s.srv.cfg.Software != "" {
+			m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
+		}
+		var sum [sha1.Size]byte
+		m.Add(stun.AttrMessageIntegrity, integrity(m.Raw, q.key[:], &sum))
+	}
+	if q.fingerprint {
+		m.Length += attributeSize + 4
+		m.WriteLength()
+		var v [4]byte
+		binary.BigEndian.PutUint32(v[:], stun.FingerprintValue(m.Raw))
+		m.Length -= attributeSize + 4
+		m.Add(stun.AttrFingerprint, v[:])
+	}
+	s.io.toClient(q.client, s.placed(m.Raw), false)
+}
+
+// fail answers with an error code (RFC 8489 section 6.3.1.1).
+func (s *shard) fail(q *request, code stun.ErrorCode) {
+	if !q.authenticated && !s.mayAnswer(q) {
+		return
+	}
+	s.count.errors[int(code)]++
+	m := s.reply(q, stun.ClassErrorResponse)
+	addErrorCode(m, code, s.reason(q, code, 0))
+	s.finish(q, m)
+}
+
+// failUnknown answers 420 with the attributes that are not known.
+func (s *shard) failUnknown(q *request, types []stun.AttrType) {
+	if !q.authenticated && !s.mayAnswer(q) {
+		return
+	}
+	s.count.errors[int(stun.CodeUnknownAttribute)]++
+	v := make([]byte, 0, 2*len(types))
+	for _, t := range types[:min(len(types), 16)] {
+		v = binary.BigEndian.AppendUint16(v, uint16(t))
+	}
+	m := s.reply(q, stun.ClassErrorResponse)
+	addErrorCode(m, stun.CodeUnknownAttribute, s.reason(q, stun.CodeUnknownAttribute, attributeSize+padded(len(v))))
+	m.Add(stun.AttrUnknownAttributes, v)
+	s.finish(q, m)
+}
+
+// refuse answers a request whose credentials did not do.
+func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
+	s.count.auth[result]++
+	if !s.mayAnswer(q) {
+		return
+	}
+	s.count.errors[int(code)]++
+	m := s.reply(q, stun.ClassErrorResponse)
+	if code == stun.CodeBadRequest {
+		addErrorCode(m, code, s.reason(q, code, 0))
+		s.finish(q, m)
+		return
+	}
+	nonce := s.srv.nonces.make(s.second, q.client.addr)
+	realm := s.srv.cfg.Realm
+	addErrorCode(m, code, s.reason(q, code, 2*attributeSize+padded(len(realm))+nonceSize))
+	m.Add(stun.AttrRealm, []byte(realm))
+	m.Add(stun.AttrNonce, nonce[:])
+	s.finish(q, m)
+}
+
+// mayAnswer bounds what unauthenticated requests, whose sources may be spoofed,
+// can make the server send. A stream's source is proven.
+func (s *shard) mayAnswer(q *request) bool {
+	if q.client.transport != TransportUDP {
+		return true
+	}
+	if !s.srv.prefixes.allow(q.client.addr, s.srv.limits.Load().UnauthenticatedPerPrefix, s.now) {
+		s.drop(DropRateLimited)
+		return false
+	}
+	return true
+}
+
+// amplification is the most that an unauthenticated answer over UDP may be
+// longer than its request, both with their IP and UDP headers, in percent.
+const amplification = 150
+
+// reason returns the reason phrase of a code, or none where it would make the
+// answer to an unauthenticated request too long. others is the size of the other
+// attributes.
+func (s *shard) reason(q *request, code stun.ErrorCode, others int) string {
+	phrase := codeReasons[code]
+	if q.authenticated || q.client.transport != TransportUDP {
+		return phrase
+	}
+	if q.fingerprint {
+		others += attributeSize + 4
+	}
+	if !q.roomFor(headerSize + errorCodeSize(phrase) + others) {
+		return ""
+	}
+	return phrase
+}
+
+// roomFor reports whether an answer of that many bytes stays within the
+// amplification limit.
+func (q *request) roomFor(answer int) bool {
+	headers := 20 + 8
+	if !q.client.addr.is4() {
+		headers = 40 + 8
+	}
+	return (answer+headers)*100 <= (q.size+headers)*amplification
+}
+
+// binding answers a Binding request (RFC 8489 section 6.3.1); it needs no
+// credentials.
+func (s *shard) binding(q *request) {
+	if unknown := s.unknown(q); unknown != nil {
+		s.failUnknown(q, unknown)
+		return
+	}
+	if !s.mayAnswer(q) {
+		return
+	}
+	m := s.reply(q, stun.ClassSuccessResponse)
+	addXORAddress(m, stun.AttrXORMappedAddress, q.client.addr)
+	size := len(m.Raw) + attributeSize + padded(len(s.srv.cfg.Software))
+	if q.fingerprint {
+		size += attributeSize + 4
+	}
+	if s.srv.cfg.Software != "" && (q.client.transport != TransportUDP || q.roomFor(size)) {
+		m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
+	}
+	s.finish(q, m)
+}
+
+// wallClock is the time of day, for the expiry of credentials.
+func (s *Server) wallClock() time.Time { return time.Now() }

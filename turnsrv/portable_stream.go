@@ -1,0 +1,157 @@
+package turnsrv
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// portableStream is a TCP or TLS client of a portable shard: the goroutine that
+// brought it reads, another one writes.
+type portableStream struct {
+	client client
+	conn   net.Conn
+	whole  int64 // second of the last whole message
+	middle bool  // in the middle of a message
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	queue   outQueue
+	closed  bool // at once
+	ending  bool // when the queue is empty
+}
+
+// serve runs a stream until it ends.
+func (p *portable) serve(conn net.Conn, transport Transport) bool {
+	k := &portableStream{conn: conn}
+	k.changed = sync.NewCond(&k.mu)
+	k.client = client{transport: transport, link: k}
+	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		k.client.addr = endpointFrom(remote.AddrPort())
+	}
+	p.mu.Lock()
+	if p.ended {
+		p.mu.Unlock()
+		conn.Close()
+		return true
+	}
+	p.streams[k] = struct{}{}
+	p.shard.count.streams++
+	k.whole = p.shard.srv.clock() / 1e9
+	p.mu.Unlock()
+
+	var writing sync.WaitGroup
+	writing.Go(k.write)
+	p.readStream(k)
+	p.round(func(s *shard) {
+		s.clientGone(&k.client)
+		delete(p.streams, k)
+		s.count.streams--
+	})
+	k.close()
+	writing.Wait()
+	return true
+}
+
+func (p *portable) readStream(k *portableStream) {
+	buf := make([]byte, headroom+2*maxFrame+tailroom)
+	start, end := headroom, headroom
+	for {
+		n, err := k.conn.Read(buf[end : len(buf)-tailroom])
+		end += n
+		p.mu.Lock()
+		p.shard.tick(p.shard.srv.clock())
+		bad := false
+		free := headroom
+		for start < end {
+			length, message, frameErr := frame(buf[start:end])
+			if frameErr != nil {
+				p.shard.drop(DropMalformed)
+				bad = true
+				break
+			}
+			if length == 0 || start+length > end {
+				break
+			}
+			k.whole = p.shard.second
+			p.shard.fromClient(&k.client, segment{buf: buf, lo: start, hi: start + message, free: free, spare: length - message})
+			start += length
+			free = 0
+		}
+		k.middle = start < end
+		p.shard.placing = 0
+		p.shard.ringWakes()
+		p.mu.Unlock()
+		if err != nil || bad {
+			return
+		}
+		end = headroom + copy(buf[headroom:], buf[start:end])
+		start = headroom
+	}
+}
+
+// push queues a message for the writer.
+func (k *portableStream) push(b []byte, media bool) (dropped int, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return 0, true
+	}
+	dropped, ok = k.queue.push(b, media)
+	k.changed.Signal()
+	return dropped, ok
+}
+
+// write writes what is queued, as much at once as there is.
+func (k *portableStream) write() {
+	var b []byte
+	for {
+		k.mu.Lock()
+		for k.queue.empty() && !k.closed && !k.ending {
+			k.changed.Wait()
+		}
+		if k.closed || k.queue.empty() {
+			k.mu.Unlock()
+			k.close()
+			return
+		}
+		b = k.queue.pop(b[:0], tlsRecordMax)
+		k.mu.Unlock()
+		k.conn.SetWriteDeadline(time.Now().Add(streamStall * time.Second))
+		if _, err := k.conn.Write(b); err != nil {
+			k.close()
+			return
+		}
+	}
+}
+
+const tlsRecordMax = 16 << 10 // RFC 8446 section 5.1
+
+// finish ends the stream when what is queued has been written.
+func (k *portableStream) finish() {
+	k.mu.Lock()
+	k.ending = true
+	k.changed.Signal()
+	k.mu.Unlock()
+}
+
+// close ends the stream. It does not wait.
+func (k *portableStream) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return
+	}
+	k.closed = true
+	k.changed.Signal()
+	go k.conn.Close() // of a TLS connection it may wait for a peer that does not read
+}
+
+// sweepStreams cuts off the clients that say nothing.
+func (p *portable) sweepStreams() {
+	for k := range p.streams {
+		if p.shard.second-k.whole > streamPatience && (k.client.alloc == nil || k.middle) {
+			k.close()
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package turnsrv
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+)
+
+// RelayAddress is a local address on which relay sockets are bound.
+type RelayAddress struct {
+	// Bind is the local address, which may be unspecified.
+	Bind netip.Addr
+	// Advertise is what XOR-RELAYED-ADDRESS says: the same address as the
+	// internet sees it.
+	Advertise netip.Addr
+}
+
+// relay is one relayed transport address (RFC 8656 section 3). The first group
+// of fields is set before it is published in its relaySpace and read by every
+// worker; the others belong to the shard that owns the allocation.
+type relay struct {
+	shard *shard
+	space *relaySpace
+	user  string
+	addr  endpoint // as advertised
+	epoch atomic.Uint32
+
+	alloc *allocation // nil when it has ended
+	sock  relaySocket
+}
+
+// relaySpace is the table of the relay ports of one relay address. The data path
+// looks peers up in it without a lock.
+type relaySpace struct {
+	RelayAddress
+	bind, advertise endpoint
+	ports           [1 << 16]atomic.Pointer[relay]
+	used            atomic.Int32
+}
+
+// reserved holds a port that is claimed but carries no traffic (yet).
+var reserved = new(relay)
+
+func newRelaySpace(a RelayAddress) *relaySpace {
+	return &relaySpace{RelayAddress: a, bind: endpointIP(a.Bind), advertise: endpointIP(a.Advertise)}
+}
+
+func (s *relaySpace) family() Family { return s.advertise.family() }
+
+// owns reports whether an IP address (whatever its port) is this space's.
+func (s *relaySpace) owns(e endpoint) bool {
+	return e.sameIP(s.advertise) || e.sameIP(s.bind) && !s.Bind.IsUnspecified()
+}
+
+func (s *relaySpace) claim(port uint16) bool {
+	if !s.ports[port].CompareAndSwap(nil, reserved) {
+		return false
+	}
+	s.used.Add(1)
+	return true
+}
+
+func (s *relaySpace) release(port uint16) {
+	s.ports[port].Store(nil)
+	s.used.Add(-1)
+}
+
+// claimAny claims a free port between low and high at random (RFC 8656 section
+// 7.2 wants them hard to guess), or with even an even one, or with pair an even
+// one and the next. from is where to look first; ok is false when none is free.
+func (s *relaySpace) claimAny(low, high uint16, even, pair bool) (port uint16, ok bool) {
+	size := int(high) - int(low) + 1
+	if size <= 0 || int(s.used.Load()) >= size && !pair {
+		return 0, false
+	}
+	start := rand.IntN(size)
+	for i := range size {
+		n := int(low) + (start+i)%size
+		if i < 8 { // at first at random, then one after the other
+			n = int(low) + rand.IntN(size)
+		}
+		port = uint16(n)
+		if even && port&1 != 0 {
+			continue
+		}
+		if pair && n+1 > int(high) {
+			continue
+		}
+		if !s.claim(port) {
+			continue
+		}
+		if pair && !s.claim(port+1) {
+			s.release(port)
+			continue
+		}
+		return port, true
+	}
+	return 0, false
+}
+
+// relaySpaces is the set of all relay addresses: those in use for new
+// allocations first, and behind them those which a reload has removed but whose
+// allocations live on. It is immutable.
+type relaySpaces struct {
+	all    []*relaySpace
+	active int
+}
+
+func (r *relaySpaces) with(addresses []RelayAddress) *relaySpaces {
+	next := new(relaySpaces)
+	for _, a := range addresses {
+		next.all = append(next.all, r.find(a))
+	}
+	next.active = len(next.all)
+	for _, old := range r.all {
+		if old.used.Load() > 0 && !next.has(old) {
+			next.all = append(next.all, old)
+		}
+	}
+	return next
+}
+
+func (r *relaySpaces) find(a RelayAddress) *relaySpace {
+	for _, s := range r.all {
+		if s.RelayAddress == a {
+			return s
+		}
+	}
+	return newRelaySpace(a)
+}
+
+func (r *relaySpaces) has(space *relaySpace) bool {
+	for _, s := range r.all {
+		if s == space {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup returns the relay at a transport address, and whether the IP address is
+// one of this server's relay addresses at all.
+func (r *relaySpaces) lookup(e endpoint) (target *relay, own bool) {
+	for _, s := range r.all {
+		if s.owns(e) {
+			if t := s.ports[e.port].Load(); t != nil && t != reserved {
+				return t, true
+			}
+			own = true
+		}
+	}
+	return nil, own
+}

@@ -1,0 +1,126 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// relaySock is a relay socket in a worker's epoll.
+type relaySock struct {
+	relay *relay
+	fd    int
+	v6    bool
+	batch int // datagrams to ask for at a time, follows the load
+	pend  pending
+}
+
+// relayBatch is the most datagrams that are read from a relay socket at once, so
+// that one busy peer does not hold up the others.
+const relayBatch = 32
+
+func (w *epollWorker) bindRelay(r *relay, port uint16) error {
+	fd, err := openUDP(netip.AddrPortFrom(r.space.Bind, port), false)
+	if err != nil {
+		return err
+	}
+	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+	sock := &relaySock{relay: r, fd: fd, v6: r.space.Bind.Is6(), batch: 1}
+	if err := w.watch(fd, sock); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	r.sock = sock
+	return nil
+}
+
+func (w *epollWorker) closeRelay(r *relay) {
+	sock := r.sock.(*relaySock)
+	if sock.pend.head != 0 {
+		w.flushRelay(r) // sent before it ended
+	}
+	w.closeFD(sock.fd)
+	sock.fd = -1
+}
+
+// readable handles a batch from peers.
+func (k *relaySock) readable(w *epollWorker, _ uint32) {
+	if w.rx.used == rxBuffers {
+		w.flush()
+	}
+	from, to, errno := w.rx.receive(k.fd, k.batch)
+	if errno != 0 {
+		return
+	}
+	if n := to - from; n == k.batch {
+		k.batch = min(2*k.batch, relayBatch)
+	} else {
+		k.batch = max(n, 1)
+	}
+	for i := from; i < to; i++ {
+		a := w.rx.arrival(i)
+		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
+			w.shard.fromPeer(k.relay, a.from, g)
+		}
+	}
+	if w.rx.used == rxBuffers {
+		w.flush()
+	}
+}
+
+// toPeer queues a datagram for a peer.
+func (w *epollWorker) toPeer(r *relay, peer endpoint, g segment, dontFragment bool) {
+	sock := r.sock.(*relaySock)
+	if dontFragment {
+		w.sendUnfragmented(sock, peer, g)
+		return
+	}
+	if w.tx.push(&sock.pend, item{buf: g.bytes(), peer: peer}) {
+		w.tx.relays = append(w.tx.relays, r)
+	}
+}
+
+func (w *epollWorker) flushRelay(r *relay) {
+	sock := r.sock.(*relaySock)
+	t := &w.tx
+	for at := sock.pend.head; at != 0; {
+		if t.full() {
+			w.refused(t.send(sock.fd, &w.gso))
+		}
+		n := t.nmsgs
+		var first *item
+		at, first = t.add(at, w.gso)
+		sa, h := &t.addrs[n], &t.msgs[n].hdr
+		sa.set(first.peer, sock.v6)
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
+	}
+	w.refused(t.send(sock.fd, &w.gso))
+	sock.pend = pending{}
+}
+
+// sendUnfragmented sends one datagram with the DF bit set, or not at all (RFC 8656
+// section 14.8). The system has no control message for it on IPv4, so the socket's
+// option is set for as long as it takes.
+func (w *epollWorker) sendUnfragmented(sock *relaySock, peer endpoint, g segment) {
+	if sock.pend.head != 0 {
+		w.flushRelay(sock.relay) // in order
+	}
+	level, option, normal := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT
+	if sock.v6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+	}
+	if unix.SetsockoptInt(sock.fd, level, option, unix.IP_PMTUDISC_DO) != nil {
+		w.refused(1)
+		return
+	}
+	var sa sockaddr
+	sa.set(peer, sock.v6)
+	b := g.bytes()
+	if sendto(sock.fd, unsafe.SliceData(b), len(b), &sa) != 0 {
+		w.refused(1)
+	}
+	unix.SetsockoptInt(sock.fd, level, option, normal)
+}

@@ -1,0 +1,70 @@
+package turnsrv
+
+import (
+	"crypto/rand"
+	"sync"
+)
+
+// reservations holds the odd ports that EVEN-PORT with the R bit put aside (RFC
+// 8656 section 7.2). The second Allocate may arrive at another worker, so they
+// belong to the server. Bounded: when full, EVEN-PORT with R gets 508.
+type reservations struct {
+	mu      sync.Mutex
+	byToken map[[8]byte]reservation
+}
+
+type reservation struct {
+	space   *relaySpace
+	port    uint16
+	user    string
+	expires int64 // seconds
+}
+
+const maxReservations = 1024
+
+// put keeps a claimed port under a new token, or says no.
+func (r *reservations) put(now int64, res reservation) (token [8]byte, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.byToken) >= maxReservations {
+		r.expire(now)
+		if len(r.byToken) >= maxReservations {
+			return token, false
+		}
+	}
+	rand.Read(token[:])
+	res.expires = now + reservationTime
+	if r.byToken == nil {
+		r.byToken = make(map[[8]byte]reservation)
+	}
+	r.byToken[token] = res
+	return token, true
+}
+
+// take removes and returns the reservation of this user under token.
+func (r *reservations) take(now int64, token [8]byte, user string) (reservation, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res, ok := r.byToken[token]
+	if !ok || res.expires < now || res.user != user {
+		return reservation{}, false
+	}
+	delete(r.byToken, token)
+	return res, true
+}
+
+// sweep frees the ports of reservations that nobody took.
+func (r *reservations) sweep(now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expire(now)
+}
+
+func (r *reservations) expire(now int64) {
+	for token, res := range r.byToken {
+		if res.expires < now {
+			delete(r.byToken, token)
+			res.space.release(res.port)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	rxBuffers  = 64
+	rxDatagram = 1 << 16 // UDP_GRO joins up to 64 KB
+	// rxStride spreads the buffers' beginnings over the sets of the cache.
+	rxStride  = headroom + rxDatagram + tailroom + 252
+	rxControl = 96
+)
+
+// receiver holds a worker's receive buffers and the arrays that recvmmsg(2) needs,
+// all made once. The memory is outside of the Go heap: it is never scanned, and
+// only pages that packets have touched exist.
+type receiver struct {
+	memory  []byte
+	msgs    [rxBuffers]mmsghdr
+	iovs    [rxBuffers]unix.Iovec
+	names   [rxBuffers]unix.RawSockaddrInet6
+	control [rxBuffers][rxControl]byte
+	used    int // buffers of this round
+}
+
+func newReceiver() (*receiver, error) {
+	memory, err := unix.Mmap(-1, 0, rxBuffers*rxStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, fmt.Errorf("map receive buffers: %w", err)
+	}
+	unix.Madvise(memory, unix.MADV_NOHUGEPAGE)
+	r := &receiver{memory: memory}
+	for i := range r.msgs {
+		r.iovs[i].Base = &memory[i*rxStride+headroom]
+		r.iovs[i].Len = rxDatagram
+		h := &r.msgs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.iovs[i]
+		h.Iovlen = 1
+		h.Control = &r.control[i][0]
+	}
+	return r, nil
+}
+
+func (r *receiver) close() { unix.Munmap(r.memory) }
+
+// receive reads up to limit datagrams from a socket into the free buffers and
+// returns the numbers of the first and behind the last.
+func (r *receiver) receive(fd, limit int) (from, to int, errno unix.Errno) {
+	from = r.used
+	msgs := r.msgs[from:min(from+limit, rxBuffers)]
+	for i := range msgs {
+		h := &msgs[i].hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.Controllen = rxControl
+		h.Flags = 0
+	}
+	n, errno := recvmmsg(fd, msgs)
+	if errno != 0 {
+		return from, from, errno
+	}
+	r.used += n
+	return from, r.used, 0
+}
+
+// arrival is what came with a buffer.
+type arrival struct {
+	from    endpoint
+	size    int      // bytes
+	segment int      // bytes of each datagram that UDP_GRO joined, 0: one datagram
+	local   endpoint // with IP_PKTINFO: the address it was sent to
+}
+
+func (r *receiver) arrival(i int) (a arrival) {
+	a.from = endpointOf(&r.names[i])
+	a.size = int(r.msgs[i].len)
+	b := r.control[i][:r.msgs[i].hdr.Controllen]
+	for len(b) >= cmsgHeader {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+		size := int(h.Len)
+		if size < cmsgHeader || size > len(b) {
+			break
+		}
+		data := b[cmsgHeader:size]
+		switch {
+		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4:
+			a.segment = int(binary.LittleEndian.Uint32(data))
+		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= 12:
+			a.local = endpointIPv4(binary.BigEndian.Uint32(data[8:]), 0) // ipi_addr
+		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= 20:
+			a.local.hi = binary.BigEndian.Uint64(data)
+			a.local.lo = binary.BigEndian.Uint64(data[8:])
+		}
+		if next := cmsgAlign(size); next < len(b) {
+			b = b[next:]
+		} else {
+			break
+		}
+	}
+	return a
+}
+
+// first returns the first datagram in a buffer, and following the next one after
+// it; ok is false behind the last.
+func (r *receiver) first(i int, a *arrival) segment {
+	g := segment{
+		buf: r.memory[i*rxStride : (i+1)*rxStride],
+		lo:  headroom, hi: headroom + a.size, free: headroom, spare: tailroom,
+	}
+	if a.segment > 0 && a.segment < a.size {
+		g.hi, g.spare = headroom+a.segment, 0
+	}
+	return g
+}
+
+func following(g segment, a *arrival) (segment, bool) {
+	end := headroom + a.size
+	if g.hi >= end {
+		return g, false
+	}
+	g.lo, g.free = g.hi, 0
+	if g.hi += a.segment; g.hi >= end {
+		g.hi, g.spare = end, tailroom
+	}
+	return g, true
+}

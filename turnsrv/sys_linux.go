@@ -1,0 +1,127 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+	_   [4]byte
+}
+
+// sockaddr is a raw struct sockaddr_in or sockaddr_in6.
+type sockaddr struct {
+	raw unix.RawSockaddrInet6
+	len uint32
+}
+
+func (a *sockaddr) set(e endpoint, v6 bool) {
+	if !v6 {
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&a.raw))
+		in.Family = unix.AF_INET
+		in.Port = hostToNet(e.port)
+		binary.BigEndian.PutUint32(in.Addr[:], uint32(e.lo))
+		a.len = unix.SizeofSockaddrInet4
+		return
+	}
+	a.raw.Family = unix.AF_INET6
+	a.raw.Port = hostToNet(e.port)
+	binary.BigEndian.PutUint64(a.raw.Addr[:8], e.hi)
+	binary.BigEndian.PutUint64(a.raw.Addr[8:], e.lo)
+	a.raw.Scope_id = e.zone
+	a.len = unix.SizeofSockaddrInet6
+}
+
+// endpointOf reads a raw socket address.
+func endpointOf(a *unix.RawSockaddrInet6) endpoint {
+	if a.Family == unix.AF_INET {
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
+		return endpointIPv4(binary.BigEndian.Uint32(in.Addr[:]), hostToNet(in.Port))
+	}
+	return endpoint{
+		hi: binary.BigEndian.Uint64(a.Addr[:8]), lo: binary.BigEndian.Uint64(a.Addr[8:]),
+		port: hostToNet(a.Port), zone: a.Scope_id,
+	}
+}
+
+func hostToNet(n uint16) uint16 { return n>>8 | n<<8 } // both machines are little-endian
+
+// openUDP makes a non-blocking UDP socket bound to an address. reusePort shares
+// the port with the same server's other workers.
+func openUDP(ap netip.AddrPort, reusePort bool) (int, error) {
+	domain := unix.AF_INET
+	if ap.Addr().Is6() {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, classify(err)
+	}
+	if domain == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	if err == nil && reusePort {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
+	if err == nil {
+		var sa sockaddr
+		sa.set(endpointFrom(ap), domain == unix.AF_INET6)
+		if _, _, errno := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len)); errno != 0 {
+			err = errno
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, classify(err)
+	}
+	return fd, nil
+}
+
+// bigBuffers sets a socket's buffers to size bytes, above the system's limit where
+// the process may.
+func bigBuffers(fd, size int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
+	}
+}
+
+// recvmmsg and sendmmsg use raw system calls: the sockets are non-blocking, so the
+// scheduler need not know.
+func recvmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+func sendmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+func sendto(fd int, p *byte, n int, sa *sockaddr) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(n), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len))
+	return errno
+}
+
+// Control messages (cmsg(3)). Both machines have an 8-byte alignment.
+const cmsgHeader = unix.SizeofCmsghdr
+
+func cmsgAlign(n int) int { return (n + 7) &^ 7 }
+
+func putCmsg(b []byte, level, kind int32, data []byte) int {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = level, kind
+	h.Len = uint64(cmsgHeader + len(data))
+	copy(b[cmsgHeader:], data)
+	return cmsgHeader + cmsgAlign(len(data))
+}

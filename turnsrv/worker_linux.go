@@ -1,0 +1,423 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// portableOnly would mean that this system has no driver of its own.
+const portableOnly = false
+
+// epollWorker runs a shard on Linux: one thread of control with its own epoll over
+// its SO_REUSEPORT listeners, relay sockets and streams. A round reads what is
+// ready in batches, forwards it, and sends all of it, so that the buffers are free
+// for the next.
+type epollWorker struct {
+	shard *shard
+	epoll int
+	event int // eventfd that wakes the worker
+	ready [rxBuffers]unix.EpollEvent
+
+	sources   []source // by file descriptor
+	listeners []*udpListener
+	rx        *receiver
+	tx        sender
+	stream    streamState
+	gso       bool
+	visitors  [rxBuffers]client // without allocation, of this round
+	visits    int
+
+	sleeping atomic.Bool // in epoll_wait: others must write to event
+	calm     int         // waits in a row that brought nothing
+
+	mu     sync.Mutex
+	posted []func(*shard)
+	ended  atomic.Bool
+	after  sync.Mutex // after the end: whose turn it is on the shard
+}
+
+// source is what a file descriptor in the epoll belongs to.
+type source interface {
+	// readable reads and handles what there is.
+	readable(w *epollWorker, events uint32)
+}
+
+func newWorker(sh *shard) (worker, error) {
+	w := &epollWorker{shard: sh, gso: true}
+	var err error
+	if w.rx, err = newReceiver(); err != nil {
+		return nil, err
+	}
+	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if w.event, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	if err = w.watch(w.event, wakeup{}); err != nil {
+		return nil, err
+	}
+	sh.io = w
+	return w, nil
+}
+
+func (w *epollWorker) core() *shard { return w.shard }
+
+// watch enters a file descriptor into the epoll.
+func (w *epollWorker) watch(fd int, s source) error {
+	for fd >= len(w.sources) {
+		w.sources = append(w.sources, make([]source, max(fd+1-len(w.sources), 64))...)
+	}
+	w.sources[fd] = s
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
+		w.sources[fd] = nil
+		return fmt.Errorf("epoll: %w", errno)
+	}
+	return nil
+}
+
+// closeFD closes a file descriptor and with that takes it out of the epoll.
+func (w *epollWorker) closeFD(fd int) {
+	w.sources[fd] = nil
+	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+}
+
+// wakeup is the eventfd's source.
+type wakeup struct{}
+
+func (wakeup) readable(w *epollWorker, _ uint32) {
+	var b [8]byte
+	unix.RawSyscall(unix.SYS_READ, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
+}
+
+func (w *epollWorker) wake() {
+	if w.sleeping.CompareAndSwap(true, false) {
+		w.signal()
+	}
+}
+
+func (w *epollWorker) signal() {
+	b := [8]byte{1}
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
+}
+
+func (w *epollWorker) post(f func(*shard)) {
+	w.mu.Lock()
+	ended := w.ended.Load()
+	if !ended {
+		w.posted = append(w.posted, f)
+		w.signal()
+	}
+	w.mu.Unlock()
+	if ended {
+		w.after.Lock()
+		defer w.after.Unlock()
+		f(w.shard)
+	}
+}
+
+func (w *epollWorker) runPosted() {
+	w.mu.Lock()
+	posted := w.posted
+	w.posted = nil
+	w.mu.Unlock()
+	for _, f := range posted {
+		f(w.shard)
+	}
+}
+
+// run serves until ctx ends.
+func (w *epollWorker) run(ctx context.Context) error {
+	// A worker that waits in a raw system call keeps its P, so that it needs no
+	// scheduler on the way back. The others need one P more than there are workers.
+	if n := w.shard.srv.cfg.Workers + 1; w.shard.id == 0 && runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
+	stop := context.AfterFunc(ctx, func() { w.signal() })
+	defer stop()
+	for ctx.Err() == nil {
+		n := w.wait()
+		w.shard.tick(w.shard.srv.clock())
+		for i := range n {
+			ev := &w.ready[i]
+			if fd := int(ev.Fd); fd < len(w.sources) && w.sources[fd] != nil {
+				w.sources[fd].readable(w, ev.Events)
+			}
+		}
+		w.stream.again(w)
+		w.shard.drainRings(ringSlots)
+		if w.mailed() {
+			w.runPosted()
+		}
+		w.flush()
+		w.shard.ringWakes()
+	}
+	w.close()
+	return nil
+}
+
+func (w *epollWorker) mailed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.posted) > 0
+}
+
+const (
+	// busyWait is how long a busy worker waits in a raw system call at most: the
+	// garbage collector cannot stop the world meanwhile.
+	busyWait = 2 // milliseconds
+	// calmWaits in a row without any packet make a worker idle: it then waits in
+	// an ordinary blocking system call and costs nothing.
+	calmWaits = 3
+	idleWait  = 1000 // milliseconds: the timer wheel's step
+)
+
+// wait waits for events.
+func (w *epollWorker) wait() int {
+	w.sleeping.Store(true)
+	defer w.sleeping.Store(false)
+	timeout := busyWait
+	if w.calm >= calmWaits {
+		timeout = idleWait
+	}
+	if w.shard.waiting() || w.stream.more() {
+		timeout = 0
+	}
+	if timeout > busyWait {
+		n, err := unix.EpollWait(w.epoll, w.ready[:], timeout)
+		if err != nil || n == 0 {
+			return 0
+		}
+		w.calm = 0
+		return n
+	}
+	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&w.ready[0])), uintptr(len(w.ready)), uintptr(timeout), 0, 0)
+	n := int(r)
+	if errno != 0 {
+		n = 0
+	}
+	if n == 0 && timeout > 0 {
+		w.calm++
+	} else {
+		w.calm = 0
+	}
+	return n
+}
+
+// close ends everything that the worker holds.
+func (w *epollWorker) close() {
+	w.runPosted()
+	for a := range w.shard.allocs {
+		c := a.client
+		w.shard.end(a)
+		if c.transport != TransportUDP {
+			w.closeClient(c)
+		}
+	}
+	w.stream.closeAll(w)
+	w.tx.reset()
+	for _, l := range w.listeners {
+		w.closeFD(l.fd)
+	}
+	w.after.Lock()
+	defer w.after.Unlock()
+	w.mu.Lock()
+	posted := w.posted
+	w.posted = nil
+	w.ended.Store(true)
+	unix.Close(w.event)
+	w.mu.Unlock()
+	for _, f := range posted {
+		f(w.shard)
+	}
+	unix.Close(w.epoll)
+	w.rx.close()
+}
+
+// udpListener is a worker's share of a UDP listener.
+type udpListener struct {
+	fd      int
+	number  uint32 // in listeners
+	v6      bool
+	local   endpoint // the bound address
+	pktinfo bool     // bound to all addresses: answers must leave from the right one
+	dirty   []*client
+}
+
+const listenerBuffer = 4 << 20 // bytes: the system's default drops bursts
+
+func (w *epollWorker) listen(ap netip.AddrPort) (netip.AddrPort, error) {
+	fd, err := openUDP(ap, true)
+	if err != nil {
+		return ap, err
+	}
+	bigBuffers(fd, listenerBuffer)
+	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+	l := &udpListener{fd: fd, number: uint32(len(w.listeners)), v6: ap.Addr().Is6(), pktinfo: ap.Addr().IsUnspecified()}
+	if l.pktinfo {
+		if l.v6 {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		} else {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return ap, err
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		unix.Close(fd)
+		return ap, err
+	}
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		ap = netip.AddrPortFrom(ap.Addr(), uint16(name.Port))
+	case *unix.SockaddrInet6:
+		ap = netip.AddrPortFrom(ap.Addr(), uint16(name.Port))
+	}
+	l.local = endpointFrom(ap)
+	if err := w.watch(fd, l); err != nil {
+		unix.Close(fd)
+		return ap, err
+	}
+	w.listeners = append(w.listeners, l)
+	return ap, nil
+}
+
+// readable handles a batch from the listener.
+func (l *udpListener) readable(w *epollWorker, _ uint32) {
+	if w.rx.used == rxBuffers {
+		w.flush()
+	}
+	from, to, errno := w.rx.receive(l.fd, rxBuffers)
+	if errno != 0 {
+		return // EAGAIN, or an error that the next packet knows nothing of
+	}
+	s := w.shard
+	var last *client
+	for i := from; i < to; i++ {
+		a := w.rx.arrival(i)
+		key := fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number}
+		if last == nil || last.key != key {
+			if last = s.clients[key]; last == nil {
+				last = w.visitor(l, key)
+			}
+		}
+		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
+			s.fromClient(last, g)
+			if last.alloc == nil {
+				last = w.visitor(l, key) // it never had one, or has ended it
+			} else {
+				last = last.alloc.client // it may have been made just now
+			}
+		}
+		if last.alloc == nil {
+			last = nil
+		}
+	}
+	if w.rx.used == rxBuffers {
+		w.flush()
+	}
+}
+
+// visitor returns a client without allocation, which lasts until the round ends.
+func (w *epollWorker) visitor(l *udpListener, key fiveTuple) *client {
+	if w.visits == len(w.visitors) {
+		w.flush()
+	}
+	c := &w.visitors[w.visits]
+	w.visits++
+	*c = client{transport: TransportUDP, addr: key.client, key: key, link: l}
+	return c
+}
+
+// toClient queues a message for a client.
+func (w *epollWorker) toClient(c *client, g segment, media bool) {
+	if w.tx.push(&c.pend, item{buf: g.bytes(), drop: media}) {
+		if l, ok := c.link.(*udpListener); ok {
+			l.dirty = append(l.dirty, c)
+		} else {
+			w.tx.streams = append(w.tx.streams, c)
+		}
+	}
+}
+
+// flush sends everything that is queued and frees the round's buffers.
+func (w *epollWorker) flush() {
+	t := &w.tx
+	if len(t.items) > 0 {
+		for _, l := range w.listeners {
+			if len(l.dirty) > 0 {
+				w.flushListener(l)
+			}
+		}
+		for _, r := range t.relays {
+			w.flushRelay(r)
+		}
+		for i := 0; i < len(t.streams); i++ {
+			w.stream.flush(w, t.streams[i])
+		}
+		t.reset()
+	}
+	w.rx.used = 0
+	w.visits = 0
+	w.stream.used = 0
+	w.shard.placing = 0
+}
+
+func (w *epollWorker) flushListener(l *udpListener) {
+	t := &w.tx
+	for _, c := range l.dirty {
+		for at := c.pend.head; at != 0; {
+			if t.full() {
+				w.refused(t.send(l.fd, &w.gso))
+			}
+			n := t.nmsgs
+			at, _ = t.add(at, w.gso)
+			w.address(n, l, c)
+		}
+		c.pend = pending{}
+	}
+	w.refused(t.send(l.fd, &w.gso))
+	clear(l.dirty)
+	l.dirty = l.dirty[:0]
+}
+
+// address sets a message's destination, and its source on a listener that is bound
+// to all addresses.
+func (w *epollWorker) address(n int, l *udpListener, c *client) {
+	t := &w.tx
+	sa, h := &t.addrs[n], &t.msgs[n].hdr
+	sa.set(c.addr, l.v6)
+	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
+	if !l.pktinfo {
+		return
+	}
+	used := int(h.Controllen)
+	if l.v6 {
+		var info [20]byte
+		binary.BigEndian.PutUint64(info[:], c.key.localHi)
+		binary.BigEndian.PutUint64(info[8:], c.key.localLo)
+		binary.LittleEndian.PutUint32(info[16:], c.addr.zone)
+		used += putCmsg(t.control[n][used:], unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
+	} else {
+		var info [12]byte
+		binary.BigEndian.PutUint32(info[4:], uint32(c.key.localLo)) // ipi_spec_dst
+		used += putCmsg(t.control[n][used:], unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
+	}
+	h.Control, h.Controllen = &t.control[n][0], uint64(used)
+}
+
+func (w *epollWorker) refused(n int) { w.shard.count.drops[DropSend] += uint64(n) }
