@@ -258,8 +258,9 @@ func (c *Conn) Close(code int, reason string) {
 	_ = c.net.SetReadDeadline(time.Now().Add(c.opt.WriteTimeout))
 }
 
-// Alive says whether the peer still answers: it is pinged, and anything that
-// arrives within the timeout proves it.
+// Alive says whether the peer is still there: it is pinged, and whatever arrives
+// within the timeout proves it. A program that is busy with other things, so
+// that only its TCP answers, is there too.
 func (c *Conn) Alive(timeout time.Duration) bool {
 	heard := make(chan struct{})
 	c.mu.Lock()
@@ -276,7 +277,8 @@ func (c *Conn) Alive(timeout time.Duration) bool {
 	case <-heard:
 		return !c.isEnding()
 	case <-timer.C:
-		return false
+		all, known := acknowledged(c.net)
+		return known && all && !c.isEnding()
 	}
 }
 

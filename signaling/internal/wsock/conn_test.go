@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"turnhub/signaling/internal/wstest"
 )
 
 // serve starts a server whose sockets are handed to run, and returns its URL
@@ -202,13 +204,28 @@ func TestAlive(t *testing.T) {
 		t.Fatal("a peer that answers counts as gone")
 	}
 
-	mute, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
-		go func() { alive <- c.Alive(1e7) }()
+	// A program that does not read, so that only its TCP answers.
+	busy, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
+		go func() { alive <- c.Alive(1e8) }()
 		return echo(c)
 	})
-	dial(t, mute)
+	dial(t, busy)
+	if !<-alive {
+		t.Fatal("a peer that is busy counts as gone")
+	}
+
+	start := make(chan struct{})
+	lost, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
+		go func() {
+			<-start
+			alive <- c.Alive(1e8)
+		}()
+		return echo(c)
+	})
+	wstest.LoseNetwork(t, dial(t, lost).NetConn())
+	close(start)
 	if <-alive {
-		t.Fatal("a peer that does not answer counts as alive")
+		t.Fatal("a peer whose network is lost counts as alive")
 	}
 }
 
