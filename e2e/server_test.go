@@ -33,7 +33,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		binary = os.Getenv("TURNHUB_BIN")
+		binary = os.Getenv("E2E_TURNHUB")
 		if binary == "" {
 			dir, err := os.MkdirTemp("", "turnhub-e2e-")
 			if err != nil {

@@ -6,7 +6,7 @@ import { trustAuthority } from './certificates.js';
 import { onCleanup } from './cleanup.js';
 import { observeCalls } from './observe.js';
 
-const executable = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const executable = process.env.E2E_CHROMIUM ?? '/usr/bin/chromium';
 
 const flags = [
   '--no-sandbox',
@@ -59,7 +59,7 @@ export async function startBrowser(options = {}) {
       const context = await browser.newContext({ viewport: viewport ?? { width: 900, height: 640 }, permissions: ['camera', 'microphone'] });
       await context.addInitScript(observeCalls, narrowing);
       const page = await context.newPage();
-      if (process.env.TURNHUB_LOG) {
+      if (process.env.E2E_LOG) {
         page.on('console', (message) => process.stderr.write(`page: ${message.text()}\n`));
       }
       return page;

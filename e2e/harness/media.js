@@ -94,3 +94,40 @@ export async function firstFrame(page, timeout = 40_000) {
   const handle = await page.waitForFunction(() => /** @type {any} */ (window).firstFrames[0], undefined, { timeout });
   return /** @type {Promise<number>} */ (handle.jsonValue());
 }
+
+/**
+ * Starts to note, in the page, when remote video frames are decoded: every rise of framesDecoded, looked at ten
+ * times a second. `frameTimes` reads the notes.
+ * @param {Page} page
+ */
+export function watchFrames(page) {
+  return page.evaluate(() => {
+    const notes = /** @type {any} */ (window);
+    notes.frameTimes = [];
+    const seen = new WeakMap();
+    const look = async () => {
+      let rise = false;
+      for (const call of notes.calls) {
+        if (call.connectionState === 'closed') continue;
+        let frames = 0;
+        for (const stat of (await call.getStats()).values()) {
+          if (stat.type === 'inbound-rtp' && stat.kind === 'video') frames += stat.framesDecoded ?? 0;
+        }
+        if (frames > (seen.get(call) ?? 0)) rise = true;
+        seen.set(call, frames);
+      }
+      if (rise) notes.frameTimes.push(Date.now());
+      setTimeout(look, 100);
+    };
+    return look();
+  });
+}
+
+/**
+ * When frames were decoded, in milliseconds since 1970; empty before watchFrames.
+ * @param {Page} page
+ * @returns {Promise<number[]>}
+ */
+export function frameTimes(page) {
+  return page.evaluate(() => /** @type {any} */ (window).frameTimes ?? []);
+}

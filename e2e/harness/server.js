@@ -7,7 +7,7 @@ import { makeCertificates } from './certificates.js';
 import { onCleanup } from './cleanup.js';
 import { freePorts } from './ports.js';
 
-export const binary = process.env.TURNHUB_BIN ?? fileURLToPath(new URL('../../bin/turnhub', import.meta.url));
+export const binary = process.env.E2E_TURNHUB ?? fileURLToPath(new URL('../../bin/turnhub', import.meta.url));
 
 /**
  * @typedef {object} ServerOptions
@@ -104,7 +104,7 @@ export class Server {
       stream.setEncoding('utf8');
       stream.on('data', (text) => {
         this.#log += text;
-        if (process.env.TURNHUB_LOG) process.stderr.write(text);
+        if (process.env.E2E_LOG) process.stderr.write(text);
       });
     }
     await Promise.race([ended, this.#untilReady()]);
