@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -90,7 +89,7 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	if len(s.pending) >= maxPendingCalls {
 		return faultf(CodeTooMany, "a session may call %d people at once", maxPendingCalls)
 	}
-	c := &call{d: d, id: "c_" + secretText(12), caller: s, since: d.hub.now()}
+	c := &call{d: d, id: d.hub.callID(), caller: s, since: d.hub.now()}
 	calling(c.id)
 	d.hub.stats.calls.Add(1)
 	u := d.users[name]
@@ -385,15 +384,15 @@ func worse(a, b string) string {
 var paths = []string{"direct", "relay-udp", "relay-tcp", "relay-tls"}
 
 func (d *directory) report(s *Session, m *message) *fault {
-	raw, f := needText("path", m.path)
-	if f != nil {
-		return f
+	r := &Report{At: d.hub.now()}
+	if m.path != nil && string(m.path) != "null" {
+		raw, _ := text(m.path)
+		i := slices.Index(paths, string(raw))
+		if i < 0 {
+			return faultf(CodeBadMessage, "path must be one of %q", paths)
+		}
+		r.Path = paths[i]
 	}
-	i := slices.IndexFunc(paths, func(p string) bool { return bytes.Equal([]byte(p), raw) })
-	if i < 0 {
-		return faultf(CodeBadMessage, "path must be one of %q", paths)
-	}
-	r := &Report{Path: paths[i], At: d.hub.now()}
 	for _, n := range []struct {
 		member string
 		raw    []byte
@@ -428,7 +427,7 @@ func (d *directory) report(s *Session, m *message) *fault {
 	d.mu.Lock()
 	s.quality = r
 	for _, c := range s.callList() {
-		if c.with(p) {
+		if c.with(p) && r.Path != "" {
 			c.path = r.Path
 		}
 	}

@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"net/http/httptest"
 	"strings"
@@ -172,4 +173,32 @@ func (c *client) join(room string) frame {
 	c.t.Helper()
 	c.say(`{"type":"join","room":"` + room + `","id":1`)
 	return c.expect("joined")
+}
+
+// pullFrames takes what a socket without a network would send now.
+func pullFrames(t testing.TB, c *conn) (frames []frame) {
+	c.sess.mu.Lock()
+	buf := c.fill(nil)
+	for len(buf) > 0 && len(buf) > maxBatch {
+		buf = append(buf, c.fill(nil)...)
+	}
+	c.sess.mu.Unlock()
+	for len(buf) > 0 {
+		opcode, length, head := buf[0]&0xf, int(buf[1]), 2
+		switch length {
+		case 126:
+			length, head = int(binary.BigEndian.Uint16(buf[2:])), 4
+		case 127:
+			length, head = int(binary.BigEndian.Uint64(buf[2:])), 10
+		}
+		if opcode == websocket.TextMessage {
+			var f frame
+			if err := json.Unmarshal(buf[head:head+length], &f); err != nil {
+				t.Fatalf("%s: %v", buf[head:head+length], err)
+			}
+			frames = append(frames, f)
+		}
+		buf = buf[head+length:]
+	}
+	return frames
 }

@@ -90,6 +90,7 @@ type Hub struct {
 	timing Timing
 	log    *slog.Logger
 	now    func() time.Time
+	callID func() string
 	timers *timers
 	stats  stats
 
@@ -115,6 +116,7 @@ func NewHub(cfg Config) *Hub {
 		timing: cfg.Timing.withDefaults(),
 		log:    cfg.Logger,
 		now:    time.Now,
+		callID: func() string { return "c_" + secretText(12) },
 		timers: newTimers(),
 		conns:  make(map[*conn]struct{}),
 		strangers: strangers{

@@ -91,7 +91,7 @@ func (x *stats) dialect(name, kind string) {
 }
 
 func (x *stats) reported(r *Report) {
-	if r.FirstFrame == 0 {
+	if r.FirstFrame == 0 || r.Path == "" {
 		return
 	}
 	x.count(&x.paths, r.Path)
