@@ -1,0 +1,105 @@
+package turnsrv
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+const testRealm = "turnhub"
+
+// testServer is a running server on loopback.
+type testServer struct {
+	*Server
+	udp  netip.AddrPort // IPv4
+	udp6 netip.AddrPort
+	stop func()
+}
+
+// testConfig relays on loopback, IPv4 and IPv6, to anybody.
+func testConfig(t testing.TB) Config {
+	t.Helper()
+	credentials, err := NewCredentials([]string{"secret", "old secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	four, six := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
+	return Config{
+		Realm: testRealm, Software: "turnhub", Credentials: credentials,
+		Relay:   []RelayAddress{{four, four}, {six, six}},
+		PortMin: 11100, PortMax: 11899,
+		Policy:  NewPolicy(PolicyConfig{Mode: PeersAny}),
+		Workers: 2,
+	}
+}
+
+func startServer(t testing.TB, cfg Config) *testServer {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := &testServer{Server: s}
+	if ts.udp, err = s.ListenUDP("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	if ts.udp6, err = s.ListenUDP("[::1]:0"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	stopped := false
+	ts.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	}
+	t.Cleanup(ts.stop)
+	// Serve has begun once the workers answer.
+	s.Stats()
+	return ts
+}
+
+// eachDriver runs a test on every driver that this system has.
+func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
+	for _, portable := range []bool{false, true} {
+		t.Run(fmt.Sprintf("portable=%v", portable), func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Portable = portable
+			test(t, cfg)
+		})
+	}
+}
+
+// listenStreams serves TCP (or TLS, with wrap) clients and returns the address.
+func (ts *testServer) listenStreams(t testing.TB, transport Transport, wrap func(net.Conn) net.Conn) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go ts.ServeStream(wrap(conn), transport)
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func mint(cfg Config, user string) (username, password string) {
+	return cfg.Credentials.Mint(user, time.Now().Add(time.Hour))
+}
