@@ -62,6 +62,7 @@ type ACME struct {
 type Relay struct {
 	Realm            string
 	ExternalIP       []ExternalIP // empty: detect
+	STUNServers      []string     // host or host:port
 	BindIP           []netip.Addr // empty: all
 	PortMin, PortMax uint16
 	Peers            string // as turnsrv.ParsePeerMode reads it
@@ -154,8 +155,7 @@ func Default() *Config {
 			MessageSize:              256 << 10,
 			MessagesPerSecond:        100,
 		},
-		Log:          Log{Level: "info", Format: "text"},
-		DrainTimeout: 5 * time.Second,
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 

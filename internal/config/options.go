@@ -48,6 +48,8 @@ func (c *Config) options() []option {
 			doc: "Realm of the TURN credentials."},
 		{key: "relay.external_ip", value: externalIPs(&c.Relay.ExternalIP),
 			doc: "The addresses at which clients reach this server. auto: found by itself; one IPv4 and/or one IPv6 address; or local=external pairs where a 1:1 NAT stands between."},
+		{key: "relay.stun_servers", value: hostPorts(&c.Relay.STUNServers),
+			doc: "STUN servers that are asked for the external address, host or host:port. Empty: none is asked."},
 		{key: "relay.bind_ip", value: addresses(&c.Relay.BindIP),
 			doc: "Local addresses of the relay's sockets. Empty: all."},
 		{key: "relay.port_min", value: port(&c.Relay.PortMin),
@@ -105,7 +107,7 @@ func (c *Config) options() []option {
 			doc: "Form of the log lines."},
 
 		{key: "drain_timeout", value: duration(&c.DrainTimeout, 0, 24*time.Hour),
-			doc: "After SIGTERM, how long allocations in use may go on."},
+			doc: "After SIGTERM, how long allocations in use may go on while no new ones are made. On a single server 0s is best: clients come back within two seconds of a restart and their calls go on."},
 		{key: "state_dir", value: text(&c.StateDir),
 			doc: "Where secrets and certificates are kept. Empty: $STATE_DIRECTORY (set by systemd), else ./state."},
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -28,6 +29,29 @@ func (c *Config) Print() string {
 		b.WriteByte('\n')
 	})
 	return b.String()
+}
+
+// Differences returns the keys of the options whose values differ in other.
+func (c *Config) Differences(other *Config) (keys []string) {
+	theirs := other.options()
+	for i, o := range c.options() {
+		if !slices.Equal(o.value.get(), theirs[i].value.get()) {
+			keys = append(keys, o.key)
+		}
+	}
+	return keys
+}
+
+// With returns c with the options named keys taken from other.
+func (c *Config) With(other *Config, keys []string) *Config {
+	merged := *c
+	mine := merged.options()
+	for i, o := range other.options() {
+		if slices.Contains(keys, o.key) {
+			mine[i].value.set(o.value.get()) // what get returns, set accepts
+		}
+	}
+	return &merged
 }
 
 // Example returns config.yaml: every option with its default and a comment.

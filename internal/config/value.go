@@ -251,6 +251,21 @@ func parseListen(s string) (string, error) {
 	return s, nil
 }
 
+func hostPorts(p *[]string) value {
+	return sequence(p, "list of host:port", func(s string) (string, error) {
+		name, port := s, "3478"
+		if h, p, err := net.SplitHostPort(s); err == nil {
+			name, port = h, p
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		_, notIP := netip.ParseAddr(name)
+		if err != nil || n == 0 || (notIP != nil && !validName(name)) {
+			return "", fmt.Errorf("%q is no server; write its name and port, such as stun.example.org:3478", s)
+		}
+		return s, nil
+	}, same)
+}
+
 func listenAddresses(p *[]string) value {
 	return sequence(p, "list of host:port", parseListen, same)
 }

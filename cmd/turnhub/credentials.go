@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/internal/config"
+	"turnhub/internal/extaddr"
+	"turnhub/internal/probe"
+	"turnhub/turnsrv"
+	"turnhub/web"
+)
+
+// credentials prints an RTCConfiguration. It is not the running server, so it
+// names every URL that the configuration gives, proved or not.
+func credentials(ctx context.Context, in invocation) error {
+	var user string
+	var ttl time.Duration
+	file, _, err := in.flags(0, func(f *flag.FlagSet) {
+		f.StringVar(&user, "user", "", "")
+		f.DurationVar(&ttl, "ttl", 0, "")
+	})
+	switch {
+	case err != nil:
+		return err
+	case !access.ValidUser(user):
+		return usageError{"--user needs 1 to 64 characters of A-Z a-z 0-9 _ . @ - that do not begin with s_"}
+	case ttl < 0:
+		return usageError{"--ttl must not be negative"}
+	}
+	cfg, err := config.Load(file, in.environ)
+	if err != nil {
+		return err
+	}
+	if ttl == 0 {
+		ttl = cfg.Credentials.TTL
+	}
+	secrets, _, err := cfg.Secrets(false)
+	if err != nil {
+		return err
+	}
+	minter, err := turnsrv.NewCredentials(secrets)
+	if err != nil {
+		return err
+	}
+	relay, _, err := extaddr.Detect(ctx, extaddrOptions(cfg))
+	if err != nil {
+		return err
+	}
+	layout, err := configuredLayout(cfg, relay)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(in.stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(web.NewRTCConfiguration(urlsOf(probe.Targets(layout)), minter.Mint, user, ttl))
+}
+
+func urlsOf(targets []probe.Target) []string {
+	urls := make([]string, len(targets))
+	for i, t := range targets {
+		urls[i] = t.URL
+	}
+	return urls
+}
+
+// token prints an access token.
+func token(_ context.Context, in invocation) error {
+	var user string
+	var rooms []string
+	ttl := time.Hour
+	file, _, err := in.flags(0, func(f *flag.FlagSet) {
+		f.StringVar(&user, "user", "", "")
+		f.DurationVar(&ttl, "ttl", ttl, "")
+		f.Func("room", "", func(room string) error {
+			rooms = append(rooms, room)
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case !access.ValidUser(user):
+		return usageError{"--user needs 1 to 64 characters of A-Z a-z 0-9 _ . @ - that do not begin with s_"}
+	case ttl <= 0:
+		return usageError{"--ttl must be positive"}
+	case slices.Contains(rooms, ""):
+		return usageError{"--room needs a name"}
+	}
+	cfg, err := config.Load(file, in.environ)
+	if err != nil {
+		return err
+	}
+	if cfg.Access.TokenSecretFile == "" {
+		return fmt.Errorf("access.token_secret_file is empty; make a secret with `openssl rand -base64 48 > token-secret` and name the file there")
+	}
+	signed, err := access.Mint(cfg.Access.TokenSecretFile, user, rooms, time.Now().Add(ttl))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(in.stdout, strings.TrimSpace(signed))
+	return nil
+}

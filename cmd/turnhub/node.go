@@ -1,0 +1,403 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/internal/certs"
+	"turnhub/internal/config"
+	"turnhub/internal/extaddr"
+	"turnhub/internal/portmux"
+	"turnhub/internal/probe"
+	"turnhub/signaling"
+	"turnhub/signaling/peerjs"
+	"turnhub/signaling/rawrelay"
+	"turnhub/signaling/socketio"
+	"turnhub/turnsrv"
+	"turnhub/web"
+)
+
+// node is one running server with everything wired together.
+type node struct {
+	cfg     *config.Config // as started with
+	live    *config.Config // as last reloaded; for the goroutine of serve alone
+	log     *slog.Logger
+	level   *slog.LevelVar
+	started time.Time
+
+	addresses   addresses
+	warned      []extaddr.Warning // at start
+	credentials *turnsrv.Credentials
+	access      *access.Verifier // nil: open
+	certs       certs.Source     // nil: no TLS
+	turn        *turnsrv.Server
+	hub         *signaling.Hub
+	dialects    []dialect
+	rechecker   *rechecker
+	web         *web.Server
+	mux         *portmux.Mux
+	prober      *probe.Prober
+	sockets     sockets
+
+	draining atomic.Bool
+}
+
+// dialect is another signaling protocol on the same hub.
+type dialect interface {
+	http.Handler
+	Close(ctx context.Context) error
+}
+
+// newNode makes everything and binds all sockets, but serves nothing yet.
+func newNode(ctx context.Context, cfg *config.Config, log *slog.Logger) (*node, error) {
+	n := &node{cfg: cfg, live: cfg, log: log, started: time.Now(), rechecker: newRechecker()}
+	secrets, warnings, err := cfg.Secrets(true)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	if n.credentials, err = turnsrv.NewCredentials(secrets); err != nil {
+		return nil, err
+	}
+	if cfg.Access.Mode == config.AccessToken {
+		n.access, err = access.NewVerifier(access.Config{SecretFile: cfg.Access.TokenSecretFile, JWKSFile: cfg.Access.TokenJWKSFile})
+		if err != nil {
+			return nil, err
+		}
+	}
+	relay, unsure, err := extaddr.Detect(ctx, extaddrOptions(cfg))
+	if err != nil {
+		return nil, err
+	}
+	n.warned = unsure
+	n.warn(unsure)
+	n.addresses.set(relay)
+	n.certs, err = certs.Open(certs.Config{TLS: cfg.TLS, StateDir: cfg.StateDir, Names: certificateNames(cfg, relay), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	n.makeHub()
+	if err := n.makeTURN(relay); err != nil {
+		return nil, err
+	}
+	n.rechecker.recheck, n.rechecker.revoke = n.turn.Recheck, n.turn.Revoke
+	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn); err != nil {
+		return nil, err
+	}
+	n.makeProber()
+	n.makeWeb()
+	return n, nil
+}
+
+func (n *node) warn(warnings []extaddr.Warning) {
+	for _, w := range warnings {
+		n.log.Warn(w.Problem, "remedy", w.Remedy)
+	}
+}
+
+func (n *node) proxies() web.Proxies { return web.Proxies(n.cfg.Listen.TrustedProxies) }
+
+func (n *node) makeHub() {
+	n.hub = signaling.NewHub(signaling.Config{
+		Limits: hubLimits(n.cfg),
+		IceConfig: func(session, _ string) (json.RawMessage, time.Time) {
+			return n.web.RTCConfiguration(session)
+		},
+		OnChange:       n.rechecker.change,
+		OnRevoke:       n.rechecker.end,
+		Logger:         n.log,
+		Access:         n.access,
+		AllowedOrigins: n.cfg.Access.AllowedOrigins,
+		ClientAddress:  n.proxies().ClientAddress,
+	})
+}
+
+func (n *node) makeTURN(relay []turnsrv.RelayAddress) (err error) {
+	n.turn, err = turnsrv.New(turnsrv.Config{
+		Realm:       n.cfg.Relay.Realm,
+		Software:    "turnhub",
+		Credentials: n.credentials,
+		Relay:       relay,
+		PortMin:     n.cfg.Relay.PortMin,
+		PortMax:     n.cfg.Relay.PortMax,
+		Policy:      n.policy(n.cfg),
+		Limits:      turnLimits(n.cfg),
+		Logger:      n.log,
+	})
+	return err
+}
+
+func (n *node) policy(cfg *config.Config) *turnsrv.Policy {
+	mode, _ := turnsrv.ParsePeerMode(cfg.Relay.Peers) // config has checked it
+	return turnsrv.NewPolicy(turnsrv.PolicyConfig{
+		Mode:  mode,
+		Allow: cfg.Relay.AllowPeers,
+		Deny:  cfg.Relay.DenyPeers,
+		Calls: n.hub,
+		Own:   n.addresses.Own,
+	})
+}
+
+func hubLimits(cfg *config.Config) signaling.Limits {
+	return signaling.Limits{
+		ConnectionsPerIP:  cfg.Limits.ConnectionsPerIP,
+		MessageSize:       int(cfg.Limits.MessageSize),
+		MessagesPerSecond: int(cfg.Limits.MessagesPerSecond),
+	}
+}
+
+func turnLimits(cfg *config.Config) turnsrv.Limits {
+	return turnsrv.Limits{
+		AllocationsPerUser:       cfg.Limits.AllocationsPerUser,
+		AllocationsPerIP:         cfg.Limits.AllocationsPerIP,
+		AllocationsTotal:         cfg.Limits.AllocationsTotal,
+		PermissionsPerAllocation: cfg.Limits.PermissionsPerAllocation,
+		BandwidthPerAllocation:   cfg.Limits.BandwidthPerAllocation,
+		UnauthenticatedPerPrefix: cfg.Limits.UnauthenticatedPerPrefix,
+	}
+}
+
+func (n *node) makeProber() {
+	n.prober = probe.New(probe.Config{
+		Targets: func() []probe.Target {
+			return probe.Targets(probe.Layout{
+				PublicHost: n.cfg.PublicHost,
+				Relay:      n.addresses.Relay(),
+				UDP:        n.sockets.udp,
+				TCP:        n.sockets.tcpAddresses(),
+				TLS:        n.certs != nil,
+			})
+		},
+		Mint: func() (string, string) {
+			return n.credentials.Mint(probe.User, time.Now().Add(10*time.Minute))
+		},
+		Relay:       n.addresses.Relay,
+		Certificate: n.certificate,
+		Changed:     func() { n.hub.RefreshConfig(2 * time.Second) },
+		Logger:      n.log,
+	})
+}
+
+// certificate is what clients that ask for host are shown.
+func (n *node) certificate(host string) *x509.Certificate {
+	if n.certs == nil {
+		return nil
+	}
+	cert, err := n.certs.GetCertificate(&tls.ClientHelloInfo{ServerName: host})
+	if err != nil || cert == nil {
+		return nil
+	}
+	return cert.Leaf
+}
+
+func (n *node) makeWeb() {
+	cfg := n.cfg
+	common := socketio.Config{Logger: n.log}
+	common.Hub, common.Access, common.AllowedOrigins = n.hub, n.access, cfg.Access.AllowedOrigins
+	common.MessageSize = int(cfg.Limits.MessageSize)
+	sio := socketio.New(common)
+	pjs := peerjs.New(peerjs.Config{Config: common.Config, Logger: n.log})
+	raw := rawrelay.New(rawrelay.Config{Config: common.Config, Logger: n.log})
+	n.dialects = []dialect{sio, pjs, raw}
+
+	pages := web.Config{
+		Mint:    n.credentials.Mint,
+		URLs:    n.prober.URLs,
+		Health:  n.health,
+		Ready:   n.ready,
+		Access:  n.access,
+		Proxies: n.proxies(),
+
+		Hub:      n.hub,
+		PeerJS:   pjs,
+		SocketIO: sio,
+		Relay:    raw,
+		Secure:   n.certs != nil,
+		HSTS:     cfg.TLS.Mode == config.TLSACME || cfg.TLS.Mode == config.TLSFiles,
+		Logger:   n.log,
+	}
+	if cfg.Signaling.RelayAtRoot {
+		pages.RelayAtRoot = raw
+	}
+	n.web = web.New(pages, webSettings(cfg))
+
+	listener := portmux.Config{
+		HTTP: n.web,
+		STUN: func(conn *portmux.Conn, secure bool) {
+			transport := turnsrv.TransportTCP
+			if secure {
+				transport = turnsrv.TransportTLS
+			}
+			n.turn.ServeStream(conn, transport)
+		},
+		ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		Unlimited:        cfg.Listen.TrustedProxies,
+		Logger:           n.log,
+	}
+	if n.certs != nil {
+		listener.TLS = certs.ServerTLS(n.certs)
+	}
+	n.mux = portmux.New(listener)
+}
+
+func webSettings(cfg *config.Config) web.Settings {
+	return web.Settings{
+		TTL:            cfg.Credentials.TTL,
+		AllowedOrigins: cfg.Access.AllowedOrigins,
+		RatePerPrefix:  cfg.Limits.UnauthenticatedPerPrefix,
+	}
+}
+
+// health is what /healthz answers: the process works.
+func (n *node) health() []string { return nil }
+
+// ready is what /readyz answers: calls can be made.
+func (n *node) ready() []string {
+	if n.draining.Load() {
+		return []string{"the server is going down"}
+	}
+	if err := n.prober.Ready(); err != nil {
+		return []string{err.Error()}
+	}
+	return nil
+}
+
+// serve runs everything until ctx ends, or until a part fails, and returns when
+// every goroutine has ended.
+func (n *node) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The relay ends last: what streams carry must not outlive their listener.
+	var parts, relay sync.WaitGroup
+	relayCtx, endRelay := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRelay()
+	relay.Go(func() { cancel(part("relay", n.turn.Serve(relayCtx))) })
+	run := func(name string, f func(context.Context) error) {
+		parts.Go(func() {
+			if err := f(ctx); err != nil {
+				cancel(part(name, err))
+			}
+		})
+	}
+	quiet := func(f func(context.Context)) func(context.Context) error {
+		return func(ctx context.Context) error { f(ctx); return nil }
+	}
+	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
+	run("hub", n.hub.Serve)
+	run("rechecks", quiet(n.rechecker.serve))
+	run("probes", quiet(n.prober.Run))
+	run("addresses", quiet(n.watchAddresses))
+	if n.certs != nil {
+		run("certificate", quiet(n.certs.Serve))
+	}
+	if n.sockets.admin != nil {
+		run("admin listener", func(ctx context.Context) error {
+			return serveAdmin(ctx, n.sockets.admin, adminHandler(n.cfg.Listen.Admin, n.adminRoutes()))
+		})
+	}
+	<-ctx.Done()
+	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer stop()
+	for _, d := range n.dialects {
+		parts.Go(func() { d.Close(grace) })
+	}
+	parts.Wait()
+	endRelay()
+	relay.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// part names the part that failed; nil when it did not.
+func part(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the %s failed: %w; restart the server, and report this if it happens again", name, err)
+}
+
+// watchAddresses follows the host's addresses.
+func (n *node) watchAddresses(ctx context.Context) {
+	relay := n.addresses.Relay()
+	var group sync.WaitGroup
+	group.Go(func() {
+		extaddr.Watch(ctx, extaddrOptions(n.cfg), relay, n.warned, func(relay []turnsrv.RelayAddress, warnings []extaddr.Warning) {
+			n.warn(warnings)
+			n.addresses.set(relay)
+			n.turn.SetRelay(relay)
+			n.prober.Trigger()
+		})
+	})
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			group.Wait()
+			return
+		case <-tick.C:
+			n.addresses.look()
+		}
+	}
+}
+
+// drain takes no new work and waits for the allocations in use, at most for
+// drain_timeout or until another signal.
+func (n *node) drain(ctx context.Context, signals <-chan os.Signal) {
+	n.draining.Store(true)
+	n.turn.Drain()
+	n.hub.Restart(2 * time.Second)
+	if n.live.DrainTimeout == 0 {
+		return
+	}
+	n.log.Info("draining", "allocations", len(n.turn.Allocations()), "at_most", n.live.DrainTimeout)
+	deadline := time.NewTimer(n.live.DrainTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for len(n.turn.Allocations()) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			return
+		case <-deadline.C:
+			n.log.Warn("allocations are still in use and end now", "allocations", len(n.turn.Allocations()))
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// farewell tells the clients to come back, without waiting for calls.
+func (n *node) farewell() {
+	n.draining.Store(true)
+	n.turn.Drain()
+	n.hub.Restart(2 * time.Second)
+}
+
+// adminRoutes are the paths of the admin listener.
+func (n *node) adminRoutes() map[string]http.Handler {
+	check := func(what func() []string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { web.Health(w, what) })
+	}
+	return map[string]http.Handler{
+		"GET /healthz": check(n.health),
+		"GET /readyz":  check(n.ready),
+	}
+}

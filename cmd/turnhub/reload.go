@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+	"slices"
+
+	"turnhub/internal/config"
+)
+
+// reload reads configuration, secrets, keys and certificates again. What can be
+// changed without ending a call is changed; of the rest the log says that it
+// needs a restart. A bad configuration changes nothing.
+func (n *node) reload(environ []string) {
+	cfg, err := config.Load(n.live.File(), environ)
+	if err != nil {
+		n.log.Error("reload: the configuration has errors; the old one stays", "errors", err)
+		return
+	}
+	secrets, warnings, err := cfg.Secrets(false)
+	if err != nil {
+		n.log.Error("reload: the TURN secrets cannot be read; the old configuration stays", "error", err)
+		return
+	}
+	for _, w := range warnings {
+		n.log.Warn(w)
+	}
+	if n.access != nil {
+		if err := n.access.Reload(); err != nil {
+			n.log.Error("reload: the keys of the access tokens cannot be read; the old ones stay", "error", err)
+		}
+	}
+	if n.certs != nil {
+		if err := n.certs.Reload(); err != nil {
+			n.log.Error("reload: the certificate cannot be used; the old one stays", "error", err)
+		}
+	}
+	if err := n.credentials.SetSecrets(secrets); err != nil {
+		n.log.Error("reload: the TURN secrets cannot be used; the old ones stay", "error", err)
+	}
+	changed := n.live.Differences(cfg)
+	live, restart := []string{}, []string{}
+	for _, key := range changed {
+		if slices.Contains(liveKeys, key) {
+			live = append(live, key)
+		} else {
+			restart = append(restart, key)
+		}
+	}
+	n.level.Set(logLevel(cfg.Log.Level))
+	n.turn.SetLimits(turnLimits(cfg))
+	n.turn.SetPolicy(n.policy(cfg))
+	n.hub.SetLimits(hubLimits(cfg))
+	n.hub.SetAllowedOrigins(cfg.Access.AllowedOrigins)
+	n.web.SetSettings(webSettings(cfg))
+	n.live = n.live.With(cfg, liveKeys)
+	n.prober.Trigger()
+	n.log.Info("reloaded", slog.Any("changed", live), slog.Any("needs_restart", restart))
+}
+
+// liveKeys are the options that a reload changes.
+var liveKeys = []string{
+	"relay.peers", "relay.allow_peers", "relay.deny_peers",
+	"credentials.secrets", "credentials.ttl",
+	"access.allowed_origins",
+	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",
+	"limits.permissions_per_allocation", "limits.bandwidth_per_allocation", "limits.unauthenticated_per_prefix",
+	"limits.message_size", "limits.messages_per_second",
+	"log.level", "drain_timeout",
+}

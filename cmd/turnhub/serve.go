@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"turnhub/internal/config"
+)
+
+// stopTimeout bounds an orderly end after the drain.
+const stopTimeout = 10 * time.Second
+
+// serve runs the server until a signal ends it: SIGTERM drains for
+// drain_timeout, SIGINT does not wait, a second signal ends at once.
+func serve(ctx context.Context, in invocation) error {
+	file, _, err := in.flags(0, nil)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(file, in.environ)
+	if err != nil {
+		return err
+	}
+	// The relay's buffers are its own and its data path makes no garbage; a
+	// small heap is collected early so that it stays small.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	log, level := newLogger(cfg.Log, in.stderr, in.environ)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	n, err := newNode(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	n.level = level
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- n.serve(ctx) }()
+
+	go func() {
+		select {
+		case <-n.prober.First():
+		case <-ctx.Done():
+			return
+		}
+		announce(n, in, log)
+	}()
+
+	for {
+		select {
+		case err := <-ended: // by itself: something is broken
+			return err
+		case s := <-signals:
+			switch s {
+			case syscall.SIGHUP:
+				n.reload(in.environ)
+				continue
+			case syscall.SIGTERM:
+				n.drain(ctx, signals)
+			default:
+				n.farewell()
+			}
+		}
+		break
+	}
+	log.Info("stopping")
+	cancel()
+	select {
+	case err := <-ended:
+		return err
+	case s := <-signals:
+		return fmt.Errorf("ended at once by a second signal (%v)", s)
+	case <-time.After(stopTimeout):
+		return errors.New("the server did not end within 10 s; please report this with the log at log.level debug")
+	}
+}
+
+// announce says that the server is ready, for people and for programs.
+func announce(n *node, in invocation, log *slog.Logger) {
+	open := n.openURL()
+	urls := n.prober.URLs()
+	if err := n.prober.Ready(); err != nil {
+		log.Error("running, but no TURN URL works; calls that need the relay will fail", "open", open, "error", err)
+		return
+	}
+	log.Info("ready", "open", open, "urls", urls, "version", softwareVersion(), "start", time.Since(n.started).Round(time.Millisecond))
+	if f, ok := in.stdout.(*os.File); ok && isTerminal(f) {
+		fmt.Fprintf(f, "turnhub is ready: open %s\n", open)
+	}
+}
+
+// openURL is what a person types into a browser: on this machine localhost,
+// where a browser gives a page the camera without TLS too.
+func (n *node) openURL() string {
+	if len(n.sockets.tcp) == 0 {
+		return ""
+	}
+	port := n.sockets.tcpAddresses()[0].Port()
+	scheme, host, standard := "http", "localhost", uint16(80)
+	if n.cfg.TLS.Mode != config.TLSOff {
+		scheme, standard = "https", 443
+		for _, a := range n.sockets.tcpAddresses() {
+			if a.Port() == 443 {
+				port = 443
+			}
+		}
+		if host = n.cfg.PublicHost; host == "" {
+			host = n.addresses.Relay()[0].Advertise.String()
+		}
+	}
+	if port == standard {
+		if addr := net.ParseIP(host); addr != nil && addr.To4() == nil {
+			host = "[" + host + "]"
+		}
+		return scheme + "://" + host + "/"
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + "/"
+}
+
+// isTerminal reports whether a person looks at f.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

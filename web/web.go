@@ -1,0 +1,260 @@
+// Package web is everything that turnhub serves over HTTP: the credentials
+// (/config, /turn), the pages, the client library, health, and the way to the
+// signaling dialects, which it only mounts.
+package web
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/access"
+)
+
+// Config is what New needs. Handlers that are nil are not served.
+type Config struct {
+	// Mint returns the TURN username and password of a user that open
+	// allocations until expires.
+	Mint func(user string, expires time.Time) (username, password string)
+	// URLs returns the STUN and TURN URLs that work, the best first.
+	URLs func() []string
+	// Health returns what is wrong with the process, and Ready what keeps it
+	// from serving calls; empty: nothing.
+	Health, Ready func() []string
+
+	// Access checks tokens; nil is access.mode open.
+	Access *access.Verifier
+	// Proxies are trusted reverse proxies.
+	Proxies Proxies
+
+	Hub         http.Handler // /ws
+	PeerJS      http.Handler // /peerjs and below
+	SocketIO    http.Handler // /socket.io/
+	Relay       http.Handler // /relay/{channel}
+	RelayAtRoot http.Handler // WebSockets at /
+
+	// Secure says that TLS is on: pages asked for in plain HTTP from elsewhere
+	// are sent to https on the same port, since a browser gives no camera to a
+	// page without it.
+	Secure bool
+	// HSTS says that the certificate is one that browsers trust, so that they
+	// may be told to insist on it.
+	HSTS bool
+
+	Logger *slog.Logger
+}
+
+// Settings are what a reload may change.
+type Settings struct {
+	TTL            time.Duration // of credentials
+	AllowedOrigins []string      // see access.AllowOrigin
+	RatePerPrefix  float64       // credentials per second for one IPv4 /24 or IPv6 /48
+}
+
+// Server is the handler of every universal port.
+type Server struct {
+	cfg      Config
+	settings atomic.Pointer[Settings]
+	rate     *rateLimit
+	mux      *http.ServeMux
+	stats    stats
+}
+
+// New returns the server.
+func New(cfg Config, settings Settings) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(time.Now)}
+	s.SetSettings(settings)
+	s.routes()
+	return s
+}
+
+// SetSettings replaces the settings, as on a reload.
+func (s *Server) SetSettings(settings Settings) { s.settings.Store(&settings) }
+
+func (s *Server) routes() {
+	handle := func(pattern string, h http.Handler) {
+		if h != nil {
+			s.mux.Handle(pattern, h)
+		}
+	}
+	for _, path := range []string{"/config", "/turn"} {
+		h := http.HandlerFunc(s.config)
+		if path == "/turn" {
+			h = s.turn
+		}
+		s.mux.Handle("GET "+path, s.cors(s.limited(h)))
+		s.mux.Handle("OPTIONS "+path, s.cors(nil))
+	}
+	handle("GET /ws", s.cfg.Hub)
+	handle("/peerjs", s.cfg.PeerJS)
+	handle("/peerjs/", s.cfg.PeerJS)
+	handle("/socket.io/", s.cfg.SocketIO)
+	handle("/relay/{channel}", s.cfg.Relay)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
+	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Ready) })
+	assets := newAssets()
+	page := func(name string) http.Handler { return s.page(s.cfg.Access.Require(assets.named(name))) }
+	s.mux.Handle("GET /{$}", page("static/index.html"))
+	s.mux.Handle("GET /check", page("static/check.html"))
+	s.mux.Handle("/", s.asset(assets))
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	if s.cfg.HSTS && r.TLS != nil {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if s.cfg.RelayAtRoot != nil && r.URL.Path == "/" && isUpgrade(r) {
+		s.cfg.RelayAtRoot.ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
+
+// page wraps an HTML page: in plain HTTP from elsewhere it is a redirection.
+func (s *Server) page(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Secure && !s.cfg.Proxies.secure(r) && !loopbackHost(r.Host) && r.Host != "" {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		securityHeaders(w.Header())
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) asset(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			fail(w, http.StatusMethodNotAllowed, "method", "files are only read: ask with GET")
+			return
+		}
+		securityHeaders(w.Header())
+		if strings.HasPrefix(r.URL.Path, "/client/") { // a library: pages of other origins import it
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// securityHeaders allow a page its own files and nothing else.
+func securityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "+
+		"media-src 'self' blob:; connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), autoplay=(self)")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// cors answers preflights, refuses pages of foreign origins, and lets the others
+// read the answer.
+func (s *Server) cors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		allowed := s.settings.Load().AllowedOrigins
+		h.Add("Vary", "Origin")
+		if !access.AllowOrigin(r, allowed) {
+			fail(w, http.StatusForbidden, "origin", "pages of "+r.Header.Get("Origin")+" may not use this server: the operator adds the origin to access.allowed_origins")
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			h.Set("Access-Control-Allow-Origin", origin)
+		}
+		if next != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		h.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// limited bounds the requests of one network.
+func (s *Server) limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, _ := s.cfg.Proxies.ClientAddress(r)
+		if !s.rate.allow(client.Addr(), s.settings.Load().RatePerPrefix) {
+			s.stats.limited.Add(1)
+			w.Header().Set("Retry-After", "1")
+			fail(w, http.StatusTooManyRequests, "rate", "too many requests from your network: wait a second and ask again")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Health answers 200, or 503 with what is wrong.
+func Health(w http.ResponseWriter, check func() []string) {
+	var wrong []string
+	if check != nil {
+		wrong = check()
+	}
+	if len(wrong) > 0 {
+		reply(w, http.StatusServiceUnavailable, map[string]any{"status": "failing", "reasons": wrong})
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"status": "ok", "reasons": []string{}})
+}
+
+// reply writes a JSON answer that nobody keeps.
+func reply(w http.ResponseWriter, status int, body any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.Encode(body)
+}
+
+// fail writes an error in the form of package access.
+func fail(w http.ResponseWriter, status int, code, message string) {
+	reply(w, status, map[string]string{"error": code, "message": message})
+}
+
+// Stats counts requests.
+type Stats struct {
+	Credentials uint64 // handed out by /config and /turn
+	Limited     uint64 // refused by the rate limit
+	Unproved    uint64 // refused because no URL works
+}
+
+type stats struct{ credentials, limited, unproved atomic.Uint64 }
+
+// Stats returns a snapshot.
+func (s *Server) Stats() Stats {
+	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.unproved.Load()}
+}
+
+// loopbackHost reports whether a browser on the same machine asked: loopback is
+// a secure context without TLS.
+func loopbackHost(host string) bool {
+	name := host
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		name = host[:i]
+	}
+	name = strings.Trim(name, "[]")
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.Unmap().IsLoopback()
+}
