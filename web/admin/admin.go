@@ -1,0 +1,104 @@
+// Package admin is the operator's side of a running server: metrics, health,
+// profiles, and the console. It listens on loopback only and answers nobody who
+// came by way of a web page.
+package admin
+
+import (
+	"embed"
+	"encoding/json"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"turnhub/signaling"
+	"turnhub/turnsrv"
+	"turnhub/web"
+)
+
+//go:embed static
+var static embed.FS
+
+// Relay is what the console and the metrics need of the relay.
+type Relay interface {
+	Stats() turnsrv.Stats
+	Allocations() []turnsrv.AllocationInfo
+	Revoke(user string) int
+}
+
+// Hub is what they need of the signaling hub.
+type Hub interface {
+	Stats() signaling.Stats
+	Sessions() []signaling.SessionInfo
+	Calls() []signaling.CallInfo
+	Revoke(user string) int
+	EndCall(id string) bool
+}
+
+// Probe is the state of one URL that the server proves to itself.
+type Probe struct {
+	URL              string        `json:"url"`
+	Proved           bool          `json:"proved"`
+	Since            time.Time     `json:"since"`
+	Latency          time.Duration `json:"-"`
+	Failure          string        `json:"failure,omitempty"` // what is wrong and what to do
+	Passes, Failures uint64        `json:"-"`
+}
+
+// Config is what New needs. All members but Logger are required.
+type Config struct {
+	Version     string
+	Relay       Relay
+	Hub         Hub
+	Probes      func() []Probe
+	Certificate func() time.Time // when it expires; the zero time without TLS
+	Health      http.Handler     // serves /healthz and /readyz
+	Errors      *Errors          // the last warnings and errors of the log
+	Logger      *slog.Logger
+}
+
+// New returns the handler of the admin listener.
+func New(cfg Config) http.Handler {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{&cfg}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /healthz", cfg.Health)
+	mux.Handle("GET /readyz", cfg.Health)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+
+	console := &console{cfg: &cfg, started: time.Now(), seats: make(chan struct{}, maxWatchers)}
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	mux.Handle("GET /", http.FileServerFS(files))
+	mux.Handle("GET /vendor/", http.StripPrefix("/vendor/", http.FileServerFS(web.Vendor())))
+	mux.HandleFunc("GET /state", console.state)
+	mux.HandleFunc("GET /events", console.events)
+	mux.HandleFunc("POST /revoke", console.revoke)
+	mux.HandleFunc("POST /end", console.end)
+	return guard(mux)
+}
+
+func answer(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	answer(w, status, map[string]string{"error": message})
+}

@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// guard keeps web pages out. The listener is on loopback, and a browser on this
+// host reaches it for any page that it shows: so the Host must be localhost or an
+// IP address, which a name that an attacker has rebound to 127.0.0.1 is not, and
+// a request that a page has made must be one of our own page.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		if !literal(r.Host) {
+			fail(w, http.StatusForbidden, "the admin listener answers under localhost or an IP address only; from elsewhere use ssh -L")
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			u, err := url.Parse(origin)
+			if err != nil || u.Host != r.Host {
+				fail(w, http.StatusForbidden, "pages of other origins may not use the admin listener")
+				return
+			}
+		}
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin":
+		default:
+			fail(w, http.StatusForbidden, "pages of other origins may not use the admin listener")
+			return
+		}
+		if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "application/json" {
+			fail(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// literal reports whether a Host header is an IP address or localhost.
+func literal(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil
+}

@@ -1,0 +1,182 @@
+package admin
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"turnhub/signaling"
+	"turnhub/turnsrv"
+)
+
+// metric is one name with its labels. Every label takes its values from a small
+// fixed set: none is a user, an address or a room.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func counter(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc("turnhub_"+name, help, labels, nil), prometheus.CounterValue}
+}
+
+func gauge(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc("turnhub_"+name, help, labels, nil), prometheus.GaugeValue}
+}
+
+// The metrics of docs/metrics.md, in its order.
+var (
+	buildInfo = gauge("build_info", "Always 1; the version is the label.", "version")
+
+	allocations  = gauge("relay_allocations", "Allocations now.", "transport", "family")
+	streams      = gauge("relay_streams", "TCP and TLS clients of the relay now.")
+	created      = counter("relay_allocations_created_total", "Allocations made.")
+	ended        = counter("relay_allocations_ended_total", "Allocations ended.", "reason")
+	packets      = counter("relay_packets_total", "Packets relayed.", "direction", "transport", "family")
+	payload      = counter("relay_bytes_total", "Payload bytes relayed.", "direction", "transport", "family")
+	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
+	relayDrops   = counter("relay_drops_total", "Packets not relayed or not answered.", "reason")
+	auth         = counter("relay_auth_total", "Requests by what came of their credentials.", "result")
+	requests     = counter("relay_requests_total", "Requests and indications.", "method")
+	errorAnswers = counter("relay_error_responses_total", "Error responses by STUN error code.", "code")
+	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy.", "reason")
+	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota.", "quota")
+
+	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
+	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")
+	strangers      = gauge("hub_dialect_sockets", "Connections of PeerJS, Socket.IO and raw relay now.")
+	rooms          = gauge("hub_rooms", "Rooms now.")
+	users          = gauge("hub_users", "User names online now.")
+	calls          = gauge("hub_calls", "Calls by name now.", "state")
+	invites        = counter("hub_invites_total", "Calls by name begun.")
+	callsEnded     = counter("hub_calls_ended_total", "Calls by name ended.", "reason")
+	sessionsOpened = counter("hub_sessions_total", "Sessions opened, resumed, or not found again.", "how")
+	messages       = counter("hub_messages_total", "Messages in and out.", "direction")
+	messageBytes   = counter("hub_message_bytes_total", "Bytes of messages in and out.", "direction")
+	relayedSignals = counter("hub_relayed_total", "Messages passed from one person to another.")
+	refused        = counter("hub_refused_total", "Connections refused: full, origin, token, going down.")
+	closed         = counter("hub_closed_total", "Connections ended by the hub.", "code")
+	faults         = counter("hub_errors_total", "Requests answered with an error.", "code")
+	hubDrops       = counter("hub_drops_total", "Messages dropped.", "reason")
+	dialects       = counter("hub_dialect_messages_total", "Messages of the dialects by their fate.", "dialect", "fate")
+
+	paths      = counter("call_paths_total", "First frames by the path of the media, as clients report it.", "path")
+	firstFrame = prometheus.NewDesc("turnhub_call_first_frame_seconds", "Time from join or accept to the first remote frame, as clients report it.", nil, nil)
+
+	probeUp       = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
+	probeDuration = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
+	probes        = counter("probe_total", "Relay round trips tried.", "url", "result")
+	certificate   = gauge("certificate_expiry_timestamp_seconds", "When the TLS certificate expires, in unix seconds.")
+)
+
+// everyDesc lists what Describe and the table in the docs must agree on.
+var everyDesc = []*prometheus.Desc{
+	buildInfo.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
+	relayDrops.desc, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
+	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
+	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
+	hubDrops.desc, dialects.desc, paths.desc, firstFrame,
+	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
+}
+
+// collector reads the servers' own counters when Prometheus asks; nothing is
+// counted twice.
+type collector struct{ cfg *Config }
+
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range everyDesc {
+		out <- d
+	}
+}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	put := func(m metric, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
+	}
+	put(buildInfo, 1, c.cfg.Version)
+	collectRelay(c.cfg.Relay.Stats(), put)
+	collectHub(c.cfg.Hub.Stats(), put, out)
+	for _, p := range c.cfg.Probes() {
+		up := 0.0
+		if p.Proved {
+			up = 1
+		}
+		put(probeUp, up, p.URL)
+		put(probeDuration, p.Latency.Seconds(), p.URL)
+		put(probes, float64(p.Passes), p.URL, "pass")
+		put(probes, float64(p.Failures), p.URL, "fail")
+	}
+	if expires := c.cfg.Certificate(); !expires.IsZero() {
+		put(certificate, float64(expires.Unix()))
+	}
+}
+
+func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string)) {
+	for t := range s.Allocations {
+		for f := range s.Allocations[t] {
+			transport, family := turnsrv.Transport(t).String(), turnsrv.Family(f).String()
+			put(allocations, float64(s.Allocations[t][f]), transport, family)
+			put(packets, float64(s.ToPeer[t][f].Packets), "to_peer", transport, family)
+			put(packets, float64(s.ToClient[t][f].Packets), "to_client", transport, family)
+			put(payload, float64(s.ToPeer[t][f].Bytes), "to_peer", transport, family)
+			put(payload, float64(s.ToClient[t][f].Bytes), "to_client", transport, family)
+		}
+	}
+	put(streams, float64(s.Streams))
+	put(created, float64(s.Created))
+	put(ended, float64(s.Expired), "expired")
+	put(ended, float64(s.Revoked), "revoked")
+	put(ended, float64(s.Ended-s.Expired-s.Revoked), "client")
+	put(inProcess, float64(s.InProcess.Packets))
+	each(s.Drops, relayDrops, put)
+	each(s.Auth, auth, put)
+	each(s.Requests, requests, put)
+	each(s.Denied, peersDenied, put)
+	each(s.Quota, quotaRefused, put)
+	for code, n := range s.Errors {
+		put(errorAnswers, float64(n), strconv.Itoa(code))
+	}
+}
+
+func collectHub(s signaling.Stats, put func(metric, float64, ...string), out chan<- prometheus.Metric) {
+	put(sockets, float64(s.Sockets))
+	put(sessions, float64(s.Sessions))
+	put(strangers, float64(s.Strangers))
+	put(rooms, float64(s.Rooms))
+	put(users, float64(s.Users))
+	put(calls, float64(s.Ringing), "ringing")
+	put(calls, float64(s.Calls), "accepted")
+	put(invites, float64(s.Invites))
+	put(sessionsOpened, float64(s.Opened), "opened")
+	put(sessionsOpened, float64(s.Resumed), "resumed")
+	put(sessionsOpened, float64(s.ResumeFailed), "lost")
+	put(messages, float64(s.MessagesIn), "in")
+	put(messages, float64(s.MessagesOut), "out")
+	put(messageBytes, float64(s.BytesIn), "in")
+	put(messageBytes, float64(s.BytesOut), "out")
+	put(relayedSignals, float64(s.Relayed))
+	put(refused, float64(s.Refused))
+	each(s.Ended, callsEnded, put)
+	each(s.Closed, closed, put)
+	each(s.Faults, faults, put)
+	each(s.Dropped, hubDrops, put)
+	each(s.Paths, paths, put)
+	for dialect, fates := range s.Dialects {
+		for fate, n := range fates {
+			put(dialects, float64(n), dialect, fate)
+		}
+	}
+	buckets := make(map[float64]uint64, len(signaling.FirstFrameBounds))
+	for i, bound := range signaling.FirstFrameBounds {
+		buckets[bound.Seconds()] = s.FirstFrameBuckets[i]
+	}
+	sum := time.Duration(s.FirstFrameMilliseconds) * time.Millisecond
+	out <- prometheus.MustNewConstHistogram(firstFrame, s.FirstFrames, sum.Seconds(), buckets)
+}
+
+func each(counts map[string]uint64, m metric, put func(metric, float64, ...string)) {
+	for label, n := range counts {
+		put(m, float64(n), label)
+	}
+}
