@@ -7,8 +7,8 @@ import (
 )
 
 // maxPermissions bounds permissions and channels each where the operator set no
-// limit: there are no more channel numbers.
-const maxPermissions = channelMax - channelMin + 1
+// limit: RFC 8656 has no more channel numbers.
+const maxPermissions = 4096
 
 // createPermission handles a CreatePermission request (RFC 8656 section 9.2): all
 // the addresses that it names, or none.
