@@ -140,7 +140,7 @@ func (s *Server) asset(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			fail(w, http.StatusMethodNotAllowed, "method", "files are only read: ask with GET")
+			fail(w, http.StatusMethodNotAllowed, "method", "this path is only read: ask with GET")
 			return
 		}
 		securityHeaders(w.Header())

@@ -1,0 +1,349 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"turnhub/internal/access"
+)
+
+func mint(user string, expires time.Time) (string, string) {
+	return fmt.Sprintf("%d:%s", expires.Unix(), user), "password"
+}
+
+func words(s string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, s) })
+}
+
+func server(change func(*Config, *Settings)) *Server {
+	c := Config{
+		Mint:   mint,
+		URLs:   func() []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
+		Health: func() []string { return nil }, Ready: func() []string { return []string{"no URL works"} },
+		Hub: words("hub"), PeerJS: words("peerjs"), SocketIO: words("socketio"), Relay: words("relay"),
+	}
+	s := Settings{TTL: time.Hour, AllowedOrigins: []string{"*"}, RatePerPrefix: 50}
+	if change != nil {
+		change(&c, &s)
+	}
+	return New(c, s)
+}
+
+// get asks with a client address and headers "Name: value".
+func get(s http.Handler, target string, headers ...string) *httptest.ResponseRecorder {
+	method, path, ok := strings.Cut(target, " ")
+	if !ok {
+		method, path = "GET", target
+	}
+	r := httptest.NewRequest(method, path, nil)
+	r.RemoteAddr = "198.51.100.9:1234"
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Remote" {
+			r.RemoteAddr = value
+			continue
+		}
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func TestRoutes(t *testing.T) {
+	s := server(nil)
+	for target, want := range map[string]string{
+		"/ws":                  "hub",
+		"/peerjs":              "peerjs",
+		"/peerjs/peerjs/id":    "peerjs",
+		"POST /peerjs/a/b":     "peerjs",
+		"OPTIONS /peerjs/a":    "peerjs",
+		"/socket.io/?EIO=4":    "socketio",
+		"POST /socket.io/":     "socketio",
+		"/relay/room":          "relay",
+		"/healthz":             `"status":"ok"`,
+		"/readyz":              "no URL works",
+		"/client/turnhub.js":   "export",
+		"/client/turnhub.d.ts": "export",
+		"/static/robots.txt":   "User-agent",
+		"/robots.txt":          "User-agent",
+		"/nothing":             "not-found",
+		"/client/package.json": "not-found",
+		"/client/test/x.mjs":   "not-found",
+		"/client/../web.go":    "",
+		"DELETE /config":       "ask with GET",
+		"POST /":               "ask with GET",
+	} {
+		if w := get(s, target); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %q, want %q in it", target, w.Code, w.Body, want)
+		}
+	}
+	if w := get(s, "/readyz"); w.Code != 503 {
+		t.Errorf("readyz %d", w.Code)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	s := server(nil)
+	w := get(s, "/config?user=vasya", "Origin: https://shop.example")
+	var c struct {
+		ICEServers []struct {
+			URLs                 []string
+			Username, Credential string
+		}
+		TTL       int
+		Expires   time.Time
+		Signaling string
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil {
+		t.Fatal(err, w.Body)
+	}
+	h := w.Header()
+	if w.Code != 200 || h.Get("Cache-Control") != "no-store" || h.Get("Access-Control-Allow-Origin") != "https://shop.example" ||
+		h.Get("Vary") != "Origin" || h.Get("X-Content-Type-Options") != "nosniff" {
+		t.Error(w.Code, h)
+	}
+	if len(c.ICEServers) != 1 || len(c.ICEServers[0].URLs) != 2 || !strings.HasSuffix(c.ICEServers[0].Username, ":vasya") ||
+		c.ICEServers[0].Credential != "password" || c.TTL != 3600 || time.Until(c.Expires) > time.Hour || time.Until(c.Expires) < 59*time.Minute ||
+		c.Signaling != "ws://example.com/ws" {
+		t.Errorf("%+v", c)
+	}
+	if w := get(s, "/config", "Remote: 127.0.0.1:1", "X-Forwarded-Proto: https"); !strings.Contains(w.Body.String(), `"wss://example.com/ws"`) {
+		t.Error(w.Body)
+	}
+	if w := get(s, "/config", "X-Forwarded-Proto: https"); !strings.Contains(w.Body.String(), `"ws://example.com/ws"`) {
+		t.Error("a stranger's X-Forwarded-Proto is believed", w.Body)
+	}
+	if a, b := get(s, "/config").Body.String(), get(s, "/config").Body.String(); a == b {
+		t.Error("two strangers have one name, so they may reach each other")
+	}
+	for _, bad := range []string{"s_abc", "a%20b", strings.Repeat("a", 65), "a:b"} {
+		if w := get(s, "/config?user="+bad); w.Code != 400 || !strings.Contains(w.Body.String(), "must have 1 to 64 characters") {
+			t.Errorf("user %q: %d %s", bad, w.Code, w.Body)
+		}
+	}
+}
+
+func TestConfigNamesFourURLsAtMost(t *testing.T) {
+	c := NewRTCConfiguration([]string{"stun:a:1", "turn:b:2", "turn:c:3", "turns:d:4", "turn:e:5"}, mint, "u", time.Hour)
+	out, _ := json.Marshal(c.ICEServers)
+	if got := strings.Count(string(out), "turn:") + strings.Count(string(out), "turns:") + strings.Count(string(out), "stun:"); got != 4 {
+		t.Error(got, string(out))
+	}
+	if !strings.HasPrefix(string(out), `[{"urls":["stun:a:1"]},{"urls":["turn:b:2"`) {
+		t.Error(string(out))
+	}
+}
+
+func TestNothingProved(t *testing.T) {
+	s := server(func(c *Config, _ *Settings) { c.URLs = func() []string { return nil } })
+	for _, path := range []string{"/config", "/turn?service=turn"} {
+		if w := get(s, path); w.Code != 503 || !strings.Contains(w.Body.String(), "turnhub check") {
+			t.Error(path, w.Code, w.Body)
+		}
+	}
+	if n := s.Stats().Unproved; n != 2 {
+		t.Error(n)
+	}
+}
+
+func TestTURN(t *testing.T) {
+	s := server(nil)
+	w := get(s, "/turn?service=turn&username=bob&key=anything")
+	var c struct {
+		Username, Password string
+		TTL                int
+		URIs               []string
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &c); err != nil || !strings.HasSuffix(c.Username, ":bob") || c.Password != "password" || c.TTL != 3600 || len(c.URIs) != 2 {
+		t.Error(err, w.Body)
+	}
+	if w := get(s, "/turn?username=bob"); w.Code != 400 || !strings.Contains(w.Body.String(), "service=turn") {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	s := server(func(_ *Config, s *Settings) { s.AllowedOrigins = []string{"same", "https://a.example"} })
+	for origin, code := range map[string]int{"https://a.example": 200, "https://b.example": 403, "http://example.com": 200, "null": 403} {
+		if w := get(s, "/config", "Origin: "+origin); w.Code != code {
+			t.Error(origin, w.Code, w.Body)
+		}
+	}
+	w := get(s, "OPTIONS /config", "Origin: https://a.example", "Access-Control-Request-Headers: authorization")
+	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "https://a.example" || !strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), "Authorization") {
+		t.Error(w.Code, w.Header())
+	}
+	if w := get(s, "OPTIONS /turn", "Origin: https://b.example"); w.Code != 403 {
+		t.Error(w.Code)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("x", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := access.NewVerifier(access.Config{SecretFile: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := access.Mint(secret, "vasya", nil, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server(func(c *Config, _ *Settings) { c.Access = verifier })
+	for _, path := range []string{"/config", "/turn?service=turn", "/", "/check"} {
+		w := get(s, path, "Origin: https://a.example")
+		if w.Code != 401 || !strings.Contains(w.Body.String(), `"error"`) {
+			t.Error(path, w.Code, w.Body)
+		}
+	}
+	if w := get(s, "/config", "Origin: https://a.example"); w.Header().Get("Access-Control-Allow-Origin") == "" {
+		t.Error("the page cannot read why")
+	}
+	for _, path := range []string{"/client/turnhub.js", "/static/robots.txt", "/healthz"} {
+		if w := get(s, path); w.Code != 200 {
+			t.Error(path, w.Code)
+		}
+	}
+	for target, header := range map[string]string{
+		"/config": "Authorization: Bearer " + token, "/config?user=vasya&token=" + token: "X: y",
+		"/turn?service=turn&key=" + token: "X: y", "/?token=" + token: "X: y",
+	} {
+		w := get(s, target, header)
+		if w.Code != 200 && !strings.HasPrefix(target, "/?") || w.Code == 401 {
+			t.Error(target, w.Code, w.Body)
+		}
+		if strings.HasPrefix(target, "/config") && !strings.Contains(w.Body.String(), ":vasya") {
+			t.Error("the token's user is not in the credential:", w.Body)
+		}
+	}
+	if w := get(s, "/config?user=petya", "Authorization: Bearer "+token); w.Code != 403 {
+		t.Error("a token mints for another user", w.Code)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := newRateLimit(func() time.Time { return now })
+	a, b, c := netip.MustParseAddr("9.9.9.1"), netip.MustParseAddr("9.9.9.2"), netip.MustParseAddr("9.9.8.1")
+	for i := range 10 {
+		if addr := []netip.Addr{a, b}[i%2]; !l.allow(addr, 5) {
+			t.Fatal("refused at", i)
+		}
+	}
+	if l.allow(a, 5) || l.allow(b, 5) {
+		t.Error("a network has more than its share")
+	}
+	if !l.allow(c, 5) {
+		t.Error("another network pays for it")
+	}
+	now = now.Add(200 * time.Millisecond)
+	if !l.allow(a, 5) || l.allow(a, 5) {
+		t.Error("it does not fill up at its rate")
+	}
+	for i := range maxPrefixes + 100 {
+		l.allow(netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1}), 5)
+	}
+	if len(l.buckets) > maxPrefixes {
+		t.Error(len(l.buckets))
+	}
+	s := server(func(_ *Config, s *Settings) { s.RatePerPrefix = 0.1 })
+	get(s, "/config")
+	if w := get(s, "/config"); w.Code != 429 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "wait") {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+func TestPagesAreStrict(t *testing.T) {
+	s := server(nil)
+	h := get(s, "/").Header()
+	csp := h.Get("Content-Security-Policy")
+	if strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		t.Error(csp)
+	}
+	if h.Get("Strict-Transport-Security") != "" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" {
+		t.Error(h)
+	}
+	etag := get(s, "/client/turnhub.js").Header().Get("ETag")
+	if w := get(s, "/client/turnhub.js", "If-None-Match: "+etag); w.Code != 304 {
+		t.Error("a known file is sent again", w.Code)
+	}
+}
+
+func TestTLSRedirectsPages(t *testing.T) {
+	s := server(func(c *Config, _ *Settings) { c.Secure, c.HSTS = true, true })
+	if w := get(s, "/check?x=1"); w.Code != 307 || w.Header().Get("Location") != "https://example.com/check?x=1" {
+		t.Error(w.Code, w.Header())
+	}
+	if w := get(s, "/config"); w.Code != 200 {
+		t.Error("programs without TLS get no credentials", w.Code)
+	}
+	if w := get(s, "/", "Remote: 127.0.0.1:1", "X-Forwarded-Proto: https", "X-Forwarded-For: 9.9.9.9"); w.Code == 307 {
+		t.Error("behind a proxy with TLS the redirection has no end")
+	}
+	r := httptest.NewRequest("GET", "http://localhost:8080/", nil)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code == 307 {
+		t.Error("localhost is redirected")
+	}
+	r = httptest.NewRequest("GET", "https://example.com/", nil) // sets TLS
+	w = httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Header().Get("Strict-Transport-Security") == "" {
+		t.Error("no HSTS")
+	}
+}
+
+func TestRelayAtRoot(t *testing.T) {
+	s := server(func(c *Config, _ *Settings) { c.RelayAtRoot = words("root relay") })
+	if w := get(s, "/", "Upgrade: websocket", "Connection: Upgrade"); w.Body.String() != "root relay" {
+		t.Error(w.Body)
+	}
+	if w := get(s, "/"); w.Body.String() == "root relay" {
+		t.Error("the page is gone")
+	}
+	if w := get(server(nil), "/", "Upgrade: websocket"); w.Body.String() == "root relay" {
+		t.Error("on by default")
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	proxies := Proxies{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, tc := range []struct {
+		remote    string
+		forwarded []string
+		want      string
+		direct    bool
+	}{
+		{"9.9.9.9:5", nil, "9.9.9.9:5", true},
+		{"[::ffff:9.9.9.9]:5", nil, "9.9.9.9:5", true},
+		{"9.9.9.9:5", []string{"1.1.1.1"}, "9.9.9.9:5", false},
+		{"127.0.0.1:5", []string{"1.1.1.1"}, "1.1.1.1:0", false},
+		{"10.1.1.1:5", []string{"6.6.6.6, 1.1.1.1"}, "1.1.1.1:0", false},
+		{"10.1.1.1:5", []string{"6.6.6.6", "1.1.1.1, 10.2.2.2"}, "1.1.1.1:0", false},
+		{"10.1.1.1:5", []string{"1.1.1.1:77"}, "1.1.1.1:0", false},
+		{"10.1.1.1:5", []string{"[2a00::1]:77"}, "[2a00::1]:0", false},
+		{"10.1.1.1:5", []string{"nonsense"}, "10.1.1.1:5", false},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = tc.remote
+		for _, f := range tc.forwarded {
+			r.Header.Add("X-Forwarded-For", f)
+		}
+		got, direct := proxies.ClientAddress(r)
+		if got.String() != tc.want || direct != tc.direct {
+			t.Errorf("%s %q: %s %v, want %s %v", tc.remote, tc.forwarded, got, direct, tc.want, tc.direct)
+		}
+	}
+}
