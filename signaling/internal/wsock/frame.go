@@ -31,6 +31,17 @@ func Text(payload []byte) Frame { return newFrame(opText, payload) }
 // Binary makes a binary message. The payload is copied.
 func Binary(payload []byte) Frame { return newFrame(opBinary, payload) }
 
+// Payload is the message without its header.
+func (f Frame) Payload() []byte {
+	switch f.wire[1] {
+	case 126:
+		return f.wire[4:]
+	case 127:
+		return f.wire[10:]
+	}
+	return f.wire[2:]
+}
+
 // Size is the number of bytes that the frame takes on the wire.
 func (f Frame) Size() int { return len(f.wire) }
 
