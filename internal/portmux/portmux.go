@@ -17,9 +17,11 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,10 +160,11 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	m.http.Close()
 	m.mu.Lock()
 	m.closed = true
-	for c := range m.conns { // hijacked ones too
-		go c.Close() // tls.Conn.Close may wait 5 s for a peer that does not read
-	}
+	left := slices.Collect(maps.Keys(m.conns)) // hijacked ones too
 	m.mu.Unlock()
+	for _, c := range left { // the TCP connections, under the TLS: none of them waits for its peer
+		c.Close()
+	}
 	m.handing.Wait()
 	owned.Wait()
 	return nil
@@ -314,11 +317,9 @@ func (m *Mux) dissect(c *Conn) (top *Conn, protocol Protocol, reason string) {
 	}
 	top = &Conn{Conn: secure}
 	switch secure.ConnectionState().NegotiatedProtocol {
-	case ALPNHTTP:
-		return top, HTTP, ""
 	case ALPNTURN:
 		return top, STUN, ""
-	case "":
+	case "", ALPNHTTP: // coturn's client offers both names, this one first, and then speaks TURN
 	default: // such as acme-tls/1, whose handshake is all there is to it
 		return top, Unknown, "alpn"
 	}
