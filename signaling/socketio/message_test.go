@@ -65,9 +65,9 @@ func TestDecodeMessageRefuses(t *testing.T) {
 // acknowledgement id.
 func TestRelayedKeepsBytes(t *testing.T) {
 	for text, want := range map[string]string{
-		`2["message",{"b": 1,"a":null,"n":1.0}]`:               `2["message",{"b": 1,"a":null,"n":1.0}]`,
-		`27["message","<&>"]`:                                  `2["message","<&>"]`,
-		`51-3["message",{"_placeholder":true,"num":0}]`:        `51-["message",{"_placeholder":true,"num":0}]`,
+		`2["message",{"b": 1,"a":null,"n":1.0}]`:             `2["message",{"b": 1,"a":null,"n":1.0}]`,
+		`27["message","<&>"]`:                                `2["message","<&>"]`,
+		`51-3["message",{"_placeholder":true,"num":0}]`:      `51-["message",{"_placeholder":true,"num":0}]`,
 		"2[\"message\",\"\\u2028 \u2028 \\ud83d\\ude00 😀\"]": "2[\"message\",\"\\u2028 \u2028 \\ud83d\\ude00 😀\"]",
 	} {
 		m, err := decodeMessage([]byte(text))
