@@ -161,6 +161,11 @@ export class LocalMedia extends Emitter {
     await this.#acquire(kind);
   }
 
+  /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
+  prefer(kind, deviceId) {
+    this.#chosen[kind] = deviceId;
+  }
+
   /** The id of the device in use. @param {Kind} kind */
   deviceId(kind) {
     return this.#tracks[kind]?.getSettings().deviceId ?? this.#chosen[kind] ?? '';

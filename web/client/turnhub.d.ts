@@ -1,1 +1,1319 @@
-export * from './types/turnhub.js';
+// Made from the JSDoc types by `npm run types`: do not edit.
+
+// ---- bitrate.js
+/**
+ * @param {number} others how many people receive from us
+ * @param {boolean} [screen] a shared screen keeps its pixels and gives up frames instead
+ */
+export declare function budget(others: number, screen?: boolean): {
+    video: number;
+    scale: number;
+    frameRate: number;
+    audio: number;
+};
+/**
+ * Applies the budget to what a connection sends.
+ * @param {RTCPeerConnection} pc
+ * @param {number} others
+ * @param {boolean} screen
+ */
+declare function applyBudget(pc: RTCPeerConnection, others: number, screen: boolean): Promise<void>;
+/** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
+export declare const meshLimit: number;
+
+// ---- call.js
+/**
+ * A call: everyone in a room, or the one who accepted. Media goes directly between the browsers, or through the
+ * relay where it must.
+ *
+ *     const media = new LocalMedia();
+ *     await media.open();
+ *     const call = new Call(hub, {media});
+ *     call.on('peer', (peer) => peer.on('stream', (stream) => { video.srcObject = stream; }));
+ *     await call.prepare();            // in the lobby: gathers candidates before the click
+ *     await call.join('blue-fox-42');  // or: await call.invite('petya')
+ *
+ * @extends {Emitter<CallEvents>}
+ */
+export declare class Call extends Emitter<CallEvents> {
+    /** @param {Hub} hub @param {CallOptions} [options] */
+    constructor(hub: Hub, options?: CallOptions);
+    /** @type {CallPhase} */ phase: CallPhase;
+    /** The room; empty in a call by name. */
+    room: string;
+    /** The call's id in a call by name. */
+    id: string;
+    /** @type {Set<Peer>} the others */
+    peers: Set<Peer>;
+    /** Identifies this end across sessions, so that a call outlives a restart of the server. */
+    instance: `${string}-${string}-${string}-${string}-${string}`;
+    hub: Hub;
+    media: LocalMedia;
+    limit: number;
+    /** How many others there are. */
+    get size(): number;
+    get online(): boolean;
+    /** The configuration of this call's connections. @param {boolean} [lean] */
+    configuration(lean?: boolean): RTCConfiguration;
+    /** A connection that answers, with its candidates gathered ahead where there was time. */
+    connection(): RTCPeerConnection;
+    /** @param {string} to @param {any} data */
+    signal(to: string, data: any): void;
+    /**
+     * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
+     * round trips after the click. Call it in the lobby; `release` gives it up again.
+     * @param {boolean} [anew] also if there is one already
+     */
+    prepare(anew?: boolean): Promise<void>;
+    /** Gives up what `prepare` made: it holds relay ports on the server. */
+    release(): void;
+    /**
+     * Joins a room and connects with everybody there.
+     * @param {string} room
+     */
+    join(room: string): Promise<void>;
+    /**
+     * Calls a user by name; all of that user's devices ring.
+     * @param {string} user
+     * @returns {Promise<void>} settled when somebody answers; rejected with the reason when not
+     */
+    invite(user: string): Promise<void>;
+    /**
+     * Answers a call.
+     * @param {Invitation} invitation
+     */
+    accept(invitation: Invitation): Promise<void>;
+    /** Hangs up. */
+    leave(): void;
+    /** Says something to everyone, over the data channels. @param {string} text */
+    chat(text: string): void;
+    /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./transfer.js').Transfer}[]} */
+    sendFile(file: File): {
+        peer: Peer;
+        transfer: Transfer;
+    }[];
+    /** @param {any} message */
+    tell(message: any): void;
+    #private;
+}
+export type HubCallState = CallState;
+export type CallOptions = {
+    /**
+     * what is sent; default: nothing
+     */
+    media?: MediaStream | LocalMedia | undefined;
+    /**
+     * "relay": never directly
+     */
+    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
+    /**
+     * only relays over this, for troubleshooting
+     */
+    transport?: Transport | undefined;
+    /**
+     * the most people, oneself included; at most 6
+     */
+    limit?: number | undefined;
+};
+export type CallPhase = "idle" | "joining" | "calling" | "ringing" | "active" | "ended";
+export type CallEvents = {
+    phase: CallPhase;
+    /**
+     * somebody is there
+     */
+    peer: Peer;
+    "peer-left": Peer;
+    chat: {
+        peer: Peer;
+        text: string;
+        at: number;
+    };
+    file: {
+        peer: Peer;
+        transfer: Transfer;
+    };
+    /**
+     * the call is over: by `leave` or for a reason of protocol.md
+     */
+    ended: {
+        reason: string;
+        detail: string;
+    };
+};
+
+// ---- codes.js
+/**
+ * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
+ * `back`: "resume" the session, "fresh" session, or "no".
+ * @type {Record<number, {name: string, back: 'resume' | 'fresh' | 'no', after: number, say: string}>}
+ */
+export declare const closeCodes: Record<number, {
+    name: string;
+    back: "resume" | "fresh" | "no";
+    after: number;
+    say: string;
+}>;
+/** Why a request to the hub failed. */
+export declare class HubError extends Error {
+    /**
+     * @param {HubErrorCode} code
+     * @param {string} message
+     * @param {boolean} [retry]
+     * @param {number} [after] milliseconds
+     */
+    constructor(code: HubErrorCode, message: string, retry?: boolean, after?: number);
+    /** @type {HubErrorCode} */
+    code: HubErrorCode;
+    /** whether the same request may succeed later */
+    retry: boolean;
+    /** milliseconds until then, where the server said so */
+    after: number;
+}
+/**
+ * The error codes that the server answers requests with, and two of the client's own:
+ * `session-lost` (the server has forgotten the session before it answered) and `closed` (this hub was closed).
+ */
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full";
+
+// ---- connection.js
+/**
+ * The configuration of one connection, from the one that the hub gave.
+ * @param {RTCConfiguration} base
+ * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
+ *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
+ * @returns {RTCConfiguration}
+ */
+declare function configuration(base: RTCConfiguration, { iceTransportPolicy, transport, lean }?: {
+    iceTransportPolicy?: RTCIceTransportPolicy;
+    transport?: Transport;
+    lean?: boolean;
+}): RTCConfiguration;
+/** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
+declare function transportOf(url: string): Transport | "";
+/**
+ * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
+ * comes later needs no negotiation.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ */
+declare function addMedia(pc: RTCPeerConnection, media: LocalMedia): void;
+/**
+ * Puts our media into what the other side has offered.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ */
+declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia): void;
+/** @param {RTCPeerConnection} pc @param {Kind} kind */
+declare function transceiverOf(pc: RTCPeerConnection, kind: Kind): RTCRtpTransceiver | undefined;
+/** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
+declare function openChannel(pc: RTCPeerConnection): RTCDataChannel;
+/**
+ * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
+ * @param {RTCSessionDescriptionInit} description
+ * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}
+ */
+declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
+    description: RTCSessionDescriptionInit;
+    candidates: RTCIceCandidateInit[];
+};
+/** Kinds in the order of their m-lines. @type {Kind[]} */
+declare const kinds: Kind[];
+/**
+ * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
+ * while the visitor looks at the lobby, it saves the time of gathering after the click.
+ */
+declare class Prepared {
+    /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
+    constructor(configuration: RTCConfiguration, media: LocalMedia);
+    taken: boolean;
+    pc: RTCPeerConnection;
+    channel: RTCDataChannel;
+    /** Settled when the offer exists; its candidates come as they are found. */
+    ready: Promise<void>;
+    /** The offer with what was gathered so far; what comes later waits for `flow`. */
+    take(): RTCSessionDescriptionInit;
+    /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
+    flow(sink: (candidate: RTCIceCandidate) => void): void;
+    close(): void;
+    #private;
+}
+export type Transport = "udp" | "tcp" | "tls";
+
+// ---- emitter.js
+/**
+ * A small typed event emitter. Listeners are called in the order in which they were added; an error in one
+ * is reported to the console and does not keep the others from being called.
+ * @template {Record<string, any>} Events the type of each event's argument, by the event's name
+ */
+export declare class Emitter<Events extends Record<string, any>> {
+    /**
+     * Calls `listener` at each event of this name.
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {(argument: Events[Name]) => void} listener
+     * @returns {() => void} ends it
+     */
+    on<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    /**
+     * Calls `listener` at the next event of this name, once.
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {(argument: Events[Name]) => void} listener
+     * @returns {() => void} ends it
+     */
+    once<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    /**
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {Events[Name]} argument
+     */
+    emit<Name extends keyof Events & string>(name: Name, argument: Events[Name]): void;
+    #private;
+}
+
+// ---- hub.js
+/**
+ * An unguessable room name, easy to read out: about 71 bits.
+ * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
+ */
+export declare function randomRoom(): string;
+/** Somebody calls: answer with `Call.accept(invitation)`, or `decline`. */
+export declare class Invitation {
+    /** @param {Hub} hub @param {CallState} state */
+    constructor(hub: Hub, state: CallState);
+    hub: Hub;
+    /** the call's id */
+    call: string;
+    /** the caller's session, user and display name */
+    from: string;
+    user: string;
+    name: string;
+    data: any;
+    /** @type {CallState['reason'] | null} why it ended, once it has (also `elsewhere`: another device answered) */
+    ended: CallState["reason"] | null;
+    /**
+     * @param {string} [reason] told to the caller
+     * @returns {Promise<void>}
+     */
+    decline(reason?: string): Promise<void>;
+}
+/**
+ * The signaling hub: rooms, presence, chat and calls by name over one WebSocket that survives changes of network.
+ *
+ *     const hub = new Hub({name: 'Vasya'});
+ *     await hub.connect();
+ *     hub.on('message', ({from, data}) => console.log(from, data));
+ *     const {peers} = await hub.join('blue-fox-42');
+ *     hub.message({room: 'blue-fox-42', data: 'hello'});
+ *
+ * @extends {Session<HubEvents>}
+ */
+export declare class Hub extends Session<HubEvents> {
+    constructor(options?: SessionOptions);
+    /** @type {Map<string, {peers: Map<string, PeerInfo>, first?: (rejoin: boolean) => any}>} rooms this session is in */
+    rooms: Map<string, {
+        peers: Map<string, PeerInfo>;
+        first?: (rejoin: boolean) => any;
+    }>;
+    /** @type {Map<string, CallState['state']>} calls that have not ended */
+    calls: Map<string, CallState["state"]>;
+    /**
+     * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
+     * @param {string} room 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`
+     * @param {object} [options]
+     * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
+     * @returns {Promise<Joined>}
+     */
+    join(room: string, { first }?: {
+        first?: any | ((rejoin: boolean) => any);
+    }): Promise<Joined>;
+    /** @param {string} room @returns {Promise<void>} */
+    leave(room: string): Promise<void>;
+    /**
+     * Signaling data to one peer of a shared room or call.
+     * @param {string} to @param {any} data
+     */
+    signal(to: string, data: any): void;
+    /**
+     * Chat and the like, to everyone else in a room or to one peer.
+     * @param {{room: string, data: any} | {to: string, data: any}} message
+     * @returns {Promise<void>} settled when the server has it
+     */
+    message(message: {
+        room: string;
+        data: any;
+    } | {
+        to: string;
+        data: any;
+    }): Promise<void>;
+    /**
+     * Presence of users, now and at each change (`presence`).
+     * @param {...string} users
+     * @returns {Promise<Record<string, 'offline' | 'online' | 'busy'>>}
+     */
+    subscribe(...users: string[]): Promise<Record<string, "offline" | "online" | "busy">>;
+    /** @param {...string} users @returns {Promise<void>} */
+    unsubscribe(...users: string[]): Promise<void>;
+    /**
+     * Rings all of a user's devices. What happens is told by `call`.
+     * @param {string} user @param {any} [data]
+     * @returns {Promise<string>} the call's id
+     */
+    invite(user: string, data?: any): Promise<string>;
+    /** @param {string} call @param {any} [data] @returns {Promise<void>} */
+    accept(call: string, data?: any): Promise<void>;
+    /** @param {string} call @param {string} [reason] @returns {Promise<void>} */
+    decline(call: string, reason?: string): Promise<void>;
+    /** @param {string} call @returns {Promise<void>} */
+    hangup(call: string): Promise<void>;
+    /** @param {Report} report */
+    report(report: Report): void;
+    /**
+     * Asks for fresh credentials.
+     * @returns {Promise<import('./session.js').HubConfiguration>}
+     */
+    refresh(): Promise<HubConfiguration>;
+    /** @override @protected @param {any} message */
+    protected override receive(message: any): void;
+    /** An invitation that is still ringing here, by the call's id. @param {string} call */
+    invitation(call: string): Invitation | undefined;
+    #private;
+}
+/**
+ * Another person's session, as the server tells it.
+ */
+export type PeerInfo = {
+    /**
+     * session id
+     */
+    peer: string;
+    name?: string | undefined;
+    user?: string | undefined;
+    /**
+     * what *we* are towards that peer in perfect negotiation
+     */
+    polite: boolean;
+    /**
+     * its socket is lost at the moment
+     */
+    away?: boolean | undefined;
+};
+export type Joined = {
+    room: string;
+    /**
+     * who was there
+     */
+    peers: PeerInfo[];
+    /**
+     * the peer that got our `first`
+     */
+    first?: string | undefined;
+};
+export type Path = "direct" | "relay-udp" | "relay-tcp" | "relay-tls";
+/**
+ * How the call with one peer goes, for the server's metrics and console.
+ */
+export type Report = {
+    room?: string | undefined;
+    peer: string;
+    path?: Path | undefined;
+    /**
+     * seconds
+     */
+    rtt?: number | undefined;
+    /**
+     * 0 to 1
+     */
+    loss?: number | undefined;
+    /**
+     * bits per second
+     */
+    bitrate?: number | undefined;
+    /**
+     * milliseconds from join or accept to the first remote frame
+     */
+    firstFrame?: number | undefined;
+};
+export type HubEvents = {
+    /**
+     * the socket is (back) in service
+     */
+    welcome: {
+        first: boolean;
+        resumed: boolean;
+        silent: boolean;
+    };
+    /**
+     * the browser says that the network has changed
+     */
+    network: void;
+    "peer-joined": PeerInfo & {
+        room: string;
+        first?: any;
+    };
+    "peer-left": {
+        room: string;
+        peer: string;
+        reason: string;
+    };
+    "peer-away": {
+        peer: string;
+    };
+    "peer-back": {
+        peer: string;
+    };
+    signal: {
+        from: string;
+        data: any;
+    };
+    message: {
+        from: string;
+        room?: string;
+        data: any;
+    };
+    presence: Record<string, "offline" | "online" | "busy">;
+    /**
+     * every state of every call
+     */
+    call: CallState;
+    /**
+     * somebody calls
+     */
+    incoming: Invitation;
+    /**
+     * after a fresh session this room was joined again
+     */
+    rejoined: Joined;
+    /**
+     * fresh credentials
+     */
+    config: HubConfiguration;
+    /**
+     * the server is going down for so many milliseconds
+     */
+    restart: {
+        after: number;
+    };
+    /**
+     * an error that answers no request
+     */
+    error: HubError;
+};
+export type CallState = {
+    call: string;
+    state: "ringing" | "incoming" | "accepted" | "ended";
+    from?: string | undefined;
+    peer?: string | undefined;
+    user?: string | undefined;
+    name?: string | undefined;
+    polite?: boolean | undefined;
+    data?: any;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "busy" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
+    detail?: string | undefined;
+};
+
+// ---- media.js
+/** @param {Kind} kind @param {unknown} error @returns {Problem} */
+declare function explain(kind: Kind, error: unknown): Problem;
+/**
+ * The loudness of a stream's sound, 0 to 1, for a level meter.
+ * @param {MediaStream} stream
+ * @returns {{read: () => number, close: () => void}}
+ */
+export declare function levelOf(stream: MediaStream): {
+    read: () => number;
+    close: () => void;
+};
+/**
+ * What this person sends: a microphone, and a camera or the screen. Tracks come and go; senders follow the `track`
+ * event. Without a camera the call is audio only, without a microphone receive only, and `problems` says why.
+ * @extends {Emitter<MediaEvents>}
+ */
+export declare class LocalMedia extends Emitter<MediaEvents> {
+    /**
+     * Media that the page got by itself.
+     * @param {MediaStream} stream
+     */
+    static from(stream: MediaStream): LocalMedia;
+    /** @param {MediaOptions} [options] */
+    constructor(options?: MediaOptions);
+    /** What is sent, for a preview; its tracks change. */
+    stream: MediaStream;
+    /** @type {Partial<Record<Kind, Problem>>} */
+    problems: Partial<Record<Kind, Problem>>;
+    /** Wanted by the visitor: `false` is muted, or camera off. */
+    enabled: {
+        audio: boolean;
+        video: boolean;
+    };
+    /** @type {MediaStreamTrack | null} */
+    screen: MediaStreamTrack | null;
+    /**
+     * Opens the devices; a missing or refused one is not an error but a `problem`.
+     * @param {{audio?: boolean, video?: boolean}} [want]
+     * @returns {Promise<Problem[]>}
+     */
+    open({ audio, video }?: {
+        audio?: boolean;
+        video?: boolean;
+    }): Promise<Problem[]>;
+    /** What is sent now. */
+    get audio(): MediaStreamTrack | null;
+    /** What is sent now: the screen while it is shared, else the camera. */
+    get video(): MediaStreamTrack | null;
+    /** The camera, also while the screen is shared. */
+    get camera(): MediaStreamTrack | null;
+    /** @param {Kind} kind */
+    track(kind: Kind): MediaStreamTrack | null;
+    /** What the others should be told: whether sound, picture and screen are being sent. */
+    get sending(): {
+        audio: boolean;
+        video: boolean;
+        screen: boolean;
+    };
+    /**
+     * Switches the microphone or the camera. A camera that is off is released, so that its light goes out.
+     * @param {Kind} kind
+     * @param {boolean} [on] default: the other way round
+     */
+    toggle(kind: Kind, on?: boolean): Promise<boolean>;
+    /**
+     * Takes another device, also in the middle of a call.
+     * @param {Kind} kind @param {string} deviceId
+     */
+    choose(kind: Kind, deviceId: string): Promise<void>;
+    /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
+    prefer(kind: Kind, deviceId: string): void;
+    /** The id of the device in use. @param {Kind} kind */
+    deviceId(kind: Kind): string;
+    /** @returns {Promise<MediaDeviceInfo[]>} */
+    devices(): Promise<MediaDeviceInfo[]>;
+    /** Shares the screen in place of the camera. @returns {Promise<boolean>} false: the visitor chose nothing */
+    share(): Promise<boolean>;
+    unshare(): void;
+    /** Stops every device. */
+    close(): void;
+    #private;
+}
+export type Kind = "audio" | "video";
+export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
+/**
+ * Why there is no microphone or camera.
+ */
+export type Problem = {
+    kind: Kind;
+    code: ProblemCode;
+    /**
+     * in plain words, with what the visitor can do
+     */
+    text: string;
+    /**
+     * what the browser said
+     */
+    error: unknown;
+};
+export type MediaEvents = {
+    /**
+     * what is sent of this kind has changed
+     */
+    track: {
+        kind: Kind;
+        track: MediaStreamTrack | null;
+    };
+    /**
+     * something about the devices or their state has changed
+     */
+    change: void;
+    /**
+     * the list of devices has changed
+     */
+    devices: MediaDeviceInfo[];
+};
+export type MediaOptions = {
+    /**
+     * pixels; default 1280
+     */
+    maxVideoWidth?: number | undefined;
+    /**
+     * pixels; default 720
+     */
+    maxVideoHeight?: number | undefined;
+    /**
+     * default 30
+     */
+    maxFrameRate?: number | undefined;
+};
+
+// ---- network.js
+/** @param {string} url @returns {UrlResult['kind']} */
+export declare function kindOf(url: string): UrlResult["kind"];
+/**
+ * Tries one STUN or TURN URL by itself.
+ * @param {RTCIceServer} server with this one URL
+ * @param {number} [patience] milliseconds; a TLS relay behind a slow proxy needs more than 10 s
+ * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
+ */
+export declare function checkUrl(server: RTCIceServer, patience?: number): Promise<UrlResult & {
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
+}>;
+/**
+ * The kind of NAT, from the mapping that the STUN server saw and the port from which a second address saw us.
+ * @param {object} seen
+ * @param {boolean} seen.answered whether STUN over UDP answers at all
+ * @param {{address: string, port: number}[]} seen.mapped
+ * @param {string[]} seen.hosts our own addresses, where the browser tells them
+ * @param {number | null} seen.secondPort null: could not be found out
+ * @returns {NatKind}
+ */
+export declare function natKind({ answered, mapped, hosts, secondPort }: {
+    answered: boolean;
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
+    secondPort: number | null;
+}): NatKind;
+/**
+ * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
+ * with only STUN talks to one of ours behind the relay.
+ * @param {RTCIceServer} stun @param {RTCIceServer} turn
+ * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
+ */
+export declare function secondMapping(stun: RTCIceServer, turn: RTCIceServer): Promise<{
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
+    secondPort: number | null;
+}>;
+/**
+ * A round trip through the relay and back, as in a call of two people who both need it: latency, jitter, loss, and
+ * throughput over a data channel.
+ * @param {RTCIceServer[]} iceServers
+ * @param {{pings?: number, seconds?: number}} [options]
+ * @returns {Promise<LoopResult>}
+ */
+export declare function relayLoop(iceServers: RTCIceServer[], { pings, seconds }?: {
+    pings?: number;
+    seconds?: number;
+}): Promise<LoopResult>;
+/**
+ * Splits an RTCConfiguration into servers of one URL each.
+ * @param {RTCConfiguration} configuration
+ * @returns {RTCIceServer[]}
+ */
+export declare function single(configuration: RTCConfiguration): RTCIceServer[];
+/**
+ * What became of one URL in this browser, on this network.
+ */
+export type UrlResult = {
+    url: string;
+    kind: "stun" | "udp" | "tcp" | "tls";
+    works: boolean;
+    /**
+     * milliseconds until it answered, or until it was given up
+     */
+    time: number;
+    /**
+     * of icecandidateerror: 701 is "could not be reached", others are the server's
+     */
+    errorCode?: number | undefined;
+    errorText?: string | undefined;
+};
+export type NatKind = "open" | "cone" | "symmetric" | "blocked" | "unknown";
+export type LoopResult = {
+    works: boolean;
+    /**
+     * the path, for people
+     */
+    words: string;
+    /**
+     * milliseconds to connect
+     */
+    time: number;
+    /**
+     * milliseconds there and back, median
+     */
+    latency: number;
+    /**
+     * milliseconds, mean difference of successive round trips
+     */
+    jitter: number;
+    /**
+     * 0 to 1
+     */
+    loss: number;
+    /**
+     * bits per second
+     */
+    throughput: number;
+    error?: string | undefined;
+};
+
+// ---- peer.js
+/**
+ * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
+ * @extends {Emitter<PeerEvents>}
+ */
+export declare class Peer extends Emitter<PeerEvents> {
+    /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
+    constructor(host: PeerHost, info: PeerInfo, started?: number);
+    /** @type {PeerState} */ state: PeerState;
+    /** What comes from the peer. */
+    stream: MediaStream;
+    /** What the peer says that it sends. */
+    media: {
+        audio: boolean;
+        video: boolean;
+        screen: boolean;
+    };
+    /** @type {Quality | null} */ quality: Quality | null;
+    /** Identifies the other side's call across sessions. */
+    instance: string;
+    /** The peer's socket is lost; media may go on. */
+    away: boolean;
+    /** The peer's session is gone; the media path may still live, and the peer may come back. */
+    orphan: boolean;
+    /** milliseconds from join or accept to the first decoded frame; 0: none yet */
+    firstFrame: number;
+    id: string;
+    name: string;
+    user: string;
+    polite: boolean;
+    /** The connection, for what this class does not offer. */
+    get pc(): RTCPeerConnection | null;
+    /** How long the peer has not been connected, milliseconds. */
+    get unconnected(): number;
+    /** Offers a new connection. */
+    offer(): void;
+    /** Goes on with an offer that was sent already. @param {import('./connection.js').Prepared} prepared */
+    offered(prepared: Prepared): void;
+    /** Our offer may not have been delivered: says it again. */
+    repeatOffer(): void;
+    /**
+     * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
+     * being accepted.
+     * @param {RTCSessionDescriptionInit} offer
+     */
+    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
+        answer: RTCSessionDescriptionInit | undefined;
+        candidates: RTCIceCandidateInit[];
+    }>;
+    /**
+     * Handles signaling data of the peer: `{description}`, `{candidates}`, `{candidate}`.
+     * @param {any} data
+     */
+    handle(data: any): Promise<void>;
+    /**
+     * Looks for another path, with fresh credentials, while the old one stays in use as long as it works. While the
+     * hub is away it waits for it.
+     * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
+     */
+    restart(urgent?: boolean): void;
+    /**
+     * The hub is back after it was lost: whatever does not work by now is looked for anew, at once.
+     * @param {boolean} changed the network itself has probably changed
+     */
+    recover(changed: boolean): Promise<void>;
+    /**
+     * The peer has come back with another session (or we have), and the connection goes on.
+     * @param {PeerInfo} info
+     */
+    rekey(info: PeerInfo): Promise<void>;
+    /** Fresh credentials. */
+    configure(): void;
+    /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
+    replaceTrack(kind: Kind): void;
+    /** Bitrates for the number of people in the call. */
+    limit(): void;
+    /** @returns {Promise<Quality>} */
+    measure(): Promise<Quality>;
+    /** Once a second: measures, and sees what the browser does not say. */
+    tick(): Promise<void>;
+    /** Sends a message on the data channel, or keeps it until that is open (the last 100). @param {any} message */
+    tell(message: any): void;
+    /**
+     * Offers a file; it is sent when the other side takes it.
+     * @param {File} file
+     */
+    sendFile(file: File): Transfer;
+    close(): void;
+    #private;
+}
+export type PeerState = "connecting" | "connected" | "reconnecting" | "closed";
+export type PeerEvents = {
+    state: PeerState;
+    /**
+     * a track of the peer has come
+     */
+    stream: MediaStream;
+    /**
+     * what the peer says that it sends
+     */
+    media: {
+        audio: boolean;
+        video: boolean;
+        screen: boolean;
+    };
+    /**
+     * once a second
+     */
+    quality: Quality;
+    chat: {
+        text: string;
+        at: number;
+    };
+    /**
+     * the peer offers a file
+     */
+    file: Transfer;
+    /**
+     * milliseconds from join or accept to the first decoded frame
+     */
+    firstFrame: number;
+};
+/**
+ * What a peer needs of its call.
+ */
+export type PeerHost = {
+    media: LocalMedia;
+    instance: string;
+    /**
+     * how many others there are
+     */
+    size: number;
+    /**
+     * whether the hub is connected
+     */
+    online: boolean;
+    configuration: (lean?: boolean) => RTCConfiguration;
+    /**
+     * a connection that answers, with candidates gathered ahead
+     */
+    connection: () => RTCPeerConnection;
+    signal: (to: string, data: any) => void;
+};
+
+// ---- rawcall.js
+/**
+ * A call of two over a raw relay socket, where each message goes unchanged to the other: `{"sdp": …}` and
+ * `{"ice": …}`. The relay says neither who is there nor who is polite, and keeps nothing: whoever comes first offers
+ * into the void, so the offer of the second must win over it.
+ * @extends {Emitter<RawCallEvents>}
+ */
+declare class RawCall extends Emitter<RawCallEvents> {
+    /**
+     * @param {string} url
+     * @param {import('./media.js').LocalMedia} media
+     * @param {RTCConfiguration} configuration
+     */
+    constructor(url: string, media: LocalMedia, configuration: RTCConfiguration);
+    url: string;
+    media: LocalMedia;
+    configuration: RTCConfiguration;
+    close(): void;
+    #private;
+}
+export type RawCallEvents = {
+    stream: MediaStream;
+    state: "connecting" | "connected" | "reconnecting";
+    error: unknown;
+};
+
+// ---- session.js
+/**
+ * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
+ * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
+ * @template {Record<string, any>} Events
+ * @extends {Emitter<Events & {state: SessionState, closed: {code: number, reason: string}}>}
+ */
+declare class Session<Events extends Record<string, any>> extends Emitter<Events & {
+    state: SessionState;
+    closed: {
+        code: number;
+        reason: string;
+    };
+}> {
+    /** @param {SessionOptions} [options] */
+    constructor(options?: SessionOptions);
+    /** @type {SessionState} */
+    state: SessionState;
+    /** The public id of this session: what others see as `peer`. Empty until the first welcome. */
+    id: string;
+    /** The user name under which others can call. */
+    user: string;
+    /** What others see. */
+    name: string;
+    /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
+    config: HubConfiguration;
+    /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
+    rtt: number;
+    /**
+     * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
+     * @returns {Promise<void>} settled at the first welcome
+     */
+    connect(): Promise<void>;
+    /** Ends the session at once: the others see this person leave. */
+    close(): void;
+    /**
+     * The heartbeat is fast while the person is with others, so that a dead path is seen within seconds.
+     * @param {boolean} inCall
+     */
+    setInCall(inCall: boolean): void;
+    /**
+     * Looks at once whether the connection still works: for the moment after a change of network. A session that
+     * waits for its next attempt makes it now.
+     */
+    poke(): void;
+    /**
+     * Sends a numbered message; while the connection is away it is kept and sent on return.
+     * @param {Message} message
+     */
+    send(message: Message): void;
+    /**
+     * Sends a message that the server answers.
+     * @param {Message} message
+     * @returns {Promise<any>} the answer; rejected with a HubError
+     */
+    request(message: Message): Promise<any>;
+    /**
+     * Handles one message of the server that is not an answer. Overridden by the hub.
+     * @protected
+     * @param {Message} _message
+     */
+    protected receive(_message: Message): void;
+    /**
+     * The socket is back after it was lost, or the first welcome has come. Overridden by the hub.
+     * @protected
+     * @param {Reconnected & {first: boolean}} _how
+     */
+    protected welcomed(_how: Reconnected & {
+        first: boolean;
+    }): void;
+    /** Milliseconds since the server was last heard. */
+    get silence(): number;
+    #private;
+}
+export type SessionOptions = {
+    /**
+     * the hub's WebSocket URL; default: `/ws` of the page's own origin
+     */
+    url?: string | undefined;
+    /**
+     * what others see, at most 64 characters
+     */
+    name?: string | undefined;
+    /**
+     * the name by which others call this person
+     */
+    user?: string | undefined;
+    /**
+     * what keeps others from taking `user` (8 to 128 characters, kept by the client)
+     */
+    userSecret?: string | undefined;
+    /**
+     * access token, for servers with `access.mode: token`
+     */
+    token?: string | undefined;
+    /**
+     * another implementation, for tests and other runtimes
+     */
+    WebSocket?: {
+        new (url: string | URL, protocols?: string | string[]): WebSocket;
+        prototype: WebSocket;
+        readonly CONNECTING: 0;
+        readonly OPEN: 1;
+        readonly CLOSING: 2;
+        readonly CLOSED: 3;
+    } | undefined;
+    /**
+     * for tests
+     */
+    clock?: Clock | undefined;
+};
+export type Clock = {
+    setTimeout: (run: () => void, milliseconds: number) => any;
+    clearTimeout: (timer: any) => void;
+    /**
+     * milliseconds
+     */
+    now: () => number;
+    /**
+     * 0 ≤ x < 1
+     */
+    random: () => number;
+};
+export type HubConfiguration = RTCConfiguration & {
+    ttl?: number;
+    expires?: string;
+};
+export type SessionState = "closed" | "connecting" | "open" | "reconnecting";
+export type Message = Record<string, any> & {
+    type: string;
+};
+export type Reconnected = {
+    /**
+     * false: the server had forgotten the session; rooms and calls are gone there
+     */
+    resumed: boolean;
+    /**
+     * the old socket died without a word, so the network itself has probably changed
+     */
+    silent: boolean;
+};
+
+// ---- stats.js
+/**
+ * The path of a candidate pair. A relay on the other side shows only in the type of its candidate.
+ * @param {any} local candidate statistics
+ * @param {any} remote
+ * @param {Path | ''} [told] what the other side says of its own path
+ * @returns {{path: Path, words: string}}
+ */
+export declare function describePath(local: any, remote: any, told?: Path | ""): {
+    path: Path;
+    words: string;
+};
+/** Turns the snapshots of one RTCPeerConnection into Quality. */
+export declare class Meter {
+    /**
+     * @param {RTCStatsReport} report
+     * @param {Path | ''} [told] what the other side says of its path
+     * @returns {Quality}
+     */
+    read(report: RTCStatsReport, told?: Path | ""): Quality;
+    #private;
+}
+/**
+ * How the connection to one peer is. Rates are over the time since the snapshot before.
+ */
+export type Quality = {
+    /**
+     * '' while nothing is connected
+     */
+    path: Path | "";
+    /**
+     * the path in words, for people: "direct", "relayed over TLS 443"
+     */
+    words: string;
+    /**
+     * seconds
+     */
+    rtt: number;
+    /**
+     * lost packets of those sent to us, 0 to 1
+     */
+    loss: number;
+    /**
+     * seconds
+     */
+    jitter: number;
+    /**
+     * bits per second
+     */
+    received: number;
+    /**
+     * bits per second
+     */
+    sent: number;
+    /**
+     * what the sender thinks that the path carries, bits per second; 0: not known
+     */
+    available: number;
+    /**
+     * decoded in all
+     */
+    frames: number;
+    /**
+     * decoded frames per second
+     */
+    frameRate: number;
+    /**
+     * of the picture that is received
+     */
+    width: number;
+    height: number;
+    /**
+     * milliseconds since the last packet on the path in use; Infinity: none
+     */
+    silence: number;
+    /**
+     * candidate type
+     */
+    local: string;
+    /**
+     * candidate type
+     */
+    remote: string;
+};
+
+// ---- transfer.js
+/** The largest file that is taken: it is held in memory until it is whole. */
+declare const fileLimit: number;
+/**
+ * One file on its way, in either direction, over a data channel of its own.
+ * @extends {Emitter<TransferEvents>}
+ */
+export declare class Transfer extends Emitter<TransferEvents> {
+    /**
+     * @param {{id: string, name: string, size: number, mime: string}} about
+     * @param {'in' | 'out'} direction
+     * @param {(answer: boolean) => void} [answer]
+     */
+    constructor({ id, name, size, mime }: {
+        id: string;
+        name: string;
+        size: number;
+        mime: string;
+    }, direction: "in" | "out", answer?: (answer: boolean) => void);
+    /** @type {'offered' | 'running' | 'done' | 'failed'} */
+    state: "offered" | "running" | "done" | "failed";
+    /** bytes so far */
+    bytes: number;
+    id: string;
+    name: string;
+    size: number;
+    mime: string;
+    direction: "in" | "out";
+    /** Takes an offered file. */
+    accept(): void;
+    /** Refuses or stops it. @param {string} [why] */
+    cancel(why?: string): void;
+    /** @param {string} why */
+    fail(why: string): void;
+    /** The receiver's end of the channel. @param {RTCDataChannel} channel */
+    receive(channel: RTCDataChannel): void;
+    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file */
+    send(channel: RTCDataChannel, file: Blob): Promise<void>;
+    #private;
+}
+export type TransferEvents = {
+    /**
+     * bytes so far
+     */
+    progress: number;
+    /**
+     * the file, or null for the sender
+     */
+    done: Blob | null;
+    /**
+     * why
+     */
+    failed: string;
+};
+
+// ---- verdict.js
+/**
+ * Says in plain words how calls will go from here, and what would make them better.
+ * @param {Findings} findings
+ * @returns {Verdict}
+ */
+export declare function verdict({ urls, nat, loop, socket, devices }: Findings): Verdict;
+/**
+ * The report as text, for a mail to whoever can help.
+ * @param {Findings} findings @param {string} page @param {string} browser
+ */
+export declare function reportText(findings: Findings, page: string, browser: string): string;
+/** @type {Record<NatKind, string>} */
+export declare const natWords: Record<NatKind, string>;
+export type Findings = {
+    urls: UrlResult[];
+    nat: NatKind;
+    loop: LoopResult | null;
+    /**
+     * whether the signaling socket opens
+     */
+    socket: boolean;
+    /**
+     * '' where the device works, else what is wrong
+     */
+    devices: {
+        audio: string;
+        video: string;
+    };
+};
+/**
+ * What the findings mean for a visitor.
+ */
+export type Verdict = {
+    level: "good" | "fair" | "bad";
+    title: string;
+    /**
+     * what it means
+     */
+    text: string[];
+    /**
+     * what to ask the network's administrator for
+     */
+    ask: string[];
+};
+
+// ---- videocall.js
+/**
+ * A video call of two in one function.
+ *
+ *     const call = initializeVideoCall({
+ *       webSocketUrl: 'wss://calls.example.org/relay/blue-fox-42',
+ *       localVideoElement: document.querySelector('#me'),
+ *       remoteVideoElement: document.querySelector('#you'),
+ *     });
+ *     muteButton.onclick = () => call.toggleTrack('audio');
+ *
+ * @param {VideoCallOptions} options
+ * @returns {VideoCall}
+ */
+export declare function initializeVideoCall(options: VideoCallOptions): VideoCall;
+export type VideoCallOptions = {
+    /**
+     * the native hub with its room (`wss://host/ws?room=NAME`) or a raw relay
+     * (`wss://host/relay/NAME`)
+     */
+    webSocketUrl: string;
+    /**
+     * only a microphone is available
+     */
+    onlyAudioHandler?: (() => void) | undefined;
+    /**
+     * neither camera nor microphone: receive only
+     */
+    userMediaErrorHandler?: ((error: unknown) => void) | undefined;
+    /**
+     * no microphone
+     */
+    userNoAudioErrorHandler?: ((error: unknown) => void) | undefined;
+    localVideoElement: HTMLVideoElement;
+    remoteVideoElement: HTMLVideoElement;
+    /**
+     * pixels
+     */
+    maxVideoWidth?: number | undefined;
+    /**
+     * pixels
+     */
+    maxVideoHeight?: number | undefined;
+    /**
+     * per second
+     */
+    maxFrameRate?: number | undefined;
+};
+export type VideoCall = {
+    /**
+     * switches the track; returns whether it is on now
+     */
+    toggleTrack: (kind: "audio" | "video") => boolean;
+    endCall: () => void;
+    /**
+     * called at each error; replace it by your own
+     */
+    errorHandler: (error: unknown) => void;
+    /**
+     * settled when the media are open and the call is being set up
+     */
+    ready: Promise<void>;
+};
+
+export {};

@@ -1,0 +1,290 @@
+import {Call, Hub, LocalMedia, meshLimit, randomRoom} from '/client/turnhub.js';
+import {$, toast} from './dom.js';
+import {Chat} from './chat.js';
+import {Controls} from './controls.js';
+import {Incoming} from './incoming.js';
+import {Stage} from './stage.js';
+import {allowNotifications, ring, silence} from './ring.js';
+import {linkTo, linkedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
+import {copyLink, showQR} from './share.js';
+
+/** @typedef {import('/client/turnhub.js').Invitation} Invitation */
+
+const body = document.body;
+const nameField = /** @type {HTMLInputElement} */ ($('#name'));
+const userField = /** @type {HTMLInputElement} */ ($('#user'));
+const roomField = /** @type {HTMLInputElement} */ ($('#room'));
+const calleeField = /** @type {HTMLInputElement} */ ($('#callee'));
+
+const media = new LocalMedia();
+const controls = new Controls(media);
+const stage = new Stage(controls);
+const chat = new Chat();
+const incoming = new Incoming((invitation) => answer(invitation));
+
+/** @type {Hub} */ let hub;
+/** @type {Call} */ let call;
+/** How to come back from the notice. @type {() => void} */ let again = () => location.reload();
+
+// ---- views
+
+/** @param {'lobby' | 'call' | 'notice'} view */
+function show(view) {
+  body.dataset.view = view;
+  for (const id of ['lobby', 'call', 'notice']) $(`#${id}`).hidden = id !== view;
+  if (view !== 'call') body.dataset.people = '0';
+}
+
+/**
+ * Something ended or cannot begin: says what, and what one can do.
+ * @param {string} state @param {string} title @param {string} text @param {string} [action] @param {() => void} [run]
+ */
+function notice(state, title, text, action = 'Try again', run = () => location.reload()) {
+  show('notice');
+  body.dataset.state = state;
+  $('#notice-title').textContent = title;
+  $('#notice-text').textContent = text;
+  $('#notice-again').textContent = action;
+  again = run;
+  $('#notice-again').focus();
+}
+
+function lobby() {
+  show('lobby');
+  const linked = linkedRoom();
+  roomField.value = linked || roomField.value || randomRoom();
+  $('#lobby-title').textContent = linked ? 'Join the call' : 'Start a call';
+  $('#lobby-lead').textContent = linked
+    ? 'Check how you look and sound, then join.'
+    : 'Share the link, and whoever opens it is with you. Nothing to install, no account.';
+  $('#room-label').hidden = true;
+  $('#invite-form').hidden = linked !== '';
+  document.title = 'turnhub – video calls that connect';
+  newCall();
+}
+
+// ---- the hub
+
+function openHub() {
+  hub?.close();
+  const user = recall('user');
+  hub = new Hub({name: recall('name') || undefined, token, ...(user ? {user, userSecret: userSecret()} : {})});
+  const mine = hub;
+  hub.on('state', (state) => { if (hub === mine) showConnection(state); });
+  hub.on('error', (error) => {
+    if (error.code !== 'user-taken') return toast(error.message, 'bad');
+    toast(`The call name “${user}” is in use by somebody else: choose another one.`, 'bad');
+    remember('user', '');
+    userField.value = '';
+    openHub();
+  });
+  hub.on('closed', ({code, reason}) => { if (hub === mine) onClosed(code, reason); });
+  hub.on('restart', () => stage.banner('The server restarts; the call goes on.'));
+  hub.on('presence', showPresence);
+  incoming.attach(hub);
+  hub.connect().catch(() => {});
+  newCall();
+}
+
+/** @param {string} state */
+function showConnection(state) {
+  const pill = $('#connection');
+  const words = {open: 'Connected', connecting: 'Connecting…', reconnecting: 'Reconnecting…', closed: 'Offline'}[state] ?? state;
+  pill.dataset.state = state;
+  body.dataset.hub = state;
+  /** @type {HTMLElement} */ (pill.querySelector('.words')).textContent = words;
+  if (body.dataset.view === 'call') {
+    stage.banner(state === 'reconnecting' ? 'The connection to the server is lost; coming back…' : '');
+  }
+}
+
+/** @param {number} code @param {string} reason */
+function onClosed(code, reason) {
+  if (code === 1000) return;
+  if (code === 4001) notice('replaced', 'This call goes on in another window', 'The same session was opened there.', 'Use it here');
+  else if (code === 4003) notice('refused', 'You are not admitted here', `${reason} Ask whoever invited you for a new link.`);
+  else if (code === 4004) notice('revoked', 'The operator has ended this session', reason);
+  else notice('closed', 'The connection has ended', reason);
+}
+
+// ---- the call
+
+/** A call for the next click, with everything ready that can be before it. */
+function newCall() {
+  if (!hub || (call && call.phase !== 'idle' && call.phase !== 'ended')) return;
+  if (call?.phase === 'idle') call.leave();
+  const mine = new Call(hub, {media, ...troubleshooting});
+  call = mine;
+  mine.on('phase', (phase) => { if (phase === 'active') silence(); });
+  mine.on('ended', ({reason, detail}) => { if (call === mine) onEnded(mine, reason, detail); });
+  const ready = async () => {
+    if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
+    if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
+    await mine.prepare();
+    if (call === mine && body.dataset.view === 'lobby') body.dataset.state = 'ready';
+  };
+  ready();
+}
+
+/** @param {string} link @param {string} callee */
+function enter(link, callee = '') {
+  show('call');
+  body.dataset.state = 'joining';
+  stage.attach(call, link, callee);
+  stage.setName(recall('name'));
+  chat.attach(call);
+  $('#room-label').hidden = !link;
+  if (link) /** @type {HTMLElement} */ ($('#room-label').querySelector('span')).textContent = call.room || roomField.value;
+}
+
+async function join() {
+  const room = roomField.value.trim();
+  commitNames();
+  const joining = call.join(room);
+  enter(linkTo(room));
+  document.title = `${room} – turnhub`;
+  history.replaceState(null, '', `${location.pathname}${location.search}#${room}`);
+  try {
+    await joining;
+  } catch (error) {
+    const {code, message} = /** @type {any} */ (error);
+    if (code === 'call-full' || code === 'room-full') {
+      notice('full', 'This call is full', `It has its ${meshLimit} people already. Try again when somebody has left, or start another call.`, 'Try again', lobby);
+    } else if (code === 'forbidden') {
+      notice('refused', 'You are not admitted to this room', `${message} Ask whoever invited you for a new link.`, 'Back', lobby);
+    } else if (code !== 'closed') {
+      notice('failed', 'The room could not be joined', message, 'Try again', lobby);
+    }
+  }
+}
+
+async function invite() {
+  const callee = calleeField.value.trim();
+  if (!callee) return calleeField.focus();
+  commitNames();
+  const calling = call.invite(callee);
+  enter('', callee);
+  ring('outgoing');
+  document.title = `${callee} – turnhub`;
+  await calling.catch(() => {}); // `ended` tells
+}
+
+/** @param {Invitation} invitation */
+async function answer(invitation) {
+  if (call.phase !== 'idle') {
+    const left = call;
+    left.leave();
+    newCall();
+  }
+  const accepting = call.accept(invitation);
+  enter('', invitation.name);
+  document.title = `${invitation.name} – turnhub`;
+  await accepting.catch((error) => toast(error.message, 'bad'));
+}
+
+/** @type {Record<string, [string, string]>} */
+const endings = {
+  declined: ['declined', 'The call was declined'],
+  busy: ['busy', 'The line is busy'],
+  timeout: ['timeout', 'Nobody answered'],
+  unavailable: ['unavailable', 'Nobody of that name is online'],
+  canceled: ['canceled', 'The call was canceled'],
+  lost: ['lost', 'The connection was lost'],
+  revoked: ['revoked', 'The operator has ended this call'],
+  shutdown: ['shutdown', 'The server is going down'],
+};
+
+/** @param {Call} ended @param {string} reason @param {string} detail */
+function onEnded(ended, reason, detail) {
+  silence();
+  chat.detach();
+  stage.detach();
+  media.unshare();
+  const wasShown = body.dataset.view === 'call';
+  if (!wasShown || (ended.phase === 'ended' && reason === 'lost' && hub.state === 'closed')) return;
+  const [state, title] = endings[reason] ?? ['ended', 'The call has ended'];
+  const room = ended.room;
+  notice(state, title, detail || (room ? 'You have left the room.' : ''), room ? 'Join again' : 'Back', () => {
+    lobby();
+    if (room) roomField.value = room;
+  });
+}
+
+// ---- forms and keys
+
+function commitNames() {
+  const name = nameField.value.trim(), user = userField.value.trim();
+  if (name === recall('name') && user === recall('user')) return;
+  remember('name', name);
+  if (userField.validity.valid) remember('user', user);
+  controls.setName(name);
+  openHub();
+}
+
+/** @type {any} */ let presenceTimer = null;
+let watched = '';
+
+function watchPresence() {
+  clearTimeout(presenceTimer);
+  presenceTimer = setTimeout(async () => {
+    const user = calleeField.value.trim();
+    if (watched && watched !== user) hub.unsubscribe(watched).catch(() => {});
+    watched = user;
+    showPresence({});
+    if (user) showPresence(await hub.subscribe(user).catch(() => ({})));
+  }, 400);
+}
+
+/** @param {Record<string, 'offline' | 'online' | 'busy'>} users */
+function showPresence(users) {
+  const state = users[watched];
+  if (!state && Object.keys(users).length) return;
+  $('#presence').dataset.presence = state ?? '';
+  $('#presence').textContent = state ? `${watched} is ${state}.` : '';
+}
+
+$('#join-form').addEventListener('submit', (event) => { event.preventDefault(); join(); });
+$('#invite-form').addEventListener('submit', (event) => { event.preventDefault(); allowNotifications(); invite(); });
+nameField.addEventListener('change', commitNames);
+userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
+calleeField.addEventListener('input', watchPresence);
+$('#copy-link').addEventListener('click', () => copyLink(linkTo(roomField.value)));
+$('#show-qr').addEventListener('click', () => showQR(linkTo(roomField.value)));
+$('#hang-up').addEventListener('click', () => call.leave());
+$('#notice-again').addEventListener('click', () => again());
+addEventListener('hashchange', () => { if (body.dataset.view === 'lobby') lobby(); });
+
+addEventListener('keydown', (event) => {
+  if (body.dataset.view !== 'call' || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (target.closest('input, select, textarea, dialog[open]')) return;
+  const act = {
+    m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(),
+    c: () => chat.toggle(), h: () => call.leave(),
+  }[event.key.toLowerCase()];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+// A page that nobody looks at holds no relay ports for a call that may never come.
+/** @type {any} */ let idleTimer = null;
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(idleTimer);
+  if (document.hidden) idleTimer = setTimeout(() => { if (call?.phase === 'idle') call.release(); }, 30000);
+  else if (call?.phase === 'idle' && hub.state === 'open') call.prepare().catch(() => {});
+});
+
+// ---- start
+
+nameField.value = recall('name');
+userField.value = recall('user');
+controls.setName(recall('name'));
+if (typeof RTCPeerConnection === 'undefined') {
+  notice('unsupported', 'This browser cannot make calls', 'It has no WebRTC, or it is switched off. A current Chrome, Edge, Firefox or Safari can.');
+} else {
+  roomField.value = linkedRoom() || randomRoom();
+  openHub();
+  lobby();
+  controls.open();
+}

@@ -1,0 +1,141 @@
+import {levelOf} from '/client/turnhub.js';
+import {$, dress, paintAvatar, toast} from './dom.js';
+import {recall, remember} from './settings.js';
+
+/** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
+
+/** The visitor's own microphone, camera and screen: buttons, preview, level meter, choice of devices. */
+export class Controls {
+  #preview = /** @type {HTMLVideoElement} */ ($('#preview'));
+  /** @type {ReturnType<typeof levelOf> | null} */ #level = null;
+  /** @type {(speaker: string) => void} */ onSpeaker = () => {};
+  speaker = recall('speaker');
+
+  /** @param {LocalMedia} media */
+  constructor(media) {
+    this.media = media;
+    for (const id of ['#lobby-audio', '#audio']) $(id).addEventListener('click', () => this.toggle('audio'));
+    for (const id of ['#lobby-video', '#video']) $(id).addEventListener('click', () => this.toggle('video'));
+    $('#screen').addEventListener('click', () => this.share());
+    $('#screen').hidden = !(/** @type {any} */ (navigator.mediaDevices)?.getDisplayMedia);
+    for (const [selector, kind] of /** @type {const} */ ([['#camera-select', 'video'], ['#microphone-select', 'audio']])) {
+      $(selector).addEventListener('change', (event) => {
+        const id = /** @type {HTMLSelectElement} */ (event.target).value;
+        remember(kind === 'video' ? 'camera' : 'microphone', id);
+        media.choose(kind, id);
+      });
+    }
+    $('#speaker-select').addEventListener('change', (event) => {
+      this.speaker = /** @type {HTMLSelectElement} */ (event.target).value;
+      remember('speaker', this.speaker);
+      this.onSpeaker(this.speaker);
+    });
+    $('#settings').addEventListener('click', () => {
+      $('#devices-slot').append($('#devices'));
+      /** @type {HTMLDialogElement} */ ($('#devices-dialog')).showModal();
+    });
+    $('#devices-dialog').addEventListener('close', () => $('.preview').append($('#devices')));
+    media.on('change', () => this.update());
+    media.on('devices', () => this.listDevices());
+    this.#preview.srcObject = media.stream;
+  }
+
+  async open() {
+    const camera = recall('camera'), microphone = recall('microphone');
+    const known = new Set((await this.media.devices()).map(({deviceId}) => deviceId));
+    if (camera && known.has(camera)) this.media.prefer('video', camera);
+    if (microphone && known.has(microphone)) this.media.prefer('audio', microphone);
+    await this.media.open();
+    await this.listDevices();
+    this.update();
+    this.#meter();
+  }
+
+  /** @param {'audio' | 'video'} kind */
+  async toggle(kind) {
+    await this.media.toggle(kind);
+    const problem = this.media.problems[kind];
+    if (problem && this.media.enabled[kind] && !this.media.track(kind)) toast(problem.text, 'bad');
+  }
+
+  async share() {
+    if (this.media.screen) return this.media.unshare();
+    try {
+      await this.media.share();
+    } catch (error) {
+      toast(`The screen cannot be shared: ${/** @type {Error} */ (error).message}`, 'bad');
+    }
+  }
+
+  /** @param {string} name */
+  setName(name) {
+    for (const avatar of document.querySelectorAll('.preview .avatar, .tile.self .avatar')) paintAvatar(/** @type {HTMLElement} */ (avatar), name || 'You');
+  }
+
+  update() {
+    const {media} = this;
+    const sending = media.sending;
+    const camera = media.camera !== null && media.enabled.video;
+    for (const id of ['#lobby-audio', '#audio']) {
+      dress($(id), sending.audio ? 'mic' : 'mic-off', sending.audio ? 'Microphone is on' : media.audio ? 'Microphone is off' : 'No microphone');
+      $(id).setAttribute('aria-pressed', String(sending.audio));
+    }
+    for (const id of ['#lobby-video', '#video']) {
+      dress($(id), camera ? 'camera' : 'camera-off', camera ? 'Camera is on' : media.problems.video ? 'No camera' : 'Camera is off');
+      $(id).setAttribute('aria-pressed', String(camera));
+    }
+    dress($('#screen'), 'screen', sending.screen ? 'Stop sharing the screen' : 'Share the screen');
+    $('#screen').setAttribute('aria-pressed', String(sending.screen));
+    const preview = $('.preview');
+    preview.dataset.video = String(sending.video);
+    preview.dataset.screen = String(sending.screen);
+    $('#preview-note').textContent = sending.video ? '' : media.problems.video ? 'No picture' : media.enabled.video ? 'Starting the camera…' : 'Your camera is off';
+    const problems = Object.values(media.problems);
+    $('#problems').replaceChildren(...problems.map(({kind, code, text}) => {
+      const item = document.createElement('li');
+      item.dataset.problem = `${kind}-${code}`;
+      const goesOn = kind === 'video' ? 'You can join with sound only.' : 'You can join, hear and see the others, but they will not hear you.';
+      item.textContent = `${text} ${goesOn}`;
+      return item;
+    }));
+    if (this.#preview.srcObject !== media.stream) this.#preview.srcObject = media.stream;
+  }
+
+  async listDevices() {
+    const devices = await this.media.devices();
+    /** @param {string} selector @param {string} kind @param {string} current @param {string} what */
+    const fill = (selector, kind, current, what) => {
+      const select = /** @type {HTMLSelectElement} */ ($(selector));
+      const found = devices.filter((device) => device.kind === kind && device.deviceId);
+      select.replaceChildren(...found.map(({deviceId, label}, i) => new Option(label || `${what} ${i + 1}`, deviceId, false, deviceId === current)));
+      if (!found.length) select.append(new Option(`No ${what.toLowerCase()}`, ''));
+      select.disabled = found.length === 0;
+      return found.length;
+    };
+    fill('#camera-select', 'videoinput', this.media.deviceId('video'), 'Camera');
+    fill('#microphone-select', 'audioinput', this.media.deviceId('audio'), 'Microphone');
+    const speakers = 'setSinkId' in HTMLMediaElement.prototype ? fill('#speaker-select', 'audiooutput', this.speaker, 'Speaker') : 0;
+    $('#speaker-label').hidden = speakers < 2;
+  }
+
+  #meter() {
+    const meter = $('#level');
+    const bars = [...meter.children];
+    /** @type {MediaStreamTrack | null} */ let track = null;
+    const draw = () => {
+      if (document.body.dataset.view === 'lobby') {
+        const {audio} = this.media;
+        if (audio !== track) {
+          this.#level?.close();
+          track = audio;
+          this.#level = audio ? levelOf(new MediaStream([audio])) : null;
+        }
+        const level = this.media.sending.audio ? this.#level?.read() ?? 0 : 0;
+        meter.setAttribute('aria-valuenow', String(Math.round(level * 100)));
+        bars.forEach((bar, i) => bar.classList.toggle('lit', level > (i + 0.5) / bars.length));
+      }
+      setTimeout(draw, 80);
+    };
+    draw();
+  }
+}

@@ -1,0 +1,70 @@
+/** Sounds made by WebAudio, so that no file has to be fetched when somebody calls. */
+
+/** @type {AudioContext | null} */ let context = null;
+/** @type {any} */ let timer = null;
+
+/**
+ * @param {number[]} tones hertz, played one after the other
+ * @param {number} length seconds each
+ * @param {number} volume 0 to 1
+ */
+function play(tones, length, volume) {
+  context ??= new AudioContext();
+  if (context.state === 'suspended') context.resume().catch(() => {});
+  let at = context.currentTime + 0.02;
+  for (const tone of tones) {
+    const oscillator = context.createOscillator(), gain = context.createGain();
+    oscillator.type = 'sine';
+    oscillator.frequency.value = tone;
+    gain.gain.setValueAtTime(0, at);
+    gain.gain.linearRampToValueAtTime(volume, at + 0.02);
+    gain.gain.exponentialRampToValueAtTime(0.001, at + length);
+    oscillator.connect(gain).connect(context.destination);
+    oscillator.start(at);
+    oscillator.stop(at + length);
+    at += length * 0.8;
+  }
+}
+
+/** Rings until `silence`: at the callee's, or quietly at the caller's. @param {'incoming' | 'outgoing'} kind */
+export function ring(kind) {
+  silence();
+  const once = () => (kind === 'incoming' ? play([659, 784, 988, 784], 0.28, 0.25) : play([440], 1, 0.06));
+  once();
+  timer = setInterval(once, kind === 'incoming' ? 2000 : 3500);
+}
+
+export function silence() {
+  clearInterval(timer);
+  timer = null;
+}
+
+/** @param {'join' | 'leave' | 'chat'} what */
+export function blip(what) {
+  const tones = {join: [523, 784], leave: [659, 440], chat: [880]}[what];
+  play(tones, 0.14, 0.08);
+}
+
+/** @type {Notification | null} */ let notification = null;
+
+/** Asks for permission to notify; must come from a click. */
+export function allowNotifications() {
+  if (globalThis.Notification?.permission === 'default') Notification.requestPermission().catch(() => {});
+}
+
+/** @param {string} name */
+export function notify(name) {
+  navigator.vibrate?.([300, 200, 300]);
+  if (globalThis.Notification?.permission !== 'granted' || document.visibilityState === 'visible') return;
+  try {
+    notification = new Notification(`${name} is calling`, {body: 'Click to answer', icon: '/static/favicon.svg', tag: 'call', requireInteraction: true});
+    notification.onclick = () => { window.focus(); notification?.close(); };
+  } catch {
+    // phones allow notifications to service workers only
+  }
+}
+
+export function unnotify() {
+  notification?.close();
+  notification = null;
+}

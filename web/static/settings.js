@@ -1,0 +1,58 @@
+/** What this browser remembers of its visitor, and what the address says. Storage may be forbidden: then nothing is kept. */
+
+/** @param {string} key @returns {string} */
+export function recall(key) {
+  try {
+    return localStorage.getItem(`turnhub.${key}`) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** @param {string} key @param {string} value */
+export function remember(key, value) {
+  try {
+    if (value) localStorage.setItem(`turnhub.${key}`, value);
+    else localStorage.removeItem(`turnhub.${key}`);
+  } catch {
+    // private mode
+  }
+}
+
+/** The secret that keeps others from taking this person's call name. */
+export function userSecret() {
+  const known = recall('secret');
+  if (known) return known;
+  const made = [...crypto.getRandomValues(new Uint8Array(24))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  remember('secret', made);
+  return made;
+}
+
+const query = new URLSearchParams(location.search);
+
+/** The room that the link names: `/#room` or `/?room=room`. */
+export function linkedRoom() {
+  let hash = '';
+  try {
+    hash = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    // not a name then
+  }
+  const room = hash || query.get('room') || '';
+  return /^[A-Za-z0-9._~-]{1,128}$/.test(room) ? room : '';
+}
+
+/** `?token=`: for servers where not everybody may call. */
+export const token = query.get('token') ?? undefined;
+
+/** `?relay=1` and `?transport=udp|tcp|tls`: never directly, for tests and troubleshooting. */
+export const troubleshooting = {
+  iceTransportPolicy: /** @type {RTCIceTransportPolicy} */ (query.has('relay') && query.get('relay') !== '0' ? 'relay' : 'all'),
+  transport: /** @type {'udp' | 'tcp' | 'tls' | undefined} */ (
+    ['udp', 'tcp', 'tls'].includes(query.get('transport') ?? '') ? query.get('transport') : undefined),
+};
+
+/** The link to a room, which keeps none of the visitor's own parameters. @param {string} room */
+export function linkTo(room) {
+  return `${location.origin}/#${room}`;
+}

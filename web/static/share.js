@@ -1,0 +1,44 @@
+import qrcode from './vendor/qrcode/qrcode.js';
+import {$, toast} from './dom.js';
+
+/**
+ * Draws a QR code: dark on light in either theme, since cameras expect that.
+ * @param {HTMLCanvasElement} canvas @param {string} text
+ */
+export function drawQR(canvas, text) {
+  const code = qrcode(0, 'M');
+  code.addData(text);
+  code.make();
+  const count = code.getModuleCount(), quiet = 3, scale = 8;
+  canvas.width = canvas.height = (count + 2 * quiet) * scale;
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  context.fillStyle = '#fff';
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = '#10151c';
+  for (let row = 0; row < count; row++) {
+    for (let column = 0; column < count; column++) {
+      if (code.isDark(row, column)) context.fillRect((column + quiet) * scale, (row + quiet) * scale, scale, scale);
+    }
+  }
+}
+
+/** @param {string} link */
+export async function copyLink(link) {
+  try {
+    if (matchMedia('(pointer: coarse)').matches && navigator.share) {
+      await navigator.share({title: 'Join my call', url: link});
+      return;
+    }
+    await navigator.clipboard.writeText(link);
+    toast('Link copied.');
+  } catch (error) {
+    if (/** @type {any} */ (error)?.name !== 'AbortError') prompt('Copy this link:', link);
+  }
+}
+
+/** @param {string} link */
+export function showQR(link) {
+  drawQR($('#qr'), link);
+  $('#qr-link').textContent = link;
+  /** @type {HTMLDialogElement} */ ($('#qr-dialog')).showModal();
+}
