@@ -2,78 +2,53 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"net/netip"
-	"net/url"
-	"strings"
 	"time"
+
+	"turnhub/web"
+	"turnhub/web/admin"
 )
 
-// adminHandler is what the admin listener serves: to people and programs on
-// this machine, never to a web page that has found its way here.
-func adminHandler(listening string, routes map[string]http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	for pattern, h := range routes {
-		mux.Handle(pattern, h)
-	}
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if reason := foreign(r, listening); reason != "" {
-			answer(w, http.StatusForbidden, map[string]string{"error": "foreign", "message": reason})
-			return
-		}
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		mux.ServeHTTP(w, r)
+// adminHandler is what the admin listener serves.
+func (n *node) adminHandler() http.Handler {
+	health := http.NewServeMux()
+	health.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { web.Health(w, n.health) })
+	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { web.Health(w, n.ready) })
+	return admin.New(admin.Config{
+		Version:     softwareVersion(),
+		Relay:       n.turn,
+		Hub:         n.hub,
+		Probes:      n.probes,
+		Certificate: n.certificateEnd,
+		Health:      health,
+		Errors:      n.errors,
+		Logger:      n.log,
 	})
 }
 
-// foreign says why a request does not come from who has called this address
-// himself: a page elsewhere sends its Origin, or Sec-Fetch-Site, and a page that
-// has bent its own name to this address (DNS rebinding) sends that as Host.
-func foreign(r *http.Request, listening string) string {
-	host := hostOnly(r.Host)
-	_, err := netip.ParseAddr(host)
-	if own := hostOnly(listening); host != "localhost" && err != nil && (own == "" || !strings.EqualFold(host, own)) {
-		return "the admin listener answers under an IP address or localhost, not under " + r.Host
-	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
-			return "the admin listener answers no pages of other origins"
+// probes is the prober's knowledge in the console's form.
+func (n *node) probes() []admin.Probe {
+	states := n.prober.States()
+	all := make([]admin.Probe, len(states))
+	for i, s := range states {
+		all[i] = admin.Probe{URL: s.URL, Proved: s.Proved, Since: s.Since, Latency: s.Latency, Passes: s.Passes, Failures: s.Failures}
+		if s.Failure != nil {
+			all[i].Failure = s.Failure.Error()
 		}
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		if r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Method != http.MethodGet {
-			return "the admin listener answers no pages of other origins"
-		}
-	}
-	return ""
+	return all
 }
 
-func hostOnly(hostport string) string {
-	if host, _, err := net.SplitHostPort(hostport); err == nil {
-		return host
+// certificateEnd is when the certificate expires, the zero time without TLS.
+func (n *node) certificateEnd() time.Time {
+	if n.certs == nil {
+		return time.Time{}
 	}
-	return strings.Trim(hostport, "[]")
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body)
+	return n.certs.NotAfter()
 }
 
 // serveAdmin serves until ctx ends.

@@ -6,16 +6,24 @@ import (
 	"strings"
 
 	"turnhub/internal/config"
+	"turnhub/web/admin"
 )
 
-// newLogger returns the logger and its level, which a reload may change. Under
-// systemd the journal has the time already.
-func newLogger(cfg config.Log, w io.Writer, environ []string) (*slog.Logger, *slog.LevelVar) {
+// logger is the log with its level, which a reload may change, and its last
+// errors, which the console shows.
+type logger struct {
+	*slog.Logger
+	level  *slog.LevelVar
+	errors *admin.Errors
+}
+
+// newLogger returns a log to w. Under systemd the journal has the time already.
+func newLogger(cfg config.Log, w io.Writer, environ []string) logger {
 	level := new(slog.LevelVar)
 	level.Set(logLevel(cfg.Level))
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options)), level
+		return wrap(slog.NewJSONHandler(w, options), level)
 	}
 	for _, entry := range environ {
 		if strings.HasPrefix(entry, "JOURNAL_STREAM=") {
@@ -27,7 +35,12 @@ func newLogger(cfg config.Log, w io.Writer, environ []string) (*slog.Logger, *sl
 			}
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, options)), level
+	return wrap(slog.NewTextHandler(w, options), level)
+}
+
+func wrap(handler slog.Handler, level *slog.LevelVar) logger {
+	errors := admin.NewErrors(handler)
+	return logger{slog.New(errors), level, errors}
 }
 
 func logLevel(name string) (level slog.Level) {

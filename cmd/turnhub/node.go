@@ -26,6 +26,7 @@ import (
 	"turnhub/signaling/socketio"
 	"turnhub/turnsrv"
 	"turnhub/web"
+	"turnhub/web/admin"
 )
 
 // node is one running server with everything wired together.
@@ -34,6 +35,7 @@ type node struct {
 	live    *config.Config // as last reloaded; for the goroutine of serve alone
 	log     *slog.Logger
 	level   *slog.LevelVar
+	errors  *admin.Errors // the last ones of log
 	started time.Time
 
 	addresses   addresses
@@ -60,8 +62,9 @@ type dialect interface {
 }
 
 // newNode makes everything and binds all sockets, but serves nothing yet.
-func newNode(ctx context.Context, cfg *config.Config, log *slog.Logger) (*node, error) {
-	n := &node{cfg: cfg, live: cfg, log: log, started: time.Now(), rechecker: newRechecker()}
+func newNode(ctx context.Context, cfg *config.Config, l logger) (*node, error) {
+	log := l.Logger
+	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
 		return nil, err
@@ -305,7 +308,7 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	if n.sockets.admin != nil {
 		run("admin listener", func(ctx context.Context) error {
-			return serveAdmin(ctx, n.sockets.admin, adminHandler(n.cfg.Listen.Admin, n.adminRoutes()))
+			return serveAdmin(ctx, n.sockets.admin, n.adminHandler())
 		})
 	}
 	<-ctx.Done()
@@ -389,15 +392,4 @@ func (n *node) farewell() {
 	n.draining.Store(true)
 	n.turn.Drain()
 	n.hub.Restart(2 * time.Second)
-}
-
-// adminRoutes are the paths of the admin listener.
-func (n *node) adminRoutes() map[string]http.Handler {
-	check := func(what func() []string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { web.Health(w, what) })
-	}
-	return map[string]http.Handler{
-		"GET /healthz": check(n.health),
-		"GET /readyz":  check(n.ready),
-	}
 }

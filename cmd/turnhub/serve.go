@@ -35,7 +35,7 @@ func serve(ctx context.Context, in invocation) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	log, level := newLogger(cfg.Log, in.stderr, in.environ)
+	log := newLogger(cfg.Log, in.stderr, in.environ)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -44,7 +44,6 @@ func serve(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	n.level = level
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -56,7 +55,7 @@ func serve(ctx context.Context, in invocation) error {
 		case <-ctx.Done():
 			return
 		}
-		announce(n, in, log)
+		announce(n, in, log.Logger)
 	}()
 
 	for {
