@@ -1,5 +1,5 @@
 // Package certs provides the server's certificate: from files, or signed by an
-// authority of this server's own.
+// authority of this server's own, or obtained by ACME.
 package certs
 
 import (
@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"turnhub/internal/config"
@@ -31,8 +32,12 @@ type Config struct {
 	StateDir string
 	// Names are the DNS names and IP addresses under which clients come, the
 	// most important first.
-	Names  []string
-	Logger *slog.Logger
+	Names []string
+	// Listen holds the TCP listen addresses; ACME challenges arrive there.
+	Listen []string
+	// Changed is called when ACME has brought another certificate; may be nil.
+	Changed func()
+	Logger  *slog.Logger
 }
 
 // Open returns the source that tls.mode names, nil for off.
@@ -44,12 +49,27 @@ func Open(cfg Config) (Source, error) {
 		return openSelfSigned(cfg)
 	case config.TLSFiles:
 		return openFiles(cfg)
+	case config.TLSACME:
+		return openACME(cfg, acmeTuning{})
 	}
-	return nil, fmt.Errorf("tls.mode %s is not built in; write off, self-signed or files", cfg.TLS.Mode)
+	return nil, fmt.Errorf("there is no tls.mode %s; write off, self-signed, files or acme", cfg.TLS.Mode)
 }
 
 // ServerTLS returns the server side's TLS configuration over a source: TLS 1.2
 // and 1.3 with Go's choice of suites.
 func ServerTLS(source Source) *tls.Config {
-	return &tls.Config{GetCertificate: source.GetCertificate, MinVersion: tls.VersionTLS12}
+	cfg := &tls.Config{GetCertificate: source.GetCertificate, MinVersion: tls.VersionTLS12}
+	if _, ok := source.(*acme); ok {
+		cfg.NextProtos = append([]string{}, alpnWithChallenge...)
+	}
+	return cfg
+}
+
+// HTTPChallenges answers the ACME server's HTTP-01 requests where the source is
+// ACME, and leaves all others to next.
+func HTTPChallenges(source Source, next http.Handler) http.Handler {
+	if a, ok := source.(*acme); ok {
+		return a.HTTPChallenges(next)
+	}
+	return next
 }
