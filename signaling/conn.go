@@ -31,12 +31,14 @@ type conn struct {
 	hub    *Hub
 	ws     *websocket.Conn
 	nc     net.Conn // nil in tests that carry the frames themselves
+	wire   *wire    // the same
 	remote netip.Addr
 	seen   netip.Addr
 	claims access.Claims
 	heard  atomic.Int64 // when anything came last, Unix nanoseconds
 
-	sess *Session // set once by the reader, before anything below is used
+	sess   *Session // set once by the reader, before anything below is used
+	kicked []*conn  // the reader's: sockets that it will write to before it waits
 
 	// Under sess.mu.
 	next    uint64 // the next number to send
@@ -50,15 +52,33 @@ type conn struct {
 	read    bool // the reader is gone: the writer closes TCP
 }
 
-// kick starts the writer if it is not running. sess.mu is held.
-func (c *conn) kick() {
+// kick sees to it that what waits is written. by is the socket whose reader is
+// here, or nil: it writes once it has handled what came together with this. If
+// there is none, or over TLS, a goroutine writes. sess.mu is held.
+func (c *conn) kick(by *conn) {
 	if c.writing || c.closed || c.nc == nil {
 		return
 	}
 	c.writing = true
+	if by != nil && c.wire.raw != nil {
+		by.kicked = append(by.kicked, c)
+		return
+	}
 	// The reader still counts in wait, so this is no Add beside a Wait at zero.
 	c.hub.wait.Add(1)
-	go c.write()
+	go c.write(nil, nil)
+}
+
+// flush writes to the sockets that the reader has kicked. What they do not take
+// at once is left to goroutines of theirs: nobody waits for another.
+func (c *conn) flush() {
+	for i, to := range c.kicked {
+		to.writeNow()
+		c.kicked[i] = nil
+	}
+	if c.kicked = c.kicked[:0]; cap(c.kicked) > 32 {
+		c.kicked = nil
+	}
 }
 
 // shutLocked ends the socket with a code: what waits is not sent any more,
@@ -76,46 +96,95 @@ func (c *conn) shutLocked(code CloseCode) {
 		_ = c.nc.SetReadDeadline(deadline)
 		_ = c.nc.SetWriteDeadline(deadline)
 	}
-	c.kick()
+	c.kick(nil)
 }
 
 var batches = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
 
-// write sends until nothing is left.
-func (c *conn) write() {
+// write sends until nothing is left: first rest, a part of the batch p, which
+// may both be nil.
+func (c *conn) write(p *[]byte, rest []byte) {
 	defer c.hub.wait.Done()
-	p := batches.Get().(*[]byte)
-	buf := *p
-	s := c.sess
-	for {
-		s.mu.Lock()
-		buf = c.fill(buf[:0])
-		if len(buf) == 0 {
-			c.writing = false
-			end := c.read
-			s.mu.Unlock()
-			if end {
-				_ = c.nc.Close()
-			}
-			break
-		}
-		wait := c.hub.timing.Write
-		if c.code != 0 {
-			wait = closeWait
-		}
-		s.mu.Unlock()
-		_ = c.nc.SetWriteDeadline(time.Now().Add(wait))
-		if _, err := c.nc.Write(buf); err != nil {
-			s.mu.Lock()
-			c.closed, c.writing = true, false
-			s.mu.Unlock()
-			_ = c.nc.Close() // the reader sees it
-			break
-		}
-		c.hub.stats.bytesOut.Add(uint64(len(buf)))
+	if p == nil {
+		p = batches.Get().(*[]byte)
 	}
-	if cap(buf) <= 2*maxBatch {
-		*p = buf
+	for {
+		if len(rest) == 0 {
+			var closing bool
+			if rest, closing = c.batch(p); len(rest) == 0 {
+				break
+			}
+			wait := c.hub.timing.Write
+			if closing {
+				wait = closeWait
+			}
+			_ = c.nc.SetWriteDeadline(time.Now().Add(wait))
+		} else {
+			_ = c.nc.SetWriteDeadline(time.Now().Add(c.hub.timing.Write))
+		}
+		if _, err := c.nc.Write(rest); err != nil {
+			c.dead()
+			break
+		}
+		rest = nil
+	}
+	putBatch(p)
+}
+
+// writeNow is write for whoever must not wait.
+func (c *conn) writeNow() {
+	p := batches.Get().(*[]byte)
+	for range 2 {
+		buf, _ := c.batch(p)
+		if len(buf) == 0 {
+			putBatch(p)
+			return
+		}
+		n, err := c.wire.try(buf)
+		if err != nil {
+			c.dead()
+			putBatch(p)
+			return
+		}
+		if n < len(buf) {
+			c.hub.wait.Add(1)
+			go c.write(p, buf[n:])
+			return
+		}
+	}
+	c.hub.wait.Add(1)
+	go c.write(p, nil) // others keep sending to it
+}
+
+// batch takes what is due into p. If there is nothing, the writer's time is
+// over.
+func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
+	s := c.sess
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	buf = c.fill((*p)[:0])
+	*p = buf
+	if len(buf) == 0 {
+		c.writing = false
+		if c.read {
+			_ = c.nc.Close()
+		}
+	}
+	c.hub.stats.bytesOut.Add(uint64(len(buf)))
+	return buf, c.code != 0
+}
+
+// dead gives a socket up that cannot be written to. The reader sees it.
+func (c *conn) dead() {
+	s := c.sess
+	s.mu.Lock()
+	c.closed, c.writing = true, false
+	s.mu.Unlock()
+	_ = c.nc.Close()
+}
+
+func putBatch(p *[]byte) {
+	if cap(*p) <= 2*maxBatch {
 		batches.Put(p)
 	}
 }
@@ -244,6 +313,7 @@ func (c *conn) serve() {
 	for err == nil {
 		err = c.receive()
 	}
+	c.flush()
 	if c.sess == nil {
 		var ne net.Error
 		switch {
@@ -261,7 +331,7 @@ func (c *conn) serve() {
 		c.shutLocked(CloseTooBig)
 	} else if c.code == 0 && closedByClient(err) != 0 {
 		c.code = closeNormal
-		c.kick()
+		c.kick(nil)
 	}
 	s.mu.Unlock()
 	if errors.Is(err, errTooBig) {
@@ -290,6 +360,7 @@ func closedByClient(err error) int {
 // drain reads on until the Close is answered, so that TCP is not reset before
 // the other side has read it. The read deadline is set.
 func (c *conn) drain() {
+	c.flush()
 	var skip [512]byte
 	for {
 		if _, err := c.nc.Read(skip[:]); err != nil {
@@ -306,7 +377,7 @@ func (c *conn) onPing(payload string) error {
 	}
 	s.mu.Lock()
 	c.wsPong = []byte(payload)
-	c.kick()
+	c.kick(c)
 	s.mu.Unlock()
 	return nil
 }

@@ -14,8 +14,9 @@ import (
 // Subprotocol is the WebSocket subprotocol of the native dialect.
 const Subprotocol = "turnhub.v1"
 
-// readBuffer holds most messages' first part; what is longer is read past it.
-const readBuffer = 1024
+// readBuffer is gorilla's, which needs it for the frames' headers only: below it
+// is a wire, which has its own.
+const readBuffer = 128
 
 var writeBuffers sync.Pool
 
@@ -50,38 +51,67 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this WebSocket speaks "+Subprotocol+" only", http.StatusBadRequest)
 		return
 	}
+	if !h.begin() {
+		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if c := h.upgrade(w, r, claims); c == nil || !h.register(c) {
+		h.wait.Done()
+	} else {
+		// Not in the caller's goroutine: net/http's is large and holds the
+		// request.
+		go c.serve()
+	}
+}
+
+// begin counts a goroutine for Close to wait for. False: it waits already.
+func (h *Hub) begin() bool {
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	if !h.closed {
+		h.wait.Add(1)
+	}
+	return !h.closed
+}
+
+// upgrade makes a WebSocket of the request, or answers it and returns nil.
+func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Claims) *conn {
 	remote, direct := h.cfg.ClientAddress(r)
 	limits := h.limits()
 	full := !h.sockets.add(remote.Addr(), limits.ConnectionsPerIP, limits.ConnectionsTotal)
-	ws, err := upgrader.Upgrade(w, r, nil)
+	hijacker := &hijacker{ResponseWriter: w}
+	ws, err := upgrader.Upgrade(hijacker, r, nil)
 	if err != nil { // answered by Upgrade
 		if !full {
 			h.sockets.remove(remote.Addr())
 		}
-		return
+		return nil
 	}
 	c := &conn{
-		hub: h, ws: ws, nc: ws.NetConn(), claims: claims,
+		hub: h, ws: ws, nc: hijacker.wire, wire: hijacker.wire, claims: claims,
 		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct),
 	}
 	if full {
 		// Told by a close code: a browser shows nothing of a refused upgrade.
 		h.stats.refused.Add(1)
 		c.turnAway()
-		return
+		return nil
 	}
+	c.wire.before = c.flush
+	return c
+}
+
+// register puts a socket onto the hub's books, unless the hub is closed.
+func (h *Hub) register(c *conn) bool {
 	h.gate.Lock()
+	defer h.gate.Unlock()
 	if h.closed {
-		h.gate.Unlock()
 		h.sockets.remove(c.remote)
 		_ = c.nc.Close()
-		return
+		return false
 	}
-	h.wait.Add(1)
 	h.conns[c] = struct{}{}
-	h.gate.Unlock()
-	// Not in the caller's goroutine: net/http's is large and holds the request.
-	go c.serve()
+	return true
 }
 
 // turnAway refuses a socket over the limits without waiting for it.
@@ -96,6 +126,7 @@ func (c *conn) turnAway() {
 
 // gone takes a socket off the hub's books.
 func (h *Hub) gone(c *conn) {
+	c.wire.release()
 	h.sockets.remove(c.remote)
 	h.gate.Lock()
 	delete(h.conns, c)

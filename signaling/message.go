@@ -67,7 +67,7 @@ func (m *message) set(key, value []byte) {
 
 // parse reads a frame. The fault names the member that is wrong.
 func (m *message) parse(b []byte) *fault {
-	if !scanObject(b, m.set) {
+	if !scanObject(b, m) {
 		if !utf8.Valid(b) {
 			return faultf(CodeBadMessage, "the message is not UTF-8")
 		}

@@ -11,6 +11,8 @@ func (s *Session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	}
 	s.in.Lock()
 	defer s.in.Unlock()
+	s.reader = c
+	defer func() { s.reader = nil }()
 	current, fresh, numbers := s.account(c, &m, f)
 	if !current {
 		return
@@ -42,7 +44,7 @@ func (s *Session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	if f != nil {
 		s.hub.stats.fault(f.code)
 		if m.id != nil {
-			s.push(f.body(m.id))
+			s.pushBy(s, f.body(m.id))
 		} else {
 			s.loose(f.body(nil))
 		}
@@ -70,7 +72,7 @@ func (s *Session) account(c *conn, m *message, bad *fault) (current, fresh bool,
 	}
 	if string(m.typ) == `"ping"` {
 		c.pong = true
-		s.kick()
+		s.kick(c)
 	}
 	if m.seq == nil {
 		return true, true, nil
@@ -88,7 +90,7 @@ func (s *Session) account(c *conn, m *message, bad *fault) (current, fresh bool,
 	switch {
 	case s.handled-s.told >= ackEvery:
 		c.ackDue = true
-		s.kick()
+		s.kick(c)
 	case s.ackAt.IsZero():
 		s.ackAt = s.hub.now().Add(s.hub.timing.Ack)
 		s.schedule()
@@ -144,7 +146,7 @@ func (s *Session) dispatch(m *message) *fault {
 // ok answers a request that has nothing to say.
 func (s *Session) ok(m *message) {
 	if m.id != nil {
-		s.push(answer("ok", m.id, 0))
+		s.pushBy(s, answer("ok", m.id, 0))
 	}
 }
 
@@ -169,7 +171,7 @@ func (s *Session) signal(m *message) *fault {
 	if m.data == nil {
 		return faultf(CodeBadMessage, "data is missing")
 	}
-	p.push(open("signal", len(s.id)+len(m.data)+24).str("from", s.id).raw("data", m.data))
+	p.pushBy(s, open("signal", len(s.id)+len(m.data)+24).str("from", s.id).raw("data", m.data))
 	s.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
@@ -185,7 +187,7 @@ func (s *Session) message(m *message) *fault {
 		if f != nil {
 			return f
 		}
-		p.push(b.raw("data", m.data))
+		p.pushBy(s, b.raw("data", m.data))
 	} else {
 		room, f := roomName(m.room)
 		if f != nil {

@@ -140,19 +140,19 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 		reply = reply.str("first", first.id)
 	}
 	if at >= 0 {
-		s.push(reply)
+		s.pushBy(s, reply)
 		return nil, false
 	}
 	r.members = append(r.members, s)
 	list := append(slices.Clone(s.roomList()), r)
 	s.rooms.Store(&list)
-	s.push(reply)
+	s.pushBy(s, reply)
 	news := s.describe(open("peer-joined", 160).str("room", r.name).str("peer", s.id)).flag("polite", false)
 	for _, p := range r.members[:len(r.members)-1] {
 		if p == first && m.first != nil {
-			p.push(append(slices.Clone(news), body(nil).raw("first", m.first)...))
+			p.pushBy(s, append(slices.Clone(news), body(nil).raw("first", m.first)...))
 		} else {
-			p.push(news)
+			p.pushBy(s, news)
 		}
 	}
 	if len(r.members) > 1 && r.shared.IsZero() {
@@ -219,21 +219,10 @@ func (d *directory) cast(s *Session, name string, b body) *fault {
 	defer r.mu.RUnlock()
 	for _, p := range r.members {
 		if p != s {
-			p.push(b)
+			p.pushBy(s, b)
 		}
 	}
 	return nil
-}
-
-// tell pushes to everyone else in the room.
-func (r *room) tell(s *Session, b body) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, p := range r.members {
-		if p != s {
-			p.push(b)
-		}
-	}
 }
 
 // seen reports whether a member other than s has been seen at addr.

@@ -7,16 +7,16 @@ import "unicode/utf8"
 const maxDepth = 64
 
 // scanObject checks that b is exactly one JSON object (RFC 8259) in valid UTF-8
-// and hands its members to set, values as raw bytes of b. It copies nothing:
+// and puts its members into to, as raw bytes of b. It copies nothing:
 // data goes on to other clients as it came, so it must be valid to the last
-// byte. Keys with escapes are handed out as they are written.
-func scanObject(b []byte, set func(key, value []byte)) bool {
+// byte. A key that is written with escapes is an unknown one.
+func scanObject(b []byte, to *message) bool {
 	if !utf8.Valid(b) {
 		return false
 	}
 	s := scanner{b: b}
 	s.space()
-	if !s.object(maxDepth, set) {
+	if !s.object(maxDepth, to) {
 		return false
 	}
 	s.space()
@@ -47,7 +47,7 @@ func (s *scanner) eat(c byte) bool {
 	return false
 }
 
-func (s *scanner) object(depth int, set func(key, value []byte)) bool {
+func (s *scanner) object(depth int, to *message) bool {
 	if depth == 0 || !s.eat('{') {
 		return false
 	}
@@ -71,8 +71,8 @@ func (s *scanner) object(depth int, set func(key, value []byte)) bool {
 		if !s.value(depth - 1) {
 			return false
 		}
-		if set != nil {
-			set(key, s.b[start:s.i])
+		if to != nil {
+			to.set(key, s.b[start:s.i])
 		}
 		s.space()
 		if s.eat('}') {

@@ -23,6 +23,7 @@ type Session struct {
 	// enters, resumes or ends: these never overlap.
 	in     sync.Mutex
 	bucket bucket // under in
+	reader *conn  // under in: the socket whose message is being handled
 	claims access.Claims
 
 	// Written under in and directory.mu; read without a lock by the relay.
@@ -72,17 +73,25 @@ func (s *Session) seenAt() netip.Addr {
 
 // push sends a numbered message: now, or when the socket is back. A session
 // that does not take what it is sent ends with 4008.
-func (s *Session) push(b body) {
+func (s *Session) push(b body) { s.pushBy(nil, b) }
+
+// pushBy is push for what the session by causes by a message of its own: its
+// reader writes it.
+func (s *Session) pushBy(by *Session, b body) {
+	var reader *conn
+	if by != nil {
+		reader = by.reader
+	}
 	s.mu.Lock()
-	s.pushLocked(b)
+	s.pushLocked(b, reader)
 	s.mu.Unlock()
 }
 
-func (s *Session) pushLocked(b body) {
+func (s *Session) pushLocked(b body, by *conn) {
 	switch {
 	case s.ended || s.doom != "":
 	case s.out.add(b):
-		s.kick()
+		s.kick(by)
 	default:
 		s.hub.stats.drop("slow")
 		s.doomLocked("lost", CloseSlow)
@@ -109,14 +118,14 @@ func (s *Session) loose(b body) {
 	defer s.mu.Unlock()
 	if c := s.conn; c != nil && len(c.loose) < maxLoose {
 		c.loose = append(c.loose, b)
-		s.kick()
+		s.kick(s.reader)
 	}
 }
 
 // kick gets the socket's writer going.
-func (s *Session) kick() {
+func (s *Session) kick(by *conn) {
 	if c := s.conn; c != nil {
-		c.kick()
+		c.kick(by)
 	}
 }
 
@@ -243,7 +252,7 @@ func (s *Session) tick(now time.Time) {
 		if due(s.ackAt) {
 			s.ackAt = time.Time{}
 			c.ackDue = s.handled != s.told
-			c.kick()
+			c.kick(nil)
 		}
 		if due(s.renew) {
 			s.renew = time.Time{}
@@ -296,7 +305,7 @@ func (s *Session) sendConfig(id []byte) {
 	config, renew := s.hub.iceConfig(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(answer("config", id, len(config)+16).raw("config", config))
+	s.pushLocked(answer("config", id, len(config)+16).raw("config", config), nil)
 	s.renew = renew
 	if !s.ended && s.doom == "" {
 		s.schedule()
