@@ -4,8 +4,9 @@
  * @returns {{columns: number, width: number, height: number}} of one tile
  */
 export function layout(count, width, height, gap = 10) {
+  count = Math.max(1, count);
   let best = {columns: 1, width: 0, height: 0};
-  for (let columns = 1; columns <= Math.max(1, count); columns++) {
+  for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
     const wide = (width - gap * (columns - 1)) / columns, high = (height - gap * (rows - 1)) / rows;
     // Pictures may be cropped a little: anything from 3:4, as phones send, to 16:9.
