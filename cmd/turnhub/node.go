@@ -88,7 +88,10 @@ func newNode(ctx context.Context, cfg *config.Config, l logger) (*node, error) {
 	n.warned = unsure
 	n.warn(unsure)
 	n.addresses.set(relay)
-	n.certs, err = certs.Open(certs.Config{TLS: cfg.TLS, StateDir: cfg.StateDir, Names: certificateNames(cfg, relay), Logger: log})
+	n.certs, err = certs.Open(certs.Config{
+		TLS: cfg.TLS, StateDir: cfg.StateDir, Names: certificateNames(cfg, relay), Listen: cfg.Listen.TCP,
+		Changed: func() { n.prober.Trigger() }, Logger: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -208,12 +211,9 @@ func (n *node) certificate(host string) *x509.Certificate {
 
 func (n *node) makeWeb() {
 	cfg := n.cfg
-	common := socketio.Config{Logger: n.log}
-	common.Hub, common.Access, common.AllowedOrigins = n.hub, n.access, cfg.Access.AllowedOrigins
-	common.MessageSize = int(cfg.Limits.MessageSize)
-	sio := socketio.New(common)
-	pjs := peerjs.New(peerjs.Config{Config: common.Config, Logger: n.log})
-	raw := rawrelay.New(rawrelay.Config{Config: common.Config, Logger: n.log})
+	sio := socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})
+	pjs := peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log})
+	raw := rawrelay.New(rawrelay.Config{Hub: n.hub, Logger: n.log})
 	n.dialects = []dialect{sio, pjs, raw}
 
 	pages := web.Config{
@@ -226,6 +226,7 @@ func (n *node) makeWeb() {
 
 		Hub:      n.hub,
 		PeerJS:   pjs,
+		IsPeerJS: peerjs.Route,
 		SocketIO: sio,
 		Relay:    raw,
 		Secure:   n.certs != nil,
@@ -238,7 +239,7 @@ func (n *node) makeWeb() {
 	n.web = web.New(pages, webSettings(cfg))
 
 	listener := portmux.Config{
-		HTTP: n.web,
+		HTTP: certs.HTTPChallenges(n.certs, n.web),
 		STUN: func(conn *portmux.Conn, secure bool) {
 			transport := turnsrv.TransportTCP
 			if secure {
@@ -252,6 +253,7 @@ func (n *node) makeWeb() {
 	}
 	if n.certs != nil {
 		listener.TLS = certs.ServerTLS(n.certs)
+		listener.HTTP = certs.HTTPChallenges(n.certs, n.web)
 	}
 	n.mux = portmux.New(listener)
 }
@@ -303,6 +305,7 @@ func (n *node) serve(ctx context.Context) error {
 	run("rechecks", quiet(n.rechecker.serve))
 	run("probes", quiet(n.prober.Run))
 	run("addresses", quiet(n.watchAddresses))
+	run("supervision", quiet(supervisor{n}.serve))
 	if n.certs != nil {
 		run("certificate", quiet(n.certs.Serve))
 	}

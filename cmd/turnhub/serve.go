@@ -63,9 +63,14 @@ func serve(ctx context.Context, in invocation) error {
 		case err := <-ended: // by itself: something is broken
 			return err
 		case s := <-signals:
+			if s != syscall.SIGHUP {
+				supervisor{n}.stopping()
+			}
 			switch s {
 			case syscall.SIGHUP:
+				done := supervisor{n}.reloading()
 				n.reload(in.environ)
+				done()
 				continue
 			case syscall.SIGTERM:
 				n.drain(ctx, signals)
