@@ -31,8 +31,11 @@ type Config struct {
 	// Proxies are trusted reverse proxies.
 	Proxies Proxies
 
-	Hub         http.Handler // /ws
-	PeerJS      http.Handler // /peerjs and below
+	Hub    http.Handler // /ws
+	PeerJS http.Handler // /peerjs and below
+	// IsPeerJS tells requests of PeerJS clients with another option path, which
+	// go to PeerJS where nothing else is at their path.
+	IsPeerJS    func(*http.Request) bool
 	SocketIO    http.Handler // /socket.io/
 	Relay       http.Handler // /relay/{channel}
 	RelayAtRoot http.Handler // WebSockets at /
@@ -96,7 +99,7 @@ func (s *Server) routes() {
 	handle("/peerjs", s.cfg.PeerJS)
 	handle("/peerjs/", s.cfg.PeerJS)
 	handle("/socket.io/", s.cfg.SocketIO)
-	handle("/relay/{channel}", s.cfg.Relay)
+	handle("/relay/{channel...}", s.cfg.Relay)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Ready) })
 	assets := newAssets()
@@ -117,6 +120,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.RelayAtRoot != nil && r.URL.Path == "/" && isUpgrade(r) {
 		s.cfg.RelayAtRoot.ServeHTTP(w, r)
 		return
+	}
+	if s.cfg.IsPeerJS != nil && s.cfg.IsPeerJS(r) {
+		if _, pattern := s.mux.Handler(r); pattern == "" || pattern == "GET /" {
+			s.cfg.PeerJS.ServeHTTP(w, r)
+			return
+		}
 	}
 	s.mux.ServeHTTP(w, r)
 }

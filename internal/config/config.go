@@ -106,7 +106,8 @@ type Access struct {
 
 // Signaling holds the options of the signaling dialects.
 type Signaling struct {
-	RelayAtRoot bool
+	RelayAtRoot     bool
+	PeerJSDiscovery bool
 }
 
 // Limits bounds what one client can take from the others.

@@ -152,6 +152,25 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 	}
 }
 
+func TestSystemdHandsOver(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"turn-secrets", "turnhub_tls-cert.pem"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"CREDENTIALS_DIRECTORY=" + dir}
+	c, err := parse("", nil, env)
+	if err != nil || c.Credentials.SecretsFile != filepath.Join(dir, "turn-secrets") ||
+		c.TLS.CertFile != filepath.Join(dir, "turnhub_tls-cert.pem") || c.TLS.KeyFile != "" {
+		t.Errorf("%+v %v", c, err)
+	}
+	c, err = parse("c.yaml", []byte("credentials: {secrets_file: mine}\n"), env)
+	if err != nil || c.Credentials.SecretsFile != "mine" {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml"), nil); err == nil || !strings.Contains(err.Error(), "; give --config a readable file") {
 		t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -68,6 +69,7 @@ func parse(file string, contents []byte, environ []string) (*Config, error) {
 	for _, o := range c.options() {
 		r.options[o.key] = o
 	}
+	r.readCredentials(environ)
 	r.readFile(contents)
 	r.readEnviron(environ)
 	if len(r.errs) == 0 { // else it would complain about what follows from them
@@ -105,6 +107,34 @@ func defaultStateDir(environ []string) string {
 		}
 	}
 	return "./state"
+}
+
+// handedOver are the files that systemd may hand over (LoadCredential), and the
+// options whose default they are.
+var handedOver = map[string]string{
+	"turn-secrets": "credentials.secrets_file",
+	"token-secret": "access.token_secret_file",
+	"token-jwks":   "access.token_jwks_file",
+	"tls-cert.pem": "tls.cert_file",
+	"tls-key.pem":  "tls.key_file",
+}
+
+// readCredentials takes what lies in systemd's $CREDENTIALS_DIRECTORY, under the
+// names of handedOver, or of a directory given as "turnhub" with these files.
+func (r *reader) readCredentials(environ []string) {
+	for _, entry := range environ {
+		dir, ok := strings.CutPrefix(entry, "CREDENTIALS_DIRECTORY=")
+		if !ok || dir == "" {
+			continue
+		}
+		for name, key := range handedOver {
+			for _, file := range []string{filepath.Join(dir, name), filepath.Join(dir, "turnhub_"+name)} {
+				if _, err := os.Stat(file); err == nil {
+					r.set(r.options[key], []string{file}, "$CREDENTIALS_DIRECTORY")
+				}
+			}
+		}
+	}
 }
 
 // reader fills a Config and gathers complaints.

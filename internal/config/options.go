@@ -27,7 +27,7 @@ func (c *Config) options() []option {
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
 			doc: "Metrics, health, console and pprof; never public. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
-			doc: "Addresses or CIDRs of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."},
+			doc: "Addresses or CIDRs of reverse proxies: their X-Forwarded-For and X-Forwarded-Proto are believed (127.0.0.1's always), and their connections are not limited per IP."},
 
 		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
 			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory."},
@@ -81,6 +81,8 @@ func (c *Config) options() []option {
 
 		{key: "signaling.relay_at_root", value: boolean(&c.Signaling.RelayAtRoot),
 			doc: "Also serve a raw relay at the path /, for pages that hard-code ws://host:port. Strangers meet there."},
+		{key: "signaling.peerjs_discovery", value: boolean(&c.Signaling.PeerJSDiscovery),
+			doc: "Let PeerJS clients list the ids of everybody connected (listAllPeers)."},
 
 		{key: "limits.allocations_per_user", value: integer(&c.Limits.AllocationsPerUser, 1, 1<<20),
 			doc: "Allocations that one user may hold."},

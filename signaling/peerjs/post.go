@@ -8,6 +8,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
 )
 
 // Client 0.3.16 sends by POST what it has to say before its socket is open, so
@@ -41,7 +42,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.door.MessageSize)))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.door.MessageSize())))
 	_ = control.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
@@ -61,8 +62,8 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 	}
 	realm := s.enter(route.mount)
 	defer s.leave(realm)
-	status, err := realm.post(route.id, owner(claims, route.token), m, len(body), func(end func()) (*door.Guest, error) {
-		return s.door.Enter(r, claims, end)
+	status, err := realm.post(route.id, owner(claims, route.token), m, len(body), func() (*door.Guest, error) {
+		return s.door.Enter(r, claims, func(*wsock.CloseError) {}) // it ends by itself in a moment
 	})
 	if err != nil {
 		door.Refuse(w, status, "refused", err.Error())
@@ -73,7 +74,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 }
 
 // post takes a message of a peer whose socket is open, or will be.
-func (r *realm) post(id, owner string, m message, size int, enter func(func()) (*door.Guest, error)) (int, error) {
+func (r *realm) post(id, owner string, m message, size int, enter func() (*door.Guest, error)) (int, error) {
 	r.mu.Lock()
 	who := r.clients[id]
 	if who != nil && !who.owns(owner) {
@@ -92,7 +93,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func(func()) (
 	k := earlyKey{id, owner}
 	e := r.early[k]
 	if e == nil {
-		guest, err := enter(func() {})
+		guest, err := enter()
 		if err != nil {
 			return door.Status(err), err
 		}

@@ -15,7 +15,7 @@ import (
 // TestEarlyPosts: client 0.3.16 sends offer and candidates by POST before its
 // socket is open. They are taken when it opens, in their order.
 func TestEarlyPosts(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	receiver := f.peer("receiver")
 	for i, verb := range []string{"candidate", "offer", "candidate"} {
 		body := fmt.Sprintf(`{"type":%q,"src":"liar","dst":"receiver","payload":%d}`, strings.ToUpper(verb), i)
@@ -43,7 +43,7 @@ func TestEarlyPosts(t *testing.T) {
 
 // TestEarlyPostsExpire: who never opens a socket leaves nothing behind.
 func TestEarlyPostsExpire(t *testing.T) {
-	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, nil, func(s *Server) { s.expiry = 200 * time.Millisecond })
+	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(s *Server) { s.expiry = 200 * time.Millisecond })
 	receiver := f.peer("receiver")
 	f.request("POST", "/peerjs/sender/tok/offer", `{"type":"OFFER","dst":"receiver","payload":"old"}`)
 	if status, _, _ := f.request("POST", "/peerjs/another/tok/offer", `{"type":"OFFER","dst":"receiver"}`); status != http.StatusTooManyRequests {
@@ -65,7 +65,7 @@ func TestEarlyPostsExpire(t *testing.T) {
 }
 
 func TestBadPosts(t *testing.T) {
-	f := start(t, signaling.Limits{MessageSize: 1000}, nil, nil)
+	f := start(t, signaling.Limits{MessageSize: 1000}, nil)
 	for _, c := range []struct {
 		path, body string
 		status     int

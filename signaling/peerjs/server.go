@@ -41,7 +41,7 @@ const info = `{"name":"PeerJS Server","description":"A server side element to br
 
 // Config is what the server needs of the rest.
 type Config struct {
-	door.Config
+	Hub *signaling.Hub
 	// Discovery lets anybody list the ids of a realm.
 	Discovery bool
 	Logger    *slog.Logger // nil: none
@@ -69,7 +69,7 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		door:      door.New("peerjs", cfg.Config),
+		door:      door.New("peerjs", cfg.Hub),
 		discovery: cfg.Discovery,
 		log:       cfg.Logger,
 		expiry:    expiry,
@@ -157,7 +157,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	defer s.running.Done()
 	var guest *door.Guest
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
-		MessageSize: s.door.MessageSize,
+		MessageSize: s.door.MessageSize(),
 		TooBig:      int(signaling.CloseTooBig),
 		Slow:        int(signaling.CloseSlow),
 		QueueBytes:  s.door.QueueBytes() + maxHeldBytes,
@@ -192,9 +192,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		s.turn(socket, notice(typeError, refusal), refusal)
 		return
 	}
-	guest, err = s.door.Enter(r, claims, func() {
-		socket.Close(int(signaling.CloseRestart), "the server ends this connection")
-	})
+	guest, err = s.door.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		s.turn(socket, notice(typeError, textLimit), err.Error())
 		return

@@ -29,15 +29,12 @@ type fixture struct {
 	ws   string
 }
 
-func start(t *testing.T, limits signaling.Limits, change func(*Config), after func(*Server)) *fixture {
+func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture {
 	t.Helper()
-	cfg := Config{Config: door.Config{Hub: signaling.NewHub(signaling.Config{Limits: limits}), MessageSize: limits.MessageSize}}
+
+	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits})})
 	if change != nil {
-		change(&cfg)
-	}
-	server := New(cfg)
-	if after != nil {
-		after(server)
+		change(server)
 	}
 	web := httptest.NewServer(server)
 	t.Cleanup(func() {
@@ -116,7 +113,7 @@ func (f *fixture) request(method, path, body string) (int, http.Header, string) 
 
 // TestInfo: "should return content of app.json file", to the byte.
 func TestInfo(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	for _, path := range []string{"/peerjs", "/peerjs/", "/peerjs/myapp/"} {
 		status, _, body := f.request("GET", path, "")
 		if status != 200 || body != `{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}` {
@@ -127,7 +124,7 @@ func TestInfo(t *testing.T) {
 
 // TestID: "should generate a 36-character UUID", at every mount path.
 func TestID(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 	seen := map[string]bool{}
 	for _, path := range []string{"/peerjs/id?ts=1&version=1.5.5", "/peerjs/peerjs/id", "/any/where/peerjs/id"} {
@@ -142,7 +139,7 @@ func TestID(t *testing.T) {
 // TestCORS: "should reflect the origin header in CORS by default" and "should
 // respect the CORS parameters", on every status.
 func TestCORS(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -159,14 +156,16 @@ func TestCORS(t *testing.T) {
 			t.Errorf("%s %s: %d, Access-Control-Allow-Origin %q", c.method, c.path, status, h.Get("Access-Control-Allow-Origin"))
 		}
 	}
-	strict := start(t, signaling.Limits{}, func(c *Config) { c.AllowedOrigins = []string{"https://good.example"} }, nil)
+	strict := start(t, signaling.Limits{}, func(s *Server) {
+		s.door = door.New("peerjs", signaling.NewHub(signaling.Config{AllowedOrigins: []string{"https://good.example"}}))
+	})
 	if status, h, _ := strict.request("GET", "/peerjs/id", ""); status != 403 || h.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a foreign origin: %d %v", status, h)
 	}
 }
 
 func TestPreflight(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	request, _ := http.NewRequest("OPTIONS", f.http+"/peerjs/a/t/offer", nil)
 	request.Header.Set("Origin", "http://page.example")
 	request.Header.Set("Access-Control-Request-Method", "POST")
@@ -185,7 +184,7 @@ func TestPreflight(t *testing.T) {
 
 // TestParameters: "should check client's params".
 func TestParameters(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	const missing = `{"type":"ERROR","payload":{"msg":"No id, token, or key supplied to websocket server"}}`
 	for query, answer := range map[string]string{
 		"":                           missing,
@@ -204,7 +203,7 @@ func TestParameters(t *testing.T) {
 
 // TestIDTaken: another token does not get an id that is in use.
 func TestIDTaken(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a, b := f.peer("a"), f.peer("b")
 	go f.send(a, `{"type":"HEARTBEAT"}`) // no answer to it
 	thief := f.dial("/peerjs?key=peerjs&id=a&token=other")
@@ -223,7 +222,7 @@ func TestIDTaken(t *testing.T) {
 // TestGhost: "should remove client" — an id whose holder has lost his network
 // is free for who asks for it.
 func TestGhost(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, func(s *Server) { s.proof = 300 * time.Millisecond })
+	f := start(t, signaling.Limits{}, func(s *Server) { s.proof = 300 * time.Millisecond })
 	ghost := f.peer("a")
 	wstest.LoseNetwork(t, ghost.NetConn())
 	again := f.dial("/peerjs?key=peerjs&id=a&token=another")
@@ -235,7 +234,7 @@ func TestGhost(t *testing.T) {
 // TestReconnect: the same id and token replace the socket, with an OPEN; the
 // old one is closed and its end does not take the id along.
 func TestReconnect(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	old := f.peer("a")
 	b := f.peer("b")
 	again := f.peer("a")
@@ -247,7 +246,7 @@ func TestReconnect(t *testing.T) {
 
 // TestLimit: "should check concurrent limit".
 func TestLimit(t *testing.T) {
-	f := start(t, signaling.Limits{ConnectionsPerIP: 1}, nil, nil)
+	f := start(t, signaling.Limits{ConnectionsPerIP: 1}, nil)
 	a := f.peer("a")
 	b := f.dial("/peerjs?key=peerjs&id=b&token=b")
 	f.want(b, `{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}`)
@@ -270,7 +269,7 @@ func TestLimit(t *testing.T) {
 // client connected". Exactly four members, src the server's word, the payload
 // byte for byte.
 func TestForwarding(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a, b := f.peer("a"), f.peer("b")
 	for sent, got := range map[string]string{
 		`{"type":"OFFER","src":"liar","dst":"b","payload":{"sdp":"<&> € \u2028","n":1.0,"x": null},"extra":1}`: `{"type":"OFFER","src":"a","dst":"b","payload":{"sdp":"<&> € \u2028","n":1.0,"x": null}}`,
@@ -292,7 +291,7 @@ func TestForwarding(t *testing.T) {
 // TestLeaveOnlyToAcquaintances: client 0.3.16 throws on LEAVE about a peer of
 // which it never heard.
 func TestLeaveOnlyToAcquaintances(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a, b := f.peer("a"), f.peer("b")
 	f.send(a, `{"type":"LEAVE","dst":"b"}`)
 	f.send(a, `{"type":"CANDIDATE","dst":"b","payload":1}`)
@@ -305,7 +304,7 @@ func TestLeaveOnlyToAcquaintances(t *testing.T) {
 
 // TestLeaveWithoutDestination ends the sender's place.
 func TestLeaveWithoutDestination(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a := f.peer("a")
 	f.send(a, `{"type":"LEAVE"}`)
 	f.wantClose(a, websocket.CloseNormalClosure)
@@ -316,7 +315,7 @@ func TestLeaveWithoutDestination(t *testing.T) {
 // connected", and hand it over in order after OPEN; LEAVE and EXPIRE are never
 // kept.
 func TestQueue(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a, c := f.peer("a"), f.peer("c")
 	f.send(a, `{"type":"CANDIDATE","dst":"b","payload":0}`)
 	f.send(a, `{"type":"LEAVE","dst":"b"}`)
@@ -339,7 +338,7 @@ func TestQueue(t *testing.T) {
 // TestExpire: "should fire EXPIRE message", one for each sender and absent
 // peer, and "should remove client if no read from queue".
 func TestExpire(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, func(s *Server) { s.expiry = 200 * time.Millisecond })
+	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = 200 * time.Millisecond })
 	a, c := f.peer("a"), f.peer("c")
 	for _, ws := range []*websocket.Conn{a, c} {
 		f.send(ws, `{"type":"OFFER","dst":"b","payload":1}`)
@@ -366,7 +365,7 @@ func TestExpire(t *testing.T) {
 // TestQueueIsBounded: what is over the bound is dropped, EXPIRE comes all the
 // same, and nobody else is affected.
 func TestQueueIsBounded(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, nil, func(s *Server) { s.expiry = 500 * time.Millisecond })
+	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, func(s *Server) { s.expiry = 500 * time.Millisecond })
 	a := f.peer("a")
 	for range maxHeldOfPair * 3 {
 		f.send(a, `{"type":"CANDIDATE","dst":"absent","payload":"`+strings.Repeat("x", 1000)+`"}`)
@@ -382,7 +381,7 @@ func TestQueueIsBounded(t *testing.T) {
 // TestSendingFails: "should send LEAVE message to source client when sending
 // to destination client failed".
 func TestSendingFails(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, nil, nil)
+	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, nil)
 	a := f.peer("a")
 	f.peer("b") // never reads
 	big := `{"type":"OFFER","dst":"b","payload":"` + strings.Repeat("x", 200<<10) + `"}`
@@ -396,11 +395,11 @@ func TestSendingFails(t *testing.T) {
 
 // TestPeers: discovery lists the realm, or is refused with 401.
 func TestPeers(t *testing.T) {
-	closed := start(t, signaling.Limits{}, nil, nil)
+	closed := start(t, signaling.Limits{}, nil)
 	if status, _, _ := closed.request("GET", "/peerjs/peers", ""); status != 401 {
 		t.Errorf("status %d", status)
 	}
-	f := start(t, signaling.Limits{}, func(c *Config) { c.Discovery = true }, nil)
+	f := start(t, signaling.Limits{}, func(s *Server) { s.discovery = true })
 	if status, _, body := f.request("GET", "/peerjs/peers", ""); status != 200 || strings.TrimSpace(body) != "[]" {
 		t.Errorf("%d %s", status, body)
 	}
@@ -415,7 +414,7 @@ func TestPeers(t *testing.T) {
 // TestMountPaths: "should return valid path" — each path is a realm, /peerjs
 // the same as /.
 func TestMountPaths(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, nil)
+	f := start(t, signaling.Limits{}, nil)
 	root := f.peer("a")
 	app := f.dial("/my/app/peerjs?key=peerjs&id=a&token=x") // the same id, another realm
 	f.want(app, `{"type":"OPEN"}`)
@@ -429,7 +428,7 @@ func TestMountPaths(t *testing.T) {
 
 // TestRealmsEnd: an empty realm leaves nothing behind.
 func TestRealmsEnd(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil, func(s *Server) { s.expiry = 50 * time.Millisecond })
+	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = 50 * time.Millisecond })
 	a := f.dial("/x/peerjs?key=peerjs&id=a&token=x")
 	f.want(a, `{"type":"OPEN"}`)
 	f.send(a, `{"type":"OFFER","dst":"nobody"}`)
@@ -454,7 +453,7 @@ func TestRealmsEnd(t *testing.T) {
 // TestBadMessages: a clear ERROR to the sender, who stays connected; nobody
 // else notices.
 func TestBadMessages(t *testing.T) {
-	f := start(t, signaling.Limits{MessageSize: 10_000}, nil, nil)
+	f := start(t, signaling.Limits{MessageSize: 10_000}, nil)
 	a, b := f.peer("a"), f.peer("b")
 	for _, bad := range []string{
 		`not JSON`, ``, `[]`, `null`, `"OFFER"`, `{}`, `{"type":1}`, `{"type":"OFFER"}`, `{"type":"OFFER","dst":7}`,

@@ -36,7 +36,7 @@ const (
 
 // Config is what the relay needs of the rest of the server.
 type Config struct {
-	door.Config
+	Hub    *signaling.Hub
 	Logger *slog.Logger // nil: none
 }
 
@@ -58,7 +58,7 @@ func New(cfg Config) *Relay {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Relay{
-		door:     door.New("relay", cfg.Config),
+		door:     door.New("relay", cfg.Hub),
 		log:      cfg.Logger,
 		channels: make(map[string]*channel),
 		sockets:  make(map[*wsock.Conn]struct{}),
@@ -89,7 +89,7 @@ func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
 		return
 	}
-	s.serve(w, r, &member{limit: limit}, name, func(end func()) (*door.Guest, error) {
+	s.serve(w, r, &member{limit: limit}, name, func(end func(*wsock.CloseError)) (*door.Guest, error) {
 		return s.door.Enter(r, claims, end)
 	})
 }
@@ -120,9 +120,9 @@ func printable(name string) bool {
 
 // serve upgrades, enters and relays. Refusals come after the upgrade, as a
 // Close with a reason: a page cannot see the status of a failed upgrade.
-func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func()) (*door.Guest, error)) {
+func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func(*wsock.CloseError)) (*door.Guest, error)) {
 	options := wsock.Options{
-		MessageSize: s.door.MessageSize,
+		MessageSize: s.door.MessageSize(),
 		TooBig:      int(signaling.CloseTooBig),
 		Slow:        int(signaling.CloseSlow),
 		QueueBytes:  s.door.QueueBytes(),
@@ -147,9 +147,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
 	}
 	defer s.forget(socket)
-	guest, err := enter(func() {
-		socket.Close(int(signaling.CloseRestart), "the server ends this connection")
-	})
+	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		turned := door.Turned(err)
 		socket.Close(turned.Code, turned.Reason)

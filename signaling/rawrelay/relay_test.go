@@ -15,18 +15,14 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wstest"
 )
 
 // start runs a relay and returns the base URL of its WebSockets.
-func start(t *testing.T, limits signaling.Limits, change func(*Config)) (string, *Relay) {
+func start(t *testing.T, limits signaling.Limits, origins ...string) (string, *Relay) {
 	t.Helper()
-	cfg := Config{Config: door.Config{Hub: signaling.NewHub(signaling.Config{Limits: limits}), MessageSize: limits.MessageSize}}
-	if change != nil {
-		change(&cfg)
-	}
-	relay := New(cfg)
+
+	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})})
 	server := httptest.NewServer(relay)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -108,7 +104,7 @@ func wantClose(t *testing.T, ws *websocket.Conn, code int) string {
 // TestByteForByte: kind, bytes and order stay; nothing comes back, nothing is
 // told to another channel, nothing is kept for a latecomer.
 func TestByteForByte(t *testing.T) {
-	url, relay := start(t, signaling.Limits{}, nil)
+	url, relay := start(t, signaling.Limits{})
 	a, b := join(t, url+"/relay/one"), join(t, url+"/relay/one")
 	other := join(t, url+"/relay/two")
 	relay.entered(t, "one", 2)
@@ -146,7 +142,7 @@ func TestByteForByte(t *testing.T) {
 // TestOrderOfAllSenders: every socket sees what the others say in one and the
 // same order.
 func TestOrderOfAllSenders(t *testing.T) {
-	url, relay := start(t, signaling.Limits{MessagesPerSecond: 1000}, nil)
+	url, relay := start(t, signaling.Limits{MessagesPerSecond: 1000})
 	const senders, each = 3, 200
 	reader1, reader2 := join(t, url+"/relay/c"), join(t, url+"/relay/c")
 	var all []*websocket.Conn
@@ -180,7 +176,7 @@ func TestOrderOfAllSenders(t *testing.T) {
 }
 
 func TestMaxRefusesTheThird(t *testing.T) {
-	url, relay := start(t, signaling.Limits{}, nil)
+	url, relay := start(t, signaling.Limits{})
 	a, b := join(t, url+"/relay/pair?max=2"), join(t, url+"/relay/pair?max=2")
 	relay.entered(t, "pair", 2)
 	for _, query := range []string{"?max=2", "?max=3", ""} { // who was there wants two
@@ -202,7 +198,7 @@ func TestMaxRefusesTheThird(t *testing.T) {
 // somebody asks for its place.
 func TestLostNetworkFreesItsPlace(t *testing.T) {
 	t.Parallel()
-	url, relay := start(t, signaling.Limits{}, nil)
+	url, relay := start(t, signaling.Limits{})
 	a, b := join(t, url+"/relay/pair?max=2"), join(t, url+"/relay/pair?max=2")
 	relay.entered(t, "pair", 2)
 	wstest.LoseNetwork(t, b.NetConn())
@@ -214,7 +210,7 @@ func TestLostNetworkFreesItsPlace(t *testing.T) {
 // TestSlowReaderDelaysNobody: one who does not read is dropped with his code,
 // the others get everything.
 func TestSlowReaderDelaysNobody(t *testing.T) {
-	url, relay := start(t, signaling.Limits{MessagesPerSecond: 10_000}, nil)
+	url, relay := start(t, signaling.Limits{MessagesPerSecond: 10_000})
 	a, b := join(t, url+"/relay/c"), join(t, url+"/relay/c")
 	join(t, url+"/relay/c") // never reads
 	relay.entered(t, "c", 3)
@@ -263,7 +259,7 @@ func TestBadInput(t *testing.T) {
 		}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url, relay := start(t, limits, nil)
+			url, relay := start(t, limits)
 			a, b, bad := join(t, url+"/relay/c"), join(t, url+"/relay/c"), join(t, url+"/relay/c")
 			relay.entered(t, "c", 3)
 			c.do(t, bad)
@@ -286,7 +282,7 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 		t.Skip("takes the 10 s for which a flood is borne")
 	}
 	t.Parallel()
-	url, relay := start(t, signaling.Limits{MessagesPerSecond: 20}, nil)
+	url, relay := start(t, signaling.Limits{MessagesPerSecond: 20})
 	a, flooder := join(t, url+"/relay/c"), join(t, url+"/relay/c")
 	relay.entered(t, "c", 2)
 	_ = flooder.SetReadDeadline(time.Now().Add(40 * time.Second))
@@ -322,7 +318,7 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 }
 
 func TestPlainRequestsAreAnswered(t *testing.T) {
-	url, _ := start(t, signaling.Limits{}, nil)
+	url, _ := start(t, signaling.Limits{})
 	http1 := "http" + strings.TrimPrefix(url, "ws")
 	response, err := http.Get(http1 + "/relay/x")
 	if err != nil || response.StatusCode != http.StatusUpgradeRequired {
@@ -348,7 +344,7 @@ func TestPlainRequestsAreAnswered(t *testing.T) {
 }
 
 func TestOriginsAndConnectionsPerAddress(t *testing.T) {
-	url, relay := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(c *Config) { c.AllowedOrigins = []string{"https://good.example"} })
+	url, relay := start(t, signaling.Limits{ConnectionsPerIP: 2}, "https://good.example")
 	_, response, err := websocket.DefaultDialer.Dial(url+"/relay/x", http.Header{"Origin": {"https://evil.example"}})
 	if err == nil || response.StatusCode != http.StatusForbidden {
 		t.Fatalf("%v, %v", response, err)
@@ -368,7 +364,7 @@ func TestOriginsAndConnectionsPerAddress(t *testing.T) {
 }
 
 func TestRootIsAChannel(t *testing.T) {
-	url, relay := start(t, signaling.Limits{}, nil)
+	url, relay := start(t, signaling.Limits{})
 	a, b := join(t, url+"/"), join(t, url)
 	relay.entered(t, "/", 2)
 	send(t, a, websocket.TextMessage, "ws://127.0.0.1:1337")
@@ -376,7 +372,7 @@ func TestRootIsAChannel(t *testing.T) {
 }
 
 func TestCloseSaysRestart(t *testing.T) {
-	url, relay := start(t, signaling.Limits{}, nil)
+	url, relay := start(t, signaling.Limits{})
 	a := join(t, url+"/relay/x")
 	relay.entered(t, "x", 1)
 	go relay.Close(context.Background())
@@ -385,7 +381,7 @@ func TestCloseSaysRestart(t *testing.T) {
 
 // BenchmarkBroadcast is one message to 31 others, all reading.
 func BenchmarkBroadcast(b *testing.B) {
-	relay := New(Config{Config: door.Config{Hub: signaling.NewHub(signaling.Config{Limits: signaling.Limits{MessagesPerSecond: 1 << 30}})}})
+	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: signaling.Limits{MessagesPerSecond: 1 << 30}})})
 	server := httptest.NewServer(relay)
 	defer server.Close()
 	url := "ws" + strings.TrimPrefix(server.URL, "http") + "/relay/x"

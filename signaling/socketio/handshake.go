@@ -5,15 +5,16 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
 )
 
 // handshake begins a session (engine.io-protocol, "Handshake").
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access.Claims, channel string, websocket bool) {
 	c := &session{id: newID(), server: s, channel: channel, done: make(chan struct{})}
 	ready := make(chan struct{})
-	guest, err := s.door.Enter(r, claims, func() {
+	guest, err := s.door.Enter(r, claims, func(why *wsock.CloseError) {
 		<-ready
-		c.close("ended by the server")
+		c.close(why.Reason)
 	})
 	if err != nil {
 		failWith(w, door.Status(err), codeForbidden, err.Error())

@@ -41,7 +41,7 @@ const maxChannel = 128
 
 // Config is what the server needs of the rest.
 type Config struct {
-	door.Config
+	Hub    *signaling.Hub
 	Logger *slog.Logger // nil: none
 }
 
@@ -64,7 +64,7 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		door:     door.New("socketio", cfg.Config),
+		door:     door.New("socketio", cfg.Hub),
 		log:      cfg.Logger,
 		assets:   loadAssets(),
 		sessions: make(map[string]*session),
@@ -99,7 +99,7 @@ func (s *Server) Close(ctx context.Context) error {
 }
 
 // limit is the largest message in bytes.
-func (s *Server) limit() int { return s.door.MessageSize }
+func (s *Server) limit() int { return s.door.MessageSize() }
 
 // maxPayload is the largest body of a long-polling POST: one message of the
 // largest size with all of it in base64, and some room beside it.

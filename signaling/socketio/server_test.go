@@ -15,7 +15,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
 )
 
 type fixture struct {
@@ -25,13 +24,10 @@ type fixture struct {
 	ws   string
 }
 
-func start(t *testing.T, limits signaling.Limits, change func(*Config)) *fixture {
+func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 	t.Helper()
-	cfg := Config{Config: door.Config{Hub: signaling.NewHub(signaling.Config{Limits: limits}), MessageSize: limits.MessageSize}}
-	if change != nil {
-		change(&cfg)
-	}
-	server := New(cfg)
+
+	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})})
 	web := httptest.NewServer(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -177,7 +173,7 @@ func (f *fixture) want(ws *websocket.Conn, packet string) {
 // TestMessages: long-polling and WebSocket share a channel; bytes and order
 // stay, nothing comes back.
 func TestMessages(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b, other := f.connect("&channel=x"), f.socket("&channel=x"), f.socket("")
 	a.post("42[\"message\",{\"b\": 1,\"a\":null,\"n\":1.0}]\x1e427[\"message\",\"second\"]")
 	a.want("437[]") // the acknowledgement, and no echo
@@ -195,7 +191,7 @@ func TestMessages(t *testing.T) {
 // TestBinary: attachments travel as they are on WebSocket and as base64 on
 // long-polling, and keep to their message.
 func TestBinary(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.connect(""), f.socket("")
 	const header = `2-["message",{"x":{"_placeholder":true,"num":0},"y":{"_placeholder":true,"num":1}}]`
 	a.post("45" + header[:2] + "9" + header[2:] + "\x1ebAQID\x1ebBAU=")
@@ -221,7 +217,7 @@ func TestBinary(t *testing.T) {
 // TestRooms: created to the first, nothing to the second, full to the third,
 // which stays outside; bye to the one left behind.
 func TestRooms(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b, c := f.socket(""), f.socket(""), f.socket("")
 	outside := f.socket("")
 	f.send(a, `42["join","r"]`)
@@ -259,7 +255,7 @@ func TestRooms(t *testing.T) {
 
 // TestRoomsOfChannelsDiffer: a room's name counts within its channel.
 func TestRoomsOfChannelsDiffer(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.socket("&channel=one"), f.socket("&channel=two")
 	for _, ws := range []*websocket.Conn{a, b} {
 		f.send(ws, `42["join","r"]`)
@@ -270,7 +266,7 @@ func TestRoomsOfChannelsDiffer(t *testing.T) {
 // TestUpgrade follows engine.io-protocol, "Upgrade": probe, release of the
 // poll, switch; nothing is lost on the way.
 func TestUpgrade(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.connect(""), f.socket("")
 	ws, _, err := websocket.DefaultDialer.Dial(f.ws+"/socket.io/"+strings.Replace(a.query, "polling", "websocket", 1), nil)
 	if err != nil {
@@ -307,7 +303,7 @@ func TestUpgrade(t *testing.T) {
 
 // TestFailedUpgradeGoesOnPolling: what is not completed changes nothing.
 func TestFailedUpgradeGoesOnPolling(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.connect(""), f.socket("")
 	for _, first := range []string{"2wrong", "5", "42[\"message\",1]"} {
 		ws, _, err := websocket.DefaultDialer.Dial(f.ws+"/socket.io/"+strings.Replace(a.query, "polling", "websocket", 1), nil)
@@ -339,7 +335,7 @@ func TestFailedUpgradeGoesOnPolling(t *testing.T) {
 
 // TestErrors: the codes of the reference server (engine.io, BaseServer.errors).
 func TestErrors(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	sid := f.connect("").query
 	for _, c := range []struct {
 		method, query string
@@ -379,7 +375,7 @@ func TestBadInput(t *testing.T) {
 		"451-[\"message\"]\x1e42[\"message\",\"text instead of an attachment\"]",
 		"bAQID", "2", "42[\"message\",\"" + strings.Repeat("x", 2000) + "\"]",
 	}
-	f := start(t, signaling.Limits{MessageSize: 1000, ConnectionsPerIP: 1000}, nil)
+	f := start(t, signaling.Limits{MessageSize: 1000, ConnectionsPerIP: 1000})
 	a, b := f.socket(""), f.socket("")
 	for _, body := range bad {
 		if body == "0" { // has no meaning from a client, and the reference ignores it
@@ -418,7 +414,7 @@ func TestBadInput(t *testing.T) {
 
 // TestOverlaps: one poll and one post at a time, as the reference has it.
 func TestOverlaps(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	p := f.connect("")
 	first := make(chan string)
 	go func() {
@@ -447,7 +443,7 @@ func TestOverlaps(t *testing.T) {
 
 // TestNamespaces: only the default one exists.
 func TestNamespaces(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	ws := f.socket("")
 	f.send(ws, "40/admin,")
 	f.want(ws, `44/admin,{"message":"Invalid namespace"}`)
@@ -460,7 +456,7 @@ func TestNamespaces(t *testing.T) {
 
 // TestUnknownEvent: says once that it goes nowhere.
 func TestUnknownEvent(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.socket(""), f.socket("")
 	for range 3 {
 		f.send(a, `42["offer",{}]`)
@@ -476,7 +472,7 @@ func TestUnknownEvent(t *testing.T) {
 
 // TestClosePacket ends the session at once.
 func TestClosePacket(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a := f.connect("")
 	a.post("1")
 	if status, _, body := f.request("GET", a.query, ""); status != 400 || !strings.Contains(body, `"code":1`) {
@@ -487,7 +483,7 @@ func TestClosePacket(t *testing.T) {
 // TestSlowPoller: one who does not fetch what waits for him is ended, the
 // others get everything.
 func TestSlowPoller(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 10_000}, nil)
+	f := start(t, signaling.Limits{MessagesPerSecond: 10_000})
 	slow := f.connect("")
 	a, b := f.socket(""), f.socket("")
 	big := `42["message","` + strings.Repeat("x", 100<<10) + `"]`
@@ -509,7 +505,7 @@ func TestSlowPoller(t *testing.T) {
 }
 
 func TestConnectionsPerAddress(t *testing.T) {
-	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, nil)
+	f := start(t, signaling.Limits{ConnectionsPerIP: 2})
 	a := f.connect("")
 	f.connect("")
 	if status, _, body := f.request("GET", polling, ""); status != http.StatusTooManyRequests || !strings.Contains(body, `"code":4`) {
@@ -520,14 +516,14 @@ func TestConnectionsPerAddress(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	f := start(t, signaling.Limits{}, func(c *Config) { c.AllowedOrigins = []string{"https://good.example"} })
+	f := start(t, signaling.Limits{}, "https://good.example")
 	if status, h, _ := f.request("GET", polling, ""); status != 403 || h.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("%d %v", status, h)
 	}
 }
 
 func TestPreflight(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	status, h, _ := f.request("OPTIONS", polling, "")
 	if status != 204 || h.Get("Access-Control-Allow-Origin") != "http://page.example" || h.Get("Access-Control-Allow-Credentials") != "true" ||
 		h.Get("Access-Control-Allow-Methods") != "GET,POST" {
@@ -537,7 +533,7 @@ func TestPreflight(t *testing.T) {
 
 // TestClient: the npm package's own files, unchanged.
 func TestClient(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	for _, name := range []string{"socket.io.js", "socket.io.min.js", "socket.io.esm.min.js"} {
 		status, h, body := f.request("GET", name, "")
 		if status != 200 || !strings.Contains(body, "Socket.IO v4.") || !strings.HasPrefix(h.Get("Content-Type"), "application/javascript") {
@@ -557,7 +553,7 @@ func TestClient(t *testing.T) {
 
 // TestHeartbeat: the server pings, and who does not answer is gone.
 func TestHeartbeat(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	ws := f.socket("")
 	f.mu.Lock()
 	var session *session
@@ -583,7 +579,7 @@ func TestHeartbeat(t *testing.T) {
 
 // TestCloseEndsSessions in a way after which clients come back.
 func TestCloseEndsSessions(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
+	f := start(t, signaling.Limits{})
 	a, b := f.connect(""), f.socket("")
 	polled := make(chan string)
 	go func() { polled <- a.next() }()

@@ -1,10 +1,6 @@
 package door
 
-import (
-	"net/http"
-
-	"turnhub/internal/access"
-)
+import "net/http"
 
 // CORS writes the headers that let a page of an allowed Origin read the
 // answer: the exact Origin, "null" included, never "*". It goes before
@@ -13,7 +9,7 @@ func (d *Door) CORS(w http.ResponseWriter, r *http.Request, credentials bool) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	origin := r.Header.Get("Origin")
-	if origin == "" || !access.AllowOrigin(r, d.AllowedOrigins) {
+	if origin == "" || !d.hub.AllowsOrigin(r) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)

@@ -16,37 +16,21 @@ import (
 // limits.messages_per_second.
 const maxHold = 5 * time.Second
 
-// Config is what every dialect needs of the rest of the server.
-type Config struct {
-	Hub *signaling.Hub
-	// Access verifies tokens; nil: anybody may enter.
-	Access *access.Verifier
-	// AllowedOrigins are the pages that may connect, see access.AllowOrigin.
-	AllowedOrigins []string
-	// MessageSize is limits.message_size, in bytes.
-	MessageSize int
-}
-
 // Door admits the people of one dialect.
 type Door struct {
-	Config
+	hub     *signaling.Hub
 	dialect string
 }
 
 // New makes the door of a dialect.
-func New(dialect string, cfg Config) *Door {
-	if cfg.MessageSize <= 0 {
-		cfg.MessageSize = 256 << 10
-	}
-	if len(cfg.AllowedOrigins) == 0 {
-		cfg.AllowedOrigins = []string{"*"}
-	}
-	return &Door{Config: cfg, dialect: dialect}
-}
+func New(dialect string, hub *signaling.Hub) *Door { return &Door{hub, dialect} }
+
+// MessageSize is limits.message_size at the moment, in bytes.
+func (d *Door) MessageSize() int { return d.hub.MessageSize() }
 
 // QueueBytes is how much may wait for somebody who does not read: room for a
 // few messages of the largest size.
-func (d *Door) QueueBytes() int { return max(1<<20, 4*d.MessageSize) }
+func (d *Door) QueueBytes() int { return max(1<<20, 4*d.MessageSize()) }
 
 // Admit checks Origin and access token. Where it returns false it has answered
 // the request: 403 for the Origin, 401 for the token, both with a JSON error.
@@ -56,12 +40,14 @@ func (d *Door) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, boo
 
 // AdmitToken is Admit with a token that stands elsewhere in the request.
 func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) (access.Claims, bool) {
-	if !access.AllowOrigin(r, d.AllowedOrigins) {
+	if !d.hub.AllowsOrigin(r) {
+		d.hub.CountRefused()
 		Refuse(w, http.StatusForbidden, "origin", "pages of this Origin may not connect here: add it to access.allowed_origins")
 		return access.Claims{}, false
 	}
-	claims, err := d.Access.Check(token)
+	claims, err := d.hub.CheckToken(token)
 	if err != nil {
+		d.hub.CountRefused()
 		access.Deny(w, err)
 		return access.Claims{}, false
 	}
@@ -69,11 +55,11 @@ func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) 
 }
 
 // Enter counts one connection. The error is the hub's: signaling.ErrFull or
-// signaling.ErrDrain. end is called when the hub wants the connection to end;
-// the guest leaves when it has ended.
-func (d *Door) Enter(r *http.Request, claims access.Claims, end func()) (*Guest, error) {
-	remote, direct := signaling.ClientAddress(r)
-	socket, err := d.Hub.Attach(signaling.SocketInfo{
+// signaling.ErrDrain. end is called when the hub wants the connection to end,
+// with the Close that says why; the guest leaves when it has ended.
+func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Guest, error) {
+	remote, direct := d.hub.AddressOf(r)
+	socket, err := d.hub.Attach(signaling.SocketInfo{
 		Dialect: d.dialect,
 		Remote:  remote,
 		Direct:  direct,
@@ -86,7 +72,11 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func()) (*Guest,
 	go func() {
 		select {
 		case <-socket.Done():
-			end()
+			if d.hub.Draining() {
+				end(Turned(signaling.ErrDrain))
+			} else {
+				end(&wsock.CloseError{Code: int(signaling.CloseRevoked), Reason: "ended by the operator"})
+			}
 		case <-g.left:
 		}
 	}()

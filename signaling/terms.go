@@ -1,0 +1,33 @@
+package signaling
+
+import (
+	"net/http"
+	"net/netip"
+
+	"turnhub/internal/access"
+)
+
+// What follows are the terms on which the dialects let people in: the hub's
+// own, as they are at the moment.
+
+// AllowsOrigin reports whether a page of the request's Origin may connect.
+func (h *Hub) AllowsOrigin(r *http.Request) bool {
+	return access.AllowOrigin(r, *h.origins.Load())
+}
+
+// CheckToken returns the claims of an access token.
+func (h *Hub) CheckToken(token string) (access.Claims, error) { return h.cfg.Access.Check(token) }
+
+// CountRefused counts a connection that a dialect did not let in.
+func (h *Hub) CountRefused() { h.stats.refused.Add(1) }
+
+// AddressOf returns where the person behind a request is, see ClientAddress.
+func (h *Hub) AddressOf(r *http.Request) (client netip.AddrPort, direct bool) {
+	return h.cfg.ClientAddress(r)
+}
+
+// MessageSize is limits.message_size in bytes.
+func (h *Hub) MessageSize() int { return h.limits().MessageSize }
+
+// Draining reports whether the server is going down.
+func (h *Hub) Draining() bool { return h.draining.Load() }
