@@ -22,12 +22,19 @@ type relaySock struct {
 // that one busy peer does not hold up the others.
 const relayBatch = 32
 
+// relayBuffer is the bytes that a relay socket may hold for a busy worker: a key
+// frame's burst, several times. The memory is taken only while they are there.
+const relayBuffer = 512 << 10
+
 func (w *epollWorker) bindRelay(r *relay, port uint16) error {
 	fd, err := openUDP(netip.AddrPortFrom(r.space.Bind, port), false)
 	if err != nil {
 		return err
 	}
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, relayBuffer) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, relayBuffer)
+	}
 	sock := &relaySock{relay: r, fd: fd, v6: r.space.Bind.Is6(), batch: 1}
 	if err := w.watch(fd, sock); err != nil {
 		unix.Close(fd)

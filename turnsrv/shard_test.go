@@ -1,0 +1,375 @@
+package turnsrv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// recorder is a driver that sends nothing and remembers everything.
+type recorder struct {
+	toClients [][]byte
+	toPeers   []sentToPeer
+	quiet     bool // forget at once
+	sent      int
+}
+
+type sentToPeer struct {
+	from, to endpoint
+	payload  []byte
+	df       bool
+}
+
+func (r *recorder) bindRelay(*relay, uint16) error { return nil }
+func (r *recorder) closeRelay(*relay)              {}
+func (r *recorder) closeClient(*client)            {}
+func (r *recorder) flush()                         {}
+func (r *recorder) wake()                          {}
+
+func (r *recorder) toPeer(from *relay, peer endpoint, g segment, df bool) {
+	r.sent++
+	if !r.quiet {
+		r.toPeers = append(r.toPeers, sentToPeer{from.addr, peer, bytes.Clone(g.bytes()), df})
+	}
+}
+
+func (r *recorder) toClient(_ *client, g segment, _ bool) {
+	r.sent++
+	if !r.quiet {
+		r.toClients = append(r.toClients, bytes.Clone(g.bytes()))
+	}
+}
+
+// desk is one shard without sockets, whose clock the test sets.
+type desk struct {
+	t testing.TB
+	*shard
+	io *recorder
+}
+
+func newDesk(t testing.TB, cfg Config) *desk {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t, shard: newShard(s, 0), io: new(recorder)}
+	d.shard.io = d.io
+	return d
+}
+
+// wait lets time go by.
+func (d *desk) wait(by time.Duration) { d.tick(d.now + int64(by)) }
+
+// user is a client of a desk.
+type user struct {
+	*rawClient
+	d *desk
+	c *client
+}
+
+func (d *desk) user(name string, port uint16) *user {
+	u := &user{rawClient: &rawClient{t: d.t, realm: testRealm}, d: d}
+	u.username, u.password = mint(d.srv.cfg, name)
+	key := fiveTuple{client: endpointFrom(netip.MustParseAddrPort("192.0.2.1:0"))}
+	key.client.port = port
+	u.c = &client{transport: TransportUDP, addr: key.client, key: key}
+	nonce := d.srv.nonces.make(d.second, key.client)
+	u.nonce = string(nonce[:])
+	return u
+}
+
+func (u *user) input(b []byte) {
+	u.d.placing = 0
+	u.d.fromClient(u.c, copied(b))
+	if u.c.alloc != nil {
+		u.c = u.c.alloc.client
+	}
+}
+
+// ask sends an authenticated request and returns the answer.
+func (u *user) ask(method stun.Method, attrs ...attr) *stun.Message {
+	u.d.t.Helper()
+	n := len(u.d.io.toClients)
+	u.input(u.signed(method, attrs...).Raw)
+	if len(u.d.io.toClients) != n+1 {
+		u.d.t.Fatalf("%d answers to %v", len(u.d.io.toClients)-n, method)
+	}
+	res := new(stun.Message)
+	if err := stun.Decode(u.d.io.toClients[n], res); err != nil {
+		u.d.t.Fatal(err)
+	}
+	return res
+}
+
+func (u *user) must(method stun.Method, attrs ...attr) *stun.Message {
+	u.d.t.Helper()
+	res := u.ask(method, attrs...)
+	if code := codeOf(res); code != 0 {
+		u.d.t.Fatalf("%v: %d", method, code)
+	}
+	return res
+}
+
+// relayed allocates and returns the relay.
+func (u *user) relayed() *relay {
+	u.d.t.Helper()
+	u.must(stun.MethodAllocate, transport(protocolUDP))
+	return u.c.alloc.relays[IPv4]
+}
+
+const far = "198.51.100.7:4000"
+
+var farPeer = endpointFrom(netip.MustParseAddrPort(far))
+
+// TestPermissionAndChannelTimes checks that a permission lasts 5 minutes, a
+// channel 10, that ChannelData obeys the permission too, and that refreshing works
+// (RFC 8656 sections 9 and 12).
+func TestPermissionAndChannelTimes(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	u := d.user("alice", 1000)
+	r := u.relayed()
+	u.must(stun.MethodRefresh, lifetime(3600))
+	try := func(what string, want bool) {
+		t.Helper()
+		before := d.io.sent
+		u.input(channelData(0x4001, []byte("up"), false))
+		d.fromPeer(r, farPeer, copied([]byte("down")))
+		if got := d.io.sent - before; got != map[bool]int{true: 2, false: 0}[want] {
+			t.Errorf("%s: %d packets relayed", what, got)
+		}
+	}
+	try("before ChannelBind", false)
+	u.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4001))
+	try("bound", true)
+	d.wait(299 * time.Second)
+	try("after 299 s", true)
+	d.wait(2 * time.Second)
+	try("after 301 s, without permission", false)
+	u.must(stun.MethodCreatePermission, peerAttr(far))
+	try("permission renewed", true)
+	d.wait(290 * time.Second)
+	u.must(stun.MethodCreatePermission, peerAttr(far))
+	try("after 591 s", true)
+	d.wait(11 * time.Second)
+	before := len(d.io.toPeers)
+	u.input(channelData(0x4001, []byte("up"), false))
+	if len(d.io.toPeers) != before {
+		t.Error("the channel lives after 602 s")
+	}
+	d.fromPeer(r, farPeer, copied([]byte("down")))
+	last := d.io.toClients[len(d.io.toClients)-1]
+	if binary.BigEndian.Uint16(last) != typeDataIndication {
+		t.Errorf("without a channel the client got %x, want a Data indication", last)
+	}
+	// The number can be bound to another peer now.
+	u.must(stun.MethodChannelBind, peerAttr("198.51.100.8:1"), channelNumber(0x4001))
+}
+
+// TestAllocationTimes checks that an allocation ends when its lifetime is over,
+// and not when it was refreshed.
+func TestAllocationTimes(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	a, b := d.user("alice", 1000), d.user("bob", 1001)
+	ra, rb := a.relayed(), b.relayed()
+	d.wait(500 * time.Second)
+	b.must(stun.MethodRefresh, lifetime(600))
+	d.wait(99 * time.Second)
+	if ra.alloc == nil || rb.alloc == nil {
+		t.Fatal("ended before its time")
+	}
+	d.wait(2 * time.Second)
+	if ra.alloc != nil || rb.alloc == nil {
+		t.Fatalf("after 601 s: %v %v", ra.alloc, rb.alloc)
+	}
+	if target, _ := d.srv.spaces().lookup(ra.addr); target != nil {
+		t.Error("the relay port is still taken")
+	}
+	d.wait(2 * time.Hour) // and a clock that jumps ends it all
+	if rb.alloc != nil || len(d.allocs) != 0 || len(d.clients) != 0 || d.srv.directory.total != 0 {
+		t.Errorf("left: %d allocations, %d clients, %d counted", len(d.allocs), len(d.clients), d.srv.directory.total)
+	}
+}
+
+// TestStaleNonce checks that a nonce is good for an hour, and for its client only.
+func TestStaleNonce(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	u := d.user("alice", 1000)
+	u.relayed()
+	other := d.user("alice", 1001)
+	other.nonce = u.nonce
+	if code := codeOf(other.ask(stun.MethodAllocate, transport(protocolUDP))); code != 438 {
+		t.Errorf("another client's nonce: %d", code)
+	}
+	d.wait(59 * time.Minute)
+	res := u.ask(stun.MethodRefresh)
+	if code := codeOf(res); code != 437 { // the nonce was good, the allocation is over
+		t.Errorf("after 59 minutes: %d", code)
+	}
+	d.wait(3 * time.Minute)
+	res = u.ask(stun.MethodRefresh)
+	if code := codeOf(res); code != 438 {
+		t.Errorf("after 62 minutes: %d", code)
+	}
+	nonce, err := res.Get(stun.AttrNonce)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.nonce = string(nonce)
+	u.must(stun.MethodAllocate, transport(protocolUDP))
+}
+
+// TestData checks the forms of relayed data to the byte.
+func TestData(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	u := d.user("alice", 1000)
+	r := u.relayed()
+	u.must(stun.MethodCreatePermission, peerAttr(far))
+	for n := range 9 {
+		payload := bytes.Repeat([]byte{0xAB}, n)
+		u.input(sendIndication(far, payload))
+		got := d.io.toPeers[len(d.io.toPeers)-1]
+		if !bytes.Equal(got.payload, payload) || got.to != farPeer || got.from != r.addr {
+			t.Errorf("Send of %d bytes became %v", n, got)
+		}
+		d.fromPeer(r, farPeer, copied(payload))
+		m := new(stun.Message)
+		if err := stun.Decode(d.io.toClients[len(d.io.toClients)-1], m); err != nil {
+			t.Fatal(err)
+		}
+		data, err := m.Get(stun.AttrData)
+		v, _ := m.Get(stun.AttrXORPeerAddress)
+		peer, _, ok := xorAddress(v, m.Raw)
+		if err != nil || !bytes.Equal(data, payload) || !ok || peer != farPeer || m.Type.String() != "Data indication" || len(m.Raw)%4 != 0 {
+			t.Errorf("%d bytes from the peer became %v", n, m)
+		}
+	}
+	u.input(sendIndication(far, []byte("whole"), attr{stun.AttrDontFragment, nil}))
+	if got := d.io.toPeers[len(d.io.toPeers)-1]; !got.df {
+		t.Error("DONT-FRAGMENT was forgotten")
+	}
+	u.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4FFF))
+	for n := range 9 {
+		payload := bytes.Repeat([]byte{0xCD}, n)
+		for _, pad := range []bool{false, true} { // RFC 8656 section 12.5: padding may be there over UDP too
+			u.input(channelData(0x4FFF, payload, pad))
+			if got := d.io.toPeers[len(d.io.toPeers)-1]; !bytes.Equal(got.payload, payload) {
+				t.Errorf("ChannelData of %d bytes became %v", n, got)
+			}
+		}
+		d.fromPeer(r, farPeer, copied(payload))
+		if got := d.io.toClients[len(d.io.toClients)-1]; !bytes.Equal(got, channelData(0x4FFF, payload, false)) {
+			t.Errorf("%d bytes from the peer became %x", n, got)
+		}
+	}
+}
+
+// TestDrops sends what must not be relayed and expects its counter, and nothing
+// else, to move.
+func TestDrops(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Limits.BandwidthPerAllocation = 1000
+	d := newDesk(t, cfg)
+	u := d.user("alice", 1000)
+	r := u.relayed()
+	u.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
+	stranger := d.user("bob", 1001)
+	indication := func(attrs ...attr) []byte {
+		return build(stun.NewType(stun.MethodSend, stun.ClassIndication), nil, attrs...).Raw
+	}
+	data := attr{stun.AttrData, []byte("x")}
+	short := channelData(0x4000, []byte("abc"), false)
+	bad := build(asked(stun.MethodBinding), nil)
+	if err := stun.Fingerprint.AddTo(bad); err != nil {
+		t.Fatal(err)
+	}
+	bad.Raw[len(bad.Raw)-1]++
+	truncated := indication(peerAttr(far), data)
+	for _, step := range []struct {
+		name string
+		do   func()
+		want Drop
+	}{
+		{"empty", func() { u.input(nil) }, DropMalformed},
+		{"RTP", func() { u.input(bytes.Repeat([]byte{0x80}, 40)) }, DropMalformed},
+		{"ChannelData cut short", func() { u.input(short[:5]) }, DropMalformed},
+		{"STUN cut short", func() { u.input(truncated[:len(truncated)-4]) }, DropMalformed},
+		{"STUN with a tail", func() { u.input(append(bytes.Clone(truncated), 0, 0, 0, 0)) }, DropMalformed},
+		{"old STUN without cookie", func() { u.input(make([]byte, 20)) }, DropMalformed},
+		{"Send without DATA", func() { u.input(indication(peerAttr(far))) }, DropMalformed},
+		{"Send without peer", func() { u.input(indication(data)) }, DropMalformed},
+		{"Send to a mapped peer", func() { u.input(indication(peerAttr("mapped"), data)) }, DropMalformed},
+		{"Send with an unknown attribute", func() { u.input(indication(peerAttr(far), data, attr{0x7FFF, nil})) }, DropUnknownAttribute},
+		{"Send without permission", func() { u.input(sendIndication("198.51.100.9:1", []byte("x"))) }, DropNoPermission},
+		{"Send without allocation", func() { stranger.input(sendIndication(far, []byte("x"))) }, DropNoAllocation},
+		{"ChannelData without allocation", func() { stranger.input(short) }, DropNoAllocation},
+		{"ChannelData on a free channel", func() { u.input(channelData(0x4001, []byte("x"), false)) }, DropNoChannel},
+		{"peer without permission", func() { d.fromPeer(r, endpointIPv4(0x08080808, 1), copied([]byte("x"))) }, DropNoPermission},
+		{"wrong fingerprint", func() { u.input(bad.Raw) }, DropFingerprint},
+		{"success response", func() { u.input(build(stun.NewType(stun.MethodBinding, stun.ClassSuccessResponse), nil).Raw) }, DropUnexpected},
+		{"Data indication from a client", func() { u.input(build(stun.NewType(stun.MethodData, stun.ClassIndication), nil).Raw) }, DropUnexpected},
+		{"too much to the peer", func() { u.input(channelData(0x4000, make([]byte, 1001), false)) }, DropBandwidth},
+		{"too much to the client", func() { d.fromPeer(r, farPeer, copied(make([]byte, 1001))) }, DropBandwidth},
+	} {
+		before, sent := d.count.drops, d.io.sent
+		step.do()
+		before[step.want]++
+		if d.count.drops != before || d.io.sent != sent {
+			t.Errorf("%s: drops %v, want %v; %d sent", step.name, d.count.drops, before, d.io.sent-sent)
+		}
+	}
+	u.input(build(stun.NewType(stun.MethodBinding, stun.ClassIndication), nil).Raw) // a keepalive
+	// The bucket fills again: 1000 bytes a second, and never more than that.
+	sent := d.io.sent
+	for range 3 {
+		d.wait(10 * time.Second)
+		u.input(channelData(0x4000, make([]byte, 600), false))
+		u.input(channelData(0x4000, make([]byte, 600), false))
+	}
+	if got := d.io.sent - sent; got != 3 {
+		t.Errorf("%d packets passed the bandwidth limit, want 3", got)
+	}
+}
+
+// TestRelayedPacketAllocatesNothing holds the data path to zero allocations per
+// packet, in every form.
+func TestRelayedPacketAllocatesNothing(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	a, b := d.user("alice", 1000), d.user("bob", 1001)
+	ra, rb := a.relayed(), b.relayed()
+	a.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
+	a.must(stun.MethodChannelBind, peerAttr(rb.addr.addrPort().String()), channelNumber(0x4001))
+	a.must(stun.MethodCreatePermission, peerAttr("198.51.100.8:1"))
+	b.must(stun.MethodChannelBind, peerAttr(ra.addr.addrPort().String()), channelNumber(0x4000))
+	d.io.quiet = true
+	payload := make([]byte, 1200)
+	near := endpointFrom(netip.MustParseAddrPort("198.51.100.8:1"))
+	for _, path := range []struct {
+		name string
+		g    segment
+		do   func(g segment)
+	}{
+		{"ChannelData to a peer", copied(channelData(0x4000, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
+		{"Send to a peer", copied(sendIndication(far, payload)), func(g segment) { d.fromClient(a.c, g) }},
+		{"peer to ChannelData", copied(payload), func(g segment) { d.fromPeer(ra, farPeer, g) }},
+		{"peer to Data", copied(payload), func(g segment) { d.fromPeer(ra, near, g) }},
+		{"client to client", copied(channelData(0x4001, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
+		{"Send to a client", copied(sendIndication(rb.addr.addrPort().String(), payload)), func(g segment) { d.fromClient(a.c, g) }},
+		{"dropped", copied(channelData(0x4444, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
+	} {
+		sent := d.io.sent
+		if n := testing.AllocsPerRun(100, func() {
+			d.placing = 0
+			path.do(path.g)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations per packet", path.name, n)
+		}
+		if d.io.sent == sent && path.name != "dropped" {
+			t.Errorf("%s: nothing was sent", path.name)
+		}
+	}
+}
