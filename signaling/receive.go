@@ -171,10 +171,26 @@ func (s *Session) signal(m *message) *fault {
 	if m.data == nil {
 		return faultf(CodeBadMessage, "data is missing")
 	}
-	p.pushBy(s, open("signal", len(s.id)+len(m.data)+24).str("from", s.id).raw("data", m.data))
+	b, buffer := signalFrom(s.id, m.data)
+	p.pushOnly(s, b, buffer)
 	s.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
+}
+
+func signalFrom(id string, data []byte) (body, *[]byte) {
+	buffer := newBuffer(len(id) + len(data) + 48)
+	var b body
+	if buffer != nil {
+		b = *buffer
+	}
+	b = append(b, `{"type":"signal","from":"`...)
+	b = append(b, id...)
+	b = append(b, '"').raw("data", data)
+	if buffer != nil {
+		*buffer = b
+	}
+	return b, buffer
 }
 
 func (s *Session) message(m *message) *fault {

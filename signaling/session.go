@@ -83,11 +83,19 @@ func (s *Session) pushBy(by *Session, b body) {
 		reader = by.reader
 	}
 	s.mu.Lock()
-	s.pushLocked(b, reader)
+	s.pushLocked(item{body: b}, reader)
 	s.mu.Unlock()
 }
 
-func (s *Session) pushLocked(b body, by *conn) {
+// pushOnly is pushBy for a message that goes to nobody else, in a buffer of
+// newBuffer.
+func (s *Session) pushOnly(by *Session, b body, buffer *[]byte) {
+	s.mu.Lock()
+	s.pushLocked(item{b, buffer}, by.reader)
+	s.mu.Unlock()
+}
+
+func (s *Session) pushLocked(b item, by *conn) {
 	switch {
 	case s.ended || s.doom != "":
 	case s.out.add(b):
@@ -305,7 +313,7 @@ func (s *Session) sendConfig(id []byte) {
 	config, renew := s.hub.iceConfig(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(answer("config", id, len(config)+16).raw("config", config), nil)
+	s.pushLocked(item{body: answer("config", id, len(config)+16).raw("config", config)}, nil)
 	s.renew = renew
 	if !s.ended && s.doom == "" {
 		s.schedule()
