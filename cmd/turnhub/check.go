@@ -2,56 +2,127 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
 	"time"
 
+	"turnhub/internal/access"
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
 	"turnhub/turnsrv"
 )
 
-// check goes through every URL of the configuration as a client would.
+// checkTimeout bounds a whole check.
+const checkTimeout = 40 * time.Second
+
+// check goes the way of a browser: with a URL to any server from anywhere, else to
+// the one of the configuration.
 func check(ctx context.Context, in invocation) error {
-	file, _, err := in.flags(0, nil)
+	file, others, err := in.flags(1, nil)
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(file, in.environ)
-	if err != nil {
-		return err
-	}
-	secrets, _, err := cfg.Secrets(false)
-	if err != nil {
-		return err
-	}
-	minter, err := turnsrv.NewCredentials(secrets)
-	if err != nil {
-		return err
-	}
-	relay, _, err := extaddr.Detect(ctx, extaddrOptions(cfg))
-	if err != nil {
-		return err
-	}
-	layout, err := configuredLayout(cfg, relay)
-	if err != nil {
-		return err
-	}
-	username, password := minter.Mint(probe.User, time.Now().Add(10*time.Minute))
-	failed := false
-	for _, target := range probe.Targets(layout) {
-		one, cancel := context.WithTimeout(ctx, 10*time.Second)
-		result, err := probe.RoundTrip(one, target.URL, username, password, probe.Options{})
-		cancel()
-		if err != nil {
-			failed = failed || !target.Optional
-			fmt.Fprintf(in.stdout, "FAIL  %v\n", err)
-			continue
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var cfg probe.CheckConfig
+	switch {
+	case len(others) == 1 && file != "":
+		return usageError{"either --config or a URL"}
+	case len(others) == 1:
+		cfg.URL = others[0]
+	default:
+		if cfg, err = checkOwn(ctx, file, in); err != nil {
+			return err
 		}
-		fmt.Fprintf(in.stdout, "ok    %s  %v\n", target.URL, result.Latency.Round(time.Microsecond))
 	}
-	if failed {
+	rows := probe.Check(ctx, cfg)
+	printRows(in.stdout, rows)
+	if !probe.Succeeded(rows) {
+		fmt.Fprintln(in.stderr, "turnhub check: calls would fail; the table says why and what to do")
 		return errSilent
 	}
 	return nil
+}
+
+// checkOwn says what a configuration leads to.
+func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfig, error) {
+	cfg, err := config.Load(file, in.environ)
+	if err != nil {
+		return probe.CheckConfig{}, err
+	}
+	relay, warnings, err := extaddr.Detect(ctx, extaddrOptions(cfg))
+	if err != nil {
+		return probe.CheckConfig{}, err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(in.stderr, "turnhub check:", w)
+	}
+	layout, err := configuredLayout(cfg, relay)
+	if err != nil {
+		return probe.CheckConfig{}, err
+	}
+	own := probe.CheckConfig{URL: layout.Site(), Targets: probe.Targets(layout), Side: layout.Side, Roots: ownRoots(cfg)}
+	if secrets, _, err := cfg.Secrets(false); err != nil {
+		fmt.Fprintln(in.stderr, "turnhub check: only what the server hands out is tried:", err)
+	} else if minter, err := turnsrv.NewCredentials(secrets); err == nil {
+		own.Mint = func() (string, string) { return minter.Mint(probe.User, time.Now().Add(10*time.Minute)) }
+	}
+	if cfg.Access.Mode == config.AccessToken && cfg.Access.TokenSecretFile != "" && own.URL != "" {
+		token, err := access.Mint(cfg.Access.TokenSecretFile, "turnhub-check", nil, time.Now().Add(10*time.Minute))
+		if err != nil {
+			return probe.CheckConfig{}, err
+		}
+		own.URL += "?" + url.Values{"token": {token}}.Encode()
+	}
+	return own, nil
+}
+
+// ownRoots are the certificates that this server's configuration vouches for:
+// whether browsers accept them is said in the table.
+func ownRoots(cfg *config.Config) []*x509.Certificate {
+	file := ""
+	switch cfg.TLS.Mode {
+	case config.TLSSelfSigned:
+		file = filepath.Join(cfg.StateDir, "tls", "ca.pem")
+	case config.TLSFiles:
+		file = cfg.TLS.CertFile
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil // then the system's authorities must do
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return []*x509.Certificate{cert}
+}
+
+// printRows writes the table, and under each line that is not well what to do.
+func printRows(w io.Writer, rows []probe.Row) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		took := ""
+		if row.Took > 0 {
+			took = row.Took.Round(10 * time.Microsecond).String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", row.Verdict, row.Subject, took, row.Detail)
+	}
+	table.Flush()
+	for _, row := range rows {
+		if row.Verdict != probe.OK && row.Remedy != "" {
+			fmt.Fprintf(w, "\n%s  %s\n      %s\n", row.Verdict, row.Subject, row.Remedy)
+		}
+	}
 }

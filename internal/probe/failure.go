@@ -27,6 +27,8 @@ const (
 	StageAllocate Stage = "allocate" // for UDP the first answer of all
 	StagePermit   Stage = "permission"
 	StageRelay    Stage = "relay" // the payload did not come through
+	// StageSignaling is about the WebSocket of a check.
+	StageSignaling Stage = "signaling"
 )
 
 // A Failure says where a probe ended, why, and what the operator does about it.

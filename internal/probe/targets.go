@@ -1,8 +1,10 @@
 package probe
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"turnhub/turnsrv"
 )
@@ -65,6 +67,29 @@ func Targets(l Layout) []Target {
 		}
 	}
 	return targets[:min(len(targets), MaxURLs)]
+}
+
+// Site returns the URL of the pages, as a person would type it; empty when no TCP
+// port is listened on.
+func (l Layout) Site() string {
+	scheme, standard, at := "http", uint16(80), choose(l.TCP, 80)
+	if l.TLS {
+		scheme, standard, at = "https", 443, choose(l.TCP, 443)
+	}
+	host := l.PublicHost
+	if host == "" {
+		host = l.host(at.Addr())
+	}
+	if !at.IsValid() || host == "" {
+		return ""
+	}
+	if at.Port() != standard {
+		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(at.Port())))
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+		host = "[" + host + "]"
+	}
+	return scheme + "://" + host
 }
 
 // host is the address by which a listener is reached from outside.

@@ -1,0 +1,241 @@
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Verdict is the outcome of one line of a check.
+type Verdict string
+
+// The verdicts. Only Failed means that calls would fail.
+const (
+	OK      Verdict = "ok"
+	Failed  Verdict = "FAIL"
+	Warned  Verdict = "warn"
+	Skipped Verdict = "skip"
+)
+
+// A Row is one line of a check's table.
+type Row struct {
+	Verdict Verdict
+	Subject string        // what was tried
+	Took    time.Duration // zero when it does not apply
+	Detail  string
+	Remedy  string // for everything but OK
+}
+
+// CheckConfig says what to check and what is known about it.
+type CheckConfig struct {
+	// URL is the server's address for browsers, such as https://turn.example.org,
+	// with ?token= where it wants one.
+	URL string
+	// Targets are URLs that must work whether or not the server hands them out.
+	Targets []Target
+	// Mint returns credentials where they are known without the server's help; nil:
+	// only those that it hands out are used.
+	Mint func() (username, password string)
+	// Side maps an address to where this machine reaches it, for a check on the
+	// server itself behind NAT; nil: as it is.
+	Side func(netip.Addr) (at netip.Addr, local bool)
+	// Roots are trusted beside the system's authorities; nil: none.
+	Roots []*x509.Certificate
+}
+
+// eachTimeout bounds every single step of a check.
+const eachTimeout = 8 * time.Second
+
+// Check goes the way of a browser: it fetches /config, proves each URL with the
+// credentials from there, opens the signaling socket, and sees whether relayed
+// addresses can be reached from this machine. It returns a table.
+func Check(ctx context.Context, cfg CheckConfig) []Row {
+	c := &checker{cfg: cfg, roots: pool(cfg.Roots)}
+	if cfg.URL == "" { // a server that listens on no TCP port has TURN alone
+		return c.urls(ctx, iceConfig{})
+	}
+	site, err := parseSite(cfg.URL)
+	if err != nil {
+		return []Row{{Verdict: Failed, Subject: cfg.URL, Detail: err.Error(), Remedy: "write the address that people open in the browser, such as https://turn.example.org"}}
+	}
+	ice, row := c.fetch(ctx, site)
+	rows := append([]Row{row}, c.urls(ctx, ice)...)
+	socket, pair := c.signaling(ctx, site)
+	rows = append(rows, socket)
+	if pair == nil {
+		return rows
+	}
+	defer pair.close()
+	return append(rows, c.reach(ctx, pair, rows))
+}
+
+// Succeeded reports whether calls would work.
+func Succeeded(rows []Row) bool {
+	return !slices.ContainsFunc(rows, func(r Row) bool { return r.Verdict == Failed })
+}
+
+type checker struct {
+	cfg   CheckConfig
+	roots *x509.CertPool // nil: the system's alone
+}
+
+func pool(extra []*x509.Certificate) *x509.CertPool {
+	if len(extra) == 0 {
+		return nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	for _, cert := range extra {
+		roots.AddCert(cert)
+	}
+	return roots
+}
+
+// urls proves what the server hands out and what it should.
+func (c *checker) urls(ctx context.Context, ice iceConfig) []Row {
+	type job struct {
+		url, username, password string
+		optional, missing       bool
+	}
+	var jobs []job
+	for _, server := range ice.Servers {
+		for _, url := range server.URLs {
+			jobs = append(jobs, job{url: url, username: server.Username, password: server.Credential})
+		}
+	}
+	if c.cfg.Mint != nil {
+		username, password := c.cfg.Mint()
+		for _, target := range c.cfg.Targets {
+			if !slices.ContainsFunc(jobs, func(j job) bool { return j.url == target.URL }) {
+				jobs = append(jobs, job{target.URL, username, password, target.Optional, true})
+			}
+		}
+	}
+	rows := make([]Row, len(jobs))
+	var group sync.WaitGroup
+	for i, j := range jobs {
+		group.Go(func() {
+			rows[i] = c.url(ctx, j.url, j.username, j.password)
+			switch {
+			case rows[i].Verdict == Failed && j.optional:
+				rows[i].Verdict = Skipped
+			case rows[i].Verdict == OK && j.missing && !j.optional && c.cfg.URL != "":
+				rows[i] = Row{Warned, j.url, rows[i].Took, rows[i].Detail + ", but /config does not hand it out", "the running server could not prove it; its log says why, and it tries again by itself"}
+			}
+		})
+	}
+	group.Wait()
+	if len(jobs) == 0 && ice.fetched {
+		rows = append(rows, Row{Verdict: Failed, Subject: "TURN", Detail: "the server hands out no URL: it could not prove any" + ice.reasons, Remedy: "see /readyz and the server's log, where each failure has its remedy"})
+	}
+	return rows
+}
+
+// url proves one URL by each address family of its host that this machine has.
+func (c *checker) url(ctx context.Context, url, username, password string) Row {
+	ctx, cancel := context.WithTimeout(ctx, eachTimeout)
+	defer cancel()
+	server, err := ParseURL(url)
+	if err != nil {
+		return failureRow(url, &Failure{URL: url, Stage: StageURL, Err: err, Remedy: "correct public_host"})
+	}
+	addresses, err := Lookup(ctx, server.Host)
+	if err != nil {
+		return failureRow(url, dnsFailure(server, err))
+	}
+	var row Row
+	for _, is4 := range []bool{true, false} {
+		i := slices.IndexFunc(addresses, func(a netip.Addr) bool { return a.Is4() == is4 })
+		if i < 0 {
+			continue
+		}
+		at, local := addresses[i], false
+		if c.cfg.Side != nil {
+			at, local = c.cfg.Side(at)
+		}
+		result, err := RoundTrip(ctx, url, username, password, Options{Address: netip.AddrPortFrom(at, server.Port), Roots: c.roots})
+		switch {
+		case err != nil && row.Verdict == OK && !is4 && lacksIPv6(err):
+			// This machine has no IPv6; the server's cannot be judged from here.
+		case err != nil:
+			if !is4 && len(addresses) == 1 && lacksIPv6(err) {
+				return Row{Skipped, url, 0, "it has an IPv6 address only, and this machine none", "run the check from a machine with IPv6"}
+			}
+			return failureRow(url, err)
+		case row.Verdict == "":
+			row = Row{Verdict: OK, Subject: url, Took: result.Latency, Detail: describe(result, local)}
+			if server.Scheme == "stun" {
+				row.Took = result.Allocate
+			}
+			if server.Transport == "tls" && c.roots != nil && !trusted(reached{Result: result}) {
+				row.Verdict, row.Remedy = Warned, "browsers accept this certificate only where its authority is installed: use tls.mode acme for everybody else"
+			}
+		default:
+			row.Detail += "; IPv6 too"
+		}
+	}
+	return row
+}
+
+// describe says how a round trip went.
+func describe(r Result, local bool) string {
+	text := fmt.Sprintf("by %s, you are %s", r.Address, r.Mapped)
+	if r.Scheme != "stun" {
+		text = fmt.Sprintf("by %s, allocated in %s", r.Address, round(r.DNS+r.Connect+r.TLS+r.Allocate))
+	}
+	if len(r.Chain) > 0 {
+		text += ", certificate until " + r.Chain[0].NotAfter.UTC().Format(time.DateOnly)
+	}
+	if local {
+		text += " (local side of the NAT: run the check from outside too)"
+	}
+	return text
+}
+
+func failureRow(subject string, err error) Row {
+	var f *Failure
+	if !errors.As(err, &f) {
+		return Row{Verdict: Failed, Subject: subject, Detail: err.Error(), Remedy: "look at the server's log"}
+	}
+	detail := fmt.Sprintf("%s: %v", f.Stage, f.Err)
+	if f.Address != "" {
+		detail += " (" + f.Address + ")"
+	}
+	return Row{Verdict: Failed, Subject: subject, Detail: detail, Remedy: f.Remedy}
+}
+
+// lacksIPv6 reports whether an error is this machine's lack of a route.
+func lacksIPv6(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && f.Stage == StageConnect && f.Err.Error() == "no route to this address"
+}
+
+// round makes a duration readable.
+func round(d time.Duration) time.Duration {
+	switch {
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d > 10*time.Millisecond:
+		return d.Round(time.Millisecond)
+	default:
+		return d.Round(10 * time.Microsecond)
+	}
+}
+
+// Side maps an address outside a 1:1 NAT to its local side, for CheckConfig.Side
+// on the server itself.
+func (l Layout) Side(address netip.Addr) (at netip.Addr, local bool) {
+	for _, r := range l.Relay {
+		if r.Advertise == address && r.Bind != r.Advertise {
+			return r.Bind, true
+		}
+	}
+	return address, false
+}

@@ -1,0 +1,186 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// reachTimeout is how long packets between this machine and a relayed address are
+// waited for.
+const reachTimeout = 3 * time.Second
+
+// reach sees whether a peer that needs no relay can exchange packets with a
+// relayed address: a plain UDP socket of this machine plays the peer. It shows a
+// relay port range that a firewall closes, and a wrong relay.external_ip. Calls
+// connect without it, relay to relay, but foreign peers (TURN for Matrix,
+// Nextcloud, …) do not.
+func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
+	row := Row{Verdict: Skipped, Subject: "relayed address from here"}
+	url, username, password := c.udpURL(p.a.ice, rows)
+	if url == "" {
+		row.Detail, row.Remedy = "no TURN URL over UDP works from here", "see above"
+		return row
+	}
+	ctx, cancel := context.WithTimeout(ctx, eachTimeout)
+	defer cancel()
+	server, err := ParseURL(url)
+	if err != nil {
+		return row
+	}
+	addresses, err := Lookup(ctx, server.Host)
+	if err != nil {
+		return failureRow(row.Subject, dnsFailure(server, err))
+	}
+	at := pick(addresses, false)
+	if c.cfg.Side != nil {
+		at, _ = c.cfg.Side(at)
+	}
+	address := netip.AddrPortFrom(at, server.Port)
+	l, failure := open(ctx, server, address, username, password, c.roots)
+	if failure != nil {
+		return failureRow(row.Subject, failure)
+	}
+	defer l.close()
+	if l.relay, err = l.client.Allocate(); err != nil {
+		return failureRow(row.Subject, l.failure(ctx, server, StageAllocate, err))
+	}
+	relayed := l.relay.LocalAddr().(*net.UDPAddr).AddrPort()
+	relayed = netip.AddrPortFrom(relayed.Addr().Unmap(), relayed.Port())
+
+	peer, err := newPeer(ctx, address)
+	if err != nil {
+		row.Detail, row.Remedy = err.Error(), "see above"
+		return row
+	}
+	defer peer.Close()
+	row.Subject = "relayed address " + relayed.String()
+	if err := l.client.CreatePermission(net.UDPAddrFromAddrPort(peer.mapped)); err != nil {
+		code, _, _, _ := l.conn.seen()
+		row.Detail = fmt.Sprintf("not tested: the server does not relay to %s (%d)", peer.mapped.Addr(), code)
+		row.Remedy = "nothing is wrong: it admits addresses where it has seen people, and never its own network; run the check from another network"
+		return row
+	}
+	begin := time.Now()
+	inward, outward, foreign := exchange(ctx, l, peer, relayed)
+	row.Took = time.Since(begin)
+	switch {
+	case foreign.IsValid():
+		row.Verdict = Failed
+		row.Detail = fmt.Sprintf("relayed packets come from %s, but the server says %s", foreign.Addr(), relayed.Addr())
+		row.Remedy = fmt.Sprintf("write relay.external_ip: auto, or %s", foreign.Addr())
+	case inward && outward:
+		row.Verdict, row.Detail = OK, "packets pass both ways"
+	default:
+		row.Verdict, row.Took = Warned, 0
+		row.Detail = "no packet came through: calls go relay to relay, and foreign peers are not reached"
+		row.Remedy = "open the UDP range relay.port_min to relay.port_max in the firewall and security group, and see that relay.external_ip is right"
+	}
+	return row
+}
+
+// udpURL returns a TURN URL over UDP that the table says works, with credentials.
+func (c *checker) udpURL(ice iceConfig, rows []Row) (url, username, password string) {
+	for _, server := range ice.Servers {
+		for _, url := range server.URLs {
+			parsed, err := ParseURL(url)
+			if err != nil || parsed.Scheme != "turn" || parsed.Transport != "udp" {
+				continue
+			}
+			for _, row := range rows {
+				if row.Subject == url && row.Verdict == OK {
+					return url, server.Username, server.Credential
+				}
+			}
+		}
+	}
+	return "", "", ""
+}
+
+// peer is a plain UDP socket that knows how the world sees it.
+type peer struct {
+	*net.UDPConn
+	mapped netip.AddrPort
+}
+
+// newPeer opens a socket and asks the server's STUN for its address.
+func newPeer(ctx context.Context, server netip.AddrPort) (*peer, error) {
+	network := "udp4"
+	if server.Addr().Is6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, nil)
+	if err != nil {
+		return nil, err
+	}
+	request, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.Fingerprint)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	buffer := make([]byte, 1500)
+	for range 5 {
+		if ctx.Err() != nil {
+			break
+		}
+		if _, err := conn.WriteToUDPAddrPort(request.Raw, server); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		n, _, err := conn.ReadFromUDPAddrPort(buffer)
+		if err != nil {
+			continue
+		}
+		answer := &stun.Message{Raw: append([]byte(nil), buffer[:n]...)}
+		var mapped stun.XORMappedAddress
+		if answer.Decode() != nil || answer.TransactionID != request.TransactionID || mapped.GetFrom(answer) != nil {
+			continue
+		}
+		if addr, ok := netip.AddrFromSlice(mapped.IP); ok {
+			return &peer{conn, netip.AddrPortFrom(addr.Unmap(), uint16(mapped.Port))}, nil
+		}
+	}
+	conn.Close()
+	return nil, errors.New("the server's STUN did not answer")
+}
+
+// exchange sends both ways until both have arrived or time is up. foreign is where
+// relayed packets come from when that is not the relayed address.
+func exchange(ctx context.Context, l *leg, p *peer, relayed netip.AddrPort) (inward, outward bool, foreign netip.AddrPort) {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	payload := make([]byte, payloadSize)
+	rand.Read(payload)
+	var back net.Addr = net.UDPAddrFromAddrPort(p.mapped)
+	buffer := make([]byte, 1500)
+	for ctx.Err() == nil && !(inward && outward) {
+		_, _ = p.WriteToUDPAddrPort(payload, relayed) // a refusal shows as silence
+		_ = l.relay.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if n, from, err := l.relay.ReadFrom(buffer); err == nil && bytes.Equal(buffer[:n], payload) {
+			inward, back = true, from // a symmetric NAT shows another port here
+		}
+		if _, err := l.relay.WriteTo(payload, back); err != nil {
+			continue
+		}
+		_ = p.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, from, err := p.ReadFromUDPAddrPort(buffer)
+		if err != nil || !bytes.Equal(buffer[:n], payload) {
+			continue
+		}
+		if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); from == relayed {
+			outward = true
+		} else {
+			foreign = from
+			return inward, outward, foreign
+		}
+	}
+	return inward, outward, foreign
+}
