@@ -284,6 +284,9 @@ func (s *shard) failUnknown(q *request, types []stun.AttrType) {
 // refuse answers a request whose credentials did not do.
 func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 	s.count.auth[result]++
+	if result == AuthBadIntegrity || result == AuthBadUsername {
+		s.logRefused(q.client, result)
+	}
 	if !s.mayAnswer(q) {
 		return
 	}

@@ -11,10 +11,11 @@ import (
 // It does no I/O of its own: a driver feeds it with what arrives and carries out
 // what it wants sent. Everything in it runs single-threaded.
 type shard struct {
-	srv *Server
-	id  int
-	io  driver
-	log *slog.Logger
+	srv     *Server
+	id      int
+	io      driver
+	log     *slog.Logger
+	refused refusals
 
 	now    int64 // nanoseconds of the server's clock, taken once per round
 	second int64
