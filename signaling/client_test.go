@@ -86,7 +86,14 @@ func (c *client) welcome() frame {
 func (c *client) send(text string) {
 	c.t.Helper()
 	if err := c.ws.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
-		c.t.Fatal(err)
+		_ = c.ws.SetReadDeadline(time.Now().Add(patience))
+		for {
+			if _, b, rerr := c.ws.ReadMessage(); rerr != nil {
+				c.t.Fatalf("%v; the server's last word: %v", err, rerr)
+			} else {
+				c.t.Logf("unread: %.200s", b)
+			}
+		}
 	}
 }
 

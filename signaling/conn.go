@@ -46,7 +46,8 @@ type conn struct {
 	pong    bool   // an answer to a ping is due
 	ackDue  bool
 	wsPong  []byte // an answer to a WebSocket ping (RFC 6455 section 5.5.3)
-	writing bool   // the writer runs
+	writing bool   // somebody writes, or is about to
+	timed   bool   // the writer's: a write deadline is set
 	code    CloseCode
 	closed  bool // the Close frame is written
 	read    bool // the reader is gone: the writer closes TCP
@@ -109,19 +110,18 @@ func (c *conn) write(p *[]byte, rest []byte) {
 		p = batches.Get().(*[]byte)
 	}
 	for {
+		wait := c.hub.timing.Write
 		if len(rest) == 0 {
 			var closing bool
 			if rest, closing = c.batch(p); len(rest) == 0 {
 				break
 			}
-			wait := c.hub.timing.Write
 			if closing {
 				wait = closeWait
 			}
-			_ = c.nc.SetWriteDeadline(time.Now().Add(wait))
-		} else {
-			_ = c.nc.SetWriteDeadline(time.Now().Add(c.hub.timing.Write))
 		}
+		c.timed = true
+		_ = c.nc.SetWriteDeadline(time.Now().Add(wait))
 		if _, err := c.nc.Write(rest); err != nil {
 			c.dead()
 			break
@@ -166,6 +166,11 @@ func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
 	*p = buf
 	if len(buf) == 0 {
 		c.writing = false
+		if c.timed && c.code == 0 {
+			// writeNow would find it passed, some day.
+			c.timed = false
+			_ = c.nc.SetWriteDeadline(time.Time{})
+		}
 		if c.read {
 			_ = c.nc.Close()
 		}
