@@ -208,7 +208,7 @@ func TestSecrets(t *testing.T) {
 	if err := os.Chmod(c.SecretsPath(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, warnings, _ := c.Secrets(true); len(warnings) != 1 || !strings.Contains(warnings[0], "chmod 600") {
+	if _, warnings, _ := c.Secrets(true); len(warnings) != 1 || !strings.Contains(warnings[0], "chmod o=") {
 		t.Error(warnings)
 	}
 

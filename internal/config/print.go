@@ -82,7 +82,7 @@ turnhub runs without a configuration file: every option has a default that works
 - Unknown keys, wrong types and impossible values stop the start, all of them listed at once with file, line and what to write instead.
 - Sizes: ` + "`256KiB`, `8MB`" + ` (KiB, MiB, GiB are powers of 1024; kB, MB, GB of 1000). Rates: ` + "`8MB/s`, `50/s`" + `. Durations: ` + "`30s`, `15m`, `12h`" + `.
 - A list may be written as a YAML list or as one text separated by commas, as in an environment variable.
-- Under systemd, files that LoadCredential hands over are the defaults of the options that name files: `+"`turn-secrets`, `token-secret`, `token-jwks`, `tls-cert.pem`, `tls-key.pem`"+`.
+- Under systemd, files that LoadCredential hands over are the defaults of the options that name files: ` + "`turn-secrets`, `token-secret`, `token-jwks`, `tls-cert.pem`, `tls-key.pem`" + `.
 
 | option | default | environment variable | meaning |
 |---|---|---|---|

@@ -33,8 +33,8 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []string, err 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the TURN secrets: %w; make credentials.secrets_file readable for this user, or set state_dir to a directory it may write to", err)
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s can be read by other users (mode %04o); run: chmod 600 %s", path, info.Mode().Perm(), path))
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s is open to every user of this host (mode %04o); run: chmod o= %s", path, info.Mode().Perm(), path))
 	}
 	lines := bufio.NewScanner(bytes.NewReader(contents))
 	for n := 1; lines.Scan(); n++ {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"turnhub/internal/config"
+)
+
+// startNode makes a node from environment variables alone.
+func startNode(t *testing.T, ctx context.Context, environ []string, log *output) *node {
+	t.Helper()
+	cfg, err := config.Load("", environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := newNode(ctx, cfg, newLogger(cfg.Log, log, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestRechecker holds that no change is lost, and that many become one.
+func TestRechecker(t *testing.T) {
+	var mu sync.Mutex
+	told := make(map[string]bool)
+	all, calls := false, 0
+	ended := make(chan string, 1)
+	r := newRechecker()
+	r.recheck = func(users ...string) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls++
+		all = all || len(users) == 0
+		for _, u := range users {
+			told[u] = true
+		}
+	}
+	r.revoke = func(user string) int { ended <- user; return 1 }
+	r.change("a", "b")
+	r.change("b", "c")
+	ctx, cancel := context.WithCancel(context.Background())
+	var served sync.WaitGroup
+	served.Go(func() { r.serve(ctx) })
+	r.end("s_x") // after the changes
+	if got := <-ended; got != "s_x" {
+		t.Error(got)
+	}
+	for range 2 * maxPending {
+		r.change("d")
+	}
+	many := make([]string, 2*maxPending)
+	for i := range many {
+		many[i] = string(rune('A' + i))
+	}
+	r.change(many...)
+	r.end("s_y")
+	<-ended
+	r.end("s_z") // what came before it has been told when this is
+	<-ended
+	cancel()
+	served.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if !told["a"] || !told["b"] || !told["c"] || !all || calls > maxPending {
+		t.Error(told, all, calls)
+	}
+}
