@@ -1,4 +1,15 @@
+import { clickJoin, inRoom, openLobby } from '../harness/callpage.js';
+
 /** @typedef {import('./calls.js').Site} Site */
+
+/**
+ * turnhub's own call page.
+ * @param {string} base
+ * @returns {Site}
+ */
+export function turnhubSite(base) {
+  return { open: (page, room) => openLobby(page, base, room), join: clickJoin, joined: inRoom };
+}
 
 /**
  * The plain page, see plain/.
