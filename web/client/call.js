@@ -203,6 +203,7 @@ export class Call extends Emitter {
    */
   async accept(invitation) {
     this.#start('joining');
+    this.release(); // the offer is the caller's
     this.id = invitation.call;
     this.#meeting = invitation.data?.meeting ?? '';
     const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});

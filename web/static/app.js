@@ -78,6 +78,7 @@ function openHub() {
     userField.value = '';
     openHub();
   });
+  hub.on('welcome', () => { body.dataset.session = mine.id; });
   hub.on('closed', ({code, reason}) => { if (hub === mine) onClosed(code, reason); });
   hub.on('restart', () => stage.banner('The server restarts; the call goes on.'));
   hub.on('presence', showPresence);

@@ -35,6 +35,7 @@ export class Stage {
     call.on('peer', (peer) => this.#add(peer));
     call.on('peer-left', (peer) => this.#remove(peer));
     call.on('phase', () => this.#update());
+    for (const peer of call.peers) this.#add(peer);
     $('#waiting-share').hidden = !link;
     $('#waiting-title').textContent = link ? 'Nobody else is here yet' : `Calling ${callee}…`;
     $('#waiting-text').textContent = link ? 'Send them the link; they appear here as soon as they open it.' : 'All their devices ring.';

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { decodesVideo } from '../harness/media.js';
+import { startServer } from '../harness/server.js';
+import { connected, openLobby } from './callpage.js';
+
+// Calls by name among three people: Vasya calls, Petya has two devices, Masha is the third.
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+});
+after(cleanup);
+
+/** @param {string} name @param {string} [secret] */
+async function person(name, secret = `secret-of-${name}`) {
+  const page = await browser.newPage();
+  await openLobby(page, server.base, { name, user: name.toLowerCase(), secret });
+  return page;
+}
+
+/** @param {import('playwright-core').Page} page @param {string} who */
+async function dial(page, who) {
+  await page.fill('#callee', who);
+  await page.click('#invite');
+}
+
+/** @param {import('playwright-core').Page} page @param {string} state */
+const noticed = (page, state) => page.waitForSelector(`body[data-view=notice][data-state=${state}]`, { timeout: 60_000 });
+
+test('ring, accept, talk, hang up; the other device stops ringing', async () => {
+  const [vasya, petya, tablet] = await Promise.all([person('Vasya'), person('Petya'), person('Petya')]);
+  await dial(vasya, 'petya');
+  await vasya.waitForSelector('body[data-state=ringing]');
+  await Promise.all([petya, tablet].map((page) => page.waitForSelector('#incoming[open]')));
+  assert.equal(await petya.textContent('#incoming-name'), 'Vasya');
+  await petya.click('#accept');
+  await Promise.all([connected(vasya), connected(petya), tablet.waitForSelector('#incoming:not([open])', { state: 'attached' })]);
+  await Promise.all([decodesVideo(vasya), decodesVideo(petya)]);
+  assert.match(await vasya.getAttribute('.tile:not(.self)', 'aria-label') ?? '', /Petya/);
+  await petya.click('#hang-up');
+  await noticed(vasya, 'ended');
+  await Promise.all([vasya, petya, tablet].map((page) => page.context().close()));
+});
+
+test('decline, busy and nobody there', async () => {
+  const [vasya, petya, masha] = await Promise.all([person('Vasya'), person('Petya'), person('Masha')]);
+  await dial(vasya, 'petya');
+  await petya.waitForSelector('#incoming[open]');
+  await petya.click('#decline');
+  await noticed(vasya, 'declined');
+  await vasya.click('#notice-again');
+  await vasya.waitForSelector('body[data-state=ready]');
+  await dial(vasya, 'petya');
+  await petya.waitForSelector('#incoming[open]');
+  await petya.click('#accept');
+  await connected(vasya);
+  await dial(masha, 'petya');
+  await noticed(masha, 'busy');
+  await masha.click('#notice-again');
+  await masha.waitForSelector('body[data-state=ready]');
+  await dial(masha, 'nobody-of-this-name');
+  await noticed(masha, 'unavailable');
+  await Promise.all([vasya, petya, masha].map((page) => page.context().close()));
+});
+
+test('the caller gives up, and a call that nobody answers ends by itself', async () => {
+  const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
+  await dial(vasya, 'petya');
+  await petya.waitForSelector('#incoming[open]');
+  await vasya.click('#hang-up');
+  await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
+  await vasya.click('#notice-again');
+  await vasya.waitForSelector('body[data-state=ready]');
+  await dial(vasya, 'petya');
+  await petya.waitForSelector('#incoming[open]');
+  await noticed(vasya, 'timeout');
+  await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
+  await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
+test('both call each other at once: one call', async () => {
+  const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
+  await Promise.all([vasya.fill('#callee', 'petya'), petya.fill('#callee', 'vasya')]);
+  await Promise.all([vasya, petya].map((page) => page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector('#invite')).click())));
+  await Promise.all([connected(vasya), connected(petya)]);
+  await Promise.all([decodesVideo(vasya), decodesVideo(petya)]);
+  await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
+test('a call name that somebody else uses is refused in plain words', async () => {
+  const petya = await person('Petya');
+  const other = await browser.newPage();
+  await openLobby(other, server.base, { name: 'Another', user: 'petya', secret: 'another-secret' });
+  await other.waitForSelector('.toast.bad');
+  assert.match(await other.textContent('.toast.bad') ?? '', /in use by somebody else/);
+  await other.waitForSelector('body[data-hub=open]');
+  assert.equal(await other.inputValue('#user'), '');
+  await Promise.all([petya, other].map((page) => page.context().close()));
+});
