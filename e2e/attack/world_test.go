@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -63,8 +64,10 @@ func inOwnNetwork(t *testing.T) bool {
 
 // world is the server in its namespace as the attacker's namespace sees it.
 type world struct {
-	t   *testing.T
-	pid int
+	t      *testing.T
+	pid    int
+	config string        // file
+	end    func() string // ends the server and returns all that it printed
 }
 
 func newWorld(t *testing.T, config string) *world {
@@ -93,7 +96,7 @@ func newWorld(t *testing.T, config string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout = io.Discard
+	cmd.Stdout = cmd.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -105,15 +108,18 @@ func newWorld(t *testing.T, config string) *world {
 		}
 		logged <- all.String()
 	}()
-	t.Cleanup(func() {
+	w := &world{t: t, pid: cmd.Process.Pid, config: file}
+	w.end = sync.OnceValue(func() string {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		log := <-logged
 		_ = cmd.Wait()
-		if t.Failed() {
+		return log
+	})
+	t.Cleanup(func() {
+		if log := w.end(); t.Failed() {
 			t.Logf("the server said:\n%s", log)
 		}
 	})
-	w := &world{t: t, pid: cmd.Process.Pid}
 
 	run(t, "ip", "link", "set", "lo", "up")
 	run(t, "ip", "link", "add", "cable", "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(w.pid))
@@ -174,8 +180,8 @@ func (w *world) listen(ip string) *target {
 	return w.count(conn)
 }
 
-// listenInServer opens a UDP service on the server's own host.
-func (w *world) listenInServer(address string) *target {
+// onServer runs f on a thread in the server's namespace.
+func (w *world) onServer(f func()) {
 	w.t.Helper()
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
@@ -191,19 +197,45 @@ func (w *world) listenInServer(address string) *target {
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		w.t.Fatal(err)
 	}
-	addr, err := net.ResolveUDPAddr("udp", address)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	conn, listenErr := net.ListenUDP("udp", addr)
+	f()
 	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
 		w.t.Fatal(err) // with the thread still locked: it ends with the test
 	}
 	runtime.UnlockOSThread()
-	if listenErr != nil {
-		w.t.Fatal(listenErr)
+}
+
+// listenInServer opens a UDP service on the server's own host.
+func (w *world) listenInServer(address string) *target {
+	w.t.Helper()
+	var conn *net.UDPConn
+	var err error
+	w.onServer(func() {
+		conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address)))
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	return w.count(conn)
+}
+
+// adminGet reads a page of the admin listener, as a program on the host does.
+func (w *world) adminGet(path string) string {
+	w.t.Helper()
+	transport := &http.Transport{Dial: func(network, address string) (conn net.Conn, err error) {
+		w.onServer(func() { conn, err = net.Dial(network, address) })
+		return conn, err
+	}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("http://127.0.0.1:9478" + path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s, %v", path, response.Status, err)
+	}
+	return string(body)
 }
 
 // count counts what a socket receives until the test ends.
