@@ -23,6 +23,8 @@ func (n *node) adminHandler() http.Handler {
 		Relay:       n.turn,
 		Hub:         n.hub,
 		Probes:      n.probes,
+		Ports:       n.mux.Stats,
+		Web:         n.web.Stats,
 		Certificate: n.certificateEnd,
 		Health:      health,
 		Errors:      n.errors,

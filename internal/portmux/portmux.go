@@ -63,8 +63,8 @@ type Stats struct {
 	Open int64
 	// Accepted counts by protocol: http, https, turn, turns.
 	Accepted map[string]uint64
-	// Refused counts by reason: per-ip, crowded, timeout, closed, tls,
-	// tls-off, alpn, unknown, shutdown.
+	// Refused counts by reason: per_ip, crowded, timeout, closed, tls,
+	// tls_off, alpn, unknown, shutdown.
 	Refused map[string]uint64
 	// AcceptErrors counts failures of accept, such as EMFILE.
 	AcceptErrors uint64
@@ -218,7 +218,7 @@ func (m *Mux) take(raw net.Conn) {
 
 	m.mu.Lock()
 	if m.closed || (!unlimited && m.cfg.ConnectionsPerIP > 0 && m.clients[who] >= m.cfg.ConnectionsPerIP) {
-		reason := "per-ip"
+		reason := "per_ip"
 		if m.closed {
 			reason = "shutdown"
 		}
@@ -278,7 +278,7 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 
 	if reason != "" {
 		m.log.Debug("connection refused", "client", c.RemoteAddr(), "reason", reason)
-		if reason == "tls-off" {
+		if reason == "tls_off" {
 			// An alert, so that the client says what is wrong instead of "reset":
 			// fatal handshake_failure, RFC 8446 section 6.
 			c.Write([]byte{0x15, 3, 1, 0, 2, 2, 40})
@@ -308,7 +308,7 @@ func (m *Mux) dissect(c *Conn) (top *Conn, protocol Protocol, reason string) {
 	case protocol != TLS:
 		return c, protocol, ""
 	case m.cfg.TLS == nil:
-		return c, TLS, "tls-off"
+		return c, TLS, "tls_off"
 	}
 	secure := tls.Server(c, m.cfg.TLS)
 	if err := secure.Handshake(); err != nil {

@@ -223,7 +223,7 @@ func TestConnectionsPerIP(t *testing.T) {
 	if got := ask(t, b.dial(t), 13, string(binding)); got != "secure=false " {
 		t.Errorf("after one left: %q", got)
 	}
-	if s := b.Stats(); s.Refused["per-ip"] != 1 {
+	if s := b.Stats(); s.Refused["per_ip"] != 1 {
 		t.Errorf("%+v", s)
 	}
 

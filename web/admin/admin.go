@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/turnsrv"
 	"turnhub/web"
@@ -56,6 +57,8 @@ type Config struct {
 	Relay       Relay
 	Hub         Hub
 	Probes      func() []Probe
+	Ports       func() portmux.Stats
+	Web         func() web.Stats
 	Certificate func() time.Time // when it expires; the zero time without TLS
 	Health      http.Handler     // serves /healthz and /readyz
 	Errors      *Errors          // the last warnings and errors of the log

@@ -17,8 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/turnsrv"
+	"turnhub/web"
 )
 
 type fakeRelay struct{ revoked []string }
@@ -74,7 +76,11 @@ func newServer(t *testing.T) (*httptest.Server, *fakeHub, *fakeRelay) {
 func testConfig(hub Hub, relay Relay) Config {
 	return Config{
 		Version: "test", Relay: relay, Hub: hub,
-		Probes:      func() []Probe { return []Probe{{URL: "turn:example.org", Proved: true, Passes: 1}} },
+		Probes: func() []Probe { return []Probe{{URL: "turn:example.org", Proved: true, Passes: 1}} },
+		Ports: func() portmux.Stats {
+			return portmux.Stats{Accepted: map[string]uint64{"http": 1}, Refused: map[string]uint64{"timeout": 1}}
+		},
+		Web:         func() web.Stats { return web.Stats{Credentials: 1} },
 		Certificate: func() time.Time { return time.Unix(2e9, 0) },
 		Health:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }),
 		Errors:      NewErrors(slog.DiscardHandler),

@@ -64,6 +64,13 @@ var (
 	paths      = counter("call_paths_total", "First frames by the path of the media, as clients report it.", "path")
 	firstFrame = prometheus.NewDesc("turnhub_call_first_frame_seconds", "Time from join or accept to the first remote frame, as clients report it.", nil, nil)
 
+	connections  = gauge("port_connections", "TCP connections of the universal ports now.")
+	accepted     = counter("port_connections_total", "TCP connections by what they turned out to be.", "protocol")
+	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit.", "reason")
+	acceptErrors = counter("port_accept_errors_total", "Failures to accept a TCP connection, such as too many open files.")
+	handedOut    = counter("web_credentials_total", "Credentials handed out by /config and /turn.")
+	webRefused   = counter("web_refused_total", "Requests for credentials that were refused.", "reason")
+
 	probeUp       = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
 	probeDuration = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
 	probes        = counter("probe_total", "Relay round trips tried.", "url", "result")
@@ -77,6 +84,7 @@ var everyDesc = []*prometheus.Desc{
 	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, firstFrame,
+	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 }
 
@@ -97,6 +105,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	put(buildInfo, 1, c.cfg.Version)
 	collectRelay(c.cfg.Relay.Stats(), put)
 	collectHub(c.cfg.Hub.Stats(), put, out)
+	ports := c.cfg.Ports()
+	put(connections, float64(ports.Open))
+	put(acceptErrors, float64(ports.AcceptErrors))
+	each(ports.Accepted, accepted, put)
+	each(ports.Refused, turnedAway, put)
+	asked := c.cfg.Web()
+	put(handedOut, float64(asked.Credentials))
+	put(webRefused, float64(asked.Limited), "rate")
+	put(webRefused, float64(asked.Unproved), "no_working_url")
 	for _, p := range c.cfg.Probes() {
 		up := 0.0
 		if p.Proved {
