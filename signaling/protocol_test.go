@@ -1,0 +1,248 @@
+package signaling
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func readProtocol(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The tables of protocol.md and of codes.go are the same.
+func TestProtocolTables(t *testing.T) {
+	_, after, _ := strings.Cut(readProtocol(t), "\n## Error codes\n")
+	errors, closes, _ := strings.Cut(after, "\n## Close codes\n")
+	var codes []ErrorCode
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(errors, -1) {
+		codes = append(codes, ErrorCode(m[1]))
+	}
+	if !slices.Equal(codes, errorCodes) {
+		t.Errorf("protocol.md has %q, codes.go %q", codes, errorCodes)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| ([a-z-]+): .*? \| (yes|no)(.*) \|$`).FindAllStringSubmatch(closes, -1)
+	if len(rows) != len(closeCodes) {
+		t.Fatalf("protocol.md has %d close codes, codes.go %d", len(rows), len(closeCodes))
+	}
+	for i, row := range rows {
+		c := closeCodes[i]
+		if code, _ := strconv.Atoi(row[1]); code != int(c.Code) || row[2] != c.Name {
+			t.Errorf("protocol.md has %s %s, codes.go %d %s", row[1], row[2], c.Code, c.Name)
+		}
+	}
+	var live []string
+	for _, c := range closeCodes {
+		if c.Lives {
+			live = append(live, fmt.Sprint(int(c.Code)))
+		}
+	}
+	if want := "outlives its socket with " + strings.Join(live, ", "); !strings.Contains(strings.ReplaceAll(closes, " and", ","), want) {
+		t.Errorf("protocol.md does not say %q", want)
+	}
+}
+
+// examples returns every message that protocol.md shows, by type; a client's and
+// a server's message of one type are both there.
+func examples(t *testing.T) map[string][]frame {
+	found := make(map[string][]frame)
+	doc := readProtocol(t)
+	for at := 0; ; {
+		i := strings.Index(doc[at:], `{"type":`)
+		if i < 0 {
+			return found
+		}
+		at += i
+		depth, end := 0, at
+		for end = at; end < len(doc); end++ {
+			if doc[end] == '{' {
+				depth++
+			} else if doc[end] == '}' {
+				if depth--; depth == 0 {
+					break
+				}
+			}
+		}
+		raw := doc[at : end+1]
+		at = end
+		// What the reader understands, a JSON parser must be told.
+		text := strings.NewReplacer(`{…}`, `{}`, `:…`, `:"…"`, `\|`, `|`).Replace(raw)
+		var f frame
+		if err := json.Unmarshal([]byte(text), &f); err != nil {
+			t.Errorf("%s is no JSON: %v", raw, err)
+			continue
+		}
+		found[f.str("type")] = append(found[f.str("type")], f)
+	}
+}
+
+// Every client message that protocol.md shows is taken by the hub, and gets the
+// answer that is named; every server message that it shows is one that the hub
+// sends, with these members.
+func TestProtocolExamples(t *testing.T) {
+	shown := examples(t)
+	heard := make(map[string][]frame)
+	credentials := make(chan time.Time, 100)
+	h, url := newServer(t, Config{
+		Timing: Timing{Away: time.Millisecond, Ack: time.Millisecond},
+		IceConfig: func(session, user string) (json.RawMessage, time.Time) {
+			credentials <- time.Now()
+			return json.RawMessage(`{"iceServers":[],"ttl":43200,"expires":"2026-01-01T00:00:00Z"}`), time.Now().Add(time.Hour)
+		},
+	})
+	values := map[string]string{} // what "s_…", "c_…" and the like stand for
+	say := func(c *client, example frame, answer string) frame {
+		t.Helper()
+		m := maps.Clone(example)
+		for k, v := range m {
+			if v, ok := v.(string); ok && strings.Contains(v, "…") {
+				m[k] = values[k]
+			}
+			if k == "path" {
+				m[k] = "relay-tls"
+			}
+		}
+		c.seq++
+		m["seq"], m["id"] = c.seq, c.seq
+		b, _ := json.Marshal(m)
+		c.send(string(b))
+		for {
+			f := c.read()
+			heard[f.str("type")] = append(heard[f.str("type")], f)
+			if f.num("id") == c.seq {
+				if f.str("type") != answer {
+					t.Fatalf("%s is answered with %v, not with %s", b, f, answer)
+				}
+				return f
+			}
+		}
+	}
+	pick := func(typ string, members ...string) frame {
+		t.Helper()
+		for _, f := range shown[typ] {
+			if !slices.ContainsFunc(members, func(m string) bool { _, ok := f[m]; return !ok }) {
+				return f
+			}
+		}
+		t.Fatalf("protocol.md shows no %s with %q", typ, members)
+		return nil
+	}
+	hello := func(user string) *client {
+		c := dial(t, url)
+		m := maps.Clone(pick("hello"))
+		delete(m, "resume")
+		m["user"], m["name"], m["userSecret"] = user, strings.ToUpper(user), "a secret"
+		b, _ := json.Marshal(m)
+		c.send(string(b))
+		w := c.welcome()
+		heard["welcome"] = append(heard["welcome"], w)
+		return c
+	}
+	v, p := hello("vasya"), hello("petya")
+	listen := func(c *client, typ string) frame {
+		t.Helper()
+		for {
+			f := c.read()
+			heard[f.str("type")] = append(heard[f.str("type")], f)
+			if f.str("type") == typ {
+				return f
+			}
+		}
+	}
+
+	say(p, pick("join"), "joined")
+	say(v, pick("join"), "joined")
+	listen(p, "peer-joined")
+	values["to"], values["peer"] = p.id, p.id
+	values["data"] = "anything"
+	say(v, pick("signal", "to"), "ok")
+	listen(p, "signal")
+	say(v, pick("message", "room"), "ok")
+	listen(p, "message")
+	say(v, pick("report"), "ok")
+	say(v, pick("config"), "config")
+	say(v, pick("leave"), "ok")
+	listen(p, "peer-left")
+	e := say(v, pick("leave"), "error")
+	if e.str("code") != string(CodeNotInRoom) {
+		t.Fatalf("%v", e)
+	}
+	say(v, pick("subscribe"), "presence")
+	say(v, pick("unsubscribe"), "ok")
+	for _, end := range []string{"accept", "decline"} {
+		values["call"] = say(v, pick("invite"), "calling").str("call")
+		for listen(p, "call").str("state") != "incoming" {
+		}
+		say(p, pick(end), "ok")
+		if end == "accept" {
+			say(v, pick("hangup"), "ok")
+		}
+	}
+	v.send(`{"type":"ping","ack":3}`)
+	listen(v, "pong")
+	v.say(`{"type":"signal","to":"` + p.id + `","data":1`) // no answer: an ack
+	for range ackEvery {
+		v.say(`{"type":"leave","room":"nowhere"`)
+	}
+	listen(v, "ack")
+	say(v, pick("join"), "joined")
+	v.ws.Close()
+	listen(p, "peer-away")
+	back := dial(t, url)
+	back.got = v.got
+	m, _ := json.Marshal(frame{"type": "hello", "resume": frame{"session": v.id, "token": v.token, "seq": v.got}})
+	back.send(string(m))
+	back.welcome()
+	listen(p, "peer-back")
+	h.Restart(time.Second)
+	listen(p, "restart")
+
+	// What the hub said is what protocol.md shows.
+	clients := []string{"hello", "join", "leave", "subscribe", "unsubscribe", "invite", "accept", "decline", "hangup", "bye", "ping", "report"}
+	for typ, list := range shown {
+		if slices.Contains(clients, typ) {
+			continue
+		}
+		if len(heard[typ]) == 0 {
+			t.Errorf("protocol.md shows %s, which the hub never said", typ)
+		}
+		_ = list
+	}
+	for typ, list := range heard {
+		if typ == "ok" {
+			continue
+		}
+		known := map[string]bool{"ack": true, "seq": true, "id": true}
+		for _, f := range shown[typ] {
+			for k := range f {
+				known[k] = true
+			}
+		}
+		if typ == "call" {
+			for _, m := range regexp.MustCompile("(?m)^\\| `(?:ringing|incoming|accepted|ended)` \\|.*$").FindAllString(readProtocol(t), -1) {
+				for _, k := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(m, -1) {
+					known[k[1]] = true
+				}
+			}
+		}
+		for _, f := range list {
+			for k := range f {
+				if !known[k] {
+					t.Errorf("the hub says %v, and protocol.md does not know %q there", f, k)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package signaling
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// still is a hub whose clock is moved by hand, and sockets without a network.
+type still struct {
+	t   *testing.T
+	hub *Hub
+	at  time.Time
+}
+
+func newStill(t *testing.T, cfg Config) *still {
+	s := &still{t: t, hub: NewHub(cfg), at: time.Unix(1e9, 0)}
+	s.hub.now = func() time.Time { return s.at }
+	return s
+}
+
+func (s *still) pass(d time.Duration) {
+	to := s.at.Add(d)
+	for {
+		next := s.hub.timers.run(s.at)
+		if next.IsZero() || next.After(to) {
+			break
+		}
+		s.at = next
+	}
+	s.at = to
+}
+
+func (s *still) hello(text string) *conn {
+	s.t.Helper()
+	c := &conn{hub: s.hub, remote: netip.MustParseAddr("203.0.113.1"), seen: netip.MustParseAddr("8.8.8.8")}
+	c.handle([]byte(text), true, s.at)
+	if c.sess == nil {
+		s.t.Fatalf("%s is refused with %v", text, c.code)
+	}
+	return c
+}
+
+func (s *still) say(c *conn, text string) { c.handle([]byte(text), true, s.at) }
+
+// types pulls what waits for a socket.
+func (s *still) types(c *conn) (types []string) {
+	for _, f := range pullFrames(s.t, c) {
+		types = append(types, f.str("type"))
+	}
+	return types
+}
+
+func (s *still) expect(c *conn, want ...string) {
+	s.t.Helper()
+	if got := s.types(c); !slices.Equal(got, want) {
+		s.t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+func TestAwayBackLost(t *testing.T) {
+	s := newStill(t, Config{Timing: Timing{Heartbeat: time.Hour}})
+	var changed []string
+	s.hub.cfg.OnChange = func(ids ...string) { changed = append(changed, ids...) }
+	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
+	for _, c := range []*conn{a, b} {
+		s.say(c, `{"type":"join","room":"r","seq":1}`)
+	}
+	s.expect(a, "welcome", "joined", "peer-joined")
+	s.types(b)
+
+	// A short loss is nobody's business.
+	resume := func(c *conn, seq int) *conn {
+		x := c.sess
+		return s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, x.id, x.token, seq))
+	}
+	b.sess.lost(b, false)
+	s.pass(1900 * time.Millisecond)
+	b = resume(b, 1)
+	s.pass(time.Minute)
+	s.expect(a)
+
+	b.sess.lost(b, false)
+	s.pass(2 * time.Second)
+	s.expect(a, "peer-away")
+	c := s.hello(`{"type":"hello"}`)
+	s.say(c, `{"type":"join","room":"r","seq":1,"first":1}`)
+	if f := pullFrames(t, c); f[1]["first"] != a.sess.id || f[1]["peers"].([]any)[1].(map[string]any)["away"] != true {
+		t.Fatalf("joined %v", f)
+	}
+	s.expect(a, "peer-joined")
+	b = resume(b, 1)
+	s.expect(b, "welcome", "peer-joined")
+	s.expect(a, "peer-back")
+	s.expect(c, "peer-back")
+
+	b.sess.lost(b, false)
+	s.pass(59 * time.Second)
+	if !s.hub.Together(a.sess.id, b.sess.id) || !s.hub.Seen(a.sess.id, mustAddr("8.8.8.8")) {
+		t.Fatal("an away session is not in its room any more")
+	}
+	changed = nil
+	s.pass(time.Second)
+	if f := pullFrames(t, a); f[len(f)-1].str("type") != "peer-left" || f[len(f)-1].str("reason") != "lost" {
+		t.Fatalf("heard %v", f)
+	}
+	if s.hub.Together(a.sess.id, b.sess.id) || !slices.Contains(changed, a.sess.id) || !slices.Contains(changed, b.sess.id) {
+		t.Fatalf("the relay was told of %q", changed)
+	}
+	if w := pullFrames(t, resume(b, 1)); w[0]["resumed"] != false {
+		t.Fatalf("resumed after the window: %v", w)
+	}
+
+	// A page that goes has a short window.
+	s.types(a)
+	c.sess.lost(c, true)
+	s.pass(pageWindow)
+	if f := pullFrames(t, a); f[len(f)-1].str("type") != "peer-left" {
+		t.Fatalf("heard %v", f)
+	}
+}
+
+func TestAcknowledgement(t *testing.T) {
+	s := newStill(t, Config{Timing: Timing{Heartbeat: time.Hour}})
+	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
+	for _, c := range []*conn{a, b} {
+		s.say(c, `{"type":"join","room":"r","seq":1}`)
+		s.types(c)
+	}
+	s.types(a)
+	for i := range ackEvery - 1 {
+		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.sess.id, i, i+2))
+	}
+	s.expect(a) // not yet
+	s.pass(time.Second)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != ackEvery {
+		t.Fatalf("after a second came %v", f)
+	}
+	for i := range ackEvery {
+		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.sess.id, i, i+1+ackEvery))
+	}
+	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != 2*ackEvery {
+		t.Fatalf("after %d messages came %v", ackEvery, f)
+	}
+	s.say(a, `{"type":"ping","ack":2}`)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].str("type") != "pong" || f[0].num("ack") != 2*ackEvery {
+		t.Fatalf("pong is %v", f)
+	}
+	if n := len(b.sess.out.bodies) - b.sess.out.head; n != 2*ackEvery {
+		t.Fatalf("%d messages wait for b, want %d", n, 2*ackEvery)
+	}
+	s.say(b, fmt.Sprintf(`{"type":"ack","ack":%d}`, b.sess.out.last()))
+	if b.sess.out.bytes != 0 || len(b.sess.out.bodies) != 0 {
+		t.Fatal("acknowledged messages are kept")
+	}
+}
+
+// A queue holds so much and no more, socket or not.
+func TestQueueBounds(t *testing.T) {
+	for _, size := range []int{1, 50_000} {
+		s := newStill(t, Config{Timing: Timing{Heartbeat: time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20}})
+		a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
+		s.say(a, `{"type":"join","room":"r"}`)
+		s.say(b, `{"type":"join","room":"r"}`)
+		b.sess.lost(b, false)
+		data, _ := json.Marshal(string(make([]byte, size)))
+		n := 0
+		for b.sess.doom == "" {
+			if n++; n > 2*maxQueueMessages || b.sess.out.bytes > maxQueueBytes {
+				t.Fatalf("%d messages, %d bytes wait", n, b.sess.out.bytes)
+			}
+			s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%s}`, b.sess.id, data))
+		}
+		s.pass(0)
+		if s.hub.sessions.get(b.sess.id) != nil {
+			t.Fatal("the session lives on")
+		}
+	}
+}
+
+func TestCredentialRenewal(t *testing.T) {
+	life := 12 * time.Hour
+	var s *still
+	s = newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Time) {
+		return json.RawMessage(`{"iceServers":[]}`), s.at.Add(life)
+	}})
+	a := s.hello(`{"type":"hello"}`)
+	s.expect(a, "welcome")
+	s.pass(life*3/4 - time.Second)
+	s.expect(a)
+	s.pass(time.Second)
+	s.expect(a, "config")
+	// An absent client gets it on its return, in the welcome.
+	a.sess.lost(a, false)
+	s.hub.RefreshConfig(0)
+	s.pass(time.Second)
+	b := s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":1}}`, a.sess.id, a.sess.token))
+	s.expect(b, "welcome")
+	s.hub.RefreshConfig(0)
+	s.pass(0)
+	s.expect(b, "config")
+	s.say(b, `{"type":"config","id":1}`)
+	s.expect(b, "config")
+}
+
+func TestTogetherAndSeen(t *testing.T) {
+	s := newStill(t, Config{})
+	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
+	addr := netip.MustParseAddr("1.2.3.4")
+	b.sess.addr.Store(&addr)
+	id := func(c *conn) string { return c.sess.id }
+	if s.hub.Together(id(a), id(b)) || s.hub.Seen(id(a), addr) {
+		t.Fatal("together in no room")
+	}
+	s.say(a, `{"type":"join","room":"r"}`)
+	s.say(b, `{"type":"join","room":"r"}`)
+	for _, x := range []struct {
+		a, b string
+		want bool
+	}{
+		{id(a), id(b), true}, {id(b), id(a), true}, {id(a), id(a), true},
+		{"s_gone", "s_gone", true}, {"s_gone", id(a), false}, {id(a), "s_gone", false},
+		{"vasya", "petya", true}, {"vasya", id(a), false}, {id(a), "vasya", false}, {"", "", true},
+	} {
+		if got := s.hub.Together(x.a, x.b); got != x.want {
+			t.Errorf("Together(%q, %q) = %v", x.a, x.b, got)
+		}
+	}
+	if !s.hub.Seen(id(a), addr) || !s.hub.Seen(id(a), netip.AddrFrom16(addr.As16())) || s.hub.Seen(id(b), addr) {
+		t.Error("Seen does not follow the room")
+	}
+	if s.hub.Seen("vasya", addr) || s.hub.Seen("s_gone", addr) {
+		t.Error("Seen by people who are not there")
+	}
+	x, err := s.hub.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("9.9.9.9:1"), Direct: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.hub.Seen("vasya", mustAddr("9.9.9.9")) || s.hub.Seen(id(a), mustAddr("9.9.9.9")) {
+		t.Error("a dialect's socket is seen by the wrong people")
+	}
+	x.Join("relay/r")
+	if st := s.hub.Stats(); st.Strangers != 1 || st.Rooms != 2 {
+		t.Errorf("stats %+v", st)
+	}
+	x.Detach()
+	if s.hub.Seen("vasya", mustAddr("9.9.9.9")) || s.hub.Stats().Rooms != 1 {
+		t.Error("a detached socket is still there")
+	}
+	// Moving takes the old address away.
+	b.sess.lost(b, false)
+	b = s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, id(b), b.sess.token))
+	if s.hub.Seen(id(a), addr) || !s.hub.Seen(id(a), mustAddr("8.8.8.8")) {
+		t.Error("the address of the lost socket is still seen")
+	}
+}
+
+func TestSeenAddress(t *testing.T) {
+	for _, x := range []struct {
+		addr            string
+		direct, proxied bool
+	}{
+		{"8.8.8.8", true, true}, {"2a00:1450::1", true, true}, {"::ffff:8.8.8.8", true, true},
+		{"10.1.2.3", true, false}, {"192.168.1.1", true, false}, {"100.64.0.1", true, false},
+		{"fd00::1", true, false}, {"198.18.0.1", true, false}, {"203.0.113.7", true, false},
+		{"127.0.0.1", false, false}, {"::1", false, false}, {"::ffff:127.0.0.1", false, false},
+		{"0.0.0.0", false, false}, {"224.0.0.1", false, false}, {"169.254.169.254", false, false}, {"fe80::1", false, false},
+	} {
+		addr := netip.MustParseAddr(x.addr)
+		if got := seenAddress(addr, true).IsValid(); got != x.direct {
+			t.Errorf("%s, direct: seen %v", addr, got)
+		}
+		if got := seenAddress(addr, false).IsValid(); got != x.proxied {
+			t.Errorf("%s, through a proxy: seen %v", addr, got)
+		}
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	for _, x := range []struct {
+		remote, header, value string
+		want                  string
+		direct                bool
+	}{
+		{"1.2.3.4:5", "", "", "1.2.3.4", true},
+		{"[::ffff:1.2.3.4]:5", "", "", "1.2.3.4", true},
+		{"1.2.3.4:5", "X-Forwarded-For", "8.8.8.8", "1.2.3.4", false},
+		{"127.0.0.1:5", "X-Forwarded-For", "10.0.0.1, 8.8.8.8", "8.8.8.8", false},
+		{"127.0.0.1:5", "X-Forwarded-For", "10.0.0.1, [2a00::1]:99", "2a00::1", false},
+		{"127.0.0.1:5", "X-Forwarded-For", "unknown", "127.0.0.1", false},
+		{"10.0.0.2:5", "Via", "1.1 proxy", "10.0.0.2", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+		r.RemoteAddr = x.remote
+		if x.header != "" {
+			r.Header.Set(x.header, x.value)
+		}
+		got, direct := ClientAddress(r)
+		if got.Addr().String() != x.want || direct != x.direct {
+			t.Errorf("%+v: got %v, %v", x, got, direct)
+		}
+	}
+}
+
+func TestSocketLimits(t *testing.T) {
+	s := newStill(t, Config{Limits: Limits{ConnectionsPerIP: 1, MessageSize: 10, MessagesPerSecond: 1}})
+	info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	x, err := s.hub.Attach(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Remote = netip.MustParseAddrPort("[2001:db8::2]:1") // the same household
+	if _, err := s.hub.Attach(info); !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if err := x.Allow(11); !errors.Is(err, ErrTooBig) {
+		t.Fatalf("got %v, want ErrTooBig", err)
+	}
+	var last error
+	seen := map[error]int{}
+	for range 400 {
+		last = x.Allow(1)
+		seen[last]++
+	}
+	if !errors.Is(last, ErrFlood) || seen[nil] != 258 || seen[ErrRate] == 0 {
+		t.Fatalf("got %v", seen)
+	}
+	s.hub.Restart(0)
+	select {
+	case <-x.Done():
+	default:
+		t.Fatal("the socket was not told of the restart")
+	}
+	if _, err := s.hub.Attach(info); !errors.Is(err, ErrDrain) {
+		t.Fatalf("got %v, want ErrDrain", err)
+	}
+}
