@@ -300,7 +300,7 @@ func configured(ctx context.Context, opts Options, h host, quick bool) ([]turnsr
 // doubt says what speaks against a configured address.
 func doubt(ctx context.Context, opts Options, h host, r turnsrv.RelayAddress, quick bool) (Warning, bool) {
 	setting := fmt.Sprintf("relay.external_ip: %s", r.Advertise)
-	if why := reserved(r.Advertise); why == "loopback" {
+	if why := reserved(r.Advertise); r.Advertise.IsLoopback() {
 		return Warning{setting + " is loopback: calls connect on this machine only", "write auto, or the address under which clients reach this server"}, true
 	} else if why != "" {
 		return Warning{fmt.Sprintf("%s is a %s address: calls connect inside that network only", setting, kind(why)),

@@ -62,6 +62,10 @@ func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
 	}
 	defer peer.Close()
 	row.Subject = "relayed address " + relayed.String()
+	if peer.mapped.Addr() == relayed.Addr() {
+		row.Detail, row.Remedy = "not tested: this is the server itself", "run the check from another machine too"
+		return row
+	}
 	if err := l.client.CreatePermission(net.UDPAddrFromAddrPort(peer.mapped)); err != nil {
 		code, _, _, _ := l.conn.seen()
 		row.Detail = fmt.Sprintf("not tested: the server does not relay to %s (%d)", peer.mapped.Addr(), code)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -226,6 +227,8 @@ func (l *leg) failure(ctx context.Context, s Server, stage Stage, err error) *Fa
 		err = ctx.Err()
 	case broken != nil:
 		err = broken
+	case strings.Contains(err.Error(), "all retransmissions failed"): // the client has no value for it
+		err = context.DeadlineExceeded
 	}
 	if errors.Is(err, errAltered) {
 		return &Failure{Stage: stage, Err: err, Remedy: "something on the way rewrites packets (a SIP or STUN helper of a router): switch it off"}

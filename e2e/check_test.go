@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// runTurnhub runs a command of the binary and returns its output and exit status.
+func runTurnhub(t *testing.T, environ []string, args ...string) (output string, status int) {
+	t.Helper()
+	command := exec.Command(binary, args...)
+	command.Dir = t.TempDir()
+	command.Env = append(os.Environ(), environ...)
+	text, err := command.CombinedOutput()
+	if err != nil && command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(text), command.ProcessState.ExitCode()
+}
+
+// directory is where a server's process works and its config.yaml is.
+func (s *server) directory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", s.process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// wantLines fails for each of wants that is no substring of the output's lines.
+func wantLines(t *testing.T, output string, wants ...string) {
+	t.Helper()
+	squeezed := strings.Join(strings.Fields(output), " ")
+	for _, want := range wants {
+		if !strings.Contains(squeezed, want) {
+			t.Errorf("%q is missing in:\n%s", want, output)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	s := start(t, nil)
+	defer func() {
+		if t.Failed() {
+			t.Logf("the server's log:\n%s", s.log)
+		}
+	}()
+	site := fmt.Sprintf("localhost:%d", s.port)
+	trust := []string{"SSL_CERT_FILE=" + s.caFile, "SSL_CERT_DIR=/nonexistent"}
+	all := []string{
+		fmt.Sprintf("ok https://%s/config", site),
+		fmt.Sprintf("ok turn:%s?transport=udp", site),
+		fmt.Sprintf("ok turn:%s?transport=tcp", site),
+		fmt.Sprintf("turns:%s?transport=tcp", site),
+		fmt.Sprintf("ok wss://%s/ws", site),
+	}
+
+	t.Run("from anywhere", func(t *testing.T) {
+		output, status := runTurnhub(t, trust, "check", "https://"+site)
+		if status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, append(all, fmt.Sprintf("ok turns:%s?transport=tcp", site))...)
+	})
+	t.Run("on the server", func(t *testing.T) {
+		output, status := runTurnhub(t, nil, "check", "--config", filepath.Join(s.directory(t), "config.yaml"))
+		if status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, all...)
+	})
+	t.Run("a stranger's authority", func(t *testing.T) {
+		output, status := runTurnhub(t, nil, "check", "https://"+site)
+		if status != 1 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, "FAIL https://"+site+"/config tls: browsers do not trust", "tls.mode acme", "calls would fail")
+	})
+	t.Run("plain HTTP", func(t *testing.T) {
+		output, status := runTurnhub(t, trust, "check", "http://"+site)
+		if status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, "ok http://"+site+"/config", "ok ws://"+site+"/ws")
+	})
+	t.Run("nobody", func(t *testing.T) {
+		output, status := runTurnhub(t, nil, "check", fmt.Sprintf("http://127.0.0.1:%d", freePort(t)))
+		if status != 1 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, "connection refused", "nothing listens on TCP")
+	})
+	t.Run("somebody else", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "It works!") })}
+		go other.Serve(listener)
+		defer other.Close()
+		output, status := runTurnhub(t, nil, "check", "http://"+listener.Addr().String())
+		if status != 1 {
+			t.Errorf("exit status %d", status)
+		}
+		wantLines(t, output, "no RTCConfiguration", "does not pass WebSockets on")
+	})
+	t.Run("usage", func(t *testing.T) {
+		if output, status := runTurnhub(t, nil, "check", "--config", "x", "https://example.org"); status != 2 {
+			t.Errorf("exit status %d: %s", status, output)
+		}
+		if output, status := runTurnhub(t, nil, "check", "ftp://example.org"); status != 1 || !strings.Contains(output, "https://") {
+			t.Errorf("exit status %d: %s", status, output)
+		}
+	})
+}
+
+// With tokens the check needs one too; on the server it makes its own.
+func TestCheckToken(t *testing.T) {
+	secretFile := filepath.Join(t.TempDir(), "token-secret")
+	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s3cret-", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, map[string]map[string]any{"access": {"mode": "token", "token_secret_file": secretFile}})
+	site := fmt.Sprintf("http://localhost:%d", s.port)
+	config := filepath.Join(s.directory(t), "config.yaml")
+	trust := []string{"SSL_CERT_FILE=" + s.caFile}
+
+	output, status := runTurnhub(t, trust, "check", site)
+	if status != 1 {
+		t.Errorf("without a token: exit status %d", status)
+	}
+	wantLines(t, output, "access token", "turnhub token")
+
+	token, status := runTurnhub(t, nil, "token", "--config", config, "--user", "admin")
+	if status != 0 {
+		t.Fatalf("turnhub token: %s", token)
+	}
+	if output, status = runTurnhub(t, trust, "check", site+"/?token="+strings.TrimSpace(token)); status != 0 {
+		t.Errorf("with a token: exit status %d: %s", status, output)
+	}
+	if output, status = runTurnhub(t, trust, "check", "--config", config); status != 0 {
+		t.Errorf("on the server: exit status %d: %s", status, output)
+	}
+}
