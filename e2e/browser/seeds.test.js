@@ -1,0 +1,106 @@
+// The five programs of the seed documents, written as their text says, each with video both ways: over any path, and
+// with nothing but the relay.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { candidatePairs, decodesVideo } from '../harness/media.js';
+import { startServer } from '../harness/server.js';
+import { peerjs, startPages } from '../seeds/pages.js';
+
+after(cleanup);
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+/** @type {Awaited<ReturnType<typeof startPages>>} */
+let pages;
+
+before(async () => {
+  server = await startServer({ config: { signaling: { relay_at_root: true } } });
+  browser = await startBrowser();
+  pages = await startPages();
+});
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/**
+ * Each program: how its two pages are opened, the second when the first waits for it.
+ * @type {Record<string, (open: (path: string) => Promise<Page>) => Promise<[Page, Page]>>}
+ */
+const programs = {
+  'videocalls.js on a raw relay': async (open) => {
+    const first = await open('/videocalls/index.html?');
+    await first.waitForFunction(() => window.calls.length > 0 && window.calls[0].signalingState === 'have-local-offer');
+    return [first, await open('/videocalls/index.html?')];
+  },
+  'calls by name at ws://host:port': async (open) => {
+    const petya = await open('/by-name/index.html?me=Petya');
+    const vasya = await open('/by-name/index.html?me=Vasya');
+    for (const page of [petya, vasya]) await page.waitForFunction(() => document.title.endsWith('is online'));
+    await vasya.evaluate(() => window.eval('call("Petya")'));
+    return [vasya, petya];
+  },
+  'video chat with Socket.IO, in a room': async (open) => {
+    const first = await open('/socketio/index.html?room=r');
+    await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject && window.eval('isOfferer'));
+    return [first, await open('/socketio/index.html?room=r')];
+  },
+  'video chat with Socket.IO, without rooms': async (open) => {
+    const first = await open('/socketio/index.html?offerer');
+    await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject);
+    return [first, await open('/socketio/index.html?')];
+  },
+  'PeerJS 0.3.16': (open) => callWithPeerJS(open, '0.3.16'),
+  'PeerJS 1.5.5': (open) => callWithPeerJS(open, '1.5.5'),
+  'video chat, step 3, at ws://host:port': async (open) => {
+    const [alice, bob] = [await open('/step3/index.html?'), await open('/step3/index.html?')];
+    for (const page of [alice, bob]) {
+      await page.click('#start');
+      await page.waitForFunction(() => document.title === 'offered');
+    }
+    return [alice, bob];
+  },
+};
+
+/**
+ * @param {(path: string) => Promise<Page>} open
+ * @param {keyof typeof peerjs} version
+ * @returns {Promise<[Page, Page]>}
+ */
+async function callWithPeerJS(open, version) {
+  const receiver = await open(`/peerjs/receiver.html?client=${peerjs[version]}`);
+  await receiver.waitForFunction(() => document.title === 'receiver is open');
+  const sender = await open(`/peerjs/sender.html?call&client=${peerjs[version]}${version === '0.3.16' ? '' : '&wait'}`);
+  await receiver.waitForFunction(() => document.title === 'received hi!', undefined, { timeout: 30_000 });
+  return [receiver, sender];
+}
+
+for (const policy of /** @type {const} */ (['all', 'relay'])) {
+  for (const [name, run] of Object.entries(programs)) {
+    test(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, async () => {
+      /** @type {Page[]} */
+      const opened = [];
+      const open = async (/** @type {string} */ path) => {
+        const page = await browser.newPage({ policy });
+        opened.push(page);
+        await page.goto(`${pages.base}${path}&server=${server.base}`);
+        return page;
+      };
+      try {
+        const both = await run(open);
+        await Promise.all(both.map((page) => decodesVideo(page, { seconds: 2 })));
+        for (const page of both) {
+          for (const pair of await candidatePairs(page)) {
+            if (policy === 'relay') assert.equal(pair.local, 'relay');
+            else assert.notEqual(pair.local, 'relay');
+          }
+        }
+      } finally {
+        for (const page of opened) await page.context().close();
+      }
+    });
+  }
+}
