@@ -188,11 +188,30 @@ func TestCodes(t *testing.T) {
 	})
 }
 
+// freePorts returns the first of n UDP ports that no program holds now.
+func freePorts(t *testing.T, n uint16) uint16 {
+	t.Helper()
+search:
+	for first := uint16(11900); first+n <= 12000; first += n {
+		for port := first; port < first+n; port++ {
+			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+			if err != nil {
+				continue search
+			}
+			conn.Close()
+		}
+		return first
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
 // TestQuotaCodes checks 486 and 508.
 func TestQuotaCodes(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		cfg.Limits = Limits{AllocationsPerUser: 2, AllocationsPerIP: 4, AllocationsTotal: 5, PermissionsPerAllocation: 2}
-		cfg.PortMin, cfg.PortMax = 11100, 11105
+		cfg.PortMin = freePorts(t, 6)
+		cfg.PortMax = cfg.PortMin + 5
 		ts := startServer(t, cfg)
 		alice := dialRaw(t, ts, "alice")
 		alice.allocate()

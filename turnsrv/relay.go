@@ -67,16 +67,18 @@ func (s *relaySpace) release(port uint16) {
 
 // claimAny claims a free port between low and high at random (RFC 8656 section
 // 7.2 wants them hard to guess), or with even an even one, or with pair an even
-// one and the next. from is where to look first; ok is false when none is free.
+// one and the next. ok is false when
+// none is free.
 func (s *relaySpace) claimAny(low, high uint16, even, pair bool) (port uint16, ok bool) {
 	size := int(high) - int(low) + 1
 	if size <= 0 || int(s.used.Load()) >= size && !pair {
 		return 0, false
 	}
+	const guesses = 8 // at first at random, then one after the other
 	start := rand.IntN(size)
-	for i := range size {
+	for i := range guesses + size {
 		n := int(low) + (start+i)%size
-		if i < 8 { // at first at random, then one after the other
+		if i < guesses {
 			n = int(low) + rand.IntN(size)
 		}
 		port = uint16(n)

@@ -262,20 +262,6 @@ func (w *epollWorker) listen(ap netip.AddrPort) (netip.AddrPort, error) {
 	if err != nil {
 		return ap, err
 	}
-	bigBuffers(fd, listenerBuffer)
-	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
-	l := &udpListener{fd: fd, number: uint32(len(w.listeners)), v6: ap.Addr().Is6(), pktinfo: ap.Addr().IsUnspecified()}
-	if l.pktinfo {
-		if l.v6 {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		} else {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		}
-	}
-	if err != nil {
-		unix.Close(fd)
-		return ap, err
-	}
 	name, err := unix.Getsockname(fd)
 	if err != nil {
 		unix.Close(fd)
@@ -287,13 +273,33 @@ func (w *epollWorker) listen(ap netip.AddrPort) (netip.AddrPort, error) {
 	case *unix.SockaddrInet6:
 		ap = netip.AddrPortFrom(ap.Addr(), uint16(name.Port))
 	}
-	l.local = endpointFrom(ap)
-	if err := w.watch(fd, l); err != nil {
+	return ap, w.addListener(fd, ap)
+}
+
+// addListener serves a socket that is bound to ap. It owns the socket.
+func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
+	bigBuffers(fd, listenerBuffer)
+	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+	l := &udpListener{
+		fd: fd, number: uint32(len(w.listeners)), v6: ap.Addr().Is6(),
+		local: endpointFrom(ap), pktinfo: ap.Addr().IsUnspecified(),
+	}
+	if l.pktinfo {
+		if l.v6 {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		} else {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	}
+	if err == nil {
+		err = w.watch(fd, l)
+	}
+	if err != nil {
 		unix.Close(fd)
-		return ap, err
+		return err
 	}
 	w.listeners = append(w.listeners, l)
-	return ap, nil
+	return nil
 }
 
 // readable handles a batch from the listener.

@@ -1,0 +1,204 @@
+package turnsrv
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/pion/stun/v2"
+)
+
+// testCalls is a hub: rooms by user, and the addresses where it has seen sockets.
+type testCalls struct {
+	mu   sync.Mutex
+	room map[string]string
+	seen map[string]netip.Addr
+	asks int
+}
+
+func (c *testCalls) Together(a, b string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asks++
+	return a == b || c.room[a] != "" && c.room[a] == c.room[b]
+}
+
+func (c *testCalls) Seen(user string, addr netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other, at := range c.seen {
+		if other != user && at == addr && c.room[user] != "" && c.room[other] == c.room[user] {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *testCalls) move(user, room string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.room[user] = room
+}
+
+func callsDesk(t testing.TB) (*desk, *testCalls) {
+	t.Helper()
+	calls := &testCalls{
+		room: map[string]string{"alice": "r", "bob": "r", "mallory": "x", "accomplice": "x"},
+		seen: map[string]netip.Addr{"bob": netip.MustParseAddr("5.5.5.5")},
+	}
+	cfg := testConfig(t)
+	advertised := netip.MustParseAddr("9.9.9.9")
+	cfg.Relay = []RelayAddress{{netip.MustParseAddr("10.0.0.1"), advertised}}
+	cfg.Policy = NewPolicy(PolicyConfig{
+		Mode: PeersCalls, Calls: calls,
+		Own: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.0.0.1"), advertised} },
+	})
+	return newDesk(t, cfg), calls
+}
+
+// TestCallsPolicy checks whom one may reach when relay.peers is calls, at
+// CreatePermission, ChannelBind, Send, and from the peer.
+func TestCallsPolicy(t *testing.T) {
+	d, calls := callsDesk(t)
+	alice, bob, mallory := d.user("alice", 1000), d.user("bob", 1001), d.user("mallory", 1002)
+	ra, rb, rm := alice.relayed(), bob.relayed(), mallory.relayed()
+	address := func(r *relay) string { return r.addr.addrPort().String() }
+	number := uint16(channelMin)
+	code := func(u *user, peer string) (permission, channel int) {
+		number++
+		return codeOf(u.ask(stun.MethodCreatePermission, peerAttr(peer))),
+			codeOf(u.ask(stun.MethodChannelBind, peerAttr(peer), channelNumber(number)))
+	}
+	for _, step := range []struct {
+		who  *user
+		peer string
+		want int
+	}{
+		{alice, address(rb), 0},
+		{alice, "5.5.5.5:1234", 0}, // bob's signaling socket was seen there
+		{alice, address(rm), 403},
+		{mallory, address(ra), 403},
+		{mallory, address(rb), 403},
+		{mallory, "5.5.5.5:1234", 403},
+		{mallory, "8.8.8.8:53", 403},
+		{mallory, "127.0.0.1:9478", 403},
+		{mallory, "169.254.169.254:80", 403},
+		{mallory, "10.0.0.1:22", 403}, // this host
+		{mallory, "9.9.9.9:22", 403},  // this host as the internet sees it
+		{mallory, "0.0.0.0:1", 403},
+	} {
+		if p, c := code(step.who, step.peer); p != step.want || c != step.want {
+			t.Errorf("%s to %s: CreatePermission %d, ChannelBind %d, want %d", step.who.username, step.peer, p, c, step.want)
+		}
+	}
+	// A permission for this server's address with a free relay port is harmless:
+	// it opens nobody's port and no socket.
+	if p, _ := code(mallory, "9.9.9.9:11100"); p != 0 {
+		t.Errorf("CreatePermission for a free relay port: %d", p)
+	}
+	sent := d.io.sent
+	for _, peer := range []string{address(ra), address(rb), "9.9.9.9:22", "9.9.9.9:11100", "10.0.0.1:11100", "8.8.8.8:53"} {
+		mallory.input(sendIndication(peer, []byte("attack")))
+	}
+	d.fromPeer(rm, endpointFrom(netip.MustParseAddrPort("9.9.9.9:22")), copied([]byte("from the host")))
+	if d.io.sent != sent {
+		t.Errorf("%d of mallory's packets were relayed", d.io.sent-sent)
+	}
+	// Alice and Bob reach each other, both ways, inside the process.
+	bob.must(stun.MethodCreatePermission, peerAttr(address(ra)))
+	alice.input(sendIndication(address(rb), []byte("hello bob")))
+	bob.input(sendIndication(address(ra), []byte("hello alice")))
+	if d.io.sent != sent+3 || len(d.io.toPeers) != 0 { // bob's answer, and the two
+		t.Errorf("%d messages, %d to sockets", d.io.sent-sent, len(d.io.toPeers))
+	}
+	// A cached verdict costs no question.
+	alice.must(stun.MethodChannelBind, peerAttr(address(rb)), channelNumber(channelMin+1))
+	hello := channelData(channelMin+1, []byte("hi"), false)
+	alice.input(hello)
+	asks := calls.asks
+	for range 10 {
+		alice.input(hello)
+	}
+	if calls.asks != asks {
+		t.Errorf("%d questions for 10 packets", calls.asks-asks)
+	}
+}
+
+// TestRecheck checks that leaving a room takes away what the permission allowed,
+// on the data path too, whichever side left.
+func TestRecheck(t *testing.T) {
+	for _, leaver := range []string{"alice", "bob"} {
+		t.Run(leaver, func(t *testing.T) {
+			d, calls := callsDesk(t)
+			alice, bob := d.user("alice", 1000), d.user("bob", 1001)
+			ra, rb := alice.relayed(), bob.relayed()
+			alice.must(stun.MethodChannelBind, peerAttr(rb.addr.addrPort().String()), channelNumber(0x4000))
+			alice.must(stun.MethodChannelBind, peerAttr("5.5.5.5:1234"), channelNumber(0x4001))
+			bob.must(stun.MethodChannelBind, peerAttr(ra.addr.addrPort().String()), channelNumber(0x4000))
+			relayed := func() (n int) {
+				before := d.io.sent
+				alice.input(channelData(0x4000, []byte("a"), false))
+				bob.input(channelData(0x4000, []byte("b"), false))
+				alice.input(channelData(0x4001, []byte("c"), false))
+				d.fromPeer(ra, endpointFrom(netip.MustParseAddrPort("5.5.5.5:1234")), copied([]byte("d")))
+				return d.io.sent - before
+			}
+			if n := relayed(); n != 4 {
+				t.Fatalf("%d packets before", n)
+			}
+			calls.move(leaver, "")
+			// The hub names him who left. His partner's permissions to where the
+			// server saw him are judged again too.
+			d.recheck(alice.c.alloc)
+			if leaver == "bob" {
+				d.recheck(bob.c.alloc)
+			}
+			if n := relayed(); n != 0 {
+				t.Errorf("%d packets after %s left", n, leaver)
+			}
+			calls.move(leaver, "r")
+			d.recheck(alice.c.alloc)
+			d.recheck(bob.c.alloc)
+			alice.must(stun.MethodCreatePermission, peerAttr("5.5.5.5:1234"))
+			if n := relayed(); n != 4 {
+				t.Errorf("%d packets after %s came back", n, leaver)
+			}
+		})
+	}
+}
+
+// TestRevoke ends a user's allocations on a running server, over UDP and TCP, and
+// leaves the others.
+func TestRevoke(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		ts := startServer(t, cfg)
+		var kicked, stays []*rawClient
+		for range 4 {
+			kicked = append(kicked, dialRaw(t, ts, "kicked"))
+			stays = append(stays, dialRaw(t, ts, "stays"))
+		}
+		for i := range kicked {
+			kicked[i].allocate()
+			stays[i].allocate()
+		}
+		if n := ts.Revoke("kicked"); n != 4 {
+			t.Errorf("Revoke: %d", n)
+		}
+		for _, c := range kicked {
+			if code := codeOf(c.do(stun.MethodRefresh)); code != 437 {
+				t.Errorf("Refresh after Revoke: %d", code)
+			}
+		}
+		for _, c := range stays {
+			if code := codeOf(c.do(stun.MethodRefresh)); code != 0 {
+				t.Errorf("another user's Refresh: %d", code)
+			}
+		}
+		if s := ts.Stats(); s.Revoked != 4 || s.Created != 8 || s.Ended != 4 {
+			t.Errorf("revoked %d, created %d, ended %d", s.Revoked, s.Created, s.Ended)
+		}
+		if n := len(ts.Allocations()); n != 4 {
+			t.Errorf("%d allocations left", n)
+		}
+	})
+}

@@ -1,0 +1,226 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A successor takes over the UDP listeners of a running server without losing a
+// packet of its calls. It inherits the very sockets (ListenerFiles, AdoptUDP).
+// When it is ready, the old server yields: for each client with an allocation it
+// connects a socket of its own to the client's five-tuple, to which the kernel
+// then prefers to deliver, and leaves the listeners alone. So old calls go on in
+// the old process, and everything else meets the new one.
+
+// ListenerFiles returns duplicates of the UDP listeners' sockets, to be inherited
+// by a successor. The caller closes them.
+func (s *Server) ListenerFiles() (files []*os.File, err error) {
+	s.each(func(sh *shard) {
+		w, ok := sh.io.(*epollWorker)
+		if !ok {
+			return
+		}
+		for _, l := range w.listeners {
+			fd, dupErr := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
+			if dupErr != nil {
+				err = errors.Join(err, fmt.Errorf("duplicate a UDP listener: %w", dupErr))
+				continue
+			}
+			files = append(files, os.NewFile(uintptr(fd), "udp:"+l.local.addrPort().String()))
+		}
+	})
+	return files, err
+}
+
+// AdoptUDP takes over UDP listeners that were inherited, from a predecessor or
+// from systemd, and returns their addresses. They are closed on an error only.
+// Workers that get none share the address by sockets of their own.
+func (s *Server) AdoptUDP(files []*os.File) ([]netip.AddrPort, error) {
+	byAddress := make(map[netip.AddrPort][]int)
+	var order []netip.AddrPort
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		f.Close()
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		ap, err := boundUDP(fd)
+		if err != nil {
+			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		if byAddress[ap] == nil {
+			order = append(order, ap)
+		}
+		byAddress[ap] = append(byAddress[ap], fd)
+	}
+	workers := s.workers[:len(s.workers)-1]
+	for _, ap := range order {
+		fds := byAddress[ap]
+		shared, _ := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_REUSEPORT)
+		for i := range max(len(fds), len(workers)) {
+			w, ok := workers[i%len(workers)].(*epollWorker)
+			if !ok {
+				return nil, errors.New("adopt UDP listeners: this driver cannot")
+			}
+			var err error
+			switch {
+			case i < len(fds):
+				err = w.addListener(fds[i], ap)
+			case shared != 0:
+				_, err = w.listen(ap)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("adopt UDP listener %s: %w", ap, err)
+			}
+		}
+	}
+	return order, nil
+}
+
+// boundUDP returns the address that a UDP socket is bound to.
+func boundUDP(fd int) (netip.AddrPort, error) {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || kind != unix.SOCK_DGRAM {
+		return netip.AddrPort{}, errors.Join(errors.New("not a UDP socket"), err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(name.Addr), uint16(name.Port)), nil
+	case *unix.SockaddrInet6:
+		only, err := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		if err == nil && only == 0 {
+			err = errors.New("the socket takes IPv4 as well; give it BindIPv6Only=ipv6-only")
+		}
+		return netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port)), err
+	}
+	return netip.AddrPort{}, errors.New("not an internet socket")
+}
+
+// Yield leaves the UDP listeners to the successor. The clients that have
+// allocations are served on, everybody else meets the successor. It returns how
+// many clients could not be kept, for want of file descriptors.
+func (s *Server) Yield() (lost int) {
+	s.Drain()
+	s.each(func(sh *shard) {
+		if w, ok := sh.io.(*epollWorker); ok {
+			lost += w.yield()
+		}
+	})
+	return lost
+}
+
+func (w *epollWorker) yield() (lost int) {
+	w.flush()
+	old := w.listeners
+	w.listeners = nil
+	for _, c := range w.shard.clients {
+		l, ok := c.link.(*udpListener)
+		if !ok || c.alloc == nil {
+			continue
+		}
+		keep, err := w.connect(l, c)
+		if err != nil {
+			lost++
+			w.shard.end(c.alloc)
+			continue
+		}
+		c.link = keep.udpListener
+		w.listeners = append(w.listeners, keep.udpListener)
+	}
+	for _, l := range old {
+		w.readKnown(l)
+		w.closeFD(l.fd)
+	}
+	return lost
+}
+
+// keptClient is a listener for one client alone.
+type keptClient struct {
+	*udpListener
+	client *client
+}
+
+// connect makes the socket that takes over one client of a listener.
+func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
+	local := l.local
+	if l.pktinfo {
+		local = endpoint{hi: c.key.localHi, lo: c.key.localLo, port: l.local.port, zone: c.addr.zone}
+	}
+	fd, err := openUDP(local.addrPort(), true)
+	if err != nil {
+		return nil, err
+	}
+	to := unix.Sockaddr(&unix.SockaddrInet6{Port: int(c.addr.port), ZoneId: c.addr.zone, Addr: c.addr.addrPort().Addr().As16()})
+	if !l.v6 {
+		to = &unix.SockaddrInet4{Port: int(c.addr.port), Addr: c.addr.addrPort().Addr().As4()}
+	}
+	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+	if l.pktinfo { // so that the five-tuple stays what it was
+		if l.v6 {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		} else {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
+	}
+	if err == nil {
+		err = unix.Connect(fd, to)
+	}
+	own := *l
+	own.fd, own.dirty = fd, nil
+	keep := &keptClient{&own, c}
+	if err == nil {
+		err = w.watch(fd, keep)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return keep, nil
+}
+
+// readable serves the client, and frees its five-tuple for the successor when it
+// has ended its allocation.
+func (k *keptClient) readable(w *epollWorker, events uint32) {
+	k.udpListener.readable(w, events)
+	if k.client.alloc == nil {
+		w.flush() // the answer to its last Refresh
+		w.closeFD(k.fd)
+		w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool { return l == k.udpListener })
+	}
+}
+
+// readKnown handles what is left in a listener that was yielded, of clients that
+// stay here. The others send again, to the successor.
+func (w *epollWorker) readKnown(l *udpListener) {
+	for {
+		from, to, errno := w.rx.receive(l.fd, rxBuffers)
+		if errno != 0 || from == to {
+			return
+		}
+		for i := from; i < to; i++ {
+			a := w.rx.arrival(i)
+			c := w.shard.clients[fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number}]
+			if c == nil {
+				continue
+			}
+			for g, ok := w.rx.first(i, &a), true; ok && c.alloc != nil; g, ok = following(g, &a) {
+				w.shard.fromClient(c, g)
+			}
+		}
+		w.flush()
+	}
+}

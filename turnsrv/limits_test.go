@@ -1,0 +1,256 @@
+package turnsrv
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// TestQuotaUnderConcurrency has many clients allocate at once on all workers:
+// never one more than the quota gets through, and not one less.
+func TestQuotaUnderConcurrency(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		cfg.Workers = 4
+		cfg.Limits = Limits{AllocationsPerUser: 10, AllocationsPerIP: 100, AllocationsTotal: 25}
+		ts := startServer(t, cfg)
+		var ok, refused atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 80 {
+			c := dialRaw(t, ts, []string{"alice", "bob", "carol", "dave"}[i%4])
+			wg.Go(func() {
+				switch code := codeOf(c.do(stun.MethodAllocate, transport(protocolUDP))); code {
+				case 0:
+					ok.Add(1)
+				case 486:
+					refused.Add(1)
+				default:
+					t.Errorf("code %d", code)
+				}
+			})
+		}
+		wg.Wait()
+		if ok.Load() != 25 || refused.Load() != 55 {
+			t.Errorf("%d allocations, %d refused", ok.Load(), refused.Load())
+		}
+		if n := len(ts.Allocations()); n != 25 {
+			t.Errorf("%d allocations exist", n)
+		}
+	})
+}
+
+// TestUnauthenticatedLimit checks the rate of answers per prefix.
+func TestUnauthenticatedLimit(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Limits.UnauthenticatedPerPrefix = 5
+	d := newDesk(t, cfg)
+	flood := func(ip string) (answers int) {
+		before := d.io.sent
+		for port := range 100 {
+			e := endpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port+1)))
+			c := &client{transport: TransportUDP, addr: e, key: fiveTuple{client: e}}
+			method := []stun.Method{stun.MethodBinding, stun.MethodAllocate, stun.MethodConnect}[port%3]
+			d.fromClient(c, copied(build(asked(method), nil).Raw))
+		}
+		return d.io.sent - before
+	}
+	for _, step := range []struct {
+		ip   string
+		want int
+	}{
+		{"192.0.2.1", 5}, {"192.0.2.200", 0}, {"192.0.3.1", 5},
+		{"2001:db8:1::1", 5}, {"2001:db8:1:ffff::1", 0}, {"2001:db8:2::1", 5},
+	} {
+		if n := flood(step.ip); n != step.want {
+			t.Errorf("%d answers to %s, want %d", n, step.ip, step.want)
+		}
+	}
+	d.wait(time.Second)
+	if n := flood("192.0.2.7"); n != 5 {
+		t.Errorf("%d answers a second later, want 5", n)
+	}
+	if d.count.drops[DropRateLimited] == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+// TestPrefixLimitUnderSpoofing floods the table from many prefixes; it stays as it
+// is, and one prefix is still held to its rate while it is busy.
+func TestPrefixLimitUnderSpoofing(t *testing.T) {
+	l := newPrefixLimit()
+	answers := 0
+	for i := range 200_000 {
+		l.allow(endpointIPv4(uint32(i)<<8, 1), 5, 1e9)
+		if i%1000 == 0 {
+			for range 20 {
+				if l.allow(endpointIPv4(0xF0000001, 1), 5, 1e9) {
+					answers++
+				}
+			}
+		}
+	}
+	if answers > 5*200/4 {
+		t.Errorf("%d answers to one prefix at one instant", answers)
+	}
+	if len(l.entries) != prefixSets*prefixWays {
+		t.Error("the table grew")
+	}
+}
+
+// TestAmplification holds every unauthenticated answer over UDP to 1.5 times its
+// request, counted as IP packets, which is what a reflector's victim would get.
+func TestAmplification(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	for _, ip := range []string{"192.0.2.1", "2001:db8::1"} {
+		e := endpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
+		headers := 28
+		if !e.is4() {
+			headers = 48
+		}
+		for name, m := range map[string]*stun.Message{
+			"Binding":                build(asked(stun.MethodBinding), nil),
+			"Binding, unknown":       build(asked(stun.MethodBinding), nil, attr{0x7FFF, nil}),
+			"Allocate":               build(asked(stun.MethodAllocate), nil, transport(protocolUDP)),
+			"Refresh":                build(asked(stun.MethodRefresh), nil, lifetime(0)),
+			"incomplete credentials": build(asked(stun.MethodAllocate), []byte("key")),
+			"stale nonce":            build(asked(stun.MethodAllocate), []byte("key"), attr{stun.AttrUsername, nil}, attr{stun.AttrRealm, nil}, attr{stun.AttrNonce, nil}),
+			"Connect":                build(asked(stun.MethodConnect), nil),
+		} {
+			n := len(d.io.toClients)
+			d.fromClient(&client{addr: e, key: fiveTuple{client: e}}, copied(m.Raw))
+			if len(d.io.toClients) != n+1 {
+				t.Errorf("%s from %s: no answer", name, ip)
+				continue
+			}
+			factor := float64(len(d.io.toClients[n])+headers) / float64(len(m.Raw)+headers)
+			t.Logf("%-24s %-12s %3d bytes → %3d bytes, factor %.2f", name, ip, len(m.Raw), len(d.io.toClients[n]), factor)
+			if factor > amplification/100.0 {
+				t.Errorf("%s from %s: factor %.2f", name, ip, factor)
+			}
+		}
+	}
+}
+
+// TestNoStateBeforeAuthentication sends unauthenticated requests from many
+// addresses and looks for what they leave behind.
+func TestNoStateBeforeAuthentication(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	for i := range 100_000 {
+		e := endpointIPv4(uint32(i)*7919, uint16(i))
+		c := &client{addr: e, key: fiveTuple{client: e}}
+		d.placing = 0
+		d.io.toClients = nil
+		d.fromClient(c, copied(build(asked(stun.MethodAllocate), nil, transport(protocolUDP)).Raw))
+		if c.alloc != nil {
+			t.Fatal("an allocation")
+		}
+	}
+	if len(d.clients) != 0 || len(d.allocs) != 0 || d.srv.directory.total != 0 || len(d.srv.directory.byIP) != 0 || d.wheel.count != 0 {
+		t.Error("state was kept")
+	}
+}
+
+// TestStreamFraming sends what is no STUN over TCP: the connection ends at once,
+// and the 20-byte packet of length 0xFFEC does too.
+func TestStreamFraming(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		ts := startServer(t, cfg)
+		addr := ts.listenStreams(t, TransportTCP, func(c net.Conn) net.Conn { return c })
+		evil := build(asked(stun.MethodBinding), nil).Raw
+		evil[2], evil[3] = 0xFF, 0xEC
+		odd := build(asked(stun.MethodBinding), nil).Raw
+		odd[3] = 2
+		cookie := build(asked(stun.MethodBinding), nil).Raw
+		cookie[4] ^= 1
+		for name, b := range map[string][]byte{
+			"0xFFEC": evil, "odd length": odd, "no cookie": cookie, "reserved": {0x80, 0, 0, 0}, "RTP": {0x80},
+		} {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.Write(b)
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if n, err := conn.Read(make([]byte, 100)); errors.Is(err, os.ErrDeadlineExceeded) || n > 0 {
+				t.Errorf("%s: read %d, %v; want the end", name, n, err)
+			}
+		}
+		// And a message in single bytes is understood.
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newRaw(t, ts, conn, "alice", true)
+		m := build(asked(stun.MethodBinding), nil)
+		for i := range m.Raw {
+			c.send(m.Raw[i : i+1])
+		}
+		res := new(stun.Message)
+		if err := stun.Decode(c.receive(), res); err != nil || res.TransactionID != m.TransactionID {
+			t.Errorf("got %v, %v", res, err)
+		}
+	})
+}
+
+// TestSlowReader has a TCP client that does not read while its peer floods it. It
+// must not stop another client of the same worker, whole messages must be dropped,
+// and when it reads again it finds nothing but whole messages.
+func TestSlowReader(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		cfg.Workers = 1
+		ts := startServer(t, cfg)
+		addr := ts.listenStreams(t, TransportTCP, func(c net.Conn) net.Conn { return c })
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.(*net.TCPConn).SetReadBuffer(256 << 10)
+		slow := newRaw(t, ts, conn, "slow", true)
+		relayed := slow.allocate()[0]
+		peer, err := net.Dial("udp", relayed.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		if code := codeOf(slow.do(stun.MethodChannelBind, peerAttr(peer.LocalAddr().String()), channelNumber(0x4000))); code != 0 {
+			t.Fatal(code)
+		}
+		payload := make([]byte, 1021)
+		other := dialRaw(t, ts, "other")
+		for ts.Stats().Drops["queue_full"] == 0 {
+			for range 200 {
+				peer.Write(payload)
+			}
+			other.nothing() // asks, and is answered
+		}
+		// It reads on: all that comes is whole, and answers come too.
+		m := slow.signed(stun.MethodRefresh)
+		slow.send(m.Raw)
+		media := 0
+		for {
+			b := slow.receive()
+			res := new(stun.Message)
+			if stun.IsMessage(b) {
+				if err := stun.Decode(b, res); err != nil {
+					t.Fatal(err)
+				}
+				if res.TransactionID == m.TransactionID {
+					break
+				}
+			} else if len(b) != channelHeaderSize+len(payload) {
+				t.Fatalf("a message of %d bytes", len(b))
+			}
+			media++
+		}
+		if media == 0 {
+			t.Error("nothing was relayed")
+		}
+	})
+}
