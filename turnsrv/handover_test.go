@@ -1,0 +1,118 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"runtime"
+	"testing"
+)
+
+// successor starts a server on the listeners of another.
+func successor(t *testing.T, old *testServer, cfg Config) *testServer {
+	t.Helper()
+	files, err := old.ListenerFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := s.AdoptUDP(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(addresses) != 2 || addresses[0] != old.udp || addresses[1] != old.udp6 {
+		t.Fatalf("adopted %v, want %v and %v", addresses, old.udp, old.udp6)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	if lost := old.Yield(); lost != 0 {
+		t.Fatalf("%d clients were lost", lost)
+	}
+	go func() { done <- s.Serve(ctx) }()
+	s.Stats()
+	return &testServer{Server: s, udp: old.udp, udp6: old.udp6}
+}
+
+// TestHandover holds a relayed conversation while a successor takes the port over:
+// the old allocations go on, new ones are made by the successor, and a client that
+// has ended its allocation meets the successor on the same five-tuple.
+func TestHandover(t *testing.T) {
+	old := startServer(t, testConfig(t))
+	alice, bob := pionClient(t, old, "udp4", "alice"), pionClient(t, old, "udp4", "bob")
+	a, err := alice.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bob.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	talk := func(from, to net.PacketConn) {
+		t.Helper()
+		for i := range 20 {
+			payload := bytes.Repeat([]byte{byte(i)}, 8+i*53)
+			if _, err := from.WriteTo(payload, to.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, to, payload, from.LocalAddr())
+		}
+	}
+	for _, permit := range []error{alice.CreatePermission(b.LocalAddr()), bob.CreatePermission(a.LocalAddr())} {
+		if permit != nil {
+			t.Fatal(permit)
+		}
+	}
+	talk(a, b)
+	talk(b, a)
+
+	young := successor(t, old, testConfig(t))
+	talk(a, b)
+	talk(b, a)
+	if n := len(old.Allocations()); n != 2 {
+		t.Errorf("the old server has %d allocations, want 2", n)
+	}
+	for i := range 8 { // by whichever of the sockets the kernel picks
+		carol := pionClient(t, young, "udp4", "carol")
+		c, err := carol.Allocate()
+		if err != nil {
+			t.Fatalf("client %d: %v", i, err)
+		}
+		defer c.Close()
+	}
+	if n := len(young.Allocations()); n != 8 {
+		t.Errorf("the successor has %d allocations, want 8", n)
+	}
+
+	a.Close()
+	b.Close()
+	until(t, func() bool { return len(old.Allocations()) == 0 })
+	if a, err = alice.Allocate(); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if n := len(young.Allocations()); n != 9 {
+		t.Errorf("the successor has %d allocations, want 9", n)
+	}
+}
+
+// until polls for what another goroutine brings about.
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	for !ok() {
+		if t.Context().Err() != nil {
+			t.Fatal("it did not come")
+		}
+		runtime.Gosched()
+	}
+}
