@@ -30,7 +30,7 @@ function drawTiles(state, rates) {
   const kinds = Object.keys(a).filter((k) => a[k]).map((k) => `${a[k]} ${k.toUpperCase()}`).join(', ');
   const tiles = [
     ['Calls', state.callCount, ''],
-    ['People', state.peopleCount, `${state.hub.rooms} rooms`],
+    ['People', state.peopleCount, `${state.hub.rooms} ${state.hub.rooms === 1 ? 'room' : 'rooms'}`],
     ['Allocations', Object.values(a).reduce((x, y) => x + y, 0), kinds],
     ['To peers', bits(rates.toPeer), ''],
     ['To clients', bits(rates.toClient), ''],
@@ -151,6 +151,8 @@ function ask(title, text, yes) {
   byId('ask-no').onclick = () => dialog.close();
   dialog.showModal();
 }
+
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => drawPlots(byId('plots')));
 
 const events = new EventSource('/events');
 events.onmessage = (event) => {

@@ -82,7 +82,7 @@ function make(place, [title, series]) {
   const axis = { stroke: colour('--soft'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' };
   return new uPlot({
     width: figure.clientWidth, height: 150, legend: { show: false }, cursor: { show: false },
-    scales: { y: { range: (/** @type {any} */ _u, /** @type {number} */ _min, /** @type {number} */ max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: { x: { range: (_plot, _min, max) => [max - kept, max] }, y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [axis, { ...axis, size: 46 }],
     series: [{}, ...series.map(([, label], i) => ({ label, stroke: colour(i ? '--second' : '--accent'), width: 1.5, points: { show: false } }))],
   }, [[], ...series.map(() => [])], figure);
