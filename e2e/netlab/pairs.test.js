@@ -1,0 +1,62 @@
+// Calls between every two kinds of network, on turnhub's own page.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { cleanup } from '../harness/cleanup.js';
+import { holdCalls, startCaller, summary, table } from './calls.js';
+import { startHost } from './host.js';
+import { addClient, kinds } from './kinds.js';
+import { Lab } from './lab.js';
+import { turnhubSite } from './sites.js';
+
+after(cleanup);
+
+/** What each network must come to where the other end is as closed: the transports over which it reaches the relay. */
+const transports = {
+  'udp-blocked': ['tcp', 'tls'],
+  'tcp-443': ['tcp', 'tls'],
+  'tls-443': ['tls'],
+  proxy: ['tls'],
+  'proxy-no-dns': ['tls'],
+};
+
+/**
+ * Calls within a lab of its own.
+ * @param {import('./kinds.js').Kind[]} chosen
+ * @param {{nat?: boolean, every?: boolean}} options every: each kind with every other; else each with its like
+ */
+async function callsBetween(chosen, { nat, every }) {
+  const lab = await Lab.create();
+  const server = await startHost(lab, { nat });
+  assert.ok(server.caFile);
+  const caFile = server.caFile;
+  const callers = await Promise.all(
+    chosen.flatMap((kind, index) => [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), caFile))),
+  );
+  /** @type {[import('./calls.js').Caller, import('./calls.js').Caller][]} */
+  const pairs = [];
+  for (let i = 0; i < chosen.length; i++) {
+    for (let j = i; j < (every ? chosen.length : i + 1); j++) pairs.push([callers[2 * i], callers[2 * j + 1]]);
+  }
+  const { results, failures } = await holdCalls(turnhubSite(server.base), pairs);
+  console.log(`${table(results)}\n${summary(results)}`);
+  if (failures.length) throw new AggregateError(failures, failures.map((failure) => `${failure.message}: ${failure.cause}`).join('\n'));
+  assert.equal(results.length, pairs.length);
+  await cleanup();
+  return results;
+}
+
+test('every kind of network with every other', async () => {
+  for (const { kinds: name, pair, pairThere } of await callsBetween([...kinds], { every: true })) {
+    const [there, arrived] = name.split(' – ');
+    for (const [kind, mine] of /** @type {const} */ ([[there, pairThere], [arrived, pair]])) {
+      const allowed = transports[/** @type {keyof typeof transports} */ (kind)];
+      if (!allowed) continue;
+      assert.equal(mine.local, 'relay', `${name}: ${JSON.stringify(mine)}`);
+      assert.ok(allowed.includes(mine.relayProtocol), `${name}: ${JSON.stringify(mine)}`);
+    }
+  }
+});
+
+test('the server behind 1:1 NAT', async () => {
+  await callsBetween(['open', 'cone', 'symmetric', 'udp-blocked', 'tcp-443', 'tls-443', 'proxy'], { nat: true });
+});
