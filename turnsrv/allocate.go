@@ -81,7 +81,7 @@ func (s *shard) adopt(c *client, a *allocation) {
 	s.count.created++
 	for _, r := range a.relays {
 		if r != nil {
-			r.space.ports[r.addr.port].Store(r)
+			r.space.publish(r)
 		}
 	}
 }
@@ -215,14 +215,13 @@ const bindTries = 16
 func (s *shard) makeRelay(a *allocation, family Family, w wanted) stun.ErrorCode {
 	spaces := s.srv.spaces()
 	code := stun.CodeAddrFamilyNotSupported
-	ports := s.srv.cfg
 	for _, space := range spaces.all[:spaces.active] {
 		if space.family() != family {
 			continue
 		}
 		code = stun.CodeInsufficientCapacity
 		for range bindTries {
-			port, ok := space.claimAny(ports.PortMin, ports.PortMax, w.even, w.pair)
+			port, ok := space.claimAny(w.even, w.pair)
 			if !ok {
 				break
 			}

@@ -184,6 +184,7 @@ func TestRevoke(t *testing.T) {
 		if n := ts.Revoke("kicked"); n != 4 {
 			t.Errorf("Revoke: %d", n)
 		}
+		ts.Stats() // comes back after what was asked before
 		for _, c := range kicked {
 			if code := codeOf(c.do(stun.MethodRefresh)); code != 437 {
 				t.Errorf("Refresh after Revoke: %d", code)

@@ -34,15 +34,19 @@ type relay struct {
 type relaySpace struct {
 	RelayAddress
 	bind, advertise endpoint
-	ports           [1 << 16]atomic.Pointer[relay]
+	first           uint16                  // port
+	ports           []atomic.Pointer[relay] // from first on
 	used            atomic.Int32
 }
 
 // reserved holds a port that is claimed but carries no traffic (yet).
 var reserved = new(relay)
 
-func newRelaySpace(a RelayAddress) *relaySpace {
-	return &relaySpace{RelayAddress: a, bind: endpointIP(a.Bind), advertise: endpointIP(a.Advertise)}
+func newRelaySpace(a RelayAddress, low, high uint16) *relaySpace {
+	return &relaySpace{
+		RelayAddress: a, bind: endpointIP(a.Bind), advertise: endpointIP(a.Advertise),
+		first: low, ports: make([]atomic.Pointer[relay], int(high)-int(low)+1),
+	}
 }
 
 func (s *relaySpace) family() Family { return s.advertise.family() }
@@ -53,7 +57,7 @@ func (s *relaySpace) owns(e endpoint) bool {
 }
 
 func (s *relaySpace) claim(port uint16) bool {
-	if !s.ports[port].CompareAndSwap(nil, reserved) {
+	if !s.ports[port-s.first].CompareAndSwap(nil, reserved) {
 		return false
 	}
 	s.used.Add(1)
@@ -61,31 +65,33 @@ func (s *relaySpace) claim(port uint16) bool {
 }
 
 func (s *relaySpace) release(port uint16) {
-	s.ports[port].Store(nil)
+	s.ports[port-s.first].Store(nil)
 	s.used.Add(-1)
 }
 
-// claimAny claims a free port between low and high at random (RFC 8656 section
-// 7.2 wants them hard to guess), or with even an even one, or with pair an even
-// one and the next. ok is false when
-// none is free.
-func (s *relaySpace) claimAny(low, high uint16, even, pair bool) (port uint16, ok bool) {
-	size := int(high) - int(low) + 1
-	if size <= 0 || int(s.used.Load()) >= size && !pair {
+// publish lets every worker find a relay.
+func (s *relaySpace) publish(r *relay) { s.ports[r.addr.port-s.first].Store(r) }
+
+// claimAny claims a free port at random (RFC 8656 section 7.2 wants them hard to
+// guess), or with even an even one, or with pair an even one and the next. ok is
+// false when none is free.
+func (s *relaySpace) claimAny(even, pair bool) (port uint16, ok bool) {
+	size := len(s.ports)
+	if int(s.used.Load()) >= size {
 		return 0, false
 	}
 	const guesses = 8 // at first at random, then one after the other
 	start := rand.IntN(size)
 	for i := range guesses + size {
-		n := int(low) + (start+i)%size
+		n := (start + i) % size
 		if i < guesses {
-			n = int(low) + rand.IntN(size)
+			n = rand.IntN(size)
 		}
-		port = uint16(n)
+		port = s.first + uint16(n)
 		if even && port&1 != 0 {
 			continue
 		}
-		if pair && n+1 > int(high) {
+		if pair && n+1 == size {
 			continue
 		}
 		if !s.claim(port) {
@@ -108,10 +114,10 @@ type relaySpaces struct {
 	active int
 }
 
-func (r *relaySpaces) with(addresses []RelayAddress) *relaySpaces {
+func (r *relaySpaces) with(addresses []RelayAddress, low, high uint16) *relaySpaces {
 	next := new(relaySpaces)
 	for _, a := range addresses {
-		next.all = append(next.all, r.find(a))
+		next.all = append(next.all, r.find(a, low, high))
 	}
 	next.active = len(next.all)
 	for _, old := range r.all {
@@ -122,13 +128,13 @@ func (r *relaySpaces) with(addresses []RelayAddress) *relaySpaces {
 	return next
 }
 
-func (r *relaySpaces) find(a RelayAddress) *relaySpace {
+func (r *relaySpaces) find(a RelayAddress, low, high uint16) *relaySpace {
 	for _, s := range r.all {
 		if s.RelayAddress == a {
 			return s
 		}
 	}
-	return newRelaySpace(a)
+	return newRelaySpace(a, low, high)
 }
 
 func (r *relaySpaces) has(space *relaySpace) bool {
@@ -145,8 +151,10 @@ func (r *relaySpaces) has(space *relaySpace) bool {
 func (r *relaySpaces) lookup(e endpoint) (target *relay, own bool) {
 	for _, s := range r.all {
 		if s.owns(e) {
-			if t := s.ports[e.port].Load(); t != nil && t != reserved {
-				return t, true
+			if n := int(e.port) - int(s.first); n >= 0 && n < len(s.ports) {
+				if t := s.ports[n].Load(); t != nil && t != reserved {
+					return t, true
+				}
 			}
 			own = true
 		}

@@ -362,7 +362,7 @@ func (s *Server) SetLimits(l Limits) {
 func (s *Server) SetRelay(addresses []RelayAddress) {
 	for {
 		old := s.relays.Load()
-		if s.relays.CompareAndSwap(old, old.with(addresses)) {
+		if s.relays.CompareAndSwap(old, old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)) {
 			return
 		}
 	}

@@ -1,0 +1,202 @@
+package turnsrv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// FuzzFrame cuts a stream into messages, whole and byte by byte: both must find
+// the same ones, and never more than there is.
+func FuzzFrame(f *testing.F) {
+	binding := build(asked(stun.MethodBinding), nil).Raw
+	evil := bytes.Clone(binding)
+	evil[2], evil[3] = 0xFF, 0xEC
+	f.Add(binding)
+	f.Add(evil)
+	f.Add(append(channelData(0x4000, []byte("abc"), true), binding...))
+	f.Add([]byte{0x4F, 0xFF, 0xFF, 0xFF})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var whole [][]byte
+		at := 0
+		bad := false
+		for at < len(b) {
+			length, message, err := frame(b[at:])
+			if bad = err != nil; bad || length == 0 || at+length > len(b) {
+				break
+			}
+			if length < message || length > message+3 || length < channelHeaderSize || length > maxFrame+channelHeaderSize+3 {
+				t.Fatalf("length %d, message %d", length, message)
+			}
+			whole = append(whole, b[at:at+message])
+			at += length
+		}
+		var single [][]byte
+		start := 0
+		for end := 1; end <= len(b); end++ {
+			length, message, err := frame(b[start:end])
+			if err != nil {
+				if !bad {
+					t.Fatalf("an error at %d that the whole does not have", end)
+				}
+				break
+			}
+			if length > 0 && start+length == end {
+				single = append(single, b[start:start+message])
+				start = end
+			}
+		}
+		if len(whole) != len(single) {
+			t.Fatalf("%d messages at once, %d by the byte", len(whole), len(single))
+		}
+	})
+}
+
+// FuzzRequests runs sequences of whole requests and packets against the state
+// machine. The input's bytes choose what to send, who sends it and how it is
+// mangled; afterwards the tables must agree with each other.
+func FuzzRequests(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7})
+	f.Add([]byte("\x00\x00\x10\x03\x05\x06\x07\x20\x01\x02"))
+	f.Add(bytes.Repeat([]byte{0, 8, 16, 24, 32, 5, 14, 22}, 8))
+	cfg := testConfig(f)
+	cfg.Workers = 1
+	cfg.Portable = true
+	cfg.PortMax = cfg.PortMin + 7
+	cfg.Limits = Limits{AllocationsPerUser: 3, AllocationsTotal: 6, PermissionsPerAllocation: 4, BandwidthPerAllocation: 10_000}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		d := newDesk(t, cfg)
+		users := []*user{d.user("alice", 1), d.user("alice", 2), d.user("bob", 3), d.user("carol", 4)}
+		tokens := []string{"12345678"}
+		peers := []string{far, "198.51.100.7:1", "[2001:db8::1]:7", "127.0.0.1:11100", "127.0.0.1:11101", "mapped"}
+		for len(script) > 2 && len(d.io.toClients) < 500 {
+			op, x, y := script[0], script[1], script[2]
+			script = script[3:]
+			u := users[int(op>>5)%len(users)]
+			peer := peerAttr(peers[int(x)%len(peers)])
+			udp := transport(protocolUDP)
+			var b []byte
+			switch op % 16 {
+			case 0, 1:
+				b = u.signed(stun.MethodAllocate, udp, lifetime(uint32(x)*20)).Raw
+			case 2:
+				b = u.signed(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, []byte{x}}).Raw
+			case 3:
+				b = u.signed(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, []byte(tokens[int(x)%len(tokens)])}).Raw
+			case 4:
+				b = u.signed(stun.MethodAllocate, udp, additional(x%3)).Raw
+			case 5:
+				b = u.signed(stun.MethodRefresh, lifetime(uint32(x)*20), family(y%4)).Raw
+			case 6:
+				b = u.signed(stun.MethodRefresh, lifetime(uint32(x)*20)).Raw
+			case 7:
+				b = u.signed(stun.MethodCreatePermission, peer, peerAttr(peers[int(y)%len(peers)])).Raw
+			case 8, 9:
+				b = u.signed(stun.MethodChannelBind, peer, channelNumber(channelMin+uint16(y%4))).Raw
+			case 10:
+				b = channelData(channelMin+uint16(y%4), make([]byte, int(x)*8), x&1 == 0)
+			case 11:
+				b = sendIndication(peers[int(x)%len(peers)], make([]byte, int(y)*8))
+			case 12:
+				d.wait(time.Duration(x) * 10 * time.Second)
+				for _, u := range users {
+					nonce := d.srv.nonces.make(d.second, u.c.addr)
+					u.nonce = string(nonce[:])
+				}
+				d.srv.reservations.sweep(d.second)
+			case 13:
+				if u.c.alloc != nil {
+					for _, r := range u.c.alloc.relays {
+						if r != nil {
+							d.fromPeer(r, farPeer, copied(make([]byte, int(x))))
+							break
+						}
+					}
+				}
+			case 14:
+				n := min(int(x), len(script))
+				b, script = script[:n], script[n:]
+			case 15:
+				if u.c.alloc != nil {
+					d.recheck(u.c.alloc)
+				}
+			}
+			if y >= 0xF0 && len(b) > 0 { // mangle it
+				b[int(x)%len(b)] ^= y << 4
+				if x&1 != 0 {
+					b = b[:int(x)%len(b)]
+				}
+			}
+			if b != nil {
+				answers := len(d.io.toClients)
+				u.input(b)
+				for _, raw := range d.io.toClients[answers:] {
+					m := new(stun.Message)
+					if stun.IsMessage(raw) {
+						if err := stun.Decode(raw, m); err != nil || len(raw) != headerSize+int(m.Length) {
+							t.Fatalf("an answer that is no STUN message: %x: %v", raw, err)
+						}
+						if token, err := m.Get(stun.AttrReservationToken); err == nil {
+							tokens = append(tokens, string(token))
+						}
+					} else if len(raw) != channelHeaderSize+int(binary.BigEndian.Uint16(raw[2:])) {
+						t.Fatalf("ChannelData of the wrong length: %x", raw)
+					}
+				}
+			}
+			d.check(t)
+		}
+	})
+}
+
+// check compares the tables of a desk with each other.
+func (d *desk) check(t *testing.T) {
+	t.Helper()
+	relays := 0
+	for a := range d.allocs {
+		if a.dead || a.client.alloc != a || d.clients[a.client.key] != a.client || a.slot < 0 {
+			t.Fatalf("an allocation that is not whole: %+v", a)
+		}
+		if len(a.perms) > 4 || len(a.chans) > 4 {
+			t.Fatalf("%d permissions, %d channels", len(a.perms), len(a.chans))
+		}
+		one := false
+		for _, r := range a.relays {
+			if r == nil {
+				continue
+			}
+			one = true
+			relays++
+			if r.alloc != a {
+				t.Fatal("a relay of another allocation")
+			}
+			if target, _ := d.srv.spaces().lookup(r.addr); target != r {
+				t.Fatal("a relay that cannot be found")
+			}
+		}
+		if !one {
+			t.Fatal("an allocation without relayed address")
+		}
+		for i, c := range a.chans {
+			for _, other := range a.chans[:i] {
+				if other.number == c.number || other.peer == c.peer {
+					t.Fatal("a channel twice")
+				}
+			}
+		}
+	}
+	n := len(d.allocs)
+	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.total != n || n > 6 {
+		t.Fatalf("%d allocations, %d clients, %d timers, %d counted", n, len(d.clients), d.wheel.count, d.srv.directory.total)
+	}
+	used := 0
+	for _, s := range d.srv.spaces().all {
+		used += int(s.used.Load())
+	}
+	if used != relays+len(d.srv.reservations.byToken) {
+		t.Fatalf("%d ports in use for %d relays and %d reservations", used, relays, len(d.srv.reservations.byToken))
+	}
+}
