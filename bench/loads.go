@@ -10,7 +10,17 @@ type row struct {
 	aim   float64  // turnhub must reach so many times coturn's figure; 0: no aim
 	share float64  // fixed rate as a share of what coturn relays saturated in the row `of`
 	of    string
-	judge string // latency: the row is judged by its p99, not by its throughput
+	who   []string // the only rivals that take part; empty: all
+	judge string   // latency: the row is judged by its p99, not by its throughput
+}
+
+// two are enough in the rows that only vary another one.
+var two = []string{"coturn", "turnhub"}
+
+// brief leaves the row to coturn and turnhub.
+func brief(r row) row {
+	r.who = two
+	return r
 }
 
 func media(name, title, over string, aim float64, args ...string) row {
@@ -23,28 +33,32 @@ var relayRows = []row{
 	media("udp-172", "UDP client to UDP peer, 172 B", "udp", 1.4),
 	media("udp-1200", "the same, 1200 B", "udp", 1.4, "-size", "1200"),
 	media("udp-1200x8", "the same, 1200 B in trains of 8", "udp", 1.4, "-size", "1200", "-burst", "8"),
-	media("udp-1200x8-gro", "the same, the peer takes trains too (UDP_GRO)", "udp", 1.4, "-size", "1200", "-burst", "8", "-gro"),
-	media("udp-1200x8-mmsg", "the same, 8 single packets back to back", "udp", 0, "-size", "1200", "-burst", "8", "-burst-by", "mmsg"),
-	media("udp-172-200", "172 B, 200 clients", "udp", 1.4, "-clients", "200"),
-	media("udp-172-both", "172 B, both directions", "udp", 0, "-direction", "both"),
+	brief(media("udp-1200x8-gro", "the same, the peer takes trains too (UDP_GRO)", "udp", 1.4, "-size", "1200", "-burst", "8", "-gro")),
+	brief(media("udp-1200x8-mmsg", "the same, 8 single packets back to back", "udp", 0, "-size", "1200", "-burst", "8", "-burst-by", "mmsg")),
+	brief(media("udp-172-200", "172 B, 200 clients", "udp", 1.4, "-clients", "200")),
+	brief(media("udp-172-both", "172 B, both directions", "udp", 0, "-direction", "both")),
 	media("udp-20k-tick", "172 B, 20,000 packets/s over 200 clients, in steps of 1 ms", "udp", 1.2,
 		"-clients", "200", "-rate", "20000", "-tick", "1ms"),
-	media("udp-20k", "the same, evenly spread", "udp", 1.2, "-clients", "200", "-rate", "20000"),
+	brief(media("udp-20k", "the same, evenly spread", "udp", 1.2, "-clients", "200", "-rate", "20000")),
 	media("pair-172", "both ends are clients of the server, 172 B", "udp", 2.5, "-pair"),
 	media("pair-1200x8", "the same, 1200 B in trains of 8", "udp", 5, "-pair", "-size", "1200", "-burst", "8", "-gro"),
-	media("pair-1200x8-plain", "the same, receivers without UDP_GRO", "udp", 0, "-pair", "-size", "1200", "-burst", "8"),
+	brief(media("pair-1200x8-plain", "the same, receivers without UDP_GRO", "udp", 0, "-pair", "-size", "1200", "-burst", "8")),
 	media("tcp-172", "TCP client to UDP peer, 172 B", "tcp", 1.25),
-	media("tcp-1200", "the same, 1200 B", "tcp", 1.25, "-size", "1200"),
+	brief(media("tcp-1200", "the same, 1200 B", "tcp", 1.25, "-size", "1200")),
 	media("tcp-1200x8", "the same, 8 frames of 1200 B a write", "tcp", 1.25, "-size", "1200", "-burst", "8"),
 	media("tls-172", "TLS client to UDP peer, 172 B", "tls", 1.4),
-	media("tls-1200", "the same, 1200 B", "tls", 1.4, "-size", "1200"),
+	brief(media("tls-1200", "the same, 1200 B", "tls", 1.4, "-size", "1200")),
 	media("tls-1200x8", "the same, 8 frames of 1200 B a write", "tls", 1.4, "-size", "1200", "-burst", "8"),
-	media("tls-172-down", "UDP peer to TLS client, 172 B", "tls", 0, "-direction", "down"),
+	brief(media("tls-172-down", "UDP peer to TLS client, 172 B", "tls", 0, "-direction", "down")),
 	media("send-172", "Send indications, 172 B", "udp", 1.3, "-method", "send"),
 	{
 		name: "latency-20", title: "172 B at 20 % of what coturn relays saturated", kind: "media", over: "udp",
 		share: 0.2, of: "udp-172", judge: "latency",
 	},
 	{name: "churn", title: "clients that come and go", kind: "churn", over: "udp", aim: 2},
-	{name: "idle", title: "10,000 idle allocations", kind: "idle", over: "udp", args: []string{"-n", "10000", "-hold", "6s", "-refresh", "6s"}},
+	{name: "idle", title: "10,000 idle allocations", kind: "idle", over: "udp", args: []string{"-n", "10000", "-hold", "8s", "-refresh", "8s"}},
+	{
+		name: "hold", title: "15,000 allocations held for a minute, each refreshed every 20 s", kind: "idle", over: "udp",
+		who: []string{"turnhub"}, args: []string{"-n", "15000", "-hold", "60s", "-refresh", "20s"},
+	},
 }

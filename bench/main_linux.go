@@ -1,14 +1,18 @@
 // Command bench puts turnhub and its rivals under the same loads, in
-// alternating rounds on one machine, and writes bench/RESULTS.md.
+// alternating rounds on one machine, and writes bench/RESULTS.md with its plots.
 //
 //	go run ./bench                         everything (about half an hour)
-//	go run ./bench -part relay -only udp   some rows, shown but not written down
+//	go run ./bench -only 'udp|pair'        some rows; shown, not written down
+//	go run ./bench -part hub               one part: relay, cores, profile or hub
+//	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
 // It is run from the root of the repository, after make build.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 )
 
@@ -28,45 +33,143 @@ func main() {
 	}
 }
 
+// flags are the command line.
+type flags struct {
+	rivals, only, part, duration string
+	rounds, server, load, nice   int
+	report                       bool
+}
+
 func run(ctx context.Context) error {
-	names := flag.String("rivals", "coturn,turnhub,pion4,pion5", "who takes part")
-	only := flag.String("only", "", "regular expression over the rows' names; the results are shown, not written down")
-	rounds := flag.Int("rounds", 5, "alternating rounds")
-	duration := flag.String("duration", "2s", "measured time of one turn")
-	serverCPU := flag.Int("server-cpu", 0, "the servers' processor")
-	loadCPU := flag.Int("load-cpu", 1, "the generator's processor")
+	var f flags
+	flag.StringVar(&f.rivals, "rivals", "coturn,turnhub,pion4,pion5", "who takes part in the relay's rows")
+	flag.StringVar(&f.only, "only", "", "regular expression over the rows' names; the results are shown, not written down")
+	flag.StringVar(&f.part, "part", "relay,cores,profile,hub", "which parts")
+	flag.IntVar(&f.rounds, "rounds", 5, "alternating rounds")
+	flag.StringVar(&f.duration, "duration", "2s", "measured time of one turn")
+	flag.IntVar(&f.server, "server-cpu", 0, "the servers' processor")
+	flag.IntVar(&f.load, "load-cpu", 1, "the generator's processor")
+	flag.IntVar(&f.nice, "nice", 0, "nice value of the whole run; below 0 keeps other work on the machine out of the way (start it with setsid)")
+	flag.BoolVar(&f.report, "report", false, "only write the report from bench/results.json")
 	flag.Parse()
-	wanted, err := regexp.Compile(*only)
+	if _, err := os.Stat(filepath.Join("bench", "rivals", "go.mod")); err != nil {
+		return fmt.Errorf("run this from the root of the repository: %w", err)
+	}
+	b := &bench{rounds: f.rounds, duration: f.duration, figures: make(figures)}
+	if err := b.load(); err != nil {
+		return err
+	}
+	if f.report {
+		return b.report()
+	}
+	if err := b.measure(ctx, f); err != nil {
+		return err
+	}
+	if f.only != "" {
+		return nil
+	}
+	if err := b.save(); err != nil {
+		return err
+	}
+	return b.report()
+}
+
+// measure runs what the flags ask for.
+func (b *bench) measure(ctx context.Context, f flags) error {
+	wanted, err := regexp.Compile(f.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	e, err := prepare()
-	if err != nil {
+	if b.rivals, err = chooseRivals(f.rivals); err != nil {
 		return err
 	}
-	defer os.RemoveAll(e.dir)
-	e.cpu.server, e.cpu.load = *serverCPU, *loadCPU
-	b := &bench{env: e, rounds: *rounds, duration: *duration, figures: make(figures)}
-	if b.rivals, err = chooseRivals(*names); err != nil {
+	if b.env, err = prepare(); err != nil {
 		return err
 	}
-	for _, r := range relayRows {
+	defer os.RemoveAll(b.env.dir)
+	b.env.cpu.server, b.env.cpu.load = f.server, f.load
+	if err := renice(f.nice); err != nil {
+		return err
+	}
+	b.describe()
+	if strings.Contains(f.part, "relay") {
+		for _, r := range relayRows {
+			if !wanted.MatchString(r.name) {
+				continue
+			}
+			if err := b.runRow(ctx, r); err != nil {
+				return err
+			}
+			fmt.Println(b.line(r))
+		}
+	}
+	if strings.Contains(f.part, "cores") && wanted.MatchString(coresRow.name) {
+		if err := b.runCores(ctx); err != nil {
+			return err
+		}
+		fmt.Println(b.coresLine())
+	}
+	if strings.Contains(f.part, "profile") && wanted.MatchString("profile") {
+		if b.Profile, err = b.profile(ctx); err != nil {
+			return err
+		}
+		fmt.Print(b.Profile)
+	}
+	if strings.Contains(f.part, "hub") {
+		return b.measureHub(ctx, wanted)
+	}
+	b.describeEnd()
+	return nil
+}
+
+func (b *bench) measureHub(ctx context.Context, wanted *regexp.Regexp) error {
+	if err := preparePeer(ctx); err != nil {
+		return err
+	}
+	for _, r := range hubRows() {
 		if !wanted.MatchString(r.name) {
 			continue
 		}
-		if err := b.runRow(ctx, r); err != nil {
+		if err := b.runHub(ctx, r); err != nil {
 			return err
 		}
-		fmt.Println(b.line(r))
+		fmt.Println(b.hubLine(r))
+	}
+	b.describeEnd()
+	return nil
+}
+
+func resultsFile() string { return filepath.Join("bench", "results.json") }
+
+// load takes the last results, so that a part may be run again alone.
+func (b *bench) load() error {
+	text, err := os.ReadFile(resultsFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &b.results)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", resultsFile(), err)
+	}
+	if b.Figures != nil {
+		b.figures = b.Figures
 	}
 	return nil
 }
 
+func (b *bench) save() error {
+	b.Figures = b.figures
+	text, err := json.Marshal(b.results)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(resultsFile(), append(text, '\n'), 0o644)
+}
+
 // prepare builds our programs and makes a certificate.
 func prepare() (*environment, error) {
-	if _, err := os.Stat(filepath.Join("bench", "rivals", "go.mod")); err != nil {
-		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
-	}
 	bin, err := filepath.Abs(filepath.Join("bench", "out"))
 	if err != nil {
 		return nil, err
@@ -75,7 +178,7 @@ func prepare() (*environment, error) {
 		return nil, err
 	}
 	for dir, packages := range map[string][]string{
-		".":                              {"./bench/cmd/turnload"},
+		".":                              {"./bench/cmd/turnload", "./bench/cmd/hubload"},
 		filepath.Join("bench", "rivals"): {"./pion4", "./pion5"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", bin + "/"}, packages...)...)
@@ -88,6 +191,5 @@ func prepare() (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{bin: bin, dir: dir}
-	return e, writeCertificate(dir)
+	return &environment{bin: bin, dir: dir}, writeCertificate(dir)
 }

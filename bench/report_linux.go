@@ -2,39 +2,206 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+
+	"turnhub/bench/load"
 )
 
-// line shows one row for the terminal.
-func (b *bench) line(r row) string {
+// report writes bench/RESULTS.md and the plots.
+func (b *bench) report() error {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%-18s", r.name)
-	by := b.figures[r.name]
-	base := by["coturn"].score()
-	for _, v := range b.rivals {
-		f := by[v.name]
-		switch {
-		case r.kind == "idle":
-			fmt.Fprintf(&s, "  %s %.1f KB", v.name, f.Idle[0].PerAllocation/1000)
+	b.head(&s)
+	b.throughput(&s)
+	b.latencies(&s)
+	b.allocations(&s)
+	b.scaling(&s)
+	b.hubSection(&s)
+	if b.Profile != "" {
+		s.WriteString("## Where the time goes\n\nturnhub, 172 B saturated, one core.\n\n" + b.Profile)
+	}
+	if err := os.WriteFile(filepath.Join("bench", "RESULTS.md"), []byte(strings.TrimRight(s.String(), "\n")+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return b.plots()
+}
+
+func (b *bench) head(s *strings.Builder) {
+	fmt.Fprintf(s, `# Results
+
+Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating rounds of %s each, medians. Written by the program, not by hand.
+
+| | |
+|---|---|
+`, b.Date, b.Machine, b.Rounds, b.Duration)
+	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "peer", "go", "commit"} {
+		fmt.Fprintf(s, "| %s | %s |\n", name, b.Versions[name])
+	}
+	fmt.Fprintf(s, "| load average | %s |\n", b.Busy)
+	s.WriteString(`
+Every server runs pinned to one core, the generator on the other. Other work ran on the machine at the same time when the load average is well above 2: then the packets per second of processor time and their ratios still mean something, the latencies little.
+
+How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. ` + "`bench/README.md`" + ` tells how to run each piece alone.
+
+`)
+}
+
+// throughput is the table of packets per second of the server's processor time.
+func (b *bench) throughput(s *strings.Builder) {
+	s.WriteString("## Packets for a second of the server's processor time\n\nIn thousands; the ratio is turnhub to coturn.\n\n" +
+		"| load | coturn | pion v4 | pion v5 | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
+	for _, r := range relayRows {
+		by := b.figures[r.name]
+		if r.kind != "media" || r.judge == "latency" || by == nil {
 			continue
-		case r.judge == "latency":
-			fmt.Fprintf(&s, "  %s p50 %.0f p99 %.0f p99.9 %.0f µs", v.name,
-				median(values(f, p50)), median(values(f, p99)), median(values(f, p999)))
-		default:
-			fmt.Fprintf(&s, "  %s %.1f", v.name, f.score()/1000)
-			if base > 0 && v.name != "coturn" {
-				fmt.Fprintf(&s, " (%.2fx)", f.score()/base)
+		}
+		fmt.Fprintf(s, "| %s | %s | %s | %s | **%s** | %s |\n", r.title, thousands(by["coturn"]), thousands(by["pion4"]),
+			thousands(by["pion5"]), thousands(by["turnhub"]), verdict(r.aim, by))
+	}
+	s.WriteString("\n![turnhub's packets per processor second against coturn's](plots/throughput.svg)\n\n")
+}
+
+func thousands(f *figure) string {
+	if f.score() == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", f.score()/1000)
+}
+
+// verdict is ratio, aim and whether it is met, as three cells.
+func verdict(aim float64, by map[string]*figure) string {
+	base := by["coturn"].score()
+	if base == 0 {
+		return "– | – | "
+	}
+	ratio := by["turnhub"].score() / base
+	switch {
+	case aim == 0:
+		return fmt.Sprintf("%.2f | – | ", ratio)
+	case ratio >= aim:
+		return fmt.Sprintf("%.2f | %.2f | met", ratio, aim)
+	}
+	return fmt.Sprintf("%.2f | %.2f | missed by %.0f %%", ratio, aim, 100*(1-ratio/aim))
+}
+
+// latencies is loss and one-way latency in all rows.
+func (b *bench) latencies(s *strings.Builder) {
+	s.WriteString("## Loss and one-way latency\n\nMicroseconds p50 / p99 / p99.9, and the packets lost where any were. The aim is no loss where coturn has none, and a p99 not above coturn's.\n\n" +
+		"| load | coturn | pion v4 | pion v5 | turnhub | |\n|---|--:|--:|--:|--:|---|\n")
+	for _, r := range relayRows {
+		by := b.figures[r.name]
+		if r.kind != "media" || by == nil {
+			continue
+		}
+		mark := ""
+		if by["coturn"] != nil && by["turnhub"] != nil {
+			mark = "p99 met"
+			if median(values(by["turnhub"], p99)) > median(values(by["coturn"], p99)) {
+				mark = "p99 missed"
 			}
-			if len(f.Media) > 0 {
-				fmt.Fprintf(&s, " p99 %.0f", median(values(f, p99)))
+			if median(values(by["turnhub"], loss)) > median(values(by["coturn"], loss)) {
+				mark += ", loss"
 			}
 		}
-		if l := median(values(f, loss)); l > 0 {
-			fmt.Fprintf(&s, " loss %.4f", l)
+		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | %s |\n", r.title, latency(by["coturn"]), latency(by["pion4"]),
+			latency(by["pion5"]), latency(by["turnhub"]), mark)
+	}
+	s.WriteString("\n![p99 of the one-way latency](plots/latency.svg)\n\n")
+}
+
+func latency(f *figure) string {
+	if f == nil || len(f.Media) == 0 {
+		return "–"
+	}
+	text := fmt.Sprintf("%.0f / %.0f / %.0f", median(values(f, p50)), median(values(f, p99)), median(values(f, p999)))
+	if l := median(values(f, loss)); l > 0 {
+		text += fmt.Sprintf(", %.2g %% lost", 100*l)
+	}
+	return text
+}
+
+func (b *bench) allocations(s *strings.Builder) {
+	s.WriteString("## Allocations\n\n| | coturn | pion v4 | pion v5 | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
+	if by := b.figures["churn"]; by != nil {
+		fmt.Fprintf(s, "| clients that come and go per processor second, thousands (new address, 401, Allocate, end) | %s | %s | %s | **%s** | %s |\n",
+			thousands(by["coturn"]), thousands(by["pion4"]), thousands(by["pion5"]), thousands(by["turnhub"]), verdict(2, by))
+	}
+	if by := b.figures["idle"]; by != nil {
+		cell := func(name string) string {
+			if by[name] == nil || len(by[name].Idle) == 0 {
+				return "–"
+			}
+			return fmt.Sprintf("%.1f KB", by[name].Idle[0].PerAllocation/1000)
 		}
+		mark := ""
+		if f := by["turnhub"]; f != nil {
+			mark = "met"
+			if f.Idle[0].PerAllocation > 6000 {
+				mark = "missed"
+			}
+		}
+		fmt.Fprintf(s, "| memory (RSS) for each of 10,000 idle allocations | %s | %s | %s | **%s** | – | 6 KB | %s |\n",
+			cell("coturn"), cell("pion4"), cell("pion5"), cell("turnhub"), mark)
 	}
-	if r.aim > 0 {
-		fmt.Fprintf(&s, "  aim %.2fx", r.aim)
+	s.WriteString("\n")
+	if by := b.figures["hold"]; by != nil && by["turnhub"] != nil {
+		h := by["turnhub"].Idle[0]
+		fmt.Fprintf(s, "%d allocations held for a minute with %d refreshes: %d lost; %.1f KB each, %.1f %% of a core.\n\n",
+			h.Allocations, h.Refreshes, h.Lost, h.PerAllocation/1000, 100*h.Busy)
 	}
-	return s.String()
+}
+
+func (b *bench) scaling(s *strings.Builder) {
+	by := b.figures[coresRow.name]
+	if by == nil {
+		return
+	}
+	one, two := by[oneCore], by[twoCores]
+	fmt.Fprintf(s, "## One core and two\n\n%s.\n\n| | packets per processor second, thousands | times cores | generator's own processor time | busiest thread's share |\n|---|--:|--:|--:|--:|\n", coresRow.title)
+	generator := func(r load.Result) float64 { return r.LoadCPU / r.Seconds }
+	share := func(r load.Result) float64 {
+		sum, most := 0.0, 0.0
+		for _, t := range r.Threads {
+			sum += t
+			most = max(most, t)
+		}
+		return most / max(sum, 1e-9)
+	}
+	for i, f := range []*figure{one, two} {
+		fmt.Fprintf(s, "| %d core | %.1f | %.1f | %.2f cores | %.0f %% |\n", i+1, f.score()/1000, float64(i+1)*f.score()/1000,
+			median(values(f, generator)), 100*median(values(f, share)))
+	}
+	ratio := 2 * two.score() / one.score()
+	mark := "met"
+	if ratio < 1.8 {
+		mark = "missed"
+	}
+	fmt.Fprintf(s, "\nTwice the cores carry %.2f times the packets (aim 1.8: %s). The machine has two cores, which server and generator share in the second row, so the figure is the server's own cost for each packet, not a rate seen at once.\n\n", ratio, mark)
+}
+
+func (b *bench) hubSection(s *strings.Builder) {
+	s.WriteString("## The hub\n\nturnhub.v1 against PeerServer (npm `peer`), the same messages, client process on the other core.\n\n| load | peer | turnhub |\n|---|---|---|\n")
+	for _, r := range hubRows() {
+		by := b.figures[r.name]
+		if by == nil {
+			continue
+		}
+		cells := []string{"–", "–"}
+		for i, name := range []string{"peer", "turnhub"} {
+			if f := by[name]; f != nil {
+				cells[i] = hubWords(r, f)
+			}
+		}
+		fmt.Fprintf(s, "| %s | %s | %s |\n", r.title, cells[0], cells[1])
+	}
+	s.WriteString("\n")
+	if by := b.figures["hub-relay"]; by != nil && by["peer"].score() > 0 {
+		ratio := by["turnhub"].score() / by["peer"].score()
+		fmt.Fprintf(s, "Messages per processor second: %.1f times peer's (aim 4). ", ratio)
+	}
+	if by := b.figures["hub-idle"]; by != nil && by["turnhub"] != nil {
+		fmt.Fprintf(s, "Memory of an idle connection: %.1f KB (aim 12 KB). ", by["turnhub"].Hub[0].PerConnection/1000)
+	}
+	fmt.Fprintf(s, "The aim of 50,000 connections needs as many descriptors in one process; this machine's hard limit is %d, so that many less a reserve were held.\n\n", descriptors())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -30,7 +31,9 @@ type rival struct {
 	address netip.Addr
 	command func(r *rival, e *environment, cpus []int) []string
 	tlsPort uint16
-	version func(e *environment) string
+	// streamPort is set where nothing but a TCP port is there to wait for.
+	streamPort uint16
+	version    func(e *environment) string
 }
 
 // An environment is what all rivals share in one run of the benchmark.
@@ -42,19 +45,19 @@ type environment struct {
 
 var rivals = []*rival{
 	{
-		name: "coturn", address: netip.MustParseAddr("127.12.0.1"), tlsPort: tlsPort, command: coturn,
+		name: "coturn", address: mustAddr("127.12.0.1"), tlsPort: tlsPort, command: coturn,
 		version: func(*environment) string { return "coturn " + output("turnserver", "--version") },
 	},
 	{
-		name: "turnhub", address: netip.MustParseAddr("127.12.0.2"), tlsPort: plainPort, command: turnhub,
+		name: "turnhub", address: mustAddr("127.12.0.2"), tlsPort: plainPort, command: turnhub,
 		version: func(e *environment) string { return output(filepath.Join("bin", "turnhub"), "version") },
 	},
 	{
-		name: "pion4", address: netip.MustParseAddr("127.12.0.3"), tlsPort: tlsPort, command: pion,
+		name: "pion4", address: mustAddr("127.12.0.3"), tlsPort: tlsPort, command: pion,
 		version: func(e *environment) string { return "pion/turn " + moduleVersion("github.com/pion/turn/v4") },
 	},
 	{
-		name: "pion5", address: netip.MustParseAddr("127.12.0.4"), tlsPort: tlsPort, command: pion,
+		name: "pion5", address: mustAddr("127.12.0.4"), tlsPort: tlsPort, command: pion,
 		version: func(e *environment) string { return "pion/turn " + moduleVersion("github.com/pion/turn/v5") },
 	},
 }
@@ -148,14 +151,35 @@ func (r *rival) start(ctx context.Context, e *environment, cpus ...int) (*proces
 	go func() { p.done <- p.cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, transport := range []string{"udp", "tls"} {
-		if err := load.Ping(ctx, r.server(transport)); err != nil {
-			p.stop()
-			text, _ := os.ReadFile(log.Name())
-			return nil, fmt.Errorf("%s: %w\n%s", r.name, err, text)
-		}
+	if err := r.ready(ctx); err != nil {
+		p.stop()
+		text, _ := os.ReadFile(log.Name())
+		return nil, fmt.Errorf("%s: %w\n%s", r.name, err, text)
 	}
 	return p, nil
+}
+
+// ready waits until the rival answers.
+func (r *rival) ready(ctx context.Context) error {
+	if r.streamPort > 0 {
+		for {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", netip.AddrPortFrom(r.address, r.streamPort).String())
+			if err == nil {
+				return conn.Close()
+			}
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+	for _, transport := range []string{"udp", "tls"} {
+		if err := load.Ping(ctx, r.server(transport)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid } // taskset becomes the server
@@ -169,6 +193,17 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
+}
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
+
+func rivalNamed(name string) *rival {
+	for _, r := range rivals {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 func output(name string, args ...string) string {
@@ -194,15 +229,11 @@ func moduleVersion(path string) string {
 func chooseRivals(names string) ([]*rival, error) {
 	var chosen []*rival
 	for name := range strings.SplitSeq(names, ",") {
-		found := false
-		for _, r := range rivals {
-			if r.name == name {
-				chosen, found = append(chosen, r), true
-			}
-		}
-		if !found {
+		r := rivalNamed(name)
+		if r == nil {
 			return nil, fmt.Errorf("rival %q: there are coturn, turnhub, pion4 and pion5", name)
 		}
+		chosen = append(chosen, r)
 	}
 	if len(chosen) == 0 {
 		return nil, errors.New("no rival chosen")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"turnhub/bench/hub"
 	"turnhub/bench/load"
 )
 
@@ -19,6 +20,8 @@ type figure struct {
 	Media []load.Result      `json:"media,omitempty"`
 	Idle  []load.IdleResult  `json:"idle,omitempty"`
 	Churn []load.ChurnResult `json:"churn,omitempty"`
+	Hub   []hub.Result       `json:"hub,omitempty"`
+	Stall []hub.StallResult  `json:"stall,omitempty"`
 }
 
 // figures are by row and rival.
@@ -31,6 +34,19 @@ type bench struct {
 	rounds   int
 	duration string
 	figures  figures
+	results
+}
+
+// results are what is kept in bench/results.json.
+type results struct {
+	Date     string            `json:"date"`
+	Machine  string            `json:"machine"`
+	Versions map[string]string `json:"versions"`
+	Rounds   int               `json:"rounds"`
+	Duration string            `json:"duration"`
+	Busy     string            `json:"busy"` // the machine's load average when it began and ended
+	Figures  figures           `json:"figures"`
+	Profile  string            `json:"profile"`
 }
 
 // runRow starts all rivals, gives each its turn in every round (the order
@@ -45,6 +61,9 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 	by := make(map[string]*figure)
 	b.figures[r.name] = by
 	for _, v := range b.rivals {
+		if len(r.who) > 0 && !slices.Contains(r.who, v.name) {
+			continue
+		}
 		p, err := v.start(ctx, b.env, b.env.cpu.server)
 		if err != nil {
 			return err
@@ -120,8 +139,12 @@ func values(f *figure, of func(load.Result) float64) []float64 {
 	if f == nil {
 		return nil
 	}
-	v := make([]float64, len(f.Media))
-	for i, r := range f.Media {
+	return each(f.Media, of)
+}
+
+func each[T any](list []T, of func(T) float64) []float64 {
+	v := make([]float64, len(list))
+	for i, r := range list {
 		v[i] = of(r)
 	}
 	return v
@@ -133,12 +156,11 @@ func (f *figure) score() float64 {
 	if f == nil {
 		return 0
 	}
-	if len(f.Churn) > 0 {
-		v := make([]float64, len(f.Churn))
-		for i, r := range f.Churn {
-			v[i] = r.PerCPU
-		}
-		return median(v)
+	switch {
+	case len(f.Churn) > 0:
+		return median(each(f.Churn, func(r load.ChurnResult) float64 { return r.PerCPU }))
+	case len(f.Hub) > 0:
+		return median(each(f.Hub, func(r hub.Result) float64 { return r.PerCPU }))
 	}
 	return median(values(f, perCPU))
 }

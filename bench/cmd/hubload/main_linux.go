@@ -1,0 +1,100 @@
+// Command hubload loads a signaling server and prints what it measured as JSON:
+//
+//	hubload idle|relay|join|stall -server 127.0.0.1:8080 -dialect turnhub|peerjs -pid PID
+//
+// Run a subcommand with -h for its options; package hub says what they mean.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"turnhub/bench/hub"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "hubload:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	var o hub.Options
+	kind := ""
+	if len(os.Args) > 1 {
+		kind = os.Args[1]
+	}
+	f := flag.NewFlagSet(kind, flag.ExitOnError)
+	f.Func("server", "IP address and port", func(s string) (err error) {
+		o.Server, err = netip.ParseAddrPort(s)
+		return err
+	})
+	f.StringVar(&o.Dialect, "dialect", "turnhub", "turnhub or peerjs")
+	f.IntVar(&o.PID, "pid", 0, "the server's process")
+	f.IntVar(&o.Clients, "clients", 10000, "clients that are connected")
+	f.IntVar(&o.Rooms, "rooms", 1000, "join: rooms")
+	f.IntVar(&o.Size, "size", 300, "bytes of a signal's body")
+	f.IntVar(&o.Window, "window", 200, "relay: signals in flight")
+	f.Float64Var(&o.Rate, "rate", 100, "join: newcomers a second; stall: messages a second")
+	f.DurationVar(&o.Duration, "duration", 4*time.Second, "measured time")
+	sources := f.Int("sources", 8, "client addresses, 127.12.1.1 and up")
+	collect := f.String("collect", "", "before memory is read: an http:// address to fetch, or usr2 for a signal")
+	if kind != "" {
+		if err := f.Parse(os.Args[2:]); err != nil {
+			return err
+		}
+	}
+	for i := range *sources {
+		o.Sources = append(o.Sources, netip.AddrFrom4([4]byte{127, 12, 1, byte(1 + i)}))
+	}
+	o.Settle = func() error { return settle(*collect, o.PID) }
+	var result any
+	var err error
+	switch kind {
+	case "idle":
+		result, err = hub.Idle(ctx, o)
+	case "relay":
+		result, err = hub.Relay(ctx, o)
+	case "join":
+		result, err = hub.Join(ctx, o)
+	case "stall":
+		result, err = hub.Stall(ctx, o)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|join|stall [options]")
+		os.Exit(2)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// settle makes the server collect its garbage and gives it a moment for it.
+func settle(how string, pid int) error {
+	switch {
+	case how == "":
+	case how == "usr2":
+		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
+			return fmt.Errorf("signal the server: %w", err)
+		}
+	default:
+		answer, err := http.Get(how)
+		if err != nil {
+			return fmt.Errorf("ask the server to collect: %w", err)
+		}
+		answer.Body.Close()
+	}
+	time.Sleep(time.Second)
+	return nil
+}

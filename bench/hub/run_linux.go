@@ -1,0 +1,214 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"time"
+
+	"turnhub/bench/load"
+)
+
+// Options say what a run does.
+type Options struct {
+	Server  netip.AddrPort
+	Dialect string // turnhub or peerjs
+	PID     int
+	Sources []netip.Addr
+
+	Clients  int
+	Rooms    int
+	Size     int // bytes of a signal's body
+	Window   int // signals in flight
+	Rate     float64
+	Duration time.Duration
+	Settle   func() error // collects the server's garbage before memory is read
+}
+
+// A Result is what a run has measured; only what the run is about is set.
+type Result struct {
+	Clients     int     `json:"clients"`
+	Failed      int     `json:"failed"`
+	OpenSeconds float64 `json:"open_seconds,omitempty"`
+	OpenCPU     float64 `json:"open_cpu,omitempty"` // server's seconds to open all
+
+	RSSBefore     int64   `json:"rss_before,omitempty"`
+	RSS           int64   `json:"rss,omitempty"`
+	PerConnection float64 `json:"per_connection,omitempty"` // bytes
+	IdleBusy      float64 `json:"idle_busy,omitempty"`      // server's share of a processor while all are idle
+
+	Messages  uint64  `json:"messages,omitempty"`
+	PerSecond float64 `json:"per_second,omitempty"`
+	PerCPU    float64 `json:"per_cpu,omitempty"` // messages relayed per second of the server's processor time
+
+	P50 float64 `json:"p50,omitempty"` // microseconds
+	P99 float64 `json:"p99,omitempty"`
+	Max float64 `json:"max,omitempty"`
+
+	OpenP50 float64 `json:"open_p50,omitempty"` // from the connect on
+	OpenP99 float64 `json:"open_p99,omitempty"`
+}
+
+func (o *Options) crowd() (*crowd, error) {
+	dialects := map[string]dialect{"turnhub": native{}, "peerjs": peerjs{}}
+	d, ok := dialects[o.Dialect]
+	if !ok {
+		return nil, fmt.Errorf("dialect %q is not turnhub or peerjs", o.Dialect)
+	}
+	return newCrowd(o.Server, d, o.Sources)
+}
+
+func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func (r *Result) latency(h *histogram) {
+	r.P50, r.P99, r.Max = micro(h.Quantile(0.5)), micro(h.Quantile(0.99)), micro(h.Quantile(1))
+}
+
+// open gathers the clients and notes what that cost.
+func (r *Result) open(o *Options, w *crowd, n int, room func(int) string) ([]*client, error) {
+	begin, err := load.CPUTime(o.PID)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	clients, err := w.gather(n, 64, room, 90*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	end, err := load.CPUTime(o.PID)
+	r.Clients, r.OpenSeconds, r.OpenCPU = len(clients), time.Since(start).Seconds(), (end - begin).Seconds()
+	return clients, err
+}
+
+// for steps until d is over, doing what is due in between.
+func (w *crowd) during(ctx context.Context, d, pace time.Duration, due func() error) error {
+	for end := w.now() + d; w.now() < end; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.step(pace); err != nil {
+			return err
+		}
+		if due != nil {
+			if err := due(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Idle opens connections that do nothing but beat, and weighs them.
+func Idle(ctx context.Context, o Options) (r Result, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	w, err := o.crowd()
+	if err != nil {
+		return r, err
+	}
+	defer w.close()
+	if _, err := w.gather(1, 1, func(int) string { return "" }, 10*time.Second); err != nil {
+		return r, err
+	}
+	if r.RSSBefore, err = o.rss(); err != nil {
+		return r, err
+	}
+	if _, err := r.open(&o, w, o.Clients, func(int) string { return "" }); err != nil {
+		return r, err
+	}
+	if err := w.during(ctx, o.Duration/2, 10*time.Millisecond, nil); err != nil {
+		return r, err
+	}
+	begin, err := load.CPUTime(o.PID)
+	if err != nil {
+		return r, err
+	}
+	start := time.Now()
+	if err := w.during(ctx, o.Duration/2, 10*time.Millisecond, nil); err != nil {
+		return r, err
+	}
+	end, err := load.CPUTime(o.PID)
+	if err != nil {
+		return r, err
+	}
+	r.IdleBusy = (end - begin).Seconds() / time.Since(start).Seconds()
+	if r.RSS, err = o.rss(); err != nil {
+		return r, err
+	}
+	r.Failed = w.failed
+	r.PerConnection = float64(r.RSS-r.RSSBefore) / float64(max(r.Clients, 1))
+	return r, nil
+}
+
+// rss reads the memory after a collection.
+func (o *Options) rss() (int64, error) {
+	if o.Settle != nil {
+		if err := o.Settle(); err != nil {
+			return 0, err
+		}
+	}
+	return load.RSS(o.PID)
+}
+
+// Relay lets pairs send each other signals, so many in flight over all.
+func Relay(ctx context.Context, o Options) (r Result, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	w, err := o.crowd()
+	if err != nil {
+		return r, err
+	}
+	defer w.close()
+	clients, err := r.open(&o, w, o.Clients&^1, func(i int) string { return fmt.Sprintf("pair%d", i/2) })
+	if err != nil {
+		return r, err
+	}
+	pair(clients)
+	body := newLetter(o.Size)
+	var latency histogram
+	measuring, count := false, uint64(0)
+	w.delivered = func(c *client, _ []byte, sent time.Duration) {
+		count++
+		if measuring {
+			latency.Add(w.now() - sent)
+		}
+		// The receiver writes back, so as many stay in flight.
+		w.say(c, w.dialect.signal(c, c.partner, body.stamped(w.now())))
+	}
+	for i := range o.Window {
+		c := clients[i%len(clients)]
+		w.say(c, w.dialect.signal(c, c.partner, body.stamped(w.now())))
+	}
+	if err := w.during(ctx, o.Duration/4, 10*time.Millisecond, nil); err != nil {
+		return r, err
+	}
+	measuring = true
+	begin, err := load.CPUTime(o.PID)
+	if err != nil {
+		return r, err
+	}
+	before, start := count, time.Now()
+	if err := w.during(ctx, o.Duration, 10*time.Millisecond, nil); err != nil {
+		return r, err
+	}
+	end, err := load.CPUTime(o.PID)
+	if err != nil {
+		return r, err
+	}
+	r.Messages, r.Failed = count-before, w.failed
+	r.PerSecond = float64(r.Messages) / time.Since(start).Seconds()
+	r.PerCPU = float64(r.Messages) / (end - begin).Seconds()
+	r.latency(&latency)
+	if w.failed > 0 {
+		return r, fmt.Errorf("%d sockets were lost, the last because: %w", w.failed, w.reason)
+	}
+	return r, nil
+}
+
+func pair(clients []*client) {
+	for two := range slices.Chunk(clients, 2) {
+		two[0].partner, two[1].partner = two[1], two[0]
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// describe notes when, on what and with which versions the run is made.
+func (b *bench) describe() {
+	b.Date = time.Now().UTC().Format("2006-01-02 15:04 MST")
+	b.Machine = fmt.Sprintf("%s, %d cores, %s, %s", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
+		memory(), "Linux "+output("uname", "-r"))
+	b.Rounds, b.Duration = b.rounds, b.duration
+	b.Busy = loadAverage()
+	if b.Versions == nil {
+		b.Versions = make(map[string]string)
+	}
+	for _, r := range append(rivals, peerServer) {
+		b.Versions[r.name] = r.version(b.env)
+	}
+	b.Versions["go"] = runtime.Version()
+	if text, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+		b.Versions["commit"] = strings.TrimSpace(string(text))
+	}
+}
+
+func (b *bench) describeEnd() { b.Busy += " at the beginning, " + loadAverage() + " at the end" }
+
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	words := strings.Fields(string(text))
+	if len(words) == 0 {
+		return "unknown"
+	}
+	return words[0]
+}
+
+func memory() string {
+	var kib int
+	_, _ = fmt.Sscanf(field("/proc/meminfo", "MemTotal"), "%d", &kib)
+	return fmt.Sprintf("%d GiB", (kib+1<<19)>>20)
+}
+
+// renice sets the nice value of this process and all it will start, and of the
+// session's autogroup, which is what counts where the kernel groups by session
+// (sched(7)).
+func renice(nice int) error {
+	if nice == 0 {
+		return nil
+	}
+	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice); err != nil {
+		return fmt.Errorf("set nice value %d: %w", nice, err)
+	}
+	if err := os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(nice)), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("set the session's nice value %d: %w", nice, err)
+	}
+	return nil
+}
+
+// field reads "name : value" from a file of /proc.
+func field(file, name string) string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
