@@ -5,7 +5,7 @@
 //	turnhub check       [--config FILE | URL]
 //	turnhub credentials [--config FILE] --user NAME [--ttl 1h]
 //	turnhub token       [--config FILE] --user NAME [--room R]... [--ttl 1h]
-//	turnhub config      [--config FILE]
+//	turnhub config      [--config FILE | --from-turnserver-conf FILE]
 //	turnhub version
 //
 // The exit status is 0 for done, 1 for failed, 2 for wrong usage.
@@ -47,7 +47,7 @@ func commands() []command {
 		{"check", "[--config FILE | URL]", "prove that calls will work, with a remedy for each failure", check},
 		{"credentials", "[--config FILE] --user NAME [--ttl 1h]", "print an RTCConfiguration with fresh credentials", credentials},
 		{"token", "[--config FILE] --user NAME [--room R]... [--ttl 1h]", "print an access token (for access.mode token)", token},
-		{"config", "[--config FILE]", "print the effective configuration, or everything that is wrong with it", printConfig},
+		{"config", "[--config FILE | --from-turnserver-conf FILE]", "print the effective configuration, or everything that is wrong with it; or what coturn's becomes", printConfig},
 		{"version", "", "print the version", printVersion},
 	}
 }
@@ -149,17 +149,4 @@ func softwareVersion() string {
 		return info.Main.Version
 	}
 	return version
-}
-
-func printConfig(_ context.Context, in invocation) error {
-	file, _, err := in.flags(0, nil)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Load(file, in.environ)
-	if err != nil {
-		return err
-	}
-	fmt.Fprint(in.stdout, cfg.Print())
-	return nil
 }

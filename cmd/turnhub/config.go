@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"turnhub/internal/config"
+	"turnhub/internal/coturnconf"
+)
+
+// printConfig prints the effective configuration, or with --from-turnserver-conf
+// the one that coturn's becomes.
+func printConfig(_ context.Context, in invocation) error {
+	coturn := ""
+	file, _, err := in.flags(0, func(f *flag.FlagSet) { f.StringVar(&coturn, "from-turnserver-conf", "", "") })
+	switch {
+	case err != nil:
+		return err
+	case coturn != "" && file != "":
+		return usageError{"--config and --from-turnserver-conf exclude each other"}
+	case coturn != "":
+		return convertCoturn(in, coturn)
+	}
+	cfg, err := config.Load(file, in.environ)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(in.stdout, cfg.Print())
+	return nil
+}
+
+// convertCoturn prints a config.yaml, and what could not be carried over on
+// standard error.
+func convertCoturn(in invocation, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("%w; name coturn's configuration, often /etc/turnserver.conf", err)
+	}
+	defer f.Close()
+	yaml, notes, err := coturnconf.Convert(f)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(in.stdout, yaml)
+	for _, n := range notes {
+		fmt.Fprintf(in.stderr, "%s:%s\n", file, n)
+	}
+	return nil
+}

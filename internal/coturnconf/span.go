@@ -1,0 +1,93 @@
+package coturnconf
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// span is a range of addresses of one family, both ends included.
+type span struct{ from, to netip.Addr }
+
+// parseSpan reads coturn's ip, ip-ip and ip/bits.
+func parseSpan(text string) (span, error) {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		return span{prefix.Masked().Addr(), last(prefix)}, nil
+	}
+	first, second, ranged := strings.Cut(text, "-")
+	from, err := netip.ParseAddr(strings.TrimSpace(first))
+	if err != nil {
+		return span{}, fmt.Errorf("%q is no address", first)
+	}
+	if !ranged {
+		return span{from, from}, nil
+	}
+	to, err := netip.ParseAddr(strings.TrimSpace(second))
+	if err != nil {
+		return span{}, fmt.Errorf("%q is no address", second)
+	}
+	if from.BitLen() != to.BitLen() || to.Less(from) {
+		return span{}, fmt.Errorf("%s is no range", text)
+	}
+	return span{from, to}, nil
+}
+
+// last is the highest address of a prefix.
+func last(p netip.Prefix) netip.Addr {
+	bytes := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < len(bytes)*8; bit++ {
+		bytes[bit/8] |= 0x80 >> (bit % 8)
+	}
+	addr, _ := netip.AddrFromSlice(bytes)
+	return addr
+}
+
+// subtract takes the second spans out of the first.
+func subtract(from, out []span) []span {
+	left := slices.Clone(from)
+	for _, o := range out {
+		var next []span
+		for _, s := range left {
+			if s.from.BitLen() != o.from.BitLen() || o.to.Less(s.from) || s.to.Less(o.from) {
+				next = append(next, s)
+				continue
+			}
+			if s.from.Less(o.from) {
+				next = append(next, span{s.from, o.from.Prev()})
+			}
+			if o.to.Less(s.to) {
+				next = append(next, span{o.to.Next(), s.to})
+			}
+		}
+		left = next
+	}
+	return left
+}
+
+// prefixes covers spans exactly, each by as few CIDRs as it takes.
+func prefixes(spans []span) []string {
+	var all []string
+	for _, s := range spans {
+		for from := s.from; ; {
+			bits := from.BitLen()
+			for bits > 0 {
+				wider := netip.PrefixFrom(from, bits-1)
+				if wider.Masked().Addr() != from || s.to.Less(last(wider)) {
+					break
+				}
+				bits--
+			}
+			prefix := netip.PrefixFrom(from, bits)
+			if text := prefix.String(); !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+			end := last(prefix)
+			if !end.Less(s.to) {
+				break
+			}
+			from = end.Next()
+		}
+	}
+	return all
+}
