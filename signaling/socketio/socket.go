@@ -18,7 +18,10 @@ type socket struct {
 func (s *Server) connect(c *session) *socket {
 	who := &socket{id: newID(), session: c}
 	c.send(connected(who.id))
-	who.enter(roomKey{channel: c.channel})
+	// A token for certain rooms is none for the channel that everybody shares.
+	if c.guest.Claims.AllowsRoom(c.channel) {
+		who.enter(roomKey{channel: c.channel})
+	}
 	return who
 }
 
