@@ -11,15 +11,22 @@ type row struct {
 	share float64  // fixed rate as a share of what coturn relays saturated in the row `of`
 	of    string
 	who   []string // the only rivals that take part; empty: all
+	bare  bool     // the forwarder takes part too
 	judge string   // latency: the row is judged by its p99, not by its throughput
 }
 
 // two are enough in the rows that only vary another one.
-var two = []string{"coturn", "turnhub"}
+var two = []string{"coturn", "turnhub", "forwarder"}
 
 // brief leaves the row to coturn and turnhub.
 func brief(r row) row {
 	r.who = two
+	return r
+}
+
+// bare lets the forwarder take part.
+func bare(r row) row {
+	r.bare = true
 	return r
 }
 
@@ -30,16 +37,17 @@ func media(name, title, over string, aim float64, args ...string) row {
 // relayRows are the loads in the order in which they are run and shown. The
 // aims are those that the project has set itself against Debian's coturn.
 var relayRows = []row{
-	media("udp-172", "UDP client to UDP peer, 172 B", "udp", 1.4),
-	media("udp-1200", "the same, 1200 B", "udp", 1.4, "-size", "1200"),
+	bare(media("udp-172", "UDP client to UDP peer, 172 B", "udp", 1.4)),
+	bare(media("udp-1200", "the same, 1200 B", "udp", 1.4, "-size", "1200")),
 	media("udp-1200x8", "the same, 1200 B in trains of 8", "udp", 1.4, "-size", "1200", "-burst", "8"),
 	brief(media("udp-1200x8-gro", "the same, the peer takes trains too (UDP_GRO)", "udp", 1.4, "-size", "1200", "-burst", "8", "-gro")),
 	brief(media("udp-1200x8-mmsg", "the same, 8 single packets back to back", "udp", 0, "-size", "1200", "-burst", "8", "-burst-by", "mmsg")),
-	brief(media("udp-172-200", "172 B, 200 clients", "udp", 1.4, "-clients", "200")),
+	bare(brief(media("udp-172-200", "172 B, 200 clients", "udp", 1.4, "-clients", "200"))),
 	brief(media("udp-172-both", "172 B, both directions", "udp", 0, "-direction", "both")),
-	media("udp-20k-tick", "172 B, 20,000 packets/s over 200 clients, in steps of 1 ms", "udp", 1.2,
-		"-clients", "200", "-rate", "20000", "-tick", "1ms"),
-	brief(media("udp-20k", "the same, evenly spread", "udp", 1.2, "-clients", "200", "-rate", "20000")),
+	brief(media("udp-172-down", "172 B, UDP peer to UDP client", "udp", 0, "-direction", "down")),
+	bare(media("udp-20k-tick", "172 B, 20,000 packets/s over 200 clients, in steps of 1 ms", "udp", 1.2,
+		"-clients", "200", "-rate", "20000", "-tick", "1ms")),
+	bare(brief(media("udp-20k", "the same, evenly spread", "udp", 1.2, "-clients", "200", "-rate", "20000"))),
 	media("pair-172", "both ends are clients of the server, 172 B", "udp", 2.5, "-pair"),
 	media("pair-1200x8", "the same, 1200 B in trains of 8", "udp", 5, "-pair", "-size", "1200", "-burst", "8", "-gro"),
 	brief(media("pair-1200x8-plain", "the same, receivers without UDP_GRO", "udp", 0, "-pair", "-size", "1200", "-burst", "8")),

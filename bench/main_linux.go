@@ -42,7 +42,7 @@ type flags struct {
 
 func run(ctx context.Context) error {
 	var f flags
-	flag.StringVar(&f.rivals, "rivals", "coturn,turnhub,pion4,pion5", "who takes part in the relay's rows")
+	flag.StringVar(&f.rivals, "rivals", "coturn,turnhub,pion4,pion5,forwarder", "who takes part in the relay's rows")
 	flag.StringVar(&f.only, "only", "", "regular expression over the rows' names; the results are shown, not written down")
 	flag.StringVar(&f.part, "part", "relay,cores,profile,hub", "which parts")
 	flag.IntVar(&f.rounds, "rounds", 5, "alternating rounds")
@@ -178,7 +178,7 @@ func prepare() (*environment, error) {
 		return nil, err
 	}
 	for dir, packages := range map[string][]string{
-		".":                              {"./bench/cmd/turnload", "./bench/cmd/hubload"},
+		".":                              {"./bench/cmd/turnload", "./bench/cmd/hubload", "./bench/cmd/forwarder"},
 		filepath.Join("bench", "rivals"): {"./pion4", "./pion5"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", bin + "/"}, packages...)...)

@@ -35,7 +35,7 @@ Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating
 | | |
 |---|---|
 `, b.Date, b.Machine, b.Rounds, b.Duration)
-	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "peer", "go", "commit"} {
+	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "forwarder", "peer", "go", "commit"} {
 		fmt.Fprintf(s, "| %s | %s |\n", name, b.Versions[name])
 	}
 	fmt.Fprintf(s, "| load average | %s |\n", b.Busy)
@@ -49,15 +49,15 @@ How the load looks: each client has a socket of its own and sends one packet a s
 
 // throughput is the table of packets per second of the server's processor time.
 func (b *bench) throughput(s *strings.Builder) {
-	s.WriteString("## Packets for a second of the server's processor time\n\nIn thousands; the ratio is turnhub to coturn.\n\n" +
-		"| load | coturn | pion v4 | pion v5 | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
+	s.WriteString("## Packets for a second of the server's processor time\n\nIn thousands; the ratio is turnhub to coturn. The forwarder is no TURN server but what the machine allows one that sends each packet by itself: a packet in, the same packet out, in batches.\n\n" +
+		"| load | coturn | pion v4 | pion v5 | forwarder | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, r := range relayRows {
 		by := b.figures[r.name]
 		if r.kind != "media" || r.judge == "latency" || by == nil {
 			continue
 		}
-		fmt.Fprintf(s, "| %s | %s | %s | %s | **%s** | %s |\n", r.title, thousands(by["coturn"]), thousands(by["pion4"]),
-			thousands(by["pion5"]), thousands(by["turnhub"]), verdict(r.aim, by))
+		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | **%s** | %s |\n", r.title, thousands(by["coturn"]), thousands(by["pion4"]),
+			thousands(by["pion5"]), thousands(by["forwarder"]), thousands(by["turnhub"]), verdict(r.aim, by))
 	}
 	s.WriteString("\n![turnhub's packets per processor second against coturn's](plots/throughput.svg)\n\n")
 }

@@ -33,7 +33,10 @@ type rival struct {
 	tlsPort uint16
 	// streamPort is set where nothing but a TCP port is there to wait for.
 	streamPort uint16
-	version    func(e *environment) string
+	// raw marks the forwarder, which is no TURN server: it takes part in the rows
+	// that say so, as a yardstick.
+	raw     bool
+	version func(e *environment) string
 }
 
 // An environment is what all rivals share in one run of the benchmark.
@@ -59,6 +62,15 @@ var rivals = []*rival{
 	{
 		name: "pion5", address: mustAddr("127.12.0.4"), tlsPort: tlsPort, command: pion,
 		version: func(e *environment) string { return "pion/turn " + moduleVersion("github.com/pion/turn/v5") },
+	},
+	{
+		name: "forwarder", address: mustAddr("127.12.0.9"), raw: true,
+		command: func(r *rival, e *environment, _ []int) []string {
+			return []string{filepath.Join(e.bin, "forwarder"), "-address", r.server("udp").Address.String()}
+		},
+		version: func(*environment) string {
+			return "recvmmsg and sendmmsg in one thread, no protocol (bench/load/forward_linux.go)"
+		},
 	},
 }
 
@@ -174,6 +186,9 @@ func (r *rival) ready(ctx context.Context) error {
 			}
 		}
 	}
+	if r.raw {
+		return nil // its clients ask until it answers
+	}
 	for _, transport := range []string{"udp", "tls"} {
 		if err := load.Ping(ctx, r.server(transport)); err != nil {
 			return err
@@ -231,7 +246,7 @@ func chooseRivals(names string) ([]*rival, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		r := rivalNamed(name)
 		if r == nil {
-			return nil, fmt.Errorf("rival %q: there are coturn, turnhub, pion4 and pion5", name)
+			return nil, fmt.Errorf("rival %q: there are coturn, turnhub, pion4, pion5 and forwarder", name)
 		}
 		chosen = append(chosen, r)
 	}

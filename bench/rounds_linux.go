@@ -61,7 +61,7 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 	by := make(map[string]*figure)
 	b.figures[r.name] = by
 	for _, v := range b.rivals {
-		if len(r.who) > 0 && !slices.Contains(r.who, v.name) {
+		if len(r.who) > 0 && !slices.Contains(r.who, v.name) || v.raw && !r.bare {
 			continue
 		}
 		p, err := v.start(ctx, b.env, b.env.cpu.server)
@@ -95,6 +95,9 @@ func (b *bench) once(ctx context.Context, r row, p *process, f *figure) error {
 	}
 	if r.kind == "media" {
 		args = append(args, "-cpu", strconv.Itoa(b.env.cpu.load))
+	}
+	if p.raw {
+		args = append(args, "-method", "raw")
 	}
 	if r.kind != "idle" {
 		args = append(args, "-duration", b.duration)

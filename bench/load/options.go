@@ -15,7 +15,7 @@ type Options struct {
 
 	Pair      bool   // the far end is a client of the same server too, not a plain UDP peer
 	Direction string // up: client to peer; down: peer to client; both
-	Method    string // channel: ChannelData; send: Send and Data indications
+	Method    string // channel: ChannelData; send: Send and Data indications; raw: to Forward, UDP, up only
 	Clients   int    // sending clients; in pairs each has a partner besides
 	Size      int    // payload bytes
 
@@ -48,8 +48,10 @@ func (o *Options) check() error {
 	switch {
 	case o.Direction != "up" && o.Direction != "down" && o.Direction != "both":
 		return fmt.Errorf("direction %q is not up, down or both", o.Direction)
-	case o.Method != "channel" && o.Method != "send":
-		return fmt.Errorf("method %q is not channel or send", o.Method)
+	case o.Method != "channel" && o.Method != "send" && o.Method != "raw":
+		return fmt.Errorf("method %q is not channel, send or raw", o.Method)
+	case o.Method == "raw" && (o.Pair || o.Direction != "up" || o.Server.Transport != "udp"):
+		return errors.New("a forwarder takes packets over UDP from clients to peers only")
 	case o.BurstBy != "gso" && o.BurstBy != "mmsg":
 		return fmt.Errorf("bursts by %q: write gso or mmsg", o.BurstBy)
 	case o.Clients < max(1, len(o.CPUs)):

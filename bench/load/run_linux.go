@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,8 @@ import (
 
 const refreshMethod = stun.MethodRefresh
 
-const drainTime = 300 * time.Millisecond
+// drainTime is how long a run waits for packets that have not come.
+const drainTime = 2 * time.Second
 
 // Run makes the clients' allocations, drives the media and measures. It ends
 // early when ctx does.
@@ -127,7 +129,21 @@ func measure(ctx context.Context, o *Options, shards []*shard, phase *atomic.Int
 			return r, err
 		}
 	}
-	return r, pause(ctx, drainTime)
+	return r, drain(ctx, shards)
+}
+
+// drain waits until everything has come, or what is missing is lost.
+func drain(ctx context.Context, shards []*shard) error {
+	for begin := time.Now(); time.Since(begin) < drainTime; {
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return err
+		}
+		missing := slices.IndexFunc(shards, func(s *shard) bool { return !s.drained.Load() })
+		if missing < 0 {
+			return nil
+		}
+	}
+	return nil
 }
 
 // sum adds up what the shards have counted, once they have ended.

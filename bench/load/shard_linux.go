@@ -51,6 +51,7 @@ type shard struct {
 	latency        Histogram
 	bad            uint64
 	delivered      atomic.Uint64
+	drained        atomic.Bool // everything that was sent has come
 	count          uint64
 	err            error
 }
@@ -105,6 +106,10 @@ func (s *shard) open(i int) (*client, error) {
 		}
 		c := &client{conn: conn}
 		c.username, c.password = Mint(s.o.Secret, "load"+strconv.Itoa(i))
+		if s.o.Method == "raw" {
+			s.clients = append(s.clients, c)
+			return c, nil
+		}
 		err = c.allocate(s.single)
 		// A port that an earlier run has used may still have its allocation.
 		if refused := (errorAnswer{}); errors.As(err, &refused) && refused.code == stun.CodeAllocMismatch && try < 10 {
@@ -180,7 +185,10 @@ func (s *shard) connect(a, b *client) error {
 }
 
 func (s *shard) admit(c *client, peer netip.AddrPort) error {
-	if s.o.Method == "send" {
+	switch s.o.Method {
+	case "raw":
+		return c.announce(s.single, peer)
+	case "send":
 		return c.permit(s.single, peer)
 	}
 	return c.bind(s.single, firstChannel, peer)
@@ -188,7 +196,10 @@ func (s *shard) admit(c *client, peer netip.AddrPort) error {
 
 func (s *shard) clientFlow(c *client, peer netip.AddrPort) error {
 	shape := channelFrame(firstChannel, s.o.Size, c.stream)
-	if s.o.Method == "send" {
+	switch s.o.Method {
+	case "raw":
+		shape = rawFrame(s.o.Size)
+	case "send":
 		var err error
 		if shape, err = sendFrame(peer, s.o.Size); err != nil {
 			return err
@@ -324,7 +335,7 @@ func (s *shard) poll(idle bool) {
 		for _, c := range s.receivers {
 			s.receive(c)
 		}
-		s.delivered.Store(s.count)
+		s.publish()
 		return
 	}
 	timeout := uintptr(0)
@@ -334,12 +345,26 @@ func (s *shard) poll(idle bool) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_WAIT, uintptr(s.epoll), uintptr(unsafe.Pointer(&s.events[0])),
 		uintptr(len(s.events)), timeout, 0, 0)
 	if errno != 0 {
-		return
+		n = 0
 	}
 	for _, e := range s.events[:n] {
 		s.receive(s.receivers[e.Fd])
 	}
+	s.publish()
+}
+
+// publish tells the coordinator how far the shard is.
+func (s *shard) publish() {
 	s.delivered.Store(s.count)
+	if s.phase.Load() != phaseDrain {
+		return
+	}
+	for _, f := range s.flows {
+		if f.received < f.sent || f.blocked() {
+			return
+		}
+	}
+	s.drained.Store(true)
 }
 
 func (s *shard) receive(c *conn) {

@@ -55,7 +55,7 @@ func media(ctx context.Context, args []string) (any, error) {
 	common(f, &o.Server, &o.Secret, &o.PID)
 	f.BoolVar(&o.Pair, "pair", o.Pair, "the far end is a client of the server too")
 	f.StringVar(&o.Direction, "direction", o.Direction, "up, down or both")
-	f.StringVar(&o.Method, "method", o.Method, "channel or send")
+	f.StringVar(&o.Method, "method", o.Method, "channel, send or raw (to the forwarder)")
 	f.IntVar(&o.Clients, "clients", o.Clients, "sending clients")
 	f.IntVar(&o.Size, "size", o.Size, "payload bytes")
 	f.IntVar(&o.Burst, "burst", o.Burst, "packets that a client hands over at once")
