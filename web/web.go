@@ -81,6 +81,9 @@ func New(cfg Config, settings Settings) *Server {
 // SetSettings replaces the settings, as on a reload.
 func (s *Server) SetSettings(settings Settings) { s.settings.Store(&settings) }
 
+// elsewhere is the pattern of what no other route takes.
+const elsewhere = "/"
+
 func (s *Server) routes() {
 	handle := func(pattern string, h http.Handler) {
 		if h != nil {
@@ -106,7 +109,7 @@ func (s *Server) routes() {
 	page := func(name string) http.Handler { return s.page(s.cfg.Access.Require(assets.named(name))) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
-	s.mux.Handle("/", s.asset(assets))
+	s.mux.Handle(elsewhere, s.asset(assets))
 }
 
 // ServeHTTP answers a request.
@@ -122,7 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.cfg.IsPeerJS != nil && s.cfg.IsPeerJS(r) {
-		if _, pattern := s.mux.Handler(r); pattern == "" || pattern == "GET /" {
+		if _, pattern := s.mux.Handler(r); pattern == "" || pattern == elsewhere {
 			s.cfg.PeerJS.ServeHTTP(w, r)
 			return
 		}

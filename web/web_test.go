@@ -318,6 +318,23 @@ func TestRelayAtRoot(t *testing.T) {
 	}
 }
 
+// TestPeerJSAnywhere: clients with another option path get through where
+// nothing else is.
+func TestPeerJSAnywhere(t *testing.T) {
+	s := server(func(c *Config, _ *Settings) {
+		c.PeerJS, c.Relay = words("peerjs"), words("relay")
+		c.IsPeerJS = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/peerjs") }
+	})
+	for path, want := range map[string]string{"/peerjs": "peerjs", "/some/app/peerjs": "peerjs", "/relay/peerjs": "relay"} {
+		if w := get(s, path, "Upgrade: websocket"); w.Body.String() != want {
+			t.Errorf("%s: %s, want %s", path, w.Body, want)
+		}
+	}
+	if w := get(s, "/some/app/other"); w.Code != http.StatusNotFound {
+		t.Errorf("%d", w.Code)
+	}
+}
+
 func TestClientAddress(t *testing.T) {
 	proxies := Proxies{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, tc := range []struct {
