@@ -1,8 +1,7 @@
 package turnsrv
 
 import (
-	"crypto/hmac"
-	"crypto/sha1" // #nosec: RFC 8489 section 14.5 fixes HMAC-SHA1
+	"crypto/sha1" // #nosec: for its size alone
 	"encoding/binary"
 	"time"
 
@@ -159,7 +158,7 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeBadRequest, AuthIncomplete)
 		return false
 	}
-	if !s.srv.nonces.valid(nonce, s.second, q.client.addr) {
+	if !s.nonces.valid(nonce, s.second, q.client.addr) {
 		s.refuse(q, stun.CodeStaleNonce, AuthStaleNonce)
 		return false
 	}
@@ -167,7 +166,7 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
-	if a := q.client.alloc; a != nil && a.username == string(username) && q.signedWith(a.key[:]) {
+	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.verify(q, a.key[:]) {
 		q.username, q.user, q.key, q.authenticated = a.username, a.user, a.key, true
 		s.count.auth[AuthOK]++
 		return true
@@ -179,7 +178,7 @@ func (s *shard) authenticate(q *request) bool {
 		return false
 	}
 	for _, key := range s.srv.cfg.Credentials.Keys(q.username, s.srv.cfg.Realm) {
-		if q.signedWith(key[:]) {
+		if s.mac.verify(q, key[:]) {
 			q.key, q.user, q.authenticated = key, user, true
 			break
 		}
@@ -205,25 +204,6 @@ func (s *shard) authenticate(q *request) bool {
 	return true
 }
 
-// signedWith verifies MESSAGE-INTEGRITY (RFC 8489 section 14.5) with a key.
-func (q *request) signedWith(key []byte) bool {
-	var sum [sha1.Size]byte
-	return hmac.Equal(integrity(q.Raw[:q.signed], key, &sum), q.integrity)
-}
-
-// integrity computes MESSAGE-INTEGRITY over a message that ends where the
-// attribute will begin or begins. The length in the header is as if it ended with
-// that attribute; it is put back afterwards.
-func integrity(raw, key []byte, sum *[sha1.Size]byte) []byte {
-	length := binary.BigEndian.Uint16(raw[2:])
-	binary.BigEndian.PutUint16(raw[2:], uint16(len(raw)-headerSize+attributeSize+sha1.Size))
-	mac := hmac.New(sha1.New, key)
-	mac.Write(raw)
-	out := mac.Sum(sum[:0])
-	binary.BigEndian.PutUint16(raw[2:], length)
-	return out
-}
-
 // reply begins a response in the shard's working storage.
 func (s *shard) reply(q *request, class stun.MessageClass) *stun.Message {
 	m := &s.res
@@ -240,8 +220,7 @@ func (s *shard) finish(q *request, m *stun.Message) {
 		if s.srv.cfg.Software != "" {
 			m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
 		}
-		var sum [sha1.Size]byte
-		m.Add(stun.AttrMessageIntegrity, integrity(m.Raw, q.key[:], &sum))
+		m.Add(stun.AttrMessageIntegrity, s.mac.integrity(m.Raw, q.key[:]))
 	}
 	if q.fingerprint {
 		m.Length += attributeSize + 4
@@ -297,7 +276,7 @@ func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 		s.finish(q, m)
 		return
 	}
-	nonce := s.srv.nonces.make(s.second, q.client.addr)
+	nonce := s.nonces.make(s.second, q.client.addr)
 	realm := s.srv.cfg.Realm
 	addErrorCode(m, code, s.reason(q, code, 2*attributeSize+padded(len(realm))+nonceSize))
 	m.Add(stun.AttrRealm, []byte(realm))

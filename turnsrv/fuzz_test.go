@@ -103,7 +103,7 @@ func FuzzRequests(f *testing.F) {
 			case 12:
 				d.wait(time.Duration(x) * 10 * time.Second)
 				for _, u := range users {
-					nonce := d.srv.nonces.make(d.second, u.c.addr)
+					nonce := d.nonces.make(d.second, u.c.addr)
 					u.nonce = string(nonce[:])
 				}
 				d.srv.reservations.sweep(d.second)

@@ -7,14 +7,19 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 )
 
 // nonces makes and verifies the NONCE values of RFC 8489 section 9.2 without
 // keeping any: each is a time and a MAC over that time and the client's address.
 // A valid one also proves that the client receives at its address. They are short
 // on purpose, since they are the bulk of the answer that a spoofed request gets.
+//
+// All shards share the key; each has its own working storage.
 type nonces struct {
-	key [32]byte
+	mac hash.Hash
+	sum [sha256.Size]byte
+	in  [8 + 16 + 2]byte
 }
 
 const (
@@ -23,11 +28,14 @@ const (
 	nonceLife = 60 * 60 // seconds that a nonce is good for
 )
 
-func newNonces() *nonces {
-	n := new(nonces)
-	rand.Read(n.key[:])
-	return n
+// newNonceKey returns the key under which one run of the server makes its nonces.
+func newNonceKey() []byte {
+	key := make([]byte, sha256.Size)
+	rand.Read(key)
+	return key
 }
+
+func newNonces(key []byte) *nonces { return &nonces{mac: hmac.New(sha256.New, key)} }
 
 // make returns a nonce for a client's address. now is in seconds.
 func (n *nonces) make(now int64, client endpoint) [nonceSize]byte {
@@ -35,18 +43,17 @@ func (n *nonces) make(now int64, client endpoint) [nonceSize]byte {
 }
 
 func (n *nonces) at(tick int64, client endpoint) (nonce [nonceSize]byte) {
-	var in [8 + 16 + 2]byte
-	binary.BigEndian.PutUint64(in[:], uint64(tick))
+	in := n.in[:]
+	binary.BigEndian.PutUint64(in, uint64(tick))
 	binary.BigEndian.PutUint64(in[8:], client.hi)
 	binary.BigEndian.PutUint64(in[16:], client.lo)
 	binary.BigEndian.PutUint16(in[24:], client.port)
-	mac := hmac.New(sha256.New, n.key[:])
-	mac.Write(in[:])
-	var sum [sha256.Size]byte
-	mac.Sum(sum[:0])
+	n.mac.Reset()
+	n.mac.Write(in)
+	sum := n.mac.Sum(n.sum[:0])
 	var raw [9]byte
 	binary.BigEndian.PutUint16(raw[:], uint16(tick))
-	copy(raw[2:], sum[:])
+	copy(raw[2:], sum)
 	base64.RawURLEncoding.Encode(nonce[:], raw[:])
 	return nonce
 }

@@ -62,7 +62,7 @@ type Server struct {
 	relays    atomic.Pointer[relaySpaces]
 	draining  atomic.Bool
 
-	nonces       *nonces
+	nonceKey     []byte
 	prefixes     *prefixLimit
 	directory    *directory
 	reservations reservations
@@ -113,7 +113,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Portable = cfg.Portable || portableOnly
 	s := &Server{
 		cfg: cfg, started: time.Now(),
-		nonces: newNonces(), prefixes: newPrefixLimit(), directory: newDirectory(),
+		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), directory: newDirectory(),
 	}
 	s.policy.Store(cfg.Policy)
 	s.relays.Store(new(relaySpaces))

@@ -34,6 +34,8 @@ type shard struct {
 	placing int    // how much of it is used
 	req     stun.Message
 	res     stun.Message
+	mac     *mac
+	nonces  *nonces
 	nextTID uint64
 
 	noDontFragment bool // the driver cannot do it
@@ -81,7 +83,8 @@ func newShard(srv *Server, id int) *shard {
 	s := &shard{
 		srv: srv, id: id, log: srv.cfg.Logger,
 		clients: make(map[fiveTuple]*client),
-		allocs:  make(map[*allocation]struct{}),
+		mac:     newMAC(), nonces: newNonces(srv.nonceKey),
+		allocs: make(map[*allocation]struct{}),
 		count: counters{
 			errors: make(map[int]uint64), denied: make(map[string]uint64), quota: make(map[string]uint64),
 		},

@@ -78,7 +78,7 @@ func (d *desk) user(name string, port uint16) *user {
 	key := fiveTuple{client: endpointFrom(netip.MustParseAddrPort("192.0.2.1:0"))}
 	key.client.port = port
 	u.c = &client{transport: TransportUDP, addr: key.client, key: key}
-	nonce := d.srv.nonces.make(d.second, key.client)
+	nonce := d.nonces.make(d.second, key.client)
 	u.nonce = string(nonce[:])
 	return u
 }
