@@ -72,7 +72,7 @@ bench: build ## side by side with coturn
 	$(GO) run ./bench
 
 soak: build ## the attacks of e2e/stayup_test.go in full, then load for half an hour, watching memory
-	TURNHUB_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
 	$(GO) run ./bench soak
 
 deb: ## Debian packages for amd64 and arm64 in dist/

@@ -154,7 +154,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-const metadataEnvironment = "TURNHUB_E2E_METADATA"
+const metadataEnvironment = "E2E_METADATA"
 
 // TestMetadataService is no test: run in the server's namespace it plays AWS.
 func TestMetadataService(t *testing.T) {

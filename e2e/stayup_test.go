@@ -27,11 +27,11 @@ import (
 // The tests TestStayUp… play what the internet does to a server. Each asserts that
 // the service goes on for everyone else while it happens, that memory stays
 // bounded, and that afterwards no goroutine and no descriptor is left. `make test`
-// runs them small; `make soak` sets TURNHUB_LONG and runs them in full.
+// runs them small; `make soak` sets E2E_LONG and runs them in full.
 
 // long picks the size of an attack.
 func long[T any](short, full T) T {
-	if os.Getenv("TURNHUB_LONG") != "" {
+	if os.Getenv("E2E_LONG") != "" {
 		return full
 	}
 	return short
