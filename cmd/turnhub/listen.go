@@ -19,12 +19,19 @@ type sockets struct {
 	admin net.Listener     // nil for none
 }
 
-// listen binds everything, or says of every address what is in the way.
-func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv.Server) (sockets, error) {
+// listen binds everything that is not inherited, or says of every address what
+// is in the way.
+func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv.Server, in *inherited) (sockets, error) {
 	var s sockets
 	var errs []error
+	bind := func(address string) (net.Listener, error) {
+		if ln := in.takeTCP(address); ln != nil {
+			return ln, nil
+		}
+		return new(net.ListenConfig).Listen(ctx, "tcp", address)
+	}
 	for _, address := range tcp {
-		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		ln, err := bind(address)
 		if err != nil {
 			errs = append(errs, listenError("tcp", address, "listen.tcp", err))
 			continue
@@ -32,6 +39,15 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 		s.tcp = append(s.tcp, ln)
 	}
 	for _, address := range udp {
+		if files := in.takeUDP(address); files != nil {
+			bound, err := relay.AdoptUDP(files)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			s.udp = append(s.udp, bound[0])
+			continue
+		}
 		bound, err := relay.ListenUDP(address)
 		if err != nil {
 			errs = append(errs, listenError("udp", address, "listen.udp", err))
@@ -40,12 +56,15 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 		s.udp = append(s.udp, bound)
 	}
 	if admin != "" {
-		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", admin)
+		ln, err := bind(admin)
 		if err != nil {
 			errs = append(errs, listenError("tcp", admin, "listen.admin", err))
 		} else {
 			s.admin = ln
 		}
+	}
+	if err := in.rest(); err != nil {
+		errs = append(errs, err)
 	}
 	if errs != nil {
 		s.close()

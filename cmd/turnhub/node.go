@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"turnhub/internal/access"
@@ -53,6 +54,8 @@ type node struct {
 	sockets     sockets
 
 	draining atomic.Bool
+	retired  context.Context // ends what a successor does from now on
+	retire   context.CancelFunc
 }
 
 // dialect is another signaling protocol on the same hub.
@@ -62,9 +65,10 @@ type dialect interface {
 }
 
 // newNode makes everything and binds all sockets, but serves nothing yet.
-func newNode(ctx context.Context, cfg *config.Config, l logger) (*node, error) {
+func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (*node, error) {
 	log := l.Logger
 	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
+	n.retired, n.retire = context.WithCancel(ctx)
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
 		return nil, err
@@ -100,7 +104,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger) (*node, error) {
 		return nil, err
 	}
 	n.rechecker.recheck, n.rechecker.revoke = n.turn.Recheck, n.turn.Revoke
-	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn); err != nil {
+	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn, in); err != nil {
 		return nil, err
 	}
 	n.makeProber()
@@ -300,17 +304,26 @@ func (n *node) serve(ctx context.Context) error {
 	quiet := func(f func(context.Context)) func(context.Context) error {
 		return func(ctx context.Context) error { f(ctx); return nil }
 	}
+	// solitary runs what only one process may do.
+	solitary := func(name string, f func(context.Context) error) {
+		run(name, func(ctx context.Context) error {
+			ctx, stop := context.WithCancel(ctx)
+			defer stop()
+			defer context.AfterFunc(n.retired, stop)()
+			return f(ctx)
+		})
+	}
 	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	run("hub", n.hub.Serve)
 	run("rechecks", quiet(n.rechecker.serve))
-	run("probes", quiet(n.prober.Run))
-	run("addresses", quiet(n.watchAddresses))
-	run("supervision", quiet(supervisor{n}.serve))
+	solitary("probes", quiet(n.prober.Run))
+	solitary("addresses", quiet(n.watchAddresses))
+	solitary("supervision", quiet(supervisor{n}.serve))
 	if n.certs != nil {
-		run("certificate", quiet(n.certs.Serve))
+		solitary("certificate", quiet(n.certs.Serve))
 	}
 	if n.sockets.admin != nil {
-		run("admin listener", func(ctx context.Context) error {
+		solitary("admin listener", func(ctx context.Context) error {
 			return serveAdmin(ctx, n.sockets.admin, n.adminHandler())
 		})
 	}
@@ -365,27 +378,34 @@ func (n *node) watchAddresses(ctx context.Context) {
 // drain takes no new work and waits for the allocations in use, at most for
 // drain_timeout or until another signal.
 func (n *node) drain(ctx context.Context, signals <-chan os.Signal) {
-	n.draining.Store(true)
-	n.turn.Drain()
-	n.hub.Restart(2 * time.Second)
-	if n.live.DrainTimeout == 0 {
+	n.farewell()
+	n.await(ctx, signals, n.live.DrainTimeout)
+}
+
+// await waits until no allocation is left.
+func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Duration) {
+	left := len(n.turn.Allocations())
+	if most == 0 || left == 0 {
 		return
 	}
-	n.log.Info("draining", "allocations", len(n.turn.Allocations()), "at_most", n.live.DrainTimeout)
-	deadline := time.NewTimer(n.live.DrainTimeout)
+	n.log.Info("waiting for calls to end", "allocations", left, "at_most", most)
+	deadline := time.NewTimer(most)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for len(n.turn.Allocations()) > 0 {
+	for left > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-signals:
-			return
+		case s := <-signals:
+			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
+				return
+			}
 		case <-deadline.C:
-			n.log.Warn("allocations are still in use and end now", "allocations", len(n.turn.Allocations()))
+			n.log.Warn("allocations are still in use and end now", "allocations", left)
 			return
 		case <-tick.C:
+			left = len(n.turn.Allocations())
 		}
 	}
 }

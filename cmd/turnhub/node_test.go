@@ -15,7 +15,7 @@ func startNode(t *testing.T, ctx context.Context, environ []string, log *output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := newNode(ctx, cfg, newLogger(cfg.Log, log, nil))
+	n, err := newNode(ctx, cfg, newLogger(cfg.Log, log, nil), new(inherited))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -20,7 +19,8 @@ import (
 const stopTimeout = 10 * time.Second
 
 // serve runs the server until a signal ends it: SIGTERM drains for
-// drain_timeout, SIGINT does not wait, a second signal ends at once.
+// drain_timeout, SIGINT does not wait, a second signal ends at once. SIGHUP
+// reloads, SIGUSR2 hands over to the binary on disk.
 func serve(ctx context.Context, in invocation) error {
 	file, _, err := in.flags(0, nil)
 	if err != nil {
@@ -36,12 +36,21 @@ func serve(ctx context.Context, in invocation) error {
 		debug.SetGCPercent(50)
 	}
 	log := newLogger(cfg.Log, in.stderr, in.environ)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
-
-	n, err := newNode(ctx, cfg, log)
+	signals, ignore := hangupSignals()
+	defer ignore()
+	sockets, err := inherit(in.environ)
 	if err != nil {
+		return err
+	}
+	predecessor, err := sockets.succession()
+	if err != nil {
+		return err
+	}
+	n, err := newNode(ctx, cfg, log, sockets)
+	if err != nil {
+		return err
+	}
+	if err := predecessor.loaded(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -56,6 +65,7 @@ func serve(ctx context.Context, in invocation) error {
 			return
 		}
 		announce(n, in, log.Logger)
+		predecessor.ready()
 	}()
 
 	for {
@@ -63,18 +73,27 @@ func serve(ctx context.Context, in invocation) error {
 		case err := <-ended: // by itself: something is broken
 			return err
 		case s := <-signals:
-			if s != syscall.SIGHUP {
-				supervisor{n}.stopping()
-			}
 			switch s {
+			case syscall.SIGUSR2:
+				yielded, err := n.upgrade(append([]string{"serve"}, in.args...), in.environ)
+				if err != nil && !yielded {
+					n.log.Error("the upgrade failed; the old binary goes on", "error", err)
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				n.linger(ctx, signals)
 			case syscall.SIGHUP:
 				done := supervisor{n}.reloading()
 				n.reload(in.environ)
 				done()
 				continue
 			case syscall.SIGTERM:
+				supervisor{n}.stopping()
 				n.drain(ctx, signals)
 			default:
+				supervisor{n}.stopping()
 				n.farewell()
 			}
 		}

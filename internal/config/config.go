@@ -15,17 +15,18 @@ import (
 // Config is the whole configuration, checked: a value that Load returns is
 // usable as it is.
 type Config struct {
-	PublicHost   string // DNS name or IP; empty: the external IP
-	Listen       Listen
-	TLS          TLS
-	Relay        Relay
-	Credentials  Credentials
-	Access       Access
-	Signaling    Signaling
-	Limits       Limits
-	Log          Log
-	DrainTimeout time.Duration
-	StateDir     string // never empty after Load
+	PublicHost     string // DNS name or IP; empty: the external IP
+	Listen         Listen
+	TLS            TLS
+	Relay          Relay
+	Credentials    Credentials
+	Access         Access
+	Signaling      Signaling
+	Limits         Limits
+	Log            Log
+	DrainTimeout   time.Duration
+	UpgradeTimeout time.Duration
+	StateDir       string // never empty after Load
 
 	file    string            // the file read, or ""
 	origins map[string]string // key → where its value came from
@@ -156,7 +157,8 @@ func Default() *Config {
 			MessageSize:              256 << 10,
 			MessagesPerSecond:        100,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Log:            Log{Level: "info", Format: "text"},
+		UpgradeTimeout: time.Hour,
 	}
 }
 

@@ -110,6 +110,8 @@ func (c *Config) options() []option {
 
 		{key: "drain_timeout", value: duration(&c.DrainTimeout, 0, 24*time.Hour),
 			doc: "After SIGTERM, how long allocations in use may go on while no new ones are made. On a single server 0s is best: clients come back within two seconds of a restart and their calls go on."},
+		{key: "upgrade_timeout", value: duration(&c.UpgradeTimeout, 0, 7*24*time.Hour),
+			doc: "After SIGUSR2, which has the binary on disk take over, how long the old process may carry its calls on."},
 		{key: "state_dir", value: text(&c.StateDir),
 			doc: "Where secrets and certificates are kept. Empty: $STATE_DIRECTORY (set by systemd), else ./state."},
 	}

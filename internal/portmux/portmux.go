@@ -80,6 +80,8 @@ type Mux struct {
 
 	mu       sync.Mutex
 	closed   bool
+	leaving  bool // StopAccepting was called
+	serving  []net.Listener
 	clients  map[netip.Prefix]int
 	conns    map[*Conn]struct{}
 	waiting  *list.List // of *Conn, the oldest first
@@ -145,6 +147,13 @@ func (m *Mux) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // connection; requests being answered get up to two seconds. It owns the
 // listeners. Call it once.
 func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
+	m.mu.Lock()
+	m.serving = listeners
+	leaving := m.leaving
+	m.mu.Unlock()
+	if leaving {
+		m.StopAccepting()
+	}
 	var owned sync.WaitGroup
 	owned.Go(func() { m.http.Serve(m.httpIn) })
 	for _, ln := range listeners {
@@ -168,6 +177,20 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	m.handing.Wait()
 	owned.Wait()
 	return nil
+}
+
+// StopAccepting leaves the listeners to a successor that shares them. What is
+// connected is served on; HTTP connections close after their next answer, so that
+// clients come back to the successor.
+func (m *Mux) StopAccepting() {
+	m.mu.Lock()
+	m.leaving = true
+	listeners := m.serving
+	m.mu.Unlock()
+	for _, ln := range listeners {
+		ln.Close()
+	}
+	m.http.SetKeepAlivesEnabled(false)
 }
 
 // accept hands out the connections of one listener. What the system refuses

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// takeoverVariable names what a predecessor hands over, in the order of the file
+// descriptors from 3: control, then tcp, admin and udp.
+const takeoverVariable = "_TURNHUB_TAKEOVER"
+
+// inherited are sockets that this process has got at its start: from a
+// predecessor that it replaces, or from systemd (socket activation).
+type inherited struct {
+	control     *os.File // to the predecessor; nil when there is none
+	tcp         []net.Listener
+	udp         []*os.File
+	fromSystemd bool
+}
+
+// inherit takes the sockets out of the environment.
+func inherit(environ []string) (*inherited, error) {
+	in := new(inherited)
+	for _, entry := range environ {
+		list, ok := strings.CutPrefix(entry, takeoverVariable+"=")
+		if !ok {
+			continue
+		}
+		os.Unsetenv(takeoverVariable)
+		for i, kind := range strings.Split(list, ",") {
+			f := os.NewFile(uintptr(3+i), kind)
+			if err := in.take(kind, f); err != nil {
+				return nil, fmt.Errorf("take over from the running server: %w; restart it instead", err)
+			}
+		}
+		return in, nil
+	}
+	for _, f := range activation.Files(true) {
+		in.fromSystemd = true
+		if ln, err := net.FileListener(f); err == nil {
+			f.Close()
+			in.tcp = append(in.tcp, ln)
+		} else {
+			in.udp = append(in.udp, f)
+		}
+	}
+	return in, nil
+}
+
+func (in *inherited) take(kind string, f *os.File) error {
+	switch kind {
+	case "control":
+		in.control = f
+	case "udp":
+		in.udp = append(in.udp, f)
+	case "tcp":
+		ln, err := net.FileListener(f)
+		if err != nil {
+			return err
+		}
+		f.Close()
+		in.tcp = append(in.tcp, ln)
+	default:
+		return fmt.Errorf("unknown kind of socket %q", kind)
+	}
+	return nil
+}
+
+// takeTCP returns the inherited listener of an address, nil for none.
+func (in *inherited) takeTCP(address string) net.Listener {
+	for i, ln := range in.tcp {
+		if bound, ok := ln.Addr().(*net.TCPAddr); ok && matches(address, bound.AddrPort()) {
+			in.tcp = slices.Delete(in.tcp, i, i+1)
+			return ln
+		}
+	}
+	return nil
+}
+
+// takeUDP returns the inherited sockets of an address.
+func (in *inherited) takeUDP(address string) (files []*os.File) {
+	in.udp = slices.DeleteFunc(in.udp, func(f *os.File) bool {
+		bound, err := udpAddress(f)
+		if err != nil || !matches(address, bound) {
+			return false
+		}
+		files = append(files, f)
+		return true
+	})
+	return files
+}
+
+// udpAddress is what a UDP socket is bound to.
+func udpAddress(f *os.File) (netip.AddrPort, error) {
+	pc, err := net.FilePacketConn(f) // a duplicate
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer pc.Close()
+	bound, ok := pc.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}, errors.New("not a UDP socket")
+	}
+	return bound.AddrPort(), nil
+}
+
+// matches reports whether a bound address is what the configuration asks for.
+func matches(address string, bound netip.AddrPort) bool {
+	wanted, err := addrPorts([]string{address})
+	if err != nil || wanted[0].Port() != bound.Port() {
+		return false
+	}
+	addr := bound.Addr().Unmap()
+	if wanted[0].Addr().IsUnspecified() {
+		return addr.IsUnspecified() // of either family
+	}
+	return wanted[0].Addr().Unmap() == addr
+}
+
+// rest closes what nobody has asked for. From systemd that is a mistake.
+func (in *inherited) rest() error {
+	var unused []string
+	for _, ln := range in.tcp {
+		unused = append(unused, "tcp "+ln.Addr().String())
+		ln.Close()
+	}
+	for _, f := range in.udp {
+		bound, _ := udpAddress(f)
+		unused = append(unused, "udp "+bound.String())
+		f.Close()
+	}
+	in.tcp, in.udp = nil, nil
+	if in.fromSystemd && unused != nil {
+		return fmt.Errorf("systemd hands over sockets that the configuration does not name: %s; write them in listen.tcp and listen.udp, or take them out of turnhub.socket", strings.Join(unused, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/turn/v4"
+
+	"turnhub/turnsrv"
+)
+
+// asProgram makes this test binary behave as turnhub itself.
+const asProgram = "TEST_AS_TURNHUB"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// install puts a copy of turnhub at path.
+func install(t *testing.T, path string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".new", binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUpgrade replaces the binary under a relayed conversation over UDP and TCP:
+// not one packet is lost, new clients meet the new process, and the old one ends
+// with its last allocation. A broken binary changes nothing.
+func TestUpgrade(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "turnhub")
+	install(t, program)
+	port, admin := freePort(t), freePort(t)
+	credentials, err := turnsrv.NewCredentials([]string{"a-good-secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log output
+	server := exec.Command(program)
+	server.Env = append(os.Environ(), asProgram+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
+		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
+		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir)
+	server.Stdout, server.Stderr = &log, &log
+	server.WaitDelay = 10 * time.Second // the successor holds the pipe
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	t.Cleanup(func() { server.Process.Kill() })
+
+	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func(url string) string {
+		res, err := plain.Get(url)
+		if err != nil {
+			return err.Error()
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return string(body)
+	}
+	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)
+	metrics := fmt.Sprintf("http://127.0.0.1:%d/metrics", admin)
+	until(t, "ready", &log, func() bool { return strings.Contains(ask(ready), `"ok"`) })
+
+	client := func(network, user string) *turn.Client {
+		var conn net.PacketConn
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if network == "udp" {
+			pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn = pc
+		} else {
+			stream, err := net.Dial("tcp4", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn = turn.NewSTUNConn(stream)
+		}
+		username, password := credentials.Mint(user, time.Now().Add(time.Hour))
+		c, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: address, Conn: conn, Username: username, Password: password, Realm: "turnhub"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close(); conn.Close() })
+		return c
+	}
+	allocate := func(c *turn.Client) net.PacketConn {
+		t.Helper()
+		relay, err := c.Allocate()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, &log)
+		}
+		return relay
+	}
+	alice, bob := client("udp", "anna"), client("tcp", "anna") // one user may reach itself
+	a, b := allocate(alice), allocate(bob)
+	for _, err := range []error{alice.CreatePermission(b.LocalAddr()), bob.CreatePermission(a.LocalAddr())} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	talk := func() {
+		t.Helper()
+		for range 10 {
+			n++
+			for _, way := range [][2]net.PacketConn{{a, b}, {b, a}} {
+				payload := []byte("packet number " + strconv.Itoa(n))
+				if _, err := way[0].WriteTo(payload, way[1].LocalAddr()); err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 100)
+				way[1].SetReadDeadline(time.Now().Add(10 * time.Second))
+				got, _, err := way[1].ReadFrom(buf)
+				if err != nil || !bytes.Equal(buf[:got], payload) {
+					t.Fatalf("packet %d: %q, %v\n%s", n, buf[:got], err, &log)
+				}
+			}
+		}
+	}
+	talk()
+
+	// A binary that is none.
+	if err := os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(program+".new", program); err != nil {
+		t.Fatal(err)
+	}
+	server.Process.Signal(syscall.SIGUSR2)
+	until(t, "refusal", &log, func() bool { talk(); return strings.Contains(log.String(), "the old binary goes on") })
+	if !strings.Contains(ask(ready), `"ok"`) {
+		t.Error("a broken binary disturbs the old one")
+	}
+	allocate(client("udp", "carl")).Close()
+
+	install(t, program)
+	born := regexp.MustCompile(`(?m)^process_start_time_seconds \S+`)
+	first := born.FindString(ask(metrics))
+	server.Process.Signal(syscall.SIGUSR2)
+	until(t, "the new process", &log, func() bool { talk(); return strings.Contains(log.String(), "a new process has taken over") })
+	until(t, "the new process's answer", &log, func() bool {
+		now := born.FindString(ask(metrics))
+		return first != "" && now != "" && now != first && strings.Contains(ask(ready), `"ok"`)
+	})
+	talk()
+	for _, network := range []string{"udp", "tcp", "udp", "udp", "tcp", "udp"} {
+		allocate(client(network, "carl")).Close()
+	}
+	talk()
+	select {
+	case err := <-ended:
+		t.Fatalf("the old process ended under a call: %v\n%s", err, &log)
+	default:
+	}
+	a.Close()
+	b.Close()
+	until(t, "the end of the old process", &log, func() bool {
+		select {
+		case err := <-ended:
+			if err != nil && !strings.Contains(err.Error(), "WaitDelay") {
+				t.Errorf("%v\n%s", err, &log)
+			}
+			return true
+		default:
+			return false
+		}
+	})
+	if !strings.Contains(ask(ready), `"ok"`) {
+		t.Error("the new process went with the old one")
+	}
+	pid := ""
+	if _, rest, ok := strings.Cut(log.String(), "taken over\" pid="); ok {
+		pid, _, _ = strings.Cut(rest, " ")
+	}
+	number, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(number, syscall.SIGTERM)
+	until(t, "the end of the new process", &log, func() bool { return strings.Contains(ask(ready), "refused") })
+}
