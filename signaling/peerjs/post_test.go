@@ -77,6 +77,7 @@ func TestBadPosts(t *testing.T) {
 		{"/peerjs//t/offer", `{"type":"OFFER","dst":"b"}`, 400},
 		{"/peerjs/a/t/nonsense", `{"type":"OFFER","dst":"b"}`, 404},
 		{"/peerjs/a/t/id?i=0", ``, 404},
+		{"/some/app/peerjs/a/t/id?i=0", ``, 404},
 		{"/otherkey/a/t/offer", `{"type":"OFFER","dst":"b"}`, 404},
 	} {
 		if status, h, body := f.request("POST", c.path, c.body); status != c.status || h.Get("Access-Control-Allow-Origin") != "null" {
@@ -90,5 +91,36 @@ func TestBadPosts(t *testing.T) {
 	}
 	if last != http.StatusTooManyRequests {
 		t.Errorf("message %d without a socket: %d", maxEarly+1, last)
+	}
+}
+
+// TestRoute: every URL that a client of another mount path builds is known.
+func TestRoute(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		known        bool
+	}{
+		{"GET", "/some/app/peerjs/id", true},
+		{"GET", "/some/app/peerjs/peers", true},
+		{"POST", "/some/app/peerjs/a/t/id", true},
+		{"OPTIONS", "/some/app/peerjs/a/t/offer", true},
+		{"POST", "/some/app/peerjs/a/t/candidate", true},
+		{"WS", "/some/app/peerjs", true},
+		{"GET", "/some/app/peerjs", false},
+		{"GET", "/some/app/id", false},
+		{"WS", "/ws", false},
+		{"GET", "/config", false},
+	} {
+		r, err := http.NewRequest(c.method, c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.method == "WS" {
+			r.Method = http.MethodGet
+			r.Header.Set("Upgrade", "websocket")
+		}
+		if Route(r) != c.known {
+			t.Errorf("%s %s: %v", c.method, c.path, !c.known)
+		}
 	}
 }

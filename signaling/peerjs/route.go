@@ -15,6 +15,7 @@ const (
 	routePeers  // GET P/{key}/peers
 	routePost   // POST P/{key}/{id}/{token}/{offer|candidate|answer|leave}
 	routeSocket // WebSocket P/peerjs
+	routeStream // POST P/{key}/{id}/{token}/id: the answer of 0.3.16's stream, which is 404
 )
 
 // route is a request taken apart. P, the client's option path, is whatever
@@ -49,6 +50,8 @@ func parse(r *http.Request) route {
 		return route{kind: kind, mount: mount(segments[:n-2])}
 	case n >= 4 && isVerb(last) && segments[n-4] == key && (r.Method == http.MethodPost || r.Method == http.MethodOptions):
 		return route{kind: routePost, mount: mount(segments[:n-4]), id: segments[n-3], token: segments[n-2], verb: strings.ToUpper(last)}
+	case n >= 4 && last == "id" && segments[n-4] == key && (r.Method == http.MethodPost || r.Method == http.MethodOptions):
+		return route{kind: routeStream, mount: mount(segments[:n-4])}
 	case segments[0] == key && (n == 1 || last == "") && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		return route{kind: routeInfo, mount: mount(segments)}
 	}

@@ -91,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		door.Preflight(w, r, "GET,HEAD,PUT,PATCH,POST,DELETE")
 		return
 	}
-	if route.kind == routeNone || len(route.mount) > maxMount {
+	if route.kind == routeNone || route.kind == routeStream || len(route.mount) > maxMount {
 		http.NotFound(w, r)
 		return
 	}
