@@ -591,7 +591,7 @@ func (m *model) settle() {
 func (m *model) leave() {
 	for _, d := range m.devices {
 		if d.conn != nil && d.alive {
-			d.conn.sess.end("lost")
+			d.conn.sess.end("lost", CloseRevoked)
 		}
 	}
 	if len(m.dir.users) != 0 || len(m.dir.byCall) != 0 || m.hub.timers.heap.Len() != 0 || len(m.hub.sessions.all()) != 0 {

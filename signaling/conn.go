@@ -214,6 +214,7 @@ func (c *conn) fill(buf []byte) []byte {
 	mine := s.conn == c && (c.code == 0 || c.code.flushes())
 	if mine {
 		var tail [64]byte
+		c.next = max(c.next, s.out.base+1)
 		for last := s.out.last(); c.next <= last && len(buf) < maxBatch; c.next++ {
 			suffix := append(tail[:0], `,"seq":`...)
 			suffix = strconv.AppendUint(suffix, c.next, 10)

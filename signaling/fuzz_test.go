@@ -82,7 +82,7 @@ func FuzzMessages(f *testing.F) {
 			h.timers.run(now)
 		}
 		for _, c := range []*conn{ann, bob} {
-			c.sess.end("lost")
+			c.sess.end("lost", CloseRevoked)
 		}
 		d := h.state.(*directory)
 		if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.count() != 0 || h.timers.heap.Len() != 0 {

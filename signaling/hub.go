@@ -234,8 +234,7 @@ func (h *Hub) Revoke(user string) int {
 	}
 	n := len(ended)
 	for _, s := range ended {
-		s.shut(CloseRevoked)
-		s.end("revoked")
+		s.end("revoked", CloseRevoked)
 		if h.cfg.OnRevoke != nil {
 			h.cfg.OnRevoke(s.id)
 		}

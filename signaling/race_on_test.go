@@ -4,4 +4,4 @@ package signaling
 
 // modelSequences is how many random sequences TestCallModel plays: fewer here,
 // since the race detector makes them ten times slower.
-const modelSequences = 4000
+const modelSequences = 2000

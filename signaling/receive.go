@@ -24,8 +24,7 @@ func (s *Session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	switch s.bucket.take(now, float64(limits.MessagesPerSecond)) {
 	case ErrFlood:
 		s.hub.stats.drop("flood")
-		s.shut(CloseFlood)
-		s.endIn("lost")
+		s.endIn("lost", CloseFlood)
 		return
 	case ErrRate:
 		s.hub.stats.drop("rate")
@@ -131,8 +130,7 @@ func (s *Session) dispatch(m *message) *fault {
 		return nil
 	case `"bye"`:
 		s.ok(m)
-		s.shut(closeNormal)
-		s.endIn("leave")
+		s.endIn("leave", closeNormal)
 		return nil
 	case `"hello"`:
 		return faultf(CodeBadMessage, "hello comes once, at the beginning of a socket")

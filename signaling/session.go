@@ -160,22 +160,25 @@ func (s *Session) shut(code CloseCode) {
 	}
 }
 
-// end ends the session. Nothing of it is left but its socket, which whoever
-// calls end has shut or lost.
-func (s *Session) end(reason string) {
+// end ends the session. reason is what the others are told, code what its
+// socket is, if it has one.
+func (s *Session) end(reason string, code CloseCode) {
 	s.in.Lock()
 	defer s.in.Unlock()
-	s.endIn(reason)
+	s.endIn(reason, code)
 }
 
 // endIn is end with Session.in held.
-func (s *Session) endIn(reason string) {
+func (s *Session) endIn(reason string, code CloseCode) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		return
 	}
 	s.ended = true
+	if s.conn != nil {
+		s.conn.shutLocked(code)
+	}
 	if s.conn == nil || !s.conn.code.flushes() {
 		s.out.drop()
 	}
@@ -208,7 +211,7 @@ func (s *Session) lost(c *conn, goingAway bool) {
 	}
 	s.mu.Unlock()
 	if end {
-		s.end("lost")
+		s.end("lost", c.code)
 	}
 }
 
@@ -291,7 +294,7 @@ func (s *Session) expire(now time.Time) {
 	}
 	s.mu.Unlock()
 	if reason != "" {
-		s.endIn(reason)
+		s.endIn(reason, CloseSlow)
 	}
 }
 
