@@ -10,6 +10,9 @@ import { peerjs, startPages } from '../seeds/pages.js';
 
 after(cleanup);
 
+/** A page that waits for something that does not come must not wait for ever. */
+const limit = { timeout: 180_000 };
+
 /** @type {Awaited<ReturnType<typeof startServer>>} */
 let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */
@@ -47,7 +50,7 @@ async function newPage(t, version) {
 }
 
 for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
-  test(`${version}: an id from the server, data both ways, hanging up`, async (t) => {
+  test(`${version}: an id from the server, data both ways, hanging up`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     const id = await a.evaluate(() => window.open());
     assert.match(String(id), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
@@ -77,7 +80,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     await a.waitForFunction(() => window.got.includes('closed'));
   });
 
-  test(`${version}: a call with video both ways`, async (t) => {
+  test(`${version}: a call with video both ways`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     await a.evaluate(async () => {
       await window.open('callee');
@@ -90,7 +93,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     await Promise.all([a, b].map((page) => decodesVideo(page, { seconds: 2 })));
   });
 
-  test(`${version}: who is not there, expiry`, async (t) => {
+  test(`${version}: who is not there, expiry`, limit, async (t) => {
     const page = await newPage(t, version);
     await page.evaluate(() => window.open('lonely'));
     await page.evaluate(() => void window.peer.connect('nobody'));
@@ -98,7 +101,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     assert.equal(await page.evaluate(() => window.peer.destroyed), false);
   });
 
-  test(`${version}: who comes within five seconds is still reached`, async (t) => {
+  test(`${version}: who comes within five seconds is still reached`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     await a.evaluate(() => window.open('early'));
     const opened = a.evaluate(() => new Promise((resolve) => window.peer.connect('late').on('open', () => resolve(true))));
@@ -106,7 +109,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     assert.equal(await opened, true);
   });
 
-  test(`${version}: an id in use is refused, and reported as such`, async (t) => {
+  test(`${version}: an id in use is refused, and reported as such`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     await a.evaluate(() => window.open('mine'));
     await b.evaluate(() => void window.open('mine'));
@@ -114,7 +117,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     assert.deepEqual(await a.evaluate(() => [window.errors, window.peer.open]), [[], true]);
   });
 
-  test(`${version}: disconnect and reconnect keep the id`, async (t) => {
+  test(`${version}: disconnect and reconnect keep the id`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     await a.evaluate(() => window.open('again'));
     await a.evaluate(async () => {
@@ -134,7 +137,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     await a.waitForFunction(() => window.got === 'found');
   });
 
-  test(`${version}: a reconnect after the server was restarted`, async (t) => {
+  test(`${version}: a reconnect after the server was restarted`, limit, async (t) => {
     const own = await startServer();
     t.after(() => own.stop());
     const page = await newPage(t, version);
@@ -148,7 +151,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     }));
   });
 
-  test(`${version}: the list of all peers, and another mount path`, async (t) => {
+  test(`${version}: the list of all peers, and another mount path`, limit, async (t) => {
     const [a, b] = [await newPage(t, version), await newPage(t, version)];
     await a.evaluate(() => window.open('listed', { path: '/some/app' }));
     await b.evaluate(() => window.open('lister', { path: 'some/app/' }));
@@ -157,7 +160,7 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
   });
 }
 
-test('0.3.16 and 1.5 reach each other', async (t) => {
+test('0.3.16 and 1.5 reach each other', limit, async (t) => {
   const [old, recent] = [await newPage(t, '0.3.16'), await newPage(t, '1.5.5')];
   await old.evaluate(() => window.open('old'));
   await old.evaluate(() => window.peer.on('call', async (call) => call.answer(await navigator.mediaDevices.getUserMedia({ video: true }))));
@@ -168,7 +171,7 @@ test('0.3.16 and 1.5 reach each other', async (t) => {
   await Promise.all([old, recent].map((page) => decodesVideo(page, { seconds: 2 })));
 });
 
-test('0.3.16 says at once what it has to say, before its socket is open', async (t) => {
+test('0.3.16 says at once what it has to say, before its socket is open', limit, async (t) => {
   const [receiver, sender] = [await newPage(t, '0.3.16'), await newPage(t, '0.3.16')];
   await receiver.evaluate(() => window.open('early-receiver'));
   await receiver.evaluate(() => window.peer.on('connection', (conn) => conn.on('data', (data) => (window.got = data))));

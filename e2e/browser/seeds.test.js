@@ -11,6 +11,9 @@ import { peerjs, startPages } from '../seeds/pages.js';
 
 after(cleanup);
 
+/** A page that waits for something that does not come must not wait for ever. */
+const limit = { timeout: 180_000 };
+
 /** @type {Awaited<ReturnType<typeof startServer>>} */
 let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */
@@ -80,7 +83,7 @@ async function callWithPeerJS(open, version) {
 
 for (const policy of /** @type {const} */ (['all', 'relay'])) {
   for (const [name, run] of Object.entries(programs)) {
-    test(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, async () => {
+    test(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async () => {
       /** @type {Page[]} */
       const opened = [];
       const open = async (/** @type {string} */ path) => {

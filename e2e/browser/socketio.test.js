@@ -11,6 +11,9 @@ import { startPages } from '../seeds/pages.js';
 
 after(cleanup);
 
+/** A page that waits for something that does not come must not wait for ever. */
+const limit = { timeout: 180_000 };
+
 /** @type {Awaited<ReturnType<typeof startServer>>} */
 let server;
 
@@ -47,7 +50,7 @@ async function connect(t, options = {}) {
 const next = (socket, event) => new Promise((resolve) => socket.once(event, (...args) => resolve(args)));
 
 for (const [name, options] of Object.entries(transports)) {
-  test(`Node, ${name}: messages, order, acknowledgements, no echo`, async (t) => {
+  test(`Node, ${name}: messages, order, acknowledgements, no echo`, limit, async (t) => {
     const query = { channel: name };
     const [a, b] = [await connect(t, { ...options, query }), await connect(t, { ...options, query })];
     const outsider = await connect(t, { ...options, query: { channel: 'another' } });
@@ -74,7 +77,7 @@ for (const [name, options] of Object.entries(transports)) {
     assert.deepEqual(echoes, []);
   });
 
-  test(`Node, ${name}: binary`, async (t) => {
+  test(`Node, ${name}: binary`, limit, async (t) => {
     const query = { channel: `binary ${name}` };
     const [a, b] = [await connect(t, { ...options, query }), await connect(t, { ...options, query })];
     const sent = { data: Buffer.from([0, 255, 10]), more: [Buffer.alloc(70_000, 7), 'text'], none: Buffer.alloc(0) };
@@ -84,7 +87,7 @@ for (const [name, options] of Object.entries(transports)) {
     assert.deepEqual(got, sent);
   });
 
-  test(`Node, ${name}: a room for two`, async (t) => {
+  test(`Node, ${name}: a room for two`, limit, async (t) => {
     const [a, b, c] = [await connect(t, options), await connect(t, options), await connect(t, options)];
     const room = `room ${name}`;
     const created = next(a, 'created');
@@ -107,7 +110,7 @@ for (const [name, options] of Object.entries(transports)) {
   });
 }
 
-test('Node: the upgrade takes place, and nothing is lost on the way', async (t) => {
+test('Node: the upgrade takes place, and nothing is lost on the way', limit, async (t) => {
   const query = { channel: 'upgrade' };
   const receiver = await connect(t, { transports: ['websocket'], query });
   const socket = io(server.base, { forceNew: true, query });
@@ -134,7 +137,7 @@ test('Node: the upgrade takes place, and nothing is lost on the way', async (t) 
   assert.deepEqual(back, order);
 });
 
-test('Node: a client comes back by itself after a restart of the server', async (t) => {
+test('Node: a client comes back by itself after a restart of the server', limit, async (t) => {
   const own = await startServer();
   const sockets = ['polling', 'websocket'].map((transport) =>
     io(own.base, { forceNew: true, transports: [/** @type {any} */ (transport)], reconnectionDelay: 50, reconnectionDelayMax: 200 }),
@@ -151,7 +154,7 @@ test('Node: a client comes back by itself after a restart of the server', async 
   await own.stop();
 });
 
-test('Node: what passes the server passes the clients’ own decoder', async (t) => {
+test('Node: what passes the server passes the clients’ own decoder', limit, async (t) => {
   // Raw packets that only just are in order, or are not: a client that is sent one which its decoder refuses disconnects.
   const victim = await connect(t, { transports: ['websocket'], query: { channel: 'fuzz' } });
   let lost = '';
@@ -175,7 +178,7 @@ test('Node: what passes the server passes the clients’ own decoder', async (t)
   assert.equal(lost, '');
 });
 
-test('Chromium: the client that the server itself serves, from a page of another origin, over each transport', async () => {
+test('Chromium: the client that the server itself serves, from a page of another origin, over each transport', limit, async () => {
   const browser = await startBrowser();
   const pages = await startPages();
   const page = await browser.newPage();
