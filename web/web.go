@@ -25,6 +25,8 @@ type Config struct {
 	// Health returns what is wrong with the process, and Ready what keeps it
 	// from serving calls; empty: nothing.
 	Health, Ready func() []string
+	// URLStates returns what is known about each URL, for /readyz; may be nil.
+	URLStates func() []URLState
 
 	// Access checks tokens; nil is access.mode open.
 	Access *access.Verifier
@@ -104,7 +106,7 @@ func (s *Server) routes() {
 	handle("/socket.io/", s.cfg.SocketIO)
 	handle("/relay/{channel...}", s.cfg.Relay)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
-	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Ready) })
+	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
 	assets := newAssets()
 	page := func(name string) http.Handler { return s.page(s.cfg.Access.Require(assets.named(name))) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
@@ -224,6 +226,31 @@ func Health(w http.ResponseWriter, check func() []string) {
 		return
 	}
 	reply(w, http.StatusOK, map[string]any{"status": "ok", "reasons": []string{}})
+}
+
+// URLState is how a URL fared when the server last tried it.
+type URLState struct {
+	URL string `json:"url"`
+	// State is "works", or the stage at which it failed: dns, connect, tls, …
+	State string `json:"state"`
+}
+
+// Readiness is Health with the state of each URL: some may fail while calls work.
+// It says at which stage, and leaves addresses and remedies to the log.
+func Readiness(w http.ResponseWriter, check func() []string, urls func() []URLState) {
+	wrong := []string{}
+	if check != nil {
+		wrong = append(wrong, check()...)
+	}
+	states := []URLState{}
+	if urls != nil {
+		states = append(states, urls()...)
+	}
+	status, word := http.StatusOK, "ok"
+	if len(wrong) > 0 {
+		status, word = http.StatusServiceUnavailable, "failing"
+	}
+	reply(w, status, map[string]any{"status": word, "reasons": wrong, "urls": states})
 }
 
 // reply writes a JSON answer that nobody keeps.

@@ -364,3 +364,21 @@ func TestClientAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestReadiness tells what fails even where the rest is enough for calls.
+func TestReadiness(t *testing.T) {
+	urls := func() []URLState {
+		return []URLState{{"turn:h:3478?transport=udp", "works"}, {"turns:h:443?transport=tcp", "tls"}}
+	}
+	w := httptest.NewRecorder()
+	Readiness(w, func() []string { return nil }, urls)
+	const want = `{"reasons":[],"status":"ok","urls":[{"url":"turn:h:3478?transport=udp","state":"works"},{"url":"turns:h:443?transport=tcp","state":"tls"}]}`
+	if got := strings.TrimSpace(w.Body.String()); w.Code != 200 || got != want {
+		t.Errorf("%d %s", w.Code, got)
+	}
+	w = httptest.NewRecorder()
+	Readiness(w, func() []string { return []string{"the server is going down"} }, nil)
+	if got := w.Body.String(); w.Code != 503 || !strings.Contains(got, "going down") || !strings.Contains(got, `"urls":[]`) {
+		t.Errorf("%d %s", w.Code, got)
+	}
+}

@@ -17,7 +17,7 @@ import (
 func (n *node) adminHandler() http.Handler {
 	health := http.NewServeMux()
 	health.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { web.Health(w, n.health) })
-	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { web.Health(w, n.ready) })
+	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { web.Readiness(w, n.ready, n.urlStates) })
 	return admin.New(admin.Config{
 		Version:     softwareVersion(),
 		Relay:       n.turn,
@@ -41,6 +41,25 @@ func (n *node) probes() []admin.Probe {
 		if s.Failure != nil {
 			all[i].Failure = s.Failure.Error()
 		}
+	}
+	return all
+}
+
+// urlStates is the same in the form of /readyz.
+func (n *node) urlStates() []web.URLState {
+	var all []web.URLState
+	for _, s := range n.prober.States() {
+		state := "works"
+		switch {
+		case s.Failure != nil:
+			state = string(s.Failure.Stage)
+		case !s.Proved:
+			continue // not tried yet
+		}
+		if s.Optional && !s.Proved {
+			continue // never promised
+		}
+		all = append(all, web.URLState{URL: s.URL, State: state})
 	}
 	return all
 }

@@ -221,12 +221,13 @@ func (n *node) makeWeb() {
 	n.dialects = []dialect{sio, pjs, raw}
 
 	pages := web.Config{
-		Mint:    n.credentials.Mint,
-		URLs:    n.prober.URLs,
-		Health:  n.health,
-		Ready:   n.ready,
-		Access:  n.access,
-		Proxies: n.proxies(),
+		Mint:      n.credentials.Mint,
+		URLs:      n.prober.URLs,
+		Health:    n.health,
+		Ready:     n.ready,
+		URLStates: n.urlStates,
+		Access:    n.access,
+		Proxies:   n.proxies(),
 
 		Hub:      n.hub,
 		PeerJS:   pjs,
