@@ -177,9 +177,9 @@ const (
 	// busyWait is how long a busy worker waits in a raw system call at most: the
 	// garbage collector cannot stop the world meanwhile.
 	busyWait = 2 // milliseconds
-	// calmWaits in a row without any packet make a worker idle: it then waits in
-	// an ordinary blocking system call and costs nothing.
-	calmWaits = 3
+	// calmWaits in a row without any packet, a tenth of a second, make a worker
+	// idle: it then waits in an ordinary blocking system call and costs nothing.
+	calmWaits = 50
 	idleWait  = 1000 // milliseconds: the timer wheel's step
 )
 

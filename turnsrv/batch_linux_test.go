@@ -1,0 +1,249 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pion/stun/v2"
+)
+
+// burst sends b as datagrams of size bytes each (the last may be shorter) with one
+// system call, as UDP_SEGMENT has it: with that they arrive joined by UDP_GRO.
+func burst(t *testing.T, conn *net.UDPConn, to netip.AddrPort, b []byte, size int) {
+	t.Helper()
+	var oob [64]byte
+	var v [2]byte
+	binary.LittleEndian.PutUint16(v[:], uint16(size))
+	n := putCmsg(oob[:], unix.SOL_UDP, unix.UDP_SEGMENT, v[:])
+	var err error
+	if to.IsValid() {
+		_, _, err = conn.WriteMsgUDPAddrPort(b, oob[:n], to)
+	} else {
+		_, _, err = conn.WriteMsgUDP(b, oob[:n], nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBatches sends trains of datagrams, which the kernel joins and the worker cuts
+// apart, and expects each at the other end, whole, in order and in its form: over
+// channels and indications, to and from a peer, and between two clients on the same
+// and on different workers.
+func TestBatches(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		for _, bind := range []bool{true, false} {
+			t.Run(fmt.Sprintf("workers=%d channel=%v", workers, bind), func(t *testing.T) {
+				cfg := testConfig(t)
+				cfg.Workers = workers
+				ts := startServer(t, cfg)
+				conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.SetReadBuffer(4 << 20)
+				alice := dialRaw(t, ts, "alice")
+				relayed := alice.allocate()[0]
+				// Four partners make it likely that one is on the other worker.
+				peers := []*rawClient{nil}
+				addresses := []string{conn.LocalAddr().String()}
+				for range 4 {
+					c := dialRaw(t, ts, "bob")
+					addresses = append(addresses, c.allocate()[0].String())
+					if code := codeOf(c.do(stun.MethodChannelBind, peerAttr(relayed.String()), channelNumber(0x4001))); code != 0 {
+						t.Fatal(code)
+					}
+					peers = append(peers, c)
+				}
+				for i, address := range addresses {
+					number := 0x4000 + uint16(i)
+					if bind {
+						alice.do(stun.MethodChannelBind, peerAttr(address), channelNumber(number))
+					} else {
+						alice.do(stun.MethodCreatePermission, peerAttr(address))
+					}
+					for _, size := range []int{1, 172, 1200} {
+						train(t, ts, alice, number, address, bind, peers[i], conn, relayed, size)
+					}
+				}
+				if s := ts.Stats(); s.Drops["malformed"]+s.Drops["send"]+s.Drops["worker_busy"] != 0 {
+					t.Errorf("drops %v", s.Drops)
+				}
+			})
+		}
+	}
+}
+
+// train sends 20 datagrams each way.
+func train(t *testing.T, ts *testServer, alice *rawClient, number uint16, address string, bind bool, peer *rawClient, conn *net.UDPConn, relayed netip.AddrPort, size int) {
+	t.Helper()
+	const count = 20
+	var payloads [][]byte
+	var up, down []byte
+	length := 0
+	for i := range count {
+		p := make([]byte, size)
+		if i == count-1 {
+			p = p[:(size+1)/2] // the last one of a train may be shorter
+		}
+		for j := range p {
+			p[j] = byte(rand.Uint32())
+		}
+		payloads = append(payloads, p)
+		b := sendIndication(address, p)
+		if bind {
+			b = channelData(number, p, false)
+		}
+		if i == 0 {
+			length = len(b)
+		}
+		up = append(up, b...)
+		if peer != nil {
+			p = channelData(0x4001, p, false)
+		}
+		down = append(down, p...)
+	}
+	aliceConn := alice.conn.(*net.UDPConn)
+	burst(t, aliceConn, netip.AddrPort{}, up, length)
+	for i, p := range payloads {
+		if peer != nil {
+			if got := peer.receive(); !bytes.Equal(got, channelData(0x4001, p, false)) {
+				t.Fatalf("datagram %d of %d bytes came as %d bytes", i, len(p), len(got))
+			}
+			continue
+		}
+		buf := make([]byte, 2000)
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		if err != nil || from != relayed || !bytes.Equal(buf[:n], p) {
+			t.Fatalf("datagram %d of %d bytes: %d bytes from %v, %v", i, len(p), n, from, err)
+		}
+	}
+	if peer != nil {
+		burst(t, peer.conn.(*net.UDPConn), netip.AddrPort{}, down, size+channelHeaderSize)
+	} else {
+		burst(t, conn, relayed, down, size)
+	}
+	for i, p := range payloads {
+		got := alice.receive()
+		if bind {
+			if !bytes.Equal(got, channelData(number, p, false)) {
+				t.Fatalf("datagram %d of %d bytes came as %d bytes", i, len(p), len(got))
+			}
+			continue
+		}
+		m := new(stun.Message)
+		if err := stun.Decode(got, m); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := m.Get(stun.AttrData); err != nil || !bytes.Equal(data, p) {
+			t.Fatalf("datagram %d of %d bytes came as %v", i, len(p), m)
+		}
+	}
+}
+
+// TestWildcardListener checks that answers leave from the address that was asked.
+func TestWildcardListener(t *testing.T) {
+	s, err := New(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wild, err := s.ListenUDP(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	for _, ip := range []string{"127.0.0.1", "127.11.0.9", "::1"} {
+		conn, err := net.Dial("udp", netip.AddrPortFrom(netip.MustParseAddr(ip), wild.Port()).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A connected socket takes answers from that address alone.
+		newRaw(t, &testServer{Server: s}, conn, "alice", false).allocate()
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestErrorsOnSockets closes peers' and clients' ports, so that ICMP errors come
+// back, and holds the listener and the allocation to going on.
+func TestErrorsOnSockets(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		ts := startServer(t, cfg)
+		c := dialRaw(t, ts, "alice")
+		relayed := c.allocate()[0]
+		gone, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := gone.LocalAddr().String()
+		gone.Close()
+		for range 50 { // clients that are gone when the answer comes
+			conn, err := net.Dial("udp", ts.udp.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Write(build(asked(stun.MethodBinding), nil).Raw)
+			conn.Close()
+		}
+		peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		c.do(stun.MethodCreatePermission, peerAttr(closed))
+		for i := range 20 {
+			c.send(sendIndication(closed, []byte("to nobody")))
+			payload := []byte{byte(i)}
+			c.send(sendIndication(peer.LocalAddr().String(), payload))
+			exchange(t, peer, payload, net.UDPAddrFromAddrPort(relayed))
+		}
+		dialRaw(t, ts, "bob").allocate()
+	})
+}
+
+// TestNoDescriptors takes the process's file descriptors away: Allocate gets 508,
+// what exists goes on, and when there are some again all is well.
+func TestNoDescriptors(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		ts := startServer(t, cfg)
+		c, waiting := dialRaw(t, ts, "alice"), dialRaw(t, ts, "bob")
+		c.allocate()
+		waiting.challenge()
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+			t.Fatal(err)
+		}
+		full, refresh := waiting.do(stun.MethodAllocate, transport(protocolUDP)), c.do(stun.MethodRefresh)
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		if codeOf(full) != 508 || codeOf(refresh) != 0 {
+			t.Errorf("without descriptors: Allocate %d, Refresh %d", codeOf(full), codeOf(refresh))
+		}
+		waiting.allocate()
+		if s := ts.Stats(); s.Created != 2 {
+			t.Errorf("%d allocations", s.Created)
+		}
+	})
+}
