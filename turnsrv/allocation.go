@@ -42,6 +42,7 @@ type permission struct {
 	// outside: the policy admits the address itself. Without it only the relayed
 	// addresses of this server on that IP are meant, each judged by its owner.
 	outside bool
+	link    link // for Send indications
 }
 
 // channel is a channel binding (RFC 8656 section 12).
@@ -52,11 +53,13 @@ type channel struct {
 	link    link
 }
 
-// link caches the policy's answer about one relayed address of this server, as
-// long as neither side's epoch has moved.
+// link caches the policy's answer about one relayed address of this server: yes as
+// long as neither side's epoch has moved, no for a second at most, since nobody is
+// told when two come together.
 type link struct {
 	target         *relay
 	epoch, targets uint32
+	asked          int64 // second
 	together       bool
 }
 

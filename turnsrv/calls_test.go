@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v2"
 )
@@ -156,9 +157,8 @@ func TestRecheck(t *testing.T) {
 			if n := relayed(); n != 0 {
 				t.Errorf("%d packets after %s left", n, leaver)
 			}
-			calls.move(leaver, "r")
-			d.recheck(alice.c.alloc)
-			d.recheck(bob.c.alloc)
+			calls.move(leaver, "r") // of which nobody tells the relay
+			d.wait(time.Second)
 			alice.must(stun.MethodCreatePermission, peerAttr("5.5.5.5:1234"))
 			if n := relayed(); n != 4 {
 				t.Errorf("%d packets after %s came back", n, leaver)

@@ -125,6 +125,9 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 	}
 	n := g.len()
 	if target, _ := s.srv.spaces().lookup(peer); target != nil {
+		if cache == nil {
+			cache = &p.link
+		}
 		if !s.linked(a, r, target, cache) {
 			s.drop(DropPolicy)
 			return
@@ -162,17 +165,14 @@ func (s *shard) countToPeer(a *allocation, r *relay, n int) {
 	s.count.toPeer[a.client.transport][r.addr.family()].add(n)
 }
 
-// linked reports whether r may send to target, from the cache while neither
-// side's rooms have changed.
+// linked reports whether r may send to target, from the cache where that holds.
 func (s *shard) linked(a *allocation, r, target *relay, cache *link) bool {
 	own, theirs := r.epoch.Load(), target.epoch.Load()
-	if cache != nil && cache.target == target && cache.epoch == own && cache.targets == theirs {
+	if cache.target == target && cache.epoch == own && cache.targets == theirs && (cache.together || cache.asked == s.second) {
 		return cache.together
 	}
 	together := s.together(a.user, target.user)
-	if cache != nil {
-		*cache = link{target, own, theirs, together}
-	}
+	*cache = link{target, own, theirs, s.second, together}
 	return together
 }
 
