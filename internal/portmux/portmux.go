@@ -102,9 +102,14 @@ func New(cfg Config) *Mux {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.TLS != nil && len(cfg.TLS.NextProtos) == 0 {
+	if cfg.TLS != nil {
 		cfg.TLS = cfg.TLS.Clone()
-		cfg.TLS.NextProtos = []string{ALPNHTTP, ALPNTURN}
+		if len(cfg.TLS.NextProtos) == 0 {
+			cfg.TLS.NextProtos = []string{ALPNHTTP, ALPNTURN}
+		}
+		// The relay writes what is ready together: small records at first would
+		// cut it into several.
+		cfg.TLS.DynamicRecordSizingDisabled = true
 	}
 	m := &Mux{
 		cfg: cfg, log: cfg.Logger,
