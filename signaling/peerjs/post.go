@@ -22,6 +22,11 @@ const (
 	bodyTimeout   = 30 * time.Second
 )
 
+// errInvalidToken is in the words of the reference server (peer, src/enums.ts).
+//
+//lint:ignore ST1005 the text is the protocol's
+var errInvalidToken = errors.New("Invalid token provided")
+
 // earlyKey is who says that he will come.
 type earlyKey struct{ id, owner string }
 
@@ -79,7 +84,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func() (*door.
 	who := r.clients[id]
 	if who != nil && !who.owns(owner) {
 		r.mu.Unlock()
-		return http.StatusUnauthorized, errors.New("Invalid token provided")
+		return http.StatusUnauthorized, errInvalidToken
 	}
 	if who != nil {
 		r.mu.Unlock()

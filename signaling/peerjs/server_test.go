@@ -1,12 +1,8 @@
 package peerjs
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,95 +17,6 @@ import (
 
 // The names in quotes are those of the reference server's own tests (npm
 // package peer, __test__), whose intent a test carries over.
-
-type fixture struct {
-	*Server
-	t    *testing.T
-	http string
-	ws   string
-}
-
-func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture {
-	t.Helper()
-
-	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits})})
-	if change != nil {
-		change(server)
-	}
-	web := httptest.NewServer(server)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := server.Close(ctx); err != nil {
-			t.Errorf("close the server: %v", err)
-		}
-		web.Close()
-	})
-	return &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
-}
-
-func (f *fixture) dial(path string) *websocket.Conn {
-	f.t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial(f.ws+path, http.Header{"Origin": {"null"}})
-	if err != nil {
-		f.t.Fatalf("%s: %v", path, err)
-	}
-	f.t.Cleanup(func() { ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
-	return ws
-}
-
-// peer opens a socket and waits for its OPEN.
-func (f *fixture) peer(id string) *websocket.Conn {
-	f.t.Helper()
-	ws := f.dial("/peerjs?key=peerjs&id=" + id + "&token=t-" + id + "&version=1.5.5")
-	f.want(ws, `{"type":"OPEN"}`)
-	return ws
-}
-
-func (f *fixture) want(ws *websocket.Conn, text string) {
-	f.t.Helper()
-	_, got, err := ws.ReadMessage()
-	if err != nil || string(got) != text {
-		f.t.Fatalf("got %.200s, %v; want %.200s", got, err, text)
-	}
-}
-
-func (f *fixture) send(ws *websocket.Conn, text string) {
-	f.t.Helper()
-	if err := ws.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-func (f *fixture) wantClose(ws *websocket.Conn, code int) {
-	f.t.Helper()
-	_, got, err := ws.ReadMessage()
-	var closed *websocket.CloseError
-	if !errors.As(err, &closed) || closed.Code != code {
-		f.t.Fatalf("got %s, %v; want close code %d", got, err, code)
-	}
-}
-
-// request makes an HTTP request as a page of Origin null would.
-func (f *fixture) request(method, path, body string) (int, http.Header, string) {
-	f.t.Helper()
-	request, err := http.NewRequest(method, f.http+path, strings.NewReader(body))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	request.Header.Set("Origin", "null")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(text)
-}
 
 // TestInfo: "should return content of app.json file", to the byte.
 func TestInfo(t *testing.T) {
@@ -205,13 +112,15 @@ func TestParameters(t *testing.T) {
 func TestIDTaken(t *testing.T) {
 	f := start(t, signaling.Limits{}, nil)
 	a, b := f.peer("a"), f.peer("b")
-	go f.send(a, `{"type":"HEARTBEAT"}`) // no answer to it
+	f.send(a, `{"type":"HEARTBEAT"}`) // no answer to it
 	thief := f.dial("/peerjs?key=peerjs&id=a&token=other")
 	go func() { _, _, _ = b.ReadMessage() }()
 	read := make(chan struct{})
 	go func() { // reads, so that it answers the server's ping
 		defer close(read)
-		f.want(a, `{"type":"OFFER","src":"c","dst":"a","payload":1}`)
+		if _, got, err := a.ReadMessage(); err != nil || string(got) != `{"type":"OFFER","src":"c","dst":"a","payload":1}` {
+			t.Errorf("got %s, %v", got, err)
+		}
 	}()
 	f.want(thief, `{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}`)
 	f.wantClose(thief, websocket.CloseNormalClosure)
@@ -309,73 +218,6 @@ func TestLeaveWithoutDestination(t *testing.T) {
 	f.send(a, `{"type":"LEAVE"}`)
 	f.wantClose(a, websocket.CloseNormalClosure)
 	f.want(f.dial("/peerjs?key=peerjs&id=a&token=another"), `{"type":"OPEN"}`)
-}
-
-// TestQueue: "should save message in queue when destination client not
-// connected", and hand it over in order after OPEN; LEAVE and EXPIRE are never
-// kept.
-func TestQueue(t *testing.T) {
-	f := start(t, signaling.Limits{}, nil)
-	a, c := f.peer("a"), f.peer("c")
-	f.send(a, `{"type":"CANDIDATE","dst":"b","payload":0}`)
-	f.send(a, `{"type":"LEAVE","dst":"b"}`)
-	f.send(a, `{"type":"EXPIRE","dst":"b"}`)
-	f.send(a, `{"type":"OFFER","dst":"b","payload":1}`)
-	f.send(a, `{"type":"CANDIDATE","dst":"c","payload":"after the rest"}`)
-	f.want(c, `{"type":"CANDIDATE","src":"a","dst":"c","payload":"after the rest"}`)
-	f.send(c, `{"type":"OFFER","dst":"b","payload":2}`)
-	f.send(c, `{"type":"CANDIDATE","dst":"a","payload":"after that"}`)
-	f.want(a, `{"type":"CANDIDATE","src":"c","dst":"a","payload":"after that"}`)
-	b := f.peer("b")
-	f.want(b, `{"type":"CANDIDATE","src":"a","dst":"b","payload":0}`)
-	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":1}`)
-	f.want(b, `{"type":"OFFER","src":"c","dst":"b","payload":2}`)
-	if n := f.held.Load(); n != 0 {
-		t.Errorf("%d bytes still count as held", n)
-	}
-}
-
-// TestExpire: "should fire EXPIRE message", one for each sender and absent
-// peer, and "should remove client if no read from queue".
-func TestExpire(t *testing.T) {
-	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = 200 * time.Millisecond })
-	a, c := f.peer("a"), f.peer("c")
-	for _, ws := range []*websocket.Conn{a, c} {
-		f.send(ws, `{"type":"OFFER","dst":"b","payload":1}`)
-		f.send(ws, `{"type":"CANDIDATE","dst":"b","payload":2}`)
-	}
-	f.send(a, `{"type":"OFFER","dst":"d","payload":3}`)
-	_, first, _ := a.ReadMessage()
-	_, second, _ := a.ReadMessage()
-	got := string(first) + string(second)
-	for _, absent := range []string{"b", "d"} {
-		if !strings.Contains(got, `{"type":"EXPIRE","src":"`+absent+`","dst":"a"}`) {
-			t.Errorf("no EXPIRE from %s: %s", absent, got)
-		}
-	}
-	f.want(c, `{"type":"EXPIRE","src":"b","dst":"c"}`)
-	b := f.peer("b") // finds nothing that waited
-	f.send(a, `{"type":"OFFER","dst":"b","payload":4}`)
-	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":4}`)
-	if n := f.held.Load(); n != 0 {
-		t.Errorf("%d bytes still count as held", n)
-	}
-}
-
-// TestQueueIsBounded: what is over the bound is dropped, EXPIRE comes all the
-// same, and nobody else is affected.
-func TestQueueIsBounded(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, func(s *Server) { s.expiry = 500 * time.Millisecond })
-	a := f.peer("a")
-	for range maxHeldOfPair * 3 {
-		f.send(a, `{"type":"CANDIDATE","dst":"absent","payload":"`+strings.Repeat("x", 1000)+`"}`)
-	}
-	f.send(a, `{"type":"OFFER","dst":"a","payload":"all handled"}`)
-	f.want(a, `{"type":"OFFER","src":"a","dst":"a","payload":"all handled"}`)
-	if n := f.held.Load(); n > maxHeldOfPair*1100 || n == 0 {
-		t.Errorf("%d bytes are held", n)
-	}
-	f.want(a, `{"type":"EXPIRE","src":"absent","dst":"a"}`)
 }
 
 // TestSendingFails: "should send LEAVE message to source client when sending

@@ -1,0 +1,78 @@
+package peerjs
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnhub/signaling"
+)
+
+// TestQueue: "should save message in queue when destination client not
+// connected", and hand it over in order after OPEN; LEAVE and EXPIRE are never
+// kept.
+func TestQueue(t *testing.T) {
+	f := start(t, signaling.Limits{}, nil)
+	a, c := f.peer("a"), f.peer("c")
+	f.send(a, `{"type":"CANDIDATE","dst":"b","payload":0}`)
+	f.send(a, `{"type":"LEAVE","dst":"b"}`)
+	f.send(a, `{"type":"EXPIRE","dst":"b"}`)
+	f.send(a, `{"type":"OFFER","dst":"b","payload":1}`)
+	f.send(a, `{"type":"CANDIDATE","dst":"c","payload":"after the rest"}`)
+	f.want(c, `{"type":"CANDIDATE","src":"a","dst":"c","payload":"after the rest"}`)
+	f.send(c, `{"type":"OFFER","dst":"b","payload":2}`)
+	f.send(c, `{"type":"CANDIDATE","dst":"a","payload":"after that"}`)
+	f.want(a, `{"type":"CANDIDATE","src":"c","dst":"a","payload":"after that"}`)
+	b := f.peer("b")
+	f.want(b, `{"type":"CANDIDATE","src":"a","dst":"b","payload":0}`)
+	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":1}`)
+	f.want(b, `{"type":"OFFER","src":"c","dst":"b","payload":2}`)
+	if n := f.held.Load(); n != 0 {
+		t.Errorf("%d bytes still count as held", n)
+	}
+}
+
+// TestExpire: "should fire EXPIRE message", one for each sender and absent
+// peer, and "should remove client if no read from queue".
+func TestExpire(t *testing.T) {
+	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = 200 * time.Millisecond })
+	a, c := f.peer("a"), f.peer("c")
+	for _, ws := range []*websocket.Conn{a, c} {
+		f.send(ws, `{"type":"OFFER","dst":"b","payload":1}`)
+		f.send(ws, `{"type":"CANDIDATE","dst":"b","payload":2}`)
+	}
+	f.send(a, `{"type":"OFFER","dst":"d","payload":3}`)
+	_, first, _ := a.ReadMessage()
+	_, second, _ := a.ReadMessage()
+	got := string(first) + string(second)
+	for _, absent := range []string{"b", "d"} {
+		if !strings.Contains(got, `{"type":"EXPIRE","src":"`+absent+`","dst":"a"}`) {
+			t.Errorf("no EXPIRE from %s: %s", absent, got)
+		}
+	}
+	f.want(c, `{"type":"EXPIRE","src":"b","dst":"c"}`)
+	b := f.peer("b") // finds nothing that waited
+	f.send(a, `{"type":"OFFER","dst":"b","payload":4}`)
+	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":4}`)
+	if n := f.held.Load(); n != 0 {
+		t.Errorf("%d bytes still count as held", n)
+	}
+}
+
+// TestQueueIsBounded: what is over the bound is dropped, EXPIRE comes all the
+// same, and nobody else is affected.
+func TestQueueIsBounded(t *testing.T) {
+	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, func(s *Server) { s.expiry = 500 * time.Millisecond })
+	a := f.peer("a")
+	for range maxHeldOfPair * 3 {
+		f.send(a, `{"type":"CANDIDATE","dst":"absent","payload":"`+strings.Repeat("x", 1000)+`"}`)
+	}
+	f.send(a, `{"type":"OFFER","dst":"a","payload":"all handled"}`)
+	f.want(a, `{"type":"OFFER","src":"a","dst":"a","payload":"all handled"}`)
+	if n := f.held.Load(); n > maxHeldOfPair*1100 || n == 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+	f.want(a, `{"type":"EXPIRE","src":"absent","dst":"a"}`)
+}
