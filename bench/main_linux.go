@@ -4,6 +4,7 @@
 //	go run ./bench                         everything (about half an hour)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
 //	go run ./bench -part hub               one part: relay, cores, profile or hub
+//	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
 // It is run from the root of the repository, after make build.
@@ -27,7 +28,11 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	work := run
+	if len(os.Args) > 1 && os.Args[1] == "soak" {
+		work = func(ctx context.Context) error { return soak(ctx, os.Args[2:]) }
+	}
+	if err := work(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -101,6 +106,11 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 				return err
 			}
 			fmt.Println(b.line(r))
+			if f.only == "" {
+				if err := b.save(); err != nil { // half an hour is not lost by what comes
+					return err
+				}
+			}
 		}
 	}
 	if strings.Contains(f.part, "cores") && wanted.MatchString(coresRow.name) {
@@ -191,5 +201,16 @@ func prepare() (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &environment{bin: bin, dir: dir}, writeCertificate(dir)
+	e := &environment{bin: bin, dir: dir}
+	return e, errors.Join(writeCertificate(dir), e.copyTurnhub())
+}
+
+// copyTurnhub takes the binary as it is now, so that a build during the run
+// changes nothing.
+func (e *environment) copyTurnhub() error {
+	program, err := os.ReadFile(filepath.Join("bin", "turnhub"))
+	if err != nil {
+		return fmt.Errorf("%w; run make build first", err)
+	}
+	return os.WriteFile(e.path("turnhub"), program, 0o755)
 }

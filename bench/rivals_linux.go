@@ -53,7 +53,7 @@ var rivals = []*rival{
 	},
 	{
 		name: "turnhub", address: mustAddr("127.12.0.2"), tlsPort: plainPort, command: turnhub,
-		version: func(e *environment) string { return output(filepath.Join("bin", "turnhub"), "version") },
+		version: func(e *environment) string { return output(e.path("turnhub"), "version") },
 	},
 	{
 		name: "pion4", address: mustAddr("127.12.0.3"), tlsPort: tlsPort, command: pion,
@@ -121,7 +121,7 @@ func turnhub(r *rival, e *environment, _ []int) []string {
 	if err != nil {
 		panic(fmt.Sprintf("write turnhub's configuration: %v", err))
 	}
-	return []string{filepath.Join("bin", "turnhub"), "serve", "--config", file.Name()}
+	return []string{e.path("turnhub"), "serve", "--config", file.Name()}
 }
 
 // server returns where the rival listens for a transport.

@@ -94,7 +94,7 @@ func (b *bench) once(ctx context.Context, r row, p *process, f *figure) error {
 		"-server", server.Transport + "://" + server.Address.String(), "-secret", secret, "-pid", strconv.Itoa(p.pid()),
 	}
 	if r.kind == "media" {
-		args = append(args, "-cpu", strconv.Itoa(b.env.cpu.load))
+		args = append(args, "-cpu", strconv.Itoa(b.env.cpu.load), "-warmup", "250ms")
 	}
 	if p.raw {
 		args = append(args, "-method", "raw")

@@ -29,6 +29,7 @@ type IdleOptions struct {
 // An IdleResult tells what allocations cost that carry nothing.
 type IdleResult struct {
 	Allocations   int     `json:"allocations"`
+	Failed        int     `json:"failed"` // tries that were refused
 	Refreshes     int     `json:"refreshes"`
 	Lost          int     `json:"lost"`           // allocations that the server no longer knew
 	Seconds       float64 `json:"seconds"`        // to make all of them
@@ -66,12 +67,19 @@ func Idle(ctx context.Context, o IdleOptions) (r IdleResult, err error) {
 	start := time.Now()
 	for len(clients) < o.Allocations && ctx.Err() == nil {
 		group, err := newClients(o.Server, o.Secret, o.Sources, len(clients), min(groupSize, o.Allocations-len(clients)))
-		clients = append(clients, group...)
-		if err == nil {
-			err = errors.Join(allocateAll(b, group)...)
-		}
 		if err != nil {
-			return r, fmt.Errorf("after %d allocations: %w", len(clients)-len(group), err)
+			return r, fmt.Errorf("after %d allocations: %w", len(clients), err)
+		}
+		for i, err := range allocateAll(b, group) {
+			if err == nil {
+				clients = append(clients, group[i])
+				continue
+			}
+			// coturn answers 437 when a request had to be sent again.
+			group[i].close()
+			if r.Failed++; r.Failed > o.Allocations/10 {
+				return r, fmt.Errorf("after %d allocations: %w", len(clients), err)
+			}
 		}
 	}
 	r.Allocations, r.Seconds = len(clients), time.Since(start).Seconds()
