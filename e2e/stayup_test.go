@@ -237,12 +237,12 @@ func TestStayUpSpoofedAllocates(t *testing.T) {
 
 // Random bytes at every port: UDP, TCP, inside TLS, and a relayed port.
 func TestStayUpRandomBytes(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, map[string]map[string]any{"relay": {"peers": "any"}})
 	s.alive(t, "before")
 	before := s.settled(t)
 	random := mathrand.NewChaCha8([32]byte{}) // cheap, and the same in every run
 	junk := make([]byte, 16<<10)
-	budget := long(16<<20, 256<<20) // bytes for each port
+	budget := long(16<<20, 1<<30) // bytes for each port
 
 	t.Run("UDP", func(t *testing.T) {
 		conn := s.datagrams(t, 0)
@@ -261,13 +261,12 @@ func TestStayUpRandomBytes(t *testing.T) {
 		}
 		s.alive(t, "after random datagrams")
 	})
-	stream := func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	stream := func(t *testing.T, budget int, dial func(i int) (net.Conn, error)) {
 		for i, sent := 0, 0; sent < budget; i++ {
-			raw, err := s.connect(attacker(i % 200))
+			conn, err := dial(i)
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn := wrap(raw)
 			conn.SetDeadline(time.Now().Add(time.Minute))
 			for sent < budget {
 				random.Read(junk)
@@ -276,16 +275,42 @@ func TestStayUpRandomBytes(t *testing.T) {
 					break
 				}
 			}
-			raw.Close()
+			if secure, ok := conn.(*tls.Conn); ok {
+				conn = secure.NetConn() // no farewell to somebody who has gone
+			}
+			conn.Close()
 		}
 		s.alive(t, "after random streams")
 	}
-	t.Run("TCP", func(t *testing.T) { stream(t, func(c net.Conn) net.Conn { return c }) })
-	t.Run("TLS", func(t *testing.T) {
-		budget /= 16 // each connection costs a handshake
-		stream(t, func(c net.Conn) net.Conn {
-			return tls.Client(c, &tls.Config{RootCAs: s.roots, ServerName: "localhost"})
+	plain := func(i int) (net.Conn, error) { return s.connect(attacker(i % 200)) }
+	t.Run("TCP", func(t *testing.T) { stream(t, budget, plain) })
+	t.Run("TLS", func(t *testing.T) { // each connection costs a handshake
+		stream(t, budget/16, func(i int) (net.Conn, error) {
+			raw, err := plain(i)
+			if err != nil {
+				return nil, err
+			}
+			return tls.Client(raw, &tls.Config{RootCAs: s.roots, ServerName: "localhost"}), nil
 		})
+	})
+	t.Run("admin", func(t *testing.T) {
+		stream(t, budget, func(int) (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(s.admin, "http://")) })
+	})
+	t.Run("relayed port", func(t *testing.T) {
+		victim := s.allocate(t, "tcp", "victim")
+		peer, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(attacker(1))}, victim.relay.LocalAddr().(*net.UDPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		if err := victim.client.CreatePermission(peer.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		for sent := 0; sent < budget/4; sent += 1200 {
+			random.Read(junk[:1200])
+			_, _ = peer.Write(junk[:1200])
+		}
+		s.alive(t, "after random bytes from a peer")
 	})
 	s.unharmed(t, before)
 }
