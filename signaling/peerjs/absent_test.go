@@ -64,7 +64,7 @@ func TestExpire(t *testing.T) {
 // TestQueueIsBounded: what is over the bound is dropped, EXPIRE comes all the
 // same, and nobody else is affected.
 func TestQueueIsBounded(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, func(s *Server) { s.expiry = 500 * time.Millisecond })
+	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, func(s *Server) { s.expiry = time.Hour })
 	a := f.peer("a")
 	for range maxHeldOfPair * 3 {
 		f.send(a, `{"type":"CANDIDATE","dst":"absent","payload":"`+strings.Repeat("x", 1000)+`"}`)
@@ -74,5 +74,12 @@ func TestQueueIsBounded(t *testing.T) {
 	if n := f.held.Load(); n > maxHeldOfPair*1100 || n == 0 {
 		t.Errorf("%d bytes are held", n)
 	}
+	f.mu.Lock()
+	r := f.realms[""]
+	f.mu.Unlock()
+	r.mu.Lock()
+	sender := r.absent["absent"].senders["a"]
+	r.mu.Unlock()
+	r.expire("a", "absent", sender) // as its timer does
 	f.want(a, `{"type":"EXPIRE","src":"absent","dst":"a"}`)
 }

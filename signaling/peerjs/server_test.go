@@ -223,16 +223,18 @@ func TestLeaveWithoutDestination(t *testing.T) {
 // TestSendingFails: "should send LEAVE message to source client when sending
 // to destination client failed".
 func TestSendingFails(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 100_000}, nil)
+	f := start(t, signaling.Limits{}, nil)
 	a := f.peer("a")
-	f.peer("b") // never reads
-	big := `{"type":"OFFER","dst":"b","payload":"` + strings.Repeat("x", 200<<10) + `"}`
-	go func() {
-		for a.WriteMessage(websocket.TextMessage, []byte(big)) == nil {
-		}
-	}()
+	f.peer("b")
+	f.mu.Lock()
+	r := f.realms[""]
+	f.mu.Unlock()
+	r.mu.Lock()
+	from, to := r.clients["a"], r.clients["b"]
+	r.mu.Unlock()
+	to.socket.Close(1000, "") // it is ending, but still in its place
+	r.relay(from, message{kind: typeOffer, dst: "b"})
 	f.want(a, `{"type":"LEAVE","src":"b","dst":"a"}`)
-	a.Close()
 }
 
 // TestPeers: discovery lists the realm, or is refused with 401.
