@@ -49,3 +49,18 @@ export async function applyBudget(pc, others, screen) {
     await sender.setParameters(parameters).catch(() => {});
   }));
 }
+
+/**
+ * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
+ * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
+ * @param {RTCPeerConnection} pc
+ */
+export async function sendKeyFrame(pc) {
+  await Promise.all(pc.getSenders().map(async (sender) => {
+    if (sender.track?.kind !== 'video') return;
+    const parameters = sender.getParameters();
+    if (!parameters.encodings?.length) return;
+    const encodingOptions = parameters.encodings.map(() => ({keyFrame: true}));
+    await /** @type {any} */ (sender).setParameters(parameters, {encodingOptions}).catch(() => {});
+  }));
+}

@@ -2,7 +2,7 @@ import {Emitter} from './emitter.js';
 import {HubError} from './codes.js';
 import {LocalMedia} from './media.js';
 import {Peer} from './peer.js';
-import {Prepared, configuration} from './connection.js';
+import {Prepared, configuration, reconfigure} from './connection.js';
 import {meshLimit} from './bitrate.js';
 import {randomRoom} from './hub.js';
 
@@ -444,7 +444,7 @@ export class Call extends Emitter {
       const urls = (/** @type {RTCConfiguration} */ {iceServers}) => String(iceServers?.map((server) => server.urls));
       const now = this.configuration();
       if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) this.prepare(true).catch(() => {});
-      else this.#prepared.pc.setConfiguration(now);
+      else reconfigure(this.#prepared.pc, now);
     }
     if (this.#spare) {
       this.#spare.close();

@@ -28,6 +28,16 @@ export function configuration(base, {iceTransportPolicy = 'all', transport, lean
   return {iceServers, iceTransportPolicy, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require'};
 }
 
+/**
+ * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
+ * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
+ */
+export function reconfigure(pc, configuration) {
+  if (pc.signalingState === 'closed') return;
+  const {iceCandidatePoolSize = 0} = pc.getConfiguration();
+  pc.setConfiguration({...configuration, iceCandidatePoolSize});
+}
+
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 export function transportOf(url) {
   if (url.startsWith('turns:')) return 'tls';

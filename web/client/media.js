@@ -21,8 +21,8 @@ import {Emitter} from './emitter.js';
 
 /**
  * @typedef {object} MediaOptions
- * @property {number} [maxVideoWidth] pixels; default 1280
- * @property {number} [maxVideoHeight] pixels; default 720
+ * @property {number} [maxVideoWidth] pixels; default 1280, on machines with one or two cores 640
+ * @property {number} [maxVideoHeight] pixels; default 720, or 360
  * @property {number} [maxFrameRate] default 30
  */
 
@@ -213,7 +213,9 @@ export class LocalMedia extends Emitter {
 
   /** @param {Kind} kind @returns {MediaTrackConstraints} */
   #constraints(kind) {
-    const {maxVideoWidth = 1280, maxVideoHeight = 720, maxFrameRate = 30} = this.#options;
+    // Two cores cannot encode and decode 720p without dropping frames.
+    const small = (navigator.hardwareConcurrency ?? 4) <= 2;
+    const {maxVideoWidth = small ? 640 : 1280, maxVideoHeight = small ? 360 : 720, maxFrameRate = 30} = this.#options;
     const deviceId = this.#chosen[kind] ? {deviceId: {exact: this.#chosen[kind]}} : {};
     if (kind === 'audio') return {...deviceId, echoCancellation: true, noiseSuppression: true, autoGainControl: true};
     return {

@@ -1,8 +1,8 @@
 import {Emitter} from './emitter.js';
 import {Meter} from './stats.js';
 import {Transfer} from './transfer.js';
-import {addMedia, answerMedia, openChannel, transceiverOf, withoutCandidates} from './connection.js';
-import {applyBudget} from './bitrate.js';
+import {addMedia, answerMedia, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
+import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 /** @typedef {import('./stats.js').Quality} Quality */
 /** @typedef {import('./hub.js').PeerInfo} PeerInfo */
@@ -37,6 +37,8 @@ const candidateDelay = 5;
 const silenceLimit = 2500;
 // How long a restart of ICE may take before another is tried.
 const restartPatience = 5000;
+// A change of path so long after a restart of ICE is its result.
+const healingTime = 15000;
 
 /**
  * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
@@ -256,8 +258,10 @@ export class Peer extends Emitter {
     if (!pc || this.state === 'closed') return;
     const {connectionState, iceConnectionState} = pc;
     if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
+      if (this.#wasConnected) this.#onPathChange();
       this.#wasConnected = true;
       this.#restartWanted = false;
+      this.#watchPath(pc);
       this.#setState('connected');
       this.limit();
       return;
@@ -270,6 +274,18 @@ export class Peer extends Emitter {
     }
     // The polite side gives the other a moment, so that mostly one of the two offers.
     if (broken) setTimeout(() => this.restart(), this.polite ? 300 : 0);
+  }
+
+  /** A restart that heals a dead path changes the pair in use, and often no state at all. @param {RTCPeerConnection} pc */
+  #watchPath(pc) {
+    const ice = pc.getSenders().find(({transport}) => transport)?.transport?.iceTransport;
+    if (ice) ice.onselectedcandidatepairchange = () => this.#onPathChange();
+  }
+
+  #onPathChange() {
+    const pc = this.#pc;
+    const healing = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < healingTime;
+    if (pc && this.#wasConnected && healing) sendKeyFrame(pc).catch(() => {});
   }
 
   /** @param {PeerState} state */
@@ -298,7 +314,7 @@ export class Peer extends Emitter {
     }
     this.#restartWanted = false;
     this.#restartedAt = now;
-    pc.setConfiguration(this.#host.configuration());
+    reconfigure(pc, this.#host.configuration());
     pc.restartIce();
   }
 
@@ -328,7 +344,7 @@ export class Peer extends Emitter {
 
   /** Fresh credentials. */
   configure() {
-    if (this.#pc && this.state !== 'closed') this.#pc.setConfiguration(this.#host.configuration());
+    if (this.#pc) reconfigure(this.#pc, this.#host.configuration());
   }
 
   /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */

@@ -18,6 +18,12 @@ export declare function budget(others: number, screen?: boolean): {
  * @param {boolean} screen
  */
 declare function applyBudget(pc: RTCPeerConnection, others: number, screen: boolean): Promise<void>;
+/**
+ * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
+ * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
+ * @param {RTCPeerConnection} pc
+ */
+declare function sendKeyFrame(pc: RTCPeerConnection): Promise<void>;
 /** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
 export declare const meshLimit: number;
 
@@ -188,6 +194,11 @@ declare function configuration(base: RTCConfiguration, { iceTransportPolicy, tra
     transport?: Transport;
     lean?: boolean;
 }): RTCConfiguration;
+/**
+ * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
+ * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
+ */
+declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): void;
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 declare function transportOf(url: string): Transport | "";
 /**
@@ -629,11 +640,11 @@ export type MediaEvents = {
 };
 export type MediaOptions = {
     /**
-     * pixels; default 1280
+     * pixels; default 1280, on machines with one or two cores 640
      */
     maxVideoWidth?: number | undefined;
     /**
-     * pixels; default 720
+     * pixels; default 720, or 360
      */
     maxVideoHeight?: number | undefined;
     /**

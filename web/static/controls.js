@@ -123,7 +123,7 @@ export class Controls {
     const bars = [...meter.children];
     /** @type {MediaStreamTrack | null} */ let track = null;
     const draw = () => {
-      if (document.body.dataset.view === 'lobby') {
+      if (document.body.dataset.view === 'lobby' && !document.hidden) {
         const {audio} = this.media;
         if (audio !== track) {
           this.#level?.close();
@@ -134,7 +134,7 @@ export class Controls {
         meter.setAttribute('aria-valuenow', String(Math.round(level * 100)));
         bars.forEach((bar, i) => bar.classList.toggle('lit', level > (i + 0.5) / bars.length));
       }
-      setTimeout(draw, 80);
+      setTimeout(draw, 100);
     };
     draw();
   }

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { decodesVideo } from '../harness/media.js';
+import { startServer } from '../harness/server.js';
+
+// The examples of docs/client.md are run as they stand there, each in two pages.
+
+const text = readFileSync(new URL('../../docs/client.md', import.meta.url), 'utf8');
+const examples = [...text.matchAll(/^## (.*)\n(?:(?!^## )[^])*?^```html\n([^]*?)^```/gm)].map(([, title, html]) => ({ title, html }));
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */
+let browser;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+});
+after(cleanup);
+
+test('the page has its examples', () => assert.ok(examples.length >= 3));
+
+for (const { title, html } of examples) {
+  test(`example: ${title}`, async () => {
+    const pages = [];
+    for (const me of ['vasya', 'petya']) {
+      const page = await browser.newPage();
+      await page.route('**/example.html*', (route) => route.fulfill({ contentType: 'text/html', body: html }));
+      page.on('dialog', (dialog) => dialog.accept());
+      await page.goto(`${server.base}/example.html?me=${me}`);
+      // One after the other: on a raw relay nobody hears what was said before he came.
+      await page.waitForFunction(() => /** @type {any} */ (window).calls.length > 0 || document.querySelector('#call'));
+      pages.push(page);
+    }
+    if (await pages[0].$('#call')) {
+      const [caller] = pages;
+      await caller.waitForFunction(async () => {
+        const { Hub } = await import('/client/turnhub.js');
+        const hub = new Hub({ user: 'observer' });
+        await hub.connect();
+        const { petya } = await hub.subscribe('petya');
+        hub.close();
+        return petya === 'online';
+      });
+      await caller.click('#call');
+    }
+    await Promise.all(pages.map((page) => decodesVideo(page)));
+    await Promise.all(pages.map((page) => page.context().close()));
+  });
+}
