@@ -60,10 +60,10 @@ func (n *node) reload(environ []string) {
 // liveKeys are the options that a reload changes.
 var liveKeys = []string{
 	"relay.peers", "relay.allow_peers", "relay.deny_peers",
-	"credentials.secrets", "credentials.ttl",
+	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
 	"access.allowed_origins",
 	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",
 	"limits.permissions_per_allocation", "limits.bandwidth_per_allocation", "limits.unauthenticated_per_prefix",
 	"limits.message_size", "limits.messages_per_second",
-	"log.level", "drain_timeout",
+	"log.level", "drain_timeout", "upgrade_timeout",
 }
