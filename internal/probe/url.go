@@ -30,7 +30,7 @@ func ParseURL(text string) (Server, error) {
 	case "turns":
 		defaultPort, s.Transport = 5349, "tls"
 	case "stuns":
-		return Server{}, fmt.Errorf("%q: no browser supports stuns; write stun: or turns:", text)
+		return Server{}, fmt.Errorf("%q: the scheme stuns is supported by no browser; write stun: or turns: instead", text)
 	default:
 		return Server{}, fmt.Errorf("%q is no STUN or TURN URL, which begins with stun:, turn: or turns: as in turn:turn.example.org:3478", text)
 	}
