@@ -413,9 +413,7 @@ func text2(raw []byte) (string, bool) {
 
 // pull takes what the server has to send onto the way.
 func (m *model) pull(d *modelDevice) {
-	for _, f := range pullFrames(m.t, d.conn) {
-		d.down = append(d.down, f)
-	}
+	d.down = append(d.down, pullFrames(m.t, d.conn)...)
 }
 
 // take lets the client handle the oldest message that is on its way to it.

@@ -255,7 +255,7 @@ func TestTogetherAndSeen(t *testing.T) {
 	}
 	// Moving takes the old address away.
 	b.sess.lost(b, false)
-	b = s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, id(b), b.sess.token))
+	s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, id(b), b.sess.token))
 	if s.hub.Seen(id(a), addr) || !s.hub.Seen(id(a), mustAddr("8.8.8.8")) {
 		t.Error("the address of the lost socket is still seen")
 	}

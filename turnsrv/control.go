@@ -130,11 +130,6 @@ func (s *shard) unknown(q *request) (types []stun.AttrType) {
 	return types
 }
 
-func (q *request) has(t stun.AttrType) bool {
-	_, ok := q.Attributes.Get(t)
-	return ok
-}
-
 // value returns an attribute of exactly size bytes. present says whether there is
 // one of any size.
 func (q *request) value(t stun.AttrType, size int) (v []byte, present, ok bool) {

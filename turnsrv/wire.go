@@ -2,7 +2,6 @@ package turnsrv
 
 import (
 	"encoding/binary"
-	"math"
 
 	"github.com/pion/stun/v2"
 )
@@ -144,8 +143,3 @@ func addErrorCode(m *stun.Message, code stun.ErrorCode, reason string) {
 
 // errorCodeSize is the room that ERROR-CODE with this reason takes.
 func errorCodeSize(reason string) int { return attributeSize + padded(4+len(reason)) }
-
-// seconds clamps a duration in seconds into what LIFETIME carries.
-func seconds(n int64) uint32 {
-	return uint32(min(max(n, 0), math.MaxUint32))
-}

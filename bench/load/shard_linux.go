@@ -42,7 +42,6 @@ type shard struct {
 	peer      *conn   // the plain UDP peer's socket, one for all clients of the shard
 	epoll     int
 	events    []unix.EpollEvent
-	ready     []int32
 
 	single, trains *batch
 	fromPeerFn     func([]byte) // method values made once: each new one is an allocation

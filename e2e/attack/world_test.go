@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func (w *world) listenInServer(address string) *target {
 // adminGet reads a page of the admin listener, as a program on the host does.
 func (w *world) adminGet(path string) string {
 	w.t.Helper()
-	transport := &http.Transport{Dial: func(network, address string) (conn net.Conn, err error) {
+	transport := &http.Transport{DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
 		w.onServer(func() { conn, err = net.Dial(network, address) })
 		return conn, err
 	}}

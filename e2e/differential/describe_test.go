@@ -13,7 +13,7 @@ import (
 // describe puts a response into words that are the same for the same answer of
 // both servers, and learns nonce, relayed addresses and token from it.
 func (s *side) describe(c *sideClient, m *stun.Message) string {
-	words := []string{fmt.Sprintf("%s", m.Type)}
+	words := []string{m.Type.String()}
 	if m.Type == stun.NewType(stun.MethodAllocate, stun.ClassSuccessResponse) && len(c.relayed) > 0 {
 		words = append(words, "second allocation")
 	}
