@@ -92,12 +92,16 @@ func TestDebianPackage(t *testing.T) {
 	}
 	h.run("rm", "/etc/turnhub/credentials/turn-secrets")
 
-	// Upgraded over the running one: configuration and secret stay.
+	// Upgraded over the running one: a new process takes the sockets over,
+	// configuration and secret stay.
+	before = pid()
 	h.run("dpkg", "--force-confold", "-i", two)
-	until(t, "the new version runs", func() bool {
-		out, _ := h.try("systemctl", "is-active", "turnhub")
-		return strings.TrimSpace(out) == "active"
+	until(t, "the new process has taken over", func() bool {
+		return strings.Contains(journal(), "a new process has taken over") && pid() != before
 	})
+	if out := strings.TrimSpace(h.run("systemctl", "is-active", "turnhub")); out != "active" {
+		t.Errorf("after the upgrade the unit is %s", out)
+	}
 	check()
 	if out := h.run("turnhub", "version"); !strings.Contains(out, "0.0.2") {
 		t.Errorf("after the upgrade: %q", out)
