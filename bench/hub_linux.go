@@ -25,8 +25,8 @@ type hubRow struct {
 // has no rooms, so some are turnhub's alone.
 func hubRows() []hubRow {
 	return []hubRow{
-		{name: "hub-relay", title: "messages between 100 pairs, 300 B, 200 in flight", args: []string{"relay", "-clients", "200", "-duration", "3s"}},
-		{name: "hub-relay-2k", title: "the same, 2.5 KB", args: []string{"relay", "-clients", "200", "-size", "2500", "-duration", "3s"}},
+		{name: "hub-relay", title: "messages between 100 pairs, 300 B, 200 in flight", args: []string{"relay", "-clients", "200", "-duration", "3s"}, rounds: 3},
+		{name: "hub-relay-2k", title: "the same, 2.5 KB", args: []string{"relay", "-clients", "200", "-size", "2500", "-duration", "3s"}, rounds: 3},
 		{name: "hub-idle", title: "10,000 idle connections", args: []string{"idle", "-clients", "10000", "-duration", "8s"}, rounds: 1},
 		{
 			name: "hub-join", title: "10,000 connected in 1,000 rooms, 100 newcomers a second",

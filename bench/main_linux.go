@@ -41,6 +41,7 @@ func main() {
 // flags are the command line.
 type flags struct {
 	rivals, only, part, duration string
+	note                         string
 	rounds, server, load, nice   int
 	report                       bool
 }
@@ -55,6 +56,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&f.server, "server-cpu", 0, "the servers' processor")
 	flag.IntVar(&f.load, "load-cpu", 1, "the generator's processor")
 	flag.IntVar(&f.nice, "nice", 0, "nice value of the whole run; below 0 keeps other work on the machine out of the way (start it with setsid)")
+	flag.StringVar(&f.note, "note", "", "what else the report should say of the run")
 	flag.BoolVar(&f.report, "report", false, "only write the report from bench/results.json")
 	flag.Parse()
 	if _, err := os.Stat(filepath.Join("bench", "rivals", "go.mod")); err != nil {
@@ -63,6 +65,9 @@ func run(ctx context.Context) error {
 	b := &bench{rounds: f.rounds, duration: f.duration, figures: make(figures)}
 	if err := b.load(); err != nil {
 		return err
+	}
+	if f.note != "" {
+		b.Note = f.note
 	}
 	if f.report {
 		return b.report()

@@ -39,12 +39,12 @@ Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating
 		fmt.Fprintf(s, "| %s | %s |\n", name, b.Versions[name])
 	}
 	fmt.Fprintf(s, "| load average | %s |\n", b.Busy)
-	s.WriteString(`
-Every server runs pinned to one core, the generator on the other. Other work ran on the machine at the same time when the load average is well above 2: then the packets per second of processor time and their ratios still mean something, the latencies little.
+	fmt.Fprintf(s, `
+Every server runs pinned to one core, the generator on the other. Other work ran on the machine at the same time when the load average is well above 2: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to five times; that happened %d times. %s
 
-How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. ` + "`bench/README.md`" + ` tells how to run each piece alone.
+How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
 
-`)
+`, b.Disturbed, b.Note)
 }
 
 // throughput is the table of packets per second of the server's processor time.
