@@ -34,6 +34,7 @@ import {closeCodes, HubError} from './codes.js';
 const queueMessages = 256;
 const queueBytes = 1 << 20;
 const ackAfter = 32;
+const ackBytes = 1 << 18;
 const ackDelay = 500;
 
 /** @type {Clock} */
@@ -71,6 +72,7 @@ export class Session extends Emitter {
   #welcomed = false;
   #sent = 0;
   #handled = 0;
+  #unacknowledged = 0;
   #acked = 0;
   #nextRequest = 0;
   /** @type {{seq: number, message: Message, bytes: number}[]} */ #outbox = [];
@@ -196,6 +198,7 @@ export class Session extends Emitter {
   /** @param {Record<string, any>} message */
   #transmit(message) {
     if (this.#handled > this.#acked) message.ack = this.#acked = this.#handled;
+    this.#unacknowledged = 0;
     this.#socket?.send(JSON.stringify(message));
   }
 
@@ -238,7 +241,7 @@ export class Session extends Emitter {
       }
       this.#heard();
       if (message.type === 'welcome') this.#onWelcome(message);
-      else if (this.#welcomed || message.type === 'error') this.#onMessage(message);
+      else if (this.#welcomed || message.type === 'error') this.#onMessage(message, event.data.length);
     };
     socket.onclose = (event) => this.#lost(socket, event.code, event.reason);
     socket.onerror = () => {};
@@ -280,8 +283,8 @@ export class Session extends Emitter {
     this.welcomed({first, resumed, silent});
   }
 
-  /** @param {Message} message */
-  #onMessage(message) {
+  /** @param {Message} message @param {number} size characters */
+  #onMessage(message, size) {
     this.#onAck(message.ack);
     if (message.type === 'ack') return;
     if (message.type === 'pong') {
@@ -293,7 +296,8 @@ export class Session extends Emitter {
     if (typeof message.seq === 'number') {
       if (message.seq <= this.#handled) return; // handled before the socket was lost
       this.#handled = message.seq;
-      if (this.#handled - this.#acked >= ackAfter) {
+      this.#unacknowledged += size;
+      if (this.#handled - this.#acked >= ackAfter || this.#unacknowledged >= ackBytes) {
         this.#transmit({type: 'ack'});
       } else if (!this.#ackTimer) {
         this.#ackTimer = this.#clock.setTimeout(() => {

@@ -120,6 +120,15 @@ test('acknowledges after 32 messages, or after a while', async () => {
   assert.equal(sockets[0].last('ack').ack, 33);
 });
 
+test('acknowledges after 256 KiB, so that the server never has to keep 1 MiB', async () => {
+  const {sockets} = await open();
+  const data = 'x'.repeat(64 * 1024);
+  for (let seq = 1; seq <= 3; seq++) sockets[0].say({type: 'signal', seq, from: 's_a', data});
+  assert.equal(sockets[0].all('ack').length, 0);
+  sockets[0].say({type: 'signal', seq: 4, from: 's_a', data});
+  assert.deepEqual(sockets[0].all('ack'), [{type: 'ack', ack: 4}]);
+});
+
 test('acknowledgement rides on any message and empties the queue', async () => {
   const {hub, clock, sockets} = await open();
   sockets[0].say({type: 'signal', seq: 1, from: 's_a', data: 0});
