@@ -16,7 +16,6 @@ const flags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  '--use-fake-device-for-media-stream',
   '--use-fake-ui-for-media-stream',
   '--autoplay-policy=no-user-gesture-required',
 ];
@@ -26,6 +25,7 @@ const flags = [
  * @property {string} [netns] network namespace to run in (the browser is driven over a pipe, so it may have no way to us)
  * @property {string} [caFile] certificate authority to trust
  * @property {string} [proxy] value of --proxy-server
+ * @property {number} [fps] pictures a second of the fake camera; default 20
  * @property {string[]} [args] more flags
  */
 
@@ -42,7 +42,7 @@ export async function startBrowser(options = {}) {
     executablePath = path.join(home, 'chromium');
     await fs.writeFile(executablePath, `#!/bin/sh\nexec ip netns exec ${options.netns} ${executable} "$@"\n`, { mode: 0o755 });
   }
-  const args = [...flags, ...(options.args ?? [])];
+  const args = [...flags, `--use-fake-device-for-media-stream=fps=${options.fps ?? 20}`, ...(options.args ?? [])];
   if (options.proxy) args.push(`--proxy-server=${options.proxy}`);
   const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: `${home}/.config`, XDG_CACHE_HOME: `${home}/.cache` };
   const browser = await chromium.launch({ executablePath, headless: true, args, env: /** @type {any} */ (env) });

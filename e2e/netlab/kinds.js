@@ -140,13 +140,36 @@ function closedRouter(answersNames) {
  */
 async function startProxy(lab, router, number, answersNames) {
   const address = `10.0.${number}.1`;
-  const config = path.join(lab.dir, `tinyproxy-${number}.conf`);
+  const config = path.join(lab.dir, `tinyproxy-${router}.conf`);
   await fs.writeFile(config, `Listen ${address}\nPort 3128\nTimeout 600\nMaxClients 200\nConnectPort 443\nLogLevel Warning\n`);
+  if (answersNames) await lab.daemon(router, 'dns', address);
+  await runProxy(lab, router);
+  return `http://${address}:3128`;
+}
+
+/** @param {Lab} lab @param {string} router */
+async function runProxy(lab, router) {
+  const config = path.join(lab.dir, `tinyproxy-${router}.conf`);
   const child = spawn('ip', ['netns', 'exec', lab.netns(router), 'tinyproxy', '-d', '-c', config], { stdio: 'ignore', detached: true });
   child.unref(); // the guard ends it with its namespace
-  if (answersNames) await lab.daemon(router, 'dns', address);
+  proxies.set(lab.netns(router), child);
   await listening(lab, router, 3128);
-  return `http://${address}:3128`;
+}
+
+/** @type {Map<string, import('node:child_process').ChildProcess>} */
+const proxies = new Map();
+
+/**
+ * Kills a client's proxy, all its tunnels with it, and starts another.
+ * @param {Lab} lab @param {Client} client
+ */
+export async function restartProxy(lab, client) {
+  const proxy = proxies.get(lab.netns(client.router));
+  if (!proxy) throw new Error(`${client.name} has no proxy`);
+  const exited = new Promise((resolve) => proxy.once('exit', resolve));
+  proxy.kill('SIGKILL');
+  await exited;
+  await runProxy(lab, client.router);
 }
 
 /**

@@ -1,0 +1,142 @@
+// Running calls are broken in every way that networks and servers break them, and have to come back by themselves.
+// The times are told in a table beside what we aim at; what is asserted is that the video comes back.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { cleanup } from '../harness/cleanup.js';
+import { connectCall, startCaller } from './calls.js';
+import { cutTunnels, loss, newAddress, offline, resetConnections, secondNetwork } from './faults.js';
+import { heal, healingTable } from './heal.js';
+import { startHost } from './host.js';
+import { addClient } from './kinds.js';
+import { Lab } from './lab.js';
+import { turnhubSite } from './sites.js';
+
+/** @typedef {import('./calls.js').Caller} Caller */
+
+/** @type {Lab} */
+let lab;
+/** @type {Awaited<ReturnType<typeof startHost>>} */
+let server;
+/** @type {Record<string, [Caller, Caller]>} */
+const callers = {};
+/** @type {import('./heal.js').Healing[]} */
+const healings = [];
+let rooms = 0;
+
+/** The calls by what carries them, and the kind of both networks. */
+const paths = /** @type {const} */ ({ direct: 'open', cone: 'cone', 'UDP relay': 'symmetric', 'TLS relay': 'tls-443', proxy: 'proxy' });
+
+/** @typedef {keyof typeof paths} Path */
+
+before(async () => {
+  lab = await Lab.create();
+  server = await startHost(lab);
+  await Promise.all(
+    Object.entries(paths).map(async ([path, kind], index) => {
+      const pair = [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), server.caFile ?? ''));
+      callers[path] = /** @type {[Caller, Caller]} */ (await Promise.all(pair));
+    }),
+  );
+});
+afterEach(hangUp);
+after(async () => {
+  console.log(healingTable(healings));
+  await cleanup();
+});
+
+/** Connects a call over a path. @param {Path} path */
+async function call(path) {
+  const [there, arriving] = callers[path];
+  const { page, pageThere, first } = await connectCall(turnhubSite(server.base), there, arriving, `heal-${rooms++}`);
+  return { first, pages: [page, pageThere], there: there.client, arrived: arriving.client };
+}
+
+/** Ends every call. */
+async function hangUp() {
+  const contexts = Object.values(callers).flat().flatMap(({ browser }) => browser.browser.contexts());
+  await Promise.all(contexts.map((context) => context.close()));
+}
+
+/**
+ * Breaks calls over some paths and notes how they healed.
+ * @param {string} what
+ * @param {Partial<Record<Path, number>>} aims paths, and after how many milliseconds video should be back
+ * @param {(calls: Awaited<ReturnType<typeof call>>[]) => Promise<number | void>} breakIt
+ */
+async function broken(what, aims, breakIt) {
+  const names = /** @type {Path[]} */ (Object.keys(aims));
+  const calls = [];
+  for (const name of names) calls.push(await call(name));
+  const watched = calls.map(({ pages }, index) => ({ name: names[index], pages, aim: aims[names[index]] ?? 0 }));
+  healings.push(...(await heal(what, watched, () => breakIt(calls))));
+}
+
+/** Kills the server, and starts it again after two seconds. Returns when. */
+async function killServer() {
+  await server.kill('SIGKILL');
+  await pause(2000);
+  const restarted = Date.now();
+  await server.start();
+  return restarted;
+}
+
+// Two calls at a time: more would compete for the machine's two cores.
+
+test('the server is killed and started again after two seconds', async () => {
+  await broken('server killed', { direct: 0, 'UDP relay': 2000 }, killServer);
+  const direct = healings.find(({ what }) => what === 'server killed, direct');
+  assert.equal(direct?.back, 0, 'a direct call does not notice');
+});
+
+test('the same over TLS and through a proxy', async () => {
+  await broken('server killed', { 'TLS relay': 3000, proxy: 3000 }, killServer);
+});
+
+test('the proxy or the firewall cuts every connection', async () => {
+  await broken('connections cut', { 'TLS relay': 1000, proxy: 1000 }, async ([firewalled, proxied]) => {
+    await Promise.all([resetConnections(lab, firewalled.arrived), cutTunnels(lab, proxied.arrived)]);
+  });
+});
+
+for (const pair of /** @type {Path[][]} */ ([['cone', 'UDP relay'], ['TLS relay']])) {
+  test(`a router takes a new address and forgets its mappings: ${pair.join(', ')}`, async () => {
+    await broken('new address', aim(pair, 4000), async (calls) => {
+      await Promise.all(calls.map(({ arrived }) => newAddress(lab, arrived)));
+    });
+  });
+
+  test(`eight seconds offline: ${pair.join(', ')}`, async () => {
+    await broken('8 s offline', aim(pair, 3000), async (calls) => {
+      await Promise.all(calls.map(({ arrived }) => offline(lab, arrived, 8000)));
+      return Date.now();
+    });
+  });
+}
+
+test('a client moves to another network', async () => {
+  const moving = /** @type {Path[]} */ (['cone', 'TLS relay']);
+  const moves = await Promise.all(moving.map((path, index) => secondNetwork(lab, callers[path][1].client, 31 + index)));
+  await broken('other network', aim(moving, 4000), async () => {
+    await Promise.all(moves.map((move) => move()));
+  });
+});
+
+/** @param {Path[]} names @param {number} milliseconds @returns {Partial<Record<Path, number>>} */
+function aim(names, milliseconds) {
+  return Object.fromEntries(names.map((path) => [path, milliseconds]));
+}
+
+test('calls begin on networks that lose packets', async () => {
+  const rows = [];
+  for (const path of /** @type {Path[]} */ (['UDP relay', 'proxy'])) {
+    for (const percent of [5, 10, 20]) {
+      for (const { client } of callers[path]) await loss(lab, client, percent);
+      const lossy = await call(path);
+      rows.push(`${path}, ${percent} % lost: first remote frame after ${lossy.first} ms`);
+      await hangUp();
+    }
+    for (const { client } of callers[path]) await loss(lab, client, 0);
+  }
+  console.log(rows.join('\n'));
+});
