@@ -30,7 +30,7 @@ func (b *bench) report() error {
 func (b *bench) head(s *strings.Builder) {
 	fmt.Fprintf(s, `# Results
 
-Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating rounds of %s each, medians. Written by the program, not by hand.
+Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating rounds of %s each, medians. Written by the program from results.json; what was put together from several runs says so below.
 
 | | |
 |---|---|
