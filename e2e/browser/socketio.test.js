@@ -115,8 +115,9 @@ test('Node: the upgrade takes place, and nothing is lost on the way', limit, asy
   const receiver = await connect(t, { transports: ['websocket'], query });
   const socket = io(server.base, { forceNew: true, query });
   t.after(() => socket.disconnect());
-  await once(/** @type {any} */ (socket), 'connect');
+  // Before the connection is made: on a fast machine the upgrade is over when `connect` has been told.
   const upgraded = new Promise((resolve) => socket.io.engine.once('upgrade', resolve));
+  await once(/** @type {any} */ (socket), 'connect');
   /** @type {number[]} */
   const [forth, back] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
   const count = 200;
