@@ -1,9 +1,13 @@
+import {webcrypto} from 'node:crypto';
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {Hub, randomRoom} from '../hub.js';
 import {closeCodes} from '../codes.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
+
+// Node 18 has it, but not where browsers do.
+globalThis.crypto ??= /** @type {any} */ (webcrypto);
 
 async function open() {
   const {FakeSocket, sockets} = fakeSockets();
