@@ -215,9 +215,11 @@ func TestSlowReaderDelaysNobody(t *testing.T) {
 	join(t, url+"/relay/c") // never reads
 	relay.entered(t, "c", 3)
 	big := strings.Repeat("x", 128<<10)
-	const n = 200 // 25 MB: more than any queue and window
+	const n = 200                      // 25 MB: more than any queue and window
+	inFlight := make(chan struct{}, 4) // half of what may wait for b, who reads but may be slow too
 	go func() {
 		for range n {
+			inFlight <- struct{}{}
 			if a.WriteMessage(websocket.BinaryMessage, []byte(big)) != nil {
 				return
 			}
@@ -225,6 +227,7 @@ func TestSlowReaderDelaysNobody(t *testing.T) {
 	}()
 	for range n {
 		want(t, b, websocket.BinaryMessage, big)
+		<-inFlight
 	}
 	relay.entered(t, "c", 2)
 }
