@@ -17,6 +17,7 @@ import (
 // else gets everything, in order.
 func TestStalledClient(t *testing.T) {
 	const others, messages = 8, 2 * maxQueueMessages
+	const window = maxQueueMessages / 8 // how far the sender may be ahead of those who do read
 	h, url := newServer(t, Config{Limits: Limits{MessagesPerSecond: 1 << 20}})
 	stalled := openClient(t, url, `{"type":"hello"}`)
 	stalled.join("r")
@@ -31,11 +32,21 @@ func TestStalledClient(t *testing.T) {
 	}
 	pad := strings.Repeat("x", 500)
 	done := make(chan error, others)
+	read := make(chan struct{}, messages/window*others)
 	for _, c := range room[1:] {
-		go func() { done <- c.readChat(messages, stalled.id) }()
+		go func() { done <- c.readChat(messages, stalled.id, window, read) }()
 	}
 	sender := room[0]
 	for i := range messages {
+		if i > 0 && i%window == 0 {
+			for range room[1:] {
+				select {
+				case <-read:
+				case err := <-done:
+					t.Fatal(err)
+				}
+			}
+		}
 		sender.say(fmt.Sprintf(`{"type":"message","room":"r","data":{"n":%d,"pad":%q}`, i, pad))
 	}
 	for range room[1:] {
@@ -48,9 +59,9 @@ func TestStalledClient(t *testing.T) {
 	}
 }
 
-// readChat reads n messages and the news that the session lost has left, and
-// acknowledges all.
-func (c *client) readChat(n int, lost string) error {
+// readChat reads n messages and the news that the session lost has left,
+// acknowledges all, and tells read of each window of messages.
+func (c *client) readChat(n int, lost string, window int, read chan<- struct{}) error {
 	gone := false
 	for i := 0; i < n || !gone; {
 		_ = c.ws.SetReadDeadline(time.Now().Add(patience))
@@ -63,7 +74,9 @@ func (c *client) readChat(n int, lost string) error {
 			if got := frame(f["data"].(map[string]any)).num("n"); got != i {
 				return fmt.Errorf("message %d came as number %d", got, i)
 			}
-			i++
+			if i++; i%window == 0 {
+				read <- struct{}{}
+			}
 		case f.str("type") == "peer-left" && f.str("peer") == lost:
 			gone = true
 		default:
