@@ -2,8 +2,10 @@ package signaling
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,6 +20,17 @@ const patience = 20 * time.Second
 // newServer returns a running hub and its /ws address.
 func newServer(t testing.TB, cfg Config) (*Hub, string) {
 	t.Helper()
+	return serveHub(t, cfg, httptest.NewServer)
+}
+
+// newTLSServer is newServer over TLS, where sockets have goroutines.
+func newTLSServer(t testing.TB, cfg Config) (*Hub, string) {
+	t.Helper()
+	return serveHub(t, cfg, httptest.NewTLSServer)
+}
+
+func serveHub(t testing.TB, cfg Config, listen func(http.Handler) *httptest.Server) (*Hub, string) {
+	t.Helper()
 	if cfg.Limits.ConnectionsPerIP == 0 {
 		cfg.Limits.ConnectionsPerIP = 10_000
 	}
@@ -28,7 +41,7 @@ func newServer(t testing.TB, cfg Config) (*Hub, string) {
 		defer close(done)
 		_ = h.Serve(ctx)
 	}()
-	srv := httptest.NewServer(h)
+	srv := listen(h)
 	t.Cleanup(func() {
 		cancel()
 		<-done
@@ -53,10 +66,11 @@ type client struct {
 	got   int
 }
 
+var dialer = websocket.Dialer{Subprotocols: []string{Subprotocol}, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+
 func dial(t testing.TB, url string) *client {
 	t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{Subprotocol}}
-	ws, _, err := d.Dial(url, nil)
+	ws, _, err := dialer.Dial(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

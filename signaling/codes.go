@@ -49,8 +49,12 @@ const (
 	CloseTooBig   CloseCode = 4009
 )
 
-// closeNormal answers a client's own Close (RFC 6455 section 7.4.1).
-const closeNormal CloseCode = 1000
+// Codes of RFC 6455 section 7.4.1: the answer to a client's own Close, and to a
+// frame that breaks the RFC.
+const (
+	closeNormal   CloseCode = 1000
+	closeProtocol CloseCode = 1002
+)
 
 // closeCodes says of each code its name and whether the session outlives the
 // socket.
@@ -78,8 +82,11 @@ func (c CloseCode) String() string {
 			return row.Name
 		}
 	}
-	if c == closeNormal {
+	switch c {
+	case closeNormal:
 		return "normal"
+	case closeProtocol:
+		return "protocol"
 	}
 	return fmt.Sprint(uint16(c))
 }

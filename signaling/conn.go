@@ -3,9 +3,11 @@ package signaling
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wsock"
 )
 
 const (
@@ -23,22 +26,26 @@ const (
 	ackEvery  = 32 // messages after which one is acknowledged at once
 )
 
-// conn is one native WebSocket. One goroutine reads; another writes, and exists
-// only while there is something to write, so that an idle socket costs one
-// small stack. gorilla does the upgrade and the reading; frames are written
-// here, many in one system call, because their text is shared between sessions.
+// conn is one native WebSocket. gorilla does the upgrade; frames are read and
+// written here, because their text is shared between sessions and many leave in
+// one system call. A poller reads and writes the socket of a plain TCP
+// connection. One over TLS has a goroutine that reads, and another that writes
+// while there is something to write.
 type conn struct {
 	hub    *Hub
-	ws     *websocket.Conn
 	nc     net.Conn // nil in tests that carry the frames themselves
-	wire   *wire    // the same
+	link   *link    // nil: over TLS
+	out    *flusher // of whoever reads
 	remote netip.Addr
 	seen   netip.Addr
 	claims access.Claims
 	heard  atomic.Int64 // when anything came last, Unix nanoseconds
 
-	sess   *Session // set once by the reader, before anything below is used
-	kicked []*conn  // the reader's: sockets that it will write to before it waits
+	sess *Session     // set once by the reader, before anything below is used
+	in   wsock.Reader // the reader's
+	done bool         // the reader's: messages are not handled any more
+	lame bool         // the reader's: nor are frames taken apart
+	rest []byte       // of whoever writes: what the socket did not take
 
 	// Under sess.mu.
 	next    uint64 // the next number to send
@@ -47,39 +54,49 @@ type conn struct {
 	ackDue  bool
 	wsPong  []byte // an answer to a WebSocket ping (RFC 6455 section 5.5.3)
 	writing bool   // somebody writes, or is about to
-	timed   bool   // the writer's: a write deadline is set
 	code    CloseCode
 	closed  bool // the Close frame is written
 	read    bool // the reader is gone: the writer closes TCP
 }
 
+// flusher holds the sockets that a goroutine which reads has caused to be
+// written to. It writes once it has handled what came together.
+type flusher struct{ kicked []*conn }
+
+// flush writes. What a socket does not take at once waits for its poller: nobody
+// waits for another.
+func (f *flusher) flush() {
+	for i, c := range f.kicked {
+		f.kicked[i] = nil
+		c.writeNow()
+	}
+	if f.kicked = f.kicked[:0]; cap(f.kicked) > 1024 {
+		f.kicked = nil
+	}
+}
+
 // kick sees to it that what waits is written. by is the socket whose reader is
-// here, or nil: it writes once it has handled what came together with this. If
-// there is none, or over TLS, a goroutine writes. sess.mu is held.
+// here, or nil. If there is none, or over TLS, a goroutine writes. sess.mu is
+// held.
 func (c *conn) kick(by *conn) {
 	if c.writing || c.closed || c.nc == nil {
 		return
 	}
 	c.writing = true
-	if by != nil && c.wire.raw != nil {
-		by.kicked = append(by.kicked, c)
+	if by != nil && c.link != nil {
+		by.out.kicked = append(by.out.kicked, c)
 		return
 	}
 	// The reader still counts in wait, so this is no Add beside a Wait at zero.
 	c.hub.wait.Add(1)
-	go c.write(nil, nil)
-}
-
-// flush writes to the sockets that the reader has kicked. What they do not take
-// at once is left to goroutines of theirs: nobody waits for another.
-func (c *conn) flush() {
-	for i, to := range c.kicked {
-		to.writeNow()
-		c.kicked[i] = nil
-	}
-	if c.kicked = c.kicked[:0]; cap(c.kicked) > 32 {
-		c.kicked = nil
-	}
+	go func() {
+		defer c.hub.wait.Done()
+		if c.link != nil {
+			c.writeNow()
+		} else {
+			c.write()
+		}
+	}()
 }
 
 // shutLocked ends the socket with a code: what waits is not sent any more,
@@ -102,58 +119,70 @@ func (c *conn) shutLocked(code CloseCode) {
 
 var batches = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
 
-// write sends until nothing is left: first rest, a part of the batch p, which
-// may both be nil.
-func (c *conn) write(p *[]byte, rest []byte) {
-	defer c.hub.wait.Done()
-	if p == nil {
-		p = batches.Get().(*[]byte)
-	}
-	for {
-		wait := c.hub.timing.Write
-		if len(rest) == 0 {
-			var closing bool
-			if rest, closing = c.batch(p); len(rest) == 0 {
-				break
-			}
-			if closing {
-				wait = closeWait
-			}
-		}
-		c.timed = true
-		_ = c.nc.SetWriteDeadline(time.Now().Add(wait))
-		if _, err := c.nc.Write(rest); err != nil {
-			c.dead()
-			break
-		}
-		rest = nil
-	}
-	putBatch(p)
-}
-
-// writeNow is write for whoever must not wait.
-func (c *conn) writeNow() {
+// write sends until nothing is left.
+func (c *conn) write() {
 	p := batches.Get().(*[]byte)
-	for range 2 {
-		buf, _ := c.batch(p)
+	defer putBatch(p)
+	for {
+		buf, closing := c.batch(p)
 		if len(buf) == 0 {
-			putBatch(p)
 			return
 		}
-		n, err := c.wire.try(buf)
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.writeWait(closing)))
+		if _, err := c.nc.Write(buf); err != nil {
+			c.dead()
+			return
+		}
+	}
+}
+
+// writeNow is write for whoever must not wait: what the socket does not take, or
+// what still comes after some rounds, is left to its poller.
+func (c *conn) writeNow() {
+	p := batches.Get().(*[]byte)
+	defer putBatch(p)
+	for range 4 {
+		buf, closing := c.batch(p)
+		if len(buf) == 0 {
+			return
+		}
+		n, err := c.link.try(buf)
 		if err != nil {
 			c.dead()
-			putBatch(p)
 			return
 		}
 		if n < len(buf) {
-			c.hub.wait.Add(1)
-			go c.write(p, buf[n:])
+			c.rest = append(c.rest[:0], buf[n:]...)
+			c.link.await(true, c.writeWait(closing))
 			return
 		}
 	}
-	c.hub.wait.Add(1)
-	go c.write(p, nil) // others keep sending to it
+	c.link.await(true, c.hub.timing.Write)
+}
+
+// writeRest goes on where writeNow has stopped.
+func (c *conn) writeRest() {
+	n, err := c.link.try(c.rest)
+	if err != nil {
+		c.dead()
+		return
+	}
+	if n < len(c.rest) {
+		if c.rest = c.rest[n:]; n > 0 {
+			c.link.await(true, c.hub.timing.Write)
+		}
+		return
+	}
+	c.rest = nil
+	c.link.await(false, 0)
+	c.writeNow()
+}
+
+func (c *conn) writeWait(closing bool) time.Duration {
+	if closing {
+		return closeWait
+	}
+	return c.hub.timing.Write
 }
 
 // batch takes what is due into p. If there is nothing, the writer's time is
@@ -166,13 +195,8 @@ func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
 	*p = buf
 	if len(buf) == 0 {
 		c.writing = false
-		if c.timed && c.code == 0 {
-			// writeNow would find it passed, some day.
-			c.timed = false
-			_ = c.nc.SetWriteDeadline(time.Time{})
-		}
 		if c.read {
-			_ = c.nc.Close()
+			c.release()
 		}
 	}
 	c.hub.stats.bytesOut.Add(uint64(len(buf)))
@@ -183,9 +207,23 @@ func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
 func (c *conn) dead() {
 	s := c.sess
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	c.closed, c.writing = true, false
-	s.mu.Unlock()
-	_ = c.nc.Close()
+	if c.read {
+		c.release()
+	} else {
+		_ = c.nc.Close()
+	}
+}
+
+// release closes a socket that nobody reads or writes any more.
+func (c *conn) release() {
+	if c.link == nil {
+		_ = c.nc.Close()
+	} else if c.link.release() {
+		_ = c.nc.Close() // the layers over the link
+		c.hub.gone(c)
+	}
 }
 
 func putBatch(p *[]byte) {
@@ -237,12 +275,17 @@ func (c *conn) fill(buf []byte) []byte {
 	}
 	if c.code != 0 && (!mine || c.next > s.out.last()) {
 		c.closed = true
-		reason := c.code.String()
-		buf = appendFrame(buf, websocket.CloseMessage, 2+len(reason))
-		buf = binary.BigEndian.AppendUint16(buf, uint16(c.code))
-		buf = append(buf, reason...)
+		buf = appendClose(buf, c.code)
 	}
 	return buf
+}
+
+// appendClose appends a Close (RFC 6455 section 5.5.1).
+func appendClose(buf []byte, code CloseCode) []byte {
+	reason := code.String()
+	buf = appendFrame(buf, websocket.CloseMessage, 2+len(reason))
+	buf = binary.BigEndian.AppendUint16(buf, uint16(code))
+	return append(buf, reason...)
 }
 
 // appendAck adds the ack member if there is something to acknowledge.
@@ -275,7 +318,9 @@ func appendFrame(buf []byte, opcode, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(buf, 127), uint64(length))
 }
 
-// refuse ends a socket that has no session yet: nobody else writes to it.
+// refuse ends a socket that has no session yet: nobody else writes to it. What
+// still comes is read until the client has ended too, so that TCP is not reset
+// before it has read the code.
 func (c *conn) refuse(code CloseCode, f *fault) {
 	c.hub.stats.closed(code)
 	if c.nc == nil {
@@ -287,156 +332,134 @@ func (c *conn) refuse(code CloseCode, f *fault) {
 		c.hub.stats.fault(f.code)
 		buf = appendText(buf, f.body(nil), []byte{'}'})
 	}
-	reason := code.String()
-	buf = appendFrame(buf, websocket.CloseMessage, 2+len(reason))
-	buf = binary.BigEndian.AppendUint16(buf, uint16(code))
-	buf = append(buf, reason...)
-	deadline := time.Now().Add(closeWait)
-	_ = c.nc.SetDeadline(deadline)
-	if _, err := c.nc.Write(buf); err != nil {
-		return
-	}
-	// The Close arrives only if TCP is not reset by what we have not read.
-	for {
-		if _, _, err := c.ws.NextReader(); err != nil {
-			return
-		}
-	}
+	c.done = true
+	_ = c.nc.SetReadDeadline(time.Now().Add(closeWait))
+	c.direct(appendClose(buf, code))
 }
 
-var messages = sync.Pool{New: func() any { b := make([]byte, 2048); return &b }}
+// direct writes what goes to a socket without a session.
+func (c *conn) direct(frames []byte) {
+	if c.link != nil {
+		_, _ = c.link.try(frames) // into an empty buffer; a client that fills it has not spoken as it should
+		return
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(closeWait))
+	_, _ = c.nc.Write(frames)
+}
 
-var errTooBig = errors.New("message too big")
-
-// serve reads until the socket ends.
+// serve reads a socket that no poller carries, until it ends.
 func (c *conn) serve() {
-	defer c.hub.gone(c)
-	c.ws.SetPingHandler(c.onPing)
-	c.ws.SetPongHandler(func(string) error { c.heard.Store(c.hub.now().UnixNano()); return nil })
-	c.ws.SetCloseHandler(func(int, string) error { return nil }) // answered below
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.hub.timing.Hello))
-	var err error
-	for err == nil {
-		err = c.receive()
-	}
-	c.flush()
-	if c.sess == nil {
-		var ne net.Error
-		switch {
-		case errors.Is(err, errTooBig):
-			c.refuse(CloseTooBig, nil)
-		case errors.As(err, &ne) && ne.Timeout():
-			c.refuse(CloseBadHello, nil)
-		}
-		_ = c.nc.Close()
-		return
-	}
-	s := c.sess
-	s.mu.Lock()
-	if errors.Is(err, errTooBig) {
-		c.shutLocked(CloseTooBig)
-	} else if c.code == 0 && closedByClient(err) != 0 {
-		c.code = closeNormal
-		c.kick(nil)
-	}
-	s.mu.Unlock()
-	if errors.Is(err, errTooBig) {
-		c.drain()
-	}
-	s.lost(c, closedByClient(err) == websocket.CloseGoingAway)
-	s.mu.Lock()
-	c.read = true
-	end := !c.writing
-	s.mu.Unlock()
-	if end {
-		_ = c.nc.Close()
-	}
-}
-
-// closedByClient returns the code of the client's Close, or 0. gorilla makes a
-// 1006 of a connection that ends without.
-func closedByClient(err error) int {
-	var ce *websocket.CloseError
-	if errors.As(err, &ce) && ce.Code != websocket.CloseAbnormalClosure {
-		return ce.Code
-	}
-	return 0
-}
-
-// drain reads on until the Close is answered, so that TCP is not reset before
-// the other side has read it. The read deadline is set.
-func (c *conn) drain() {
-	c.flush()
-	var skip [512]byte
+	var buf [1024]byte
 	for {
-		if _, err := c.nc.Read(skip[:]); err != nil {
+		n, err := c.nc.Read(buf[:])
+		if n > 0 {
+			if e := c.take(buf[:n], c.hub.now()); e != nil {
+				err = e
+			}
+			c.out.flush()
+		}
+		if err != nil && !c.over(err) {
+			c.finish(err)
+			c.out.flush()
+			c.hub.gone(c)
 			return
 		}
 	}
 }
 
-func (c *conn) onPing(payload string) error {
-	c.heard.Store(c.hub.now().UnixNano())
+// errEnded is the end of a connection without a Close.
+var errEnded = fmt.Errorf("the connection has ended: %w", io.EOF)
+
+// take handles the bytes that have come. An error is the socket's end.
+func (c *conn) take(b []byte, now time.Time) error {
+	if c.lame {
+		return nil
+	}
+	limit := c.hub.limits().MessageSize
+	c.heard.Store(now.UnixNano())
+	c.in.Add(b)
+	for {
+		opcode, payload, err := c.in.Next(limit)
+		switch {
+		case err != nil:
+			return err
+		case opcode == 0:
+			return nil
+		case c.done:
+		case opcode == wsock.OpPing:
+			c.pinged(payload)
+		case opcode != wsock.OpPong:
+			c.hub.stats.bytesIn.Add(uint64(len(payload)))
+			c.handle(payload, opcode == wsock.OpText, now)
+		}
+	}
+}
+
+// pinged answers a WebSocket ping (RFC 6455 section 5.5.3).
+func (c *conn) pinged(payload []byte) {
 	s := c.sess
 	if s == nil {
-		return c.ws.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(closeWait))
+		c.direct(append(appendFrame(nil, websocket.PongMessage, len(payload)), payload...))
+		return
 	}
 	s.mu.Lock()
-	c.wsPong = []byte(payload)
+	defer s.mu.Unlock()
+	c.wsPong = append(make([]byte, 0, len(payload)), payload...)
 	c.kick(c)
+}
+
+// over is told that no more can be handled. It reports whether the socket is to
+// be read all the same, because the client is being told why.
+func (c *conn) over(err error) bool {
+	var code CloseCode
+	switch {
+	case errors.Is(err, wsock.ErrTooBig):
+		code, c.lame = CloseTooBig, true
+	case errors.Is(err, wsock.ErrProtocol):
+		code, c.lame = closeProtocol, true
+	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
+		code = CloseBadHello
+	default:
+		return false
+	}
+	switch {
+	case c.done: // told already
+	case c.sess == nil:
+		c.refuse(code, nil)
+	default:
+		c.done = true
+		c.sess.mu.Lock()
+		c.shutLocked(code)
+		c.sess.mu.Unlock()
+	}
+	return true
+}
+
+// finish ends the reading.
+func (c *conn) finish(err error) {
+	s := c.sess
+	if s == nil {
+		c.release()
+		return
+	}
+	var closed *wsock.CloseError
+	byClient := errors.As(err, &closed)
+	s.mu.Lock()
+	if c.code == 0 && byClient {
+		c.code = closeNormal
+		c.kick(c)
+	}
 	s.mu.Unlock()
-	return nil
-}
-
-// receive reads and handles one message. An error is the socket's end.
-func (c *conn) receive() error {
-	kind, r, err := c.ws.NextReader()
-	if err != nil {
-		return err
-	}
-	p := messages.Get().(*[]byte)
-	buf := *p
-	n, err := readMessage(r, &buf, c.hub.limits().MessageSize)
-	if err == nil {
-		now := c.hub.now()
-		c.heard.Store(now.UnixNano())
-		c.hub.stats.bytesIn.Add(uint64(n))
-		c.handle(buf[:n], kind == websocket.TextMessage, now)
-	}
-	if cap(buf) <= 64<<10 {
-		*p = buf
-		messages.Put(p)
-	}
-	if err == nil && c.sess == nil {
-		return errRefused
-	}
-	return err
-}
-
-var errRefused = errors.New("refused")
-
-// readMessage reads a whole message into buf, which grows as needed.
-func readMessage(r io.Reader, buf *[]byte, limit int) (int, error) {
-	n := 0
-	for {
-		if n == len(*buf) {
-			if n > limit {
-				return n, errTooBig
-			}
-			grown := make([]byte, min(4*n, limit+1))
-			copy(grown, *buf)
-			*buf = grown
-		}
-		k, err := r.Read((*buf)[n:])
-		n += k
-		switch {
-		case n > limit:
-			return n, errTooBig
-		case err == io.EOF:
-			return n, nil
-		case err != nil:
-			return n, err
-		}
+	s.lost(c, byClient && closed.Code == wsock.CodeGoingAway)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.read = true
+	switch {
+	case !c.writing, errors.Is(err, os.ErrDeadlineExceeded): // a writer that is stuck is the reason
+		c.closed, c.writing = true, false
+		c.release()
+	case c.link != nil:
+		c.link.deaf()
 	}
 }
 

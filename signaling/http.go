@@ -14,15 +14,11 @@ import (
 // Subprotocol is the WebSocket subprotocol of the native dialect.
 const Subprotocol = "turnhub.v1"
 
-// readBuffer is gorilla's, which needs it for the frames' headers only: below it
-// is a wire, which has its own.
-const readBuffer = 128
-
 var writeBuffers sync.Pool
 
 var upgrader = websocket.Upgrader{
 	HandshakeTimeout: 10 * time.Second,
-	ReadBufferSize:   readBuffer,
+	ReadBufferSize:   128, // of no use beyond the upgrade
 	WriteBufferSize:  1024,
 	WriteBufferPool:  &writeBuffers,
 	Subprotocols:     []string{Subprotocol},
@@ -55,9 +51,12 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	if c := h.upgrade(w, r, claims); c == nil || !h.register(c) {
+	switch c := h.upgrade(w, r, claims); {
+	case c == nil || !h.register(c):
 		h.wait.Done()
-	} else {
+	case c.link != nil:
+		c.link.start()
+	default:
 		// Not in the caller's goroutine: net/http's is large and holds the
 		// request.
 		go c.serve()
@@ -79,8 +78,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	remote, direct := h.cfg.ClientAddress(r)
 	limits := h.limits()
 	full := !h.sockets.add(remote.Addr(), limits.ConnectionsPerIP, limits.ConnectionsTotal)
-	hijacker := &hijacker{ResponseWriter: w}
-	ws, err := upgrader.Upgrade(hijacker, r, nil)
+	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil { // answered by Upgrade
 		if !full {
 			h.sockets.remove(remote.Addr())
@@ -88,7 +86,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 		return nil
 	}
 	c := &conn{
-		hub: h, ws: ws, nc: hijacker.wire, wire: hijacker.wire, claims: claims,
+		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims,
 		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct),
 	}
 	if full {
@@ -97,8 +95,34 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 		c.turnAway()
 		return nil
 	}
-	c.wire.before = c.flush
+	if p := h.poller(); p != nil {
+		p.newLink(c)
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(h.timing.Hello))
 	return c
+}
+
+// poller returns the next socket's poller; nil: there is none on this system, or
+// the hub is closed.
+func (h *Hub) poller() *poller {
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	if h.closed {
+		return nil
+	}
+	for len(h.pollers) < pollerCount() {
+		p, err := newPoller(h)
+		if err != nil {
+			h.log.Error("cannot poll sockets: each gets a goroutine", "error", err)
+			return nil
+		}
+		h.pollers = append(h.pollers, p)
+	}
+	if len(h.pollers) == 0 {
+		return nil
+	}
+	h.turn++
+	return h.pollers[h.turn%len(h.pollers)]
 }
 
 // register puts a socket onto the hub's books, unless the hub is closed.
@@ -107,6 +131,9 @@ func (h *Hub) register(c *conn) bool {
 	defer h.gate.Unlock()
 	if h.closed {
 		h.sockets.remove(c.remote)
+		if c.link != nil {
+			c.link.release()
+		}
 		_ = c.nc.Close()
 		return false
 	}
@@ -117,8 +144,7 @@ func (h *Hub) register(c *conn) bool {
 // turnAway refuses a socket over the limits without waiting for it.
 func (c *conn) turnAway() {
 	c.hub.stats.closed(CloseFull)
-	deadline := time.Now().Add(closeWait)
-	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(CloseFull), CloseFull.String()), deadline)
+	c.direct(appendClose(nil, CloseFull))
 	// Not at once: what the client has sent meanwhile would reset TCP before it
 	// has read the code.
 	time.AfterFunc(closeWait, func() { _ = c.nc.Close() })
@@ -126,7 +152,6 @@ func (c *conn) turnAway() {
 
 // gone takes a socket off the hub's books.
 func (h *Hub) gone(c *conn) {
-	c.wire.release()
 	h.sockets.remove(c.remote)
 	h.gate.Lock()
 	delete(h.conns, c)

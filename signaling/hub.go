@@ -106,6 +106,8 @@ type Hub struct {
 	gate     sync.RWMutex // closed is set under it
 	closed   bool
 	conns    map[*conn]struct{} // under gate
+	pollers  []*poller          // under gate
+	turn     int                // under gate: whose turn it is to take a socket
 	wait     sync.WaitGroup     // the sockets' goroutines
 }
 
@@ -188,12 +190,10 @@ func (h *Hub) Close() {
 	}
 	h.gate.Lock()
 	h.closed = true
-	soon := time.Now().Add(closeWait)
-	for c := range h.conns {
-		_ = c.nc.SetReadDeadline(soon) // those that have said no hello yet, too
-	}
+	pollers := h.pollers
+	h.pollers = nil
 	h.gate.Unlock()
-	last := time.AfterFunc(3*closeWait, func() {
+	last := time.AfterFunc(closeWait, func() { // those that have said no hello yet, too
 		h.gate.Lock()
 		defer h.gate.Unlock()
 		for c := range h.conns {
@@ -202,6 +202,9 @@ func (h *Hub) Close() {
 	})
 	defer last.Stop()
 	h.wait.Wait()
+	for _, p := range pollers {
+		p.close()
+	}
 }
 
 // RefreshConfig gives every session a new RTCConfiguration within spread: the

@@ -151,6 +151,15 @@ func TestCall(t *testing.T) {
 
 func TestResume(t *testing.T) {
 	_, url := newServer(t, Config{})
+	testResume(t, url)
+}
+
+func TestResumeOverTLS(t *testing.T) {
+	_, url := newTLSServer(t, Config{})
+	testResume(t, url)
+}
+
+func testResume(t *testing.T, url string) {
 	a := openClient(t, url, `{"type":"hello"}`)
 	b := openClient(t, url, `{"type":"hello"}`)
 	a.join("r")

@@ -123,6 +123,15 @@ func TestFlood(t *testing.T) {
 
 func TestTooBig(t *testing.T) {
 	_, url := newServer(t, Config{Limits: Limits{MessageSize: 5000}})
+	testTooBig(t, url)
+}
+
+func TestTooBigOverTLS(t *testing.T) {
+	_, url := newTLSServer(t, Config{Limits: Limits{MessageSize: 5000}})
+	testTooBig(t, url)
+}
+
+func testTooBig(t *testing.T, url string) {
 	for _, hello := range []bool{false, true} {
 		for _, size := range []int{5001, 300_000} {
 			c := dial(t, url)
@@ -226,7 +235,7 @@ func TestBadMessages(t *testing.T) {
 }
 
 func TestBadHello(t *testing.T) {
-	_, url := newServer(t, Config{Timing: Timing{Hello: 50 * time.Millisecond}})
+	_, url := newServer(t, Config{})
 	for _, hello := range []string{
 		`nonsense`, `{"type":"join","room":"r"}`, `{"type":"hello","name":7}`,
 		`{"type":"hello","name":"` + strings.Repeat("n", 65) + `"}`,
@@ -240,8 +249,11 @@ func TestBadHello(t *testing.T) {
 		c.send(hello)
 		c.expectClose(CloseBadHello)
 	}
-	silent := dial(t, url)
-	silent.expectClose(CloseBadHello)
+	for _, start := range []func(testing.TB, Config) (*Hub, string){newServer, newTLSServer} {
+		_, url := start(t, Config{Timing: Timing{Hello: 50 * time.Millisecond}})
+		silent := dial(t, url)
+		silent.expectClose(CloseBadHello)
+	}
 }
 
 func TestSilentSocket(t *testing.T) {

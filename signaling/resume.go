@@ -189,7 +189,7 @@ func (c *conn) attach(s *Session, seq uint64, resumed bool) (back bool) {
 	b = b.raw("heartbeat", []byte(`{"interval":`+itoa(t.Heartbeat.Milliseconds())+`,"call":`+itoa(t.InCall.Milliseconds())+`,"timeout":`+itoa(t.Timeout.Milliseconds())+`}`))
 	b = b.raw("config", config)
 	c.loose = append([]body{b}, c.loose...)
-	c.kick(nil)
+	c.kick(c)
 	s.schedule()
 	return back
 }

@@ -16,12 +16,18 @@ import (
 // relay asks, the console looks and the operator revokes. Nothing may stick,
 // race or be left over.
 func TestStress(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "tls": newTLSServer} {
+		t.Run(name, func(t *testing.T) { stress(t, start) })
+	}
+}
+
+func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 	clients, rounds := 16, 20
 	if testing.Short() {
 		clients, rounds = 8, 8
 	}
 	var hub *Hub
-	h, url := newServer(t, Config{
+	h, url := start(t, Config{
 		Limits: Limits{MessagesPerSecond: 1 << 20},
 		Timing: Timing{Away: time.Millisecond, Window: 30 * time.Millisecond, Ring: 20 * time.Millisecond, Ack: time.Millisecond},
 		OnChange: func(sessions ...string) {
@@ -63,6 +69,12 @@ func TestStress(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
+	// Goes on until everything that it is about has happened.
+	enough := func() bool {
+		st := h.Stats()
+		return st.Resumed > 0 && st.Closed["replaced"] > 0 && st.Closed["revoked"] > 0 && st.Ended["timeout"] > 0
+	}
+	deadline := time.Now().Add(3 * patience)
 	for n := range clients {
 		workers.Add(1)
 		go func() {
@@ -70,8 +82,8 @@ func TestStress(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(n), 7))
 			hello := fmt.Sprintf(`{"type":"hello","user":"u%d","userSecret":"12345678"`, n%8)
 			resume := ""
-			for range rounds {
-				ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+			for round := 0; round < rounds || !enough() && time.Now().Before(deadline); round++ {
+				ws, _, err := dialer.Dial(url, nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -94,7 +106,7 @@ func TestStress(t *testing.T) {
 	if st.Sockets != 0 {
 		t.Fatalf("%d sockets are left", st.Sockets)
 	}
-	if st.Resumed == 0 || st.Closed["replaced"] == 0 || st.Closed["revoked"] == 0 || st.Ended["timeout"] == 0 {
+	if !enough() {
 		t.Errorf("too little has happened: %+v", st)
 	}
 	for _, s := range h.sessions.all() {

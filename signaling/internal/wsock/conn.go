@@ -36,6 +36,7 @@ const (
 	CodeInvalidText = 1007
 	CodePolicy      = 1008
 	CodeRestart     = 1012
+	codeNone        = 1005 // stands for a Close without a code
 )
 
 // Defaults of Options.
