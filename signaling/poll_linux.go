@@ -19,7 +19,7 @@ const (
 	// so long what comes next, instead of waking up for each: at such rates a
 	// message costs a third less, and nobody notices the time.
 	busy   = 8
-	gather = 250 * time.Microsecond
+	gather = 500 * time.Microsecond
 )
 
 // poller carries the WebSockets of plain TCP connections: one goroutine for

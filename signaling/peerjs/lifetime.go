@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"turnhub/signaling"
-	"turnhub/signaling/internal/wsock"
 )
 
 // enter returns the realm of a mount path for one request, which leaves it.
@@ -44,48 +43,8 @@ func (s *Server) sweep(r *realm) {
 	}
 }
 
-// begin counts a request, unless the server is closing.
-func (s *Server) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.running.Add(1)
-	return true
-}
-
-func (s *Server) add(socket *wsock.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sockets[socket] = struct{}{}
-	return !s.closed
-}
-
-func (s *Server) forget(socket *wsock.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.sockets, socket)
-}
-
 // Close ends every socket with the code for a restart, and waits until they
 // have ended or the context has. What waits for absent peers is dropped.
 func (s *Server) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	for socket := range s.sockets {
-		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
-	}
-	s.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.sockets.Close(ctx, int(signaling.CloseRestart), signaling.ErrDrain.Error())
 }

@@ -56,11 +56,10 @@ type Server struct {
 	proof     time.Duration
 	held      atomic.Int64 // bytes that wait for absent peers
 
-	mu      sync.Mutex
-	realms  map[string]*realm
-	sockets map[*wsock.Conn]struct{}
-	closed  bool
-	running sync.WaitGroup
+	sockets wsock.Set
+
+	mu     sync.Mutex
+	realms map[string]*realm
 }
 
 // New makes a server. Close ends it.
@@ -75,7 +74,6 @@ func New(cfg Config) *Server {
 		expiry:    expiry,
 		proof:     proof,
 		realms:    make(map[string]*realm),
-		sockets:   make(map[*wsock.Conn]struct{}),
 	}
 }
 
@@ -150,11 +148,11 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	if !ok {
 		return
 	}
-	if !s.begin() {
+	if !s.sockets.Begin() {
 		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
-	defer s.running.Done()
+	defer s.sockets.Done()
 	var guest *door.Guest
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
 		MessageSize: s.door.MessageSize(),
@@ -171,10 +169,10 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	if err != nil {
 		return // answered
 	}
-	if !s.add(socket) {
+	if !s.sockets.Add(socket) {
 		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
 	}
-	defer s.forget(socket)
+	defer s.sockets.Remove(socket)
 	query := r.URL.Query()
 	id, token := query.Get("id"), query.Get("token")
 	refusal := ""

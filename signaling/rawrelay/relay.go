@@ -42,14 +42,12 @@ type Config struct {
 
 // Relay is the http.Handler of /relay/{channel}, and with relay_at_root of /.
 type Relay struct {
-	door *door.Door
-	log  *slog.Logger
+	door    *door.Door
+	log     *slog.Logger
+	sockets wsock.Set
 
 	mu       sync.Mutex
 	channels map[string]*channel
-	sockets  map[*wsock.Conn]struct{}
-	closed   bool
-	running  sync.WaitGroup
 }
 
 // New makes a relay. Close ends it.
@@ -61,7 +59,6 @@ func New(cfg Config) *Relay {
 		door:     door.New("relay", cfg.Hub),
 		log:      cfg.Logger,
 		channels: make(map[string]*channel),
-		sockets:  make(map[*wsock.Conn]struct{}),
 	}
 }
 
@@ -133,20 +130,20 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 			return who.guest.Meter(bytes)
 		},
 	}
-	if !s.begin() {
+	if !s.sockets.Begin() {
 		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
-	defer s.running.Done()
+	defer s.sockets.Done()
 	socket, err := wsock.Upgrade(w, r, options)
 	if err != nil {
 		return // answered
 	}
 	who.socket = socket
-	if !s.add(socket) {
+	if !s.sockets.Add(socket) {
 		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
 	}
-	defer s.forget(socket)
+	defer s.sockets.Remove(socket)
 	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		turned := door.Turned(err)
@@ -177,48 +174,8 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 
 func ignore(int, []byte) error { return nil }
 
-// begin counts a request, unless the relay is closing.
-func (s *Relay) begin() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.running.Add(1)
-	return true
-}
-
-func (s *Relay) add(socket *wsock.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sockets[socket] = struct{}{}
-	return !s.closed
-}
-
-func (s *Relay) forget(socket *wsock.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.sockets, socket)
-}
-
 // Close ends every socket with the code for a restart, and waits until they
 // have ended or the context has.
 func (s *Relay) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	for socket := range s.sockets {
-		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
-	}
-	s.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.sockets.Close(ctx, int(signaling.CloseRestart), signaling.ErrDrain.Error())
 }

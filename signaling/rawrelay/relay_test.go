@@ -31,8 +31,8 @@ func start(t *testing.T, limits signaling.Limits, origins ...string) (string, *R
 			t.Errorf("close the relay: %v", err)
 		}
 		server.Close()
-		if len(relay.channels) > 0 || len(relay.sockets) > 0 {
-			t.Errorf("left behind: %d channels, %d sockets", len(relay.channels), len(relay.sockets))
+		if len(relay.channels) > 0 || relay.sockets.Len() > 0 {
+			t.Errorf("left behind: %d channels, %d sockets", len(relay.channels), relay.sockets.Len())
 		}
 	})
 	return "ws" + strings.TrimPrefix(server.URL, "http"), relay

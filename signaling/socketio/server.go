@@ -24,6 +24,7 @@ import (
 
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wsock"
 )
 
 // The times of the reference server, which its clients are used to.
@@ -85,17 +86,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, c := range all {
 		c.close("the server is restarting")
 	}
-	ended := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wsock.Wait(ctx, &s.running)
 }
 
 // limit is the largest message in bytes.
