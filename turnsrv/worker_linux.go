@@ -144,7 +144,8 @@ func (w *epollWorker) run(ctx context.Context) error {
 	if n := w.shard.srv.cfg.Workers + 1; w.shard.id == 0 && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
-	stop := context.AfterFunc(ctx, func() { w.signal() })
+	// Not signal: this may run when close has let the eventfd's number go.
+	stop := context.AfterFunc(ctx, func() { w.post(func(*shard) {}) })
 	defer stop()
 	for ctx.Err() == nil {
 		n := w.wait()

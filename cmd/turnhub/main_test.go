@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -283,12 +285,32 @@ func TestSelfCheck(t *testing.T) {
 	if err := n.selfCheck(ctx, 10*time.Second); err != nil {
 		t.Error(err)
 	}
+	healthz := func() (int, string) {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", port))
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	if code, body := healthz(); code != http.StatusOK || !strings.Contains(body, `"ok"`) {
+		t.Error(code, body)
+	}
 	n.hub.Close()
-	if err := n.selfCheck(ctx, 10*time.Second); err == nil || !strings.HasPrefix(err.Error(), "hub: ") {
+	if err := n.selfCheck(ctx, 10*time.Second); !errors.Is(err, errNoHub) {
 		t.Errorf("a closed hub passes: %v", err)
 	}
+	until(t, "/healthz says that the hub does not answer", &log, func() bool {
+		code, body := healthz()
+		return code == http.StatusServiceUnavailable && strings.Contains(body, errNoHub.Error())
+	})
 	cancel()
 	served.Wait()
+	n.pulse.at = time.Time{}
+	if reasons := n.health(); !slices.Equal(reasons, []string{errNoSTUN.Error()}) {
+		t.Errorf("a server that has ended is healthy but for %q", reasons)
+	}
 	if err := n.selfCheck(context.Background(), 10*time.Second); err == nil {
 		t.Error("a server that has ended passes")
 	}

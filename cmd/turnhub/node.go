@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -53,6 +54,7 @@ type node struct {
 	prober      *probe.Prober
 	sockets     sockets
 
+	pulse    pulse
 	draining atomic.Bool
 	retired  context.Context // ends what a successor does from now on
 	retire   context.CancelFunc
@@ -80,7 +82,10 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 		return nil, err
 	}
 	if cfg.Access.Mode == config.AccessToken {
-		n.access, err = access.NewVerifier(access.Config{SecretFile: cfg.Access.TokenSecretFile, JWKSFile: cfg.Access.TokenJWKSFile})
+		n.access, err = access.NewVerifier(access.Config{
+			SecretFile: cfg.Access.TokenSecretFile, JWKSFile: cfg.Access.TokenJWKSFile,
+			RevokedFile: filepath.Join(cfg.StateDir, "revoked.json"), Logger: log,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -270,9 +275,6 @@ func webSettings(cfg *config.Config) web.Settings {
 		RatePerPrefix:  cfg.Limits.UnauthenticatedPerPrefix,
 	}
 }
-
-// health is what /healthz answers: the process works.
-func (n *node) health() []string { return nil }
 
 // ready is what /readyz answers: calls can be made.
 func (n *node) ready() []string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,20 +22,62 @@ import (
 // so that it is counted apart from others on this host.
 var selfCheckSource = net.IPv4(127, 84, 72, 1)
 
+// What the self check found wanting. /healthz says no more than this to everybody;
+// the log has the rest.
+var (
+	errNoSTUN = errors.New("STUN: no answer over UDP")
+	errNoHub  = errors.New("hub: no answer through its socket")
+)
+
+// pulse is what the last self check found.
+type pulse struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+const (
+	pulseAge      = time.Second     // so long an answer of /healthz may be old
+	pulsePatience = 5 * time.Second // so long the server may take to answer itself
+)
+
+// health is what /healthz answers: whether the server answers itself. Whoever asks
+// at the same time shares one check, so that asking often costs nothing.
+func (n *node) health() []string {
+	n.pulse.mu.Lock()
+	defer n.pulse.mu.Unlock()
+	if time.Since(n.pulse.at) > pulseAge {
+		before := n.pulse.err
+		n.pulse.err = n.selfCheck(context.Background(), pulsePatience)
+		n.pulse.at = time.Now()
+		if err := n.pulse.err; err != nil && before == nil {
+			n.log.Error("the self check of /healthz failed; restart the server if this goes on", "error", err)
+		}
+	}
+	var reasons []string
+	for _, known := range []error{errNoSTUN, errNoHub} {
+		if errors.Is(n.pulse.err, known) {
+			reasons = append(reasons, known.Error())
+		}
+	}
+	return reasons
+}
+
 // selfCheck goes through the listeners as a client would: a Binding request over
-// UDP, and hello, ping and bye at the hub.
+// UDP, and hello, ping and bye at the hub, which lets nobody in any more when the
+// server is going down.
 func (n *node) selfCheck(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if len(n.sockets.udp) > 0 {
 		at := local(n.sockets.udp[0])
 		if _, err := probe.RoundTrip(ctx, "stun:"+at.String(), "", "", probe.Options{Address: at}); err != nil {
-			return fmt.Errorf("STUN: %w", err)
+			return fmt.Errorf("%w: %w", errNoSTUN, err)
 		}
 	}
-	if tcp := n.sockets.tcpAddresses(); len(tcp) > 0 {
+	if tcp := n.sockets.tcpAddresses(); len(tcp) > 0 && !n.draining.Load() {
 		if err := n.checkHub(ctx, local(tcp[0])); err != nil {
-			return fmt.Errorf("hub: %w", err)
+			return fmt.Errorf("%w: %w", errNoHub, err)
 		}
 	}
 	return nil
@@ -83,6 +126,7 @@ func (n *node) checkHub(ctx context.Context, at netip.AddrPort) error {
 	}
 	res.Body.Close()
 	defer ws.Close()
+	defer context.AfterFunc(ctx, func() { ws.Close() })()
 	deadline, _ := ctx.Deadline()
 	ws.SetReadDeadline(deadline)
 	ws.SetWriteDeadline(deadline)

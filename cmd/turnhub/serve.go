@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"syscall"
 	"time"
@@ -107,7 +108,8 @@ func serve(ctx context.Context, in invocation) error {
 	case s := <-signals:
 		return fmt.Errorf("ended at once by a second signal (%v)", s)
 	case <-time.After(stopTimeout):
-		return errors.New("the server did not end within 10 s; please report this with the log at log.level debug")
+		pprof.Lookup("goroutine").WriteTo(in.stderr, 1) // what it waits for
+		return errors.New("the server did not end within 10 s; please report this with the goroutines above and the log")
 	}
 }
 
