@@ -91,3 +91,65 @@ func TestAccessTokens(t *testing.T) {
 		t.Fatal("nobody was revoked")
 	}
 }
+
+// A session whose token expires is told before, goes on with a new token of the
+// same user, and ends after a grace without one.
+func TestTokenExpiry(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := access.NewVerifier(access.Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStill(t, Config{Access: verifier, Timing: Timing{Heartbeat: 1000 * time.Hour}})
+	s.at = time.Now().Truncate(time.Second)
+	mint := func(user string, ttl time.Duration) string {
+		token, err := access.Mint(file, user, nil, s.at.Add(ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	open := func(user string, ttl time.Duration) *conn {
+		claims, err := verifier.Check(mint(user, ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{hub: s.hub, claims: claims}
+		c.handle([]byte(`{"type":"hello"}`), true, s.at)
+		s.say(c, `{"type":"join","room":"r"}`)
+		return c
+	}
+	a, b := open("vasya", time.Hour), open("petya", 24*time.Hour)
+	pullFrames(t, a)
+	pullFrames(t, b)
+	s.pass(time.Hour - time.Minute - time.Second)
+	s.expect(a)
+	s.pass(time.Second)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].str("type") != "token" || f[0].num("after") != 60_000 || f[0].num("seq") == 0 {
+		t.Fatalf("told %v", f)
+	}
+	for _, bad := range []string{`"nonsense"`, `7`, `"` + mint("petya", 2*time.Hour) + `"`} {
+		s.say(a, `{"type":"token","id":1,"token":`+bad+`}`)
+		s.expect(a, "error")
+	}
+	s.say(a, `{"type":"token","id":1,"token":"`+mint("vasya", time.Hour)+`"}`)
+	s.expect(a, "ok")
+	s.pass(time.Hour - time.Second)
+	s.expect(a, "token")
+	s.pass(30 * time.Second)
+	s.expect(a)
+	s.expect(b)
+	s.pass(time.Second)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].str("code") != string(CodeForbidden) || a.code != CloseRefused {
+		t.Fatalf("at the end: %v, close %v", f, a.code)
+	}
+	if f := pullFrames(t, b); len(f) != 1 || f[0].str("type") != "peer-left" || f[0].str("reason") != "lost" {
+		t.Fatalf("the other heard %v", f)
+	}
+	if s.hub.sessions.get(a.sess.id) != nil {
+		t.Fatal("the session lives on")
+	}
+}

@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	maxLoose  = 32       // unnumbered messages that wait for a writer
-	maxBatch  = 32 << 10 // bytes joined into one write
-	closeWait = time.Second
-	ackEvery  = 32 // messages after which one is acknowledged at once
+	maxLoose    = 32       // unnumbered messages that wait for a writer
+	maxTogether = 16       // messages of one socket that are handled before anything is written
+	maxBatch    = 32 << 10 // bytes joined into one write
+	closeWait   = time.Second
+	ackEvery    = 32 // messages after which one is acknowledged at once
 )
 
 // conn is one native WebSocket. gorilla does the upgrade; frames are read and
@@ -378,7 +379,10 @@ func (c *conn) take(b []byte, now time.Time) error {
 	limit := c.hub.limits().MessageSize
 	c.heard.Store(now.UnixNano())
 	c.in.Add(b)
-	for {
+	for n := 1; ; n++ {
+		if n%maxTogether == 0 {
+			c.out.flush()
+		}
 		opcode, payload, err := c.in.Next(limit)
 		switch {
 		case err != nil:

@@ -61,6 +61,8 @@ type Timing struct {
 	Ring      time.Duration // until an unanswered call ends
 	Ack       time.Duration // within which a message is acknowledged
 	Write     time.Duration // for which a socket may block a write
+	Notice    time.Duration // before an access token expires, that its client is told
+	Grace     time.Duration // for which a connection outlives its access token
 }
 
 func (t Timing) withDefaults() Timing {
@@ -78,6 +80,8 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Ring, 45*time.Second)
 	set(&t.Ack, time.Second)
 	set(&t.Write, 10*time.Second)
+	set(&t.Notice, time.Minute)
+	set(&t.Grace, 30*time.Second)
 	return t
 }
 

@@ -13,7 +13,7 @@ type message struct {
 	typ, id, seq, ack              []byte
 	name, user, userSecret, resume []byte
 	room, to, data, first          []byte
-	users, call, reason            []byte
+	users, call, reason, token     []byte
 	peer, path, rtt, loss          []byte
 	bitrate, firstFrame            []byte
 }
@@ -50,6 +50,8 @@ func (m *message) set(key, value []byte) {
 		m.users = value
 	case "reason":
 		m.reason = value
+	case "token":
+		m.token = value
 	case "peer":
 		m.peer = value
 	case "path":

@@ -139,6 +139,8 @@ func (s *Session) dispatch(m *message) *fault {
 	case `"config"`:
 		s.sendConfig(m.id)
 		return nil
+	case `"token"`:
+		return s.renewToken(m)
 	case `"bye"`:
 		s.ok(m)
 		s.endIn("leave", closeNormal)

@@ -47,6 +47,8 @@ type Session struct {
 	window  time.Duration
 	ackAt   time.Time // zero where nothing waits for that time
 	renew   time.Time
+	notice  time.Time // when to say that the access token will expire
+	expiry  time.Time // when the session ends because it has
 	timer   timer
 }
 
@@ -236,6 +238,8 @@ func (s *Session) schedule() {
 		earlier(time.Unix(0, s.conn.heard.Load()).Add(s.hub.timing.silence()))
 		earlier(s.ackAt)
 		earlier(s.renew)
+		earlier(s.notice)
+		earlier(s.expiry)
 	}
 	s.hub.timers.set(&s.timer, at)
 }
@@ -269,6 +273,12 @@ func (s *Session) tick(now time.Time) {
 			s.renew = time.Time{}
 			renew = true
 		}
+		s.tickToken(c, now, due)
+	}
+	if s.doom != "" { // by one of these
+		s.mu.Unlock()
+		s.expire(now)
+		return
 	}
 	if away {
 		s.gone = true

@@ -9,7 +9,7 @@ package access
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,9 +18,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// MaxRevoked bounds how many revoked users are remembered.
-const MaxRevoked = 10_000
 
 // maxToken is the longest token that is looked at, in bytes.
 const maxToken = 8 << 10
@@ -44,6 +41,7 @@ var (
 	ErrMissing = errors.New("an access token is needed: send it as Authorization: Bearer, or as ?token= where a browser cannot set headers")
 	ErrExpired = errors.New("the access token has expired: get a new one")
 	ErrRevoked = errors.New("the access token was revoked: ask the operator")
+	ErrTooLong = errors.New("the access token is valid for more than 366 days: get one with a shorter life")
 	ErrInvalid = errors.New("the access token is not valid here: get a new one")
 )
 
@@ -51,6 +49,9 @@ var (
 type Config struct {
 	SecretFile string // HS256: at least 32 bytes, surrounding white space is cut off
 	JWKSFile   string // RFC 7517 key set with Ed25519 or RSA public keys
+	// RevokedFile keeps the revoked users over a restart; empty: it is not kept.
+	RevokedFile string
+	Logger      *slog.Logger // nil: none
 }
 
 // Verifier checks access tokens. A nil *Verifier is access.mode open: everybody
@@ -61,15 +62,21 @@ type Verifier struct {
 	mu      sync.RWMutex
 	keys    *keySet
 	revoked map[string]time.Time
+
+	saving sync.Mutex // held while the revoked are written down
 }
 
-// NewVerifier reads the keys. Exactly one of the two files must be named.
+// NewVerifier reads the keys and the revoked users. Exactly one of the two files
+// of keys must be named.
 func NewVerifier(cfg Config) (*Verifier, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	v := &Verifier{cfg: cfg, revoked: make(map[string]time.Time)}
 	if err := v.Reload(); err != nil {
 		return nil, err
 	}
-	return v, nil
+	return v, v.loadRevoked()
 }
 
 // Reload reads the key files again. On an error the old keys stay.
@@ -85,7 +92,7 @@ func (v *Verifier) Reload() error {
 }
 
 // Verify returns the claims of the request's token, or one of ErrMissing,
-// ErrExpired, ErrRevoked and ErrInvalid.
+// ErrExpired, ErrRevoked, ErrTooLong and ErrInvalid.
 func (v *Verifier) Verify(r *http.Request) (Claims, error) {
 	if v == nil {
 		return Claims{}, nil
@@ -116,37 +123,12 @@ func (v *Verifier) Check(token string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	case !ValidUser(c.Subject):
 		return Claims{}, ErrInvalid
+	case c.life() > MaxLife:
+		return Claims{}, ErrTooLong
 	case v.isRevoked(c):
 		return Claims{}, ErrRevoked
 	}
 	return Claims{User: c.Subject, Rooms: c.Rooms, Expires: c.ExpiresAt.Time}, nil
-}
-
-// Revoke refuses all tokens of user that were issued until now. A token without
-// iat counts as issued before. It lasts until the process ends: give tokens a
-// short life, or change the key.
-func (v *Verifier) Revoke(user string) {
-	if v == nil {
-		return
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if _, known := v.revoked[user]; !known && len(v.revoked) >= MaxRevoked {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.revoked)), func(a, b string) int {
-			return v.revoked[a].Compare(v.revoked[b])
-		})
-		delete(v.revoked, oldest)
-	}
-	v.revoked[user] = time.Now()
-}
-
-func (v *Verifier) isRevoked(c tokenClaims) bool {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	at, ok := v.revoked[c.Subject]
-	// iat has whole seconds: a token of the very second of the revocation is
-	// refused too.
-	return ok && (c.IssuedAt == nil || !c.IssuedAt.After(at))
 }
 
 // FromRequest returns the request's token, or "": the Bearer of Authorization

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -224,6 +226,89 @@ func TestRevoke(t *testing.T) {
 	open.Revoke("vasya")
 	if c, err := open.Check("anything"); err != nil || !c.AllowsRoom("any") {
 		t.Fatalf("mode open: %+v, %v", c, err)
+	}
+}
+
+// A revocation outlasts a restart, unless its file cannot be written: then it
+// holds until the restart, and the log says so.
+func TestRevokedAreKept(t *testing.T) {
+	dir := t.TempDir()
+	secretFile := write(t, "secret", secret)
+	var log bytes.Buffer
+	cfg := Config{SecretFile: secretFile, RevokedFile: filepath.Join(dir, "state", "revoked.json"), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	start := func() *Verifier {
+		t.Helper()
+		v, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	token, err := Mint(secretFile, "vasya", nil, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := start()
+	v.revoked["long-ago"] = time.Now().Add(-MaxLife - time.Hour)
+	v.Revoke("vasya")
+	v.Revoke("petya")
+	v = start()
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) || len(v.revoked) != 2 {
+		t.Fatalf("after a restart: %v, %v", err, v.revoked)
+	}
+	if info, err := os.Stat(cfg.RevokedFile); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if log.Len() > 0 {
+		t.Error(log.String())
+	}
+	if files, _ := os.ReadDir(filepath.Dir(cfg.RevokedFile)); len(files) != 1 {
+		t.Errorf("left behind: %v", files)
+	}
+
+	if err := os.WriteFile(cfg.RevokedFile, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewVerifier(cfg); err == nil || !strings.Contains(err.Error(), "mend the file") {
+		t.Errorf("a damaged file: %v", err)
+	}
+
+	// No directory can be where a file is: nobody, not even root, can write there.
+	cfg.RevokedFile = filepath.Join(secretFile, "revoked.json")
+	v = &Verifier{cfg: cfg, keys: v.keys, revoked: make(map[string]time.Time)}
+	v.Revoke("vasya")
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) {
+		t.Errorf("got %v, want ErrRevoked", err)
+	}
+	if !strings.Contains(log.String(), "state_dir") {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+func TestLongestLife(t *testing.T) {
+	file := write(t, "secret", secret)
+	v, err := NewVerifier(Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Mint(file, "vasya", nil, time.Now().Add(MaxLife+time.Hour)); err == nil {
+		t.Error("a token that is too long was made")
+	}
+	now := time.Now()
+	for _, x := range []struct {
+		claims jwt.MapClaims
+		want   error
+	}{
+		{jwt.MapClaims{"iat": now.Unix(), "exp": now.Add(MaxLife - time.Hour).Unix()}, nil},
+		{jwt.MapClaims{"iat": now.Unix(), "exp": now.Add(MaxLife + time.Hour).Unix()}, ErrTooLong},
+		{jwt.MapClaims{"iat": now.Add(-MaxLife).Unix(), "exp": now.Add(time.Hour).Unix()}, ErrTooLong},
+		{jwt.MapClaims{"exp": now.Add(time.Hour).Unix()}, nil},
+		{jwt.MapClaims{"exp": now.Add(MaxLife + time.Hour).Unix()}, ErrTooLong},
+	} {
+		x.claims["sub"] = "vasya"
+		if _, err := v.Check(sign(t, jwt.SigningMethodHS256, "", []byte(secret), x.claims)); !errors.Is(err, x.want) {
+			t.Errorf("%v: %v, want %v", x.claims, err, x.want)
+		}
 	}
 }
 

@@ -29,6 +29,15 @@ type tokenClaims struct {
 	Rooms []string `json:"rooms,omitempty"`
 }
 
+// life is for how long the token is valid in all.
+func (c tokenClaims) life() time.Duration {
+	from := time.Now()
+	if c.IssuedAt != nil {
+		from = c.IssuedAt.Time
+	}
+	return c.ExpiresAt.Sub(from)
+}
+
 // keySet holds the keys and the only algorithms that may be used with them.
 type keySet struct {
 	methods []string
@@ -146,6 +155,9 @@ func Mint(secretFile, user string, rooms []string, expires time.Time) (string, e
 	now := time.Now()
 	if !expires.After(now) {
 		return "", errors.New("the token would have expired already: give a longer ttl")
+	}
+	if expires.Sub(now) > MaxLife {
+		return "", errors.New("a token may be valid for 366 days at most: give a shorter ttl")
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, tokenClaims{
 		RegisteredClaims: jwt.RegisteredClaims{

@@ -8,12 +8,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"turnhub/internal/access"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/wstest"
 )
@@ -419,4 +422,25 @@ func BenchmarkBroadcast(b *testing.B) {
 	for range sockets[1:] {
 		<-done
 	}
+}
+
+// TestTokenExpiry: a socket ends when its access token has expired.
+func TestTokenExpiry(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := access.NewVerifier(access.Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Access: verifier, Timing: signaling.Timing{Grace: time.Millisecond}})})
+	server := httptest.NewServer(relay)
+	defer server.Close()
+	token, err := access.Mint(file, "vasya", nil, time.Now().Add(2*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws := join(t, "ws"+strings.TrimPrefix(server.URL, "http")+"/relay/a?token="+token)
+	wantClose(t, ws, int(signaling.CloseRefused))
 }

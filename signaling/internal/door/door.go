@@ -56,7 +56,8 @@ func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) 
 
 // Enter counts one connection. The error is the hub's: signaling.ErrFull or
 // signaling.ErrDrain. end is called when the hub wants the connection to end,
-// with the Close that says why; the guest leaves when it has ended.
+// with the Close that says why, or when the access token has expired; the guest
+// leaves when it has ended.
 func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Guest, error) {
 	remote, direct := d.hub.AddressOf(r)
 	socket, err := d.hub.Attach(signaling.SocketInfo{
@@ -70,7 +71,15 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 	}
 	g := &Guest{socket: socket, Claims: claims, left: make(chan struct{})}
 	go func() {
+		var expired <-chan time.Time
+		if !claims.Expires.IsZero() {
+			timer := time.NewTimer(time.Until(claims.Expires) + d.hub.TokenGrace())
+			defer timer.Stop()
+			expired = timer.C
+		}
 		select {
+		case <-expired:
+			end(&wsock.CloseError{Code: int(signaling.CloseRefused), Reason: access.ErrExpired.Error()})
 		case <-socket.Done():
 			if d.hub.Draining() {
 				end(Turned(signaling.ErrDrain))

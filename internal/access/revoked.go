@@ -1,0 +1,116 @@
+package access
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// MaxRevoked bounds how many revoked users are remembered.
+const MaxRevoked = 10_000
+
+// MaxLife is the longest that a token may be valid, from iat (or now, where it
+// has none) to exp. What was revoked longer ago has expired by itself, so that
+// the list of the revoked need not grow for ever.
+const MaxLife = 366 * 24 * time.Hour
+
+// Revoke refuses all tokens of user that were issued until now. A token without
+// iat counts as issued before. It outlasts a restart by the file of Config; where
+// that cannot be written, the log says so and the revocation holds until then.
+func (v *Verifier) Revoke(user string) {
+	if v == nil {
+		return
+	}
+	v.remember(user, time.Now())
+	if err := v.saveRevoked(); err != nil {
+		v.cfg.Logger.Error("the revocation holds until the next restart only: make state_dir writable and revoke the user again", "user", user, "error", err)
+	}
+}
+
+func (v *Verifier) remember(user string, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.DeleteFunc(v.revoked, func(_ string, at time.Time) bool { return now.Sub(at) > MaxLife+leeway })
+	if _, known := v.revoked[user]; !known && len(v.revoked) >= MaxRevoked {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.revoked)), func(a, b string) int {
+			return v.revoked[a].Compare(v.revoked[b])
+		})
+		v.cfg.Logger.Error("too many users are revoked: the oldest revocation is forgotten; change the key of the tokens", "user", oldest, "most", MaxRevoked)
+		delete(v.revoked, oldest)
+	}
+	v.revoked[user] = now
+}
+
+func (v *Verifier) isRevoked(c tokenClaims) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	at, ok := v.revoked[c.Subject]
+	// iat has whole seconds: a token of the very second of the revocation is
+	// refused too.
+	return ok && (c.IssuedAt == nil || !c.IssuedAt.After(at))
+}
+
+// saveRevoked writes the file anew: it is there whole, old or new. Nobody whose
+// token is checked waits for the disk.
+func (v *Verifier) saveRevoked() error {
+	path := v.cfg.RevokedFile
+	if path == "" {
+		return nil
+	}
+	v.saving.Lock()
+	defer v.saving.Unlock()
+	v.mu.RLock()
+	text, err := json.MarshalIndent(v.revoked, "", "\t")
+	v.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".revoked-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(text, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// loadRevoked adds what the file holds.
+func (v *Verifier) loadRevoked() error {
+	if v.cfg.RevokedFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(v.cfg.RevokedFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	saved := make(map[string]time.Time)
+	if err == nil {
+		err = json.Unmarshal(text, &saved)
+	}
+	if err != nil {
+		return fmt.Errorf("read the revoked users in %s: %w; mend the file, or remove it, which lets their tokens in again", v.cfg.RevokedFile, err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for user, at := range saved {
+		if at.After(v.revoked[user]) {
+			v.revoked[user] = at
+		}
+	}
+	return nil
+}
