@@ -113,6 +113,16 @@ func TestDebianPackage(t *testing.T) {
 		t.Errorf("the upgrade changed the configuration: %q", out)
 	}
 
+	// The same by hand, as docs/operations.md says it; stopped and seen in the status.
+	before = pid()
+	h.run("systemctl", "kill", "--kill-who=main", "--signal=USR2", "turnhub")
+	until(t, "another process has taken over", func() bool { return pid() != before })
+	if out := h.run("systemctl", "status", "turnhub"); !strings.Contains(out, "allocations and") {
+		t.Errorf("the status does not say what it serves:\n%s", out)
+	}
+	h.run("systemctl", "stop", "turnhub")
+	h.run("systemctl", "start", "turnhub")
+
 	// Killed: systemd brings it back.
 	before = pid()
 	h.run("systemctl", "kill", "--signal=KILL", "turnhub")
