@@ -5,6 +5,7 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
+import { until } from '../harness/until.js';
 
 // The examples of docs/client.md are run as they stand there, each in two pages.
 
@@ -39,14 +40,14 @@ for (const { title, html } of examples) {
     }
     if (await pages[0].$('#call')) {
       const [caller] = pages;
-      await caller.waitForFunction(async () => {
+      await until(caller, async () => {
         const { Hub } = await import('/client/turnhub.js');
         const hub = new Hub();
         await hub.connect();
         const { petya } = await hub.subscribe('petya');
         hub.close();
         return petya === 'online';
-      });
+      }, undefined);
       await caller.click('#call');
     }
     await Promise.all(pages.map((page) => decodesVideo(page)));

@@ -4,6 +4,7 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
+import { until } from '../harness/until.js';
 import { connected, join, openLobby } from './callpage.js';
 import { startProxy } from './proxy.js';
 
@@ -74,14 +75,14 @@ for (const [kind, query] of [['a direct', ''], ['a relayed', '?relay=1'], ['a ca
     await server.start();
     const started = Date.now();
     const counts = await Promise.all([frames(vasya), frames(petya)]);
-    await Promise.all([vasya, petya].map((page, i) => page.waitForFunction(async (count) => {
+    await Promise.all([vasya, petya].map((page, i) => until(page, async (count) => {
       let total = 0;
       for (const call of /** @type {any} */ (window).calls) {
         if (call.connectionState === 'closed') continue;
         for (const stat of (await call.getStats()).values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') total += stat.framesDecoded ?? 0;
       }
       return total > count + 5;
-    }, counts[i], { timeout: 30_000, polling: 50 })));
+    }, counts[i])));
     console.log(`${kind} call: frames again ${Date.now() - started} ms after the server was ready`);
     await Promise.all([hub(vasya, 'open'), hub(petya, 'open')]);
     assert.notEqual(await session(vasya), old, 'a fresh session');

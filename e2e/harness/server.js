@@ -16,6 +16,7 @@ export const binary = process.env.E2E_TURNHUB ?? fileURLToPath(new URL('../../bi
  * @property {string[]} [names] what the certificate is for; default localhost and the loopback addresses
  * @property {string} [netns] network namespace to run in
  * @property {string} [base] URL to reach it at; default http(s)://localhost:PORT
+ * @property {string} [program] the binary to run; default `binary`
  */
 
 /**
@@ -42,7 +43,7 @@ export async function startServer(options = {}) {
   await fs.writeFile(configFile, JSON.stringify(config, null, 1)); // JSON is YAML
   const base = options.base ?? `${certificates ? 'https' : 'http'}://localhost:${http}`;
   const server = new Server({ dir, config, configFile, base, admin: `http://${config.listen.admin}`, caFile: certificates?.caFile,
-    netns: options.netns, ports: { http, turn, admin } });
+    netns: options.netns, program: options.program, ports: { http, turn, admin } });
   const stop = onCleanup(() => server.kill('SIGTERM'));
   server.stop = async () => {
     await stop();
@@ -56,10 +57,12 @@ export async function startServer(options = {}) {
 export class Server {
   /** @type {import('node:child_process').ChildProcess | undefined} */
   #process;
+  /** process id of what has taken over @type {number | undefined} */
+  #successor;
   #log = '';
 
   /** @param {{dir: string, config: any, configFile: string, base: string, admin: string, caFile?: string, netns?: string,
-   *   ports: {http: number, turn: number, admin: number}}} settings */
+   *   program?: string, ports: {http: number, turn: number, admin: number}}} settings */
   constructor(settings) {
     Object.assign(this, settings);
     this.dir = settings.dir;
@@ -73,6 +76,7 @@ export class Server {
     /** certificate of the authority that signed the server's, with `tls: true` */
     this.caFile = settings.caFile;
     this.netns = settings.netns;
+    this.program = settings.program ?? binary;
     this.ports = settings.ports;
     /** ends the process and removes its folder */
     this.stop = async () => {};
@@ -90,7 +94,7 @@ export class Server {
 
   /** Starts the process and waits for its own word that it is ready. */
   async start() {
-    const command = [binary, 'serve', '--config', this.configFile];
+    const command = [this.program, 'serve', '--config', this.configFile];
     if (this.netns) command.unshift('ip', 'netns', 'exec', this.netns);
     const child = spawn(command[0], command.slice(1), { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
@@ -137,17 +141,54 @@ export class Server {
   }
 
   /**
+   * Has the program on disk take over (SIGUSR2) and waits until it has. The old process, `pid`, goes on with what it
+   * carries; `kill` ends both.
+   */
+  async upgrade() {
+    const old = this.#process;
+    if (!old) throw new Error('the server does not run');
+    const ended = new Promise((resolve) => old.once('exit', resolve));
+    const before = this.#log.length;
+    old.kill('SIGUSR2');
+    while (old.exitCode === null && !this.#log.includes('the upgrade failed', before)) {
+      const [, pid] = this.#log.slice(before).match(/msg="a new process has taken over" pid=(\d+)/) ?? [];
+      if (pid) {
+        this.#successor = Number(pid);
+        return;
+      }
+      await Promise.race([ended, new Promise((resolve) => old.stderr?.once('data', resolve))]);
+    }
+    throw new Error(`no new process has taken over:\n${this.#log}`);
+  }
+
+  /**
    * Sends a signal and waits for the process to end. SIGKILL is how a crash looks; SIGTERM an orderly end.
    * @param {NodeJS.Signals} signal
    */
   async kill(signal = 'SIGKILL') {
     const child = this.#process;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    const hard = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    if (!child) return;
+    const pids = [this.#successor, child.exitCode === null && child.signalCode === null ? child.pid : undefined];
+    const signalAll = (/** @type {NodeJS.Signals} */ signal) => {
+      for (const pid of pids) if (pid) ignoreGone(() => process.kill(pid, signal));
+    };
+    // The output closes when the last process that holds it has ended.
+    const exited = new Promise((resolve) => (this.#successor ? child.once('close', resolve) : child.once('exit', resolve)));
+    if (!pids.some(Boolean)) return;
+    signalAll(signal);
+    const hard = setTimeout(() => signalAll('SIGKILL'), 15_000);
     await exited;
     clearTimeout(hard);
+    this.#process = this.#successor = undefined;
+  }
+}
+
+/** Does something to a process that may have ended. @param {() => void} act */
+function ignoreGone(act) {
+  try {
+    act();
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ESRCH') throw error;
   }
 }
 
