@@ -121,7 +121,7 @@ func NewHub(cfg Config) *Hub {
 		cfg:    cfg,
 		timing: cfg.Timing.withDefaults(),
 		log:    cfg.Logger,
-		now:    time.Now,
+		now:    steady(),
 		callID: func() string { return "c_" + secretText(12) },
 		timers: newTimers(),
 		conns:  make(map[*conn]struct{}),
@@ -142,6 +142,14 @@ func NewHub(cfg Config) *Hub {
 	h.sessions.init()
 	h.state = newDirectory(h)
 	return h
+}
+
+// steady returns a clock that goes on evenly when somebody sets the time of day:
+// else a step forward would end every session at once, and one back would keep the
+// hub from noticing anything for as long.
+func steady() func() time.Time {
+	start := time.Now()
+	return func() time.Time { return start.Add(time.Since(start)) }
 }
 
 func (h *Hub) limits() *Limits { return h.limit.Load() }

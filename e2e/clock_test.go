@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/pion/turn/v4"
+
+	"turnhub/internal/probe"
+)
+
+// stepped builds turnhub with a clock that a test can set: SIGWINCH makes the
+// process's time of day differ from the machine's by what the file CLOCK_STEP says,
+// in seconds. The machine's own clock is never touched, and the monotonic one goes
+// on as it does when somebody sets the time.
+func stepped(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
+	source, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const reading = "\tsec, nsec, mono := runtimeNow()\n\tif mono == 0 {"
+	if strings.Count(string(source), reading) != 1 {
+		t.Fatal("time.Now has another form in this version of Go: adapt the test")
+	}
+	text := strings.Replace(string(source), reading, strings.Replace(reading, "\tif", "\tsec += Step\n\tif", 1), 1) +
+		"\n// Step is how many seconds the time of day is off.\nvar Step int64\n"
+	setter := `package main
+
+import ("os"; "os/signal"; "strconv"; "strings"; "syscall"; "time")
+
+func init() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGWINCH)
+	go func() {
+		for range signals {
+			text, _ := os.ReadFile("CLOCK_STEP")
+			time.Step, _ = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+			os.WriteFile("CLOCK_STEPPED", text, 0o600)
+		}
+	}()
+}
+`
+	command, err := filepath.Abs("../cmd/turnhub/clockstep.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := map[string]map[string]string{"Replace": {original: filepath.Join(dir, "time.go"), command: filepath.Join(dir, "clockstep.go")}}
+	plan, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"time.go": text, "clockstep.go": setter, "overlay.json": string(plan)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(dir, "turnhub")
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "turnhub/cmd/turnhub")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build turnhub with a clock that can be set: %v\n%s", err, output)
+	}
+	return program
+}
+
+// step sets the server's time of day.
+func (s *server) step(t *testing.T, by time.Duration) {
+	t.Helper()
+	dir := s.directory(t)
+	text := fmt.Sprint(int64(by / time.Second))
+	if err := os.WriteFile(filepath.Join(dir, "CLOCK_STEP"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.process.Signal(syscall.SIGWINCH); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the clock is set", func() bool {
+		done, _ := os.ReadFile(filepath.Join(dir, "CLOCK_STEPPED"))
+		return string(done) == text
+	})
+}
+
+// The time of day is set forward and back by two days under calls: allocations,
+// signaling sessions and nonces do not notice, and a new credential is judged by the
+// new time.
+func TestStayUpClockSteps(t *testing.T) {
+	if os.Getenv("E2E_LONG") == "" {
+		t.Skip("E2E_LONG=1 runs this: it builds Go's own packages anew, for a clock that can be set")
+	}
+	program := binary
+	binary = stepped(t)
+	s := start(t, nil)
+	binary = program
+	a, b := s.allocate(t, "udp", "caller"), s.allocate(t, "tcp", "caller") // one user may reach itself
+	permit(t, a, b)
+	permit(t, b, a)
+	hub, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", s.port), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hub.Close()
+	say := func(message, answer string) {
+		t.Helper()
+		if err := hub.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		hub.SetReadDeadline(time.Now().Add(20 * time.Second))
+		for {
+			_, text, err := hub.ReadMessage()
+			if err != nil {
+				t.Fatalf("the session has ended: %v\n%s", err, s.log)
+			}
+			if strings.Contains(string(text), answer) {
+				return
+			}
+		}
+	}
+	say(`{"type":"hello","name":"anna"}`, `"welcome"`)
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(s.port))
+	allocate := func(expires time.Time) error {
+		ttl := time.Until(expires)
+		username, password, err := turn.GenerateLongTermTURNRESTCredentials(secret, "newcomer", ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = probe.RoundTrip(t.Context(), "turn:"+at.String(), username, password, probe.Options{Address: at})
+		return err
+	}
+	for _, by := range []time.Duration{0, 48 * time.Hour, -48 * time.Hour, 0} {
+		s.step(t, by)
+		then := time.Now().Add(by) // the server's time of day
+		for range 3 {
+			exchange(t, a, b, 172)
+			exchange(t, b, a, 1200)
+			say(`{"type":"ping","ack":0}`, `"pong"`)
+		}
+		if err := allocate(then.Add(time.Hour)); err != nil {
+			t.Errorf("clock set by %v: a credential for another hour is refused: %v", by, err)
+		}
+		if err := allocate(then.Add(-time.Hour)); err == nil {
+			t.Errorf("clock set by %v: a credential that ended an hour ago is taken", by)
+		}
+	}
+	if strings.Contains(s.log.String(), "level=ERROR") {
+		t.Error(s.log)
+	}
+}
