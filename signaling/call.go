@@ -32,6 +32,7 @@ type call struct {
 	since    time.Time
 	answered time.Time
 	path     string // by the last report
+	bytes    uint64 // received on both sides, as far as reported
 	timer    timer  // of an unanswered call
 }
 
@@ -417,21 +418,27 @@ func (d *directory) report(s *Session, m *message) *fault {
 		return faultf(CodeNotInRoom, "you share no room or call with %.40q", r.Peer)
 	}
 	d.hub.stats.reported(r)
-	if room, ok := text(m.room); ok {
-		if at := s.inRoom(string(room)); at != nil {
-			at.mu.Lock()
-			at.path = worse(at.path, r.Path)
-			at.mu.Unlock()
-		}
-	}
 	d.mu.Lock()
+	bytes := s.volume(r)
 	s.quality = r
 	for _, c := range s.callList() {
-		if c.with(p) && r.Path != "" {
+		if !c.with(p) {
+			continue
+		}
+		c.bytes += bytes
+		if r.Path != "" {
 			c.path = r.Path
 		}
 	}
 	d.mu.Unlock()
+	if room, ok := text(m.room); ok {
+		if at := s.inRoom(string(room)); at != nil {
+			at.mu.Lock()
+			at.path = worse(at.path, r.Path)
+			at.bytes += bytes
+			at.mu.Unlock()
+		}
+	}
 	s.ok(m)
 	return nil
 }

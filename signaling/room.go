@@ -18,7 +18,9 @@ type room struct {
 	dead    bool       // it is empty and out of the directory
 	shared  time.Time  // since when two or more have been there; zero: never
 	most    int
-	path    string // the worst path that a member has reported
+	path    string   // the worst path that a member has reported
+	bytes   uint64   // received by all, as far as reported
+	who     []string // has been there, the first loggedPeople
 }
 
 // rooms finds rooms by name.
@@ -159,6 +161,9 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 		r.shared = now
 	}
 	r.most = max(r.most, len(r.members))
+	if who := s.who(); len(r.who) < loggedPeople && !slices.Contains(r.who, who) {
+		r.who = append(r.who, who)
+	}
 	return nil, false
 }
 

@@ -35,6 +35,8 @@ type Session struct {
 	pending []*call             // its calls that ring somebody, under directory.mu
 	quality *Report             // the last one, under directory.mu
 
+	reported map[string]time.Time // when about whom, under directory.mu
+
 	mu      sync.Mutex
 	conn    *conn // nil: lost
 	out     outbox

@@ -233,6 +233,7 @@ func (h *Hub) logCall(c *call, reason string, now time.Time) {
 	attrs := []any{
 		slog.String("call", c.id), slog.String("caller", cmp.Or(c.caller.user, c.caller.id)),
 		slog.String("callee", c.callee.name), slog.String("reason", reason), slog.String("path", cmp.Or(c.path, "unknown")),
+		slog.Uint64("bytes", c.bytes),
 	}
 	if c.answered.IsZero() {
 		attrs = append(attrs, slog.Duration("rang", now.Sub(c.since).Round(time.Millisecond)))
@@ -249,7 +250,31 @@ func (h *Hub) logRoom(r *room, reason string) {
 	if r.shared.IsZero() {
 		return
 	}
-	h.log.Info("room ended", slog.String("room", r.name), slog.Int("people", r.most),
+	h.log.Info("room ended", slog.String("room", r.name), slog.Any("who", r.who), slog.Int("people", r.most), slog.Uint64("bytes", r.bytes),
 		slog.Duration("together", h.now().Sub(r.shared).Round(time.Millisecond)),
 		slog.String("path", cmp.Or(r.path, "unknown")), slog.String("reason", reason))
+}
+
+const (
+	loggedPeople = 16 // names in the line about a room
+	maxReported  = 64 // peers about whom a session's last report is remembered
+)
+
+// who is a person in a log line.
+func (s *Session) who() string { return cmp.Or(s.user, s.name, s.id) }
+
+// volume is how many bytes a report stands for: its bit rate since the last one
+// about the same peer. Clients report every ten seconds; what is older than half a
+// minute is not believed. The directory's mutex is held.
+func (s *Session) volume(r *Report) uint64 {
+	last, known := s.reported[r.Peer]
+	if s.reported == nil || len(s.reported) >= maxReported {
+		s.reported = make(map[string]time.Time)
+	}
+	s.reported[r.Peer] = r.At
+	if !known {
+		return 0
+	}
+	const most = 10e9 // bits per second
+	return uint64(min(r.Bitrate, most) / 8 * min(r.At.Sub(last), 30*time.Second).Seconds())
 }
