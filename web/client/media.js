@@ -36,7 +36,7 @@ export function explain(kind, error) {
     return problem('insecure', `Browsers give the ${device} only to pages with a secure address (https://). Open this page by https.`);
   }
   if (name === 'NotAllowedError' || name === 'SecurityError') {
-    return problem('refused', `The ${device} is blocked for this page. To allow it, click the icon at the left end of the address bar, set “${device === 'camera' ? 'Camera' : 'Microphone'}” to “Allow”, and try again.`);
+    return problem('refused', `The ${device} is blocked for this page. To allow it, click the icon at the left end of the address bar and set “${device === 'camera' ? 'Camera' : 'Microphone'}” to “Allow”.`);
   }
   if (name === 'NotFoundError' || name === 'OverconstrainedError') {
     return problem('missing', `No ${device} was found. Plug one in and it is taken up at once.`);
@@ -66,6 +66,7 @@ export class LocalMedia extends Emitter {
   /** @type {{audio?: string, video?: string}} */ #chosen = {};
   /** @type {MediaOptions} */ #options;
   #wanted = {audio: false, video: false};
+  /** @type {Set<Kind>} */ #awaited = new Set();
   #closed = false;
   /** @type {() => void} */ #unwatch = () => {};
 
@@ -132,9 +133,9 @@ export class LocalMedia extends Emitter {
   /**
    * Switches the microphone or the camera. A camera that is off is released, so that its light goes out.
    * @param {Kind} kind
-   * @param {boolean} [on] default: the other way round
+   * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
    */
-  async toggle(kind, on = !this.enabled[kind]) {
+  async toggle(kind, on = !this.enabled[kind] || kind in this.problems) {
     this.enabled[kind] = on;
     const track = this.#tracks[kind];
     if (kind === 'audio') {
@@ -248,7 +249,8 @@ export class LocalMedia extends Emitter {
       this.#set(kind, stream.getTracks()[0]);
       return true;
     } catch (error) {
-      this.problems[kind] = explain(kind, error);
+      const problem = this.problems[kind] = explain(kind, error);
+      if (problem.code === 'refused') this.#awaitPermission(kind);
       if (this.#tracks[kind]?.readyState === 'ended') this.#set(kind, null, true);
       this.emit('change', undefined);
       return false;
@@ -281,6 +283,20 @@ export class LocalMedia extends Emitter {
     this.emit('change', undefined);
   }
 
+  /** What was refused may be allowed later, in the browser's own settings. @param {Kind} kind */
+  async #awaitPermission(kind) {
+    if (this.#awaited.has(kind)) return;
+    this.#awaited.add(kind);
+    const name = /** @type {PermissionName} */ (kind === 'audio' ? 'microphone' : 'camera');
+    const status = await navigator.permissions?.query({name}).catch(() => null);
+    if (status) status.onchange = () => { if (status.state === 'granted' && this.#misses(kind)) this.#acquire(kind); };
+  }
+
+  /** Wanted, and not there. @param {Kind} kind */
+  #misses(kind) {
+    return !this.#closed && this.#wanted[kind] && this.enabled[kind] && !this.#tracks[kind];
+  }
+
   /** The device in use was pulled out: another one takes its place. @param {Kind} kind */
   async #onUnplugged(kind) {
     delete this.#chosen[kind];
@@ -292,8 +308,7 @@ export class LocalMedia extends Emitter {
     const devices = await this.devices();
     for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
       const plugged = devices.some((device) => device.kind === `${kind}input`);
-      const missing = this.#wanted[kind] && this.enabled[kind] && !this.#tracks[kind];
-      if (plugged && missing && this.problems[kind]?.code !== 'refused') await this.#acquire(kind);
+      if (plugged && this.#misses(kind) && this.problems[kind]?.code !== 'refused') await this.#acquire(kind);
     }
     this.emit('devices', devices);
   }

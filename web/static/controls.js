@@ -37,7 +37,6 @@ export class Controls {
     $('#devices-dialog').addEventListener('close', () => $('.preview').append($('#devices')));
     media.on('change', () => this.update());
     media.on('devices', () => this.listDevices());
-    this.#preview.srcObject = media.stream;
   }
 
   async open() {
@@ -98,7 +97,9 @@ export class Controls {
       item.textContent = `${text} ${goesOn}`;
       return item;
     }));
-    if (this.#preview.srcObject !== media.stream) this.#preview.srcObject = media.stream;
+    // A video that waits for a first track would keep the document from ever being loaded.
+    const stream = media.stream.getTracks().length ? media.stream : null;
+    if (this.#preview.srcObject !== stream) this.#preview.srcObject = stream;
   }
 
   async listDevices() {
