@@ -95,6 +95,16 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request, name string) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file.contents))
 }
 
+// answer sends a page that stands for an error.
+func (a *assets) answer(w http.ResponseWriter, status int, name string) {
+	file := a.files[name]
+	h := w.Header()
+	h.Set("Content-Type", file.mime)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(file.contents)
+}
+
 // Vendor returns the libraries of others that the pages use, for the admin
 // console to use them too.
 func Vendor() fs.FS {

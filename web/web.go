@@ -108,7 +108,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
 	assets := newAssets()
-	page := func(name string) http.Handler { return s.page(s.cfg.Access.Require(assets.named(name))) }
+	page := func(name string) http.Handler { return s.page(s.admit(assets.named(name), assets)) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
 	s.mux.Handle(elsewhere, s.asset(assets))
@@ -147,6 +147,23 @@ func (s *Server) page(next http.Handler) http.Handler {
 		}
 		securityHeaders(w.Header())
 		next.ServeHTTP(w, r)
+	})
+}
+
+// admit asks for an access token where access.mode says so. A browser gets a
+// page that says what to do, everything else the JSON error.
+func (s *Server) admit(next http.Handler, assets *assets) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Access == nil {
+			next.ServeHTTP(w, r)
+		} else if _, err := s.cfg.Access.Verify(r); err == nil {
+			next.ServeHTTP(w, r)
+		} else if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="turnhub"`)
+			assets.answer(w, http.StatusUnauthorized, "static/refused.html")
+		} else {
+			access.Deny(w, err)
+		}
 	})
 }
 

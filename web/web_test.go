@@ -207,6 +207,9 @@ func TestTokens(t *testing.T) {
 			t.Error(path, w.Code, w.Body)
 		}
 	}
+	if w := get(s, "/", "Accept: text/html,*/*"); w.Code != 401 || !strings.Contains(w.Body.String(), "Ask whoever invited you") {
+		t.Error("a browser is not told what to do:", w.Code, w.Body)
+	}
 	if w := get(s, "/config", "Origin: https://a.example"); w.Header().Get("Access-Control-Allow-Origin") == "" {
 		t.Error("the page cannot read why")
 	}

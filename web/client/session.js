@@ -222,7 +222,9 @@ export class Session extends Emitter {
     // give slow resolvers and proxies their time.
     const patience = Math.min(30000, (this.#inCall ? 4000 : 8000) * 2 ** this.#attempt);
     this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience);
+    let opened = false;
     socket.onopen = () => {
+      opened = true;
       const {name, user, userSecret} = {...this.#options, name: this.name};
       /** @type {Record<string, any>} */ const hello = {type: 'hello'};
       if (name) hello.name = name;
@@ -243,8 +245,23 @@ export class Session extends Emitter {
       if (message.type === 'welcome') this.#onWelcome(message);
       else if (this.#welcomed || message.type === 'error') this.#onMessage(message, event.data.length);
     };
-    socket.onclose = (event) => this.#lost(socket, event.code, event.reason);
+    socket.onclose = (event) => {
+      if (!opened) this.#askWhy();
+      this.#lost(socket, event.code, event.reason);
+    };
     socket.onerror = () => {};
+  }
+
+  /** A browser does not tell why a socket was refused; `/config` beside it answers the same. */
+  async #askWhy() {
+    if (this.#options.WebSocket) return;
+    const url = new URL(this.#url());
+    url.protocol = url.protocol === 'ws:' ? 'http:' : 'https:';
+    url.pathname = url.pathname.replace(/[^/]*$/, 'config');
+    const answer = await fetch(url).catch(() => null);
+    if (answer?.status !== 401) return;
+    const {message = closeCodes[4003].say} = await answer.json().catch(() => ({}));
+    if (this.#opening && !this.#welcomed) this.#end(4003, message);
   }
 
   /** @param {Message} welcome */

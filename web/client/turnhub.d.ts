@@ -583,7 +583,7 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     /**
      * Switches the microphone or the camera. A camera that is off is released, so that its light goes out.
      * @param {Kind} kind
-     * @param {boolean} [on] default: the other way round
+     * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
      */
     toggle(kind: Kind, on?: boolean): Promise<boolean>;
     /**
