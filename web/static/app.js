@@ -134,6 +134,7 @@ function enter(link, callee = '') {
   stage.attach(call, link, callee);
   stage.setName(recall('name'));
   chat.attach(call);
+  showConnection(hub.state);
   $('#room-label').hidden = !link;
   if (link) /** @type {HTMLElement} */ ($('#room-label').querySelector('span')).textContent = call.room || roomField.value;
 }
@@ -183,16 +184,15 @@ async function answer(invitation) {
   await accepting.catch((error) => toast(error.message, 'bad'));
 }
 
-/** @type {Record<string, [string, string]>} */
+/** Reasons of protocol.md that have a notice of their own. @type {Record<string, [string, string]>} */
 const endings = {
-  declined: ['declined', 'The call was declined'],
-  busy: ['busy', 'The line is busy'],
-  timeout: ['timeout', 'Nobody answered'],
-  unavailable: ['unavailable', 'Nobody of that name is online'],
-  canceled: ['canceled', 'The call was canceled'],
-  lost: ['lost', 'The connection was lost'],
-  revoked: ['revoked', 'The operator has ended this call'],
-  shutdown: ['shutdown', 'The server is going down'],
+  declined: ['The call was declined', 'They have seen that you called.'],
+  busy: ['The line is busy', 'They are in another call. Try again in a few minutes.'],
+  timeout: ['Nobody answered', 'Try again later, or send them a link to a room.'],
+  unavailable: ['Nobody of that name is online', 'They can be called while this page is open on one of their devices, with their call name set.'],
+  lost: ['The connection was lost', 'It could not be brought back. Check your network and call again.'],
+  revoked: ['The operator has ended this call', ''],
+  shutdown: ['The server is going down', 'Call again in a minute.'],
 };
 
 /** @param {Call} ended @param {string} reason @param {string} detail */
@@ -203,9 +203,9 @@ function onEnded(ended, reason, detail) {
   media.unshare();
   const wasShown = body.dataset.view === 'call';
   if (!wasShown || (ended.phase === 'ended' && reason === 'lost' && hub.state === 'closed')) return;
-  const [state, title] = endings[reason] ?? ['ended', 'The call has ended'];
+  const [title, text] = endings[reason] ?? ['The call has ended', ''];
   const room = ended.room;
-  notice(state, title, detail || (room ? 'You have left the room.' : ''), room ? 'Join again' : 'Back', () => {
+  notice(reason in endings ? reason : 'ended', title, detail || text || (room ? 'You have left the room.' : ''), room ? 'Join again' : 'Back', () => {
     lobby();
     if (room) roomField.value = room;
   });

@@ -9,8 +9,8 @@ export function layout(count, width, height, gap = 10) {
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
     const wide = (width - gap * (columns - 1)) / columns, high = (height - gap * (rows - 1)) / rows;
-    // Pictures may be cropped a little: anything from 3:4, as phones send, to 16:9.
-    const tileWidth = Math.min(wide, (high * 16) / 9), tileHeight = Math.min(high, (wide * 4) / 3);
+    // Pictures may be cropped a little: anything from 3:4, as phones send, to 16:9. One alone may fill a phone.
+    const tileWidth = Math.min(wide, (high * 16) / 9), tileHeight = Math.min(high, wide * (count === 1 ? 2 : 4 / 3));
     if (tileWidth * tileHeight > best.width * best.height) best = {columns, width: tileWidth, height: tileHeight};
   }
   return {columns: best.columns, width: Math.floor(best.width), height: Math.floor(best.height)};

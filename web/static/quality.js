@@ -44,7 +44,7 @@ export class QualityPanel {
   #rows = rows.map(({name}) => ({plot: el('div', {class: 'plot'}), value: el('output', {}), name}));
 
   constructor() {
-    this.element = el('div', {class: 'quality-panel', hidden: true}, this.#path,
+    this.element = el('div', {class: 'quality-panel', tabindex: 0, role: 'group', 'aria-label': 'How the connection is', hidden: true}, this.#path,
       el('dl', {}, ...this.#rows.flatMap(({plot, value, name}) => [el('dt', {}, name, value), el('dd', {}, plot)])), this.#details);
   }
 

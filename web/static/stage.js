@@ -13,6 +13,8 @@ export class Stage {
   #grid = $('#grid');
   /** @type {Map<Peer, Tile>} */ #tiles = new Map();
   /** @type {Call | null} */ #call = null;
+  #link = '';
+  #callee = '';
   #own = el('video', {playsinline: true, autoplay: true, 'aria-label': 'Your picture'});
   #self;
 
@@ -32,13 +34,14 @@ export class Stage {
   /** @param {Call} call @param {string} link '' in a call by name @param {string} callee */
   attach(call, link, callee) {
     this.#call = call;
+    this.#link = link;
+    this.#callee = callee;
     call.on('peer', (peer) => this.#add(peer));
     call.on('peer-left', (peer) => this.#remove(peer));
     call.on('phase', () => this.#update());
     for (const peer of call.peers) this.#add(peer);
-    $('#waiting-share').hidden = !link;
-    $('#waiting-title').textContent = link ? 'Nobody else is here yet' : `Calling ${callee}…`;
-    $('#waiting-text').textContent = link ? 'Send them the link; they appear here as soon as they open it.' : 'All their devices ring.';
+    $('#waiting-avatar').hidden = !!link;
+    if (callee) paintAvatar($('#waiting-avatar'), callee);
     if (link) {
       $('#waiting-link').textContent = link;
       drawQR($('#waiting-qr'), link);
@@ -90,6 +93,10 @@ export class Stage {
   #update() {
     const count = this.#tiles.size;
     $('#waiting').hidden = count > 0;
+    const {title, text} = this.#waiting();
+    $('#waiting-title').textContent = title;
+    $('#waiting-text').textContent = text;
+    $('#waiting-share').hidden = !this.#link || this.#call?.phase !== 'active';
     this.#grid.dataset.count = String(count);
     // With one other person the own picture floats over theirs; with more it is one of the tiles.
     this.#grid.dataset.self = count > 1 ? 'grid' : 'corner';
@@ -98,6 +105,16 @@ export class Stage {
     const connected = [...this.#tiles.keys()].some(({state}) => state === 'connected');
     document.body.dataset.state = count === 0 ? (this.#call?.phase === 'active' ? 'waiting' : this.#call?.phase ?? 'ended') : connected ? 'connected' : 'connecting';
     $('#call-title').textContent = count ? `Call with ${[...this.#tiles.keys()].map(({name}) => name || 'Guest').join(', ')}` : 'Call';
+  }
+
+  /** What stands in the place of the others while nobody is there. */
+  #waiting() {
+    switch (this.#call?.phase) {
+      case 'calling': return {title: `Calling ${this.#callee}…`, text: 'Looking for their devices.'};
+      case 'ringing': return {title: `Calling ${this.#callee}…`, text: 'All their devices ring.'};
+      case 'active': return {title: 'Nobody else is here yet', text: 'Send them the link; they appear here as soon as they open it.'};
+      default: return {title: this.#link ? 'Joining…' : `Connecting with ${this.#callee}…`, text: ''};
+    }
   }
 
   /** @param {string} name */

@@ -24,8 +24,8 @@ export class Tile {
     this.#name.textContent = name;
     paintAvatar(this.#avatar, name);
     this.#video.setAttribute('aria-label', `${name}'s picture`);
-    const quality = el('button', {type: 'button', class: 'quality', 'aria-expanded': 'false', 'aria-label': `Connection to ${name}`,
-      onclick: () => this.#toggle(quality)}, this.#bars, this.#words);
+    const quality = el('button', {type: 'button', class: 'quality', 'aria-expanded': 'false', onclick: () => this.#toggle(quality)},
+      this.#bars, el('span', {class: 'hidden'}, `Connection to ${name}: `), this.#words);
     const full = el('button', {type: 'button', class: 'ghost full', 'aria-label': `${name} in full screen`,
       onclick: () => (document.fullscreenElement ? document.exitFullscreen() : this.element.requestFullscreen?.())}, icon('full'));
     this.element = el('article', {class: 'tile', 'aria-label': name, 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},

@@ -50,7 +50,7 @@ function drawCalls(state) {
     call.people.forEach((/** @type {any} */ person, /** @type {number} */ i) => {
       const r = person.report ?? {};
       const end = i === 0 && call.kind === 'call'
-        ? button('End call', `End the call ${call.id}?`, 'Both sides are told that it has ended.', '/end', { call: call.id }) : '';
+        ? button('End the call', `End the call ${call.id}?`, 'Both sides are told that it has ended.', '/end', { call: call.id }) : '';
       rows.push([
         i === 0 ? cell(call.kind === 'call' ? `call, ${call.state}` : `room ${call.id}`, 'wide') : '',
         i === 0 ? duration(call.since) : '',
