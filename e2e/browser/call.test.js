@@ -1,0 +1,136 @@
+// What two people do in a call: other cameras, the screen, chat, files, keys.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Page} */ let vasya;
+/** @type {Page} */ let petya;
+
+before(async () => {
+  const server = await startServer();
+  const browser = await startBrowser({ cameras: 3 });
+  [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await openLobby(vasya, server.base, { name: 'Vasya', room: 'talk' });
+  await join(vasya);
+  await openLobby(petya, server.base, { name: 'Petya', room: 'talk' });
+  await join(petya);
+  await Promise.all([connected(vasya), connected(petya)]);
+});
+after(cleanup);
+
+/**
+ * Waits until the page shows twenty pictures more of the other person, of this width where one is given.
+ * @param {Page} page @param {number} [width]
+ */
+async function moves(page, width = 0) {
+  await page.evaluate((width) => {
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video'));
+    const shown = /** @type {any} */ (window).shown = { count: 0 };
+    const next = () => {
+      if (/** @type {any} */ (window).shown !== shown) return;
+      if (!width || video.videoWidth === width) shown.count++;
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  }, width);
+  await page.waitForFunction(() => /** @type {any} */ (window).shown.count >= 20);
+}
+
+/** The device behind the page's own picture. @param {Page} page */
+const camera = (page) => page.evaluate(() => {
+  const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector('.tile.self video')).srcObject);
+  return stream.getVideoTracks().map(({ label }) => label).join();
+});
+
+const others = '.tile:not(.self)';
+
+test('another camera in the middle of the call: the picture goes on', async () => {
+  await moves(petya);
+  assert.equal(await camera(vasya), 'fake_device_0');
+  await vasya.click('#settings');
+  await vasya.selectOption('#camera-select', { label: 'fake_device_2' });
+  await vasya.keyboard.press('Escape');
+  await vasya.waitForFunction(() => {
+    const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector('.tile.self video')).srcObject);
+    return stream.getVideoTracks()[0]?.label === 'fake_device_2';
+  });
+  await moves(petya);
+  assert.equal(await petya.getAttribute(others, 'data-state'), 'connected');
+});
+
+test('the screen is shared in place of the camera, and given back', async () => {
+  const width = await petya.evaluate(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video')).videoWidth);
+  await vasya.keyboard.press('s');
+  await petya.waitForSelector(`${others}[data-media~=screen]`);
+  assert.match(await petya.textContent(`${others} .name`) ?? '', /screen/);
+  const screen = await vasya.evaluate(() => {
+    const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector('.tile.self video')).srcObject);
+    return stream.getVideoTracks()[0].getSettings();
+  });
+  assert.equal(screen.displaySurface, 'monitor');
+  assert.notEqual(screen.width, width, 'the test tells screen and camera by their size');
+  await moves(petya, screen.width);
+  await vasya.click('#screen');
+  await petya.waitForSelector(`${others}:not([data-media~=screen])`);
+  await moves(petya, width);
+  assert.equal(await camera(vasya), 'fake_device_2');
+});
+
+test('chat goes over as it was written', async () => {
+  const said = 'Привет! <b>1 < 2</b> & 👋 "quoted"';
+  await vasya.keyboard.press('c');
+  await vasya.fill('#chat-text', said);
+  await vasya.keyboard.press('Enter');
+  await petya.waitForSelector('#chat-open .badge:not([hidden])');
+  assert.equal(await petya.getAttribute('#chat-open', 'aria-label'), 'Chat, 1 unread');
+  await petya.click('#chat-open');
+  assert.equal(await petya.textContent('#messages li:last-child p:last-child'), said);
+  assert.match(await petya.textContent('#messages li:last-child .from') ?? '', /Vasya/);
+  assert.equal(await vasya.textContent('#messages li.own p:last-child'), said);
+});
+
+test('a file arrives byte for byte, and one that nobody wants does not', async () => {
+  const contents = randomBytes(1_500_001);
+  await petya.setInputFiles('#chat-file', { name: 'plan.bin', mimeType: 'application/octet-stream', buffer: contents });
+  await vasya.getByRole('button', { name: 'Take it' }).click();
+  const [download] = await Promise.all([vasya.waitForEvent('download'), vasya.getByRole('link', { name: 'Save' }).click()]);
+  assert.equal(download.suggestedFilename(), 'plan.bin');
+  assert.ok(contents.equals(await readFile(await download.path())), 'the file differs');
+  await petya.getByText('Vasya has it').waitFor();
+  await petya.setInputFiles('#chat-file', { name: 'unwanted.bin', mimeType: 'application/octet-stream', buffer: contents });
+  await vasya.getByRole('button', { name: 'No, thanks' }).click();
+  await petya.getByText('the other side did not take it').waitFor();
+});
+
+test('keys: written text is text; outside of fields they mute, switch the camera, hang up', async () => {
+  await vasya.locator('#chat-text').pressSequentially('mvsch');
+  assert.equal(await vasya.inputValue('#chat-text'), 'mvsch');
+  assert.equal(await vasya.getAttribute('body', 'data-view'), 'call');
+  await vasya.click('#chat-close');
+  await vasya.keyboard.press('m');
+  await petya.waitForSelector(`${others} .muted:not([hidden])`);
+  assert.equal(await vasya.getAttribute('#audio', 'aria-pressed'), 'false');
+  await vasya.keyboard.press('m');
+  await petya.waitForSelector(`${others}[data-media~=audio] .muted[hidden]`, { state: 'attached' });
+  await vasya.keyboard.press('v');
+  await petya.waitForSelector(`${others}:not([data-media~=video])`);
+  await petya.waitForSelector(`${others} .avatar`, { state: 'visible' });
+  assert.equal(await camera(vasya), '', 'the camera is released');
+  await vasya.keyboard.press('v');
+  await petya.waitForSelector(`${others}[data-media~=video]`);
+  await moves(petya);
+  await vasya.keyboard.press('h');
+  await vasya.waitForSelector('body[data-view=notice][data-state=ended]');
+  await petya.waitForSelector('body[data-state=waiting]');
+  await vasya.click('#notice-again');
+  await vasya.waitForSelector('body[data-view=lobby][data-state=ready]');
+  await join(vasya);
+  await Promise.all([connected(vasya), connected(petya), moves(petya)]);
+});

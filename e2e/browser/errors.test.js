@@ -1,0 +1,207 @@
+// Everything that can keep a visitor from a call is said in plain words, with what to do about it.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import jsqr from 'jsqr';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup, onCleanup } from '../harness/cleanup.js';
+import { startCrowd } from '../harness/crowd.js';
+import { decodesVideo } from '../harness/media.js';
+import { binary, startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser({ args: ['--host-resolver-rules=MAP calls.test 127.0.0.1'] });
+});
+after(cleanup);
+
+/** @param {Page} page @param {string} state @param {RegExp} words */
+async function notice(page, state, words) {
+  await page.waitForSelector(`body[data-view=notice][data-state=${state}]`, { timeout: 60_000 });
+  assert.match(await page.innerText('.notice:not([hidden])'), words);
+}
+
+/** @param {Page} page @param {...string} problems such as "video-missing" */
+async function problems(page, ...problems) {
+  await page.waitForFunction((wanted) => {
+    const shown = [...document.querySelectorAll('#problems li')].map((item) => /** @type {HTMLElement} */ (item).dataset.problem).sort();
+    return JSON.stringify(shown) === JSON.stringify(wanted);
+  }, problems.sort());
+}
+
+test('the QR code says the link', async () => {
+  const page = await browser.newPage();
+  await openLobby(page, server.base, { room: 'blue-fox-42' });
+  await page.click('#show-qr');
+  const { data, width, height } = await page.evaluate(() => {
+    const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector('#qr'));
+    const pixels = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).getImageData(0, 0, canvas.width, canvas.height);
+    return { data: [...pixels.data], width: canvas.width, height: canvas.height };
+  });
+  const decode = /** @type {any} */ (jsqr).default ?? jsqr;
+  assert.equal(decode(new Uint8ClampedArray(data), width, height)?.data, `${server.base}/#blue-fox-42`);
+  await page.context().close();
+});
+
+test('a full room', async () => {
+  const [people, page] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await people.goto(`${server.base}/healthz`);
+  const crowd = await startCrowd(people);
+  let last = 0;
+  for (let i = 0; i < 6; i++) last = await crowd.enter(`Guest ${i}`, 'full');
+  await openLobby(page, server.base, { room: 'full' });
+  await page.click('#join');
+  await notice(page, 'full', /6 people already/);
+  await crowd.leave(last);
+  await page.click('#notice-again');
+  await page.waitForSelector('body[data-view=lobby][data-state=ready]');
+  await join(page);
+  await connected(page, 5);
+  await Promise.all([people, page].map((one) => one.context().close()));
+});
+
+test('the session goes on in another window', async () => {
+  const page = await browser.newPage();
+  /** @type {Promise<any>} */
+  const welcome = new Promise((resolve) => page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => {
+    const message = JSON.parse(String(payload));
+    if (message.type === 'welcome') resolve(message);
+  })));
+  await openLobby(page, server.base, { room: 'twice' });
+  const { session, resume } = await welcome;
+  const other = await browser.newPage();
+  await other.goto(`${server.base}/healthz`);
+  const resumed = await other.evaluate(({ session, token }) => new Promise((resolve) => {
+    const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/ws`, 'turnhub.v1');
+    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', resume: { session, token, seq: 0 } }));
+    socket.onmessage = ({ data }) => resolve(JSON.parse(data).resumed);
+  }), { session, token: resume.token });
+  assert.equal(resumed, true);
+  await notice(page, 'replaced', /another window/);
+  await page.click('#notice-again');
+  await page.waitForSelector('body[data-view=lobby][data-state=ready]');
+  await Promise.all([page, other].map((one) => one.context().close()));
+});
+
+test('a browser without WebRTC', async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(() => { delete (/** @type {any} */ (window)).RTCPeerConnection; });
+  await page.goto(server.base);
+  await notice(page, 'unsupported', /cannot make calls/);
+  await page.context().close();
+});
+
+test('an address that is not secure', async () => {
+  const page = await browser.newPage();
+  await page.goto(`http://calls.test:${server.ports.http}/#plain`);
+  await problems(page, 'audio-insecure', 'video-insecure');
+  assert.match(await page.innerText('#problems'), /https/);
+  await page.context().close();
+});
+
+test('camera and microphone refused, then allowed', async () => {
+  const asking = await startBrowser({ granted: false });
+  const page = await asking.newPage();
+  await page.goto(server.base);
+  await asking.permit(page, 'denied');
+  await openLobby(page, server.base, { room: 'refused' });
+  await problems(page, 'audio-refused', 'video-refused');
+  assert.match(await page.innerText('#problems'), /address bar/);
+  const other = await browser.newPage();
+  await openLobby(other, server.base, { room: 'refused' });
+  for (const one of [page, other]) await join(one);
+  await Promise.all([connected(page), connected(other)]);
+  await decodesVideo(page, { seconds: 1 });
+  await other.waitForSelector('.tile:not(.self)[data-media=""]');
+  await asking.permit(page, 'granted');
+  await other.waitForSelector('.tile:not(.self)[data-media~=audio][data-media~=video]');
+  await decodesVideo(other, { seconds: 1 });
+  await other.context().close();
+  await asking.close();
+});
+
+test('no camera: sound only; and one that is plugged in is taken up', async () => {
+  const deaf = await startBrowser({ cameras: 0 });
+  const [page, other] = await Promise.all([deaf.newPage(), browser.newPage()]);
+  for (const one of [page, other]) await openLobby(one, server.base, { room: 'sound' });
+  await problems(page, 'video-missing');
+  assert.match(await page.innerText('#problems'), /join with sound only/);
+  for (const one of [page, other]) await join(one);
+  await Promise.all([connected(page), connected(other)]);
+  await decodesVideo(page, { seconds: 1 });
+  await other.waitForSelector('.tile:not(.self)[data-media=audio]');
+  // No fake camera can be plugged in: from here on the page is told of a painted one.
+  await page.evaluate(() => {
+    const devices = navigator.mediaDevices;
+    const canvas = document.createElement('canvas');
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    setInterval(() => { pen.fillStyle = `hsl(${Date.now() / 20 % 360} 50% 50%)`; pen.fillRect(0, 0, 300, 150); }, 100);
+    const listed = devices.enumerateDevices.bind(devices);
+    devices.enumerateDevices = async () => [...await listed(), /** @type {any} */ ({ kind: 'videoinput', deviceId: 'painted', label: 'Painted camera' })];
+    const capture = devices.getUserMedia.bind(devices);
+    devices.getUserMedia = async (want) => (want?.video ? canvas.captureStream(10) : capture(want));
+    devices.dispatchEvent(new Event('devicechange'));
+  });
+  await other.waitForSelector('.tile:not(.self)[data-media~=video]');
+  await decodesVideo(other, { seconds: 1 });
+  assert.equal(await page.locator('#problems li').count(), 0);
+  await other.context().close();
+  await deaf.close();
+});
+
+test('neither microphone nor camera: one hears and sees the others', async () => {
+  const bare = await startBrowser({ devices: false });
+  const [page, other] = await Promise.all([bare.newPage(), browser.newPage()]);
+  for (const one of [page, other]) await openLobby(one, server.base, { room: 'receive' });
+  await problems(page, 'audio-missing', 'video-missing');
+  assert.match(await page.innerText('#problems'), /they will not hear you/);
+  for (const one of [page, other]) await join(one);
+  await Promise.all([connected(page), connected(other)]);
+  await decodesVideo(page, { seconds: 1 });
+  await other.waitForSelector('.tile:not(.self)[data-media=""]');
+  await other.context().close();
+  await bare.close();
+});
+
+test('a session that the operator ends', async () => {
+  const page = await browser.newPage();
+  await openLobby(page, server.base, { room: 'revoked' });
+  const session = await page.getAttribute('body', 'data-session');
+  const answer = await fetch(`${server.admin}/revoke`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ user: session }) });
+  assert.equal(answer.status, 200);
+  await notice(page, 'revoked', /operator has ended/);
+  await page.context().close();
+});
+
+test('access tokens: none, a wrong one, a good one, and one that is no longer good when the page comes back', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'turnhub-token-'));
+  onCleanup(() => rm(dir, { recursive: true, force: true }));
+  const secret = path.join(dir, 'secret');
+  await writeFile(secret, randomBytes(48).toString('base64'));
+  const closed = await startServer({ config: { access: { mode: 'token', token_secret_file: secret } } });
+  const page = await browser.newPage();
+  for (const query of ['', '?token=nonsense']) {
+    const answer = await page.goto(`${closed.base}/${query}`);
+    assert.equal(answer?.status(), 401);
+    await notice(page, 'refused', /Ask whoever invited you/);
+  }
+  const token = execFileSync(binary, ['token', '--config', closed.configFile, '--user', 'vasya'], { encoding: 'utf8', cwd: closed.dir }).trim();
+  await openLobby(page, closed.base, { query: `?token=${token}`, room: 'closed' });
+  await join(page);
+  await closed.kill('SIGKILL');
+  await writeFile(secret, randomBytes(48).toString('base64'));
+  await closed.start();
+  await notice(page, 'refused', /not admitted here[^]*token is not valid/);
+  await page.context().close();
+  await closed.stop();
+});
