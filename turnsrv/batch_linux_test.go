@@ -154,6 +154,44 @@ func train(t *testing.T, ts *testServer, alice *rawClient, number uint16, addres
 	}
 }
 
+// TestBacklog lets more wait in a listener and a relay socket than a worker takes at
+// a time, and nothing come after it: what is left must not wait for the next packet.
+func TestBacklog(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Workers = 1
+	ts := startServer(t, cfg)
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	alice := dialRaw(t, ts, "alice")
+	relayed := alice.allocate()[0]
+	if code := codeOf(alice.do(stun.MethodChannelBind, peerAttr(conn.LocalAddr().String()), channelNumber(0x4000))); code != 0 {
+		t.Fatal(code)
+	}
+	const count = 3*rxBuffers/2 + 1
+	release := make(chan struct{})
+	ts.workers[0].post(func(*shard) { <-release })
+	for i := range count {
+		alice.send(channelData(0x4000, []byte{byte(i)}, false))
+		if _, err := conn.WriteToUDPAddrPort([]byte{byte(i)}, relayed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	buf := make([]byte, 100)
+	for i := range count {
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, err := conn.Read(buf); err != nil || n != 1 || buf[0] != byte(i) {
+			t.Fatalf("datagram %d to the peer: %d bytes, %v", i, n, err)
+		}
+		if got := alice.receive(); !bytes.Equal(got, channelData(0x4000, []byte{byte(i)}, false)) {
+			t.Fatalf("datagram %d to the client came as % x", i, got)
+		}
+	}
+}
+
 // TestWildcardListener checks that answers leave from the address that was asked.
 func TestWildcardListener(t *testing.T) {
 	s, err := New(testConfig(t))

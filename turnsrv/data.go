@@ -7,6 +7,7 @@ import "encoding/binary"
 
 // fromClient handles one datagram from a UDP client or one message of a stream.
 func (s *shard) fromClient(c *client, g segment) {
+	s.handled++
 	b := g.bytes()
 	if len(b) < channelHeaderSize {
 		s.drop(DropMalformed)
@@ -179,6 +180,7 @@ func (s *shard) linked(a *allocation, r, target *relay, cache *link) bool {
 // fromPeer handles a datagram that arrived at a relay socket (RFC 8656 section
 // 11.3).
 func (s *shard) fromPeer(r *relay, peer endpoint, g segment) {
+	s.handled++
 	a := r.alloc
 	if a == nil {
 		s.drop(DropRelayGone)

@@ -143,6 +143,7 @@ func (w *epollWorker) yield() (lost int) {
 	}
 	for _, l := range old {
 		w.readKnown(l)
+		w.unwatch(l.fd) // closing does not: the successor has the socket too
 		w.closeFD(l.fd)
 	}
 	return lost
@@ -183,7 +184,7 @@ func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 	own.fd, own.dirty = fd, nil
 	keep := &keptClient{&own, c}
 	if err == nil {
-		err = w.watch(fd, keep)
+		err = w.watch(fd, keep, edge)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -207,8 +208,8 @@ func (k *keptClient) readable(w *epollWorker, events uint32) {
 // stay here. The others send again, to the successor.
 func (w *epollWorker) readKnown(l *udpListener) {
 	for {
-		from, to, errno := w.rx.receive(l.fd, rxBuffers)
-		if errno != 0 || from == to {
+		from, to, _ := w.rx.receive(l.fd, rxBuffers)
+		if from == to {
 			return
 		}
 		for i := from; i < to; i++ {

@@ -14,7 +14,6 @@ type relaySock struct {
 	relay *relay
 	fd    int
 	v6    bool
-	batch int // datagrams to ask for at a time, follows the load
 	pend  pending
 }
 
@@ -35,8 +34,8 @@ func (w *epollWorker) bindRelay(r *relay, port uint16) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, relayBuffer) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, relayBuffer)
 	}
-	sock := &relaySock{relay: r, fd: fd, v6: r.space.Bind.Is6(), batch: 1}
-	if err := w.watch(fd, sock); err != nil {
+	sock := &relaySock{relay: r, fd: fd, v6: r.space.Bind.Is6()}
+	if err := w.watch(fd, sock, edge); err != nil {
 		unix.Close(fd)
 		return err
 	}
@@ -55,26 +54,12 @@ func (w *epollWorker) closeRelay(r *relay) {
 
 // readable handles a batch from peers.
 func (k *relaySock) readable(w *epollWorker, _ uint32) {
-	if w.rx.used == rxBuffers {
-		w.flush()
-	}
-	from, to, errno := w.rx.receive(k.fd, k.batch)
-	if errno != 0 {
-		return
-	}
-	if n := to - from; n == k.batch {
-		k.batch = min(2*k.batch, relayBatch)
-	} else {
-		k.batch = max(n, 1)
-	}
+	from, to := w.receive(k.fd, relayBatch)
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
 			w.shard.fromPeer(k.relay, a.from, g)
 		}
-	}
-	if w.rx.used == rxBuffers {
-		w.flush()
 	}
 }
 

@@ -46,28 +46,37 @@ func newReceiver() (*receiver, error) {
 		h.Iovlen = 1
 		h.Control = &r.control[i][0]
 	}
+	r.used = rxBuffers
+	r.reset()
 	return r, nil
 }
 
 func (r *receiver) close() { unix.Munmap(r.memory) }
 
 // receive reads up to limit datagrams from a socket into the free buffers and
-// returns the numbers of the first and behind the last.
-func (r *receiver) receive(fd, limit int) (from, to int, errno unix.Errno) {
+// returns the numbers of the first and behind the last. more is set unless the
+// socket is known to be empty.
+func (r *receiver) receive(fd, limit int) (from, to int, more bool) {
 	from = r.used
 	msgs := r.msgs[from:min(from+limit, rxBuffers)]
-	for i := range msgs {
-		h := &msgs[i].hdr
+	n, errno := recvmmsg(fd, msgs)
+	if errno != 0 { // of another than EAGAIN, what waits behind it knows nothing
+		return from, from, errno != unix.EAGAIN
+	}
+	r.used += n
+	return from, r.used, n == len(msgs)
+}
+
+// reset frees the buffers of the round. Only here are the fields restored that the
+// kernel changes, and only where it has.
+func (r *receiver) reset() {
+	for i := range r.used {
+		h := &r.msgs[i].hdr
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.Controllen = rxControl
 		h.Flags = 0
 	}
-	n, errno := recvmmsg(fd, msgs)
-	if errno != 0 {
-		return from, from, errno
-	}
-	r.used += n
-	return from, r.used, 0
+	r.used = 0
 }
 
 // arrival is what came with a buffer.

@@ -17,8 +17,9 @@ type shard struct {
 	log     *slog.Logger
 	refused refusals
 
-	now    int64 // nanoseconds of the server's clock, taken once per round
-	second int64
+	now     int64 // nanoseconds of the server's clock, taken once per round
+	second  int64
+	handled uint64 // datagrams and messages that have arrived
 
 	clients map[fiveTuple]*client // UDP clients with an allocation
 	allocs  map[*allocation]struct{}

@@ -125,7 +125,7 @@ func duplicate(c *net.TCPConn) (fd int, err error) {
 // adopt enters a stream into the epoll and handles what was read of it before.
 func (w *epollWorker) adopt(k *stream) {
 	st := &w.stream
-	if w.ended.Load() || w.watch(k.fd, k) != nil {
+	if w.ended.Load() || w.watch(k.fd, k, unix.EPOLLIN) != nil {
 		k.raw.release()
 		unix.Close(k.fd)
 		k.top.Close()
@@ -446,8 +446,6 @@ func (st *streamState) again(w *epollWorker) {
 		}
 	}
 }
-
-func (st *streamState) more() bool { return false }
 
 func (st *streamState) closeAll(w *epollWorker) {
 	for k := range st.all {

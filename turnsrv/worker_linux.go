@@ -37,8 +37,12 @@ type epollWorker struct {
 	visitors  [rxBuffers]client // without allocation, of this round
 	visits    int
 
+	unread  []int // sockets that had more for us, of the last round
+	reading []int // the same, of this round
+	pace    pace
+	mailed  bool // something was posted
+
 	sleeping atomic.Bool // in epoll_wait: others must write to event
-	calm     int         // waits in a row that brought nothing
 
 	mu     sync.Mutex
 	posted []func(*shard)
@@ -64,22 +68,27 @@ func newWorker(sh *shard) (worker, error) {
 	if w.event, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	if err = w.watch(w.event, wakeup{}); err != nil {
+	if err = w.watch(w.event, wakeup{}, unix.EPOLLIN); err != nil {
 		return nil, err
 	}
+	w.pace.rest = restTime()
 	sh.io = w
 	return w, nil
 }
 
 func (w *epollWorker) core() *shard { return w.shard }
 
+// edge is how datagram sockets are watched: what is left in one is in unread, so
+// that the kernel need not look again at each that was read.
+const edge = unix.EPOLLIN | unix.EPOLLET
+
 // watch enters a file descriptor into the epoll.
-func (w *epollWorker) watch(fd int, s source) error {
+func (w *epollWorker) watch(fd int, s source, events uint32) error {
 	for fd >= len(w.sources) {
 		w.sources = append(w.sources, make([]source, max(fd+1-len(w.sources), 64))...)
 	}
 	w.sources[fd] = s
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd)}
 	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
 		w.sources[fd] = nil
 		return fmt.Errorf("epoll: %w", errno)
@@ -87,16 +96,23 @@ func (w *epollWorker) watch(fd int, s source) error {
 	return nil
 }
 
-// closeFD closes a file descriptor and with that takes it out of the epoll.
+// closeFD closes a file descriptor and with that takes it out of the epoll, unless
+// another process has it too.
 func (w *epollWorker) closeFD(fd int) {
 	w.sources[fd] = nil
 	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+}
+
+// unwatch takes a file descriptor out of the epoll.
+func (w *epollWorker) unwatch(fd int) {
+	unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_DEL, uintptr(fd), 0, 0, 0)
 }
 
 // wakeup is the eventfd's source.
 type wakeup struct{}
 
 func (wakeup) readable(w *epollWorker, _ uint32) {
+	w.mailed = true
 	var b [8]byte
 	unix.RawSyscall(unix.SYS_READ, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
 }
@@ -149,16 +165,17 @@ func (w *epollWorker) run(ctx context.Context) error {
 	defer stop()
 	for ctx.Err() == nil {
 		n := w.wait()
-		w.shard.tick(w.shard.srv.clock())
+		w.reading, w.unread = w.unread, w.reading[:0]
 		for i := range n {
-			ev := &w.ready[i]
-			if fd := int(ev.Fd); fd < len(w.sources) && w.sources[fd] != nil {
-				w.sources[fd].readable(w, ev.Events)
-			}
+			w.serveFD(int(w.ready[i].Fd), w.ready[i].Events)
+		}
+		for _, fd := range w.reading {
+			w.serveFD(fd, unix.EPOLLIN)
 		}
 		w.stream.again(w)
 		w.shard.drainRings(ringSlots)
-		if w.mailed() {
+		if w.mailed {
+			w.mailed = false
 			w.runPosted()
 		}
 		w.flush()
@@ -168,52 +185,10 @@ func (w *epollWorker) run(ctx context.Context) error {
 	return nil
 }
 
-func (w *epollWorker) mailed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.posted) > 0
-}
-
-const (
-	// busyWait is how long a busy worker waits in a raw system call at most: the
-	// garbage collector cannot stop the world meanwhile.
-	busyWait = 2 // milliseconds
-	// calmWaits in a row without any packet, a tenth of a second, make a worker
-	// idle: it then waits in an ordinary blocking system call and costs nothing.
-	calmWaits = 50
-	idleWait  = 1000 // milliseconds: the timer wheel's step
-)
-
-// wait waits for events.
-func (w *epollWorker) wait() int {
-	w.sleeping.Store(true)
-	defer w.sleeping.Store(false)
-	timeout := busyWait
-	if w.calm >= calmWaits {
-		timeout = idleWait
+func (w *epollWorker) serveFD(fd int, events uint32) {
+	if fd < len(w.sources) && w.sources[fd] != nil {
+		w.sources[fd].readable(w, events)
 	}
-	if w.shard.waiting() || w.stream.more() {
-		timeout = 0
-	}
-	if timeout > busyWait {
-		n, err := unix.EpollWait(w.epoll, w.ready[:], timeout)
-		if err != nil || n == 0 {
-			return 0
-		}
-		w.calm = 0
-		return n
-	}
-	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&w.ready[0])), uintptr(len(w.ready)), uintptr(timeout), 0, 0)
-	n := int(r)
-	if errno != 0 {
-		n = 0
-	}
-	if n == 0 && timeout > 0 {
-		w.calm++
-	} else {
-		w.calm = 0
-	}
-	return n
 }
 
 // close ends everything that the worker holds.
@@ -293,7 +268,7 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 		}
 	}
 	if err == nil {
-		err = w.watch(fd, l)
+		err = w.watch(fd, l, edge)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -303,15 +278,21 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 	return nil
 }
 
-// readable handles a batch from the listener.
-func (l *udpListener) readable(w *epollWorker, _ uint32) {
+// receive reads up to limit datagrams from a socket that is watched by its edges.
+func (w *epollWorker) receive(fd, limit int) (from, to int) {
 	if w.rx.used == rxBuffers {
 		w.flush()
 	}
-	from, to, errno := w.rx.receive(l.fd, rxBuffers)
-	if errno != 0 {
-		return // EAGAIN, or an error that the next packet knows nothing of
+	from, to, more := w.rx.receive(fd, limit)
+	if more {
+		w.unread = append(w.unread, fd)
 	}
+	return from, to
+}
+
+// readable handles a batch from the listener.
+func (l *udpListener) readable(w *epollWorker, _ uint32) {
+	from, to := w.receive(l.fd, rxBuffers)
 	s := w.shard
 	var last *client
 	for i := from; i < to; i++ {
@@ -333,9 +314,6 @@ func (l *udpListener) readable(w *epollWorker, _ uint32) {
 		if last.alloc == nil {
 			last = nil
 		}
-	}
-	if w.rx.used == rxBuffers {
-		w.flush()
 	}
 }
 
@@ -378,7 +356,7 @@ func (w *epollWorker) flush() {
 		}
 		t.reset()
 	}
-	w.rx.used = 0
+	w.rx.reset()
 	w.visits = 0
 	w.stream.used = 0
 	w.shard.placing = 0
