@@ -23,8 +23,7 @@ const (
 	maxLoose    = 32       // unnumbered messages that wait for a writer
 	maxTogether = 16       // messages of one socket that are handled before anything is written
 	maxBatch    = 32 << 10 // bytes joined into one write
-	closeWait   = time.Second
-	ackEvery    = 32 // messages after which one is acknowledged at once
+	ackEvery    = 32       // messages after which one is acknowledged at once
 )
 
 // conn is one native WebSocket. gorilla does the upgrade; frames are read and
@@ -111,7 +110,7 @@ func (c *conn) shutLocked(code CloseCode) {
 	if c.nc != nil {
 		// Whoever is stuck in a read or a write gets free, late enough for the
 		// Close to be read on the other side.
-		deadline := time.Now().Add(closeWait)
+		deadline := time.Now().Add(c.hub.timing.Close)
 		_ = c.nc.SetReadDeadline(deadline)
 		_ = c.nc.SetWriteDeadline(deadline)
 	}
@@ -181,7 +180,7 @@ func (c *conn) writeRest() {
 
 func (c *conn) writeWait(closing bool) time.Duration {
 	if closing {
-		return closeWait
+		return c.hub.timing.Close
 	}
 	return c.hub.timing.Write
 }
@@ -334,7 +333,7 @@ func (c *conn) refuse(code CloseCode, f *fault) {
 		buf = appendText(buf, f.body(nil), []byte{'}'})
 	}
 	c.done = true
-	_ = c.nc.SetReadDeadline(time.Now().Add(closeWait))
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.hub.timing.Close))
 	c.direct(appendClose(buf, code))
 }
 
@@ -344,7 +343,7 @@ func (c *conn) direct(frames []byte) {
 		_, _ = c.link.try(frames) // into an empty buffer; a client that fills it has not spoken as it should
 		return
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(closeWait))
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.hub.timing.Close))
 	_, _ = c.nc.Write(frames)
 }
 

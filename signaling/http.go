@@ -147,7 +147,7 @@ func (c *conn) turnAway() {
 	c.direct(appendClose(nil, CloseFull))
 	// Not at once: what the client has sent meanwhile would reset TCP before it
 	// has read the code.
-	time.AfterFunc(closeWait, func() { _ = c.nc.Close() })
+	time.AfterFunc(c.hub.timing.Close, func() { _ = c.nc.Close() })
 }
 
 // gone takes a socket off the hub's books.

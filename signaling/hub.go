@@ -61,6 +61,7 @@ type Timing struct {
 	Ring      time.Duration // until an unanswered call ends
 	Ack       time.Duration // within which a message is acknowledged
 	Write     time.Duration // for which a socket may block a write
+	Close     time.Duration // for which a Close waits for the other side's
 	Notice    time.Duration // before an access token expires, that its client is told
 	Grace     time.Duration // for which a connection outlives its access token
 }
@@ -80,6 +81,7 @@ func (t Timing) withDefaults() Timing {
 	set(&t.Ring, 45*time.Second)
 	set(&t.Ack, time.Second)
 	set(&t.Write, 10*time.Second)
+	set(&t.Close, time.Second)
 	set(&t.Notice, time.Minute)
 	set(&t.Grace, 30*time.Second)
 	return t
@@ -205,7 +207,7 @@ func (h *Hub) Close() {
 	pollers := h.pollers
 	h.pollers = nil
 	h.gate.Unlock()
-	last := time.AfterFunc(closeWait, func() { // those that have said no hello yet, too
+	last := time.AfterFunc(h.timing.Close, func() { // those that have said no hello yet, too
 		h.gate.Lock()
 		defer h.gate.Unlock()
 		for c := range h.conns {

@@ -122,12 +122,12 @@ func TestFlood(t *testing.T) {
 }
 
 func TestTooBig(t *testing.T) {
-	_, url := newServer(t, Config{Limits: Limits{MessageSize: 5000}})
+	_, url := newServer(t, Config{Limits: Limits{MessageSize: 5000}, Timing: Timing{Close: patience}})
 	testTooBig(t, url)
 }
 
 func TestTooBigOverTLS(t *testing.T) {
-	_, url := newTLSServer(t, Config{Limits: Limits{MessageSize: 5000}})
+	_, url := newTLSServer(t, Config{Limits: Limits{MessageSize: 5000}, Timing: Timing{Close: patience}})
 	testTooBig(t, url)
 }
 
@@ -235,7 +235,7 @@ func TestBadMessages(t *testing.T) {
 }
 
 func TestBadHello(t *testing.T) {
-	_, url := newServer(t, Config{})
+	_, url := newServer(t, Config{Timing: Timing{Close: patience}})
 	for _, hello := range []string{
 		`nonsense`, `{"type":"join","room":"r"}`, `{"type":"hello","name":7}`,
 		`{"type":"hello","name":"` + strings.Repeat("n", 65) + `"}`,

@@ -260,10 +260,14 @@ func TestRateLimit(t *testing.T) {
 	if len(l.buckets) > maxPrefixes {
 		t.Error(len(l.buckets))
 	}
-	s := server(func(_ *Config, s *Settings) { s.RatePerPrefix = 0.1 })
+	s := server(func(_ *Config, s *Settings) { s.RatePerPrefix = 0.001 })
 	get(s, "/config")
 	if w := get(s, "/config"); w.Code != 429 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "wait") {
 		t.Error(w.Code, w.Body)
+	}
+	s.SetSettings(*s.settings.Load()) // as a reload does
+	if w := get(s, "/config"); w.Code != 429 {
+		t.Errorf("after a reload: %d", w.Code)
 	}
 }
 

@@ -28,7 +28,7 @@ func startHub(t *testing.T) Options {
 	})
 	return Options{
 		Server: netip.MustParseAddrPort(server.Listener.Addr().String()), Dialect: "turnhub", PID: os.Getpid(),
-		Clients: 20, Rooms: 4, Size: 300, Window: 10, Rate: 200, Duration: 100 * time.Millisecond,
+		Clients: 20, Rooms: 4, Size: 300, Window: 10, Rate: 200, Duration: 500 * time.Millisecond,
 	}
 }
 

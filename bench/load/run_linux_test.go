@@ -29,7 +29,7 @@ func TestRunAgainstTurnsrv(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := Defaults()
 			o.Server, o.Secret, o.PID = server, testSecret, os.Getpid()
-			o.Clients, o.Window, o.Warmup, o.Duration = 4, 64, 20*time.Millisecond, 50*time.Millisecond
+			o.Clients, o.Window, o.Warmup, o.Duration = 4, 64, 20*time.Millisecond, 200*time.Millisecond
 			change(&o)
 			r, err := Run(context.Background(), o)
 			if err != nil {
@@ -55,7 +55,7 @@ func TestIdleAndChurn(t *testing.T) {
 		t.Errorf("idle: %+v", idle)
 	}
 	churn, err := Churn(context.Background(), ChurnOptions{
-		Server: server, Secret: testSecret, PID: os.Getpid(), Duration: 50 * time.Millisecond,
+		Server: server, Secret: testSecret, PID: os.Getpid(), Duration: 300 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -109,7 +109,7 @@ var shown = flag.Int("history", 12, "operations shown of a sequence that failed"
 func outcome(a, b *side, op operation) (x, y string) {
 	for begin := time.Now(); ; {
 		x, y = a.outcome(), b.outcome()
-		if _, ok := known(op.name, x, y); ok || x == y || time.Since(begin) > 300*time.Millisecond {
+		if _, ok := known(op.name, x, y); ok || x == y || time.Since(begin) > 5*time.Second {
 			return x, y
 		}
 		a.settle()

@@ -37,13 +37,20 @@ func TestQueue(t *testing.T) {
 // TestExpire: "should fire EXPIRE message", one for each sender and absent
 // peer, and "should remove client if no read from queue".
 func TestExpire(t *testing.T) {
-	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = 200 * time.Millisecond })
+	f := start(t, signaling.Limits{}, func(s *Server) { s.expiry = time.Hour })
 	a, c := f.peer("a"), f.peer("c")
 	for _, ws := range []*websocket.Conn{a, c} {
 		f.send(ws, `{"type":"OFFER","dst":"b","payload":1}`)
 		f.send(ws, `{"type":"CANDIDATE","dst":"b","payload":2}`)
 	}
 	f.send(a, `{"type":"OFFER","dst":"d","payload":3}`)
+	for id, ws := range map[string]*websocket.Conn{"a": a, "c": c} {
+		f.send(ws, `{"type":"OFFER","dst":"`+id+`","payload":"all handled"}`)
+		f.want(ws, `{"type":"OFFER","src":"`+id+`","dst":"`+id+`","payload":"all handled"}`)
+	}
+	for _, pair := range [][2]string{{"a", "b"}, {"a", "d"}, {"c", "b"}} {
+		f.expire(pair[0], pair[1])
+	}
 	_, first, _ := a.ReadMessage()
 	_, second, _ := a.ReadMessage()
 	got := string(first) + string(second)
@@ -74,12 +81,17 @@ func TestQueueIsBounded(t *testing.T) {
 	if n := f.held.Load(); n > maxHeldOfPair*1100 || n == 0 {
 		t.Errorf("%d bytes are held", n)
 	}
+	f.expire("a", "absent")
+	f.want(a, `{"type":"EXPIRE","src":"absent","dst":"a"}`)
+}
+
+// expire does what the timer of src's messages to dst does.
+func (f *fixture) expire(src, dst string) {
 	f.mu.Lock()
 	r := f.realms[""]
 	f.mu.Unlock()
 	r.mu.Lock()
-	sender := r.absent["absent"].senders["a"]
+	sender := r.absent[dst].senders[src]
 	r.mu.Unlock()
-	r.expire("a", "absent", sender) // as its timer does
-	f.want(a, `{"type":"EXPIRE","src":"absent","dst":"a"}`)
+	r.expire(src, dst, sender)
 }

@@ -43,7 +43,7 @@ func TestEarlyPosts(t *testing.T) {
 
 // TestEarlyPostsExpire: who never opens a socket leaves nothing behind.
 func TestEarlyPostsExpire(t *testing.T) {
-	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(s *Server) { s.expiry = 200 * time.Millisecond })
+	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(s *Server) { s.expiry = 2 * time.Second })
 	receiver := f.peer("receiver")
 	f.request("POST", "/peerjs/sender/tok/offer", `{"type":"OFFER","dst":"receiver","payload":"old"}`)
 	if status, _, _ := f.request("POST", "/peerjs/another/tok/offer", `{"type":"OFFER","dst":"receiver"}`); status != http.StatusTooManyRequests {
