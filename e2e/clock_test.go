@@ -115,11 +115,8 @@ func TestStayUpClockSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hub.Close()
-	say := func(message, answer string) {
+	hear := func(answer string) {
 		t.Helper()
-		if err := hub.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
-			t.Fatal(err)
-		}
 		hub.SetReadDeadline(time.Now().Add(20 * time.Second))
 		for {
 			_, text, err := hub.ReadMessage()
@@ -130,6 +127,13 @@ func TestStayUpClockSteps(t *testing.T) {
 				return
 			}
 		}
+	}
+	say := func(message, answer string) {
+		t.Helper()
+		if err := hub.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		hear(answer)
 	}
 	say(`{"type":"hello","name":"anna"}`, `"welcome"`)
 	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(s.port))
@@ -142,14 +146,18 @@ func TestStayUpClockSteps(t *testing.T) {
 		_, err = probe.RoundTrip(t.Context(), "turn:"+at.String(), username, password, probe.Options{Address: at})
 		return err
 	}
-	for _, by := range []time.Duration{0, 48 * time.Hour, -48 * time.Hour, 0} {
+	for i, by := range []time.Duration{0, 48 * time.Hour, -48 * time.Hour, 0} {
+		// The hub is to acknowledge this in a second, and then looks at the time for everybody.
+		say(fmt.Sprintf(`{"type":"join","id":%d,"seq":%d,"room":"clock"}`, i+1, 2*i+1), `"joined"`)
+		if err := hub.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"leave","seq":%d,"room":"clock"}`, 2*i+2)); err != nil {
+			t.Fatal(err)
+		}
 		s.step(t, by)
 		then := time.Now().Add(by) // the server's time of day
-		for range 3 {
-			exchange(t, a, b, 172)
-			exchange(t, b, a, 1200)
-			say(`{"type":"ping","ack":0}`, `"pong"`)
-		}
+		exchange(t, a, b, 172)
+		exchange(t, b, a, 1200)
+		hear(fmt.Sprintf(`"ack":%d`, 2*i+2))
+		say(`{"type":"ping","ack":0}`, `"pong"`)
 		if err := allocate(then.Add(time.Hour)); err != nil {
 			t.Errorf("clock set by %v: a credential for another hour is refused: %v", by, err)
 		}

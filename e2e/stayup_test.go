@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	encoding "encoding/binary"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
@@ -20,6 +21,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/pion/stun/v2"
 	"github.com/pion/turn/v4"
+	"golang.org/x/sys/unix"
 
 	"turnhub/internal/probe"
 )
@@ -205,33 +207,82 @@ func (s *server) datagrams(t *testing.T, i int) *net.UDPConn {
 	return conn
 }
 
+// spoof returns how to send a datagram to the server under anybody's address: by a
+// raw socket, which needs root.
+func (s *server) spoof(t *testing.T) func(from netip.AddrPort, payload []byte) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW)
+	if err != nil {
+		t.Skipf("no raw socket: %v", err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	to := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	return func(from netip.AddrPort, payload []byte) {
+		source := from.Addr().As4()
+		packet := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0} // RFC 791 section 3.1; the kernel fills in the rest
+		packet = append(append(packet, source[:]...), to.Addr[:]...)
+		packet = encoding.BigEndian.AppendUint16(packet, from.Port()) // RFC 768
+		packet = encoding.BigEndian.AppendUint16(packet, uint16(s.port))
+		packet = encoding.BigEndian.AppendUint16(packet, uint16(8+len(payload)))
+		packet = append(packet, 0, 0) // no checksum
+		_ = unix.Sendto(fd, append(packet, payload...), 0, &to)
+	}
+}
+
 // While the server is flooded with Allocate requests from everywhere, which nobody
-// has the credentials for, everybody else is served.
+// has the credentials for, everybody else is served, and the answers to each network
+// are bounded.
 func TestStayUpSpoofedAllocates(t *testing.T) {
 	s := start(t, nil)
 	s.alive(t, "before")
 	before := s.settled(t)
-	const each = 50
-	for i := range long(20_000, 100_000) / each {
-		conn := s.datagrams(t, i)
-		for n := range each {
-			setters := []stun.Setter{stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
-				stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}}
-			if n%2 == 1 { // the second request of a client, with everything made up
-				setters = append(setters, stun.NewUsername(fmt.Sprintf("%d:nobody", time.Now().Add(time.Hour).Unix())),
-					stun.NewRealm("turnhub"), stun.NewNonce(rand.Text()), stun.NewLongTermIntegrity("nobody", "turnhub", rand.Text()))
-			}
-			request, err := stun.Build(append(setters, stun.Fingerprint)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, _ = conn.Write(request.Raw)
+	send := s.spoof(t)
+	began := time.Now()
+	everywhere := func() netip.Addr { // but where the honest ones are
+		return netip.AddrFrom4([4]byte{127, byte(64 + mathrand.IntN(128)), byte(mathrand.IntN(256)), byte(mathrand.IntN(256))})
+	}
+	// One address that we hold ourselves tells what its network is answered.
+	victim, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 200, 1, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer victim.Close()
+	asked := 0
+	for i := range long(20_000, 100_000) {
+		setters := []stun.Setter{stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
+			stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}}}
+		if i%2 == 1 { // the second request of a client, with everything made up
+			setters = append(setters, stun.NewUsername(fmt.Sprintf("%d:nobody", time.Now().Add(time.Hour).Unix())),
+				stun.NewRealm("turnhub"), stun.NewNonce(rand.Text()), stun.NewLongTermIntegrity("nobody", "turnhub", rand.Text()))
 		}
-		conn.Close()
-		if i%200 == 100 {
+		request, err := stun.Build(append(setters, stun.Fingerprint)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := netip.AddrPortFrom(everywhere(), uint16(1024+mathrand.IntN(60_000)))
+		if i%4 == 0 {
+			from = victim.LocalAddr().(*net.UDPAddr).AddrPort()
+			asked++
+		}
+		send(from, request.Raw)
+		if i%10_000 == 5_000 {
 			s.alive(t, "under spoofed Allocates")
 		}
 	}
+	took := time.Since(began)
+	answered, buffer := 0, make([]byte, 2000)
+	for {
+		victim.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := victim.Read(buffer); err != nil {
+			break
+		}
+		answered++
+	}
+	// unauthenticated_per_prefix is 50/s, with a burst of at most as much again.
+	if most := 50 * (int(took.Seconds()) + 2); answered == 0 || answered > most {
+		t.Errorf("%d answers to one network for %d requests, at most %d are right", answered, asked, most)
+	}
+	t.Logf("%d of %d requests in one network's name were answered", answered, asked)
 	s.unharmed(t, before)
 }
 
