@@ -5,11 +5,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test heal bench soak deb deb-test release clean
+.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test heal vuln bench soak deb deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME ?= 10m
 heading = @printf '\n==== %s ====\n' '$(1)'
 
@@ -75,6 +76,11 @@ netlab-test: build e2e/node_modules/.ready
 	$(call heading,network lab)
 	@if e2e/netlab/possible; then cd e2e && npm run --silent netlab; \
 	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
+
+vuln: ## known vulnerabilities in what is built in; asks vuln.go.dev and the npm registry
+	@$(GO) run $(GOVULNCHECK) ./...
+	@cd e2e && npm audit --omit=dev
+	@cd web/client && npm audit
 
 bench: build ## side by side with coturn
 	$(GO) run ./bench

@@ -50,6 +50,7 @@ var commands = map[string]documented{
 	"make run":      {run: "make -C $TOP run", serves: true, says: "ready"},
 	"make test":     {run: "make -C $TOP -n test", says: "unit"},
 	"make deb":      {elsewhere: ofDeb + `"systemd/package", "deb"`},
+	"make vuln":     {run: "make -C $TOP -n vuln", says: "govulncheck"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},
 
 	"sudo apt install ./dist/turnhub_*_amd64.deb":          {elsewhere: ofDeb + `"dpkg", "-i"`},
