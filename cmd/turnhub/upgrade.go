@@ -31,7 +31,7 @@ import (
 
 const (
 	loadPatience  = 20 * time.Second
-	readyPatience = 20 * time.Second
+	readyPatience = time.Minute // the first round of probes, on a machine that is busy
 )
 
 // executable is the path of this program as it was at the start: when the file
