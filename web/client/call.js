@@ -147,6 +147,10 @@ export class Call extends Emitter {
       const joined = await this.hub.join(room, {
         first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#firstOffer()),
       });
+      if (/** @type {CallPhase} */ (this.phase) === 'ended') {
+        await this.hub.leave(room);
+        throw new HubError('closed', 'hung up before the room was joined');
+      }
       if (joined.peers.length >= this.limit) {
         await this.hub.leave(room);
         throw new HubError('call-full', `this call has ${this.limit} people already`);
@@ -166,7 +170,7 @@ export class Call extends Emitter {
       this.#makeSpare();
     } catch (error) {
       this.room = '';
-      this.#end('hangup', String(error));
+      this.#end('hangup', wordsOf(error));
       throw error;
     }
   }
@@ -191,7 +195,7 @@ export class Call extends Emitter {
       this.#meeting = crossing?.data?.meeting ?? this.#meeting;
       this.id = await this.hub.invite(user, {first: this.#firstOffer(), meeting: this.#meeting});
     } catch (error) {
-      this.#end('unavailable', String(error));
+      this.#end(/** @type {any} */ (error)?.code === 'session-lost' ? 'lost' : 'unavailable', wordsOf(error));
       throw error;
     }
     return /** @type {Promise<void>} */ (answered);
@@ -215,7 +219,7 @@ export class Call extends Emitter {
       await this.hub.accept(invitation.call, {instance: this.instance, description: ahead?.answer});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
-      this.#end('lost', String(error));
+      this.#end('lost', wordsOf(error));
       throw error;
     }
   }
@@ -258,6 +262,11 @@ export class Call extends Emitter {
   #firstOffer() {
     const prepared = this.#prepared;
     if (!prepared?.pc.localDescription) return undefined;
+    if (prepared.taken) { // asked again, of a server that has forgotten its candidates too
+      this.#prepared = null;
+      prepared.close();
+      return undefined;
+    }
     return {instance: this.instance, description: prepared.take()};
   }
 
@@ -503,4 +512,9 @@ export class Call extends Emitter {
     answer?.reject(Object.assign(new Error(`the call was not answered: ${reason}`), {reason, detail}));
     this.emit('ended', {reason, detail});
   }
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -120,7 +120,13 @@ export class Hub extends Session {
    */
   async join(room, {first} = {}) {
     const make = typeof first === 'function' ? first : (/** @type {boolean} */ rejoin) => (rejoin ? undefined : first);
-    return this.#join(room, make, false);
+    try {
+      return await this.#join(room, make, false);
+    } catch (error) {
+      // Asked while the server was away, and it has forgotten who asked: once more, as the new session.
+      if (/** @type {HubError} */ (error).code !== 'session-lost') throw error;
+      return this.#join(room, make, false);
+    }
   }
 
   /** @param {string} room @param {(rejoin: boolean) => any} make @param {boolean} rejoin @returns {Promise<Joined>} */
