@@ -4,34 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// describe notes when, on what and with which versions the run is made.
+// describe notes on what and with which versions the run is made.
 func (b *bench) describe() {
-	b.Date = time.Now().UTC().Format("2006-01-02 15:04 MST")
 	b.Machine = fmt.Sprintf("%s, %d cores, %s, %s", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
 		memory(), "Linux "+output("uname", "-r"))
-	b.Rounds, b.Duration = b.rounds, b.duration
-	b.Busy = loadAverage()
-	if b.Versions == nil {
-		b.Versions = make(map[string]string)
-	}
-	for _, r := range append(rivals, peerServer) {
+	b.Versions = make(map[string]string)
+	for _, r := range append(slices.Clone(rivals), peerServer) {
 		b.Versions[r.name] = r.version(b.env)
 	}
 	b.Versions["go"] = runtime.Version()
-	if text, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
-		b.Versions["commit"] = strings.TrimSpace(string(text))
-	}
 }
 
-func (b *bench) describeEnd() { b.Busy += " at the beginning, " + loadAverage() + " at the end" }
+// describePart notes when, how and of which build a part was measured.
+func (b *bench) describePart(name string, begun time.Time, busy string) {
+	if b.Parts == nil {
+		b.Parts = make(map[string]part)
+	}
+	b.Parts[name] = part{
+		Begun: begun.UTC().Format("2006-01-02 15:04"), Ended: time.Now().UTC().Format("15:04 MST"),
+		Turnhub: b.Versions["turnhub"], Rounds: b.rounds, Duration: b.duration,
+		Busy: busy + " to " + loadAverage(),
+	}
+}
 
 func loadAverage() string {
 	text, _ := os.ReadFile("/proc/loadavg")

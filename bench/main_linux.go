@@ -1,9 +1,9 @@
 // Command bench puts turnhub and its rivals under the same loads, in
 // alternating rounds on one machine, and writes bench/RESULTS.md with its plots.
 //
-//	go run ./bench                         everything (about half an hour)
+//	go run ./bench                         everything (about 20 minutes)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
-//	go run ./bench -part hub               one part: relay, cores, profile or hub
+//	go run ./bench -part hub               one part: relay, limits, cores, profile or hub
 //	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
@@ -21,8 +21,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -38,36 +40,39 @@ func main() {
 	}
 }
 
+const (
+	allParts  = "relay,limits,cores,profile,hub"
+	allRivals = "coturn,turnhub,pion4,pion5,forwarder"
+)
+
 // flags are the command line.
 type flags struct {
 	rivals, only, part, duration string
-	note                         string
 	rounds, server, load, nice   int
 	report                       bool
 }
 
 func run(ctx context.Context) error {
 	var f flags
-	flag.StringVar(&f.rivals, "rivals", "coturn,turnhub,pion4,pion5,forwarder", "who takes part in the relay's rows")
+	flag.StringVar(&f.rivals, "rivals", allRivals, "who takes part in the relay's rows")
 	flag.StringVar(&f.only, "only", "", "regular expression over the rows' names; the results are shown, not written down")
-	flag.StringVar(&f.part, "part", "relay,cores,profile,hub", "which parts")
+	flag.StringVar(&f.part, "part", allParts, "which parts")
 	flag.IntVar(&f.rounds, "rounds", 5, "alternating rounds")
-	flag.StringVar(&f.duration, "duration", "2s", "measured time of one turn")
+	flag.StringVar(&f.duration, "duration", "1200ms", "measured time of one turn")
 	flag.IntVar(&f.server, "server-cpu", 0, "the servers' processor")
 	flag.IntVar(&f.load, "load-cpu", 1, "the generator's processor")
 	flag.IntVar(&f.nice, "nice", 0, "nice value of the whole run; below 0 keeps other work on the machine out of the way (start it with setsid)")
-	flag.StringVar(&f.note, "note", "", "what else the report should say of the run")
 	flag.BoolVar(&f.report, "report", false, "only write the report from bench/results.json")
 	flag.Parse()
 	if _, err := os.Stat(filepath.Join("bench", "rivals", "go.mod")); err != nil {
 		return fmt.Errorf("run this from the root of the repository: %w", err)
 	}
 	b := &bench{rounds: f.rounds, duration: f.duration, figures: make(figures)}
-	if err := b.load(); err != nil {
-		return err
-	}
-	if f.note != "" {
-		b.Note = f.note
+	// What is measured anew as a whole owes nothing to an earlier run.
+	if f.report || f.part != allParts || f.rivals != allRivals || f.only != "" {
+		if err := b.load(); err != nil {
+			return err
+		}
 	}
 	if f.report {
 		return b.report()
@@ -102,38 +107,62 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 		return err
 	}
 	b.describe()
-	if strings.Contains(f.part, "relay") {
-		for _, r := range relayRows {
-			if !wanted.MatchString(r.name) {
-				continue
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, *regexp.Regexp, bool) error
+	}{
+		{"relay", b.measureRelay},
+		{"limits", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			if !wanted.MatchString("limits") {
+				return nil
 			}
-			if err := b.runRow(ctx, r); err != nil {
+			return b.measureLimits(ctx)
+		}},
+		{"cores", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			if !wanted.MatchString(coresRow.name) {
+				return nil
+			}
+			err := b.runCores(ctx)
+			fmt.Println(b.coresLine())
+			return err
+		}},
+		{"profile", func(ctx context.Context, wanted *regexp.Regexp, _ bool) (err error) {
+			if wanted.MatchString("profile") {
+				b.Profile, err = b.profile(ctx)
+			}
+			return err
+		}},
+		{"hub", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measureHub(ctx, wanted) }},
+	} {
+		if !slices.Contains(strings.Split(f.part, ","), part.name) {
+			continue
+		}
+		begun, busy := time.Now(), loadAverage()
+		if err := part.run(ctx, wanted, f.only == ""); err != nil {
+			return err
+		}
+		b.describePart(part.name, begun, busy)
+	}
+	return nil
+}
+
+// measureRelay runs the relay's rows. With keep, half an hour is not lost by what
+// comes.
+func (b *bench) measureRelay(ctx context.Context, wanted *regexp.Regexp, keep bool) error {
+	for _, r := range relayRows {
+		if !wanted.MatchString(r.name) {
+			continue
+		}
+		if err := b.runRow(ctx, r); err != nil {
+			return err
+		}
+		fmt.Println(b.line(r))
+		if keep {
+			if err := b.save(); err != nil {
 				return err
 			}
-			fmt.Println(b.line(r))
-			if f.only == "" {
-				if err := b.save(); err != nil { // half an hour is not lost by what comes
-					return err
-				}
-			}
 		}
 	}
-	if strings.Contains(f.part, "cores") && wanted.MatchString(coresRow.name) {
-		if err := b.runCores(ctx); err != nil {
-			return err
-		}
-		fmt.Println(b.coresLine())
-	}
-	if strings.Contains(f.part, "profile") && wanted.MatchString("profile") {
-		if b.Profile, err = b.profile(ctx); err != nil {
-			return err
-		}
-		fmt.Print(b.Profile)
-	}
-	if strings.Contains(f.part, "hub") {
-		return b.measureHub(ctx, wanted)
-	}
-	b.describeEnd()
 	return nil
 }
 
@@ -141,6 +170,7 @@ func (b *bench) measureHub(ctx context.Context, wanted *regexp.Regexp) error {
 	if err := preparePeer(ctx); err != nil {
 		return err
 	}
+	b.Versions[peerServer.name] = peerServer.version(b.env) // it may not have been there before
 	for _, r := range hubRows() {
 		if !wanted.MatchString(r.name) {
 			continue
@@ -150,7 +180,6 @@ func (b *bench) measureHub(ctx context.Context, wanted *regexp.Regexp) error {
 		}
 		fmt.Println(b.hubLine(r))
 	}
-	b.describeEnd()
 	return nil
 }
 

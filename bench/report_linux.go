@@ -14,6 +14,7 @@ func (b *bench) report() error {
 	var s strings.Builder
 	b.head(&s)
 	b.throughput(&s)
+	b.allowed(&s)
 	b.latencies(&s)
 	b.allocations(&s)
 	b.scaling(&s)
@@ -30,21 +31,26 @@ func (b *bench) report() error {
 func (b *bench) head(s *strings.Builder) {
 	fmt.Fprintf(s, `# Results
 
-Measured %s on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`): %d alternating rounds of %s each, medians. Written by the program from results.json; what was put together from several runs says so below.
+Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rounds, medians. Written by the program.
 
 | | |
 |---|---|
-`, b.Date, b.Machine, b.Rounds, b.Duration)
-	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "forwarder", "peer", "go", "commit"} {
+`, b.Machine)
+	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "forwarder", "peer", "go"} {
 		fmt.Fprintf(s, "| %s | %s |\n", name, b.Versions[name])
 	}
-	fmt.Fprintf(s, "| load average | %s |\n", b.Busy)
+	s.WriteString("\n| part | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
+	for name := range strings.SplitSeq(allParts, ",") {
+		if p, ok := b.Parts[name]; ok {
+			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+		}
+	}
 	fmt.Fprintf(s, `
-Every server runs pinned to one core, the generator on the other. Other work ran on the machine at the same time when the load average is well above 2: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to five times; that happened %d times. %s
+Every server runs pinned to one core, the generator on the other, so the load average of an undisturbed run is near 2. Well above that other work ran on the machine: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to three times; that happened %d times.
 
 How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
 
-`, b.Disturbed, b.Note)
+`, b.Disturbed)
 }
 
 // throughput is the table of packets per second of the server's processor time.

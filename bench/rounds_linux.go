@@ -39,19 +39,25 @@ type bench struct {
 
 // results are what is kept in bench/results.json.
 type results struct {
-	Date     string            `json:"date"`
 	Machine  string            `json:"machine"`
 	Versions map[string]string `json:"versions"`
-	Rounds   int               `json:"rounds"`
-	Duration string            `json:"duration"`
-	Busy     string            `json:"busy"` // the machine's load average when it began and ended
+	Parts    map[string]part   `json:"parts"`
 	Figures  figures           `json:"figures"`
+	Limits   []limit           `json:"limits"`
 	Profile  string            `json:"profile"`
 	// Disturbed counts the turns that were taken again because the generator did
 	// not have its core for itself.
 	Disturbed int `json:"disturbed"`
-	// Note is what else the reader must know of the run.
-	Note string `json:"note"`
+}
+
+// part tells how one part of the results was measured.
+type part struct {
+	Begun    string `json:"begun"`
+	Ended    string `json:"ended"`
+	Turnhub  string `json:"turnhub"`
+	Rounds   int    `json:"rounds"`
+	Duration string `json:"duration"`
+	Busy     string `json:"busy"` // the machine's load average when it began and ended
 }
 
 // runRow starts all rivals, gives each its turn in every round (the order
@@ -98,7 +104,7 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 // disturbed by something else on the machine, and is taken again, a few times.
 const (
 	undisturbed = 0.9
-	tries       = 6
+	tries       = 4
 )
 
 // turn runs turnload until it was not disturbed.

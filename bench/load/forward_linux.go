@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -130,6 +131,7 @@ func (c *client) announce(b *batch, peer netip.AddrPort) error {
 		if answered {
 			return nil
 		}
+		time.Sleep(20 * time.Millisecond) // refused: it is not there yet
 	}
 	return errors.New("the forwarder does not answer")
 }
