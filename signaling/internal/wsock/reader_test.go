@@ -104,7 +104,7 @@ func TestReader(t *testing.T) {
 	wire = append(wire, masked(0, "in ")...)
 	wire = append(wire, masked(final|OpPing, "are you there")...)
 	wire = append(wire, masked(0, "")...)
-	wire = append(wire, masked(final|0, "fragments")...)
+	wire = append(wire, masked(final, "fragments")...)
 	wire = append(wire, masked(final|OpPong, "")...)
 	want = append(want, event{OpPing, "are you there"}, event{OpText, "a message in fragments"}, event{OpPong, ""})
 	wire = append(wire, masked(final|opClose, "\x10\xE1bye")...)
