@@ -336,7 +336,7 @@ func TestStayUpRandomBytes(t *testing.T) {
 	plain := func(i int) (net.Conn, error) { return s.connect(attacker(i % 200)) }
 	t.Run("TCP", func(t *testing.T) { stream(t, budget, plain) })
 	t.Run("TLS", func(t *testing.T) { // each connection costs a handshake
-		stream(t, budget/16, func(i int) (net.Conn, error) {
+		stream(t, long(budget/16, budget), func(i int) (net.Conn, error) {
 			raw, err := plain(i)
 			if err != nil {
 				return nil, err
@@ -357,7 +357,7 @@ func TestStayUpRandomBytes(t *testing.T) {
 		if err := victim.client.CreatePermission(peer.LocalAddr()); err != nil {
 			t.Fatal(err)
 		}
-		for sent := 0; sent < budget/4; sent += 1200 {
+		for sent := 0; sent < long(budget/4, budget); sent += 1200 {
 			random.Read(junk[:1200])
 			_, _ = peer.Write(junk[:1200])
 		}

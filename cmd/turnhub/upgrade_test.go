@@ -68,7 +68,7 @@ func TestUpgrade(t *testing.T) {
 		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
 		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir)
 	server.Stdout, server.Stderr = &log, &log
-	server.WaitDelay = 10 * time.Second // the successor holds the pipe
+	server.WaitDelay = time.Second // after the end: the successor holds the pipe
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
