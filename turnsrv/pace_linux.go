@@ -30,10 +30,13 @@ type pace struct {
 	rest    unix.Timespec
 }
 
+// idleAfter is longer than the packets of a voice call are apart. One call of 50
+// packets a second costs 1 % of a core so, and 9 % where a worker was idle after
+// 6 ms, having waited 2 ms at a time.
 const (
 	idleWait  = 1000        // milliseconds: the timer wheel's step
 	busyWait  = 20          // milliseconds
-	idleAfter = 100_000_000 // nanoseconds: longer than the packets of a voice call are apart
+	idleAfter = 100_000_000 // nanoseconds
 	gaugeFor  = 1_000_000   // nanoseconds
 	restAbove = 50_000      // packets per second
 	restFor   = 50_000      // nanoseconds
