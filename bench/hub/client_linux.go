@@ -88,8 +88,13 @@ func (w *crowd) close() {
 	unix.Close(w.epoll)
 }
 
-// connect starts a client; entered will tell when it is in.
+// connect starts a client; entered will tell when it is in. A room of that name is
+// this crowd's own: those of an earlier crowd keep their seats until nobody can
+// resume its sessions any more.
 func (w *crowd) connect(room string) (*client, error) {
+	if room != "" {
+		room = fmt.Sprintf("%s-%x", room, w.base.UnixNano())
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket: %w", err)

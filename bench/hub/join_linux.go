@@ -117,8 +117,8 @@ func (w *crowd) broadcast(ctx context.Context, o Options, clients []*client) (r 
 	due := w.now()
 	err = w.during(ctx, o.Duration, time.Millisecond, func() error {
 		for ; w.now() >= due; due += interval {
-			w.say(speaker, fmt.Appendf(nil, `{"type":"message","room":"stall","seq":%d,"ack":%d,"data":%s}`,
-				speaker.next(), speaker.seen, body.stamped(w.now())))
+			w.say(speaker, fmt.Appendf(nil, `{"type":"message","room":"%s","seq":%d,"ack":%d,"data":%s}`,
+				speaker.room, speaker.next(), speaker.seen, body.stamped(w.now())))
 			r.Messages++
 		}
 		return nil
