@@ -94,11 +94,13 @@ func newBuffer(n int) *[]byte {
 	return nil
 }
 
+// freeBuffer gives a buffer back, which is the next one's from then on.
 func freeBuffer(p *[]byte) {
 	for i := range buffers {
 		if class := &buffers[i]; cap(*p) == class.size {
 			*p = (*p)[:0]
 			class.pool.Put(p)
+			return
 		}
 	}
 }
