@@ -74,6 +74,9 @@ export class Lab {
     await fs.writeFile(`/etc/netns/${netns}/resolv.conf`, `nameserver ${nameserver}\noptions timeout:5 attempts:2\n`);
     await run('ip', ['netns', 'add', netns]);
     await run('ip', ['-n', netns, 'link', 'set', 'lo', 'up']);
+    // Addresses count at once: one that is checked for duplicates comes a second or two later, and to a browser that is
+    // a change of network, on which it drops what it is loading.
+    await run('ip', ['netns', 'exec', netns, 'sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0']);
   }
 
   /**

@@ -34,9 +34,10 @@ export function kindOf(url) {
  * Tries one STUN or TURN URL by itself.
  * @param {RTCIceServer} server with this one URL
  * @param {number} [patience] milliseconds; a TLS relay behind a slow proxy needs more than 10 s
+ * @param {AbortSignal} [signal] gives it up earlier
  * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
  */
-export async function checkUrl(server, patience = 15000) {
+export async function checkUrl(server, patience = 15000, signal) {
   const url = String([server.urls].flat()[0]);
   const kind = kindOf(url);
   const pc = new RTCPeerConnection({iceServers: [{...server, urls: [url]}], iceTransportPolicy: kind === 'stun' ? 'all' : 'relay'});
@@ -46,8 +47,15 @@ export async function checkUrl(server, patience = 15000) {
   /** @type {string[]} */ const hosts = [];
   /** @type {{errorCode: number, errorText: string} | null} */ let error = null;
   /** @type {any} */ let timer;
+  let gaveUp = false;
   const works = await new Promise((resolve) => {
-    timer = setTimeout(() => resolve(false), patience);
+    const giveUp = () => {
+      gaveUp = true;
+      resolve(false);
+    };
+    timer = setTimeout(giveUp, patience);
+    signal?.addEventListener('abort', giveUp);
+    if (signal?.aborted) giveUp();
     pc.onicecandidateerror = (event) => {
       const {errorCode, errorText} = /** @type {RTCPeerConnectionIceErrorEvent} */ (event);
       // Among several, what the server itself said tells more than "unreachable".
@@ -65,7 +73,7 @@ export async function checkUrl(server, patience = 15000) {
   clearTimeout(timer);
   const time = Math.round(performance.now() - begun);
   pc.close();
-  const silent = {errorCode: 701, errorText: `no answer in ${Math.round(patience / 1000)} s`};
+  const silent = {errorCode: 701, errorText: gaveUp ? `no answer in ${Math.round(time / 1000)} s` : 'no way to this address from here'};
   return {url, kind, works, time, ...(works ? {} : error ?? silent), mapped, hosts};
 }
 
@@ -123,13 +131,25 @@ const opened = (channel) => new Promise((resolve) => {
   else channel.addEventListener('open', () => resolve(undefined), {once: true});
 });
 
+/** Waits for the first candidate, or until there will be none. @param {RTCPeerConnection} pc */
+async function gathered(pc) {
+  pc.createDataChannel('nat');
+  const first = new Promise((resolve) => { pc.onicecandidate = resolve; });
+  await pc.setLocalDescription();
+  await within(first, 5000, 'no answer').catch(() => {});
+}
+
 /**
  * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
  * with only STUN talks to one of ours behind the relay.
  * @param {RTCIceServer} stun @param {RTCIceServer} turn
+ * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
+ *   address before it has seen somebody else there
  * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
  */
-export async function secondMapping(stun, turn) {
+export async function secondMapping(stun, turn, other) {
+  const witness = new RTCPeerConnection({iceServers: other ? [other] : [], iceTransportPolicy: 'relay'});
+  if (other) await gathered(witness);
   const pair = pairOf({iceServers: [stun]}, {iceServers: [turn], iceTransportPolicy: 'relay'});
   /** @type {{address: string, port: number}[]} */ const mapped = [];
   /** @type {string[]} */ const hosts = [];
@@ -152,6 +172,7 @@ export async function secondMapping(stun, turn) {
     // A relay that does not let us reach ourselves directly says nothing about the NAT.
   } finally {
     pair.close();
+    witness.close();
   }
   return {mapped, hosts, secondPort: null};
 }

@@ -660,9 +660,10 @@ export declare function kindOf(url: string): UrlResult["kind"];
  * Tries one STUN or TURN URL by itself.
  * @param {RTCIceServer} server with this one URL
  * @param {number} [patience] milliseconds; a TLS relay behind a slow proxy needs more than 10 s
+ * @param {AbortSignal} [signal] gives it up earlier
  * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
  */
-export declare function checkUrl(server: RTCIceServer, patience?: number): Promise<UrlResult & {
+export declare function checkUrl(server: RTCIceServer, patience?: number, signal?: AbortSignal): Promise<UrlResult & {
     mapped: {
         address: string;
         port: number;
@@ -691,9 +692,11 @@ export declare function natKind({ answered, mapped, hosts, secondPort }: {
  * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
  * with only STUN talks to one of ours behind the relay.
  * @param {RTCIceServer} stun @param {RTCIceServer} turn
+ * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
+ *   address before it has seen somebody else there
  * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
  */
-export declare function secondMapping(stun: RTCIceServer, turn: RTCIceServer): Promise<{
+export declare function secondMapping(stun: RTCIceServer, turn: RTCIceServer, other?: RTCIceServer): Promise<{
     mapped: {
         address: string;
         port: number;

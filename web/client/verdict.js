@@ -75,7 +75,7 @@ export function verdict({urls, nat, loop, socket, devices}) {
     text.push('Calls will connect: directly where the other side allows it, else through the relay.');
   }
   for (const result of [...of('udp'), ...of('tcp'), ...of('tls')]) {
-    if (!result.works && !(result.kind === 'tcp' && works('tls') && works('udp'))) {
+    if (!works(result.kind) && !(result.kind === 'tcp' && works('tls') && works('udp'))) {
       ask.push(`Allow ${result.kind === 'tls' ? 'TLS connections on ' : 'outgoing traffic to '}${destination(result.url)}${result.kind === 'udp' ? ' (best quality)' : ''}.`);
     }
   }

@@ -50,10 +50,9 @@ async function checkDevices() {
   return {devices, media};
 }
 
-/** @returns {Promise<RTCIceServer[]>} one URL each */
+/** Credentials of a new user each time, unless the token names one. @returns {Promise<RTCIceServer[]>} one URL each */
 async function fetchServers() {
   const url = new URL('/config', location.href);
-  url.searchParams.set('user', `check-${Math.random().toString(36).slice(2, 12)}`);
   if (token) url.searchParams.set('token', token);
   const response = await fetch(url);
   if (!response.ok) throw new Error((await response.json().catch(() => ({}))).message ?? `the server answered ${response.status}`);
@@ -67,26 +66,74 @@ function withStun(servers) {
   return udp ? [{urls: [udp.replace(/^turn:/, 'stun:').replace(/\?.*$/, '')]}, ...servers] : servers;
 }
 
+/** @typedef {{server: RTCIceServer, result: Awaited<ReturnType<typeof checkUrl>>}} Checked */
+
+/** The ways in the order in which calls prefer them. */
+const kindOrder = ['stun', 'udp', 'tcp', 'tls'];
+
+/** The best way first; of the same kind the one that answered first. @param {Checked} a @param {Checked} b */
+function byMerit({result: a}, {result: b}) {
+  return kindOrder.indexOf(a.kind) - kindOrder.indexOf(b.kind) || a.time - b.time;
+}
+
+/**
+ * Tries all ways at once. Once a relay answers, what sends plain packets has six more seconds: five tries. A proxy and
+ * its name server may need longer, so TLS has its time, while the rest goes on with what is known: `enough`.
+ * @param {RTCIceServer[]} servers
+ * @returns {{enough: Promise<Checked[]>, all: Promise<Checked[]>}}
+ */
+function checkUrls(servers) {
+  const late = new AbortController();
+  /** @type {Checked[]} */ const done = [];
+  const checks = servers.map(async (server) => {
+    const kind = kindOf(String(server.urls));
+    const fill = urlRow(String(server.urls));
+    const result = await checkUrl(server, 15000, kind === 'tls' ? undefined : late.signal);
+    fill(result);
+    if (result.works && kind !== 'stun') setTimeout(() => late.abort(), 6000);
+    done.push({server, result});
+    return {server, result};
+  });
+  const all = Promise.all(checks);
+  const plain = Promise.all(checks.filter((_, i) => kindOf(String(servers[i].urls)) !== 'tls'));
+  const relay = Promise.any(checks.map(async (check) => {
+    const {result} = await check;
+    if (!result.works || result.kind === 'stun') throw result;
+  }));
+  return {enough: Promise.race([all, Promise.all([plain, relay]).then(() => [...done], () => all)]), all};
+}
+
+/**
+ * @param {Checked | undefined} stun @param {Checked | undefined} relay
+ * @returns {Promise<import('/client/turnhub.js').NatKind>}
+ */
+async function findNat(stun, relay) {
+  if (!stun) return 'unknown';
+  const {works: answered, mapped, hosts} = stun.result;
+  const first = natKind({answered, mapped, hosts, secondPort: null});
+  if (first !== 'unknown' || !relay) return first;
+  // The relay lets nobody reach his own address before it has seen somebody else there: a second user and a socket are.
+  const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/relay/check-${crypto.randomUUID?.() ?? Math.random()}${token ? `?token=${encodeURIComponent(token)}` : ''}`);
+  try {
+    await new Promise((resolve) => { socket.onopen = socket.onerror = resolve; });
+    const other = (await fetchServers()).find(({urls}) => String(urls) === relay.result.url);
+    const seen = await secondMapping(stun.server, relay.server, other);
+    return natKind({answered, mapped: [...mapped, ...seen.mapped], hosts: [...hosts, ...seen.hosts], secondPort: seen.secondPort});
+  } finally {
+    socket.close();
+  }
+}
+
 async function run() {
   document.body.dataset.state = 'running';
   const {devices, media} = await checkDevices();
   const socketChecked = checkSocket();
   /** @type {Findings} */ const findings = {urls: [], nat: 'unknown', loop: null, socket: false, devices};
   try {
-    const servers = withStun(await fetchServers());
-    const checked = await Promise.all(servers.map(async (server) => {
-      const fill = urlRow(String(server.urls));
-      const result = await checkUrl(server);
-      fill(result);
-      return {server, result};
-    }));
-    findings.urls = checked.map(({result: {url, kind, works, time, errorCode, errorText}}) => ({url, kind, works, time, errorCode, errorText}));
-    const relays = checked.filter(({result}) => result.works && result.kind !== 'stun');
-    const stun = checked.find(({result}) => result.kind === 'stun');
-    const seen = stun && relays.length && stun.result.works ? await secondMapping(stun.server, relays[0].server) : null;
-    findings.nat = stun ? natKind({
-      answered: stun.result.works, mapped: seen?.mapped ?? stun.result.mapped, hosts: [...stun.result.hosts, ...(seen?.hosts ?? [])], secondPort: seen?.secondPort ?? null,
-    }) : 'unknown';
+    const checks = checkUrls(withStun(await fetchServers()));
+    const checked = await checks.enough;
+    const relays = checked.filter(({result}) => result.works && result.kind !== 'stun').sort(byMerit);
+    findings.nat = await findNat(checked.find(({result}) => result.kind === 'stun'), relays[0]);
     detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked', natWords[findings.nat]);
     if (relays.length) {
       findings.loop = await relayLoop([relays[0].server]);
@@ -97,6 +144,7 @@ async function run() {
     } else {
       detail('loop', false, 'Not possible: no way to the relay works.');
     }
+    findings.urls = (await checks.all).map(({result: {url, kind, works, time, errorCode, errorText}}) => ({url, kind, works, time, errorCode, errorText}));
   } catch (error) {
     detail('loop', false, `The server’s configuration could not be fetched: ${/** @type {Error} */ (error).message}`);
     detail('nat', null, natWords.unknown);

@@ -23,6 +23,11 @@ test('only TLS gets out: calls work, and the admin is asked for UDP', () => {
   assert.deepEqual(ask, ['Allow outgoing traffic to UDP port 3478 of h (best quality).', 'Allow outgoing traffic to TCP port 3478 of h.']);
 });
 
+test('nobody is asked for a way whose like works', () => {
+  const urls = [...all.map((each) => url(each, true)), url('turns:203.0.113.10:443?transport=tcp', false)];
+  assert.deepEqual(verdict({...good, urls}).ask, []);
+});
+
 test('nothing gets out', () => {
   const {level, ask} = verdict({...good, nat: 'blocked', loop: null, urls: all.map((each) => url(each, false))});
   assert.equal(level, 'bad');
