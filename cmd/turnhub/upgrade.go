@@ -64,7 +64,7 @@ func (n *node) upgrade(args, environ []string) (yielded bool, err error) {
 		if !ok {
 			return false, fmt.Errorf("%s cannot be handed over", ln.Addr())
 		}
-		f, err := tcp.File()
+		f, err := duplicate(tcp)
 		if err != nil {
 			return false, fmt.Errorf("duplicate %s: %w", ln.Addr(), err)
 		}
@@ -110,6 +110,25 @@ func (n *node) upgrade(args, environ []string) (yielded bool, err error) {
 	supervisor{n}.notify(fmt.Sprintf("MAINPID=%d", successor.Process.Pid))
 	n.log.Info("a new process has taken over", "pid", successor.Process.Pid, "allocations_kept", len(n.turn.Allocations()))
 	return true, nil
+}
+
+// duplicate returns another descriptor of a listener. Unlike that of its File, it
+// stays non-blocking when it is inherited, and with it the listener itself: they
+// share the flag, and an Accept that blocks could not be ended any more.
+func duplicate(ln *net.TCPListener) (*os.File, error) {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd uintptr
+	var errno syscall.Errno
+	if err := raw.Control(func(old uintptr) { fd, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 3) }); err != nil {
+		return nil, err
+	}
+	if errno != 0 {
+		return nil, os.NewSyscallError("fcntl", errno)
+	}
+	return os.NewFile(fd, "tcp:"+ln.Addr().String()), nil
 }
 
 // linger carries the remaining calls.

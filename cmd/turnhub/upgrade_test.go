@@ -50,6 +50,27 @@ func install(t *testing.T, path string) {
 	}
 }
 
+// blocking counts a process's sockets without O_NONBLOCK.
+func blocking(t *testing.T, pid int) (n int) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	fds, err := os.ReadDir(dir + "fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`(?m)^flags:\s+([0-7]+)$`)
+	for _, fd := range fds {
+		link, _ := os.Readlink(dir + "fd/" + fd.Name())
+		info, _ := os.ReadFile(dir + "fdinfo/" + fd.Name())
+		if m := flags.FindSubmatch(info); m != nil && strings.HasPrefix(link, "socket:") {
+			if mode, _ := strconv.ParseUint(string(m[1]), 8, 64); mode&syscall.O_NONBLOCK == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // TestUpgrade replaces the binary under a relayed conversation over UDP and TCP:
 // not one packet is lost, new clients meet the new process, and the old one ends
 // with its last allocation. A broken binary changes nothing.
@@ -153,6 +174,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	talk()
 
+	modes := blocking(t, server.Process.Pid)
 	// A binary that is none.
 	if err := os.WriteFile(program+".new", []byte("#!/bin/false\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -164,6 +186,9 @@ func TestUpgrade(t *testing.T) {
 	until(t, "refusal", &log, func() bool { talk(); return strings.Contains(log.String(), "the old binary goes on") })
 	if !strings.Contains(ask(ready), `"ok"`) {
 		t.Error("a broken binary disturbs the old one")
+	}
+	if now := blocking(t, server.Process.Pid); now != modes {
+		t.Errorf("%d sockets block, %d did before the upgrade: who waits in Accept cannot be told to stop", now, modes)
 	}
 	allocate(client("udp", "carl")).Close()
 
