@@ -2,7 +2,8 @@ import {Emitter} from './emitter.js';
 import {HubError} from './codes.js';
 import {LocalMedia} from './media.js';
 import {Peer} from './peer.js';
-import {Prepared, configuration, reconfigure} from './connection.js';
+import {Ahead} from './ahead.js';
+import {configuration} from './connection.js';
 import {meshLimit} from './bitrate.js';
 import {randomRoom} from './hub.js';
 
@@ -56,8 +57,7 @@ export class Call extends Emitter {
   instance = crypto.randomUUID?.() ?? String(Math.random());
 
   /** @type {CallOptions} */ #options;
-  /** @type {Prepared | null} */ #prepared = null;
-  /** @type {RTCPeerConnection | null} */ #spare = null;
+  /** @type {Ahead} */ #ahead;
   /** @type {any} */ #ticker = null;
   /** @type {(() => void)[]} */ #unhook = [];
   /** Where two who called by name meet when the server has forgotten their call. */
@@ -75,6 +75,7 @@ export class Call extends Emitter {
     const {media} = options;
     this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
     this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
+    this.#ahead = new Ahead(() => this.configuration(), this.media);
     this.#unhook.push(
       hub.on('peer-joined', (info) => { if (info.room === this.room) this.#onJoined(info); }),
       hub.on('peer-left', ({room, peer, reason}) => { if (room === this.room) this.#onLeft(peer, reason); }),
@@ -86,7 +87,7 @@ export class Call extends Emitter {
       hub.on('rejoined', (joined) => { if (joined.room === this.room) this.#onRejoined(joined); }),
       hub.on('config', () => this.#onConfig()),
       hub.on('welcome', (how) => this.#onWelcome(how)),
-      hub.on('network', () => { if (this.#prepared && !this.#prepared.taken) this.prepare(true).catch(() => {}); }),
+      hub.on('network', () => { if (this.#ahead.waiting) this.prepare(true).catch(() => {}); }),
       hub.on('closed', ({reason}) => this.#end('lost', reason)),
       this.media.on('track', ({kind}) => this.#onTrack(kind)),
       this.media.on('change', () => this.tell({type: 'media', ...this.media.sending})),
@@ -103,11 +104,7 @@ export class Call extends Emitter {
   }
 
   /** A connection that answers, with its candidates gathered ahead where there was time. */
-  connection() {
-    const spare = this.#spare;
-    this.#spare = null;
-    return spare ?? new RTCPeerConnection(this.configuration());
-  }
+  connection() { return this.#ahead.connection(); }
 
   /** @param {string} to @param {any} data */
   signal(to, data) {
@@ -120,21 +117,16 @@ export class Call extends Emitter {
 
   /**
    * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
-   * round trips after the click. Call it in the lobby; `release` gives it up again.
+   * round trips after the click. Call it in the lobby; `release` gives it up again. One need not wait for it: `join`
+   * goes ahead with what there is.
    * @param {boolean} [anew] also if there is one already
    */
   async prepare(anew = false) {
-    if (this.phase !== 'idle' || (this.#prepared && !anew)) return;
-    this.release();
-    this.#prepared = new Prepared(this.configuration(), this.media);
-    await this.#prepared.ready.catch(() => {});
+    if (this.phase === 'idle' && (anew || !this.#ahead.prepared)) await this.#ahead.prepare().catch(() => {});
   }
 
   /** Gives up what `prepare` made: it holds relay ports on the server. */
-  release() {
-    if (this.#prepared && !this.#prepared.taken) this.#prepared.close();
-    this.#prepared = null;
-  }
+  release() { this.#ahead.release(); }
 
   /**
    * Joins a room and connects with everybody there.
@@ -158,15 +150,11 @@ export class Call extends Emitter {
       this.#setPhase('active');
       for (const info of joined.peers) {
         const peer = this.#add(info);
-        if (info.peer === joined.first && this.#prepared?.taken) {
-          peer.offered(this.#prepared);
-          this.#prepared = null;
-        } else {
-          peer.offer();
-        }
+        const prepared = info.peer === joined.first && this.#ahead.offered ? this.#ahead.take() : null;
+        if (prepared) peer.offered(prepared);
+        else peer.offer();
       }
-      this.#prepared?.close();
-      this.#prepared = null;
+      this.#ahead.drop();
       this.#makeSpare();
     } catch (error) {
       this.room = '';
@@ -186,10 +174,7 @@ export class Call extends Emitter {
     const answered = new Promise((resolve, reject) => { this.#answer = {resolve: () => resolve(undefined), reject}; });
     answered.catch(() => {});
     try {
-      if (!this.#prepared) {
-        this.#prepared = new Prepared(this.configuration(), this.media);
-        await this.#prepared.ready;
-      }
+      if (!this.#ahead.prepared) await this.#ahead.prepare();
       const crossing = [...this.hub.calls.keys()].map((call) => this.hub.invitation(call)).find((invitation) => invitation?.user === user);
       this.#crossing = crossing?.data ?? null;
       this.#meeting = crossing?.data?.meeting ?? this.#meeting;
@@ -260,21 +245,14 @@ export class Call extends Emitter {
   }
 
   #firstOffer() {
-    const prepared = this.#prepared;
-    if (!prepared?.pc.localDescription) return undefined;
-    if (prepared.taken) { // asked again, of a server that has forgotten its candidates too
-      this.#prepared = null;
-      prepared.close();
-      return undefined;
-    }
-    return {instance: this.instance, description: prepared.take()};
+    const description = this.#ahead.offer();
+    return description && {instance: this.instance, description};
   }
 
   /** For whoever comes next: a connection that gathers now, to answer with later. */
   #makeSpare() {
     const room = this.phase === 'active' && this.room && this.peers.size < this.limit - 1;
-    if (this.#spare || !(room || this.phase === 'idle')) return;
-    this.#spare = new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+    if (room || this.phase === 'idle') this.#ahead.makeSpare();
   }
 
   /** @param {PeerInfo} info @returns {Peer} */
@@ -370,8 +348,7 @@ export class Call extends Emitter {
     }
     const peer = this.#add(info);
     this.#setPhase('active');
-    const prepared = this.#prepared;
-    this.#prepared = null;
+    const prepared = this.#ahead.take();
     if (prepared) peer.offered(prepared);
     else peer.offer();
     if (this.#crossing) {
@@ -404,9 +381,8 @@ export class Call extends Emitter {
     if (first) return;
     if (!resumed) {
       for (const peer of this.peers) peer.orphan = true;
-      if (this.phase === 'idle' && this.#prepared) this.prepare(true).catch(() => {});
-      this.#spare?.close();
-      this.#spare = null;
+      if (this.#ahead.prepared) this.prepare(true).catch(() => {});
+      this.#ahead.dropSpare();
       return;
     }
     for (const peer of this.peers) peer.recover(silent);
@@ -449,25 +425,13 @@ export class Call extends Emitter {
 
   #onConfig() {
     for (const peer of this.peers) peer.configure();
-    if (this.#prepared && !this.#prepared.taken) {
-      const urls = (/** @type {RTCConfiguration} */ {iceServers}) => String(iceServers?.map((server) => server.urls));
-      const now = this.configuration();
-      if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) this.prepare(true).catch(() => {});
-      else reconfigure(this.#prepared.pc, now);
-    }
-    if (this.#spare) {
-      this.#spare.close();
-      this.#spare = null;
-      this.#makeSpare();
-    }
+    if (!this.#ahead.configure()) this.prepare(true).catch(() => {});
   }
 
   /** @param {import('./media.js').Kind} kind */
   #onTrack(kind) {
     for (const peer of this.peers) peer.replaceTrack(kind);
-    for (const {sender, receiver} of this.#prepared?.pc.getTransceivers() ?? []) {
-      if (receiver.track.kind === kind) sender.replaceTrack(this.media.track(kind)).catch(() => {});
-    }
+    this.#ahead.replaceTrack(kind);
   }
 
   #tick() {
@@ -503,9 +467,7 @@ export class Call extends Emitter {
     clearInterval(this.#ticker);
     for (const unhook of this.#unhook.splice(0)) unhook();
     for (const peer of [...this.peers]) this.#remove(peer);
-    this.#prepared?.close();
-    this.#spare?.close();
-    this.#prepared = this.#spare = null;
+    this.#ahead.close();
     const answer = this.#answer;
     this.#answer = null;
     this.#setPhase('ended');

@@ -86,48 +86,6 @@ export function openChannel(pc) {
 }
 
 /**
- * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
- * while the visitor looks at the lobby, it saves the time of gathering after the click.
- */
-export class Prepared {
-  /** @type {RTCIceCandidate[]} */ #candidates = [];
-  /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
-  taken = false;
-
-  /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
-  constructor(configuration, media) {
-    this.pc = new RTCPeerConnection(configuration);
-    this.channel = openChannel(this.pc);
-    addMedia(this.pc, media);
-    this.pc.onicecandidate = ({candidate}) => {
-      if (!candidate) return;
-      if (this.#sink) this.#sink(candidate);
-      else this.#candidates.push(candidate);
-    };
-    /** Settled when the offer exists; its candidates come as they are found. */
-    this.ready = this.pc.setLocalDescription();
-  }
-
-  /** The offer with what was gathered so far; what comes later waits for `flow`. */
-  take() {
-    this.taken = true;
-    this.#candidates = [];
-    return /** @type {RTCSessionDescription} */ (this.pc.localDescription).toJSON();
-  }
-
-  /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
-  flow(sink) {
-    this.#sink = sink;
-    for (const candidate of this.#candidates.splice(0)) sink(candidate);
-  }
-
-  close() {
-    this.pc.onicecandidate = null;
-    this.pc.close();
-  }
-}
-
-/**
  * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
  * @param {RTCSessionDescriptionInit} description
  * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}

@@ -1,10 +1,12 @@
 import {Emitter} from './emitter.js';
 import {Meter} from './stats.js';
-import {Transfer} from './transfer.js';
+import {PeerChannel} from './channel.js';
 import {addMedia, answerMedia, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 /** @typedef {import('./stats.js').Quality} Quality */
+/** @typedef {import('./channel.js').Sending} Sending */
+/** @typedef {import('./transfer.js').Transfer} Transfer */
 /** @typedef {import('./hub.js').PeerInfo} PeerInfo */
 /** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
 
@@ -12,7 +14,7 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @typedef {object} PeerEvents
  * @property {PeerState} state
  * @property {MediaStream} stream a track of the peer has come
- * @property {{audio: boolean, video: boolean, screen: boolean}} media what the peer says that it sends
+ * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
@@ -49,7 +51,7 @@ export class Peer extends Emitter {
   /** What comes from the peer. */
   stream = new MediaStream();
   /** What the peer says that it sends. */
-  media = {audio: true, video: true, screen: false};
+  /** @type {Sending} */ media = {audio: true, video: true, screen: false};
   /** @type {Quality | null} */ quality = null;
   /** Identifies the other side's call across sessions. */
   instance = '';
@@ -62,8 +64,7 @@ export class Peer extends Emitter {
 
   /** @type {PeerHost} */ #host;
   /** @type {RTCPeerConnection | null} */ #pc = null;
-  /** @type {RTCDataChannel | null} */ #channel = null;
-  /** @type {any[]} */ #unsent = [];
+  #channel = new PeerChannel();
   #meter = new Meter();
   #makingOffer = false;
   #ignoreOffer = false;
@@ -79,8 +80,6 @@ export class Peer extends Emitter {
   #unconnectedSince = performance.now();
   /** @type {import('./hub.js').Path | ''} */ #told = '';
   /** @type {import('./hub.js').Path | ''} */ #toldThem = '';
-  /** @type {Map<string, Transfer>} */ #transfers = new Map();
-  /** @type {Map<string, Blob>} */ #files = new Map();
 
   /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
   constructor(host, info, started) {
@@ -92,6 +91,11 @@ export class Peer extends Emitter {
     this.polite = info.polite;
     this.away = info.away ?? false;
     if (started) this.#started = started;
+    this.#channel.on('open', () => this.tell({type: 'media', ...host.media.sending}));
+    this.#channel.on('media', (media) => { this.media = media; this.emit('media', media); });
+    this.#channel.on('path', (path) => { this.#told = path; });
+    this.#channel.on('chat', (message) => this.emit('chat', message));
+    this.#channel.on('file', (transfer) => this.emit('file', transfer));
   }
 
   /** The connection, for what this class does not offer. */
@@ -107,7 +111,7 @@ export class Peer extends Emitter {
     addMedia(pc, this.#host.media); // negotiationneeded does the rest
   }
 
-  /** Goes on with an offer that was sent already. @param {import('./connection.js').Prepared} prepared */
+  /** Goes on with an offer that was sent already. @param {import('./ahead.js').Prepared} prepared */
   offered(prepared) {
     this.#adopt(prepared.pc, prepared.channel);
     this.#described = true;
@@ -143,7 +147,7 @@ export class Peer extends Emitter {
   async handle(data) {
     if (this.state === 'closed' || typeof data !== 'object' || data === null) return;
     if (typeof data.instance === 'string') this.instance = data.instance;
-    if (data.app) this.#onChannel(data.app);
+    if (data.app) this.#channel.receive(data.app);
     try {
       if (data.description) await this.#onDescription(data.description);
       for (const candidate of data.candidates ?? (data.candidate ? [data.candidate] : [])) await this.#onCandidate(candidate);
@@ -187,7 +191,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection} pc */
   #prepareAnswer(pc) {
-    if (!this.#channel && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#useChannel(openChannel(pc));
+    if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
     answerMedia(pc, this.#host.media);
   }
 
@@ -203,7 +207,7 @@ export class Peer extends Emitter {
   /** @param {RTCPeerConnection} pc @param {RTCDataChannel | null} channel */
   #adopt(pc, channel) {
     this.#pc = pc;
-    if (channel) this.#useChannel(channel);
+    if (channel) this.#channel.use(pc, channel);
     pc.onnegotiationneeded = () => this.#negotiate();
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
@@ -212,11 +216,7 @@ export class Peer extends Emitter {
       this.stream.addTrack(track);
       this.emit('stream', this.stream);
     };
-    pc.ondatachannel = ({channel: incoming}) => {
-      const transfer = this.#transfers.get(incoming.label);
-      if (transfer) transfer.receive(incoming);
-      else incoming.close();
-    };
+    pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
     this.#watchFirstFrame();
     return pc;
   }
@@ -380,7 +380,7 @@ export class Peer extends Emitter {
     }
     if (this.state === 'reconnecting' || this.#pc.connectionState === 'failed') this.restart();
     const path = quality.local === 'relay' ? quality.path : quality.path && 'direct';
-    if (path && path !== this.#toldThem && this.#channel?.readyState === 'open') {
+    if (path && path !== this.#toldThem && this.#channel.open) {
       this.#toldThem = path;
       this.tell({type: 'path', path});
     }
@@ -408,67 +408,9 @@ export class Peer extends Emitter {
     look();
   }
 
-  // ---- chat, files and state, over the data channel
-
-  /** @param {RTCDataChannel} channel */
-  #useChannel(channel) {
-    this.#channel = channel;
-    channel.onopen = () => {
-      this.tell({type: 'media', ...this.#host.media.sending});
-      for (const message of this.#unsent.splice(0)) this.tell(message);
-    };
-    channel.onmessage = ({data}) => {
-      try {
-        this.#onChannel(JSON.parse(data));
-      } catch (error) {
-        console.warn('turnhub: a message on the data channel was not understood', error);
-      }
-    };
-  }
-
-  /** Sends a message on the data channel, or keeps it until that is open (the last 100). @param {any} message */
+  /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
   tell(message) {
-    if (this.#channel?.readyState === 'open') {
-      this.#channel.send(JSON.stringify(message));
-    } else if (message.type !== 'media') {
-      this.#unsent.push(message);
-      if (this.#unsent.length > 100) this.#unsent.shift();
-    }
-  }
-
-  /** @param {any} message */
-  #onChannel(message) {
-    switch (message.type) {
-      case 'media':
-        this.media = {audio: !!message.audio, video: !!message.video, screen: !!message.screen};
-        this.emit('media', this.media);
-        return;
-      case 'path':
-        this.#told = message.path;
-        return;
-      case 'chat':
-        if (typeof message.text === 'string') this.emit('chat', {text: message.text, at: Date.now()});
-        return;
-      case 'file': {
-        const {id, name, size, mime} = message;
-        if (typeof id !== 'string' || typeof name !== 'string' || !(size >= 0) || this.#transfers.size >= 64) return;
-        const transfer = new Transfer({id, name, size, mime: String(mime ?? '')}, 'in',
-          (answer) => this.tell({type: answer ? 'file-accept' : 'file-decline', id}));
-        this.#keep(transfer);
-        this.emit('file', transfer);
-        return;
-      }
-      case 'file-accept': {
-        const transfer = this.#transfers.get(message.id);
-        const file = this.#files.get(message.id);
-        if (!transfer || !file || !this.#pc) return;
-        this.#files.delete(message.id);
-        transfer.send(this.#pc.createDataChannel(message.id), file).catch((error) => transfer.fail(String(error)));
-        return;
-      }
-      case 'file-decline':
-        this.#transfers.get(message.id)?.fail('the other side did not take it');
-    }
+    this.#channel.tell(message);
   }
 
   /**
@@ -476,27 +418,14 @@ export class Peer extends Emitter {
    * @param {File} file
    */
   sendFile(file) {
-    const about = {id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name, size: file.size, mime: file.type};
-    const transfer = new Transfer(about, 'out');
-    this.#keep(transfer);
-    this.#files.set(about.id, file);
-    this.tell({type: 'file', ...about});
-    return transfer;
-  }
-
-  /** @param {Transfer} transfer */
-  #keep(transfer) {
-    this.#transfers.set(transfer.id, transfer);
-    const forget = () => { this.#transfers.delete(transfer.id); this.#files.delete(transfer.id); };
-    transfer.on('done', forget);
-    transfer.on('failed', forget);
+    return this.#channel.sendFile(file);
   }
 
   close() {
     if (this.state === 'closed') return;
     this.#setState('closed');
     clearTimeout(this.#candidateTimer);
-    for (const transfer of [...this.#transfers.values()]) transfer.fail('the other side has left');
+    this.#channel.close();
     const pc = this.#pc;
     if (!pc) return;
     pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;

@@ -1,5 +1,64 @@
 // Made from the JSDoc types by `npm run types`: do not edit.
 
+// ---- ahead.js
+/**
+ * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
+ * while the visitor looks at the lobby, it saves the time of gathering after the click.
+ */
+declare class Prepared {
+    /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
+    constructor(configuration: RTCConfiguration, media: LocalMedia);
+    taken: boolean;
+    pc: RTCPeerConnection;
+    channel: RTCDataChannel;
+    /** Settled when the offer exists; its candidates come as they are found. */
+    ready: Promise<void>;
+    /** The offer with what was gathered so far; what comes later waits for `flow`. */
+    take(): RTCSessionDescriptionInit;
+    /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
+    flow(sink: (candidate: RTCIceCandidate) => void): void;
+    close(): void;
+    #private;
+}
+/**
+ * The connections of a call that are made ahead of their need: the offer for whoever is there already, and one with
+ * candidates gathered to answer whoever comes.
+ */
+declare class Ahead {
+    /** @param {() => RTCConfiguration} configuration @param {LocalMedia} media */
+    constructor(configuration: () => RTCConfiguration, media: LocalMedia);
+    configuration: () => RTCConfiguration;
+    media: LocalMedia;
+    /** Whether there is an offer. */
+    get prepared(): boolean;
+    /** Whether there is one that has been sent to nobody yet. */
+    get waiting(): boolean;
+    /** Whether there is one that has been sent. */
+    get offered(): boolean;
+    /** Makes the offer, in place of one that nobody has got. @returns {Promise<void>} settled when it exists */
+    prepare(): Promise<void>;
+    /** Gives the offer up, unless it has been sent. */
+    release(): void;
+    /** The offer to send; undefined where there is none, or none that is still good. */
+    offer(): RTCSessionDescriptionInit | undefined;
+    /** Hands over the connection of the offer. */
+    take(): Prepared | null;
+    /** Closes the connection of the offer, sent or not. */
+    drop(): void;
+    /** For whoever comes next: a connection that gathers now. */
+    makeSpare(): void;
+    /** A connection that answers, with its candidates gathered where there was time. */
+    connection(): RTCPeerConnection;
+    /** Closes the spare connection. @returns {boolean} whether there was one */
+    dropSpare(): boolean;
+    /** Fresh credentials or servers. @returns {boolean} false: the offer has to be made anew, its servers are others */
+    configure(): boolean;
+    /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
+    replaceTrack(kind: Kind): void;
+    close(): void;
+    #private;
+}
+
 // ---- bitrate.js
 /**
  * @param {number} others how many people receive from us
@@ -147,6 +206,56 @@ export type CallEvents = {
     };
 };
 
+// ---- channel.js
+/**
+ * Chat, files and state between two people: JSON on one negotiated data channel, and a channel of its own for each
+ * file. What is said before it opens waits.
+ * @extends {Emitter<ChannelEvents>}
+ */
+declare class PeerChannel extends Emitter<ChannelEvents> {
+    constructor();
+    /** Whether there is a data channel, open or not. */
+    get used(): boolean;
+    get open(): boolean;
+    /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel of that connection */
+    use(pc: RTCPeerConnection, channel: RTCDataChannel): void;
+    /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */
+    tell(message: any): void;
+    /** Handles a message of the peer. @param {any} message */
+    receive(message: any): void;
+    /** Takes a channel that the peer has opened: a file that was accepted. @param {RTCDataChannel} channel */
+    accept(channel: RTCDataChannel): void;
+    /** Offers a file; it is sent when the other side takes it. @param {File} file */
+    sendFile(file: File): Transfer;
+    /** The peer is gone: what is on its way fails. */
+    close(): void;
+    #private;
+}
+/**
+ * what somebody says that he sends
+ */
+export type Sending = {
+    audio: boolean;
+    video: boolean;
+    screen: boolean;
+};
+export type ChannelEvents = {
+    open: void;
+    media: Sending;
+    /**
+     * how the other side sees its end of the path
+     */
+    path: Path;
+    chat: {
+        text: string;
+        at: number;
+    };
+    /**
+     * the peer offers a file
+     */
+    file: Transfer;
+};
+
 // ---- codes.js
 /**
  * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
@@ -227,25 +336,6 @@ declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
 };
 /** Kinds in the order of their m-lines. @type {Kind[]} */
 declare const kinds: Kind[];
-/**
- * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
- * while the visitor looks at the lobby, it saves the time of gathering after the click.
- */
-declare class Prepared {
-    /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
-    constructor(configuration: RTCConfiguration, media: LocalMedia);
-    taken: boolean;
-    pc: RTCPeerConnection;
-    channel: RTCDataChannel;
-    /** Settled when the offer exists; its candidates come as they are found. */
-    ready: Promise<void>;
-    /** The offer with what was gathered so far; what comes later waits for `flow`. */
-    take(): RTCSessionDescriptionInit;
-    /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
-    flow(sink: (candidate: RTCIceCandidate) => void): void;
-    close(): void;
-    #private;
-}
 export type Transport = "udp" | "tcp" | "tls";
 
 // ---- emitter.js
@@ -517,7 +607,7 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "busy" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "busy" | "replaced" | "revoked" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 
@@ -780,11 +870,7 @@ export declare class Peer extends Emitter<PeerEvents> {
     /** What comes from the peer. */
     stream: MediaStream;
     /** What the peer says that it sends. */
-    media: {
-        audio: boolean;
-        video: boolean;
-        screen: boolean;
-    };
+    /** @type {Sending} */ media: Sending;
     /** @type {Quality | null} */ quality: Quality | null;
     /** Identifies the other side's call across sessions. */
     instance: string;
@@ -804,7 +890,7 @@ export declare class Peer extends Emitter<PeerEvents> {
     get unconnected(): number;
     /** Offers a new connection. */
     offer(): void;
-    /** Goes on with an offer that was sent already. @param {import('./connection.js').Prepared} prepared */
+    /** Goes on with an offer that was sent already. @param {import('./ahead.js').Prepared} prepared */
     offered(prepared: Prepared): void;
     /** Our offer may not have been delivered: says it again. */
     repeatOffer(): void;
@@ -848,7 +934,7 @@ export declare class Peer extends Emitter<PeerEvents> {
     measure(): Promise<Quality>;
     /** Once a second: measures, and sees what the browser does not say. */
     tick(): Promise<void>;
-    /** Sends a message on the data channel, or keeps it until that is open (the last 100). @param {any} message */
+    /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
     tell(message: any): void;
     /**
      * Offers a file; it is sent when the other side takes it.
@@ -868,11 +954,7 @@ export type PeerEvents = {
     /**
      * what the peer says that it sends
      */
-    media: {
-        audio: boolean;
-        video: boolean;
-        screen: boolean;
-    };
+    media: Sending;
     /**
      * once a second
      */

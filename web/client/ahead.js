@@ -1,0 +1,146 @@
+import {addMedia, openChannel, reconfigure} from './connection.js';
+
+/** @typedef {import('./media.js').LocalMedia} LocalMedia */
+
+/**
+ * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
+ * while the visitor looks at the lobby, it saves the time of gathering after the click.
+ */
+export class Prepared {
+  /** @type {RTCIceCandidate[]} */ #candidates = [];
+  /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
+  taken = false;
+
+  /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
+  constructor(configuration, media) {
+    this.pc = new RTCPeerConnection(configuration);
+    this.channel = openChannel(this.pc);
+    addMedia(this.pc, media);
+    this.pc.onicecandidate = ({candidate}) => {
+      if (!candidate) return;
+      if (this.#sink) this.#sink(candidate);
+      else this.#candidates.push(candidate);
+    };
+    /** Settled when the offer exists; its candidates come as they are found. */
+    this.ready = this.pc.setLocalDescription();
+  }
+
+  /** The offer with what was gathered so far; what comes later waits for `flow`. */
+  take() {
+    this.taken = true;
+    this.#candidates = [];
+    return /** @type {RTCSessionDescription} */ (this.pc.localDescription).toJSON();
+  }
+
+  /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
+  flow(sink) {
+    this.#sink = sink;
+    for (const candidate of this.#candidates.splice(0)) sink(candidate);
+  }
+
+  close() {
+    this.pc.onicecandidate = null;
+    this.pc.close();
+  }
+}
+
+/**
+ * The connections of a call that are made ahead of their need: the offer for whoever is there already, and one with
+ * candidates gathered to answer whoever comes.
+ */
+export class Ahead {
+  /** @type {Prepared | null} */ #prepared = null;
+  /** @type {RTCPeerConnection | null} */ #spare = null;
+
+  /** @param {() => RTCConfiguration} configuration @param {LocalMedia} media */
+  constructor(configuration, media) {
+    this.configuration = configuration;
+    this.media = media;
+  }
+
+  /** Whether there is an offer. */
+  get prepared() { return this.#prepared !== null; }
+  /** Whether there is one that has been sent to nobody yet. */
+  get waiting() { return this.#prepared !== null && !this.#prepared.taken; }
+  /** Whether there is one that has been sent. */
+  get offered() { return this.#prepared?.taken ?? false; }
+
+  /** Makes the offer, in place of one that nobody has got. @returns {Promise<void>} settled when it exists */
+  async prepare() {
+    this.release();
+    this.#prepared = new Prepared(this.configuration(), this.media);
+    await this.#prepared.ready;
+  }
+
+  /** Gives the offer up, unless it has been sent. */
+  release() {
+    if (this.waiting) this.#prepared?.close();
+    this.#prepared = null;
+  }
+
+  /** The offer to send; undefined where there is none, or none that is still good. */
+  offer() {
+    const prepared = this.#prepared;
+    if (!prepared?.pc.localDescription) return undefined;
+    if (prepared.taken) { // asked again, of a server that has forgotten its candidates too
+      this.drop();
+      return undefined;
+    }
+    return prepared.take();
+  }
+
+  /** Hands over the connection of the offer. */
+  take() {
+    const prepared = this.#prepared;
+    this.#prepared = null;
+    return prepared;
+  }
+
+  /** Closes the connection of the offer, sent or not. */
+  drop() {
+    this.take()?.close();
+  }
+
+  /** For whoever comes next: a connection that gathers now. */
+  makeSpare() {
+    this.#spare ??= new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+  }
+
+  /** A connection that answers, with its candidates gathered where there was time. */
+  connection() {
+    const spare = this.#spare;
+    this.#spare = null;
+    return spare ?? new RTCPeerConnection(this.configuration());
+  }
+
+  /** Closes the spare connection. @returns {boolean} whether there was one */
+  dropSpare() {
+    const spare = this.#spare;
+    this.#spare = null;
+    spare?.close();
+    return spare !== null;
+  }
+
+  /** Fresh credentials or servers. @returns {boolean} false: the offer has to be made anew, its servers are others */
+  configure() {
+    if (this.dropSpare()) this.makeSpare();
+    if (!this.#prepared || this.#prepared.taken) return true;
+    const urls = (/** @type {RTCConfiguration} */ {iceServers}) => String(iceServers?.map((server) => server.urls));
+    const now = this.configuration();
+    if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) return false;
+    reconfigure(this.#prepared.pc, now);
+    return true;
+  }
+
+  /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
+  replaceTrack(kind) {
+    for (const {sender, receiver} of this.#prepared?.pc.getTransceivers() ?? []) {
+      if (receiver.track.kind === kind) sender.replaceTrack(this.media.track(kind)).catch(() => {});
+    }
+  }
+
+  close() {
+    this.drop();
+    this.dropSpare();
+  }
+}
