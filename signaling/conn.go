@@ -32,14 +32,15 @@ const (
 // connection. One over TLS has a goroutine that reads, and another that writes
 // while there is something to write.
 type conn struct {
-	hub    *Hub
-	nc     net.Conn // nil in tests that carry the frames themselves
-	link   *link    // nil: over TLS
-	out    *flusher // of whoever reads
-	remote netip.Addr
-	seen   netip.Addr
-	claims access.Claims
-	heard  atomic.Int64 // when anything came last, Unix nanoseconds
+	hub     *Hub
+	nc      net.Conn // nil in tests that carry the frames themselves
+	link    *link    // nil: over TLS
+	out     *flusher // of whoever reads
+	remote  netip.Addr
+	seen    netip.Addr
+	claims  access.Claims
+	request string       // the upgrade's id in the log
+	heard   atomic.Int64 // when anything came last, Unix nanoseconds
 
 	sess *Session     // set once by the reader, before anything below is used
 	in   wsock.Reader // the reader's

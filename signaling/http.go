@@ -87,7 +87,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	}
 	c := &conn{
 		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims,
-		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct),
+		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
 	}
 	if full {
 		// Told by a close code: a browser shows nothing of a refused upgrade.

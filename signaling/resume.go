@@ -87,6 +87,7 @@ func (c *conn) begin(m *message, now time.Time) {
 		return
 	}
 	h.stats.opened.Add(1)
+	h.logSession("session opened", s, "request", c.request)
 	c.attach(s, 0, false)
 	h.state.reached(s)
 }
@@ -150,6 +151,7 @@ func (c *conn) resume(r resume, now time.Time) bool {
 		s.addr.Store(&seen)
 	}
 	h.stats.resumed.Add(1)
+	h.logSession("session resumed", s, "request", c.request)
 	back := c.attach(s, r.Seq, true)
 	if back {
 		h.state.away(s, false)

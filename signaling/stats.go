@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -228,17 +229,23 @@ func (d *directory) reportOf(s *Session) *Report {
 	return s.quality
 }
 
+// logSession writes a line of level debug.
+func (h *Hub) logSession(what string, s *Session, key, value string) {
+	h.log.LogAttrs(context.Background(), slog.LevelDebug, what, slog.String("session", s.id), slog.String("user", s.user),
+		slog.String("client", s.opener.String()), slog.String(key, value))
+}
+
 // logCall writes the one line about a call by name.
 func (h *Hub) logCall(c *call, reason string, now time.Time) {
 	attrs := []any{
 		slog.String("call", c.id), slog.String("caller", cmp.Or(c.caller.user, c.caller.id)),
-		slog.String("callee", c.callee.name), slog.String("reason", reason), slog.String("path", cmp.Or(c.path, "unknown")),
+		slog.String("callee", c.callee.name), slog.String("session", c.caller.id), slog.String("reason", reason), slog.String("path", cmp.Or(c.path, "unknown")),
 		slog.Uint64("bytes", c.bytes),
 	}
 	if c.answered.IsZero() {
 		attrs = append(attrs, slog.Duration("rang", now.Sub(c.since).Round(time.Millisecond)))
 	} else {
-		attrs = append(attrs, slog.Duration("talked", now.Sub(c.answered).Round(time.Millisecond)))
+		attrs = append(attrs, slog.String("peer", c.peer.id), slog.Duration("talked", now.Sub(c.answered).Round(time.Millisecond)))
 	}
 	h.log.Info("call ended", attrs...)
 }

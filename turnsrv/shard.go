@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/internal/repeats"
 )
 
 // shard is the core of one worker: its clients, allocations, timers and counters.
@@ -15,7 +17,7 @@ type shard struct {
 	id      int
 	io      driver
 	log     *slog.Logger
-	refused refusals
+	refused repeats.Filter
 
 	now     int64 // nanoseconds of the server's clock, taken once per round
 	second  int64

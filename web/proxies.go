@@ -53,11 +53,16 @@ func (p Proxies) ClientAddress(r *http.Request) (client netip.AddrPort, direct b
 	return client, false
 }
 
+// forwards reports whether the request comes from a trusted proxy itself.
+func (p Proxies) forwards(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && p.trusted(peer.Addr().Unmap())
+}
+
 // secure reports whether the person came over TLS, here or at a trusted proxy.
 func (p Proxies) secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") && p.trusted(peer.Addr().Unmap())
+	return strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") && p.forwards(r)
 }

@@ -66,6 +66,7 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	rate     *rateLimit
 	mux      *http.ServeMux
+	requests requestLog
 	stats    stats
 }
 
@@ -74,7 +75,7 @@ func New(cfg Config, settings Settings) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(time.Now)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(time.Now), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
 	s.SetSettings(settings)
 	s.routes()
 	return s
@@ -116,6 +117,12 @@ func (s *Server) routes() {
 
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := s.requests.begin(w, r)
+	defer s.requests.end(answer, r)
+	s.serve(answer, r)
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
