@@ -122,8 +122,10 @@ for (const version of /** @type {Version[]} */ (Object.keys(peerjs))) {
     await a.evaluate(() => window.open('again'));
     await a.evaluate(async () => {
       const gone = new Promise((resolve) => window.peer.on('disconnected', resolve));
+      // 0.3.16 takes the end of the old WebSocket for one of the new, if it comes later than that is open.
+      const closed = new Promise((resolve) => window.peer.socket._socket.addEventListener('close', resolve));
       window.peer.disconnect();
-      await gone;
+      await Promise.all([gone, closed]);
       const open = new Promise((resolve) => window.peer.on('open', resolve));
       window.peer.reconnect();
       await open;
