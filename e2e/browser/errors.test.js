@@ -183,25 +183,93 @@ test('a session that the operator ends', async () => {
   await page.context().close();
 });
 
-test('access tokens: none, a wrong one, a good one, and one that is no longer good when the page comes back', async () => {
+/** A server where not everybody may call, and what mints its tokens. */
+async function closedServer() {
   const dir = await mkdtemp(path.join(tmpdir(), 'turnhub-token-'));
   onCleanup(() => rm(dir, { recursive: true, force: true }));
   const secret = path.join(dir, 'secret');
-  await writeFile(secret, randomBytes(48).toString('base64'));
+  const newSecret = () => writeFile(secret, randomBytes(48).toString('base64'));
+  await newSecret();
   const closed = await startServer({ config: { access: { mode: 'token', token_secret_file: secret } } });
+  const mint = (/** @type {string} */ ttl) =>
+    execFileSync(binary, ['token', '--config', closed.configFile, '--user', 'vasya', '--ttl', ttl], { encoding: 'utf8', cwd: closed.dir }).trim();
+  return { closed, mint, newSecret };
+}
+
+test('access tokens: none, a wrong one, a good one, and one that is no longer good when the page comes back', async () => {
+  const { closed, mint, newSecret } = await closedServer();
   const page = await browser.newPage();
   for (const query of ['', '?token=nonsense']) {
     const answer = await page.goto(`${closed.base}/${query}`);
     assert.equal(answer?.status(), 401);
     await notice(page, 'refused', /Ask whoever invited you/);
   }
-  const token = execFileSync(binary, ['token', '--config', closed.configFile, '--user', 'vasya'], { encoding: 'utf8', cwd: closed.dir }).trim();
-  await openLobby(page, closed.base, { query: `?token=${token}`, room: 'closed' });
+  await openLobby(page, closed.base, { query: `?token=${mint('1h')}`, room: 'closed' });
   await join(page);
   await closed.kill('SIGKILL');
-  await writeFile(secret, randomBytes(48).toString('base64'));
+  await newSecret();
   await closed.start();
   await notice(page, 'refused', /not admitted here[^]*token is not valid/);
+  await page.context().close();
+  await closed.stop();
+});
+
+test('access tokens that expire are renewed, and the session goes on', async () => {
+  const { closed, mint } = await closedServer();
+  const page = await browser.newPage();
+  await page.exposeFunction('mint', mint);
+  await page.addInitScript(() => {
+    const notes = /** @type {any} */ (window);
+    const Native = window.WebSocket;
+    notes.sent = [];
+    notes.WebSocket = class extends Native {
+      /** @param {string} url @param {string} protocol */
+      constructor(url, protocol) {
+        super(url, protocol);
+        notes.socket = this;
+      }
+      /** @param {string} text */
+      send(text) {
+        notes.sent.push(JSON.parse(text));
+        super.send(text);
+      }
+    };
+  });
+  await page.goto(`${closed.base}/client/turnhub.js?token=${mint('1h')}`);
+
+  // A string: the program is told, and hands in another.
+  const told = await page.evaluate(async (token) => {
+    const { Hub } = await import(location.pathname);
+    const hub = new Hub({ token });
+    const expires = new Promise((resolve) => hub.on('token', resolve));
+    await hub.connect();
+    const { after } = /** @type {any} */ (await expires);
+    await hub.renew(await /** @type {any} */ (window).mint('1h'));
+    const refused = await hub.renew('nonsense').catch((/** @type {any} */ error) => error.code);
+    hub.close();
+    return { after, refused };
+  }, mint('40s'));
+  assert.ok(told.after > 0 && told.after <= 40_000, String(told.after));
+  assert.equal(told.refused, 'forbidden');
+
+  // A function: what the server refuses and what expires is replaced by itself, and the socket comes back with it.
+  const back = await page.evaluate(async () => {
+    const notes = /** @type {any} */ (window);
+    const { Hub } = await import(location.pathname);
+    let asked = 0, last = '';
+    const token = async () => (last = asked++ === 0 ? 'nonsense' : await notes.mint(asked === 2 ? '1s' : '1h'));
+    const hub = new Hub({ token });
+    await hub.connect();
+    const first = hub.id;
+    while (asked < 3 || !notes.sent.some((/** @type {any} */ { token }) => token === last)) await new Promise((resolve) => setTimeout(resolve, 50)); // the pause of a poll
+    const welcome = new Promise((resolve) => hub.on('welcome', resolve));
+    notes.socket.close();
+    const { resumed } = /** @type {any} */ (await welcome);
+    const same = hub.id === first;
+    hub.close();
+    return { resumed, asked, same, url: notes.socket.url.endsWith(last) };
+  });
+  assert.deepEqual(back, { resumed: true, asked: 3, same: true, url: true });
   await page.context().close();
   await closed.stop();
 });

@@ -17,10 +17,12 @@ export const closeCodes = {
 };
 
 /**
- * The error codes that the server answers requests with, and two of the client's own:
- * `session-lost` (the server has forgotten the session before it answered) and `closed` (this hub was closed).
+ * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
+ * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
+ * (the call has its people) and `no-token` (the `token` function gave no access token; it is asked again).
  * @typedef {'bad-message' | 'unknown-type' | 'bad-name' | 'user-taken' | 'not-in-room' | 'room-full' | 'too-many'
- *   | 'no-such-call' | 'forbidden' | 'rate' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'} HubErrorCode
+ *   | 'no-such-call' | 'forbidden' | 'rate' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
+ *   | 'no-token'} HubErrorCode
  */
 
 /** Why a request to the hub failed. */

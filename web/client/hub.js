@@ -47,6 +47,8 @@ import {HubError} from './codes.js';
  * @property {Invitation} incoming somebody calls
  * @property {Joined} rejoined after a fresh session this room was joined again
  * @property {import('./session.js').HubConfiguration} config fresh credentials
+ * @property {{after: number}} token the access token expires in so many milliseconds: `renew` it; where the `token` option
+ *   is a function, that happens by itself
  * @property {{after: number}} restart the server is going down for so many milliseconds
  * @property {HubError} error an error that answers no request
  */
@@ -285,6 +287,10 @@ export class Hub extends Session {
         this.config = message.config;
         this.#planRenewal();
         this.emit('config', this.config);
+        return;
+      case 'token':
+        this.emit('token', {after: message.after});
+        this.tokenExpires(message.after);
         return;
       case 'restart':
         this.emit('restart', {after: message.after});

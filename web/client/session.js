@@ -1,5 +1,9 @@
 import {Emitter} from './emitter.js';
 import {closeCodes, HubError} from './codes.js';
+import {realClock} from './clock.js';
+import {Outbox} from './outbox.js';
+import {AccessToken} from './token.js';
+import {watchPage} from './watch.js';
 
 /**
  * @typedef {object} SessionOptions
@@ -7,19 +11,13 @@ import {closeCodes, HubError} from './codes.js';
  * @property {string} [name] what others see, at most 64 characters
  * @property {string} [user] the name by which others call this person
  * @property {string} [userSecret] what keeps others from taking `user` (8 to 128 characters, kept by the client)
- * @property {string} [token] access token, for servers with `access.mode: token`
+ * @property {string | import('./token.js').TokenSource} [token] access token, for servers with `access.mode: token`; a
+ *   function is asked for the first and again before each expires
  * @property {typeof WebSocket} [WebSocket] another implementation, for tests and other runtimes
  * @property {Clock} [clock] for tests
  */
 
-/**
- * @typedef {object} Clock
- * @property {(run: () => void, milliseconds: number) => any} setTimeout
- * @property {(timer: any) => void} clearTimeout
- * @property {() => number} now milliseconds
- * @property {() => number} random 0 ≤ x < 1
- */
-
+/** @typedef {import('./clock.js').Clock} Clock */
 /** @typedef {RTCConfiguration & {ttl?: number, expires?: string}} HubConfiguration */
 /** @typedef {'closed' | 'connecting' | 'open' | 'reconnecting'} SessionState */
 /** @typedef {Record<string, any> & {type: string}} Message */
@@ -30,20 +28,10 @@ import {closeCodes, HubError} from './codes.js';
  * @property {boolean} silent the old socket died without a word, so the network itself has probably changed
  */
 
-// At most so much is kept unacknowledged (protocol.md, "Numbers, acknowledgement, resume").
-const queueMessages = 256;
-const queueBytes = 1 << 20;
+// When what has come is acknowledged (protocol.md, "Numbers, acknowledgement, resume").
 const ackAfter = 32;
 const ackBytes = 1 << 18;
 const ackDelay = 500;
-
-/** @type {Clock} */
-const realClock = {
-  setTimeout: (run, milliseconds) => setTimeout(run, milliseconds),
-  clearTimeout: (timer) => clearTimeout(timer),
-  now: () => performance.now(),
-  random: Math.random,
-};
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -67,16 +55,15 @@ export class Session extends Emitter {
 
   /** @type {SessionOptions} */ #options;
   /** @type {Clock} */ #clock;
+  /** @type {AccessToken} */ #access;
   /** @type {WebSocket | null} */ #socket = null;
   #token = '';
   #welcomed = false;
-  #sent = 0;
   #handled = 0;
   #unacknowledged = 0;
   #acked = 0;
   #nextRequest = 0;
-  /** @type {{seq: number, message: Message, bytes: number}[]} */ #outbox = [];
-  #outboxBytes = 0;
+  #outbox = new Outbox();
   /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */ #pending = new Map();
   #heartbeat = {interval: 15000, call: 1000, timeout: 4000};
   #inCall = false;
@@ -91,7 +78,8 @@ export class Session extends Emitter {
   #heardAt = 0;
   #silent = false;
   /** @type {{promise: Promise<void>, resolve: () => void, reject: (error: Error) => void} | null} */ #opening = null;
-  /** @type {(() => void)[]} */ #unwatch = [];
+  /** Ends the watch over the page and its network. */
+  #unwatch = () => {};
 
   /** @param {SessionOptions} [options] */
   constructor(options = {}) {
@@ -99,6 +87,11 @@ export class Session extends Emitter {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.name = options.name ?? '';
+    this.#access = new AccessToken(options.token, {
+      clock: this.#clock,
+      request: (message) => this.request(message),
+      failed: (error) => { if (this.#opening) /** @type {any} */ (this).emit('error', error); },
+    });
   }
 
   /**
@@ -110,7 +103,13 @@ export class Session extends Emitter {
     /** @type {any} */ const opening = {};
     opening.promise = new Promise((resolve, reject) => Object.assign(opening, {resolve, reject}));
     this.#opening = opening;
-    this.#watchNetwork();
+    this.#unwatch = watchPage({
+      changed: () => {
+        /** @type {any} */ (this).emit('network', undefined);
+        this.poke();
+      },
+      leaving: () => this.close(),
+    });
     this.#setState('connecting');
     this.#open();
     return opening.promise;
@@ -120,6 +119,22 @@ export class Session extends Emitter {
   close() {
     if (this.#socket && this.#welcomed) this.#transmit({type: 'bye'});
     this.#end(1000, 'closed');
+  }
+
+  /**
+   * Hands in another access token of the same user, before the old one expires (`token`): the session goes on with
+   * it, and comes back with it. Rooms that it does not allow are not left, but cannot be joined again.
+   * @param {string} token
+   * @returns {Promise<void>} rejected (`forbidden`) where the server does not take it
+   */
+  async renew(token) {
+    if (this.#opening) await this.#access.renew(token);
+    else this.#access.value = token;
+  }
+
+  /** The access token expires in so many milliseconds. @protected @param {number} after */
+  tokenExpires(after) {
+    this.#access.expires(after);
   }
 
   /**
@@ -153,14 +168,8 @@ export class Session extends Emitter {
    */
   send(message) {
     if (this.state === 'closed' && !this.#opening) throw new HubError('closed', 'the hub is closed: call connect() first');
-    const bytes = JSON.stringify(message).length;
-    if (this.#outbox.length >= queueMessages || this.#outboxBytes + bytes > queueBytes) {
-      throw new HubError('queue-full', 'too much is waiting to be sent while the connection is away', true);
-    }
-    const entry = {seq: ++this.#sent, message, bytes};
-    this.#outbox.push(entry);
-    this.#outboxBytes += bytes;
-    if (this.#welcomed) this.#transmit({...message, seq: entry.seq});
+    const {seq} = this.#outbox.add(message);
+    if (this.#welcomed) this.#transmit({...message, seq});
   }
 
   /**
@@ -207,14 +216,41 @@ export class Session extends Emitter {
     if (url.protocol === 'http:') url.protocol = 'ws:';
     if (url.protocol === 'https:') url.protocol = 'wss:';
     url.hash = '';
-    if (this.#options.token) url.searchParams.set('token', this.#options.token);
+    if (this.#access.value) url.searchParams.set('token', this.#access.value);
     return url.href;
   }
 
   #open() {
-    const clock = this.#clock;
-    clock.clearTimeout(this.#retryTimer);
+    this.#clock.clearTimeout(this.#retryTimer);
     this.#restartAfter = -1;
+    if (this.#access.needed) this.#openWithToken();
+    else this.#dial();
+  }
+
+  async #openWithToken() {
+    const opening = this.#opening;
+    let token = '';
+    let failure = null;
+    try {
+      token = await this.#access.fetch();
+    } catch (error) {
+      failure = /** @type {Error} */ (error);
+    }
+    if (opening !== this.#opening || this.#socket) return; // closed meanwhile, or poked
+    if (failure) {
+      /** @type {any} */ (this).emit('error', new HubError('no-token', `no access token: ${failure.message}`, true));
+      this.#openLater(0);
+    } else if (token) {
+      this.#access.value = token;
+      this.#dial();
+    } else {
+      this.#end(4003, closeCodes[4003].say);
+    }
+  }
+
+  #dial() {
+    const clock = this.#clock;
+    const token = this.#access.value;
     const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url(), 'turnhub.v1');
     this.#socket = socket;
     this.#welcomed = false;
@@ -246,14 +282,14 @@ export class Session extends Emitter {
       else if (this.#welcomed || message.type === 'error') this.#onMessage(message, event.data.length);
     };
     socket.onclose = (event) => {
-      if (!opened) this.#askWhy();
+      if (!opened) this.#askWhy(token);
       this.#lost(socket, event.code, event.reason);
     };
     socket.onerror = () => {};
   }
 
-  /** A browser does not tell why a socket was refused; `/config` beside it answers the same. */
-  async #askWhy() {
+  /** A browser does not tell why a socket was refused; `/config` beside it answers the same. @param {string} token */
+  async #askWhy(token) {
     if (this.#options.WebSocket) return;
     const url = new URL(this.#url());
     url.protocol = url.protocol === 'ws:' ? 'http:' : 'https:';
@@ -261,7 +297,9 @@ export class Session extends Emitter {
     const answer = await fetch(url).catch(() => null);
     if (answer?.status !== 401) return;
     const {message = closeCodes[4003].say} = await answer.json().catch(() => ({}));
-    if (this.#opening && !this.#welcomed) this.#end(4003, message);
+    // Another token may have been tried meanwhile, or can be.
+    if (!this.#opening || this.#welcomed || token !== this.#access.value || this.#access.refuse(token)) return;
+    this.#end(4003, message);
   }
 
   /** @param {Message} welcome */
@@ -272,6 +310,7 @@ export class Session extends Emitter {
     const silent = this.#silent;
     this.#silent = false;
     this.#attempt = 0;
+    this.#access.accepted();
     this.#heartbeat = {...this.#heartbeat, ...welcome.heartbeat};
     this.id = welcome.session;
     this.user = welcome.user ?? '';
@@ -279,20 +318,18 @@ export class Session extends Emitter {
     if (welcome.config) this.config = welcome.config;
     /** @type {{reject: (error: Error) => void}[]} */ let forgotten = [];
     if (resumed) {
-      this.#onAck(welcome.ack);
+      this.#outbox.acknowledge(welcome.ack);
     } else {
       this.#handled = this.#acked = 0;
       if (!first) {
         // A fresh session: what was on its way belongs to rooms and peers that no longer exist there.
         forgotten = [...this.#pending.values()];
         this.#pending.clear();
-        this.#outbox = [];
-        this.#outboxBytes = 0;
-        this.#sent = 0;
+        this.#outbox.clear();
       }
     }
     this.#welcomed = true;
-    for (const {seq, message} of this.#outbox) this.#transmit({...message, seq});
+    for (const {seq, message} of this.#outbox.entries) this.#transmit({...message, seq});
     for (const {reject} of forgotten) reject(new HubError('session-lost', 'the server has forgotten this session', true));
     this.#beat();
     this.#setState('open');
@@ -302,7 +339,7 @@ export class Session extends Emitter {
 
   /** @param {Message} message @param {number} size characters */
   #onMessage(message, size) {
-    this.#onAck(message.ack);
+    this.#outbox.acknowledge(message.ack);
     if (message.type === 'ack') return;
     if (message.type === 'pong') {
       const rtt = this.#clock.now() - this.#pingAt;
@@ -336,14 +373,6 @@ export class Session extends Emitter {
       return;
     }
     this.receive(message);
-  }
-
-  /** @param {unknown} ack */
-  #onAck(ack) {
-    if (typeof ack !== 'number') return;
-    while (this.#outbox.length && this.#outbox[0].seq <= ack) {
-      this.#outboxBytes -= /** @type {{bytes: number}} */ (this.#outbox.shift()).bytes;
-    }
   }
 
   #heard() {
@@ -396,13 +425,19 @@ export class Session extends Emitter {
     if (socket !== this.#socket) return;
     this.#dropSocket();
     const known = closeCodes[code];
-    if (known?.back === 'no') {
+    const another = code === 4003 && this.#access.refuse(this.#access.value);
+    if (known?.back === 'no' && !another) {
       this.#end(code, reason || known.say);
       return;
     }
     if (known?.back === 'fresh') this.#token = '';
     this.#setState(this.id ? 'reconnecting' : 'connecting');
-    this.#retryTimer = this.#clock.setTimeout(() => this.#open(), this.#delay(known?.after ?? 0));
+    this.#openLater(known?.after ?? 0);
+  }
+
+  /** @param {number} least milliseconds */
+  #openLater(least) {
+    this.#retryTimer = this.#clock.setTimeout(() => this.#open(), this.#delay(least));
     this.#attempt++;
   }
 
@@ -423,12 +458,13 @@ export class Session extends Emitter {
   #end(code, reason) {
     this.#dropSocket();
     this.#clock.clearTimeout(this.#retryTimer);
-    for (const unwatch of this.#unwatch.splice(0)) unwatch();
+    this.#access.close();
+    this.#unwatch();
     const error = new HubError('closed', reason);
     for (const {reject} of this.#pending.values()) reject(error);
     this.#pending.clear();
-    this.#outbox = [];
-    this.#outboxBytes = this.#sent = this.#handled = this.#acked = 0;
+    this.#outbox.clear();
+    this.#handled = this.#acked = 0;
     this.#token = '';
     this.id = '';
     const opening = this.#opening;
@@ -450,25 +486,5 @@ export class Session extends Emitter {
   /** Milliseconds since the server was last heard. */
   get silence() {
     return this.#clock.now() - this.#heardAt;
-  }
-
-  #watchNetwork() {
-    if (typeof globalThis.addEventListener !== 'function') return;
-    const changed = () => {
-      /** @type {any} */ (this).emit('network', undefined);
-      this.poke();
-    };
-    const leaving = (/** @type {Event} */ event) => {
-      if (!(/** @type {PageTransitionEvent} */ (event).persisted)) this.close();
-    };
-    const connection = /** @type {any} */ (globalThis.navigator)?.connection;
-    globalThis.addEventListener('online', changed);
-    globalThis.addEventListener('pagehide', leaving);
-    connection?.addEventListener?.('change', changed);
-    this.#unwatch.push(
-      () => globalThis.removeEventListener('online', changed),
-      () => globalThis.removeEventListener('pagehide', leaving),
-      () => connection?.removeEventListener?.('change', changed),
-    );
   }
 }

@@ -126,7 +126,8 @@ export declare class Call extends Emitter<CallEvents> {
     signal(to: string, data: any): void;
     /**
      * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
-     * round trips after the click. Call it in the lobby; `release` gives it up again.
+     * round trips after the click. Call it in the lobby; `release` gives it up again. One need not wait for it: `join`
+     * goes ahead with what there is.
      * @param {boolean} [anew] also if there is one already
      */
     prepare(anew?: boolean): Promise<void>;
@@ -256,6 +257,22 @@ export type ChannelEvents = {
     file: Transfer;
 };
 
+// ---- clock.js
+/** @type {Clock} */
+declare const realClock: Clock;
+export type Clock = {
+    setTimeout: (run: () => void, milliseconds: number) => any;
+    clearTimeout: (timer: any) => void;
+    /**
+     * milliseconds
+     */
+    now: () => number;
+    /**
+     * 0 ≤ x < 1
+     */
+    random: () => number;
+};
+
 // ---- codes.js
 /**
  * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
@@ -285,10 +302,11 @@ export declare class HubError extends Error {
     after: number;
 }
 /**
- * The error codes that the server answers requests with, and two of the client's own:
- * `session-lost` (the server has forgotten the session before it answered) and `closed` (this hub was closed).
+ * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
+ * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
+ * (the call has its people) and `no-token` (the `token` function gave no access token; it is asked again).
  */
-export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full";
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token";
 
 // ---- connection.js
 /**
@@ -588,6 +606,13 @@ export type HubEvents = {
      */
     config: HubConfiguration;
     /**
+     * the access token expires in so many milliseconds: `renew` it; where the `token` option
+     * is a function, that happens by itself
+     */
+    token: {
+        after: number;
+    };
+    /**
      * the server is going down for so many milliseconds
      */
     restart: {
@@ -858,6 +883,28 @@ export type LoopResult = {
     error?: string | undefined;
 };
 
+// ---- outbox.js
+/** What the server has not acknowledged, in order, with its numbers. */
+declare class Outbox {
+    /** @type {Sent[]} */ entries: Sent[];
+    /** Numbers a message and keeps it. @param {import('./session.js').Message} message */
+    add(message: Message): {
+        seq: number;
+        message: Message;
+        bytes: number;
+    };
+    /** The server has everything up to this number. @param {unknown} ack */
+    acknowledge(ack: unknown): void;
+    /** For another session, whose numbers begin anew. */
+    clear(): void;
+    #private;
+}
+export type Sent = {
+    seq: number;
+    message: Message;
+    bytes: number;
+};
+
 // ---- peer.js
 /**
  * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
@@ -1056,6 +1103,15 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     /** Ends the session at once: the others see this person leave. */
     close(): void;
     /**
+     * Hands in another access token of the same user, before the old one expires (`token`): the session goes on with
+     * it, and comes back with it. Rooms that it does not allow are not left, but cannot be joined again.
+     * @param {string} token
+     * @returns {Promise<void>} rejected (`forbidden`) where the server does not take it
+     */
+    renew(token: string): Promise<void>;
+    /** The access token expires in so many milliseconds. @protected @param {number} after */
+    protected tokenExpires(after: number): void;
+    /**
      * The heartbeat is fast while the person is with others, so that a dead path is seen within seconds.
      * @param {boolean} inCall
      */
@@ -1112,9 +1168,10 @@ export type SessionOptions = {
      */
     userSecret?: string | undefined;
     /**
-     * access token, for servers with `access.mode: token`
+     * access token, for servers with `access.mode: token`; a
+     * function is asked for the first and again before each expires
      */
-    token?: string | undefined;
+    token?: string | TokenSource | undefined;
     /**
      * another implementation, for tests and other runtimes
      */
@@ -1130,18 +1187,6 @@ export type SessionOptions = {
      * for tests
      */
     clock?: Clock | undefined;
-};
-export type Clock = {
-    setTimeout: (run: () => void, milliseconds: number) => any;
-    clearTimeout: (timer: any) => void;
-    /**
-     * milliseconds
-     */
-    now: () => number;
-    /**
-     * 0 ≤ x < 1
-     */
-    random: () => number;
 };
 export type HubConfiguration = RTCConfiguration & {
     ttl?: number;
@@ -1245,6 +1290,49 @@ export type Quality = {
      * candidate type
      */
     remote: string;
+};
+
+// ---- token.js
+/** The access token of a session, for servers with `access.mode: token`. */
+declare class AccessToken {
+    /** @param {string | TokenSource | undefined} token @param {TokenHost} host */
+    constructor(token: string | TokenSource | undefined, host: TokenHost);
+    /** The token in use; empty: none. */
+    value: string;
+    /** Whether there has to be another before the server can be asked for anything. */
+    get needed(): boolean;
+    /**
+     * Asks the source. Who asks while it is being asked gets the same answer.
+     * @returns {Promise<string>} empty: there is none that the server would take
+     */
+    fetch(): Promise<string>;
+    /** The server does not take this one. @param {string} token @returns {boolean} whether another is worth a try: not twice in a row */
+    refuse(token: string): boolean;
+    /** The server has taken the one in use. */
+    accepted(): void;
+    /**
+     * Hands in another token.
+     * @param {string} token
+     * @returns {Promise<void>} rejected (`forbidden`) where the server does not take it: then the old one stays
+     */
+    renew(token: string): Promise<void>;
+    /** The one in use expires. A source whose tokens are short-lived is not asked all the time. @param {number} after milliseconds */
+    expires(after: number): void;
+    close(): void;
+    #private;
+}
+/**
+ * Gets an access token of the same user, for example from the program's own server. One that throws is asked again;
+ * an empty string says that there is none any more.
+ */
+export type TokenSource = () => string | Promise<string>;
+/**
+ * What an access token needs of its session.
+ */
+export type TokenHost = {
+    clock: Clock;
+    request: (message: Message) => Promise<any>;
+    failed: (error: HubError) => void;
 };
 
 // ---- transfer.js
@@ -1411,5 +1499,17 @@ export type VideoCall = {
      */
     ready: Promise<void>;
 };
+
+// ---- watch.js
+/**
+ * Tells of what the browser says about the network and the page; nothing where there is no browser.
+ * @param {{changed: () => void, leaving: () => void}} tell `changed`: the network is back or another one; `leaving`:
+ *   the page goes and does not come back
+ * @returns {() => void} ends it
+ */
+declare function watchPage({ changed, leaving }: {
+    changed: () => void;
+    leaving: () => void;
+}): () => void;
 
 export {};

@@ -80,6 +80,7 @@ function openHub() {
   });
   hub.on('welcome', () => { body.dataset.session = mine.id; });
   hub.on('closed', ({code, reason}) => { if (hub === mine) onClosed(code, reason); });
+  hub.on('token', ({after}) => toast(`Your access ends in ${Math.ceil(after / 1000)} s. Ask whoever invited you for a new link.`, 'bad'));
   hub.on('restart', () => stage.banner('The server restarts; the call goes on.'));
   hub.on('presence', showPresence);
   incoming.attach(hub);
