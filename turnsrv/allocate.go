@@ -47,9 +47,17 @@ func (s *shard) allocate(q *request) {
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
-	if refused := s.srv.directory.reserve(q.user, q.client.addr, s.srv.limits.Load()); refused != "" {
-		s.count.quota[refused]++
-		s.fail(q, stun.CodeAllocQuotaReached)
+	places := 1
+	if want.pair {
+		places = 2
+	}
+	if want.reservation {
+		code = s.redeem(q, &want)
+	} else {
+		code = s.reserve(q, places)
+	}
+	if code != 0 {
+		s.fail(q, code)
 		return
 	}
 	a := &allocation{
@@ -57,13 +65,41 @@ func (s *shard) allocate(q *request) {
 		username: q.username, user: q.user, key: q.key, transaction: q.TransactionID,
 		created: s.second, lifetime: lifetime, expires: s.second + int64(lifetime), slot: -1,
 	}
-	if code := s.makeRelays(a, want); code != 0 {
-		s.srv.directory.cancel(q.user, q.client.addr)
+	if code := s.makeRelays(a, want, q.client.addr); code != 0 {
+		s.srv.directory.cancel(q.user, q.client.addr, places)
 		s.fail(q, code)
 		return
 	}
 	s.adopt(q.client, a)
 	s.allocated(q, a)
+}
+
+// reserve counts allocations that are about to be made.
+func (s *shard) reserve(q *request, n int) stun.ErrorCode {
+	if refused := s.srv.directory.reserve(q.user, q.client.addr, n, s.srv.limits.Load()); refused != "" {
+		s.count.quota[refused]++
+		return stun.CodeAllocQuotaReached
+	}
+	return 0
+}
+
+// redeem takes the port that RESERVATION-TOKEN names, which is counted already,
+// though maybe for another address of the client.
+func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
+	res, ok := s.srv.reservations.take(s.second, w.token, q.user)
+	if !ok {
+		return stun.CodeInsufficientCapacity
+	}
+	w.reserved = res
+	if res.client.network() == q.client.addr.network() {
+		return 0
+	}
+	s.srv.directory.cancel(res.user, res.client, 1)
+	code := s.reserve(q, 1)
+	if code != 0 {
+		res.space.release(res.port)
+	}
+	return code
 }
 
 // adopt enters a new allocation into the tables.
@@ -116,6 +152,7 @@ type wanted struct {
 	even, pair  bool // EVEN-PORT, and its R bit
 	reservation bool
 	token       [8]byte
+	reserved    reservation // what token stands for
 }
 
 // wanted reads RESERVATION-TOKEN, EVEN-PORT and the address family attributes
@@ -181,12 +218,9 @@ func (q *request) lifetime() (granted uint32, ok bool) {
 }
 
 // makeRelays opens the relayed addresses that were asked for.
-func (s *shard) makeRelays(a *allocation, w wanted) stun.ErrorCode {
+func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorCode {
 	if w.reservation {
-		res, ok := s.srv.reservations.take(s.second, w.token, a.user)
-		if !ok {
-			return stun.CodeInsufficientCapacity
-		}
+		res := w.reserved
 		r := s.newRelay(a, res.space, res.port)
 		if err := s.io.bindRelay(r, res.port); err != nil {
 			res.space.release(res.port)
@@ -195,12 +229,12 @@ func (s *shard) makeRelays(a *allocation, w wanted) stun.ErrorCode {
 		a.relays[r.addr.family()] = r
 		return 0
 	}
-	code := s.makeRelay(a, w.family, w)
+	code := s.makeRelay(a, w.family, w, client)
 	if code != 0 {
 		return code
 	}
 	if w.additional {
-		if code := s.makeRelay(a, IPv6, wanted{even: w.even}); code != 0 {
+		if code := s.makeRelay(a, IPv6, wanted{even: w.even}, client); code != 0 {
 			a.addrError = uint16(code)
 		}
 	}
@@ -212,7 +246,7 @@ const bindTries = 16
 
 // makeRelay opens one relayed address of a family on the first relay address that
 // can give one.
-func (s *shard) makeRelay(a *allocation, family Family, w wanted) stun.ErrorCode {
+func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoint) stun.ErrorCode {
 	spaces := s.srv.spaces()
 	code := stun.CodeAddrFamilyNotSupported
 	for _, space := range spaces.all[:spaces.active] {
@@ -238,7 +272,7 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted) stun.ErrorCode
 				return code
 			}
 			if w.pair {
-				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user})
+				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: client})
 				if !ok {
 					s.io.closeRelay(r)
 					space.release(port)

@@ -10,72 +10,69 @@ import (
 // It is where quotas are counted, so that they are exact however many workers
 // allocate at once. Only the control path uses it.
 type directory struct {
-	mu     sync.Mutex
-	total  int
-	byUser map[string]*userEntry
-	byIP   map[endpoint]*addressEntry
+	mu        sync.Mutex
+	total     int
+	byUser    map[string]*userEntry
+	byNetwork map[endpoint]int      // allocations, counted as in userEntry
+	byIP      map[endpoint][]string // the user of each allocation
 }
 
 type userEntry struct {
-	count  int // allocations, those under construction included
+	count  int // allocations, those under construction and reserved ports included
 	allocs []*allocation
 }
 
-type addressEntry struct {
-	count int
-	users []string // one for each allocation
-}
-
 func newDirectory() *directory {
-	return &directory{byUser: make(map[string]*userEntry), byIP: make(map[endpoint]*addressEntry)}
+	return &directory{byUser: make(map[string]*userEntry), byNetwork: make(map[endpoint]int), byIP: make(map[endpoint][]string)}
 }
 
-// reserve counts one more allocation, or says which quota refuses it.
-func (d *directory) reserve(user string, client endpoint, limits *Limits) (refused string) {
-	ip := client.ip()
+// reserve counts n more allocations, or says which quota refuses them.
+func (d *directory) reserve(user string, client endpoint, n int, limits *Limits) (refused string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	u, a := d.byUser[user], d.byIP[ip]
+	u := d.byUser[user]
 	switch {
-	case limits.AllocationsTotal > 0 && d.total >= limits.AllocationsTotal:
+	case limits.AllocationsTotal > 0 && d.total+n > limits.AllocationsTotal:
 		return "total"
-	case limits.AllocationsPerUser > 0 && u != nil && u.count >= limits.AllocationsPerUser:
+	case limits.AllocationsPerUser > 0 && u.held()+n > limits.AllocationsPerUser:
 		return "user"
-	case limits.AllocationsPerIP > 0 && a != nil && a.count >= limits.AllocationsPerIP:
+	case limits.AllocationsPerIP > 0 && d.byNetwork[client.network()]+n > limits.AllocationsPerIP:
 		return "address"
 	}
 	if u == nil {
 		u = new(userEntry)
 		d.byUser[user] = u
 	}
-	if a == nil {
-		a = new(addressEntry)
-		d.byIP[ip] = a
-	}
-	d.total++
-	u.count++
-	a.count++
+	d.total += n
+	u.count += n
+	d.byNetwork[client.network()] += n
 	return ""
 }
 
-// cancel gives back what reserve counted.
-func (d *directory) cancel(user string, client endpoint) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.release(user, client.ip())
+func (u *userEntry) held() int {
+	if u == nil {
+		return 0
+	}
+	return u.count
 }
 
-func (d *directory) release(user string, ip endpoint) {
-	d.total--
+// cancel gives back what reserve counted.
+func (d *directory) cancel(user string, client endpoint, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.release(user, client, n)
+}
+
+func (d *directory) release(user string, client endpoint, n int) {
+	d.total -= n
 	if u := d.byUser[user]; u != nil {
-		if u.count--; u.count == 0 {
+		if u.count -= n; u.count == 0 {
 			delete(d.byUser, user)
 		}
 	}
-	if a := d.byIP[ip]; a != nil {
-		if a.count--; a.count == 0 {
-			delete(d.byIP, ip)
-		}
+	network := client.network()
+	if d.byNetwork[network] -= n; d.byNetwork[network] == 0 {
+		delete(d.byNetwork, network)
 	}
 }
 
@@ -85,8 +82,8 @@ func (d *directory) add(a *allocation) {
 	defer d.mu.Unlock()
 	u := d.byUser[a.user]
 	u.allocs = append(u.allocs, a)
-	ip := d.byIP[a.client.addr.ip()]
-	ip.users = append(ip.users, a.user)
+	ip := a.client.addr.ip()
+	d.byIP[ip] = append(d.byIP[ip], a.user)
 }
 
 // remove takes an allocation out and gives back its reservation.
@@ -105,17 +102,19 @@ func (d *directory) remove(a *allocation) {
 		}
 	}
 	ip := a.client.addr.ip()
-	if e := d.byIP[ip]; e != nil {
-		for i, user := range e.users {
-			if user == a.user {
-				last := len(e.users) - 1
-				e.users[i] = e.users[last]
-				e.users = e.users[:last]
-				break
-			}
+	users := d.byIP[ip]
+	for i, user := range users {
+		if user == a.user {
+			last := len(users) - 1
+			users[i] = users[last]
+			d.byIP[ip] = users[:last]
+			break
 		}
 	}
-	d.release(a.user, ip)
+	if len(d.byIP[ip]) == 0 {
+		delete(d.byIP, ip)
+	}
+	d.release(a.user, a.client.addr, 1)
 }
 
 // of returns the allocations of a user.
@@ -132,10 +131,7 @@ func (d *directory) of(user string) []*allocation {
 func (d *directory) clientsAt(addr netip.Addr) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		d.mu.Lock()
-		var users []string
-		if e := d.byIP[endpointIP(addr)]; e != nil {
-			users = append(users, e.users...)
-		}
+		users := append([]string(nil), d.byIP[endpointIP(addr)]...)
 		d.mu.Unlock()
 		for _, u := range users {
 			if !yield(u) {

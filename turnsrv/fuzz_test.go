@@ -189,14 +189,15 @@ func (d *desk) check(t *testing.T) {
 		}
 	}
 	n := len(d.allocs)
-	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.total != n || n > 6 {
-		t.Fatalf("%d allocations, %d clients, %d timers, %d counted", n, len(d.clients), d.wheel.count, d.srv.directory.total)
+	reserved := len(d.srv.reservations.byToken)
+	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.total != n+reserved || n+reserved > 6 {
+		t.Fatalf("%d allocations, %d reserved ports, %d clients, %d timers, %d counted", n, reserved, len(d.clients), d.wheel.count, d.srv.directory.total)
 	}
 	used := 0
 	for _, s := range d.srv.spaces().all {
 		used += int(s.used.Load())
 	}
-	if used != relays+len(d.srv.reservations.byToken) {
-		t.Fatalf("%d ports in use for %d relays and %d reservations", used, relays, len(d.srv.reservations.byToken))
+	if used != relays+reserved {
+		t.Fatalf("%d ports in use for %d relays and %d reservations", used, relays, reserved)
 	}
 }

@@ -45,6 +45,74 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	})
 }
 
+// TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address: who
+// has one can send from 2^64 of them.
+func TestQuotaPerNetwork(t *testing.T) {
+	d := newDirectory()
+	limits := &Limits{AllocationsPerIP: 2}
+	for _, step := range []struct{ client, refused string }{
+		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address"}, {"2001:db8:0:1::1", ""},
+		{"192.0.2.1", ""}, {"192.0.2.1", ""}, {"192.0.2.1", "address"}, {"192.0.2.2", ""},
+	} {
+		if got := d.reserve("alice", endpointIP(netip.MustParseAddr(step.client)), 1, limits); got != step.refused {
+			t.Errorf("%s: refused %q, want %q", step.client, got, step.refused)
+		}
+	}
+}
+
+// TestReservedPortsCount has one client put aside ports with EVEN-PORT and end its
+// allocation at once, again and again: the reserved ports count as its own until
+// they expire, or are taken.
+func TestReservedPortsCount(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Limits = Limits{AllocationsPerUser: 4}
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		cfg.Limits.AllocationsPerUser = 4
+		ts := startServer(t, cfg)
+		pair := attr{stun.AttrEvenPort, []byte{0x80}}
+		var token []byte
+		for i, want := range []int{0, 0, 0, 486} {
+			c := dialRaw(t, ts, "alice")
+			res := c.do(stun.MethodAllocate, transport(protocolUDP), pair)
+			if got := codeOf(res); got != want {
+				t.Fatalf("pair %d: code %d, want %d", i, got, want)
+			}
+			if want == 0 {
+				token, _ = res.Get(stun.AttrReservationToken)
+				c.do(stun.MethodRefresh, lifetime(0))
+			}
+		}
+		// Three ports are put aside. The last place goes to an allocation, and the
+		// one in which a reserved port is taken is counted already.
+		dialRaw(t, ts, "alice").allocate()
+		if got := codeOf(dialRaw(t, ts, "alice").do(stun.MethodAllocate, transport(protocolUDP))); got != 486 {
+			t.Errorf("a fifth: code %d, want 486", got)
+		}
+		odd := dialRaw(t, ts, "alice")
+		odd.allocate(attr{stun.AttrReservationToken, append([]byte(nil), token...)})
+		if got := codeOf(dialRaw(t, ts, "alice").do(stun.MethodAllocate, transport(protocolUDP), attr{stun.AttrReservationToken, token})); got != 508 {
+			t.Errorf("the token again: code %d, want 508", got)
+		}
+		if got := codeOf(odd.do(stun.MethodRefresh, lifetime(0))); got != 0 {
+			t.Fatal(got)
+		}
+		dialRaw(t, ts, "alice").allocate()
+	})
+	d := newDesk(t, cfg)
+	space := d.srv.spaces().all[0]
+	port, ok := space.claimAny(true, true)
+	alice := endpointIPv4(0xC0000201, 1)
+	if refused := d.srv.directory.reserve("alice", alice, 1, &cfg.Limits); !ok || refused != "" {
+		t.Fatal(ok, refused)
+	}
+	d.srv.reservations.put(d.second, reservation{space: space, port: port + 1, user: "alice", client: alice})
+	space.release(port)
+	d.wait((reservationTime + 2) * time.Second)
+	if d.srv.directory.total != 0 || space.used.Load() != 0 {
+		t.Errorf("%d counted, %d ports in use after the reservation expired", d.srv.directory.total, space.used.Load())
+	}
+}
+
 // TestUnauthenticatedLimit checks the rate of answers per prefix.
 func TestUnauthenticatedLimit(t *testing.T) {
 	cfg := testConfig(t)
@@ -151,7 +219,7 @@ func TestNoStateBeforeAuthentication(t *testing.T) {
 			t.Fatal("an allocation")
 		}
 	}
-	if len(d.clients) != 0 || len(d.allocs) != 0 || d.srv.directory.total != 0 || len(d.srv.directory.byIP) != 0 || d.wheel.count != 0 {
+	if len(d.clients) != 0 || len(d.allocs) != 0 || d.srv.directory.total != 0 || len(d.srv.directory.byIP) != 0 || len(d.srv.directory.byNetwork) != 0 || d.wheel.count != 0 {
 		t.Error("state was kept")
 	}
 }

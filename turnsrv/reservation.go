@@ -8,7 +8,13 @@ import (
 // reservations holds the odd ports that EVEN-PORT with the R bit put aside (RFC
 // 8656 section 7.2). The second Allocate may arrive at another worker, so they
 // belong to the server. Bounded: when full, EVEN-PORT with R gets 508.
+//
+// A reserved port counts as an allocation of the client that asked for it, until
+// it is taken or expires: else one client could put aside all ports, again and
+// again.
 type reservations struct {
+	directory *directory
+
 	mu      sync.Mutex
 	byToken map[[8]byte]reservation
 }
@@ -17,7 +23,14 @@ type reservation struct {
 	space   *relaySpace
 	port    uint16
 	user    string
+	client  endpoint
 	expires int64 // seconds
+}
+
+// drop gives back the port and its place in the quotas.
+func (r *reservations) drop(res reservation) {
+	res.space.release(res.port)
+	r.directory.cancel(res.user, res.client, 1)
 }
 
 const maxReservations = 1024
@@ -41,7 +54,8 @@ func (r *reservations) put(now int64, res reservation) (token [8]byte, ok bool) 
 	return token, true
 }
 
-// take removes and returns the reservation of this user under token.
+// take removes and returns the reservation of this user under token. Its place in
+// the quotas goes along.
 func (r *reservations) take(now int64, token [8]byte, user string) (reservation, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +78,7 @@ func (r *reservations) expire(now int64) {
 	for token, res := range r.byToken {
 		if res.expires < now {
 			delete(r.byToken, token)
-			res.space.release(res.port)
+			r.drop(res)
 		}
 	}
 }

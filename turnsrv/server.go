@@ -115,6 +115,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, started: time.Now(),
 		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), directory: newDirectory(),
 	}
+	s.reservations.directory = s.directory
 	s.policy.Store(cfg.Policy)
 	s.relays.Store(new(relaySpaces))
 	s.SetRelay(cfg.Relay)
