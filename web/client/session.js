@@ -74,6 +74,8 @@ export class Session extends Emitter {
   /** @type {any} */ #connectTimer = null;
   #attempt = 0;
   #restartAfter = -1;
+  /** How long it took from the last attempt that succeeded to its welcome. */
+  #openedIn = 0;
   #pingAt = 0;
   #heardAt = 0;
   #silent = false;
@@ -254,10 +256,8 @@ export class Session extends Emitter {
     const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url(), 'turnhub.v1');
     this.#socket = socket;
     this.#welcomed = false;
-    // The first tries are short, since a try over a path that has just died says nothing for minutes; later ones
-    // give slow resolvers and proxies their time.
-    const patience = Math.min(30000, (this.#inCall ? 4000 : 8000) * 2 ** this.#attempt);
-    this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience);
+    const begun = clock.now();
+    this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), this.#patience());
     let opened = false;
     socket.onopen = () => {
       opened = true;
@@ -278,14 +278,27 @@ export class Session extends Emitter {
         return;
       }
       this.#heard();
-      if (message.type === 'welcome') this.#onWelcome(message);
-      else if (this.#welcomed || message.type === 'error') this.#onMessage(message, event.data.length);
+      if (message.type === 'welcome') {
+        this.#openedIn = clock.now() - begun;
+        this.#onWelcome(message);
+      } else if (this.#welcomed || message.type === 'error') this.#onMessage(message, event.data.length);
     };
     socket.onclose = (event) => {
       if (!opened) this.#askWhy(token);
       this.#lost(socket, event.code, event.reason);
     };
     socket.onerror = () => {};
+  }
+
+  /**
+   * How long an attempt may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
+   * begins again seconds after the path is back: in a call the first ones are given up early, if the server was
+   * quick before. Later ones give slow resolvers and proxies their time.
+   */
+  #patience() {
+    const quick = this.#inCall ? 8 : 0;
+    if (this.#attempt < quick) return Math.min(4000, Math.max(1200, 6 * this.#openedIn, 10 * this.rtt));
+    return Math.min(30000, 8000 * 2 ** (this.#attempt - quick));
   }
 
   /** A browser does not tell why a socket was refused; `/config` beside it answers the same. @param {string} token */
@@ -442,15 +455,15 @@ export class Session extends Emitter {
   }
 
   /**
-   * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most 1 s
-   * at first, since every second shows.
+   * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most half
+   * a second at first, since it shows.
    * @param {number} least
    */
   #delay(least) {
     if (this.#restartAfter >= 0) return this.#restartAfter; // the server has spread its clients out already
     const jitter = 0.5 + this.#clock.random() / 2;
     if (this.#attempt === 0) return Math.max(least, this.#inCall ? 0 : 200 * jitter);
-    const most = this.#inCall ? (this.#attempt < 30 ? 1000 : 5000) : 15000;
+    const most = this.#inCall ? (this.#attempt < 30 ? 500 : 5000) : 15000;
     return Math.max(least, jitter * Math.min(most, 250 * 2 ** this.#attempt));
   }
 

@@ -172,6 +172,22 @@ test('heartbeat: each interval, each second in company; a silent socket is given
   assert.deepEqual(how, {first: false, resumed: true, silent: true});
 });
 
+test('in a call dead attempts are given up early, and later ones are patient', async () => {
+  const {hub, clock, sockets} = await open();
+  const joined = hub.join('blue');
+  sockets[0].say({type: 'joined', id: sockets[0].last('join').id, seq: 1, room: 'blue', peers: [{peer: 's_a', polite: true}]});
+  await joined;
+  sockets[0].cut();
+  const begun = [];
+  for (let i = 1; i <= 12; i++) {
+    while (sockets.length === i) clock.advance(10);
+    begun.push(clock.time); // and no answer comes
+  }
+  const gaps = begun.slice(1).map((time, i) => time - begun[i]);
+  assert.ok(gaps.slice(0, 7).every((gap) => gap <= 1700), String(gaps));
+  assert.ok(gaps.at(-1) > 30_000 && gaps.at(-1) <= 31_000, String(gaps));
+});
+
 test('a lone visitor gives the server its full timeout', async () => {
   const {clock, sockets} = await open();
   clock.advance(3900);
