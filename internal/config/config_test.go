@@ -119,6 +119,16 @@ func TestFaults(t *testing.T) {
 			"environment: TURNHUB_NONSENSE: this variable does not exist; unset it",
 			"environment: TURNHUB_PUBLIC_HOTS: this variable does not exist; unset it, or write TURNHUB_PUBLIC_HOST",
 			`environment TURNHUB_RELAY_PORT_MIN: relay.port_min: "x" is no port`}},
+		{name: "several documents", yaml: "relay: {realm: a}\n---\nrelay: {peers: any}\n", want: []string{"c.yaml:2: a second YAML document begins here"}},
+		{name: "what goes together, beside other faults", yaml: "tls: {mode: files, key_file: k}\nrelay: {port_min: 6000, port_max: 5000, realm: \"\"}\naccess: {mode: tokn}\n", want: []string{
+			`c.yaml:2: relay.realm: "" is no realm`, `c.yaml:3: access.mode: "tokn" does not exist`,
+			"c.yaml:2: relay.port_min: is above relay.port_max", "tls.cert_file: tls.mode files needs it"}},
+		{name: "nothing that follows from another fault", yaml: "tls: {mode: files, cert_fil: c, key_file: k}\nrelay: {port_min: 6000, port_max: x}\nlisten: 5\naccess: {mode: token, secret_file: x, token_secret_fle: s}\n", want: []string{
+			"c.yaml:1: tls.cert_fil: this option does not exist; write tls.cert_file", "c.yaml:2: relay.port_max",
+			"c.yaml:3: listen: a section", "c.yaml:4: access.secret_file", "c.yaml:4: access.token_secret_fle: this option does not exist; write access.token_secret_file"}},
+		{name: "the same port twice", yaml: "listen: {tcp: [\":80\", \"127.0.0.1:80\", \"10.0.0.1:443\", \":443\"], udp: [\"10.0.0.1:53\", \"10.0.0.2:53\"], admin: \"127.0.0.1:443\"}\n", want: []string{
+			`c.yaml:1: listen.tcp: ":80" and "127.0.0.1:80" are the same port`, `listen.tcp: "10.0.0.1:443" and ":443" are the same port`,
+			`listen.admin: "127.0.0.1:443" is the port of ":443" in listen.tcp`}},
 		{name: "short secret", yaml: "credentials: {secrets: [abc]}\n", want: []string{"credentials.secrets: a secret is shorter than 8"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -34,8 +35,12 @@ func (e Errors) Error() string {
 
 func (e Errors) Unwrap() []error { return e }
 
-// fault is a complaint about a key, before it is known where the key was set.
-type fault struct{ key, text string }
+// fault is a complaint about the first of some keys, which do not go together,
+// before it is known where that was set.
+type fault struct {
+	keys []string
+	text string
+}
 
 // Load returns the defaults, overridden by file (none when empty), overridden
 // by the TURNHUB_ variables of environ (as from os.Environ). The error is of
@@ -65,17 +70,18 @@ func parse(file string, contents []byte, environ []string) (*Config, error) {
 	c := Default()
 	c.file = file
 	c.origins = make(map[string]string)
-	r := reader{file: file, config: c, options: make(map[string]option)}
+	r := reader{file: file, config: c, options: make(map[string]option), broken: make(map[string]bool)}
 	for _, o := range c.options() {
 		r.options[o.key] = o
 	}
 	r.readCredentials(environ)
 	r.readFile(contents)
 	r.readEnviron(environ)
-	if len(r.errs) == 0 { // else it would complain about what follows from them
-		for _, f := range c.check() {
-			r.fail(c.origin(f.key), f.key, f.text)
-		}
+	faults := slices.DeleteFunc(c.check(), func(f fault) bool {
+		return slices.ContainsFunc(f.keys, r.isBroken) // it follows from another complaint
+	})
+	for _, f := range faults {
+		r.fail(c.origin(f.keys[0]), f.keys[0], f.text)
 	}
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir(environ)
@@ -143,9 +149,17 @@ type reader struct {
 	config  *Config
 	options map[string]option
 	errs    Errors
+	broken  map[string]bool // options and sections with a complaint; "" is the file
+}
+
+// isBroken reports whether an option's value is not the one that was meant.
+func (r *reader) isBroken(key string) bool {
+	section, _, _ := strings.Cut(key, ".")
+	return r.broken[key] || r.broken[section] || r.broken[""]
 }
 
 func (r *reader) fail(where, key, text string) {
+	r.broken[key] = true
 	if key == "" {
 		r.errs = append(r.errs, fmt.Errorf("%s: %s", where, text))
 		return
@@ -156,8 +170,13 @@ func (r *reader) fail(where, key, text string) {
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
 func (r *reader) readFile(contents []byte) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(contents, &doc); err != nil {
+	var doc, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(contents))
+	err := decoder.Decode(&doc)
+	if err == nil {
+		err = decoder.Decode(&more)
+	}
+	if err != nil && err != io.EOF {
 		m := yamlLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
 		line := m[1]
 		if line == "" {
@@ -165,6 +184,9 @@ func (r *reader) readFile(contents []byte) {
 		}
 		r.fail(r.file+":"+line, "", "this is not YAML: "+m[2]+"; write `key: value` lines, indented with spaces")
 		return
+	}
+	if err == nil {
+		r.fail(r.file+":"+strconv.Itoa(more.Line), "", "a second YAML document begins here; remove the line `---`")
 	}
 	if len(doc.Content) > 0 {
 		r.section(doc.Content[0], "")
@@ -285,6 +307,7 @@ func (r *reader) readEnviron(environ []string) {
 			text := "this variable does not exist; unset it"
 			if near := nearest(name, names); near != "" {
 				text += ", or write " + near
+				r.broken[byName[near].key] = true
 			}
 			r.fail("environment", name, text)
 			continue
@@ -307,10 +330,12 @@ func (r *reader) unknown(key, path string) string {
 	slices.Sort(keys)
 	for _, k := range keys { // right name, wrong section
 		if strings.HasSuffix(k, "."+last) || k == last {
+			r.broken[k] = true
 			return "this option does not exist here; write it as " + k + hint(k)
 		}
 	}
 	if near := nearest(key, keys); near != "" {
+		r.broken[near] = true
 		return "this option does not exist; write " + near + hint(near) + ", or remove it"
 	}
 	return "this option does not exist; remove it, or see `turnhub config` for those that do"

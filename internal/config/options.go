@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -117,32 +119,31 @@ func (c *Config) options() []option {
 	}
 }
 
-// check judges what only several options together can show. It returns the key
-// to blame and the complaint.
+// check judges what only several options together can show.
 func (c *Config) check() (faults []fault) {
-	blame := func(key, complaint string) { faults = append(faults, fault{key: key, text: complaint}) }
+	blame := func(complaint string, keys ...string) { faults = append(faults, fault{keys, complaint}) }
 	if len(c.Listen.TCP)+len(c.Listen.UDP) == 0 {
-		blame("listen.udp", "the server listens nowhere; write an address in listen.tcp or listen.udp, such as [\":3478\"]")
+		blame("the server listens nowhere; write an address in listen.tcp or listen.udp, such as [\":3478\"]", "listen.udp", "listen.tcp")
 	}
 	if c.Relay.PortMin > c.Relay.PortMax {
-		blame("relay.port_min", "is above relay.port_max; write the smaller port in port_min")
+		blame("is above relay.port_max; write the smaller port in port_min", "relay.port_min", "relay.port_max")
 	}
 	if c.TLS.Mode == TLSFiles {
 		if c.TLS.CertFile == "" {
-			blame("tls.cert_file", "tls.mode files needs it; write the path of the certificate chain in PEM")
+			blame("tls.mode files needs it; write the path of the certificate chain in PEM", "tls.cert_file", "tls.mode")
 		}
 		if c.TLS.KeyFile == "" {
-			blame("tls.key_file", "tls.mode files needs it; write the path of the private key in PEM")
+			blame("tls.mode files needs it; write the path of the private key in PEM", "tls.key_file", "tls.mode")
 		}
 	}
 	if c.TLS.Mode == TLSACME && c.PublicHost == "" {
-		blame("public_host", "tls.mode acme needs it; write the DNS name that leads to this server")
+		blame("tls.mode acme needs it; write the DNS name that leads to this server", "public_host", "tls.mode")
 	}
 	if c.Access.Mode == AccessToken && c.Access.TokenSecretFile == "" && c.Access.TokenJWKSFile == "" {
-		blame("access.token_secret_file", "access.mode token needs a key; make one with `openssl rand -base64 48 > token-secret` and write its path here, or a token_jwks_file")
+		blame("access.mode token needs a key; make one with `openssl rand -base64 48 > token-secret` and write its path here, or a token_jwks_file", "access.token_secret_file", "access.mode", "access.token_jwks_file")
 	}
 	if c.Access.TokenSecretFile != "" && c.Access.TokenJWKSFile != "" {
-		blame("access.token_jwks_file", "stands beside token_secret_file; keep one of the two")
+		blame("stands beside token_secret_file; keep one of the two", "access.token_jwks_file", "access.token_secret_file")
 	}
 	family := func(ips []netip.Addr, key string) {
 		var v4, v6 int
@@ -154,7 +155,7 @@ func (c *Config) check() (faults []fault) {
 			}
 		}
 		if v4 > 1 || v6 > 1 {
-			blame(key, "holds several addresses of one family; write at most one IPv4 and one IPv6 address")
+			blame("holds several addresses of one family; write at most one IPv4 and one IPv6 address", key)
 		}
 	}
 	var plain []netip.Addr
@@ -162,10 +163,34 @@ func (c *Config) check() (faults []fault) {
 		if !e.Local.IsValid() {
 			plain = append(plain, e.External)
 		} else if e.Local.Is4() != e.External.Is4() {
-			blame("relay.external_ip", e.String()+" joins IPv4 and IPv6; write a pair of one family")
+			blame(e.String()+" joins IPv4 and IPv6; write a pair of one family", "relay.external_ip")
 		}
 	}
 	family(plain, "relay.external_ip")
 	family(c.Relay.BindIP, "relay.bind_ip")
+	distinct := func(list []string, key string) {
+		for i, address := range list {
+			for _, other := range list[:i] {
+				if overlap(address, other) {
+					blame(fmt.Sprintf("%q and %q are the same port; write one of the two", other, address), key)
+				}
+			}
+		}
+	}
+	distinct(c.Listen.TCP, "listen.tcp")
+	distinct(c.Listen.UDP, "listen.udp")
+	for _, address := range c.Listen.TCP {
+		if overlap(address, c.Listen.Admin) {
+			blame(fmt.Sprintf("%q is the port of %q in listen.tcp; write another one, such as 127.0.0.1:9478", c.Listen.Admin, address), "listen.admin", "listen.tcp")
+		}
+	}
 	return faults
+}
+
+// overlap reports whether two addresses cannot be listened on at once.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	return errA == nil && errB == nil && portA == portB && portA != "0" &&
+		(hostA == hostB || hostA == "" || hostB == "")
 }
