@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"turnhub/internal/extaddr"
 	"turnhub/web"
 	"turnhub/web/admin"
 )
@@ -70,6 +71,20 @@ func (n *node) certificateEnd() time.Time {
 		return time.Time{}
 	}
 	return n.certs.NotAfter()
+}
+
+// exposed warns of an admin listener that other machines reach.
+func exposed(ln net.Listener) []extaddr.Warning {
+	if ln == nil {
+		return nil
+	}
+	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
+		return nil
+	}
+	return []extaddr.Warning{{
+		Problem: "listen.admin: " + ln.Addr().String() + " is not loopback: whoever reaches it reads the metrics, sees who calls and can end calls; it asks for no password",
+		Remedy:  "write 127.0.0.1:9478 and use `ssh -L`, or keep the port shut in the firewall",
+	}}
 }
 
 // serveAdmin serves until ctx ends.

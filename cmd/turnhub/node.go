@@ -112,6 +112,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn, in); err != nil {
 		return nil, err
 	}
+	n.warn(exposed(n.sockets.admin))
 	n.makeProber()
 	n.makeWeb()
 	return n, nil

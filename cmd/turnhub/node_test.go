@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"sync"
 	"testing"
 
@@ -66,5 +67,22 @@ func TestRechecker(t *testing.T) {
 	defer mu.Unlock()
 	if !told["a"] || !told["b"] || !told["c"] || !all || calls > maxPending {
 		t.Error(told, all, calls)
+	}
+}
+
+// TestExposed warns of an admin listener that other machines reach, and of no other.
+func TestExposed(t *testing.T) {
+	if w := exposed(nil); w != nil {
+		t.Error(w)
+	}
+	for address, want := range map[string]int{"127.0.0.1:0": 0, ":0": 1, "0.0.0.0:0": 1} {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := exposed(ln); len(got) != want {
+			t.Errorf("%s: %v", address, got)
+		}
+		ln.Close()
 	}
 }

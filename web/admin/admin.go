@@ -1,6 +1,6 @@
 // Package admin is the operator's side of a running server: metrics, health,
-// profiles, and the console. It listens on loopback only and answers nobody who
-// came by way of a web page.
+// profiles, and the console. It is meant for loopback, since it asks for no
+// password, and answers nobody who came by way of a web page.
 package admin
 
 import (
