@@ -154,18 +154,38 @@ func TestJWKS(t *testing.T) {
 		"no JSON":   write(t, "x", "nonsense"),
 		"absent":    filepath.Join(t.TempDir(), "absent"),
 	} {
-		if _, err := NewVerifier(Config{JWKSFile: file}); err == nil {
-			t.Errorf("%s: accepted", name)
+		refused(t, name, Config{JWKSFile: file})
+	}
+	refused(t, "no key at all", Config{})
+	refused(t, "a short secret", Config{SecretFile: write(t, "s", "short")})
+	refused(t, "an absent secret", Config{SecretFile: filepath.Join(t.TempDir(), "absent")})
+	refused(t, "two kinds of keys", Config{SecretFile: write(t, "s", secret), JWKSFile: both})
+}
+
+// refused holds that a configuration is refused with a remedy.
+func refused(t *testing.T, name string, cfg Config) {
+	t.Helper()
+	if _, err := NewVerifier(cfg); err == nil {
+		t.Errorf("%s: accepted", name)
+	} else if !strings.Contains(err.Error(), "; ") {
+		t.Errorf("%s: no remedy in %q", name, err)
+	}
+}
+
+// TestOpenSecretIsNamed warns of a secret that every user of the host can read.
+func TestOpenSecretIsNamed(t *testing.T) {
+	file := write(t, "s", secret)
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := NewVerifier(Config{}); err == nil {
-		t.Error("no key at all is accepted")
-	}
-	if _, err := NewVerifier(Config{SecretFile: write(t, "s", "short")}); err == nil {
-		t.Error("a short secret is accepted")
-	}
-	if _, err := NewVerifier(Config{SecretFile: write(t, "s", secret), JWKSFile: both}); err == nil {
-		t.Error("two kinds of keys are accepted")
+		var log strings.Builder
+		if _, err := NewVerifier(Config{SecretFile: file, Logger: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "chmod o= "+file); got != want {
+			t.Errorf("mode %04o: %q", mode, log.String())
+		}
 	}
 }
 

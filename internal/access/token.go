@@ -54,23 +54,26 @@ type publicKey struct {
 func loadKeys(cfg Config) (*keySet, error) {
 	switch {
 	case cfg.SecretFile != "" && cfg.JWKSFile != "":
-		return nil, errors.New("access.token_secret_file and access.token_jwks_file exclude each other: keep one")
+		return nil, errors.New("access.token_secret_file and access.token_jwks_file exclude each other; keep one")
 	case cfg.SecretFile != "":
 		secret, err := readSecret(cfg.SecretFile)
 		if err != nil {
 			return nil, err
 		}
+		if info, err := os.Stat(cfg.SecretFile); err == nil && info.Mode().Perm()&0o007 != 0 {
+			cfg.Logger.Warn(fmt.Sprintf("%s is open to every user of this host (mode %04o)", cfg.SecretFile, info.Mode().Perm()), "remedy", "chmod o= "+cfg.SecretFile)
+		}
 		return &keySet{methods: []string{jwt.SigningMethodHS256.Alg()}, secret: secret}, nil
 	case cfg.JWKSFile != "":
 		return readJWKS(cfg.JWKSFile)
 	}
-	return nil, errors.New("access.mode token needs access.token_secret_file or access.token_jwks_file")
+	return nil, errors.New("access.mode token needs a key; write access.token_secret_file or access.token_jwks_file")
 }
 
 func readSecret(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read access.token_secret_file: %w", err)
+		return nil, fmt.Errorf("read access.token_secret_file: %w; make one with `openssl rand -base64 48 > token-secret`, readable for this user, and write its path there", err)
 	}
 	secret := bytes.TrimSpace(b)
 	if len(secret) < minSecret {
@@ -82,11 +85,11 @@ func readSecret(file string) ([]byte, error) {
 func readJWKS(file string) (*keySet, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read access.token_jwks_file: %w", err)
+		return nil, fmt.Errorf("read access.token_jwks_file: %w; write the path of a JWK Set there that this user may read", err)
 	}
 	var set jose.JSONWebKeySet
 	if err := json.Unmarshal(b, &set); err != nil {
-		return nil, fmt.Errorf("read access.token_jwks_file %s: %w", file, err)
+		return nil, fmt.Errorf("read access.token_jwks_file %s: %w; write a JWK Set: {\"keys\": [...]}", file, err)
 	}
 	keys := new(keySet)
 	seen := make(map[string]bool)
@@ -100,16 +103,16 @@ func readJWKS(file string) (*keySet, error) {
 			pk.method = jwt.SigningMethodEdDSA.Alg()
 		case *rsa.PublicKey:
 			if key.N.BitLen() < minRSA {
-				return nil, fmt.Errorf("access.token_jwks_file %s: key %d is RSA with %d bits, at least %d are needed", file, i+1, key.N.BitLen(), minRSA)
+				return nil, fmt.Errorf("access.token_jwks_file %s: key %d is RSA with %d bits, at least %d are needed; make a longer one", file, i+1, key.N.BitLen(), minRSA)
 			}
 			pk.method = jwt.SigningMethodRS256.Alg()
 		case ed25519.PrivateKey, *rsa.PrivateKey, []byte:
 			return nil, fmt.Errorf("access.token_jwks_file %s: key %d is a private or symmetric key; write only public keys here", file, i+1)
 		default:
-			return nil, fmt.Errorf("access.token_jwks_file %s: key %d is neither Ed25519 nor RSA", file, i+1)
+			return nil, fmt.Errorf("access.token_jwks_file %s: key %d is neither Ed25519 nor RSA; remove it, or sign with one of these", file, i+1)
 		}
 		if k.Algorithm != "" && k.Algorithm != pk.method {
-			return nil, fmt.Errorf("access.token_jwks_file %s: key %d is for alg %s, only EdDSA and RS256 are accepted", file, i+1, k.Algorithm)
+			return nil, fmt.Errorf("access.token_jwks_file %s: key %d is for alg %s, but only EdDSA and RS256 are accepted; remove it, or sign with one of these", file, i+1, k.Algorithm)
 		}
 		keys.public = append(keys.public, pk)
 		if !seen[pk.method] {
@@ -118,7 +121,7 @@ func readJWKS(file string) (*keySet, error) {
 		}
 	}
 	if len(keys.public) == 0 {
-		return nil, fmt.Errorf("access.token_jwks_file %s holds no key for signatures", file)
+		return nil, fmt.Errorf("access.token_jwks_file %s holds no key for signatures; write the public keys of whoever signs the tokens there", file)
 	}
 	return keys, nil
 }
