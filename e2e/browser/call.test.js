@@ -109,6 +109,13 @@ test('a file arrives byte for byte, and one that nobody wants does not', async (
   await petya.getByText('the other side did not take it').waitFor();
 });
 
+test('the link is at hand during the call', async () => {
+  await vasya.click('#room-label');
+  await vasya.waitForSelector('#qr-dialog[open]');
+  assert.equal(await vasya.textContent('#qr-link'), vasya.url());
+  await vasya.getByRole('button', { name: 'Close', exact: true }).click();
+});
+
 test('keys: written text is text; outside of fields they mute, switch the camera, hang up', async () => {
   await vasya.locator('#chat-text').pressSequentially('mvsch');
   assert.equal(await vasya.inputValue('#chat-text'), 'mvsch');
@@ -119,7 +126,8 @@ test('keys: written text is text; outside of fields they mute, switch the camera
   assert.equal(await vasya.getAttribute('#audio', 'aria-pressed'), 'false');
   await vasya.keyboard.press('m');
   await petya.waitForSelector(`${others}[data-media~=audio] .muted[hidden]`, { state: 'attached' });
-  await vasya.keyboard.press('v');
+  // the same key of a Cyrillic keyboard
+  await vasya.evaluate(() => { document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'м', code: 'KeyV', bubbles: true })); });
   await petya.waitForSelector(`${others}:not([data-media~=video])`);
   await petya.waitForSelector(`${others} .avatar`, { state: 'visible' });
   assert.equal(await camera(vasya), '', 'the camera is released');

@@ -149,14 +149,52 @@ test('no camera: sound only; and one that is plugged in is taken up', async () =
     const listed = devices.enumerateDevices.bind(devices);
     devices.enumerateDevices = async () => [...await listed(), /** @type {any} */ ({ kind: 'videoinput', deviceId: 'painted', label: 'Painted camera' })];
     const capture = devices.getUserMedia.bind(devices);
-    devices.getUserMedia = async (want) => (want?.video ? canvas.captureStream(10) : capture(want));
+    const painted = canvas.captureStream(10);
+    devices.getUserMedia = async (want) => (want?.video ? painted : capture(want));
     devices.dispatchEvent(new Event('devicechange'));
+    /** @type {any} */ (window).pullOut = () => {
+      devices.enumerateDevices = listed;
+      devices.getUserMedia = capture;
+      for (const track of painted.getTracks()) {
+        track.stop();
+        track.dispatchEvent(new Event('ended'));
+      }
+      devices.dispatchEvent(new Event('devicechange'));
+    };
   });
   await other.waitForSelector('.tile:not(.self)[data-media~=video]');
   await decodesVideo(other, { seconds: 1 });
+  await page.waitForSelector('.toast:has-text("Camera found")');
   assert.equal(await page.locator('#problems li').count(), 0);
+  await page.evaluate(() => /** @type {any} */ (window).pullOut());
+  await page.waitForSelector('.toast.bad:has-text("No camera was found")');
+  await other.waitForSelector('.tile:not(.self)[data-media=audio]');
   await other.context().close();
   await deaf.close();
+});
+
+test('no microphone: the others see, and are told that there is no sound', async () => {
+  const [page, other] = await Promise.all([browser.newPage(), browser.newPage()]);
+  // Chromium's fake devices always have a microphone: this page is told that there is none.
+  await page.addInitScript(() => {
+    const devices = navigator.mediaDevices;
+    const listed = devices.enumerateDevices.bind(devices), capture = devices.getUserMedia.bind(devices);
+    devices.enumerateDevices = async () => (await listed()).filter(({ kind }) => kind !== 'audioinput');
+    devices.getUserMedia = async (want) => {
+      if (want?.audio) throw new DOMException('Requested device not found', 'NotFoundError');
+      return capture(want);
+    };
+  });
+  for (const one of [page, other]) await openLobby(one, server.base, { room: 'silent' });
+  await problems(page, 'audio-missing');
+  assert.match(await page.innerText('#problems'), /they will not hear you/);
+  for (const one of [page, other]) await join(one);
+  await Promise.all([connected(page), connected(other)]);
+  await Promise.all([page, other].map((one) => decodesVideo(one, { seconds: 1 })));
+  await other.waitForSelector('.tile:not(.self)[data-media=video]');
+  await page.click('#audio');
+  await page.waitForSelector('.toast.bad:has-text("No microphone was found")');
+  await Promise.all([page, other].map((one) => one.context().close()));
 });
 
 test('neither microphone nor camera: one hears and sees the others', async () => {

@@ -50,6 +50,38 @@ test('ring, accept, talk, hang up; the other device stops ringing', async () => 
   await Promise.all([vasya, petya, tablet].map((page) => page.context().close()));
 });
 
+test('a call is heard, and told to who looks elsewhere; the caller gives up and it is over', async () => {
+  const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
+  // No tab of a browser without a screen is ever hidden, nor has it notifications to look at.
+  await petya.evaluate(() => {
+    const notes = /** @type {any} */ (window);
+    Object.assign(notes, { told: [], tones: 0 });
+    Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' });
+    notes.Notification = class {
+      static permission = 'granted';
+      /** @param {string} title */
+      constructor(title) { notes.told.push(title); }
+      close() { notes.told.push('closed'); }
+    };
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...when) {
+      notes.tones++;
+      start.apply(this, when);
+    };
+  });
+  const title = await petya.title();
+  await dial(vasya, 'petya');
+  await petya.waitForSelector('#incoming[open]');
+  assert.equal(await petya.title(), 'Vasya is calling');
+  await vasya.waitForSelector('body[data-state=ringing]');
+  await vasya.click('#hang-up');
+  await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
+  assert.deepEqual(await petya.evaluate(() => /** @type {any} */ (window).told), ['Vasya is calling', 'closed']);
+  assert.ok(await petya.evaluate(() => /** @type {any} */ (window).tones) >= 4);
+  assert.equal(await petya.title(), title);
+  await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
 test('decline, busy and nobody there', async () => {
   const [vasya, petya, masha] = await Promise.all([person('Vasya'), person('Petya'), person('Masha')]);
   await dial(vasya, 'petya');

@@ -137,7 +137,7 @@ function enter(link, callee = '') {
   chat.attach(call);
   showConnection(hub.state);
   $('#room-label').hidden = !link;
-  if (link) /** @type {HTMLElement} */ ($('#room-label').querySelector('span')).textContent = call.room || roomField.value;
+  if (link) $('#room-name').textContent = call.room || roomField.value;
 }
 
 async function join() {
@@ -252,6 +252,8 @@ userField.addEventListener('change', () => { allowNotifications(); commitNames()
 calleeField.addEventListener('input', watchPresence);
 $('#copy-link').addEventListener('click', () => copyLink(linkTo(roomField.value)));
 $('#show-qr').addEventListener('click', () => showQR(linkTo(roomField.value)));
+$('#room-label').addEventListener('click', () => showQR(linkTo(call.room)));
+$('#qr-copy').addEventListener('click', () => copyLink($('#qr-link').textContent ?? ''));
 $('#hang-up').addEventListener('click', () => call.leave());
 $('#notice-again').addEventListener('click', () => again());
 addEventListener('hashchange', () => { if (body.dataset.view === 'lobby') lobby(); });
@@ -260,10 +262,12 @@ addEventListener('keydown', (event) => {
   if (body.dataset.view !== 'call' || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const target = /** @type {HTMLElement} */ (event.target);
   if (target.closest('input, select, textarea, dialog[open]')) return;
+  // On a keyboard of another script, the key in that place.
+  const letter = /^[a-z]$/i.test(event.key) ? event.key.toLowerCase() : event.code.replace('Key', '').toLowerCase();
   const act = {
     m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(),
     c: () => chat.toggle(), h: () => call.leave(),
-  }[event.key.toLowerCase()];
+  }[letter];
   if (!act) return;
   event.preventDefault();
   act();

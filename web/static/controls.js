@@ -3,6 +3,7 @@ import {$, dress, paintAvatar, toast} from './dom.js';
 import {recall, remember} from './settings.js';
 
 /** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
+/** @typedef {LocalMedia['problems']} Problems */
 
 /** The visitor's own microphone, camera and screen: buttons, preview, level meter, choice of devices. */
 export class Controls {
@@ -10,6 +11,7 @@ export class Controls {
   /** @type {ReturnType<typeof levelOf> | null} */ #level = null;
   /** @type {(speaker: string) => void} */ onSpeaker = () => {};
   speaker = recall('speaker');
+  /** What the visitor has been told of. @type {Problems} */ #told = {};
 
   /** @param {LocalMedia} media */
   constructor(media) {
@@ -53,8 +55,19 @@ export class Controls {
   /** @param {'audio' | 'video'} kind */
   async toggle(kind) {
     await this.media.toggle(kind);
-    const problem = this.media.problems[kind];
-    if (problem && this.media.enabled[kind] && !this.media.track(kind)) toast(problem.text, 'bad');
+  }
+
+  /** In a call the list of problems is out of sight, and in the lobby one that stays as it was looks like no answer. */
+  #tell() {
+    const inCall = document.body.dataset.view === 'call';
+    const {problems} = this.media;
+    for (const [kind, device] of /** @type {const} */ ([['audio', 'Microphone'], ['video', 'Camera']])) {
+      const problem = problems[kind], before = this.#told[kind];
+      this.#told[kind] = problem;
+      if (problem === before) continue;
+      if (problem && (inCall || before)) toast(problem.text, 'bad');
+      else if (!problem && inCall && this.media.track(kind)) toast(`${device} found: it is in use now.`);
+    }
   }
 
   async share() {
@@ -89,6 +102,7 @@ export class Controls {
     preview.dataset.video = String(sending.video);
     preview.dataset.screen = String(sending.screen);
     $('#preview-note').textContent = sending.video ? '' : media.problems.video ? 'No picture' : media.enabled.video ? 'Starting the camera…' : 'Your camera is off';
+    this.#tell();
     const problems = Object.values(media.problems);
     $('#problems').replaceChildren(...problems.map(({kind, code, text}) => {
       const item = document.createElement('li');

@@ -13,6 +13,8 @@ export class Incoming {
   #dialog = /** @type {HTMLDialogElement} */ ($('#incoming'));
   /** @type {Invitation[]} */ #waiting = [];
   /** @type {() => void} */ #unhook = () => {};
+  /** The page's title while nobody calls. */
+  #title = '';
 
   /** @param {(invitation: Invitation) => void} accept */
   constructor(accept) {
@@ -56,11 +58,17 @@ export class Incoming {
     if (!invitation) {
       silence();
       unnotify();
-      if (this.#dialog.open) this.#dialog.close();
+      if (this.#dialog.open) {
+        this.#dialog.close();
+        document.title = this.#title;
+      }
       return;
     }
+    $('#incoming-text').textContent = document.body.dataset.view === 'call' ? 'is calling you. Accepting ends the call that you are in.' : 'is calling you';
     $('#incoming-name').textContent = invitation.name || 'Somebody';
     paintAvatar(/** @type {HTMLElement} */ (this.#dialog.querySelector('.avatar')), invitation.name || '?');
+    if (!this.#dialog.open) this.#title = document.title;
+    document.title = `${invitation.name || 'Somebody'} is calling`;
     if (this.#dialog.open) return;
     this.#dialog.showModal();
     $('#accept').focus();
