@@ -269,6 +269,42 @@ state_dir: %s
 	}
 }
 
+// TestSelfCheckWithTokens runs the self check where every socket needs a token: it
+// signs its own where it can, and expects to be refused where others sign.
+func TestSelfCheckWithTokens(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token-secret")
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	for file, text := range map[string]string{
+		secret: "0123456789abcdef0123456789abcdef",
+		keys:   `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`, // RFC 8037 appendix A.2
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"TURNHUB_ACCESS_TOKEN_SECRET_FILE=" + secret, "TURNHUB_ACCESS_TOKEN_JWKS_FILE=" + keys} {
+		var log output
+		ctx, cancel := context.WithCancel(context.Background())
+		port := freePort(t)
+		n := startNode(t, ctx, []string{
+			"STATE_DIRECTORY=" + t.TempDir(), fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
+			"TURNHUB_LISTEN_ADMIN=", "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_ACCESS_MODE=token", key,
+		}, &log)
+		var served sync.WaitGroup
+		served.Go(func() { n.serve(ctx) })
+		<-n.prober.First()
+		if err := n.selfCheck(ctx, 10*time.Second); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		n.hub.Close()
+		if err := n.selfCheck(ctx, 10*time.Second); err == nil && strings.Contains(key, "SECRET") {
+			t.Errorf("%s: a closed hub passes", key)
+		}
+		cancel()
+		served.Wait()
+	}
+}
+
 func TestSelfCheck(t *testing.T) {
 	dir := t.TempDir()
 	port := freePort(t)
