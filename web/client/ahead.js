@@ -23,6 +23,24 @@ export class Prepared {
     };
     /** Settled when the offer exists; its candidates come as they are found. */
     this.ready = this.pc.setLocalDescription();
+    /** Settled when what is likely to come has come. */
+    this.gathered = this.#gather();
+  }
+
+  /** Until all candidates are there, or nothing more has come for half a second after a relay's; for 3 s at most. */
+  async #gather() {
+    const {pc} = this;
+    /** @type {any} */ let timer;
+    await new Promise((resolve) => {
+      timer = setTimeout(resolve, 3000);
+      pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(undefined); });
+      pc.addEventListener('icecandidate', ({candidate}) => {
+        if (candidate?.type !== 'relay') return;
+        clearTimeout(timer);
+        timer = setTimeout(resolve, 500);
+      });
+    });
+    clearTimeout(timer);
   }
 
   /** The offer with what was gathered so far; what comes later waits for `flow`. */
@@ -42,6 +60,19 @@ export class Prepared {
     this.pc.onicecandidate = null;
     this.pc.close();
   }
+}
+
+/**
+ * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
+ * Chromium throws away what it has gathered and begins anew.
+ * @param {RTCPeerConnection} pc
+ */
+export async function answer(pc) {
+  if (pc.getConfiguration().iceCandidatePoolSize && !pc.localDescription) {
+    const {sdp} = await pc.createAnswer();
+    await pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}); // where it is not known, it is not needed
+  }
+  await pc.setLocalDescription();
 }
 
 /**
@@ -65,11 +96,12 @@ export class Ahead {
   /** Whether there is one that has been sent. */
   get offered() { return this.#prepared?.taken ?? false; }
 
-  /** Makes the offer, in place of one that nobody has got. @returns {Promise<void>} settled when it exists */
+  /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
   async prepare() {
     this.release();
-    this.#prepared = new Prepared(this.configuration(), this.media);
-    await this.#prepared.ready;
+    const prepared = this.#prepared = new Prepared(this.configuration(), this.media);
+    await prepared.ready;
+    return prepared;
   }
 
   /** Gives the offer up, unless it has been sent. */

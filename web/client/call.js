@@ -122,7 +122,8 @@ export class Call extends Emitter {
    * @param {boolean} [anew] also if there is one already
    */
   async prepare(anew = false) {
-    if (this.phase === 'idle' && (anew || !this.#ahead.prepared)) await this.#ahead.prepare().catch(() => {});
+    if (this.phase !== 'idle' || (this.#ahead.prepared && !anew)) return;
+    await this.#ahead.prepare().then(({gathered}) => gathered).catch(() => {});
   }
 
   /** Gives up what `prepare` made: it holds relay ports on the server. */
@@ -252,7 +253,9 @@ export class Call extends Emitter {
   /** For whoever comes next: a connection that gathers now, to answer with later. */
   #makeSpare() {
     const room = this.phase === 'active' && this.room && this.peers.size < this.limit - 1;
-    if (room || this.phase === 'idle') this.#ahead.makeSpare();
+    // One thing after the other: gathering for the next one would slow the first picture of this one.
+    const busy = [...this.peers].some(({state, unconnected}) => state === 'connecting' && unconnected < 5000);
+    if ((room || this.phase === 'idle') && !busy) this.#ahead.makeSpare();
   }
 
   /** @param {PeerInfo} info @returns {Peer} */
@@ -436,6 +439,7 @@ export class Call extends Emitter {
 
   #tick() {
     this.#ticks++;
+    this.#makeSpare();
     for (const peer of this.peers) {
       peer.tick().catch(() => {});
       if (peer.orphan && peer.unconnected > 15000) this.#remove(peer);

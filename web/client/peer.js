@@ -1,6 +1,7 @@
 import {Emitter} from './emitter.js';
 import {Meter} from './stats.js';
 import {PeerChannel} from './channel.js';
+import {answer} from './ahead.js';
 import {addMedia, answerMedia, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
@@ -135,7 +136,7 @@ export class Peer extends Emitter {
     const pc = this.#pc ?? this.#adopt(this.#host.connection(), null);
     await pc.setRemoteDescription(description);
     this.#prepareAnswer(pc);
-    await pc.setLocalDescription();
+    await answer(pc);
     this.#described = true;
     return {answer: pc.localDescription?.toJSON(), candidates};
   }
@@ -177,7 +178,7 @@ export class Peer extends Emitter {
       return;
     }
     this.#prepareAnswer(pc);
-    await pc.setLocalDescription();
+    await answer(pc);
     this.#describe(pc);
     this.limit();
   }

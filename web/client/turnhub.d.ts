@@ -2,6 +2,12 @@
 
 // ---- ahead.js
 /**
+ * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
+ * Chromium throws away what it has gathered and begins anew.
+ * @param {RTCPeerConnection} pc
+ */
+declare function answer(pc: RTCPeerConnection): Promise<void>;
+/**
  * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
  * while the visitor looks at the lobby, it saves the time of gathering after the click.
  */
@@ -13,6 +19,8 @@ declare class Prepared {
     channel: RTCDataChannel;
     /** Settled when the offer exists; its candidates come as they are found. */
     ready: Promise<void>;
+    /** Settled when what is likely to come has come. */
+    gathered: Promise<void>;
     /** The offer with what was gathered so far; what comes later waits for `flow`. */
     take(): RTCSessionDescriptionInit;
     /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
@@ -35,8 +43,8 @@ declare class Ahead {
     get waiting(): boolean;
     /** Whether there is one that has been sent. */
     get offered(): boolean;
-    /** Makes the offer, in place of one that nobody has got. @returns {Promise<void>} settled when it exists */
-    prepare(): Promise<void>;
+    /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
+    prepare(): Promise<Prepared>;
     /** Gives the offer up, unless it has been sent. */
     release(): void;
     /** The offer to send; undefined where there is none, or none that is still good. */
