@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,6 +242,34 @@ func TestQuotaCodes(t *testing.T) {
 		s := ts.Stats()
 		if s.Quota["user"] != 1 || s.Quota["address"] != 1 || s.Quota["total"] != 1 || s.Quota["draining"] != 1 {
 			t.Errorf("quota refusals: %v", s.Quota)
+		}
+	})
+}
+
+// TestRevokedCredentials refuses allocations to credentials that are older than a
+// revocation. What exists is not their business.
+func TestRevokedCredentials(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		var revoked atomic.Bool
+		cfg.Revoked = func(user string, expires time.Time) bool {
+			return revoked.Load() && user == "mallory" && expires.Before(time.Now().Add(2*time.Hour))
+		}
+		ts := startServer(t, cfg)
+		c := dialRaw(t, ts, "mallory")
+		c.allocate()
+		revoked.Store(true)
+		if got := codeOf(c.do(stun.MethodRefresh, lifetime(600))); got != 0 {
+			t.Errorf("Refresh: %d", got)
+		}
+		if got := codeOf(dialRaw(t, ts, "mallory").do(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
+			t.Errorf("Allocate with old credentials: %d, want 401", got)
+		}
+		dialRaw(t, ts, "alice").allocate()
+		fresh := dialRaw(t, ts, "mallory")
+		fresh.username, fresh.password = cfg.Credentials.Mint("mallory", time.Now().Add(3*time.Hour))
+		fresh.allocate()
+		if n := ts.Stats().Auth[AuthRevoked.String()]; n != 1 {
+			t.Errorf("%d counted as revoked", n)
 		}
 	})
 }

@@ -190,10 +190,18 @@ func (s *shard) authenticate(q *request) bool {
 	}
 	// The credential's expiry counts when an allocation is made, never afterwards:
 	// a call may outlive its credential.
-	if q.Type.Method == stun.MethodAllocate && q.client.alloc == nil && !s.srv.wallClock().Before(expires) {
-		q.authenticated = false
-		s.refuse(q, stun.CodeUnauthorized, AuthExpired)
-		return false
+	if q.Type.Method == stun.MethodAllocate && q.client.alloc == nil {
+		result := AuthOK
+		if !s.srv.wallClock().Before(expires) {
+			result = AuthExpired
+		} else if revoked := s.srv.cfg.Revoked; revoked != nil && revoked(user, expires) {
+			result = AuthRevoked
+		}
+		if result != AuthOK {
+			q.authenticated = false
+			s.refuse(q, stun.CodeUnauthorized, result)
+			return false
+		}
 	}
 	s.count.auth[AuthOK]++
 	return true

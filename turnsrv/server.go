@@ -40,12 +40,16 @@ type Config struct {
 	Realm       string
 	Software    string // the SOFTWARE attribute; empty: none
 	Credentials *Credentials
-	Relay       []RelayAddress
-	PortMin     uint16 // of relayed addresses
-	PortMax     uint16
-	Policy      *Policy
-	Limits      Limits
-	Workers     int // 0: one per CPU
+	// Revoked reports whether a user's credentials that expire then open no
+	// allocation any more, because they are older than the user's revocation. It
+	// must be quick and safe for concurrent use. Nil: none are.
+	Revoked func(user string, expires time.Time) bool
+	Relay   []RelayAddress
+	PortMin uint16 // of relayed addresses
+	PortMax uint16
+	Policy  *Policy
+	Limits  Limits
+	Workers int // 0: one per CPU
 	// Portable makes the server run on the driver for other systems on Linux too.
 	Portable bool
 	Logger   *slog.Logger

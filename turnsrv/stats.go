@@ -44,11 +44,12 @@ const (
 	AuthExpired                 // 401
 	AuthBadIntegrity            // 401
 	AuthWrongUser               // 441
+	AuthRevoked                 // 401
 	authResults
 )
 
 var authNames = [authResults]string{
-	"ok", "challenged", "incomplete", "stale_nonce", "bad_username", "expired", "bad_integrity", "wrong_user",
+	"ok", "challenged", "incomplete", "stale_nonce", "bad_username", "expired", "bad_integrity", "wrong_user", "revoked",
 }
 
 func (a AuthResult) String() string { return authNames[a] }

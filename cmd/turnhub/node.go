@@ -43,6 +43,7 @@ type node struct {
 	addresses   addresses
 	warned      []extaddr.Warning // at start
 	credentials *turnsrv.Credentials
+	ttl         atomic.Int64     // the longest credentials.ttl so far, in nanoseconds
 	access      *access.Verifier // nil: open
 	certs       certs.Source     // nil: no TLS
 	turn        *turnsrv.Server
@@ -71,6 +72,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	log := l.Logger
 	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
 	n.retired, n.retire = context.WithCancel(ctx)
+	n.ttl.Store(int64(cfg.Credentials.TTL))
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
 		return nil, err
@@ -146,6 +148,7 @@ func (n *node) makeTURN(relay []turnsrv.RelayAddress) (err error) {
 		Realm:       n.cfg.Relay.Realm,
 		Software:    "turnhub",
 		Credentials: n.credentials,
+		Revoked:     n.revoked,
 		Relay:       relay,
 		PortMin:     n.cfg.Relay.PortMin,
 		PortMax:     n.cfg.Relay.PortMax,
@@ -154,6 +157,14 @@ func (n *node) makeTURN(relay []turnsrv.RelayAddress) (err error) {
 		Logger:      n.log,
 	})
 	return err
+}
+
+// revoked reports whether TURN credentials were minted before their user was
+// revoked, or in the same second. They do not say when that was, but when they
+// expire: credentials.ttl later.
+func (n *node) revoked(user string, expires time.Time) bool {
+	at := n.access.RevokedAt(user)
+	return !at.IsZero() && !expires.After(at.Add(time.Duration(n.ttl.Load())))
 }
 
 func (n *node) policy(cfg *config.Config) *turnsrv.Policy {

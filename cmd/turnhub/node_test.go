@@ -2,11 +2,17 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"turnhub/internal/config"
+	"turnhub/internal/probe"
 )
 
 // startNode makes a node from environment variables alone.
@@ -85,4 +91,45 @@ func TestExposed(t *testing.T) {
 		}
 		ln.Close()
 	}
+}
+
+// TestRevokedUser takes the relay from a revoked user until he gets new credentials.
+func TestRevokedUser(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "token-secret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	port := freePort(t)
+	var log output
+	n := startNode(t, ctx, []string{
+		"STATE_DIRECTORY=" + t.TempDir(), fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
+		"TURNHUB_LISTEN_ADMIN=", "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_CREDENTIALS_TTL=2h",
+		"TURNHUB_ACCESS_MODE=token", "TURNHUB_ACCESS_TOKEN_SECRET_FILE=" + secret,
+	}, &log)
+	var served sync.WaitGroup
+	served.Go(func() { n.serve(ctx) })
+	allocates := func(user string, expires time.Time) error {
+		username, password := n.credentials.Mint(user, expires)
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
+		_, err := probe.RoundTrip(ctx, fmt.Sprintf("turn:%s?transport=udp", at), username, password, probe.Options{Address: at})
+		return err
+	}
+	<-n.prober.First()
+	now := time.Now()
+	if err := allocates("bob", now.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	n.hub.Revoke("bob")
+	if err := allocates("bob", now.Add(2*time.Hour)); err == nil {
+		t.Error("credentials from before the revocation open an allocation")
+	}
+	for _, user := range []string{"bob", "eve"} {
+		if err := allocates(user, time.Now().Add(2*time.Hour+time.Second)); err != nil {
+			t.Errorf("%s with new credentials: %v", user, err)
+		}
+	}
+	cancel()
+	served.Wait()
 }

@@ -47,6 +47,7 @@ func (n *node) reload(environ []string) {
 		}
 	}
 	n.level.Set(logLevel(cfg.Log.Level))
+	n.ttl.Store(max(n.ttl.Load(), int64(cfg.Credentials.TTL)))
 	n.turn.SetLimits(turnLimits(cfg))
 	n.turn.SetPolicy(n.policy(cfg))
 	n.hub.SetLimits(hubLimits(cfg))

@@ -47,6 +47,16 @@ func (v *Verifier) remember(user string, now time.Time) {
 	v.revoked[user] = now
 }
 
+// RevokedAt returns when a user was revoked, the zero time if never.
+func (v *Verifier) RevokedAt(user string) time.Time {
+	if v == nil {
+		return time.Time{}
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.revoked[user]
+}
+
 func (v *Verifier) isRevoked(c tokenClaims) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
