@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test heal vuln bench soak deb deb-test release clean
+.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -76,6 +76,11 @@ netlab-test: build e2e/node_modules/.ready
 	$(call heading,network lab)
 	@if e2e/netlab/possible; then cd e2e && npm run --silent netlab; \
 	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
+
+fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, and beside a plain page over pion
+	@e2e/tools.sh lab
+	@e2e/netlab/possible
+	@cd e2e && npm run --silent fast
 
 vuln: ## known vulnerabilities in what is built in; asks vuln.go.dev and the npm registry
 	@$(GO) run $(GOVULNCHECK) ./...

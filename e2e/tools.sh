@@ -29,6 +29,7 @@ if [ "$level" = lab ]; then
 	need ip iproute2
 	need nft nftables
 	need tinyproxy tinyproxy-bin
+	need tcpdump tcpdump
 fi
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

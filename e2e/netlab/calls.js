@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 import { startBrowser } from '../harness/browser.js';
 import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
 
@@ -19,13 +20,14 @@ import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
  */
 
 /**
- * Starts a client's browser. Its camera gives ten pictures a second, so that several calls fit on two cores.
+ * Starts a client's browser.
  * @param {Client} client
  * @param {string} caFile
+ * @param {number} [fps] pictures a second that its camera gives; with ten, several calls fit on two cores
  * @returns {Promise<Caller>}
  */
-export async function startCaller(client, caFile) {
-  return { client, browser: await startBrowser({ netns: client.netns, caFile, proxy: client.proxy, fps: 10 }) };
+export async function startCaller(client, caFile, fps = 10) {
+  return { client, browser: await startBrowser({ netns: client.netns, caFile, proxy: client.proxy, fps }) };
 }
 
 /**
@@ -44,16 +46,19 @@ export async function startCaller(client, caFile) {
  * @param {Caller} there
  * @param {Caller} arriving
  * @param {string} room
+ * @param {number} [rest] milliseconds for which the first user has been there when the second clicks
+ * @returns the pages, when the click was (milliseconds since 1970), and how long after it each page had its first frame
  */
-export async function connectCall(site, there, arriving, room) {
+export async function connectCall(site, there, arriving, room, rest = 0) {
   const pages = await Promise.all([there, arriving].map(({ browser }) => browser.newPage()));
   const [pageThere, page] = pages;
   await Promise.all(pages.map((each) => site.open(each, room)));
   await site.join(pageThere);
   await site.joined(pageThere);
+  if (rest) await pause(rest);
   const click = await site.join(page);
   const [first, firstThere] = (await Promise.all([firstFrame(page), firstFrame(pageThere)])).map((time) => time - click);
-  return { page, pageThere, first, firstThere };
+  return { page, pageThere, click, first, firstThere };
 }
 
 /**

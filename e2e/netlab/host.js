@@ -2,28 +2,29 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { makeCertificates } from '../harness/certificates.js';
 import { merge, startServer } from '../harness/server.js';
-import { secondIPv4, secondName, serverIPv4, serverIPv6, serverName } from './lab.js';
+import { plainIPv4, plainName, plainTURNIPv4, serverIPv4, serverIPv6, serverName } from './lab.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
 
 const behindNAT = '10.99.0.10';
 
 /**
- * Starts the plain page and pion's TURN server, to measure against, on a host in turnhub's place.
+ * Starts the plain page and pion's TURN server, to measure against, on a host of their own beside turnhub's.
  * @param {Lab} lab
- * @returns {Promise<{base: string, caFile: string}>}
+ * @param {{certFile: string, keyFile: string}} certificate for both of its names
  */
-export async function startPlainHost(lab) {
-  await lab.namespace('host');
-  await plugHost(lab);
-  await lab.sh(`ip -n $host address add ${secondIPv4}/24 dev eth0`);
+export async function startPlainHost(lab, { certFile, keyFile }) {
+  await lab.namespace('plain');
+  await lab.plug('plain', 'eth0', 102);
+  await lab.sh(`
+    ip -n $plain address add ${plainIPv4}/24 dev eth0
+    ip -n $plain address add ${plainTURNIPv4}/24 dev eth0
+    ip -n $plain route add default via 203.0.113.1`);
   const program = path.join(lab.dir, 'plain');
   await promisify(execFile)('go', ['build', '-o', program, './netlab/plain'], { cwd: fileURLToPath(new URL('..', import.meta.url)) });
-  const { caFile, certFile, keyFile } = await makeCertificates(path.join(lab.dir, 'tls'), [serverName, secondName]);
-  await lab.program('host', program, '-cert', certFile, '-key', keyFile, '-ip', serverIPv4, '-second-ip', secondIPv4);
-  return { base: `https://${serverName}`, caFile };
+  await lab.program('plain', program, '-cert', certFile, '-key', keyFile, '-ip', plainIPv4, '-second-ip', plainTURNIPv4);
+  return { base: `https://${plainName}` };
 }
 
 /** @param {Lab} lab */
@@ -39,10 +40,11 @@ async function plugHost(lab) {
 /**
  * Starts turnhub on a host of its own in the lab: https://turnhub.test, ports 443 and 3478.
  * @param {Lab} lab
- * @param {{nat?: boolean, config?: Record<string, any>}} [options] nat: the host holds a private address, and a
- *   router maps the public one to it, one to one, without letting the host reach itself by it
+ * @param {{nat?: boolean, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
+ *   address, and a router maps the public one to it, one to one, without letting the host reach itself by it; names:
+ *   more of them for the certificate
  */
-export async function startHost(lab, { nat = false, config = {} } = {}) {
+export async function startHost(lab, { nat = false, names = [], config = {} } = {}) {
   await lab.namespace('host');
   if (nat) {
     await lab.namespace('gate');
@@ -68,7 +70,7 @@ export async function startHost(lab, { nat = false, config = {} } = {}) {
     netns: lab.netns('host'),
     base: `https://${serverName}`,
     tls: true,
-    names: [serverName, serverIPv4, ...(nat ? [] : [serverIPv6])],
+    names: [serverName, serverIPv4, ...(nat ? [] : [serverIPv6]), ...names],
     config: merge(
       {
         public_host: serverName,

@@ -12,9 +12,11 @@ const run = promisify(execFile);
 export const serverName = 'turnhub.test';
 export const serverIPv4 = '203.0.113.10';
 export const serverIPv6 = '2a02:db8::10';
-/** A second address, for servers that need one more to have TURN on port 443. */
-export const secondName = `turn.${serverName}`;
-export const secondIPv4 = '203.0.113.11';
+/** The server that turnhub is measured against. It needs a second address to have TURN on port 443. */
+export const plainName = 'plain.test';
+export const plainIPv4 = '203.0.113.11';
+export const plainTURN = `turn.${plainName}`;
+export const plainTURNIPv4 = '203.0.113.12';
 /** Where the lab's name server answers, and where its two STUN responders do. */
 export const resolver = '203.0.113.1';
 export const stunServers = ['203.0.113.1:3478', '203.0.113.2:3478'];
@@ -53,7 +55,7 @@ export class Lab {
       ip netns exec $pub sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.br0.proxy_arp=1 net.ipv6.conf.br0.proxy_ndp=1
       ip netns exec $pub sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.br0.send_redirects=0`);
     await lab.daemon('pub', 'dns', `${resolver},2a02:db8::1`, `${serverName}=${serverIPv4}`, `${serverName}=${serverIPv6}`,
-      `${secondName}=${secondIPv4}`);
+      `${plainName}=${plainIPv4}`, `${plainTURN}=${plainTURNIPv4}`);
     await lab.daemon('pub', 'stun', ...stunServers);
     return lab;
   }
