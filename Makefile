@@ -67,7 +67,7 @@ netlab: build e2e/node_modules/.ready ## calls between every two kinds of networ
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent netlab
 
-heal: build e2e/node_modules/.ready ## running calls broken in every way; a table of how long each took to heal
+heal: build e2e/node_modules/.ready ## running calls broken in every way (HEAL=REGEX: some); a table of how long each took to heal
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent heal

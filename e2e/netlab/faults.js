@@ -39,16 +39,24 @@ export async function secondNetwork(lab, client, number) {
 }
 
 /**
- * A firewall that resets every TCP connection through it, and lets new ones begin.
+ * A firewall that resets every TCP connection through it, and lets new ones begin: whoever says something on an old
+ * one hears of it, and that is everybody within a heartbeat.
  * @param {Lab} lab @param {Client} client
  */
 export async function resetConnections(lab, client) {
-  // While the rule stands each established flow gets a reset to both of its ends; every client sends or hears
-  // something within a heartbeat.
-  await lab.sh(`ip netns exec $${client.router} nft add table inet cut
-    ip netns exec $${client.router} nft add chain inet cut forward '{ type filter hook forward priority -10; }'
-    ip netns exec $${client.router} nft add rule inet cut forward tcp flags '&' '(syn|rst)' == 0 ct state established reject with tcp reset`);
-  await pause(100);
+  const flows = await lab.sh(`ip netns exec $${client.router} cat /proc/net/nf_conntrack`);
+  // The first ports of an entry are those on the client's side.
+  const ports = flows.split('\n').filter((flow) => / tcp .*ESTABLISHED/.test(flow)).map((flow) => flow.match(/sport=(\d+)/)?.[1]);
+  if (!ports.length) throw new Error(`${client.name} has no connections`);
+  await lab.sh(`ip netns exec $${client.router} nft -f - <<'END'
+    table inet cut {
+      chain forward { type filter hook forward priority -10;
+        iifname "lan" tcp sport { ${ports.join(', ')} } reject with tcp reset
+        iifname "wan" tcp dport { ${ports.join(', ')} } reject with tcp reset
+      }
+    }
+END`);
+  await pause(1500);
   await lab.sh(`ip netns exec $${client.router} nft delete table inet cut`);
 }
 
@@ -72,14 +80,21 @@ export async function offline(lab, client, milliseconds) {
 }
 
 /**
- * From now on a router loses every so-manieth packet, in both directions, by chance.
+ * From now on the line between a client's network and the world loses so many of a hundred packets, in both
+ * directions, by chance.
  * @param {Lab} lab @param {Client} client @param {number} percent 0 ends it
  */
 export async function loss(lab, client, percent) {
-  await lab.sh(`ip netns exec $${client.router} nft add table inet loss
-    ip netns exec $${client.router} nft delete table inet loss`);
-  if (!percent) return;
-  await lab.sh(`ip netns exec $${client.router} nft add table inet loss
-    ip netns exec $${client.router} nft add chain inet loss forward '{ type filter hook forward priority -10; }'
-    ip netns exec $${client.router} nft add rule inet loss forward numgen random mod 100 '<' ${percent} drop`);
+  // At both ends of the line, on arrival: a packet dropped where it is sent would be known to be lost.
+  for (const [name, device] of [[client.router, 'wan'], ['pub', `p${client.name.slice(1)}`]]) {
+    await lab.sh(`ip netns exec $${name} nft -f - <<'END'
+      table netdev loss-${device}
+      delete table netdev loss-${device}
+      ${percent ? `table netdev loss-${device} {
+        chain arriving { type filter hook ingress device "${device}" priority 0;
+          meta protocol { ip, ip6 } numgen random mod 100 < ${percent} drop
+        }
+      }` : ''}
+END`);
+  }
 }

@@ -8,9 +8,13 @@ import { frameTimes, watchFrames } from '../harness/media.js';
  * @typedef {object} Healing
  * @property {string} what was broken, and which call
  * @property {number} gap longest time without a decoded frame since then, in milliseconds
- * @property {number} back milliseconds from the mend (or the break, where nothing is mended) to video again
+ * @property {number} back milliseconds from the mend (or the break, where nothing is mended) to video again: the end
+ *   of the last hole of half a second; 0 where there was none
  * @property {number} aim what we aim at for `back`, in milliseconds
  */
+
+/** So many milliseconds without a frame, at ten frames a second on two busy cores, are a hole. */
+const hole = 500;
 
 /**
  * Breaks running calls and waits until every page has had video again for three seconds.
@@ -30,10 +34,11 @@ export async function heal(what, calls, breakIt, deadline = 30_000) {
     const times = await Promise.all(pages.map((page) => videoAgain(page, mended, deadline).catch((error) => {
       throw new Error(`${what}, ${name}: ${error.message}`);
     })));
-    const gap = Math.max(...times.map((each) => longestGap(each, broken)));
-    // The last frame of the old path may be decoded a little after the break: what counts is the end of the gap.
-    const back = Math.max(...times.map((each) => endOfGap(each, broken) - mended));
-    healings.push({ what: `${what}, ${name}`, gap, back: gap < 1000 ? 0 : Math.max(0, back), aim });
+    const holes = times.flatMap((each) => gaps(each, broken));
+    const gap = Math.max(...holes.map(([from, to]) => to - from));
+    // The last frame of the old path may be decoded a little after the break: what counts is the end of a hole.
+    const back = Math.max(0, ...holes.filter(([from, to]) => to - from >= hole).map(([, to]) => to - mended));
+    healings.push({ what: `${what}, ${name}`, gap, back, aim });
   }
   return healings;
 }
@@ -55,17 +60,6 @@ async function videoAgain(page, since, deadline) {
     { timeout: deadline, polling: 200 },
   );
   return frameTimes(page);
-}
-
-/** @param {number[]} times @param {number} since */
-function longestGap(times, since) {
-  return Math.max(...gaps(times, since).map(([from, to]) => to - from));
-}
-
-/** @param {number[]} times @param {number} since */
-function endOfGap(times, since) {
-  const [, end] = gaps(times, since).reduce((worst, gap) => (gap[1] - gap[0] > worst[1] - worst[0] ? gap : worst));
-  return end;
 }
 
 /** @param {number[]} times @param {number} since @returns {[number, number][]} */
