@@ -64,6 +64,10 @@ func New(cfg Config) *Relay {
 
 // ServeHTTP serves one socket until it ends.
 func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	claims, ok := s.door.Admit(w, r)
+	if !ok {
+		return
+	}
 	name := strings.TrimPrefix(r.URL.Path, Prefix) // "/" is the channel at the root
 	limit, err := parseMax(r.URL.Query().Get("max"))
 	switch {
@@ -77,12 +81,7 @@ func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		door.Refuse(w, http.StatusBadRequest, "bad-max", err.Error())
 		return
-	}
-	claims, ok := s.door.Admit(w, r)
-	if !ok {
-		return
-	}
-	if !claims.AllowsRoom(name) {
+	case !claims.AllowsRoom(name):
 		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
 		return
 	}

@@ -424,7 +424,8 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// TestTokenExpiry: a socket ends when its access token has expired.
+// TestTokenExpiry: a request needs an access token, and a socket ends when its own
+// has expired.
 func TestTokenExpiry(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
@@ -440,6 +441,17 @@ func TestTokenExpiry(t *testing.T) {
 	token, err := access.Mint(file, "vasya", nil, time.Now().Add(2*time.Second))
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Who has no token learns nothing, not even that this is a WebSocket.
+	for query, want := range map[string]int{"": http.StatusUnauthorized, "?max=x": http.StatusUnauthorized, "?token=" + token: http.StatusUpgradeRequired} {
+		res, err := http.Get(server.URL + "/relay/a" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("GET /relay/a%s: %d, want %d", query, res.StatusCode, want)
+		}
 	}
 	ws := join(t, "ws"+strings.TrimPrefix(server.URL, "http")+"/relay/a?token="+token)
 	wantClose(t, ws, int(signaling.CloseRefused))
