@@ -54,3 +54,26 @@ for (const { title, html } of examples) {
     await Promise.all(pages.map((page) => page.context().close()));
   });
 }
+
+test('a call of two in one function goes over the native hub as well: mute, hang up', async () => {
+  const html = examples[0].html.replace('/relay/example-one', '/ws?room=example-one');
+  assert.notEqual(html, examples[0].html);
+  const pages = await Promise.all(['vasya', 'petya'].map(async (me) => {
+    const page = await browser.newPage();
+    await page.goto(`${server.base}/healthz?me=${me}`);
+    await page.setContent(html);
+    return page;
+  }));
+  await Promise.all(pages.map((page) => decodesVideo(page)));
+  const [one, other] = pages;
+  const sound = () => one.evaluate(() => /** @type {any} */ (window).calls
+    .flatMap((/** @type {RTCPeerConnection} */ call) => call.getSenders())
+    .find((/** @type {RTCRtpSender} */ { track }) => track?.kind === 'audio').track.enabled);
+  assert.equal(await sound(), true);
+  await one.click('#mute');
+  assert.equal(await sound(), false);
+  await one.click('#end');
+  await other.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('#you')).srcObject === null);
+  for (const video of ['#me', '#you']) assert.equal(await one.evaluate((id) => /** @type {any} */ (document.querySelector(id)).srcObject, video), null);
+  await Promise.all(pages.map((page) => page.context().close()));
+});
