@@ -29,16 +29,22 @@ export function budget(others, screen = false) {
  * @param {RTCPeerConnection} pc
  * @param {number} others
  * @param {boolean} screen
+ * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
-export async function applyBudget(pc, others, screen) {
+export async function applyBudget(pc, others, screen, lost = false) {
   const {video, scale, frameRate, audio} = budget(others, screen);
   await Promise.all(pc.getSenders().map(async (sender) => {
     const kind = sender.track?.kind;
     if (!kind) return;
-    const parameters = sender.getParameters();
+    let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
+    if (kind === 'video' && lost && parameters.encodings[0].active) {
+      await forgetSent(sender).catch(() => {});
+      parameters = sender.getParameters();
+    }
     const [encoding] = parameters.encodings;
     if (kind === 'video') {
+      encoding.active = !lost;
       encoding.maxBitrate = video;
       encoding.scaleResolutionDownBy = scale;
       encoding.maxFramerate = frameRate;
@@ -48,6 +54,24 @@ export async function applyBudget(pc, others, screen) {
     // A connection that closes meanwhile has nothing left to limit.
     await sender.setParameters(parameters).catch(() => {});
   }));
+}
+
+/**
+ * Has a sender forget the packets that it has sent: Chromium tries a new path by sending them again, and the other
+ * side, which takes their pictures for new ones, stands still for as long as they are old. A change of codec makes
+ * the sender anew; the next change takes it back before any picture is sent.
+ * @param {RTCRtpSender} sender
+ */
+async function forgetSent(sender) {
+  /** @type {any} */ let parameters = sender.getParameters();
+  const [used] = parameters.codecs;
+  const other = parameters.codecs.find((/** @type {any} */ {mimeType}) => mimeType !== used.mimeType && /VP[89]|H264|AV1/.test(mimeType));
+  if (!other) return;
+  parameters.encodings[0].codec = other;
+  await sender.setParameters(parameters);
+  parameters = sender.getParameters();
+  delete parameters.encodings[0].codec;
+  await sender.setParameters(parameters);
 }
 
 /**

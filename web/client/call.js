@@ -323,7 +323,7 @@ export class Call extends Emitter {
     if (!peer) return;
     peer.away = away;
     peer.emit('state', peer.state);
-    if (!away) peer.recover(false);
+    if (!away) peer.recover();
   }
 
   /** @param {HubCallState} state */
@@ -379,8 +379,8 @@ export class Call extends Emitter {
     }
   }
 
-  /** @param {{first: boolean, resumed: boolean, silent: boolean}} how */
-  #onWelcome({first, resumed, silent}) {
+  /** @param {{first: boolean, resumed: boolean}} how */
+  #onWelcome({first, resumed}) {
     if (first) return;
     if (!resumed) {
       for (const peer of this.peers) peer.orphan = true;
@@ -388,7 +388,7 @@ export class Call extends Emitter {
       this.#ahead.dropSpare();
       return;
     }
-    for (const peer of this.peers) peer.recover(silent);
+    for (const peer of this.peers) peer.recover();
   }
 
   /** We have a new session in the room. @param {import('./hub.js').Joined} joined */
@@ -413,7 +413,7 @@ export class Call extends Emitter {
     await peer.measure();
     // A relayed path has died with the server; a direct one that works is left alone.
     if (peer.state !== 'connected' || peer.quality?.path !== 'direct') peer.restart(true);
-    else peer.recover(false);
+    else peer.recover();
   }
 
   /** A peer has answered our return. @param {PeerInfo} info @param {any} data */

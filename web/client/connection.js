@@ -31,11 +31,14 @@ export function configuration(base, {iceTransportPolicy = 'all', transport, lean
 /**
  * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
  * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
+ * @returns {boolean} whether the servers are other ones
  */
 export function reconfigure(pc, configuration) {
-  if (pc.signalingState === 'closed') return;
-  const {iceCandidatePoolSize = 0} = pc.getConfiguration();
+  if (pc.signalingState === 'closed') return false;
+  const {iceCandidatePoolSize = 0, iceServers} = pc.getConfiguration();
   pc.setConfiguration({...configuration, iceCandidatePoolSize});
+  const urls = (/** @type {RTCIceServer[] | undefined} */ servers) => String(servers?.map((server) => server.urls));
+  return urls(iceServers) !== urls(configuration.iceServers);
 }
 
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */

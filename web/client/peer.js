@@ -1,5 +1,6 @@
 import {Emitter} from './emitter.js';
 import {Meter} from './stats.js';
+import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {answer} from './ahead.js';
 import {addMedia, answerMedia, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
@@ -36,10 +37,13 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 // Candidates that are found within this time share a message.
 const candidateDelay = 5;
-// A path that has carried nothing for so long is dead: in a call something comes at least every 0.5 s.
+// A path that has carried nothing for so long is dead: in a call something comes at least every second.
 const silenceLimit = 2500;
-// How long a restart of ICE may take before another is tried.
-const restartPatience = 5000;
+// How long a restart of ICE may take before another is tried; each takes longer than the one before, for networks
+// that lose packets.
+const restartPatience = 3000, mostPatience = 15000;
+// However urgent, restarts are not tried in less than this, milliseconds: both sides may have begun one.
+const restartPause = 500;
 // A change of path so long after a restart of ICE is its result.
 const healingTime = 15000;
 
@@ -67,6 +71,7 @@ export class Peer extends Emitter {
   /** @type {RTCPeerConnection | null} */ #pc = null;
   #channel = new PeerChannel();
   #meter = new Meter();
+  #watch = new PathWatch(async () => (this.state === 'closed' ? null : (await this.#pc?.getStats()) ?? null), (dead) => this.#onDead(dead));
   #makingOffer = false;
   #ignoreOffer = false;
   #settingRemoteAnswer = false;
@@ -77,6 +82,8 @@ export class Peer extends Emitter {
   #wasConnected = false;
   #restartWanted = false;
   #restartedAt = -Infinity;
+  #patience = restartPatience;
+  /** @type {Promise<void>} */ #limited = Promise.resolve();
   #offeredAt = -Infinity;
   #unconnectedSince = performance.now();
   /** @type {import('./hub.js').Path | ''} */ #told = '';
@@ -166,7 +173,10 @@ export class Peer extends Emitter {
     this.#ignoreOffer = !this.polite && collision;
     if (this.#ignoreOffer) return;
     if (description.type === 'answer' && pc.signalingState !== 'have-local-offer') return; // a second answer to a repeated offer
-    if (description.type === 'offer') this.#offeredAt = performance.now();
+    if (description.type === 'offer') {
+      this.#offeredAt = performance.now();
+      if (this.#wasConnected) this.#watch.look(); // who offers anew has lost the path, perhaps
+    }
     this.#settingRemoteAnswer = description.type === 'answer';
     try {
       await pc.setRemoteDescription(description);
@@ -261,6 +271,7 @@ export class Peer extends Emitter {
     if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
       if (this.#wasConnected) this.#onPathChange();
       this.#wasConnected = true;
+      this.#patience = restartPatience;
       this.#restartWanted = false;
       this.#watchPath(pc);
       this.#setState('connected');
@@ -286,7 +297,15 @@ export class Peer extends Emitter {
   #onPathChange() {
     const pc = this.#pc;
     const healing = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < healingTime;
-    if (pc && this.#wasConnected && healing) sendKeyFrame(pc).catch(() => {});
+    if (this.#watch.dead) this.#watch.set(false);
+    else if (pc && this.#wasConnected && healing) sendKeyFrame(pc).catch(() => {});
+  }
+
+  /** Nothing comes any more, or something again. @param {boolean} dead */
+  #onDead(dead) {
+    this.limit();
+    if (dead) this.restart(true);
+    else this.#patience = restartPatience;
   }
 
   /** @param {PeerState} state */
@@ -307,7 +326,7 @@ export class Peer extends Emitter {
     if (!pc || this.state === 'closed' || this.orphan) return;
     const now = performance.now();
     if (!urgent && this.state === 'connected') return;
-    if (!urgent && now - Math.max(this.#restartedAt, this.#offeredAt) < restartPatience) return;
+    if (now - Math.max(this.#restartedAt, this.#offeredAt) < (urgent ? restartPause : this.#patience)) return;
     if (!pc.remoteDescription) return;
     if (!this.#host.online) {
       this.#restartWanted = true;
@@ -315,19 +334,19 @@ export class Peer extends Emitter {
     }
     this.#restartWanted = false;
     this.#restartedAt = now;
-    reconfigure(pc, this.#host.configuration());
+    // The browser checks one pair of candidates after the other, slowly while it believes in the old path: the fewer
+    // there are, the sooner the right one's turn comes.
+    reconfigure(pc, this.#host.configuration(this.#patience === restartPatience || undefined));
+    this.#patience = Math.min(mostPatience, this.#patience * 1.5);
     pc.restartIce();
+    this.#watch.look();
   }
 
-  /**
-   * The hub is back after it was lost: whatever does not work by now is looked for anew, at once.
-   * @param {boolean} changed the network itself has probably changed
-   */
-  async recover(changed) {
+  /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
+  recover() {
     if (!this.#pc || this.state === 'closed') return;
-    const {silence} = await this.measure();
-    const quiet = silence > (changed ? 700 : 1000) && silence < Infinity;
-    if (quiet || this.#restartWanted || (this.state !== 'connected' && this.#wasConnected)) this.restart(true);
+    if (this.#restartWanted || this.#watch.dead || (this.state !== 'connected' && this.#wasConnected)) this.restart(true);
+    this.#watch.look();
   }
 
   /**
@@ -343,9 +362,13 @@ export class Peer extends Emitter {
     if (this.#pc?.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({type: 'rollback'}).catch(() => {});
   }
 
-  /** Fresh credentials. */
+  /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
   configure() {
-    if (this.#pc) reconfigure(this.#pc, this.#host.configuration());
+    const others = this.#pc && reconfigure(this.#pc, this.#host.configuration());
+    const restarting = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < restartPatience;
+    if (!others || !(restarting || this.state === 'reconnecting')) return;
+    this.#restartedAt = this.#offeredAt = -Infinity;
+    this.restart(true);
   }
 
   /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
@@ -355,9 +378,11 @@ export class Peer extends Emitter {
     transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
   }
 
-  /** Bitrates for the number of people in the call. */
+  /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
   limit() {
-    if (this.#pc) applyBudget(this.#pc, this.#host.size, this.#host.media.sending.screen).catch(() => {});
+    this.#limited = this.#limited.then(async () => {
+      if (this.#pc) await applyBudget(this.#pc, this.#host.size, this.#host.media.sending.screen, this.#watch.dead).catch(() => {});
+    });
   }
 
   /** @returns {Promise<Quality>} */
@@ -376,10 +401,14 @@ export class Peer extends Emitter {
     // iceConnectionState alone lies: it stays "connected" on a path that has died under it.
     if (this.state === 'connected' && quality.silence > silenceLimit && quality.silence < Infinity) {
       this.#setState('reconnecting');
+      this.#watch.set(true);
     } else if (this.state === 'reconnecting' && quality.silence < 1000 && this.#pc.connectionState === 'connected') {
       this.#setState('connected');
     }
     if (this.state === 'reconnecting' || this.#pc.connectionState === 'failed') this.restart();
+    // Who sends nothing is heard all the same.
+    const {audio, video} = this.#host.media.sending;
+    if (!audio && !video && this.#channel.open) this.tell({type: 'alive'});
     const path = quality.local === 'relay' ? quality.path : quality.path && 'direct';
     if (path && path !== this.#toldThem && this.#channel.open) {
       this.#toldThem = path;
@@ -425,6 +454,7 @@ export class Peer extends Emitter {
   close() {
     if (this.state === 'closed') return;
     this.#setState('closed');
+    this.#watch.close();
     clearTimeout(this.#candidateTimer);
     this.#channel.close();
     const pc = this.#pc;

@@ -1,3 +1,5 @@
+import {silenceOf} from './path.js';
+
 /** @typedef {import('./hub.js').Path} Path */
 
 /**
@@ -15,7 +17,7 @@
  * @property {number} frameRate decoded frames per second
  * @property {number} width of the picture that is received
  * @property {number} height
- * @property {number} silence milliseconds since the last packet on the path in use; Infinity: none
+ * @property {number} silence milliseconds since the last packet of the peer; Infinity: none yet
  * @property {string} local candidate type
  * @property {string} remote candidate type
  */
@@ -99,7 +101,7 @@ export class Meter {
       sent: rate('sent') * 8,
       available: pair?.availableOutgoingBitrate ?? 0,
       frames, frameRate: rate('frames'), width, height,
-      silence: pair?.lastPacketReceivedTimestamp ? Math.max(0, pair.timestamp - pair.lastPacketReceivedTimestamp) : Infinity,
+      silence: silenceOf(report),
       local: local?.candidateType ?? '',
       remote: remote?.candidateType ?? '',
     };

@@ -83,8 +83,9 @@ export declare function budget(others: number, screen?: boolean): {
  * @param {RTCPeerConnection} pc
  * @param {number} others
  * @param {boolean} screen
+ * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
-declare function applyBudget(pc: RTCPeerConnection, others: number, screen: boolean): Promise<void>;
+declare function applyBudget(pc: RTCPeerConnection, others: number, screen: boolean, lost?: boolean): Promise<void>;
 /**
  * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
  * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
@@ -332,8 +333,9 @@ declare function configuration(base: RTCConfiguration, { iceTransportPolicy, tra
 /**
  * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
  * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
+ * @returns {boolean} whether the servers are other ones
  */
-declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): void;
+declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 declare function transportOf(url: string): Transport | "";
 /**
@@ -913,6 +915,32 @@ export type Sent = {
     bytes: number;
 };
 
+// ---- path.js
+/**
+ * Milliseconds since anything was received, by whatever pair of candidates; Infinity where nothing ever was.
+ * @param {RTCStatsReport} report
+ */
+declare function silenceOf(report: RTCStatsReport): number;
+/**
+ * Watches whether anything comes from a peer. The browser says that a path is dead seconds late or not at all, so
+ * when something has happened to the network this looks for itself, for a while.
+ */
+declare class PathWatch {
+    /**
+     * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
+     * @param {(dead: boolean) => void} changed told when the path dies or lives again
+     */
+    constructor(report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
+    /** Nothing comes any more. */
+    dead: boolean;
+    /** Looks closely for so long. @param {number} [milliseconds] */
+    look(milliseconds?: number): void;
+    /** Says what is known otherwise. @param {boolean} dead */
+    set(dead: boolean): void;
+    close(): void;
+    #private;
+}
+
 // ---- peer.js
 /**
  * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
@@ -969,21 +997,18 @@ export declare class Peer extends Emitter<PeerEvents> {
      * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
      */
     restart(urgent?: boolean): void;
-    /**
-     * The hub is back after it was lost: whatever does not work by now is looked for anew, at once.
-     * @param {boolean} changed the network itself has probably changed
-     */
-    recover(changed: boolean): Promise<void>;
+    /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
+    recover(): void;
     /**
      * The peer has come back with another session (or we have), and the connection goes on.
      * @param {PeerInfo} info
      */
     rekey(info: PeerInfo): Promise<void>;
-    /** Fresh credentials. */
+    /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
     configure(): void;
     /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
     replaceTrack(kind: Kind): void;
-    /** Bitrates for the number of people in the call. */
+    /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
     limit(): void;
     /** @returns {Promise<Quality>} */
     measure(): Promise<Quality>;
@@ -1287,7 +1312,7 @@ export type Quality = {
     width: number;
     height: number;
     /**
-     * milliseconds since the last packet on the path in use; Infinity: none
+     * milliseconds since the last packet of the peer; Infinity: none yet
      */
     silence: number;
     /**

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {PathWatch, silenceOf} from '../path.js';
+
+/** Statistics of a connection on which the last packet came so many milliseconds ago. */
+const silent = (silence) => new Map([
+  ['old', {type: 'candidate-pair', timestamp: 100_000, lastPacketReceivedTimestamp: 20_000}],
+  ['pair', {type: 'candidate-pair', timestamp: 100_000}],
+  ['video', {type: 'inbound-rtp', kind: 'video', timestamp: 100_000, lastPacketReceivedTimestamp: 100_000 - silence}],
+]);
+
+test('silence is counted from the last packet on any pair of candidates', () => {
+  assert.equal(silenceOf(silent(40)), 40);
+  assert.equal(silenceOf(new Map([['pair', {type: 'candidate-pair', timestamp: 100_000}]])), Infinity, 'nothing ever came');
+  assert.equal(silenceOf(new Map()), Infinity);
+});
+
+test('a path that is looked at dies when nothing comes, and lives again when something does', async () => {
+  const silences = [20, 80, 700, 900, 50];
+  const seen = [];
+  await new Promise((resolve) => {
+    const watch = new PathWatch(async () => silent(silences.length > 1 ? silences.shift() : silences[0]), (dead) => {
+      seen.push(dead);
+      if (!dead) resolve();
+    });
+    watch.look();
+  });
+  assert.deepEqual(seen, [true, false]);
+});
+
+test('a path that is known to be dead is looked at until it lives; nothing is told after close()', async () => {
+  let silence = 5000, looks = 0;
+  const seen = [];
+  const watch = new PathWatch(async () => { looks++; return silent(silence); }, (dead) => seen.push(dead));
+  watch.set(true);
+  watch.set(true);
+  while (looks < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(seen, [true]);
+  watch.close();
+  silence = 0;
+  watch.set(false);
+  assert.deepEqual(seen, [true]);
+});
