@@ -41,7 +41,7 @@ func convertCoturn(in invocation, file string) error {
 	defer f.Close()
 	yaml, notes, err := coturnconf.Convert(f)
 	if err != nil {
-		return err
+		return fmt.Errorf("read %s: %w; name coturn's configuration, often /etc/turnserver.conf", file, err)
 	}
 	fmt.Fprint(in.stdout, yaml)
 	for _, n := range notes {

@@ -7,6 +7,7 @@ package coturnconf
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net/netip"
@@ -68,6 +69,9 @@ func Convert(r io.Reader) (yaml string, notes []Note, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
+		if bytes.IndexByte(lines.Bytes(), 0) >= 0 {
+			return "", nil, fmt.Errorf("line %d is no text", n)
+		}
 		s, ok := parseLine(lines.Text())
 		if !ok {
 			continue
@@ -76,7 +80,7 @@ func Convert(r io.Reader) (yaml string, notes []Note, err error) {
 		c.take(s)
 	}
 	if err := lines.Err(); err != nil {
-		return "", nil, fmt.Errorf("read turnserver.conf: %w", err)
+		return "", nil, err
 	}
 	return c.yaml(), c.notes, nil
 }

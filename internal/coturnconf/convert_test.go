@@ -104,6 +104,14 @@ no-tlsv1
 	}
 }
 
+// TestBinary refuses what is no configuration instead of listing its lines as
+// unknown options.
+func TestBinary(t *testing.T) {
+	if yaml, notes, err := Convert(strings.NewReader("realm=a\n\x7fELF\x00\x01\nb\n")); err == nil || yaml != "" || len(notes) > 0 {
+		t.Errorf("%q, %v, %v", yaml, notes, err)
+	}
+}
+
 // TestNothing: an empty file is a working configuration.
 func TestNothing(t *testing.T) {
 	cfg, notes, _ := convert(t, "")
