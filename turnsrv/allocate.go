@@ -137,7 +137,7 @@ func (s *shard) allocated(q *request, a *allocation) {
 	if a.addrError != 0 {
 		// RFC 8656 section 18.12
 		var v [4]byte
-		v[0] = familyIPv6
+		v[0] = a.addrFamily
 		v[2], v[3] = byte(a.addrError/100), byte(a.addrError%100)
 		m.Add(attrAddressErrorCode, append(v[:], codeReasons[stun.ErrorCode(a.addrError)]...))
 	}
@@ -230,13 +230,18 @@ func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorC
 		return 0
 	}
 	code := s.makeRelay(a, w.family, w, client)
-	if code != 0 {
+	if !w.additional {
 		return code
 	}
-	if w.additional {
-		if code := s.makeRelay(a, IPv6, wanted{even: w.even}, client); code != 0 {
-			a.addrError = uint16(code)
-		}
+	// One of two will do; why there is no other, ADDRESS-ERROR-CODE says.
+	code6 := s.makeRelay(a, IPv6, wanted{even: w.even}, client)
+	switch {
+	case code != 0 && code6 != 0:
+		return code
+	case code != 0:
+		a.addrError, a.addrFamily = uint16(code), familyIPv4
+	case code6 != 0:
+		a.addrError, a.addrFamily = uint16(code6), familyIPv6
 	}
 	return 0
 }

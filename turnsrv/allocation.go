@@ -26,7 +26,8 @@ type allocation struct {
 	transaction [12]byte
 	lifetime    uint32
 	token       [8]byte // RESERVATION-TOKEN, zero if none
-	addrError   uint16  // ADDRESS-ERROR-CODE for the additional family, 0 if none
+	addrError   uint16  // ADDRESS-ERROR-CODE of the family that was not to be had, 0 if none
+	addrFamily  byte    // which that is
 
 	wheelPrev, wheelNext *allocation
 	slot                 int32 // of the wheel, -1 when in none

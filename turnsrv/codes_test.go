@@ -379,6 +379,15 @@ func TestAllocateAnswers(t *testing.T) {
 			c.nothing()
 		})
 	})
+	t.Run("no IPv4", func(t *testing.T) {
+		cfg := testConfig(t)
+		cfg.Relay = cfg.Relay[1:]
+		res := dialRaw(t, startServer(t, cfg), "u").do(stun.MethodAllocate, transport(protocolUDP), additional(familyIPv6))
+		v, err := res.Get(attrAddressErrorCode)
+		if got := relayedOf(res); err != nil || len(got) != 1 || !got[0].Addr().Is6() || v[0] != familyIPv4 || v[2] != 4 || v[3] != 40 {
+			t.Errorf("relayed %v, ADDRESS-ERROR-CODE %v, %v", got, v, err)
+		}
+	})
 	t.Run("no IPv6", func(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.Relay = cfg.Relay[:1]
