@@ -1,4 +1,4 @@
-import {addMedia, openChannel, reconfigure} from './connection.js';
+import {addMedia, isUseless, openChannel, reconfigure} from './connection.js';
 
 /** @typedef {import('./media.js').LocalMedia} LocalMedia */
 
@@ -10,6 +10,8 @@ export class Prepared {
   /** @type {RTCIceCandidate[]} */ #candidates = [];
   /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
   taken = false;
+  /** A relay was reached over UDP. */
+  overUDP = false;
 
   /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
   constructor(configuration, media) {
@@ -18,6 +20,7 @@ export class Prepared {
     addMedia(this.pc, media);
     this.pc.onicecandidate = ({candidate}) => {
       if (!candidate) return;
+      this.overUDP ||= /** @type {any} */ (candidate).relayProtocol === 'udp';
       if (this.#sink) this.#sink(candidate);
       else this.#candidates.push(candidate);
     };
@@ -47,7 +50,8 @@ export class Prepared {
   take() {
     this.taken = true;
     this.#candidates = [];
-    return /** @type {RTCSessionDescription} */ (this.pc.localDescription).toJSON();
+    const {type, sdp} = /** @type {RTCSessionDescription} */ (this.pc.localDescription);
+    return {type, sdp: sdp.split('\r\n').filter((line) => !isUseless(line)).join('\r\n')};
   }
 
   /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
@@ -66,13 +70,15 @@ export class Prepared {
  * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
  * Chromium throws away what it has gathered and begins anew.
  * @param {RTCPeerConnection} pc
+ * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
  */
-export async function answer(pc) {
-  if (pc.getConfiguration().iceCandidatePoolSize && !pc.localDescription) {
-    const {sdp} = await pc.createAnswer();
-    await pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}); // where it is not known, it is not needed
-  }
-  await pc.setLocalDescription();
+export async function answer(pc, say) {
+  const {sdp} = await pc.createAnswer();
+  say?.({type: 'answer', sdp});
+  const ahead = pc.getConfiguration().iceCandidatePoolSize && !pc.localDescription;
+  // Where a provisional answer is not known, it is not needed. The other one does not wait for it: nothing may come between.
+  const provisional = ahead ? pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}) : undefined;
+  await Promise.all([provisional, pc.setLocalDescription({type: 'answer', sdp})]);
 }
 
 /**
@@ -81,6 +87,7 @@ export async function answer(pc) {
  */
 export class Ahead {
   /** @type {Prepared | null} */ #prepared = null;
+  /** @type {Prepared | null} the newest one, wherever it is now */ #newest = null;
   /** @type {RTCPeerConnection | null} */ #spare = null;
 
   /** @param {() => RTCConfiguration} configuration @param {LocalMedia} media */
@@ -99,7 +106,7 @@ export class Ahead {
   /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
   async prepare() {
     this.release();
-    const prepared = this.#prepared = new Prepared(this.configuration(), this.media);
+    const prepared = this.#prepared = this.#newest = new Prepared(this.configuration(), this.media);
     await prepared.ready;
     return prepared;
   }
@@ -133,9 +140,12 @@ export class Ahead {
     this.take()?.close();
   }
 
-  /** For whoever comes next: a connection that gathers now. */
+  /**
+   * For whoever comes next: a connection that gathers now. Not where UDP gets through: there the candidates come soon
+   * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
+   */
   makeSpare() {
-    this.#spare ??= new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+    if (!this.#newest?.overUDP) this.#spare ??= new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
   }
 
   /** A connection that answers, with its candidates gathered where there was time. */

@@ -43,14 +43,13 @@ export async function applyBudget(pc, others, screen, lost = false) {
       parameters = sender.getParameters();
     }
     const [encoding] = parameters.encodings;
-    if (kind === 'video') {
-      encoding.active = !lost;
-      encoding.maxBitrate = video;
-      encoding.scaleResolutionDownBy = scale;
-      encoding.maxFramerate = frameRate;
-    } else {
-      encoding.maxBitrate = audio;
-    }
+    const wanted = kind === 'video'
+      ? {active: !lost, maxBitrate: video, scaleResolutionDownBy: scale, maxFramerate: frameRate}
+      : {maxBitrate: audio};
+    // What is in force already is not set again: the encoder would be made anew, at the first picture too.
+    const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
+    if (same) return;
+    Object.assign(encoding, wanted);
     // A connection that closes meanwhile has nothing left to limit.
     await sender.setParameters(parameters).catch(() => {});
   }));

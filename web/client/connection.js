@@ -89,6 +89,15 @@ export function openChannel(pc) {
 }
 
 /**
+ * Whether a candidate, as a line of SDP or by itself, can do nothing for the other side: a TCP one that only connects
+ * and accepts nothing.
+ * @param {string} line
+ */
+export function isUseless(line) {
+  return /^(a=)?candidate:.* tcptype active\b/.test(line);
+}
+
+/**
  * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
  * @param {RTCSessionDescriptionInit} description
  * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}

@@ -3,7 +3,7 @@ import {Meter} from './stats.js';
 import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {answer} from './ahead.js';
-import {addMedia, answerMedia, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
+import {addMedia, answerMedia, isUseless, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 /** @typedef {import('./stats.js').Quality} Quality */
@@ -75,6 +75,8 @@ export class Peer extends Emitter {
   #makingOffer = false;
   #ignoreOffer = false;
   #settingRemoteAnswer = false;
+  /** Our answer is out and being set. */
+  #answering = false;
   #described = false;
   /** @type {RTCIceCandidate[]} */ #candidates = [];
   /** @type {any} */ #candidateTimer = null;
@@ -158,7 +160,8 @@ export class Peer extends Emitter {
     if (data.app) this.#channel.receive(data.app);
     try {
       if (data.description) await this.#onDescription(data.description);
-      for (const candidate of data.candidates ?? (data.candidate ? [data.candidate] : [])) await this.#onCandidate(candidate);
+      const candidates = data.candidates ?? (data.candidate ? [data.candidate] : []);
+      await Promise.all(candidates.map((/** @type {RTCIceCandidateInit} */ candidate) => this.#onCandidate(candidate)));
     } catch (error) {
       // The connection was closed while this waited for it.
       if (/** @type {string} */ (this.state) !== 'closed') console.error('turnhub: signaling', error);
@@ -168,7 +171,7 @@ export class Peer extends Emitter {
   /** @param {RTCSessionDescriptionInit} description */
   async #onDescription(description) {
     const pc = this.#pc ?? this.#adopt(this.#host.connection(), null);
-    const ready = !this.#makingOffer && (pc.signalingState === 'stable' || this.#settingRemoteAnswer);
+    const ready = !this.#makingOffer && (pc.signalingState === 'stable' || this.#settingRemoteAnswer || this.#answering);
     const collision = description.type === 'offer' && !ready;
     this.#ignoreOffer = !this.polite && collision;
     if (this.#ignoreOffer) return;
@@ -188,14 +191,20 @@ export class Peer extends Emitter {
       return;
     }
     this.#prepareAnswer(pc);
-    await answer(pc);
-    this.#describe(pc);
+    try {
+      await answer(pc, (ours) => {
+        this.#answering = true;
+        this.#describe(ours);
+      });
+    } finally {
+      this.#answering = false;
+    }
     this.limit();
   }
 
-  /** Sends what was just set as the local description. @param {RTCPeerConnection} pc */
-  #describe(pc) {
-    this.#signal({description: pc.localDescription});
+  /** Sends our description, and what was found of its candidates. @param {RTCSessionDescriptionInit | null} description */
+  #describe(description) {
+    this.#signal({description});
     this.#described = true;
     this.#flush();
   }
@@ -238,7 +247,7 @@ export class Peer extends Emitter {
     try {
       this.#makingOffer = true;
       await pc.setLocalDescription();
-      this.#describe(pc);
+      this.#describe(pc.localDescription);
     } catch (error) {
       if (/** @type {string} */ (this.state) !== 'closed') console.error('turnhub: offer', error);
     } finally {
@@ -248,6 +257,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCIceCandidate} candidate */
   #trickle(candidate) {
+    if (isUseless(candidate.candidate)) return;
     this.#candidates.push(candidate);
     this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
   }

@@ -5,8 +5,9 @@
  * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
  * Chromium throws away what it has gathered and begins anew.
  * @param {RTCPeerConnection} pc
+ * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
  */
-declare function answer(pc: RTCPeerConnection): Promise<void>;
+declare function answer(pc: RTCPeerConnection, say?: (description: RTCSessionDescriptionInit) => void): Promise<void>;
 /**
  * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
  * while the visitor looks at the lobby, it saves the time of gathering after the click.
@@ -15,6 +16,8 @@ declare class Prepared {
     /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
     constructor(configuration: RTCConfiguration, media: LocalMedia);
     taken: boolean;
+    /** A relay was reached over UDP. */
+    overUDP: boolean;
     pc: RTCPeerConnection;
     channel: RTCDataChannel;
     /** Settled when the offer exists; its candidates come as they are found. */
@@ -22,7 +25,10 @@ declare class Prepared {
     /** Settled when what is likely to come has come. */
     gathered: Promise<void>;
     /** The offer with what was gathered so far; what comes later waits for `flow`. */
-    take(): RTCSessionDescriptionInit;
+    take(): {
+        type: RTCSdpType;
+        sdp: string;
+    };
     /** @param {(candidate: RTCIceCandidate) => void} sink gets the candidates found since `take` */
     flow(sink: (candidate: RTCIceCandidate) => void): void;
     close(): void;
@@ -48,12 +54,18 @@ declare class Ahead {
     /** Gives the offer up, unless it has been sent. */
     release(): void;
     /** The offer to send; undefined where there is none, or none that is still good. */
-    offer(): RTCSessionDescriptionInit | undefined;
+    offer(): {
+        type: RTCSdpType;
+        sdp: string;
+    } | undefined;
     /** Hands over the connection of the offer. */
     take(): Prepared | null;
     /** Closes the connection of the offer, sent or not. */
     drop(): void;
-    /** For whoever comes next: a connection that gathers now. */
+    /**
+     * For whoever comes next: a connection that gathers now. Not where UDP gets through: there the candidates come soon
+     * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
+     */
     makeSpare(): void;
     /** A connection that answers, with its candidates gathered where there was time. */
     connection(): RTCPeerConnection;
@@ -353,6 +365,12 @@ declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia): void;
 declare function transceiverOf(pc: RTCPeerConnection, kind: Kind): RTCRtpTransceiver | undefined;
 /** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
 declare function openChannel(pc: RTCPeerConnection): RTCDataChannel;
+/**
+ * Whether a candidate, as a line of SDP or by itself, can do nothing for the other side: a TCP one that only connects
+ * and accepts nothing.
+ * @param {string} line
+ */
+declare function isUseless(line: string): boolean;
 /**
  * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
  * @param {RTCSessionDescriptionInit} description

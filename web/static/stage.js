@@ -15,6 +15,8 @@ export class Stage {
   /** @type {Call | null} */ #call = null;
   #link = '';
   #callee = '';
+  /** The link that the QR code shows. */
+  #drawn = '';
   #own = el('video', {playsinline: true, autoplay: true, 'aria-label': 'Your picture'});
   #self;
 
@@ -42,10 +44,7 @@ export class Stage {
     for (const peer of call.peers) this.#add(peer);
     $('#waiting-avatar').hidden = !!link;
     if (callee) paintAvatar($('#waiting-avatar'), callee);
-    if (link) {
-      $('#waiting-link').textContent = link;
-      drawQR($('#waiting-qr'), link);
-    }
+    if (link) $('#waiting-link').textContent = link;
     this.#own.srcObject = call.media.stream;
     this.#updateSelf();
     this.#update();
@@ -70,7 +69,8 @@ export class Stage {
     this.#tiles.set(peer, tile);
     this.#grid.insertBefore(tile.element, this.#self);
     peer.on('state', () => this.#update());
-    blip('join');
+    // For sound a device has to be opened: the first picture goes before.
+    setTimeout(() => { if (this.#tiles.has(peer)) blip('join'); }, 1000);
     this.#update();
   }
 
@@ -97,6 +97,7 @@ export class Stage {
     $('#waiting-title').textContent = title;
     $('#waiting-text').textContent = text;
     $('#waiting-share').hidden = !this.#link || this.#call?.phase !== 'active';
+    if (!count) queueMicrotask(() => this.#drawLink());
     this.#grid.dataset.count = String(count);
     // With one other person the own picture floats over theirs; with more it is one of the tiles.
     this.#grid.dataset.self = count > 1 ? 'grid' : 'corner';
@@ -105,6 +106,13 @@ export class Stage {
     const connected = [...this.#tiles.keys()].some(({state}) => state === 'connected');
     document.body.dataset.state = count === 0 ? (this.#call?.phase === 'active' ? 'waiting' : this.#call?.phase ?? 'ended') : connected ? 'connected' : 'connecting';
     $('#call-title').textContent = count ? `Call with ${[...this.#tiles.keys()].map(({name}) => name || 'Guest').join(', ')}` : 'Call';
+  }
+
+  /** The QR code, once it is clear that nobody is there: it takes its time, and the first picture comes before it. */
+  #drawLink() {
+    if (this.#tiles.size || !this.#link || this.#call?.phase !== 'active' || this.#drawn === this.#link) return;
+    this.#drawn = this.#link;
+    drawQR($('#waiting-qr'), this.#link);
   }
 
   /** What stands in the place of the others while nobody is there. */
