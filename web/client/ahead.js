@@ -10,7 +10,7 @@ export class Prepared {
   /** @type {RTCIceCandidate[]} */ #candidates = [];
   /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
   taken = false;
-  /** A relay was reached over UDP. */
+  /** UDP gets through. */
   overUDP = false;
 
   /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
@@ -20,7 +20,7 @@ export class Prepared {
     addMedia(this.pc, media);
     this.pc.onicecandidate = ({candidate}) => {
       if (!candidate) return;
-      this.overUDP ||= /** @type {any} */ (candidate).relayProtocol === 'udp';
+      this.overUDP ||= candidate.type === 'srflx' || (candidate.type === 'relay' && isOverUDP(candidate));
       if (this.#sink) this.#sink(candidate);
       else this.#candidates.push(candidate);
     };
@@ -80,6 +80,12 @@ export async function answer(pc, say) {
   const provisional = ahead ? pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}) : undefined;
   await Promise.all([provisional, pc.setLocalDescription({type: 'answer', sdp})]);
 }
+
+/**
+ * Whether a relay was reached over UDP: libwebrtc prefers it to one over TCP (1) or TLS (0).
+ * @param {RTCIceCandidate} candidate
+ */
+const isOverUDP = ({priority}) => (priority ?? 0) >>> 24 === 2;
 
 /**
  * The connections of a call that are made ahead of their need: the offer for whoever is there already, and one with

@@ -16,7 +16,7 @@ declare class Prepared {
     /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
     constructor(configuration: RTCConfiguration, media: LocalMedia);
     taken: boolean;
-    /** A relay was reached over UDP. */
+    /** UDP gets through. */
     overUDP: boolean;
     pc: RTCPeerConnection;
     channel: RTCDataChannel;
