@@ -50,6 +50,8 @@ var commands = map[string]documented{
 	"make run":      {run: "make -C $TOP run", serves: true, says: "ready"},
 	"make test":     {run: "make -C $TOP -n test", says: "unit"},
 	"make deb":      {elsewhere: ofDeb + `"systemd/package", "deb"`},
+	"make fast":     {run: "make -C $TOP -n fast", says: "run --silent fast"},
+	"make heal":     {run: "make -C $TOP -n heal", says: "run --silent heal"},
 	"make vuln":     {run: "make -C $TOP -n vuln", says: "govulncheck"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},
 
