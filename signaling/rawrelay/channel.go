@@ -14,6 +14,8 @@ const (
 	proof = 3 * time.Second
 	// maxProbed is how many are asked.
 	maxProbed = 8
+	// maxEarly is how many messages wait for a socket that is about to open.
+	maxEarly = 64
 )
 
 // channel is a set of sockets. Its lock makes what they say one sequence that
@@ -25,9 +27,12 @@ type channel struct {
 
 // member is one socket of a channel.
 type member struct {
-	socket *wsock.Conn
-	guest  *door.Guest
-	limit  int // the most sockets that it wants in its channel
+	limit int // the most sockets that it wants in its channel
+
+	// Under channel.mu.
+	socket *wsock.Conn   // nil: about to open
+	guest  *door.Guest   // nil as long
+	early  []wsock.Frame // what was said meanwhile
 }
 
 // join puts a socket into a channel unless that would be one more than it or
@@ -53,25 +58,51 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 	return c, true
 }
 
+// open gives a member its socket, and the socket what was said before.
+func (c *channel) open(who *member, socket *wsock.Conn, guest *door.Guest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	who.socket, who.guest = socket, guest
+	for _, frame := range who.early {
+		who.send(frame)
+	}
+	who.early = nil
+}
+
+// send queues a message for a member. channel.mu is held.
+func (m *member) send(frame wsock.Frame) {
+	switch {
+	case m.socket == nil && len(m.early) < maxEarly:
+		m.early = append(m.early, frame)
+	case m.socket == nil: // a socket does not take that long to open
+	case m.socket.Send(frame):
+		m.guest.Count("relayed")
+	default:
+		m.guest.Count("dropped_slow")
+	}
+}
+
 // evictSilent puts out the members who do not answer, and says whether there
 // were any: a lost network leaves its socket behind, and the person who comes
 // back finds his own place taken.
 func (c *channel) evictSilent() bool {
 	c.mu.Lock()
-	var members []*member
+	members := make(map[*member]*wsock.Conn)
 	for m := range c.members {
-		members = append(members, m)
+		if m.socket != nil {
+			members[m] = m.socket
+		}
 	}
 	c.mu.Unlock()
 	if len(members) > maxProbed {
 		return false
 	}
 	answers := make(chan bool)
-	for _, m := range members {
+	for m, socket := range members {
 		go func() {
-			alive := m.socket.Alive(proof)
+			alive := socket.Alive(proof)
 			if !alive {
-				m.socket.Close(int(signaling.CloseSilent), "the socket did not answer")
+				socket.Close(int(signaling.CloseSilent), "the socket did not answer")
 				c.mu.Lock()
 				delete(c.members, m)
 				c.mu.Unlock()
@@ -113,13 +144,8 @@ func (c *channel) relay(from *member, kind int, payload []byte) {
 		frame = wsock.Text(payload)
 	}
 	for m := range c.members {
-		if m == from {
-			continue
-		}
-		if m.socket.Send(frame) {
-			m.guest.Count("relayed")
-		} else {
-			m.guest.Count("dropped_slow")
+		if m != from {
+			m.send(frame)
 		}
 	}
 }

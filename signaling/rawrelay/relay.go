@@ -134,25 +134,29 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		return
 	}
 	defer s.sockets.Done()
+	// In before the client can know that its socket is open: whoever sees that
+	// speaks to it at once.
+	c, ok := s.join(name, who)
+	part := sync.OnceFunc(func() { s.part(name, c, who) })
+	defer part()
 	socket, err := wsock.Upgrade(w, r, options)
 	if err != nil {
 		return // answered
 	}
-	who.socket = socket
 	if !s.sockets.Add(socket) {
 		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
 	}
 	defer s.sockets.Remove(socket)
 	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
+		part()
 		turned := door.Turned(err)
 		socket.Close(turned.Code, turned.Reason)
 		_ = socket.Serve(ignore)
 		return
 	}
-	who.guest = guest
 	defer guest.Leave()
-	c, ok := s.join(name, who)
+	c.open(who, socket, guest)
 	if !ok && c.evictSilent() {
 		c, ok = s.join(name, who)
 	}
@@ -162,7 +166,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		_ = socket.Serve(ignore)
 		return
 	}
-	defer s.part(name, c, who)
+	defer part()
 	guest.Join("relay/" + name)
 	cause := socket.Serve(func(kind int, payload []byte) error {
 		c.relay(who, kind, payload)

@@ -52,8 +52,8 @@ func join(t *testing.T, url string) *websocket.Conn {
 	return ws
 }
 
-// entered waits until the relay has so many sockets in the channel: a client
-// is connected a moment before it is in.
+// entered waits until the relay has so many sockets in the channel: one that is
+// closed leaves a moment later.
 func (s *Relay) entered(t *testing.T, name string, n int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -144,6 +144,23 @@ func TestByteForByte(t *testing.T) {
 
 // TestOrderOfAllSenders: every socket sees what the others say in one and the
 // same order.
+// TestHearsOnceOpen: two pages that both see their sockets open reach each other.
+func TestHearsOnceOpen(t *testing.T) {
+	url, _ := start(t, signaling.Limits{MessagesPerSecond: 1e6})
+	first := join(t, url+"/relay/open")
+	for i := range 300 {
+		second, _, err := websocket.DefaultDialer.Dial(url+"/relay/open", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = second.SetReadDeadline(time.Now().Add(20 * time.Second))
+		text := fmt.Sprint(i)
+		send(t, first, websocket.TextMessage, text)
+		want(t, second, websocket.TextMessage, text)
+		second.Close()
+	}
+}
+
 func TestOrderOfAllSenders(t *testing.T) {
 	url, relay := start(t, signaling.Limits{MessagesPerSecond: 1000})
 	const senders, each = 3, 200
