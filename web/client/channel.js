@@ -26,6 +26,7 @@ export class PeerChannel extends Emitter {
   /** @type {RTCPeerConnection | null} */ #pc = null;
   /** @type {RTCDataChannel | null} */ #channel = null;
   /** @type {any[]} */ #unsent = [];
+  /** @type {any[] | null} what has come from somebody who has not joined yet; null: everything is handled at once */ #held = null;
   /** @type {Map<string, Transfer>} */ #transfers = new Map();
   /** @type {Map<string, Blob>} */ #files = new Map();
 
@@ -43,11 +44,24 @@ export class PeerChannel extends Emitter {
     };
     channel.onmessage = ({data}) => {
       try {
-        this.receive(JSON.parse(data));
+        const message = JSON.parse(data);
+        if (!this.#held) this.receive(message);
+        else if (this.#held.length < unsentLimit) this.#held.push(message);
       } catch (error) {
         console.warn('turnhub: a message on the data channel was not understood', error);
       }
     };
+  }
+
+  /** Keeps what comes until `release`. */
+  hold() {
+    this.#held = [];
+  }
+
+  release() {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const message of held) this.receive(message);
   }
 
   /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */

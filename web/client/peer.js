@@ -3,7 +3,8 @@ import {Meter} from './stats.js';
 import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {answer} from './ahead.js';
-import {addMedia, answerMedia, isUseless, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
+import {addMedia, answerMedia, isUseless, openChannel, reconfigure, sendMedia, transceiverOf, withoutCandidates} from './connection.js';
+import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 /** @typedef {import('./stats.js').Quality} Quality */
@@ -78,8 +79,12 @@ export class Peer extends Emitter {
   /** Our answer is out and being set. */
   #answering = false;
   #described = false;
-  /** @type {RTCIceCandidate[]} */ #candidates = [];
+  /** @type {RTCIceCandidateInit[]} */ #candidates = [];
   /** @type {any} */ #candidateTimer = null;
+  /** Both are not in the room yet: no media, no message, no address but the relay's. */
+  #quiet = false;
+  /** @type {RTCIceCandidateInit[]} kept back while quiet */ #withheld = [];
+  #withheldTold = 0;
   #started = performance.now();
   #wasConnected = false;
   #restartWanted = false;
@@ -91,8 +96,11 @@ export class Peer extends Emitter {
   /** @type {import('./hub.js').Path | ''} */ #told = '';
   /** @type {import('./hub.js').Path | ''} */ #toldThem = '';
 
-  /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
-  constructor(host, info, started) {
+  /**
+   * @param {PeerHost} host @param {PeerInfo} info
+   * @param {{started?: number, quiet?: boolean}} [options] performance.now() of the click; nothing flows before `begin`
+   */
+  constructor(host, info, {started, quiet = false} = {}) {
     super();
     this.#host = host;
     this.id = info.peer;
@@ -101,7 +109,9 @@ export class Peer extends Emitter {
     this.polite = info.polite;
     this.away = info.away ?? false;
     if (started) this.#started = started;
-    this.#channel.on('open', () => this.tell({type: 'media', ...host.media.sending}));
+    this.#quiet = quiet;
+    if (quiet) this.#channel.hold();
+    this.#channel.on('open', () => { if (!this.#quiet) this.tell({type: 'media', ...host.media.sending}); });
     this.#channel.on('media', (media) => { this.media = media; this.emit('media', media); });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
@@ -125,8 +135,42 @@ export class Peer extends Emitter {
   offered(prepared) {
     this.#adopt(prepared.pc, prepared.channel);
     this.#described = true;
+    if (!this.#quiet) this.send();
     prepared.flow((candidate) => this.#trickle(candidate));
     prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+  }
+
+  /** The candidates that were kept back, to go with `join`: `begin` does not send them again. */
+  tellWithheld() {
+    this.#withheldTold = this.#withheld.length;
+    return this.#withheld;
+  }
+
+  /** Sends our media. */
+  send() {
+    if (this.#pc) sendMedia(this.#pc, this.#host.media);
+  }
+
+  /**
+   * Both are in the room: media and messages flow, and the rest of the candidates goes out.
+   * @param {PeerInfo} info @param {number} [started] performance.now() of the click
+   */
+  begin(info, started = performance.now()) {
+    this.name = info.name || info.user || '';
+    this.user = info.user ?? '';
+    this.polite = info.polite;
+    this.away = info.away ?? false;
+    this.#quiet = false;
+    this.#started = started;
+    this.send();
+    this.#candidates.push(...this.#withheld.splice(0).slice(this.#withheldTold));
+    this.#flush();
+    if (this.#channel.open) this.tell({type: 'media', ...this.#host.media.sending});
+    this.#channel.release();
+    this.#watchFirstFrame();
+    if (this.stream.getTracks().length) this.emit('stream', this.stream);
+    this.#onConnectionState();
+    this.limit();
   }
 
   /** Our offer may not have been delivered: says it again. */
@@ -204,7 +248,7 @@ export class Peer extends Emitter {
 
   /** Sends our description, and what was found of its candidates. @param {RTCSessionDescriptionInit | null} description */
   #describe(description) {
-    this.#signal({description});
+    this.#signal({description: this.#quiet && description ? withoutAddresses(description) : description});
     this.#described = true;
     this.#flush();
   }
@@ -212,7 +256,7 @@ export class Peer extends Emitter {
   /** @param {RTCPeerConnection} pc */
   #prepareAnswer(pc) {
     if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
-    answerMedia(pc, this.#host.media);
+    answerMedia(pc, this.#host.media, this.#quiet);
   }
 
   /** @param {RTCIceCandidateInit} candidate */
@@ -237,7 +281,7 @@ export class Peer extends Emitter {
       this.emit('stream', this.stream);
     };
     pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
-    this.#watchFirstFrame();
+    if (!this.#quiet) this.#watchFirstFrame();
     return pc;
   }
 
@@ -258,7 +302,9 @@ export class Peer extends Emitter {
   /** @param {RTCIceCandidate} candidate */
   #trickle(candidate) {
     if (isUseless(candidate.candidate)) return;
-    this.#candidates.push(candidate);
+    if (!this.#quiet) this.#candidates.push(candidate);
+    else if (isRelayed(candidate)) this.#candidates.push(...relayed([candidate.toJSON()]));
+    else this.#withheld.push(candidate.toJSON());
     this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
   }
 
@@ -276,7 +322,7 @@ export class Peer extends Emitter {
 
   #onConnectionState() {
     const pc = this.#pc;
-    if (!pc || this.state === 'closed') return;
+    if (!pc || this.#quiet || this.state === 'closed') return;
     const {connectionState, iceConnectionState} = pc;
     if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
       if (this.#wasConnected) this.#onPathChange();
@@ -333,7 +379,7 @@ export class Peer extends Emitter {
    */
   restart(urgent = false) {
     const pc = this.#pc;
-    if (!pc || this.state === 'closed' || this.orphan) return;
+    if (!pc || this.#quiet || this.state === 'closed' || this.orphan) return;
     const now = performance.now();
     if (!urgent && this.state === 'connected') return;
     if (now - Math.max(this.#restartedAt, this.#offeredAt) < (urgent ? restartPause : this.#patience)) return;
@@ -384,7 +430,7 @@ export class Peer extends Emitter {
   /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
   replaceTrack(kind) {
     const {media} = this.#host;
-    if (!this.#pc) return;
+    if (!this.#pc || this.#quiet) return;
     transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
   }
 
