@@ -59,8 +59,9 @@ func (d *directory) lobby(s *Session, m *message) *fault {
 	}
 	d.lobbies.m[name] = append(d.lobbies.m[name], v)
 	s.visit.Store(v)
-	d.receiveVisit(v)
+	v.host.Store(d.rooms.longest(name))
 	s.pushBy(s, v.describe(m.id))
+	v.present()
 	return nil
 }
 
@@ -73,16 +74,14 @@ func (v *visit) describe(id []byte) body {
 	return b
 }
 
-// receiveVisit gives a visit to the member who is longest in the room and not away.
-// lobbies.mu is held.
-func (d *directory) receiveVisit(v *visit) {
-	host := d.rooms.longest(v.room)
-	if host == nil {
-		return
+// present gives the host, if there is one, what the visitor brings. The visitor has
+// been told before, so that an answer finds him knowing whose it is. lobbies.mu is
+// held.
+func (v *visit) present() {
+	if host := v.host.Load(); host != nil {
+		host.push(open("lobby-peer", 96+len(v.first)).str("room", v.room).str("peer", v.visitor.id).raw("first", v.first))
+		v.first = nil
 	}
-	v.host.Store(host)
-	host.push(open("lobby-peer", 96+len(v.first)).str("room", v.room).str("peer", v.visitor.id).raw("first", v.first))
-	v.first = nil
 }
 
 // fillLobby gives those who wait in the lobby of a room to whoever has come.
@@ -90,12 +89,16 @@ func (d *directory) fillLobby(name string) {
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
 	for _, v := range d.lobbies.m[name] {
-		if v.host.Load() != nil || v.first == nil {
-			continue
+		if v.first == nil {
+			continue // a host has it, or had it
 		}
-		if d.receiveVisit(v); v.host.Load() != nil {
-			v.visitor.push(v.describe(nil))
+		host := d.rooms.longest(name)
+		if host == nil {
+			return
 		}
+		v.host.Store(host)
+		v.visitor.push(v.describe(nil))
+		v.present()
 	}
 }
 

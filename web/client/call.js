@@ -4,7 +4,7 @@ import {LocalMedia} from './media.js';
 import {Peer} from './peer.js';
 import {Ahead} from './ahead.js';
 import {Lobby} from './lobby.js';
-import {configuration} from './connection.js';
+import {configuration, withoutCandidates} from './connection.js';
 import {meshLimit} from './bitrate.js';
 import {randomRoom} from './hub.js';
 
@@ -319,13 +319,17 @@ export class Call extends Emitter {
 
   /** @param {PeerInfo & {first?: any}} info */
   #onJoined(info) {
-    const guest = this.#lobby.admit(info.peer, info.first);
-    if (guest && this.peers.size < this.limit - 1) this.#add(info, guest).begin(info);
-    else guest?.close();
-    if (!info.first) return;
-    // Who goes on with a connection that we have not makes another.
-    if (info.first.candidates && !info.first.description && !guest) this.signal(info.peer, {anew: true});
-    else this.#onSignal(info.peer, info.first, info);
+    const {peer: id, first} = info;
+    const guest = this.#lobby.admit(id, first);
+    if (guest) {
+      if (this.peers.size >= this.limit - 1) return guest.close();
+      this.#add(info, guest).begin(info);
+      guest.handle({instance: first.instance, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
+    } else if (first?.candidates && !first.description) {
+      this.signal(id, {anew: true}); // goes on with a connection that we have not
+    } else if (first) {
+      this.#onSignal(id, first, info);
+    }
   }
 
   /** @param {string} room @param {string} id @param {any} first */
