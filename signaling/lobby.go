@@ -7,14 +7,15 @@ import (
 )
 
 // visit is a session in the lobby of a room: it has not joined, but may exchange
-// signaling data with one member, its host, so that their connection exists when
-// it does. Nobody else hears of it.
+// signaling data with one other, its host, so that their connection exists when
+// both have. The host is the member who is longest there or, in an empty room, who
+// waits longest. Nobody else hears of it.
 type visit struct {
 	visitor *Session
 	room    string
 	first   []byte // what the host gets; nil once one has got it. Under lobbies.mu
 	// host is read without a lock by whoever asks whether two may reach each
-	// other; written under lobbies.mu. nil: nobody is there.
+	// other; written under lobbies.mu. nil: nobody else is there.
 	host atomic.Pointer[Session]
 }
 
@@ -50,18 +51,34 @@ func (d *directory) lobby(s *Session, m *message) *fault {
 	case s.inRoom(name) != nil:
 		return faultf(CodeBadMessage, "you are in room %s itself", name)
 	}
-	d.leaveLobby(s)
+	// With another offer for the same room, whoever it is the host of stays.
+	if old := d.endVisit(s); old != nil && old.room != name {
+		d.loseHost(s, old.room)
+	}
 	v := &visit{visitor: s, room: name, first: slices.Clone(m.first)}
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
 	if len(d.lobbies.m[name]) >= maxLobby {
 		return faultf(CodeTooMany, "the lobby of room %s has its %d people: join without", name, maxLobby)
 	}
+	v.host.Store(d.hostFor(v))
 	d.lobbies.m[name] = append(d.lobbies.m[name], v)
 	s.visit.Store(v)
-	v.host.Store(d.rooms.longest(name))
 	s.pushBy(s, v.describe(m.id))
 	v.present()
+	return nil
+}
+
+// hostFor chooses a visitor's host. lobbies.mu is held.
+func (d *directory) hostFor(v *visit) *Session {
+	if host := d.rooms.longest(v.room); host != nil {
+		return host
+	}
+	for _, o := range d.lobbies.m[v.room] {
+		if o != v && o.host.Load() == nil && !o.visitor.away() {
+			return o.visitor
+		}
+	}
 	return nil
 }
 
@@ -84,67 +101,87 @@ func (v *visit) present() {
 	}
 }
 
-// fillLobby gives those who wait in the lobby of a room to whoever has come.
-func (d *directory) fillLobby(name string) {
-	d.lobbies.mu.Lock()
-	defer d.lobbies.mu.Unlock()
-	for _, v := range d.lobbies.m[name] {
-		if v.first == nil {
-			continue // a host has it, or had it
-		}
-		host := d.rooms.longest(name)
-		if host == nil {
-			return
-		}
-		v.host.Store(host)
-		v.visitor.push(v.describe(nil))
-		v.present()
-	}
+// goodbye tells a host that the visitor is not his any more.
+func (v *visit) goodbye(host *Session) {
+	host.push(open("lobby-left", 64).str("room", v.room).str("peer", v.visitor.id))
 }
 
-// leaveLobby takes a session out of the lobby it is in, if any, and tells its host.
-// It reports whether there was one.
-func (d *directory) leaveLobby(s *Session) bool {
-	v := d.endVisit(s)
-	if v == nil {
-		return false
-	}
-	if host := v.host.Load(); host != nil {
-		host.push(open("lobby-left", 64).str("room", v.room).str("peer", s.id))
-		d.hub.changed(s.id, host.id)
-	}
-	return true
-}
-
-// joinFromLobby forgets the visit of a session that has joined the room, and lets
-// those who still wait there come to it.
+// joinFromLobby ends the visit of a session that has joined the room, and lets those
+// who wait there come to it.
 func (d *directory) joinFromLobby(s *Session, room string) {
 	if v := s.visit.Load(); v != nil && v.room == room {
-		d.endVisit(s)
+		d.forgetVisit(v)
+		// A host in the room hears that the visitor has joined, one who waits does not.
+		if host := v.host.Load(); host != nil && host.inRoom(room) == nil {
+			v.goodbye(host)
+			d.hub.changed(s.id, host.id)
+		}
 	}
 	d.fillLobby(room)
 }
 
-// endVisit forgets a session's visit and returns it; nil: there is none.
+// fillLobby gives those who wait in the lobby of a room to whoever has come. Those
+// whose host waits himself make a new offer.
+func (d *directory) fillLobby(name string) {
+	var apart []string
+	d.lobbies.mu.Lock()
+	if host := d.rooms.longest(name); host != nil {
+		for _, v := range d.lobbies.m[name] {
+			old := v.host.Load()
+			switch {
+			case v.first != nil:
+				v.host.Store(host)
+				v.visitor.push(v.describe(nil))
+				v.present()
+			case old != nil && old.inRoom(name) == nil:
+				v.host.Store(nil)
+				v.visitor.push(v.describe(nil))
+				v.goodbye(old)
+				apart = append(apart, v.visitor.id, old.id)
+			}
+		}
+	}
+	d.lobbies.mu.Unlock()
+	d.hub.changed(apart...)
+}
+
+// leaveLobby takes a session out of the lobby it is in, if any, and tells its host
+// and whoever it is the host of.
+func (d *directory) leaveLobby(s *Session) {
+	if v := d.endVisit(s); v != nil {
+		d.loseHost(s, v.room)
+	}
+}
+
+// endVisit forgets a session's visit, tells its host, and returns it; nil: there is
+// none.
 func (d *directory) endVisit(s *Session) *visit {
 	v := s.visit.Load()
 	if v == nil {
 		return nil
 	}
+	d.forgetVisit(v)
+	if host := v.host.Load(); host != nil {
+		v.goodbye(host)
+		d.hub.changed(s.id, host.id)
+	}
+	return v
+}
+
+func (d *directory) forgetVisit(v *visit) {
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
-	s.visit.Store(nil)
+	v.visitor.visit.Store(nil)
 	list := slices.DeleteFunc(d.lobbies.m[v.room], func(o *visit) bool { return o == v })
 	if len(list) == 0 {
 		delete(d.lobbies.m, v.room)
 	} else {
 		d.lobbies.m[v.room] = list
 	}
-	return v
 }
 
-// loseHost tells the visitors of a host who leaves the room that nobody has their
-// offers any more: they make new ones.
+// loseHost tells the visitors of a host who leaves the room or the lobby that nobody
+// has their offers any more: they make new ones.
 func (d *directory) loseHost(host *Session, room string) {
 	var left []string
 	d.lobbies.mu.Lock()

@@ -101,6 +101,109 @@ func TestLobby(t *testing.T) {
 	}
 }
 
+// Two who wait are connected with each other, whoever of them comes first.
+func TestLobbyOfAnEmptyRoom(t *testing.T) {
+	h, url := newServer(t, Config{})
+	var a, b, c *client
+	for _, x := range []**client{&a, &b, &c} {
+		*x = openClient(t, url, `{"type":"hello"}`)
+	}
+	enter := func(x *client) frame {
+		x.say(`{"type":"lobby","room":"fox","first":{},"id":1`)
+		return x.expect("lobby")
+	}
+	if l := enter(a); l["first"] != nil {
+		t.Fatalf("heard %v", l)
+	}
+	for _, x := range []*client{b, c} {
+		if l := enter(x); l.str("first") != a.id {
+			t.Fatalf("heard %v", l)
+		}
+		if l := a.expect("lobby-peer"); l.str("peer") != x.id || !h.Together(a.id, x.id) {
+			t.Fatalf("heard %v", l)
+		}
+	}
+	if h.Together(b.id, c.id) {
+		t.Fatal("two visitors of one host are together")
+	}
+
+	// The host comes: his visitors stay his.
+	a.join("fox")
+	b.silent()
+	b.join("fox")
+	if j := a.expect("peer-joined"); j.str("peer") != b.id {
+		t.Fatalf("heard %v", j)
+	}
+	b.say(`{"type":"leave","room":"fox","id":2`)
+	b.expect("ok")
+	a.say(`{"type":"leave","room":"fox","id":2`)
+	a.expect("peer-left")
+	a.expect("ok")
+	if l := c.expect("lobby"); l["first"] != nil {
+		t.Fatalf("heard %v", l)
+	}
+
+	// A visitor comes before his host: he is the host then.
+	enter(c)
+	if l := enter(a); l.str("first") != c.id {
+		t.Fatalf("heard %v", l)
+	}
+	c.expect("lobby-peer")
+	a.join("fox")
+	if l := c.expect("lobby-left"); l.str("peer") != a.id {
+		t.Fatalf("heard %v", l)
+	}
+	if l := c.expect("lobby"); l.str("first") != a.id {
+		t.Fatalf("heard %v", l)
+	}
+	if l := a.expect("lobby-peer"); l.str("peer") != c.id {
+		t.Fatalf("heard %v", l)
+	}
+	a.say(`{"type":"leave","room":"fox","id":3`)
+	a.expect("ok")
+	c.expect("lobby")
+
+	// Somebody comes who was in no lobby: both who wait go over to him.
+	enter(c)
+	if l := enter(a); l.str("first") != c.id {
+		t.Fatalf("heard %v", l)
+	}
+	c.expect("lobby-peer")
+	b.join("fox")
+	if l := a.expect("lobby"); l["first"] != nil || h.Together(a.id, c.id) {
+		t.Fatalf("heard %v", l)
+	}
+	if l := c.expect("lobby"); l.str("first") != b.id {
+		t.Fatalf("heard %v", l)
+	}
+	c.expect("lobby-left")
+	if l := enter(a); l.str("first") != b.id {
+		t.Fatalf("heard %v", l)
+	}
+	b.expect("lobby-peer")
+	b.expect("lobby-peer")
+
+	// All go, one after the other.
+	b.say(`{"type":"bye"`)
+	b.expectClose(closeNormal)
+	a.expect("lobby")
+	c.expect("lobby")
+	if l := enter(a); l.str("first") != c.id {
+		t.Fatalf("heard %v", l)
+	}
+	c.expect("lobby-peer")
+	if l := enter(c); l["first"] != nil { // another offer: its visitor stays
+		t.Fatalf("heard %v", l)
+	}
+	if !h.Together(a.id, c.id) {
+		t.Fatal("a host who makes another offer loses his visitor")
+	}
+	c.say(`{"type":"bye"`)
+	if l := a.expect("lobby"); l["first"] != nil {
+		t.Fatalf("heard %v", l)
+	}
+}
+
 func TestLobbyLimits(t *testing.T) {
 	h, url := newServer(t, Config{})
 	var last *client
@@ -118,10 +221,8 @@ func TestLobbyLimits(t *testing.T) {
 	last.expectError(CodeBadName)
 	last.say(`{"type":"join","room":"fox","id":4`) // a lobby that is full keeps nobody out
 	last.expect("joined")
-	for range maxLobby {
-		last.expect("lobby-peer")
-	}
-	last.say(`{"type":"bye"}`[:13])
+	last.expect("lobby-peer") // of whoever was the host of the others
+	last.say(`{"type":"bye"`)
 	last.expectClose(closeNormal)
 	d := h.state.(*directory)
 	d.lobbies.mu.Lock()

@@ -59,10 +59,10 @@ const known = (page) => page.evaluate(async () => {
 
 test('the lobby: connected through the relay, and nothing to see, hear or learn before the click', async () => {
   const [there, comes] = await Promise.all([listeningPage(), listeningPage()]);
-  await openLobby(comes.page, server.base, { room: 'warm', name: 'Petya' });
   await openLobby(there.page, server.base, { room: 'warm', name: 'Vasya' });
-  await join(there.page);
+  await openLobby(comes.page, server.base, { room: 'warm', name: 'Petya' });
   await Promise.all([comes, there].map(({ page }) => untilConnections(page, ['connected'])));
+  await join(there.page);
 
   for (const { page, heard } of [there, comes]) {
     assert.doesNotMatch(JSON.stringify(heard.filter(({ type }) => type !== 'welcome' && type !== 'config')), /typ (host|srflx|prflx)|raddr (?!0\.0\.0\.0)|Petya|Vasya/);
@@ -88,6 +88,17 @@ test('the lobby: connected through the relay, and nothing to see, hear or learn 
   assert.deepEqual([pair.local, pair.remote].includes('relay'), false);
   assert.equal(await there.page.textContent('.tile:not(.self) .name'), 'Petya');
   await Promise.all([there, comes].map(({ page }) => page.context().close()));
+});
+
+test('the lobby: who came later joins first', async () => {
+  const [early, late] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await openLobby(early, server.base, { room: 'order' });
+  await openLobby(late, server.base, { room: 'order' });
+  await Promise.all([early, late].map((page) => untilConnections(page, ['connected'])));
+  await join(late);
+  await join(early);
+  await Promise.all([early, late].flatMap((page) => [connected(page), decodesVideo(page)]));
+  await Promise.all([early, late].map((page) => page.context().close()));
 });
 
 test('the lobby: who goes, and a host who goes', async () => {

@@ -334,7 +334,8 @@ export class Call extends Emitter {
 
   /** @param {string} room @param {string} id @param {any} first */
   #onGuest(room, id, first) {
-    if (room !== this.room || this.phase !== 'active' || this.peers.size >= this.limit - 1) return;
+    const here = this.phase === 'idle' ? this.#lobby.room : this.room;
+    if (room !== here || this.phase === 'ended' || this.peers.size >= this.limit - 1) return;
     this.#lobby.receive(id, first);
   }
 

@@ -75,12 +75,14 @@ export class Lobby {
     return peer;
   }
 
-  /** We have joined, or gone elsewhere. @param {boolean} [tell] the server does not know yet */
+  /** We have joined, or gone elsewhere. @param {boolean} [tell] elsewhere, and the server does not know yet */
   leave(tell = false) {
     const {room} = this;
     this.room = '';
     this.#drop();
-    if (tell && room && this.#call.online) this.#call.hub.leave(room).catch(() => {});
+    if (!tell) return;
+    this.forget();
+    if (room && this.#call.online) this.#call.hub.leave(room).catch(() => {});
   }
 
   #drop() {
@@ -89,9 +91,9 @@ export class Lobby {
     this.#peer = null;
   }
 
-  // ---- who is there
+  // ---- who is there, or waits longer
 
-  /** Somebody is in the lobby of our room. @param {string} id @param {any} first */
+  /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
   receive(id, first) {
     this.gone(id);
     if (!first?.description || this.#guests.size >= guestLimit) return;
@@ -143,7 +145,6 @@ export class Lobby {
   }
 
   close() {
-    this.forget();
     this.leave(true);
   }
 }

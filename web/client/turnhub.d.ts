@@ -723,9 +723,9 @@ declare class Lobby {
     start(): void;
     /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
     take(id: string): Peer | null;
-    /** We have joined, or gone elsewhere. @param {boolean} [tell] the server does not know yet */
+    /** We have joined, or gone elsewhere. @param {boolean} [tell] elsewhere, and the server does not know yet */
     leave(tell?: boolean): void;
-    /** Somebody is in the lobby of our room. @param {string} id @param {any} first */
+    /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
     receive(id: string, first: any): void;
     /** @param {string} id */
     gone(id: string): void;
