@@ -111,13 +111,24 @@ func (v *visit) goodbye(host *Session) {
 func (d *directory) joinFromLobby(s *Session, room string) {
 	if v := s.visit.Load(); v != nil && v.room == room {
 		d.forgetVisit(v)
-		// A host in the room hears that the visitor has joined, one who waits does not.
+		// A host who waits himself is the visitor from now on.
 		if host := v.host.Load(); host != nil && host.inRoom(room) == nil {
-			v.goodbye(host)
-			d.hub.changed(s.id, host.id)
+			d.turn(host, s, v)
 		}
 	}
 	d.fillLobby(room)
+}
+
+// turn makes a host who still waits the visitor of the one who was his and has
+// joined: their connection stays.
+func (d *directory) turn(host, joined *Session, v *visit) {
+	d.lobbies.mu.Lock()
+	defer d.lobbies.mu.Unlock()
+	if hosts := host.visit.Load(); hosts != nil && hosts.room == v.room {
+		hosts.first = nil
+		hosts.host.Store(joined)
+		host.push(hosts.describe(nil))
+	}
 }
 
 // fillLobby gives those who wait in the lobby of a room to whoever has come. Those

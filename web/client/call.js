@@ -160,7 +160,6 @@ export class Call extends Emitter {
     this.#start('joining');
     this.room = room;
     if (this.#lobby.room !== room) this.#lobby.leave(true);
-    this.#lobby.start();
     try {
       const joined = await this.hub.join(room, {
         first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#lobby.first() ?? this.#firstOffer()),
@@ -178,11 +177,11 @@ export class Call extends Emitter {
         const mine = info.peer === joined.first;
         const peer = this.#add(info, mine ? this.#lobby.take(info.peer) : null);
         const prepared = mine && this.#ahead.offered ? this.#ahead.take() : null;
-        if (peer.pc) peer.begin(info, this.#started);
+        if (peer.pc) peer.begin(info, {started: this.#started, told: true});
         else if (prepared) peer.offered(prepared);
         else peer.offer();
       }
-      this.#lobby.leave();
+      this.#lobby.joined();
       this.#ahead.drop();
       this.#makeSpare();
     } catch (error) {

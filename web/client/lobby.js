@@ -1,6 +1,6 @@
 import {Peer} from './peer.js';
 import {withoutCandidates} from './connection.js';
-import {relayed, withoutAddresses} from './sanitize.js';
+import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 
 /** @typedef {import('./ahead.js').Ahead} Ahead */
 /** @typedef {import('./ahead.js').Prepared} Prepared */
@@ -22,6 +22,7 @@ export class Lobby {
   /** @type {LobbyCall} */ #call;
   /** @type {Ahead} */ #ahead;
   #host = '';
+  /** @type {RTCIceCandidateInit[]} of our offer, not told to our host */ #withheld = [];
   /** @type {Peer | null} the connection with our host, once it has answered */ #peer = null;
   /** @type {Map<string, Peer>} who is in the lobby of our room */ #guests = new Map();
 
@@ -38,6 +39,7 @@ export class Lobby {
     this.room = room;
     this.#host = '';
     const {description, candidates} = withoutCandidates(prepared.describe());
+    this.#withheld = candidates.filter((candidate) => !isRelayed(candidate));
     const first = {instance: this.#call.instance, description: withoutAddresses(description), candidates: relayed(candidates)};
     // A server that knows no lobby says so, and the offer goes with `join`.
     this.#call.hub.lobby(room, first).catch(() => {});
@@ -50,9 +52,13 @@ export class Lobby {
    */
   at(room, host = '') {
     if (room !== this.room || host === this.#host) return true;
-    const lost = this.#host !== '';
-    if (lost) this.#drop();
+    const guest = this.#guests.get(host);
+    const lost = this.#host !== '' && !host;
+    this.#drop();
     this.#host = host;
+    // Whoever waited for us has joined before us, and has become our host.
+    if (guest) this.#peer = guest;
+    this.#guests.delete(host);
     return !lost;
   }
 
@@ -63,11 +69,6 @@ export class Lobby {
     return {instance: this.#call.instance, candidates: this.#peer?.tellWithheld()};
   }
 
-  /** Has media flow before the server has said that we have joined: the click is consent. */
-  start() {
-    this.#peer?.send();
-  }
-
   /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
   take(id) {
     const peer = id === this.#host ? this.#peer : null;
@@ -75,7 +76,14 @@ export class Lobby {
     return peer;
   }
 
-  /** We have joined, or gone elsewhere. @param {boolean} [tell] elsewhere, and the server does not know yet */
+  /** We have joined. A host who has not is our guest now. */
+  joined() {
+    if (this.#peer) this.#guests.set(this.#host, this.#peer);
+    this.#peer = null;
+    this.leave();
+  }
+
+  /** We are out of the lobby. @param {boolean} [tell] the server does not know yet, and whoever is connected with us has to go */
   leave(tell = false) {
     const {room} = this;
     this.room = '';
@@ -128,7 +136,7 @@ export class Lobby {
     const prepared = this.#peer || data.description?.type !== 'answer' ? null : this.#ahead.take();
     if (prepared) {
       this.#peer = new Peer(this.#call, {peer: from, polite: true}, {quiet: true});
-      this.#peer.offered(prepared);
+      this.#peer.offered(prepared, this.#withheld);
     }
     return this.#peer ?? undefined;
   }

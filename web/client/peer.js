@@ -131,8 +131,13 @@ export class Peer extends Emitter {
     addMedia(pc, this.#host.media); // negotiationneeded does the rest
   }
 
-  /** Goes on with an offer that was sent already. @param {import('./ahead.js').Prepared} prepared */
-  offered(prepared) {
+  /**
+   * Goes on with an offer that was sent already.
+   * @param {import('./ahead.js').Prepared} prepared
+   * @param {RTCIceCandidateInit[]} [withheld] its candidates that were not sent with it
+   */
+  offered(prepared, withheld = []) {
+    this.#withheld.push(...withheld);
     this.#adopt(prepared.pc, prepared.channel);
     this.#described = true;
     if (!this.#quiet) this.send();
@@ -140,7 +145,7 @@ export class Peer extends Emitter {
     prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
   }
 
-  /** The candidates that were kept back, to go with `join`: `begin` does not send them again. */
+  /** The candidates that were kept back, to go with `join`. */
   tellWithheld() {
     this.#withheldTold = this.#withheld.length;
     return this.#withheld;
@@ -153,9 +158,10 @@ export class Peer extends Emitter {
 
   /**
    * Both are in the room: media and messages flow, and the rest of the candidates goes out.
-   * @param {PeerInfo} info @param {number} [started] performance.now() of the click
+   * @param {PeerInfo} info
+   * @param {{started?: number, told?: boolean}} [options] performance.now() of the click; what `tellWithheld` gave has been sent
    */
-  begin(info, started = performance.now()) {
+  begin(info, {started = performance.now(), told = false} = {}) {
     this.name = info.name || info.user || '';
     this.user = info.user ?? '';
     this.polite = info.polite;
@@ -163,7 +169,7 @@ export class Peer extends Emitter {
     this.#quiet = false;
     this.#started = started;
     this.send();
-    this.#candidates.push(...this.#withheld.splice(0).slice(this.#withheldTold));
+    this.#candidates.push(...this.#withheld.splice(0).slice(told ? this.#withheldTold : 0));
     this.#flush();
     if (this.#channel.open) this.tell({type: 'media', ...this.#host.media.sending});
     this.#channel.release();

@@ -719,11 +719,11 @@ declare class Lobby {
         instance: string;
         candidates: RTCIceCandidateInit[] | undefined;
     } | undefined;
-    /** Has media flow before the server has said that we have joined: the click is consent. */
-    start(): void;
     /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
     take(id: string): Peer | null;
-    /** We have joined, or gone elsewhere. @param {boolean} [tell] elsewhere, and the server does not know yet */
+    /** We have joined. A host who has not is our guest now. */
+    joined(): void;
+    /** We are out of the lobby. @param {boolean} [tell] the server does not know yet, and whoever is connected with us has to go */
     leave(tell?: boolean): void;
     /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
     receive(id: string, first: any): void;
@@ -1078,17 +1078,25 @@ export declare class Peer extends Emitter<PeerEvents> {
     get unconnected(): number;
     /** Offers a new connection. */
     offer(): void;
-    /** Goes on with an offer that was sent already. @param {import('./ahead.js').Prepared} prepared */
-    offered(prepared: Prepared): void;
-    /** The candidates that were kept back, to go with `join`: `begin` does not send them again. */
+    /**
+     * Goes on with an offer that was sent already.
+     * @param {import('./ahead.js').Prepared} prepared
+     * @param {RTCIceCandidateInit[]} [withheld] its candidates that were not sent with it
+     */
+    offered(prepared: Prepared, withheld?: RTCIceCandidateInit[]): void;
+    /** The candidates that were kept back, to go with `join`. */
     tellWithheld(): RTCIceCandidateInit[];
     /** Sends our media. */
     send(): void;
     /**
      * Both are in the room: media and messages flow, and the rest of the candidates goes out.
-     * @param {PeerInfo} info @param {number} [started] performance.now() of the click
+     * @param {PeerInfo} info
+     * @param {{started?: number, told?: boolean}} [options] performance.now() of the click; what `tellWithheld` gave has been sent
      */
-    begin(info: PeerInfo, started?: number): void;
+    begin(info: PeerInfo, { started, told }?: {
+        started?: number;
+        told?: boolean;
+    }): void;
     /** Our offer may not have been delivered: says it again. */
     repeatOffer(): void;
     /**
