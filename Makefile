@@ -35,11 +35,11 @@ lint: e2e/node_modules/.ready web/client/node_modules/.ready ## gofmt, go vet, s
 	$(call heading,lint: tsc --checkJs)
 	@cd web/client && npm run --silent check
 
-# Those of e2e run other programs, which the cache of test results knows nothing of.
+# Those of e2e run other programs, which the cache of test results knows nothing of, and mostly wait for them.
 unit: build ## Go tests with the race detector
 	$(call heading,Go tests with the race detector)
 	@$(GO) test -race -timeout 8m $$($(GO) list ./... | grep -v '^turnhub/e2e')
-	@$(GO) test -race -timeout 8m -count=1 ./e2e/...
+	@$(GO) test -race -timeout 8m -count=1 -parallel 6 ./e2e/...
 
 client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 	$(call heading,client tests)

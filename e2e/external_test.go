@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +21,9 @@ import (
 //	server 10.77.0.5 ─ 10.77.0.1 router 203.0.113.1 ─ 203.0.113.20 client
 type hosts struct{ server, router, client string }
 
+// hostsMade tells the names of hosts apart.
+var hostsMade atomic.Int32
+
 // newHosts makes the namespaces. mapped puts 1:1 NAT in the router: the server is
 // 203.0.113.7 outside, and cannot reach that address itself. Without it the server
 // has 203.0.113.7 on its own interface.
@@ -30,7 +34,7 @@ func newHosts(t *testing.T, mapped bool) hosts {
 			t.Skip("SKIPPED: external addresses in network namespaces need root, iproute2 and nftables")
 		}
 	}
-	suffix := fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	suffix := fmt.Sprintf("%d-%d", os.Getpid(), hostsMade.Add(1))
 	h := hosts{"th-s-" + suffix, "th-r-" + suffix, "th-c-" + suffix}
 	for _, ns := range []string{h.server, h.router, h.client} {
 		if output, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
@@ -193,6 +197,7 @@ func TestMetadataService(t *testing.T) {
 // stand in the world. The client's calls relay from one relayed address to another
 // in all of them, and packets from outside reach relayed addresses.
 func TestExternalAddress(t *testing.T) {
+	t.Parallel()
 	well := []string{
 		"ok http://203.0.113.7:8080/config",
 		"ok turn:203.0.113.7:3478?transport=udp",
@@ -203,6 +208,7 @@ func TestExternalAddress(t *testing.T) {
 	const site = "http://203.0.113.7:8080"
 
 	t.Run("on the interface", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, false)
 		h.serve(t, "", "auto")
 		output, status := h.check(t, site)
@@ -212,6 +218,7 @@ func TestExternalAddress(t *testing.T) {
 		wantLines(t, output, well...)
 	})
 	t.Run("behind NAT, written", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, true)
 		h.serve(t, "", "10.77.0.5=203.0.113.7")
 		output, status := h.check(t, site)
@@ -221,6 +228,7 @@ func TestExternalAddress(t *testing.T) {
 		wantLines(t, output, well...)
 	})
 	t.Run("behind NAT, from the cloud", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, true)
 		inside(t, h.server, "ip", "addr", "add", "169.254.169.254/32", "dev", "lo")
 		metadata := exec.Command("ip", "netns", "exec", h.server, os.Args[0], "-test.run=^TestMetadataService$")
@@ -243,6 +251,7 @@ func TestExternalAddress(t *testing.T) {
 		wantLines(t, output, well...)
 	})
 	t.Run("a wrong address", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, false)
 		h.serve(t, "", "203.0.113.7=203.0.113.99")
 		output, status := h.check(t, site)
@@ -252,6 +261,7 @@ func TestExternalAddress(t *testing.T) {
 		wantLines(t, output, "FAIL turn:203.0.113.99:3478?transport=udp")
 	})
 	t.Run("a wrong address behind a right name", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, false)
 		h.serve(t, "203.0.113.7", "203.0.113.7=203.0.113.99")
 		output, status := h.check(t, site)
@@ -262,6 +272,7 @@ func TestExternalAddress(t *testing.T) {
 			"relayed packets come from 203.0.113.7, but the server says 203.0.113.99", "write relay.external_ip: auto, or 203.0.113.7")
 	})
 	t.Run("a closed port range", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, false)
 		h.serve(t, "", "auto")
 		rules(t, h.server, `table inet filter {
@@ -275,6 +286,7 @@ func TestExternalAddress(t *testing.T) {
 		wantLines(t, output, "warn relayed address 203.0.113.7", "open the UDP range")
 	})
 	t.Run("a closed port", func(t *testing.T) {
+		t.Parallel()
 		h := newHosts(t, false)
 		h.serve(t, "", "auto")
 		rules(t, h.server, `table inet filter {

@@ -20,6 +20,7 @@ var clientHello = append([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, make([]b
 // Thousands of connections that say nothing, or stop in the middle of a TLS
 // handshake, push nobody out.
 func TestStayUpHalfOpen(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := start(t, nil)
 	s.alive(t, "before")
 	before := s.settled(t)

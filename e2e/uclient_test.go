@@ -18,6 +18,7 @@ import (
 // up to a tenth of them by itself, against coturn too; so there it speaks TCP to a small front that puts its stream
 // into TLS, and only TestUclientTLS lets it do its own.
 func TestUclient(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	if _, err := exec.LookPath("turnutils_uclient"); err != nil {
 		t.Skip("turnutils_uclient is missing; install the Debian package coturn")
 	}
@@ -60,6 +61,7 @@ func TestUclient(t *testing.T) {
 
 // TestUclientTLS has coturn's client do its own TLS, and asks for no more than that messages arrive.
 func TestUclientTLS(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	if _, err := exec.LookPath("turnutils_uclient"); err != nil {
 		t.Skip("turnutils_uclient is missing; install the Debian package coturn")
 	}
