@@ -12,10 +12,15 @@ import { connected, openLobby } from './callpage.js';
 let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */
 let browser;
+/** Who calls somebody who never answers, and that one: it rings for long, so the other tests go on meanwhile. @type {import('playwright-core').Page[]} */
+let unanswered;
 
 before(async () => {
   server = await startServer();
   browser = await startBrowser();
+  unanswered = await Promise.all([person('Sasha'), person('Dasha')]);
+  await dial(unanswered[0], 'dasha');
+  await unanswered[1].waitForSelector('#incoming[open]');
 });
 after(cleanup);
 
@@ -103,7 +108,7 @@ test('decline, busy and nobody there', async () => {
   await Promise.all([vasya, petya, masha].map((page) => page.context().close()));
 });
 
-test('the caller gives up, and a call that nobody answers ends by itself', async () => {
+test('the caller gives up, and calls again', async () => {
   const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
   await dial(vasya, 'petya');
   await petya.waitForSelector('#incoming[open]');
@@ -113,8 +118,6 @@ test('the caller gives up, and a call that nobody answers ends by itself', async
   await vasya.waitForSelector('body[data-state=ready]');
   await dial(vasya, 'petya');
   await petya.waitForSelector('#incoming[open]');
-  await noticed(vasya, 'timeout');
-  await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
@@ -136,4 +139,10 @@ test('a call name that somebody else uses is refused in plain words', async () =
   await other.waitForSelector('body[data-hub=open]');
   assert.equal(await other.inputValue('#user'), '');
   await Promise.all([petya, other].map((page) => page.context().close()));
+});
+
+test('a call that nobody answers ends by itself', async () => {
+  const [caller, callee] = unanswered;
+  await noticed(caller, 'timeout');
+  await callee.waitForSelector('#incoming:not([open])', { state: 'attached' });
 });

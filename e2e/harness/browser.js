@@ -17,6 +17,14 @@ const flags = [
   '--disable-component-update',
   '--disable-sync',
   '--autoplay-policy=no-user-gesture-required',
+  `--disable-features=${[
+    // The list of suggestions under the address bar is a page of its own in every window: half of what opening one costs.
+    'WebUIOmniboxPopup', 'WebUIOmniboxAimPopup',
+    // Playwright's own, which this list replaces.
+    'AvoidUnnecessaryBeforeUnloadCheckSync', 'BoundaryEventDispatchTracksNodeRemoval', 'DestroyProfileOnBrowserClose',
+    'DialMediaRouteProvider', 'GlobalMediaControls', 'HttpsUpgrades', 'LensOverlay', 'MediaRouter', 'PaintHolding',
+    'ThirdPartyStoragePartitioning', 'Translate', 'AutoDeElevate', 'RenderDocument', 'OptimizationHints',
+  ]}`,
 ];
 
 /**
@@ -24,7 +32,7 @@ const flags = [
  * @property {string} [netns] network namespace to run in (the browser is driven over a pipe, so it may have no way to us)
  * @property {string} [caFile] certificate authority to trust
  * @property {string} [proxy] value of --proxy-server
- * @property {number} [fps] pictures a second of the fake cameras; default 20
+ * @property {number} [fps] pictures a second of the fake cameras; default 10
  * @property {number} [cameras] how many fake cameras there are; default 1. The second is a depth camera, of which WebRTC takes no picture
  * @property {boolean} [devices] false: the machine's own devices, which in a test are none at all
  * @property {boolean} [granted] false: pages have no camera and microphone until `permit` allows them
@@ -44,7 +52,7 @@ export async function startBrowser(options = {}) {
     executablePath = path.join(home, 'chromium');
     await fs.writeFile(executablePath, `#!/bin/sh\nexec ip netns exec ${options.netns} ${executable} "$@"\n`, { mode: 0o755 });
   }
-  const { fps = 20, cameras = 1, devices = true, granted = true } = options;
+  const { fps = 10, cameras = 1, devices = true, granted = true } = options;
   const args = [...flags, ...(options.args ?? [])];
   if (devices) args.push(`--use-fake-device-for-media-stream=fps=${fps},device-count=${cameras}`);
   if (granted) args.push('--use-fake-ui-for-media-stream');
