@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run build test lint unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
+.PHONY: run build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -25,6 +25,9 @@ test:
 	@$(MAKE) --no-print-directory lint unit client-test browser-test fuzz-short netlab-test
 
 lint: e2e/node_modules/.ready web/client/node_modules/.ready ## gofmt, go vet, staticcheck, tsc --checkJs
+	@$(MAKE) --no-print-directory -j2 -Otarget lint-go lint-js
+
+lint-go:
 	$(call heading,lint: gofmt)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
@@ -32,6 +35,8 @@ lint: e2e/node_modules/.ready web/client/node_modules/.ready ## gofmt, go vet, s
 	@$(GO) vet ./...
 	$(call heading,lint: staticcheck)
 	@$(GO) run $(STATICCHECK) ./...
+
+lint-js:
 	$(call heading,lint: tsc --checkJs)
 	@cd web/client && npm run --silent check
 
