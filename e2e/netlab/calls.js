@@ -106,7 +106,7 @@ export function summary(results) {
  * @param {[Caller, Caller][]} pairs who is there, who arrives
  * @param {number} [lanes]
  */
-export async function holdCalls(site, pairs, lanes = 2) {
+export async function holdCalls(site, pairs, lanes = 3) {
   /** @type {CallResult[]} */
   const results = [];
   /** @type {Error[]} */
