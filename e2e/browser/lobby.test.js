@@ -101,6 +101,22 @@ test('the lobby: who came later joins first', async () => {
   await Promise.all([early, late].map((page) => page.context().close()));
 });
 
+test('the lobby: a network that changes while the offer is made', async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(() => {
+    const { setLocalDescription } = RTCPeerConnection.prototype;
+    let changed = false;
+    RTCPeerConnection.prototype.setLocalDescription = function (...args) {
+      const set = Reflect.apply(setLocalDescription, this, args);
+      if (!changed) queueMicrotask(() => /** @type {any} */ (navigator).connection.dispatchEvent(new Event('change')));
+      changed = true;
+      return set;
+    };
+  });
+  await openLobby(page, server.base, { room: 'changing' });
+  await page.context().close();
+});
+
 test('the lobby: who goes, and a host who goes', async () => {
   const [first, second, comes] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   await openLobby(first, server.base, { room: 'hosts' });

@@ -9,6 +9,7 @@ import {addMedia, isUseless, openChannel, reconfigure} from './connection.js';
 export class Prepared {
   /** @type {RTCIceCandidate[]} */ #candidates = [];
   /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
+  #closed = () => {};
   taken = false;
   /** UDP gets through. */
   overUDP = false;
@@ -24,10 +25,12 @@ export class Prepared {
       if (this.#sink) this.#sink(candidate);
       else this.#candidates.push(candidate);
     };
+    // What is asked of a connection that is closed meanwhile, Chromium never answers.
+    const closed = new Promise((resolve) => { this.#closed = () => resolve(undefined); });
     /** Settled when the offer exists; its candidates come as they are found. */
-    this.ready = this.pc.setLocalDescription();
+    this.ready = Promise.race([this.pc.setLocalDescription(), closed]);
     /** Settled when what is likely to come has come. */
-    this.gathered = this.#gather();
+    this.gathered = Promise.race([this.#gather(), closed]);
   }
 
   /** Until all candidates are there, or nothing more has come for half a second after a relay's; for 3 s at most. */
@@ -62,6 +65,7 @@ export class Prepared {
   close() {
     this.pc.onicecandidate = null;
     this.pc.close();
+    this.#closed();
   }
 }
 

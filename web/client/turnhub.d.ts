@@ -21,9 +21,9 @@ declare class Prepared {
     pc: RTCPeerConnection;
     channel: RTCDataChannel;
     /** Settled when the offer exists; its candidates come as they are found. */
-    ready: Promise<void>;
+    ready: Promise<any>;
     /** Settled when what is likely to come has come. */
-    gathered: Promise<void>;
+    gathered: Promise<any>;
     /** The offer with what was gathered so far; what comes later waits for `flow`. */
     describe(): {
         type: RTCSdpType;
