@@ -199,10 +199,10 @@ export class Call extends Emitter {
     const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
     try {
       const {first} = invitation.data ?? {};
-      peer.instance = first?.instance ?? '';
+      await peer.handle({instance: first?.instance, connection: first?.connection});
       // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
       const ahead = first?.description ? await peer.answerAhead(first.description) : null;
-      await this.hub.accept(invitation.call, {instance: this.instance, description: ahead?.answer});
+      await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
       this.#end('lost', wordsOf(error));
@@ -247,7 +247,7 @@ export class Call extends Emitter {
 
   #firstOffer() {
     const description = this.#ahead.offer();
-    return description && {instance: this.instance, description};
+    return description && {instance: this.instance, connection: '', description};
   }
 
   /** For whoever comes next: a connection that gathers now, to answer with later. */
