@@ -11,8 +11,9 @@ import (
 
 // directory is the state of one node.
 type directory struct {
-	hub   *Hub
-	rooms rooms
+	hub     *Hub
+	rooms   rooms
+	lobbies lobbies
 
 	mu     sync.Mutex // users, calls and presence
 	users  map[string]*user
@@ -34,6 +35,7 @@ func (d *directory) unlock() {
 func newDirectory(h *Hub) *directory {
 	d := &directory{hub: h, users: make(map[string]*user), byCall: make(map[string]*call)}
 	d.rooms.init()
+	d.lobbies.m = make(map[string][]*visit)
 	return d
 }
 
@@ -121,6 +123,7 @@ func (d *directory) enter(s *Session, secret string) *fault {
 }
 
 func (d *directory) exit(s *Session, reason string) {
+	d.leaveLobby(s)
 	for _, r := range slices.Clone(s.roomList()) {
 		d.quit(s, r, reason)
 	}

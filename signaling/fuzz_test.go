@@ -47,7 +47,7 @@ func FuzzScan(f *testing.F) {
 // what is JSON.
 func FuzzMessages(f *testing.F) {
 	for _, s := range []string{
-		`{"type":"join","room":"r","id":1,"seq":1}`, `{"type":"leave","room":"r"}`,
+		`{"type":"join","room":"r","id":1,"seq":1}`, `{"type":"leave","room":"r"}`, `{"type":"lobby","room":"r","first":{}}`,
 		`{"type":"signal","to":"PEER","data":{"a":1},"seq":2}`, `{"type":"message","room":"r","data":null}`,
 		`{"type":"subscribe","users":["bob","ann"]}`, `{"type":"unsubscribe","users":["bob"]}`,
 		"{\"type\":\"invite\",\"user\":\"bob\",\"data\":[]}\n{\"type\":\"hangup\",\"call\":\"c_1\"}",

@@ -24,6 +24,7 @@ const (
 
 	maxRoomMembers     = 100
 	maxRoomsPerSession = 16
+	maxLobby           = 8 // sessions in the lobby of one room
 	maxSubscriptions   = 256
 	maxWatchers        = 10_000 // subscribers of one user
 	maxDevices         = 32     // sessions of one user

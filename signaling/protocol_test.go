@@ -163,6 +163,10 @@ func TestProtocolExamples(t *testing.T) {
 	}
 
 	say(p, pick("join"), "joined")
+	say(v, pick("lobby", "first"), "lobby")
+	listen(p, "lobby-peer")
+	say(v, pick("leave"), "ok")
+	listen(p, "lobby-left")
 	say(v, pick("join"), "joined")
 	listen(p, "peer-joined")
 	values["to"], values["peer"] = p.id, p.id

@@ -122,6 +122,8 @@ func (s *Session) dispatch(m *message) *fault {
 		return st.join(s, m)
 	case `"leave"`:
 		return st.leave(s, m)
+	case `"lobby"`:
+		return st.lobby(s, m)
 	case `"subscribe"`:
 		return st.subscribe(s, m)
 	case `"unsubscribe"`:
@@ -161,21 +163,21 @@ func (s *Session) ok(m *message) {
 	}
 }
 
-// peer finds a session that s may send to: one that shares a room or call.
-func (s *Session) peer(m *message) (*Session, *fault) {
+// peer finds the session that a message is to, if s may send to it.
+func (s *Session) peer(m *message, may func(s, p *Session) bool) (*Session, *fault) {
 	id, f := needText("to", m.to)
 	if f != nil {
 		return nil, f
 	}
 	p := s.hub.sessions.find(id)
-	if p == nil || p == s || !s.shares(p) {
+	if p == nil || p == s || !may(s, p) {
 		return nil, faultf(CodeNotInRoom, "you share no room or call with %.40q", id)
 	}
 	return p, nil
 }
 
 func (s *Session) signal(m *message) *fault {
-	p, f := s.peer(m)
+	p, f := s.peer(m, (*Session).reaches)
 	if f != nil {
 		return f
 	}
@@ -210,7 +212,7 @@ func (s *Session) message(m *message) *fault {
 	}
 	b := open("message", len(s.id)+len(m.data)+len(m.room)+48).str("from", s.id)
 	if m.to != nil {
-		p, f := s.peer(m)
+		p, f := s.peer(m, (*Session).shares)
 		if f != nil {
 			return f
 		}

@@ -102,6 +102,9 @@ func (d *directory) join(s *Session, m *message) *fault {
 			r = d.rooms.open(name, d.hub.now())
 		}
 		if f, dead := r.join(s, m, d.hub.now()); !dead {
+			if f == nil {
+				d.joinFromLobby(s, name)
+			}
 			return f
 		}
 		d.rooms.remove(r)
@@ -122,6 +125,11 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 	reply := answer("joined", m.id, 64+128*len(r.members)).str("room", r.name)
 	reply = append(reply, `,"peers":[`...)
 	var first *Session
+	if v := s.visit.Load(); v != nil && v.room == r.name {
+		if host := v.host.Load(); slices.Contains(r.members, host) {
+			first = host
+		}
+	}
 	for i, p := range r.members {
 		if p == s {
 			continue
@@ -185,6 +193,11 @@ func (d *directory) leave(s *Session, m *message) *fault {
 	}
 	r := s.inRoom(name)
 	if r == nil {
+		if v := s.visit.Load(); v != nil && v.room == name {
+			d.leaveLobby(s)
+			s.ok(m)
+			return nil
+		}
 		return faultf(CodeNotInRoom, "you are not in room %s", name)
 	}
 	others := append(r.others(s), s.id)
@@ -213,6 +226,7 @@ func (d *directory) quit(s *Session, r *room, reason string) {
 		d.rooms.remove(r)
 		d.hub.logRoom(r, reason)
 	}
+	d.loseHost(s, r.name)
 }
 
 func (d *directory) cast(s *Session, name string, b body) *fault {

@@ -12,8 +12,8 @@ import (
 const SessionPrefix = "s_"
 
 // Together reports whether TURN users a and b may relay to each other's
-// allocations: the same user, sessions that share a room or an accepted call,
-// or two people without a hub session. It takes no lock that is held for long.
+// allocations: the same user, sessions that share a room or an accepted call or are in a
+// lobby and its host, or two people without a hub session. It takes no lock that is held for long.
 func (h *Hub) Together(a, b string) bool {
 	if a == b {
 		return true
@@ -26,7 +26,7 @@ func (h *Hub) Together(a, b string) bool {
 		return false
 	}
 	sa, sb := h.sessions.get(a), h.sessions.get(b)
-	return sa != nil && sb != nil && sa.shares(sb)
+	return sa != nil && sb != nil && sa.reaches(sb)
 }
 
 // Seen reports whether the signaling socket of someone together with user has

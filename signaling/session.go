@@ -29,6 +29,7 @@ type Session struct {
 	// Written under in and directory.mu; read without a lock by the relay.
 	rooms atomic.Pointer[[]*room]
 	calls atomic.Pointer[[]*call]
+	visit atomic.Pointer[visit] // the lobby it is in; nil: none
 	addr  atomic.Pointer[netip.Addr]
 
 	subs    map[string]struct{} // under directory.mu

@@ -23,6 +23,7 @@ type state interface {
 
 	join(s *Session, m *message) *fault
 	leave(s *Session, m *message) *fault
+	lobby(s *Session, m *message) *fault
 	// cast sends to everyone else in a room.
 	cast(s *Session, room string, b body) *fault
 

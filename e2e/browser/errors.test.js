@@ -72,20 +72,22 @@ test('a full room', async () => {
 
 test('the session goes on in another window', async () => {
   const page = await browser.newPage();
-  /** @type {Promise<any>} */
-  const welcome = new Promise((resolve) => page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => {
+  /** @param {string} type @returns {Promise<any>} */
+  const hears = (type) => new Promise((resolve) => page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => {
     const message = JSON.parse(String(payload));
-    if (message.type === 'welcome') resolve(message);
+    if (message.type === type) resolve(message);
   })));
+  const [welcome, inLobby] = [hears('welcome'), hears('lobby')];
   await openLobby(page, server.base, { room: 'twice' });
   const { session, resume } = await welcome;
+  const { seq } = await inLobby;
   const other = await browser.newPage();
   await other.goto(`${server.base}/healthz`);
-  const resumed = await other.evaluate(({ session, token }) => new Promise((resolve) => {
+  const resumed = await other.evaluate(({ session, token, seq }) => new Promise((resolve) => {
     const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/ws`, 'turnhub.v1');
-    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', resume: { session, token, seq: 0 } }));
+    socket.onopen = () => socket.send(JSON.stringify({ type: 'hello', resume: { session, token, seq } }));
     socket.onmessage = ({ data }) => resolve(JSON.parse(data).resumed);
-  }), { session, token: resume.token });
+  }), { session, token: resume.token, seq });
   assert.equal(resumed, true);
   await notice(page, 'replaced', /another window/);
   await page.click('#notice-again');

@@ -17,7 +17,7 @@ export class Prepared {
   constructor(configuration, media) {
     this.pc = new RTCPeerConnection(configuration);
     this.channel = openChannel(this.pc);
-    addMedia(this.pc, media);
+    addMedia(this.pc, media, true);
     this.pc.onicecandidate = ({candidate}) => {
       if (!candidate) return;
       this.overUDP ||= candidate.type === 'srflx' || (candidate.type === 'relay' && isOverUDP(candidate));
@@ -47,8 +47,7 @@ export class Prepared {
   }
 
   /** The offer with what was gathered so far; what comes later waits for `flow`. */
-  take() {
-    this.taken = true;
+  describe() {
     this.#candidates = [];
     const {type, sdp} = /** @type {RTCSessionDescription} */ (this.pc.localDescription);
     return {type, sdp: sdp.split('\r\n').filter((line) => !isUseless(line)).join('\r\n')};
@@ -106,6 +105,8 @@ export class Ahead {
   get prepared() { return this.#prepared !== null; }
   /** Whether there is one that has been sent to nobody yet. */
   get waiting() { return this.#prepared !== null && !this.#prepared.taken; }
+  /** Whether this one still is to be sent. @param {Prepared} prepared */
+  isWaiting(prepared) { return this.#prepared === prepared && !prepared.taken; }
   /** Whether there is one that has been sent. */
   get offered() { return this.#prepared?.taken ?? false; }
 
@@ -131,7 +132,8 @@ export class Ahead {
       this.drop();
       return undefined;
     }
-    return prepared.take();
+    prepared.taken = true;
+    return prepared.describe();
   }
 
   /** Hands over the connection of the offer. */
@@ -178,13 +180,6 @@ export class Ahead {
     if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) return false;
     reconfigure(this.#prepared.pc, now);
     return true;
-  }
-
-  /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
-  replaceTrack(kind) {
-    for (const {sender, receiver} of this.#prepared?.pc.getTransceivers() ?? []) {
-      if (receiver.track.kind === kind) sender.replaceTrack(this.media.track(kind)).catch(() => {});
-    }
   }
 
   close() {

@@ -33,9 +33,8 @@ export function budget(others, screen = false) {
  */
 export async function applyBudget(pc, others, screen, lost = false) {
   const {video, scale, frameRate, audio} = budget(others, screen);
-  await Promise.all(pc.getSenders().map(async (sender) => {
-    const kind = sender.track?.kind;
-    if (!kind) return;
+  await Promise.all(pc.getTransceivers().map(async ({sender, receiver}) => {
+    const {kind} = receiver.track;
     let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
     if (kind === 'video' && lost && parameters.encodings[0].active) {

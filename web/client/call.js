@@ -3,7 +3,8 @@ import {HubError} from './codes.js';
 import {LocalMedia} from './media.js';
 import {Peer} from './peer.js';
 import {Ahead} from './ahead.js';
-import {configuration} from './connection.js';
+import {Lobby} from './lobby.js';
+import {configuration, withoutCandidates} from './connection.js';
 import {meshLimit} from './bitrate.js';
 import {randomRoom} from './hub.js';
 
@@ -40,7 +41,7 @@ import {randomRoom} from './hub.js';
  *     await media.open();
  *     const call = new Call(hub, {media});
  *     call.on('peer', (peer) => peer.on('stream', (stream) => { video.srcObject = stream; }));
- *     await call.prepare();            // in the lobby: gathers candidates before the click
+ *     await call.prepare('blue-fox-42'); // in the lobby: gathers candidates before the click
  *     await call.join('blue-fox-42');  // or: await call.invite('petya')
  *
  * @extends {Emitter<CallEvents>}
@@ -58,8 +59,11 @@ export class Call extends Emitter {
 
   /** @type {CallOptions} */ #options;
   /** @type {Ahead} */ #ahead;
+  /** @type {Lobby} */ #lobby;
   /** @type {any} */ #ticker = null;
   /** @type {(() => void)[]} */ #unhook = [];
+  /** The room whose lobby we are in, or will be. */
+  #room = '';
   /** Where two who called by name meet when the server has forgotten their call. */
   #meeting = '';
   #started = 0;
@@ -76,18 +80,22 @@ export class Call extends Emitter {
     this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
     this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
     this.#ahead = new Ahead(() => this.configuration(), this.media);
+    this.#lobby = new Lobby(this, this.#ahead);
     this.#unhook.push(
       hub.on('peer-joined', (info) => { if (info.room === this.room) this.#onJoined(info); }),
       hub.on('peer-left', ({room, peer, reason}) => { if (room === this.room) this.#onLeft(peer, reason); }),
       hub.on('peer-away', ({peer}) => this.#setAway(peer, true)),
       hub.on('peer-back', ({peer}) => this.#setAway(peer, false)),
       hub.on('signal', ({from, data}) => this.#onSignal(from, data)),
+      hub.on('lobby', ({room, first}) => { if (!this.#lobby.at(room, first)) this.#prepareAnew(); }),
+      hub.on('lobby-peer', ({room, peer, first}) => this.#onGuest(room, peer, first)),
+      hub.on('lobby-left', ({peer}) => this.#lobby.gone(peer)),
       hub.on('call', (state) => this.#onCall(state)),
       hub.on('incoming', () => this.#makeSpare()),
       hub.on('rejoined', (joined) => { if (joined.room === this.room) this.#onRejoined(joined); }),
       hub.on('config', () => this.#onConfig()),
       hub.on('welcome', (how) => this.#onWelcome(how)),
-      hub.on('network', () => { if (this.#ahead.waiting) this.prepare(true).catch(() => {}); }),
+      hub.on('network', () => { if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew(); }),
       hub.on('closed', ({reason}) => this.#end('lost', reason)),
       this.media.on('track', ({kind}) => this.#onTrack(kind)),
       this.media.on('change', () => this.tell({type: 'media', ...this.media.sending})),
@@ -116,18 +124,33 @@ export class Call extends Emitter {
   }
 
   /**
-   * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
-   * round trips after the click. Call it in the lobby; `release` gives it up again. One need not wait for it: `join`
-   * goes ahead with what there is.
-   * @param {boolean} [anew] also if there is one already
+   * Gathers candidates and makes the first offer before the click, so that the first picture comes a few round trips
+   * after it. With a room, who is there is connected with too, through the relay, without media and without either
+   * learning the other's address: then it is two. Call it in the lobby; `release` gives it up again. One need not wait
+   * for it: `join` goes ahead with what there is.
+   * @param {string} [room] the one that will probably be joined
    */
-  async prepare(anew = false) {
-    if (this.phase !== 'idle' || (this.#ahead.prepared && !anew)) return;
-    await this.#ahead.prepare().then(({gathered}) => gathered).catch(() => {});
+  async prepare(room = '') {
+    if (this.phase !== 'idle' || (room === this.#room && (this.#ahead.prepared || this.#lobby.room))) return;
+    this.#room = room;
+    await this.#prepareAnew();
+  }
+
+  async #prepareAnew() {
+    if (this.phase !== 'idle') return;
+    this.#lobby.leave(this.#lobby.room !== this.#room);
+    const prepared = await this.#ahead.prepare().catch(() => null);
+    await prepared?.gathered;
+    if (prepared && this.#ahead.isWaiting(prepared) && this.#room && this.phase === 'idle' && this.online) {
+      this.#lobby.enter(this.#room, prepared);
+    }
   }
 
   /** Gives up what `prepare` made: it holds relay ports on the server. */
-  release() { this.#ahead.release(); }
+  release() {
+    this.#ahead.release();
+    this.#lobby.leave(true);
+  }
 
   /**
    * Joins a room and connects with everybody there.
@@ -136,9 +159,11 @@ export class Call extends Emitter {
   async join(room) {
     this.#start('joining');
     this.room = room;
+    if (this.#lobby.room !== room) this.#lobby.leave(true);
+    this.#lobby.start();
     try {
       const joined = await this.hub.join(room, {
-        first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#firstOffer()),
+        first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#lobby.first() ?? this.#firstOffer()),
       });
       if (/** @type {CallPhase} */ (this.phase) === 'ended') {
         await this.hub.leave(room);
@@ -150,11 +175,14 @@ export class Call extends Emitter {
       }
       this.#setPhase('active');
       for (const info of joined.peers) {
-        const peer = this.#add(info);
-        const prepared = info.peer === joined.first && this.#ahead.offered ? this.#ahead.take() : null;
-        if (prepared) peer.offered(prepared);
+        const mine = info.peer === joined.first;
+        const peer = this.#add(info, mine ? this.#lobby.take(info.peer) : null);
+        const prepared = mine && this.#ahead.offered ? this.#ahead.take() : null;
+        if (peer.pc) peer.begin(info, this.#started);
+        else if (prepared) peer.offered(prepared);
         else peer.offer();
       }
+      this.#lobby.leave();
       this.#ahead.drop();
       this.#makeSpare();
     } catch (error) {
@@ -171,6 +199,7 @@ export class Call extends Emitter {
    */
   async invite(user) {
     this.#start('calling');
+    this.#lobby.leave(true);
     this.#meeting = `call-${randomRoom()}`;
     const answered = new Promise((resolve, reject) => { this.#answer = {resolve: () => resolve(undefined), reject}; });
     answered.catch(() => {});
@@ -258,9 +287,9 @@ export class Call extends Emitter {
     if ((room || this.phase === 'idle') && !busy) this.#ahead.makeSpare();
   }
 
-  /** @param {PeerInfo} info @returns {Peer} */
-  #add(info) {
-    const peer = new Peer(this, info, this.peers.size || this.phase === 'active' ? undefined : this.#started);
+  /** @param {PeerInfo} info @param {Peer | null} [known] from the lobby, to `begin` now @returns {Peer} */
+  #add(info, known) {
+    const peer = known ?? new Peer(this, info, {started: this.peers.size || this.phase === 'active' ? undefined : this.#started});
     this.peers.add(peer);
     peer.on('chat', (message) => this.emit('chat', {peer, ...message}));
     peer.on('file', (transfer) => this.emit('file', {peer, transfer}));
@@ -290,13 +319,34 @@ export class Call extends Emitter {
 
   /** @param {PeerInfo & {first?: any}} info */
   #onJoined(info) {
-    if (info.first) this.#onSignal(info.peer, info.first, info);
+    const {peer: id, first} = info;
+    const guest = this.#lobby.admit(id, first);
+    if (guest) {
+      if (this.peers.size >= this.limit - 1) return guest.close();
+      this.#add(info, guest).begin(info);
+      guest.handle({instance: first.instance, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
+    } else if (first?.candidates && !first.description) {
+      this.signal(id, {anew: true}); // goes on with a connection that we have not
+    } else if (first) {
+      this.#onSignal(id, first, info);
+    }
+  }
+
+  /** @param {string} room @param {string} id @param {any} first */
+  #onGuest(room, id, first) {
+    const here = this.phase === 'idle' ? this.#lobby.room : this.room;
+    if (room !== here || this.phase === 'ended' || this.peers.size >= this.limit - 1) return;
+    this.#lobby.receive(id, first);
   }
 
   /** @param {string} from @param {any} data @param {PeerInfo} [info] */
   async #onSignal(from, data, info = this.hub.rooms.get(this.room)?.peers.get(from)) {
     if (typeof data !== 'object' || data === null || this.phase === 'ended') return;
-    let peer = this.#find(from);
+    let peer = this.#find(from) ?? this.#lobby.find(from, data);
+    if (data.anew && peer && info && this.peers.has(peer)) {
+      this.#remove(peer);
+      return this.#add(info).offer();
+    }
     if (data.rejoin && info) return this.#onRejoin(info, data.rejoin);
     if ('rejoined' in data && info) return this.#onRecognized(info, data);
     if (!peer && info && this.room) {
@@ -384,7 +434,8 @@ export class Call extends Emitter {
     if (first) return;
     if (!resumed) {
       for (const peer of this.peers) peer.orphan = true;
-      if (this.#ahead.prepared) this.prepare(true).catch(() => {});
+      if (this.#ahead.prepared || this.#lobby.room) this.#prepareAnew();
+      this.#lobby.forget();
       this.#ahead.dropSpare();
       return;
     }
@@ -428,13 +479,13 @@ export class Call extends Emitter {
 
   #onConfig() {
     for (const peer of this.peers) peer.configure();
-    if (!this.#ahead.configure()) this.prepare(true).catch(() => {});
+    this.#lobby.configure();
+    if (!this.#ahead.configure()) this.#prepareAnew();
   }
 
   /** @param {import('./media.js').Kind} kind */
   #onTrack(kind) {
     for (const peer of this.peers) peer.replaceTrack(kind);
-    this.#ahead.replaceTrack(kind);
   }
 
   #tick() {
@@ -471,6 +522,7 @@ export class Call extends Emitter {
     clearInterval(this.#ticker);
     for (const unhook of this.#unhook.splice(0)) unhook();
     for (const peer of [...this.peers]) this.#remove(peer);
+    this.#lobby.close();
     this.#ahead.close();
     const answer = this.#answer;
     this.#answer = null;

@@ -29,6 +29,7 @@ export class PeerChannel extends Emitter {
   /** @type {RTCPeerConnection | null} */ #pc = null;
   /** @type {RTCDataChannel | null} */ #channel = null;
   /** @type {any[]} */ #unsent = [];
+  /** @type {any[] | null} what has come from somebody who has not joined yet; null: everything is handled at once */ #held = null;
   /** @type {Map<string, Transfer>} */ #transfers = new Map();
   /** @type {Map<string, Blob>} */ #files = new Map();
   /** The keys of messages that came lately. @type {Set<string>} */ #had = new Set();
@@ -59,11 +60,24 @@ export class PeerChannel extends Emitter {
   hear(pc, channel) {
     channel.onmessage = ({data}) => {
       try {
-        this.receive(JSON.parse(data), pc);
+        const message = JSON.parse(data);
+        if (!this.#held) this.receive(message, pc);
+        else if (this.#held.length < unsentLimit) this.#held.push(message);
       } catch (error) {
         console.warn('turnhub: a message on the data channel was not understood', error);
       }
     };
+  }
+
+  /** Keeps what comes until `release`. */
+  hold() {
+    this.#held = [];
+  }
+
+  release() {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const message of held) this.receive(message);
   }
 
   /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */

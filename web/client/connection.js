@@ -51,19 +51,24 @@ export function transportOf(url) {
 /**
  * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
  * comes later needs no negotiation.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
  */
-export function addMedia(pc, media) {
+export function addMedia(pc, media, quiet = false) {
   for (const kind of kinds) {
-    pc.addTransceiver(media.track(kind) ?? kind, {direction: 'sendrecv', streams: [media.stream]});
+    pc.addTransceiver((!quiet && media.track(kind)) || kind, {direction: 'sendrecv', streams: [media.stream]});
   }
+}
+
+/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media */
+export function sendMedia(pc, media) {
+  for (const kind of kinds) transceiverOf(pc, kind)?.sender.replaceTrack(media.track(kind)).catch(() => {});
 }
 
 /**
  * Puts our media into what the other side has offered.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
  */
-export function answerMedia(pc, media) {
+export function answerMedia(pc, media, quiet = false) {
   for (const transceiver of pc.getTransceivers()) {
     // Left over from an offer of ours that was taken back.
     if (transceiver.mid === null && transceiver.currentDirection !== 'stopped') transceiver.stop();
@@ -73,7 +78,7 @@ export function answerMedia(pc, media) {
     if (!transceiver || transceiver.sender.track) continue;
     transceiver.direction = 'sendrecv';
     transceiver.sender.setStreams?.(media.stream);
-    transceiver.sender.replaceTrack(media.track(kind)).catch(() => {});
+    if (!quiet) transceiver.sender.replaceTrack(media.track(kind)).catch(() => {});
   }
 }
 

@@ -38,6 +38,9 @@ import {HubError} from './codes.js';
  * @property {void} network the browser says that the network has changed
  * @property {PeerInfo & {room: string, first?: any}} peer-joined
  * @property {{room: string, peer: string, reason: string}} peer-left
+ * @property {{room: string, first?: string}} lobby we are in the lobby of a room; `first`: the member who has our offer
+ * @property {{room: string, peer: string, first: any}} lobby-peer somebody is in the lobby of a room of ours
+ * @property {{room: string, peer: string}} lobby-left
  * @property {{peer: string}} peer-away
  * @property {{peer: string}} peer-back
  * @property {{from: string, data: any}} signal
@@ -140,7 +143,16 @@ export class Hub extends Session {
     return joined;
   }
 
-  /** @param {string} room @returns {Promise<void>} */
+  /**
+   * Waits in the lobby of a room, out of any other, with an offer for whoever is or comes there; `lobby` tells who has it.
+   * @param {string} room @param {any} first
+   * @returns {Promise<void>}
+   */
+  async lobby(room, first) {
+    await this.request({type: 'lobby', room, first});
+  }
+
+  /** Leaves a room, or its lobby. @param {string} room @returns {Promise<void>} */
   async leave(room) {
     this.rooms.delete(room);
     this.#updateInCall();
@@ -268,6 +280,9 @@ export class Hub extends Session {
         this.rooms.get(message.room)?.peers.delete(message.peer);
         this.emit('peer-left', message);
         break;
+      case 'lobby':
+      case 'lobby-peer':
+      case 'lobby-left':
       case 'peer-away':
       case 'peer-back':
       case 'signal':

@@ -4,7 +4,8 @@ import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {Replacements} from './replacement.js';
 import {answer} from './ahead.js';
-import {addMedia, answerMedia, isUseless, openChannel, reconfigure, transceiverOf, withoutCandidates} from './connection.js';
+import {addMedia, answerMedia, isUseless, openChannel, reconfigure, sendMedia, transceiverOf, withoutCandidates} from './connection.js';
+import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
 /** @typedef {import('./stats.js').Quality} Quality */
@@ -79,8 +80,12 @@ export class Peer extends Emitter {
   /** Our answer is out and being set. */
   #answering = false;
   #described = false;
-  /** @type {RTCIceCandidate[]} */ #candidates = [];
+  /** @type {RTCIceCandidateInit[]} */ #candidates = [];
   /** @type {any} */ #candidateTimer = null;
+  /** Both are not in the room yet: no media, no message, no address but the relay's. */
+  #quiet = false;
+  /** @type {RTCIceCandidateInit[]} kept back while quiet */ #withheld = [];
+  #withheldTold = 0;
   #started = performance.now();
   #wasConnected = false;
   #restartWanted = false;
@@ -105,8 +110,11 @@ export class Peer extends Emitter {
   /** @type {import('./hub.js').Path | ''} */ #told = '';
   /** @type {import('./hub.js').Path | ''} */ #toldThem = '';
 
-  /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
-  constructor(host, info, started) {
+  /**
+   * @param {PeerHost} host @param {PeerInfo} info
+   * @param {{started?: number, quiet?: boolean}} [options] performance.now() of the click; nothing flows before `begin`
+   */
+  constructor(host, info, {started, quiet = false} = {}) {
     super();
     this.#host = host;
     this.id = info.peer;
@@ -115,7 +123,9 @@ export class Peer extends Emitter {
     this.polite = info.polite;
     this.away = info.away ?? false;
     if (started) this.#started = started;
-    this.#channel.on('open', () => this.tell({type: 'media', ...host.media.sending}));
+    this.#quiet = quiet;
+    if (quiet) this.#channel.hold();
+    this.#channel.on('open', () => { if (!this.#quiet) this.tell({type: 'media', ...host.media.sending}); });
     this.#channel.on('media', (media) => { this.media = media; this.emit('media', media); });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
@@ -139,8 +149,42 @@ export class Peer extends Emitter {
   offered(prepared) {
     this.#adopt(prepared.pc, prepared.channel);
     this.#described = true;
+    if (!this.#quiet) this.send();
     prepared.flow((candidate) => this.#trickle(candidate));
     prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+  }
+
+  /** The candidates that were kept back, to go with `join`: `begin` does not send them again. */
+  tellWithheld() {
+    this.#withheldTold = this.#withheld.length;
+    return this.#withheld;
+  }
+
+  /** Sends our media. */
+  send() {
+    if (this.#pc) sendMedia(this.#pc, this.#host.media);
+  }
+
+  /**
+   * Both are in the room: media and messages flow, and the rest of the candidates goes out.
+   * @param {PeerInfo} info @param {number} [started] performance.now() of the click
+   */
+  begin(info, started = performance.now()) {
+    this.name = info.name || info.user || '';
+    this.user = info.user ?? '';
+    this.polite = info.polite;
+    this.away = info.away ?? false;
+    this.#quiet = false;
+    this.#started = started;
+    this.send();
+    this.#candidates.push(...this.#withheld.splice(0).slice(this.#withheldTold));
+    this.#flush();
+    if (this.#channel.open) this.tell({type: 'media', ...this.#host.media.sending});
+    this.#channel.release();
+    this.#watchFirstFrame();
+    if (this.stream.getTracks().length) this.emit('stream', this.stream);
+    this.#onConnectionState();
+    this.limit();
   }
 
   /** Our offer may not have been delivered: says it again. */
@@ -227,7 +271,7 @@ export class Peer extends Emitter {
 
   /** Sends our description, and what was found of its candidates. @param {RTCSessionDescriptionInit | null} description */
   #describe(description) {
-    this.#signal({description});
+    this.#signal({description: this.#quiet && description ? withoutAddresses(description) : description});
     this.#described = true;
     this.#flush();
   }
@@ -235,7 +279,7 @@ export class Peer extends Emitter {
   /** @param {RTCPeerConnection} pc */
   #prepareAnswer(pc) {
     if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
-    answerMedia(pc, this.#host.media);
+    answerMedia(pc, this.#host.media, this.#quiet);
   }
 
   /** @param {RTCIceCandidateInit} candidate */
@@ -256,7 +300,7 @@ export class Peer extends Emitter {
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
     pc.ontrack = ({track}) => this.#show(track);
     pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
-    this.#watchFirstFrame();
+    if (!this.#quiet) this.#watchFirstFrame();
     return pc;
   }
 
@@ -301,7 +345,9 @@ export class Peer extends Emitter {
   /** @param {RTCIceCandidate} candidate */
   #trickle(candidate) {
     if (isUseless(candidate.candidate)) return;
-    this.#candidates.push(candidate);
+    if (!this.#quiet) this.#candidates.push(candidate);
+    else if (isRelayed(candidate)) this.#candidates.push(...relayed([candidate.toJSON()]));
+    else this.#withheld.push(candidate.toJSON());
     this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
   }
 
@@ -320,7 +366,7 @@ export class Peer extends Emitter {
 
   #onConnectionState() {
     const pc = this.#pc;
-    if (!pc || this.state === 'closed') return;
+    if (!pc || this.#quiet || this.state === 'closed') return;
     const {connectionState, iceConnectionState} = pc;
     if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
       if (this.#wasConnected) this.#onPathChange();
@@ -380,7 +426,7 @@ export class Peer extends Emitter {
    */
   restart(urgent = false) {
     const pc = this.#pc;
-    if (!pc || this.state === 'closed' || this.orphan) return;
+    if (!pc || this.#quiet || this.state === 'closed' || this.orphan) return;
     const now = performance.now();
     if (!urgent && this.state === 'connected') return;
     if (now - Math.max(this.#restartedAt, this.#offeredAt) < (urgent ? restartPause : this.#patience)) return;
@@ -436,7 +482,7 @@ export class Peer extends Emitter {
   /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
   replaceTrack(kind) {
     const {media} = this.#host;
-    if (!this.#pc) return;
+    if (!this.#pc || this.#quiet) return;
     transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
     const {coming} = this.#replacements;
     if (coming) transceiverOf(coming, kind)?.sender.replaceTrack(media.track(kind)).catch(() => {});

@@ -1,5 +1,5 @@
 import {answer} from './ahead.js';
-import {answerMedia, isUseless, kinds, openChannel} from './connection.js';
+import {addMedia, answerMedia, isUseless, openChannel, sendMedia} from './connection.js';
 import {hasPicture} from './stats.js';
 
 // Candidates that are found within this time share a message.
@@ -158,12 +158,9 @@ class Replacement {
 
   async offer() {
     const {pc} = this;
-    const media = this.#host.media();
-    for (const kind of kinds) {
-      // The track comes afterwards: the other side would see its id again, and some browsers take it for the old track.
-      const {sender} = pc.addTransceiver(kind, {direction: 'sendrecv', streams: [media.stream]});
-      sender.replaceTrack(media.track(kind)).catch(() => {});
-    }
+    // The track comes afterwards: the other side would see its id again, and some browsers take it for the old track.
+    addMedia(pc, this.#host.media(), true);
+    sendMedia(pc, this.#host.media());
     await this.#try(async () => {
       await pc.setLocalDescription();
       this.#describe({replacement: true, description: pc.localDescription});

@@ -25,7 +25,7 @@ declare class Prepared {
     /** Settled when what is likely to come has come. */
     gathered: Promise<void>;
     /** The offer with what was gathered so far; what comes later waits for `flow`. */
-    take(): {
+    describe(): {
         type: RTCSdpType;
         sdp: string;
     };
@@ -47,6 +47,8 @@ declare class Ahead {
     get prepared(): boolean;
     /** Whether there is one that has been sent to nobody yet. */
     get waiting(): boolean;
+    /** Whether this one still is to be sent. @param {Prepared} prepared */
+    isWaiting(prepared: Prepared): boolean;
     /** Whether there is one that has been sent. */
     get offered(): boolean;
     /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
@@ -73,8 +75,6 @@ declare class Ahead {
     dropSpare(): boolean;
     /** Fresh credentials or servers. @returns {boolean} false: the offer has to be made anew, its servers are others */
     configure(): boolean;
-    /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
-    replaceTrack(kind: Kind): void;
     close(): void;
     #private;
 }
@@ -116,7 +116,7 @@ export declare const meshLimit: number;
  *     await media.open();
  *     const call = new Call(hub, {media});
  *     call.on('peer', (peer) => peer.on('stream', (stream) => { video.srcObject = stream; }));
- *     await call.prepare();            // in the lobby: gathers candidates before the click
+ *     await call.prepare('blue-fox-42'); // in the lobby: gathers candidates before the click
  *     await call.join('blue-fox-42');  // or: await call.invite('petya')
  *
  * @extends {Emitter<CallEvents>}
@@ -146,12 +146,13 @@ export declare class Call extends Emitter<CallEvents> {
     /** @param {string} to @param {any} data */
     signal(to: string, data: any): void;
     /**
-     * Gathers candidates and makes the first offer before anybody is there, so that the first picture comes a few
-     * round trips after the click. Call it in the lobby; `release` gives it up again. One need not wait for it: `join`
-     * goes ahead with what there is.
-     * @param {boolean} [anew] also if there is one already
+     * Gathers candidates and makes the first offer before the click, so that the first picture comes a few round trips
+     * after it. With a room, who is there is connected with too, through the relay, without media and without either
+     * learning the other's address: then it is two. Call it in the lobby; `release` gives it up again. One need not wait
+     * for it: `join` goes ahead with what there is.
+     * @param {string} [room] the one that will probably be joined
      */
-    prepare(anew?: boolean): Promise<void>;
+    prepare(room?: string): Promise<void>;
     /** Gives up what `prepare` made: it holds relay ports on the server. */
     release(): void;
     /**
@@ -244,6 +245,9 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
     use(pc: RTCPeerConnection, channel: RTCDataChannel): void;
     /** Hears a channel, also before it is used: the other side may go over to it first. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
     hear(pc: RTCPeerConnection, channel: RTCDataChannel): void;
+    /** Keeps what comes until `release`. */
+    hold(): void;
+    release(): void;
     /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */
     tell(message: any): void;
     /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
@@ -356,14 +360,16 @@ declare function transportOf(url: string): Transport | "";
 /**
  * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
  * comes later needs no negotiation.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
  */
-declare function addMedia(pc: RTCPeerConnection, media: LocalMedia): void;
+declare function addMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean): void;
+/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media */
+declare function sendMedia(pc: RTCPeerConnection, media: LocalMedia): void;
 /**
  * Puts our media into what the other side has offered.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
  */
-declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia): void;
+declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean): void;
 /** @param {RTCPeerConnection} pc @param {Kind} kind */
 declare function transceiverOf(pc: RTCPeerConnection, kind: Kind): RTCRtpTransceiver | undefined;
 /** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
@@ -475,7 +481,13 @@ export declare class Hub extends Session<HubEvents> {
     join(room: string, { first }?: {
         first?: any | ((rejoin: boolean) => any);
     }): Promise<Joined>;
-    /** @param {string} room @returns {Promise<void>} */
+    /**
+     * Waits in the lobby of a room, out of any other, with an offer for whoever is or comes there; `lobby` tells who has it.
+     * @param {string} room @param {any} first
+     * @returns {Promise<void>}
+     */
+    lobby(room: string, first: any): Promise<void>;
+    /** Leaves a room, or its lobby. @param {string} room @returns {Promise<void>} */
     leave(room: string): Promise<void>;
     /**
      * Signaling data to one peer of a shared room or call.
@@ -604,6 +616,25 @@ export type HubEvents = {
         peer: string;
         reason: string;
     };
+    /**
+     * we are in the lobby of a room; `first`: the member who has our offer
+     */
+    lobby: {
+        room: string;
+        first?: string;
+    };
+    /**
+     * somebody is in the lobby of a room of ours
+     */
+    "lobby-peer": {
+        room: string;
+        peer: string;
+        first: any;
+    };
+    "lobby-left": {
+        room: string;
+        peer: string;
+    };
     "peer-away": {
         peer: string;
     };
@@ -665,6 +696,56 @@ export type CallState = {
     data?: any;
     reason?: "canceled" | "timeout" | "busy" | "replaced" | "revoked" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
+};
+
+// ---- lobby.js
+/**
+ * Connections with people of whom one has not joined yet (protocol.md, "The lobby"). They are complete but quiet: no
+ * media, no message, and no address but that of the relay, so that the first picture needs no more than the news that
+ * somebody has joined.
+ */
+declare class Lobby {
+    /** @param {LobbyCall} call @param {Ahead} ahead */
+    constructor(call: LobbyCall, ahead: Ahead);
+    /** The room in whose lobby we are; empty: in none. */
+    room: string;
+    /** Goes into the lobby of a room with an offer. @param {string} room @param {Prepared} prepared */
+    enter(room: string, prepared: Prepared): void;
+    /**
+     * What the server says of our place in the lobby.
+     * @param {string} room @param {string} [host] who has our offer
+     * @returns {boolean} false: it has gone with our host, and another one is needed
+     */
+    at(room: string, host?: string): boolean;
+    /** What goes with `join` where the connection exists; undefined: an offer has to. */
+    first(): {
+        instance: string;
+        candidates: RTCIceCandidateInit[] | undefined;
+    } | undefined;
+    /** Has media flow before the server has said that we have joined: the click is consent. */
+    start(): void;
+    /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
+    take(id: string): Peer | null;
+    /** We have joined, or gone elsewhere. @param {boolean} [tell] elsewhere, and the server does not know yet */
+    leave(tell?: boolean): void;
+    /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
+    receive(id: string, first: any): void;
+    /** @param {string} id */
+    gone(id: string): void;
+    /** Somebody has joined: hands over the connection that `first` goes on with. @param {string} id @param {any} first @returns {Peer | null} */
+    admit(id: string, first: any): Peer | null;
+    /** The quiet connection that signaling data is for. @param {string} from @param {any} data @returns {Peer | undefined} */
+    find(from: string, data: any): Peer | undefined;
+    /** Fresh credentials. */
+    configure(): void;
+    /** The server has forgotten everybody. */
+    forget(): void;
+    close(): void;
+    #private;
+}
+export type LobbyCall = PeerHost & {
+    hub: Hub;
+    connection: () => RTCPeerConnection;
 };
 
 // ---- media.js
@@ -968,8 +1049,14 @@ declare class PathWatch {
  * @extends {Emitter<PeerEvents>}
  */
 export declare class Peer extends Emitter<PeerEvents> {
-    /** @param {PeerHost} host @param {PeerInfo} info @param {number} [started] performance.now() of the click */
-    constructor(host: PeerHost, info: PeerInfo, started?: number);
+    /**
+     * @param {PeerHost} host @param {PeerInfo} info
+     * @param {{started?: number, quiet?: boolean}} [options] performance.now() of the click; nothing flows before `begin`
+     */
+    constructor(host: PeerHost, info: PeerInfo, { started, quiet }?: {
+        started?: number;
+        quiet?: boolean;
+    });
     /** @type {PeerState} */ state: PeerState;
     /** What comes from the peer. */
     stream: MediaStream;
@@ -996,6 +1083,15 @@ export declare class Peer extends Emitter<PeerEvents> {
     offer(): void;
     /** Goes on with an offer that was sent already. @param {import('./ahead.js').Prepared} prepared */
     offered(prepared: Prepared): void;
+    /** The candidates that were kept back, to go with `join`: `begin` does not send them again. */
+    tellWithheld(): RTCIceCandidateInit[];
+    /** Sends our media. */
+    send(): void;
+    /**
+     * Both are in the room: media and messages flow, and the rest of the candidates goes out.
+     * @param {PeerInfo} info @param {number} [started] performance.now() of the click
+     */
+    begin(info: PeerInfo, started?: number): void;
     /** Our offer may not have been delivered: says it again. */
     repeatOffer(): void;
     /**
@@ -1184,6 +1280,25 @@ export type ReplacementHost = {
      * it did not connect
      */
     failed: () => void;
+};
+
+// ---- sanitize.js
+/**
+ * Relays only, and without the address from which they are used.
+ * @param {RTCIceCandidateInit[]} candidates
+ */
+declare function relayed(candidates: RTCIceCandidateInit[]): {
+    candidate: string | undefined;
+    sdpMLineIndex?: number | null;
+    sdpMid?: string | null;
+    usernameFragment?: string | null;
+}[];
+/** @param {RTCIceCandidateInit} candidate */
+declare function isRelayed({ candidate }: RTCIceCandidateInit): boolean;
+/** A description without candidates names the best one of them as its default, which is an address too. @param {RTCSessionDescriptionInit} description */
+declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
+    type: RTCSdpType;
+    sdp: string;
 };
 
 // ---- session.js

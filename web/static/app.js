@@ -122,10 +122,15 @@ function newCall() {
   const ready = async () => {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
     if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
-    await mine.prepare();
+    await mine.prepare(roomField.value.trim());
     if (call === mine && body.dataset.view === 'lobby') body.dataset.state = 'ready';
   };
   ready();
+}
+
+/** For the room that is named now, where there is time before the click. */
+function prepare() {
+  if (call?.phase === 'idle' && hub.state === 'open') call.prepare(roomField.value.trim()).catch(() => {});
 }
 
 /** @param {string} link @param {string} callee */
@@ -250,6 +255,7 @@ $('#invite-form').addEventListener('submit', (event) => { event.preventDefault()
 nameField.addEventListener('change', commitNames);
 userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
 calleeField.addEventListener('input', watchPresence);
+roomField.addEventListener('change', prepare);
 $('#copy-link').addEventListener('click', () => copyLink(linkTo(roomField.value)));
 $('#show-qr').addEventListener('click', () => showQR(linkTo(roomField.value)));
 $('#room-label').addEventListener('click', () => showQR(linkTo(call.room)));
@@ -278,7 +284,7 @@ addEventListener('keydown', (event) => {
 document.addEventListener('visibilitychange', () => {
   clearTimeout(idleTimer);
   if (document.hidden) idleTimer = setTimeout(() => { if (call?.phase === 'idle') call.release(); }, 30000);
-  else if (call?.phase === 'idle' && hub.state === 'open') call.prepare().catch(() => {});
+  else prepare();
 });
 
 // ---- start
