@@ -45,7 +45,7 @@ async function enter(name, room, kind = '') {
     Object.assign(window, { seen });
     call.on('peer', (/** @type {any} */ peer) => {
       seen.peer ??= peer;
-      peer.on('stream', (/** @type {MediaStream} */ stream) => { if (video.srcObject !== stream) video.srcObject = stream; });
+      peer.on('stream', (/** @type {MediaStream} */ stream) => { video.srcObject = stream; });
     });
     call.on('chat', (/** @type {any} */ { text }) => seen.chats.push(text));
     call.on('file', (/** @type {any} */ { transfer }) => {
@@ -127,6 +127,7 @@ test('both offer one at once while the old path still works: one is made, and th
         .getContext('2d', { willReadFrequently: true }));
       clearInterval(seen.looking);
       seen.looking = setInterval(() => {
+        pen.clearRect(0, 0, 32, 18);
         pen.drawImage(seen.video, 0, 0, 32, 18);
         const bright = pen.getImageData(0, 0, 32, 18).data.some((value, index) => index % 4 < 3 && value > 40);
         if (bright) seen.shown++;

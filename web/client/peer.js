@@ -18,6 +18,7 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @typedef {object} PeerEvents
  * @property {PeerState} state
  * @property {MediaStream} stream a track of the peer has come
+ * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
  * @property {{text: string, at: number}} chat
@@ -103,7 +104,7 @@ export class Peer extends Emitter {
     made: (pc, channel) => this.#channel.hear(pc, channel),
     negotiated: (pc) => this.#applyBudget(pc),
     ready: (pc, channel) => this.#moveTo(pc, channel),
-    failed: () => this.restart(this.#watch.dead),
+    failed: () => { this.restart(this.#watch.dead); this.limit(); },
   });
   #offeredAt = -Infinity;
   #unconnectedSince = performance.now();
@@ -298,7 +299,10 @@ export class Peer extends Emitter {
     pc.onnegotiationneeded = () => this.#negotiate();
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
-    pc.ontrack = ({track}) => this.#show(track);
+    pc.ontrack = ({track}) => {
+      this.#show(track);
+      this.emit('stream', this.stream);
+    };
     pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
     if (!this.#quiet) this.#watchFirstFrame();
     return pc;
@@ -310,7 +314,6 @@ export class Peer extends Emitter {
     // In this order a <video> goes from one to the other without a black picture between.
     this.stream.addTrack(track);
     for (const old of before) this.stream.removeTrack(old);
-    this.emit('stream', this.stream);
   }
 
   /** Goes over to a connection that was made in place of the one in use. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
@@ -325,6 +328,7 @@ export class Peer extends Emitter {
     this.#adopt(pc, channel);
     for (const {receiver} of pc.getTransceivers()) this.#show(receiver.track);
     this.#watch.set(false);
+    this.emit('replaced', pc);
     this.#onConnectionState();
   }
 
@@ -491,7 +495,9 @@ export class Peer extends Emitter {
   /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
   limit() {
     this.#limited = this.#limited.then(async () => {
-      if (this.#pc) await this.#applyBudget(this.#pc, this.#watch.dead);
+      // What is about to be replaced is left as it is: changing it takes time that the new one needs.
+      const lost = this.#watch.dead && !(this.#replaceable && this.#replacements.hopeful);
+      if (this.#pc) await this.#applyBudget(this.#pc, lost);
     });
   }
 

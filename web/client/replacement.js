@@ -41,6 +41,8 @@ export class Replacements {
 
   /** @type {ReplacementHost} */ #host;
   /** @type {Replacement | null} */ #coming = null;
+  /** The name of the last one that was given up. */
+  #abandoned = '';
   /** The last attempt was a replacement, so the next is another. */
   #tried = false;
   /** @type {RTCPeerConnection | null} */ #old = null;
@@ -50,6 +52,9 @@ export class Replacements {
   constructor(host) {
     this.#host = host;
   }
+
+  /** One is being made, or will be tried next. */
+  get hopeful() { return this.understood && (!this.#tried || this.#coming !== null); }
 
   /** The connection that is being made; null: none. */
   get coming() { return this.#coming?.pc ?? null; }
@@ -62,7 +67,7 @@ export class Replacements {
     const possible = this.understood && !this.#tried;
     this.abandon();
     this.#tried = possible;
-    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true).offer();
+    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true).offer(this.#abandoned);
     return possible;
   }
 
@@ -71,13 +76,14 @@ export class Replacements {
    * @param {any} data
    * @returns {Promise<void> | null} null: it is for the one in use
    */
-  handle({connection, replacement, description, candidates}) {
+  handle({connection, replacement, instead, description, candidates}) {
     if (typeof connection !== 'string') return null; // another client, or an older one
     this.understood = true;
     if (connection === this.name) return null;
     // Who offers the first connection again has begun anew, and does not know of those that took its place.
     if (description?.type === 'offer' && (replacement || connection === '')) {
-      if (this.#coming?.ours && !this.#host.polite()) return Promise.resolve();
+      // Both at once, unless the other side has given ours up for it.
+      if (this.#coming?.ours && !this.#host.polite() && instead !== this.#coming.name) return Promise.resolve();
       this.abandon();
       this.#tried = true;
       return this.#make(connection, false).answer(description);
@@ -111,7 +117,9 @@ export class Replacements {
 
   /** Gives up the connection that is being made. */
   abandon() {
-    this.#coming?.close();
+    if (!this.#coming) return;
+    this.#abandoned = this.#coming.name;
+    this.#coming.close();
     this.#coming = null;
   }
 
@@ -156,14 +164,15 @@ class Replacement {
     this.#timer = setTimeout(() => done(false), patience);
   }
 
-  async offer() {
+  /** @param {string} instead the name of one that was given up for it */
+  async offer(instead) {
     const {pc} = this;
     // The track comes afterwards: the other side would see its id again, and some browsers take it for the old track.
     addMedia(pc, this.#host.media(), true);
     sendMedia(pc, this.#host.media());
     await this.#try(async () => {
       await pc.setLocalDescription();
-      this.#describe({replacement: true, description: pc.localDescription});
+      this.#describe({replacement: true, instead, description: pc.localDescription});
     });
   }
 

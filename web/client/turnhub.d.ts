@@ -1149,6 +1149,10 @@ export type PeerEvents = {
      */
     stream: MediaStream;
     /**
+     * another connection is in use, and `stream`, the same object, has its tracks
+     */
+    replaced: RTCPeerConnection;
+    /**
      * what the peer says that it sends
      */
     media: Sending;
@@ -1233,6 +1237,8 @@ declare class Replacements {
     name: string;
     /** The other side understands replacements. */
     understood: boolean;
+    /** One is being made, or will be tried next. */
+    get hopeful(): boolean;
     /** The connection that is being made; null: none. */
     get coming(): RTCPeerConnection | null;
     /**
@@ -1245,7 +1251,7 @@ declare class Replacements {
      * @param {any} data
      * @returns {Promise<void> | null} null: it is for the one in use
      */
-    handle({ connection, replacement, description, candidates }: any): Promise<void> | null;
+    handle({ connection, replacement, instead, description, candidates }: any): Promise<void> | null;
     /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
     forget(wholly?: boolean): void;
     /** Gives up the connection that is being made. */
