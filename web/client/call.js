@@ -227,10 +227,10 @@ export class Call extends Emitter {
     const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
     try {
       const {first} = invitation.data ?? {};
-      peer.instance = first?.instance ?? '';
+      await peer.handle({instance: first?.instance, connection: first?.connection});
       // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
       const ahead = first?.description ? await peer.answerAhead(first.description) : null;
-      await this.hub.accept(invitation.call, {instance: this.instance, description: ahead?.answer});
+      await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
       this.#end('lost', wordsOf(error));
@@ -275,7 +275,7 @@ export class Call extends Emitter {
 
   #firstOffer() {
     const description = this.#ahead.offer();
-    return description && {instance: this.instance, description};
+    return description && {instance: this.instance, connection: '', description};
   }
 
   /** For whoever comes next: a connection that gathers now, to answer with later. */
@@ -322,6 +322,7 @@ export class Call extends Emitter {
     const guest = this.#lobby.admit(id, first);
     if (guest) {
       if (this.peers.size >= this.limit - 1) return guest.close();
+      guest.send(); // before the page is told, which draws
       this.#add(info, guest).begin(info);
       guest.handle({instance: first.instance, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
     } else if (first?.candidates && !first.description) {

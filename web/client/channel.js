@@ -12,14 +12,17 @@ import {Transfer} from './transfer.js';
  * @property {Transfer} file the peer offers a file
  */
 
-/** At most so many messages wait for the channel to open. */
+/** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
+/** What is told as it is now, and is not worth repeating. */
+const momentary = ['media', 'path', 'alive', 'had'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
 /**
  * Chat, files and state between two people: JSON on one negotiated data channel, and a channel of its own for each
- * file. What is said before it opens waits.
+ * file. What is said before it opens waits. Chat and what concerns files is acknowledged, so that it can be said again
+ * when another connection has taken the place of the one that it went over.
  * @extends {Emitter<ChannelEvents>}
  */
 export class PeerChannel extends Emitter {
@@ -29,23 +32,36 @@ export class PeerChannel extends Emitter {
   /** @type {any[] | null} what has come from somebody who has not joined yet; null: everything is handled at once */ #held = null;
   /** @type {Map<string, Transfer>} */ #transfers = new Map();
   /** @type {Map<string, Blob>} */ #files = new Map();
+  /** The keys of messages that came lately. @type {Set<string>} */ #had = new Set();
+  #keys = crypto.randomUUID?.() ?? String(Math.random());
+  #said = 0;
 
   /** Whether there is a data channel, open or not. */
   get used() { return this.#channel !== null; }
   get open() { return this.#channel?.readyState === 'open'; }
 
-  /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel of that connection */
+  /** Takes a channel into use, in place of another. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel of that connection */
   use(pc, channel) {
+    this.hear(pc, channel);
+    const replaces = this.#pc;
     this.#pc = pc;
     this.#channel = channel;
-    channel.onopen = () => {
+    if (replaces) this.#resume();
+    const opened = () => {
+      if (channel !== this.#channel) return;
       this.emit('open', undefined);
-      for (const message of this.#unsent.splice(0)) this.tell(message);
+      for (const message of this.#unsent) this.#send(message);
     };
+    if (channel.readyState === 'open') opened();
+    else channel.onopen = opened;
+  }
+
+  /** Hears a channel, also before it is used: the other side may go over to it first. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
+  hear(pc, channel) {
     channel.onmessage = ({data}) => {
       try {
         const message = JSON.parse(data);
-        if (!this.#held) this.receive(message);
+        if (!this.#held) this.receive(message, pc);
         else if (this.#held.length < unsentLimit) this.#held.push(message);
       } catch (error) {
         console.warn('turnhub: a message on the data channel was not understood', error);
@@ -66,17 +82,47 @@ export class PeerChannel extends Emitter {
 
   /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */
   tell(message) {
-    if (this.open) {
-      /** @type {RTCDataChannel} */ (this.#channel).send(JSON.stringify(message));
-    } else if (message.type !== 'media') {
+    if (!momentary.includes(message.type)) {
+      message = {...message, key: `${this.#keys}-${++this.#said}`};
       this.#unsent.push(message);
       if (this.#unsent.length > unsentLimit) this.#unsent.shift();
     }
+    if (this.open) this.#send(message);
   }
 
-  /** Handles a message of the peer. @param {any} message */
-  receive(message) {
+  /** @param {any} message */
+  #send(message) {
+    /** @type {RTCDataChannel} */ (this.#channel).send(JSON.stringify(message));
+  }
+
+  /** Whether a message is new; the sender is told that it has come. @param {string} key */
+  #isNew(key) {
+    this.tell({type: 'had', key});
+    if (this.#had.has(key)) return false;
+    this.#had.add(key);
+    const [oldest] = this.#had;
+    if (this.#had.size > 2 * unsentLimit) this.#had.delete(oldest);
+    return true;
+  }
+
+  /** The files that are on their way go on over the connection that is in use now: who receives says from where. */
+  #resume() {
+    for (const transfer of this.#transfers.values()) {
+      if (transfer.state !== 'running' || transfer.over === this.#pc) continue;
+      transfer.pause();
+      if (transfer.direction !== 'in') continue;
+      this.#unsent = this.#unsent.filter(({type, id}) => type !== 'file-accept' || id !== transfer.id);
+      this.tell({type: 'file-accept', id: transfer.id, at: transfer.bytes});
+    }
+  }
+
+  /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
+  receive(message, pc = this.#pc) {
+    if (typeof message.key === 'string' && !this.#isNew(message.key)) return;
     switch (message.type) {
+      case 'had':
+        this.#unsent = this.#unsent.filter(({key}) => key !== message.key);
+        return;
       case 'media':
         this.emit('media', {audio: !!message.audio, video: !!message.video, screen: !!message.screen});
         return;
@@ -90,29 +136,36 @@ export class PeerChannel extends Emitter {
         const {id, name, size, mime} = message;
         if (typeof id !== 'string' || typeof name !== 'string' || !(size >= 0) || this.#transfers.size >= transferLimit) return;
         const transfer = new Transfer({id, name, size, mime: String(mime ?? '')}, 'in',
-          (answer) => this.tell({type: answer ? 'file-accept' : 'file-decline', id}));
+          (answer) => this.tell({type: `file-${answer}`, id}));
         this.#keep(transfer);
         this.emit('file', transfer);
         return;
       }
       case 'file-accept': {
-        const transfer = this.#transfers.get(message.id);
-        const file = this.#files.get(message.id);
-        if (!transfer || !file || !this.#pc) return;
-        this.#files.delete(message.id);
-        transfer.send(this.#pc.createDataChannel(message.id), file).catch((error) => transfer.fail(String(error)));
+        const {id, at = 0} = message;
+        const transfer = this.#transfers.get(id);
+        const file = this.#files.get(id);
+        if (!transfer || !file || !pc || !(at >= 0)) return this.tell({type: 'file-decline', id});
+        transfer.over = pc;
+        transfer.send(pc.createDataChannel(id), file, at).catch((error) => transfer.fail(String(error)));
         return;
       }
-      case 'file-decline':
-        this.#transfers.get(message.id)?.fail('the other side did not take it');
+      case 'file-done':
+        if (this.#files.has(message.id)) this.#transfers.get(message.id)?.finish();
+        return;
+      case 'file-decline': {
+        const transfer = this.#transfers.get(message.id);
+        transfer?.fail(transfer.state === 'running' ? 'the other side stopped' : 'the other side did not take it');
+      }
     }
   }
 
   /** Takes a channel that the peer has opened: a file that was accepted. @param {RTCDataChannel} channel */
   accept(channel) {
     const transfer = this.#transfers.get(channel.label);
-    if (transfer) transfer.receive(channel);
-    else channel.close();
+    if (!transfer) return channel.close();
+    transfer.over = this.#pc;
+    transfer.receive(channel);
   }
 
   /** Offers a file; it is sent when the other side takes it. @param {File} file */

@@ -40,7 +40,7 @@ export class Lobby {
     this.#host = '';
     const {description, candidates} = withoutCandidates(prepared.describe());
     this.#withheld = candidates.filter((candidate) => !isRelayed(candidate));
-    const first = {instance: this.#call.instance, description: withoutAddresses(description), candidates: relayed(candidates)};
+    const first = {instance: this.#call.instance, connection: '', description: withoutAddresses(description), candidates: relayed(candidates)};
     // A server that knows no lobby says so, and the offer goes with `join`.
     this.#call.hub.lobby(room, first).catch(() => {});
   }

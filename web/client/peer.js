@@ -1,7 +1,8 @@
 import {Emitter} from './emitter.js';
-import {Meter} from './stats.js';
+import {Meter, hasPicture} from './stats.js';
 import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
+import {Replacements} from './replacement.js';
 import {answer} from './ahead.js';
 import {addMedia, answerMedia, isUseless, openChannel, reconfigure, sendMedia, transceiverOf, withoutCandidates} from './connection.js';
 import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
@@ -17,6 +18,7 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @typedef {object} PeerEvents
  * @property {PeerState} state
  * @property {MediaStream} stream a track of the peer has come
+ * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
  * @property {{text: string, at: number}} chat
@@ -91,6 +93,19 @@ export class Peer extends Emitter {
   #restartedAt = -Infinity;
   #patience = restartPatience;
   /** @type {Promise<void>} */ #limited = Promise.resolve();
+  /** The path in use, or the last one. */
+  #path = '';
+  #replacements = new Replacements({
+    configuration: () => this.#host.configuration(),
+    media: () => this.#host.media,
+    polite: () => this.polite,
+    pictures: () => this.media.video,
+    signal: (data) => this.#signal(data),
+    made: (pc, channel) => this.#channel.hear(pc, channel),
+    negotiated: (pc) => this.#applyBudget(pc),
+    ready: (pc, channel) => this.#moveTo(pc, channel),
+    failed: () => { this.restart(this.#watch.dead); this.limit(); },
+  });
   #offeredAt = -Infinity;
   #unconnectedSince = performance.now();
   /** @type {import('./hub.js').Path | ''} */ #told = '';
@@ -118,7 +133,7 @@ export class Peer extends Emitter {
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
   }
 
-  /** The connection, for what this class does not offer. */
+  /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
   get pc() { return this.#pc; }
 
   /** How long the peer has not been connected, milliseconds. */
@@ -208,6 +223,12 @@ export class Peer extends Emitter {
     if (this.state === 'closed' || typeof data !== 'object' || data === null) return;
     if (typeof data.instance === 'string') this.instance = data.instance;
     if (data.app) this.#channel.receive(data.app);
+    if (data.replacement) {
+      if (!this.#wasConnected) return;
+      this.#onOffer();
+    }
+    const other = this.#replacements.handle(data);
+    if (other) return other;
     try {
       if (data.description) await this.#onDescription(data.description);
       const candidates = data.candidates ?? (data.candidate ? [data.candidate] : []);
@@ -226,10 +247,7 @@ export class Peer extends Emitter {
     this.#ignoreOffer = !this.polite && collision;
     if (this.#ignoreOffer) return;
     if (description.type === 'answer' && pc.signalingState !== 'have-local-offer') return; // a second answer to a repeated offer
-    if (description.type === 'offer') {
-      this.#offeredAt = performance.now();
-      if (this.#wasConnected) this.#watch.look(); // who offers anew has lost the path, perhaps
-    }
+    if (description.type === 'offer') this.#onOffer();
     this.#settingRemoteAnswer = description.type === 'answer';
     try {
       await pc.setRemoteDescription(description);
@@ -243,6 +261,7 @@ export class Peer extends Emitter {
     this.#prepareAnswer(pc);
     try {
       await answer(pc, (ours) => {
+        if (pc !== this.#pc) return; // replaced meanwhile
         this.#answering = true;
         this.#describe(ours);
       });
@@ -250,6 +269,11 @@ export class Peer extends Emitter {
       this.#answering = false;
     }
     this.limit();
+  }
+
+  #onOffer() {
+    this.#offeredAt = performance.now();
+    if (this.#wasConnected) this.#watch.look(); // who offers anew has lost the path, perhaps
   }
 
   /** Sends our description, and what was found of its candidates. @param {RTCSessionDescriptionInit | null} description */
@@ -282,13 +306,36 @@ export class Peer extends Emitter {
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
     pc.ontrack = ({track}) => {
-      for (const old of this.stream.getTracks()) if (old.kind === track.kind) this.stream.removeTrack(old);
-      this.stream.addTrack(track);
+      this.#show(track);
       this.emit('stream', this.stream);
     };
     pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
     if (!this.#quiet) this.#watchFirstFrame();
     return pc;
+  }
+
+  /** @param {MediaStreamTrack} track */
+  #show(track) {
+    const before = this.stream.getTracks().filter((old) => old.kind === track.kind && old !== track);
+    // In this order a <video> goes from one to the other without a black picture between.
+    this.stream.addTrack(track);
+    for (const old of before) this.stream.removeTrack(old);
+  }
+
+  /** Goes over to a connection that was made in place of the one in use. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
+  #moveTo(pc, channel) {
+    const old = this.#pc;
+    if (old) this.#replacements.retire(unhook(old));
+    this.#makingOffer = this.#settingRemoteAnswer = this.#answering = this.#ignoreOffer = false;
+    this.#candidates = [];
+    this.#restartedAt = this.#offeredAt = -Infinity;
+    this.#meter = new Meter();
+    this.#told = this.#toldThem = '';
+    this.#adopt(pc, channel);
+    for (const {receiver} of pc.getTransceivers()) this.#show(receiver.track);
+    this.#watch.set(false);
+    this.emit('replaced', pc);
+    this.#onConnectionState();
   }
 
   async #negotiate() {
@@ -297,7 +344,7 @@ export class Peer extends Emitter {
     try {
       this.#makingOffer = true;
       await pc.setLocalDescription();
-      this.#describe(pc.localDescription);
+      if (pc === this.#pc) this.#describe(pc.localDescription);
     } catch (error) {
       if (/** @type {string} */ (this.state) !== 'closed') console.error('turnhub: offer', error);
     } finally {
@@ -323,7 +370,8 @@ export class Peer extends Emitter {
 
   /** @param {any} data */
   #signal(data) {
-    if (this.state !== 'closed' && !this.orphan) this.#host.signal(this.id, {instance: this.#host.instance, ...data});
+    if (this.state === 'closed' || this.orphan) return;
+    this.#host.signal(this.id, {instance: this.#host.instance, connection: this.#replacements.name, ...data});
   }
 
   #onConnectionState() {
@@ -347,8 +395,11 @@ export class Peer extends Emitter {
       this.#setState('connecting');
     }
     // The polite side gives the other a moment, so that mostly one of the two offers.
-    if (broken) setTimeout(() => this.restart(), this.polite ? 300 : 0);
+    if (broken) setTimeout(() => this.restart(), this.polite && !this.#replaceable ? 300 : 0);
   }
+
+  /** A relayed path may be cut for one side alone, and then it is quicker to make another connection. */
+  get #replaceable() { return this.#replacements.understood && this.#path !== '' && this.#path !== 'direct'; }
 
   /** A restart that heals a dead path changes the pair in use, and often no state at all. @param {RTCPeerConnection} pc */
   #watchPath(pc) {
@@ -395,7 +446,9 @@ export class Peer extends Emitter {
       return;
     }
     this.#restartWanted = false;
+    if (this.#replacements.coming) return;
     this.#restartedAt = now;
+    if (this.#replaceable && this.#replacements.begin()) return;
     // The browser checks one pair of candidates after the other, slowly while it believes in the old path: the fewer
     // there are, the sooner the right one's turn comes.
     reconfigure(pc, this.#host.configuration(this.#patience === restartPatience || undefined));
@@ -407,6 +460,7 @@ export class Peer extends Emitter {
   /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
   recover() {
     if (!this.#pc || this.state === 'closed') return;
+    this.#replacements.forget();
     if (this.#restartWanted || this.#watch.dead || (this.state !== 'connected' && this.#wasConnected)) this.restart(true);
     this.#watch.look();
   }
@@ -421,6 +475,7 @@ export class Peer extends Emitter {
     this.orphan = false;
     this.away = false;
     // An offer that was on its way has gone with the old session.
+    this.#replacements.forget(true);
     if (this.#pc?.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({type: 'rollback'}).catch(() => {});
   }
 
@@ -430,6 +485,7 @@ export class Peer extends Emitter {
     const restarting = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < restartPatience;
     if (!others || !(restarting || this.state === 'reconnecting')) return;
     this.#restartedAt = this.#offeredAt = -Infinity;
+    this.#replacements.forget(true);
     this.restart(true);
   }
 
@@ -438,13 +494,22 @@ export class Peer extends Emitter {
     const {media} = this.#host;
     if (!this.#pc || this.#quiet) return;
     transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
+    const {coming} = this.#replacements;
+    if (coming) transceiverOf(coming, kind)?.sender.replaceTrack(media.track(kind)).catch(() => {});
   }
 
   /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
   limit() {
     this.#limited = this.#limited.then(async () => {
-      if (this.#pc) await applyBudget(this.#pc, this.#host.size, this.#host.media.sending.screen, this.#watch.dead).catch(() => {});
+      // What is about to be replaced is left as it is: changing it takes time that the new one needs.
+      const lost = this.#watch.dead && !(this.#replaceable && this.#replacements.hopeful);
+      if (this.#pc) await this.#applyBudget(this.#pc, lost);
     });
+  }
+
+  /** @param {RTCPeerConnection} pc @param {boolean} [lost] */
+  async #applyBudget(pc, lost) {
+    await applyBudget(pc, this.#host.size, this.#host.media.sending.screen, lost).catch(() => {});
   }
 
   /** @returns {Promise<Quality>} */
@@ -459,6 +524,7 @@ export class Peer extends Emitter {
     const quality = await this.measure();
     if (/** @type {string} */ (this.state) === 'closed') return;
     this.quality = quality;
+    this.#path = quality.path || this.#path;
     this.emit('quality', quality);
     // iceConnectionState alone lies: it stays "connected" on a path that has died under it.
     if (this.state === 'connected' && quality.silence > silenceLimit && quality.silence < Infinity) {
@@ -484,16 +550,11 @@ export class Peer extends Emitter {
     const look = async () => {
       const pc = this.#pc;
       if (!pc || this.firstFrame || this.state === 'closed' || --left < 0) return;
-      if (this.#wasConnected || pc.connectionState === 'connected') {
-        let frames = 0;
-        for (const entry of (await pc.getStats()).values()) {
-          if (entry.type === 'inbound-rtp' && entry.kind === 'video') frames += entry.framesDecoded ?? 0;
-        }
-        if (frames > 0) {
-          this.firstFrame = Math.round(performance.now() - this.#started);
-          this.emit('firstFrame', this.firstFrame);
-          return;
-        }
+      if ((this.#wasConnected || pc.connectionState === 'connected') && await hasPicture(pc)) {
+        if (this.firstFrame) return;
+        this.firstFrame = Math.round(performance.now() - this.#started);
+        this.emit('firstFrame', this.firstFrame);
+        return;
       }
       setTimeout(look, 50);
     };
@@ -519,10 +580,14 @@ export class Peer extends Emitter {
     this.#watch.close();
     clearTimeout(this.#candidateTimer);
     this.#channel.close();
-    const pc = this.#pc;
-    if (!pc) return;
-    pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;
-    pc.onconnectionstatechange = pc.oniceconnectionstatechange = null;
-    pc.close();
+    this.#replacements.close();
+    if (this.#pc) unhook(this.#pc).close();
   }
+}
+
+/** @param {RTCPeerConnection} pc */
+function unhook(pc) {
+  pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;
+  pc.onconnectionstatechange = pc.oniceconnectionstatechange = null;
+  return pc;
 }

@@ -107,3 +107,11 @@ export class Meter {
     };
   }
 }
+
+/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
+export async function hasPicture(pc) {
+  for (const entry of (await pc.getStats()).values()) {
+    if (entry.type === 'inbound-rtp' && entry.kind === 'video' && entry.framesDecoded > 0) return true;
+  }
+  return false;
+}

@@ -23,14 +23,16 @@ export class Transfer extends Emitter {
   state = 'offered';
   /** bytes so far */
   bytes = 0;
+  /** The connection that it goes over. @type {RTCPeerConnection | null} */
+  over = null;
   /** @type {RTCDataChannel | null} */ #channel = null;
   /** @type {ArrayBuffer[]} */ #parts = [];
-  /** @type {(answer: boolean) => void} */ #answer;
+  /** @type {(answer: 'accept' | 'decline' | 'done') => void} */ #answer;
 
   /**
    * @param {{id: string, name: string, size: number, mime: string}} about
    * @param {'in' | 'out'} direction
-   * @param {(answer: boolean) => void} [answer]
+   * @param {(answer: 'accept' | 'decline' | 'done') => void} [answer] tells the sender
    */
   constructor({id, name, size, mime}, direction, answer = () => {}) {
     super();
@@ -47,13 +49,13 @@ export class Transfer extends Emitter {
     if (this.direction !== 'in' || this.state !== 'offered') return;
     if (this.size > fileLimit) return this.cancel(`files over ${fileLimit >> 20} MiB are not taken`);
     this.state = 'running';
-    this.#answer(true);
+    this.#answer('accept');
   }
 
   /** Refuses or stops it. @param {string} [why] */
   cancel(why = 'canceled') {
     if (this.state === 'done' || this.state === 'failed') return;
-    if (this.state === 'offered' && this.direction === 'in') this.#answer(false);
+    if (this.direction === 'in') this.#answer('decline');
     this.fail(why);
   }
 
@@ -66,8 +68,16 @@ export class Transfer extends Emitter {
     this.emit('failed', why);
   }
 
+  /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
+  pause() {
+    const channel = this.#channel;
+    this.#channel = null;
+    if (channel) channel.onmessage = channel.onclose = channel.onopen = null;
+  }
+
   /** The receiver's end of the channel. @param {RTCDataChannel} channel */
   receive(channel) {
+    this.pause();
     this.#channel = channel;
     channel.binaryType = 'arraybuffer';
     channel.onmessage = ({data}) => {
@@ -75,22 +85,24 @@ export class Transfer extends Emitter {
       this.#parts.push(data);
       this.bytes += data.byteLength;
       this.emit('progress', this.bytes);
-      if (this.bytes === this.size) this.#finish(new Blob(this.#parts, {type: this.mime || 'application/octet-stream'}));
+      if (this.bytes === this.size) this.finish(new Blob(this.#parts, {type: this.mime || 'application/octet-stream'}));
     };
     channel.onclose = () => this.fail('the connection ended before the file was whole');
-    if (this.size === 0) this.#finish(new Blob([], {type: this.mime}));
+    if (this.size === 0) this.finish(new Blob([], {type: this.mime}));
   }
 
-  /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file */
-  async send(channel, file) {
+  /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
+  async send(channel, file, from = 0) {
+    this.pause();
     this.#channel = channel;
+    this.bytes = from;
     this.state = 'running';
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = queueBytes / 2;
     // The receiver closes the channel when it has everything.
-    channel.onclose = () => (this.bytes === this.size ? this.#finish(null) : this.fail('the other side stopped'));
+    channel.onclose = () => (this.bytes === this.size ? this.finish() : this.fail('the other side stopped'));
     await new Promise((resolve) => { if (channel.readyState === 'open') resolve(null); else channel.onopen = resolve; });
-    for (let at = 0; at < file.size && channel.readyState === 'open'; at += chunkBytes) {
+    for (let at = from; at < file.size && channel === this.#channel; at += chunkBytes) {
       const chunk = await file.slice(at, at + chunkBytes).arrayBuffer();
       if (channel.bufferedAmount > queueBytes) {
         await new Promise((resolve) => {
@@ -98,19 +110,22 @@ export class Transfer extends Emitter {
           channel.addEventListener('close', resolve, {once: true});
         });
       }
-      if (channel.readyState !== 'open') return;
+      if (channel !== this.#channel || channel.readyState !== 'open') return;
       channel.send(chunk);
       this.bytes += chunk.byteLength;
       this.emit('progress', this.bytes);
     }
   }
 
-  /** @param {Blob | null} result */
-  #finish(result) {
+  /** It is whole. @param {Blob | null} [result] what the receiver has */
+  finish(result = null) {
     if (this.state === 'done' || this.state === 'failed') return;
     this.state = 'done';
     this.#parts = [];
-    if (result) this.#channel?.close();
+    if (result) {
+      this.#answer('done');
+      this.#channel?.close();
+    }
     this.emit('done', result);
   }
 }

@@ -232,7 +232,8 @@ export type CallEvents = {
 // ---- channel.js
 /**
  * Chat, files and state between two people: JSON on one negotiated data channel, and a channel of its own for each
- * file. What is said before it opens waits.
+ * file. What is said before it opens waits. Chat and what concerns files is acknowledged, so that it can be said again
+ * when another connection has taken the place of the one that it went over.
  * @extends {Emitter<ChannelEvents>}
  */
 declare class PeerChannel extends Emitter<ChannelEvents> {
@@ -240,15 +241,17 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
     /** Whether there is a data channel, open or not. */
     get used(): boolean;
     get open(): boolean;
-    /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel of that connection */
+    /** Takes a channel into use, in place of another. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel of that connection */
     use(pc: RTCPeerConnection, channel: RTCDataChannel): void;
+    /** Hears a channel, also before it is used: the other side may go over to it first. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
+    hear(pc: RTCPeerConnection, channel: RTCDataChannel): void;
     /** Keeps what comes until `release`. */
     hold(): void;
     release(): void;
     /** Sends a message, or keeps it until the channel is open. State is not kept: `open` is the time to tell it. @param {any} message */
     tell(message: any): void;
-    /** Handles a message of the peer. @param {any} message */
-    receive(message: any): void;
+    /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
+    receive(message: any, pc?: RTCPeerConnection | null): void;
     /** Takes a channel that the peer has opened: a file that was accepted. @param {RTCDataChannel} channel */
     accept(channel: RTCDataChannel): void;
     /** Offers a file; it is sent when the other side takes it. @param {File} file */
@@ -1072,7 +1075,7 @@ export declare class Peer extends Emitter<PeerEvents> {
     name: string;
     user: string;
     polite: boolean;
-    /** The connection, for what this class does not offer. */
+    /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
     get pc(): RTCPeerConnection | null;
     /** How long the peer has not been connected, milliseconds. */
     get unconnected(): number;
@@ -1154,6 +1157,10 @@ export type PeerEvents = {
      */
     stream: MediaStream;
     /**
+     * another connection is in use, and `stream`, the same object, has its tracks
+     */
+    replaced: RTCPeerConnection;
+    /**
      * what the peer says that it sends
      */
     media: Sending;
@@ -1220,6 +1227,73 @@ export type RawCallEvents = {
     stream: MediaStream;
     state: "connecting" | "connected" | "reconnecting";
     error: unknown;
+};
+
+// ---- replacement.js
+/**
+ * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
+ * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
+ * told. So a whole connection is made beside the old one, and both sides go over when it carries media.
+ *
+ * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
+ * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
+ */
+declare class Replacements {
+    /** @param {ReplacementHost} host */
+    constructor(host: ReplacementHost);
+    /** Names the connection in use; the first is ''. */
+    name: string;
+    /** The other side understands replacements. */
+    understood: boolean;
+    /** One is being made, or will be tried next. */
+    get hopeful(): boolean;
+    /** The connection that is being made; null: none. */
+    get coming(): RTCPeerConnection | null;
+    /**
+     * Offers a new connection.
+     * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
+     */
+    begin(): boolean;
+    /**
+     * Handles signaling data of connections that are not in use.
+     * @param {any} data
+     * @returns {Promise<void> | null} null: it is for the one in use
+     */
+    handle({ connection, replacement, instead, description, candidates }: any): Promise<void> | null;
+    /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
+    forget(wholly?: boolean): void;
+    /** Gives up the connection that is being made. */
+    abandon(): void;
+    /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
+    retire(pc: RTCPeerConnection): void;
+    close(): void;
+    #private;
+}
+/**
+ * What replacements need of their peer.
+ */
+export type ReplacementHost = {
+    configuration: () => RTCConfiguration;
+    media: () => LocalMedia;
+    polite: () => boolean;
+    /**
+     * whether the other side sends any
+     */
+    pictures: () => boolean;
+    signal: (data: any) => void;
+    /**
+     * there is one; its channel has to be heard
+     */
+    made: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
+    negotiated: (pc: RTCPeerConnection) => void;
+    /**
+     * it carries media: go over to it
+     */
+    ready: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
+    /**
+     * it did not connect
+     */
+    failed: () => void;
 };
 
 // ---- sanitize.js
@@ -1393,6 +1467,8 @@ export declare function describePath(local: any, remote: any, told?: Path | ""):
     path: Path;
     words: string;
 };
+/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
+declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
 /** Turns the snapshots of one RTCPeerConnection into Quality. */
 export declare class Meter {
     /**
@@ -1520,18 +1596,20 @@ export declare class Transfer extends Emitter<TransferEvents> {
     /**
      * @param {{id: string, name: string, size: number, mime: string}} about
      * @param {'in' | 'out'} direction
-     * @param {(answer: boolean) => void} [answer]
+     * @param {(answer: 'accept' | 'decline' | 'done') => void} [answer] tells the sender
      */
     constructor({ id, name, size, mime }: {
         id: string;
         name: string;
         size: number;
         mime: string;
-    }, direction: "in" | "out", answer?: (answer: boolean) => void);
+    }, direction: "in" | "out", answer?: (answer: "accept" | "decline" | "done") => void);
     /** @type {'offered' | 'running' | 'done' | 'failed'} */
     state: "offered" | "running" | "done" | "failed";
     /** bytes so far */
     bytes: number;
+    /** The connection that it goes over. @type {RTCPeerConnection | null} */
+    over: RTCPeerConnection | null;
     id: string;
     name: string;
     size: number;
@@ -1543,10 +1621,14 @@ export declare class Transfer extends Emitter<TransferEvents> {
     cancel(why?: string): void;
     /** @param {string} why */
     fail(why: string): void;
+    /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
+    pause(): void;
     /** The receiver's end of the channel. @param {RTCDataChannel} channel */
     receive(channel: RTCDataChannel): void;
-    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file */
-    send(channel: RTCDataChannel, file: Blob): Promise<void>;
+    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
+    send(channel: RTCDataChannel, file: Blob, from?: number): Promise<void>;
+    /** It is whole. @param {Blob | null} [result] what the receiver has */
+    finish(result?: Blob | null): void;
     #private;
 }
 export type TransferEvents = {
