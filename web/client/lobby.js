@@ -38,7 +38,7 @@ export class Lobby {
     this.room = room;
     this.#host = '';
     const {description, candidates} = withoutCandidates(prepared.describe());
-    const first = {instance: this.#call.instance, description: withoutAddresses(description), candidates: relayed(candidates)};
+    const first = {instance: this.#call.instance, connection: '', description: withoutAddresses(description), candidates: relayed(candidates)};
     // A server that knows no lobby says so, and the offer goes with `join`.
     this.#call.hub.lobby(room, first).catch(() => {});
   }
@@ -60,7 +60,7 @@ export class Lobby {
   first() {
     const state = this.#peer?.pc?.connectionState;
     if (state !== 'new' && state !== 'connecting' && state !== 'connected') return undefined;
-    return {instance: this.#call.instance, candidates: this.#peer?.tellWithheld()};
+    return {instance: this.#call.instance, connection: '', candidates: this.#peer?.tellWithheld()};
   }
 
   /** Has media flow before the server has said that we have joined: the click is consent. */

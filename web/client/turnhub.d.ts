@@ -720,6 +720,7 @@ declare class Lobby {
     /** What goes with `join` where the connection exists; undefined: an offer has to. */
     first(): {
         instance: string;
+        connection: string;
         candidates: RTCIceCandidateInit[] | undefined;
     } | undefined;
     /** Has media flow before the server has said that we have joined: the click is consent. */
