@@ -324,7 +324,7 @@ export class Call extends Emitter {
       if (this.peers.size >= this.limit - 1) return guest.close();
       guest.send(); // before the page is told, which draws
       this.#add(info, guest).begin(info);
-      guest.handle({instance: first.instance, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
+      guest.handle({instance: first.instance, connection: first.connection, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
     } else if (first?.candidates && !first.description) {
       this.signal(id, {anew: true}); // goes on with a connection that we have not
     } else if (first) {

@@ -66,7 +66,7 @@ export class Lobby {
   first() {
     const state = this.#peer?.pc?.connectionState;
     if (state !== 'new' && state !== 'connecting' && state !== 'connected') return undefined;
-    return {instance: this.#call.instance, candidates: this.#peer?.tellWithheld()};
+    return {instance: this.#call.instance, connection: '', candidates: this.#peer?.tellWithheld()};
   }
 
   /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */

@@ -398,8 +398,8 @@ export class Peer extends Emitter {
     if (broken) setTimeout(() => this.restart(), this.polite && !this.#replaceable ? 300 : 0);
   }
 
-  /** A relayed path may be cut for one side alone, and then it is quicker to make another connection. */
-  get #replaceable() { return this.#replacements.understood && this.#path !== '' && this.#path !== 'direct'; }
+  /** A relayed path (or one too new to be known) may be cut for one side alone: another connection is quicker. */
+  get #replaceable() { return this.#replacements.understood && this.#path !== 'direct'; }
 
   /** A restart that heals a dead path changes the pair in use, and often no state at all. @param {RTCPeerConnection} pc */
   #watchPath(pc) {

@@ -720,6 +720,7 @@ declare class Lobby {
     /** What goes with `join` where the connection exists; undefined: an offer has to. */
     first(): {
         instance: string;
+        connection: string;
         candidates: RTCIceCandidateInit[] | undefined;
     } | undefined;
     /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
