@@ -221,16 +221,15 @@ func (h *Hub) Close() {
 	}
 }
 
-// RefreshConfig gives every session a new RTCConfiguration within spread: the
-// URLs have changed.
-func (h *Hub) RefreshConfig(spread time.Duration) {
+// RefreshConfig gives every session a new RTCConfiguration: the URLs have changed.
+// Few get it at once, as after a restart, when calls wait for it; many within two
+// seconds.
+func (h *Hub) RefreshConfig() {
 	now := h.now()
-	for _, s := range h.sessions.all() {
-		at := now
-		if spread > 0 {
-			at = now.Add(rand.N(spread))
-		}
-		s.renewAt(at)
+	all := h.sessions.all()
+	spread := min(time.Duration(len(all)-1)*time.Millisecond, 2*time.Second)
+	for _, s := range all {
+		s.renewAt(now.Add(rand.N(spread + 1)))
 	}
 }
 

@@ -198,11 +198,11 @@ func TestCredentialRenewal(t *testing.T) {
 	s.expect(a, "config")
 	// An absent client gets it on its return, in the welcome.
 	a.sess.lost(a, false)
-	s.hub.RefreshConfig(0)
+	s.hub.RefreshConfig()
 	s.pass(time.Second)
 	b := s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":1}}`, a.sess.id, a.sess.token))
 	s.expect(b, "welcome")
-	s.hub.RefreshConfig(0)
+	s.hub.RefreshConfig()
 	s.pass(0)
 	s.expect(b, "config")
 	s.say(b, `{"type":"config","id":1}`)

@@ -65,7 +65,7 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 					h.Revoke(s.ID)
 				}
 			}
-			h.RefreshConfig(time.Millisecond)
+			h.RefreshConfig()
 			time.Sleep(time.Millisecond)
 		}
 	}()

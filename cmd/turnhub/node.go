@@ -213,7 +213,7 @@ func (n *node) makeProber() {
 		},
 		Relay:       n.addresses.Relay,
 		Certificate: n.certificate,
-		Changed:     func() { n.hub.RefreshConfig(2 * time.Second) },
+		Changed:     func() { n.hub.RefreshConfig() },
 		Logger:      n.log,
 	})
 }
