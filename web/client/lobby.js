@@ -9,6 +9,11 @@ import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 
 /** At most so many who have not joined are connected with at once. */
 const guestLimit = 2;
+/**
+ * And none beyond so many connections in all: each holds some four relay ports, of which the server gives a person 16
+ * (`limits.allocations_per_user`), and who joins has to get some.
+ */
+const connectionLimit = 3;
 
 /**
  * Connections with people of whom one has not joined yet (protocol.md, "The lobby"). They are complete but quiet: no
@@ -104,7 +109,8 @@ export class Lobby {
   /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
   receive(id, first) {
     this.gone(id);
-    if (!first?.description || this.#guests.size >= guestLimit) return;
+    const full = this.#guests.size >= guestLimit || this.#guests.size + this.#call.size >= connectionLimit;
+    if (!first?.description || full) return;
     const guest = new Peer(this.#call, {peer: id, polite: false}, {quiet: true});
     this.#guests.set(id, guest);
     guest.handle(first);
