@@ -3,8 +3,6 @@
 package turnsrv
 
 import (
-	"os"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +15,8 @@ import (
 //     scheduler knows of. It costs nothing, but the way back takes futexes.
 //   - busy: a raw system call, in which the worker keeps its P. The runtime gets
 //     it back, as for a garbage collection, by the signal with which it preempts
-//     (and repeats it until it has): epoll_wait(2) ends with EINTR. It has a bound
-//     only where signals are off (GODEBUG=asyncpreemptoff=1), as a timer to set
-//     and to cancel makes each wait longer.
+//     (and repeats it until it has): epoll_wait(2) ends with EINTR. busyWait is
+//     the bound where signals are off (GODEBUG=asyncpreemptoff=1).
 //   - loaded, above restAbove packets a second: before it looks for packets the
 //     worker rests for about restFor, as a network card moderates its interrupts,
 //     so that they come in batches and leave in trains. A round that left packets
@@ -31,7 +28,6 @@ type pace struct {
 	gauged  int64  // when the load was last looked at
 	handled uint64 // packets until then
 	rest    unix.Timespec
-	busy    int // how long to wait when busy, milliseconds, or -1
 }
 
 // idleAfter is longer than the packets of a voice call are apart. One call of 50
@@ -39,7 +35,7 @@ type pace struct {
 // 6 ms, having waited 2 ms at a time.
 const (
 	idleWait  = 1000        // milliseconds: the timer wheel's step
-	boundWait = 20          // milliseconds
+	busyWait  = 20          // milliseconds
 	idleAfter = 100_000_000 // nanoseconds
 	gaugeFor  = 1_000_000   // nanoseconds
 	restAbove = 50_000      // packets per second
@@ -55,14 +51,6 @@ func restTime() (t unix.Timespec) {
 		t.Nsec = int64(max(restFor-slack, 1))
 	}
 	return t
-}
-
-// busyTime returns for how long a worker may wait in a raw system call.
-func busyTime() int {
-	if strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1") {
-		return boundWait
-	}
-	return -1
 }
 
 // gauge looks at the load at the start of a round that n sockets woke.
@@ -87,7 +75,7 @@ func (w *epollWorker) wait() (n int) {
 	case len(w.unread) > 0 || w.shard.waiting():
 		n = w.poll(0)
 	case w.shard.now-p.last < idleAfter:
-		n = w.poll(p.busy)
+		n = w.poll(busyWait)
 	default:
 		n, _ = unix.EpollWait(w.epoll, w.ready[:], idleWait)
 	}
@@ -99,7 +87,7 @@ func (w *epollWorker) wait() (n int) {
 }
 
 // poll is epoll_wait(2) without the scheduler's knowledge; timeout is in
-// milliseconds, or -1.
+// milliseconds.
 func (w *epollWorker) poll(timeout int) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.epoll), uintptr(unsafe.Pointer(&w.ready[0])), uintptr(len(w.ready)), uintptr(timeout), 0, 0)
 	if errno != 0 {

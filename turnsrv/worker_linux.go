@@ -71,7 +71,7 @@ func newWorker(sh *shard) (worker, error) {
 	if err = w.watch(w.event, wakeup{}, unix.EPOLLIN); err != nil {
 		return nil, err
 	}
-	w.pace.rest, w.pace.busy = restTime(), busyTime()
+	w.pace.rest = restTime()
 	sh.io = w
 	return w, nil
 }
