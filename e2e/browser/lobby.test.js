@@ -117,6 +117,33 @@ test('the lobby: a network that changes while the offer is made', async () => {
   await page.context().close();
 });
 
+test('the lobby: no offer coaxes an address out of a host', async () => {
+  const [there, stranger] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await openLobby(there, server.base, { room: 'coaxed' });
+  await join(there);
+  await stranger.goto(server.base);
+  const heard = await stranger.evaluate(async () => {
+    const client = '/client/turnhub.js';
+    const { Hub } = await import(client);
+    const hub = new Hub();
+    await hub.connect();
+    const pc = new RTCPeerConnection();
+    // The host would rather send too, so once this is answered its own side wants to negotiate.
+    pc.addTransceiver('audio', { direction: 'sendonly' });
+    await pc.setLocalDescription();
+    /** @type {any[]} */
+    const signals = [];
+    hub.on('signal', ({ data }) => signals.push(data));
+    await hub.lobby('coaxed', { description: pc.localDescription });
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    hub.close();
+    return signals;
+  });
+  assert.ok(heard.some(({ description }) => description?.type === 'answer'));
+  assert.doesNotMatch(JSON.stringify(heard), /typ (host|srflx|prflx)|raddr (?!0\.0\.0\.0)/);
+  await Promise.all([there, stranger].map((page) => page.context().close()));
+});
+
 test('the lobby: who goes, and a host who goes', async () => {
   const [first, second, comes] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   await openLobby(first, server.base, { room: 'hosts' });

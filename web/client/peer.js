@@ -222,7 +222,7 @@ export class Peer extends Emitter {
   async handle(data) {
     if (this.state === 'closed' || typeof data !== 'object' || data === null) return;
     if (typeof data.instance === 'string') this.instance = data.instance;
-    if (data.app) this.#channel.receive(data.app);
+    if (data.app && !this.#quiet) this.#channel.receive(data.app);
     if (data.replacement) {
       if (!this.#wasConnected) return;
       this.#onOffer();
@@ -278,7 +278,8 @@ export class Peer extends Emitter {
 
   /** Sends our description, and what was found of its candidates. @param {RTCSessionDescriptionInit | null} description */
   #describe(description) {
-    this.#signal({description: this.#quiet && description ? withoutAddresses(description) : description});
+    // While quiet, what it says of candidates goes the way of the others: to those that may be told, or kept back.
+    this.#signal({description: this.#quiet && description ? withoutAddresses(withoutCandidates(description).description) : description});
     this.#described = true;
     this.#flush();
   }
