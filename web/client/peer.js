@@ -4,6 +4,7 @@ import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {Replacements} from './replacement.js';
 import {answer} from './ahead.js';
+import {Trickle} from './trickle.js';
 import {addMedia, answerMedia, isUseless, openChannel, reconfigure, sendMedia, transceiverOf, withoutCandidates} from './connection.js';
 import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
@@ -38,8 +39,6 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @property {(to: string, data: any) => void} signal
  */
 
-// Candidates that are found within this time share a message.
-const candidateDelay = 5;
 // A path that has carried nothing for so long is dead: in a call something comes at least every second.
 const silenceLimit = 2500;
 // How long a restart of ICE may take before another is tried; each takes longer than the one before, for networks
@@ -80,9 +79,7 @@ export class Peer extends Emitter {
   #settingRemoteAnswer = false;
   /** Our answer is out and being set. */
   #answering = false;
-  #described = false;
-  /** @type {RTCIceCandidateInit[]} */ #candidates = [];
-  /** @type {any} */ #candidateTimer = null;
+  #trickle = new Trickle((candidates) => this.#signal({candidates}));
   /** Both are not in the room yet: no media, no message, no address but the relay's. */
   #quiet = false;
   /** @type {RTCIceCandidateInit[]} kept back while quiet */ #withheld = [];
@@ -154,10 +151,10 @@ export class Peer extends Emitter {
   offered(prepared, withheld = []) {
     this.#withheld.push(...withheld);
     this.#adopt(prepared.pc, prepared.channel);
-    this.#described = true;
+    this.#trickle.described();
     if (!this.#quiet) this.send();
-    prepared.flow((candidate) => this.#trickle(candidate));
-    prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+    prepared.flow((candidate) => this.#found(candidate));
+    prepared.pc.onicecandidate = ({candidate}) => { if (candidate) this.#found(candidate); };
   }
 
   /** The candidates that were kept back, to go with `join`. */
@@ -184,8 +181,8 @@ export class Peer extends Emitter {
     this.#quiet = false;
     this.#started = started;
     this.send();
-    this.#candidates.push(...this.#withheld.splice(0).slice(told ? this.#withheldTold : 0));
-    this.#flush();
+    this.#trickle.add(...this.#withheld.splice(0).slice(told ? this.#withheldTold : 0));
+    this.#trickle.flush();
     if (this.#channel.open) this.tell({type: 'media', ...this.#host.media.sending});
     this.#channel.release();
     this.#watchFirstFrame();
@@ -211,7 +208,7 @@ export class Peer extends Emitter {
     await pc.setRemoteDescription(description);
     this.#prepareAnswer(pc);
     await answer(pc);
-    this.#described = true;
+    this.#trickle.described();
     return {answer: pc.localDescription?.toJSON(), candidates};
   }
 
@@ -280,8 +277,7 @@ export class Peer extends Emitter {
   #describe(description) {
     // While quiet, what it says of candidates goes the way of the others: to those that may be told, or kept back.
     this.#signal({description: this.#quiet && description ? withoutAddresses(withoutCandidates(description).description) : description});
-    this.#described = true;
-    this.#flush();
+    this.#trickle.described();
   }
 
   /** @param {RTCPeerConnection} pc */
@@ -304,7 +300,7 @@ export class Peer extends Emitter {
     this.#pc = pc;
     if (channel) this.#channel.use(pc, channel);
     pc.onnegotiationneeded = () => this.#negotiate();
-    pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+    pc.onicecandidate = ({candidate}) => { if (candidate) this.#found(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
     pc.ontrack = ({track}) => {
       this.#show(track);
@@ -328,7 +324,7 @@ export class Peer extends Emitter {
     const old = this.#pc;
     if (old) this.#replacements.retire(unhook(old));
     this.#makingOffer = this.#settingRemoteAnswer = this.#answering = this.#ignoreOffer = false;
-    this.#candidates = [];
+    this.#trickle.clear();
     this.#restartedAt = this.#offeredAt = -Infinity;
     this.#meter = new Meter();
     this.#told = this.#toldThem = '';
@@ -354,19 +350,10 @@ export class Peer extends Emitter {
   }
 
   /** @param {RTCIceCandidate} candidate */
-  #trickle(candidate) {
-    if (isUseless(candidate.candidate)) return;
-    if (!this.#quiet) this.#candidates.push(candidate);
-    else if (isRelayed(candidate)) this.#candidates.push(...relayed([candidate.toJSON()]));
-    else this.#withheld.push(candidate.toJSON());
-    this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
-  }
-
-  #flush() {
-    clearTimeout(this.#candidateTimer);
-    this.#candidateTimer = null;
-    // Candidates follow the description that they belong to.
-    if (this.#described && this.#candidates.length) this.#signal({candidates: this.#candidates.splice(0)});
+  #found(candidate) {
+    if (!this.#quiet) this.#trickle.add(candidate);
+    else if (isRelayed(candidate)) this.#trickle.add(...relayed([candidate.toJSON()]));
+    else if (!isUseless(candidate.candidate)) this.#withheld.push(candidate.toJSON());
   }
 
   /** @param {any} data */
@@ -579,7 +566,7 @@ export class Peer extends Emitter {
     if (this.state === 'closed') return;
     this.#setState('closed');
     this.#watch.close();
-    clearTimeout(this.#candidateTimer);
+    this.#trickle.clear();
     this.#channel.close();
     this.#replacements.close();
     if (this.#pc) unhook(this.#pc).close();

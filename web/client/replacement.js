@@ -1,9 +1,8 @@
 import {answer} from './ahead.js';
-import {addMedia, answerMedia, isUseless, openChannel, sendMedia} from './connection.js';
+import {Trickle} from './trickle.js';
+import {addMedia, answerMedia, openChannel, sendMedia} from './connection.js';
 import {hasPicture} from './stats.js';
 
-// Candidates that are found within this time share a message.
-const candidateDelay = 5;
 // A replacement that is not connected by then is given up, and ICE is restarted on the old connection.
 const patience = 5000;
 // So long a connected one may keep us waiting for its first picture.
@@ -144,9 +143,7 @@ class Replacement {
   /** @type {ReplacementHost} */ #host;
   /** @type {(connected: boolean) => void} */ #done;
   /** @type {any} */ #timer;
-  /** @type {any} */ #candidateTimer = null;
-  /** @type {RTCIceCandidate[]} */ #candidates = [];
-  #described = false;
+  /** @type {Trickle} */ #trickle;
   #closed = false;
   #connected = false;
 
@@ -159,7 +156,8 @@ class Replacement {
     this.pc = new RTCPeerConnection(host.configuration());
     this.channel = openChannel(this.pc);
     host.made(this.pc, this.channel);
-    this.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle(candidate); };
+    this.#trickle = new Trickle((candidates) => host.signal({connection: name, candidates}));
+    this.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle.add(candidate); };
     this.pc.onconnectionstatechange = () => this.#onState();
     this.#timer = setTimeout(() => done(false), patience);
   }
@@ -214,22 +212,7 @@ class Replacement {
   #describe(data) {
     if (this.#closed) return;
     this.#host.signal({connection: this.name, ...data});
-    this.#described = true;
-    this.#flush();
-  }
-
-  /** @param {RTCIceCandidate} candidate */
-  #trickle(candidate) {
-    if (isUseless(candidate.candidate)) return;
-    this.#candidates.push(candidate);
-    this.#candidateTimer ??= setTimeout(() => this.#flush(), candidateDelay);
-  }
-
-  #flush() {
-    clearTimeout(this.#candidateTimer);
-    this.#candidateTimer = null;
-    if (this.#closed || !this.#described || !this.#candidates.length) return;
-    this.#host.signal({connection: this.name, candidates: this.#candidates.splice(0)});
+    this.#trickle.described();
   }
 
   async #onState() {
@@ -247,7 +230,7 @@ class Replacement {
 
   /** Hands the connection over: from now on it is somebody else's. */
   release() {
-    this.#flush();
+    this.#trickle.flush();
     this.#closed = true;
     clearTimeout(this.#timer);
     this.pc.onicecandidate = this.pc.onconnectionstatechange = null;
@@ -255,7 +238,7 @@ class Replacement {
   }
 
   close() {
-    this.#candidates = [];
+    this.#trickle.clear();
     this.release().close();
   }
 }

@@ -1647,6 +1647,21 @@ export type TransferEvents = {
     failed: string;
 };
 
+// ---- trickle.js
+/** Candidates on their way to the other side: after the description that they belong to, and together. */
+declare class Trickle {
+    /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
+    constructor(send: (candidates: RTCIceCandidateInit[]) => void);
+    /** @param {...RTCIceCandidateInit} candidates */
+    add(...candidates: RTCIceCandidateInit[]): void;
+    /** The description is out. */
+    described(): void;
+    flush(): void;
+    /** Forgets what waits. */
+    clear(): void;
+    #private;
+}
+
 // ---- verdict.js
 /**
  * Says in plain words how calls will go from here, and what would make them better.

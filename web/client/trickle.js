@@ -1,0 +1,42 @@
+import {isUseless} from './connection.js';
+
+// Candidates that are found within this time share a message, milliseconds.
+const delay = 5;
+
+/** Candidates on their way to the other side: after the description that they belong to, and together. */
+export class Trickle {
+  /** @type {(candidates: RTCIceCandidateInit[]) => void} */ #send;
+  /** @type {RTCIceCandidateInit[]} */ #candidates = [];
+  /** @type {any} */ #timer = null;
+  #described = false;
+
+  /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** @param {...RTCIceCandidateInit} candidates */
+  add(...candidates) {
+    this.#candidates.push(...candidates.filter(({candidate}) => !isUseless(candidate ?? '')));
+    if (this.#candidates.length) this.#timer ??= setTimeout(() => this.flush(), delay);
+  }
+
+  /** The description is out. */
+  described() {
+    this.#described = true;
+    this.flush();
+  }
+
+  flush() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#described && this.#candidates.length) this.#send(this.#candidates.splice(0));
+  }
+
+  /** Forgets what waits. */
+  clear() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#candidates = [];
+  }
+}
