@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/internal/netaddr"
 )
 
 // testCalls is a hub: rooms by user, and the addresses where it has seen sockets.
@@ -49,7 +51,7 @@ func callsDesk(t testing.TB) (*desk, *testCalls) {
 	}
 	cfg := testConfig(t)
 	advertised := netip.MustParseAddr("9.9.9.9")
-	cfg.Relay = []RelayAddress{{netip.MustParseAddr("10.0.0.1"), advertised}}
+	cfg.Relay = []netaddr.RelayAddress{{Bind: netip.MustParseAddr("10.0.0.1"), Advertise: advertised}}
 	cfg.Policy = NewPolicy(PolicyConfig{
 		Mode: PeersCalls, Calls: calls,
 		Own: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.0.0.1"), advertised} },

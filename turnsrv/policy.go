@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+
+	"turnhub/internal/netaddr"
 )
 
 // PeerMode says whom clients may reach through the relay.
@@ -184,7 +186,7 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 	if !addr.IsValid() {
 		return denied("invalid")
 	}
-	forms := append(embeddedIPv4(addr), addr.WithZone("").Unmap())
+	forms := netaddr.Forms(addr)
 	for _, form := range forms {
 		if contains(p.cfg.Deny, form) {
 			return denied("deny-list")
@@ -200,10 +202,8 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 		if form.IsMulticast() {
 			return denied("multicast")
 		}
-		for _, m := range metadataAddresses {
-			if form == m {
-				return denied("metadata")
-			}
+		if netaddr.Metadata(form) {
+			return denied("metadata")
 		}
 	}
 	// The host's own addresses are closed unless the operator names them: a
@@ -220,23 +220,10 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 	return allowed
 }
 
-// special judges by IANA's registries, with embedded IPv4 addresses decoded
-// first and judged as what they are.
+// special judges by IANA's registries.
 func special(addr netip.Addr) Verdict {
-	addr = addr.WithZone("").Unmap()
-	for _, form := range append(embeddedIPv4(addr), addr) {
-		for _, r := range specialRanges {
-			if r.prefix.Contains(form) {
-				return denied(r.reason)
-			}
-		}
-	}
-	if addr.Is6() {
-		for _, r := range transitionRanges {
-			if r.Contains(addr) {
-				return denied("transition")
-			}
-		}
+	if reason := netaddr.Special(addr); reason != "" {
+		return denied(reason)
 	}
 	return allowed
 }

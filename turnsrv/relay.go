@@ -2,18 +2,10 @@ package turnsrv
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"sync/atomic"
-)
 
-// RelayAddress is a local address on which relay sockets are bound.
-type RelayAddress struct {
-	// Bind is the local address, which may be unspecified.
-	Bind netip.Addr
-	// Advertise is what XOR-RELAYED-ADDRESS says: the same address as the
-	// internet sees it.
-	Advertise netip.Addr
-}
+	"turnhub/internal/netaddr"
+)
 
 // relay is one relayed transport address (RFC 8656 section 3). The first group
 // of fields is set before it is published in its relaySpace and read by every
@@ -32,7 +24,7 @@ type relay struct {
 // relaySpace is the table of the relay ports of one relay address. The data path
 // looks peers up in it without a lock.
 type relaySpace struct {
-	RelayAddress
+	netaddr.RelayAddress
 	bind, advertise endpoint
 	first           uint16                  // port
 	ports           []atomic.Pointer[relay] // from first on
@@ -42,7 +34,7 @@ type relaySpace struct {
 // reserved holds a port that is claimed but carries no traffic (yet).
 var reserved = new(relay)
 
-func newRelaySpace(a RelayAddress, low, high uint16) *relaySpace {
+func newRelaySpace(a netaddr.RelayAddress, low, high uint16) *relaySpace {
 	return &relaySpace{
 		RelayAddress: a, bind: endpointIP(a.Bind), advertise: endpointIP(a.Advertise),
 		first: low, ports: make([]atomic.Pointer[relay], int(high)-int(low)+1),
@@ -114,7 +106,7 @@ type relaySpaces struct {
 	active int
 }
 
-func (r *relaySpaces) with(addresses []RelayAddress, low, high uint16) *relaySpaces {
+func (r *relaySpaces) with(addresses []netaddr.RelayAddress, low, high uint16) *relaySpaces {
 	next := new(relaySpaces)
 	for _, a := range addresses {
 		next.all = append(next.all, r.find(a, low, high))
@@ -128,7 +120,7 @@ func (r *relaySpaces) with(addresses []RelayAddress, low, high uint16) *relaySpa
 	return next
 }
 
-func (r *relaySpaces) find(a RelayAddress, low, high uint16) *relaySpace {
+func (r *relaySpaces) find(a netaddr.RelayAddress, low, high uint16) *relaySpace {
 	for _, s := range r.all {
 		if s.RelayAddress == a {
 			return s

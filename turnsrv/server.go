@@ -23,6 +23,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 // Limits bound what clients can use. Zero means no limit.
@@ -44,7 +46,11 @@ type Config struct {
 	// allocation any more, because they are older than the user's revocation. It
 	// must be quick and safe for concurrent use. Nil: none are.
 	Revoked func(user string, expires time.Time) bool
-	Relay   []RelayAddress
+	// Refused is told of each request whose credentials are wrong, and why. The
+	// client's address is genuine. It is called on the relay's workers, so it must
+	// be quick and safe for concurrent use. Nil: nobody is told.
+	Refused func(client netip.Addr, transport Transport, why AuthResult)
+	Relay   []netaddr.RelayAddress
 	PortMin uint16 // of relayed addresses
 	PortMax uint16
 	Policy  *Policy
@@ -364,7 +370,7 @@ func (s *Server) SetLimits(l Limits) {
 
 // SetRelay replaces the addresses on which new allocations get their relayed
 // addresses. Those that exist stay.
-func (s *Server) SetRelay(addresses []RelayAddress) {
+func (s *Server) SetRelay(addresses []netaddr.RelayAddress) {
 	for {
 		old := s.relays.Load()
 		if s.relays.CompareAndSwap(old, old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)) {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 const testRealm = "turnhub"
@@ -29,7 +31,7 @@ func testConfig(t testing.TB) Config {
 	four, six := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
 	return Config{
 		Realm: testRealm, Software: "turnhub", Credentials: credentials,
-		Relay:   []RelayAddress{{four, four}, {six, six}},
+		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
 		Policy:  NewPolicy(PolicyConfig{Mode: PeersAny}),
 		Workers: 2,

@@ -5,19 +5,16 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/stun/v2"
-
-	"turnhub/internal/repeats"
 )
 
 // shard is the core of one worker: its clients, allocations, timers and counters.
 // It does no I/O of its own: a driver feeds it with what arrives and carries out
 // what it wants sent. Everything in it runs single-threaded.
 type shard struct {
-	srv     *Server
-	id      int
-	io      driver
-	log     *slog.Logger
-	refused repeats.Filter
+	srv *Server
+	id  int
+	io  driver
+	log *slog.Logger
 
 	now     int64 // nanoseconds of the server's clock, taken once per round
 	second  int64

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,15 +27,13 @@ type requestLog struct {
 	proxies Proxies
 	process string // tells the ids of one run from those of the next
 	count   *atomic.Uint64
-
-	mu      *sync.Mutex
 	refused *repeats.Filter
 }
 
 func newRequestLog(log *slog.Logger, proxies Proxies) requestLog {
 	return requestLog{
 		log: log, proxies: proxies, process: rand.Text()[:6] + "-",
-		count: new(atomic.Uint64), mu: new(sync.Mutex), refused: new(repeats.Filter),
+		count: new(atomic.Uint64), refused: new(repeats.Filter),
 	}
 }
 
@@ -59,11 +56,9 @@ func (l *requestLog) end(a *answer, r *http.Request) {
 	level, what := slog.LevelDebug, "request"
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
-		l.mu.Lock()
 		if l.refused.Due(a.client.Addr(), a.began.Unix()) {
 			level, what = slog.LevelInfo, "request refused"
 		}
-		l.mu.Unlock()
 	}
 	if !l.log.Enabled(r.Context(), level) {
 		return

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"turnhub/internal/netaddr"
 	"turnhub/turnsrv"
 )
 
@@ -75,7 +76,7 @@ func startServer(t *testing.T) Server {
 	address := netip.MustParseAddr("127.12.20.1")
 	s, err := turnsrv.New(turnsrv.Config{
 		Realm: "bench", Credentials: credentials, PortMin: 10000, PortMax: 60000,
-		Relay: []turnsrv.RelayAddress{{Bind: address, Advertise: address}},
+		Relay: []netaddr.RelayAddress{{Bind: address, Advertise: address}},
 		Policy: turnsrv.NewPolicy(turnsrv.PolicyConfig{
 			Mode: turnsrv.PeersAny, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		}),

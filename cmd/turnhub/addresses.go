@@ -6,18 +6,18 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // addresses are those of the relay and of the host, as last looked at. The peer
 // policy asks for them on its workers, so reading takes no lock.
 type addresses struct {
-	relay atomic.Pointer[[]turnsrv.RelayAddress]
+	relay atomic.Pointer[[]netaddr.RelayAddress]
 	own   atomic.Pointer[[]netip.Addr]
 }
 
 // set takes the relay's addresses and looks at the host's interfaces.
-func (a *addresses) set(relay []turnsrv.RelayAddress) {
+func (a *addresses) set(relay []netaddr.RelayAddress) {
 	relay = slices.Clone(relay)
 	a.relay.Store(&relay)
 	var own []netip.Addr
@@ -46,7 +46,7 @@ func (a *addresses) set(relay []turnsrv.RelayAddress) {
 func (a *addresses) look() { a.set(a.Relay()) }
 
 // Relay returns the relay's addresses.
-func (a *addresses) Relay() []turnsrv.RelayAddress { return *a.relay.Load() }
+func (a *addresses) Relay() []netaddr.RelayAddress { return *a.relay.Load() }
 
 // Own returns the host's own addresses.
 func (a *addresses) Own() []netip.Addr { return *a.own.Load() }

@@ -9,6 +9,30 @@ import (
 	"testing"
 )
 
+// TestArrows holds what the packages may know of each other: the arrows point
+// down to a ground floor that knows nothing of ours, and the relay and the hub do
+// not know each other.
+func TestArrows(t *testing.T) {
+	may := map[string][]string{
+		"internal/netaddr": {},
+		"internal/repeats": {},
+		"turnsrv":          {"internal/netaddr"},
+		"internal/extaddr": {"internal/netaddr"},
+		"internal/portmux": {"internal/netaddr", "internal/forwarded"},
+	}
+	for name, allowed := range may {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, path := range strings.Fields(string(out)) {
+			if ours, found := strings.CutPrefix(path, "turnhub/"); found && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s; it may import of ours only %v", name, ours, allowed)
+			}
+		}
+	}
+}
+
 // TestDependencies compares docs/dependencies.md with what is linked.
 func TestDependencies(t *testing.T) {
 	list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")

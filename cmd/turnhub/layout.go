@@ -7,8 +7,8 @@ import (
 
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
+	"turnhub/internal/netaddr"
 	"turnhub/internal/probe"
-	"turnhub/turnsrv"
 )
 
 // extaddrOptions translates what the configuration says about addresses.
@@ -20,13 +20,13 @@ func extaddrOptions(cfg *config.Config) extaddr.Options {
 		PortMax:     cfg.Relay.PortMax,
 	}
 	for _, e := range cfg.Relay.ExternalIP {
-		o.External = append(o.External, turnsrv.RelayAddress{Bind: e.Local, Advertise: e.External})
+		o.External = append(o.External, netaddr.RelayAddress{Bind: e.Local, Advertise: e.External})
 	}
 	return o
 }
 
 // configuredLayout is where a server with this configuration listens.
-func configuredLayout(cfg *config.Config, relay []turnsrv.RelayAddress) (probe.Layout, error) {
+func configuredLayout(cfg *config.Config, relay []netaddr.RelayAddress) (probe.Layout, error) {
 	l := probe.Layout{PublicHost: cfg.PublicHost, Relay: relay, TLS: cfg.TLS.Mode != config.TLSOff}
 	var err error
 	if l.UDP, err = addrPorts(cfg.Listen.UDP); err != nil {
@@ -64,7 +64,7 @@ func addrPorts(addresses []string) ([]netip.AddrPort, error) {
 
 // certificateNames are the names under which clients come: the public host and
 // the addresses.
-func certificateNames(cfg *config.Config, relay []turnsrv.RelayAddress) []string {
+func certificateNames(cfg *config.Config, relay []netaddr.RelayAddress) []string {
 	var names []string
 	if cfg.PublicHost != "" {
 		names = append(names, cfg.PublicHost)

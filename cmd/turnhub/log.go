@@ -3,9 +3,12 @@ package main
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
+	"time"
 
 	"turnhub/internal/config"
+	"turnhub/turnsrv"
 	"turnhub/web/admin"
 )
 
@@ -46,4 +49,13 @@ func wrap(handler slog.Handler, level *slog.LevelVar) logger {
 func logLevel(name string) (level slog.Level) {
 	level.UnmarshalText([]byte(name)) // config has checked it
 	return level
+}
+
+// logRefused writes a line about wrong TURN credentials, unless the same address
+// was just named or the log is busy.
+func (n *node) logRefused(client netip.Addr, transport turnsrv.Transport, why turnsrv.AuthResult) {
+	if n.refused.Due(client, time.Now().Unix()) {
+		n.log.Info("TURN credentials refused", slog.String("client", client.String()),
+			slog.String("transport", transport.String()), slog.String("reason", why.String()))
+	}
 }

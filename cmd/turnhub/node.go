@@ -20,8 +20,10 @@ import (
 	"turnhub/internal/certs"
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
+	"turnhub/internal/netaddr"
 	"turnhub/internal/portmux"
 	"turnhub/internal/probe"
+	"turnhub/internal/repeats"
 	"turnhub/signaling"
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
@@ -50,6 +52,7 @@ type node struct {
 	hub         *signaling.Hub
 	dialects    []dialect
 	rechecker   *rechecker
+	refused     repeats.Filter // of wrong TURN credentials in the log
 	web         *web.Server
 	mux         *portmux.Mux
 	prober      *probe.Prober
@@ -143,12 +146,13 @@ func (n *node) makeHub() {
 	})
 }
 
-func (n *node) makeTURN(relay []turnsrv.RelayAddress) (err error) {
+func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 	n.turn, err = turnsrv.New(turnsrv.Config{
 		Realm:       n.cfg.Relay.Realm,
 		Software:    "turnhub",
 		Credentials: n.credentials,
 		Revoked:     n.revoked,
+		Refused:     n.logRefused,
 		Relay:       relay,
 		PortMin:     n.cfg.Relay.PortMin,
 		PortMax:     n.cfg.Relay.PortMax,
@@ -370,7 +374,7 @@ func (n *node) watchAddresses(ctx context.Context) {
 	relay := n.addresses.Relay()
 	var group sync.WaitGroup
 	group.Go(func() {
-		extaddr.Watch(ctx, extaddrOptions(n.cfg), relay, n.warned, func(relay []turnsrv.RelayAddress, warnings []extaddr.Warning) {
+		extaddr.Watch(ctx, extaddrOptions(n.cfg), relay, n.warned, func(relay []netaddr.RelayAddress, warnings []extaddr.Warning) {
 			n.warn(warnings)
 			n.addresses.set(relay)
 			n.turn.SetRelay(relay)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"turnhub/internal/netaddr"
 	"turnhub/turnsrv"
 )
 
@@ -135,7 +136,7 @@ func startTurnhub(t *testing.T) netip.AddrPort {
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	server, err := turnsrv.New(turnsrv.Config{
 		Realm: realm, Credentials: credentials, PortMin: 10000, PortMax: 60000,
-		Relay: []turnsrv.RelayAddress{
+		Relay: []netaddr.RelayAddress{
 			{Bind: relay, Advertise: relay},
 			{Bind: netip.IPv6Loopback(), Advertise: netip.IPv6Loopback()},
 		},

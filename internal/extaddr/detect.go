@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // DefaultPatience is how long Detect waits for the network at start. A cloud's
@@ -33,7 +33,7 @@ const (
 type Options struct {
 	// External is relay.external_ip: what clients are told in Advertise, and in
 	// Bind the local side of a pair or the zero Addr. Empty: detect.
-	External    []turnsrv.RelayAddress
+	External    []netaddr.RelayAddress
 	BindIP      []netip.Addr  // relay.bind_ip, at most one of each family; empty: all
 	STUNServers []string      // relay.stun_servers, host[:port] each
 	PortMin     uint16        // the relay's port range, for what the warnings say
@@ -55,7 +55,7 @@ func (w Warning) String() string { return w.Problem + "; " + w.Remedy }
 // Detect returns the relay's addresses, IPv4 before IPv6, at least one. It takes
 // Options.Patience at most; what comes later is Watch's to tell. An error means
 // that the setting cannot work on this host.
-func Detect(ctx context.Context, opts Options) ([]turnsrv.RelayAddress, []Warning, error) {
+func Detect(ctx context.Context, opts Options) ([]netaddr.RelayAddress, []Warning, error) {
 	patience := opts.Patience
 	if patience == 0 {
 		patience = DefaultPatience
@@ -71,7 +71,7 @@ func Detect(ctx context.Context, opts Options) ([]turnsrv.RelayAddress, []Warnin
 // warnings differ from what was told before; have and warned are what Detect
 // returned. A public address once learned is not given up because a metadata
 // service is silent.
-func Watch(ctx context.Context, opts Options, have []turnsrv.RelayAddress, warned []Warning, changed func([]turnsrv.RelayAddress, []Warning)) {
+func Watch(ctx context.Context, opts Options, have []netaddr.RelayAddress, warned []Warning, changed func([]netaddr.RelayAddress, []Warning)) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	var seen host
@@ -91,7 +91,7 @@ func Watch(ctx context.Context, opts Options, have []turnsrv.RelayAddress, warne
 }
 
 // round is one patient detection, with what it leaves as known.
-func round(ctx context.Context, opts Options, h host, have []turnsrv.RelayAddress, warned []Warning, changed func([]turnsrv.RelayAddress, []Warning)) ([]turnsrv.RelayAddress, []Warning) {
+func round(ctx context.Context, opts Options, h host, have []netaddr.RelayAddress, warned []Warning, changed func([]netaddr.RelayAddress, []Warning)) ([]netaddr.RelayAddress, []Warning) {
 	within, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
 	relay, warnings, err := detect(within, opts, h, false)
@@ -116,7 +116,7 @@ func round(ctx context.Context, opts Options, h host, have []turnsrv.RelayAddres
 
 // detect does the work. With quick set it does not ask the network whether a
 // configured address is right.
-func detect(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.RelayAddress, []Warning, error) {
+func detect(ctx context.Context, opts Options, h host, quick bool) ([]netaddr.RelayAddress, []Warning, error) {
 	for _, ip := range opts.BindIP {
 		if !ip.IsUnspecified() && !h.has(ip) {
 			return nil, nil, fmt.Errorf("relay.bind_ip: %s is on no interface of this host (it has %s); write one of these, or nothing for all", ip, h.list())
@@ -125,7 +125,7 @@ func detect(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.Re
 	if len(opts.External) > 0 {
 		return configured(ctx, opts, h, quick)
 	}
-	var relay []turnsrv.RelayAddress
+	var relay []netaddr.RelayAddress
 	var warnings []Warning
 	public := false
 	for _, is4 := range []bool{true, false} {
@@ -142,11 +142,11 @@ func detect(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.Re
 		}
 		relay, warnings = append(relay, address), append(warnings, more...)
 	}
-	if !slices.ContainsFunc(relay, func(r turnsrv.RelayAddress) bool { return r.Advertise.Is4() }) {
+	if !slices.ContainsFunc(relay, func(r netaddr.RelayAddress) bool { return r.Advertise.Is4() }) {
 		// An IPv6-only host, or none at all.
 		if len(relay) == 0 {
 			loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-			relay = []turnsrv.RelayAddress{{Bind: loopback, Advertise: loopback}}
+			relay = []netaddr.RelayAddress{{Bind: loopback, Advertise: loopback}}
 			warnings = []Warning{{"this host has no network: the relay is at 127.0.0.1, calls connect on this machine only",
 				"connect it to a network (the address is taken over within 15 s), or write relay.external_ip"}}
 		}
@@ -168,8 +168,8 @@ func (o Options) local(h host, is4 bool) netip.Addr {
 }
 
 // detectFamily finds the outer side of a local address.
-func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (turnsrv.RelayAddress, []Warning) {
-	same := turnsrv.RelayAddress{Bind: local, Advertise: local}
+func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (netaddr.RelayAddress, []Warning) {
+	same := netaddr.RelayAddress{Bind: local, Advertise: local}
 	why := reserved(local)
 	if why == "" {
 		return same, nil
@@ -202,7 +202,7 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 	if stun.err == nil && stun.mapped.Addr().Is4() == local.Is4() {
 		mapped := stun.mapped.Addr()
 		if mapped == local || reserved(mapped) == "" || reserved(mapped) == "documentation" {
-			return turnsrv.RelayAddress{Bind: local, Advertise: mapped}, opts.behindNAT(stun.reflexive)
+			return netaddr.RelayAddress{Bind: local, Advertise: mapped}, opts.behindNAT(stun.reflexive)
 		}
 		return same, []Warning{{fmt.Sprintf("the STUN server %s sees this host at %s, which is no public address either (%s)", stun.server, mapped, reserved(mapped)),
 			"there is a second NAT on the way; the server needs a public address, or relay.external_ip with the one that is forwarded to it"}}
@@ -221,18 +221,18 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 
 // choose picks the pair for the local address, or one for another address of this
 // host when the local one has none.
-func choose(pairs []mapping, h host, local netip.Addr) (turnsrv.RelayAddress, bool) {
+func choose(pairs []mapping, h host, local netip.Addr) (netaddr.RelayAddress, bool) {
 	for _, m := range pairs {
 		if !m.private.IsValid() || m.private == local {
-			return turnsrv.RelayAddress{Bind: local, Advertise: m.public}, true
+			return netaddr.RelayAddress{Bind: local, Advertise: m.public}, true
 		}
 	}
 	for _, m := range pairs {
 		if slices.Contains(h.addresses, m.private) {
-			return turnsrv.RelayAddress{Bind: m.private, Advertise: m.public}, true
+			return netaddr.RelayAddress{Bind: m.private, Advertise: m.public}, true
 		}
 	}
-	return turnsrv.RelayAddress{}, false
+	return netaddr.RelayAddress{}, false
 }
 
 // behindNAT says what STUN cannot know: whether anybody gets in.
@@ -264,8 +264,8 @@ func kind(why string) string {
 }
 
 // configured takes the operator's addresses and says what looks wrong about them.
-func configured(ctx context.Context, opts Options, h host, quick bool) ([]turnsrv.RelayAddress, []Warning, error) {
-	var relay []turnsrv.RelayAddress
+func configured(ctx context.Context, opts Options, h host, quick bool) ([]netaddr.RelayAddress, []Warning, error) {
+	var relay []netaddr.RelayAddress
 	for _, r := range opts.External {
 		external := r.Advertise
 		switch {
@@ -285,7 +285,7 @@ func configured(ctx context.Context, opts Options, h host, quick bool) ([]turnsr
 		}
 		relay = append(relay, r)
 	}
-	slices.SortStableFunc(relay, func(a, b turnsrv.RelayAddress) int {
+	slices.SortStableFunc(relay, func(a, b netaddr.RelayAddress) int {
 		return boolRank(a.Advertise.Is6()) - boolRank(b.Advertise.Is6())
 	})
 	var warnings []Warning
@@ -298,7 +298,7 @@ func configured(ctx context.Context, opts Options, h host, quick bool) ([]turnsr
 }
 
 // doubt says what speaks against a configured address.
-func doubt(ctx context.Context, opts Options, h host, r turnsrv.RelayAddress, quick bool) (Warning, bool) {
+func doubt(ctx context.Context, opts Options, h host, r netaddr.RelayAddress, quick bool) (Warning, bool) {
 	setting := fmt.Sprintf("relay.external_ip: %s", r.Advertise)
 	if why := reserved(r.Advertise); r.Advertise.IsLoopback() {
 		return Warning{setting + " is loopback: calls connect on this machine only", "write auto, or the address under which clients reach this server"}, true

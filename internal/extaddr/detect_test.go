@@ -12,7 +12,7 @@ import (
 
 	"github.com/pion/stun/v2"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // fakeHost is a host with these addresses, routed by the first of each family.
@@ -28,7 +28,7 @@ func fakeHost(addresses ...string) host {
 	return h
 }
 
-func show(relay []turnsrv.RelayAddress) string {
+func show(relay []netaddr.RelayAddress) string {
 	var words []string
 	for _, r := range relay {
 		words = append(words, r.Bind.String()+"="+r.Advertise.String())
@@ -37,13 +37,13 @@ func show(relay []turnsrv.RelayAddress) string {
 }
 
 // external is relay.external_ip as the configuration has parsed it.
-func external(setting string) []turnsrv.RelayAddress {
-	var list []turnsrv.RelayAddress
+func external(setting string) []netaddr.RelayAddress {
+	var list []netaddr.RelayAddress
 	for _, field := range strings.Fields(setting) {
 		local, advertise, pair := strings.Cut(field, "=")
-		r := turnsrv.RelayAddress{Advertise: netip.MustParseAddr(local)}
+		r := netaddr.RelayAddress{Advertise: netip.MustParseAddr(local)}
 		if pair {
-			r = turnsrv.RelayAddress{Bind: netip.MustParseAddr(local), Advertise: netip.MustParseAddr(advertise)}
+			r = netaddr.RelayAddress{Bind: netip.MustParseAddr(local), Advertise: netip.MustParseAddr(advertise)}
 		}
 		list = append(list, r)
 	}
@@ -199,13 +199,13 @@ func TestRoundKeeps(t *testing.T) {
 	opts := Options{PortMin: 49152, PortMax: 65535, clouds: all(server.URL)}
 	h := fakeHost("10.0.0.5")
 	changes := 0
-	changed := func(relay []turnsrv.RelayAddress, warnings []Warning) {
+	changed := func(relay []netaddr.RelayAddress, warnings []Warning) {
 		changes++
 		if show(relay) != "10.0.0.5=8.8.4.7" || len(warnings) != 0 {
 			t.Errorf("changed to %s, %v", show(relay), warnings)
 		}
 	}
-	private := []turnsrv.RelayAddress{{Bind: h.addresses[0], Advertise: h.addresses[0]}}
+	private := []netaddr.RelayAddress{{Bind: h.addresses[0], Advertise: h.addresses[0]}}
 	have, warned := round(t.Context(), opts, h, private, []Warning{{"LAN", ""}}, changed)
 	if changes != 1 {
 		t.Fatalf("%d changes after the cloud answered", changes)

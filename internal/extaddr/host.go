@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // routeProbes are addresses far away, one of each family (the root server A):
@@ -111,11 +111,11 @@ func (h host) list() string {
 // reserved returns why an address cannot be reached over the internet, in the
 // one word that the relay's deny list has for it, or "" for a public address.
 func reserved(addr netip.Addr) string {
-	return internet.Address(addr).Reason
+	if netaddr.Metadata(addr) {
+		return "metadata"
+	}
+	return netaddr.Special(addr)
 }
-
-// internet judges addresses as the relay's default deny list does.
-var internet = turnsrv.NewPolicy(turnsrv.PolicyConfig{Mode: turnsrv.PeersPublic})
 
 // Flags of an IPv6 address in /proc/net/if_inet6, from linux/if_addr.h.
 const (

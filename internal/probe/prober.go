@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // Config is what a Prober is made of.
@@ -26,7 +26,7 @@ type Config struct {
 	// reached from the host itself (few NATs send back inside what comes from
 	// inside), so the probe connects to its local side, once it is clear that the
 	// URL leads there.
-	Relay func() []turnsrv.RelayAddress
+	Relay func() []netaddr.RelayAddress
 	// Certificate returns the certificate that the server shows to clients that
 	// ask for host, nil for none: it is trusted beside the system's authorities.
 	Certificate func(host string) *x509.Certificate

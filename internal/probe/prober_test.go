@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
-func relayAt(pairs ...string) func() []turnsrv.RelayAddress {
-	var list []turnsrv.RelayAddress
+func relayAt(pairs ...string) func() []netaddr.RelayAddress {
+	var list []netaddr.RelayAddress
 	for _, pair := range pairs {
 		bind, advertise, _ := strings.Cut(pair, "=")
-		list = append(list, turnsrv.RelayAddress{Bind: netip.MustParseAddr(bind), Advertise: netip.MustParseAddr(advertise)})
+		list = append(list, netaddr.RelayAddress{Bind: netip.MustParseAddr(bind), Advertise: netip.MustParseAddr(advertise)})
 	}
-	return func() []turnsrv.RelayAddress { return list }
+	return func() []netaddr.RelayAddress { return list }
 }
 
 func mint() (string, string) { return user, password }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"turnhub/turnsrv"
+	"turnhub/internal/netaddr"
 )
 
 // MaxURLs bounds what is handed out: with more, browsers take noticeably longer
@@ -23,7 +23,7 @@ type Target struct {
 // Layout is what the URLs follow from.
 type Layout struct {
 	PublicHost string                 // public_host
-	Relay      []turnsrv.RelayAddress // the relay's addresses, the best first
+	Relay      []netaddr.RelayAddress // the relay's addresses, the best first
 	UDP, TCP   []netip.AddrPort       // the listeners' bound addresses
 	TLS        bool                   // the TCP listeners speak TLS too
 }

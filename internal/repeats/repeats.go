@@ -2,7 +2,10 @@
 // a line in the log, so that guessing neither goes unseen nor fills a disk.
 package repeats
 
-import "net/netip"
+import (
+	"net/netip"
+	"sync"
+)
 
 const (
 	perSecond = 10   // lines
@@ -10,8 +13,9 @@ const (
 )
 
 // A Filter passes one event per address and second, and a few in all. The zero
-// value is ready. It is not safe for concurrent use.
+// value is ready. It is safe for concurrent use.
 type Filter struct {
+	mu     sync.Mutex
 	second int64
 	lines  int
 	last   map[netip.Addr]int64
@@ -20,6 +24,8 @@ type Filter struct {
 // Due reports whether an event of the address becomes a line. second is a clock
 // in seconds.
 func (f *Filter) Due(addr netip.Addr, second int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.second != second {
 		f.second, f.lines = second, 0
 	}

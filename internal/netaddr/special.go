@@ -1,4 +1,4 @@
-package turnsrv
+package netaddr
 
 import "net/netip"
 
@@ -11,9 +11,8 @@ type specialRange struct {
 	reason string
 }
 
-// specialRanges is what a relay must not reach unless allowed by name. None of
-// them is a place where a person on the internet can be; all of them are places
-// where a host's own network can be.
+// specialRanges are no place where a person on the internet can be; all of them
+// are places where a host's own network can be.
 var specialRanges = []specialRange{
 	{netip.MustParsePrefix("0.0.0.0/8"), "this-network"},        // RFC 791
 	{netip.MustParsePrefix("10.0.0.0/8"), "private"},            // RFC 1918
@@ -77,6 +76,45 @@ var transitionRanges = []netip.Prefix{
 // isatapID is the upper half of an ISATAP interface identifier without its
 // universal/local bit, RFC 5214 section 6.1.
 const isatapID = 0x00005efe
+
+// Special returns why an address is none of a host on the internet, in one short
+// word fit to be a metric's label, or "" for a global unicast address. An IPv6
+// address that carries IPv4 addresses is judged by these first.
+func Special(addr netip.Addr) string {
+	addr = Plain(addr)
+	for _, form := range append(embeddedIPv4(addr), addr) {
+		for _, r := range specialRanges {
+			if r.prefix.Contains(form) {
+				return r.reason
+			}
+		}
+	}
+	if addr.Is6() {
+		for _, r := range transitionRanges {
+			if r.Contains(addr) {
+				return "transition"
+			}
+		}
+	}
+	return ""
+}
+
+// Metadata reports whether an address is a cloud's metadata service or host
+// agent, which hand out a host's credentials.
+func Metadata(addr netip.Addr) bool {
+	for _, m := range metadataAddresses {
+		if Plain(addr) == m {
+			return true
+		}
+	}
+	return false
+}
+
+// Forms returns an address and the IPv4 addresses that it carries inside it, in
+// any of the forms in which a host or a translator may unpack it.
+func Forms(addr netip.Addr) []netip.Addr {
+	return append(embeddedIPv4(addr), Plain(addr))
+}
 
 // embeddedIPv4 returns the IPv4 addresses that an address is, or carries inside
 // it, in any of the forms in which a host or a translator may unpack it.
