@@ -76,7 +76,7 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 	if err := v.Reload(); err != nil {
 		return nil, err
 	}
-	return v, v.loadRevoked()
+	return v, v.LoadRevoked()
 }
 
 // Reload reads the key files again. On an error the old keys stay.

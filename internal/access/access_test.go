@@ -9,12 +9,14 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -302,6 +304,47 @@ func TestRevokedAreKept(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "state_dir") {
 		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// TestRevokedByTwoProcesses holds that two processes that write the same file, as
+// during an upgrade in place, lose nothing of each other's, and that each can learn
+// what the other has written.
+func TestRevokedByTwoProcesses(t *testing.T) {
+	cfg := Config{SecretFile: write(t, "secret", secret), RevokedFile: filepath.Join(t.TempDir(), "revoked.json")}
+	var both [2]*Verifier
+	for i := range both {
+		v, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both[i] = v
+	}
+	const each = 40
+	var writers sync.WaitGroup
+	for i, v := range both {
+		writers.Go(func() {
+			for n := range each {
+				v.Revoke(fmt.Sprintf("user-%d-%d", i, n))
+			}
+		})
+	}
+	writers.Wait()
+	third, err := NewVerifier(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range append(both[:], third) {
+		if err := v.LoadRevoked(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range both {
+			for n := range each {
+				if user := fmt.Sprintf("user-%d-%d", i, n); v.RevokedAt(user).IsZero() {
+					t.Errorf("the revocation of %s is lost", user)
+				}
+			}
+		}
 	}
 }
 

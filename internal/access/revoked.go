@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -66,8 +67,9 @@ func (v *Verifier) isRevoked(c tokenClaims) bool {
 	return ok && (c.IssuedAt == nil || !c.IssuedAt.After(at))
 }
 
-// saveRevoked writes the file anew: it is there whole, old or new. Nobody whose
-// token is checked waits for the disk.
+// saveRevoked writes the file anew: it is there whole, old or new. What another
+// process of this server has written since is kept, here too: during an upgrade in
+// place there are two. Nobody whose token is checked waits for the disk.
 func (v *Verifier) saveRevoked() error {
 	path := v.cfg.RevokedFile
 	if path == "" {
@@ -75,13 +77,21 @@ func (v *Verifier) saveRevoked() error {
 	}
 	v.saving.Lock()
 	defer v.saving.Unlock()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	unlock, err := lockDirectory(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := v.LoadRevoked(); err != nil {
+		return err // written over, nobody could mend it
+	}
 	v.mu.RLock()
 	text, err := json.MarshalIndent(v.revoked, "", "\t")
 	v.mu.RUnlock()
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".revoked-*") // mode 0600
@@ -99,9 +109,33 @@ func (v *Verifier) saveRevoked() error {
 	return os.Rename(f.Name(), path)
 }
 
-// loadRevoked adds what the file holds.
-func (v *Verifier) loadRevoked() error {
-	if v.cfg.RevokedFile == "" {
+// lockPatience is how long another process may take to write its revocations.
+const lockPatience = 2 * time.Second
+
+// lockDirectory keeps other processes of this server from writing there until
+// unlock. The lock is on the directory, since its files are replaced; it ends with
+// its process.
+func lockDirectory(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(5 * time.Millisecond) {
+		err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { d.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Now().After(deadline) {
+			d.Close()
+			return nil, fmt.Errorf("lock %s against another process of this server: %w", dir, err)
+		}
+	}
+}
+
+// LoadRevoked adds what the file holds, which another process of this server may
+// have written.
+func (v *Verifier) LoadRevoked() error {
+	if v == nil || v.cfg.RevokedFile == "" {
 		return nil
 	}
 	text, err := os.ReadFile(v.cfg.RevokedFile)
