@@ -319,6 +319,15 @@ func appendFrame(buf []byte, opcode, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(buf, 127), uint64(length))
 }
 
+// turnBack has the reader of a socket without a session refuse it with
+// CloseRestart, since the server is going down. Hub.gate is held, or else the
+// reader might just be opening a session.
+func (c *conn) turnBack() {
+	if c.nc != nil {
+		_ = c.nc.SetReadDeadline(c.hub.now().Add(-time.Second))
+	}
+}
+
 // refuse ends a socket that has no session yet: nobody else writes to it. What
 // still comes is read until the client has ended too, so that TCP is not reset
 // before it has read the code.
@@ -422,7 +431,9 @@ func (c *conn) over(err error) bool {
 	case errors.Is(err, wsock.ErrProtocol):
 		code, c.lame = closeProtocol, true
 	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
-		code = CloseBadHello
+		if code = CloseBadHello; c.hub.draining.Load() {
+			code = CloseRestart
+		}
 	default:
 		return false
 	}

@@ -212,6 +212,57 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 	}
 }
 
+// TestDialectsWhileTheHubDrains: who comes to a process that is only carrying its
+// last calls is sent on, in a way that brings his client back, and the addresses of
+// those who were here stay known to the relay until the hub opens again.
+func TestDialectsWhileTheHubDrains(t *testing.T) {
+	here := netip.MustParseAddrPort("198.18.7.7:1234")
+	d := startDialects(t, func(c *signaling.Config) {
+		c.Access = nil
+		c.ClientAddress = func(*http.Request) (netip.AddrPort, bool) { return here, true }
+	})
+	base := "ws" + strings.TrimPrefix(d.base, "http")
+	before, _, err := websocket.DefaultDialer.Dial(base+"/relay/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	d.until(func() bool { return d.hub.Seen("somebody", here.Addr()) })
+	d.hub.Restart(0)
+	d.until(func() bool { return d.hub.Stats().Strangers == 0 })
+	if !d.hub.Seen("somebody", here.Addr()) {
+		t.Error("the relay does not know any more where the people of its calls are")
+	}
+	for _, path := range []string{"/relay/x", "/peerjs?key=peerjs&id=a&token=t"} {
+		ws, _, err := websocket.DefaultDialer.Dial(base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, err := ws.ReadMessage()
+		if !websocket.IsCloseError(err, int(signaling.CloseRestart)) {
+			t.Errorf("%s: %q, %v", path, text, err)
+		}
+		ws.Close()
+	}
+	for method, path := range map[string]string{
+		"GET": "/socket.io/?EIO=4&transport=polling",
+		"WS":  "/socket.io/?EIO=4&transport=websocket",
+	} {
+		if status, body := d.status(method, path); status != http.StatusServiceUnavailable {
+			t.Errorf("%s %s: %d %s", method, path, status, body)
+		}
+	}
+	d.hub.Reopen()
+	if d.hub.Seen("somebody", here.Addr()) {
+		t.Error("who has left is still seen")
+	}
+	after, _, err := websocket.DefaultDialer.Dial(base+"/relay/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after.Close()
+}
+
 // until waits for something that another goroutine does.
 func (d *dialects) until(true func() bool) {
 	d.t.Helper()

@@ -138,6 +138,9 @@ func (h *Hub) register(c *conn) bool {
 		return false
 	}
 	h.conns[c] = struct{}{}
+	if h.draining.Load() {
+		c.turnBack()
+	}
 	return true
 }
 

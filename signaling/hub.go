@@ -108,7 +108,7 @@ type Hub struct {
 	sockets   counts // every socket, of dialects too
 	people    counts // sessions by the address that opened them
 
-	draining atomic.Bool
+	draining atomic.Bool  // written under gate: who is let in under it has been told of the end, or sees it
 	gate     sync.RWMutex // closed is set under it
 	closed   bool
 	conns    map[*conn]struct{} // under gate
@@ -181,7 +181,15 @@ func (h *Hub) Serve(ctx context.Context) error {
 // back, spread evenly over smear, and lets nobody new in. Their sockets close
 // with 4005.
 func (h *Hub) Restart(smear time.Duration) {
+	h.gate.Lock()
 	h.draining.Store(true)
+	for c := range h.conns {
+		if c.sess == nil {
+			c.turnBack()
+		}
+	}
+	h.gate.Unlock()
+	h.strangers.part()
 	const soonest = 250 * time.Millisecond
 	for _, s := range h.sessions.all() {
 		after := soonest
@@ -193,6 +201,24 @@ func (h *Hub) Restart(smear time.Duration) {
 	}
 	for _, s := range h.strangers.all() {
 		s.end()
+	}
+}
+
+// Reopen lets people in again after a Restart: the process that was to take over
+// has ended. Who was here before and does not come back soon is gone: most have a
+// session of that other process by now, and come as somebody new.
+func (h *Hub) Reopen() {
+	h.gate.Lock()
+	h.draining.Store(false)
+	h.gate.Unlock()
+	h.strangers.forget()
+	for _, s := range h.sessions.all() {
+		s.mu.Lock()
+		if s.conn == nil && !s.ended {
+			s.lostAt, s.window = h.now(), pageWindow
+			s.schedule()
+		}
+		s.mu.Unlock()
 	}
 }
 

@@ -3,8 +3,11 @@ package signaling
 import (
 	"encoding/json"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 func TestRoom(t *testing.T) {
@@ -215,11 +218,65 @@ func TestRestart(t *testing.T) {
 		t.Fatalf("restart %v", r)
 	}
 	a.expectClose(CloseRestart)
+	b.expectClose(CloseRestart)
 	h.Close()
 	if n := h.Stats().Sockets; n != 0 {
 		t.Fatalf("%d sockets left", n)
 	}
 	b.ws.Close()
+}
+
+// TestRestartLeavesNobodyBehind says hello while the hub begins to go down, as when
+// its binary is replaced and the hub lives on for its calls: whoever is let in is
+// told, the others are refused, and nobody stays. Then the hub opens again.
+func TestRestartLeavesNobodyBehind(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "TLS": newTLSServer} {
+		t.Run(name, func(t *testing.T) {
+			h, url := start(t, Config{Timing: Timing{Hello: time.Hour}})
+			old := openClient(t, url, `{"type":"hello"}`)
+			old.join("meet")
+			const each = 20
+			var silent, late [each]*client
+			for i := range each {
+				silent[i], late[i] = dial(t, url), dial(t, url)
+			}
+			var speakers sync.WaitGroup
+			for _, c := range late {
+				speakers.Go(func() { _ = c.ws.WriteMessage(websocket.TextMessage, []byte(`{"type":"hello"}`)) })
+			}
+			h.Restart(time.Second)
+			speakers.Wait()
+			for _, c := range append(silent[:], late[:]...) {
+				c.expectRestart()
+			}
+			old.expectRestart()
+			if _, _, err := dialer.Dial(url, nil); err == nil {
+				t.Error("a new socket is let in")
+			}
+
+			h.Reopen()
+			a, b := openClient(t, url, `{"type":"hello"}`), openClient(t, url, `{"type":"hello"}`)
+			a.join("room")
+			b.join("room")
+			a.expect("peer-joined")
+		})
+	}
+}
+
+// expectRestart reads until the socket ends, which must be by CloseRestart.
+func (c *client) expectRestart() {
+	c.t.Helper()
+	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
+	for {
+		_, _, err := c.ws.ReadMessage()
+		if err == nil {
+			continue
+		}
+		if !websocket.IsCloseError(err, int(CloseRestart)) {
+			c.t.Errorf("%v, want %d", err, CloseRestart)
+		}
+		return
+	}
 }
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }

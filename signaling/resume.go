@@ -34,6 +34,12 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 		c.refuse(CloseBadHello, faultf(CodeBadMessage, "the first message must be of type hello"))
 		return
 	}
+	c.hub.gate.RLock() // nobody slips in between while the server begins to go down
+	defer c.hub.gate.RUnlock()
+	if c.hub.draining.Load() {
+		c.refuse(CloseRestart, nil)
+		return
+	}
 	if m.resume != nil && string(m.resume) != "null" {
 		var r resume
 		if json.Unmarshal(m.resume, &r) != nil {

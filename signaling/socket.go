@@ -34,6 +34,8 @@ type Socket struct {
 // Attach admits one connection of a dialect. The error is ErrFull or ErrDrain.
 // The caller calls Detach when the connection is gone.
 func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
+	h.gate.RLock() // as for hello
+	defer h.gate.RUnlock()
 	if h.draining.Load() {
 		h.stats.refused.Add(1)
 		return nil, ErrDrain
@@ -134,6 +136,9 @@ type strangers struct {
 	sockets map[*Socket]struct{}
 	seen    map[netip.Addr]int
 	rooms   map[string]int
+	// parted are the addresses of those who were told to come back to another
+	// process. Until this one ends, it carries their calls, to those addresses.
+	parted map[netip.Addr]struct{}
 }
 
 func (p *strangers) add(s *Socket) {
@@ -173,7 +178,25 @@ func (p *strangers) exit(room string) {
 func (p *strangers) at(addr netip.Addr) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.seen[addr] > 0
+	_, parted := p.parted[addr]
+	return parted || p.seen[addr] > 0
+}
+
+// part remembers where everybody is, who is about to be sent away.
+func (p *strangers) part() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parted = make(map[netip.Addr]struct{}, len(p.seen))
+	for addr := range p.seen {
+		p.parted[addr] = struct{}{}
+	}
+}
+
+// forget ends part.
+func (p *strangers) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parted = nil
 }
 
 // all returns the sockets of the moment.

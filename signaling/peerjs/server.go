@@ -13,6 +13,7 @@ package peerjs
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -191,7 +192,13 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		return
 	}
 	guest, err = s.door.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
-	if err != nil {
+	switch {
+	case errors.Is(err, signaling.ErrDrain):
+		turned := door.Turned(err) // and no ERROR: the client is to come back
+		socket.Close(turned.Code, turned.Reason)
+		_ = socket.Serve(func(int, []byte) error { return nil })
+		return
+	case err != nil:
 		s.turn(socket, notice(typeError, textLimit), err.Error())
 		return
 	}
