@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/forwarded"
 )
 
 // Config is what a Hub is made of. Everything is optional.
@@ -137,7 +138,7 @@ func NewHub(cfg Config) *Hub {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	if h.cfg.ClientAddress == nil {
-		h.cfg.ClientAddress = ClientAddress
+		h.cfg.ClientAddress = forwarded.New(nil, nil).ClientAddress
 	}
 	h.SetLimits(cfg.Limits)
 	h.SetAllowedOrigins(cfg.AllowedOrigins)

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"testing"
@@ -278,32 +276,6 @@ func TestSeenAddress(t *testing.T) {
 		}
 		if got := seenAddress(addr, false).IsValid(); got != x.proxied {
 			t.Errorf("%s, through a proxy: seen %v", addr, got)
-		}
-	}
-}
-
-func TestClientAddress(t *testing.T) {
-	for _, x := range []struct {
-		remote, header, value string
-		want                  string
-		direct                bool
-	}{
-		{"1.2.3.4:5", "", "", "1.2.3.4", true},
-		{"[::ffff:1.2.3.4]:5", "", "", "1.2.3.4", true},
-		{"1.2.3.4:5", "X-Forwarded-For", "8.8.8.8", "1.2.3.4", false},
-		{"127.0.0.1:5", "X-Forwarded-For", "10.0.0.1, 8.8.8.8", "8.8.8.8", false},
-		{"127.0.0.1:5", "X-Forwarded-For", "10.0.0.1, [2a00::1]:99", "2a00::1", false},
-		{"127.0.0.1:5", "X-Forwarded-For", "unknown", "127.0.0.1", false},
-		{"10.0.0.2:5", "Via", "1.1 proxy", "10.0.0.2", false},
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/ws", nil)
-		r.RemoteAddr = x.remote
-		if x.header != "" {
-			r.Header.Set(x.header, x.value)
-		}
-		got, direct := ClientAddress(r)
-		if got.Addr().String() != x.want || direct != x.direct {
-			t.Errorf("%+v: got %v, %v", x, got, direct)
 		}
 	}
 }

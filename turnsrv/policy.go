@@ -76,6 +76,9 @@ type PolicyConfig struct {
 	// relay ports on them. It is called when an address is judged, so it may
 	// change; it must be quick. Nil: none.
 	Own func() []netip.Addr
+	// Proxy reports whether the operator has named an address as that of a reverse
+	// proxy. Nobody is there, though everybody behind it seems to be. Nil: none is.
+	Proxy func(netip.Addr) bool
 }
 
 // Policy decides which peer addresses a client may reach. It is immutable and
@@ -216,6 +219,9 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 				}
 			}
 		}
+	}
+	if p.cfg.Proxy != nil && p.cfg.Proxy(addr) && !p.exempt(addr) {
+		return denied("proxy")
 	}
 	return allowed
 }

@@ -93,12 +93,13 @@ func TestCallsAdmitsOnlyWhoWasSeen(t *testing.T) {
 	calls := people{
 		together: map[[2]string]bool{{"s_a", "s_b"}: true, {"s_b", "s_a"}: true},
 		seen: map[string][]string{
-			"s_a": {"198.35.26.96", "192.168.1.7", "127.0.0.1", "169.254.169.254", "93.184.216.34", "100.100.100.200", "203.0.113.9"},
+			"s_a": {"198.35.26.96", "192.168.1.7", "127.0.0.1", "169.254.169.254", "93.184.216.34", "100.100.100.200", "203.0.113.9", "10.9.0.1"},
 		},
 	}
 	own := func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("93.184.216.34")} }
-	p := NewPolicy(PolicyConfig{Calls: calls, Own: own})
-	clients := at(map[string]string{"s_b": "9.9.9.9", "s_m": "8.8.4.4", "s_a": "7.7.7.7"})
+	proxy := netip.MustParsePrefix("10.9.0.0/16").Contains
+	p := NewPolicy(PolicyConfig{Calls: calls, Own: own, Proxy: proxy})
+	clients := at(map[string]string{"s_b": "9.9.9.9", "s_p": "10.9.0.1", "s_m": "8.8.4.4", "s_a": "7.7.7.7"})
 	for _, tc := range []struct {
 		user, addr, reason string
 	}{
@@ -114,6 +115,7 @@ func TestCallsAdmitsOnlyWhoWasSeen(t *testing.T) {
 		{"s_a", "169.254.169.254", "metadata"},
 		{"s_a", "100.100.100.200", "metadata"},
 		{"s_a", "93.184.216.34", "own-host"},
+		{"s_a", "10.9.0.1", "proxy"}, // where all who come through it seem to be
 		{"s_m", "198.35.26.96", "not-in-call"},
 		{"s_m", "9.9.9.9", "not-in-call"},
 	} {

@@ -166,7 +166,7 @@ func (s *Server) signalingURL(r *http.Request) string {
 		return ""
 	}
 	scheme := "ws"
-	if s.cfg.Proxies.secure(r) {
+	if s.cfg.Proxies.Secure(r) {
 		scheme = "wss"
 	}
 	return scheme + "://" + r.Host + "/ws"

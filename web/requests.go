@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnhub/internal/forwarded"
 	"turnhub/internal/repeats"
 )
 
@@ -24,13 +25,13 @@ const RequestID = "X-Request-Id"
 // where the request was refused.
 type requestLog struct {
 	log     *slog.Logger
-	proxies Proxies
+	proxies *forwarded.Proxies
 	process string // tells the ids of one run from those of the next
 	count   *atomic.Uint64
 	refused *repeats.Filter
 }
 
-func newRequestLog(log *slog.Logger, proxies Proxies) requestLog {
+func newRequestLog(log *slog.Logger, proxies *forwarded.Proxies) requestLog {
 	return requestLog{
 		log: log, proxies: proxies, process: rand.Text()[:6] + "-",
 		count: new(atomic.Uint64), refused: new(repeats.Filter),
@@ -41,7 +42,7 @@ func newRequestLog(log *slog.Logger, proxies Proxies) requestLog {
 func (l *requestLog) begin(w http.ResponseWriter, r *http.Request) *answer {
 	a := &answer{ResponseWriter: w, began: time.Now()}
 	a.client, _ = l.proxies.ClientAddress(r)
-	if id := r.Header.Get(RequestID); l.proxies.forwards(r) && validID(id) {
+	if id := r.Header.Get(RequestID); l.proxies.From(r) && validID(id) {
 		a.id = id
 	} else {
 		a.id = l.process + strconv.FormatUint(l.count.Add(1), 36)

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"turnhub/internal/forwarded"
 )
 
 func TestRequestsAreLogged(t *testing.T) {
@@ -18,7 +20,7 @@ func TestRequestsAreLogged(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}),
 		Relay:   http.NotFoundHandler(),
-		Proxies: Proxies{netip.MustParsePrefix("192.0.2.1/32")},
+		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
 		Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, Settings{})
 	ask := func(path, from, id string) (string, string) {

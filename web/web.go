@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/forwarded"
 )
 
 // Config is what New needs. Handlers that are nil are not served.
@@ -30,8 +31,8 @@ type Config struct {
 
 	// Access checks tokens; nil is access.mode open.
 	Access *access.Verifier
-	// Proxies are trusted reverse proxies.
-	Proxies Proxies
+	// Proxies are trusted reverse proxies; nil: none.
+	Proxies *forwarded.Proxies
 
 	Hub    http.Handler // /ws
 	PeerJS http.Handler // /peerjs and below
@@ -123,6 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	r.Host = s.cfg.Proxies.Host(r) // from here on it is what the person knows
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -147,7 +149,7 @@ func isUpgrade(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Up
 // page wraps an HTML page: in plain HTTP from elsewhere it is a redirection.
 func (s *Server) page(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Secure && !s.cfg.Proxies.secure(r) && !loopbackHost(r.Host) && r.Host != "" {
+		if s.cfg.Secure && !s.cfg.Proxies.Secure(r) && !loopbackHost(r.Host) && r.Host != "" {
 			w.Header().Set("Cache-Control", "no-store")
 			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 			return

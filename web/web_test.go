@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/forwarded"
 )
 
 func mint(user string, expires time.Time) (string, string) {
 	return fmt.Sprintf("%d:%s", expires.Unix(), user), "password"
 }
+
+// proxy makes get's request come from the server's trusted proxy.
+const proxy = "Remote: 192.0.2.1:1"
 
 func words(s string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, s) })
@@ -28,7 +32,8 @@ func server(change func(*Config, *Settings)) *Server {
 		Mint:   mint,
 		URLs:   func() []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
 		Health: func() []string { return nil }, Ready: func() []string { return []string{"no URL works"} },
-		Hub: words("hub"), PeerJS: words("peerjs"), SocketIO: words("socketio"), Relay: words("relay"),
+		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
+		Hub:     words("hub"), PeerJS: words("peerjs"), SocketIO: words("socketio"), Relay: words("relay"),
 	}
 	s := Settings{TTL: time.Hour, AllowedOrigins: []string{"*"}, RatePerPrefix: 50}
 	if change != nil {
@@ -116,11 +121,13 @@ func TestConfig(t *testing.T) {
 		c.Signaling != "ws://example.com/ws" {
 		t.Errorf("%+v", c)
 	}
-	if w := get(s, "/config", "Remote: 127.0.0.1:1", "X-Forwarded-Proto: https"); !strings.Contains(w.Body.String(), `"wss://example.com/ws"`) {
+	if w := get(s, "/config", proxy, "X-Forwarded-Proto: https, http", "X-Forwarded-Host: calls.example"); !strings.Contains(w.Body.String(), `"wss://calls.example/ws"`) {
 		t.Error(w.Body)
 	}
-	if w := get(s, "/config", "X-Forwarded-Proto: https"); !strings.Contains(w.Body.String(), `"ws://example.com/ws"`) {
-		t.Error("a stranger's X-Forwarded-Proto is believed", w.Body)
+	for _, stranger := range []string{"Remote: 198.51.100.9:1", "Remote: 127.0.0.1:1", "Remote: [::1]:1"} {
+		if w := get(s, "/config", stranger, "X-Forwarded-Proto: https", "X-Forwarded-Host: calls.example"); !strings.Contains(w.Body.String(), `"ws://example.com/ws"`) {
+			t.Error(stranger, "is believed", w.Body)
+		}
 	}
 	if a, b := get(s, "/config").Body.String(), get(s, "/config").Body.String(); a == b {
 		t.Error("two strangers have one name, so they may reach each other")
@@ -295,8 +302,13 @@ func TestTLSRedirectsPages(t *testing.T) {
 	if w := get(s, "/config"); w.Code != 200 {
 		t.Error("programs without TLS get no credentials", w.Code)
 	}
-	if w := get(s, "/", "Remote: 127.0.0.1:1", "X-Forwarded-Proto: https", "X-Forwarded-For: 9.9.9.9"); w.Code == 307 {
-		t.Error("behind a proxy with TLS the redirection has no end")
+	for _, proto := range []string{"https", "https, http", "https,https", "wss"} {
+		if w := get(s, "/", proxy, "X-Forwarded-Proto: "+proto, "X-Forwarded-For: 9.9.9.9"); w.Code == 307 {
+			t.Errorf("behind a proxy with TLS (%s) the redirection has no end", proto)
+		}
+	}
+	if w := get(s, "/?r=1", proxy, "X-Forwarded-Proto: http", "X-Forwarded-Host: calls.example"); w.Header().Get("Location") != "https://calls.example/?r=1" {
+		t.Error(w.Code, w.Header())
 	}
 	r := httptest.NewRequest("GET", "http://localhost:8080/", nil)
 	w := httptest.NewRecorder()
@@ -339,36 +351,6 @@ func TestPeerJSAnywhere(t *testing.T) {
 	}
 	if w := get(s, "/some/app/other"); w.Code != http.StatusNotFound {
 		t.Errorf("%d", w.Code)
-	}
-}
-
-func TestClientAddress(t *testing.T) {
-	proxies := Proxies{netip.MustParsePrefix("10.0.0.0/8")}
-	for _, tc := range []struct {
-		remote    string
-		forwarded []string
-		want      string
-		direct    bool
-	}{
-		{"9.9.9.9:5", nil, "9.9.9.9:5", true},
-		{"[::ffff:9.9.9.9]:5", nil, "9.9.9.9:5", true},
-		{"9.9.9.9:5", []string{"1.1.1.1"}, "9.9.9.9:5", false},
-		{"127.0.0.1:5", []string{"1.1.1.1"}, "1.1.1.1:0", false},
-		{"10.1.1.1:5", []string{"6.6.6.6, 1.1.1.1"}, "1.1.1.1:0", false},
-		{"10.1.1.1:5", []string{"6.6.6.6", "1.1.1.1, 10.2.2.2"}, "1.1.1.1:0", false},
-		{"10.1.1.1:5", []string{"1.1.1.1:77"}, "1.1.1.1:0", false},
-		{"10.1.1.1:5", []string{"[2a00::1]:77"}, "[2a00::1]:0", false},
-		{"10.1.1.1:5", []string{"nonsense"}, "10.1.1.1:5", false},
-	} {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.RemoteAddr = tc.remote
-		for _, f := range tc.forwarded {
-			r.Header.Add("X-Forwarded-For", f)
-		}
-		got, direct := proxies.ClientAddress(r)
-		if got.String() != tc.want || direct != tc.direct {
-			t.Errorf("%s %q: %s %v, want %s %v", tc.remote, tc.forwarded, got, direct, tc.want, tc.direct)
-		}
 	}
 }
 

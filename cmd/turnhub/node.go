@@ -20,6 +20,7 @@ import (
 	"turnhub/internal/certs"
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
+	"turnhub/internal/forwarded"
 	"turnhub/internal/netaddr"
 	"turnhub/internal/portmux"
 	"turnhub/internal/probe"
@@ -51,6 +52,7 @@ type node struct {
 	turn        *turnsrv.Server
 	hub         *signaling.Hub
 	dialects    []dialect
+	proxies     *forwarded.Proxies
 	rechecker   *rechecker
 	refused     repeats.Filter // of wrong TURN credentials in the log
 	web         *web.Server
@@ -76,6 +78,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
 	n.retired, n.retire = context.WithCancel(ctx)
 	n.ttl.Store(int64(cfg.Credentials.TTL))
+	n.proxies = forwarded.New(cfg.Listen.TrustedProxies, log)
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
 		return nil, err
@@ -129,8 +132,6 @@ func (n *node) warn(warnings []extaddr.Warning) {
 	}
 }
 
-func (n *node) proxies() web.Proxies { return web.Proxies(n.cfg.Listen.TrustedProxies) }
-
 func (n *node) makeHub() {
 	n.hub = signaling.NewHub(signaling.Config{
 		Limits: hubLimits(n.cfg),
@@ -142,7 +143,7 @@ func (n *node) makeHub() {
 		Logger:         n.log,
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,
-		ClientAddress:  n.proxies().ClientAddress,
+		ClientAddress:  n.proxies.ClientAddress,
 	})
 }
 
@@ -179,6 +180,7 @@ func (n *node) policy(cfg *config.Config) *turnsrv.Policy {
 		Deny:  cfg.Relay.DenyPeers,
 		Calls: n.hub,
 		Own:   n.addresses.Own,
+		Proxy: n.proxies.Named,
 	})
 }
 
@@ -248,7 +250,7 @@ func (n *node) makeWeb() {
 		Ready:     n.ready,
 		URLStates: n.urlStates,
 		Access:    n.access,
-		Proxies:   n.proxies(),
+		Proxies:   n.proxies,
 
 		Hub:      n.hub,
 		PeerJS:   pjs,
@@ -274,7 +276,7 @@ func (n *node) makeWeb() {
 			n.turn.ServeStream(conn, transport)
 		},
 		ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
-		Unlimited:        cfg.Listen.TrustedProxies,
+		Unlimited:        n.proxies.Named,
 		Logger:           n.log,
 	}
 	if n.certs != nil {

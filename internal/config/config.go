@@ -36,7 +36,7 @@ type Config struct {
 type Listen struct {
 	TCP, UDP       []string
 	Admin          string         // empty: no admin listener
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For and -Proto are believed
+	TrustedProxies []netip.Prefix // whose forwarding headers are believed
 }
 
 // The values of tls.mode.

@@ -30,6 +30,29 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
+// TestAddressesThatBeginWithColons writes IPv6 addresses as everybody does.
+func TestAddressesThatBeginWithColons(t *testing.T) {
+	for _, text := range []string{
+		"listen: {trusted_proxies: [127.0.0.1/32, ::1/128]}", "listen: {trusted_proxies: [::1/128,127.0.0.1/32]}",
+		"listen: {trusted_proxies: [127.0.0.1/32,::1 ]}", `listen: {trusted_proxies: ["127.0.0.1/32", "::1/128"]}`,
+		"listen:\n  trusted_proxies:\n    - 127.0.0.1\n    - ::1\n",
+	} {
+		c, err := parse("c.yaml", []byte(text), nil)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if len(c.Listen.TrustedProxies) != 2 {
+			t.Errorf("%s: %v", text, c.Listen.TrustedProxies)
+		}
+	}
+	c, err := parse("c.yaml", []byte("listen: {trusted_proxies: [::1/128, ::2/128, ::3/128]}"), nil)
+	if err != nil || len(c.Listen.TrustedProxies) != 3 {
+		t.Error(c, err)
+	}
+	if text := `a: "b, ::1, c"`; string(quoteColons([]byte(text))) != text {
+		t.Error("what can be read is changed")
+	}
+}
+
 // TestExampleIsTheDefault reads config.yaml back.
 func TestExampleIsTheDefault(t *testing.T) {
 	got, err := parse("config.yaml", []byte(Example()), nil)

@@ -171,6 +171,7 @@ var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
 func (r *reader) readFile(contents []byte) {
 	var doc, more yaml.Node
+	contents = quoteColons(contents)
 	decoder := yaml.NewDecoder(bytes.NewReader(contents))
 	err := decoder.Decode(&doc)
 	if err == nil {

@@ -29,7 +29,7 @@ func (c *Config) options() []option {
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
 			doc: "Metrics, health, console and pprof; never public. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
-			doc: "Addresses or CIDRs of reverse proxies: their X-Forwarded-For and X-Forwarded-Proto are believed (127.0.0.1's always), and their connections are not limited per IP."},
+			doc: "Addresses or CIDRs of reverse proxies: what they say in X-Forwarded-For, -Proto, -Host and -Port or in Forwarded is believed, nobody else's, and their connections are not limited per IP. A proxy on this host must be named too: [127.0.0.1/32, ::1/128]."},
 
 		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
 			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory."},

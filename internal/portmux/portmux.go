@@ -46,8 +46,9 @@ type Config struct {
 	// ConnectionsPerIP bounds the connections of one IPv4 address or IPv6 /64;
 	// 0: no bound.
 	ConnectionsPerIP int
-	// Unlimited addresses are not counted: those of reverse proxies.
-	Unlimited []netip.Prefix
+	// Unlimited reports whether an address is not counted: that of a reverse proxy,
+	// behind which there are many visitors. Nil: none is.
+	Unlimited func(netip.Addr) bool
 	// Unidentified bounds the connections that have not said what they are;
 	// 0: 1024.
 	Unidentified int
@@ -230,10 +231,7 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 func (m *Mux) take(raw net.Conn) {
 	addr := remoteAddr(raw)
 	who := client(addr)
-	unlimited := false
-	for _, p := range m.cfg.Unlimited {
-		unlimited = unlimited || p.Contains(addr)
-	}
+	unlimited := m.cfg.Unlimited != nil && m.cfg.Unlimited(addr)
 	c := &Conn{Conn: raw}
 	c.release = func() {
 		m.mu.Lock()

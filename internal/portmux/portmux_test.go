@@ -239,7 +239,7 @@ func TestConnectionsPerIP(t *testing.T) {
 
 	proxied := start(t, func(c *Config) {
 		c.ConnectionsPerIP = 1
-		c.Unlimited = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.Unlimited = netip.MustParsePrefix("127.0.0.0/8").Contains
 	})
 	for range 3 {
 		if got := ask(t, proxied.dial(t), 13, string(binding)); got != "secure=false " {

@@ -1,0 +1,124 @@
+package forwarded
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"turnhub/internal/netaddr"
+)
+
+// Claimed is the address that `turnhub check` claims to have in a forged header
+// (of RFC 5737): nobody is there. A header that names only this address is no
+// proxy's, and makes no line in the log.
+var Claimed = netip.MustParseAddr("192.0.2.254")
+
+// notices tell the operator once of each address that sends forwarding headers
+// which are not believed. Anybody can send some, so the lines are bounded, and
+// those about addresses of the internet apart from the others, among which the
+// operator's own proxy mostly is.
+type notices struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	told    map[netip.Addr]bool
+	special bucket
+	public  bucket
+}
+
+const maxTold = 256 // addresses; then all are told anew, as seldom
+
+// bucket passes three lines at once, and then one each ten minutes.
+type bucket struct {
+	next time.Time // when it will be full again
+}
+
+const (
+	noticeEvery = 10 * time.Minute
+	noticeBurst = 3
+)
+
+func (b *bucket) take(now time.Time) bool {
+	if b.next.Before(now) {
+		b.next = now
+	}
+	if b.next.Sub(now) > (noticeBurst-1)*noticeEvery {
+		return false
+	}
+	b.next = b.next.Add(noticeEvery)
+	return true
+}
+
+// due reports whether there is to be a line about an address.
+func (n *notices) due(addr netip.Addr) bool {
+	if n.log == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.told[addr] {
+		return false
+	}
+	b := &n.public
+	if netaddr.Special(addr) != "" {
+		b = &n.special
+	}
+	if !b.take(time.Now()) {
+		return false
+	}
+	if n.told == nil || len(n.told) >= maxTold {
+		n.told = make(map[netip.Addr]bool)
+	}
+	n.told[addr] = true
+	return true
+}
+
+// unnamed says that an address sends forwarding headers and is not named.
+func (p *Proxies) unnamed(addr netip.Addr, header string, h http.Header) {
+	addr = netaddr.Plain(addr)
+	if forgedByCheck(h) || !p.notices.due(addr) {
+		return
+	}
+	p.notices.log.Warn("forwarding headers are not believed from an address that is not in listen.trusted_proxies",
+		"from", addr.String(), "header", header,
+		"remedy", fmt.Sprintf("if your reverse proxy is there, write\n  listen.trusted_proxies: [%s]\n"+
+			"and see docs/front.md for what it must set; until then all who come through it count as one visitor. Else nothing is wrong", p.line(addr)))
+}
+
+// line is what to write for trusted_proxies: those named already and one more.
+func (p *Proxies) line(addr netip.Addr) string {
+	var words []string
+	for _, prefix := range p.named {
+		words = append(words, prefix.String())
+	}
+	if addr.IsLoopback() {
+		words = append(words, "127.0.0.1/32", "::1/128")
+	} else {
+		words = append(words, netip.PrefixFrom(addr, addr.BitLen()).String())
+	}
+	return strings.Join(words, ", ")
+}
+
+// contradiction says that a proxy passes on a header that the client wrote.
+func (p *Proxies) contradiction(addr netip.Addr) {
+	if !p.notices.due(netaddr.Plain(addr)) {
+		return
+	}
+	p.notices.log.Warn("X-Forwarded-For and Forwarded from a trusted proxy name different clients, so neither is believed",
+		"from", addr.String(), "remedy", "let the proxy overwrite one of them and remove the other, so that none is passed on as the client wrote it; see docs/front.md")
+}
+
+// forgedByCheck reports whether the only address in the headers is Claimed.
+func forgedByCheck(h http.Header) bool {
+	hops := append(listFor(h), elementsFor(h)...)
+	for _, hop := range hops {
+		if addr, ok := parseNode(hop); !ok || addr != Claimed {
+			return false
+		}
+	}
+	return len(hops) > 0
+}
