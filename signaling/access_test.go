@@ -117,7 +117,7 @@ func TestTokenExpiry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &conn{hub: s.hub, claims: claims}
+		c := &conn{hub: s.hub, claims: claims, expires: s.hub.until(claims.Expires)}
 		c.handle([]byte(`{"type":"hello"}`), true, s.at)
 		s.say(c, `{"type":"join","room":"r"}`)
 		return c

@@ -29,12 +29,15 @@ func newTLSServer(t testing.TB, cfg Config) (*Hub, string) {
 	return serveHub(t, cfg, httptest.NewTLSServer)
 }
 
-func serveHub(t testing.TB, cfg Config, listen func(http.Handler) *httptest.Server) (*Hub, string) {
+func serveHub(t testing.TB, cfg Config, listen func(http.Handler) *httptest.Server, prepare ...func(*Hub)) (*Hub, string) {
 	t.Helper()
 	if cfg.Limits.ConnectionsPerIP == 0 {
 		cfg.Limits.ConnectionsPerIP = 10_000
 	}
 	h := NewHub(cfg)
+	for _, f := range prepare {
+		f(h)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -39,6 +39,7 @@ type conn struct {
 	remote  netip.Addr
 	seen    netip.Addr
 	claims  access.Claims
+	expires time.Time    // when the token of claims does, by the hub's clock; zero: never
 	request string       // the upgrade's id in the log
 	heard   atomic.Int64 // when anything came last, Unix nanoseconds
 
@@ -111,7 +112,7 @@ func (c *conn) shutLocked(code CloseCode) {
 	if c.nc != nil {
 		// Whoever is stuck in a read or a write gets free, late enough for the
 		// Close to be read on the other side.
-		deadline := time.Now().Add(c.hub.timing.Close)
+		deadline := within(c.hub.timing.Close)
 		_ = c.nc.SetReadDeadline(deadline)
 		_ = c.nc.SetWriteDeadline(deadline)
 	}
@@ -129,7 +130,7 @@ func (c *conn) write() {
 		if len(buf) == 0 {
 			return
 		}
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.writeWait(closing)))
+		_ = c.nc.SetWriteDeadline(within(c.writeWait(closing)))
 		if _, err := c.nc.Write(buf); err != nil {
 			c.dead()
 			return
@@ -343,7 +344,7 @@ func (c *conn) refuse(code CloseCode, f *fault) {
 		buf = appendText(buf, f.body(nil), []byte{'}'})
 	}
 	c.done = true
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.hub.timing.Close))
+	_ = c.nc.SetReadDeadline(within(c.hub.timing.Close))
 	c.direct(appendClose(buf, code))
 }
 
@@ -353,7 +354,7 @@ func (c *conn) direct(frames []byte) {
 		_, _ = c.link.try(frames) // into an empty buffer; a client that fills it has not spoken as it should
 		return
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.hub.timing.Close))
+	_ = c.nc.SetWriteDeadline(within(c.hub.timing.Close))
 	_, _ = c.nc.Write(frames)
 }
 

@@ -10,7 +10,8 @@ import (
 // not end in the middle of a word, and the client has the time to bring a new one.
 func (h *Hub) TokenGrace() time.Duration { return h.timing.Grace }
 
-// expireAt sets when the access token expires; zero: never. Session.mu is held.
+// expireAt sets when the access token expires by the hub's clock; zero: never.
+// Session.mu is held.
 func (s *Session) expireAt(t time.Time) {
 	s.notice, s.expiry = time.Time{}, time.Time{}
 	if !t.IsZero() {
@@ -49,7 +50,7 @@ func (s *Session) renewToken(m *message) *fault {
 	}
 	s.claims = claims
 	s.mu.Lock()
-	s.expireAt(claims.Expires)
+	s.expireAt(s.hub.until(claims.Expires))
 	if !s.ended && s.doom == "" {
 		s.schedule()
 	}

@@ -86,7 +86,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 		return nil
 	}
 	c := &conn{
-		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims,
+		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: h.until(claims.Expires),
 		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
 	}
 	if full {
@@ -98,7 +98,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	if p := h.poller(); p != nil {
 		p.newLink(c)
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(h.timing.Hello))
+	_ = c.nc.SetReadDeadline(within(h.timing.Hello))
 	return c
 }
 

@@ -31,8 +31,9 @@ import (
 type Config struct {
 	Limits Limits
 	// IceConfig returns an RTCConfiguration as JSON with credentials for the
-	// TURN user session, and when they expire. user is the session's user name.
-	IceConfig func(session, user string) (config json.RawMessage, expires time.Time)
+	// TURN user session, and for how long they are good (0: for ever). user is the
+	// session's user name.
+	IceConfig func(session, user string) (config json.RawMessage, life time.Duration)
 	// OnChange is told which sessions have lost somebody to relay to, so that
 	// the relay takes the permissions away. It must not call the hub's methods
 	// that end something.
@@ -96,7 +97,8 @@ type Hub struct {
 	cfg    Config
 	timing Timing
 	log    *slog.Logger
-	now    func() time.Time
+	now    func() time.Time // the hub's clock, see clock.go
+	day    func() time.Time // the time of day, for Hub.until alone
 	callID func() string
 	timers *timers
 	stats  stats
@@ -125,6 +127,7 @@ func NewHub(cfg Config) *Hub {
 		timing: cfg.Timing.withDefaults(),
 		log:    cfg.Logger,
 		now:    steady(),
+		day:    time.Now,
 		callID: func() string { return "c_" + secretText(12) },
 		timers: newTimers(),
 		conns:  make(map[*conn]struct{}),
@@ -145,14 +148,6 @@ func NewHub(cfg Config) *Hub {
 	h.sessions.init()
 	h.state = newDirectory(h)
 	return h
-}
-
-// steady returns a clock that goes on evenly when somebody sets the time of day:
-// else a step forward would end every session at once, and one back would keep the
-// hub from noticing anything for as long.
-func steady() func() time.Time {
-	start := time.Now()
-	return func() time.Time { return start.Add(time.Since(start)) }
 }
 
 func (h *Hub) limits() *Limits { return h.limit.Load() }

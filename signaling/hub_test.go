@@ -11,8 +11,8 @@ import (
 )
 
 func TestRoom(t *testing.T) {
-	h, url := newServer(t, Config{IceConfig: func(session, user string) (json.RawMessage, time.Time) {
-		return json.RawMessage(`{"iceServers":[{"urls":"stun:x","username":"` + session + `"}]}`), time.Now().Add(time.Hour)
+	h, url := newServer(t, Config{IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+		return json.RawMessage(`{"iceServers":[{"urls":"stun:x","username":"` + session + `"}]}`), time.Hour
 	}})
 	a := dial(t, url)
 	a.send(`{"type":"hello","name":"Petya ☎"}`)

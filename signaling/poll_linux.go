@@ -136,7 +136,7 @@ type link struct {
 	fd          int    // -1: closed
 	mask        uint32 // what the epoll waits for
 	expired     bool
-	read, write time.Time // deadlines; zero: none
+	read, write time.Time // deadlines of the hub's clock; zero: none
 	timer       timer
 }
 
@@ -273,7 +273,7 @@ func (l *link) await(more bool, within time.Duration) {
 	mask := l.mask &^ unix.EPOLLOUT
 	if more {
 		mask |= unix.EPOLLOUT
-		l.write = time.Now().Add(within)
+		l.write = l.poller.hub.now().Add(within)
 	}
 	l.arm()
 	if mask != l.mask {
@@ -345,11 +345,15 @@ func (l *link) Close() error {
 	return nil
 }
 
-// SetReadDeadline implements net.Conn.
+// SetReadDeadline implements net.Conn. What crosses to the hub's clock, on which the
+// timers run, is for how long.
 func (l *link) SetReadDeadline(t time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fd >= 0 {
+		if !t.IsZero() {
+			t = l.poller.hub.now().Add(left(t))
+		}
 		l.read = t
 		l.arm()
 	}

@@ -186,7 +186,7 @@ func (c *conn) attach(s *Session, seq uint64, resumed bool) (back bool) {
 	c.heard.Store(c.hub.now().UnixNano())
 	back = s.gone
 	s.conn, s.gone, s.renew = c, false, renew
-	s.expireAt(c.claims.Expires)
+	s.expireAt(c.expires)
 	s.told = s.handled
 	t := c.hub.timing
 	b := open("welcome", 400+len(config)).str("session", s.id)

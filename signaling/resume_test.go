@@ -20,6 +20,7 @@ type still struct {
 func newStill(t *testing.T, cfg Config) *still {
 	s := &still{t: t, hub: NewHub(cfg), at: time.Unix(1e9, 0)}
 	s.hub.now = func() time.Time { return s.at }
+	s.hub.day = s.hub.now
 	return s
 }
 
@@ -185,8 +186,8 @@ func TestQueueBounds(t *testing.T) {
 func TestCredentialRenewal(t *testing.T) {
 	life := 12 * time.Hour
 	var s *still
-	s = newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Time) {
-		return json.RawMessage(`{"iceServers":[]}`), s.at.Add(life)
+	s = newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+		return json.RawMessage(`{"iceServers":[]}`), life
 	}})
 	a := s.hello(`{"type":"hello"}`)
 	s.expect(a, "welcome")

@@ -353,11 +353,10 @@ func (h *Hub) iceConfig(s *Session) (config []byte, renew time.Time) {
 	if h.cfg.IceConfig == nil {
 		return []byte(`{"iceServers":[]}`), time.Time{}
 	}
-	config, expires := h.cfg.IceConfig(s.id, s.user)
-	if !expires.IsZero() {
-		now := h.now()
+	config, life := h.cfg.IceConfig(s.id, s.user)
+	if life > 0 {
 		// At three quarters of their life, and never in a tight loop.
-		renew = now.Add(max(expires.Sub(now)*3/4, 5*time.Second))
+		renew = h.now().Add(max(life/4*3, 5*time.Second))
 	}
 	return config, renew
 }

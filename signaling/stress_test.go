@@ -36,8 +36,8 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 				hub.Seen(s, netip.MustParseAddr("127.0.0.1"))
 			}
 		},
-		IceConfig: func(string, string) (json.RawMessage, time.Time) {
-			return json.RawMessage(`{"iceServers":[]}`), time.Now().Add(time.Second)
+		IceConfig: func(string, string) (json.RawMessage, time.Duration) {
+			return json.RawMessage(`{"iceServers":[]}`), time.Second
 		},
 	})
 	hub = h

@@ -30,11 +30,11 @@ type rtcConfiguration struct {
 }
 
 // RTCConfiguration returns an RTCConfiguration as JSON with fresh credentials
-// for a TURN user, and when they expire.
-func (s *Server) RTCConfiguration(user string) (json.RawMessage, time.Time) {
+// for a TURN user, and for how long they are good.
+func (s *Server) RTCConfiguration(user string) (json.RawMessage, time.Duration) {
 	c := s.rtcConfiguration(user)
 	out, _ := json.Marshal(c) // it has no type that can fail
-	return out, c.Expires
+	return out, time.Duration(c.TTL) * time.Second
 }
 
 func (s *Server) rtcConfiguration(user string) rtcConfiguration {

@@ -135,7 +135,7 @@ func (n *node) warn(warnings []extaddr.Warning) {
 func (n *node) makeHub() {
 	n.hub = signaling.NewHub(signaling.Config{
 		Limits: hubLimits(n.cfg),
-		IceConfig: func(session, _ string) (json.RawMessage, time.Time) {
+		IceConfig: func(session, _ string) (json.RawMessage, time.Duration) {
 			return n.web.RTCConfiguration(session)
 		},
 		OnChange:       n.rechecker.change,

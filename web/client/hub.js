@@ -352,7 +352,8 @@ export class Hub extends Session {
   /** The server renews credentials by itself; this asks where it did not. */
   #planRenewal() {
     clearTimeout(this.#renewal);
-    const left = Date.parse(this.config.expires ?? '') - Date.now();
+    // By `ttl`, a duration: the clocks of server and visitor need not agree on what `expires` says.
+    const left = (this.config.ttl ?? 0) * 1000;
     if (!(left > 0)) return;
     // setTimeout holds 2^31 ms at most.
     this.#renewal = setTimeout(() => this.refresh().catch(() => {}), Math.min(left * 0.9, 2 ** 31 - 1));
