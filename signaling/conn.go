@@ -43,11 +43,12 @@ type conn struct {
 	request string       // the upgrade's id in the log
 	heard   atomic.Int64 // when anything came last, Unix nanoseconds
 
-	sess *Session     // set once by the reader, before anything below is used
-	in   wsock.Reader // the reader's
-	done bool         // the reader's: messages are not handled any more
-	lame bool         // the reader's: nor are frames taken apart
-	rest []byte       // of whoever writes: what the socket did not take
+	sess  *Session     // set once by the reader, before anything below is used
+	in    wsock.Reader // the reader's
+	first []byte       // the reader's: what has come with the upgrade request
+	done  bool         // the reader's: messages are not handled any more
+	lame  bool         // the reader's: nor are frames taken apart
+	rest  []byte       // of whoever writes: what the socket did not take
 
 	// Under sess.mu.
 	next    uint64 // the next number to send
@@ -362,7 +363,13 @@ func (c *conn) direct(frames []byte) {
 func (c *conn) serve() {
 	var buf [1024]byte
 	for {
-		n, err := c.nc.Read(buf[:])
+		var n int
+		var err error
+		if n = copy(buf[:], c.first); n > 0 {
+			c.first = c.first[n:]
+		} else {
+			n, err = c.nc.Read(buf[:])
+		}
 		if n > 0 {
 			if e := c.take(buf[:n], c.hub.now()); e != nil {
 				err = e

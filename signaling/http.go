@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wsock"
 )
 
 // Subprotocol is the WebSocket subprotocol of the native dialect.
@@ -78,7 +79,7 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	remote, direct := h.cfg.ClientAddress(r)
 	limits := h.limits()
 	full := !h.sockets.add(remote.Addr(), limits.ConnectionsPerIP, limits.ConnectionsTotal)
-	ws, err := upgrader.Upgrade(w, r, nil)
+	ws, err := wsock.Handshake(&upgrader, w, r)
 	if err != nil { // answered by Upgrade
 		if !full {
 			h.sockets.remove(remote.Addr())
@@ -88,6 +89,9 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	c := &conn{
 		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: h.until(claims.Expires),
 		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
+	}
+	if early, ok := c.nc.(*wsock.Early); ok {
+		c.nc, c.first = early.NetConn(), early.Take()
 	}
 	if full {
 		// Told by a close code: a browser shows nothing of a refused upgrade.

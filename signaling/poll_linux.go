@@ -187,7 +187,11 @@ func (l *link) start() {
 	p.mu.Lock()
 	p.links[int32(l.fd)] = l
 	p.mu.Unlock()
-	l.watch(unix.EPOLL_CTL_ADD, unix.EPOLLIN)
+	mask := uint32(unix.EPOLLIN)
+	if len(l.conn.first) > 0 {
+		mask |= unix.EPOLLOUT // ready at once, for what is here to be handled
+	}
+	l.watch(unix.EPOLL_CTL_ADD, mask)
 }
 
 // watch says what the epoll waits for. Not to get it can only mean that the
@@ -201,6 +205,14 @@ func (l *link) watch(op int, mask uint32) {
 
 // event is what the poller calls when the socket is ready.
 func (l *link) event(events uint32, now time.Time) {
+	if first := l.conn.first; len(first) > 0 {
+		l.conn.first = nil
+		l.await(false, 0)
+		if err := l.conn.take(first, now); err != nil {
+			l.over(err)
+			return
+		}
+	}
 	l.mu.Lock()
 	stuck := l.mask&unix.EPOLLOUT != 0
 	l.mu.Unlock()
@@ -214,7 +226,14 @@ func (l *link) event(events uint32, now time.Time) {
 	if err == nil && len(b) > 0 {
 		err = l.conn.take(b, now)
 	}
-	if err != nil && !l.conn.over(err) {
+	if err != nil {
+		l.over(err)
+	}
+}
+
+// over tells the socket that no more can be handled, and why.
+func (l *link) over(err error) {
+	if !l.conn.over(err) {
 		l.reading = false
 		l.conn.finish(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/body"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
 )
@@ -19,7 +20,6 @@ import (
 const (
 	maxEarly      = 64 // messages of one peer
 	maxEarlyBytes = 1 << 20
-	bodyTimeout   = 30 * time.Second
 )
 
 // errInvalidToken is in the words of the reference server (peer, src/enums.ts).
@@ -45,19 +45,12 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 		door.Refuse(w, http.StatusBadRequest, "bad-message", "id or token is missing or too long")
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.door.MessageSize())))
-	_ = control.SetReadDeadline(time.Time{})
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		door.Refuse(w, http.StatusRequestEntityTooLarge, "too-big", err.Error())
+	text, err := body.Read(w, r, int64(s.door.MessageSize()), s.bodyTimeout)
+	if err != nil {
+		door.Refuse(w, body.Status(err), "bad-message", err.Error())
 		return
 	}
-	if err != nil {
-		return // the client is gone
-	}
-	m, err := decode(body)
+	m, err := decode(text)
 	if err == nil && m.kind != route.verb {
 		err = errors.New("type of the message and path do not fit together")
 	}
@@ -67,7 +60,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 	}
 	realm := s.enter(route.mount)
 	defer s.leave(realm)
-	status, err := realm.post(route.id, owner(claims, route.token), m, len(body), func() (*door.Guest, error) {
+	status, err := realm.post(route.id, owner(claims, route.token), m, len(text), func() (*door.Guest, error) {
 		return s.door.Enter(r, claims, func(*wsock.CloseError) {}) // it ends by itself in a moment
 	})
 	if err != nil {

@@ -12,6 +12,7 @@
 package peerjs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/body"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
@@ -46,6 +48,8 @@ type Config struct {
 	// Discovery lets anybody list the ids of a realm.
 	Discovery bool
 	Logger    *slog.Logger // nil: none
+	// BodyTimeout is how long the body of a POST may take; 0: body.Timeout.
+	BodyTimeout time.Duration
 }
 
 // Server is the http.Handler of a PeerJS server.
@@ -56,6 +60,8 @@ type Server struct {
 	expiry    time.Duration
 	proof     time.Duration
 	held      atomic.Int64 // bytes that wait for absent peers
+
+	bodyTimeout time.Duration
 
 	sockets wsock.Set
 
@@ -74,7 +80,9 @@ func New(cfg Config) *Server {
 		log:       cfg.Logger,
 		expiry:    expiry,
 		proof:     proof,
-		realms:    make(map[string]*realm),
+
+		bodyTimeout: cmp.Or(cfg.BodyTimeout, body.Timeout),
+		realms:      make(map[string]*realm),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"turnhub/internal/body"
 )
 
 // probeHold is how long a poll is held while an upgrade is probed: the client
@@ -13,9 +15,6 @@ const probeHold = 100 * time.Millisecond
 
 // servePoll answers a long-polling GET with what is queued, or waits for it.
 func (c *session) servePoll(w http.ResponseWriter, r *http.Request) {
-	// A poll is open for longer than the server gives an ordinary answer.
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{})
 	wake := make(chan struct{}, 1)
 	c.out.Lock()
 	switch {
@@ -41,7 +40,7 @@ func (c *session) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := appendPayload(nil, packets)
-	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Cache-Control", "no-store")
@@ -120,21 +119,18 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 		fail(w, codeBadRequest, "a payload is text; binary packets are base64")
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(c.server.maxPayload())))
-	_ = control.SetReadDeadline(time.Time{})
+	text, err := body.Read(w, r, int64(c.server.maxPayload()), c.server.bodyTimeout)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		status := body.Status(err)
+		if status == http.StatusRequestEntityTooLarge {
 			c.guest.Count("dropped_too_big")
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			return
+		} else {
+			c.close("post was given up by the client")
 		}
-		c.close("post was given up by the client")
+		failWith(w, status, codeBadRequest, err.Error())
 		return
 	}
-	packets, err := decodePayload(body)
+	packets, err := decodePayload(text)
 	if err != nil {
 		c.fail(errPayload{err})
 		fail(w, codeBadRequest, err.Error())
@@ -155,7 +151,6 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	h := w.Header()
 	h.Set("Content-Type", "text/html") // text/plain makes old browsers offer a download
 	h.Set("Cache-Control", "no-store")

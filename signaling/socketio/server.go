@@ -13,6 +13,7 @@
 package socketio
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/internal/body"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
@@ -34,7 +36,6 @@ const (
 	upgradeTimeout = 10 * time.Second
 	connectTimeout = 45 * time.Second
 	writeTimeout   = 10 * time.Second
-	bodyTimeout    = 30 * time.Second
 )
 
 // maxChannel is the longest value of ?channel= in bytes.
@@ -44,6 +45,8 @@ const maxChannel = 128
 type Config struct {
 	Hub    *signaling.Hub
 	Logger *slog.Logger // nil: none
+	// BodyTimeout is how long the body of a POST may take; 0: body.Timeout.
+	BodyTimeout time.Duration
 }
 
 // Server is the http.Handler of /socket.io/.
@@ -51,6 +54,8 @@ type Server struct {
 	door   *door.Door
 	log    *slog.Logger
 	assets assets
+
+	bodyTimeout time.Duration
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -65,9 +70,12 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		door:     door.New("socketio", cfg.Hub),
-		log:      cfg.Logger,
-		assets:   loadAssets(),
+		door:   door.New("socketio", cfg.Hub),
+		log:    cfg.Logger,
+		assets: loadAssets(),
+
+		bodyTimeout: cmp.Or(cfg.BodyTimeout, body.Timeout),
+
 		sessions: make(map[string]*session),
 		rooms:    make(map[roomKey]*room),
 	}

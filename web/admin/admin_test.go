@@ -149,7 +149,7 @@ func TestRevokeAndEnd(t *testing.T) {
 		{"/revoke", `{"user":"s_a"}`, 200},
 		{"/revoke", `{}`, 400},
 		{"/revoke", `nonsense`, 400},
-		{"/revoke", `{"user":"` + strings.Repeat("x", 5000) + `"}`, 400},
+		{"/revoke", `{"user":"` + strings.Repeat("x", 5000) + `"}`, 413},
 		{"/end", `{"call":"c_1"}`, 200},
 		{"/end", `{"call":"c_2"}`, 404},
 	} {

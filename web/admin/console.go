@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"turnhub/internal/body"
 	"turnhub/signaling"
 	"turnhub/turnsrv"
 )
@@ -228,12 +229,17 @@ func (c *console) end(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *console) argument(w http.ResponseWriter, r *http.Request, name string) string {
-	var body map[string]string
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4096)).Decode(&body); err != nil || body[name] == "" {
+	text, err := body.Read(w, r, 4096, bodyTime)
+	if err != nil {
+		fail(w, body.Status(err), err.Error())
+		return ""
+	}
+	var members map[string]string
+	if err := json.Unmarshal(text, &members); err != nil || members[name] == "" {
 		fail(w, http.StatusBadRequest, fmt.Sprintf(`send {%q: "…"}`, name))
 		return ""
 	}
-	return body[name]
+	return members[name]
 }
 
 // cpuSeconds is what this process has used, in user and system mode.

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // guard keeps web pages out. The listener is on loopback, and a browser on this
@@ -14,6 +16,7 @@ import (
 // a request that a page has made must be one of our own page.
 func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bound(w, r)
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -44,6 +47,30 @@ func guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+const (
+	bodyTime   = 10 * time.Second // for a body, read or not
+	answerTime = 30 * time.Second // for an answer, beside what it takes to make it
+	maxProfile = 10 * time.Minute // the longest profile or trace
+)
+
+// bound sees to it that the connection ends whoever is silent on it: the server has no
+// deadlines for whole requests, since a console listens for as long as it is open.
+func bound(w http.ResponseWriter, r *http.Request) {
+	// An error is that of a ResponseWriter without a connection, as in tests.
+	control := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+	}
+	making := time.Duration(0)
+	if strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
+		making = 30 * time.Second // what a profile takes if nothing else is asked for
+		if seconds, err := strconv.ParseFloat(r.URL.Query().Get("seconds"), 64); err == nil && seconds > 0 {
+			making = min(time.Duration(min(seconds, 1e6)*float64(time.Second)), maxProfile)
+		}
+	}
+	_ = control.SetWriteDeadline(time.Now().Add(making + answerTime))
 }
 
 // literal reports whether a Host header is an IP address or localhost.

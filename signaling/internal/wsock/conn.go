@@ -2,8 +2,7 @@
 // are checked and limited, writes go through a bounded queue and never block
 // the one who sends, and a peer that is gone is noticed.
 //
-// Reading and the upgrade are gorilla's. Writing is ours: everything that
-// leaves a socket, control frames too, passes one queue, so that a message to
+// The upgrade is gorilla's. Reading is Reader's, and everything that leaves a socket, control frames too, passes one queue, so that a message to
 // many is encoded once and a backlog leaves in few system calls. The goroutine
 // that writes exists only while there is something to write; an idle socket
 // costs the one goroutine that reads.
@@ -12,7 +11,6 @@ package wsock
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -32,6 +30,7 @@ const (
 const (
 	CodeNormal      = 1000
 	CodeGoingAway   = 1001
+	CodeProtocol    = 1002
 	CodeUnsupported = 1003
 	CodeInvalidText = 1007
 	CodePolicy      = 1008
@@ -49,6 +48,10 @@ const (
 // closeWait is how long the peer has to answer a Close before TCP is closed.
 const closeWait = 2 * time.Second
 
+// failWait is the same after a message that breaks RFC 6455 or is too big: an answer is
+// not awaited (section 7.1.7), only that the Close is read before TCP is reset.
+const failWait = 500 * time.Millisecond
+
 // maxBatch is how many bytes of small frames are joined into one write.
 const maxBatch = 32 << 10
 
@@ -61,6 +64,12 @@ type CloseError struct {
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("close %d: %s", e.Code, e.Reason)
 }
+
+// PeerClosed is how Serve ends when the other side has closed; Code is 1005 where it
+// gave none (RFC 6455 section 7.1.5).
+type PeerClosed struct{ Code int }
+
+func (e *PeerClosed) Error() string { return fmt.Sprintf("closed by the other side with %d", e.Code) }
 
 // Options are the limits of one socket. A zero duration takes its default.
 type Options struct {
@@ -87,9 +96,11 @@ type Options struct {
 // Conn is one WebSocket. Its methods are safe for concurrent use, except
 // Serve, which is called once.
 type Conn struct {
-	ws  *websocket.Conn
 	net net.Conn
 	opt Options
+
+	in   Reader // of Serve
+	lame bool   // of Serve: no frames are taken apart any more
 
 	mu      sync.Mutex
 	queue   []Frame
@@ -97,6 +108,7 @@ type Conn struct {
 	writing bool // the writer runs
 	pong    bool // a pong is in the queue
 	ending  bool // a Close is in the queue or sent: nothing follows it
+	half    bool // after the Close our side of TCP is closed: the other's answer would not be understood
 	dead    bool // TCP is closed
 	waiters []chan struct{}
 	pinger  *time.Timer
@@ -113,7 +125,7 @@ func Upgrade(w http.ResponseWriter, r *http.Request, opt Options) (*Conn, error)
 		CheckOrigin:      func(*http.Request) bool { return true },
 		Subprotocols:     websocket.Subprotocols(r),
 	}
-	ws, err := upgrader.Upgrade(w, r, nil)
+	ws, err := Handshake(&upgrader, w, r)
 	if err != nil {
 		return nil, fmt.Errorf("upgrade to WebSocket: %w", err)
 	}
@@ -126,20 +138,7 @@ func Upgrade(w http.ResponseWriter, r *http.Request, opt Options) (*Conn, error)
 	if opt.WriteTimeout == 0 {
 		opt.WriteTimeout = DefaultWriteTimeout
 	}
-	c := &Conn{ws: ws, net: ws.NetConn(), opt: opt}
-	ws.SetPingHandler(c.onPing)
-	ws.SetPongHandler(func(string) error {
-		c.heard()
-		c.meterControl(0)
-		return nil
-	})
-	ws.SetCloseHandler(func(code int, _ string) error {
-		if code == websocket.CloseNoStatusReceived {
-			code = CodeNormal
-		}
-		c.Close(code, "")
-		return nil
-	})
+	c := &Conn{net: ws.NetConn(), opt: opt}
 	if opt.Ping > 0 {
 		c.touch()
 		c.mu.Lock()
@@ -157,8 +156,9 @@ func Upgrade(w http.ResponseWriter, r *http.Request, opt Options) (*Conn, error)
 // any more; the error says how it ended and is never nil.
 func (c *Conn) Serve(handle func(kind int, payload []byte) error) error {
 	var cause error
+	var buf [4096]byte
 	for {
-		kind, payload, err := c.read()
+		kind, payload, err := c.read(buf[:])
 		if err == nil && !c.isEnding() {
 			err = handle(kind, payload)
 		}
@@ -184,34 +184,96 @@ func (c *Conn) Serve(handle func(kind int, payload []byte) error) error {
 
 // finish lets the answer to the peer's own Close leave before TCP is closed.
 func (c *Conn) finish(cause error) {
-	var closed *websocket.CloseError
+	var closed *PeerClosed
 	if errors.As(cause, &closed) && c.isEnding() {
 		_ = c.net.SetWriteDeadline(time.Now().Add(closeWait))
 		c.writer.Wait()
 	}
 }
 
-// read returns the next whole message.
-func (c *Conn) read() (int, []byte, error) {
-	kind, r, err := c.ws.NextReader()
-	if err != nil {
-		return 0, nil, err
+// read returns the next whole message, which is the caller's. Control frames on the
+// way are answered.
+func (c *Conn) read(buf []byte) (int, []byte, error) {
+	for {
+		var opcode byte
+		var payload []byte
+		var err error
+		if !c.lame {
+			opcode, payload, err = c.in.Next(c.opt.MessageSize)
+		}
+		switch {
+		case err != nil:
+			return 0, nil, c.broken(err)
+		case opcode == OpPing:
+			c.onPing(payload)
+		case opcode == OpPong:
+			c.heard()
+			c.meterControl(0)
+		case opcode != 0:
+			c.heard()
+			if err := c.meter(len(payload)); err != nil {
+				return 0, nil, err
+			}
+			if opcode == OpText && !utf8.Valid(payload) {
+				return 0, nil, &CloseError{CodeInvalidText, "text message is not UTF-8"}
+			}
+			return int(opcode), append([]byte(nil), payload...), nil
+		default:
+			n, err := c.net.Read(buf)
+			switch {
+			case n == 0 && err != nil:
+				return 0, nil, err
+			case !c.lame:
+				c.in.Add(buf[:n])
+			}
+		}
 	}
-	payload, err := io.ReadAll(io.LimitReader(r, int64(c.opt.MessageSize)+1))
-	if err != nil {
-		return 0, nil, err
+}
+
+// broken takes an error of Reader. After one of ours nothing more can be taken apart:
+// what still comes is read for TCP's sake alone, until the deadline of the Close.
+func (c *Conn) broken(err error) error {
+	var closed *CloseError
+	switch {
+	case errors.As(err, &closed):
+		code := closed.Code
+		if code == codeNone {
+			code = CodeNormal
+		}
+		c.Close(code, "")
+		return &PeerClosed{closed.Code}
+	case errors.Is(err, ErrTooBig):
+		c.deafen()
+		if err := c.meter(c.opt.MessageSize + 1); err != nil {
+			return err
+		}
+		return &CloseError{c.opt.TooBig, fmt.Sprintf("message larger than %d bytes", c.opt.MessageSize)}
 	}
-	c.heard()
-	if err := c.meter(len(payload)); err != nil {
-		return 0, nil, err
+	c.deafen()
+	return &CloseError{CodeProtocol, err.Error()}
+}
+
+// deafen ends the taking apart of frames.
+func (c *Conn) deafen() {
+	c.lame = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.half = true
+}
+
+// closeWrite closes our side of TCP, with TLS's close_notify before it.
+func closeWrite(conn net.Conn) {
+	for {
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+			return
+		}
+		wrapped, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		conn = wrapped.NetConn()
 	}
-	if len(payload) > c.opt.MessageSize {
-		return 0, nil, &CloseError{c.opt.TooBig, fmt.Sprintf("message larger than %d bytes", c.opt.MessageSize)}
-	}
-	if kind == KindText && !utf8.Valid(payload) {
-		return 0, nil, &CloseError{CodeInvalidText, "text message is not UTF-8"}
-	}
-	return kind, payload, nil
 }
 
 func (c *Conn) meter(bytes int) error {
@@ -221,8 +283,8 @@ func (c *Conn) meter(bytes int) error {
 	return c.opt.Meter(bytes)
 }
 
-// meterControl meters a control frame. gorilla keeps an error of a handler for
-// ever, so the Close is sent from here and reading goes on.
+// meterControl meters a control frame. The Close is sent from here, and reading goes
+// on.
 func (c *Conn) meterControl(bytes int) {
 	var closing *CloseError
 	if errors.As(c.meter(bytes), &closing) {
@@ -326,16 +388,15 @@ func (c *Conn) ping() {
 
 // onPing answers a ping; of several that wait only one is answered (RFC 6455
 // section 5.5.3 allows it), so a flood of pings cannot fill the queue.
-func (c *Conn) onPing(payload string) error {
+func (c *Conn) onPing(payload []byte) {
 	c.heard()
 	c.meterControl(len(payload))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ending && !c.dead && !c.pong {
 		c.pong = true
-		c.pushLocked(newFrame(opPong, []byte(payload)))
+		c.pushLocked(newFrame(opPong, payload))
 	}
-	return nil
 }
 
 // abandonLocked gives up a peer that does not read: what waits for it is

@@ -150,7 +150,7 @@ func TestPeersCloseIsAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantClose(t, ws, 4321, "")
-	var closed *websocket.CloseError
+	var closed *PeerClosed
 	if err := <-ended; !errors.As(err, &closed) || closed.Code != 4321 {
 		t.Fatalf("ended with %v", err)
 	}

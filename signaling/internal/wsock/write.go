@@ -34,8 +34,15 @@ func (c *Conn) write() {
 		}
 		if last {
 			c.mu.Lock()
-			_ = c.net.SetReadDeadline(time.Now().Add(closeWait))
+			half, wait := c.half, closeWait
+			if half {
+				wait = failWait
+			}
+			_ = c.net.SetReadDeadline(time.Now().Add(wait))
 			c.mu.Unlock()
+			if half {
+				closeWrite(c.net)
+			}
 		}
 	}
 }
