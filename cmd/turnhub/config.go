@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 
 	"turnhub/internal/config"
 	"turnhub/internal/coturnconf"
@@ -12,9 +13,11 @@ import (
 
 // printConfig prints the effective configuration, or with --from-turnserver-conf
 // the one that coturn's becomes.
-func printConfig(_ context.Context, in invocation) error {
+func printConfig(ctx context.Context, in invocation) error {
 	coturn := ""
-	file, _, err := in.flags(0, func(f *flag.FlagSet) { f.StringVar(&coturn, "from-turnserver-conf", "", "") })
+	file, _, err := in.flags(0, func(f *flag.FlagSet) {
+		f.StringVar(&coturn, "from-turnserver-conf", "", "print what coturn's `FILE` becomes, often /etc/turnserver.conf; what has no counterpart goes to standard error")
+	})
 	switch {
 	case err != nil:
 		return err
@@ -27,8 +30,14 @@ func printConfig(_ context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(in.stdout, cfg.Print())
-	return nil
+	warnings, err := inspect(cfg)
+	if err == nil {
+		fmt.Fprint(in.stdout, cfg.Print())
+	}
+	for _, w := range slices.Concat(cfg.Warnings(), warnings, doubtful(ctx, cfg)) {
+		fmt.Fprintln(in.stderr, "warning:", w.Error())
+	}
+	return err
 }
 
 // convertCoturn prints a config.yaml, and what could not be carried over on

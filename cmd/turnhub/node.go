@@ -84,7 +84,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 		return nil, err
 	}
 	for _, w := range warnings {
-		log.Warn(w)
+		log.Warn(w.Problem, "remedy", w.Remedy)
 	}
 	if n.credentials, err = turnsrv.NewCredentials(secrets); err != nil {
 		return nil, err

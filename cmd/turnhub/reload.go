@@ -21,8 +21,8 @@ func (n *node) reload(environ []string) {
 		n.log.Error("reload: the TURN secrets cannot be read; the old configuration stays", "error", err)
 		return
 	}
-	for _, w := range warnings {
-		n.log.Warn(w)
+	for _, w := range append(cfg.Warnings(), warnings...) {
+		n.log.Warn(w.Problem, "remedy", w.Remedy)
 	}
 	if n.access != nil {
 		if err := n.access.Reload(); err != nil {

@@ -37,6 +37,12 @@ func serve(ctx context.Context, in invocation) error {
 		debug.SetGCPercent(50)
 	}
 	log := newLogger(cfg.Log, in.stderr, in.environ)
+	if _, err := inspect(cfg); err != nil { // all at once; its warnings come again from who reads the files
+		return err
+	}
+	for _, w := range cfg.Warnings() {
+		log.Warn(w.Problem, "remedy", w.Remedy)
+	}
 	signals, ignore := hangupSignals()
 	defer ignore()
 	sockets, err := inherit(in.environ)

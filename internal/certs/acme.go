@@ -92,15 +92,9 @@ func openACME(cfg Config, tuning acmeTuning) (*acme, error) {
 		}
 	}
 	if file := cfg.TLS.ACME.CAFile; file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("tls.acme.ca_file: %w; write the path of a PEM file, or nothing for the system's authorities", err)
-		}
-		if a.roots, err = x509.SystemCertPool(); err != nil {
-			a.roots = x509.NewCertPool()
-		}
-		if !a.roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.acme.ca_file: no certificate is in %s; write a PEM file with the authority of the ACME directory", file)
+		var err error
+		if a.roots, err = authorities(file); err != nil {
+			return nil, fmt.Errorf("tls.acme.ca_file: %w", err)
 		}
 	}
 	dir := cfg.TLS.ACME.CacheDir
@@ -112,6 +106,28 @@ func openACME(cfg Config, tuning acmeTuning) (*acme, error) {
 	}
 	a.build(cfg, dir, tuning)
 	return a, nil
+}
+
+// CheckAuthority reports whether a file can be tls.acme.ca_file.
+func CheckAuthority(file string) error {
+	_, err := authorities(file)
+	return err
+}
+
+// authorities returns the system's certificate authorities and those of a file.
+func authorities(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w; write the path of a PEM file, or nothing for the system's authorities", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("no certificate is in %s; write a PEM file with the authority of the ACME directory", file)
+	}
+	return roots, nil
 }
 
 // build sets certmagic up: one cache, and one configuration each for names and

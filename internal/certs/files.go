@@ -57,6 +57,16 @@ func loadPair(certFile, keyFile string) (*tls.Certificate, error) {
 	return &cert, nil
 }
 
+// CheckFiles reports whether two PEM files hold a certificate that can be served
+// now, and returns it.
+func CheckFiles(certFile, keyFile string) (*x509.Certificate, error) {
+	cert, err := loadPair(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return cert.Leaf, nil
+}
+
 func (f *files) Reload() error {
 	cert, err := loadPair(f.certFile, f.keyFile)
 	if err != nil {

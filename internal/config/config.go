@@ -1,5 +1,6 @@
 // Package config reads turnhub's configuration: built-in defaults, one YAML
-// file, and environment variables TURNHUB_<PATH>, in this order.
+// file, and environment variables TURNHUB_<PATH> or TURNHUB_<PATH>_FILE, in this
+// order.
 //
 // Every option is described once, in options.go. The commented config.yaml and
 // docs/configuration.md are written from there (go test ./internal/config
@@ -30,6 +31,8 @@ type Config struct {
 
 	file    string            // the file read, or ""
 	origins map[string]string // key → where its value came from
+
+	warnings []Warning
 }
 
 // Listen is where the server listens: addresses as for net.Listen.

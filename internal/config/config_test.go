@@ -113,11 +113,11 @@ func TestFaults(t *testing.T) {
 		{name: "unknown section", yaml: "zzz: {a: 1}", want: []string{"c.yaml:1: zzz: this option does not exist; remove it"}},
 		{name: "all at once", yaml: "public_host: http://x\nrelay:\n  port_min: abc\n  port_max: 70000\n  peers: everyone\nlimits:\n  message_size: 1PB\n", want: []string{
 			`c.yaml:1: public_host: "http://x" is neither a DNS name nor an IP address; write the name alone`,
-			`c.yaml:3: relay.port_min: "abc" is no port`,
-			`c.yaml:4: relay.port_max: "70000" is no port`,
+			`c.yaml:3: relay.port_min: "abc" is not a port`,
+			`c.yaml:4: relay.port_max: "70000" is not a port`,
 			`c.yaml:5: relay.peers: "everyone" does not exist; write one of calls, public, any`,
-			`c.yaml:7: limits.message_size: "1PB" is no size`}},
-		{name: "several in one list", yaml: "listen:\n  udp: [\"3478\", \":0x1\", \":3478\"]", want: []string{`"3478" is no address to listen on`, `":0x1" is no address`}},
+			`c.yaml:7: limits.message_size: "1PB" is not a size`}},
+		{name: "several in one list", yaml: "listen:\n  udp: [\"3478\", \":0x1\", \":3478\"]", want: []string{`"3478" is not an address to listen on`, `":0x1" is not an address`}},
 		{name: "not YAML", yaml: "a: b: c\n", want: []string{"c.yaml:1: this is not YAML"}},
 		{name: "tab", yaml: "relay:\n\tport_min: 1\n", want: []string{"c.yaml:2: this is not YAML"}},
 		{name: "a list at the top", yaml: "- a\n", want: []string{"c.yaml:1: a section of options belongs here"}},
@@ -128,23 +128,23 @@ func TestFaults(t *testing.T) {
 		{name: "twice", yaml: "public_host: a\npublic_host: b\n", want: []string{"c.yaml:2: public_host: stands on line 1 already"}},
 		{name: "ports crossed", yaml: "relay: {port_min: 6000, port_max: 5000}\n", want: []string{"c.yaml:1: relay.port_min: is above relay.port_max"}},
 		{name: "files", yaml: "tls: {mode: files}\n", want: []string{"tls.cert_file: tls.mode files needs it", "tls.key_file: tls.mode files needs it"}},
-		{name: "acme", yaml: "tls: {mode: acme}\n", want: []string{"public_host: tls.mode acme needs it"}},
+		{name: "acme", yaml: "tls: {mode: acme}\nlisten: {tcp: [\":443\"]}\n", want: []string{"public_host: tls.mode acme needs it"}},
 		{name: "token", yaml: "access: {mode: token}\n", want: []string{"access.token_secret_file: access.mode token needs a key"}},
 		{name: "nowhere", yaml: "listen: {tcp: [], udp: []}\n", want: []string{"listen.udp: the server listens nowhere"}},
 		{name: "cidr bits", yaml: "relay: {deny_peers: [10.1.0.0/8]}\n", want: []string{`has bits beyond its length; write 10.0.0.0/8`}},
-		{name: "ttl", yaml: "credentials: {ttl: 5}\n", want: []string{`"5" is no duration; write a number with its unit`}},
+		{name: "ttl", yaml: "credentials: {ttl: 5}\n", want: []string{`"5" is not a duration; write a number with its unit`}},
 		{name: "ttl range", yaml: "credentials: {ttl: 5s}\n", want: []string{`"5s" is out of range; write a duration from 1m to 8760h`}},
-		{name: "rate", yaml: "limits: {bandwidth_per_allocation: 8MB}\n", want: []string{`"8MB" is no byte rate`}},
+		{name: "rate", yaml: "limits: {bandwidth_per_allocation: 8MB}\n", want: []string{`"8MB" is not a byte rate`}},
 		{name: "two v4", yaml: "relay: {external_ip: \"1.2.3.4, 5.6.7.8\"}\n", want: []string{"relay.external_ip: holds several addresses of one family"}},
 		{name: "mixed pair", yaml: "relay: {external_ip: \"10.0.0.1=2a00::1\"}\n", want: []string{"joins IPv4 and IPv6"}},
-		{name: "origin", yaml: "access: {allowed_origins: [example.org]}\n", want: []string{`"example.org" is no origin`}},
+		{name: "origin", yaml: "access: {allowed_origins: [example.org]}\n", want: []string{`"example.org" is not an origin`}},
 		{name: "environment", env: []string{"TURNHUB_RELAY_PORT_MIN=x", "TURNHUB_PUBLIC_HOTS=y", "HOME=/", "TURNHUB_NONSENSE=1"}, want: []string{
-			"environment: TURNHUB_NONSENSE: this variable does not exist; unset it",
-			"environment: TURNHUB_PUBLIC_HOTS: this variable does not exist; unset it, or write TURNHUB_PUBLIC_HOST",
-			`environment TURNHUB_RELAY_PORT_MIN: relay.port_min: "x" is no port`}},
+			`environment TURNHUB_RELAY_PORT_MIN: relay.port_min: "x" is not a port`,
+			"environment: TURNHUB_NONSENSE: this variable does not exist and has no effect; unset it",
+			"environment: TURNHUB_PUBLIC_HOTS: this variable does not exist and has no effect; unset it, or write TURNHUB_PUBLIC_HOST"}},
 		{name: "several documents", yaml: "relay: {realm: a}\n---\nrelay: {peers: any}\n", want: []string{"c.yaml:2: a second YAML document begins here"}},
 		{name: "what goes together, beside other faults", yaml: "tls: {mode: files, key_file: k}\nrelay: {port_min: 6000, port_max: 5000, realm: \"\"}\naccess: {mode: tokn}\n", want: []string{
-			`c.yaml:2: relay.realm: "" is no realm`, `c.yaml:3: access.mode: "tokn" does not exist`,
+			`c.yaml:2: relay.realm: "" is not a realm`, `c.yaml:3: access.mode: "tokn" does not exist`,
 			"c.yaml:2: relay.port_min: is above relay.port_max", "tls.cert_file: tls.mode files needs it"}},
 		{name: "nothing that follows from another fault", yaml: "tls: {mode: files, cert_fil: c, key_file: k}\nrelay: {port_min: 6000, port_max: x}\nlisten: 5\naccess: {mode: token, secret_file: x, token_secret_fle: s}\n", want: []string{
 			"c.yaml:1: tls.cert_fil: this option does not exist; write tls.cert_file", "c.yaml:2: relay.port_max",
@@ -241,7 +241,7 @@ func TestSecrets(t *testing.T) {
 	if err := os.Chmod(c.SecretsPath(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, warnings, _ := c.Secrets(true); len(warnings) != 1 || !strings.Contains(warnings[0], "chmod o=") {
+	if _, warnings, _ := c.Secrets(true); len(warnings) != 1 || !strings.Contains(warnings[0].Error(), "chmod o=") {
 		t.Error(warnings)
 	}
 

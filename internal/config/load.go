@@ -11,13 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
-
-// EnvPrefix begins the names of the environment variables that override
-// options: TURNHUB_RELAY_PORT_MIN is relay.port_min.
-const EnvPrefix = "TURNHUB_"
 
 // maxFile is the largest configuration file in bytes.
 const maxFile = 1 << 20
@@ -35,11 +32,21 @@ func (e Errors) Error() string {
 
 func (e Errors) Unwrap() []error { return e }
 
+// A Warning is something that loads and is most likely not meant.
+type Warning struct {
+	Problem string // with the place, as in an error
+	Remedy  string
+}
+
+// Error makes a warning a line beside errors.
+func (w Warning) Error() string { return w.Problem + "; " + w.Remedy }
+
 // fault is a complaint about the first of some keys, which do not go together,
 // before it is known where that was set.
 type fault struct {
-	keys []string
-	text string
+	keys   []string
+	text   string
+	remedy string // of a doubt; an error has it in text
 }
 
 // Load returns the defaults, overridden by file (none when empty), overridden
@@ -70,7 +77,7 @@ func parse(file string, contents []byte, environ []string) (*Config, error) {
 	c := Default()
 	c.file = file
 	c.origins = make(map[string]string)
-	r := reader{file: file, config: c, options: make(map[string]option), broken: make(map[string]bool)}
+	r := reader{file: file, config: c, options: make(map[string]option), broken: make(map[string]bool), seen: make(map[string]int)}
 	for _, o := range c.options() {
 		r.options[o.key] = o
 	}
@@ -86,8 +93,14 @@ func parse(file string, contents []byte, environ []string) (*Config, error) {
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir(environ)
 	}
-	if len(r.errs) > 0 {
+	if len(r.errs) > 0 { // a name that was misspelt may be why
+		for _, w := range c.warnings {
+			r.errs = append(r.errs, w)
+		}
 		return nil, r.errs
+	}
+	for _, f := range c.doubts() {
+		c.warnings = append(c.warnings, Warning{c.origin(f.keys[0]) + ": " + f.keys[0] + ": " + f.text, f.remedy})
 	}
 	return c, nil
 }
@@ -103,6 +116,15 @@ func (c *Config) origin(key string) string {
 	return "defaults"
 }
 
+// Fault returns a complaint about an option, found by who uses its value, in the
+// form of Load's.
+func (c *Config) Fault(key string, err error) error {
+	return fmt.Errorf("%s: %s: %w", c.origin(key), key, err)
+}
+
+// Warnings returns what loads and is most likely not meant.
+func (c *Config) Warnings() []Warning { return c.warnings }
+
 // defaultStateDir is $STATE_DIRECTORY, of which systemd may name several joined
 // by colons, else ./state.
 func defaultStateDir(environ []string) string {
@@ -114,6 +136,9 @@ func defaultStateDir(environ []string) string {
 	}
 	return "./state"
 }
+
+// handedOverOrigin is where a value of handedOver comes from.
+const handedOverOrigin = "$CREDENTIALS_DIRECTORY"
 
 // handedOver are the files that systemd may hand over (LoadCredential), and the
 // options whose default they are.
@@ -136,7 +161,7 @@ func (r *reader) readCredentials(environ []string) {
 		for name, key := range handedOver {
 			for _, file := range []string{filepath.Join(dir, name), filepath.Join(dir, "turnhub_"+name)} {
 				if _, err := os.Stat(file); err == nil {
-					r.set(r.options[key], []string{file}, "$CREDENTIALS_DIRECTORY")
+					r.set(r.options[key], []string{file}, handedOverOrigin)
 				}
 			}
 		}
@@ -150,12 +175,17 @@ type reader struct {
 	options map[string]option
 	errs    Errors
 	broken  map[string]bool // options and sections with a complaint; "" is the file
+	seen    map[string]int  // key → the line on which it stands
 }
 
 // isBroken reports whether an option's value is not the one that was meant.
 func (r *reader) isBroken(key string) bool {
-	section, _, _ := strings.Cut(key, ".")
-	return r.broken[key] || r.broken[section] || r.broken[""]
+	for section := key; section != ""; section = section[:max(strings.LastIndexByte(section, '.'), 0)] {
+		if r.broken[section] {
+			return true
+		}
+	}
+	return r.broken[""]
 }
 
 func (r *reader) fail(where, key, text string) {
@@ -183,7 +213,11 @@ func (r *reader) readFile(contents []byte) {
 		if line == "" {
 			line = "1"
 		}
-		r.fail(r.file+":"+line, "", "this is not YAML: "+m[2]+"; write `key: value` lines, indented with spaces")
+		text := "this is not YAML: " + m[2]
+		if !utf8.Valid(contents) {
+			text = "this is not text in UTF-8"
+		}
+		r.fail(r.file+":"+line, "", text+"; write `key: value` lines, indented with spaces")
 		return
 	}
 	if err == nil {
@@ -205,15 +239,14 @@ func (r *reader) section(node *yaml.Node, path string) {
 		r.fail(at(node), key, "a section of options belongs here; write indented `key: value` lines")
 		return
 	}
-	seen := make(map[string]int)
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, val := node.Content[i], node.Content[i+1]
 		key := path + name.Value
-		if line, dup := seen[key]; dup {
+		if line, dup := r.seen[key]; dup {
 			r.fail(at(name), key, fmt.Sprintf("stands on line %d already; remove one of the two", line))
 			continue
 		}
-		seen[key] = name.Line
+		r.seen[key] = name.Line
 		switch o, ok := r.options[key]; {
 		case ok:
 			r.option(o, val, at(val))
@@ -273,116 +306,4 @@ func (r *reader) set(o option, items []string, where string) {
 	} else if err != nil {
 		r.fail(where, o.key, err.Error())
 	}
-}
-
-// split takes a comma separated list apart.
-func split(s string) (items []string) {
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
-// envName returns the variable that overrides an option.
-func envName(key string) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
-}
-
-func (r *reader) readEnviron(environ []string) {
-	byName := make(map[string]option, len(r.options))
-	names := make([]string, 0, len(r.options))
-	for key, o := range r.options {
-		byName[envName(key)] = o
-		names = append(names, envName(key))
-	}
-	environ = slices.Sorted(slices.Values(environ))
-	for _, entry := range environ {
-		name, val, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, EnvPrefix) {
-			continue
-		}
-		o, ok := byName[name]
-		if !ok {
-			text := "this variable does not exist; unset it"
-			if near := nearest(name, names); near != "" {
-				text += ", or write " + near
-				r.broken[byName[near].key] = true
-			}
-			r.fail("environment", name, text)
-			continue
-		}
-		items := []string{val}
-		if o.value.list {
-			items = split(val)
-		}
-		r.set(o, items, "environment "+name)
-	}
-}
-
-// unknown says what to do about a key that does not exist.
-func (r *reader) unknown(key, path string) string {
-	last := key[len(path):]
-	var keys []string
-	for k := range r.options {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys { // right name, wrong section
-		if strings.HasSuffix(k, "."+last) || k == last {
-			r.broken[k] = true
-			return "this option does not exist here; write it as " + k + hint(k)
-		}
-	}
-	if near := nearest(key, keys); near != "" {
-		r.broken[near] = true
-		return "this option does not exist; write " + near + hint(near) + ", or remove it"
-	}
-	return "this option does not exist; remove it, or see `turnhub config` for those that do"
-}
-
-// hint explains a dotted key to who writes sections.
-func hint(key string) string {
-	if i := strings.LastIndexByte(key, '.'); i >= 0 {
-		return " (" + key[i+1:] + " in the section " + key[:i] + ")"
-	}
-	return ""
-}
-
-// nearest returns the candidate within a third of its length of s by edit
-// distance, or "".
-func nearest(s string, candidates []string) string {
-	if len(s) > 100 {
-		return ""
-	}
-	best, bestAt := "", len(s)/3+1
-	slices.Sort(candidates)
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(s), strings.ToLower(c)); d < bestAt {
-			best, bestAt = c, d
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of a and b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

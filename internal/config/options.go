@@ -1,11 +1,6 @@
 package config
 
-import (
-	"fmt"
-	"net"
-	"net/netip"
-	"time"
-)
+import "time"
 
 // option is one key of the configuration: what it is called, what it means, and
 // how its value is read and written.
@@ -27,12 +22,12 @@ func (c *Config) options() []option {
 		{key: "listen.udp", value: listenAddresses(&c.Listen.UDP),
 			doc: "UDP addresses for STUN and TURN."},
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
-			doc: "Metrics, health, console and pprof; never public. Empty: none."},
+			doc: "Metrics, health, console and pprof; never public: loopback, or a private address of this host. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
 			doc: "Addresses or CIDRs of reverse proxies: what they say in X-Forwarded-For, -Proto, -Host and -Port or in Forwarded is believed, nobody else's, and their connections are not limited per IP. A proxy on this host must be named too: [127.0.0.1/32, ::1/128]."},
 
 		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
-			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory."},
+			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory, which comes to TCP port 443 or 80 of public_host."},
 		{key: "tls.cert_file", value: text(&c.TLS.CertFile),
 			doc: "Certificate chain in PEM, the server's own first. Read again when it changes on disk."},
 		{key: "tls.key_file", value: text(&c.TLS.KeyFile),
@@ -117,80 +112,4 @@ func (c *Config) options() []option {
 		{key: "state_dir", value: text(&c.StateDir),
 			doc: "Where secrets and certificates are kept. Empty: $STATE_DIRECTORY (set by systemd), else ./state."},
 	}
-}
-
-// check judges what only several options together can show.
-func (c *Config) check() (faults []fault) {
-	blame := func(complaint string, keys ...string) { faults = append(faults, fault{keys, complaint}) }
-	if len(c.Listen.TCP)+len(c.Listen.UDP) == 0 {
-		blame("the server listens nowhere; write an address in listen.tcp or listen.udp, such as [\":3478\"]", "listen.udp", "listen.tcp")
-	}
-	if c.Relay.PortMin > c.Relay.PortMax {
-		blame("is above relay.port_max; write the smaller port in port_min", "relay.port_min", "relay.port_max")
-	}
-	if c.TLS.Mode == TLSFiles {
-		if c.TLS.CertFile == "" {
-			blame("tls.mode files needs it; write the path of the certificate chain in PEM", "tls.cert_file", "tls.mode")
-		}
-		if c.TLS.KeyFile == "" {
-			blame("tls.mode files needs it; write the path of the private key in PEM", "tls.key_file", "tls.mode")
-		}
-	}
-	if c.TLS.Mode == TLSACME && c.PublicHost == "" {
-		blame("tls.mode acme needs it; write the DNS name that leads to this server", "public_host", "tls.mode")
-	}
-	if c.Access.Mode == AccessToken && c.Access.TokenSecretFile == "" && c.Access.TokenJWKSFile == "" {
-		blame("access.mode token needs a key; make one with `openssl rand -base64 48 > token-secret` and write its path here, or a token_jwks_file", "access.token_secret_file", "access.mode", "access.token_jwks_file")
-	}
-	if c.Access.TokenSecretFile != "" && c.Access.TokenJWKSFile != "" {
-		blame("stands beside token_secret_file; keep one of the two", "access.token_jwks_file", "access.token_secret_file")
-	}
-	family := func(ips []netip.Addr, key string) {
-		var v4, v6 int
-		for _, ip := range ips {
-			if ip.Is4() {
-				v4++
-			} else {
-				v6++
-			}
-		}
-		if v4 > 1 || v6 > 1 {
-			blame("holds several addresses of one family; write at most one IPv4 and one IPv6 address", key)
-		}
-	}
-	var plain []netip.Addr
-	for _, e := range c.Relay.ExternalIP {
-		if !e.Local.IsValid() {
-			plain = append(plain, e.External)
-		} else if e.Local.Is4() != e.External.Is4() {
-			blame(e.String()+" joins IPv4 and IPv6; write a pair of one family", "relay.external_ip")
-		}
-	}
-	family(plain, "relay.external_ip")
-	family(c.Relay.BindIP, "relay.bind_ip")
-	distinct := func(list []string, key string) {
-		for i, address := range list {
-			for _, other := range list[:i] {
-				if overlap(address, other) {
-					blame(fmt.Sprintf("%q and %q are the same port; write one of the two", other, address), key)
-				}
-			}
-		}
-	}
-	distinct(c.Listen.TCP, "listen.tcp")
-	distinct(c.Listen.UDP, "listen.udp")
-	for _, address := range c.Listen.TCP {
-		if overlap(address, c.Listen.Admin) {
-			blame(fmt.Sprintf("%q is the port of %q in listen.tcp; write another one, such as 127.0.0.1:9478", c.Listen.Admin, address), "listen.admin", "listen.tcp")
-		}
-	}
-	return faults
-}
-
-// overlap reports whether two addresses cannot be listened on at once.
-func overlap(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
-	return errA == nil && errB == nil && portA == portB && portA != "0" &&
-		(hostA == hostB || hostA == "" || hostB == "")
 }

@@ -59,7 +59,8 @@ func Example() string {
 	var b strings.Builder
 	b.WriteString("# turnhub's configuration. Every option stands here with its default; keep only\n" +
 		"# the lines that you change. Each can be overridden by an environment variable:\n" +
-		"# TURNHUB_RELAY_PORT_MIN is relay.port_min; lists are separated by commas.\n" +
+		"# TURNHUB_RELAY_PORT_MIN is relay.port_min, TURNHUB_RELAY_PORT_MIN_FILE names a\n" +
+		"# file that holds it; lists are separated by commas.\n" +
 		"# Written by `go test ./internal/config -update`.\n\n")
 	writeYAML(&b, Default().options(), func(b *strings.Builder, indent string, o option) {
 		for line := range strings.SplitSeq(wrap(o.doc, 80-len(indent)-2), "\n") {
@@ -80,6 +81,8 @@ func Reference() string {
 turnhub runs without a configuration file: every option has a default that works. ` + "`turnhub serve --config FILE`" + ` reads a YAML file, of which [config.yaml](../config.yaml) holds every option with its default. Environment variables override the file. ` + "`turnhub config --config FILE`" + ` prints the effective configuration, or everything that is wrong with it.
 
 - Unknown keys, wrong types and impossible values stop the start, all of them listed at once with file, line and what to write instead.
+- What loads and is most likely not meant is a warning: ` + "`turnhub config`" + ` says it on standard error, ` + "`turnhub serve`" + ` in the log.
+- ` + "`TURNHUB_<OPTION>_FILE`" + ` names a file with the value, as secrets are handed to containers; line breaks at its end do not count, and in a list each line is an item. Both variables for one option are an error. An unknown variable that begins with ` + "`TURNHUB_`" + ` is a warning with the nearest name; those that Kubernetes and container links make up from a service's name (` + "`TURNHUB_SERVICE_HOST`, `TURNHUB_PORT_3478_UDP_ADDR`" + `, …) are ignored.
 - Sizes: ` + "`256KiB`, `8MB`" + ` (KiB, MiB, GiB are powers of 1024; kB, MB, GB of 1000). Rates: ` + "`8MB/s`, `50/s`" + `. Durations: ` + "`30s`, `15m`, `12h`" + `.
 - A list may be written as a YAML list or as one text separated by commas, as in an environment variable.
 - Under systemd, files that LoadCredential hands over are the defaults of the options that name files: ` + "`turn-secrets`, `token-secret`, `token-jwks`, `tls-cert.pem`, `tls-key.pem`" + `.

@@ -17,7 +17,7 @@ import (
 // credentials.secrets, then those of the file. When there are none and the file
 // is the default one, create makes it with one random secret, mode 0600.
 // Warnings tell what is unsafe about the file.
-func (c *Config) Secrets(create bool) (secrets []string, warnings []string, err error) {
+func (c *Config) Secrets(create bool) (secrets []string, warnings []Warning, err error) {
 	secrets = append(secrets, c.Credentials.Secrets...)
 	path := c.SecretsPath()
 	if c.Credentials.SecretsFile == "" && len(secrets) > 0 {
@@ -34,7 +34,7 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []string, err 
 		return nil, nil, fmt.Errorf("read the TURN secrets: %w; make credentials.secrets_file readable for this user, or set state_dir to a directory it may write to", err)
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s is open to every user of this host (mode %04o); run: chmod o= %s", path, info.Mode().Perm(), path))
+		warnings = append(warnings, Warning{fmt.Sprintf("%s is open to every user of this host (mode %04o)", path, info.Mode().Perm()), "run: chmod o= " + path})
 	}
 	lines := bufio.NewScanner(bytes.NewReader(contents))
 	for n := 1; lines.Scan(); n++ {

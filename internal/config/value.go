@@ -105,7 +105,7 @@ func integer(p *int, least, most int) value {
 	return scalar(p, fmt.Sprintf("%d to %d", least, most), func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("%q is no whole number from %d to %d; write one", s, least, most)
+			return 0, fmt.Errorf("%q is not a whole number from %d to %d; write one", s, least, most)
 		}
 		return n, nil
 	}, strconv.Itoa)
@@ -115,7 +115,7 @@ func port(p *uint16) value {
 	return scalar(p, "1024 to 65535", func(s string) (uint16, error) {
 		n, err := strconv.ParseUint(s, 10, 16)
 		if err != nil || n < 1024 {
-			return 0, fmt.Errorf("%q is no port from 1024 to 65535; write one", s)
+			return 0, fmt.Errorf("%q is not a port from 1024 to 65535; write one", s)
 		}
 		return uint16(n), nil
 	}, func(n uint16) string { return strconv.Itoa(int(n)) })
@@ -126,7 +126,7 @@ func duration(p *time.Duration, least, most time.Duration) value {
 	return scalar(p, form, func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
 		if err != nil {
-			return 0, fmt.Errorf("%q is no duration; write a number with its unit, such as 30s, 15m or 12h", s)
+			return 0, fmt.Errorf("%q is not a duration; write a number with its unit, such as 30s, 15m or 12h", s)
 		}
 		if d < least || d > most {
 			return 0, fmt.Errorf("%q is out of range; write a duration from %s", s, form)
@@ -166,7 +166,7 @@ func parseSize(s string) (int64, error) {
 	}
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil || math.IsNaN(f) || f < 0 || f*float64(factor) > 1e15 {
-		return 0, fmt.Errorf("%q is no size; write a number with kB, MB, KiB or MiB, such as 256KiB", s)
+		return 0, fmt.Errorf("%q is not a size; write a number with kB, MB, KiB or MiB, such as 256KiB", s)
 	}
 	return int64(f * float64(factor)), nil
 }
@@ -202,7 +202,7 @@ func byteRate(p *int64) value {
 		number, ok := strings.CutSuffix(s, "/s")
 		n, err := parseSize(number)
 		if !ok || err != nil || n < 1000 {
-			return 0, fmt.Errorf("%q is no byte rate of at least 1kB/s; write a size per second, such as 8MB/s, or 0 for none", s)
+			return 0, fmt.Errorf("%q is not a byte rate of at least 1kB/s; write a size per second, such as 8MB/s, or 0 for none", s)
 		}
 		return n, nil
 	}, func(n int64) string {
@@ -218,7 +218,7 @@ func perSecond(p *float64, most float64) value {
 		number, ok := strings.CutSuffix(s, "/s")
 		f, err := strconv.ParseFloat(number, 64)
 		if !ok || err != nil || !(f > 0 && f <= most) {
-			return 0, fmt.Errorf("%q is no rate; write a number per second, such as 50/s", s)
+			return 0, fmt.Errorf("%q is not a rate; write a number per second, such as 50/s", s)
 		}
 		return f, nil
 	}, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) + "/s" })
@@ -228,14 +228,14 @@ func plainRate(p *float64, least, most float64) value {
 	return scalar(p, "number", func(s string) (float64, error) {
 		f, err := strconv.ParseFloat(strings.TrimSuffix(s, "/s"), 64)
 		if err != nil || !(f >= least && f <= most) {
-			return 0, fmt.Errorf("%q is no number of at least %g; write one, such as 100", s, least)
+			return 0, fmt.Errorf("%q is not a number of at least %g; write one, such as 100", s, least)
 		}
 		return f, nil
 	}, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) })
 }
 
 func parseListen(s string) (string, error) {
-	bad := fmt.Errorf("%q is no address to listen on; write host:port or :port, such as \":3478\"", s)
+	bad := fmt.Errorf("%q is not an address to listen on; write address:port or :port, such as \":3478\"", s)
 	h, port, err := net.SplitHostPort(s)
 	if err != nil {
 		return "", bad
@@ -260,7 +260,7 @@ func hostPorts(p *[]string) value {
 		n, err := strconv.ParseUint(port, 10, 16)
 		_, notIP := netip.ParseAddr(name)
 		if err != nil || n == 0 || (notIP != nil && !validName(name)) {
-			return "", fmt.Errorf("%q is no server; write its name and port, such as stun.example.org:3478", s)
+			return "", fmt.Errorf("%q is not a server; write its name and port, such as stun.example.org:3478", s)
 		}
 		return s, nil
 	}, same)
@@ -282,13 +282,19 @@ func listenAddress(p *string) value {
 func parseIP(s string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(s)
 	if err != nil || ip.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%q is no IP address; write one, such as 203.0.113.7 or 2001:db8::7", s)
+		return netip.Addr{}, fmt.Errorf("%q is not an IP address; write one, such as 203.0.113.7 or 2001:db8::7", s)
 	}
 	return ip.Unmap(), nil
 }
 
 func addresses(p *[]netip.Addr) value {
-	return sequence(p, "IP addresses", parseIP, netip.Addr.String)
+	return sequence(p, "IP addresses", func(s string) (netip.Addr, error) {
+		ip, err := parseIP(s)
+		if err == nil && ip.IsMulticast() {
+			err = fmt.Errorf("%q is a multicast address; write one of this host", s)
+		}
+		return ip, err
+	}, netip.Addr.String)
 }
 
 func prefixes(p *[]netip.Prefix) value {
@@ -299,7 +305,7 @@ func prefixes(p *[]netip.Prefix) value {
 		}
 		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("%q is no CIDR; write an address with its prefix length, such as 10.0.0.0/8", s)
+			return netip.Prefix{}, fmt.Errorf("%q is not a CIDR; write an address with its prefix length, such as 10.0.0.0/8", s)
 		}
 		if prefix != prefix.Masked() {
 			return netip.Prefix{}, fmt.Errorf("%q has bits beyond its length; write %s, or a longer prefix", s, prefix.Masked())
@@ -318,7 +324,7 @@ func externalIPs(p *[]ExternalIP) value {
 		}
 		e.External, err = parseIP(strings.TrimSpace(external))
 		if err == nil && (e.External.IsUnspecified() || e.External.IsMulticast()) {
-			err = fmt.Errorf("%q is no address that a client can reach; write the server's own, or auto", s)
+			err = fmt.Errorf("%q is not an address that a client can reach; write the server's own, or auto", s)
 		}
 		return e, err
 	}, ExternalIP.String)
@@ -345,13 +351,26 @@ func host(p *string) value {
 			return "", nil
 		}
 		if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+			if ip.IsUnspecified() || ip.IsMulticast() {
+				return "", fmt.Errorf("%q is not an address that a client can reach; write the server's own, or nothing for relay.external_ip", s)
+			}
 			return ip.Unmap().String(), nil
 		}
-		if !validName(s) {
+		if !validName(s) || numeric(s) {
 			return "", fmt.Errorf("%q is neither a DNS name nor an IP address; write the name alone, such as turn.example.org, without scheme, port or path", s)
 		}
 		return strings.ToLower(s), nil
 	}, same)
+}
+
+// numeric reports whether browsers take a name for an IPv4 address, and a wrong
+// one: its last label is a number (WHATWG URL, "ends in a number").
+func numeric(name string) bool {
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if digits, hex := strings.CutPrefix(strings.ToLower(last), "0x"); hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
 }
 
 // validName reports whether s is a host name (RFC 1123 section 2.1).
@@ -376,7 +395,7 @@ func realm(p *string) value {
 	return scalar(p, "text", func(s string) (string, error) {
 		// RFC 8489 section 14.9: fewer than 128 characters.
 		if s == "" || len(s) > 127 || strings.ContainsAny(s, "\"\\:\x00\r\n") {
-			return "", fmt.Errorf("%q is no realm; write 1 to 127 characters without quotes and colons, such as turnhub", s)
+			return "", fmt.Errorf("%q is not a realm; write 1 to 127 characters without quotes and colons, such as turnhub", s)
 		}
 		return s, nil
 	}, same)
@@ -386,23 +405,44 @@ func url(p *string) value {
 	return scalar(p, "https URL", func(s string) (string, error) {
 		u, err := neturl.Parse(s)
 		if s != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-			return "", fmt.Errorf("%q is no https URL; write one, such as https://acme-v02.api.letsencrypt.org/directory", s)
+			return "", fmt.Errorf("%q is not an https URL; write one, such as https://acme-v02.api.letsencrypt.org/directory", s)
 		}
 		return s, nil
 	}, same)
 }
 
 func origins(p *[]string) value {
-	return sequence(p, "list of origins", func(s string) (string, error) {
-		if s == "*" || s == "same" || s == "null" {
-			return s, nil
+	return sequence(p, "list of origins", parseOrigin, same)
+}
+
+// parseOrigin takes what a browser sends as Origin (RFC 6454 section 6.2): it
+// writes no default port, no path and no wildcard, and what it never writes would
+// never match.
+func parseOrigin(s string) (string, error) {
+	if s == "*" || s == "same" || s == "null" {
+		return s, nil
+	}
+	bad := func(what, instead string) (string, error) {
+		return "", fmt.Errorf("%q %s; write %s", s, what, instead)
+	}
+	u, err := neturl.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "" || u.Host == "":
+		return bad("is not an origin", "\"*\", \"same\", or scheme and host such as https://example.org")
+	case strings.Contains(u.Host, "*"):
+		return bad("has a wildcard, which an origin cannot have", "each origin in full, or \"*\" for all")
+	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "#") || strings.HasSuffix(s, "?"),
+		u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80", strings.HasSuffix(u.Host, ":"):
+		host := u.Hostname()
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
 		}
-		u, err := neturl.Parse(s)
-		if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return "", fmt.Errorf("%q is no origin; write \"*\", \"same\", or scheme and host such as https://example.org", s)
+		if p := u.Port(); p != "" && !(u.Scheme == "https" && p == "443" || u.Scheme == "http" && p == "80") {
+			host += ":" + p
 		}
-		return strings.ToLower(s), nil
-	}, same)
+		return bad("is more than an origin", strings.ToLower(u.Scheme+"://"+host))
+	}
+	return strings.ToLower(s), nil
 }
 
 func secrets(p *[]string) value {

@@ -1,0 +1,127 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestMistakes: what people write wrong is refused, with the word that helps, and
+// what looks alike and is right is not.
+func TestMistakes(t *testing.T) {
+	for _, tc := range []struct {
+		yaml string
+		want string // in the complaint, or in the warning after "warning: "; empty: neither
+	}{
+		// A certificate that cannot come.
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: [":8443"]}}`, "listen.tcp: has neither port 443 nor 80"},
+		{`{tls: {mode: acme}, public_host: a.example.org}`, "listen.tcp: has neither port 443 nor 80"},
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: []}}`, "listen.tcp: is empty, but tls.mode acme"},
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: [":443"]}}`, ""},
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: ["203.0.113.5:80", ":8443"]}}`, ""},
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: [":8443"], trusted_proxies: [10.0.0.1]}}`, "warning: listen.tcp: has neither port 443 nor 80"},
+		{`{tls: {mode: acme}, public_host: a.example.org, listen: {tcp: [":8443"]}, relay: {external_ip: 10.0.0.1=203.0.113.5}}`, "warning: listen.tcp: has neither"},
+		{`{tls: {mode: acme, acme: {directory: "https://ca.corp.example/dir"}}, public_host: turn, listen: {tcp: [":8443"]}}`, "warning: listen.tcp: has neither"},
+		{`{tls: {mode: acme}, public_host: localhost, listen: {tcp: [":443"]}}`, "public_host: no public authority can reach \"localhost\""},
+		{`{tls: {mode: acme}, public_host: turn.corp.internal, listen: {tcp: [":443"]}}`, "public_host: no public authority"},
+		{`{tls: {mode: acme}, public_host: 192.168.1.5, listen: {tcp: [":443"]}}`, "public_host: no public authority"},
+		{`{tls: {mode: acme}, public_host: 203.0.113.5, listen: {tcp: [":443"]}}`, ""},
+		// A console for everybody.
+		{`listen: {admin: "0.0.0.0:9478"}`, "listen.admin: \"0.0.0.0:9478\" can be reached from outside"},
+		{`listen: {admin: ":9478"}`, "listen.admin: \":9478\" can be reached from outside"},
+		{`listen: {admin: "[::]:9478"}`, "can be reached from outside"},
+		{`listen: {admin: "203.0.113.5:9478"}`, "can be reached from outside"},
+		{`listen: {admin: "[2001:db8::1]:9478"}`, "can be reached from outside"},
+		{`listen: {admin: "[::ffff:203.0.113.5]:9478"}`, "can be reached from outside"},
+		{`listen: {admin: "10.0.0.5:9478"}`, ""},
+		{`listen: {admin: "100.100.3.4:9478"}`, ""},
+		{`listen: {admin: "[fd00::1]:9478"}`, ""},
+		{`listen: {admin: "[::1]:9478"}`, ""},
+		{`listen: {admin: "localhost:9478"}`, ""},
+		{`listen: {admin: ""}`, ""},
+		// Listeners that are in each other's way.
+		{`listen: {tcp: [":443", ":443"]}`, "are the same port"},
+		{`listen: {tcp: ["0.0.0.0:443", "10.0.0.1:443"]}`, "are the same port"},
+		{`listen: {tcp: ["[::]:443", "[::1]:443"]}`, "are the same port"},
+		{`listen: {tcp: ["localhost:443", "127.0.0.1:443"]}`, "are the same port"},
+		{`listen: {tcp: ["0.0.0.0:443", "[::]:443"], udp: ["10.0.0.1:53", "[::]:53"]}`, ""},
+		{`listen: {tcp: ["0.0.0.0:9478"]}`, "listen.admin: \"127.0.0.1:9478\" is the port of \"0.0.0.0:9478\""},
+		{`listen: {tcp: 8080}`, `"8080" is not an address to listen on`},
+		{`listen: {tcp: ["example.org:443"]}`, "is not an address to listen on"},
+		{`listen: {tcp: [":99999"]}`, "is not an address to listen on"},
+		{`listen: {tcp: {port: 443}}`, "one value belongs here"},
+		{`listen: {trusted_proxies: [0.0.0.0/0]}`, "listen.trusted_proxies: 0.0.0.0/0 is half the internet"},
+		{`listen: {trusted_proxies: ["::/0"]}`, "is half the internet"},
+		{`listen: {trusted_proxies: [0.0.0.0/1, 128.0.0.0/1]}`, "is half the internet"},
+		{`listen: {trusted_proxies: [10.0.0.0/8, 172.16.0.0/12, "fd00::/8"]}`, "half the internet"},
+		{`listen: {trusted_proxies: [10.0.0.0/8, "2400:cb00::/32"]}`, ""},
+		{`listen: {trusted_proxies: [nginx]}`, `"nginx" is not a CIDR`},
+		// Names at every level.
+		{"realy: {port_min: 5000}", "realy: this section does not exist; write relay, or remove it"},
+		{"tsl: {mode: off}", "write tls, or remove it"},
+		{"Relay: {port_min: 5000}", "write relay, or remove it"},
+		{"signalling: {relay_at_root: true}", "write signaling"},
+		{"limit: {message_size: 1KiB}", "write limits"},
+		{"tls: {acem: {email: a@b.example}}", "write tls.acme (acme in the section tls)"},
+		{"acme: {email: a@b.example}", "this section does not exist here; write it as tls.acme"},
+		{"tls: {acme: {emial: a@b.example}}", "write tls.acme.email"},
+		{"relay: {min_port: 5000}", "write relay.port_min"},
+		{"tls: {cert: /a.pem}", "write tls.cert_file"},
+		{"public_hots: a", "write public_host"},
+		{"relay.port_min: 5000\nrelay: {port_min: 6000}", "stands on line 1 already"},
+		// Names and addresses.
+		{"public_host: https://a.example.org", "is neither a DNS name nor an IP address"},
+		{"public_host: a.example.org:443", "is neither a DNS name"},
+		{"public_host: a.example.org/calls", "is neither a DNS name"},
+		{"public_host: '*.example.org'", "is neither a DNS name"},
+		{"public_host: a_b.example.org", "is neither a DNS name"},
+		{"public_host: '[2001:db8::1]'", "is neither a DNS name"},
+		{"public_host: 300.1.1.1", "is neither a DNS name"},
+		{"public_host: 203.0.113", "is neither a DNS name"},
+		{"public_host: 0.0.0.0", "is not an address that a client can reach"},
+		{"public_host: '2001:db8::1'", ""},
+		{"relay: {external_ip: turn.example.org}", "is not an IP address"},
+		{"relay: {external_ip: 0.0.0.0}", "is not an address that a client can reach"},
+		{"relay: {external_ip: 10.0.0.1/203.0.113.5}", "is not an IP address"},
+		{"relay: {external_ip: [10.0.0.1=203.0.113.5, 10.0.0.1=203.0.113.6]}", "10.0.0.1 stands before two ="},
+		{"relay: {external_ip: [10.0.0.1=203.0.113.5, 10.0.0.2=203.0.113.6]}", ""},
+		{"relay: {bind_ip: 224.0.0.1}", "is a multicast address"},
+		{"relay: {stun_servers: ['stun:stun.example.org:3478']}", "is not a server"},
+		{"relay: {port_min: 1000}", "is not a port from 1024"},
+		{"relay: {port_min: 50000, port_max: 50000}", "warning: relay.port_min: the range has one port"},
+		{"relay: {allow_peers: [0.0.0.0/0]}", "warning: relay.allow_peers: opens every address"},
+		{"relay: {deny_peers: ['::/0']}", "warning: relay.deny_peers: denies every address"},
+		// Origins as no browser writes them.
+		{"access: {allowed_origins: ['https://example.org/']}", "is more than an origin; write https://example.org"},
+		{"access: {allowed_origins: ['https://example.org:443']}", "write https://example.org"},
+		{"access: {allowed_origins: ['http://Example.org:80/a?b']}", "write http://example.org"},
+		{"access: {allowed_origins: ['https://*.example.org']}", "has a wildcard"},
+		{"access: {allowed_origins: ['https://example.org:8443', 'null', 'same']}", ""},
+		{"access: {allowed_origins: ['*', 'https://example.org']}", "warning: access.allowed_origins: \"*\" lets every page in"},
+		// What has no effect.
+		{"tls: {cert_file: /a.pem, key_file: /b.pem}", "warning: tls.cert_file: has no effect with tls.mode off"},
+		{"{tls: {mode: self-signed, acme: {email: a@b.example}}}", "warning: tls.acme.email: has no effect with tls.mode self-signed"},
+		{"{tls: {mode: self-signed}, listen: {tcp: []}}", "warning: tls.mode: self-signed has no effect: listen.tcp is empty"},
+		{"access: {token_secret_file: /s}", "warning: access.token_secret_file: nobody is asked for a token"},
+		// YAML.
+		{"limits: {message_size: -1}", "is not a size"},
+		{"limits: {connections_per_ip: 0}", "is not a whole number"},
+		{"credentials: {ttl: 12}", "is not a duration"},
+		{"signaling: {relay_at_root: yes}", "is neither true nor false"},
+		{"tls: {mode: on}", "does not exist; write one of"},
+		{"relay: [a]", "a section of options belongs here"},
+		{"realm: \xe9", "this is not text in UTF-8"},
+	} {
+		c, err := parse("c.yaml", []byte(tc.yaml), nil)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		} else {
+			for _, w := range c.Warnings() {
+				text += "warning: " + strings.TrimPrefix(w.Error(), "c.yaml:1: ") + "\n"
+			}
+		}
+		if tc.want == "" && text != "" || !strings.Contains(text, tc.want) {
+			t.Errorf("%s\n\tsays %q\n\twant %q", tc.yaml, text, tc.want)
+		}
+	}
+}
