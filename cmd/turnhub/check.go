@@ -53,7 +53,7 @@ func check(ctx context.Context, in invocation) error {
 
 // checkOwn says what a configuration leads to.
 func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfig, error) {
-	cfg, err := config.Load(file, in.environ)
+	cfg, err := in.load(file)
 	if err != nil {
 		return probe.CheckConfig{}, err
 	}

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"turnhub/internal/access"
-	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
 	"turnhub/turnsrv"
 	"turnhub/web"
 )
+
+const userMeaning = "whose it is: a `NAME` of 1 to 64 of A-Z a-z 0-9 _ . @ - that does not begin with s_"
 
 // credentials prints an RTCConfiguration. It is not the running server, so it
 // names every URL that the configuration gives, proved or not.
@@ -23,8 +24,8 @@ func credentials(ctx context.Context, in invocation) error {
 	var user string
 	var ttl time.Duration
 	file, _, err := in.flags(0, func(f *flag.FlagSet) {
-		f.StringVar(&user, "user", "", "")
-		f.DurationVar(&ttl, "ttl", 0, "")
+		f.StringVar(&user, "user", "", userMeaning)
+		f.DurationVar(&ttl, "ttl", 0, "for how `LONG` it opens allocations, such as 1h or 8760h; a call that outlives it goes on. Without it credentials.ttl")
 	})
 	switch {
 	case err != nil:
@@ -34,7 +35,7 @@ func credentials(ctx context.Context, in invocation) error {
 	case ttl < 0:
 		return usageError{"--ttl must not be negative"}
 	}
-	cfg, err := config.Load(file, in.environ)
+	cfg, err := in.load(file)
 	if err != nil {
 		return err
 	}
@@ -77,9 +78,9 @@ func token(_ context.Context, in invocation) error {
 	var rooms []string
 	ttl := time.Hour
 	file, _, err := in.flags(0, func(f *flag.FlagSet) {
-		f.StringVar(&user, "user", "", "")
-		f.DurationVar(&ttl, "ttl", ttl, "")
-		f.Func("room", "", func(room string) error {
+		f.StringVar(&user, "user", "", userMeaning)
+		f.DurationVar(&ttl, "ttl", ttl, "for how `LONG` it is valid, such as 30m or 720h, at most 366 days")
+		f.Func("room", "a `ROOM` that it opens; write it several times for several rooms. Without it, every room", func(room string) error {
 			rooms = append(rooms, room)
 			return nil
 		})
@@ -94,7 +95,7 @@ func token(_ context.Context, in invocation) error {
 	case slices.Contains(rooms, ""):
 		return usageError{"--room needs a name"}
 	}
-	cfg, err := config.Load(file, in.environ)
+	cfg, err := in.load(file)
 	if err != nil {
 		return err
 	}

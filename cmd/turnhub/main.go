@@ -7,6 +7,7 @@
 //	turnhub token       [--config FILE] --user NAME [--room R]... [--ttl 1h]
 //	turnhub config      [--config FILE | --from-turnserver-conf FILE]
 //	turnhub version
+//	turnhub help        [COMMAND]
 //
 // The exit status is 0 for done, 1 for failed, 2 for wrong usage.
 package main
@@ -20,6 +21,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"turnhub/internal/config"
@@ -30,25 +32,39 @@ var version = "unknown"
 
 // invocation is one run of a command.
 type invocation struct {
+	command        command
 	args           []string // after the command's name
 	stdout, stderr io.Writer
 	environ        []string
 }
 
-// command is a subcommand.
+// command is a subcommand. Its flags are those that run defines; --help shows
+// them as they are parsed.
 type command struct {
 	name, usage, summary string
+	about                string   // what else there is to know, for --help
+	examples             []string // after "turnhub "
 	run                  func(ctx context.Context, in invocation) error
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "[--config FILE]", "run (the default command)", serve},
-		{"check", "[--config FILE | URL]", "prove that calls will work, with a remedy for each failure", check},
-		{"credentials", "[--config FILE] --user NAME [--ttl 1h]", "print an RTCConfiguration with fresh credentials", credentials},
-		{"token", "[--config FILE] --user NAME [--room R]... [--ttl 1h]", "print an access token (for access.mode token)", token},
-		{"config", "[--config FILE | --from-turnserver-conf FILE]", "print the effective configuration, or everything that is wrong with it; or what coturn's becomes", printConfig},
-		{"version", "", "print the version", printVersion},
+		{"serve", "[--config FILE]", "run (the default command)",
+			"SIGTERM ends it in order, SIGHUP has it read the configuration again, SIGUSR2 has the binary on disk take over.",
+			[]string{"serve", "serve --config /etc/turnhub/config.yaml"}, serve},
+		{"check", "[--config FILE | URL]", "prove that calls will work, with a remedy for each failure",
+			"With a URL it goes the way of a browser to any turnhub, from this machine. Otherwise it checks the server that the configuration describes, on this machine. It makes two sessions and a few allocations and gives them back.",
+			[]string{"check https://calls.example.org", "check --config /etc/turnhub/config.yaml", "check 'https://calls.example.org?token=TOKEN'"}, check},
+		{"credentials", "[--config FILE] --user NAME [--ttl 1h]", "print an RTCConfiguration with fresh credentials",
+			"It is JSON for new RTCPeerConnection(…), or for a program that wants username, credential and URLs.",
+			[]string{"credentials --user anna", "credentials --config /etc/turnhub/config.yaml --user asterisk --ttl 8760h"}, credentials},
+		{"token", "[--config FILE] --user NAME [--room R]... [--ttl 1h]", "print an access token (for access.mode token)",
+			"Its bearer is NAME and may join the rooms named, or every room when none is. A page takes it as https://calls.example.org/?token=TOKEN#ROOM, a program as Authorization: Bearer TOKEN.",
+			[]string{"token --user anna --room blue-fox --ttl 2h", "token --user operator --ttl 720h"}, token},
+		{"config", "[--config FILE | --from-turnserver-conf FILE]", "print the effective configuration, or everything that is wrong with it; or what coturn's becomes",
+			"Secrets are masked. Warnings and errors go to standard error; a configuration with errors is not printed.",
+			[]string{"config --config /etc/turnhub/config.yaml", "config --from-turnserver-conf /etc/turnserver.conf > config.yaml"}, printConfig},
+		{"version", "", "print the version", "", nil, printVersion},
 	}
 }
 
@@ -64,28 +80,39 @@ func main() {
 // run executes a command line and returns the exit status.
 func run(ctx context.Context, args []string, in invocation) int {
 	name := "serve"
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		name, args = args[0], args[1:]
-	}
-	if name == "help" || len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+	switch {
+	case len(args) == 0:
+	case slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
 		usage(in.stdout)
 		return 0
-	}
-	if len(args) == 1 && args[0] == "--version" {
+	case args[0] == "--version" && len(args) == 1:
 		name, args = "version", nil
+	case args[0] == "help" && len(args) == 1:
+		usage(in.stdout)
+		return 0
+	case args[0] == "help" && len(args) == 2 && (args[1] == "help" || strings.HasPrefix(args[1], "-")):
+		usage(in.stdout)
+		return 0
+	case args[0] == "help" && len(args) == 2:
+		name, args = args[1], []string{"--help"}
+	case args[0] == "help":
+		fmt.Fprintln(in.stderr, "turnhub help: write: turnhub help [COMMAND]")
+		return 2
+	case !strings.HasPrefix(args[0], "-"):
+		name, args = args[0], args[1:]
 	}
 	for _, c := range commands() {
 		if c.name != name {
 			continue
 		}
-		in.args = args
+		in.command, in.args = c, args
 		err := c.run(ctx, in)
 		var wrong usageError
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, flag.ErrHelp):
 			return 0
 		case errors.As(err, &wrong):
-			fmt.Fprintf(in.stderr, "turnhub %s: %v; write: turnhub %s\n", name, err, strings.TrimSpace(c.name+" "+c.usage))
+			fmt.Fprintf(in.stderr, "turnhub %s: %v; write: turnhub %s (`turnhub help %[1]s` explains it)\n", name, err, strings.TrimSpace(c.name+" "+c.usage))
 			return 2
 		case errors.Is(err, errSilent):
 			return 1
@@ -104,33 +131,6 @@ func run(ctx context.Context, args []string, in invocation) int {
 
 // errSilent fails a command that has said all itself.
 var errSilent = errors.New("failed")
-
-func usage(w io.Writer) {
-	fmt.Fprintln(w, "turnhub makes WebRTC calls connect: a TURN relay, a signaling hub and their pages in one program.")
-	fmt.Fprintln(w)
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  turnhub %s\n        %s\n", strings.TrimSpace(c.name+" "+c.usage), c.summary)
-	}
-	fmt.Fprintln(w)
-	fmt.Fprintln(w, "Without --config it runs on built-in defaults. TURNHUB_<OPTION> variables override any option.")
-}
-
-// flags parses a command's flags; rest says how many other arguments it takes.
-func (in invocation) flags(rest int, define func(*flag.FlagSet)) (file string, others []string, err error) {
-	set := flag.NewFlagSet("", flag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.StringVar(&file, "config", "", "")
-	if define != nil {
-		define(set)
-	}
-	if err := set.Parse(in.args); err != nil {
-		return "", nil, usageError{err.Error()}
-	}
-	if set.NArg() > rest {
-		return "", nil, usageError{fmt.Sprintf("%q is one argument too many", set.Arg(rest))}
-	}
-	return file, set.Args(), nil
-}
 
 func printVersion(_ context.Context, in invocation) error {
 	if _, _, err := in.flags(0, nil); err != nil {
