@@ -170,7 +170,12 @@ func (b *bench) measureHub(ctx context.Context, wanted *regexp.Regexp) error {
 	if err := preparePeer(ctx); err != nil {
 		return err
 	}
-	b.Versions[peerServer.name] = peerServer.version(b.env) // it may not have been there before
+	if err := prepareCentrifugo(ctx, b.env); err != nil {
+		return err
+	}
+	for _, r := range []*rival{peerServer, centrifugo} {
+		b.Versions[r.name] = r.version(b.env) // it may not have been there before
+	}
 	for _, r := range hubRows() {
 		if !wanted.MatchString(r.name) {
 			continue

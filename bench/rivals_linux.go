@@ -44,6 +44,8 @@ type environment struct {
 	bin string // our built programs
 	dir string // throw-away state
 	cpu struct{ server, load int }
+	// plain leaves TLS away in the hub's rows.
+	plain bool
 }
 
 var rivals = []*rival{
@@ -160,7 +162,10 @@ func (r *rival) start(ctx context.Context, e *environment, cpus ...int) (*proces
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", r.name, err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		p.done <- p.cmd.Wait()
+		close(p.done)
+	}()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := r.ready(ctx); err != nil {

@@ -52,7 +52,7 @@ func (b *bench) coresLine() string {
 func (b *bench) hubLine(r hubRow) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%-18s", r.name)
-	for _, name := range []string{"peer", "turnhub"} {
+	for _, name := range []string{"peer", "centrifugo", "turnhub"} {
 		f := b.figures[r.name][name]
 		if f == nil {
 			continue
@@ -75,6 +75,11 @@ func hubWords(r hubRow, f *figure) string {
 			duration(median(each(f.Hub, hubP50))), duration(median(each(f.Hub, hubP99))),
 			duration(median(each(f.Hub, func(h hub.Result) float64 { return h.OpenP50 }))),
 			duration(median(each(f.Hub, func(h hub.Result) float64 { return h.OpenP99 }))))
+	case "stampede":
+		return fmt.Sprintf("all in after %.2f s, %.2f ms of processor time each, %.0f refused at first",
+			median(each(f.Hub, func(h hub.Result) float64 { return h.BackSeconds })),
+			median(each(f.Hub, func(h hub.Result) float64 { return 1000 * h.BackCPU / float64(max(h.Clients, 1)) })),
+			median(each(f.Hub, func(h hub.Result) float64 { return float64(h.Refused) })))
 	default:
 		without := func(of func(hub.Result) float64) float64 {
 			return median(each(f.Stall, func(s hub.StallResult) float64 { return of(s.Without) }))

@@ -2,6 +2,8 @@ package hub
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,7 +27,7 @@ const (
 
 // A client is one socket and what it has learned.
 type client struct {
-	fd    int
+	link  *link // nil until it is connected, over TLS until the handshake is over
 	id    string
 	name  string // by which others reach it
 	room  string
@@ -33,8 +35,10 @@ type client struct {
 	began time.Duration // when it started to connect
 	asked time.Duration // when it asked to join
 
+	source netip.Addr
+
 	rest    []byte // an incomplete frame
-	out     []byte // what the kernel did not take
+	frames  []byte // of the message that is being written
 	scratch []byte
 
 	sent, seen, acked uint64 // numbers of turnhub.v1
@@ -50,6 +54,11 @@ type crowd struct {
 	server  netip.AddrPort
 	dialect dialect
 	sources []netip.Addr
+	tls     *tls.Config // nil: plain
+	dialed  chan dialed // TLS handshakes that are over
+	dialing int
+	stop    context.CancelFunc // ends the handshakes
+	ctx     context.Context
 	epoll   int
 	base    time.Time
 	clients map[int]*client // by descriptor
@@ -67,23 +76,48 @@ type crowd struct {
 	reason    error                                               // why the last of them did
 }
 
-func newCrowd(server netip.AddrPort, d dialect, sources []netip.Addr) (*crowd, error) {
+// dialed is how a TLS handshake ended.
+type dialed struct {
+	client *client
+	link   *link
+	err    error
+}
+
+// maxDialing bounds the TLS handshakes at the same time.
+const maxDialing = 1 << 14
+
+func newCrowd(o *Options, d dialect) (*crowd, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create an epoll: %w", err)
 	}
-	return &crowd{
-		server: server, dialect: d, sources: sources, epoll: epoll, base: time.Now(),
+	w := &crowd{
+		server: o.Server, dialect: d, sources: o.Sources, epoll: epoll, base: time.Now(),
 		clients: make(map[int]*client), buffer: make([]byte, 1<<18), events: make([]unix.EpollEvent, 512),
-		beat: 15 * time.Second,
-	}, nil
+		beat: 15 * time.Second, dialed: make(chan dialed, maxDialing),
+	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	if o.TLS {
+		// The servers under test have a certificate of their own making.
+		w.tls = &tls.Config{
+			InsecureSkipVerify: true, ServerName: "localhost", MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+			ClientSessionCache: tls.NewLRUClientSessionCache(1),
+		}
+	}
+	return w, nil
 }
 
 func (w *crowd) now() time.Duration { return time.Since(w.base) }
 
 func (w *crowd) close() {
+	w.stop()
+	for ; w.dialing > 0; w.dialing-- {
+		if d := <-w.dialed; d.err == nil {
+			d.link.Close()
+		}
+	}
 	for _, c := range w.clients {
-		unix.Close(c.fd)
+		c.link.Close()
 	}
 	unix.Close(w.epoll)
 }
@@ -95,32 +129,78 @@ func (w *crowd) connect(room string) (*client, error) {
 	if room != "" {
 		room = fmt.Sprintf("%s-%x", room, w.base.UnixNano())
 	}
+	c := &client{id: "load" + strconv.Itoa(len(w.order)), room: room, began: w.now()}
+	if len(w.sources) > 0 {
+		c.source = w.sources[len(w.order)%len(w.sources)]
+	}
+	w.order = append(w.order, c)
+	return c, w.dial(c)
+}
+
+// dial connects a client's socket, without waiting for it.
+func (w *crowd) dial(c *client) error {
+	c.state = stateConnecting
+	if w.tls != nil {
+		if w.dialing == maxDialing {
+			return fmt.Errorf("more than %d handshakes at once", maxDialing)
+		}
+		w.dialing++
+		source := c.source
+		go func() {
+			l, err := dialTLS(w.ctx, w.server.String(), source, w.tls)
+			w.dialed <- dialed{c, l, err}
+		}()
+		return nil
+	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open a socket: %w", err)
+		return fmt.Errorf("open a socket: %w", err)
 	}
-	c := &client{fd: fd, id: "load" + strconv.Itoa(len(w.order)), room: room, began: w.now()}
-	if len(w.sources) > 0 {
-		source := w.sources[len(w.order)%len(w.sources)]
+	if c.source.IsValid() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: source.As4()}); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: c.source.As4()}); err != nil {
 			unix.Close(fd)
-			return nil, fmt.Errorf("bind %s: %w", source, err)
+			return fmt.Errorf("bind %s: %w", c.source, err)
 		}
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: w.server.Addr().As4(), Port: int(w.server.Port())})
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
-		return nil, fmt.Errorf("connect to %s: %w", w.server, err)
+		return fmt.Errorf("connect to %s: %w", w.server, err)
 	}
+	c.link = &link{fd: fd, open: true}
 	w.clients[fd] = c
-	w.order = append(w.order, c)
-	return c, w.watch(unix.EPOLL_CTL_ADD, c, unix.EPOLLIN|unix.EPOLLOUT)
+	return w.watch(unix.EPOLL_CTL_ADD, c, unix.EPOLLIN|unix.EPOLLOUT)
+}
+
+// shaken takes the TLS handshakes that are over.
+func (w *crowd) shaken() error {
+	for {
+		select {
+		case d := <-w.dialed:
+			w.dialing--
+			if d.err != nil {
+				w.lose(d.client, d.err)
+				continue
+			}
+			if d.client.state == stateGone {
+				d.link.Close()
+				continue
+			}
+			d.client.link = d.link
+			w.clients[d.link.fd] = d.client
+			if err := w.watch(unix.EPOLL_CTL_ADD, d.client, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
 }
 
 func (w *crowd) watch(op int, c *client, events uint32) error {
-	if err := unix.EpollCtl(w.epoll, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd)}); err != nil {
+	if err := unix.EpollCtl(w.epoll, op, c.link.fd, &unix.EpollEvent{Events: events, Fd: int32(c.link.fd)}); err != nil {
 		return fmt.Errorf("watch a socket: %w", err)
 	}
 	return nil
@@ -135,8 +215,11 @@ func (w *crowd) leave(c *client) {
 		w.opened--
 	}
 	c.state = stateGone
-	delete(w.clients, c.fd)
-	unix.Close(c.fd)
+	if c.link != nil {
+		delete(w.clients, c.link.fd)
+		c.link.Close()
+		c.link = nil
+	}
 }
 
 // lose ends a client that the server or the network has ended.
@@ -155,32 +238,25 @@ func (w *crowd) write(c *client, opcode byte, message []byte) {
 	if c.state == stateGone {
 		return
 	}
-	busy := len(c.out) > 0
-	c.out = appendFrame(c.out, opcode, message)
-	if !busy {
-		w.flush(c)
-	}
+	c.frames = appendFrame(c.frames[:0], opcode, message)
+	w.sent(c, c.link.send(c.frames))
 }
 
-func (w *crowd) flush(c *client) {
-	for len(c.out) > 0 {
-		n, err := unix.Write(c.fd, c.out)
-		if err == unix.EAGAIN {
-			if err := w.watch(unix.EPOLL_CTL_MOD, c, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
-				w.lose(c, err)
-			}
-			return
-		}
-		if err != nil {
-			w.lose(c, fmt.Errorf("write: %w", err))
-			return
-		}
-		c.out = c.out[:copy(c.out, c.out[n:])]
+// sent looks at what became of a write.
+func (w *crowd) sent(c *client, err error) {
+	if err == nil && len(c.link.out) > 0 {
+		err = w.watch(unix.EPOLL_CTL_MOD, c, unix.EPOLLIN|unix.EPOLLOUT)
+	}
+	if err != nil {
+		w.lose(c, err)
 	}
 }
 
 // step handles what is ready, waiting at most d, and keeps sockets alive.
 func (w *crowd) step(d time.Duration) error {
+	if w.dialing > 0 {
+		d = min(d, time.Millisecond) // handshakes end outside the epoll
+	}
 	n, err := unix.EpollWait(w.epoll, w.events, int(d/time.Millisecond))
 	if err != nil && err != unix.EINTR {
 		return fmt.Errorf("wait for sockets: %w", err)
@@ -198,7 +274,7 @@ func (w *crowd) step(d time.Duration) error {
 		}
 	}
 	w.beats()
-	return nil
+	return w.shaken()
 }
 
 func (w *crowd) beats() {
@@ -210,53 +286,64 @@ func (w *crowd) beats() {
 		w.beaten = now
 		w.turn = (w.turn + 1) % len(w.order)
 		if c := w.order[w.turn]; c.state == stateIn {
-			w.say(c, w.dialect.beat(c))
+			if beat := w.dialect.beat(c); beat != nil {
+				w.say(c, beat)
+			}
 		}
 	}
 }
 
 func (w *crowd) writable(c *client) {
 	if c.state == stateConnecting {
-		if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+		if code, err := unix.GetsockoptInt(c.link.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 			w.lose(c, fmt.Errorf("connect: %w", errors.Join(err, unix.Errno(code))))
 			return
 		}
 		target, subprotocol := w.dialect.request(c.id)
-		c.out = fmt.Appendf(c.out, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", target, w.server)
 		if subprotocol != "" {
-			c.out = fmt.Appendf(c.out, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
+			request = fmt.Appendf(request, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
 		}
-		c.out = append(c.out, "\r\n"...)
 		c.state = stateUpgrading
+		w.sent(c, c.link.send(append(request, "\r\n"...)))
+	} else {
+		w.sent(c, c.link.flush())
 	}
-	if w.flush(c); c.state != stateGone && len(c.out) == 0 {
+	if c.state != stateGone && len(c.link.out) == 0 {
 		if err := w.watch(unix.EPOLL_CTL_MOD, c, unix.EPOLLIN); err != nil {
 			w.lose(c, err)
 		}
 	}
 }
 
+// readable takes all that is there: what TLS has decrypted no epoll tells of.
 func (w *crowd) readable(c *client) {
-	have := copy(w.buffer, c.rest)
-	n, err := unix.Read(c.fd, w.buffer[have:])
-	if err == unix.EAGAIN || err == unix.EINTR {
-		return
+	for c.state != stateGone && w.read(c) {
 	}
-	if n <= 0 {
-		w.lose(c, errors.Join(errors.New("the server closed the socket"), err))
-		return
+}
+
+// read takes one piece and reports whether there may be more.
+func (w *crowd) read(c *client) bool {
+	have := copy(w.buffer, c.rest)
+	n, err := c.link.receive(w.buffer[have:])
+	if err == errWouldBlock {
+		return false
+	}
+	if err != nil {
+		w.lose(c, fmt.Errorf("the server closed the socket: %w", err))
+		return false
 	}
 	b := w.buffer[:have+n]
 	if c.state == stateUpgrading {
 		end := bytes.Index(b, []byte("\r\n\r\n"))
 		if end < 0 {
 			c.rest = append(c.rest[:0], b...)
-			return
+			return true
 		}
 		if !bytes.HasPrefix(b, []byte("HTTP/1.1 101")) {
 			w.lose(c, fmt.Errorf("upgrade refused: %.60q", b))
-			return
+			return false
 		}
 		b = b[end+4:]
 		c.state = stateOpening
@@ -272,6 +359,9 @@ func (w *crowd) readable(c *client) {
 		w.frame(c, opcode, payload)
 		b = b[size:]
 	}
+	if c.state == stateGone {
+		return false
+	}
 	c.rest = append(c.rest[:0], b...)
 	if len(c.rest) == 0 && cap(c.rest) > 4096 {
 		c.rest = nil
@@ -280,6 +370,7 @@ func (w *crowd) readable(c *client) {
 		c.acked = c.seen
 		w.say(c, fmt.Appendf(c.scratch[:0], `{"type":"ack","ack":%d}`, c.seen))
 	}
+	return c.link != nil && c.link.tls != nil
 }
 
 func (w *crowd) frame(c *client, opcode byte, m []byte) {
@@ -291,10 +382,19 @@ func (w *crowd) frame(c *client, opcode byte, m []byte) {
 		w.lose(c, fmt.Errorf("closed with % x %.80s", m[:min(2, len(m))], m[min(2, len(m)):]))
 		return
 	case opText:
-	default:
+		// Centrifugo puts several messages into a frame, a line each.
+		for line := range bytes.SplitSeq(m, []byte{'\n'}) {
+			w.message(c, line)
+		}
+	}
+}
+
+func (w *crowd) message(c *client, m []byte) {
+	c.seen = max(c.seen, number(m, `"seq":`))
+	if answer := w.dialect.answer(m); answer != nil {
+		w.say(c, answer)
 		return
 	}
-	c.seen = max(c.seen, number(m, `"seq":`))
 	switch c.state {
 	case stateOpening:
 		if w.dialect.ready(c, m) {

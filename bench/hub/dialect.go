@@ -22,8 +22,10 @@ type dialect interface {
 	joined(message []byte) bool
 	// signal sends a body to another client.
 	signal(c, to *client, body []byte) []byte
-	// beat keeps a socket alive.
+	// beat keeps a socket alive; nil: nothing to say.
 	beat(c *client) []byte
+	// answer is what a message from the server asks for; nil: nothing.
+	answer(m []byte) []byte
 }
 
 // native is turnhub.v1.
@@ -66,6 +68,8 @@ func (native) beat(c *client) []byte {
 	return fmt.Appendf(c.scratch[:0], `{"type":"ping","ack":%d}`, c.seen)
 }
 
+func (native) answer([]byte) []byte { return nil }
+
 // peerjs is what PeerJS 1.x speaks.
 type peerjs struct{}
 
@@ -93,6 +97,47 @@ func (peerjs) signal(c, to *client, body []byte) []byte {
 }
 
 func (peerjs) beat(*client) []byte { return []byte(`{"type":"HEARTBEAT"}`) }
+
+func (peerjs) answer([]byte) []byte { return nil }
+
+// centrifugo is its JSON protocol. Each client subscribes to a channel of its own
+// name, and the others publish there.
+type centrifugo struct{}
+
+func (centrifugo) request(string) (string, string) { return "/connection/websocket", "" }
+func (centrifugo) opened(*client) []byte           { return []byte(`{"id":1,"connect":{}}`) }
+
+func (centrifugo) ready(c *client, m []byte) bool {
+	c.name = c.id
+	return bytes.Contains(m, []byte(`"connect":{`))
+}
+
+func (centrifugo) join(c *client, _ string) []byte {
+	return fmt.Appendf(nil, `{"id":2,"subscribe":{"channel":"%s"}}`, c.name)
+}
+
+func (centrifugo) joined(m []byte) bool { return bytes.Contains(m, []byte(`"subscribe":{`)) }
+
+func (centrifugo) signal(c, to *client, body []byte) []byte {
+	b := append(c.scratch[:0], `{"id":`...)
+	b = strconv.AppendUint(b, 2+c.next(), 10)
+	b = append(b, `,"publish":{"channel":"`...)
+	b = append(b, to.name...)
+	b = append(b, `","data":`...)
+	b = append(b, body...)
+	c.scratch = append(b, "}}"...)
+	return c.scratch
+}
+
+// Its server pings with an empty object, and is answered with one.
+func (centrifugo) beat(*client) []byte { return nil }
+
+func (centrifugo) answer(m []byte) []byte {
+	if string(m) == "{}" {
+		return m
+	}
+	return nil
+}
 
 // A letter is the body of a signal: what an ICE candidate with its ufrag looks
 // like, padded to a size, and the time when it left.

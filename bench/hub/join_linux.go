@@ -27,6 +27,7 @@ func Join(ctx context.Context, o Options) (r Result, err error) {
 	}
 	body := newLetter(o.Size)
 	var joined, opened histogram
+	heard := 0
 	newcomers := make(map[time.Duration]*client) // by when their signal left, which is unique
 	rng := rand.New(rand.NewPCG(1, 1))
 	w.entered = func(c *client) {
@@ -41,6 +42,7 @@ func Join(ctx context.Context, o Options) (r Result, err error) {
 			return
 		}
 		delete(newcomers, sent)
+		heard++
 		joined.Add(w.now() - c.asked)
 		opened.Add(w.now() - c.began)
 		w.leave(c)
@@ -63,10 +65,16 @@ func Join(ctx context.Context, o Options) (r Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := w.during(ctx, time.Second, time.Millisecond, nil); err != nil {
+	err = w.during(ctx, 10*time.Second, time.Millisecond, func() error {
+		if heard+w.failed >= int(r.Messages) {
+			return errDone
+		}
+		return nil
+	})
+	if err != nil && err != errDone {
 		return r, err
 	}
-	r.Failed = w.failed + len(newcomers)
+	r.Failed = int(r.Messages) - heard
 	r.latency(&joined)
 	r.OpenP50, r.OpenP99 = micro(opened.Quantile(0.5)), micro(opened.Quantile(0.99))
 	if r.Failed > 0 {

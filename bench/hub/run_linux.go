@@ -14,7 +14,8 @@ import (
 // Options say what a run does.
 type Options struct {
 	Server  netip.AddrPort
-	Dialect string // turnhub or peerjs
+	Dialect string // turnhub, peerjs or centrifugo
+	TLS     bool   // TLS 1.3 under the WebSocket
 	PID     int
 	Sources []netip.Addr
 
@@ -34,6 +35,10 @@ type Result struct {
 	OpenSeconds float64 `json:"open_seconds,omitempty"`
 	OpenCPU     float64 `json:"open_cpu,omitempty"` // server's seconds to open all
 
+	BackSeconds float64 `json:"back_seconds,omitempty"` // Stampede: from the new process on until the last is in
+	Refused     int     `json:"refused,omitempty"`      // connections that did not get in at the first try
+	BackCPU     float64 `json:"back_cpu,omitempty"`     // the new process's seconds for all of them
+
 	RSSBefore     int64   `json:"rss_before,omitempty"`
 	RSS           int64   `json:"rss,omitempty"`
 	PerConnection float64 `json:"per_connection,omitempty"` // bytes
@@ -52,12 +57,12 @@ type Result struct {
 }
 
 func (o *Options) crowd() (*crowd, error) {
-	dialects := map[string]dialect{"turnhub": native{}, "peerjs": peerjs{}}
+	dialects := map[string]dialect{"turnhub": native{}, "peerjs": peerjs{}, "centrifugo": centrifugo{}}
 	d, ok := dialects[o.Dialect]
 	if !ok {
-		return nil, fmt.Errorf("dialect %q is not turnhub or peerjs", o.Dialect)
+		return nil, fmt.Errorf("dialect %q is not turnhub, peerjs or centrifugo", o.Dialect)
 	}
-	return newCrowd(o.Server, d, o.Sources)
+	return newCrowd(o, d)
 }
 
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

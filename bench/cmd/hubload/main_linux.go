@@ -1,12 +1,13 @@
 // Command hubload loads a signaling server and prints what it measured as JSON:
 //
-//	hubload idle|relay|join|stall -server 127.0.0.1:8080 -dialect turnhub|peerjs -pid PID
+//	hubload idle|relay|join|stall|stampede -server 127.0.0.1:8080 -dialect turnhub|peerjs|centrifugo [-tls] -pid PID
 //
 // Run a subcommand with -h for its options; package hub says what they mean.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -40,7 +41,8 @@ func run(ctx context.Context) error {
 		o.Server, err = netip.ParseAddrPort(s)
 		return err
 	})
-	f.StringVar(&o.Dialect, "dialect", "turnhub", "turnhub or peerjs")
+	f.StringVar(&o.Dialect, "dialect", "turnhub", "turnhub, peerjs or centrifugo")
+	f.BoolVar(&o.TLS, "tls", false, "TLS 1.3 under the WebSocket")
 	f.IntVar(&o.PID, "pid", 0, "the server's process")
 	f.IntVar(&o.Clients, "clients", 10000, "clients that are connected")
 	f.IntVar(&o.Rooms, "rooms", 1000, "join: rooms")
@@ -70,14 +72,26 @@ func run(ctx context.Context) error {
 		result, err = hub.Join(ctx, o)
 	case "stall":
 		result, err = hub.Stall(ctx, o)
+	case "stampede":
+		result, err = hub.Stampede(ctx, o, newProcess)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|join|stall [options]")
+		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|join|stall|stampede [options]")
 		os.Exit(2)
 	}
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// newProcess says on standard output that all clients are in, and reads from
+// standard input which process serves from now on.
+func newProcess(opened int) (pid int, err error) {
+	fmt.Printf("{\"opened\":%d}\n", opened)
+	if _, err := fmt.Scanln(&pid); err != nil {
+		return 0, fmt.Errorf("wait for the new process: %w", err)
+	}
+	return pid, nil
 }
 
 // settle makes the server collect its garbage and gives it a moment for it.
@@ -89,11 +103,16 @@ func settle(how string, pid int) error {
 			return fmt.Errorf("signal the server: %w", err)
 		}
 	default:
-		answer, err := http.Get(how)
+		// The server under test has a certificate of its own making.
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		answer, err := client.Get(how)
 		if err != nil {
 			return fmt.Errorf("ask the server to collect: %w", err)
 		}
 		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("ask the server to collect: %s answers %s", how, answer.Status)
+		}
 	}
 	time.Sleep(time.Second)
 	return nil
