@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"turnhub/internal/certs"
 	"turnhub/internal/config"
 	"turnhub/internal/coturnconf"
 )
@@ -48,13 +49,20 @@ func convertCoturn(in invocation, file string) error {
 		return fmt.Errorf("%w; name coturn's configuration, often /etc/turnserver.conf", err)
 	}
 	defer f.Close()
-	yaml, notes, err := coturnconf.Convert(f)
+	yaml, notes, err := coturnconf.Convert(f, func(cert, key string) error {
+		_, err := certs.CheckFiles(cert, key)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("read %s: %w; name coturn's configuration, often /etc/turnserver.conf", file, err)
 	}
 	fmt.Fprint(in.stdout, yaml)
-	for _, n := range notes {
-		fmt.Fprintf(in.stderr, "%s:%s\n", file, n)
+	for _, done := range []bool{false, true} { // what is lost comes first
+		for _, n := range notes {
+			if n.Done == done {
+				fmt.Fprintf(in.stderr, "%s:%s\n", file, n)
+			}
+		}
 	}
 	return nil
 }

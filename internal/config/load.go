@@ -16,8 +16,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxFile is the largest configuration file in bytes.
-const maxFile = 1 << 20
+// MaxFile is the largest configuration file in bytes.
+const MaxFile = 1 << 20
 
 // Errors is everything that is wrong with a configuration.
 type Errors []error
@@ -60,13 +60,13 @@ func Load(file string, environ []string) (*Config, error) {
 		f, err := os.Open(file)
 		if err == nil {
 			defer f.Close()
-			contents, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+			contents, err = io.ReadAll(io.LimitReader(f, MaxFile+1))
 		}
 		switch {
 		case err != nil:
 			return nil, Errors{fmt.Errorf("cannot read the configuration: %w; give --config a readable file", err)}
-		case len(contents) > maxFile:
-			return nil, Errors{fmt.Errorf("%s:1: the file is larger than %d bytes; give --config a configuration file", file, maxFile)}
+		case len(contents) > MaxFile:
+			return nil, Errors{fmt.Errorf("%s:1: the file is larger than %d bytes; give --config a configuration file", file, MaxFile)}
 		}
 	}
 	return parse(file, contents, environ)

@@ -10,19 +10,30 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"turnhub/internal/config"
 )
 
-// Note is a line that has no counterpart, and what to do about it.
+// Note is a line that is not in what comes out, and why.
 type Note struct {
 	Line   int
 	Option string
 	Text   string
+	// Done is set where nothing is lost: turnhub does so anyway.
+	Done bool
 }
 
-func (n Note) String() string { return fmt.Sprintf("%d: %s: %s", n.Line, n.Option, n.Text) }
+func (n Note) String() string {
+	if n.Done {
+		return fmt.Sprintf("%d: %s: nothing to do: %s", n.Line, printable(n.Option), n.Text)
+	}
+	return fmt.Sprintf("%d: %s: %s", n.Line, printable(n.Option), n.Text)
+}
 
 // setting is one line of turnserver.conf.
 type setting struct {
@@ -34,45 +45,45 @@ type setting struct {
 // on reads a switch: there without a value is on. Source: coturn,
 // get_bool_value.
 func (s setting) on() bool {
-	switch strings.ToLower(s.value) {
-	case "0", "no", "n", "off", "false", "f":
-		return false
-	}
-	return true
+	return s.value == "" || !strings.ContainsRune("0nNfF", rune(s.value[0])) && !strings.EqualFold(s.value, "off")
 }
 
-// conversion is what has been read so far.
+// conversion is what has been read so far. Settings keep their line, for what can
+// be said at the end alone; the zero setting is none.
 type conversion struct {
 	notes []Note
+	given map[string]setting // the last of each option that has one value
 
-	port, tlsPort    string
-	addresses        []string // listening-ip
-	more             []string // aux-server
-	noUDP, noTCP     bool
-	noTLS            bool
-	cert, key        string
-	realm            string
-	external, relay  []string
-	portMin, portMax string
+	addresses        []setting // listening-ip
+	more             []setting // aux-server
+	relay            []setting // relay-ip
+	external         []external
 	deny, allow      []span
 	secrets          []string
+	realm            string
 	perUser, total   string
 	bandwidth        string
-	debug            bool
+	level            string
+	cert, key        string // as they stand
+	noTLS            bool
+	noUDP, noTCP     bool
+	port, tlsPort    string
+	portMin, portMax string
 }
 
-// Convert reads turnserver.conf and returns a config.yaml. Every line that
-// could not be carried over is in notes, and as a comment at the end of the
-// YAML.
-func Convert(r io.Reader) (yaml string, notes []Note, err error) {
-	c := conversion{port: "3478", tlsPort: "5349"}
+// Convert reads turnserver.conf and returns a config.yaml, which always loads.
+// Every line that is not in it is in notes, and as a comment at its end. usable
+// reports why a certificate and its key cannot be served on this machine; nil: it
+// is not looked at.
+func Convert(r io.Reader, usable func(cert, key string) error) (yaml string, notes []Note, err error) {
+	c := conversion{port: "3478", tlsPort: "5349", given: make(map[string]setting)}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		if bytes.IndexByte(lines.Bytes(), 0) >= 0 {
-			return "", nil, fmt.Errorf("line %d is no text", n)
+			return "", nil, fmt.Errorf("line %d is not text", n)
 		}
-		s, ok := parseLine(lines.Text())
+		s, ok := parseLine(strings.TrimPrefix(lines.Text(), "\ufeff"))
 		if !ok {
 			continue
 		}
@@ -82,10 +93,16 @@ func Convert(r io.Reader) (yaml string, notes []Note, err error) {
 	if err := lines.Err(); err != nil {
 		return "", nil, err
 	}
-	return c.yaml(), c.notes, nil
+	c.settle(usable)
+	slices.SortStableFunc(c.notes, func(a, b Note) int { return a.Line - b.Line })
+	if yaml = c.yaml(); len(yaml) > config.MaxFile {
+		return "", nil, fmt.Errorf("what it becomes is longer than %d bytes, the most that turnhub reads", config.MaxFile)
+	}
+	return yaml, c.notes, nil
 }
 
-// parseLine splits "name=value" or "name value"; false: a comment or nothing.
+// parseLine splits "name=value" or "name value"; false: a comment or nothing. Only
+// double quotes are taken off, as by coturn (parse_arg_string).
 func parseLine(text string) (setting, bool) {
 	text = strings.TrimSpace(text)
 	if text == "" || text[0] == '#' {
@@ -93,11 +110,10 @@ func parseLine(text string) (setting, bool) {
 	}
 	name, value := text, ""
 	if at := strings.IndexAny(text, "= \t"); at >= 0 {
-		name = text[:at]
-		value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text[at:]), "="))
+		name, value = text[:at], strings.TrimLeft(text[at:], "= \t")
 	}
-	if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
-		value = value[1 : len(value)-1]
+	if quoted, ok := strings.CutPrefix(value, `"`); ok {
+		value = strings.TrimSuffix(strings.TrimRight(quoted, " \t\r"), `"`)
 	}
 	return setting{name: strings.TrimLeft(name, "-"), value: value}, true
 }
@@ -107,25 +123,40 @@ func (c *conversion) take(s setting) {
 	rule, ok := rules[s.name]
 	switch {
 	case !ok:
-		c.note(s, "unknown option; turnhub knows coturn 4.6's")
+		c.note(s, "unknown option; turnhub knows those of coturn 4.6 to 4.17")
+	case !utf8.ValidString(s.value):
+		c.note(s, "the value is not text in UTF-8, which config.yaml must be; choose another, and write it in every program that uses it")
+	case strings.ContainsAny(s.value, "\r\n"):
+		c.note(s, "the value holds a line break; write it on one line")
 	case rule.apply != nil:
+		if before, twice := c.given[s.name]; twice && !rule.many {
+			c.note(before, fmt.Sprintf("stands again on line %d, which counts", s.line))
+		}
+		c.given[s.name] = s
 		if complaint := rule.apply(c, s); complaint != "" {
 			c.note(s, complaint)
 		}
 	case rule.lost && s.on():
 		c.note(s, rule.becomes)
+	default:
+		c.nothing(s, rule.becomes)
 	}
 }
 
 func (c *conversion) note(s setting, text string) {
-	c.notes = append(c.notes, Note{s.line, s.name, text})
+	c.notes = append(c.notes, Note{Line: s.line, Option: s.name, Text: text})
+}
+
+// nothing notes a line that asks for what is so anyway.
+func (c *conversion) nothing(s setting, why string) {
+	c.notes = append(c.notes, Note{s.line, s.name, why, true})
 }
 
 // yaml writes the configuration. Defaults are left out.
 func (c *conversion) yaml() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	tls := c.cert != "" && c.key != "" && !c.noTLS
+	tls := c.cert != ""
 	line("# Made from a turnserver.conf by turnhub config --from-turnserver-conf.")
 	if len(c.secrets) > 0 {
 		line("# It holds secrets: keep it readable for the server alone (chmod 600).")
@@ -133,6 +164,9 @@ func (c *conversion) yaml() string {
 	line("listen:")
 	line("  tcp: %s", list(c.listenTCP(tls)))
 	line("  udp: %s", list(c.listenUDP()))
+	if admin := c.admin(tls); admin != "" {
+		line("  admin: %s  # its own port is taken", quote(admin))
+	}
 	if tls {
 		line("tls:")
 		line("  mode: files")
@@ -145,10 +179,10 @@ func (c *conversion) yaml() string {
 		line("  realm: %s", quote(c.realm))
 	}
 	if len(c.external) > 0 {
-		line("  external_ip: %s", list(c.external))
+		line("  external_ip: %s", list(c.externalIPs()))
 	}
 	if len(c.relay) > 0 {
-		line("  bind_ip: %s", list(c.relay))
+		line("  bind_ip: %s", list(values(c.relay)))
 	}
 	if c.portMin != "" {
 		line("  port_min: %s", c.portMin)
@@ -175,57 +209,57 @@ func (c *conversion) yaml() string {
 			}
 		}
 	}
-	if c.debug {
-		line("log: {level: debug}")
+	if c.level != "" {
+		line("log: {level: %s}", c.level)
 	}
-	if len(c.notes) > 0 {
-		line("")
-		line("# Not carried over:")
+	for _, kind := range []struct {
+		title string
+		done  bool
+	}{{"# Not carried over:", false}, {"# Nothing to do:", true}} {
+		first := true
 		for _, n := range c.notes {
+			if n.Done != kind.done {
+				continue
+			}
+			if first {
+				line("\n%s", kind.title)
+				first = false
+			}
 			line("# line %s", n)
 		}
 	}
 	return b.String()
 }
 
-// listenTCP is every universal TCP port: coturn's plain and TLS ports, any of
-// which here takes TLS, TURN and HTTP.
-func (c *conversion) listenTCP(tls bool) []string {
-	var all []string
-	if !c.noTCP {
-		all = append(c.at(c.port), c.more...)
-	}
-	if tls {
-		all = append(all, c.at(c.tlsPort)...)
-	}
-	return unique(all)
-}
-
-func (c *conversion) listenUDP() []string {
-	if c.noUDP {
-		return nil
-	}
-	return unique(append(c.at(c.port), c.more...))
-}
-
-// at joins every listening address with a port.
-func (c *conversion) at(port string) []string {
-	if len(c.addresses) == 0 {
-		return []string{":" + port}
-	}
-	var all []string
-	for _, a := range c.addresses {
-		if addr, err := netip.ParseAddr(a); err == nil && addr.Is6() {
-			a = "[" + a + "]"
+// quote writes a YAML double-quoted scalar (YAML 1.2 section 7.3.1).
+func quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
 		}
-		all = append(all, a+":"+port)
 	}
-	return all
+	b.WriteByte('"')
+	return b.String()
 }
 
-func unique(all []string) []string {
-	slices.Sort(all)
-	return slices.Compact(all)
+// printable is text that can stand in a comment and on a terminal.
+func printable(text string) string {
+	if q := strconv.Quote(text); q != `"`+text+`"` {
+		return q
+	}
+	return text
 }
 
 func list(values []string) string {
@@ -236,7 +270,10 @@ func list(values []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// quote writes a YAML double-quoted scalar.
-func quote(text string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+func values(settings []setting) []string {
+	all := make([]string, len(settings))
+	for i, s := range settings {
+		all[i] = s.value
+	}
+	return all
 }

@@ -12,25 +12,31 @@ type span struct{ from, to netip.Addr }
 
 // parseSpan reads coturn's ip, ip-ip and ip/bits.
 func parseSpan(text string) (span, error) {
-	if prefix, err := netip.ParsePrefix(text); err == nil {
+	if prefix, err := netip.ParsePrefix(text); err == nil && !prefix.Addr().Is4In6() {
 		return span{prefix.Masked().Addr(), last(prefix)}, nil
 	}
 	first, second, ranged := strings.Cut(text, "-")
-	from, err := netip.ParseAddr(strings.TrimSpace(first))
+	from, err := plainAddr(first)
 	if err != nil {
-		return span{}, fmt.Errorf("%q is no address", first)
+		return span{}, fmt.Errorf("%q is not an address", first)
 	}
 	if !ranged {
 		return span{from, from}, nil
 	}
-	to, err := netip.ParseAddr(strings.TrimSpace(second))
+	to, err := plainAddr(second)
 	if err != nil {
-		return span{}, fmt.Errorf("%q is no address", second)
+		return span{}, fmt.Errorf("%q is not an address", second)
 	}
 	if from.BitLen() != to.BitLen() || to.Less(from) {
-		return span{}, fmt.Errorf("%s is no range", text)
+		return span{}, fmt.Errorf("%s is not a range", text)
 	}
 	return span{from, to}, nil
+}
+
+// plainAddr reads an address without a zone.
+func plainAddr(text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(strings.TrimSpace(text))
+	return addr.Unmap().WithZone(""), err
 }
 
 // last is the highest address of a prefix.
@@ -68,6 +74,7 @@ func subtract(from, out []span) []span {
 // prefixes covers spans exactly, each by as few CIDRs as it takes.
 func prefixes(spans []span) []string {
 	var all []string
+	seen := make(map[string]bool)
 	for _, s := range spans {
 		for from := s.from; ; {
 			bits := from.BitLen()
@@ -79,7 +86,8 @@ func prefixes(spans []span) []string {
 				bits--
 			}
 			prefix := netip.PrefixFrom(from, bits)
-			if text := prefix.String(); !slices.Contains(all, text) {
+			if text := prefix.String(); !seen[text] {
+				seen[text] = true
 				all = append(all, text)
 			}
 			end := last(prefix)
