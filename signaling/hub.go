@@ -111,7 +111,8 @@ type Hub struct {
 	sockets   counts // every socket, of dialects too
 	people    counts // sessions by the address that opened them
 
-	draining atomic.Bool  // written under gate: who is let in under it has been told of the end, or sees it
+	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
+	letting  sync.RWMutex // held while somebody is let in; before all other locks
 	gate     sync.RWMutex // closed is set under it
 	closed   bool
 	conns    map[*conn]struct{} // under gate
@@ -177,8 +178,10 @@ func (h *Hub) Serve(ctx context.Context) error {
 // back, spread evenly over smear, and lets nobody new in. Their sockets close
 // with 4005.
 func (h *Hub) Restart(smear time.Duration) {
-	h.gate.Lock()
+	h.letting.Lock()
 	h.draining.Store(true)
+	h.letting.Unlock()
+	h.gate.Lock()
 	for c := range h.conns {
 		if c.sess == nil {
 			c.turnBack()
@@ -204,9 +207,9 @@ func (h *Hub) Restart(smear time.Duration) {
 // has ended. Who was here before and does not come back soon is gone: most have a
 // session of that other process by now, and come as somebody new.
 func (h *Hub) Reopen() {
-	h.gate.Lock()
+	h.letting.Lock()
 	h.draining.Store(false)
-	h.gate.Unlock()
+	h.letting.Unlock()
 	h.strangers.forget()
 	for _, s := range h.sessions.all() {
 		s.mu.Lock()

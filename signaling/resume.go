@@ -34,8 +34,8 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 		c.refuse(CloseBadHello, faultf(CodeBadMessage, "the first message must be of type hello"))
 		return
 	}
-	c.hub.gate.RLock() // nobody slips in between while the server begins to go down
-	defer c.hub.gate.RUnlock()
+	c.hub.letting.RLock() // nobody slips in between while the server begins to go down
+	defer c.hub.letting.RUnlock()
 	if c.hub.draining.Load() {
 		c.refuse(CloseRestart, nil)
 		return

@@ -34,8 +34,8 @@ type Socket struct {
 // Attach admits one connection of a dialect. The error is ErrFull or ErrDrain.
 // The caller calls Detach when the connection is gone.
 func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
-	h.gate.RLock() // as for hello
-	defer h.gate.RUnlock()
+	h.letting.RLock() // as for hello
+	defer h.letting.RUnlock()
 	if h.draining.Load() {
 		h.stats.refused.Add(1)
 		return nil, ErrDrain
