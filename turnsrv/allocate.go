@@ -10,9 +10,10 @@ import (
 // allocate handles an authenticated Allocate request, in the order of RFC 8656
 // section 7.2.
 func (s *shard) allocate(q *request) {
-	// 2. The five-tuple must be free. A retransmission gets its answer again.
+	// 2. The five-tuple must be free, whoever holds it. A retransmission gets its
+	// answer again.
 	if a := q.client.alloc; a != nil {
-		if a.transaction == q.TransactionID {
+		if a.transaction == q.TransactionID && a.username == q.username {
 			s.allocated(q, a)
 			return
 		}

@@ -182,15 +182,18 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadIntegrity)
 		return false
 	}
-	if a := q.client.alloc; a != nil && a.username != q.username {
-		// RFC 8656 section 5.
-		s.count.auth[AuthWrongUser]++
-		s.fail(q, stun.CodeWrongCredentials)
-		return false
-	}
-	// The credential's expiry counts when an allocation is made, never afterwards:
-	// a call may outlive its credential.
-	if q.Type.Method == stun.MethodAllocate && q.client.alloc == nil {
+	a := q.client.alloc
+	if q.Type.Method != stun.MethodAllocate {
+		if a != nil && a.username != q.username {
+			// RFC 8656 section 5, of requests other than Allocate: that one is told
+			// that the five-tuple is taken (section 7.2), so that it tries another.
+			s.count.auth[AuthWrongUser]++
+			s.fail(q, stun.CodeWrongCredentials)
+			return false
+		}
+	} else if a == nil || a.username != q.username {
+		// The credential's expiry counts when an allocation is asked for, never
+		// afterwards: a call may outlive its credential.
 		result := AuthOK
 		if !s.srv.wallClock().Before(expires) {
 			result = AuthExpired

@@ -48,7 +48,8 @@ func (r *recorder) toClient(_ *client, g segment, _ bool) {
 type desk struct {
 	t testing.TB
 	*shard
-	io *recorder
+	io          *recorder
+	revokedUser string // for Config.Revoked, where a test sets it
 }
 
 func newDesk(t testing.TB, cfg Config) *desk {

@@ -1,0 +1,168 @@
+package turnsrv
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v2"
+)
+
+// TestFiveTuples is the table of every request that needs credentials against
+// every state of the five-tuple over which it comes (RFC 8489 section 9.2.4, RFC
+// 8656 sections 5, 7.2, 8.2, 10.2 and 12.2). The order matters to clients:
+// credentials that do not hold get 401 or 438 first, whatever the five-tuple
+// holds; then an Allocate on one that is taken gets 437 whoever has it, which
+// clients take as "try another port", and only the other requests get 441.
+func TestFiveTuples(t *testing.T) {
+	methods := []struct {
+		method stun.Method
+		attrs  []attr
+	}{
+		{stun.MethodAllocate, []attr{transport(protocolUDP)}},
+		{stun.MethodRefresh, []attr{lifetime(900)}},
+		{stun.MethodRefresh, []attr{lifetime(0)}},
+		{stun.MethodCreatePermission, []attr{peerAttr(far)}},
+		{stun.MethodChannelBind, []attr{peerAttr(far), channelNumber(0x4000)}},
+	}
+	const (
+		none  = iota // no allocation on the five-tuple
+		anna         // an allocation of <early>:anna
+		ended        // one that has just been ended by Refresh with LIFETIME 0
+	)
+	now := time.Now()
+	credential := func(name string, expires time.Time) func(*user) {
+		return func(u *user) {
+			c, _ := NewCredentials([]string{"secret"})
+			u.username, u.password = c.Mint(name, expires)
+		}
+	}
+	early, late := now.Add(time.Hour), now.Add(2*time.Hour)
+	same := credential("anna", early)
+	both := func(f ...func(*user)) func(*user) {
+		return func(u *user) {
+			for _, f := range f {
+				f(u)
+			}
+		}
+	}
+	staleNonce := func(u *user) {
+		nonce := u.d.nonces.make(u.d.second-2*3600, u.c.addr)
+		u.nonce = string(nonce[:])
+	}
+	wrongPassword := func(u *user) { u.password += "x" }
+	revoke := func(u *user) { u.d.revokedUser = "anna" }
+	for _, row := range []struct {
+		name  string
+		state int
+		as    func(*user)
+		// Allocate, Refresh, Refresh to 0, CreatePermission, ChannelBind.
+		want [5]int
+	}{
+		{"no allocation", none, same, [5]int{0, 437, 437, 437, 437}},
+		{"no allocation, stale nonce", none, both(same, staleNonce), [5]int{438, 438, 438, 438, 438}},
+		{"no allocation, wrong password", none, both(same, wrongPassword), [5]int{401, 401, 401, 401, 401}},
+		{"no allocation, expired credential", none, credential("anna", now.Add(-time.Hour)), [5]int{401, 437, 437, 437, 437}},
+		{"no allocation, revoked user", none, both(same, revoke), [5]int{401, 437, 437, 437, 437}},
+
+		{"the same credential", anna, same, [5]int{437, 0, 0, 0, 0}},
+		{"the same user, later expiry", anna, credential("anna", late), [5]int{437, 441, 441, 441, 441}},
+		{"the same user, expired credential", anna, credential("anna", now.Add(-time.Hour)), [5]int{401, 441, 441, 441, 441}},
+		{"another user", anna, credential("boris", early), [5]int{437, 441, 441, 441, 441}},
+		{"another user, expired credential", anna, credential("boris", now.Add(-time.Hour)), [5]int{401, 441, 441, 441, 441}},
+		{"another user, wrong password", anna, both(credential("boris", early), wrongPassword), [5]int{401, 401, 401, 401, 401}},
+		{"another user, stale nonce", anna, both(credential("boris", early), staleNonce), [5]int{438, 438, 438, 438, 438}},
+		{"another user, revoked", anna, both(func(u *user) { u.d.revokedUser = "boris" }, credential("boris", early)), [5]int{401, 441, 441, 441, 441}},
+		{"the same credential, wrong password", anna, both(same, wrongPassword), [5]int{401, 401, 401, 401, 401}},
+		{"the same credential, stale nonce", anna, both(same, staleNonce), [5]int{438, 438, 438, 438, 438}},
+		// Revoking ends allocations (Server.Revoke); until the worker comes to it
+		// the call's own requests are answered.
+		{"the same credential, revoked", anna, both(same, revoke), [5]int{437, 0, 0, 0, 0}},
+
+		{"just ended", ended, same, [5]int{0, 437, 437, 437, 437}},
+		{"just ended, later expiry", ended, credential("anna", late), [5]int{0, 437, 437, 437, 437}},
+		{"just ended, another user", ended, credential("boris", early), [5]int{0, 437, 437, 437, 437}},
+		{"just ended, revoked", ended, both(same, revoke), [5]int{401, 437, 437, 437, 437}},
+	} {
+		for i, m := range methods {
+			cfg := testConfig(t)
+			var d *desk
+			cfg.Revoked = func(user string, _ time.Time) bool { return user == d.revokedUser }
+			d = newDesk(t, cfg)
+			u := d.user("", 1000)
+			same(u)
+			if row.state != none {
+				u.must(stun.MethodAllocate, transport(protocolUDP))
+			}
+			if row.state == ended {
+				u.must(stun.MethodRefresh, lifetime(0))
+				fresh := fiveTuple{client: u.c.addr}
+				u.c = &client{transport: TransportUDP, addr: fresh.client, key: fresh}
+			}
+			held := u.c.alloc
+			row.as(u)
+			if got := codeOf(u.ask(m.method, m.attrs...)); got != row.want[i] {
+				t.Errorf("%s: %v %v: %d, want %d", row.name, m.method, m.attrs[0].v, got, row.want[i])
+			}
+			ends := row.state == anna && m.method == stun.MethodRefresh && row.want[i] == 0 && i == 2
+			if held != nil && held.dead != ends {
+				t.Errorf("%s: %v %v: the allocation ended: %v, want %v", row.name, m.method, m.attrs[0].v, held.dead, ends)
+			}
+		}
+	}
+}
+
+// TestRetransmissions sends requests a second time with the same bytes, as a
+// client does whose answer was lost, and the transaction id of somebody else.
+func TestRetransmissions(t *testing.T) {
+	d := newDesk(t, testConfig(t))
+	u := d.user("anna", 1000)
+	answer := func(u *user, raw []byte) *stun.Message {
+		t.Helper()
+		n := len(d.io.toClients)
+		u.input(raw)
+		if len(d.io.toClients) != n+1 {
+			t.Fatalf("%d answers", len(d.io.toClients)-n)
+		}
+		m := new(stun.Message)
+		if err := stun.Decode(d.io.toClients[n], m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	allocate := u.signed(stun.MethodAllocate, transport(protocolUDP)).Raw
+	first := answer(u, allocate)
+	for range 2 {
+		if again := answer(u, allocate); string(again.Raw) != string(first.Raw) {
+			t.Errorf("Allocate again: %v, first %v", again, first)
+		}
+	}
+	// The same transaction id under another name is no retransmission: its answer
+	// would tell one user what another has.
+	other := *u
+	other.rawClient = &rawClient{t: t, realm: testRealm, nonce: u.nonce}
+	other.username, other.password = mint(d.srv.cfg, "boris")
+	m := other.signed(stun.MethodAllocate, transport(protocolUDP))
+	forged := new(stun.Message)
+	forged.Type, forged.TransactionID = m.Type, first.TransactionID
+	forged.WriteHeader()
+	forged.Add(stun.AttrRequestedTransport, transport(protocolUDP).v)
+	for _, a := range other.credentialAttrs() {
+		forged.Add(a.t, a.v)
+	}
+	if err := stun.MessageIntegrity(other.key()).AddTo(forged); err != nil {
+		t.Fatal(err)
+	}
+	if code := codeOf(answer(u, forged.Raw)); code != 437 {
+		t.Errorf("another user's Allocate with the same transaction id: %d, want 437", code)
+	}
+	end := u.signed(stun.MethodRefresh, lifetime(0)).Raw
+	for i := range 3 {
+		if code := codeOf(answer(u, end)); code != 0 {
+			t.Errorf("Refresh to 0, time %d: %d", i+1, code)
+		}
+		u.c = &client{transport: TransportUDP, addr: u.c.addr, key: u.c.key}
+	}
+	if code := codeOf(u.ask(stun.MethodRefresh, lifetime(0))); code != 437 {
+		t.Errorf("Refresh to 0 under a new transaction id: %d, want 437", code)
+	}
+}
