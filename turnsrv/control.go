@@ -20,6 +20,7 @@ type request struct {
 	// After authentication:
 	key            [16]byte
 	username, user string
+	realm          string // the one of ours that the client has used
 	authenticated  bool
 }
 
@@ -119,9 +120,12 @@ func (q *request) frame() bool {
 }
 
 // unknown lists the comprehension-required attributes that this server does not
-// know.
+// know, the first ones at least.
 func (s *shard) unknown(q *request) (types []stun.AttrType) {
 	for _, a := range q.Attributes {
+		if len(types) == 16 {
+			break
+		}
 		if a.Type.Required() && !knownRequired(a.Type) ||
 			a.Type == stun.AttrDontFragment && s.noDontFragment {
 			types = append(types, a.Type)
@@ -153,11 +157,17 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeBadRequest, AuthIncomplete)
 		return false
 	}
+	switch string(realm) {
+	case s.srv.cfg.Realm:
+		q.realm = s.srv.cfg.Realm
+	case s.srv.shortRealm:
+		q.realm = s.srv.shortRealm
+	}
 	if !s.nonces.valid(nonce, s.second, q.client.addr) {
 		s.refuse(q, stun.CodeStaleNonce, AuthStaleNonce)
 		return false
 	}
-	if string(realm) != s.srv.cfg.Realm {
+	if q.realm == "" {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
@@ -172,7 +182,7 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
-	for _, key := range s.srv.cfg.Credentials.Keys(q.username, s.srv.cfg.Realm) {
+	for _, key := range s.srv.cfg.Credentials.Keys(q.username, q.realm) {
 		if s.mac.verify(q, key[:]) {
 			q.key, q.user, q.authenticated = key, user, true
 			break
@@ -220,8 +230,11 @@ func (s *shard) reply(q *request, class stun.MessageClass) *stun.Message {
 	return m
 }
 
-// finish signs a response as the request was signed and sends it.
-func (s *shard) finish(q *request, m *stun.Message) {
+// finish signs a response as the request was signed and sends it. Every answer
+// leaves here, so that this is where the amplification limit is kept: to a request
+// without valid credentials over UDP, whose source may be spoofed, nothing is sent
+// that exceeds it. It reports whether the answer was sent.
+func (s *shard) finish(q *request, m *stun.Message) bool {
 	if q.authenticated {
 		if s.srv.cfg.Software != "" {
 			m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
@@ -236,34 +249,44 @@ func (s *shard) finish(q *request, m *stun.Message) {
 		m.Length -= attributeSize + 4
 		m.Add(stun.AttrFingerprint, v[:])
 	}
+	if q.unproven() && !q.within(len(m.Raw)) {
+		s.drop(DropAmplification)
+		return false
+	}
 	s.io.toClient(q.client, s.placed(m.Raw), false)
+	return true
+}
+
+// finishError sends an error response and counts it.
+func (s *shard) finishError(q *request, code stun.ErrorCode, m *stun.Message) {
+	if s.finish(q, m) {
+		s.count.errors[int(code)]++
+	}
 }
 
 // fail answers with an error code (RFC 8489 section 6.3.1.1).
 func (s *shard) fail(q *request, code stun.ErrorCode) {
-	if !q.authenticated && !s.mayAnswer(q) {
+	if !s.mayAnswer(q) {
 		return
 	}
-	s.count.errors[int(code)]++
 	m := s.reply(q, stun.ClassErrorResponse)
 	addErrorCode(m, code, s.reason(q, code, 0))
-	s.finish(q, m)
+	s.finishError(q, code, m)
 }
 
 // failUnknown answers 420 with the attributes that are not known.
 func (s *shard) failUnknown(q *request, types []stun.AttrType) {
-	if !q.authenticated && !s.mayAnswer(q) {
+	if !s.mayAnswer(q) {
 		return
 	}
-	s.count.errors[int(stun.CodeUnknownAttribute)]++
 	v := make([]byte, 0, 2*len(types))
-	for _, t := range types[:min(len(types), 16)] {
+	for _, t := range types {
 		v = binary.BigEndian.AppendUint16(v, uint16(t))
 	}
 	m := s.reply(q, stun.ClassErrorResponse)
 	addErrorCode(m, stun.CodeUnknownAttribute, s.reason(q, stun.CodeUnknownAttribute, attributeSize+padded(len(v))))
 	m.Add(stun.AttrUnknownAttributes, v)
-	s.finish(q, m)
+	s.finishError(q, stun.CodeUnknownAttribute, m)
 }
 
 // refuse answers a request whose credentials did not do.
@@ -275,58 +298,73 @@ func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 	if !s.mayAnswer(q) {
 		return
 	}
-	s.count.errors[int(code)]++
 	m := s.reply(q, stun.ClassErrorResponse)
 	if code == stun.CodeBadRequest {
 		addErrorCode(m, code, s.reason(q, code, 0))
-		s.finish(q, m)
+		s.finishError(q, code, m)
 		return
 	}
 	nonce := s.nonces.make(s.second, q.client.addr)
-	realm := s.srv.cfg.Realm
+	realm := s.realm(q)
 	addErrorCode(m, code, s.reason(q, code, 2*attributeSize+padded(len(realm))+nonceSize))
 	m.Add(stun.AttrRealm, []byte(realm))
 	m.Add(stun.AttrNonce, nonce[:])
-	s.finish(q, m)
+	s.finishError(q, code, m)
 }
 
-// mayAnswer bounds what unauthenticated requests, whose sources may be spoofed,
-// can make the server send. A stream's source is proven.
-func (s *shard) mayAnswer(q *request) bool {
-	if q.client.transport != TransportUDP {
-		return true
+// realm is the one that an answer names: what the client has used already, else
+// the server's, else the short form of that where the answer would be too long.
+func (s *shard) realm(q *request) string {
+	full := s.srv.cfg.Realm
+	switch {
+	case q.realm != "":
+		return q.realm
+	case !q.roomFor(headerSize + errorCodeSize("") + 2*attributeSize + padded(len(full)) + nonceSize):
+		return s.srv.shortRealm
 	}
-	if !s.srv.prefixes.allow(q.client.addr, s.srv.limits.Load().UnauthenticatedPerPrefix, s.now) {
+	return full
+}
+
+// unproven reports whether the source of a request may be spoofed: it came over
+// UDP and without valid credentials.
+func (q *request) unproven() bool { return !q.authenticated && q.client.transport == TransportUDP }
+
+// mayAnswer bounds how often unproven requests can make the server send.
+func (s *shard) mayAnswer(q *request) bool {
+	if q.unproven() && !s.srv.prefixes.allow(q.client.addr, s.srv.limits.Load().UnauthenticatedPerPrefix, s.now) {
 		s.drop(DropRateLimited)
 		return false
 	}
 	return true
 }
 
-// amplification is the most that an unauthenticated answer over UDP may be
-// longer than its request, both with their IP and UDP headers, in percent.
+// amplification is the most that an answer to an unproven request may be longer
+// than that, both with their IP and UDP headers, in percent.
 const amplification = 150
 
 // reason returns the reason phrase of a code, or none where it would make the
-// answer to an unauthenticated request too long. others is the size of the other
+// answer to an unproven request too long. others is the size of the other
 // attributes.
 func (s *shard) reason(q *request, code stun.ErrorCode, others int) string {
 	phrase := codeReasons[code]
-	if q.authenticated || q.client.transport != TransportUDP {
-		return phrase
-	}
-	if q.fingerprint {
-		others += attributeSize + 4
-	}
 	if !q.roomFor(headerSize + errorCodeSize(phrase) + others) {
 		return ""
 	}
 	return phrase
 }
 
-// roomFor reports whether an answer of that many bytes stays within the
-// amplification limit.
+// roomFor reports whether an answer of that many bytes, and FINGERPRINT where the
+// request has one, may be sent.
 func (q *request) roomFor(answer int) bool {
+	if q.fingerprint {
+		answer += attributeSize + 4
+	}
+	return !q.unproven() || q.within(answer)
+}
+
+// within reports whether an answer of that many bytes stays within the
+// amplification limit.
+func (q *request) within(answer int) bool {
 	headers := 20 + 8
 	if !q.client.addr.is4() {
 		headers = 40 + 8
@@ -346,11 +384,7 @@ func (s *shard) binding(q *request) {
 	}
 	m := s.reply(q, stun.ClassSuccessResponse)
 	addXORAddress(m, stun.AttrXORMappedAddress, q.client.addr)
-	size := len(m.Raw) + attributeSize + padded(len(s.srv.cfg.Software))
-	if q.fingerprint {
-		size += attributeSize + 4
-	}
-	if s.srv.cfg.Software != "" && (q.client.transport != TransportUDP || q.roomFor(size)) {
+	if s.srv.cfg.Software != "" && q.roomFor(len(m.Raw)+attributeSize+padded(len(s.srv.cfg.Software))) {
 		m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
 	}
 	s.finish(q, m)

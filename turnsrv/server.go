@@ -63,8 +63,9 @@ type Config struct {
 
 // Server is a STUN and TURN server. All its methods are safe for concurrent use.
 type Server struct {
-	cfg     Config
-	started time.Time
+	cfg        Config
+	started    time.Time
+	shortRealm string // see realm.go
 
 	limits    atomic.Pointer[Limits]
 	bandwidth atomic.Int64
@@ -122,7 +123,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.Portable = cfg.Portable || portableOnly
 	s := &Server{
-		cfg: cfg, started: time.Now(),
+		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
 		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), directory: newDirectory(),
 	}
 	s.reservations.directory = s.directory

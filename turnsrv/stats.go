@@ -9,6 +9,7 @@ const (
 	DropMalformed        Drop = iota // neither STUN nor ChannelData, or cut short
 	DropFingerprint                  // FINGERPRINT does not match
 	DropUnexpected                   // a STUN class or method that no client sends to a server
+	DropAmplification                // an answer would exceed 1.5 times its unauthenticated request
 	DropRateLimited                  // unauthenticated answers to this prefix used up
 	DropNoAllocation                 // ChannelData or Send without allocation
 	DropNoChannel                    // ChannelData for a channel that is not bound
@@ -25,7 +26,7 @@ const (
 )
 
 var dropNames = [drops]string{
-	"malformed", "fingerprint", "unexpected", "rate_limited", "no_allocation", "no_channel",
+	"malformed", "fingerprint", "unexpected", "amplification", "rate_limited", "no_allocation", "no_channel",
 	"no_permission", "policy", "family", "bandwidth", "queue_full", "worker_busy", "send",
 	"relay_gone", "unknown_attribute",
 }

@@ -20,6 +20,7 @@ type operation struct {
 // expiry is in the usernames; all of one run are good for a day.
 var (
 	expiry  = strconv.FormatInt(time.Now().Add(24*time.Hour).Unix(), 10)
+	later   = strconv.FormatInt(time.Now().Add(25*time.Hour).Unix(), 10)
 	expired = strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 )
 
@@ -123,7 +124,7 @@ func (t target) of(s *side) netip.AddrPort {
 // credentials names how a request is authenticated.
 func (g *generator) credentials() string {
 	return mostly(g, "good", "none", "wrong password", "not the scheme", "expired", "wrong realm", "stale nonce",
-		"no nonce", "no realm", "no username", "broken integrity", "somebody else")
+		"no nonce", "no realm", "no username", "broken integrity", "somebody else", "of a later expiry")
 }
 
 // request signs and sends a request. The first one of a client is refused, as it
@@ -135,7 +136,8 @@ func (g *generator) request(name string, c int, how string, build func(s *side, 
 		run: func(s *side) {
 			client := s.clients[c]
 			if client.nonce == nil {
-				s.exchange(client, build(s, second))
+				// Long enough to be answered: see differences_test.go.
+				s.exchange(client, build(s, second).add(attrUnknownMay, []byte("what")))
 				client.control = nil
 			}
 			m := credentials(client, how, build(s, id))
@@ -163,6 +165,8 @@ func credentials(c *sideClient, how string, m message) message {
 		inRealm = "elsewhere"
 	case "stale nonce":
 		nonce = []byte("0123456789abcdef")
+	case "of a later expiry":
+		user = later + ":user"
 	case "somebody else":
 		user = expiry + ":another"
 	}

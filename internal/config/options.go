@@ -42,7 +42,7 @@ func (c *Config) options() []option {
 			doc: "Where account and certificates are kept. Empty: <state_dir>/acme."},
 
 		{key: "relay.realm", value: realm(&c.Relay.Realm),
-			doc: "Realm of the TURN credentials."},
+			doc: "Realm of the TURN credentials. Of one longer than 8 bytes, clients whose first request is very short are told the beginning, so that no answer is more than 1.5 times as long."},
 		{key: "relay.external_ip", value: externalIPs(&c.Relay.ExternalIP),
 			doc: "The addresses at which clients reach this server. auto: found by itself; one IPv4 and/or one IPv6 address; or local=external pairs where a 1:1 NAT stands between."},
 		{key: "relay.stun_servers", value: hostPorts(&c.Relay.STUNServers),
