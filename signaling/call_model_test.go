@@ -596,7 +596,7 @@ func (m *model) leave() {
 		m.fail("left over: %d users, %d calls, %d timers, %d sessions",
 			len(m.dir.users), len(m.dir.byCall), m.hub.timers.heap.Len(), len(m.hub.sessions.all()))
 	}
-	if n := m.hub.people.sum(); n != 0 {
+	if n := m.hub.people.Total(); n != 0 {
 		m.fail("left over: %d people", n)
 	}
 }

@@ -32,7 +32,7 @@ func TestClockOfAStuckWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := &conn{hub: h, nc: server, done: true}
-		h.sockets.add(c.remote, 10, 10)
+		h.sockets.Force(c.remote, 1)
 		h.wait.Add(1)
 		if !p.newLink(c) {
 			t.Fatal("the poller does not take the socket")

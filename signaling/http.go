@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -34,13 +35,13 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !access.AllowOrigin(r, *h.origins.Load()) {
-		h.stats.refused.Add(1)
+		h.stats.refuse("origin")
 		http.Error(w, "this page's origin is not in access.allowed_origins", http.StatusForbidden)
 		return
 	}
 	claims, err := h.cfg.Access.Verify(r)
 	if err != nil {
-		h.stats.refused.Add(1)
+		h.stats.refuse("token")
 		access.Deny(w, err)
 		return
 	}
@@ -78,11 +79,11 @@ func (h *Hub) begin() bool {
 func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Claims) *conn {
 	remote, direct := h.cfg.ClientAddress(r)
 	limits := h.limits()
-	full := !h.sockets.add(remote.Addr(), limits.ConnectionsPerIP, limits.ConnectionsTotal)
+	over := h.sockets.Add(remote.Addr(), 1, limits.sockets())
 	ws, err := wsock.Handshake(&upgrader, w, r)
 	if err != nil { // answered by Upgrade
-		if !full {
-			h.sockets.remove(remote.Addr())
+		if over == netaddr.Within {
+			h.sockets.Remove(remote.Addr(), 1)
 		}
 		return nil
 	}
@@ -93,9 +94,9 @@ func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Clai
 	if early, ok := c.nc.(*wsock.Early); ok {
 		c.nc, c.first = early.NetConn(), early.Take()
 	}
-	if full {
+	if over != netaddr.Within {
 		// Told by a close code: a browser shows nothing of a refused upgrade.
-		h.stats.refused.Add(1)
+		h.stats.refuse(string(over))
 		c.turnAway()
 		return nil
 	}
@@ -134,7 +135,7 @@ func (h *Hub) register(c *conn) bool {
 	h.gate.Lock()
 	defer h.gate.Unlock()
 	if h.closed {
-		h.sockets.remove(c.remote)
+		h.sockets.Remove(c.remote, 1)
 		if c.link != nil {
 			c.link.release()
 		}
@@ -159,7 +160,7 @@ func (c *conn) turnAway() {
 
 // gone takes a socket off the hub's books.
 func (h *Hub) gone(c *conn) {
-	h.sockets.remove(c.remote)
+	h.sockets.Remove(c.remote, 1)
 	h.gate.Lock()
 	delete(h.conns, c)
 	h.gate.Unlock()

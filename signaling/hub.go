@@ -25,6 +25,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/forwarded"
+	"turnhub/internal/netaddr"
 )
 
 // Config is what a Hub is made of. Everything is optional.
@@ -108,8 +109,8 @@ type Hub struct {
 	sessions  sessions
 	state     state
 	strangers strangers
-	sockets   counts // every socket, of dialects too
-	people    counts // sessions by the address that opened them
+	sockets   netaddr.Counts // every socket, of dialects too
+	people    netaddr.Counts // sessions by the address that opened them
 
 	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
 	letting  sync.RWMutex // held while somebody is let in; before all other locks

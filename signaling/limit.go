@@ -1,15 +1,15 @@
 package signaling
 
 import (
-	"net/netip"
-	"sync"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 // Limits bounds what one person can ask of the hub. A zero field takes the
 // default of contract.md or of this file.
 type Limits struct {
-	ConnectionsPerIP  int // sockets of one IPv4 address or IPv6 /64
+	ConnectionsPerIP  int // sockets of one household, see netaddr.Share
 	ConnectionsTotal  int // sockets of the whole hub
 	MessageSize       int // bytes
 	MessagesPerSecond int // of one socket
@@ -82,52 +82,12 @@ func (b *bucket) take(now time.Time, rate float64) error {
 	return ErrFlood
 }
 
-// counts holds how many of something each address has.
-type counts struct {
-	mu    sync.Mutex
-	by    map[netip.Prefix]int
-	total int
+// sockets is how many sockets there may be.
+func (l Limits) sockets() netaddr.Share {
+	return netaddr.Share{Household: l.ConnectionsPerIP, Total: l.ConnectionsTotal}
 }
 
-// add counts one more at addr unless that exceeds a limit.
-func (c *counts) add(addr netip.Addr, perIP, total int) bool {
-	key := household(addr)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by == nil {
-		c.by = make(map[netip.Prefix]int)
-	}
-	if c.total >= total || c.by[key] >= perIP {
-		return false
-	}
-	c.by[key]++
-	c.total++
-	return true
-}
-
-func (c *counts) remove(addr netip.Addr) {
-	key := household(addr)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by[key]--; c.by[key] <= 0 {
-		delete(c.by, key)
-	}
-	c.total--
-}
-
-func (c *counts) sum() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.total
-}
-
-// household is what counts as one address: an IPv4 address or an IPv6 /64.
-func household(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // an invalid address gives the zero Prefix
-	return p
+// sessions is how many sessions there may be.
+func (l Limits) sessions() netaddr.Share {
+	return netaddr.Share{Household: l.ConnectionsPerIP * sessionsPerConnection, Total: l.ConnectionsTotal * 2}
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
 )
 
 // resume is hello.resume.
@@ -71,7 +72,8 @@ func (c *conn) begin(m *message, now time.Time) {
 		return
 	}
 	limits := h.limits()
-	if !h.people.add(c.remote, limits.ConnectionsPerIP*sessionsPerConnection, limits.ConnectionsTotal*2) {
+	if over := h.people.Add(c.remote, 1, limits.sessions()); over != netaddr.Within {
+		h.stats.refuse(string(over))
 		c.refuse(CloseFull, nil)
 		return
 	}
@@ -88,7 +90,7 @@ func (c *conn) begin(m *message, now time.Time) {
 	h.sessions.put(s)
 	if f := h.state.enter(s, secret); f != nil {
 		h.sessions.remove(s)
-		h.people.remove(s.opener)
+		h.people.Remove(s.opener, 1)
 		c.refuse(CloseRefused, f)
 		return
 	}

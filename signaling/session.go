@@ -193,7 +193,7 @@ func (s *Session) endIn(reason string, code CloseCode) {
 	s.hub.logSession("session ended", s, "reason", reason)
 	s.hub.state.exit(s, reason)
 	s.hub.sessions.remove(s)
-	s.hub.people.remove(s.opener)
+	s.hub.people.Remove(s.opener, 1)
 	s.hub.changed(partners...)
 }
 

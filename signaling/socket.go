@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 // SocketInfo is what a dialect knows about a connection.
@@ -37,18 +39,21 @@ func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
 	h.letting.RLock() // as for hello
 	defer h.letting.RUnlock()
 	if h.draining.Load() {
-		h.stats.refused.Add(1)
+		h.stats.refuse("draining")
 		return nil, ErrDrain
 	}
 	addr := info.Remote.Addr()
-	if !h.sockets.add(addr, h.limits().ConnectionsPerIP, h.limits().ConnectionsTotal) {
-		h.stats.refused.Add(1)
+	if over := h.sockets.Add(addr, 1, h.limits().sockets()); over != netaddr.Within {
+		h.stats.refuse(string(over))
 		return nil, ErrFull
 	}
 	s := &Socket{hub: h, info: info, seen: seenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
 	h.strangers.add(s)
 	return s, nil
 }
+
+// Addr is where the person is.
+func (s *Socket) Addr() netip.Addr { return s.info.Remote.Addr() }
 
 // Done is closed when the hub wants the connection to end: revoked by the
 // operator, or the server is going down.
@@ -115,7 +120,7 @@ func (s *Socket) Detach() {
 	}
 	s.rooms = nil
 	s.hub.strangers.remove(s)
-	s.hub.sockets.remove(s.info.Remote.Addr())
+	s.hub.sockets.Remove(s.info.Remote.Addr(), 1)
 }
 
 // end asks the dialect to end the connection.

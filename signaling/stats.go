@@ -27,7 +27,7 @@ type Stats struct {
 	Sockets, Sessions, Strangers        int // open now; Strangers are the sockets of dialects
 	Rooms, Ringing, Calls, Users        int // now; Calls are accepted
 	Opened, Resumed, ResumeFailed       uint64
-	Refused                             uint64 // sockets: full, origin, token, draining
+	Refused                             map[string]uint64 // sockets and sessions: per_ip, per_network, total, origin, token, draining
 	MessagesIn, MessagesOut, Relayed    uint64
 	BytesIn, BytesOut                   uint64
 	Invites                             uint64
@@ -49,11 +49,12 @@ var FirstFrameBounds = [...]time.Duration{
 
 // stats are the live counters. The maps are touched for exceptions only.
 type stats struct {
-	opened, resumed, resumeFailed, refused atomic.Uint64
-	in, out, relayed, bytesIn, bytesOut    atomic.Uint64
-	calls                                  atomic.Uint64
+	opened, resumed, resumeFailed       atomic.Uint64
+	in, out, relayed, bytesIn, bytesOut atomic.Uint64
+	calls                               atomic.Uint64
 
 	mu         sync.Mutex
+	refused    map[string]uint64
 	endedBy    map[string]uint64
 	closedBy   map[string]uint64
 	faults     map[string]uint64
@@ -74,6 +75,7 @@ func (x *stats) count(m *map[string]uint64, key string) {
 	(*m)[key]++
 }
 
+func (x *stats) refuse(reason string)  { x.count(&x.refused, reason) }
 func (x *stats) ended(reason string)   { x.count(&x.endedBy, reason) }
 func (x *stats) closed(code CloseCode) { x.count(&x.closedBy, code.String()) }
 func (x *stats) fault(code ErrorCode)  { x.count(&x.faults, string(code)) }
@@ -119,10 +121,10 @@ func copyMap(m map[string]uint64) map[string]uint64 {
 func (h *Hub) Stats() Stats {
 	x := &h.stats
 	st := Stats{
-		Sockets:  h.sockets.sum(),
-		Sessions: h.people.sum(),
+		Sockets:  h.sockets.Total(),
+		Sessions: h.people.Total(),
 		Opened:   x.opened.Load(), Resumed: x.resumed.Load(), ResumeFailed: x.resumeFailed.Load(),
-		Refused: x.refused.Load(), MessagesIn: x.in.Load(), MessagesOut: x.out.Load(),
+		MessagesIn: x.in.Load(), MessagesOut: x.out.Load(),
 		Relayed: x.relayed.Load(), BytesIn: x.bytesIn.Load(), BytesOut: x.bytesOut.Load(),
 		Invites: x.calls.Load(),
 	}
@@ -133,6 +135,7 @@ func (h *Hub) Stats() Stats {
 	h.strangers.mu.RUnlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	st.Refused = copyMap(x.refused)
 	st.Ended, st.Closed, st.Faults = copyMap(x.endedBy), copyMap(x.closedBy), copyMap(x.faults)
 	st.Dropped, st.Paths = copyMap(x.dropped), copyMap(x.paths)
 	st.FirstFrames, st.FirstFrameMilliseconds, st.FirstFrameBuckets = x.frames, x.framesTime, x.framesIn

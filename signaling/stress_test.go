@@ -113,8 +113,8 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 		s.end("lost", CloseRevoked)
 	}
 	d := h.state.(*directory)
-	if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.count() != 0 || h.people.sum() != 0 {
-		t.Fatalf("left over: %d users, %d calls, %d rooms, %d people", len(d.users), len(d.byCall), d.rooms.count(), h.people.sum())
+	if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.count() != 0 || h.people.Total() != 0 {
+		t.Fatalf("left over: %d users, %d calls, %d rooms, %d people", len(d.users), len(d.byCall), d.rooms.count(), h.people.Total())
 	}
 }
 

@@ -18,8 +18,9 @@ func (h *Hub) AllowsOrigin(r *http.Request) bool {
 // CheckToken returns the claims of an access token.
 func (h *Hub) CheckToken(token string) (access.Claims, error) { return h.cfg.Access.Check(token) }
 
-// CountRefused counts a connection that a dialect did not let in.
-func (h *Hub) CountRefused() { h.stats.refused.Add(1) }
+// CountRefused counts a connection that a dialect did not let in, by a reason of
+// a small fixed set.
+func (h *Hub) CountRefused(reason string) { h.stats.refuse(reason) }
 
 // AddressOf returns where the person behind a request is, see ClientAddress.
 func (h *Hub) AddressOf(r *http.Request) (client netip.AddrPort, direct bool) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/internal/netaddr"
 )
 
 // allocate handles an authenticated Allocate request, in the order of RFC 8656
@@ -92,7 +94,7 @@ func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
 		return stun.CodeInsufficientCapacity
 	}
 	w.reserved = res
-	if res.client.network() == q.client.addr.network() {
+	if netaddr.Household(res.client.addr()) == netaddr.Household(q.client.addr.addr()) {
 		return 0
 	}
 	s.srv.directory.cancel(res.user, res.client, 1)

@@ -4,17 +4,18 @@ import (
 	"iter"
 	"net/netip"
 	"sync"
+
+	"turnhub/internal/netaddr"
 )
 
 // directory knows all allocations of the server by user and by client address.
 // It is where quotas are counted, so that they are exact however many workers
 // allocate at once. Only the control path uses it.
 type directory struct {
-	mu        sync.Mutex
-	total     int
-	byUser    map[string]*userEntry
-	byNetwork map[endpoint]int      // allocations, counted as in userEntry
-	byIP      map[endpoint][]string // the user of each allocation
+	mu     sync.Mutex
+	counts netaddr.Counts // allocations, counted as in userEntry
+	byUser map[string]*userEntry
+	byIP   map[endpoint][]string // the user of each allocation
 }
 
 type userEntry struct {
@@ -23,7 +24,7 @@ type userEntry struct {
 }
 
 func newDirectory() *directory {
-	return &directory{byUser: make(map[string]*userEntry), byNetwork: make(map[endpoint]int), byIP: make(map[endpoint][]string)}
+	return &directory{byUser: make(map[string]*userEntry), byIP: make(map[endpoint][]string)}
 }
 
 // reserve counts n more allocations, or says which quota refuses them.
@@ -31,21 +32,22 @@ func (d *directory) reserve(user string, client endpoint, n int, limits *Limits)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	u := d.byUser[user]
-	switch {
-	case limits.AllocationsTotal > 0 && d.total+n > limits.AllocationsTotal:
-		return "total"
-	case limits.AllocationsPerUser > 0 && u.held()+n > limits.AllocationsPerUser:
+	if limits.AllocationsPerUser > 0 && u.held()+n > limits.AllocationsPerUser {
 		return "user"
-	case limits.AllocationsPerIP > 0 && d.byNetwork[client.network()]+n > limits.AllocationsPerIP:
+	}
+	switch d.counts.Add(client.addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
+	case netaddr.OverTotal:
+		return "total"
+	case netaddr.OverHousehold:
 		return "address"
+	case netaddr.OverNetwork:
+		return "network"
 	}
 	if u == nil {
 		u = new(userEntry)
 		d.byUser[user] = u
 	}
-	d.total += n
 	u.count += n
-	d.byNetwork[client.network()] += n
 	return ""
 }
 
@@ -64,15 +66,11 @@ func (d *directory) cancel(user string, client endpoint, n int) {
 }
 
 func (d *directory) release(user string, client endpoint, n int) {
-	d.total -= n
+	d.counts.Remove(client.addr(), n)
 	if u := d.byUser[user]; u != nil {
 		if u.count -= n; u.count == 0 {
 			delete(d.byUser, user)
 		}
-	}
-	network := client.network()
-	if d.byNetwork[network] -= n; d.byNetwork[network] == 0 {
-		delete(d.byNetwork, network)
 	}
 }
 

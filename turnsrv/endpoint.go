@@ -40,15 +40,6 @@ func (e endpoint) sameIP(o endpoint) bool { return e.hi == o.hi && e.lo == o.lo 
 
 func (e endpoint) ip() endpoint { return endpoint{hi: e.hi, lo: e.lo} }
 
-// network is whom quotas per address count for: an IPv4 address, or an IPv6 /64,
-// of which every home has one.
-func (e endpoint) network() endpoint {
-	if e.is4() {
-		return e.ip()
-	}
-	return endpoint{hi: e.hi}
-}
-
 func (e endpoint) addr() netip.Addr {
 	if e.is4() {
 		var b [4]byte

@@ -190,8 +190,8 @@ func (d *desk) check(t *testing.T) {
 	}
 	n := len(d.allocs)
 	reserved := len(d.srv.reservations.byToken)
-	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.total != n+reserved || n+reserved > 6 {
-		t.Fatalf("%d allocations, %d reserved ports, %d clients, %d timers, %d counted", n, reserved, len(d.clients), d.wheel.count, d.srv.directory.total)
+	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.counts.Total() != n+reserved || n+reserved > 6 {
+		t.Fatalf("%d allocations, %d reserved ports, %d clients, %d timers, %d counted", n, reserved, len(d.clients), d.wheel.count, d.srv.directory.counts.Total())
 	}
 	used := 0
 	for _, s := range d.srv.spaces().all {

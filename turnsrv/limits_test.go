@@ -45,8 +45,8 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 	})
 }
 
-// TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address: who
-// has one can send from 2^64 of them.
+// TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address, since
+// who has one can send from 2^64 of them, and all of a /48 to a larger one.
 func TestQuotaPerNetwork(t *testing.T) {
 	d := newDirectory()
 	limits := &Limits{AllocationsPerIP: 2}
@@ -57,6 +57,30 @@ func TestQuotaPerNetwork(t *testing.T) {
 		if got := d.reserve("alice", endpointIP(netip.MustParseAddr(step.client)), 1, limits); got != step.refused {
 			t.Errorf("%s: refused %q, want %q", step.client, got, step.refused)
 		}
+	}
+	// A /48 has 65,536 households, and gets as much as 16 of them.
+	d = newDirectory()
+	for home := range 100 {
+		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
+		want := ""
+		if home >= 16 {
+			want = "network"
+		}
+		for range 2 {
+			if got := d.reserve("alice", endpointIP(addr), 1, limits); got != want {
+				t.Errorf("%s: refused %q, want %q", addr, got, want)
+			}
+		}
+	}
+	if got := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:1::1")), 1, limits); got != "" {
+		t.Errorf("another /48 pays for it: %q", got)
+	}
+	for home := range 16 {
+		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
+		d.cancel("alice", endpointIP(addr), 2)
+	}
+	if got := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits); got != "" {
+		t.Errorf("after all have gone: %q", got)
 	}
 }
 
@@ -108,8 +132,8 @@ func TestReservedPortsCount(t *testing.T) {
 	d.srv.reservations.put(d.second, reservation{space: space, port: port + 1, user: "alice", client: alice})
 	space.release(port)
 	d.wait((reservationTime + 2) * time.Second)
-	if d.srv.directory.total != 0 || space.used.Load() != 0 {
-		t.Errorf("%d counted, %d ports in use after the reservation expired", d.srv.directory.total, space.used.Load())
+	if d.srv.directory.counts.Total() != 0 || space.used.Load() != 0 {
+		t.Errorf("%d counted, %d ports in use after the reservation expired", d.srv.directory.counts.Total(), space.used.Load())
 	}
 }
 
@@ -185,7 +209,7 @@ func TestNoStateBeforeAuthentication(t *testing.T) {
 			t.Fatal("an allocation")
 		}
 	}
-	if len(d.clients) != 0 || len(d.allocs) != 0 || d.srv.directory.total != 0 || len(d.srv.directory.byIP) != 0 || len(d.srv.directory.byNetwork) != 0 || d.wheel.count != 0 {
+	if len(d.clients) != 0 || len(d.allocs) != 0 || d.srv.directory.counts.Total() != 0 || len(d.srv.directory.byIP) != 0 || d.wheel.count != 0 {
 		t.Error("state was kept")
 	}
 }

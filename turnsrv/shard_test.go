@@ -191,8 +191,8 @@ func TestAllocationTimes(t *testing.T) {
 		t.Error("the relay port is still taken")
 	}
 	d.wait(2 * time.Hour) // and a clock that jumps ends it all
-	if rb.alloc != nil || len(d.allocs) != 0 || len(d.clients) != 0 || d.srv.directory.total != 0 {
-		t.Errorf("left: %d allocations, %d clients, %d counted", len(d.allocs), len(d.clients), d.srv.directory.total)
+	if rb.alloc != nil || len(d.allocs) != 0 || len(d.clients) != 0 || d.srv.directory.counts.Total() != 0 {
+		t.Errorf("left: %d allocations, %d clients, %d counted", len(d.allocs), len(d.clients), d.srv.directory.counts.Total())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/forwarded"
+	"turnhub/internal/netaddr"
 )
 
 // Config is what New needs. Handlers that are nil are not served.
@@ -58,7 +59,7 @@ type Config struct {
 type Settings struct {
 	TTL            time.Duration // of credentials
 	AllowedOrigins []string      // see access.AllowOrigin
-	RatePerPrefix  float64       // credentials per second for one IPv4 /24 or IPv6 /48
+	RatePerPrefix  float64       // credentials per second for one household, see rateLimit
 }
 
 // Server is the handler of every universal port.
@@ -227,12 +228,16 @@ func (s *Server) cors(next http.Handler) http.Handler {
 	})
 }
 
-// limited bounds the requests of one network.
+// limited bounds the requests of one household and of its wider network.
 func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		client, _ := s.cfg.Proxies.ClientAddress(r)
-		if !s.rate.allow(client.Addr(), s.settings.Load().RatePerPrefix) {
-			s.stats.limited.Add(1)
+		if over := s.rate.allow(client.Addr(), s.settings.Load().RatePerPrefix); over != netaddr.Within {
+			if over == netaddr.OverNetwork {
+				s.stats.limitedNetwork.Add(1)
+			} else {
+				s.stats.limited.Add(1)
+			}
 			w.Header().Set("Retry-After", "1")
 			fail(w, http.StatusTooManyRequests, "rate", "too many requests from your network: wait a second and ask again")
 			return
@@ -297,16 +302,17 @@ func fail(w http.ResponseWriter, status int, code, message string) {
 
 // Stats counts requests.
 type Stats struct {
-	Credentials uint64 // handed out by /config and /turn
-	Limited     uint64 // refused by the rate limit
-	Unproved    uint64 // refused because no URL works
+	Credentials    uint64 // handed out by /config and /turn
+	Limited        uint64 // refused by the rate limit of the household
+	LimitedNetwork uint64 // refused by that of its wider network
+	Unproved       uint64 // refused because no URL works
 }
 
-type stats struct{ credentials, limited, unproved atomic.Uint64 }
+type stats struct{ credentials, limited, limitedNetwork, unproved atomic.Uint64 }
 
 // Stats returns a snapshot.
 func (s *Server) Stats() Stats {
-	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.unproved.Load()}
+	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.limitedNetwork.Load(), s.stats.unproved.Load()}
 }
 
 // loopbackHost reports whether a browser on the same machine asked: loopback is

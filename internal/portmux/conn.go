@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"turnhub/internal/netaddr"
 )
 
 // Conn is an accepted connection, plain or TLS, whose first bytes were read to
@@ -84,16 +86,5 @@ func remoteAddr(c net.Conn) netip.Addr {
 	if !ok {
 		return netip.Addr{}
 	}
-	return tcp.AddrPort().Addr().Unmap().WithZone("")
-}
-
-// client is whom a connection is counted for: an IPv4 address, or an IPv6 /64,
-// of which every home has one.
-func client(addr netip.Addr) netip.Prefix {
-	bits := 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits)
-	return p
+	return netaddr.Plain(tcp.AddrPort().Addr())
 }

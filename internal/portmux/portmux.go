@@ -25,6 +25,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 // The ALPN protocol names.
@@ -43,8 +45,8 @@ type Config struct {
 	// TLS, nil for none, must have a certificate. NextProtos is set by New
 	// where it is empty.
 	TLS *tls.Config
-	// ConnectionsPerIP bounds the connections of one IPv4 address or IPv6 /64;
-	// 0: no bound.
+	// ConnectionsPerIP bounds the connections of one household, and with
+	// netaddr.NetworkShare those of its wider network; 0: no bound.
 	ConnectionsPerIP int
 	// Unlimited reports whether an address is not counted: that of a reverse proxy,
 	// behind which there are many visitors. Nil: none is.
@@ -64,7 +66,7 @@ type Stats struct {
 	Open int64
 	// Accepted counts by protocol: http, https, turn, turns.
 	Accepted map[string]uint64
-	// Refused counts by reason: per_ip, crowded, timeout, closed, tls,
+	// Refused counts by reason: per_ip, per_network, crowded, timeout, closed, tls,
 	// tls_off, alpn, unknown, shutdown.
 	Refused map[string]uint64
 	// AcceptErrors counts failures of accept, such as EMFILE.
@@ -83,7 +85,7 @@ type Mux struct {
 	closed   bool
 	leaving  bool // StopAccepting was called
 	serving  []net.Listener
-	clients  map[netip.Prefix]int
+	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
 	waiting  *list.List // of *Conn, the oldest first
 	accepted map[string]uint64
@@ -115,7 +117,6 @@ func New(cfg Config) *Mux {
 	m := &Mux{
 		cfg: cfg, log: cfg.Logger,
 		httpIn:   newChanListener(),
-		clients:  make(map[netip.Prefix]int),
 		conns:    make(map[*Conn]struct{}),
 		waiting:  list.New(),
 		accepted: make(map[string]uint64),
@@ -230,30 +231,29 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 // take counts a connection and finds out what it is.
 func (m *Mux) take(raw net.Conn) {
 	addr := remoteAddr(raw)
-	who := client(addr)
-	unlimited := m.cfg.Unlimited != nil && m.cfg.Unlimited(addr)
+	share := netaddr.Share{Household: m.cfg.ConnectionsPerIP}
+	if m.cfg.Unlimited != nil && m.cfg.Unlimited(addr) {
+		share = netaddr.Share{}
+	}
 	c := &Conn{Conn: raw}
 	c.release = func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		delete(m.conns, c)
-		if m.clients[who]--; m.clients[who] == 0 {
-			delete(m.clients, who)
-		}
+		m.clients.Remove(addr, 1)
 	}
 
 	m.mu.Lock()
-	if m.closed || (!unlimited && m.cfg.ConnectionsPerIP > 0 && m.clients[who] >= m.cfg.ConnectionsPerIP) {
-		reason := "per_ip"
-		if m.closed {
-			reason = "shutdown"
-		}
+	reason := "shutdown"
+	if !m.closed {
+		reason = string(m.clients.Add(addr, 1, share))
+	}
+	if reason != "" {
 		m.refused[reason]++
 		m.mu.Unlock()
 		reset(raw)
 		return
 	}
-	m.clients[who]++
 	m.conns[c] = struct{}{}
 	place := m.waiting.PushBack(c)
 	var oldest *Conn

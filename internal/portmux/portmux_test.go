@@ -248,12 +248,62 @@ func TestConnectionsPerIP(t *testing.T) {
 	}
 }
 
-func TestIPv6CountsPrefixes(t *testing.T) {
-	if a, b := client(netip.MustParseAddr("2a00::1")), client(netip.MustParseAddr("2a00::2")); a != b {
-		t.Error(a, b)
+// from is a connection that seems to come from an address.
+type from struct {
+	net.Conn
+	addr netip.Addr
+}
+
+func (c from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.addr, 1)) }
+
+// TestConnectionsPerNetwork has all homes of a /48 connect, and all of a /24: they
+// get as many places as 16 of them, and others are not touched by it.
+func TestConnectionsPerNetwork(t *testing.T) {
+	m := New(Config{ConnectionsPerIP: 2, HTTP: http.NotFoundHandler(), STUN: func(c *Conn, _ bool) { c.Close() }})
+	open := func(addr netip.Addr) (far net.Conn, in bool) {
+		near, far := net.Pipe()
+		before := m.Stats().Open
+		m.take(from{near, addr})
+		if m.Stats().Open == before {
+			far.Close()
+			return nil, false
+		}
+		return far, true
 	}
-	if a, b := client(netip.MustParseAddr("9.9.9.1")), client(netip.MustParseAddr("9.9.9.2")); a == b {
-		t.Error(a, b)
+	home := func(i int) netip.Addr {
+		return netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(i), 15: 1})
+	}
+	four := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}) }
+	var all []net.Conn
+	for _, address := range []func(int) netip.Addr{home, four} {
+		for i := range 200 {
+			if far, in := open(address(i / 2)); in {
+				all = append(all, far)
+			}
+		}
+	}
+	if len(all) != 64 {
+		t.Errorf("a /48 and a /24 have %d connections, want 32 each", len(all))
+	}
+	if _, in := open(home(0)); in {
+		t.Error("one household has a third connection")
+	}
+	for _, other := range []string{"2001:db8:1::1", "203.0.114.1"} {
+		far, in := open(netip.MustParseAddr(other))
+		if !in {
+			t.Fatalf("%s pays for its neighbours", other)
+		}
+		all = append(all, far)
+	}
+	if s := m.Stats(); s.Refused["per_network"] != 2*(200-32) || s.Refused["per_ip"] != 1 {
+		t.Errorf("%+v", s)
+	}
+	for _, far := range all {
+		far.Close()
+	}
+	m.handing.Wait()
+	if m.clients.Total() != 0 {
+		t.Errorf("%d are counted and none is there", m.clients.Total())
 	}
 }
 

@@ -1,8 +1,10 @@
 package peerjs
 
 import (
+	"net/netip"
 	"time"
 
+	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -13,34 +15,47 @@ const expiry = 5 * time.Second
 // Bounds of what waits. A call is one offer and some 20 candidates.
 const (
 	maxHeldOfPair  = 128     // messages of one sender for one absent peer
-	maxHeldFor     = 2048    // messages for one absent peer
+	maxHeldFor     = 2048    // messages and senders for one absent peer
 	maxHeldBytes   = 2 << 20 // bytes for one absent peer
 	maxHeldInTotal = 64 << 20
+)
+
+// The shares of the senders' households. What waits for one peer may come to a
+// quarter from one household; of all that waits it may be so much that a whole
+// network, with netaddr.NetworkShare, has half.
+var (
+	shareFor      = netaddr.Share{Household: maxHeldFor / 4, Total: maxHeldFor}
+	shareBytes    = netaddr.Share{Household: maxHeldBytes / 4, Total: maxHeldBytes}
+	shareOfServer = netaddr.Share{Household: maxHeldInTotal / 2 / netaddr.NetworkShare, Total: maxHeldInTotal}
 )
 
 // absence is what waits for one peer that is not there.
 type absence struct {
 	messages []held
-	bytes    int
 	senders  map[string]*waiting
+	count    netaddr.Counts // senders and messages, by the senders' addresses
+	bytes    netaddr.Counts
 }
 
 // held is one message that waits.
 type held struct {
 	src   string
+	from  netip.Addr
 	offer bool
 	frame wsock.Frame
 }
 
 // waiting is one sender's share, which expires as a whole.
 type waiting struct {
+	from     netip.Addr
 	messages int
 	timer    *time.Timer
 }
 
 // holdLocked keeps a message for an absent peer. A message for which there is
 // no room is dropped; the sender's EXPIRE comes all the same.
-func (r *realm) holdLocked(src, dst string, offer bool, frame wsock.Frame) (kept bool) {
+func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Frame) (kept bool) {
+	src, addr := from.id, from.guest.Addr()
 	a := r.absent[dst]
 	if a == nil {
 		a = &absence{senders: make(map[string]*waiting)}
@@ -48,22 +63,31 @@ func (r *realm) holdLocked(src, dst string, offer bool, frame wsock.Frame) (kept
 	}
 	sender := a.senders[src]
 	if sender == nil {
-		if len(a.senders) >= maxHeldFor {
+		if a.count.Add(addr, 1, shareFor) != netaddr.Within {
+			if len(a.senders) == 0 {
+				delete(r.absent, dst)
+			}
 			return false
 		}
-		sender = &waiting{}
+		sender = &waiting{from: addr}
 		sender.timer = time.AfterFunc(r.server.expiry, func() { r.expire(src, dst, sender) })
 		a.senders[src] = sender
 	}
-	size := int64(frame.Size())
-	if sender.messages >= maxHeldOfPair || len(a.messages) >= maxHeldFor ||
-		a.bytes+frame.Size() > maxHeldBytes || r.server.held.Load()+size > maxHeldInTotal {
+	size := frame.Size()
+	if sender.messages >= maxHeldOfPair || a.count.Add(addr, 1, shareFor) != netaddr.Within {
 		return false
 	}
-	r.server.held.Add(size)
+	if a.bytes.Add(addr, size, shareBytes) != netaddr.Within {
+		a.count.Remove(addr, 1)
+		return false
+	}
+	if r.server.held.Add(addr, size, shareOfServer) != netaddr.Within {
+		a.count.Remove(addr, 1)
+		a.bytes.Remove(addr, size)
+		return false
+	}
 	sender.messages++
-	a.messages = append(a.messages, held{src: src, offer: offer, frame: frame})
-	a.bytes += frame.Size()
+	a.messages = append(a.messages, held{src: src, from: addr, offer: offer, frame: frame})
 	return true
 }
 
@@ -76,11 +100,13 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 		return // dst has come
 	}
 	delete(a.senders, src)
+	a.count.Remove(sender.from, 1)
 	kept := a.messages[:0]
 	for _, m := range a.messages {
 		if m.src == src {
-			a.bytes -= m.frame.Size()
-			r.server.held.Add(-int64(m.frame.Size()))
+			a.count.Remove(m.from, 1)
+			a.bytes.Remove(m.from, m.frame.Size())
+			r.server.held.Remove(m.from, m.frame.Size())
 			continue
 		}
 		kept = append(kept, m)
@@ -110,7 +136,7 @@ func (r *realm) deliverLocked(who *client) {
 		sender.timer.Stop()
 	}
 	for _, m := range a.messages {
-		r.server.held.Add(-int64(m.frame.Size()))
+		r.server.held.Remove(m.from, m.frame.Size())
 		if !who.socket.Send(m.frame) {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/body"
+	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
 )
@@ -99,7 +100,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func() (*door.
 		e.timer = time.AfterFunc(r.server.expiry, func() { r.forgetEarly(k, e) })
 		r.early[k] = e
 	}
-	if len(e.messages) >= maxEarly || e.bytes+size > maxEarlyBytes {
+	if len(e.messages) >= maxEarly || e.bytes+size > maxEarlyBytes || r.server.held.Add(e.guest.Addr(), size, shareOfServer) != netaddr.Within {
 		return http.StatusTooManyRequests, errors.New("open the socket first")
 	}
 	e.messages = append(e.messages, m)
@@ -117,6 +118,7 @@ func (r *realm) catchUp(who *client) {
 	if e == nil {
 		return
 	}
+	r.server.held.Remove(e.guest.Addr(), e.bytes)
 	if e.timer.Stop() {
 		e.guest.Leave()
 	}
@@ -130,6 +132,7 @@ func (r *realm) forgetEarly(k earlyKey, e *early) {
 	r.mu.Lock()
 	if r.early[k] == e {
 		delete(r.early, k)
+		r.server.held.Remove(e.guest.Addr(), e.bytes)
 	}
 	r.mu.Unlock()
 	e.guest.Leave()

@@ -156,7 +156,7 @@ func (r *realm) relay(from *client, m message) {
 		}
 	case m.kind == typeExpire:
 		from.guest.Count("dropped_absent")
-	case r.holdLocked(from.id, m.dst, m.kind == typeOffer, frame):
+	case r.holdLocked(from, m.dst, m.kind == typeOffer, frame):
 		from.guest.Count("held")
 	default:
 		from.guest.Count("dropped_full")

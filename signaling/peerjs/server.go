@@ -18,11 +18,11 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"turnhub/internal/access"
 	"turnhub/internal/body"
+	"turnhub/internal/netaddr"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
@@ -59,7 +59,7 @@ type Server struct {
 	log       *slog.Logger
 	expiry    time.Duration
 	proof     time.Duration
-	held      atomic.Int64 // bytes that wait for absent peers
+	held      netaddr.Counts // bytes that wait for absent peers or their senders' sockets
 
 	bodyTimeout time.Duration
 

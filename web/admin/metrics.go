@@ -41,7 +41,7 @@ var (
 	requests     = counter("relay_requests_total", "Requests and indications.", "method")
 	errorAnswers = counter("relay_error_responses_total", "Error responses by STUN error code.", "code")
 	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy.", "reason")
-	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota.", "quota")
+	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota: of the user, of the household (address), of its wider network (network), or of all (total).", "quota")
 
 	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
 	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")
@@ -55,7 +55,7 @@ var (
 	messages       = counter("hub_messages_total", "Messages in and out.", "direction")
 	messageBytes   = counter("hub_message_bytes_total", "Bytes of messages in and out.", "direction")
 	relayedSignals = counter("hub_relayed_total", "Messages passed from one person to another.")
-	refused        = counter("hub_refused_total", "Connections refused: full, origin, token, going down.")
+	refused        = counter("hub_refused_total", "Connections refused: over the limit of the household (per_ip), of its wider network (per_network) or of all (total), or because of origin, token, or going down (draining).", "reason")
 	closed         = counter("hub_closed_total", "Connections ended by the hub.", "code")
 	faults         = counter("hub_errors_total", "Requests answered with an error.", "code")
 	hubDrops       = counter("hub_drops_total", "Messages dropped.", "reason")
@@ -66,10 +66,10 @@ var (
 
 	connections  = gauge("port_connections", "TCP connections of the universal ports now.")
 	accepted     = counter("port_connections_total", "TCP connections by what they turned out to be.", "protocol")
-	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit.", "reason")
+	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit: of the household (per_ip) or of its wider network (per_network).", "reason")
 	acceptErrors = counter("port_accept_errors_total", "Failures to accept a TCP connection, such as too many open files.")
 	handedOut    = counter("web_credentials_total", "Credentials handed out by /config and /turn.")
-	webRefused   = counter("web_refused_total", "Requests for credentials that were refused.", "reason")
+	webRefused   = counter("web_refused_total", "Requests for credentials that were refused: over the rate of the household (rate) or of its wider network (rate_network), or while no URL works.", "reason")
 
 	probeUp       = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
 	probeDuration = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
@@ -113,6 +113,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	asked := c.cfg.Web()
 	put(handedOut, float64(asked.Credentials))
 	put(webRefused, float64(asked.Limited), "rate")
+	put(webRefused, float64(asked.LimitedNetwork), "rate_network")
 	put(webRefused, float64(asked.Unproved), "no_working_url")
 	for _, p := range c.cfg.Probes() {
 		up := 0.0
@@ -173,7 +174,7 @@ func collectHub(s signaling.Stats, put func(metric, float64, ...string), out cha
 	put(messageBytes, float64(s.BytesIn), "in")
 	put(messageBytes, float64(s.BytesOut), "out")
 	put(relayedSignals, float64(s.Relayed))
-	put(refused, float64(s.Refused))
+	each(s.Refused, refused, put)
 	each(s.Ended, callsEnded, put)
 	each(s.Closed, closed, put)
 	each(s.Faults, faults, put)

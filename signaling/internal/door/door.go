@@ -5,6 +5,7 @@ package door
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"turnhub/internal/access"
@@ -41,13 +42,13 @@ func (d *Door) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, boo
 // AdmitToken is Admit with a token that stands elsewhere in the request.
 func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) (access.Claims, bool) {
 	if !d.hub.AllowsOrigin(r) {
-		d.hub.CountRefused()
+		d.hub.CountRefused("origin")
 		Refuse(w, http.StatusForbidden, "origin", "pages of this Origin may not connect here: add it to access.allowed_origins")
 		return access.Claims{}, false
 	}
 	claims, err := d.hub.CheckToken(token)
 	if err != nil {
-		d.hub.CountRefused()
+		d.hub.CountRefused("token")
 		access.Deny(w, err)
 		return access.Claims{}, false
 	}
@@ -121,6 +122,9 @@ func (g *Guest) Meter(bytes int) error {
 	}
 	return nil
 }
+
+// Addr is where the guest is, by which what is kept of the client is counted.
+func (g *Guest) Addr() netip.Addr { return g.socket.Addr() }
 
 // Count counts a message's fate, see signaling.Socket.
 func (g *Guest) Count(kind string) { g.socket.Count(kind) }
