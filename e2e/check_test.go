@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -149,4 +150,108 @@ func TestCheckToken(t *testing.T) {
 	if output, status = runTurnhub(t, trust, "check", "--config", config); status != 0 {
 		t.Errorf("on the server: exit status %d: %s", status, output)
 	}
+}
+
+// held passes connections on to a server, and keeps what comes after the welcome of
+// a signaling socket.
+func (s *server) held(t *testing.T) (port int) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+			if err != nil {
+				in.Close()
+				return
+			}
+			go func() {
+				io.Copy(out, in)
+				out.(*net.TCPConn).CloseWrite()
+			}()
+			go func() {
+				defer in.Close()
+				defer out.Close()
+				var seen []byte
+				buffer := make([]byte, 4096)
+				for {
+					n, err := out.Read(buffer)
+					if err != nil {
+						return
+					}
+					if strings.Contains(string(seen), `"type":"welcome"`) {
+						continue
+					}
+					seen = append(seen, buffer[:n]...)
+					in.Write(buffer[:n])
+				}
+			}()
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TestCheckLeavesNothing: a check that is done, and one that is interrupted, leave
+// no session whose window the server would keep open, and no allocation.
+func TestCheckLeavesNothing(t *testing.T) {
+	s := start(t, nil)
+	metric := func(name string) (sum float64) {
+		response, err := http.Get(s.admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(text), "\n") {
+			fields := strings.Fields(line)
+			if len(fields) == 2 && (fields[0] == name || strings.HasPrefix(fields[0], name+"{")) {
+				n, err := strconv.ParseFloat(fields[1], 64)
+				if err != nil {
+					t.Fatal(line, err)
+				}
+				sum += n
+			}
+		}
+		return sum
+	}
+	nothing := func(when string) {
+		t.Helper()
+		until(t, when, func() bool { return metric("turnhub_hub_sessions") == 0 && metric("turnhub_relay_allocations") == 0 })
+		if strings.Contains(s.log.String(), "reason=lost") {
+			t.Errorf("%s: a room ended as lost:\n%s", when, s.log)
+		}
+	}
+	output, status := runTurnhub(t, nil, "check", fmt.Sprintf("http://localhost:%d", s.port))
+	if status != 0 && !strings.Contains(output, "do not trust") {
+		t.Errorf("exit status %d: %s", status, output)
+	}
+	if strings.Contains(output, "skip") || !strings.Contains(output, "note  relayed address") {
+		t.Errorf("a check on the server itself reads as half a failure:\n%s", output)
+	}
+	nothing("nothing is left of a check")
+
+	command := exec.Command(binary, "check", fmt.Sprintf("http://127.0.0.1:%d", s.held(t)))
+	var said strings.Builder
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "both sessions are there", func() bool { return metric("turnhub_hub_sessions") == 2 })
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); command.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), "interrupted") {
+		t.Errorf("interrupted: %v: %s", err, &said)
+	}
+	nothing("nothing is left of an interrupted check")
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -31,6 +34,9 @@ func check(ctx context.Context, in invocation) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	// An interrupted check gives back what it has made before it ends.
+	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer release()
 	var cfg probe.CheckConfig
 	switch {
 	case len(others) == 1 && file != "":
@@ -43,6 +49,9 @@ func check(ctx context.Context, in invocation) error {
 		}
 	}
 	rows := probe.Check(ctx, cfg)
+	if ctx.Err() == context.Canceled {
+		return errors.New("interrupted")
+	}
 	printRows(in.stdout, rows)
 	if !probe.Succeeded(rows) {
 		fmt.Fprintln(in.stderr, "turnhub check: calls would fail; the table says why and what to do")

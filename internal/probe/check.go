@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"turnhub/internal/netaddr"
 )
 
 // Verdict is the outcome of one line of a check.
@@ -20,6 +22,7 @@ const (
 	Failed  Verdict = "FAIL"
 	Warned  Verdict = "warn"
 	Skipped Verdict = "skip"
+	Noted   Verdict = "note" // nothing to do, and nothing that can be tried from here
 )
 
 // A Row is one line of a check's table.
@@ -174,6 +177,11 @@ func (c *checker) url(ctx context.Context, url, username, password string) Row {
 			if server.Scheme == "stun" {
 				row.Took = result.Allocate
 			}
+			if hidden(result) {
+				row.Verdict = Warned
+				row.Detail += "; that is a proxy, not you"
+				row.Remedy = fmt.Sprintf("something ends or forwards TCP on port %d in front of turnhub, and all people look like one to it: Firefox throws such relays away, and relay.peers: calls knows nobody. Let connections through to turnhub itself, at IP level (docs/firewall.md)", server.Port)
+			}
 			if server.Transport == "tls" && c.roots != nil && !trusted(reached{Result: result}) {
 				row.Verdict, row.Remedy = Warned, "browsers accept this certificate only where its authority is installed: use tls.mode acme for everybody else"
 			}
@@ -184,11 +192,25 @@ func (c *checker) url(ctx context.Context, url, username, password string) Row {
 	return row
 }
 
+// hidden reports whether the server sees somebody else in this machine's place: it
+// was reached at a public address, or at one that is not this machine's, and says
+// that this machine is on its own loopback or on a private network that it is not on.
+func hidden(r Result) bool {
+	mapped, at := netaddr.Plain(r.Mapped.Addr()), netaddr.Plain(r.Address.Addr())
+	switch {
+	case r.Server.Transport == "udp" || !mapped.IsValid() || mapped == r.Local:
+		return false
+	case mapped.IsLoopback():
+		return !at.IsLoopback()
+	}
+	return netaddr.Special(at) == "" && netaddr.Special(mapped) != ""
+}
+
 // describe says how a round trip went.
 func describe(r Result, local bool) string {
 	text := fmt.Sprintf("by %s, you are %s", r.Address, r.Mapped)
 	if r.Scheme != "stun" {
-		text = fmt.Sprintf("by %s, allocated in %s", r.Address, round(r.DNS+r.Connect+r.TLS+r.Allocate))
+		text = fmt.Sprintf("by %s, you are %s, allocated in %s", r.Address, r.Mapped, round(r.DNS+r.Connect+r.TLS+r.Allocate))
 	}
 	if len(r.Chain) > 0 {
 		text += ", certificate until " + r.Chain[0].NotAfter.UTC().Format(time.DateOnly)

@@ -14,24 +14,30 @@ import (
 	"github.com/pion/stun/v2"
 	"github.com/pion/transport/v4"
 	"github.com/pion/turn/v4"
+
+	"turnhub/internal/netaddr"
 )
 
 // A leg is one client of the server under test: a connection, and what
 // pion/turn's client makes of it.
 type leg struct {
-	conn   *tap
-	client *turn.Client
-	relay  net.PacketConn // nil before allocate
-	pumped chan struct{}  // closed when the reading goroutine has ended
-	stop   func() bool
+	conn               *tap
+	client             *turn.Client
+	username, password string
+	relay              net.PacketConn // nil before allocate; written under mutex
+	mutex              sync.Mutex
+	pumped             chan struct{} // closed when the reading goroutine has ended
+	stop               func() bool
+	once               sync.Once // of end
 
+	local              netip.Addr // our own end
 	connect, handshake time.Duration
 	chain              []*x509.Certificate
 }
 
 // open connects. The leg's life ends with ctx; close must be called in any case.
 func open(ctx context.Context, s Server, address netip.AddrPort, username, password string, roots *x509.CertPool) (*leg, *Failure) {
-	l := &leg{pumped: make(chan struct{})}
+	l := &leg{username: username, password: password, pumped: make(chan struct{})}
 	network := "tcp"
 	if s.Transport == "udp" {
 		network = "udp"
@@ -43,6 +49,9 @@ func open(ctx context.Context, s Server, address netip.AddrPort, username, passw
 		return nil, connectFailure(s, err)
 	}
 	l.connect = time.Since(begin)
+	if local, err := netip.ParseAddrPort(conn.LocalAddr().String()); err == nil {
+		l.local = netaddr.Plain(local.Addr())
+	}
 	if s.Transport == "tls" {
 		begin = time.Now()
 		secure := tls.Client(conn, &tls.Config{ServerName: s.Host, RootCAs: roots, MinVersion: tls.VersionTLS12})
@@ -72,7 +81,7 @@ func open(ctx context.Context, s Server, address netip.AddrPort, username, passw
 		conn.Close()
 		return nil, &Failure{Stage: StageConnect, Err: err, Remedy: "this is a defect of the probe: report it"}
 	}
-	l.stop = context.AfterFunc(ctx, l.interrupt)
+	l.stop = context.AfterFunc(ctx, l.end)
 	go l.pump()
 	return l, nil
 }
@@ -93,19 +102,81 @@ func (l *leg) pump() {
 	}
 }
 
-func (l *leg) interrupt() {
-	l.client.Close()
-	l.conn.Close()
+// allocate makes the leg's allocation.
+func (l *leg) allocate() error {
+	relay, err := l.client.Allocate()
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.relay = relay
+	return err
 }
 
 // close gives the allocation back and ends everything that open has begun.
 func (l *leg) close() {
 	l.stop()
-	if l.relay != nil {
-		_ = l.relay.Close() // sends Refresh with lifetime 0 and does not wait
-	}
-	l.interrupt()
+	l.end()
 	<-l.pumped
+}
+
+// end is close without the wait, for when the context ends.
+func (l *leg) end() {
+	l.once.Do(func() {
+		l.release()
+		l.client.Close()
+		l.conn.Close()
+	})
+}
+
+const (
+	releaseTries = 3
+	releaseAfter = 150 * time.Millisecond // is tried again
+)
+
+// release gives the allocation back, with a Refresh of lifetime 0 (RFC 8656
+// section 7.3) that is sent again until it is answered: over UDP one that gets
+// lost would leave the allocation for ten minutes. One that was asked for and not
+// answered yet is given back too.
+func (l *leg) release() {
+	l.mutex.Lock()
+	relay := l.relay
+	l.mutex.Unlock()
+	request := l.refresh()
+	if request == nil {
+		return
+	}
+	if relay != nil {
+		defer relay.Close() // whose own Refresh finds nothing any more
+	}
+	answered := l.conn.expect(request.TransactionID)
+	for range releaseTries {
+		if _, err := l.conn.WriteTo(request.Raw, l.client.TURNServerAddr()); err != nil {
+			return
+		}
+		select {
+		case <-answered:
+			return
+		case <-l.pumped: // the connection is gone, and with it the allocation
+			return
+		case <-time.After(releaseAfter):
+		}
+	}
+}
+
+// refresh is a Refresh of lifetime 0 with the server's last nonce; nil when no
+// allocation can have been made.
+func (l *leg) refresh() *stun.Message {
+	realm, nonce, asked := l.conn.challenge()
+	if !asked {
+		return nil
+	}
+	request, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodRefresh, stun.ClassRequest),
+		stun.RawAttribute{Type: stun.AttrLifetime, Value: make([]byte, 4)},
+		stun.NewUsername(l.username), realm, nonce,
+		stun.NewLongTermIntegrity(l.username, realm.String(), l.password), stun.Fingerprint)
+	if err != nil {
+		return nil
+	}
+	return request
 }
 
 // A tap is the connection with a look at the STUN answers that pass.
@@ -116,15 +187,41 @@ type tap struct {
 	reason string
 	mapped netip.AddrPort
 	err    error
+
+	realm    stun.Realm // of the last challenge
+	nonce    stun.Nonce
+	asked    bool // an Allocate with credentials has been sent
+	expected [stun.TransactionIDSize]byte
+	answered chan struct{} // closed at the answer to expected
 }
 
 func (t *tap) WriteTo(payload []byte, to net.Addr) (int, error) {
 	if isRequest(payload) {
 		t.mutex.Lock()
 		t.code, t.reason = 0, ""
+		if payload[0] == 0 && payload[1] == byte(stun.MethodAllocate) && len(t.nonce) > 0 {
+			t.asked = true
+		}
 		t.mutex.Unlock()
 	}
 	return t.PacketConn.WriteTo(payload, to)
+}
+
+// expect returns a channel that is closed when the request with this id is
+// answered.
+func (t *tap) expect(id [stun.TransactionIDSize]byte) <-chan struct{} {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.expected, t.answered = id, make(chan struct{})
+	return t.answered
+}
+
+// challenge returns what the server has last asked for, and whether an allocation
+// may have been made with it.
+func (t *tap) challenge() (realm stun.Realm, nonce stun.Nonce, asked bool) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	return t.realm, t.nonce, t.asked
 }
 
 func (t *tap) ReadFrom(payload []byte) (int, net.Addr, error) {
@@ -146,8 +243,17 @@ func (t *tap) look(packet []byte) {
 	}
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
+	if t.answered != nil && message.TransactionID == t.expected {
+		close(t.answered)
+		t.answered = nil
+	}
 	switch message.Type.Class {
 	case stun.ClassErrorResponse:
+		var realm stun.Realm
+		var nonce stun.Nonce
+		if realm.GetFrom(message) == nil && nonce.GetFrom(message) == nil {
+			t.realm, t.nonce = realm, nonce
+		}
 		var code stun.ErrorCodeAttribute
 		if code.GetFrom(message) == nil {
 			t.code, t.reason = int(code.Code), string(code.Reason)

@@ -49,7 +49,7 @@ func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
 		return failureRow(row.Subject, failure)
 	}
 	defer l.close()
-	if l.relay, err = l.client.Allocate(); err != nil {
+	if err := l.allocate(); err != nil {
 		return failureRow(row.Subject, l.failure(ctx, server, StageAllocate, err))
 	}
 	relayed := l.relay.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -63,13 +63,13 @@ func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
 	defer peer.Close()
 	row.Subject = "relayed address " + relayed.String()
 	if peer.mapped.Addr() == relayed.Addr() {
-		row.Detail, row.Remedy = "not tested: this is the server itself", "run the check from another machine too"
+		row.Verdict, row.Detail = Noted, "no firewall is between the server and itself: `turnhub check URL` on another machine sees what comes through"
 		return row
 	}
 	if err := l.client.CreatePermission(net.UDPAddrFromAddrPort(peer.mapped)); err != nil {
 		code, _, _, _ := l.conn.seen()
-		row.Detail = fmt.Sprintf("not tested: the server does not relay to %s (%d)", peer.mapped.Addr(), code)
-		row.Remedy = "nothing is wrong: it admits addresses where it has seen people, and never its own network; run the check from another network"
+		row.Verdict = Noted
+		row.Detail = fmt.Sprintf("as it should be, the server does not relay to %s, in its own network (%d): `turnhub check URL` in another network sees what comes through", peer.mapped.Addr(), code)
 		return row
 	}
 	begin := time.Now()

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -45,6 +46,7 @@ type Result struct {
 	Server
 	Address netip.AddrPort      // connected to
 	Mapped  netip.AddrPort      // our own address as the server sees it
+	Local   netip.Addr          // our own address as this machine sees it
 	Relayed [2]netip.AddrPort   // the two relayed transport addresses
 	Chain   []*x509.Certificate // as the server sent it, its own first; empty without TLS
 
@@ -57,8 +59,8 @@ type Result struct {
 
 // RoundTrip makes two allocations for one user through a URL and sends a payload
 // from the one relayed address to the other and back. For a stun: URL it makes a
-// Binding request. It ends with ctx at the latest and leaves nothing behind. The
-// error is a *Failure.
+// Binding request. It ends with ctx, or half a second later when an allocation has
+// to be given back, and leaves nothing behind. The error is a *Failure.
 func RoundTrip(ctx context.Context, url, username, password string, opt Options) (Result, error) {
 	server, err := ParseURL(url)
 	if err != nil {
@@ -83,11 +85,13 @@ func RoundTrip(ctx context.Context, url, username, password string, opt Options)
 	}
 	var legs [2]*leg
 	defer func() {
+		var group sync.WaitGroup
 		for _, l := range legs {
 			if l != nil {
-				l.close()
+				group.Go(l.close)
 			}
 		}
+		group.Wait()
 	}()
 	if server.Scheme == "stun" {
 		l, failure := open(ctx, server, result.Address, "", "", opt.Roots)
@@ -101,6 +105,7 @@ func RoundTrip(ctx context.Context, url, username, password string, opt Options)
 		}
 		result.Allocate = time.Since(begin)
 		_, _, result.Mapped, _ = l.conn.seen()
+		result.Local = l.local
 		return result, nil
 	}
 
@@ -120,12 +125,10 @@ func RoundTrip(ctx context.Context, url, username, password string, opt Options)
 				return
 			}
 			begin := time.Now()
-			relay, err := l.client.Allocate()
-			if err != nil {
+			if err := l.allocate(); err != nil {
 				results <- made{i, l, 0, l.failure(ctx, server, StageAllocate, err)}
 				return
 			}
-			l.relay = relay
 			results <- made{i, l, time.Since(begin), nil}
 		}()
 	}
@@ -145,6 +148,7 @@ func RoundTrip(ctx context.Context, url, username, password string, opt Options)
 		result.Connect, result.TLS = max(result.Connect, l.connect), max(result.TLS, l.handshake)
 		result.Chain = l.chain
 		_, _, result.Mapped, _ = l.conn.seen()
+		result.Local = l.local
 		if udp, ok := l.relay.LocalAddr().(*net.UDPAddr); ok {
 			addr := udp.AddrPort()
 			result.Relayed[i] = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())

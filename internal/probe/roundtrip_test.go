@@ -80,7 +80,10 @@ func (a *authority) issue(t *testing.T, notAfter time.Time, names ...string) tls
 }
 
 // turnServer is pion's server on loopback: UDP, TCP, and TLS with cert.
-type turnServer struct{ udp, tcp, tls uint16 }
+type turnServer struct {
+	*turn.Server
+	udp, tcp, tls uint16
+}
 
 func newTURNServer(t *testing.T, ip string, cert tls.Certificate) turnServer {
 	t.Helper()
@@ -114,6 +117,7 @@ func newTURNServer(t *testing.T, ip string, cert tls.Certificate) turnServer {
 	}
 	t.Cleanup(func() { server.Close() })
 	return turnServer{
+		Server: server,
 		udp: uint16(udp.LocalAddr().(*net.UDPAddr).Port),
 		tcp: uint16(tcp.Addr().(*net.TCPAddr).Port),
 		tls: uint16(secure.Addr().(*net.TCPAddr).Port),

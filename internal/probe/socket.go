@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -18,6 +20,7 @@ import (
 type session struct {
 	conn *websocket.Conn
 	ice  iceConfig
+	stop func() bool // unties it from the context that ends its reads
 }
 
 // pair is two sessions in one room, so that the peer policy lets the one relay to
@@ -25,8 +28,27 @@ type session struct {
 type pair struct{ a, b *session }
 
 func (p *pair) close() {
-	p.a.conn.Close()
-	p.b.conn.Close()
+	var group sync.WaitGroup
+	group.Go(p.a.close)
+	group.Go(p.b.close)
+	group.Wait()
+}
+
+// farewell bounds how long the server may take to answer a bye.
+const farewell = time.Second
+
+// close says bye, so that the server keeps no window open for the session
+// (signaling/protocol.md), and waits until it has closed the connection.
+func (s *session) close() {
+	s.stop()
+	defer s.conn.Close()
+	s.conn.SetWriteDeadline(time.Now().Add(farewell))
+	if s.conn.WriteJSON(map[string]any{"type": "bye"}) != nil {
+		return
+	}
+	raw := s.conn.NetConn() // below the frames: an interrupted read leaves no reader of them
+	raw.SetReadDeadline(time.Now().Add(farewell))
+	_, _ = io.Copy(io.Discard, raw)
 }
 
 // signaling opens the socket twice and lets the two meet in a room of their own.
@@ -48,7 +70,7 @@ func (c *checker) signaling(ctx context.Context, s site) (Row, *pair) {
 	took := time.Since(begin)
 	b, failure := c.hello(ctx, s, u.String())
 	if failure != nil {
-		a.conn.Close()
+		a.close()
 		return failureRow(subject, failure), nil
 	}
 	both := &pair{a, b}
@@ -62,7 +84,7 @@ func (c *checker) signaling(ctx context.Context, s site) (Row, *pair) {
 }
 
 // hello opens a socket and says hello.
-func (c *checker) hello(ctx context.Context, s site, url string) (*session, *Failure) {
+func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Failure) {
 	dialer := websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
 		NetDialContext:   c.dial,
@@ -72,11 +94,16 @@ func (c *checker) hello(ctx context.Context, s site, url string) (*session, *Fai
 	}
 	conn, response, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
-		return nil, socketFailure(s, response, err)
+		return nil, socketFailure(at, response, err)
 	}
 	conn.SetReadLimit(1 << 20)
+	var s *session
 	fail := func(err error, remedy string) (*session, *Failure) {
-		conn.Close()
+		if s == nil {
+			conn.Close()
+		} else {
+			s.close() // whose hello may have come through
+		}
 		return nil, &Failure{Stage: StageSignaling, Err: err, Remedy: remedy}
 	}
 	if conn.Subprotocol() != "turnhub.v1" {
@@ -86,6 +113,7 @@ func (c *checker) hello(ctx context.Context, s site, url string) (*session, *Fai
 		conn.SetReadDeadline(deadline)
 		conn.SetWriteDeadline(deadline)
 	}
+	s = &session{conn: conn, stop: context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })}
 	if err := conn.WriteJSON(map[string]any{"type": "hello", "name": "turnhub check"}); err != nil {
 		return fail(err, "look at the server's log")
 	}
@@ -100,7 +128,8 @@ func (c *checker) hello(ctx context.Context, s site, url string) (*session, *Fai
 	if welcome.Type != "welcome" {
 		return fail(fmt.Errorf("%s instead of welcome: %s", welcome.Type, welcome.Message), "look at the server's log")
 	}
-	return &session{conn: conn, ice: welcome.Config}, nil
+	s.ice = welcome.Config
+	return s, nil
 }
 
 // meet joins both to a room and waits until the first hears of the second.
