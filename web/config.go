@@ -27,6 +27,7 @@ type rtcConfiguration struct {
 	TTL        int64       `json:"ttl"`                 // seconds
 	Expires    time.Time   `json:"expires"`             // RFC 3339
 	Signaling  string      `json:"signaling,omitempty"` // wss URL
+	Client     string      `json:"client,omitempty"`    // the address at which the server believes the asker to be
 }
 
 // RTCConfiguration returns an RTCConfiguration as JSON with fresh credentials
@@ -85,6 +86,9 @@ func (s *Server) config(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.Signaling = s.signalingURL(r)
+	if client, _ := s.cfg.Proxies.ClientAddress(r); client.IsValid() {
+		c.Client = client.Addr().String()
+	}
 	s.stats.credentials.Add(1)
 	reply(w, http.StatusOK, c)
 }

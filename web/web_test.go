@@ -125,6 +125,12 @@ func TestConfig(t *testing.T) {
 	if w := get(s, "/config", proxy, "X-Forwarded-Proto: https, http", "X-Forwarded-Host: calls.example"); !strings.Contains(w.Body.String(), `"wss://calls.example/ws"`) {
 		t.Error(w.Body)
 	}
+	if w := get(s, "/config", proxy, "X-Forwarded-For: 9.9.9.9"); !strings.Contains(w.Body.String(), `"client":"9.9.9.9"`) {
+		t.Error("the asker is not told where the server believes him to be", w.Body)
+	}
+	if w := get(s, "/config", "X-Forwarded-For: 9.9.9.9"); !strings.Contains(w.Body.String(), `"client":"198.51.100.9"`) {
+		t.Error(w.Body)
+	}
 	for _, stranger := range []string{"Remote: 198.51.100.9:1", "Remote: 127.0.0.1:1", "Remote: [::1]:1"} {
 		if w := get(s, "/config", stranger, "X-Forwarded-Proto: https", "X-Forwarded-Host: calls.example"); !strings.Contains(w.Body.String(), `"ws://example.com/ws"`) {
 			t.Error(stranger, "is believed", w.Body)

@@ -16,7 +16,8 @@ import (
 // Verdict is the outcome of one line of a check.
 type Verdict string
 
-// The verdicts. Only Failed means that calls would fail.
+// The verdicts. Only Failed means that calls would fail, or that the server
+// believes what anybody can forge.
 const (
 	OK      Verdict = "ok"
 	Failed  Verdict = "FAIL"
@@ -67,7 +68,8 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 		return []Row{{Verdict: Failed, Subject: cfg.URL, Detail: err.Error(), Remedy: "write the address that people open in the browser, such as https://turn.example.org"}}
 	}
 	ice, row := c.fetch(ctx, site)
-	rows := append([]Row{row}, c.urls(ctx, ice)...)
+	rows := append([]Row{row}, c.front(ctx, site, ice)...)
+	rows = append(rows, c.urls(ctx, ice)...)
 	socket, pair := c.signaling(ctx, site)
 	rows = append(rows, socket)
 	if pair == nil {

@@ -24,6 +24,7 @@ type iceConfig struct {
 		Credential string  `json:"credential"`
 	} `json:"iceServers"`
 	Signaling string `json:"signaling"`
+	Client    string `json:"client"` // where the server believes us to be
 
 	fetched bool
 	reasons string // of /readyz, when there are no servers
@@ -140,11 +141,19 @@ func (c *checker) reasons(ctx context.Context, s site) string {
 
 // get fetches one page with the token in a header, where it is not logged.
 func (c *checker) get(ctx context.Context, s site, path string) ([]byte, int, error) {
+	return c.ask(ctx, s, path, nil)
+}
+
+// ask is get with further headers.
+func (c *checker) ask(ctx context.Context, s site, path string, headers http.Header) ([]byte, int, error) {
 	ctx, cancel := context.WithTimeout(ctx, eachTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.page(path), nil)
 	if err != nil {
 		return nil, 0, err
+	}
+	for name, values := range headers {
+		request.Header[name] = values
 	}
 	if s.token != "" {
 		request.Header.Set("Authorization", "Bearer "+s.token)
