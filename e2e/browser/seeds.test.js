@@ -51,6 +51,17 @@ const programs = {
     await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject && window.eval('isOfferer'));
     return [first, await open('/socketio/index.html?room=r')];
   },
+  'video chat with Socket.IO of the document\'s time, in a room, with the client of today': async (open) => {
+    const first = await open('/socketio/index.html?room=era&client=/npm/socket.io-client-2.5/dist/socket.io.js');
+    await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject && window.eval('isOfferer'));
+    return [first, await open('/socketio/index.html?room=era')];
+  },
+  'video chat with Socket.IO of the document\'s time, without rooms': async (open) => {
+    const old = 'client=/npm/socket.io-client-2.5/dist/socket.io.js';
+    const first = await open(`/socketio/index.html?offerer&${old}`);
+    await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject);
+    return [first, await open(`/socketio/index.html?${old}`)];
+  },
   'video chat with Socket.IO, without rooms': async (open) => {
     const first = await open('/socketio/index.html?offerer');
     await first.waitForFunction(() => document.querySelector('video#localVideo')?.srcObject);

@@ -23,7 +23,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"GET", "", 400, 0},
 		{"GET", "?EIO=4&transport=carrier-pigeon", 400, 0},
-		{"GET", "?EIO=3&transport=polling", 400, 5},
+		{"GET", "?EIO=1&transport=polling", 400, 5},
 		{"GET", "?transport=polling", 400, 5},
 		{"GET", polling + "&sid=nobody", 400, 1},
 		{"POST", polling + "&sid=nobody", 400, 1},

@@ -11,6 +11,10 @@ import (
 // handshake begins a session (engine.io-protocol, "Handshake").
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access.Claims, channel string, websocket bool) {
 	c := &session{id: newID(), server: s, channel: channel, done: make(chan struct{})}
+	if query := r.URL.Query(); query.Get("EIO") != "4" {
+		_, form := jsonp(query)
+		c.era, c.base64 = true, form || textOnly(r)
+	}
 	ready := make(chan struct{})
 	guest, err := s.door.Enter(r, claims, func(why *wsock.CloseError) {
 		<-ready
@@ -33,9 +37,16 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access
 		failWith(w, http.StatusServiceUnavailable, codeForbidden, "the server is going down")
 		return
 	}
+	if c.era {
+		c.join3()
+	}
 	if websocket {
 		c.serveWebSocket(w, r)
 		return
+	}
+	if c.era {
+		// By its cookie a load balancer of that time finds the session's server.
+		http.SetCookie(w, &http.Cookie{Name: "io", Value: c.id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
 	c.servePoll(w, r)
 }

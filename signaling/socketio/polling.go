@@ -39,12 +39,12 @@ func (c *session) servePoll(w http.ResponseWriter, r *http.Request) {
 		c.close("poll was given up by the client")
 		return
 	}
-	body := appendPayload(nil, packets)
+	contentType, text := c.payload(r, packets)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(body) // a broken connection shows as a missing pong
+	_, _ = w.Write(text) // a broken connection shows as a missing pong
 }
 
 // await returns the packets for a poll; nil when the client has gone away.
@@ -114,12 +114,17 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.donePosting()
-	if r.Header.Get("Content-Type") == "application/octet-stream" {
+	if !c.era && r.Header.Get("Content-Type") == "application/octet-stream" {
 		c.fail(parseError("binary payload"))
 		fail(w, codeBadRequest, "a payload is text; binary packets are base64")
 		return
 	}
-	text, err := body.Read(w, r, int64(c.server.maxPayload()), c.server.bodyTimeout)
+	_, form := jsonp(r.URL.Query())
+	most := c.server.maxPayload()
+	if c.era {
+		most = c.server.maxPayload3(form)
+	}
+	text, err := body.Read(w, r, int64(most), c.server.bodyTimeout)
 	if err != nil {
 		status := body.Status(err)
 		if status == http.StatusRequestEntityTooLarge {
@@ -130,7 +135,7 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 		failWith(w, status, codeBadRequest, err.Error())
 		return
 	}
-	packets, err := decodePayload(text)
+	packets, err := c.parse(r, form, text)
 	if err != nil {
 		c.fail(errPayload{err})
 		fail(w, codeBadRequest, err.Error())

@@ -1,12 +1,13 @@
 // Package socketio is a Socket.IO server for programs that use socket.io-client
-// 4.x to exchange their WebRTC signaling: what one emits as "message", the
-// others of its room get.
+// 1.x to 4.x to exchange their WebRTC signaling: what one emits as "message", the
+// others of its room get, whatever client they have.
 //
 // It speaks Engine.IO protocol 4 (long-polling, WebSocket, the upgrade from the
 // one to the other) and Socket.IO protocol 5 (default namespace, events with
 // and without binary attachments, acknowledgements), both by their published
 // descriptions: https://socket.io/docs/v4/engine-io-protocol/ and
-// https://socket.io/docs/v4/socket-io-protocol/.
+// https://socket.io/docs/v4/socket-io-protocol/. The clients 1.x and 2.x speak
+// Engine.IO 3 and Socket.IO 3 and 4, see era.go and jsonp.go.
 //
 // Rooms: a socket that never joins shares one room with the others of its query
 // parameter channel. emit("join", room) makes a room for two, see room.go.
@@ -19,6 +20,7 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -104,6 +106,14 @@ func (s *Server) limit() int { return s.door.MessageSize() }
 // largest size with all of it in base64, and some room beside it.
 func (s *Server) maxPayload() int { return s.limit()/3*4 + 8<<10 }
 
+// maxPayload3 is the same for protocol 3, whose text may be encoded twice, and in a form.
+func (s *Server) maxPayload3(form bool) int {
+	if form {
+		return 3 * s.maxPayload()
+	}
+	return 2*s.limit() + 8<<10
+}
+
 // queueBytes bounds what waits for a client.
 func (s *Server) queueBytes() int { return s.door.QueueBytes() }
 
@@ -123,17 +133,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.assets.serve(w, r, name)
 		return
 	}
+	query := r.URL.Query()
+	if _, ok := jsonp(query); ok {
+		r = asPage(r)
+	}
 	claims, ok := s.door.Admit(w, r)
 	if !ok {
 		return
 	}
-	query := r.URL.Query()
 	transport, websocket := query.Get("transport"), isUpgrade(r)
 	switch {
 	case transport != "polling" && transport != "websocket":
 		fail(w, codeUnknownTransport, "")
 		return
-	case query.Get("EIO") != "4":
+	case !slices.Contains([]string{"4", "3", "2"}, query.Get("EIO")):
 		fail(w, codeProtocolVersion, "")
 		return
 	case (transport == "websocket") != websocket:

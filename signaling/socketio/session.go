@@ -25,6 +25,8 @@ type session struct {
 	server  *Server
 	guest   *door.Guest
 	channel string
+	era     bool // protocol 3, of the clients 1.x and 2.x
+	base64  bool // such a client takes no binary on long-polling
 
 	// out guards the way to the client, and the state.
 	out       sync.Mutex
@@ -32,10 +34,12 @@ type session struct {
 	queued    int      // bytes in queue
 	poll      chan struct{}
 	ws        *wsock.Conn // nil while polling
+	textOnly  bool        // a client of protocol 3 takes no binary there
 	upgrading bool
 	probed    bool // the upgrade was probed: polls are let go at once
 	posting   bool
 	pinged    bool // a ping waits for its pong
+	single    bool // the client does not encode its text twice, see once
 	closed    bool
 	done      chan struct{} // closed with closed
 	heartbeat *time.Timer
@@ -57,14 +61,18 @@ type assembly struct {
 
 // start opens the session: its first packet is the Engine.IO handshake.
 func (c *session) start(upgrades []string) {
-	open := mustOpen(c.id, upgrades, c.server.maxPayload())
+	maxPayload, silence := c.server.maxPayload(), pingInterval
+	if c.era {
+		maxPayload, silence = 0, pingInterval+pingTimeout // it is the client who pings
+	}
+	open := mustOpen(c.id, upgrades, maxPayload)
 	c.in.Lock()
 	defer c.in.Unlock()
 	c.out.Lock()
 	defer c.out.Unlock()
 	c.queue = append(c.queue, open)
 	c.queued = len(open.data)
-	c.heartbeat = time.AfterFunc(pingInterval, c.beat)
+	c.heartbeat = time.AfterFunc(silence, c.beat)
 	c.connected = time.AfterFunc(connectTimeout, func() { c.close("no namespace was joined") })
 }
 
@@ -75,7 +83,7 @@ func mustOpen(id string, upgrades []string, maxPayload int) packet {
 		Upgrades     []string `json:"upgrades"`
 		PingInterval int64    `json:"pingInterval"`
 		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int      `json:"maxPayload"`
+		MaxPayload   int      `json:"maxPayload,omitempty"`
 	}{id, upgrades, pingInterval.Milliseconds(), pingTimeout.Milliseconds(), maxPayload})
 	if err != nil {
 		panic(err) // strings and numbers only
@@ -98,7 +106,7 @@ func (c *session) send(packets ...packet) bool {
 	if c.ws != nil {
 		defer c.out.Unlock()
 		for _, p := range packets {
-			if !c.ws.Send(p.frame()) {
+			if !c.ws.Send(c.frame(p)) {
 				return false
 			}
 		}
@@ -132,7 +140,7 @@ func (c *session) wakeLocked() {
 // time is gone (engine.io-protocol, "Heartbeat").
 func (c *session) beat() {
 	c.out.Lock()
-	gone := c.pinged
+	gone := c.pinged || c.era
 	if !c.closed && !gone {
 		c.pinged = true
 		c.heartbeat.Reset(pingTimeout)
@@ -162,18 +170,26 @@ func (c *session) receive(p packet) error {
 	if c.isClosed() {
 		return errors.New("session is closed")
 	}
+	if c.era {
+		c.heard()
+	}
 	switch p.kind {
 	case packetMessage:
 		if p.binary {
 			return c.receiveAttachment(p)
 		}
 		return c.receiveText(p.data)
-	case packetPong:
-		c.pong()
 	case packetClose:
 		return errClosedByClient
+	case packetPong:
+		if !c.era {
+			c.pong()
+		}
 	case packetPing:
-		return parseError("only the server pings")
+		if !c.era {
+			return parseError("only the server pings")
+		}
+		c.send(packet{kind: packetPong})
 	}
 	return nil // the rest has no meaning here, and the reference ignores it too
 }
@@ -218,12 +234,15 @@ func (c *session) receiveAttachment(p packet) error {
 func (c *session) dispatch(m message, attachments []packet) error {
 	if m.namespace != "/" {
 		if m.kind == typeConnect {
-			c.send(refused(m.namespace, "Invalid namespace"))
+			c.send(c.refusal(m.namespace, "Invalid namespace"))
 			return nil
 		}
 		return parseError("namespace %q is not connected", m.namespace)
 	}
 	if m.kind == typeConnect {
+		if c.era && c.socket != nil {
+			return nil // it is, unasked
+		}
 		if c.socket != nil {
 			return parseError("the namespace is connected already")
 		}

@@ -17,7 +17,7 @@ type socket struct {
 // connect opens the default namespace for a session.
 func (s *Server) connect(c *session) *socket {
 	who := &socket{id: newID(), session: c}
-	c.send(connected(who.id))
+	c.send(c.welcome(who.id))
 	// A token for certain rooms is none for the channel that everybody shares.
 	if c.guest.Claims.AllowsRoom(c.channel) {
 		who.enter(roomKey{channel: c.channel})

@@ -15,8 +15,12 @@ var errProbe = &wsock.CloseError{Code: wsock.CodePolicy, Reason: "an upgrade beg
 // options of a session's WebSocket. Engine.IO has its own heartbeat, so the
 // socket's stays off.
 func (c *session) options() wsock.Options {
+	size := c.server.limit() + 64 // the packet's own header beside the message
+	if c.era {
+		size = c.server.maxPayload3(false)
+	}
 	return wsock.Options{
-		MessageSize: c.server.limit() + 64, // the packet's own header beside the message
+		MessageSize: size,
 		TooBig:      int(signaling.CloseTooBig),
 		Slow:        int(signaling.CloseSlow),
 		QueueBytes:  c.server.queueBytes(),
@@ -32,13 +36,16 @@ func (c *session) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		c.close("no WebSocket handshake")
 		return
 	}
-	c.moveTo(ws)
+	c.moveTo(ws, textOnly(r))
 	cause := ws.Serve(c.receiveFrame)
 	c.fail(cause)
 }
 
 // receiveFrame handles one WebSocket message.
 func (c *session) receiveFrame(kind int, payload []byte) error {
+	if c.era {
+		return c.receiveFrame3(kind, payload)
+	}
 	p := packet{kind: packetMessage, binary: true, data: payload}
 	if kind == wsock.KindText {
 		var err error
@@ -49,6 +56,11 @@ func (c *session) receiveFrame(kind int, payload []byte) error {
 			return c.refuse(errors.New("base64 on a WebSocket"))
 		}
 	}
+	return c.receiveFramed(p)
+}
+
+// receiveFramed is receive for a packet of a WebSocket.
+func (c *session) receiveFramed(p packet) error {
 	err := c.receive(p)
 	switch {
 	case errors.Is(err, errClosedByClient):
@@ -102,7 +114,7 @@ func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		if c.uses(ws) {
 			return c.receiveFrame(kind, payload)
 		}
-		return c.probe(ws, payload)
+		return c.probe(ws, payload, textOnly(r))
 	})
 	if c.uses(ws) {
 		c.fail(cause)
@@ -112,7 +124,7 @@ func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 }
 
 // probe handles a message of a WebSocket that is not yet the transport.
-func (c *session) probe(ws *wsock.Conn, payload []byte) error {
+func (c *session) probe(ws *wsock.Conn, payload []byte, textOnly bool) error {
 	c.out.Lock()
 	probed := c.probed
 	c.out.Unlock()
@@ -129,19 +141,20 @@ func (c *session) probe(ws *wsock.Conn, payload []byte) error {
 		c.out.Unlock()
 		return nil
 	case probed && bytes.Equal(payload, []byte{packetUpgrade}):
-		c.moveTo(ws)
+		c.moveTo(ws, textOnly)
 		return nil
 	}
 	return errProbe
 }
 
 // moveTo makes a WebSocket the transport: what is queued goes out first.
-func (c *session) moveTo(ws *wsock.Conn) {
+func (c *session) moveTo(ws *wsock.Conn, textOnly bool) {
 	c.out.Lock()
 	defer c.out.Unlock()
+	c.textOnly = textOnly
 	for _, p := range c.queue {
 		if p.kind != packetNoop {
-			ws.Send(p.frame())
+			ws.Send(c.frame(p))
 		}
 	}
 	c.queue, c.queued = nil, 0
