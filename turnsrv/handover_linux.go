@@ -17,7 +17,8 @@ import (
 // When it is ready, the old server yields: for each client with an allocation it
 // connects a socket of its own to the client's five-tuple, to which the kernel
 // then prefers to deliver, and leaves the listeners alone. So old calls go on in
-// the old process, and everything else meets the new one.
+// the old process, and everything else meets the new one. If that ends before its
+// time, the old server resumes the listeners, of which its owner has kept a file.
 
 // ListenerFiles returns duplicates of the UDP listeners' sockets, to be inherited
 // by a successor. The caller closes them.
@@ -28,6 +29,9 @@ func (s *Server) ListenerFiles() (files []*os.File, err error) {
 			return
 		}
 		for _, l := range w.listeners {
+			if l.kept {
+				continue
+			}
 			fd, dupErr := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
 			if dupErr != nil {
 				err = errors.Join(err, fmt.Errorf("duplicate a UDP listener: %w", dupErr))
@@ -43,25 +47,9 @@ func (s *Server) ListenerFiles() (files []*os.File, err error) {
 // from systemd, and returns their addresses. They are closed on an error only.
 // Workers that get none share the address by sockets of their own.
 func (s *Server) AdoptUDP(files []*os.File) ([]netip.AddrPort, error) {
-	byAddress := make(map[netip.AddrPort][]int)
-	var order []netip.AddrPort
-	for _, f := range files {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
-		}
-		f.Close()
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
-		}
-		ap, err := boundUDP(fd)
-		if err != nil {
-			return nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
-		}
-		if byAddress[ap] == nil {
-			order = append(order, ap)
-		}
-		byAddress[ap] = append(byAddress[ap], fd)
+	order, byAddress, err := openInherited(files)
+	if err != nil {
+		return nil, err
 	}
 	workers := s.workers[:len(s.workers)-1]
 	for _, ap := range order {
@@ -85,6 +73,78 @@ func (s *Server) AdoptUDP(files []*os.File) ([]netip.AddrPort, error) {
 		}
 	}
 	return order, nil
+}
+
+// openInherited takes the sockets out of their files, by the addresses that they are
+// bound to.
+func openInherited(files []*os.File) (order []netip.AddrPort, byAddress map[netip.AddrPort][]int, err error) {
+	byAddress = make(map[netip.AddrPort][]int)
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		f.Close()
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		ap, err := boundUDP(fd)
+		if err != nil {
+			return nil, nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
+		}
+		if byAddress[ap] == nil {
+			order = append(order, ap)
+		}
+		byAddress[ap] = append(byAddress[ap], fd)
+	}
+	return order, byAddress, nil
+}
+
+// Resume takes back the listeners that Yield left to a successor, which has ended:
+// files are those of ListenerFiles. New allocations are made again.
+func (s *Server) Resume(files []*os.File) error {
+	order, byAddress, err := openInherited(files)
+	if err != nil {
+		return err
+	}
+	workers := s.workers[:len(s.workers)-1]
+	var errs []error
+	for _, ap := range order {
+		for i, fd := range byAddress[ap] {
+			done := make(chan error)
+			w := workers[i%len(workers)]
+			w.post(func(*shard) {
+				if e, ok := w.(*epollWorker); ok {
+					done <- e.resume(fd, ap)
+				} else {
+					done <- errors.New("this driver cannot")
+				}
+			})
+			if err := <-done; err != nil {
+				errs = append(errs, fmt.Errorf("adopt UDP listener %s: %w", ap, err))
+			}
+		}
+	}
+	s.draining.Store(false)
+	return errors.Join(errs...)
+}
+
+// resume serves a listener again, under the number that it had.
+func (w *epollWorker) resume(fd int, ap netip.AddrPort) error {
+	if w.ended.Load() {
+		unix.Close(fd)
+		return nil
+	}
+	if err := w.addListener(fd, ap); err != nil {
+		return err
+	}
+	again := w.listeners[len(w.listeners)-1]
+	for _, l := range w.left {
+		if l.local == again.local {
+			again.number = l.number
+		}
+	}
+	return nil
 }
 
 // boundUDP returns the address that a UDP socket is bound to.
@@ -126,10 +186,17 @@ func (s *Server) Yield() (lost int) {
 func (w *epollWorker) yield() (lost int) {
 	w.flush()
 	old := w.listeners
-	w.listeners = nil
+	w.listeners, w.left = nil, nil
+	for _, l := range old {
+		if l.kept {
+			w.listeners = append(w.listeners, l)
+		} else {
+			w.left = append(w.left, l)
+		}
+	}
 	for _, c := range w.shard.clients {
 		l, ok := c.link.(*udpListener)
-		if !ok || c.alloc == nil {
+		if !ok || c.alloc == nil || l.kept {
 			continue
 		}
 		keep, err := w.connect(l, c)
@@ -141,7 +208,7 @@ func (w *epollWorker) yield() (lost int) {
 		c.link = keep.udpListener
 		w.listeners = append(w.listeners, keep.udpListener)
 	}
-	for _, l := range old {
+	for _, l := range w.left {
 		w.readKnown(l)
 		w.unwatch(l.fd) // closing does not: the successor has the socket too
 		w.closeFD(l.fd)
@@ -181,7 +248,7 @@ func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 		err = unix.Connect(fd, to)
 	}
 	own := *l
-	own.fd, own.dirty = fd, nil
+	own.fd, own.dirty, own.kept = fd, nil, true
 	keep := &keptClient{&own, c}
 	if err == nil {
 		err = w.watch(fd, keep, edge)

@@ -16,5 +16,8 @@ func (s *Server) ListenerFiles() ([]*os.File, error) { return nil, errHandover }
 // AdoptUDP is for Linux only.
 func (s *Server) AdoptUDP([]*os.File) ([]netip.AddrPort, error) { return nil, errHandover }
 
+// Resume is for Linux only.
+func (s *Server) Resume([]*os.File) error { return errHandover }
+
 // Yield is for Linux only.
 func (s *Server) Yield() (lost int) { return 0 }

@@ -106,6 +106,73 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// TestHandoverTakenBack takes the listeners back from a successor that has ended:
+// what the old server carries goes on, new clients are served by it again, and it can
+// hand over once more, the sockets that it has kept for single clients excepted.
+func TestHandoverTakenBack(t *testing.T) {
+	old := startServer(t, testConfig(t))
+	alice, bob := pionClient(t, old, "udp4", "alice"), pionClient(t, old, "udp4", "bob")
+	a, err := alice.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bob.Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, permit := range []error{alice.CreatePermission(b.LocalAddr()), bob.CreatePermission(a.LocalAddr())} {
+		if permit != nil {
+			t.Fatal(permit)
+		}
+	}
+	talk := func() {
+		t.Helper()
+		for i := range 20 {
+			payload := bytes.Repeat([]byte{byte(i)}, 100+i)
+			if _, err := a.WriteTo(payload, b.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, b, payload, a.LocalAddr())
+		}
+	}
+	listeners, err := old.ListenerFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range listeners {
+		f.Close()
+	}
+	for round := range 3 {
+		spare, err := old.ListenerFiles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(spare) != len(listeners) {
+			t.Fatalf("round %d: %d listeners are handed over, want %d", round, len(spare), len(listeners))
+		}
+		if lost := old.Yield(); lost != 0 {
+			t.Fatalf("%d clients were lost", lost)
+		}
+		talk()
+		if err := old.Resume(spare); err != nil {
+			t.Fatal(err)
+		}
+		talk()
+		for range 4 {
+			carol := pionClient(t, old, "udp4", "carol")
+			c, err := carol.Allocate()
+			if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			defer c.Close()
+		}
+		talk()
+	}
+	if n := len(old.Allocations()); n != 14 {
+		t.Errorf("%d allocations, want 14", n)
+	}
+}
+
 // until polls for what another goroutine brings about.
 func until(t *testing.T, ok func() bool) {
 	t.Helper()

@@ -30,6 +30,7 @@ type epollWorker struct {
 
 	sources   []source // by file descriptor
 	listeners []*udpListener
+	left      []*udpListener // to a successor, see Yield
 	rx        *receiver
 	tx        sender
 	stream    streamState
@@ -229,6 +230,7 @@ type udpListener struct {
 	local   endpoint // the bound address
 	pktinfo bool     // bound to all addresses: answers must leave from the right one
 	dirty   []*client
+	kept    bool // a socket for one client alone, see Yield
 }
 
 const listenerBuffer = 4 << 20 // bytes: the system's default drops bursts

@@ -80,10 +80,12 @@ type Mux struct {
 	http    *http.Server
 	httpIn  *chanListener
 	handing sync.WaitGroup // connections on their way or in STUN's hands
+	accepts sync.WaitGroup // goroutines that accept
 
 	mu       sync.Mutex
 	closed   bool
-	leaving  bool // StopAccepting was called
+	leaving  bool            // StopAccepting was called
+	ctx      context.Context // of Serve
 	serving  []net.Listener
 	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
@@ -155,21 +157,23 @@ func (m *Mux) serveHTTP(w http.ResponseWriter, r *http.Request) {
 // listeners. Call it once.
 func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	m.mu.Lock()
-	m.serving = listeners
+	m.serving, m.ctx = listeners, ctx
 	leaving := m.leaving
+	for _, ln := range listeners {
+		m.accepts.Go(func() { m.accept(ctx, ln) })
+	}
 	m.mu.Unlock()
 	if leaving {
 		m.StopAccepting()
 	}
 	var owned sync.WaitGroup
 	owned.Go(func() { m.http.Serve(m.httpIn) })
-	for _, ln := range listeners {
-		owned.Go(func() { m.accept(ctx, ln) })
-	}
 	<-ctx.Done()
-	for _, ln := range listeners {
+	m.mu.Lock()
+	for _, ln := range m.serving {
 		ln.Close()
 	}
+	m.mu.Unlock()
 	grace, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	m.http.Shutdown(grace)
@@ -181,6 +185,7 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, c := range left { // the TCP connections, under the TLS: none of them waits for its peer
 		c.Close()
 	}
+	m.accepts.Wait()
 	m.handing.Wait()
 	owned.Wait()
 	return nil
@@ -198,6 +203,24 @@ func (m *Mux) StopAccepting() {
 		ln.Close()
 	}
 	m.http.SetKeepAlivesEnabled(false)
+}
+
+// ResumeAccepting ends what StopAccepting has begun: the successor is gone, and these
+// are its listeners. The Mux owns them from now on. Serve must have been called.
+func (m *Mux) ResumeAccepting(listeners ...net.Listener) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx.Err() != nil {
+		for _, ln := range listeners {
+			ln.Close()
+		}
+		return
+	}
+	m.leaving, m.serving = false, listeners
+	m.http.SetKeepAlivesEnabled(true)
+	for _, ln := range listeners {
+		m.accepts.Go(func() { m.accept(m.ctx, ln) })
+	}
 }
 
 // accept hands out the connections of one listener. What the system refuses

@@ -51,7 +51,8 @@ type Probe struct {
 	Passes, Failures uint64        `json:"-"`
 }
 
-// Config is what New needs. All members but Logger are required.
+// Config is what New needs. All members but Logger and those about other processes
+// are required.
 type Config struct {
 	Version     string
 	Relay       Relay
@@ -63,6 +64,14 @@ type Config struct {
 	Health      http.Handler     // serves /healthz and /readyz
 	Errors      *Errors          // the last warnings and errors of the log
 	Logger      *slog.Logger
+
+	// Others asks the other processes of this server for their reports; nil: there
+	// are none.
+	Others func(tables bool) []Report
+	// Past are the counts of processes that have ended; nil: there were none.
+	Past func() Counts
+	// Tell has the other processes do an action of the operator.
+	Tell func(action, argument string) []Told
 }
 
 // New returns the handler of the admin listener.

@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -235,6 +236,98 @@ func TestMetricsAreDocumented(t *testing.T) {
 	slices.Sort(documented)
 	if !slices.Equal(served, documented) {
 		t.Errorf("docs/metrics.md should hold exactly these rows:\n%s", strings.Join(served, "\n"))
+	}
+}
+
+// TestOthers holds that the console and the metrics of a server with several processes
+// show all of them, and that an action is done in each or the answer says where not.
+func TestOthers(t *testing.T) {
+	cfg := testConfig(new(fakeHub), new(fakeRelay))
+	other := testConfig(new(fakeHub), new(fakeRelay))
+	report := other.Report(true)
+	report.PID, report.Draining = 7, true
+	text, err := json.Marshal(report) // as it comes from the other process
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard Report
+	if err := json.Unmarshal(text, &heard); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Others = func(bool) []Report { return []Report{heard} }
+	cfg.Past = other.Counts
+	var told []string
+	var deaf error
+	cfg.Tell = func(action, argument string) []Told {
+		told = append(told, action+" "+argument)
+		return []Told{{PID: 7, Outcome: Outcome{Sessions: 2, Allocations: 3, Ended: argument == "c_old"}, Err: deaf}}
+	}
+	server := httptest.NewServer(New(cfg))
+	defer server.Close()
+	get := func(path string) string {
+		res, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return string(b)
+	}
+	metrics := get("/metrics")
+	for _, want := range []string{
+		`turnhub_relay_allocations{family="ipv4",transport="tls"} 4`, // of the living
+		`turnhub_relay_bytes_total{direction="to_peer",family="ipv4",transport="tls"} 3000`,
+		`turnhub_relay_drops_total{reason="malformed"} 9`,
+		`turnhub_hub_closed_total{code="rate"} 3`,
+		`turnhub_port_connections_total{protocol="http"} 3`,
+		`turnhub_web_credentials_total 3`,
+		`turnhub_call_first_frame_seconds_count 3`,
+		`turnhub_processes{state="serving"} 1`,
+		`turnhub_processes{state="draining"} 1`,
+	} {
+		if !strings.Contains(metrics, want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	var s state
+	if err := json.Unmarshal([]byte(get("/state")), &s); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := 0
+	for _, c := range s.Calls {
+		if c.Process == 7 {
+			elsewhere++
+		}
+	}
+	if len(s.Calls) != 4 || elsewhere != 2 || s.PeopleCount != 4 || len(s.Processes) != 2 || s.Processes[1].PID != 7 || s.Processes[1].Allocations != 2 {
+		t.Errorf("%+v", s)
+	}
+	post := func(path, body string) (int, string) {
+		res, err := http.Post(server.URL+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(b)
+	}
+	if status, body := post("/revoke", `{"user":"anna"}`); status != 200 || !strings.Contains(body, `"allocations":4`) || !strings.Contains(body, `"sessions":3`) {
+		t.Error(status, body)
+	}
+	for call, want := range map[string]int{"c_1": 200, "c_old": 200, "c_none": 404} {
+		if status, body := post("/end", `{"call":"`+call+`"}`); status != want {
+			t.Error(call, status, body)
+		}
+	}
+	deaf = errors.New("the process does not answer")
+	if status, body := post("/revoke", `{"user":"anna"}`); status != http.StatusBadGateway || !strings.Contains(body, "process 7") || !strings.Contains(body, "kill") {
+		t.Error(status, body)
+	}
+	if status, body := post("/end", `{"call":"c_none"}`); status != http.StatusBadGateway {
+		t.Error(status, body)
+	}
+	if !slices.Contains(told, "revoke anna") || !slices.Contains(told, "end-call c_old") {
+		t.Error(told)
 	}
 }
 

@@ -49,6 +49,7 @@ type state struct {
 	Probes      []Probe           `json:"probes"`
 	Certificate *time.Time        `json:"certificate,omitempty"`
 	Errors      []Line            `json:"errors"`
+	Processes   []process         `json:"processes,omitempty"` // where there are several, this one first
 }
 
 type relayState struct {
@@ -74,6 +75,8 @@ type call struct {
 	State  string   `json:"state"`
 	Since  float64  `json:"since"` // seconds ago
 	People []person `json:"people"`
+	// Process is the pid of another process that carries it since an upgrade.
+	Process int `json:"process,omitempty"`
 }
 
 type person struct {
@@ -85,6 +88,7 @@ type person struct {
 	Away    bool              `json:"away"`
 	Report  *signaling.Report `json:"report,omitempty"`
 	Relay   []relayed         `json:"relay,omitempty"`
+	Process int               `json:"process,omitempty"` // as in call
 }
 
 // relayed is one allocation of a person.
@@ -96,7 +100,9 @@ type relayed struct {
 
 func (c *console) look() state {
 	now := time.Now()
-	relay, hub := c.cfg.Relay.Stats(), c.cfg.Hub.Stats()
+	others := c.cfg.reports(true)
+	total := c.cfg.total(others)
+	relay, hub := total.Relay, total.Hub
 	s := state{
 		At: now, Version: c.cfg.Version, Uptime: now.Sub(c.started).Seconds(), CPU: cpuSeconds(), RSS: rss(),
 		Relay: relayState{Allocations: make(map[string]int), Drops: relay.Drops, Denied: relay.Denied},
@@ -114,12 +120,30 @@ func (c *console) look() state {
 	if expires := c.cfg.Certificate(); !expires.IsZero() {
 		s.Certificate = &expires
 	}
-	s.fill(c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
+	s.fill(0, c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
+	if len(others) > 0 {
+		own := c.cfg.Report(false)
+		s.Processes = append(s.Processes, own.process(now))
+	}
+	for i := range others {
+		s.Processes = append(s.Processes, others[i].process(now))
+		if t := others[i].Tables; t != nil {
+			s.fill(others[i].PID, t.Sessions, t.Calls, t.Allocations, now)
+			s.Errors = append(s.Errors, t.Errors...)
+		}
+	}
+	slices.SortStableFunc(s.Errors, func(a, b Line) int { return b.At.Compare(a.At) })
+	slices.SortFunc(s.Calls, func(a, b call) int {
+		return cmp.Or(cmp.Compare(b.Since, a.Since), strings.Compare(a.ID, b.ID))
+	})
+	s.CallCount = len(s.Calls)
+	s.Calls = s.Calls[:min(len(s.Calls), maxRows)]
 	return s
 }
 
-// fill makes the tables: who is in which call, with his allocations.
-func (s *state) fill(sessions []signaling.SessionInfo, calls []signaling.CallInfo, allocations []turnsrv.AllocationInfo, now time.Time) {
+// fill makes the tables of one process: who is in which call, with his allocations.
+// The process is 0 for this one.
+func (s *state) fill(process int, sessions []signaling.SessionInfo, calls []signaling.CallInfo, allocations []turnsrv.AllocationInfo, now time.Time) {
 	byUser := make(map[string][]relayed, len(allocations))
 	for _, a := range allocations {
 		byUser[a.User] = append(byUser[a.User], relayed{a.Transport.String(), a.ToPeer.Bytes, a.ToClient.Bytes})
@@ -129,8 +153,9 @@ func (s *state) fill(sessions []signaling.SessionInfo, calls []signaling.CallInf
 	for _, i := range sessions {
 		p := person{
 			Session: i.ID, Name: cmp.Or(i.Name, i.User, i.ID), Address: i.Address, Dialect: i.Dialect,
-			Since: now.Sub(i.Since).Seconds(), Away: i.Away, Report: i.Report, Relay: byUser[i.ID],
+			Since: now.Sub(i.Since).Seconds(), Away: i.Away, Report: i.Report, Relay: byUser[i.ID], Process: process,
 		}
+		delete(byUser, i.ID)
 		everybody[i.ID] = p
 		for _, room := range i.Rooms {
 			inRoom[room] = append(inRoom[room], p)
@@ -139,9 +164,24 @@ func (s *state) fill(sessions []signaling.SessionInfo, calls []signaling.CallInf
 			s.People = append(s.People, p)
 		}
 	}
-	s.PeopleCount = len(sessions)
+	s.PeopleCount += len(sessions)
+	// Those without a session are known by their TURN user alone.
+	for _, a := range allocations {
+		mine, left := byUser[a.User]
+		if !left {
+			continue
+		}
+		delete(byUser, a.User)
+		s.PeopleCount++
+		if len(s.People) < maxRows {
+			s.People = append(s.People, person{
+				Session: a.User, Name: a.User, Address: a.Client.Addr().Unmap().String(), Dialect: "turn",
+				Since: float64(a.AgeSeconds), Relay: mine, Process: process,
+			})
+		}
+	}
 	for _, i := range calls {
-		row := call{ID: i.ID, Kind: "call", State: i.State, Since: now.Sub(i.Since).Seconds()}
+		row := call{ID: i.ID, Kind: "call", State: i.State, Since: now.Sub(i.Since).Seconds(), Process: process}
 		for _, id := range []string{i.From, i.Peer} {
 			if p, here := everybody[id]; here {
 				row.People = append(row.People, p)
@@ -158,13 +198,8 @@ func (s *state) fill(sessions []signaling.SessionInfo, calls []signaling.CallInf
 		}
 		// People have met since the second of them came.
 		slices.SortFunc(people, func(a, b person) int { return cmp.Compare(b.Since, a.Since) })
-		s.Calls = append(s.Calls, call{ID: name, Kind: "room", State: "meeting", Since: people[1].Since, People: people})
+		s.Calls = append(s.Calls, call{ID: name, Kind: "room", State: "meeting", Since: people[1].Since, People: people, Process: process})
 	}
-	slices.SortFunc(s.Calls, func(a, b call) int {
-		return cmp.Or(cmp.Compare(b.Since, a.Since), strings.Compare(a.ID, b.ID))
-	})
-	s.CallCount = len(s.Calls)
-	s.Calls = s.Calls[:min(len(s.Calls), maxRows)]
 }
 
 func (c *console) state(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, c.look()) }
@@ -209,9 +244,14 @@ func (c *console) revoke(w http.ResponseWriter, r *http.Request) {
 	if user == "" {
 		return
 	}
-	sessions, allocations := c.cfg.Hub.Revoke(user), c.cfg.Relay.Revoke(user)
-	c.cfg.Logger.Info("user revoked", "user", user, "sessions", sessions, "allocations", allocations)
-	answer(w, http.StatusOK, map[string]int{"sessions": sessions, "allocations": allocations})
+	done, err := c.everywhere(ActRevoke, user)
+	c.cfg.Logger.Info("user revoked", "user", user, "sessions", done.Sessions, "allocations", done.Allocations)
+	if err != nil {
+		c.cfg.Logger.Error("revocation", "user", user, "error", err)
+		incomplete(w, done, err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]int{"sessions": done.Sessions, "allocations": done.Allocations})
 }
 
 // end ends a call by name: {"call": id}.
@@ -220,7 +260,13 @@ func (c *console) end(w http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		return
 	}
-	if !c.cfg.Hub.EndCall(id) {
+	done, err := c.everywhere(ActEndCall, id)
+	if err != nil && !done.Ended {
+		c.cfg.Logger.Error("ending a call", "call", id, "error", err)
+		incomplete(w, done, err)
+		return
+	}
+	if !done.Ended {
 		fail(w, http.StatusNotFound, "no such call: it has ended")
 		return
 	}

@@ -28,6 +28,7 @@ func gauge(name, help string, labels ...string) metric {
 // The metrics of docs/metrics.md, in its order.
 var (
 	buildInfo = gauge("build_info", "Always 1; the version is the label.", "version")
+	processes = gauge("processes", "Processes of this server now: one that serves, and after an upgrade those that carry their last calls; silent ones do not answer.", "state")
 
 	allocations  = gauge("relay_allocations", "Allocations now.", "transport", "family")
 	streams      = gauge("relay_streams", "TCP and TLS clients of the relay now.")
@@ -79,7 +80,7 @@ var (
 
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
-	buildInfo.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
+	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
 	relayDrops.desc, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
@@ -103,14 +104,27 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
 	}
 	put(buildInfo, 1, c.cfg.Version)
-	collectRelay(c.cfg.Relay.Stats(), put)
-	collectHub(c.cfg.Hub.Stats(), put, out)
-	ports := c.cfg.Ports()
+	others := c.cfg.reports(false)
+	states := map[string]int{"serving": 1, "draining": 0, "silent": 0}
+	for _, r := range others {
+		if r.Silent != "" {
+			states["silent"]++
+		} else {
+			states["draining"]++
+		}
+	}
+	for state, n := range states {
+		put(processes, float64(n), state)
+	}
+	total := c.cfg.total(others)
+	collectRelay(total.Relay, put)
+	collectHub(total.Hub, put, out)
+	ports := total.Ports
 	put(connections, float64(ports.Open))
 	put(acceptErrors, float64(ports.AcceptErrors))
 	each(ports.Accepted, accepted, put)
 	each(ports.Refused, turnedAway, put)
-	asked := c.cfg.Web()
+	asked := total.Web
 	put(handedOut, float64(asked.Credentials))
 	put(webRefused, float64(asked.Limited), "rate")
 	put(webRefused, float64(asked.LimitedNetwork), "rate_network")

@@ -15,6 +15,7 @@ function draw(state) {
   const rates = rememberRates(state);
   byId('version').textContent = `${state.version}, up ${duration(state.uptime)}`;
   drawTiles(state, rates);
+  drawProcesses(state.processes ?? []);
   drawPlots(byId('plots'));
   drawCalls(state);
   drawPaths(state.paths ?? {});
@@ -52,7 +53,7 @@ function drawCalls(state) {
       const end = i === 0 && call.kind === 'call'
         ? button('End the call', `End the call ${call.id}?`, 'Both sides are told that it has ended.', '/end', { call: call.id }) : '';
       rows.push([
-        i === 0 ? cell(call.kind === 'call' ? `call, ${call.state}` : `room ${call.id}`, 'wide') : '',
+        i === 0 ? cell(inProcess(call.kind === 'call' ? `call, ${call.state}` : `room ${call.id}`, call), 'wide') : '',
         i === 0 ? duration(call.since) : '',
         person.away ? cell(`${person.name} (away)`, 'soft') : person.name,
         pathOf(person),
@@ -67,6 +68,20 @@ function drawCalls(state) {
   byId('calls').replaceChildren(rows.length
     ? table(['Call', 'Age', 'Who', 'Path', 'RTT', 'Loss', 'Bit rate', '', ''], rows)
     : element('p', { class: 'soft' }, 'Nobody is in a call.'));
+}
+
+/** What an older process of an upgrade carries says so.
+ * @param {string} text @param {any} row */
+function inProcess(text, row) {
+  return row.process ? `${text} (in process ${row.process}, since an upgrade)` : text;
+}
+
+/** @param {any[]} processes */
+function drawProcesses(processes) {
+  byId('processes').replaceChildren(...(processes.length ? [table(['Process', 'Version', 'Up for', 'Does', 'Sessions', 'Allocations'],
+    processes.map((p) => [String(p.pid), p.version, duration(p.uptime),
+      p.silent ? cell(`does not answer: ${p.silent}`, 'bad') : p.draining ? 'carries its last calls since an upgrade' : 'serves',
+      String(p.sessions), String(p.allocations)]))] : []));
 }
 
 /** @param {any} person */
@@ -116,7 +131,7 @@ function drawProbes(state) {
 function drawPeople(state) {
   byId('people-count').textContent = state.peopleCount ? String(state.peopleCount) : '';
   const rows = (state.people ?? []).map((/** @type {any} */ p) => [
-    cell(p.name || 'without a session', p.away ? 'soft' : ''), p.dialect, p.address, duration(p.since),
+    cell(inProcess(p.name || 'without a session', p), p.away ? 'soft' : ''), p.dialect, p.address, duration(p.since),
     (p.relay ?? []).map((/** @type {any} */ a) => a.transport.toUpperCase()).join(', '),
     p.session ? revokeButton(p) : '',
   ]);

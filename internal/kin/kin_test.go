@@ -1,0 +1,153 @@
+package kin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// link joins two handlers.
+func link(t *testing.T, a, b Handler) (x, y *Link) {
+	t.Helper()
+	near, far, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make([]*Link, 2)
+	for i, f := range []*os.File{near, far} {
+		conn, err := Conn(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[i] = New(conn, []Handler{a, b}[i])
+	}
+	t.Cleanup(func() {
+		for _, l := range ends {
+			l.Close()
+			<-l.Done()
+		}
+	})
+	return ends[0], ends[1]
+}
+
+// echo answers with the question.
+func echo(ask string, body json.RawMessage, _ *os.File) (any, error) {
+	if ask == "fail" {
+		return nil, errors.New("it cannot be done")
+	}
+	return body, nil
+}
+
+func TestLink(t *testing.T) {
+	a, b := link(t, echo, echo)
+	var askers sync.WaitGroup
+	for i := range 40 {
+		askers.Go(func() {
+			var got string
+			want := strings.Repeat("x", i*5000)
+			if err := []*Link{a, b}[i%2].Ask(t.Context(), "echo", want, nil, &got); err != nil || got != want {
+				t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
+			}
+		})
+	}
+	askers.Wait()
+	if err := a.Ask(t.Context(), "fail", nil, nil, nil); err == nil || err.Error() != "it cannot be done" {
+		t.Error(err)
+	}
+	if err := a.Ask(t.Context(), "echo", strings.Repeat("x", MaxMessage), nil, nil); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Error(err)
+	}
+	if err := a.Ask(t.Context(), "echo", 1, nil, nil); err != nil {
+		t.Errorf("after one that was too long: %v", err)
+	}
+	b.Close()
+	<-a.Done()
+	if err := a.Ask(t.Context(), "echo", 1, nil, nil); !errors.Is(err, ErrEnded) {
+		t.Error(err)
+	}
+}
+
+// TestLinkCarriesFiles hands over files, each with its own question.
+func TestLinkCarriesFiles(t *testing.T) {
+	a, _ := link(t, echo, func(_ string, body json.RawMessage, file *os.File) (any, error) {
+		defer file.Close()
+		_, err := file.Write(body)
+		return nil, err
+	})
+	for _, word := range []string{`"one"`, `"two"`} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Ask(t.Context(), "write", json.RawMessage(word), w, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		if got, err := io.ReadAll(r); err != nil || string(got) != word {
+			t.Errorf("%q, %v", got, err)
+		}
+		r.Close()
+	}
+}
+
+// TestLinkIsBounded holds that a process that hangs holds nobody up for longer than
+// the one who asks wants, and that nothing grows meanwhile.
+func TestLinkIsBounded(t *testing.T) {
+	wake := make(chan struct{})
+	a, _ := link(t, echo, func(string, json.RawMessage, *os.File) (any, error) {
+		<-wake
+		return nil, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var askers sync.WaitGroup
+	for range 2 * maxWaiting {
+		askers.Go(func() {
+			if err := a.Ask(ctx, "hang", nil, nil, nil); !errors.Is(err, ErrSilent) {
+				t.Error(err)
+			}
+		})
+	}
+	askers.Wait()
+	if n := len(a.waiting); n != 0 {
+		t.Errorf("%d questions wait after their time", n)
+	}
+	close(wake)
+	if err := a.Ask(t.Context(), "hang", nil, nil, nil); err != nil {
+		t.Errorf("awake again: %v", err)
+	}
+}
+
+// TestLinkAgainstNonsense ends the link, and nothing else.
+func TestLinkAgainstNonsense(t *testing.T) {
+	for name, bytes := range map[string]string{
+		"a long message":         "\xff\xff\xff\xff",
+		"no JSON":                "\x00\x00\x00\x01{",
+		"a file that isn't":      "\x00\x00\x00\x22" + `{"id":1,"ask":"echo","file":true } `[:0x22],
+		"the middle of a header": "\x00",
+	} {
+		near, far, err := Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := Conn(near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := New(conn, echo)
+		if _, err := far.WriteString(bytes); err != nil {
+			t.Fatal(err)
+		}
+		if name == "the middle of a header" {
+			far.Close()
+		}
+		<-l.Done()
+		far.Close()
+	}
+}
