@@ -15,11 +15,14 @@ import (
 )
 
 // adminHandler is what the admin listener serves.
-func (n *node) adminHandler() http.Handler {
+func (n *node) adminHandler() http.Handler { return admin.New(n.family.admin) }
+
+// adminConfig is what the operator sees and does of this process.
+func (n *node) adminConfig() admin.Config {
 	health := http.NewServeMux()
 	health.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { web.Health(w, n.health) })
 	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { web.Readiness(w, n.ready, n.urlStates) })
-	return admin.New(admin.Config{
+	return admin.Config{
 		Version:     softwareVersion(),
 		Relay:       n.turn,
 		Hub:         n.hub,
@@ -30,7 +33,7 @@ func (n *node) adminHandler() http.Handler {
 		Health:      health,
 		Errors:      n.errors,
 		Logger:      n.log,
-	})
+	}
 }
 
 // probes is the prober's knowledge in the console's form.
@@ -87,7 +90,8 @@ func exposed(ln net.Listener) []extaddr.Warning {
 	}}
 }
 
-// serveAdmin serves until ctx ends.
+// serveAdmin serves until ctx ends. Requests that are being answered then get
+// adminPatience: an operator who is told that something is done must not be wrong.
 func serveAdmin(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
@@ -97,10 +101,22 @@ func serveAdmin(ctx context.Context, ln net.Listener, handler http.Handler) erro
 		ErrorLog:          log.New(io.Discard, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	answered := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(answered)
+		grace, cancel := context.WithTimeout(context.Background(), adminPatience)
+		defer cancel()
+		_ = server.Shutdown(grace)
+		server.Close()
+	})
+	err := server.Serve(ln)
+	if !stop() {
+		<-answered
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
+
+const adminPatience = 2 * time.Second

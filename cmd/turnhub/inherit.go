@@ -22,6 +22,7 @@ type inherited struct {
 	control     *os.File // to the predecessor; nil when there is none
 	tcp         []net.Listener
 	udp         []*os.File
+	unused      []string // names of those that nobody has asked for, see boundName
 	fromSystemd bool
 }
 
@@ -111,6 +112,21 @@ func udpAddress(f *os.File) (netip.AddrPort, error) {
 	return bound.AddrPort(), nil
 }
 
+// boundName is how two processes of a server call a listener: "tcp" or "udp", and
+// the address that it is bound to.
+func boundName(kind string, f *os.File) string {
+	if kind == "udp" {
+		bound, _ := udpAddress(f)
+		return "udp " + bound.String()
+	}
+	ln, err := net.FileListener(f) // a duplicate
+	if err != nil {
+		return ""
+	}
+	defer ln.Close()
+	return "tcp " + ln.Addr().String()
+}
+
 // matches reports whether a bound address is what the configuration asks for.
 func matches(address string, bound netip.AddrPort) bool {
 	wanted, err := addrPorts([]string{address})
@@ -132,11 +148,10 @@ func (in *inherited) rest() error {
 		ln.Close()
 	}
 	for _, f := range in.udp {
-		bound, _ := udpAddress(f)
-		unused = append(unused, "udp "+bound.String())
+		unused = append(unused, boundName("udp", f))
 		f.Close()
 	}
-	in.tcp, in.udp = nil, nil
+	in.tcp, in.udp, in.unused = nil, nil, unused
 	if in.fromSystemd && unused != nil {
 		return fmt.Errorf("systemd hands over sockets that the configuration does not name: %s; write them in listen.tcp and listen.udp, or take them out of turnhub.socket", strings.Join(unused, ", "))
 	}

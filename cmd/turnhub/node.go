@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,7 +39,9 @@ import (
 // node is one running server with everything wired together.
 type node struct {
 	cfg     *config.Config // as started with
-	live    *config.Config // as last reloaded; for the goroutine of serve alone
+	environ []string
+	live    *config.Config // as last reloaded, under reloads
+	reloads sync.Mutex
 	log     *slog.Logger
 	level   *slog.LevelVar
 	errors  *admin.Errors // the last ones of log
@@ -62,8 +66,14 @@ type node struct {
 
 	pulse    pulse
 	draining atomic.Bool
-	retired  context.Context // ends what a successor does from now on
-	retire   context.CancelFunc
+	serving  atomic.Bool
+	office   office
+	family   *family
+
+	// For the goroutine of serve alone, see upgrade.
+	listening []net.Listener // TCP and admin, as they are now
+	spares    []spare        // of what a successor listens on
+	unused    []string       // of what was inherited
 }
 
 // dialect is another signaling protocol on the same hub.
@@ -76,7 +86,7 @@ type dialect interface {
 func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (*node, error) {
 	log := l.Logger
 	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
-	n.retired, n.retire = context.WithCancel(ctx)
+	n.family = newFamily(log, 0)
 	n.ttl.Store(int64(cfg.Credentials.TTL))
 	n.proxies = forwarded.New(cfg.Listen.TrustedProxies, log)
 	secrets, warnings, err := cfg.Secrets(true)
@@ -121,9 +131,15 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn, in); err != nil {
 		return nil, err
 	}
+	n.unused = in.unused
+	n.listening = slices.Clone(n.sockets.tcp)
+	if n.sockets.admin != nil {
+		n.listening = append(n.listening, n.sockets.admin)
+	}
 	n.warn(exposed(n.sockets.admin))
 	n.makeProber()
 	n.makeWeb()
+	n.family.join(n)
 	return n, nil
 }
 
@@ -309,6 +325,7 @@ func (n *node) ready() []string {
 // serve runs everything until ctx ends, or until a part fails, and returns when
 // every goroutine has ended.
 func (n *node) serve(ctx context.Context) error {
+	n.serving.Store(true)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// The relay ends last: what streams carry must not outlive their listener.
@@ -326,30 +343,36 @@ func (n *node) serve(ctx context.Context) error {
 	quiet := func(f func(context.Context)) func(context.Context) error {
 		return func(ctx context.Context) error { f(ctx); return nil }
 	}
-	// solitary runs what only one process may do.
-	solitary := func(name string, f func(context.Context) error) {
-		run(name, func(ctx context.Context) error {
-			ctx, stop := context.WithCancel(ctx)
-			defer stop()
-			defer context.AfterFunc(n.retired, stop)()
-			return f(ctx)
-		})
-	}
 	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	run("hub", n.hub.Serve)
 	run("rechecks", quiet(n.rechecker.serve))
-	solitary("probes", quiet(n.prober.Run))
-	solitary("addresses", quiet(n.watchAddresses))
-	solitary("supervision", quiet(supervisor{n}.serve))
-	if n.certs != nil {
-		solitary("certificate", quiet(n.certs.Serve))
-	}
-	if n.sockets.admin != nil {
-		solitary("admin listener", func(ctx context.Context) error {
-			return serveAdmin(ctx, n.sockets.admin, n.adminHandler())
+	n.office.open(ctx, n.sockets.admin, func(office context.Context, adminListener net.Listener) <-chan struct{} {
+		var held sync.WaitGroup
+		hold := func(name string, f func(context.Context) error) {
+			held.Go(func() {
+				if err := f(office); err != nil {
+					cancel(part(name, err))
+				}
+			})
+		}
+		hold("probes", quiet(n.prober.Run))
+		hold("addresses", quiet(n.watchAddresses))
+		hold("supervision", quiet(supervisor{n}.serve))
+		if n.certs != nil {
+			hold("certificate", quiet(n.certs.Serve))
+		}
+		if adminListener != nil {
+			hold("admin listener", func(ctx context.Context) error { return serveAdmin(ctx, adminListener, n.adminHandler()) })
+		}
+		ended := make(chan struct{})
+		parts.Go(func() {
+			held.Wait()
+			close(ended)
 		})
-	}
+		return ended
+	})
 	<-ctx.Done()
+	n.office.close()
 	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer stop()
 	for _, d := range n.dialects {
@@ -398,17 +421,24 @@ func (n *node) watchAddresses(ctx context.Context) {
 }
 
 // drain takes no new work and waits for the allocations in use, at most for
-// drain_timeout or until another signal.
-func (n *node) drain(ctx context.Context, signals <-chan os.Signal) {
+// drain_timeout or until another signal, which it reports.
+func (n *node) drain(ctx context.Context, signals <-chan os.Signal) (interrupted bool) {
 	n.farewell()
-	n.await(ctx, signals, n.live.DrainTimeout)
+	return n.await(ctx, signals, n.settings().DrainTimeout)
 }
 
-// await waits until no allocation is left.
-func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Duration) {
+// settings is the configuration as last reloaded.
+func (n *node) settings() *config.Config {
+	n.reloads.Lock()
+	defer n.reloads.Unlock()
+	return n.live
+}
+
+// await waits until no allocation is left. It reports whether a signal has ended that.
+func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Duration) (interrupted bool) {
 	left := len(n.turn.Allocations())
 	if most == 0 || left == 0 {
-		return
+		return false
 	}
 	n.log.Info("waiting for calls to end", "allocations", left, "at_most", most)
 	deadline := time.NewTimer(most)
@@ -418,18 +448,19 @@ func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Du
 	for left > 0 {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case s := <-signals:
 			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
-				return
+				return true
 			}
 		case <-deadline.C:
 			n.log.Warn("allocations are still in use and end now", "allocations", left)
-			return
+			return false
 		case <-tick.C:
 			left = len(n.turn.Allocations())
 		}
 	}
+	return false
 }
 
 // farewell tells the clients to come back, without waiting for calls.

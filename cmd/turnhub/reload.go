@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -9,33 +10,40 @@ import (
 
 // reload reads configuration, secrets, keys and certificates again. What can be
 // changed without ending a call is changed; of the rest the log says that it
-// needs a restart. A bad configuration changes nothing.
-func (n *node) reload(environ []string) {
+// needs a restart. A bad configuration changes nothing. The error is logged already;
+// it is what was not read.
+func (n *node) reload(environ []string) error {
+	n.reloads.Lock()
+	defer n.reloads.Unlock()
 	cfg, err := config.Load(n.live.File(), environ)
 	if err != nil {
 		n.log.Error("reload: the configuration has errors; the old one stays", "errors", err)
-		return
+		return err
 	}
 	secrets, warnings, err := cfg.Secrets(false)
 	if err != nil {
 		n.log.Error("reload: the TURN secrets cannot be read; the old configuration stays", "error", err)
-		return
+		return err
 	}
 	for _, w := range append(cfg.Warnings(), warnings...) {
 		n.log.Warn(w.Problem, "remedy", w.Remedy)
 	}
+	var failed error
 	if n.access != nil {
 		if err := n.access.Reload(); err != nil {
 			n.log.Error("reload: the keys of the access tokens cannot be read; the old ones stay", "error", err)
+			failed = errors.Join(failed, err)
 		}
 	}
 	if n.certs != nil {
 		if err := n.certs.Reload(); err != nil {
 			n.log.Error("reload: the certificate cannot be used; the old one stays", "error", err)
+			failed = errors.Join(failed, err)
 		}
 	}
 	if err := n.credentials.SetSecrets(secrets); err != nil {
 		n.log.Error("reload: the TURN secrets cannot be used; the old ones stay", "error", err)
+		failed = errors.Join(failed, err)
 	}
 	changed := n.live.Differences(cfg)
 	live, restart := []string{}, []string{}
@@ -56,6 +64,7 @@ func (n *node) reload(environ []string) {
 	n.live = n.live.With(cfg, liveKeys)
 	n.prober.Trigger()
 	n.log.Info("reloaded", slog.Any("changed", live), slog.Any("needs_restart", restart))
+	return failed
 }
 
 // liveKeys are the options that a reload changes.

@@ -49,7 +49,7 @@ func serve(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	predecessor, err := sockets.succession()
+	predecessor, err := sockets.succession(in.environ)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,9 @@ func serve(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := predecessor.loaded(); err != nil {
+	n.environ = in.environ
+	n.family.generation = predecessor.generation + 1
+	if err := predecessor.loaded(n); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -72,7 +74,7 @@ func serve(ctx context.Context, in invocation) error {
 			return
 		}
 		announce(n, in, log.Logger)
-		predecessor.ready()
+		predecessor.ready(n)
 	}()
 
 	for {
@@ -88,19 +90,30 @@ func serve(ctx context.Context, in invocation) error {
 					continue
 				}
 				if err != nil {
-					return err
+					n.log.Error("the upgrade failed", "error", err)
 				}
-				n.linger(ctx, signals)
+				if err != nil && n.family.stopped() == nil {
+					n.resume()
+					continue
+				}
+				if !n.linger(ctx, signals) {
+					continue
+				}
 			case syscall.SIGHUP:
 				done := supervisor{n}.reloading()
-				n.reload(in.environ)
+				_ = n.reload(in.environ) // it has logged what is wrong
+				n.family.reload()
 				done()
 				continue
 			case syscall.SIGTERM:
 				supervisor{n}.stopping()
-				n.drain(ctx, signals)
+				n.family.end(false)
+				if n.drain(ctx, signals) {
+					n.family.end(true)
+				}
 			default:
 				supervisor{n}.stopping()
+				n.family.end(true)
 				n.farewell()
 			}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,103 +13,247 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"turnhub/internal/kin"
 )
 
 // An upgrade replaces the running binary by the one on disk, on SIGUSR2, without
 // losing a call:
 //
 //  1. The old process starts the new one with its sockets and a control pipe.
-//  2. The new one reads the configuration and says "loaded". Until then any
-//     failure leaves the old one as it was.
-//  3. The old one yields: it keeps its clients' allocations and connections, and
-//     leaves the listeners alone. It says "go".
-//  4. The new one serves, proves its relay and says "ready".
+//  2. The new one reads the configuration and says "loaded" with the version of the
+//     link (package kin) that both know, which the pipe is from then on. Until then
+//     any failure leaves the old one as it was.
+//  3. The old one yields: it ends what only one may do, keeps its clients'
+//     allocations and connections, and leaves the listeners alone. It says "go".
+//  4. The new one reads the revoked users again, serves, proves its relay and says
+//     "ready".
 //  5. The old one tells the clients of its hub to come back, which brings them to
 //     the new one, where they restart ICE while the old path still carries them. It
 //     ends when its last allocation has ended, or after upgrade_timeout.
+//
+// Whichever dies, at whatever moment: the other serves. The new one takes "go" for
+// said when the old one is gone, and the old one, which has kept a file of each
+// listener, takes them back when the new one ends and has not been told to.
+//
+// Versions before the link say "loaded" alone; then the words "go" and "ready" are
+// lines too, and the pipe is closed.
 
 const (
-	loadPatience  = 20 * time.Second
-	readyPatience = time.Minute // the first round of probes, on a machine that is busy
+	loadPatience   = 20 * time.Second
+	readyPatience  = time.Minute // the first round of probes, on a machine that is busy
+	goPatience     = 10 * time.Second
+	retirePatience = 3 * time.Second // for what an operator is doing right now
 )
 
 // executable is the path of this program as it was at the start: when the file
 // has been replaced, the system only knows the old one's name.
 var executable, executableErr = os.Executable()
 
+// spare is a file of a listener that a successor serves.
+type spare struct {
+	kind string // as in takeoverVariable
+	file *os.File
+}
+
 // upgrade starts the successor and hands over. On an error with yielded false
-// everything is as before.
+// everything is as before; with yielded true the caller resumes.
 func (n *node) upgrade(args, environ []string) (yielded bool, err error) {
 	if executableErr != nil {
 		return false, fmt.Errorf("find the program on disk: %w", executableErr)
 	}
-	near, far, err := socketPair()
+	if others := n.family.all(); len(others)+2 > maxFamily {
+		return false, fmt.Errorf("%d processes of earlier upgrades still carry calls, the oldest is %d: wait until one has ended (upgrade_timeout), or end it and its calls with kill", len(others), others[0].pid)
+	}
+	near, far, err := kin.Pair()
 	if err != nil {
 		return false, err
 	}
-	defer near.Close()
-	files, kinds := []*os.File{far}, []string{"control"}
+	defer far.Close()
+	conn, err := kin.Conn(near)
+	if err != nil {
+		return false, err
+	}
+	spares, err := n.duplicates()
 	defer func() {
-		for _, f := range files {
-			f.Close()
+		if !yielded {
+			closeAll(spares)
 		}
 	}()
-	listeners := slices.Clone(n.sockets.tcp)
-	if n.sockets.admin != nil {
-		listeners = append(listeners, n.sockets.admin)
-	}
-	for _, ln := range listeners {
-		tcp, ok := ln.(*net.TCPListener)
-		if !ok {
-			return false, fmt.Errorf("%s cannot be handed over", ln.Addr())
-		}
-		f, err := duplicate(tcp)
-		if err != nil {
-			return false, fmt.Errorf("duplicate %s: %w", ln.Addr(), err)
-		}
-		files, kinds = append(files, f), append(kinds, "tcp")
-	}
-	udp, err := n.turn.ListenerFiles()
-	for _, f := range udp {
-		files, kinds = append(files, f), append(kinds, "udp")
-	}
 	if err != nil {
+		conn.Close()
 		return false, err
 	}
-
-	successor := exec.Command(executable, args...)
-	successor.Stdin, successor.Stdout, successor.Stderr = os.Stdin, os.Stdout, os.Stderr
-	successor.ExtraFiles = files
-	successor.Env = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
-		// These are addressed to this very process.
-		return strings.HasPrefix(entry, "WATCHDOG_PID=") || strings.HasPrefix(entry, "LISTEN_") || strings.HasPrefix(entry, takeoverVariable)
-	}), takeoverVariable+"="+strings.Join(kinds, ","))
-	if err := successor.Start(); err != nil {
-		return false, fmt.Errorf("start %s: %w", executable, err)
+	successor, err := n.start(far, spares, args, environ)
+	if err != nil {
+		conn.Close()
+		return false, err
 	}
-	go successor.Wait() // it is told to systemd, or outlives us; its end shows on the control pipe
 	far.Close()
-	heard := bufio.NewReader(near)
-	if err := expect(near, heard, "loaded", loadPatience); err != nil {
-		successor.Process.Kill()
+	pid := successor.Process.Pid
+	ended := make(chan struct{})
+	go func() {
+		_ = successor.Wait() // its end shows on the link, too
+		close(ended)
+	}()
+	word, err := hear(conn, loadPatience)
+	version, known := loadedVersion(word)
+	if err == nil && !known {
+		err = fmt.Errorf("it said %q instead of loaded", word)
+	}
+	if err != nil {
+		conn.Close()
+		_ = successor.Process.Kill()
 		return false, fmt.Errorf("the new binary did not start: %w", err)
 	}
+
+	var open func(kin.Handler) *kin.Link
+	if version > 0 {
+		open = func(h kin.Handler) *kin.Link { return kin.New(conn, h) }
+	}
+	elders := n.family.all()
+	young := n.family.add(pid, n.family.generation+1, open, ended)
+	n.introduce(young, elders)
+	n.office.retire(retirePatience)
+	// Before "go", so that systemd takes no death of ours from here on for that of
+	// the service. What it has been told is read before it hears of a death.
+	supervisor{n}.notify(fmt.Sprintf("MAINPID=%d", pid))
+	n.spares = spares
 	if lost := n.turn.Yield(); lost > 0 {
 		n.log.Warn("some clients could not be kept; they restart ICE", "clients", lost)
 	}
 	n.draining.Store(true)
 	n.mux.StopAccepting()
-	n.retire()
-	if _, err := io.WriteString(near, "go\n"); err != nil {
-		return true, fmt.Errorf("the new binary has ended: %w", err)
+
+	if young.link != nil {
+		err = n.accompany(young, ended)
+	} else if _, err = io.WriteString(conn, "go\n"); err == nil {
+		word, err = hear(conn, readyPatience)
+		if err == nil && word != "ready" {
+			err = fmt.Errorf("it said %q instead of ready", word)
+		}
+		conn.Close()
+		n.log.Warn("the new binary is of a version that cannot tell this one anything: revocations, reloads and ended calls do not reach the calls that this process still carries", "pid", os.Getpid())
 	}
-	if err := expect(near, heard, "ready", readyPatience); err != nil {
+	if err != nil {
+		_ = successor.Process.Kill()
+		<-ended
 		return true, fmt.Errorf("the new binary does not serve: %w", err)
 	}
-	supervisor{n}.notify(fmt.Sprintf("MAINPID=%d", successor.Process.Pid))
-	n.log.Info("a new process has taken over", "pid", successor.Process.Pid, "allocations_kept", len(n.turn.Allocations()))
+	n.log.Info("a new process has taken over", "pid", pid, "allocations_kept", len(n.turn.Allocations()))
 	return true, nil
 }
+
+// duplicates are files of all listeners.
+func (n *node) duplicates() (spares []spare, err error) {
+	for _, ln := range n.listening {
+		tcp, ok := ln.(*net.TCPListener)
+		if !ok {
+			return spares, fmt.Errorf("%s cannot be handed over", ln.Addr())
+		}
+		f, err := duplicate(tcp)
+		if err != nil {
+			return spares, fmt.Errorf("duplicate %s: %w", ln.Addr(), err)
+		}
+		spares = append(spares, spare{"tcp", f})
+	}
+	udp, err := n.turn.ListenerFiles()
+	for _, f := range udp {
+		spares = append(spares, spare{"udp", f})
+	}
+	return spares, err
+}
+
+func closeAll(spares []spare) {
+	for _, s := range spares {
+		s.file.Close()
+	}
+}
+
+// start starts the program on disk with the listeners.
+func (n *node) start(control *os.File, spares []spare, args, environ []string) (*exec.Cmd, error) {
+	files, kinds := []*os.File{control}, []string{"control"}
+	for _, s := range spares {
+		files, kinds = append(files, s.file), append(kinds, s.kind)
+	}
+	successor := exec.Command(executable, args...)
+	successor.Stdin, successor.Stdout, successor.Stderr = os.Stdin, os.Stdout, os.Stderr
+	successor.ExtraFiles = files
+	successor.Env = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		// These are addressed to this very process.
+		return strings.HasPrefix(entry, "WATCHDOG_PID=") || strings.HasPrefix(entry, "LISTEN_") ||
+			strings.HasPrefix(entry, takeoverVariable+"=") || strings.HasPrefix(entry, kinVariable+"=")
+	}), takeoverVariable+"="+strings.Join(kinds, ","), kinEntry(n.family.generation))
+	// When the one in the middle of three dies, the youngest becomes a child of the
+	// oldest, not of systemd, which would take the end of its own child for that of
+	// the service, and end the others with it.
+	adoptGrandchildren()
+	if err := successor.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", executable, err)
+	}
+	return successor, nil
+}
+
+// introduce gives the successor a link to each of the older processes.
+func (n *node) introduce(young *relative, elders []*relative) {
+	if young.link == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), retirePatience)
+	defer cancel()
+	for _, elder := range elders {
+		if elder.link == nil {
+			continue
+		}
+		a, b, err := kin.Pair()
+		if err == nil {
+			err = young.link.Ask(ctx, askAdopt, introduction{elder.pid, elder.generation}, a, nil)
+			if err == nil {
+				err = elder.link.Ask(ctx, askAdopt, introduction{young.pid, young.generation}, b, nil)
+			}
+			a.Close()
+			b.Close()
+		}
+		if err != nil {
+			n.log.Warn("the new process cannot tell an older one anything: what the operator does does not reach the calls that it still carries; end it with kill", "pid", elder.pid, "error", err)
+		}
+	}
+}
+
+// accompany tells the successor to serve, and returns when it does.
+func (n *node) accompany(young *relative, ended <-chan struct{}) error {
+	select {
+	case <-n.family.ready: // of a successor before this one
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), goPatience)
+	defer cancel()
+	if err := young.link.Ask(ctx, askGo, handover{n.family.counted()}, nil, nil); err != nil {
+		return err
+	}
+	late := time.NewTimer(readyPatience)
+	defer late.Stop()
+	select {
+	case ready := <-n.family.ready:
+		n.spares = slices.DeleteFunc(n.spares, func(s spare) bool {
+			unused := slices.Contains(ready.Unused, s.name())
+			if unused {
+				s.file.Close()
+			}
+			return unused
+		})
+		return nil
+	case <-ended:
+		return errors.New("it has ended; its last log lines say why")
+	case <-young.link.Done():
+		return errors.New("it has ended; its last log lines say why")
+	case <-late.C:
+		return fmt.Errorf("it did not prove its relay within %v", readyPatience)
+	}
+}
+
+// name is how the two processes call a listener.
+func (s spare) name() string { return boundName(s.kind, s.file) }
 
 // duplicate returns another descriptor of a listener. Unlike that of its File, it
 // stays non-blocking when it is inherited, and with it the listener itself: they
@@ -131,83 +274,229 @@ func duplicate(ln *net.TCPListener) (*os.File, error) {
 	return os.NewFile(fd, "tcp:"+ln.Addr().String()), nil
 }
 
-// linger carries the remaining calls.
-func (n *node) linger(ctx context.Context, signals <-chan os.Signal) {
+// linger carries the remaining calls. It reports whether the process's time is over;
+// else it serves again, because no younger one does.
+func (n *node) linger(ctx context.Context, signals <-chan os.Signal) (over bool) {
+	defer func() {
+		if over {
+			n.family.farewell()
+			closeAll(n.spares)
+		}
+	}()
 	n.hub.Restart(time.Second)
-	n.await(ctx, signals, n.live.UpgradeTimeout)
+	timeout := n.settings().UpgradeTimeout
+	n.log.Info("waiting for calls to end", "allocations", len(n.turn.Allocations()), "at_most", timeout)
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left := len(n.turn.Allocations())
+		stop := n.family.stopped()
+		switch {
+		case stop != nil && stop.Now:
+			return true
+		case stop != nil:
+			n.await(ctx, signals, n.settings().DrainTimeout)
+			return true
+		case !n.family.succeeded():
+			n.resume()
+			return false
+		case left == 0:
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return true
+		case s := <-signals:
+			switch s {
+			case syscall.SIGUSR2:
+				n.log.Warn("this process has been replaced: signal the new one", "pid", n.family.youngest())
+			case syscall.SIGHUP:
+				_ = n.reload(n.environ) // it has logged what is wrong
+			case syscall.SIGTERM:
+				n.await(ctx, signals, n.settings().DrainTimeout)
+				return true
+			default:
+				return true
+			}
+		case <-deadline.C:
+			n.log.Warn("allocations are still in use and end now", "allocations", left)
+			return true
+		case <-n.family.wake:
+		case <-tick.C:
+		}
+	}
 }
 
-// socketPair returns a connection and its other end as a file for a child.
-func socketPair() (net.Conn, *os.File, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a control pipe: %w", err)
+// resume serves again: the successor has ended.
+func (n *node) resume() {
+	n.log.Error("the new process has ended; this one serves again, with the binary and the configuration that it has", "pid", os.Getpid())
+	if err := n.access.LoadRevoked(); err != nil {
+		n.log.Error("the revoked users of the process that has ended cannot be read", "error", err)
 	}
-	mine := os.NewFile(uintptr(fds[0]), "control")
-	defer mine.Close()
-	conn, err := net.FileConn(mine)
-	if err != nil {
-		syscall.Close(fds[1])
-		return nil, nil, fmt.Errorf("make a control pipe: %w", err)
+	if n.certs != nil {
+		if err := n.certs.Reload(); err != nil {
+			n.log.Error("the certificate cannot be read again; the old one stays", "error", err)
+		}
 	}
-	return conn, os.NewFile(uintptr(fds[1]), "control"), nil
+	var udp []*os.File
+	n.listening = nil
+	for _, s := range n.spares {
+		if s.kind == "udp" {
+			udp = append(udp, s.file)
+			continue
+		}
+		ln, err := net.FileListener(s.file)
+		s.file.Close()
+		if err != nil {
+			n.log.Error("a listener cannot be taken back; restart the server", "error", err)
+			continue
+		}
+		n.listening = append(n.listening, ln)
+	}
+	n.spares = nil
+	if err := n.turn.Resume(udp); err != nil {
+		n.log.Error("a UDP listener cannot be taken back; restart the server", "error", err)
+	}
+	public := slices.Clone(n.listening)
+	var adminListener net.Listener
+	if n.sockets.admin != nil {
+		at := slices.IndexFunc(public, func(ln net.Listener) bool { return ln.Addr().String() == n.sockets.admin.Addr().String() })
+		if at >= 0 {
+			adminListener = public[at]
+			public = slices.Delete(public, at, at+1)
+		}
+	}
+	n.draining.Store(false)
+	n.hub.Reopen()
+	n.mux.ResumeAccepting(public...)
+	supervisor{n}.notify(fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=%s", os.Getpid(), n.status()))
+	n.office.take(adminListener)
 }
 
-// expect waits for a word of the other process.
-func expect(conn net.Conn, heard *bufio.Reader, word string, patience time.Duration) error {
-	conn.SetReadDeadline(time.Now().Add(patience))
-	line, err := heard.ReadString('\n')
-	switch {
-	case errors.Is(err, io.EOF):
-		return errors.New("it has ended; its last log lines say why")
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("it did not say %q within %v", word, patience)
-	case err != nil:
-		return err
-	case strings.TrimSpace(line) != word:
-		return fmt.Errorf("it said %q instead of %q", strings.TrimSpace(line), word)
+// hear waits for a line of the other process. It reads no further: what follows may
+// be the link's.
+func hear(conn net.Conn, patience time.Duration) (string, error) {
+	const longest = 200
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	var line []byte
+	var b [1]byte
+	for len(line) < longest {
+		_, err := conn.Read(b[:])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return "", fmt.Errorf("it said nothing within %v", patience)
+		case err != nil:
+			return "", fmt.Errorf("%w; its last log lines say why", kin.ErrEnded)
+		case b[0] == '\n':
+			return string(line), nil
+		}
+		line = append(line, b[0])
 	}
-	return nil
+	return "", errors.New("it said something endless")
+}
+
+// loadedVersion is the version of the link in the word "loaded", 0 for a binary that
+// has none.
+func loadedVersion(word string) (version int, ok bool) {
+	if word == "loaded" {
+		return 0, true
+	}
+	n, err := fmt.Sscanf(word, "loaded %d", &version)
+	return version, err == nil && n == 1 && version > 0
 }
 
 // succession is the new process's side of an upgrade; without predecessor it does
 // nothing.
 type succession struct {
-	conn  net.Conn
-	heard *bufio.Reader
+	conn        *net.UnixConn
+	family      *family
+	version     int // of the link; 0: none
+	predecessor int // pid
+	generation  int // of the predecessor
+	parent      *relative
 }
 
-func (in *inherited) succession() (succession, error) {
+func (in *inherited) succession(environ []string) (succession, error) {
 	if in.control == nil {
 		return succession{}, nil
 	}
-	defer in.control.Close()
-	conn, err := net.FileConn(in.control)
+	conn, err := kin.Conn(in.control)
 	if err != nil {
 		return succession{}, fmt.Errorf("take over from the running server: %w", err)
 	}
-	return succession{conn, bufio.NewReader(conn)}, nil
+	s := succession{conn: conn, predecessor: os.Getppid()}
+	if version, generation, pid, ok := parseKin(environ); ok {
+		s.version, s.generation, s.predecessor = min(version, kin.Version), generation, pid
+	}
+	return s, nil
 }
 
-// loaded tells the predecessor to yield and returns when it has.
-func (s succession) loaded() error {
+// loaded tells the predecessor to yield and returns when it has, or has died: then this
+// process is to serve.
+func (s *succession) loaded(n *node) error {
 	if s.conn == nil {
 		return nil
 	}
-	if _, err := io.WriteString(s.conn, "loaded\n"); err != nil {
-		return fmt.Errorf("take over from the running server: %w", err)
+	word := "loaded"
+	if s.version > 0 {
+		word = fmt.Sprintf("loaded %d", s.version)
 	}
-	if err := expect(s.conn, s.heard, "go", readyPatience); err != nil {
-		return fmt.Errorf("take over from the running server: %w", err)
+	_, err := io.WriteString(s.conn, word+"\n")
+	if s.version == 0 {
+		s.parent = n.family.add(s.predecessor, s.generation, nil, nil)
+		if err == nil {
+			word, err = hear(s.conn, readyPatience)
+		}
+		if err == nil && word != "go" {
+			err = fmt.Errorf("it said %q instead of go", word)
+		}
+		if err != nil && !errors.Is(err, kin.ErrEnded) {
+			return fmt.Errorf("take over from the running server: %w", err)
+		}
+	} else {
+		s.parent = n.family.add(s.predecessor, s.generation, func(h kin.Handler) *kin.Link { return kin.New(s.conn, h) }, nil)
+		late := time.NewTimer(readyPatience)
+		defer late.Stop()
+		select {
+		case h := <-n.family.going:
+			n.family.inherit(h.Past)
+		case <-s.parent.link.Done():
+			err = kin.ErrEnded
+			select {
+			case h := <-n.family.going: // that was its last word
+				n.family.inherit(h.Past)
+			default:
+			}
+		case <-late.C:
+			return errors.New("take over from the running server: it did not yield; restart it instead")
+		}
+	}
+	if err != nil {
+		n.log.Warn("the process that was to be replaced has died; this one takes its place", "pid", s.predecessor)
+		supervisor{n}.notify(fmt.Sprintf("MAINPID=%d", os.Getpid()))
+	}
+	if err := n.access.LoadRevoked(); err != nil {
+		return err
 	}
 	return nil
 }
 
 // ready tells the predecessor that the clients may come.
-func (s succession) ready() {
-	if s.conn != nil {
-		io.WriteString(s.conn, "ready\n")
+func (s *succession) ready(n *node) {
+	switch {
+	case s.conn == nil:
+	case s.version == 0:
+		_, _ = io.WriteString(s.conn, "ready\n")
 		s.conn.Close()
+		if alive(s.predecessor) {
+			n.log.Warn("the old process is of a version that cannot be told anything: revocations, reloads and ended calls do not reach the calls that it still carries; end them with kill if they must", "pid", s.predecessor)
+		}
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), goPatience)
+		defer cancel()
+		_ = s.parent.link.Ask(ctx, askReady, readiness{n.unused}, nil, nil)
 	}
 }
 

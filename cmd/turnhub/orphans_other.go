@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// adoptGrandchildren is for Linux only.
+func adoptGrandchildren() {}
