@@ -109,6 +109,7 @@ type Hub struct {
 	sessions  sessions
 	state     state
 	strangers strangers
+	departed  departed
 	sockets   netaddr.Counts // every socket, of dialects too
 	people    netaddr.Counts // sessions by the address that opened them
 
@@ -190,6 +191,7 @@ func (h *Hub) Restart(smear time.Duration) {
 	}
 	h.gate.Unlock()
 	h.strangers.part()
+	h.departed.begin(true)
 	const soonest = 250 * time.Millisecond
 	for _, s := range h.sessions.all() {
 		after := soonest
@@ -212,6 +214,7 @@ func (h *Hub) Reopen() {
 	h.draining.Store(false)
 	h.letting.Unlock()
 	h.strangers.forget()
+	h.departed.begin(false)
 	for _, s := range h.sessions.all() {
 		s.mu.Lock()
 		if s.conn == nil && !s.ended {
@@ -271,6 +274,11 @@ func (h *Hub) Revoke(user string) int {
 		for _, s := range h.sessions.all() {
 			if s.user == user && user != "" {
 				ended = append(ended, s)
+			}
+		}
+		for _, id := range h.departed.of(user) {
+			if h.cfg.OnRevoke != nil {
+				h.cfg.OnRevoke(id)
 			}
 		}
 	}

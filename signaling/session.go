@@ -189,6 +189,7 @@ func (s *Session) endIn(reason string, code CloseCode) {
 	}
 	s.mu.Unlock()
 	s.hub.timers.stop(&s.timer)
+	s.hub.departed.add(s)
 	partners := s.partners()
 	s.hub.logSession("session ended", s, "reason", reason)
 	s.hub.state.exit(s, reason)
