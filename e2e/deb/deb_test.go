@@ -123,6 +123,8 @@ func TestDebianPackage(t *testing.T) {
 	h.run("systemctl", "stop", "turnhub")
 	h.run("systemctl", "start", "turnhub")
 
+	twoProcesses(h, pid, journal, check, secretFile)
+
 	// Killed: systemd brings it back.
 	before = pid()
 	h.run("systemctl", "kill", "--signal=KILL", "turnhub")
