@@ -19,7 +19,7 @@ var errFrame = errors.New("neither a STUN message nor ChannelData")
 // have is an error at once, not a wait for bytes that never come.
 func frame(b []byte) (length, message int, err error) {
 	if len(b) < channelHeaderSize {
-		if len(b) > 0 && b[0] > channelMax>>8 {
+		if len(b) > 0 && b[0] > streamMax {
 			return 0, 0, errFrame
 		}
 		return 0, 0, nil
@@ -38,7 +38,7 @@ func frame(b []byte) (length, message int, err error) {
 			return 0, 0, errFrame
 		}
 		return length, length, nil
-	case b[0] <= channelMax>>8:
+	case b[0] <= streamMax:
 		message = channelHeaderSize + size
 		return padded(message), message, nil
 	}

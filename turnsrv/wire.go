@@ -14,10 +14,11 @@ const (
 
 	channelHeaderSize = 4      // RFC 8656 section 12.4
 	channelMin        = 0x4000 // RFC 8656 section 12
-	// RFC 8656 ends the channel numbers at 0x4FFF. Clients of RFC 5766 (section
-	// 11), coturn's among them, take any up to here, and between a TURN client
-	// and its server nothing else begins with these bits.
-	channelMax = 0x7FFF
+	channelMax        = 0x4FFF // RFC 8656 section 12; the numbers above are reserved
+
+	// streamMax is the greatest first byte of a message on a stream. What begins as
+	// ChannelData with a reserved number has a length all the same, and is skipped.
+	streamMax = 0x7F
 
 	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 section 18.11
 	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 section 18.12
