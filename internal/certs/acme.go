@@ -21,6 +21,8 @@ import (
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3"
 	"go.uber.org/zap"
+
+	"turnhub/internal/portmux"
 )
 
 // shortlived is the ACME profile with which Let's Encrypt issues certificates for
@@ -54,7 +56,7 @@ type acme struct {
 
 // alpnWithChallenge is what the universal ports speak in TLS, and the protocol of
 // TLS-ALPN-01, whose handshake is all there is to it.
-var alpnWithChallenge = []string{"http/1.1", "stun.turn", acmez.ACMETLS1Protocol}
+var alpnWithChallenge = append(portmux.ALPN(), acmez.ACMETLS1Protocol)
 
 // event is what certmagic tells.
 type event struct {

@@ -1,7 +1,7 @@
 // Package portmux serves several protocols on one TCP port: TLS, HTTP with
 // WebSocket, STUN and TURN are told apart by the first bytes a client sends,
 // before the TLS handshake and after it. In TLS, the protocol may also be named
-// by ALPN: http/1.1 (RFC 7301) or stun.turn (RFC 7443).
+// by ALPN: http/1.1 (RFC 7301), stun.turn or stun.nat-discovery (RFC 7443).
 //
 // Everything is bounded. A connection that has not said what it is costs a
 // goroutine and eight bytes, in TLS the handshake's state; it is cut off after
@@ -33,7 +33,11 @@ import (
 const (
 	ALPNHTTP = "http/1.1"
 	ALPNTURN = "stun.turn"
+	ALPNSTUN = "stun.nat-discovery" // STUN alone; whoever says so may ask for more
 )
+
+// ALPN returns the names that a Mux understands, the preferred one first.
+func ALPN() []string { return []string{ALPNHTTP, ALPNTURN, ALPNSTUN} }
 
 // Config is what a Mux is made of.
 type Config struct {
@@ -110,7 +114,7 @@ func New(cfg Config) *Mux {
 	if cfg.TLS != nil {
 		cfg.TLS = cfg.TLS.Clone()
 		if len(cfg.TLS.NextProtos) == 0 {
-			cfg.TLS.NextProtos = []string{ALPNHTTP, ALPNTURN}
+			cfg.TLS.NextProtos = ALPN()
 		}
 		// The relay writes what is ready together: small records at first would
 		// cut it into several.
@@ -366,7 +370,7 @@ func (m *Mux) dissect(c *Conn) (top *Conn, protocol Protocol, reason string) {
 	}
 	top = &Conn{Conn: secure}
 	switch secure.ConnectionState().NegotiatedProtocol {
-	case ALPNTURN:
+	case ALPNTURN, ALPNSTUN:
 		return top, STUN, ""
 	case "", ALPNHTTP: // coturn's client offers both names, this one first, and then speaks TURN
 	default: // such as acme-tls/1, whose handshake is all there is to it

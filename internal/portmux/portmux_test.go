@@ -126,6 +126,8 @@ func TestProtocols(t *testing.T) {
 		"turns without ALPN":        {b.dialTLS(t), []string{stun}, "secure=true " + stun},
 		"turns, byte by byte":       {b.dialTLS(t), split, "secure=true " + stun},
 		"turns with ALPN":           {b.dialTLS(t, ALPNTURN), []string{stun}, "secure=true " + stun},
+		"stuns with ALPN":           {b.dialTLS(t, ALPNSTUN), []string{stun}, "secure=true " + stun},
+		"both of RFC 7443":          {b.dialTLS(t, ALPNSTUN, ALPNTURN), []string{stun}, "secure=true " + stun},
 		"both ALPN, HTTP preferred": {b.dialTLS(t, ALPNHTTP, ALPNTURN), []string{request}, "HTTP/1.1 200 OK"},
 		"http":                      {b.dial(t), []string{request}, "HTTP/1.1 200 OK"},
 		"http byte by byte":         {b.dial(t), strings.Split(request, ""), "HTTP/1.1 200 OK"},
