@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -73,20 +72,6 @@ func (c *Credentials) Keys(username, realm string) [][md5.Size]byte {
 		keys[i] = md5.Sum([]byte(username + ":" + realm + ":" + sign(secret, username)))
 	}
 	return keys
-}
-
-// ParseUsername takes a TURN username apart. A username that is a number alone
-// has an empty user, as with coturn.
-func ParseUsername(username string) (expires time.Time, user string, err error) {
-	if len(username) > MaxUsername {
-		return time.Time{}, "", fmt.Errorf("username has %d bytes, at most %d are allowed", len(username), MaxUsername)
-	}
-	number, user, _ := strings.Cut(username, ":")
-	seconds, err := strconv.ParseUint(number, 10, 62)
-	if err != nil {
-		return time.Time{}, "", fmt.Errorf("username does not begin with an expiry in unix seconds and a colon")
-	}
-	return time.Unix(int64(seconds), 0), user, nil
 }
 
 func sign(secret, username string) string {

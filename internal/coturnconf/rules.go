@@ -209,11 +209,8 @@ func bandwidth(c *conversion, s setting) string {
 }
 
 func separator(c *conversion, s setting) string {
-	if s.value == ":" || s.value == "" {
-		c.nothing(s, "always so")
-		return ""
-	}
-	return "only : separates expiry and user here"
+	c.nothing(s, "every separator is understood")
+	return ""
 }
 
 // alwaysOn is an option whose line matters for what others say.
@@ -264,7 +261,7 @@ var rules = map[string]rule{
 	"max-bps":            carried("`limits.bandwidth_per_allocation`, at least 1 kB/s", bandwidth),
 	"verbose":            carried("`log.level: debug`", level),
 	"Verbose":            carried("`log.level: debug`", level),
-	"rest-api-separator": carried("always `:`", separator),
+	"rest-api-separator": carried("nothing: every separator is understood", separator),
 	"log-min-level":      carried("`log.level`", leastLevel),
 	"use-auth-secret":    carried("always on; without `static-auth-secret` turnhub makes a secret of its own", alwaysOn),
 
