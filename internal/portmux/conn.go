@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"turnhub/internal/netaddr"
 )
@@ -21,7 +23,11 @@ type Conn struct {
 	closing sync.Once
 	below   sync.Mutex // Close may come while the connection below is exchanged
 
-	crowdedOut bool // closed to make room; under Mux.mu
+	// silent is when the client was last waited for, while it has not said what it
+	// is: nanoseconds of Mux.clock, 0 while its bytes are being worked on.
+	silent     atomic.Int64
+	clock      func() time.Duration // nil once it is known what it is
+	crowdedOut bool                 // closed to make room; under Mux.mu
 }
 
 // Read returns the bytes that were read for sniffing, then those of the
@@ -32,6 +38,11 @@ func (c *Conn) Read(b []byte) (int, error) {
 		c.from += n
 		return n, nil
 	}
+	if c.clock == nil {
+		return c.Conn.Read(b)
+	}
+	c.silent.Store(int64(c.clock()))
+	defer c.silent.Store(0)
 	return c.Conn.Read(b)
 }
 

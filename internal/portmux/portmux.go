@@ -5,8 +5,12 @@
 //
 // Everything is bounded. A connection that has not said what it is costs a
 // goroutine and eight bytes, in TLS the handshake's state; it is cut off after
-// Config.IdentifyTimeout, and when there are more than Config.Unidentified of
-// them the oldest makes room. An error of accept never ends a listener.
+// Config.IdentifyTimeout. When there are Config.Unidentified of them, the one that has
+// been silent for longest makes room, after Config.Patience; until then nothing more is accepted, and
+// the kernel's queue holds who comes. So a crowd that comes at once, as after a
+// restart of the server, is let in one after the other, each handshake only once, and
+// whoever says nothing cannot shut the others out. An error of accept never ends a
+// listener.
 package portmux
 
 import (
@@ -58,6 +62,10 @@ type Config struct {
 	// Unidentified bounds the connections that have not said what they are;
 	// 0: 1024.
 	Unidentified int
+	// Patience is how long each of them may be silent before another one that
+	// waits for its place crowds it out; 0: 2 s. The time that the handshake
+	// takes here does not count.
+	Patience time.Duration
 	// IdentifyTimeout is how long a client may take to say it, the TLS
 	// handshake included; 0: 10 s.
 	IdentifyTimeout time.Duration
@@ -93,7 +101,9 @@ type Mux struct {
 	serving  []net.Listener
 	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
-	waiting  *list.List // of *Conn, the oldest first
+	waiting  *list.List    // of *Conn, the oldest first
+	left     chan struct{} // has room for one: somebody is not waiting any more
+	clock    func() time.Duration
 	accepted map[string]uint64
 	refused  map[string]uint64
 
@@ -104,6 +114,9 @@ type Mux struct {
 func New(cfg Config) *Mux {
 	if cfg.Unidentified == 0 {
 		cfg.Unidentified = 1024
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 2 * time.Second
 	}
 	if cfg.IdentifyTimeout == 0 {
 		cfg.IdentifyTimeout = 10 * time.Second
@@ -125,9 +138,12 @@ func New(cfg Config) *Mux {
 		httpIn:   newChanListener(),
 		conns:    make(map[*Conn]struct{}),
 		waiting:  list.New(),
+		left:     make(chan struct{}, 1),
 		accepted: make(map[string]uint64),
 		refused:  make(map[string]uint64),
 	}
+	begin := time.Now()
+	m.clock = func() time.Duration { return time.Since(begin) + 1 } // never 0
 	m.http = &http.Server{
 		Handler:           http.HandlerFunc(m.serveHTTP),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -232,7 +248,7 @@ func (m *Mux) ResumeAccepting(listeners ...net.Listener) {
 func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
-	for {
+	for m.room(ctx) {
 		c, err := ln.Accept()
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
@@ -255,6 +271,48 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 	}
 }
 
+// roomPause is how often a listener looks for room.
+const roomPause = 50 * time.Millisecond
+
+// room waits until a connection more may say what it is. False: ctx has ended.
+func (m *Mux) room(ctx context.Context) bool {
+	for {
+		m.mu.Lock()
+		free := m.waiting.Len() < m.cfg.Unidentified
+		if !free {
+			_, silence := m.mostSilent()
+			free = silence >= m.cfg.Patience
+		}
+		m.mu.Unlock()
+		if free {
+			return true
+		}
+		timer := time.NewTimer(roomPause) // the other listeners' loops wait for m.left too
+		select {
+		case <-ctx.Done():
+		case <-m.left:
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return false
+		}
+	}
+}
+
+// mostSilent is the one that has been waited for the longest, nil if all that
+// clients have said is still being worked on. Call it under mu.
+func (m *Mux) mostSilent() (most *list.Element, silence time.Duration) {
+	now := m.clock()
+	for e := m.waiting.Front(); e != nil; e = e.Next() {
+		since := time.Duration(e.Value.(*Conn).silent.Load())
+		if since > 0 && (most == nil || now-since > silence) {
+			most, silence = e, now-since
+		}
+	}
+	return most, silence
+}
+
 // take counts a connection and finds out what it is.
 func (m *Mux) take(raw net.Conn) {
 	addr := remoteAddr(raw)
@@ -262,7 +320,8 @@ func (m *Mux) take(raw net.Conn) {
 	if m.cfg.Unlimited != nil && m.cfg.Unlimited(addr) {
 		share = netaddr.Share{}
 	}
-	c := &Conn{Conn: raw}
+	c := &Conn{Conn: raw, clock: m.clock}
+	c.silent.Store(int64(m.clock()))
 	c.release = func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -283,17 +342,19 @@ func (m *Mux) take(raw net.Conn) {
 	}
 	m.conns[c] = struct{}{}
 	place := m.waiting.PushBack(c)
-	var oldest *Conn
+	var silent *Conn
 	if m.waiting.Len() > m.cfg.Unidentified {
-		oldest = m.waiting.Remove(m.waiting.Front()).(*Conn)
-		oldest.crowdedOut = true
-		m.refused["crowded"]++
+		if e, _ := m.mostSilent(); e != nil {
+			silent = m.waiting.Remove(e).(*Conn)
+			silent.crowdedOut = true
+			m.refused["crowded"]++
+		}
 	}
 	m.handing.Add(1)
 	m.mu.Unlock()
 
-	if oldest != nil {
-		reset(oldest.Conn)
+	if silent != nil {
+		reset(silent.Conn)
 	}
 	go func() {
 		defer m.handing.Done()
@@ -316,6 +377,10 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 
 	m.mu.Lock()
 	m.waiting.Remove(place) // nothing, when it was crowded out
+	select {
+	case m.left <- struct{}{}:
+	default:
+	}
 	secure := top != c
 	switch {
 	case reason != "":
@@ -340,6 +405,7 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 		return
 	}
 	c.SetDeadline(time.Time{})
+	c.clock = nil
 	if protocol == HTTP {
 		if !m.httpIn.hand(top) {
 			top.Close()

@@ -198,7 +198,7 @@ func TestSilentClientIsCutOff(t *testing.T) {
 }
 
 func TestOldestMakesRoom(t *testing.T) {
-	b := start(t, func(c *Config) { c.Unidentified = 2 })
+	b := start(t, func(c *Config) { c.Unidentified, c.Patience = 2, time.Nanosecond })
 	silent := []net.Conn{b.dial(t), b.dial(t)}
 	third := b.dial(t)
 	if got := ask(t, silent[0], 1); got != "" {
@@ -211,6 +211,31 @@ func TestOldestMakesRoom(t *testing.T) {
 		t.Errorf("the second got %q", got)
 	}
 	if s := b.Stats(); s.Refused["crowded"] != 1 || s.Refused["closed"] != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestCrowdAtOnce has far more clients come in the same moment than may wait, as
+// after a restart of the server: all get in at the first try, those that are slow
+// with their TLS handshakes too.
+func TestCrowdAtOnce(t *testing.T) {
+	b := start(t, func(c *Config) { c.Unidentified, c.Patience = 16, time.Hour })
+	var clients sync.WaitGroup
+	for range 300 {
+		clients.Go(func() {
+			conn, err := tls.Dial("tcp", b.addr, b.tls)
+			if err != nil {
+				t.Errorf("a client is refused: %v", err)
+				return
+			}
+			defer conn.Close()
+			if got := ask(t, conn, 12, string(binding)); got != "secure=true " {
+				t.Errorf("a client got %q", got)
+			}
+		})
+	}
+	clients.Wait()
+	if s := b.Stats(); s.Refused["crowded"] != 0 || s.Accepted["turns"] != 300 {
 		t.Errorf("%+v", s)
 	}
 }
