@@ -24,6 +24,7 @@ if [ "$level" = test ] || [ "$level" = lab ]; then
 	need turnutils_uclient coturn
 	need openssl openssl
 	need certutil libnss3-tools
+	need nginx nginx-light
 fi
 if [ "$level" = lab ]; then
 	need ip iproute2
