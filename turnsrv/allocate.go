@@ -68,6 +68,7 @@ func (s *shard) allocate(q *request) {
 		username: q.username, user: q.user, key: q.key, transaction: q.TransactionID,
 		created: s.second, lifetime: lifetime, expires: s.second + int64(lifetime), slot: -1,
 	}
+	a.touch(s.second)
 	if code := s.makeRelays(a, want, q.client.addr); code != 0 {
 		s.srv.directory.cancel(q.user, q.client.addr, places)
 		s.fail(q, code)
@@ -79,11 +80,30 @@ func (s *shard) allocate(q *request) {
 
 // reserve counts allocations that are about to be made.
 func (s *shard) reserve(q *request, n int) stun.ErrorCode {
-	if refused := s.srv.directory.reserve(q.user, q.client.addr, n, s.srv.limits.Load()); refused != "" {
-		s.count.quota[refused]++
+	refused, replaced := s.srv.directory.reserve(q.user, q.client.addr, n, s.srv.limits.Load(), s.second)
+	for _, a := range replaced {
+		s.replace(a)
+	}
+	if refused != within {
+		s.count.quota[string(refused)]++
 		return stun.CodeAllocQuotaReached
 	}
 	return 0
+}
+
+// replace ends an allocation, maybe of another shard, in favour of a new one.
+func (s *shard) replace(a *allocation) {
+	end := func(owner *shard, a *allocation) {
+		if !a.dead {
+			owner.count.replaced++
+			owner.end(a)
+		}
+	}
+	if a.owner == s {
+		end(s, a)
+		return
+	}
+	s.srv.on([]*allocation{a}, end)
 }
 
 // redeem takes the port that RESERVATION-TOKEN names, which is counted already,
@@ -249,11 +269,9 @@ func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorC
 	return 0
 }
 
-// bindTries is how many ports are tried that another program may hold.
-const bindTries = 16
-
 // makeRelay opens one relayed address of a family on the first relay address that
-// can give one.
+// can give one. It gives up when no port is left that it could have: what other
+// programs hold of a narrow range is passed over.
 func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoint) stun.ErrorCode {
 	spaces := s.srv.spaces()
 	code := stun.CodeAddrFamilyNotSupported
@@ -262,20 +280,12 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoin
 			continue
 		}
 		code = stun.CodeInsufficientCapacity
-		for range bindTries {
-			port, ok := space.claimAny(w.even, w.pair)
-			if !ok {
-				break
+		for port := range space.claims(w.even, w.pair) {
+			r, err := s.openRelay(a, space, port, w.pair)
+			if errors.Is(err, errPortInUse) {
+				continue
 			}
-			r := s.newRelay(a, space, port)
-			if err := s.io.bindRelay(r, port); err != nil {
-				space.release(port)
-				if w.pair {
-					space.release(port + 1)
-				}
-				if errors.Is(err, errPortInUse) {
-					continue
-				}
+			if err != nil {
 				s.log.Warn("cannot open a relay socket", "bind", space.Bind, "port", port, "error", err)
 				return code
 			}
@@ -294,6 +304,36 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoin
 		}
 	}
 	return code
+}
+
+// openRelay binds a claimed port, with pair after a look at whether the next one
+// can be bound too. On an error it has given up the claims: a port of another
+// program is set aside.
+func (s *shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bool) (*relay, error) {
+	bind := func(port uint16) (*relay, error) {
+		r := s.newRelay(a, space, port)
+		err := s.io.bindRelay(r, port)
+		switch {
+		case errors.Is(err, errPortInUse):
+			space.setAside(port, s.second)
+		case err != nil:
+			space.release(port)
+		}
+		return r, err
+	}
+	if pair {
+		next, err := bind(port + 1)
+		if err != nil {
+			space.release(port)
+			return nil, err
+		}
+		s.io.closeRelay(next)
+	}
+	r, err := bind(port)
+	if err != nil && pair {
+		space.release(port + 1)
+	}
+	return r, err
 }
 
 func (s *shard) newRelay(a *allocation, space *relaySpace, port uint16) *relay {

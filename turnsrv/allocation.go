@@ -1,5 +1,7 @@
 package turnsrv
 
+import "sync/atomic"
+
 // allocation is the state that one Allocate request makes (RFC 8656 section 3.2).
 // It belongs to one shard. It is kept small: an idle one costs little more than
 // its sockets.
@@ -20,6 +22,11 @@ type allocation struct {
 	toClient Traffic
 
 	created, expires int64 // seconds of the server's clock
+	// active is the second of the last data, either way, or request. Other shards
+	// read it when they look for an allocation that nobody uses.
+	active atomic.Int64
+	// counted says that the directory counts it; the directory's lock guards it.
+	counted bool
 
 	// The Allocate request that made it, so that a retransmission gets the same
 	// answer (RFC 8489 section 6.3.1).
@@ -112,6 +119,13 @@ func (a *allocation) prune(now int64) {
 
 // relayFor returns the relayed address with which peer can be reached, or nil.
 func (a *allocation) relayFor(peer endpoint) *relay { return a.relays[peer.family()] }
+
+// touch notes that the allocation is in use. It writes once a second at most.
+func (a *allocation) touch(second int64) {
+	if a.active.Load() != second {
+		a.active.Store(second)
+	}
+}
 
 // epoch is bumped by Recheck on all relays of the allocation.
 func (a *allocation) epoch() uint32 {

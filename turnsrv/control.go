@@ -82,6 +82,7 @@ func (s *shard) control(c *client, g segment) {
 		s.fail(&q, stun.CodeAllocMismatch)
 		return
 	}
+	a.touch(s.second)
 	switch q.Type.Method {
 	case stun.MethodRefresh:
 		s.refresh(&q, a)

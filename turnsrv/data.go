@@ -162,6 +162,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 }
 
 func (s *shard) countToPeer(a *allocation, r *relay, n int) {
+	a.touch(s.second)
 	a.toPeer.add(n)
 	s.count.toPeer[a.client.transport][r.addr.family()].add(n)
 }
@@ -265,6 +266,7 @@ func (s *shard) relayToClient(a *allocation, r *relay, peer endpoint, g segment)
 		binary.BigEndian.PutUint16(h[26+size:], uint16(n))
 		g.hi = padWith(g.buf, g.hi, pad)
 	}
+	a.touch(s.second)
 	a.toClient.add(n)
 	s.count.toClient[c.transport][r.addr.family()].add(n)
 	s.io.toClient(c, g, true)

@@ -27,28 +27,91 @@ func newDirectory() *directory {
 	return &directory{byUser: make(map[string]*userEntry), byIP: make(map[endpoint][]string)}
 }
 
-// reserve counts n more allocations, or says which quota refuses them.
-func (d *directory) reserve(user string, client endpoint, n int, limits *Limits) (refused string) {
+// silence is after how many seconds without data and requests an allocation may
+// have to make room for another one of its user: peers that check the path (RFC
+// 7675) have given up by then.
+const silence = 30
+
+// reserve counts n more allocations, or says which quota refuses them. Where a
+// quota would refuse them, the user's own allocations that have been silent make
+// room, longest first: those that a phone has left behind in another network would
+// else keep it from a relay until they expire. They are no longer counted; the
+// caller ends them.
+func (d *directory) reserve(user string, client endpoint, n int, limits *Limits, now int64) (refused quota, replaced []*allocation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for {
+		refused = d.fits(user, client, n, limits)
+		if refused == within || len(replaced) == n {
+			return refused, replaced
+		}
+		a := d.byUser[user].silent(now, func(a *allocation) bool { return refused.frees(a.client.addr, client) })
+		if a == nil {
+			return refused, replaced
+		}
+		d.forget(a)
+		replaced = append(replaced, a)
+	}
+}
+
+// silent returns the allocation that has been silent longest, of those that would
+// help, or nil.
+func (u *userEntry) silent(now int64, helps func(*allocation) bool) (longest *allocation) {
+	if u == nil {
+		return nil
+	}
+	least := now - silence + 1
+	for _, a := range u.allocs {
+		if active := a.active.Load(); active < least && helps(a) {
+			longest, least = a, active
+		}
+	}
+	return longest
+}
+
+// fits counts n more allocations, or says which quota refuses them.
+func (d *directory) fits(user string, client endpoint, n int, limits *Limits) quota {
 	u := d.byUser[user]
 	if limits.AllocationsPerUser > 0 && u.held()+n > limits.AllocationsPerUser {
-		return "user"
+		return overUser
 	}
 	switch d.counts.Add(client.addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
 	case netaddr.OverTotal:
-		return "total"
+		return overTotal
 	case netaddr.OverHousehold:
-		return "address"
+		return overAddress
 	case netaddr.OverNetwork:
-		return "network"
+		return overNetwork
 	}
 	if u == nil {
 		u = new(userEntry)
 		d.byUser[user] = u
 	}
 	u.count += n
-	return ""
+	return within
+}
+
+// quota names the limit that refuses an allocation, as a metric's label.
+type quota string
+
+const (
+	within      quota = ""
+	overUser    quota = "user"
+	overAddress quota = "address"
+	overNetwork quota = "network"
+	overTotal   quota = "total"
+)
+
+// frees reports whether the end of an allocation of a client at one address makes
+// room under this quota for a client at another.
+func (q quota) frees(old, client endpoint) bool {
+	switch q {
+	case overAddress:
+		return netaddr.Household(old.addr()) == netaddr.Household(client.addr())
+	case overNetwork:
+		return netaddr.Network(old.addr()) == netaddr.Network(client.addr())
+	}
+	return true
 }
 
 func (u *userEntry) held() int {
@@ -80,6 +143,7 @@ func (d *directory) add(a *allocation) {
 	defer d.mu.Unlock()
 	u := d.byUser[a.user]
 	u.allocs = append(u.allocs, a)
+	a.counted = true
 	ip := a.client.addr.ip()
 	d.byIP[ip] = append(d.byIP[ip], a.user)
 }
@@ -88,6 +152,13 @@ func (d *directory) add(a *allocation) {
 func (d *directory) remove(a *allocation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if a.counted {
+		d.forget(a)
+	}
+}
+
+func (d *directory) forget(a *allocation) {
+	a.counted = false
 	if u := d.byUser[a.user]; u != nil {
 		for i, other := range u.allocs {
 			if other == a {

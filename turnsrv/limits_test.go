@@ -54,7 +54,7 @@ func TestQuotaPerNetwork(t *testing.T) {
 		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address"}, {"2001:db8:0:1::1", ""},
 		{"192.0.2.1", ""}, {"192.0.2.1", ""}, {"192.0.2.1", "address"}, {"192.0.2.2", ""},
 	} {
-		if got := d.reserve("alice", endpointIP(netip.MustParseAddr(step.client)), 1, limits); got != step.refused {
+		if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr(step.client)), 1, limits, 0); string(got) != step.refused {
 			t.Errorf("%s: refused %q, want %q", step.client, got, step.refused)
 		}
 	}
@@ -67,19 +67,19 @@ func TestQuotaPerNetwork(t *testing.T) {
 			want = "network"
 		}
 		for range 2 {
-			if got := d.reserve("alice", endpointIP(addr), 1, limits); got != want {
+			if got, _ := d.reserve("alice", endpointIP(addr), 1, limits, 0); string(got) != want {
 				t.Errorf("%s: refused %q, want %q", addr, got, want)
 			}
 		}
 	}
-	if got := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:1::1")), 1, limits); got != "" {
+	if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:1::1")), 1, limits, 0); got != within {
 		t.Errorf("another /48 pays for it: %q", got)
 	}
 	for home := range 16 {
 		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
 		d.cancel("alice", endpointIP(addr), 2)
 	}
-	if got := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits); got != "" {
+	if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits, 0); got != within {
 		t.Errorf("after all have gone: %q", got)
 	}
 }
@@ -124,9 +124,13 @@ func TestReservedPortsCount(t *testing.T) {
 	})
 	d := newDesk(t, cfg)
 	space := d.srv.spaces().all[0]
-	port, ok := space.claimAny(true, true)
+	port, ok := uint16(0), false
+	for port = range space.claims(true, true) {
+		ok = true
+		break
+	}
 	alice := endpointIPv4(0xC0000201, 1)
-	if refused := d.srv.directory.reserve("alice", alice, 1, &cfg.Limits); !ok || refused != "" {
+	if refused, _ := d.srv.directory.reserve("alice", alice, 1, &cfg.Limits, d.second); !ok || refused != within {
 		t.Fatal(ok, refused)
 	}
 	d.srv.reservations.put(d.second, reservation{space: space, port: port + 1, user: "alice", client: alice})

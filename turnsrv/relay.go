@@ -1,7 +1,9 @@
 package turnsrv
 
 import (
+	"iter"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"turnhub/internal/netaddr"
@@ -29,6 +31,9 @@ type relaySpace struct {
 	first           uint16                  // port
 	ports           []atomic.Pointer[relay] // from first on
 	used            atomic.Int32
+
+	mu      sync.Mutex // guards:
+	foreign []foreignPort
 }
 
 // reserved holds a port that is claimed but carries no traffic (yet).
@@ -64,38 +69,68 @@ func (s *relaySpace) release(port uint16) {
 // publish lets every worker find a relay.
 func (s *relaySpace) publish(r *relay) { s.ports[r.addr.port-s.first].Store(r) }
 
-// claimAny claims a free port at random (RFC 8656 section 7.2 wants them hard to
-// guess), or with even an even one, or with pair an even one and the next. ok is
-// false when none is free.
-func (s *relaySpace) claimAny(even, pair bool) (port uint16, ok bool) {
-	size := len(s.ports)
-	if int(s.used.Load()) >= size {
-		return 0, false
+// claims yields free ports that it has claimed: some at random (RFC 8656 section
+// 7.2 wants them hard to guess), then all that are left, one after the other. With
+// even they are even ones, with pair the next one is claimed as well. The caller
+// keeps the port at which it breaks the loop, and has given back each earlier one.
+func (s *relaySpace) claims(even, pair bool) iter.Seq[uint16] {
+	return func(yield func(uint16) bool) {
+		size := len(s.ports)
+		const guesses = 8
+		start := rand.IntN(size)
+		for i := range guesses + size {
+			if int(s.used.Load()) >= size {
+				return
+			}
+			n := (start + i) % size
+			if i < guesses {
+				n = rand.IntN(size)
+			}
+			port := s.first + uint16(n)
+			if even && port&1 != 0 || pair && n+1 == size || !s.claim(port) {
+				continue
+			}
+			if pair && !s.claim(port+1) {
+				s.release(port)
+				continue
+			}
+			if !yield(port) {
+				return
+			}
+		}
 	}
-	const guesses = 8 // at first at random, then one after the other
-	start := rand.IntN(size)
-	for i := range guesses + size {
-		n := (start + i) % size
-		if i < guesses {
-			n = rand.IntN(size)
-		}
-		port = s.first + uint16(n)
-		if even && port&1 != 0 {
-			continue
-		}
-		if pair && n+1 == size {
-			continue
-		}
-		if !s.claim(port) {
-			continue
-		}
-		if pair && !s.claim(port+1) {
-			s.release(port)
-			continue
-		}
-		return port, true
+}
+
+// foreignTime is for how many seconds a port is left alone that another program
+// was found to hold, so that a range full of such is not tried again by each
+// Allocate.
+const foreignTime = 2
+
+// foreignPort is a claimed port that another program holds.
+type foreignPort struct {
+	port  uint16
+	until int64
+}
+
+// setAside keeps a claimed port from being tried for a while.
+func (s *relaySpace) setAside(port uint16, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.foreign = append(s.foreign, foreignPort{port, now + foreignTime})
+}
+
+// sweep gives the ports back that were set aside long enough.
+func (s *relaySpace) sweep(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.foreign) && s.foreign[n].until <= now {
+		s.release(s.foreign[n].port)
+		n++
 	}
-	return 0, false
+	if n > 0 {
+		s.foreign = append([]foreignPort(nil), s.foreign[n:]...)
+	}
 }
 
 // relaySpaces is the set of all relay addresses: those in use for new

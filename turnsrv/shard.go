@@ -102,6 +102,9 @@ func (s *shard) tick(now int64) {
 		s.wheel.turn(second, s.due)
 		if s.id == 0 {
 			s.srv.reservations.sweep(second)
+			for _, space := range s.srv.spaces().all {
+				space.sweep(second)
+			}
 		}
 	}
 }

@@ -78,6 +78,7 @@ type counters struct {
 	ended     uint64
 	revoked   uint64
 	expired   uint64
+	replaced  uint64
 	streams   int64
 }
 
@@ -90,6 +91,7 @@ type Stats struct {
 	Ended       uint64                    // allocations, for whatever reason
 	Expired     uint64                    // of them by time
 	Revoked     uint64                    // of them by Revoke
+	Replaced    uint64                    // of them, silent, by their user's next one
 	Streams     int                       // TCP and TLS clients now
 
 	// Payload that was relayed, by client transport and relayed family.
@@ -149,6 +151,7 @@ func (s *Stats) merge(c *counters) {
 	s.Ended += c.ended
 	s.Expired += c.expired
 	s.Revoked += c.revoked
+	s.Replaced += c.replaced
 	s.Streams += int(c.streams)
 }
 

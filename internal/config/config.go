@@ -151,7 +151,7 @@ func Default() *Config {
 		Credentials: Credentials{TTL: 12 * time.Hour},
 		Access:      Access{Mode: AccessOpen, AllowedOrigins: []string{"*"}},
 		Limits: Limits{
-			AllocationsPerUser:       16,
+			AllocationsPerUser:       64,
 			AllocationsPerIP:         128,
 			PermissionsPerAllocation: 128,
 			BandwidthPerAllocation:   8_000_000,

@@ -82,7 +82,7 @@ func (c *Config) options() []option {
 			doc: "Let PeerJS clients list the ids of everybody connected (listAllPeers)."},
 
 		{key: "limits.allocations_per_user", value: integer(&c.Limits.AllocationsPerUser, 1, 1<<20),
-			doc: "Allocations that one user may hold."},
+			doc: "Allocations that one user may hold. One more ends the one of them that has been silent longest, if that is 30 s at least, else it is refused."},
 		{key: "limits.allocations_per_ip", value: integer(&c.Limits.AllocationsPerIP, 1, 1<<20),
 			doc: "Allocations that one household (an IPv4 address or an IPv6 /64) may hold; 16 times as many its wider network (an IPv4 /24 or an IPv6 /48)."},
 		{key: "limits.allocations_total", value: integer(&c.Limits.AllocationsTotal, 0, 1<<20),
