@@ -92,6 +92,13 @@ func (c *Counts) Total() int {
 	return c.total
 }
 
+// OfNetwork is how many are counted of addr's wider network.
+func (c *Counts) OfNetwork(addr netip.Addr) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.networks[Network(addr)]
+}
+
 // Of is how many are counted of addr's household.
 func (c *Counts) Of(addr netip.Addr) int {
 	c.mu.Lock()

@@ -21,6 +21,7 @@ type Conn struct {
 	to      int
 	release func() // nil for the TLS layer: the connection below releases
 	closing sync.Once
+	addr    netip.Addr // of the client; set for the connection below TLS
 	below   sync.Mutex // Close may come while the connection below is exchanged
 
 	// silent is when the client was last waited for, while it has not said what it

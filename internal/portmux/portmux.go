@@ -101,8 +101,10 @@ type Mux struct {
 	serving  []net.Listener
 	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
-	waiting  *list.List    // of *Conn, the oldest first
-	left     chan struct{} // has room for one: somebody is not waiting any more
+	waiting  *list.List     // of *Conn, the oldest first
+	places   netaddr.Counts // of those waiting
+	told     time.Duration  // when the log was last told of a limit
+	left     chan struct{}  // has room for one: somebody is not waiting any more
 	clock    func() time.Duration
 	accepted map[string]uint64
 	refused  map[string]uint64
@@ -313,6 +315,23 @@ func (m *Mux) mostSilent() (most *list.Element, silence time.Duration) {
 	return most, silence
 }
 
+// crowds reports whether the wider network of an address has a quarter of all places
+// of those who have not said what they are: it may have as many connections as there
+// are places, and could keep everybody else waiting by saying it slowly. Where the
+// operator lets one network have more connections than there are places, no crowd is
+// unexpected. Call it under mu.
+func (m *Mux) crowds(addr netip.Addr, share netaddr.Share) bool {
+	return share.Household > 0 && share.Household*netaddr.NetworkShare <= m.cfg.Unidentified &&
+		m.places.OfNetwork(addr) >= m.cfg.Unidentified/4
+}
+
+// stopWaiting takes a connection off the list of those waiting. Call it under mu.
+func (m *Mux) stopWaiting(e *list.Element) *Conn {
+	c := m.waiting.Remove(e).(*Conn)
+	m.places.Remove(c.addr, 1)
+	return c
+}
+
 // take counts a connection and finds out what it is.
 func (m *Mux) take(raw net.Conn) {
 	addr := remoteAddr(raw)
@@ -331,21 +350,35 @@ func (m *Mux) take(raw net.Conn) {
 
 	m.mu.Lock()
 	reason := "shutdown"
-	if !m.closed {
+	switch {
+	case m.closed:
+	case m.crowds(addr, share):
+		reason = "crowded"
+	default:
 		reason = string(m.clients.Add(addr, 1, share))
 	}
 	if reason != "" {
 		m.refused[reason]++
+		due := reason != "shutdown" && (m.told == 0 || m.clock()-m.told >= time.Minute)
+		if due {
+			m.told = m.clock()
+		}
 		m.mu.Unlock()
 		reset(raw)
+		if due {
+			m.log.Info("TCP connections are refused; the next line like this comes in a minute at the earliest",
+				"client", addr.String(), "reason", reason, "limit", "limits.connections_per_ip")
+		}
 		return
 	}
 	m.conns[c] = struct{}{}
+	c.addr = addr
 	place := m.waiting.PushBack(c)
+	m.places.Force(addr, 1)
 	var silent *Conn
 	if m.waiting.Len() > m.cfg.Unidentified {
 		if e, _ := m.mostSilent(); e != nil {
-			silent = m.waiting.Remove(e).(*Conn)
+			silent = m.stopWaiting(e)
 			silent.crowdedOut = true
 			m.refused["crowded"]++
 		}
@@ -376,7 +409,9 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 	top, protocol, reason := m.dissect(c)
 
 	m.mu.Lock()
-	m.waiting.Remove(place) // nothing, when it was crowded out
+	if !c.crowdedOut {
+		m.stopWaiting(place)
+	}
 	select {
 	case m.left <- struct{}{}:
 	default:

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -331,6 +332,45 @@ func TestConnectionsPerNetwork(t *testing.T) {
 	m.handing.Wait()
 	if m.clients.Total() != 0 {
 		t.Errorf("%d are counted and none is there", m.clients.Total())
+	}
+}
+
+// TestSlowNetworkCrowdsNobodyOut has all homes of a /48 connect and say nothing yet:
+// they get a quarter of the places of those who have not said what they are, though
+// they may have as many connections as there are places, and others are let in.
+func TestSlowNetworkCrowdsNobodyOut(t *testing.T) {
+	var log bytes.Buffer
+	m := New(Config{ConnectionsPerIP: 4, Unidentified: 64, Patience: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		HTTP: http.NotFoundHandler(), STUN: func(c *Conn, _ bool) { c.Close() }})
+	var all []net.Conn
+	open := func(addr netip.Addr) (in bool) {
+		near, far := net.Pipe()
+		before := m.Stats().Open
+		m.take(from{near, addr})
+		all = append(all, far)
+		return m.Stats().Open > before
+	}
+	got := 0
+	for i := range 64 {
+		if open(netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(i), 15: 1})) {
+			got++
+		}
+	}
+	if got != 16 || m.Stats().Refused["crowded"] != 48 {
+		t.Errorf("a /48 has %d of 64 places; %+v", got, m.Stats())
+	}
+	if !m.room(t.Context()) || !open(netip.MustParseAddr("9.9.9.9")) {
+		t.Error("another one does not get in")
+	}
+	if n := strings.Count(log.String(), "TCP connections are refused"); n != 1 || !strings.Contains(log.String(), "limits.connections_per_ip") {
+		t.Errorf("%d lines about it:\n%s", n, log.String())
+	}
+	for _, far := range all {
+		far.Close()
+	}
+	m.handing.Wait()
+	if m.places.Total() != 0 || m.clients.Total() != 0 || m.waiting.Len() != 0 {
+		t.Errorf("left: %d places, %d connections, %d waiting", m.places.Total(), m.clients.Total(), m.waiting.Len())
 	}
 }
 
