@@ -14,6 +14,7 @@
 package portmux
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/tls"
@@ -69,7 +70,17 @@ type Config struct {
 	// IdentifyTimeout is how long a client may take to say it, the TLS
 	// handshake included; 0: 10 s.
 	IdentifyTimeout time.Duration
+	// Times bounds what HTTP may take, for tests; zero fields take the usual values.
+	Times Times
 	Logger          *slog.Logger
+}
+
+// Times bounds what HTTP may take: no connection outlives them, whatever is said on it.
+type Times struct {
+	Header  time.Duration // until a request's header is there; 10 s
+	Request time.Duration // until all of it is; 60 s
+	Answer  time.Duration // from then until the answer is sent; 90 s, above the longest poll of Engine.IO
+	Idle    time.Duration // until the next request; 60 s
 }
 
 // Stats counts connections since the start.
@@ -148,10 +159,10 @@ func New(cfg Config) *Mux {
 	m.clock = func() time.Duration { return time.Since(begin) + 1 } // never 0
 	m.http = &http.Server{
 		Handler:           http.HandlerFunc(m.serveHTTP),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second,
-		WriteTimeout:      90 * time.Second, // above the longest poll of Engine.IO
-		IdleTimeout:       60 * time.Second,
+		ReadHeaderTimeout: cmp.Or(cfg.Times.Header, 10*time.Second),
+		ReadTimeout:       cmp.Or(cfg.Times.Request, 60*time.Second),
+		WriteTimeout:      cmp.Or(cfg.Times.Answer, 90*time.Second),
+		IdleTimeout:       cmp.Or(cfg.Times.Idle, 60*time.Second),
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

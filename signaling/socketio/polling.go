@@ -124,7 +124,7 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 	if c.era {
 		most = c.server.maxPayload3(form)
 	}
-	text, err := body.Read(w, r, int64(most), c.server.bodyTimeout)
+	text, err := body.Read(w, r, int64(most), c.server.timing.Body)
 	if err != nil {
 		status := body.Status(err)
 		if status == http.StatusRequestEntityTooLarge {

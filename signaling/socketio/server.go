@@ -31,14 +31,28 @@ import (
 	"turnhub/signaling/internal/wsock"
 )
 
-// The times of the reference server, which its clients are used to.
-const (
-	pingInterval   = 25 * time.Second
-	pingTimeout    = 20 * time.Second
-	upgradeTimeout = 10 * time.Second
-	connectTimeout = 45 * time.Second
-	writeTimeout   = 10 * time.Second
-)
+// Timing holds the protocol's times; zero fields take those of the reference server,
+// which its clients are used to.
+type Timing struct {
+	PingInterval time.Duration // between two pings
+	PingTimeout  time.Duration // for the answer
+	Upgrade      time.Duration // for the change to WebSocket
+	Connect      time.Duration // until a client joins the namespace
+	Body         time.Duration // for the body of a POST
+}
+
+func (t Timing) withDefaults() Timing {
+	return Timing{
+		PingInterval: cmp.Or(t.PingInterval, 25*time.Second),
+		PingTimeout:  cmp.Or(t.PingTimeout, 20*time.Second),
+		Upgrade:      cmp.Or(t.Upgrade, 10*time.Second),
+		Connect:      cmp.Or(t.Connect, 45*time.Second),
+		Body:         cmp.Or(t.Body, body.Timeout),
+	}
+}
+
+// writeTimeout is how long the answer to a poll may take.
+const writeTimeout = 10 * time.Second
 
 // maxChannel is the longest value of ?channel= in bytes.
 const maxChannel = 128
@@ -47,8 +61,7 @@ const maxChannel = 128
 type Config struct {
 	Hub    *signaling.Hub
 	Logger *slog.Logger // nil: none
-	// BodyTimeout is how long the body of a POST may take; 0: body.Timeout.
-	BodyTimeout time.Duration
+	Timing Timing       // for tests
 }
 
 // Server is the http.Handler of /socket.io/.
@@ -57,7 +70,7 @@ type Server struct {
 	log    *slog.Logger
 	assets assets
 
-	bodyTimeout time.Duration
+	timing Timing
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -76,8 +89,7 @@ func New(cfg Config) *Server {
 		log:    cfg.Logger,
 		assets: loadAssets(),
 
-		bodyTimeout: cmp.Or(cfg.BodyTimeout, body.Timeout),
-
+		timing:   cfg.Timing.withDefaults(),
 		sessions: make(map[string]*session),
 		rooms:    make(map[roomKey]*room),
 	}

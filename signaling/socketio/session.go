@@ -61,11 +61,11 @@ type assembly struct {
 
 // start opens the session: its first packet is the Engine.IO handshake.
 func (c *session) start(upgrades []string) {
-	maxPayload, silence := c.server.maxPayload(), pingInterval
+	maxPayload, silence := c.server.maxPayload(), c.server.timing.PingInterval
 	if c.era {
-		maxPayload, silence = 0, pingInterval+pingTimeout // it is the client who pings
+		maxPayload, silence = 0, c.server.timing.PingInterval+c.server.timing.PingTimeout // it is the client who pings
 	}
-	open := mustOpen(c.id, upgrades, maxPayload)
+	open := mustOpen(c.id, upgrades, c.server.timing, maxPayload)
 	c.in.Lock()
 	defer c.in.Unlock()
 	c.out.Lock()
@@ -73,18 +73,18 @@ func (c *session) start(upgrades []string) {
 	c.queue = append(c.queue, open)
 	c.queued = len(open.data)
 	c.heartbeat = time.AfterFunc(silence, c.beat)
-	c.connected = time.AfterFunc(connectTimeout, func() { c.close("no namespace was joined") })
+	c.connected = time.AfterFunc(c.server.timing.Connect, func() { c.close("no namespace was joined") })
 }
 
 // mustOpen is the handshake packet. Source: engine.io-protocol, "Handshake".
-func mustOpen(id string, upgrades []string, maxPayload int) packet {
+func mustOpen(id string, upgrades []string, timing Timing, maxPayload int) packet {
 	data, err := json.Marshal(struct {
 		SID          string   `json:"sid"`
 		Upgrades     []string `json:"upgrades"`
 		PingInterval int64    `json:"pingInterval"`
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload,omitempty"`
-	}{id, upgrades, pingInterval.Milliseconds(), pingTimeout.Milliseconds(), maxPayload})
+	}{id, upgrades, timing.PingInterval.Milliseconds(), timing.PingTimeout.Milliseconds(), maxPayload})
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
@@ -143,7 +143,7 @@ func (c *session) beat() {
 	gone := c.pinged || c.era
 	if !c.closed && !gone {
 		c.pinged = true
-		c.heartbeat.Reset(pingTimeout)
+		c.heartbeat.Reset(c.server.timing.PingTimeout)
 	}
 	c.out.Unlock()
 	if gone {
@@ -158,7 +158,7 @@ func (c *session) pong() {
 	defer c.out.Unlock()
 	if !c.closed {
 		c.pinged = false
-		c.heartbeat.Reset(pingInterval)
+		c.heartbeat.Reset(c.server.timing.PingInterval)
 	}
 }
 

@@ -25,7 +25,7 @@ func (c *session) heard() {
 	c.out.Lock()
 	defer c.out.Unlock()
 	if !c.closed {
-		c.heartbeat.Reset(pingInterval + pingTimeout)
+		c.heartbeat.Reset(c.server.timing.PingInterval + c.server.timing.PingTimeout)
 	}
 }
 

@@ -95,7 +95,7 @@ func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		c.stopUpgrade()
 		return
 	}
-	timeout := time.AfterFunc(upgradeTimeout, func() {
+	timeout := time.AfterFunc(c.server.timing.Upgrade, func() {
 		if !c.uses(ws) {
 			ws.Close(wsock.CodePolicy, "the upgrade was not completed")
 		}

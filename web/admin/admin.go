@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"io/fs"
@@ -72,6 +73,8 @@ type Config struct {
 	Past func() Counts
 	// Tell has the other processes do an action of the operator.
 	Tell func(action, argument string) []Told
+
+	bodyTime time.Duration // for a body; 0: the usual; tests set it
 }
 
 // New returns the handler of the admin listener.
@@ -102,7 +105,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("GET /events", console.events)
 	mux.HandleFunc("POST /revoke", console.revoke)
 	mux.HandleFunc("POST /end", console.end)
-	return guard(mux)
+	return guard(mux, cmp.Or(cfg.bodyTime, bodyTime))
 }
 
 func answer(w http.ResponseWriter, status int, value any) {

@@ -275,7 +275,7 @@ func (c *console) end(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *console) argument(w http.ResponseWriter, r *http.Request, name string) string {
-	text, err := body.Read(w, r, 4096, bodyTime)
+	text, err := body.Read(w, r, 4096, cmp.Or(c.cfg.bodyTime, bodyTime))
 	if err != nil {
 		fail(w, body.Status(err), err.Error())
 		return ""

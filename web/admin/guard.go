@@ -14,9 +14,9 @@ import (
 // host reaches it for any page that it shows: so the Host must be localhost or an
 // IP address, which a name that an attacker has rebound to 127.0.0.1 is not, and
 // a request that a page has made must be one of our own page.
-func guard(next http.Handler) http.Handler {
+func guard(next http.Handler, body time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bound(w, r)
+		bound(w, r, body)
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -57,11 +57,11 @@ const (
 
 // bound sees to it that the connection ends whoever is silent on it: the server has no
 // deadlines for whole requests, since a console listens for as long as it is open.
-func bound(w http.ResponseWriter, r *http.Request) {
+func bound(w http.ResponseWriter, r *http.Request, body time.Duration) {
 	// An error is that of a ResponseWriter without a connection, as in tests.
 	control := http.NewResponseController(w)
 	if r.ContentLength != 0 {
-		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+		_ = control.SetReadDeadline(time.Now().Add(body))
 	}
 	making := time.Duration(0)
 	if strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
