@@ -6,7 +6,7 @@ import "time"
 // then goes on evenly, whatever is done to the machine's clock. All of the hub's
 // times are times of that clock, and only durations cross to the outside: to the
 // network's deadlines, and from the expiry of tokens. Nothing else in this package
-// may ask the machine for the time (internal/clocktest holds that).
+// may ask the machine for the time (TestClocks of cmd/turnhub holds that).
 
 // steady returns the hub's clock. With the time of day a step forward would end every
 // session at once, and one back would keep the hub from noticing anything for as long.

@@ -92,6 +92,31 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
+// TestSelfSignedUnderAClockThatIsSet: a certificate that was made while the clock was
+// years ahead, or behind, is replaced when the clock has been set right.
+func TestSelfSignedUnderAClockThatIsSet(t *testing.T) {
+	for _, by := range []time.Duration{10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour} {
+		s := open(t, t.TempDir(), "turn.example.org")
+		s.now = func() time.Time { return time.Now().Add(by) }
+		if err := s.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if leaf := s.current.Load().Leaf; leaf.NotBefore.After(s.now()) || leaf.NotAfter.Before(s.now()) {
+			t.Fatalf("set by %v: valid from %v to %v", by, leaf.NotBefore, leaf.NotAfter)
+		}
+		s.now = time.Now
+		if s.good(s.current.Load().Leaf, leafLife) {
+			t.Errorf("set by %v and back: the certificate stays", by)
+		}
+		if err := s.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(t, s, s.path("ca.pem"), "turn.example.org"); err != nil {
+			t.Errorf("set by %v and back: %v", by, err)
+		}
+	}
+}
+
 // TestAuthorityVouchesForNothingElse signs a foreign name with the authority's
 // key and expects clients to refuse it.
 func TestAuthorityVouchesForNothingElse(t *testing.T) {

@@ -75,13 +75,16 @@ func (s *selfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, err
 func (s *selfSigned) NotAfter() time.Time { return s.current.Load().Leaf.NotAfter }
 
 func (s *selfSigned) Serve(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if s.good(s.current.Load().Leaf, leafLife) {
+				continue // else its time is over, or the machine's clock has been set
+			}
 			if err := s.Reload(); err != nil {
 				s.log.Error("the certificate cannot be renewed; the old one stays", "error", err)
 			}
@@ -102,15 +105,16 @@ func (s *selfSigned) Reload() error {
 	return nil
 }
 
-// good reports whether a certificate vouches for all names and has a third of
-// its life before it.
+// good reports whether a certificate vouches for all names, is valid already and has a
+// third of its life before it. One that was made while the machine's clock was ahead is
+// not valid yet when the clock has been set right, and would not be for as long.
 func (s *selfSigned) good(leaf *x509.Certificate, life time.Duration) bool {
 	for _, n := range s.names {
 		if leaf.VerifyHostname(n) != nil {
 			return false
 		}
 	}
-	return leaf.NotAfter.Sub(s.now()) > life/3
+	return !s.now().Before(leaf.NotBefore) && leaf.NotAfter.Sub(s.now()) > life/3
 }
 
 // issue makes a certificate, and an authority where there is none that may sign
@@ -145,7 +149,7 @@ func (s *selfSigned) issue() (*tls.Certificate, error) {
 // mayVouch reports whether the authority's constraints cover the names and it
 // outlives what it signs.
 func (s *selfSigned) mayVouch(authority *x509.Certificate) bool {
-	if authority.NotAfter.Before(s.now().Add(leafLife)) {
+	if now := s.now(); now.Before(authority.NotBefore) || authority.NotAfter.Before(now.Add(leafLife)) {
 		return false
 	}
 	return !slices.ContainsFunc(s.names, func(n string) bool {

@@ -71,8 +71,8 @@ type Config struct {
 	// handshake included; 0: 10 s.
 	IdentifyTimeout time.Duration
 	// Times bounds what HTTP may take, for tests; zero fields take the usual values.
-	Times Times
-	Logger          *slog.Logger
+	Times  Times
+	Logger *slog.Logger
 }
 
 // Times bounds what HTTP may take: no connection outlives them, whatever is said on it.

@@ -14,9 +14,10 @@ import (
 func TestBodiesEnd(t *testing.T) {
 	cfg := testConfig(new(fakeHub), new(fakeRelay))
 	cfg.bodyTime = 300 * time.Millisecond
-	server := httptest.NewServer(New(cfg))
-	defer server.Close()
+	server := httptest.NewUnstartedServer(New(cfg))
 	server.Config.IdleTimeout = 300 * time.Millisecond
+	server.Start()
+	defer server.Close()
 	var all sync.WaitGroup
 	for _, method := range []string{"GET", "POST", "PUT"} {
 		for _, path := range []string{"/", "/state", "/revoke", "/end", "/metrics", "/healthz", "/debug/pprof/cmdline", "/debug/pprof/", "/nothing"} {

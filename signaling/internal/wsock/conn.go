@@ -408,9 +408,8 @@ func (c *Conn) abandonLocked(code int, reason string) {
 	c.queue = nil
 	c.pushLocked(closeFrame(code, reason))
 	c.ending = true
-	soon := time.Now().Add(time.Second)
-	_ = c.net.SetWriteDeadline(soon)
-	_ = c.net.SetReadDeadline(soon.Add(closeWait))
+	_ = c.net.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.net.SetReadDeadline(time.Now().Add(time.Second + closeWait))
 }
 
 func (c *Conn) pushLocked(f Frame) {

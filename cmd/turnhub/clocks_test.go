@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The time of day is asked for where it is meant, and nowhere else. Everything that
+// lasts goes by a clock that setting the machine's does not move: time.Since of a
+// time.Now, a timer, the hub's clock, the relay's. A use of the functions below is in
+// this list, with the reason why a clock that jumps does no harm there, or it is the
+// deadline of a connection, made on the spot: the runtime keeps those evenly.
+var clocks = map[string]string{
+	// What the outside writes and reads as a time of day.
+	"internal/access/revoked.go": "a revocation is compared with a token's iat",
+	"internal/access/token.go":   "iat and exp of tokens",
+	"internal/certs/":            "certificates hold times of day",
+	"internal/probe/failure.go":  "says whether a certificate is valid yet",
+	"turnsrv/username.go":        "a username holds its expiry",
+	"turnsrv/control.go":         "wallClock, for the expiry of credentials alone",
+	"web/config.go":              "expires of an RTCConfiguration",
+	"cmd/turnhub/credentials.go": "exp of the token that is printed",
+	"cmd/turnhub/check.go":       "credentials and a token of the checker's own, used at once",
+	"cmd/turnhub/selfcheck.go":   "the same; and how old a pulse is, by time.Since",
+	"web/admin/others.go":        "the same",
+	"web/admin/console.go":       "what the page shows, and durations by differences of time.Now",
+	// Differences of two time.Now, which go evenly.
+	"internal/extaddr/detect.go":    "time.Since of a time.Now",
+	"internal/extaddr/stun.go":      "a random port; a deadline in the past, which cancels",
+	"internal/probe/":               "how long something took, by time.Since",
+	"internal/forwarded/notices.go": "a bucket of lines in the log, by differences of time.Now",
+	"web/requests.go":               "how long an answer took; the second in which a line was logged",
+	"web/web.go":                    "the rate limit's clock: it takes differences",
+	"web/admin/admin.go":            "the start, for the uptime, by a difference",
+	"turnsrv/server.go":             "the relay's clock, by time.Since of the start",
+	"cmd/turnhub/node.go":           "the start, by time.Since; credentials of the prober's own, used at once",
+	"cmd/turnhub/log.go":            "the second in which a line was logged",
+	"cmd/turnhub/serve.go":          "how long the start took, by time.Since",
+	// The hub.
+	"signaling/clock.go":              "the hub's clock, and what crosses to it",
+	"signaling/hub.go":                "time.Now is given to Hub.until as the time of day",
+	"signaling/session.go":            "time.Unix of a time of the hub's own clock, kept as a number",
+	"signaling/timers.go":             "time.Unix of a time of the hub's own clock, kept as a number",
+	"signaling/internal/door/door.go": "a token's expiry is taken in as a duration",
+}
+
+func TestClocks(t *testing.T) {
+	used := make(map[string]bool)
+	for _, top := range []string{"cmd", "internal", "signaling", "turnsrv", "web"} {
+		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == "testdata") {
+				return filepath.SkipDir
+			}
+			if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			name, err := filepath.Rel("../..", path)
+			if err != nil {
+				return err
+			}
+			for _, use := range clockUses(t, path, filepath.Dir(name) != "signaling") {
+				if allowed(name, used) == "" {
+					t.Errorf("%s: %s: it goes by the time of day, which can be set; use a clock that goes evenly, or add the file here with the reason", name, use)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, place := range slices.Sorted(maps.Keys(clocks)) {
+		if !used[place] {
+			t.Errorf("%s does not ask for the time any more: take it out of the list", place)
+		}
+	}
+}
+
+// allowed returns the reason for which a file may ask for the time of day.
+func allowed(name string, used map[string]bool) string {
+	for _, place := range []string{name, filepath.Dir(name) + "/"} {
+		if clocks[place] != "" {
+			used[place] = true
+			return clocks[place]
+		}
+	}
+	return ""
+}
+
+// clockUses returns where a file asks for the time of day. Deadlines are left out if
+// they may be made of it.
+func clockUses(t *testing.T, path string, deadlines bool) (uses []string) {
+	t.Helper()
+	files := gotoken.NewFileSet()
+	file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	even := make(map[ast.Node]bool)
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || !deadlines {
+			return true
+		}
+		if to, ok := call.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(to.Sel.Name, "Set") && strings.HasSuffix(to.Sel.Name, "Deadline") {
+			ast.Inspect(call.Args[0], func(n ast.Node) bool {
+				even[n] = true
+				return true
+			})
+		}
+		return true
+	})
+	ast.Inspect(file, func(n ast.Node) bool {
+		selector, ok := n.(*ast.SelectorExpr)
+		if !ok || even[n] {
+			return true
+		}
+		from, ok := selector.X.(*ast.Ident)
+		if ok && from.Name == "time" && slices.Contains([]string{"Now", "Since", "Until", "Unix", "UnixMilli", "UnixMicro"}, selector.Sel.Name) {
+			uses = append(uses, fmt.Sprintf("line %d: time.%s", files.Position(n.Pos()).Line, selector.Sel.Name))
+		}
+		return true
+	})
+	return uses
+}
