@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -62,6 +63,8 @@ type Verifier struct {
 	mu      sync.RWMutex
 	keys    *keySet
 	revoked map[string]time.Time
+
+	newest atomic.Int64 // the latest iat of a token that has passed, Unix seconds
 
 	saving sync.Mutex // held while the revoked are written down
 }
@@ -127,6 +130,9 @@ func (v *Verifier) Check(token string) (Claims, error) {
 		return Claims{}, ErrTooLong
 	case v.isRevoked(c):
 		return Claims{}, ErrRevoked
+	}
+	if c.IssuedAt != nil {
+		v.passed(c.IssuedAt.Time)
 	}
 	return Claims{User: c.Subject, Rooms: c.Rooms, Expires: c.ExpiresAt.Time}, nil
 }

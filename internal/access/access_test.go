@@ -275,7 +275,7 @@ func TestRevokedAreKept(t *testing.T) {
 	v.Revoke("vasya")
 	v.Revoke("petya")
 	v = start()
-	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) || len(v.revoked) != 2 {
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) || len(v.revoked) != 3 {
 		t.Fatalf("after a restart: %v, %v", err, v.revoked)
 	}
 	if info, err := os.Stat(cfg.RevokedFile); err != nil || info.Mode().Perm() != 0o600 {
@@ -464,4 +464,35 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("%q is accepted as %+v", token, c)
 		}
 	})
+}
+
+// The machine's clock is set under revocations: none is lost by that.
+func TestRevokedUnderAClockThatIsSet(t *testing.T) {
+	file := write(t, "secret", secret)
+	v, err := NewVerifier(Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := Mint(file, "vasya", nil, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Check(token); err != nil {
+		t.Fatal(err)
+	}
+	// Revoked while the clock is an hour behind what it was when the token was issued.
+	v.remember("vasya", v.revocationTime(time.Now().Add(-time.Hour)))
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) {
+		t.Errorf("revoked by a clock that was set back: %v", err)
+	}
+	v.Revoke("petya")
+	at := v.RevokedAt("petya")
+	v.remember("petya", at.Add(-time.Hour)) // again, by a clock that was set back
+	v.remember("masha", time.Now().Add(10*MaxLife))
+	if !v.RevokedAt("petya").Equal(at) {
+		t.Errorf("revoked at %v, then at %v", at, v.RevokedAt("petya"))
+	}
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) {
+		t.Errorf("after a step forward by ten years: %v", err)
+	}
 }

@@ -28,17 +28,44 @@ func (v *Verifier) Revoke(user string) {
 	if v == nil {
 		return
 	}
-	v.remember(user, time.Now())
+	v.remember(user, v.revocationTime(time.Now()))
 	if err := v.saveRevoked(); err != nil {
 		v.cfg.Logger.Error("the revocation holds until the next restart only: make state_dir writable and revoke the user again", "user", user, "error", err)
 	}
 }
 
+// revocationTime is until when tokens must have been issued to be refused: now, but
+// where the machine's clock has been set back, those count that came before that.
+func (v *Verifier) revocationTime(now time.Time) time.Time {
+	if newest := time.Unix(v.newest.Load(), 0); newest.After(now) {
+		return newest
+	}
+	return now
+}
+
+// passed notes that a token with that iat is in use.
+func (v *Verifier) passed(issued time.Time) {
+	for {
+		newest := v.newest.Load()
+		if issued.Unix() <= newest || v.newest.CompareAndSwap(newest, issued.Unix()) {
+			return
+		}
+	}
+}
+
+// remember adds a revocation. Those that have expired by themselves are forgotten only
+// when there is no room: a clock that is set forward by mistake makes all look old.
 func (v *Verifier) remember(user string, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	maps.DeleteFunc(v.revoked, func(_ string, at time.Time) bool { return now.Sub(at) > MaxLife+leeway })
-	if _, known := v.revoked[user]; !known && len(v.revoked) >= MaxRevoked {
+	if now.Before(v.revoked[user]) {
+		return // by a clock that has been set back
+	}
+	_, known := v.revoked[user]
+	if !known && len(v.revoked) >= MaxRevoked {
+		maps.DeleteFunc(v.revoked, func(_ string, at time.Time) bool { return now.Sub(at) > MaxLife+leeway })
+	}
+	if !known && len(v.revoked) >= MaxRevoked {
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.revoked)), func(a, b string) int {
 			return v.revoked[a].Compare(v.revoked[b])
 		})
