@@ -35,6 +35,7 @@ var clocks = map[string]string{
 	// Differences of two time.Now, which go evenly.
 	"internal/extaddr/detect.go":    "time.Since of a time.Now",
 	"internal/extaddr/stun.go":      "a random port; a deadline in the past, which cancels",
+	"internal/portmux/portmux.go":   "the bounds of a wider network, by time.Since of the start",
 	"internal/probe/":               "how long something took, by time.Since",
 	"internal/forwarded/notices.go": "a bucket of lines in the log, by differences of time.Now",
 	"web/requests.go":               "how long an answer took; the second in which a line was logged",
