@@ -50,6 +50,14 @@ func (s *shard) allocate(q *request) {
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
+	// To open and close sockets is dear: no household makes more allocations in a
+	// second than it may hold, or a hundred.
+	rate := s.srv.limits.Load().AllocationsPerIP
+	if rate > 0 && !s.srv.churn.allowHousehold(q.client.addr, float64(max(rate, 100)), s.now) {
+		s.count.quota["rate"]++
+		s.fail(q, stun.CodeAllocQuotaReached)
+		return
+	}
 	places := 1
 	if want.pair {
 		places = 2

@@ -16,6 +16,7 @@ type allocation struct {
 
 	perms []permission
 	chans []channel
+	index *peerIndex // of both, when there are many
 
 	in, out  bucket // from the peers, to the peers
 	toPeer   Traffic
@@ -71,33 +72,6 @@ type link struct {
 	together       bool
 }
 
-func (a *allocation) permission(ip endpoint) *permission {
-	for i := range a.perms {
-		if a.perms[i].ip.sameIP(ip) {
-			return &a.perms[i]
-		}
-	}
-	return nil
-}
-
-func (a *allocation) channelByNumber(number uint16) *channel {
-	for i := range a.chans {
-		if a.chans[i].number == number {
-			return &a.chans[i]
-		}
-	}
-	return nil
-}
-
-func (a *allocation) channelByPeer(peer endpoint) *channel {
-	for i := range a.chans {
-		if c := &a.chans[i]; c.peer.port == peer.port && c.peer.sameIP(peer) {
-			return c
-		}
-	}
-	return nil
-}
-
 // prune removes what has expired, so that the slices hold the living only.
 func (a *allocation) prune(now int64) {
 	keep := a.perms[:0]
@@ -115,6 +89,7 @@ func (a *allocation) prune(now int64) {
 	}
 	clear(a.chans[len(chans):])
 	a.chans = chans
+	a.reindex()
 }
 
 // relayFor returns the relayed address with which peer can be reached, or nil.

@@ -33,6 +33,7 @@ func BenchmarkCore(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d.placing = 0
+				alice.c.control = budget{tokens: controlBurst, last: d.now}
 				path.do(path.g)
 			}
 		})
@@ -42,6 +43,7 @@ func BenchmarkCore(b *testing.B) {
 		u := d.user("carol", 1002)
 		up, down := u.signed(stun.MethodAllocate, transport(protocolUDP)).Raw, u.signed(stun.MethodRefresh, lifetime(0)).Raw
 		for b.Loop() {
+			u.c.control = budget{}
 			u.input(up)
 			u.input(down)
 		}

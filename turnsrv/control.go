@@ -27,6 +27,10 @@ type request struct {
 // control handles every STUN message but Send indications, in the order of RFC
 // 8489 section 6.3.
 func (s *shard) control(c *client, g segment) {
+	if !s.affords(c, g.bytes()) {
+		s.drop(DropControl)
+		return
+	}
 	s.req.Raw = append(s.req.Raw[:0], g.bytes()...)
 	if err := s.req.Decode(); err != nil {
 		s.drop(DropMalformed)

@@ -40,6 +40,9 @@ func (e endpoint) sameIP(o endpoint) bool { return e.hi == o.hi && e.lo == o.lo 
 
 func (e endpoint) ip() endpoint { return endpoint{hi: e.hi, lo: e.lo} }
 
+// transport is the address and port without the scope.
+func (e endpoint) transport() endpoint { return endpoint{hi: e.hi, lo: e.lo, port: e.port} }
+
 func (e endpoint) addr() netip.Addr {
 	if e.is4() {
 		var b [4]byte

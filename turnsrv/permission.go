@@ -11,10 +11,13 @@ import (
 const maxPermissions = 4096
 
 // createPermission handles a CreatePermission request (RFC 8656 section 9.2): all
-// the addresses that it names, or none.
+// the addresses that it names, or none. One that names more than the allocation may
+// hold is refused as soon as that is known.
 func (s *shard) createPermission(q *request, a *allocation) {
-	var few [8]endpoint
-	peers := few[:0]
+	limit := s.permissionLimit()
+	peers := &s.peers
+	peers.reset()
+	var last endpoint // repeated ones cost one comparison
 	for _, attr := range q.Attributes {
 		if attr.Type != stun.AttrXORPeerAddress {
 			continue
@@ -24,30 +27,107 @@ func (s *shard) createPermission(q *request, a *allocation) {
 			s.fail(q, stun.CodeBadRequest)
 			return
 		}
-		if code := s.judge(a, peer, mapped); code != 0 {
+		if peer == last && len(peers.list) > 0 {
+			continue
+		}
+		last = peer
+		named := peers.find(peer)
+		if named == nil {
+			if len(peers.list) == limit {
+				s.fail(q, stun.CodeInsufficientCapacity)
+				return
+			}
+			named = peers.add(peer)
+		}
+		if code := s.judge(a, peer, mapped, named); code != 0 {
 			s.fail(q, code)
 			return
 		}
-		peers = append(peers, peer)
 	}
-	if len(peers) == 0 {
+	if len(peers.list) == 0 {
 		s.fail(q, stun.CodeBadRequest)
 		return
 	}
-	if !s.fits(a, peers) {
+	if !s.fits(a, peers.list) {
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
-	for _, peer := range peers {
-		s.permit(a, peer)
+	for i := range peers.list {
+		s.permit(a, &peers.list[i])
 	}
 	s.finish(q, s.reply(q, stun.ClassSuccessResponse))
 }
 
+// namedPeer is an IP address that a request names, and what the policy says of it,
+// which is asked once at most.
+type namedPeer struct {
+	ip      endpoint
+	asked   bool
+	outside bool   // the policy admits the address itself
+	reason  string // why not
+}
+
+// outside asks the peer policy about an address.
+func (s *shard) outside(a *allocation, p *namedPeer) bool {
+	if !p.asked {
+		p.asked = true
+		p.outside, p.reason = s.admit(a, p.ip)
+	}
+	return p.outside
+}
+
+// peerSet is the distinct IP addresses that a request names, working storage of a
+// shard.
+type peerSet struct {
+	list []namedPeer
+	many map[endpoint]int32 // positions in list, when there are more than few
+}
+
+// few is up to how many a list is searched as quickly as a map.
+const few = 32
+
+func (p *peerSet) reset() {
+	p.list = p.list[:0]
+	clear(p.many)
+}
+
+// find returns an address that is in the set, or nil. It is valid until the next
+// add.
+func (p *peerSet) find(e endpoint) *namedPeer {
+	if len(p.list) > few {
+		if i, ok := p.many[e.ip()]; ok {
+			return &p.list[i]
+		}
+		return nil
+	}
+	for i := range p.list {
+		if p.list[i].ip.sameIP(e) {
+			return &p.list[i]
+		}
+	}
+	return nil
+}
+
+func (p *peerSet) add(e endpoint) *namedPeer {
+	p.list = append(p.list, namedPeer{ip: e.ip()})
+	last := len(p.list) - 1
+	if last == few {
+		if p.many == nil {
+			p.many = make(map[endpoint]int32)
+		}
+		for i := range p.list {
+			p.many[p.list[i].ip] = int32(i)
+		}
+	} else if last > few {
+		p.many[e.ip()] = int32(last)
+	}
+	return &p.list[last]
+}
+
 // judge returns the error code for a peer to which no permission may be given, or
 // 0. The peer policy decides; the relayed addresses of this server are judged by
-// whose they are, each on its own.
-func (s *shard) judge(a *allocation, peer endpoint, mapped bool) stun.ErrorCode {
+// whose they are, each on its own. named is its IP address.
+func (s *shard) judge(a *allocation, peer endpoint, mapped bool, named *namedPeer) stun.ErrorCode {
 	if mapped {
 		s.count.denied["mapped"]++
 		return stun.CodeForbidden
@@ -63,33 +143,29 @@ func (s *shard) judge(a *allocation, peer endpoint, mapped bool) stun.ErrorCode 
 		s.count.denied["not-in-call"]++
 		return stun.CodeForbidden
 	}
-	ok, reason := s.admit(a, peer)
-	if ok {
-		return 0
-	}
 	// A relay port on which nobody is (any more): a permission is harmless, since
 	// each packet asks again who is there, and the partner may come back.
 	if own && (peer.port == 0 || peer.port >= s.srv.cfg.PortMin && peer.port <= s.srv.cfg.PortMax) {
 		return 0
 	}
-	s.count.denied[reason]++
+	if s.outside(a, named) {
+		return 0
+	}
+	s.count.denied[named.reason]++
 	return stun.CodeForbidden
 }
 
-// fits reports whether the allocation may hold permissions for all these peers.
-func (s *shard) fits(a *allocation, peers []endpoint) bool {
+// fits reports whether the allocation may hold permissions for all these peers,
+// which are distinct.
+func (s *shard) fits(a *allocation, peers []namedPeer) bool {
 	limit := s.permissionLimit()
 	if len(a.perms)+len(peers) <= limit {
 		return true
 	}
 	a.prune(s.second)
 	fresh := 0
-	for i, peer := range peers {
-		seen := a.permission(peer) != nil
-		for _, earlier := range peers[:i] {
-			seen = seen || earlier.sameIP(peer)
-		}
-		if !seen {
+	for i := range peers {
+		if a.permission(peers[i].ip) == nil {
 			fresh++
 		}
 	}
@@ -97,13 +173,12 @@ func (s *shard) fits(a *allocation, peers []endpoint) bool {
 }
 
 // permit installs or refreshes a permission.
-func (s *shard) permit(a *allocation, peer endpoint) {
-	p := a.permission(peer)
+func (s *shard) permit(a *allocation, named *namedPeer) {
+	p := a.permission(named.ip)
 	if p == nil {
-		a.perms = append(a.perms, permission{ip: peer.ip()})
-		p = &a.perms[len(a.perms)-1]
+		p = a.addPermission(named.ip)
 	}
-	p.outside, _ = s.admit(a, peer)
+	p.outside = s.outside(a, named)
 	p.epoch = a.epoch()
 	p.expires = s.second + permissionLifetime
 }
@@ -131,7 +206,9 @@ func (s *shard) channelBind(q *request, a *allocation) {
 		s.fail(q, stun.CodeBadRequest) // bound to another peer, or under another number
 		return
 	}
-	if code := s.judge(a, peer, mapped); code != 0 {
+	s.peers.reset()
+	named := s.peers.add(peer)
+	if code := s.judge(a, peer, mapped, named); code != 0 {
 		s.fail(q, code)
 		return
 	}
@@ -139,16 +216,16 @@ func (s *shard) channelBind(q *request, a *allocation) {
 	if byNumber == nil && len(a.chans) >= limit {
 		a.prune(s.second)
 	}
-	if byNumber == nil && len(a.chans) >= limit || !s.fits(a, []endpoint{peer}) {
+	if byNumber == nil && len(a.chans) >= limit || !s.fits(a, s.peers.list) {
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
 	if ch := a.channelByNumber(number); ch != nil {
 		ch.expires = s.second + channelLifetime
 	} else {
-		a.chans = append(a.chans, channel{number: number, peer: peer, expires: s.second + channelLifetime})
+		a.addChannel(channel{number: number, peer: peer, expires: s.second + channelLifetime})
 	}
-	s.permit(a, peer)
+	s.permit(a, named)
 	s.finish(q, s.reply(q, stun.ClassSuccessResponse))
 }
 

@@ -31,15 +31,28 @@ func newPrefixLimit() *prefixLimit {
 // allow reports whether one more answer to client may be sent. rate is in answers
 // per second, 0 means no limit; now is in nanoseconds.
 func (l *prefixLimit) allow(client endpoint, rate float64, now int64) bool {
-	if rate <= 0 {
-		return true
-	}
 	prefix := client.ip()
 	if client.is4() {
 		prefix.lo &^= 0xff
 	} else {
 		prefix.hi &^= 0xffff
 		prefix.lo = 0
+	}
+	return l.take(prefix, rate, now)
+}
+
+// allowHousehold is the same for one IPv4 address or IPv6 /64.
+func (l *prefixLimit) allowHousehold(client endpoint, rate float64, now int64) bool {
+	household := client.ip()
+	if !client.is4() {
+		household.lo = 0
+	}
+	return l.take(household, rate, now)
+}
+
+func (l *prefixLimit) take(prefix endpoint, rate float64, now int64) bool {
+	if rate <= 0 {
+		return true
 	}
 	hash := maphash.Comparable(l.seed, prefix)
 	set := l.entries[hash%prefixSets*prefixWays:][:prefixWays]

@@ -75,6 +75,7 @@ type Server struct {
 
 	nonceKey     []byte
 	prefixes     *prefixLimit
+	churn        *prefixLimit // of new allocations
 	directory    *directory
 	reservations reservations
 
@@ -124,7 +125,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Portable = cfg.Portable || portableOnly
 	s := &Server{
 		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
-		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), directory: newDirectory(),
+		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(),
 	}
 	s.reservations.directory = s.directory
 	s.policy.Store(cfg.Policy)

@@ -35,6 +35,7 @@ type shard struct {
 	req     stun.Message
 	res     stun.Message
 	mac     *mac
+	peers   peerSet
 	nonces  *nonces
 	nextTID uint64
 
@@ -73,6 +74,7 @@ type client struct {
 	alloc     *allocation
 	link      any // the driver's handle: a listener or a stream
 	pend      pending
+	control   budget
 }
 
 // pending is a driver's list of what a client or relay waits to send, as positions

@@ -10,6 +10,7 @@ const (
 	DropFingerprint                  // FINGERPRINT does not match
 	DropUnexpected                   // a STUN class or method that no client sends to a server
 	DropAmplification                // an answer would exceed 1.5 times its unauthenticated request
+	DropControl                      // a client's requests cost more than it may use up
 	DropRateLimited                  // unauthenticated answers to this prefix used up
 	DropNoAllocation                 // ChannelData or Send without allocation
 	DropNoChannel                    // ChannelData for a channel that is not bound
@@ -26,7 +27,7 @@ const (
 )
 
 var dropNames = [drops]string{
-	"malformed", "fingerprint", "unexpected", "amplification", "rate_limited", "no_allocation", "no_channel",
+	"malformed", "fingerprint", "unexpected", "amplification", "control_cost", "rate_limited", "no_allocation", "no_channel",
 	"no_permission", "policy", "family", "bandwidth", "queue_full", "worker_busy", "send",
 	"relay_gone", "unknown_attribute",
 }

@@ -23,8 +23,11 @@ const (
 	attrAdditionalAddressFamily stun.AttrType = 0x8000 // RFC 8656 section 18.11
 	attrAddressErrorCode        stun.AttrType = 0x8001 // RFC 8656 section 18.12
 
-	typeSendIndication = 0x0016 // RFC 8656 section 17
-	typeDataIndication = 0x0017
+	typeBindingRequest    = 0x0001 // RFC 8489 section 18.2
+	typeBindingIndication = 0x0011
+	typeCreatePermission  = 0x0008 // RFC 8656 section 17
+	typeSendIndication    = 0x0016 // RFC 8656 section 17
+	typeDataIndication    = 0x0017
 
 	protocolTCP = 6 // REQUESTED-TRANSPORT, RFC 8656 section 18.7
 	protocolUDP = 17

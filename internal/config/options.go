@@ -84,7 +84,7 @@ func (c *Config) options() []option {
 		{key: "limits.allocations_per_user", value: integer(&c.Limits.AllocationsPerUser, 1, 1<<20),
 			doc: "Allocations that one user may hold. One more ends the one of them that has been silent longest, if that is 30 s at least, else it is refused."},
 		{key: "limits.allocations_per_ip", value: integer(&c.Limits.AllocationsPerIP, 1, 1<<20),
-			doc: "Allocations that one household (an IPv4 address or an IPv6 /64) may hold; 16 times as many its wider network (an IPv4 /24 or an IPv6 /48)."},
+			doc: "Allocations that one household (an IPv4 address or an IPv6 /64) may hold, and make in a second (100 at least); 16 times as many its wider network (an IPv4 /24 or an IPv6 /48) may hold."},
 		{key: "limits.allocations_total", value: integer(&c.Limits.AllocationsTotal, 0, 1<<20),
 			doc: "Allocations of everybody together. 0: what the port range holds."},
 		{key: "limits.permissions_per_allocation", value: integer(&c.Limits.PermissionsPerAllocation, 1, 1<<16),

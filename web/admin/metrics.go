@@ -42,7 +42,7 @@ var (
 	requests     = counter("relay_requests_total", "Requests and indications.", "method")
 	errorAnswers = counter("relay_error_responses_total", "Error responses by STUN error code.", "code")
 	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy.", "reason")
-	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota: of the user, of the household (address), of its wider network (network), or of all (total).", "quota")
+	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota: of the user, of the household (address), of its wider network (network), or of all (total); rate: more in a second than the household may hold.", "quota")
 
 	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
 	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")

@@ -1,0 +1,60 @@
+package turnsrv
+
+import "encoding/binary"
+
+// What control requests may cost. A unit is about a nanosecond of a worker, which
+// is what HMAC-SHA1 takes for a byte; small requests cost what a packet does.
+const (
+	controlRate  = 256 << 10 // units per second that a client gets
+	controlBurst = 1 << 20   // units that a client can save
+	controlFlat  = 256       // units of any request but Binding: integrity, twice
+	addressCost  = 4         // units per byte of a request that names peers, each of which is judged
+
+	// visitorMax is the longest request of a client without an allocation, in
+	// bytes. Its attributes have at most 2,000 together (RFC 8489 section 14).
+	visitorMax = 4096
+)
+
+// budget is a client's account of control requests. It is like bucket, but what it
+// holds at first is a second's worth and not all it can hold, so that it does not
+// pay to open another connection.
+type budget struct {
+	tokens int64
+	last   int64 // nanoseconds
+}
+
+func (b *budget) take(now int64, cost int) bool {
+	if b.last == 0 {
+		b.tokens = controlRate
+	} else if elapsed := min(now-b.last, 10e9); elapsed > 0 {
+		b.tokens = min(controlBurst, b.tokens+elapsed*controlRate/1e9)
+	}
+	b.last = now
+	if b.tokens < int64(cost) {
+		return false
+	}
+	b.tokens -= int64(cost)
+	return true
+}
+
+// affords charges a client for a message before anything is done with it: a copy,
+// an HMAC over 64 KiB of padding, a look at thousands of attributes or peers. So
+// nobody can make a worker, which carries other people's media too, do more for a
+// byte of control than for a byte of data.
+func (s *shard) affords(c *client, b []byte) bool {
+	if c.alloc == nil && len(b) > visitorMax {
+		return false
+	}
+	if c.alloc == nil && c.transport == TransportUDP {
+		return true // there is no account to charge, and little that can be done
+	}
+	cost := len(b)
+	switch binary.BigEndian.Uint16(b) {
+	case typeBindingRequest, typeBindingIndication:
+	case typeCreatePermission:
+		cost = controlFlat + addressCost*len(b)
+	default:
+		cost += controlFlat
+	}
+	return c.control.take(s.now, cost)
+}
