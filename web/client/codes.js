@@ -19,10 +19,11 @@ export const closeCodes = {
 /**
  * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
- * (the call has its people) and `no-token` (the `token` function gave no access token; it is asked again).
+ * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
+ * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
  * @typedef {'bad-message' | 'unknown-type' | 'bad-name' | 'user-taken' | 'not-in-room' | 'room-full' | 'too-many'
  *   | 'no-such-call' | 'forbidden' | 'rate' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
- *   | 'no-token'} HubErrorCode
+ *   | 'no-token' | 'no-hub'} HubErrorCode
  */
 
 /** Why a request to the hub failed. */

@@ -1,13 +1,15 @@
 import {Emitter} from './emitter.js';
 import {closeCodes, HubError} from './codes.js';
 import {realClock} from './clock.js';
+import {socketURL, whyRefused} from './home.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './watch.js';
 
 /**
  * @typedef {object} SessionOptions
- * @property {string} [url] the hub's WebSocket URL; default: `/ws` of the page's own origin
+ * @property {string} [url] the hub's WebSocket URL; default: `/ws` of the server that served this module, so that a copy of
+ *   it (npm, a bundle) has to name one
  * @property {string} [name] what others see, at most 64 characters
  * @property {string} [user] the name by which others call this person
  * @property {string} [userSecret] what keeps others from taking `user` (8 to 128 characters, kept by the client)
@@ -32,6 +34,9 @@ import {watchPage} from './watch.js';
 const ackAfter = 32;
 const ackBytes = 1 << 18;
 const ackDelay = 500;
+
+/** So many attempts in a row that find somebody else than a turnhub are enough. */
+const strangers = 4;
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -73,6 +78,8 @@ export class Session extends Emitter {
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   #attempt = 0;
+  /** Attempts in a row that found no turnhub. */
+  #strange = 0;
   #restartAfter = -1;
   /** How long it took from the last attempt that succeeded to its welcome. */
   #openedIn = 0;
@@ -98,10 +105,16 @@ export class Session extends Emitter {
 
   /**
    * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
-   * @returns {Promise<void>} settled at the first welcome
+   * @returns {Promise<void>} settled at the first welcome; rejected where it cannot come: `no-hub`, the address is not that
+   *   of a turnhub server, `closed`, refused or closed before
    */
   connect() {
     if (this.#opening) return this.#opening.promise;
+    try {
+      this.#url();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     /** @type {any} */ const opening = {};
     opening.promise = new Promise((resolve, reject) => Object.assign(opening, {resolve, reject}));
     this.#opening = opening;
@@ -214,12 +227,9 @@ export class Session extends Emitter {
   }
 
   #url() {
-    const url = new URL(this.#options.url ?? '/ws', globalThis.location?.href ?? 'ws://localhost/');
-    if (url.protocol === 'http:') url.protocol = 'ws:';
-    if (url.protocol === 'https:') url.protocol = 'wss:';
-    url.hash = '';
+    const url = socketURL(this.#options.url ?? '/ws', "new Hub({url: 'wss://HOST/ws'})");
     if (this.#access.value) url.searchParams.set('token', this.#access.value);
-    return url.href;
+    return url;
   }
 
   #open() {
@@ -253,7 +263,7 @@ export class Session extends Emitter {
   #dial() {
     const clock = this.#clock;
     const token = this.#access.value;
-    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url(), 'turnhub.v1');
+    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url().href, 'turnhub.v1');
     this.#socket = socket;
     this.#welcomed = false;
     const begun = clock.now();
@@ -301,18 +311,18 @@ export class Session extends Emitter {
     return Math.min(30000, 8000 * 2 ** (this.#attempt - quick));
   }
 
-  /** A browser does not tell why a socket was refused; `/config` beside it answers the same. @param {string} token */
+  /** @param {string} token with which the socket was refused */
   async #askWhy(token) {
     if (this.#options.WebSocket) return;
-    const url = new URL(this.#url());
-    url.protocol = url.protocol === 'ws:' ? 'http:' : 'https:';
-    url.pathname = url.pathname.replace(/[^/]*$/, 'config');
-    const answer = await fetch(url).catch(() => null);
-    if (answer?.status !== 401) return;
-    const {message = closeCodes[4003].say} = await answer.json().catch(() => ({}));
+    const {is, message} = await whyRefused(this.#url());
     // Another token may have been tried meanwhile, or can be.
-    if (!this.#opening || this.#welcomed || token !== this.#access.value || this.#access.refuse(token)) return;
-    this.#end(4003, message);
+    if (!this.#opening || this.#welcomed || token !== this.#access.value) return;
+    this.#strange = is === 'no-hub' ? this.#strange + 1 : 0;
+    if (is === 'refused') {
+      if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say);
+    } else if (this.id === '' && (is === 'origin' || this.#strange >= strangers)) {
+      this.#end(0, message, 'no-hub');
+    }
   }
 
   /** @param {Message} welcome */
@@ -322,7 +332,7 @@ export class Session extends Emitter {
     const resumed = welcome.resumed === true;
     const silent = this.#silent;
     this.#silent = false;
-    this.#attempt = 0;
+    this.#attempt = this.#strange = 0;
     this.#access.accepted();
     this.#heartbeat = {...this.#heartbeat, ...welcome.heartbeat};
     this.id = welcome.session;
@@ -467,14 +477,13 @@ export class Session extends Emitter {
     return Math.max(least, jitter * Math.min(most, 250 * 2 ** this.#attempt));
   }
 
-  /** @param {number} code @param {string} reason */
-  #end(code, reason) {
+  /** @param {number} code @param {string} reason @param {import('./codes.js').HubErrorCode} [error] for those who wait for the connection */
+  #end(code, reason, error = 'closed') {
     this.#dropSocket();
     this.#clock.clearTimeout(this.#retryTimer);
     this.#access.close();
     this.#unwatch();
-    const error = new HubError('closed', reason);
-    for (const {reject} of this.#pending.values()) reject(error);
+    for (const {reject} of this.#pending.values()) reject(new HubError('closed', reason));
     this.#pending.clear();
     this.#outbox.clear();
     this.#handled = this.#acked = 0;
@@ -484,7 +493,7 @@ export class Session extends Emitter {
     this.#opening = null;
     if (!opening) return;
     opening.promise.catch(() => {});
-    opening.reject(error);
+    opening.reject(new HubError(error, reason));
     this.#setState('closed');
     /** @type {any} */ (this).emit('closed', {code, reason});
   }

@@ -332,9 +332,10 @@ export declare class HubError extends Error {
 /**
  * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
- * (the call has its people) and `no-token` (the `token` function gave no access token; it is asked again).
+ * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
+ * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
  */
-export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token";
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-hub";
 
 // ---- connection.js
 /**
@@ -424,6 +425,40 @@ export declare class Emitter<Events extends Record<string, any>> {
     emit<Name extends keyof Events & string>(name: Name, argument: Events[Name]): void;
     #private;
 }
+
+// ---- home.js
+/**
+ * The server that a module came from. A page of another origin that imports `https://calls.example.org/client/turnhub.js`
+ * means that server, not its own. Copies (npm, bundles, files) come from no turnhub and have to be told.
+ * @param {string | undefined} module its `import.meta.url`; bundlers leave nothing of it, or where the file was at build time
+ * @returns {URL | null} null: it came from no server
+ */
+declare function serverOf(module: string | undefined): URL | null;
+/**
+ * A WebSocket URL of the server: `given`, which may be relative to the server that this module came from.
+ * @param {string} given @param {string} option how the program says it, for the error
+ * @param {URL | null} [from]
+ * @returns {URL} throws a HubError `no-hub` where nobody can know it
+ */
+declare function socketURL(given: string, option: string, from?: URL | null): URL;
+/**
+ * Another path of the server whose socket this is, over HTTP. The token in its query stays.
+ * @param {URL} socket @param {string} path beside the socket's own
+ */
+declare function beside(socket: URL, path: string): URL;
+/**
+ * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
+ * socket answers the same.
+ * @param {URL} socket
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'unknown', message: string}>} unknown: nobody answers, or the
+ *   server cannot be reached by the proxy in front of it; trying again may help
+ */
+declare function whyRefused(socket: URL): Promise<{
+    is: "refused" | "origin" | "no-hub" | "unknown";
+    message: string;
+}>;
+/** The server that this module came from; null: none. */
+declare const home: URL | null;
 
 // ---- hub.js
 /**
@@ -1346,7 +1381,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     rtt: number;
     /**
      * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
-     * @returns {Promise<void>} settled at the first welcome
+     * @returns {Promise<void>} settled at the first welcome; rejected where it cannot come: `no-hub`, the address is not that
+     *   of a turnhub server, `closed`, refused or closed before
      */
     connect(): Promise<void>;
     /** Ends the session at once: the others see this person leave. */
@@ -1401,7 +1437,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
 }
 export type SessionOptions = {
     /**
-     * the hub's WebSocket URL; default: `/ws` of the page's own origin
+     * the hub's WebSocket URL; default: `/ws` of the server that served this module, so that a copy of
+     * it (npm, a bundle) has to name one
      */
     url?: string | undefined;
     /**
@@ -1726,7 +1763,7 @@ export declare function initializeVideoCall(options: VideoCallOptions): VideoCal
 export type VideoCallOptions = {
     /**
      * the native hub with its room (`wss://host/ws?room=NAME`) or a raw relay
-     * (`wss://host/relay/NAME`)
+     * (`wss://host/relay/NAME`); a relative one means the server that served this module
      */
     webSocketUrl: string;
     /**

@@ -1,3 +1,4 @@
+import {home} from './home.js';
 /** @typedef {import('./network.js').UrlResult} UrlResult */
 /** @typedef {import('./network.js').LoopResult} LoopResult */
 /** @typedef {import('./network.js').NatKind} NatKind */
@@ -55,7 +56,7 @@ export function verdict({urls, nat, loop, socket, devices}) {
   if (!socket) {
     level = 'bad';
     text.push('The connection on which calls are arranged (a WebSocket) cannot be opened.');
-    ask.push(`Allow WebSocket connections (HTTPS with “Upgrade: websocket”) to ${globalThis.location?.host ?? 'this server'}; exempt it from TLS inspection.`);
+    ask.push(`Allow WebSocket connections (HTTPS with “Upgrade: websocket”) to ${home?.host ?? 'the server'}; exempt it from TLS inspection.`);
   }
   if (urls.length === 0) {
     level = 'bad';

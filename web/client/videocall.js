@@ -1,4 +1,5 @@
 import {Call} from './call.js';
+import {socketURL} from './home.js';
 import {Hub} from './hub.js';
 import {LocalMedia} from './media.js';
 import {RawCall} from './rawcall.js';
@@ -6,7 +7,7 @@ import {RawCall} from './rawcall.js';
 /**
  * @typedef {object} VideoCallOptions
  * @property {string} webSocketUrl the native hub with its room (`wss://host/ws?room=NAME`) or a raw relay
- *   (`wss://host/relay/NAME`)
+ *   (`wss://host/relay/NAME`); a relative one means the server that served this module
  * @property {() => void} [onlyAudioHandler] only a microphone is available
  * @property {(error: unknown) => void} [userMediaErrorHandler] neither camera nor microphone: receive only
  * @property {(error: unknown) => void} [userNoAudioErrorHandler] no microphone
@@ -40,9 +41,7 @@ import {RawCall} from './rawcall.js';
  */
 export function initializeVideoCall(options) {
   const {localVideoElement: local, remoteVideoElement: remote, maxVideoWidth, maxVideoHeight, maxFrameRate} = options;
-  const url = new URL(options.webSocketUrl, location.href);
-  if (url.protocol === 'http:') url.protocol = 'ws:';
-  if (url.protocol === 'https:') url.protocol = 'wss:';
+  const url = socketURL(options.webSocketUrl, "webSocketUrl: 'wss://HOST/relay/NAME'");
   const media = new LocalMedia({maxVideoWidth, maxVideoHeight, maxFrameRate});
   let ended = false;
   /** @type {() => void} */ let end = () => {};

@@ -1,0 +1,78 @@
+import {HubError} from './codes.js';
+
+/**
+ * The server that a module came from. A page of another origin that imports `https://calls.example.org/client/turnhub.js`
+ * means that server, not its own. Copies (npm, bundles, files) come from no turnhub and have to be told.
+ * @param {string | undefined} module its `import.meta.url`; bundlers leave nothing of it, or where the file was at build time
+ * @returns {URL | null} null: it came from no server
+ */
+export function serverOf(module) {
+  try {
+    const url = new URL(module ?? '');
+    return url.protocol === 'http:' || url.protocol === 'https:' ? new URL('/', url) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The server that this module came from; null: none. */
+export const home = serverOf(import.meta.url);
+
+/**
+ * A WebSocket URL of the server: `given`, which may be relative to the server that this module came from.
+ * @param {string} given @param {string} option how the program says it, for the error
+ * @param {URL | null} [from]
+ * @returns {URL} throws a HubError `no-hub` where nobody can know it
+ */
+export function socketURL(given, option, from = home) {
+  /** @type {URL} */ let url;
+  try {
+    url = new URL(given, from ?? undefined);
+  } catch {
+    const why = from ? `“${given}” is no URL` : 'this copy of turnhub.js was not loaded from a turnhub server, so it does not know where the server is';
+    throw new HubError('no-hub', `${why}: say it in full, ${option}`);
+  }
+  if (url.protocol === 'http:') url.protocol = 'ws:';
+  if (url.protocol === 'https:') url.protocol = 'wss:';
+  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
+    throw new HubError('no-hub', `“${given}” is no address of a server: say it in full, ${option}`);
+  }
+  url.hash = '';
+  return url;
+}
+
+/**
+ * Another path of the server whose socket this is, over HTTP. The token in its query stays.
+ * @param {URL} socket @param {string} path beside the socket's own
+ */
+export function beside(socket, path) {
+  const url = new URL(socket);
+  url.protocol = url.protocol === 'ws:' ? 'http:' : 'https:';
+  url.pathname = url.pathname.replace(/[^/]*$/, path);
+  return url;
+}
+
+/**
+ * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
+ * socket answers the same.
+ * @param {URL} socket
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'unknown', message: string}>} unknown: nobody answers, or the
+ *   server cannot be reached by the proxy in front of it; trying again may help
+ */
+export async function whyRefused(socket) {
+  const url = beside(socket, 'config');
+  const {host} = url;
+  const noHub = {is: /** @type {const} */ ('no-hub'), message: `${host} answers, but not as a turnhub server: give the address of one, new Hub({url: 'wss://HOST/ws'})`};
+  const answer = await fetch(url).catch(() => null);
+  if (!answer) {
+    // Either nobody is there, or somebody who does not let this page read, as every turnhub does.
+    const there = await fetch(url, {mode: 'no-cors', credentials: 'omit'}).catch(() => null);
+    return there ? noHub : {is: 'unknown', message: ''};
+  }
+  const said = await answer.json().catch(() => null);
+  const ours = said !== null && typeof said === 'object' && ('iceServers' in said || typeof said.message === 'string');
+  if (answer.status === 401) return {is: 'refused', message: ours ? said.message : ''};
+  if (answer.status === 403 && ours && said.error === 'origin') return {is: 'origin', message: said.message};
+  if (ours || answer.status === 429 || answer.status >= 500) return {is: 'unknown', message: ''};
+  return noHub;
+}
