@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -17,7 +17,11 @@ heading = @printf '\n==== %s ====\n' '$(1)'
 run: build
 	@exec bin/turnhub serve
 
-build: ## static binary at bin/turnhub
+# The server is built without it as well, and then serves the pages file by file.
+generate: ## bundles and compressed forms of the pages, in internal/assets/made
+	@$(GO) generate ./internal/assets
+
+build: generate ## static binary at bin/turnhub
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/turnhub ./cmd/turnhub
 
 test:
@@ -99,14 +103,14 @@ soak: build ## the attacks of e2e/stayup_test.go in full, then load for half an 
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
 	$(GO) run ./bench soak
 
-deb: ## Debian packages for amd64 and arm64 in dist/
+deb: generate ## Debian packages for amd64 and arm64 in dist/
 	@systemd/package deb $(VERSION)
 
 deb-test: ## install, run, reload, upgrade, remove and purge the package under a booted systemd
 	@e2e/tools.sh deb
 	@TURNHUB_DEB_TEST=1 $(GO) test -count=1 -timeout 10m -run TestDebianPackage -v ./e2e/deb
 
-release: ## static archives for amd64 and arm64 with checksums in dist/
+release: generate ## static archives for amd64 and arm64 with checksums in dist/
 	@systemd/package archive $(VERSION)
 
 clean:

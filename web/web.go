@@ -110,11 +110,10 @@ func (s *Server) routes() {
 	handle("/relay/{channel...}", s.cfg.Relay)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
-	assets := newAssets()
-	page := func(name string) http.Handler { return s.page(s.admit(assets.named(name), assets)) }
+	page := func(name string) http.Handler { return s.page(s.admit(pageFile(name))) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
-	s.mux.Handle(elsewhere, s.asset(assets))
+	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(files)))
 }
 
 // ServeHTTP answers a request.
@@ -131,6 +130,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	if s.cfg.HSTS && r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if forPeople(r) {
+		if moved(w, r) {
+			return
+		}
+		page := &errorWriter{ResponseWriter: w}
+		defer page.finish(r)
+		w = page
 	}
 	if s.cfg.RelayAtRoot != nil && r.URL.Path == "/" && isUpgrade(r) {
 		s.cfg.RelayAtRoot.ServeHTTP(w, r)
@@ -160,20 +167,14 @@ func (s *Server) page(next http.Handler) http.Handler {
 	})
 }
 
-// admit asks for an access token where access.mode says so. A browser gets a
-// page that says what to do, everything else the JSON error.
-func (s *Server) admit(next http.Handler, assets *assets) http.Handler {
+// admit asks for an access token where access.mode says so.
+func (s *Server) admit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Access == nil {
-			next.ServeHTTP(w, r)
-		} else if _, err := s.cfg.Access.Verify(r); err == nil {
-			next.ServeHTTP(w, r)
-		} else if strings.Contains(r.Header.Get("Accept"), "text/html") {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="turnhub"`)
-			assets.answer(w, http.StatusUnauthorized, "static/refused.html")
-		} else {
+		if _, err := s.cfg.Access.Verify(r); err != nil {
 			access.Deny(w, err)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -210,12 +211,12 @@ func (s *Server) cors(next http.Handler) http.Handler {
 		h := w.Header()
 		allowed := s.settings.Load().AllowedOrigins
 		h.Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); origin != "" {
+			h.Set("Access-Control-Allow-Origin", origin) // also of a refusal: the page's author reads why
+		}
 		if !access.AllowOrigin(r, allowed) {
 			fail(w, http.StatusForbidden, "origin", "pages of "+r.Header.Get("Origin")+" may not use this server: the operator adds the origin to access.allowed_origins")
 			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			h.Set("Access-Control-Allow-Origin", origin)
 		}
 		if next != nil {
 			next.ServeHTTP(w, r)

@@ -33,28 +33,37 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// TestDependencies compares docs/dependencies.md with what is linked.
+// TestDependencies compares docs/dependencies.md with what is linked, and with what
+// is run to build.
 func TestDependencies(t *testing.T) {
-	list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
-	out, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
+	modules := func(program string) []string {
+		list := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", program)
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := slices.DeleteFunc(strings.Fields(string(out)), func(m string) bool { return m == "turnhub" })
+		slices.Sort(all)
+		return slices.Compact(all)
 	}
-	linked := strings.Fields(string(out))
-	linked = slices.DeleteFunc(linked, func(m string) bool { return m == "turnhub" })
-	slices.Sort(linked)
-	linked = slices.Compact(linked)
-
 	doc, err := os.ReadFile("../../docs/dependencies.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var named []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(doc), -1) {
-		named = append(named, row[1])
+	rows := func(doc string) []string {
+		var named []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(doc, -1) {
+			named = append(named, row[1])
+		}
+		slices.Sort(named)
+		return named
 	}
-	slices.Sort(named)
-	if !slices.Equal(linked, named) {
-		t.Errorf("docs/dependencies.md names\n%s\nlinked are\n%s", strings.Join(named, "\n"), strings.Join(linked, "\n"))
+	inDoc, building, _ := strings.Cut(string(doc), "## Used when building only")
+	linked := modules(".")
+	built := slices.DeleteFunc(modules("../../internal/assets/generate"), func(m string) bool { return slices.Contains(linked, m) })
+	for what, pair := range map[string][2][]string{"linked": {rows(inDoc), linked}, "used to build": {rows(building), built}} {
+		if !slices.Equal(pair[0], pair[1]) {
+			t.Errorf("docs/dependencies.md names\n%s\n%s are\n%s", strings.Join(pair[0], "\n"), what, strings.Join(pair[1], "\n"))
+		}
 	}
 }

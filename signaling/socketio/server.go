@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/internal/assets"
 	"turnhub/internal/body"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
@@ -68,7 +69,7 @@ type Config struct {
 type Server struct {
 	door   *door.Door
 	log    *slog.Logger
-	assets assets
+	assets *assets.Set
 
 	timing Timing
 
@@ -142,7 +143,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; name != "" && name != "socket.io" {
-		s.assets.serve(w, r, name)
+		serveAsset(s.assets, w, r, name)
 		return
 	}
 	query := r.URL.Query()

@@ -271,7 +271,7 @@ func TestClient(t *testing.T) {
 	f := start(t, signaling.Limits{})
 	for _, name := range []string{"socket.io.js", "socket.io.min.js", "socket.io.esm.min.js"} {
 		status, h, body := f.request("GET", name, "")
-		if status != 200 || !strings.Contains(body, "Socket.IO v4.") || !strings.HasPrefix(h.Get("Content-Type"), "application/javascript") {
+		if status != 200 || !strings.Contains(body, "Socket.IO v4.") || !strings.HasPrefix(h.Get("Content-Type"), "text/javascript") {
 			t.Errorf("%s: %d %s", name, status, h.Get("Content-Type"))
 		}
 		request, _ := http.NewRequest("GET", f.http+"/socket.io/"+name, nil)

@@ -5,9 +5,7 @@ package admin
 
 import (
 	"cmp"
-	"embed"
 	"encoding/json"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -22,9 +20,6 @@ import (
 	"turnhub/turnsrv"
 	"turnhub/web"
 )
-
-//go:embed static
-var static embed.FS
 
 // Relay is what the console and the metrics need of the relay.
 type Relay interface {
@@ -95,12 +90,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 
 	console := &console{cfg: &cfg, started: time.Now(), seats: make(chan struct{}, maxWatchers)}
-	files, err := fs.Sub(static, "static")
-	if err != nil {
-		panic(err) // the folder is embedded above
-	}
-	mux.Handle("GET /", http.FileServerFS(files))
-	mux.Handle("GET /vendor/", http.StripPrefix("/vendor/", http.FileServerFS(web.Vendor())))
+	mux.HandleFunc("GET /", newPages().serve)
 	mux.HandleFunc("GET /state", console.state)
 	mux.HandleFunc("GET /events", console.events)
 	mux.HandleFunc("POST /revoke", console.revoke)

@@ -42,8 +42,28 @@ export function linkedRoom() {
   return /^[A-Za-z0-9._~-]{1,128}$/.test(room) ? room : '';
 }
 
-/** `?token=`: for servers where not everybody may call. */
-export const token = query.get('token') ?? undefined;
+/**
+ * `?token=`, for servers where not everybody may call. It leaves the address, which people copy and others look at; the
+ * tab remembers it for when the page is loaded again (refused.js).
+ */
+export const token = (() => {
+  const key = 'turnhub.token';
+  const given = query.get('token');
+  try {
+    if (!given) return sessionStorage.getItem(key) ?? undefined;
+    sessionStorage.setItem(key, given);
+  } catch {
+    return given ?? undefined;
+  }
+  query.delete('token');
+  history.replaceState(history.state, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
+  return given;
+})();
+
+/** The address of another page of this server, for another tab. @param {string} path */
+export function linkHere(path) {
+  return token ? `${path}?${new URLSearchParams({token})}` : path;
+}
 
 /** `?relay=1` and `?transport=udp|tcp|tls`: never directly, for tests and troubleshooting. */
 export const troubleshooting = {

@@ -1,0 +1,114 @@
+package assets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A Bundler returns one script that does what the module static/name and all that it
+// imports do; nil: there is none. sources is the hash of every script of the site.
+type Bundler func(name, sources string) []byte
+
+// MadeBundle is the Bundler of what generate has made.
+func MadeBundle(name, sources string) []byte {
+	return Made(BundleHash(name, sources), "js")
+}
+
+// BundleHash names a bundle in the folder made.
+func BundleHash(name, sources string) string { return Hash([]byte(name + "\n" + sources)) }
+
+var (
+	stylesheets = regexp.MustCompile(`(?m)(^ *<link rel="stylesheet" href="/static/[^"]+">\n)+`)
+	stylesheet  = regexp.MustCompile(`href="/(static/[^"]+)"`)
+	script      = regexp.MustCompile(`<script type="module" src="/static/([^"]+)">`)
+	preload     = regexp.MustCompile(`(?m)^ *<link rel="modulepreload" href="[^"]+">\n`)
+	picture     = regexp.MustCompile(`/(static/[a-z-]+\.svg)\b`)
+)
+
+// Site returns the folders static and client of tree, with the pages in static asking
+// for few files, each by a name that browsers keep for good: one stylesheet, the
+// pictures, and one script where there is a bundle. The files that these are made of
+// stay where they are, for pages of others.
+func Site(tree fs.FS, bundle Bundler) *Set {
+	s := new(Set)
+	s.Add(tree)
+	sources := s.scripts()
+	bundles := map[string]string{} // by script
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		if path.Ext(name) == ".html" {
+			s.Put(name, s.page(s.files[name].Content, func(script string) string {
+				if _, known := bundles[script]; !known {
+					bundles[script] = s.bundle(script, sources, bundle)
+				}
+				return bundles[script]
+			}))
+		}
+	}
+	return s
+}
+
+// scripts returns the hash of all scripts and their names.
+func (s *Set) scripts() string {
+	sum := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		if path.Ext(name) == ".js" {
+			fmt.Fprintln(sum, name, s.files[name].Hash)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// bundle adds the bundle of a script and returns its name, "" where there is none.
+func (s *Set) bundle(script, sources string, bundle Bundler) string {
+	content := bundle(script, sources)
+	if content == nil {
+		return ""
+	}
+	name := "static/" + strings.TrimSuffix(script, ".js") + ".min.js"
+	s.Put(name, s.pictures(content))
+	return s.Hashed(name)
+}
+
+// pictures has a page or script ask for pictures by their hashed names.
+func (s *Set) pictures(content []byte) []byte {
+	return picture.ReplaceAllFunc(content, func(at []byte) []byte {
+		if name := string(at[1:]); s.files[name] != nil {
+			return []byte("/" + s.Hashed(name))
+		}
+		return at
+	})
+}
+
+// page rewrites a page of HTML.
+func (s *Set) page(content []byte, bundled func(script string) string) []byte {
+	content = stylesheets.ReplaceAllFunc(content, func(links []byte) []byte {
+		var all bytes.Buffer
+		var stems []string
+		for _, link := range stylesheet.FindAllSubmatch(links, -1) {
+			name := string(link[1])
+			if s.files[name] == nil {
+				return links
+			}
+			all.Write(s.files[name].Content)
+			stems = append(stems, strings.TrimSuffix(path.Base(name), ".css"))
+		}
+		name := "static/" + strings.Join(stems, "-") + ".min.css"
+		s.Put(name, all.Bytes())
+		return fmt.Appendf(nil, "  <link rel=\"stylesheet\" href=\"/%s\">\n", s.Hashed(name))
+	})
+	if at := script.FindSubmatch(content); at != nil {
+		if name := bundled(string(at[1])); name != "" {
+			content = script.ReplaceAllLiteral(content, fmt.Appendf(nil, `<script type="module" src="/%s">`, name))
+			content = preload.ReplaceAllLiteral(content, nil)
+		}
+	}
+	return s.pictures(content)
+}
