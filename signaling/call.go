@@ -1,10 +1,12 @@
 package signaling
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
 )
 
 // call is one call by name:
@@ -99,7 +101,7 @@ func (d *directory) invite(s *Session, m *message) *fault {
 		s.push(ended(c.id, "unavailable", ""))
 		d.hub.stats.ended("unavailable")
 		return nil
-	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls:
+	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
 		s.push(ended(c.id, "busy", ""))
 		d.hub.stats.ended("busy")
 		return nil
@@ -118,6 +120,21 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	}
 	d.hub.timers.set(&c.timer, c.since.Add(d.hub.timing.Ring))
 	return nil
+}
+
+// makeRoom ends one of the calls that ring a user in favour of one more from s, if
+// the household or network that it comes from has more than its share of them: else
+// one stranger with two sessions could keep a user from being called by anybody.
+func (u *user) makeRoom(s *Session) bool {
+	from := make([]netip.Addr, len(u.ringing))
+	for i, c := range u.ringing {
+		from[i] = c.caller.opener
+	}
+	i := netaddr.Displace(from, s.opener)
+	if i >= 0 {
+		u.ringing[i].end("busy", "", nil)
+	}
+	return i >= 0
 }
 
 // ring gives the call to one of the callee's devices.

@@ -1,9 +1,12 @@
 package signaling
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"turnhub/internal/netaddr"
 )
 
 // visit is a session in the lobby of a room: it has not joined, but may exchange
@@ -57,6 +60,11 @@ func (d *directory) lobby(s *Session, m *message) *fault {
 	}
 	v := &visit{visitor: s, room: name, first: slices.Clone(m.first)}
 	d.lobbies.mu.Lock()
+	if out := d.crowded(name, s); out != nil {
+		d.lobbies.mu.Unlock()
+		d.putOut(out)
+		d.lobbies.mu.Lock()
+	}
 	defer d.lobbies.mu.Unlock()
 	if len(d.lobbies.m[name]) >= maxLobby {
 		return faultf(CodeTooMany, "the lobby of room %s has its %d people: join without", name, maxLobby)
@@ -67,6 +75,34 @@ func (d *directory) lobby(s *Session, m *message) *fault {
 	s.pushBy(s, v.describe(m.id))
 	v.present()
 	return nil
+}
+
+// crowded returns the visit that makes room in a lobby that is full for a session
+// from elsewhere, nil for none. lobbies.mu is held.
+func (d *directory) crowded(name string, s *Session) *visit {
+	there := d.lobbies.m[name]
+	if len(there) < maxLobby {
+		return nil
+	}
+	from := make([]netip.Addr, len(there))
+	for i, v := range there {
+		from[i] = v.visitor.opener
+	}
+	if i := netaddr.Displace(from, s.opener); i >= 0 {
+		return there[i]
+	}
+	return nil
+}
+
+// putOut ends somebody else's visit. Its visitor hears that it has no host.
+func (d *directory) putOut(v *visit) {
+	d.forgetVisit(v)
+	v.visitor.push(open("lobby", 64).str("room", v.room))
+	if host := v.host.Load(); host != nil {
+		v.goodbye(host)
+		d.hub.changed(v.visitor.id, host.id)
+	}
+	d.loseHost(v.visitor, v.room)
 }
 
 // hostFor chooses a visitor's host. lobbies.mu is held.
@@ -182,7 +218,7 @@ func (d *directory) endVisit(s *Session) *visit {
 func (d *directory) forgetVisit(v *visit) {
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
-	v.visitor.visit.Store(nil)
+	v.visitor.visit.CompareAndSwap(v, nil) // it may have another by now
 	list := slices.DeleteFunc(d.lobbies.m[v.room], func(o *visit) bool { return o == v })
 	if len(list) == 0 {
 		delete(d.lobbies.m, v.room)
