@@ -74,28 +74,35 @@ func (in *inherited) take(kind string, f *os.File) error {
 	return nil
 }
 
-// takeTCP returns the inherited listener of an address, nil for none.
-func (in *inherited) takeTCP(address string) net.Listener {
-	for i, ln := range in.tcp {
-		if bound, ok := ln.Addr().(*net.TCPAddr); ok && matches(address, bound.AddrPort()) {
-			in.tcp = slices.Delete(in.tcp, i, i+1)
-			return ln
+// takeTCP returns the inherited listeners of an address.
+func (in *inherited) takeTCP(w wish) (taken []net.Listener) {
+	in.tcp = slices.DeleteFunc(in.tcp, func(ln net.Listener) bool {
+		bound, ok := ln.Addr().(*net.TCPAddr)
+		if ok = ok && w.matches(bound.AddrPort()); ok {
+			taken = append(taken, ln)
 		}
-	}
-	return nil
+		return ok
+	})
+	return taken
 }
 
-// takeUDP returns the inherited sockets of an address.
-func (in *inherited) takeUDP(address string) (files []*os.File) {
+// takeUDP returns the inherited sockets of an address, and which families they
+// are of.
+func (in *inherited) takeUDP(w wish) (files []*os.File, ipv4, ipv6 bool) {
 	in.udp = slices.DeleteFunc(in.udp, func(f *os.File) bool {
 		bound, err := udpAddress(f)
-		if err != nil || !matches(address, bound) {
+		if err != nil || !w.matches(bound) {
 			return false
+		}
+		if bound.Addr().Unmap().Is4() {
+			ipv4 = true
+		} else {
+			ipv6 = true
 		}
 		files = append(files, f)
 		return true
 	})
-	return files
+	return files, ipv4, ipv6
 }
 
 // udpAddress is what a UDP socket is bound to.
@@ -125,19 +132,6 @@ func boundName(kind string, f *os.File) string {
 	}
 	defer ln.Close()
 	return "tcp " + ln.Addr().String()
-}
-
-// matches reports whether a bound address is what the configuration asks for.
-func matches(address string, bound netip.AddrPort) bool {
-	wanted, err := addrPorts([]string{address})
-	if err != nil || wanted[0].Port() != bound.Port() {
-		return false
-	}
-	addr := bound.Addr().Unmap()
-	if wanted[0].Addr().IsUnspecified() {
-		return addr.IsUnspecified() // of either family
-	}
-	return wanted[0].Addr().Unmap() == addr
 }
 
 // rest closes what nobody has asked for. From systemd that is a mistake.

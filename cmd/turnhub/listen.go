@@ -24,43 +24,54 @@ type sockets struct {
 func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv.Server, in *inherited) (sockets, error) {
 	var s sockets
 	var errs []error
-	bind := func(address string) (net.Listener, error) {
-		if ln := in.takeTCP(address); ln != nil {
-			return ln, nil
+	bind := func(w wish) ([]net.Listener, error) {
+		if lns := in.takeTCP(w); lns != nil {
+			return lns, nil
 		}
-		return new(net.ListenConfig).Listen(ctx, "tcp", address)
+		ln, err := new(net.ListenConfig).Listen(ctx, w.tcp(), w.address)
+		return []net.Listener{ln}, err
 	}
-	for _, address := range tcp {
-		ln, err := bind(address)
+	var shared []string
+	if admin != "" {
+		shared = []string{admin}
+	}
+	streams, err := wishes(tcp, shared...)
+	if err != nil {
+		return s, err
+	}
+	packets, err := wishes(udp)
+	if err != nil {
+		return s, err
+	}
+	for _, w := range streams {
+		lns, err := bind(w)
 		if err != nil {
-			errs = append(errs, listenError("tcp", address, "listen.tcp", err))
+			errs = append(errs, listenError("tcp", w.address, "listen.tcp", err))
 			continue
 		}
-		s.tcp = append(s.tcp, ln)
+		s.tcp = append(s.tcp, lns...)
 	}
-	for _, address := range udp {
-		if files := in.takeUDP(address); files != nil {
-			bound, err := relay.AdoptUDP(files)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			s.udp = append(s.udp, bound[0])
-			continue
-		}
-		bound, err := relay.ListenUDP(address)
+	for _, w := range packets {
+		bound, err := listenUDP(w, relay, in)
 		if err != nil {
-			errs = append(errs, listenError("udp", address, "listen.udp", err))
+			errs = append(errs, err)
 			continue
 		}
 		s.udp = append(s.udp, bound)
 	}
 	if admin != "" {
-		ln, err := bind(admin)
+		own, err := wishes(shared, tcp...)
+		if err != nil {
+			return s, err
+		}
+		lns, err := bind(own[0])
 		if err != nil {
 			errs = append(errs, listenError("tcp", admin, "listen.admin", err))
 		} else {
-			s.admin = ln
+			s.admin = lns[0]
+			for _, ln := range lns[1:] { // a second family, which it has no use for
+				ln.Close()
+			}
 		}
 	}
 	if err := in.rest(); err != nil {
@@ -71,6 +82,40 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 		return sockets{}, errors.Join(errs...)
 	}
 	return s, nil
+}
+
+// listenUDP adopts what is inherited of an address and binds the rest.
+func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, error) {
+	port := fmt.Sprint(":", w.addr.Port())
+	files, ipv4, ipv6 := in.takeUDP(w)
+	if files == nil {
+		address := w.address
+		if w.both {
+			address = port
+		}
+		bound, err := relay.ListenUDP(address)
+		if err != nil {
+			err = listenError("udp", w.address, "listen.udp", err)
+		}
+		return bound, err
+	}
+	bound, err := relay.AdoptUDP(files)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if !w.both || ipv4 && ipv6 {
+		return bound[0], nil
+	}
+	// A unit that names one family of two. Where the other cannot be had, it is not
+	// served, as the unit wants it.
+	other := "0.0.0.0"
+	if ipv4 {
+		other = "[::]"
+	}
+	if second, err := relay.ListenUDP(other + port); err == nil && !ipv4 {
+		return second, nil
+	}
+	return bound[0], nil
 }
 
 func (s sockets) close() {
@@ -111,7 +156,7 @@ func (s sockets) tcpAddresses() []netip.AddrPort {
 		if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
 			ap := tcp.AddrPort()
 			addr := ap.Addr().Unmap()
-			if addr == netip.IPv6Unspecified() { // Go listens on both families
+			if addr == netip.IPv6Unspecified() && !ipv6Alone(ln.(*net.TCPListener)) { // both families
 				addr = netip.IPv4Unspecified()
 			}
 			all = append(all, netip.AddrPortFrom(addr, ap.Port()))

@@ -18,7 +18,7 @@ func (c *Config) options() []option {
 			doc: "DNS name or IP address that clients use. Empty: the external IP."},
 
 		{key: "listen.tcp", value: listenAddresses(&c.Listen.TCP),
-			doc: "TCP addresses. Each port is universal: TLS, HTTP, WebSocket, STUN and TURN are told apart by the first bytes. A public server wants \":80\" and \":443\" here too."},
+			doc: "TCP addresses. Each port is universal: TLS, HTTP, WebSocket, STUN and TURN are told apart by the first bytes. A public server wants \":80\" and \":443\" here too. \":P\" and \"[::]:P\" are all addresses of both families; beside an IPv4 address on its port \"[::]:P\" is IPv6 alone, here and in listen.udp."},
 		{key: "listen.udp", value: listenAddresses(&c.Listen.UDP),
 			doc: "UDP addresses for STUN and TURN."},
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
