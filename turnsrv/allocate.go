@@ -77,7 +77,7 @@ func (s *shard) allocate(q *request) {
 		created: s.second, lifetime: lifetime, expires: s.second + int64(lifetime), slot: -1,
 	}
 	a.touch(s.second)
-	if code := s.makeRelays(a, want, q.client.addr); code != 0 {
+	if code := s.makeRelays(a, want, q.client); code != 0 {
 		s.srv.directory.cancel(q.user, q.client.addr, places)
 		s.fail(q, code)
 		return
@@ -249,7 +249,7 @@ func (q *request) lifetime() (granted uint32, ok bool) {
 }
 
 // makeRelays opens the relayed addresses that were asked for.
-func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorCode {
+func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 	if w.reservation {
 		res := w.reserved
 		r := s.newRelay(a, res.space, res.port)
@@ -260,12 +260,12 @@ func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorC
 		a.relays[r.addr.family()] = r
 		return 0
 	}
-	code := s.makeRelay(a, w.family, w, client)
+	code := s.makeRelay(a, w.family, w, c)
 	if !w.additional {
 		return code
 	}
 	// One of two will do; why there is no other, ADDRESS-ERROR-CODE says.
-	code6 := s.makeRelay(a, IPv6, wanted{even: w.even}, client)
+	code6 := s.makeRelay(a, IPv6, wanted{even: w.even}, c)
 	switch {
 	case code != 0 && code6 != 0:
 		return code
@@ -277,13 +277,14 @@ func (s *shard) makeRelays(a *allocation, w wanted, client endpoint) stun.ErrorC
 	return 0
 }
 
-// makeRelay opens one relayed address of a family on the first relay address that
-// can give one. It gives up when no port is left that it could have: what other
+// makeRelay opens one relayed address of a family: on the relay address that is the
+// one to which the client came, so that with several external addresses a client
+// has to do with one of them, else on the first that can give one. It gives up when no port is left that it could have: what other
 // programs hold of a narrow range is passed over.
-func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoint) stun.ErrorCode {
+func (s *shard) makeRelay(a *allocation, family Family, w wanted, c *client) stun.ErrorCode {
 	spaces := s.srv.spaces()
 	code := stun.CodeAddrFamilyNotSupported
-	for _, space := range spaces.all[:spaces.active] {
+	for _, space := range spaces.preferring(c) {
 		if space.family() != family {
 			continue
 		}
@@ -298,7 +299,7 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted, client endpoin
 				return code
 			}
 			if w.pair {
-				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: client})
+				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: c.addr})
 				if !ok {
 					s.io.closeRelay(r)
 					space.release(port)

@@ -155,3 +155,6 @@ func (p *portable) sweepStreams() {
 		}
 	}
 }
+
+// LocalAddr is where the client has connected to.
+func (k *portableStream) LocalAddr() net.Addr { return k.conn.LocalAddr() }

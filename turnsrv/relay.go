@@ -3,6 +3,7 @@ package turnsrv
 import (
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -153,6 +154,22 @@ func (r *relaySpaces) with(addresses []netaddr.RelayAddress, low, high uint16) *
 		}
 	}
 	return next
+}
+
+// preferring returns those in use for new allocations, the one first that is bound
+// to the address to which a client came.
+func (r *relaySpaces) preferring(c *client) []*relaySpace {
+	active := r.all[:r.active]
+	if len(active) < 2 {
+		return active
+	}
+	local := c.localIP()
+	for i, s := range active {
+		if i > 0 && s.bind.sameIP(local) {
+			return append([]*relaySpace{s}, slices.Delete(slices.Clone(active), i, i+1)...)
+		}
+	}
+	return active
 }
 
 func (r *relaySpaces) find(a netaddr.RelayAddress, low, high uint16) *relaySpace {

@@ -44,13 +44,23 @@ func startServer(t testing.TB, cfg Config) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	udp, err := s.ListenUDP("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp6, err := s.ListenUDP("[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := serveTest(t, s)
+	ts.udp, ts.udp6 = udp, udp6
+	return ts
+}
+
+// serveTest runs a server that listens already.
+func serveTest(t testing.TB, s *Server) *testServer {
+	t.Helper()
 	ts := &testServer{Server: s}
-	if ts.udp, err = s.ListenUDP("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	if ts.udp6, err = s.ListenUDP("[::1]:0"); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx) }()
@@ -85,7 +95,12 @@ func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
 // listenStreams serves TCP (or TLS, with wrap) clients and returns the address.
 func (ts *testServer) listenStreams(t testing.TB, transport Transport, wrap func(net.Conn) net.Conn) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return ts.listenStreamsAt(t, "127.0.0.1:0", transport, wrap)
+}
+
+func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport Transport, wrap func(net.Conn) net.Conn) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package turnsrv
 
 import (
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/pion/stun/v2"
@@ -75,6 +77,25 @@ type client struct {
 	link      any // the driver's handle: a listener or a stream
 	pend      pending
 	control   budget
+}
+
+// localIP is the address of this host to which the client came, port 0; zero where
+// the driver cannot tell.
+func (c *client) localIP() endpoint {
+	var local net.Addr
+	switch link := c.link.(type) {
+	case interface{ localIP(*client) endpoint }:
+		return link.localIP(c)
+	case interface{ LocalAddr() net.Addr }:
+		local = link.LocalAddr()
+	default:
+		return endpoint{}
+	}
+	ap, err := netip.ParseAddrPort(local.String())
+	if err != nil {
+		return endpoint{}
+	}
+	return endpointIP(ap.Addr().WithZone(""))
 }
 
 // pending is a driver's list of what a client or relay waits to send, as positions

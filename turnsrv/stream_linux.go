@@ -452,3 +452,6 @@ func (st *streamState) closeAll(w *epollWorker) {
 		w.closeStream(k)
 	}
 }
+
+// LocalAddr is where the client has connected to.
+func (k *stream) LocalAddr() net.Addr { return k.raw.local }

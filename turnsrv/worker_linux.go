@@ -233,6 +233,13 @@ type udpListener struct {
 	kept    bool // a socket for one client alone, see Yield
 }
 
+func (l *udpListener) localIP(c *client) endpoint {
+	if l.pktinfo {
+		return endpoint{hi: c.key.localHi, lo: c.key.localLo}
+	}
+	return l.local.ip()
+}
+
 const listenerBuffer = 4 << 20 // bytes: the system's default drops bursts
 
 func (w *epollWorker) listen(ap netip.AddrPort) (netip.AddrPort, error) {

@@ -126,7 +126,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if err := n.makeTURN(relay); err != nil {
 		return nil, err
 	}
-	n.warn(relayWarnings(cfg, n.turn))
+	n.warn(relayWarnings(cfg, n.turn, relay))
 	n.rechecker.recheck, n.rechecker.revoke = n.turn.Recheck, n.turn.Revoke
 	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn, in); err != nil {
 		return nil, err
