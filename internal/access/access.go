@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"turnhub/internal/statefile"
 )
 
 // maxToken is the longest token that is looked at, in bytes.
@@ -27,13 +29,23 @@ const maxToken = 8 << 10
 // open: no name given, every room allowed.
 type Claims struct {
 	User    string    // sub; empty in mode open
-	Rooms   []string  // empty: every room
+	Rooms   []string  // nil: every room; empty: none
 	Expires time.Time // zero in mode open
+
+	issued   *jwt.NumericDate // iat; nil: the token does not say
+	verifier *Verifier        // whose list of the revoked counts
 }
 
 // AllowsRoom reports whether the token's bearer may join the room.
 func (c Claims) AllowsRoom(room string) bool {
-	return len(c.Rooms) == 0 || slices.Contains(c.Rooms, room)
+	return c.Rooms == nil || slices.Contains(c.Rooms, room)
+}
+
+// Revoked reports whether the token has been revoked since it was checked. Whoever
+// lets somebody in asks once more when that person is where Revoke's caller looks
+// for him: then either of the two sees the other.
+func (c Claims) Revoked() bool {
+	return c.verifier != nil && c.verifier.isRevoked(c.User, c.issued)
 }
 
 // Errors of Verify. Their texts are for the person who sent the request and
@@ -46,13 +58,26 @@ var (
 	ErrInvalid = errors.New("the access token is not valid here: get a new one")
 )
 
+// claimError is what is wrong with the claims of a token. It is ErrInvalid, and says
+// more.
+type claimError string
+
+func (e claimError) Error() string { return "the access token is not valid here: " + string(e) }
+
+func (e claimError) Is(target error) bool { return target == ErrInvalid }
+
 // Config says where the keys are.
 type Config struct {
+	// Open is access.mode open: there are no keys, everybody passes, and only the
+	// list of the revoked is kept.
+	Open       bool
 	SecretFile string // HS256: at least 32 bytes, surrounding white space is cut off
 	JWKSFile   string // RFC 7517 key set with Ed25519 or RSA public keys
 	// RevokedFile keeps the revoked users over a restart; empty: it is not kept.
 	RevokedFile string
-	Logger      *slog.Logger // nil: none
+	// CredentialLife is the longest for which TURN credentials are given out; nil: 0.
+	CredentialLife func() time.Duration
+	Logger         *slog.Logger // nil: none
 }
 
 // Verifier checks access tokens. A nil *Verifier is access.mode open: everybody
@@ -60,9 +85,9 @@ type Config struct {
 type Verifier struct {
 	cfg Config
 
-	mu      sync.RWMutex
-	keys    *keySet
-	revoked map[string]time.Time
+	mu   sync.RWMutex
+	keys *keySet // nil: access.mode open
+	list revocations
 
 	newest atomic.Int64 // the latest iat of a token that has passed, Unix seconds
 
@@ -70,20 +95,29 @@ type Verifier struct {
 }
 
 // NewVerifier reads the keys and the revoked users. Exactly one of the two files
-// of keys must be named.
+// of keys must be named, in mode open none.
 func NewVerifier(cfg Config) (*Verifier, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Verifier{cfg: cfg, revoked: make(map[string]time.Time)}
+	v := &Verifier{cfg: cfg, list: newRevocations()}
 	if err := v.Reload(); err != nil {
 		return nil, err
+	}
+	if problem, remedy := statefile.Foreign(cfg.RevokedFile); problem != "" {
+		cfg.Logger.Warn(problem, "remedy", remedy)
 	}
 	return v, v.LoadRevoked()
 }
 
+// IsOpen reports whether everybody passes: access.mode open.
+func (v *Verifier) IsOpen() bool { return v == nil || v.cfg.Open }
+
 // Reload reads the key files again. On an error the old keys stay.
 func (v *Verifier) Reload() error {
+	if v.IsOpen() {
+		return nil
+	}
 	keys, err := loadKeys(v.cfg)
 	if err != nil {
 		return err
@@ -97,7 +131,7 @@ func (v *Verifier) Reload() error {
 // Verify returns the claims of the request's token, or one of ErrMissing,
 // ErrExpired, ErrRevoked, ErrTooLong and ErrInvalid.
 func (v *Verifier) Verify(r *http.Request) (Claims, error) {
-	if v == nil {
+	if v.IsOpen() {
 		return Claims{}, nil
 	}
 	return v.Check(FromRequest(r))
@@ -106,7 +140,7 @@ func (v *Verifier) Verify(r *http.Request) (Claims, error) {
 // Check is Verify for a token that has been taken out of its request.
 func (v *Verifier) Check(token string) (Claims, error) {
 	switch {
-	case v == nil:
+	case v.IsOpen():
 		return Claims{}, nil
 	case token == "":
 		return Claims{}, ErrMissing
@@ -119,7 +153,10 @@ func (v *Verifier) Check(token string) (Claims, error) {
 	var c tokenClaims
 	_, err := jwt.ParseWithClaims(token, &c, keys.find,
 		jwt.WithValidMethods(keys.methods), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))
+	var bad claimError
 	switch {
+	case errors.As(err, &bad):
+		return Claims{}, bad
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return Claims{}, ErrExpired
 	case err != nil:
@@ -128,13 +165,18 @@ func (v *Verifier) Check(token string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	case c.life() > MaxLife:
 		return Claims{}, ErrTooLong
-	case v.isRevoked(c):
+	}
+	claims := Claims{User: c.Subject, Expires: c.ExpiresAt.Time, issued: c.IssuedAt, verifier: v}
+	if c.Rooms != nil {
+		claims.Rooms = *c.Rooms
+	}
+	if claims.Revoked() {
 		return Claims{}, ErrRevoked
 	}
 	if c.IssuedAt != nil {
 		v.passed(c.IssuedAt.Time)
 	}
-	return Claims{User: c.Subject, Rooms: c.Rooms, Expires: c.ExpiresAt.Time}, nil
+	return claims, nil
 }
 
 // FromRequest returns the request's token, or "": the Bearer of Authorization
@@ -163,7 +205,7 @@ func Deny(w http.ResponseWriter, err error) {
 
 // Require wraps a handler so that only requests with a valid token reach it.
 func (v *Verifier) Require(next http.Handler) http.Handler {
-	if v == nil {
+	if v.IsOpen() {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

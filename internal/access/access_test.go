@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -230,29 +232,172 @@ func TestRevoke(t *testing.T) {
 	mint := func(iat time.Time) string {
 		return sign(t, jwt.SigningMethodHS256, "", []byte(secret), jwt.MapClaims{"sub": "vasya", "exp": time.Now().Add(time.Hour).Unix(), "iat": iat.Unix()})
 	}
-	old, fresh := mint(time.Now()), mint(time.Now().Add(10*time.Second))
-	v.Revoke("vasya")
-	if _, err := v.Check(old); !errors.Is(err, ErrRevoked) {
-		t.Fatalf("got %v, want ErrRevoked", err)
+	now := time.Now()
+	// The clock of whoever issues tokens may be 30 s ahead, and a token that does not
+	// say when it was issued may be old.
+	bare := sign(t, jwt.SigningMethodHS256, "", []byte(secret), jwt.MapClaims{"sub": "vasya", "exp": now.Add(time.Hour).Unix()})
+	before := []string{mint(now.Add(-time.Hour)), mint(now), mint(now.Add(20 * time.Second)), bare}
+	var in []Claims
+	for i, token := range before {
+		c, err := v.Check(token)
+		if err != nil || c.Revoked() {
+			t.Fatalf("%d: %v", i, err)
+		}
+		in = append(in, c)
 	}
-	if _, err := v.Check(fresh); err != nil {
+	if err := v.Revoke("vasya"); err != nil {
+		t.Fatal(err)
+	}
+	for i, token := range before {
+		if _, err := v.Check(token); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%d: got %v, want ErrRevoked", i, err)
+		}
+		if !in[i].Revoked() {
+			t.Errorf("%d: who was let in before is not known as revoked", i)
+		}
+	}
+	v.list.set("vasya", now.Add(-time.Minute))
+	if c, err := v.Check(mint(now)); err != nil || c.Revoked() {
 		t.Fatal(err)
 	}
 	for i := range MaxRevoked + 10 {
-		v.Revoke(strings.Repeat("x", 1+i%3) + time.Duration(i).String())
+		v.Mark(strings.Repeat("x", 1+i%3) + time.Duration(i).String())
 	}
-	if len(v.revoked) > MaxRevoked {
-		t.Fatalf("%d are remembered", len(v.revoked))
+	if len(v.list.at) > MaxRevoked || len(v.list.tags) > MaxRevoked {
+		t.Fatalf("%d are remembered", len(v.list.at))
 	}
-	var open *Verifier
-	open.Revoke("vasya")
-	if c, err := open.Check("anything"); err != nil || !c.AllowsRoom("any") {
+	var none *Verifier
+	if c, err := none.Check("anything"); err != nil || !c.AllowsRoom("any") || c.Revoked() || none.Revoke("vasya") != nil {
 		t.Fatalf("mode open: %+v, %v", c, err)
 	}
 }
 
+// TestRevokedCredentials holds which TURN credentials a revocation voids: of the user
+// and of the user's sessions, also of those that are gone, given out until now.
+func TestRevokedCredentials(t *testing.T) {
+	const life = time.Hour
+	now := time.Now()
+	anna := SessionPrefix + SessionTag("anna") + "0123456789"
+	bob := SessionPrefix + SessionTag("bob") + "0123456789"
+	bob2 := SessionPrefix + SessionTag("bob") + "9876543210"
+	for _, open := range []bool{false, true} {
+		cfg := Config{Open: open, CredentialLife: func() time.Duration { return life }, RevokedFile: filepath.Join(t.TempDir(), "revoked.json")}
+		if !open {
+			cfg.SecretFile = write(t, "secret", secret)
+		}
+		v, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"anna", bob} {
+			if err := v.Revoke(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(when string) {
+			t.Helper()
+			for _, x := range []struct {
+				user    string
+				expires time.Time
+				void    bool
+			}{
+				{"anna", now.Add(life), true}, {anna, now.Add(life), true}, {anna, now.Add(time.Minute), true},
+				{"anna", now.Add(life + 2*time.Minute), open}, {anna, now.Add(life + 2*time.Minute), false},
+				{bob, now.Add(life), true}, {bob2, now.Add(life), false}, {"bob", now.Add(life), false},
+				{"annabel", now.Add(life), false}, {"s_", now.Add(life), false}, {"", now.Add(life), false},
+			} {
+				if got := v.VoidsCredentials(x.user, x.expires); got != x.void {
+					t.Errorf("open %v, %s: %s until %v: void %v", open, when, x.user, x.expires.Sub(now), got)
+				}
+			}
+			if barred := !v.BarredUntil("anna").IsZero(); barred != open || !v.BarredUntil(bob).IsZero() {
+				t.Errorf("open %v, %s: the name is barred: %v", open, when, barred)
+			}
+		}
+		check("at once")
+		if v, err = NewVerifier(cfg); err != nil {
+			t.Fatal(err)
+		}
+		check("after a restart")
+		v.list.set("anna", now.Add(-life-time.Minute))
+		if v.VoidsCredentials("anna", now.Add(life)) || !v.BarredUntil("anna").IsZero() {
+			t.Error("a name is refused for longer than its credentials are good")
+		}
+	}
+}
+
+// TestClaimsByTheirNames holds that a token says the same to us as to whoever issued
+// it: names count with their case, once, and an empty list of rooms is no room.
+func TestClaimsByTheirNames(t *testing.T) {
+	v, err := NewVerifier(Config{SecretFile: write(t, "secret", secret)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon := fmt.Sprint(time.Now().Add(time.Hour).Unix())
+	past := fmt.Sprint(time.Now().Add(-time.Hour).Unix())
+	every, none, a := []string{"a", "b"}, []string{}, []string{"a"}
+	for _, x := range []struct {
+		members string // beside sub and exp
+		rooms   []string
+		err     string // "": it is let in
+	}{
+		{``, every, ""}, {`,"rooms":["a"]`, a, ""}, {`,"rooms":[]`, none, ""}, {`,"rooms":["a"],"other":{"rooms":[]}`, a, ""},
+		{`,"name":"Anna","Name":"Anna"`, every, ""},
+		{`,"rooms":null`, nil, "rooms is null"}, {`,"rooms":"a"`, nil, "list of strings"}, {`,"rooms":[null]`, nil, "list of strings"},
+		{`,"rooms":{}`, nil, "list of strings"}, {`,"rooms":[["a"]]`, nil, "list of strings"}, {`,"rooms":[1]`, nil, "list of strings"},
+		{`,"ROOMS":["a"]`, nil, "write rooms"}, {`,"Rooms":["a"]`, nil, "write rooms"}, {`,"rooms":["a"],"ROOMS":[]`, nil, "write rooms"},
+		{`,"roomſ":["a"]`, nil, "write rooms"}, // encoding/json takes the long s for an s
+		{`,"rooms":["a"],"rooms":[]`, nil, "twice"}, {`,"rooms":["a"],"rooms":[]`, nil, "twice"}, {`,"exp":` + soon, nil, "twice"},
+		{`,"EXP":` + past, nil, "write exp"}, {`,"Sub":"bob"`, nil, "write sub"}, {`,"NBF":` + soon, nil, "write nbf"}, {`,"iAt":1`, nil, "write iat"},
+		{`,"iat":null`, nil, "iat is null"}, {`,"nbf":null`, nil, "nbf is null"}, {`,"nbf":"soon"`, nil, "nbf has the wrong type"},
+		{strings.Repeat(`,"x":1`, 1) + func() (s string) {
+			for i := range 300 {
+				s += fmt.Sprintf(`,"c%d":1`, i)
+			}
+			return s
+		}(), nil, "more than 256 claims"},
+	} {
+		claims := `{"sub":"anna","exp":` + soon + x.members + `}`
+		part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+		signed := part(`{"alg":"HS256"}`) + "." + part(claims)
+		mac, err := jwt.SigningMethodHS256.Sign(signed, []byte(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.Check(signed + "." + base64.RawURLEncoding.EncodeToString(mac))
+		if x.err != "" {
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), x.err) {
+				t.Errorf("%s: %v, want %q", claims, err, x.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", claims, err)
+		}
+		for _, room := range []string{"a", "b"} {
+			if got := c.AllowsRoom(room); got != slices.Contains(x.rooms, room) {
+				t.Errorf("%s: room %s %v", claims, room, got)
+			}
+		}
+	}
+	for _, claims := range []string{`[]`, `"x"`, `null`, `{"sub":null,"exp":` + soon + `}`, `{"sub":"anna","exp":null}`} {
+		var c tokenClaims
+		if claims != `null` && json.Unmarshal([]byte(claims), &c) == nil {
+			t.Errorf("%s is taken", claims)
+		}
+	}
+	file := write(t, "secret", secret)
+	token, err := Mint(file, "anna", []string{}, time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := v.Check(token); err != nil || c.AllowsRoom("a") {
+		t.Errorf("a token minted for no room: %+v, %v", c, err)
+	}
+}
+
 // A revocation outlasts a restart, unless its file cannot be written: then it
-// holds until the restart, and the log says so.
+// holds until the restart, and both the answer and the log say so.
 func TestRevokedAreKept(t *testing.T) {
 	dir := t.TempDir()
 	secretFile := write(t, "secret", secret)
@@ -271,12 +416,15 @@ func TestRevokedAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := start()
-	v.revoked["long-ago"] = time.Now().Add(-MaxLife - time.Hour)
-	v.Revoke("vasya")
-	v.Revoke("petya")
+	v.list.set("long-ago", time.Now().Add(-MaxLife-time.Hour))
+	for _, name := range []string{"vasya", "petya"} {
+		if err := v.Revoke(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	v = start()
-	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) || len(v.revoked) != 3 {
-		t.Fatalf("after a restart: %v, %v", err, v.revoked)
+	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) || len(v.list.at) != 3 {
+		t.Fatalf("after a restart: %v, %v", err, v.list.at)
 	}
 	if info, err := os.Stat(cfg.RevokedFile); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
@@ -288,17 +436,12 @@ func TestRevokedAreKept(t *testing.T) {
 		t.Errorf("left behind: %v", files)
 	}
 
-	if err := os.WriteFile(cfg.RevokedFile, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewVerifier(cfg); err == nil || !strings.Contains(err.Error(), "mend the file") {
-		t.Errorf("a damaged file: %v", err)
-	}
-
 	// No directory can be where a file is: nobody, not even root, can write there.
 	cfg.RevokedFile = filepath.Join(secretFile, "revoked.json")
-	v = &Verifier{cfg: cfg, keys: v.keys, revoked: make(map[string]time.Time)}
-	v.Revoke("vasya")
+	v = &Verifier{cfg: cfg, keys: v.keys, list: newRevocations()}
+	if err := v.Revoke("vasya"); err == nil || !strings.Contains(err.Error(), "until the server restarts") || !strings.Contains(err.Error(), "state_dir") {
+		t.Errorf("the answer is %v", err)
+	}
 	if _, err := v.Check(token); !errors.Is(err, ErrRevoked) {
 		t.Errorf("got %v, want ErrRevoked", err)
 	}
@@ -325,7 +468,9 @@ func TestRevokedByTwoProcesses(t *testing.T) {
 	for i, v := range both {
 		writers.Go(func() {
 			for n := range each {
-				v.Revoke(fmt.Sprintf("user-%d-%d", i, n))
+				if err := v.Revoke(fmt.Sprintf("user-%d-%d", i, n)); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

@@ -1,16 +1,21 @@
 package access
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"turnhub/internal/statefile"
 )
 
 // MaxRevoked bounds how many revoked users are remembered.
@@ -21,16 +26,77 @@ const MaxRevoked = 10_000
 // the list of the revoked need not grow for ever.
 const MaxLife = 366 * 24 * time.Hour
 
-// Revoke refuses all tokens of user that were issued until now. A token without
-// iat counts as issued before. It outlasts a restart by the file of Config; where
-// that cannot be written, the log says so and the revocation holds until then.
-func (v *Verifier) Revoke(user string) {
-	if v == nil {
-		return
+// SessionPrefix begins the id of every hub session, which is the user of its TURN
+// credentials. No user name has this form.
+const SessionPrefix = "s_"
+
+// SessionTag is what begins the id of a user's sessions, after SessionPrefix: by it
+// TURN credentials of a session that is gone are still known as its user's. People
+// in one room see each other's user names, so it needs no secret.
+func SessionTag(user string) string {
+	sum := sha256.Sum256([]byte("turnhub session of " + user))
+	return base64.RawURLEncoding.EncodeToString(sum[:6]) // 8 characters
+}
+
+const tagLength = 8
+
+// tagOf returns the tag in a session's id.
+func tagOf(session string) (string, bool) {
+	id, ok := strings.CutPrefix(session, SessionPrefix)
+	if !ok || len(id) <= tagLength {
+		return "", false
 	}
-	v.remember(user, v.revocationTime(time.Now()))
-	if err := v.saveRevoked(); err != nil {
-		v.cfg.Logger.Error("the revocation holds until the next restart only: make state_dir writable and revoke the user again", "user", user, "error", err)
+	return id[:tagLength], true
+}
+
+// revocations are the users and sessions that the operator has revoked, and when.
+type revocations struct {
+	at   map[string]time.Time // by user name or session id
+	tags map[string]string    // the user whose sessions have that tag
+}
+
+func newRevocations() revocations {
+	return revocations{at: make(map[string]time.Time), tags: make(map[string]string)}
+}
+
+func (r revocations) set(name string, at time.Time) {
+	r.at[name] = at
+	if !strings.HasPrefix(name, SessionPrefix) {
+		r.tags[SessionTag(name)] = name
+	}
+}
+
+func (r revocations) remove(name string) {
+	delete(r.at, name)
+	delete(r.tags, SessionTag(name))
+}
+
+// of returns when the holder of TURN credentials was revoked: the user, the session,
+// or the session's user.
+func (r revocations) of(user string) (at time.Time) {
+	at = r.at[user]
+	if tag, ok := tagOf(user); ok {
+		if owner, known := r.tags[tag]; known && r.at[owner].After(at) {
+			at = r.at[owner]
+		}
+	}
+	return at
+}
+
+// Revoke is Mark and Keep.
+func (v *Verifier) Revoke(name string) error {
+	v.Mark(name)
+	return v.Keep()
+}
+
+// Mark refuses from now on all tokens of a user that were issued until now, and the
+// TURN credentials that were given out until now to that user, to the user's
+// sessions, or, where name is a session's id, to that session. A token without iat
+// counts as issued before. Since the clock of whoever issues tokens may be ahead by
+// 30 s, those issued in the next 30 s are refused too.
+func (v *Verifier) Mark(name string) {
+	if v != nil {
+		v.remember(name, v.revocationTime(time.Now()))
 	}
 }
 
@@ -53,58 +119,122 @@ func (v *Verifier) passed(issued time.Time) {
 	}
 }
 
-// remember adds a revocation. Those that have expired by themselves are forgotten only
-// when there is no room: a clock that is set forward by mistake makes all look old.
-func (v *Verifier) remember(user string, now time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if now.Before(v.revoked[user]) {
-		return // by a clock that has been set back
+// Keep writes down what Mark has marked, so that it outlasts a restart. The error
+// says that it does not, and what to do.
+func (v *Verifier) Keep() error {
+	if v == nil || v.cfg.RevokedFile == "" {
+		return nil
 	}
-	_, known := v.revoked[user]
-	if !known && len(v.revoked) >= MaxRevoked {
-		maps.DeleteFunc(v.revoked, func(_ string, at time.Time) bool { return now.Sub(at) > MaxLife+leeway })
+	if err := v.saveRevoked(); err != nil {
+		v.cfg.Logger.Error("a revocation is not written down and holds until the next restart only", "error", err, "remedy", keepRemedy)
+		return fmt.Errorf("it holds now, but only until the server restarts, since it could not be written down: %w; %s", err, keepRemedy)
 	}
-	if !known && len(v.revoked) >= MaxRevoked {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.revoked)), func(a, b string) int {
-			return v.revoked[a].Compare(v.revoked[b])
-		})
-		v.cfg.Logger.Error("too many users are revoked: the oldest revocation is forgotten; change the key of the tokens", "user", oldest, "most", MaxRevoked)
-		delete(v.revoked, oldest)
-	}
-	v.revoked[user] = now
+	return nil
 }
 
-// RevokedAt returns when a user was revoked, the zero time if never.
-func (v *Verifier) RevokedAt(user string) time.Time {
+const keepRemedy = "make room in state_dir, or make it writable for the server, and revoke again"
+
+// remember adds a revocation. Those that have expired by themselves are forgotten only
+// when there is no room: a clock that is set forward by mistake makes all look old.
+func (v *Verifier) remember(name string, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now.Before(v.list.at[name]) {
+		return // by a clock that has been set back
+	}
+	if len(v.list.at) >= MaxRevoked {
+		v.forgetExpired(now)
+	}
+	if _, known := v.list.at[name]; !known && len(v.list.at) >= MaxRevoked {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.list.at)), func(a, b string) int {
+			return v.list.at[a].Compare(v.list.at[b])
+		})
+		v.cfg.Logger.Error("too many users are revoked: the oldest revocation is forgotten; change the key of the tokens", "user", oldest, "most", MaxRevoked)
+		v.list.remove(oldest)
+	}
+	v.list.set(name, now)
+}
+
+// forgetExpired takes out what was revoked so long ago that everything of it has
+// expired by itself. Verifier.mu is held.
+func (v *Verifier) forgetExpired(now time.Time) {
+	for name, at := range v.list.at {
+		life := MaxLife
+		if strings.HasPrefix(name, SessionPrefix) {
+			life = v.credentialLife()
+		}
+		if now.Sub(at) > life+leeway {
+			v.list.remove(name)
+		}
+	}
+}
+
+// RevokedAt returns when a user or session was revoked, the zero time if never.
+func (v *Verifier) RevokedAt(name string) time.Time {
 	if v == nil {
 		return time.Time{}
 	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.revoked[user]
+	return v.list.at[name]
 }
 
-func (v *Verifier) isRevoked(c tokenClaims) bool {
+// VoidsCredentials reports whether TURN credentials of a user or session open
+// nothing any more, because they were given out before it was revoked. They do not
+// say when that was, but when they expire: credentials.ttl later.
+func (v *Verifier) VoidsCredentials(user string, expires time.Time) bool {
+	if v == nil {
+		return false
+	}
+	v.mu.RLock()
+	at := v.list.of(user)
+	v.mu.RUnlock()
+	if at.IsZero() {
+		return false
+	}
+	return !expires.After(at.Add(v.credentialLife() + leeway)) || v.BarredUntil(user).After(time.Now())
+}
+
+// BarredUntil returns until when nobody may take the name of a revoked user; the
+// zero time: it is free. In mode open names are all that there is to know people by,
+// so a revoked one is refused for as long as credentials that were given out for it
+// are good. With tokens it is the tokens that are refused.
+func (v *Verifier) BarredUntil(user string) time.Time {
+	if v == nil || !v.cfg.Open || strings.HasPrefix(user, SessionPrefix) {
+		return time.Time{}
+	}
+	at := v.RevokedAt(user)
+	if at.IsZero() {
+		return at
+	}
+	if until := at.Add(v.credentialLife()); until.After(time.Now()) {
+		return until
+	}
+	return time.Time{}
+}
+
+func (v *Verifier) credentialLife() time.Duration {
+	if v.cfg.CredentialLife == nil {
+		return 0
+	}
+	return v.cfg.CredentialLife()
+}
+
+func (v *Verifier) isRevoked(user string, issued *jwt.NumericDate) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	at, ok := v.revoked[c.Subject]
-	// iat has whole seconds: a token of the very second of the revocation is
-	// refused too.
-	return ok && (c.IssuedAt == nil || !c.IssuedAt.After(at))
+	at, ok := v.list.at[user]
+	return ok && (issued == nil || !issued.After(at.Add(leeway)))
 }
 
-// saveRevoked writes the file anew: it is there whole, old or new. What another
-// process of this server has written since is kept, here too: during an upgrade in
-// place there are two. Nobody whose token is checked waits for the disk.
+// saveRevoked writes the file anew. What another process of this server has written
+// since is kept, here too: during an upgrade in place there are two. Nobody whose
+// token is checked waits for the disk.
 func (v *Verifier) saveRevoked() error {
 	path := v.cfg.RevokedFile
-	if path == "" {
-		return nil
-	}
 	v.saving.Lock()
 	defer v.saving.Unlock()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := statefile.MakeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	unlock, err := lockDirectory(filepath.Dir(path))
@@ -116,47 +246,12 @@ func (v *Verifier) saveRevoked() error {
 		return err // written over, nobody could mend it
 	}
 	v.mu.RLock()
-	text, err := json.MarshalIndent(v.revoked, "", "\t")
+	text, err := json.MarshalIndent(v.list.at, "", "\t")
 	v.mu.RUnlock()
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".revoked-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// lockPatience is how long another process may take to write its revocations.
-const lockPatience = 2 * time.Second
-
-// lockDirectory keeps other processes of this server from writing there until
-// unlock. The lock is on the directory, since its files are replaced; it ends with
-// its process.
-func lockDirectory(dir string) (unlock func(), err error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(5 * time.Millisecond) {
-		err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { d.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) || time.Now().After(deadline) {
-			d.Close()
-			return nil, fmt.Errorf("lock %s against another process of this server: %w", dir, err)
-		}
-	}
+	return statefile.Write(path, append(text, '\n'), 0o600)
 }
 
 // LoadRevoked adds what the file holds, which another process of this server may
@@ -165,23 +260,50 @@ func (v *Verifier) LoadRevoked() error {
 	if v == nil || v.cfg.RevokedFile == "" {
 		return nil
 	}
-	text, err := os.ReadFile(v.cfg.RevokedFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	saved := make(map[string]time.Time)
-	if err == nil {
-		err = json.Unmarshal(text, &saved)
-	}
+	saved, err := readRevoked(v.cfg.RevokedFile)
 	if err != nil {
-		return fmt.Errorf("read the revoked users in %s: %w; mend the file, or remove it, which lets their tokens in again", v.cfg.RevokedFile, err)
+		return fmt.Errorf("read the revoked users: %w", err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for user, at := range saved {
-		if at.After(v.revoked[user]) {
-			v.revoked[user] = at
+	for name, at := range saved {
+		if at.After(v.list.at[name]) {
+			v.list.set(name, at)
 		}
 	}
 	return nil
+}
+
+// readRevoked reads the file of the revoked: an object whose members are named by
+// users and sessions, and say when each was revoked (RFC 3339). A member "version"
+// that is a number marks the format of a later turnhub.
+func readRevoked(path string) (map[string]time.Time, error) {
+	text, err := statefile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	const remedy = "restore it from a backup, mend it, or move it away, which lets the tokens of those in it in again"
+	if len(strings.TrimSpace(string(text))) == 0 {
+		return nil, fmt.Errorf("%s is empty, so it does not say who is revoked; %s", path, remedy)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; %s", path, err, remedy)
+	}
+	var version float64
+	if raw, ok := members["version"]; ok && json.Unmarshal(raw, &version) == nil {
+		return nil, fmt.Errorf("%s was written by a newer turnhub, in format %v, which this one does not know; install that version again, or move the file away, which lets the tokens of those in it in again", path, version)
+	}
+	saved := make(map[string]time.Time, len(members))
+	for name, raw := range members {
+		var at time.Time
+		if err := json.Unmarshal(raw, &at); err != nil {
+			return nil, fmt.Errorf("%s is damaged: when %q was revoked is no time (%w); %s", path, name, err, remedy)
+		}
+		saved[name] = at
+	}
+	return saved, nil
 }

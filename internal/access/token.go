@@ -24,9 +24,10 @@ const (
 	minRSA = 2048
 )
 
+// tokenClaims are the claims that mean something here.
 type tokenClaims struct {
 	jwt.RegisteredClaims
-	Rooms []string `json:"rooms,omitempty"`
+	Rooms *[]string `json:"rooms,omitempty"` // nil: every room
 }
 
 // life is for how long the token is valid in all.
@@ -145,8 +146,8 @@ func (k *keySet) find(t *jwt.Token) (any, error) {
 	return set, nil
 }
 
-// Mint signs a token with the secret in secretFile (HS256). No rooms: every
-// room.
+// Mint signs a token with the secret in secretFile (HS256). rooms is nil for every
+// room; an empty list opens none.
 func Mint(secretFile, user string, rooms []string, expires time.Time) (string, error) {
 	if !ValidUser(user) {
 		return "", fmt.Errorf("user %q: write 1 to 64 of A-Z a-z 0-9 _ . @ -, not beginning with s_", user)
@@ -162,13 +163,15 @@ func Mint(secretFile, user string, rooms []string, expires time.Time) (string, e
 	if expires.Sub(now) > MaxLife {
 		return "", errors.New("a token may be valid for 366 days at most: give a shorter ttl")
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodHS256, tokenClaims{
+	claims := tokenClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Subject:   user,
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(expires),
 		},
-		Rooms: rooms,
-	})
-	return t.SignedString(secret)
+	}
+	if rooms != nil {
+		claims.Rooms = &rooms
+	}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
 }

@@ -1,0 +1,98 @@
+package access
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDamagedRevokedFile breaks revoked.json in every way that happens. The start is
+// refused with a word that helps; a running server keeps a revocation in force, says
+// that it is not written down, and leaves the file as it is.
+func TestDamagedRevokedFile(t *testing.T) {
+	whole := `{"anna":"2026-01-02T03:04:05Z","bob":"2026-01-02T03:04:05Z"}` + "\n"
+	for name, x := range map[string]struct {
+		damage func(path string) error
+		says   string
+	}{
+		"empty":          {text(""), "is empty"},
+		"blank":          {text("\n\n"), "is empty"},
+		"half":           {text(whole[:len(whole)/2]), "is damaged"},
+		"no object":      {text(`["anna"]`), "is damaged"},
+		"no time":        {text(`{"anna":true}`), "is damaged"},
+		"two halves":     {text(whole + whole), "is damaged"},
+		"zeros":          {text(strings.Repeat("\x00", 200)), "is damaged"},
+		"newer":          {text(`{"version":3,"revoked":[]}`), "newer turnhub"},
+		"directory":      {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
+		"dangling link":  {func(path string) error { return os.Symlink(path+"-gone", path) }, "a link to"},
+		"device":         {func(path string) error { return os.Symlink("/dev/zero", path) }, "no ordinary file"},
+		"far too large":  {func(path string) error { return os.WriteFile(path, make([]byte, 17<<20), 0o600) }, "at most"},
+		"link to itself": {func(path string) error { return os.Symlink(path, path) }, "file system"},
+	} {
+		dir := t.TempDir()
+		cfg := Config{SecretFile: write(t, "secret", secret), RevokedFile: filepath.Join(dir, "revoked.json")}
+		v, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.damage(cfg.RevokedFile); err != nil {
+			t.Fatal(err)
+		}
+		before := look(t, dir)
+		if _, err := NewVerifier(cfg); err == nil || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "; ") {
+			t.Errorf("%s: the start says %v", name, err)
+		}
+		if err := v.Revoke("vasya"); err == nil || !strings.Contains(err.Error(), x.says) {
+			t.Errorf("%s: the answer is %v", name, err)
+		}
+		if v.RevokedAt("vasya").IsZero() {
+			t.Errorf("%s: the revocation does not hold", name)
+		}
+		if after := look(t, dir); after != before {
+			t.Errorf("%s: the directory held %s and holds %s", name, before, after)
+		}
+		// Once it is mended, the next revocation writes both down.
+		if err := os.RemoveAll(cfg.RevokedFile); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(cfg.RevokedFile, []byte(whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Revoke("petya"); err != nil {
+			t.Fatal(err)
+		}
+		again, err := NewVerifier(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range []string{"anna", "bob", "vasya", "petya"} {
+			if again.RevokedAt(user).IsZero() {
+				t.Errorf("%s: the revocation of %s is lost", name, user)
+			}
+		}
+	}
+}
+
+func text(s string) func(string) error {
+	return func(path string) error { return os.WriteFile(path, []byte(s), 0o600) }
+}
+
+// look describes all that is in a directory.
+func look(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e.Name()+" "+info.Mode().String()+" "+info.ModTime().Format(time.RFC3339Nano))
+	}
+	return strings.Join(all, ", ")
+}
