@@ -71,7 +71,7 @@ func TestAccessTokens(t *testing.T) {
 	a.expect("peer-joined")
 	p.join("red")
 
-	if n := h.Revoke("vasya"); n != 2 {
+	if n, err := h.Revoke("vasya"); n != 2 || err != nil {
 		t.Fatalf("%d were revoked, want 2", n)
 	}
 	a.expectClose(CloseRevoked)
@@ -83,12 +83,14 @@ func TestAccessTokens(t *testing.T) {
 		t.Fatalf("revoked %q", revoked)
 	}
 	refused(vasya)
-	if n := h.Revoke(p.id); n != 1 {
+	if n, err := h.Revoke(p.id); n != 1 || err != nil {
 		t.Fatalf("%d were revoked, want 1", n)
 	}
 	p.expectClose(CloseRevoked)
-	if h.Revoke("nobody") != 0 || h.Revoke("") != 0 {
-		t.Fatal("nobody was revoked")
+	for _, nobody := range []string{"nobody", "", "s_nobody"} {
+		if n, err := h.Revoke(nobody); n != 0 || err != nil {
+			t.Fatalf("%q: %d were revoked, %v", nobody, n, err)
+		}
 	}
 }
 

@@ -321,8 +321,8 @@ func appendFrame(buf []byte, opcode, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(buf, 127), uint64(length))
 }
 
-// turnBack has the reader of a socket without a session refuse it with
-// CloseRestart, since the server is going down. Hub.gate is held, or else the
+// turnBack has the reader of a socket without a session refuse it: with CloseRestart
+// since the server is going down, or with CloseRevoked. Hub.gate is held, or else the
 // reader might just be opening a session.
 func (c *conn) turnBack() {
 	if c.nc != nil {
@@ -439,7 +439,10 @@ func (c *conn) over(err error) bool {
 	case errors.Is(err, wsock.ErrProtocol):
 		code, c.lame = closeProtocol, true
 	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
-		if code = CloseBadHello; c.hub.draining.Load() {
+		switch code = CloseBadHello; {
+		case c.claims.Revoked():
+			code = CloseRevoked
+		case c.hub.draining.Load():
 			code = CloseRestart
 		}
 	default:

@@ -143,7 +143,7 @@ func (h *Hub) register(c *conn) bool {
 		return false
 	}
 	h.conns[c] = struct{}{}
-	if h.draining.Load() {
+	if h.draining.Load() || c.claims.Revoked() {
 		c.turnBack()
 	}
 	return true

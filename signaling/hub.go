@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,17 +263,24 @@ func (h *Hub) RefreshConfig() {
 	}
 }
 
-// Revoke ends the session with that id, or all sessions and dialect sockets of
-// that user, with 4004, and refuses the user's tokens from now on. It returns
-// how many it ended.
-func (h *Hub) Revoke(user string) int {
+// Revoke ends the session with that id, or all sessions, dialect sockets and sockets
+// without hello of that user, with 4004, and refuses from now on the tokens and the
+// credentials that were given out until now. It returns how many it ended. With an
+// error that is done, but does not outlast a restart.
+func (h *Hub) Revoke(user string) (int, error) {
+	if user == "" {
+		return 0, nil
+	}
+	h.cfg.Access.Mark(user)
+	h.shutOut(user)
 	var ended []*Session
-	if s := h.sessions.get(user); s != nil {
-		ended = append(ended, s)
+	if strings.HasPrefix(user, SessionPrefix) {
+		if s := h.sessions.get(user); s != nil {
+			ended = append(ended, s)
+		}
 	} else {
-		h.cfg.Access.Revoke(user)
 		for _, s := range h.sessions.all() {
-			if s.user == user && user != "" {
+			if s.user == user {
 				ended = append(ended, s)
 			}
 		}
@@ -290,12 +298,27 @@ func (h *Hub) Revoke(user string) int {
 		}
 	}
 	for _, s := range h.strangers.all() {
-		if s.info.User == user && user != "" {
+		if s.info.Claims.User == user {
 			s.end()
 			n++
 		}
 	}
-	return n
+	return n, h.cfg.Access.Keep() // last: the disk may be slow
+}
+
+// shutOut returns when everybody who is being let in has either been entered where
+// Revoke looks, or will see that user is revoked. Sockets of the user that have not
+// said hello end.
+func (h *Hub) shutOut(user string) {
+	h.letting.Lock()
+	defer h.letting.Unlock()
+	h.gate.Lock()
+	defer h.gate.Unlock()
+	for c := range h.conns {
+		if c.sess == nil && c.claims.User == user {
+			c.turnBack()
+		}
+	}
 }
 
 // EndCall ends a call by its id. It reports whether there was one.

@@ -41,6 +41,10 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 		c.refuse(CloseRestart, nil)
 		return
 	}
+	if c.claims.Revoked() {
+		c.refuse(CloseRevoked, nil)
+		return
+	}
 	if m.resume != nil && string(m.resume) != "null" {
 		var r resume
 		if json.Unmarshal(m.resume, &r) != nil {
@@ -78,7 +82,7 @@ func (c *conn) begin(m *message, now time.Time) {
 		return
 	}
 	s := &Session{
-		hub: h, id: SessionPrefix + secretText(16), token: secretText(24),
+		hub: h, id: newSessionID(user), token: secretText(24),
 		name: name, user: user, claims: c.claims, opener: c.remote, since: now,
 	}
 	s.timer.fire = s.tick
@@ -122,11 +126,24 @@ func (c *conn) identity(m *message) (user, secret string, f *fault) {
 	if !access.ValidUser(user) {
 		return "", "", faultf(CodeBadName, "user must be 1 to 64 of A-Z a-z 0-9 _ . @ - and not begin with s_")
 	}
+	if err := c.hub.cfg.Access.Barred(user); err != nil {
+		return "", "", faultf(CodeForbidden, "%v", err)
+	}
 	s, ok := text(m.userSecret)
 	if n := utf8.RuneCount(s); !ok || n < 8 || n > 128 {
 		return "", "", faultf(CodeBadMessage, "userSecret must be a string of 8 to 128 characters: it keeps the user name yours")
 	}
 	return user, string(s), nil
+}
+
+// newSessionID returns the id of a new session: 128 random bits behind a mark by
+// which the user's credentials are known when the session is long gone.
+func newSessionID(user string) string {
+	tag := secretText(6)
+	if user != "" {
+		tag = access.SessionTag(user)
+	}
+	return SessionPrefix + tag + secretText(16)
 }
 
 // resume gives a session its new socket. It reports whether there was such a
@@ -138,14 +155,10 @@ func (c *conn) resume(r resume, now time.Time) bool {
 		h.stats.resumeFailed.Add(1)
 		return false
 	}
-	if s.claims.User != c.claims.User {
-		h.stats.resumeFailed.Add(1)
-		return false
-	}
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.mu.Lock()
-	bad := s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
+	bad := s.claims.User != c.claims.User || s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
 	s.mu.Unlock()
 	if bad {
 		h.stats.resumeFailed.Add(1)

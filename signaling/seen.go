@@ -4,12 +4,13 @@ import (
 	"net/netip"
 	"strings"
 
+	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
 )
 
 // SessionPrefix begins every session id. No other way of getting TURN
 // credentials mints a user of this form.
-const SessionPrefix = "s_"
+const SessionPrefix = access.SessionPrefix
 
 // Together reports whether TURN users a and b may relay to each other's
 // allocations: the same user, sessions that share a room or an accepted call or are in a

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
 )
 
@@ -13,7 +14,7 @@ type SocketInfo struct {
 	Dialect string         // peerjs, socketio, relay
 	Remote  netip.AddrPort // where the person is, see ClientAddress
 	Direct  bool           // the connection came from Remote itself, not through a reverse proxy
-	User    string         // of the access token; empty in mode open
+	Claims  access.Claims  // of the access token; zero in mode open
 }
 
 // Socket is a person who speaks another dialect: somebody without a hub
@@ -33,7 +34,8 @@ type Socket struct {
 	ended  bool
 }
 
-// Attach admits one connection of a dialect. The error is ErrFull or ErrDrain.
+// Attach admits one connection of a dialect. The error is ErrFull, ErrDrain or, where
+// the token has been revoked since it was checked, access.ErrRevoked.
 // The caller calls Detach when the connection is gone.
 func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
 	h.letting.RLock() // as for hello
@@ -41,6 +43,10 @@ func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
 	if h.draining.Load() {
 		h.stats.refuse("draining")
 		return nil, ErrDrain
+	}
+	if info.Claims.Revoked() {
+		h.stats.refuse("token")
+		return nil, access.ErrRevoked
 	}
 	addr := info.Remote.Addr()
 	if over := h.sockets.Add(addr, 1, h.limits().sockets()); over != netaddr.Within {

@@ -183,7 +183,7 @@ func (h *Hub) Sessions() []SessionInfo {
 		list = append(list, i)
 	}
 	for _, s := range h.strangers.all() {
-		i := SessionInfo{Dialect: s.info.Dialect, User: s.info.User, Address: s.info.Remote.Addr().String(), Since: s.since}
+		i := SessionInfo{Dialect: s.info.Dialect, User: s.info.Claims.User, Address: s.info.Remote.Addr().String(), Since: s.since}
 		s.mu.Lock()
 		for r := range s.rooms {
 			i.Rooms = append(i.Rooms, r)

@@ -83,6 +83,15 @@ func (s *shard) allocate(q *request) {
 		return
 	}
 	s.adopt(q.client, a)
+	if s.srv.revoked(a.username) {
+		// While it was made. Now that it stands in the directory, either Revoke has
+		// found it there, or we have seen what comes before Revoke.
+		s.count.revoked++
+		s.end(a)
+		q.authenticated = false
+		s.refuse(q, stun.CodeUnauthorized, AuthRevoked)
+		return
+	}
 	s.allocated(q, a)
 }
 

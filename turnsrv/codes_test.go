@@ -248,7 +248,8 @@ func TestQuotaCodes(t *testing.T) {
 }
 
 // TestRevokedCredentials refuses allocations to credentials that are older than a
-// revocation. What exists is not their business.
+// revocation, and ends those that exist: at their next request, or by Revoke, which
+// ends them under whichever name they are.
 func TestRevokedCredentials(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		var revoked atomic.Bool
@@ -259,8 +260,8 @@ func TestRevokedCredentials(t *testing.T) {
 		c := dialRaw(t, ts, "mallory")
 		c.allocate()
 		revoked.Store(true)
-		if got := codeOf(c.do(stun.MethodRefresh, lifetime(600))); got != 0 {
-			t.Errorf("Refresh: %d", got)
+		if got := codeOf(c.do(stun.MethodRefresh, lifetime(600))); got != 437 {
+			t.Errorf("Refresh: %d, want 437", got)
 		}
 		if got := codeOf(dialRaw(t, ts, "mallory").do(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
 			t.Errorf("Allocate with old credentials: %d, want 401", got)
@@ -272,7 +273,33 @@ func TestRevokedCredentials(t *testing.T) {
 		if n := ts.Stats().Auth[AuthRevoked.String()]; n != 1 {
 			t.Errorf("%d counted as revoked", n)
 		}
+		revoked.Store(false)
+		old := dialRaw(t, ts, "mallory")
+		old.allocate()
+		revoked.Store(true)
+		if n := ts.Revoke("somebody"); n != 1 {
+			t.Errorf("Revoke ended %d, want 1", n)
+		}
+		if n := len(ts.Allocations()); n != 2 {
+			t.Errorf("%d allocations left, want 2", n)
+		}
 	})
+}
+
+// TestRevokedWhileAllocating has a user revoked between the check of the credentials
+// and the moment at which Revoke can find the allocation: it must not stay.
+func TestRevokedWhileAllocating(t *testing.T) {
+	cfg := testConfig(t)
+	asked := 0
+	cfg.Revoked = func(string, time.Time) bool { asked++; return asked > 1 }
+	d := newDesk(t, cfg)
+	u := d.user("mallory", 1000)
+	if got := codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
+		t.Errorf("Allocate: %d, want 401", got)
+	}
+	if len(d.allocs) != 0 || len(d.srv.directory.of("mallory")) != 0 || len(d.srv.directory.byUser) != 0 || d.count.revoked != 1 {
+		t.Errorf("left: %d allocations, %v, %d counted as revoked", len(d.allocs), d.srv.directory.byUser, d.count.revoked)
+	}
 }
 
 // TestPermissionLimit checks that permissions and channels are bounded, with 508.

@@ -176,6 +176,10 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
+	if a := q.client.alloc; a != nil && s.srv.revoked(a.username) {
+		s.count.revoked++
+		s.end(a)
+	}
 	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.verify(q, a.key[:]) {
 		q.username, q.user, q.key, q.authenticated = a.username, a.user, a.key, true
 		s.count.auth[AuthOK]++
@@ -212,7 +216,7 @@ func (s *shard) authenticate(q *request) bool {
 		result := AuthOK
 		if !s.srv.wallClock().Before(expires) {
 			result = AuthExpired
-		} else if revoked := s.srv.cfg.Revoked; revoked != nil && revoked(user, expires) {
+		} else if s.srv.voids(user, expires) {
 			result = AuthRevoked
 		}
 		if result != AuthOK {
@@ -393,6 +397,20 @@ func (s *shard) binding(q *request) {
 		m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
 	}
 	s.finish(q, m)
+}
+
+// voids asks Config.Revoked.
+func (s *Server) voids(user string, expires time.Time) bool {
+	return s.cfg.Revoked != nil && s.cfg.Revoked(user, expires)
+}
+
+// revoked is voids for the username of an allocation.
+func (s *Server) revoked(username string) bool {
+	if s.cfg.Revoked == nil {
+		return false
+	}
+	expires, user, err := ParseUsername(username)
+	return err == nil && s.cfg.Revoked(user, expires)
 }
 
 // wallClock is the time of day, for the expiry of credentials.

@@ -196,6 +196,20 @@ func (d *directory) of(user string) []*allocation {
 	return nil
 }
 
+// which returns the allocations that want is true for.
+func (d *directory) which(want func(*allocation) bool) (found []*allocation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, u := range d.byUser {
+		for _, a := range u.allocs {
+			if want(a) {
+				found = append(found, a)
+			}
+		}
+	}
+	return found
+}
+
 // clientsAt yields the users whose clients' packets come from an address.
 func (d *directory) clientsAt(addr netip.Addr) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -44,7 +44,8 @@ type Config struct {
 	Credentials *Credentials
 	// Revoked reports whether a user's credentials that expire then open no
 	// allocation any more, because they are older than the user's revocation. It
-	// must be quick and safe for concurrent use. Nil: none are.
+	// must be quick and safe for concurrent use. It is asked when an allocation is
+	// made, when that is done, and at each later request for it. Nil: none are.
 	Revoked func(user string, expires time.Time) bool
 	// Refused is told of each request whose credentials are wrong, and why. The
 	// client's address is genuine. It is called on the relay's workers, so it must
@@ -346,10 +347,11 @@ func (s *Server) Recheck(users ...string) {
 	s.on(allocs, (*shard).recheck)
 }
 
-// Revoke ends all allocations of a user, within one round of the workers, and
-// returns how many there are.
+// Revoke ends all allocations of a user, and all others whose credentials
+// Config.Revoked names, within one round of the workers, and returns how many there
+// are. Allocations that are being made see by Config.Revoked what comes before Revoke.
 func (s *Server) Revoke(user string) int {
-	allocs := s.directory.of(user)
+	allocs := s.directory.which(func(a *allocation) bool { return a.user == user || s.revoked(a.username) })
 	s.on(allocs, func(sh *shard, a *allocation) {
 		if a.dead {
 			return

@@ -89,6 +89,10 @@ func (s *Server) config(w http.ResponseWriter, r *http.Request) {
 	if client, _ := s.cfg.Proxies.ClientAddress(r); client.IsValid() {
 		c.Client = client.Addr().String()
 	}
+	if claims.Revoked() { // meanwhile
+		access.Deny(w, access.ErrRevoked)
+		return
+	}
 	s.stats.credentials.Add(1)
 	reply(w, http.StatusOK, c)
 }
@@ -131,6 +135,10 @@ func (s *Server) turn(w http.ResponseWriter, r *http.Request) {
 			answer.Username, answer.Password = server.Username, server.Credential
 		}
 	}
+	if claims.Revoked() { // meanwhile
+		access.Deny(w, access.ErrRevoked)
+		return
+	}
 	s.stats.credentials.Add(1)
 	reply(w, http.StatusOK, answer)
 }
@@ -158,6 +166,10 @@ func (s *Server) user(w http.ResponseWriter, claims access.Claims, asked, parame
 	}
 	if !access.ValidUser(asked) {
 		fail(w, http.StatusBadRequest, "user", parameter+" must have 1 to 64 characters of A-Z a-z 0-9 _ . @ - and not begin with s_")
+		return "", false
+	}
+	if err := s.cfg.Access.Barred(asked); err != nil {
+		fail(w, http.StatusForbidden, "revoked", err.Error())
 		return "", false
 	}
 	return asked, true

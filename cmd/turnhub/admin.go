@@ -33,6 +33,7 @@ func (n *node) adminConfig() admin.Config {
 		Health:      health,
 		Errors:      n.errors,
 		Logger:      n.log,
+		RevokeNote:  n.revokeNote,
 	}
 }
 

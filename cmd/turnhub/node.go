@@ -50,9 +50,9 @@ type node struct {
 	addresses   addresses
 	warned      []extaddr.Warning // at start
 	credentials *turnsrv.Credentials
-	ttl         atomic.Int64     // the longest credentials.ttl so far, in nanoseconds
-	access      *access.Verifier // nil: open
-	certs       certs.Source     // nil: no TLS
+	ttl         atomic.Int64 // the longest credentials.ttl so far, in nanoseconds
+	access      *access.Verifier
+	certs       certs.Source // nil: no TLS
 	turn        *turnsrv.Server
 	hub         *signaling.Hub
 	dialects    []dialect
@@ -99,14 +99,17 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.credentials, err = turnsrv.NewCredentials(secrets); err != nil {
 		return nil, err
 	}
-	if cfg.Access.Mode == config.AccessToken {
-		n.access, err = access.NewVerifier(access.Config{
-			SecretFile: cfg.Access.TokenSecretFile, JWKSFile: cfg.Access.TokenJWKSFile,
-			RevokedFile: filepath.Join(cfg.StateDir, "revoked.json"), Logger: log,
-		})
-		if err != nil {
-			return nil, err
-		}
+	rules := access.Config{
+		Open:           cfg.Access.Mode != config.AccessToken,
+		RevokedFile:    filepath.Join(cfg.StateDir, "revoked.json"),
+		CredentialLife: func() time.Duration { return time.Duration(n.ttl.Load()) },
+		Logger:         log,
+	}
+	if !rules.Open {
+		rules.SecretFile, rules.JWKSFile = cfg.Access.TokenSecretFile, cfg.Access.TokenJWKSFile
+	}
+	if n.access, err = access.NewVerifier(rules); err != nil {
+		return nil, err
 	}
 	relay, unsure, err := extaddr.Detect(ctx, extaddrOptions(cfg))
 	if err != nil {
@@ -169,7 +172,7 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Realm:       n.cfg.Relay.Realm,
 		Software:    "turnhub",
 		Credentials: n.credentials,
-		Revoked:     n.revoked,
+		Revoked:     n.access.VoidsCredentials,
 		Refused:     n.logRefused,
 		Relay:       relay,
 		PortMin:     n.cfg.Relay.PortMin,
@@ -179,14 +182,6 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Logger:      n.log,
 	})
 	return err
-}
-
-// revoked reports whether TURN credentials were minted before their user was
-// revoked, or in the same second. They do not say when that was, but when they
-// expire: credentials.ttl later.
-func (n *node) revoked(user string, expires time.Time) bool {
-	at := n.access.RevokedAt(user)
-	return !at.IsZero() && !expires.After(at.Add(time.Duration(n.ttl.Load())))
 }
 
 func (n *node) policy(cfg *config.Config) *turnsrv.Policy {

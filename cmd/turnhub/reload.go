@@ -29,11 +29,9 @@ func (n *node) reload(environ []string) error {
 		n.log.Warn(w.Problem, "remedy", w.Remedy)
 	}
 	var failed error
-	if n.access != nil {
-		if err := n.access.Reload(); err != nil {
-			n.log.Error("reload: the keys of the access tokens cannot be read; the old ones stay", "error", err)
-			failed = errors.Join(failed, err)
-		}
+	if err := n.access.Reload(); err != nil {
+		n.log.Error("reload: the keys of the access tokens cannot be read; the old ones stay", "error", err)
+		failed = errors.Join(failed, err)
 	}
 	if n.certs != nil {
 		if err := n.certs.Reload(); err != nil {

@@ -192,7 +192,11 @@ func (v *Verifier) VoidsCredentials(user string, expires time.Time) bool {
 	if at.IsZero() {
 		return false
 	}
-	return !expires.After(at.Add(v.credentialLife() + leeway)) || v.BarredUntil(user).After(time.Now())
+	until := at.Add(v.credentialLife())
+	if strings.HasPrefix(user, SessionPrefix) {
+		until = until.Add(leeway) // a session may just be getting new ones when it ends
+	}
+	return !expires.After(until) || v.BarredUntil(user).After(time.Now())
 }
 
 // BarredUntil returns until when nobody may take the name of a revoked user; the
@@ -211,6 +215,15 @@ func (v *Verifier) BarredUntil(user string) time.Time {
 		return until
 	}
 	return time.Time{}
+}
+
+// Barred is the error for somebody who takes a name that BarredUntil refuses.
+func (v *Verifier) Barred(user string) error {
+	until := v.BarredUntil(user)
+	if until.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("the operator has revoked the name %s: it is free again on %s; take another name", user, until.UTC().Format(time.RFC1123))
 }
 
 func (v *Verifier) credentialLife() time.Duration {

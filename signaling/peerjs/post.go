@@ -59,12 +59,20 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 		door.Refuse(w, http.StatusBadRequest, "bad-message", err.Error())
 		return
 	}
+	if claims.Revoked() { // while the body came
+		access.Deny(w, access.ErrRevoked)
+		return
+	}
 	realm := s.enter(route.mount)
 	defer s.leave(realm)
-	status, err := realm.post(route.id, owner(claims, route.token), m, len(text), func() (*door.Guest, error) {
-		return s.door.Enter(r, claims, func(*wsock.CloseError) {}) // it ends by itself in a moment
+	status, err := realm.post(route.id, owner(claims, route.token), m, len(text), func(end func()) (*door.Guest, error) {
+		return s.door.Enter(r, claims, func(*wsock.CloseError) { end() })
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, access.ErrRevoked):
+		access.Deny(w, err)
+		return
+	case err != nil:
 		door.Refuse(w, status, "refused", err.Error())
 		return
 	}
@@ -73,7 +81,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 }
 
 // post takes a message of a peer whose socket is open, or will be.
-func (r *realm) post(id, owner string, m message, size int, enter func() (*door.Guest, error)) (int, error) {
+func (r *realm) post(id, owner string, m message, size int, enter func(end func()) (*door.Guest, error)) (int, error) {
 	r.mu.Lock()
 	who := r.clients[id]
 	if who != nil && !who.owns(owner) {
@@ -92,11 +100,12 @@ func (r *realm) post(id, owner string, m message, size int, enter func() (*door.
 	k := earlyKey{id, owner}
 	e := r.early[k]
 	if e == nil {
-		guest, err := enter()
+		e = new(early)
+		guest, err := enter(func() { r.forgetEarly(k, e) })
 		if err != nil {
 			return door.Status(err), err
 		}
-		e = &early{guest: guest}
+		e.guest = guest
 		e.timer = time.AfterFunc(r.server.expiry, func() { r.forgetEarly(k, e) })
 		r.early[k] = e
 	}
@@ -119,22 +128,27 @@ func (r *realm) catchUp(who *client) {
 		return
 	}
 	r.server.held.Remove(e.guest.Addr(), e.bytes)
-	if e.timer.Stop() {
-		e.guest.Leave()
-	}
+	e.timer.Stop()
+	e.guest.Leave()
 	for _, m := range e.messages {
 		r.handle(who, m)
 	}
 }
 
-// forgetEarly ends the wait for a socket that did not come.
+// forgetEarly ends the wait for a socket that did not come, or must not come any more.
+// Whoever takes e out of the realm has its guest leave.
 func (r *realm) forgetEarly(k earlyKey, e *early) {
 	r.mu.Lock()
-	if r.early[k] == e {
+	mine := r.early[k] == e
+	if mine {
 		delete(r.early, k)
 		r.server.held.Remove(e.guest.Addr(), e.bytes)
 	}
 	r.mu.Unlock()
+	if !mine {
+		return
+	}
+	e.timer.Stop()
 	e.guest.Leave()
 	r.server.sweep(r)
 }

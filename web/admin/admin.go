@@ -33,7 +33,9 @@ type Hub interface {
 	Stats() signaling.Stats
 	Sessions() []signaling.SessionInfo
 	Calls() []signaling.CallInfo
-	Revoke(user string) int
+	// Revoke ends a session, or what a user has. With an error that is done, but does
+	// not outlast a restart.
+	Revoke(user string) (int, error)
 	EndCall(id string) bool
 }
 
@@ -68,6 +70,10 @@ type Config struct {
 	Past func() Counts
 	// Tell has the other processes do an action of the operator.
 	Tell func(action, argument string) []Told
+
+	// RevokeNote says what a revocation of that user or session means, and what it
+	// does not keep out; nil: nothing is said.
+	RevokeNote func(user string) string
 
 	bodyTime time.Duration // for a body; 0: the usual; tests set it
 }

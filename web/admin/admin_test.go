@@ -45,7 +45,12 @@ func (*fakeRelay) Allocations() []turnsrv.AllocationInfo {
 
 func (f *fakeRelay) Revoke(user string) int { f.revoked = append(f.revoked, user); return 1 }
 
-type fakeHub struct{ fakeRelay }
+type fakeHub struct {
+	fakeRelay
+	unkept error
+}
+
+func (f *fakeHub) Revoke(user string) (int, error) { return f.fakeRelay.Revoke(user), f.unkept }
 
 func (*fakeHub) Stats() signaling.Stats {
 	one := map[string]uint64{"rate": 1}
@@ -165,6 +170,38 @@ func TestRevokeAndEnd(t *testing.T) {
 	}
 	if !slices.Equal(hub.revoked, []string{"s_a"}) || !slices.Equal(relay.revoked, []string{"s_a"}) {
 		t.Errorf("revoked %v in the hub, %v in the relay", hub.revoked, relay.revoked)
+	}
+}
+
+// TestUnkeptRevocation holds that the answer says what a revocation means, and that it
+// is not written down.
+func TestUnkeptRevocation(t *testing.T) {
+	hub := new(fakeHub)
+	cfg := testConfig(hub, new(fakeRelay))
+	cfg.RevokeNote = func(user string) string { return "about " + user }
+	server := httptest.NewServer(New(cfg))
+	defer server.Close()
+	for _, unkept := range []error{nil, errors.New("no space left on device")} {
+		hub.unkept = unkept
+		response, err := http.Post(server.URL+"/revoke", "application/json", strings.NewReader(`{"user":"anna"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		var said struct {
+			Sessions, Allocations int
+			Note, Error           string
+		}
+		if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
+			t.Fatal(err)
+		}
+		if said.Sessions != 1 || said.Allocations != 1 || said.Note != "about anna" {
+			t.Errorf("%+v", said)
+		}
+		if unkept == nil && (response.StatusCode != http.StatusOK || said.Error != "") ||
+			unkept != nil && (response.StatusCode != http.StatusInternalServerError || said.Error != "revoked: no space left on device") {
+			t.Errorf("%d %+v", response.StatusCode, said)
+		}
 	}
 }
 

@@ -245,13 +245,11 @@ func (c *console) revoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	done, err := c.everywhere(ActRevoke, user)
-	c.cfg.Logger.Info("user revoked", "user", user, "sessions", done.Sessions, "allocations", done.Allocations)
+	c.cfg.Logger.Info("user revoked", "user", user, "sessions", done.Sessions, "allocations", done.Allocations, "kept", done.Unkept == "")
 	if err != nil {
 		c.cfg.Logger.Error("revocation", "user", user, "error", err)
-		incomplete(w, done, err)
-		return
 	}
-	answer(w, http.StatusOK, map[string]int{"sessions": done.Sessions, "allocations": done.Allocations})
+	c.revoked(w, user, done, err)
 }
 
 // end ends a call by name: {"call": id}.

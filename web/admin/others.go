@@ -50,6 +50,8 @@ type Outcome struct {
 	Sessions    int  `json:"sessions"`
 	Allocations int  `json:"allocations"`
 	Ended       bool `json:"ended"` // the call was there
+	// Unkept is why what was done does not outlast a restart; empty: it does.
+	Unkept string `json:"unkept,omitempty"`
 }
 
 // Told is what came of an action in another process.
@@ -84,8 +86,12 @@ func (c *Config) Counts() Counts {
 func (c *Config) Do(action, argument string) (Outcome, error) {
 	switch action {
 	case ActRevoke:
-		sessions, allocations := c.Hub.Revoke(argument), c.Relay.Revoke(argument)
-		return Outcome{Sessions: sessions, Allocations: allocations}, nil
+		sessions, unkept := c.Hub.Revoke(argument)
+		done := Outcome{Sessions: sessions, Allocations: c.Relay.Revoke(argument)}
+		if unkept != nil {
+			done.Unkept = unkept.Error()
+		}
+		return done, nil
 	case ActEndCall:
 		return Outcome{Ended: c.Hub.EndCall(argument)}, nil
 	}
@@ -104,14 +110,40 @@ func (c *console) everywhere(action, argument string) (Outcome, error) {
 		all.Sessions += told.Sessions
 		all.Allocations += told.Allocations
 		all.Ended = all.Ended || told.Ended
-		if told.Err != nil {
+		switch {
+		case told.Err != nil:
 			failed = append(failed, fmt.Sprintf("process %d: %v", told.PID, told.Err))
+		case told.Unkept == "":
+			all.Unkept = "" // they write the same file
 		}
 	}
 	if failed != nil {
 		return all, fmt.Errorf("done in this process, but not for certain in another one of this server, which carries its calls since an upgrade (%s); do it again, or end that process and its calls with kill", strings.Join(failed, ", "))
 	}
 	return all, nil
+}
+
+// revoked answers a revocation, with what it means from now on: 502 where it is not
+// known to be done everywhere, and 500 where it is done, but forgotten at the next
+// restart, since it could not be written down.
+func (c *console) revoked(w http.ResponseWriter, user string, done Outcome, err error) {
+	said := struct {
+		Sessions    int    `json:"sessions"`
+		Allocations int    `json:"allocations"`
+		Note        string `json:"note,omitempty"`
+		Error       string `json:"error,omitempty"`
+	}{Sessions: done.Sessions, Allocations: done.Allocations}
+	status := http.StatusOK
+	if c.cfg.RevokeNote != nil {
+		said.Note = c.cfg.RevokeNote(user)
+	}
+	if done.Unkept != "" {
+		status, said.Error = http.StatusInternalServerError, "revoked: "+done.Unkept
+	}
+	if err != nil {
+		status, said.Error = http.StatusBadGateway, strings.TrimSuffix(err.Error()+"; "+said.Error, "; ")
+	}
+	answer(w, status, said)
 }
 
 // incomplete answers an action that was not done everywhere: 502, with what was.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"turnhub/internal/access"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/wsock"
 )
@@ -22,16 +23,22 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 // Turned is the Close for somebody whom the hub did not let in.
 func Turned(err error) *wsock.CloseError {
 	code := signaling.CloseFull
-	if errors.Is(err, signaling.ErrDrain) {
+	switch {
+	case errors.Is(err, signaling.ErrDrain):
 		code = signaling.CloseRestart
+	case errors.Is(err, access.ErrRevoked):
+		code = signaling.CloseRevoked
 	}
 	return &wsock.CloseError{Code: int(code), Reason: err.Error()}
 }
 
 // Status is the HTTP status for somebody whom the hub did not let in.
 func Status(err error) int {
-	if errors.Is(err, signaling.ErrDrain) {
+	switch {
+	case errors.Is(err, signaling.ErrDrain):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, access.ErrRevoked):
+		return http.StatusUnauthorized
 	}
 	return http.StatusTooManyRequests
 }

@@ -55,8 +55,8 @@ func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) 
 	return claims, true
 }
 
-// Enter counts one connection. The error is the hub's: signaling.ErrFull or
-// signaling.ErrDrain. end is called when the hub wants the connection to end,
+// Enter counts one connection. The error is the hub's: signaling.ErrFull,
+// signaling.ErrDrain or access.ErrRevoked. end is called when the hub wants the connection to end,
 // with the Close that says why, or when the access token has expired; the guest
 // leaves when it has ended.
 func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Guest, error) {
@@ -65,7 +65,7 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 		Dialect: d.dialect,
 		Remote:  remote,
 		Direct:  direct,
-		User:    claims.User,
+		Claims:  claims,
 	})
 	if err != nil {
 		return nil, err

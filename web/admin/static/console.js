@@ -94,7 +94,7 @@ function pathOf(person) {
 /** @param {any} person */
 function revokeButton(person) {
   return button('Revoke', `Revoke ${person.name}?`,
-    'The session and its relay allocations end at once.', '/revoke', { user: person.session });
+    'The session and its relay allocations end at once. Revoke the user name to refuse access tokens.', '/revoke', { user: person.session });
 }
 
 /** @param {Record<string, number>} paths */
@@ -151,10 +151,22 @@ function drawErrors(errors) {
 function button(label, title, text, path, body) {
   const b = element('button', { type: 'button', 'aria-label': title.replace(/\?$/, '') }, label);
   b.addEventListener('click', () => ask(title, text, async () => {
-    const answer = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
-    if (!answer.ok) byId('link').textContent = (await answer.json()).error;
+    try {
+      const answer = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+      const said = await answer.json();
+      notice(said.error ?? said.note ?? '', Boolean(said.error));
+    } catch {
+      notice('No answer from turnhub: it is not known whether that was done.', true);
+    }
   }));
   return b;
+}
+
+/** What came of the last action stays until the next: nobody reads it within the second between two states.
+ * @param {string} text @param {boolean} bad */
+function notice(text, bad) {
+  byId('notice').textContent = text;
+  byId('notice').className = bad ? 'bad' : 'soft';
 }
 
 /** @param {string} title @param {string} text @param {() => Promise<void>} yes */

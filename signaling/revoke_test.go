@@ -1,0 +1,238 @@
+package signaling
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"turnhub/internal/access"
+)
+
+// tokens returns a verifier, and a function that mints.
+func tokens(t testing.TB) (*access.Verifier, func(user string) string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err := access.NewVerifier(access.Config{SecretFile: file, CredentialLife: func() time.Duration { return time.Hour }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, func(user string) string {
+		token, err := access.Mint(file, user, nil, time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+}
+
+// TestRevokedBeforeHello: a revocation ends the sockets on which the user has not said
+// hello yet, and no hello on one of them is welcomed, also with a resume.
+func TestRevokedBeforeHello(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "tls": newTLSServer} {
+		t.Run(name, func(t *testing.T) {
+			v, mint := tokens(t)
+			h, url := start(t, Config{Access: v})
+			alice, bob := url+"?token="+mint("alice"), url+"?token="+mint("bob")
+			main := openClient(t, alice, `{"type":"hello"}`)
+			silent, racing, other := dial(t, alice), dial(t, alice), dial(t, bob)
+			waitFor(t, func() bool {
+				h.gate.Lock()
+				defer h.gate.Unlock()
+				return len(h.conns) == 4
+			})
+			if n, err := h.Revoke("alice"); n != 1 || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+			_ = racing.ws.WriteMessage(1, []byte(`{"type":"hello","resume":{"session":"`+main.id+`","token":"`+main.token+`","seq":0}}`))
+			for _, c := range []*client{main, silent, racing} {
+				c.expectClose(CloseRevoked)
+			}
+			other.send(`{"type":"hello"}`)
+			other.welcome()
+		})
+	}
+}
+
+func waitFor(t testing.TB, ready func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ready(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to that")
+		}
+	}
+}
+
+// intruder is somebody who knows that he will be revoked, and has everything open
+// that can be open by then.
+type intruder struct {
+	hub    *Hub
+	user   string
+	token  string
+	rng    *rand.Rand
+	claims []access.Claims
+	conns  []*conn
+	old    []resume
+	others []*Socket
+}
+
+// step does one thing of all that he may try. It fails softly: most must fail once he
+// is revoked, and what counts is who is inside then.
+func (x *intruder) step() {
+	pick := func(n int) int { return x.rng.IntN(max(n, 1)) }
+	switch x.rng.IntN(8) {
+	case 0: // a request is checked, and its answer takes long
+		if c, err := x.hub.CheckToken(x.token); err == nil {
+			x.claims = append(x.claims, c)
+		}
+	case 1, 2: // a WebSocket is upgraded
+		if len(x.claims) > 0 {
+			claims := x.claims[pick(len(x.claims))]
+			c := &conn{hub: x.hub, claims: claims, expires: x.hub.until(claims.Expires), remote: netip.MustParseAddr("203.0.113.1")}
+			x.hub.gate.Lock()
+			x.hub.conns[c] = struct{}{}
+			x.hub.gate.Unlock()
+			x.conns = append(x.conns, c)
+		}
+	case 3, 4, 5: // something is said on one
+		if len(x.conns) == 0 {
+			return
+		}
+		c := x.conns[pick(len(x.conns))]
+		say := func(text string) { c.handle([]byte(text), true, x.hub.now()) }
+		switch {
+		case c.code != 0 || c.done:
+		case c.sess != nil && x.rng.IntN(2) == 0:
+			say(`{"type":"token","token":"` + x.token + `"}`)
+		case c.sess != nil:
+			say(`{"type":"config"}`)
+		case len(x.old) > 0 && x.rng.IntN(2) == 0:
+			r := x.old[pick(len(x.old))]
+			say(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, r.Session, r.Token))
+		default:
+			if say(`{"type":"hello"}`); c.sess != nil {
+				x.old = append(x.old, resume{Session: c.sess.id, Token: c.sess.token})
+			}
+		}
+	case 6: // a dialect lets him in
+		if len(x.claims) > 0 {
+			info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("203.0.113.1:1000"), Claims: x.claims[pick(len(x.claims))]}
+			switch s, err := x.hub.Attach(info); {
+			case err == nil:
+				x.others = append(x.others, s)
+			case !errors.Is(err, access.ErrRevoked):
+				panic(err)
+			}
+		}
+	case 7: // a connection breaks
+		if len(x.conns) > 0 && x.rng.IntN(2) == 0 {
+			if c := x.conns[pick(len(x.conns))]; c.sess != nil {
+				c.sess.lost(c, false)
+			}
+		}
+	}
+}
+
+// inside says what of him is alive: nothing may be.
+func (x *intruder) inside() error {
+	for _, s := range x.hub.sessions.all() {
+		if s.user == x.user {
+			return fmt.Errorf("session %s", s.id)
+		}
+	}
+	for _, s := range x.others {
+		select {
+		case <-s.Done():
+		default:
+			return errors.New("a socket of a dialect goes on")
+		}
+	}
+	return nil
+}
+
+// leave takes him off the hub's books. No TURN credentials of his are good then.
+func (x *intruder) leave() error {
+	x.hub.gate.Lock()
+	for _, c := range x.conns {
+		delete(x.hub.conns, c)
+	}
+	x.hub.gate.Unlock()
+	for _, s := range x.others {
+		s.Detach()
+	}
+	for _, r := range x.old {
+		if !x.hub.cfg.Access.VoidsCredentials(r.Session, time.Now().Add(time.Hour)) {
+			return fmt.Errorf("TURN credentials of %s are good", r.Session)
+		}
+	}
+	return nil
+}
+
+// TestNothingOvertakesARevocation plays 200,000 random steps of people who are revoked
+// at a random moment among them, one step at a time, and then with several things at
+// once. What was opened before, hello or not, must not be inside afterwards, whatever
+// is tried then.
+func TestNothingOvertakesARevocation(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	const steps = 200_000
+	v, mint := tokens(t)
+	h := NewHub(Config{Access: v, Limits: Limits{ConnectionsPerIP: 1 << 30, ConnectionsTotal: 1 << 30}})
+	done, opened := 0, 0
+	for round := 0; done < steps && !t.Failed(); round++ {
+		rng := rand.New(rand.NewPCG(seed, uint64(round)))
+		user := fmt.Sprintf("u%d", round)
+		x := &intruder{hub: h, user: user, token: mint(user), rng: rng}
+		before, after := rng.IntN(150), 50
+		for range before {
+			x.step()
+		}
+		if _, err := h.Revoke(user); err != nil {
+			t.Fatal(err)
+		}
+		opened += len(x.old)
+		for range after {
+			x.step()
+			if err := x.inside(); err != nil {
+				t.Fatalf("seed %d, round %d: %v", seed, round, err)
+			}
+		}
+		if err := x.leave(); err != nil {
+			t.Fatalf("seed %d, round %d: %v", seed, round, err)
+		}
+		done += before + after
+	}
+	if opened < 1000 {
+		t.Errorf("only %d sessions were open", opened)
+	}
+	for round := range 150 {
+		user := fmt.Sprintf("c%d", round)
+		token := mint(user)
+		var all []*intruder
+		var at sync.WaitGroup
+		for i := range 4 {
+			x := &intruder{hub: h, user: user, token: token, rng: rand.New(rand.NewPCG(seed, uint64(1e6+10*round+i)))}
+			all = append(all, x)
+			at.Go(func() {
+				for range 100 {
+					x.step()
+				}
+			})
+		}
+		at.Go(func() { _, _ = h.Revoke(user) })
+		at.Wait()
+		for _, x := range all {
+			if err := errors.Join(x.inside(), x.leave()); err != nil {
+				t.Fatalf("seed %d, several at once, round %d: %v", seed, round, err)
+			}
+		}
+	}
+}
