@@ -12,9 +12,12 @@ import (
 // It is where quotas are counted, so that they are exact however many workers
 // allocate at once. Only the control path uses it.
 type directory struct {
+	unproved func(user string) bool
+
 	mu     sync.Mutex
 	counts netaddr.Counts // allocations, counted as in userEntry
 	byUser map[string]*userEntry
+	held   map[holder]int        // allocations, counted as in userEntry
 	byIP   map[endpoint][]string // the user of each allocation
 }
 
@@ -23,8 +26,27 @@ type userEntry struct {
 	allocs []*allocation
 }
 
-func newDirectory() *directory {
-	return &directory{byUser: make(map[string]*userEntry), byIP: make(map[endpoint][]string)}
+// holder is who has a user's quota. It names the household too where anybody may call
+// himself by the user name: else whoever knows a name could use up its quota, and have
+// its silent allocations ended.
+type holder struct {
+	user      string
+	household netip.Prefix
+}
+
+// newDirectory returns an empty directory; unproved is Config.Unproved.
+func newDirectory(unproved func(user string) bool) *directory {
+	return &directory{
+		unproved: unproved,
+		byUser:   make(map[string]*userEntry), held: make(map[holder]int), byIP: make(map[endpoint][]string),
+	}
+}
+
+func (d *directory) holder(user string, client endpoint) holder {
+	if d.unproved != nil && d.unproved(user) {
+		return holder{user, netaddr.Household(client.addr())}
+	}
+	return holder{user: user}
 }
 
 // silence is after how many seconds without data and requests an allocation may
@@ -40,12 +62,15 @@ const silence = 30
 func (d *directory) reserve(user string, client endpoint, n int, limits *Limits, now int64) (refused quota, replaced []*allocation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	self := d.holder(user, client)
 	for {
-		refused = d.fits(user, client, n, limits)
+		refused = d.fits(self, client, n, limits)
 		if refused == within || len(replaced) == n {
 			return refused, replaced
 		}
-		a := d.byUser[user].silent(now, func(a *allocation) bool { return refused.frees(a.client.addr, client) })
+		a := d.byUser[user].silent(now, func(a *allocation) bool {
+			return refused.frees(a.client.addr, client) && d.holder(user, a.client.addr) == self
+		})
 		if a == nil {
 			return refused, replaced
 		}
@@ -70,9 +95,8 @@ func (u *userEntry) silent(now int64, helps func(*allocation) bool) (longest *al
 }
 
 // fits counts n more allocations, or says which quota refuses them.
-func (d *directory) fits(user string, client endpoint, n int, limits *Limits) quota {
-	u := d.byUser[user]
-	if limits.AllocationsPerUser > 0 && u.held()+n > limits.AllocationsPerUser {
+func (d *directory) fits(self holder, client endpoint, n int, limits *Limits) quota {
+	if limits.AllocationsPerUser > 0 && d.held[self]+n > limits.AllocationsPerUser {
 		return overUser
 	}
 	switch d.counts.Add(client.addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
@@ -83,11 +107,13 @@ func (d *directory) fits(user string, client endpoint, n int, limits *Limits) qu
 	case netaddr.OverNetwork:
 		return overNetwork
 	}
+	u := d.byUser[self.user]
 	if u == nil {
 		u = new(userEntry)
-		d.byUser[user] = u
+		d.byUser[self.user] = u
 	}
 	u.count += n
+	d.held[self] += n
 	return within
 }
 
@@ -114,13 +140,6 @@ func (q quota) frees(old, client endpoint) bool {
 	return true
 }
 
-func (u *userEntry) held() int {
-	if u == nil {
-		return 0
-	}
-	return u.count
-}
-
 // cancel gives back what reserve counted.
 func (d *directory) cancel(user string, client endpoint, n int) {
 	d.mu.Lock()
@@ -134,6 +153,10 @@ func (d *directory) release(user string, client endpoint, n int) {
 		if u.count -= n; u.count == 0 {
 			delete(d.byUser, user)
 		}
+	}
+	self := d.holder(user, client)
+	if d.held[self] -= n; d.held[self] == 0 {
+		delete(d.held, self)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 // TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address, since
 // who has one can send from 2^64 of them, and all of a /48 to a larger one.
 func TestQuotaPerNetwork(t *testing.T) {
-	d := newDirectory()
+	d := newDirectory(nil)
 	limits := &Limits{AllocationsPerIP: 2}
 	for _, step := range []struct{ client, refused string }{
 		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address"}, {"2001:db8:0:1::1", ""},
@@ -59,7 +59,7 @@ func TestQuotaPerNetwork(t *testing.T) {
 		}
 	}
 	// A /48 has 65,536 households, and gets as much as 16 of them.
-	d = newDirectory()
+	d = newDirectory(nil)
 	for home := range 100 {
 		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
 		want := ""
@@ -81,6 +81,48 @@ func TestQuotaPerNetwork(t *testing.T) {
 	}
 	if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits, 0); got != within {
 		t.Errorf("after all have gone: %q", got)
+	}
+}
+
+// TestNamesAreNoQuotas holds that somebody who uses another's name, where anybody may,
+// uses up nothing of that person's: and that one person in one place has one quota.
+func TestNamesAreNoQuotas(t *testing.T) {
+	limits := &Limits{AllocationsPerUser: 2}
+	at := func(addr string) endpoint { return endpointIP(netip.MustParseAddr(addr)) }
+	for _, open := range []bool{false, true} {
+		d := newDirectory(func(user string) bool { return open && user != "s_proved" })
+		for _, user := range []string{"victim", "s_proved"} {
+			elsewhere := ""
+			if !open || user == "s_proved" {
+				elsewhere = "user"
+			}
+			for _, step := range []struct{ client, refused string }{
+				{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "user"},
+				{"192.0.2.1", elsewhere}, {"192.0.2.1", elsewhere}, {"192.0.2.1", "user"},
+			} {
+				if got, _ := d.reserve(user, at(step.client), 1, limits, 0); string(got) != step.refused {
+					t.Errorf("open %v, %s from %s: refused %q, want %q", open, user, step.client, got, step.refused)
+				}
+			}
+			d.cancel(user, at("2001:db8::2"), 1)
+			if got, _ := d.reserve(user, at("2001:db8::9"), 1, limits, 0); got != within {
+				t.Errorf("open %v, %s: after one has gone: %q", open, user, got)
+			}
+			d.cancel(user, at("2001:db8::1"), 2)
+			if elsewhere == "" {
+				d.cancel(user, at("192.0.2.1"), 2)
+			}
+		}
+		if len(d.held) != 0 || len(d.byUser) != 0 {
+			t.Errorf("left: %v, %v", d.held, d.byUser)
+		}
+		// Nor does it end what the person has been silent on.
+		full := &Limits{AllocationsTotal: 1}
+		d.reserve("victim", at("2001:db8::1"), 1, full, 0)
+		d.add(&allocation{user: "victim", client: &client{addr: at("2001:db8::1")}})
+		if _, replaced := d.reserve("victim", at("192.0.2.1"), 1, full, 1000); len(replaced) == 0 != open {
+			t.Errorf("open %v: %d allocations made room for somebody else of that name", open, len(replaced))
+		}
 	}
 }
 

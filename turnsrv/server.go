@@ -51,12 +51,16 @@ type Config struct {
 	// client's address is genuine. It is called on the relay's workers, so it must
 	// be quick and safe for concurrent use. Nil: nobody is told.
 	Refused func(client netip.Addr, transport Transport, why AuthResult)
-	Relay   []netaddr.RelayAddress
-	PortMin uint16 // of relayed addresses
-	PortMax uint16
-	Policy  *Policy
-	Limits  Limits
-	Workers int // 0: one per CPU
+	// Unproved reports whether anybody may have credentials for that user name: then
+	// what a household has allocated under it counts against the quota of nobody else
+	// who uses it. Nil: each name is one person's.
+	Unproved func(user string) bool
+	Relay    []netaddr.RelayAddress
+	PortMin  uint16 // of relayed addresses
+	PortMax  uint16
+	Policy   *Policy
+	Limits   Limits
+	Workers  int // 0: one per CPU
 	// Portable makes the server run on the driver for other systems on Linux too.
 	Portable bool
 	Logger   *slog.Logger
@@ -126,7 +130,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Portable = cfg.Portable || portableOnly
 	s := &Server{
 		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
-		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(),
+		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved),
 	}
 	s.reservations.directory = s.directory
 	s.policy.Store(cfg.Policy)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -173,13 +174,16 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Software:    "turnhub",
 		Credentials: n.credentials,
 		Revoked:     n.access.VoidsCredentials,
-		Refused:     n.logRefused,
-		Relay:       relay,
-		PortMin:     n.cfg.Relay.PortMin,
-		PortMax:     n.cfg.Relay.PortMax,
-		Policy:      n.policy(n.cfg),
-		Limits:      turnLimits(n.cfg),
-		Logger:      n.log,
+		Unproved: func(user string) bool {
+			return n.access.IsOpen() && !strings.HasPrefix(user, access.SessionPrefix)
+		},
+		Refused: n.logRefused,
+		Relay:   relay,
+		PortMin: n.cfg.Relay.PortMin,
+		PortMax: n.cfg.Relay.PortMax,
+		Policy:  n.policy(n.cfg),
+		Limits:  turnLimits(n.cfg),
+		Logger:  n.log,
 	})
 	return err
 }
