@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -96,9 +98,10 @@ func (s *server) step(t *testing.T, by time.Duration) {
 	})
 }
 
-// The time of day is set forward and back by two days under calls: allocations,
-// signaling sessions and nonces do not notice, and a new credential is judged by the
-// new time.
+// The time of day is set forward and back, by an hour, two days and ten years, under
+// calls: allocations, signaling sessions and nonces do not notice, newcomers get in over
+// plain TCP, who says nothing there is ended, and a new credential is judged by the new
+// time. What /config gave out before goes on to work while it is good by the new time.
 func TestStayUpClockSteps(t *testing.T) {
 	if os.Getenv("E2E_LONG") == "" {
 		t.Skip("E2E_LONG=1 runs this: it builds Go's own packages anew, for a clock that can be set")
@@ -146,7 +149,34 @@ func TestStayUpClockSteps(t *testing.T) {
 		_, err = probe.RoundTrip(t.Context(), "turn:"+at.String(), username, password, probe.Options{Address: at})
 		return err
 	}
-	for i, by := range []time.Duration{0, 48 * time.Hour, -48 * time.Hour, 0} {
+	fetch := func() (username, password string) {
+		t.Helper()
+		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/config?user=guest", s.port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		var config struct {
+			ICEServers []struct{ Username, Credential string }
+		}
+		if err := json.NewDecoder(response.Body).Decode(&config); err != nil {
+			t.Fatal(err)
+		}
+		for _, server := range config.ICEServers {
+			username, password = cmp.Or(username, server.Username), cmp.Or(password, server.Credential)
+		}
+		return username, password
+	}
+	use := func(by time.Duration, when, username, password string) {
+		t.Helper()
+		if _, err := probe.RoundTrip(t.Context(), "turn:"+at.String(), username, password, probe.Options{Address: at}); err != nil {
+			t.Errorf("clock set by %v: what /config gave out %s is refused: %v", by, when, err)
+		}
+	}
+	firstUser, firstPassword := fetch()
+	var mutes []*websocket.Conn
+	const years = 10 * 365 * 24 * time.Hour
+	for i, by := range []time.Duration{0, time.Hour, -time.Hour, 48 * time.Hour, -48 * time.Hour, years, -years, 0} {
 		// The hub is to acknowledge this in a second, and then looks at the time for everybody.
 		say(fmt.Sprintf(`{"type":"join","id":%d,"seq":%d,"room":"clock"}`, i+1, 2*i+1), `"joined"`)
 		if err := hub.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"leave","seq":%d,"room":"clock"}`, 2*i+2)); err != nil {
@@ -158,11 +188,40 @@ func TestStayUpClockSteps(t *testing.T) {
 		exchange(t, b, a, 1200)
 		hear(fmt.Sprintf(`"ack":%d`, 2*i+2))
 		say(`{"type":"ping","ack":0}`, `"pong"`)
+		newcomer, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", s.port), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = newcomer.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if err := newcomer.WriteMessage(websocket.TextMessage, []byte(`{"type":"hello"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, text, err := newcomer.ReadMessage(); err != nil || !strings.Contains(string(text), `"welcome"`) {
+			t.Errorf("clock set by %v: a newcomer hears %s, %v", by, text, err)
+		}
+		newcomer.Close()
+		mute, _, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", s.port), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mute.Close()
+		mutes = append(mutes, mute)
+		username, password := fetch()
+		use(by, "since", username, password)
+		if by < 12*time.Hour {
+			use(by, "before", firstUser, firstPassword)
+		}
 		if err := allocate(then.Add(time.Hour)); err != nil {
 			t.Errorf("clock set by %v: a credential for another hour is refused: %v", by, err)
 		}
 		if err := allocate(then.Add(-time.Hour)); err == nil {
 			t.Errorf("clock set by %v: a credential that ended an hour ago is taken", by)
+		}
+	}
+	for i, mute := range mutes { // 10 s each, all at once
+		_ = mute.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, _, err := mute.ReadMessage(); !websocket.IsCloseError(err, 4000) {
+			t.Errorf("a socket without hello of round %d: %v, want close 4000", i, err)
 		}
 	}
 	if strings.Contains(s.log.String(), "level=ERROR") {
