@@ -31,7 +31,7 @@ after(cleanup);
  */
 async function moves(page, width = 0) {
   await page.evaluate((width) => {
-    const video = /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video'));
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self):not(.screen) video'));
     const shown = /** @type {any} */ (window).shown = { count: 0 };
     const next = () => {
       if (/** @type {any} */ (window).shown !== shown) return;
@@ -49,7 +49,7 @@ const camera = (page) => page.evaluate(() => {
   return stream.getVideoTracks().map(({ label }) => label).join();
 });
 
-const others = '.tile:not(.self)';
+const others = '.tile:not(.self):not(.screen)';
 
 test('another camera in the middle of the call: the picture goes on', async () => {
   await moves(petya);
@@ -65,22 +65,37 @@ test('another camera in the middle of the call: the picture goes on', async () =
   assert.equal(await petya.getAttribute(others, 'data-state'), 'connected');
 });
 
-test('the screen is shared in place of the camera, and given back', async () => {
-  const width = await petya.evaluate(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video')).videoWidth);
+test('the screen is shared beside the camera, from both sides, and taken back', async () => {
+  const width = await petya.evaluate((tile) => /** @type {HTMLVideoElement} */ (document.querySelector(`${tile} video`)).videoWidth, others);
   await vasya.keyboard.press('s');
-  await petya.waitForSelector(`${others}[data-media~=screen]`);
-  assert.match(await petya.textContent(`${others} .name`) ?? '', /screen/);
-  const screen = await vasya.evaluate(() => {
-    const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector('.tile.self video')).srcObject);
-    return stream.getVideoTracks()[0].getSettings();
-  });
-  assert.equal(screen.displaySurface, 'monitor');
-  assert.notEqual(screen.width, width, 'the test tells screen and camera by their size');
-  await moves(petya, screen.width);
-  await vasya.click('#screen');
-  await petya.waitForSelector(`${others}:not([data-media~=screen])`);
+  await petya.waitForSelector('.tile.screen');
+  assert.match(await petya.getAttribute('.tile.screen', 'aria-label') ?? '', /Vasya – screen/);
+  await petya.waitForFunction((width) => {
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector('.tile.screen video'));
+    return video.videoWidth > 0 && video.videoWidth !== width;
+  }, width, { timeout: 20_000 });
+  await moves(petya);
+  assert.equal(await petya.getAttribute(others, 'data-media'), 'audio video');
+  assert.equal(await camera(vasya), 'fake_device_2', 'the own picture is the camera');
+  await vasya.waitForSelector('#sharing:not([hidden])');
+  // The other one too, over the same m-lines.
+  await petya.keyboard.press('s');
+  await vasya.waitForSelector('.tile.screen');
+  await vasya.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile.screen video')).videoWidth > 0, undefined, { timeout: 20_000 });
+  await petya.click('#screen');
+  await vasya.waitForSelector('.tile.screen', { state: 'detached' });
+  await vasya.click('#stop-sharing');
+  await petya.waitForSelector('.tile.screen', { state: 'detached' });
   await moves(petya, width);
   assert.equal(await camera(vasya), 'fake_device_2');
+  // Again, without a new negotiation.
+  await vasya.keyboard.press('s');
+  await petya.waitForFunction((width) => {
+    const video = /** @type {HTMLVideoElement | null} */ (document.querySelector('.tile.screen video'));
+    return video !== null && video.videoWidth > 0 && video.videoWidth !== width;
+  }, width, { timeout: 20_000 });
+  await vasya.click('#screen');
+  await petya.waitForSelector('.tile.screen', { state: 'detached' });
 });
 
 test('chat goes over as it was written', async () => {
@@ -116,7 +131,7 @@ test('the link is at hand during the call', async () => {
   await vasya.getByRole('button', { name: 'Close', exact: true }).click();
 });
 
-test('keys: written text is text; outside of fields they mute, switch the camera, hang up', async () => {
+test('keys: written text is text; outside of fields they mute and switch the camera, and none hangs up', async () => {
   await vasya.locator('#chat-text').pressSequentially('mvsch');
   assert.equal(await vasya.inputValue('#chat-text'), 'mvsch');
   assert.equal(await vasya.getAttribute('body', 'data-view'), 'call');
@@ -135,8 +150,17 @@ test('keys: written text is text; outside of fields they mute, switch the camera
   await petya.waitForSelector(`${others}[data-media~=video]`);
   await moves(petya);
   await vasya.keyboard.press('h');
+  await vasya.keyboard.press('?');
+  await vasya.waitForSelector('#keys-dialog[open]');
+  await vasya.keyboard.press('v'); // a dialog hears no keys of the call
+  assert.equal(await vasya.getAttribute('#video', 'aria-pressed'), 'true');
+  await vasya.getByRole('button', { name: 'Close', exact: true }).click();
+  assert.equal(await vasya.getAttribute('body', 'data-view'), 'call');
+  await vasya.click('#hang-up');
   await vasya.waitForSelector('body[data-view=notice][data-state=ended]');
   await petya.waitForSelector('body[data-state=waiting]');
+  assert.equal(await petya.textContent('#waiting-title'), 'Vasya has left');
+  await petya.waitForSelector('.toast:has-text("Vasya has left")');
   await vasya.click('#notice-again');
   await vasya.waitForSelector('body[data-view=lobby][data-state=ready]');
   await join(vasya);

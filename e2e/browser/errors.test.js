@@ -34,7 +34,7 @@ async function notice(page, state, words) {
 /** @param {Page} page @param {...string} problems such as "video-missing" */
 async function problems(page, ...problems) {
   await page.waitForFunction((wanted) => {
-    const shown = [...document.querySelectorAll('#problems li')].map((item) => /** @type {HTMLElement} */ (item).dataset.problem).sort();
+    const shown = [...document.querySelectorAll('#problems [data-problem]')].flatMap((item) => (/** @type {HTMLElement} */ (item).dataset.problem ?? '').split(' ')).sort();
     return JSON.stringify(shown) === JSON.stringify(wanted);
   }, problems.sort());
 }
@@ -119,6 +119,8 @@ test('camera and microphone refused, then allowed', async () => {
   await openLobby(page, server.base, { room: 'refused' });
   await problems(page, 'audio-refused', 'video-refused');
   assert.match(await page.innerText('#problems'), /address bar/);
+  assert.doesNotMatch(await page.innerText('#problems'), /sound only/, 'nothing is promised that another sentence denies');
+  assert.equal(await page.locator('#problems [data-problem]').count(), 1, 'both devices are spoken of once');
   const other = await browser.newPage();
   await openLobby(other, server.base, { room: 'refused' });
   for (const one of [page, other]) await join(one);
@@ -167,7 +169,7 @@ test('no camera: sound only; and one that is plugged in is taken up', async () =
   await other.waitForSelector('.tile:not(.self)[data-media~=video]');
   await decodesVideo(other, { seconds: 1 });
   await page.waitForSelector('.toast:has-text("Camera found")');
-  assert.equal(await page.locator('#problems li').count(), 0);
+  assert.equal(await page.locator('#problems [data-problem]').count(), 0);
   await page.evaluate(() => /** @type {any} */ (window).pullOut());
   await page.waitForSelector('.toast.bad:has-text("No camera was found")');
   await other.waitForSelector('.tile:not(.self)[data-media=audio]');

@@ -1,3 +1,5 @@
+import {transceiverOf} from './connection.js';
+
 /**
  * What one person sends to each of the others in a mesh: everybody uploads one stream per peer, so what each gets
  * falls as the room grows. An uplink of about 3 Mbit/s carries every row.
@@ -24,17 +26,25 @@ export function budget(others, screen = false) {
   return screen ? {...row, scale: 1, frameRate: Math.min(row.frameRate, 15)} : row;
 }
 
+/** @param {number} others @param {'' | import('./connection.js').Showing} screen @param {boolean} shown whether it is for the screen beside the camera */
+function share(others, screen, shown) {
+  if (screen !== 'beside') return budget(others, screen !== '');
+  const row = budget(others, shown);
+  return shown ? {...row, video: row.video * 0.8} : {...row, video: row.video * 0.2, scale: row.scale * 2, frameRate: Math.min(row.frameRate, 15)};
+}
+
 /**
- * Applies the budget to what a connection sends.
+ * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
  * @param {RTCPeerConnection} pc
  * @param {number} others
- * @param {boolean} screen
+ * @param {'' | import('./connection.js').Showing} screen '' while none is shared
  * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
 export async function applyBudget(pc, others, screen, lost = false) {
-  const {video, scale, frameRate, audio} = budget(others, screen);
-  await Promise.all(pc.getTransceivers().map(async ({sender, receiver}) => {
-    const {kind} = receiver.track;
+  await Promise.all(pc.getTransceivers().map(async (transceiver) => {
+    const {sender, receiver: {track: {kind}}} = transceiver;
+    const shown = kind === 'video' && transceiver === transceiverOf(pc, 'video', true);
+    const {video, scale, frameRate, audio} = share(others, screen, shown);
     let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
     if (kind === 'video' && lost && parameters.encodings[0].active) {

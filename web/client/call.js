@@ -5,6 +5,7 @@ import {Peer} from './peer.js';
 import {Ahead} from './ahead.js';
 import {Lobby} from './lobby.js';
 import {configuration, withoutCandidates} from './connection.js';
+import {chatLimit} from './bounds.js';
 import {meshLimit} from './bitrate.js';
 import {randomRoom} from './hub.js';
 
@@ -18,6 +19,7 @@ import {randomRoom} from './hub.js';
  * @property {LocalMedia | MediaStream} [media] what is sent; default: nothing
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] "relay": never directly
  * @property {import('./connection.js').Transport} [transport] only relays over this, for troubleshooting
+ * @property {boolean} [screens] the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
  * @property {number} [limit] the most people, oneself included; at most 6
  */
 
@@ -30,7 +32,7 @@ import {randomRoom} from './hub.js';
  * @property {Peer} peer-left
  * @property {{peer: Peer, text: string, at: number}} chat
  * @property {{peer: Peer, transfer: import('./transfer.js').Transfer}} file
- * @property {{reason: string, detail: string}} ended the call is over: by `leave` or for a reason of protocol.md
+ * @property {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended the call is over, by `leave` or for a reason of protocol.md
  */
 
 /**
@@ -97,14 +99,15 @@ export class Call extends Emitter {
       hub.on('welcome', (how) => this.#onWelcome(how)),
       hub.on('network', () => { if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew(); }),
       hub.on('closed', ({reason}) => this.#end('lost', reason)),
-      this.media.on('track', ({kind}) => this.#onTrack(kind)),
-      this.media.on('change', () => this.tell({type: 'media', ...this.media.sending})),
+      this.media.on('track', () => { for (const peer of this.peers) peer.send(); this.#limitAll(); }),
+      this.media.on('change', () => { for (const peer of this.peers) peer.tellMedia(); }),
     );
   }
 
   /** How many others there are. */
   get size() { return this.peers.size; }
   get online() { return this.hub.state === 'open'; }
+  get screens() { return this.#options.screens ?? false; }
 
   /** The configuration of this call's connections. @param {boolean} [lean] */
   configuration(lean = this.peers.size > 3) {
@@ -239,17 +242,21 @@ export class Call extends Emitter {
   }
 
   /** Hangs up. */
-  leave() {
+  leave() { this.#hangUp('self'); }
+
+  /** @param {'self' | 'peer'} by */
+  #hangUp(by) {
     if (this.phase === 'ended') return;
     if (this.hub.state !== 'closed') {
       if (this.id && this.hub.calls.has(this.id)) this.hub.hangup(this.id).catch(() => {});
       if (this.room) this.hub.leave(this.room).catch(() => {});
     }
-    this.#end('hangup', '');
+    this.#end('hangup', '', by);
   }
 
-  /** Says something to everyone, over the data channels. @param {string} text */
+  /** Says something to everyone, over the data channels. @param {string} text at most 16,384 characters */
   chat(text) {
+    if (text.length > chatLimit) throw new RangeError(`a chat message has at most ${chatLimit} characters: send a file`);
     this.tell({type: 'chat', text});
   }
 
@@ -386,7 +393,7 @@ export class Call extends Emitter {
     if (state === 'ended') {
       const alive = [...this.peers].some((peer) => peer.unconnected < 15000);
       if ((reason === 'lost' || reason === 'shutdown') && alive && this.#meeting) this.#meet();
-      else this.#end(reason ?? 'hangup', detail ?? '');
+      else this.#end(reason ?? 'hangup', detail ?? '', (reason ?? 'hangup') === 'hangup' ? 'peer' : 'server');
     }
   }
 
@@ -483,11 +490,6 @@ export class Call extends Emitter {
     if (!this.#ahead.configure()) this.#prepareAnew();
   }
 
-  /** @param {import('./media.js').Kind} kind */
-  #onTrack(kind) {
-    for (const peer of this.peers) peer.replaceTrack(kind);
-  }
-
   #tick() {
     this.#ticks++;
     this.#makeSpare();
@@ -496,7 +498,7 @@ export class Call extends Emitter {
       if (peer.orphan && peer.unconnected > 15000) this.#remove(peer);
       else if (this.#ticks % 10 === 0 && peer.state === 'connected') this.#report(peer);
     }
-    if (this.id && this.phase === 'active' && this.peers.size === 0) this.leave();
+    if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');
   }
 
   /** @param {Peer} peer */
@@ -516,19 +518,19 @@ export class Call extends Emitter {
     this.emit('phase', phase);
   }
 
-  /** @param {string} reason @param {string} detail */
-  #end(reason, detail) {
+  /** @param {string} reason @param {string} detail @param {'self' | 'peer' | 'server'} [by] */
+  #end(reason, detail, by = 'server') {
     if (this.phase === 'ended') return;
     clearInterval(this.#ticker);
     for (const unhook of this.#unhook.splice(0)) unhook();
+    this.#setPhase('ended');
     for (const peer of [...this.peers]) this.#remove(peer);
     this.#lobby.close();
     this.#ahead.close();
     const answer = this.#answer;
     this.#answer = null;
-    this.#setPhase('ended');
     answer?.reject(Object.assign(new Error(`the call was not answered: ${reason}`), {reason, detail}));
-    this.emit('ended', {reason, detail});
+    this.emit('ended', {reason, detail, by});
   }
 }
 

@@ -1,12 +1,15 @@
 import {Emitter} from './emitter.js';
 import {Transfer} from './transfer.js';
 
-/** @typedef {{audio: boolean, video: boolean, screen: boolean}} Sending what somebody says that he sends */
+/**
+ * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
+ * @typedef {{audio: boolean, video: boolean, screen: boolean, beside: boolean}} Sending
+ */
 
 /**
  * @typedef {object} ChannelEvents
  * @property {void} open
- * @property {Sending} media
+ * @property {Sending & {screens: boolean}} media `screens`: shows a screen beside the camera
  * @property {import('./hub.js').Path} path how the other side sees its end of the path
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
@@ -124,7 +127,8 @@ export class PeerChannel extends Emitter {
         this.#unsent = this.#unsent.filter(({key}) => key !== message.key);
         return;
       case 'media':
-        this.emit('media', {audio: !!message.audio, video: !!message.video, screen: !!message.screen});
+        this.emit('media', {audio: !!message.audio, video: !!message.video, screen: !!message.screen,
+          beside: !!message.beside, screens: !!message.screens});
         return;
       case 'path':
         this.emit('path', message.path);

@@ -2,8 +2,15 @@
 /** @typedef {import('./media.js').Kind} Kind */
 /** @typedef {'udp' | 'tcp' | 'tls'} Transport */
 
-/** Kinds in the order of their m-lines. @type {Kind[]} */
-export const kinds = ['audio', 'video'];
+/**
+ * What one connection carries, each in an m-line of its own. The first two are in every offer. The other two are added
+ * when a screen is first shared with somebody who shows it beside the camera (`besides`), and stay: so the second m-line
+ * of a kind is always the screen's, in both directions.
+ * @type {{kind: Kind, screen: boolean}[]}
+ */
+const slots = [{kind: 'audio', screen: false}, {kind: 'video', screen: false}, {kind: 'video', screen: true}, {kind: 'audio', screen: true}];
+
+/** @typedef {'alone' | 'beside'} Showing whether one picture is sent, the screen in place of the camera, or both */
 
 /**
  * The configuration of one connection, from the one that the hub gave.
@@ -48,44 +55,66 @@ export function transportOf(url) {
   return url.includes('transport=tcp') ? 'tcp' : 'udp';
 }
 
+/** What is sent in a slot. @param {LocalMedia} media @param {{kind: Kind, screen: boolean}} slot @param {Showing} showing */
+function trackOf(media, {kind, screen}, showing) {
+  if (screen) return showing === 'alone' ? null : kind === 'audio' ? media.screenSound : media.screen;
+  return kind === 'audio' ? media.audio : showing === 'alone' ? media.video : media.camera;
+}
+
 /**
  * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
  * comes later needs no negotiation.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
  */
-export function addMedia(pc, media, quiet = false) {
-  for (const kind of kinds) {
-    pc.addTransceiver((!quiet && media.track(kind)) || kind, {direction: 'sendrecv', streams: [media.stream]});
+export function addMedia(pc, media, quiet = false, showing = 'alone') {
+  for (const slot of slots) {
+    if (slot.screen && showing === 'alone') continue;
+    const streams = [slot.screen ? media.screenStream : media.stream];
+    pc.addTransceiver((!quiet && trackOf(media, slot, showing)) || slot.kind, {direction: 'sendrecv', streams});
   }
 }
 
-/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media */
-export function sendMedia(pc, media) {
-  for (const kind of kinds) transceiverOf(pc, kind)?.sender.replaceTrack(media.track(kind)).catch(() => {});
+/** Adds the m-lines of a screen to a connection that has none. @param {RTCPeerConnection} pc @param {LocalMedia} media @returns {boolean} whether they are there */
+export function addScreen(pc, media) {
+  if (transceiverOf(pc, 'video', true)) return true;
+  // Offered, and not negotiated yet.
+  if (pc.getTransceivers().filter(({receiver, direction}) => receiver.track.kind === 'video' && direction !== 'stopped').length > 1) return false;
+  for (const {kind, screen} of slots) {
+    if (screen) pc.addTransceiver(kind, {direction: 'sendrecv', streams: [media.screenStream]});
+  }
+  return false;
+}
+
+/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media @param {Showing} [showing] */
+export function sendMedia(pc, media, showing = 'alone') {
+  for (const slot of slots) transceiverOf(pc, slot.kind, slot.screen)?.sender.replaceTrack(trackOf(media, slot, showing)).catch(() => {});
 }
 
 /**
  * Puts our media into what the other side has offered.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
  */
-export function answerMedia(pc, media, quiet = false) {
+export function answerMedia(pc, media, quiet = false, showing = 'alone') {
   for (const transceiver of pc.getTransceivers()) {
     // Left over from an offer of ours that was taken back.
     if (transceiver.mid === null && transceiver.currentDirection !== 'stopped') transceiver.stop();
   }
-  for (const kind of kinds) {
-    const transceiver = transceiverOf(pc, kind);
+  for (const slot of slots) {
+    const transceiver = transceiverOf(pc, slot.kind, slot.screen);
     if (!transceiver || transceiver.sender.track) continue;
     transceiver.direction = 'sendrecv';
-    transceiver.sender.setStreams?.(media.stream);
-    if (!quiet) transceiver.sender.replaceTrack(media.track(kind)).catch(() => {});
+    transceiver.sender.setStreams?.(slot.screen ? media.screenStream : media.stream);
+    if (!quiet) transceiver.sender.replaceTrack(trackOf(media, slot, showing)).catch(() => {});
   }
 }
 
-/** @param {RTCPeerConnection} pc @param {Kind} kind */
-export function transceiverOf(pc, kind) {
-  return pc.getTransceivers().find((transceiver) => transceiver.receiver.track.kind === kind && transceiver.mid !== null)
-    ?? pc.getTransceivers().find((transceiver) => transceiver.receiver.track.kind === kind);
+/** @param {RTCPeerConnection} pc @param {Kind} kind @param {boolean} [screen] that of the screen, once it is negotiated */
+export function transceiverOf(pc, kind, screen = false) {
+  const ofKind = pc.getTransceivers().filter(({receiver}) => receiver.track.kind === kind);
+  const negotiated = ofKind.filter(({mid}) => mid !== null);
+  return screen ? negotiated[1] : negotiated[0] ?? ofKind[0];
 }
 
 /** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
@@ -124,4 +153,11 @@ export function withoutCandidates({type, sdp = ''}) {
     }
   }
   return {description: {type, sdp: kept.join('\r\n')}, candidates};
+}
+
+/** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */
+export function unhook(pc) {
+  pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;
+  pc.onconnectionstatechange = pc.oniceconnectionstatechange = null;
+  return pc;
 }

@@ -38,6 +38,7 @@ import {HubError} from './codes.js';
  * @property {void} network the browser says that the network has changed
  * @property {PeerInfo & {room: string, first?: any}} peer-joined
  * @property {{room: string, peer: string, reason: string}} peer-left
+ * @property {{user?: string, name?: string, reason: string}} missed somebody has called while the line was busy
  * @property {{room: string, first?: string}} lobby we are in the lobby of a room; `first`: the member who has our offer
  * @property {{room: string, peer: string, first: any}} lobby-peer somebody is in the lobby of a room of ours
  * @property {{room: string, peer: string}} lobby-left
@@ -287,6 +288,7 @@ export class Hub extends Session {
       case 'peer-back':
       case 'signal':
       case 'message':
+      case 'missed':
         this.emit(message.type, message);
         return;
       case 'presence':

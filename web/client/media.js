@@ -1,16 +1,9 @@
 import {Emitter} from './emitter.js';
+import {Device} from './device.js';
+import {Screen} from './screen.js';
 
-/** @typedef {'audio' | 'video'} Kind */
-/** @typedef {'refused' | 'missing' | 'busy' | 'insecure' | 'failed'} ProblemCode */
-
-/**
- * Why there is no microphone or camera.
- * @typedef {object} Problem
- * @property {Kind} kind
- * @property {ProblemCode} code
- * @property {string} text in plain words, with what the visitor can do
- * @property {unknown} error what the browser said
- */
+/** @typedef {import('./problems.js').Kind} Kind */
+/** @typedef {import('./problems.js').Problem} Problem */
 
 /**
  * @typedef {object} MediaEvents
@@ -26,47 +19,22 @@ import {Emitter} from './emitter.js';
  * @property {number} [maxFrameRate] default 30
  */
 
-/** @param {Kind} kind @param {unknown} error @returns {Problem} */
-export function explain(kind, error) {
-  const device = kind === 'audio' ? 'microphone' : 'camera';
-  const name = /** @type {any} */ (error)?.name ?? '';
-  /** @param {ProblemCode} code @param {string} text @returns {Problem} */
-  const problem = (code, text) => ({kind, code, text, error});
-  if (name === 'InsecureContext') {
-    return problem('insecure', `Browsers give the ${device} only to pages with a secure address (https://). Open this page by https.`);
-  }
-  if (name === 'NotAllowedError' || name === 'SecurityError') {
-    return problem('refused', `The ${device} is blocked for this page. To allow it, click the icon at the left end of the address bar and set “${device === 'camera' ? 'Camera' : 'Microphone'}” to “Allow”.`);
-  }
-  if (name === 'NotFoundError' || name === 'OverconstrainedError') {
-    return problem('missing', `No ${device} was found. Plug one in and it is taken up at once.`);
-  }
-  if (name === 'NotReadableError' || name === 'AbortError') {
-    return problem('busy', `The ${device} is in use by another program or switched off. Close the other program and try again.`);
-  }
-  return problem('failed', `The ${device} could not be started (${name || String(error)}).`);
-}
-
 /**
- * What this person sends: a microphone, and a camera or the screen. Tracks come and go; senders follow the `track`
+ * What this person sends: a microphone, a camera, and the screen. Tracks come and go; senders follow the `track`
  * event. Without a camera the call is audio only, without a microphone receive only, and `problems` says why.
+ *
+ * What was switched off is off: see Device.
  * @extends {Emitter<MediaEvents>}
  */
 export class LocalMedia extends Emitter {
-  /** What is sent, for a preview; its tracks change. */
+  /** The microphone and the camera, for a preview; its tracks change. */
   stream = new MediaStream();
-  /** @type {Partial<Record<Kind, Problem>>} */
-  problems = {};
-  /** Wanted by the visitor: `false` is muted, or camera off. */
-  enabled = {audio: true, video: true};
-  /** @type {MediaStreamTrack | null} */
-  screen = null;
+  /** Wanted by the visitor: `false` is muted, or camera off. Setting it is `toggle`. @type {Record<Kind, boolean>} */
+  enabled;
 
-  /** @type {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} */ #tracks = {audio: null, video: null};
-  /** @type {{audio?: string, video?: string}} */ #chosen = {};
   /** @type {MediaOptions} */ #options;
-  #wanted = {audio: false, video: false};
-  /** @type {Set<Kind>} */ #awaited = new Set();
+  /** @type {Record<Kind, Device>} */ #devices;
+  #screen = new Screen(() => this.#published('video'));
   #closed = false;
   /** @type {() => void} */ #unwatch = () => {};
 
@@ -74,6 +42,19 @@ export class LocalMedia extends Emitter {
   constructor(options = {}) {
     super();
     this.#options = options;
+    /** @param {Kind} kind */
+    const device = (kind) => new Device(kind,
+      async (loose) => (await this.#capture({[kind]: loose || this.#constraints(kind)})).getTracks().find((track) => track.kind === kind),
+      (track) => (track ? this.#published(kind) : this.emit('change', undefined)));
+    this.#devices = {audio: device('audio'), video: device('video')};
+    const {audio, video} = this.#devices;
+    const toggle = this.toggle.bind(this);
+    this.enabled = {
+      get audio() { return audio.wished; },
+      set audio(on) { toggle('audio', on); },
+      get video() { return video.wished; },
+      set video(on) { toggle('video', on); },
+    };
     const devices = globalThis.navigator?.mediaDevices;
     if (!devices?.addEventListener) return;
     const changed = () => this.#onDeviceChange();
@@ -87,67 +68,82 @@ export class LocalMedia extends Emitter {
    */
   static from(stream) {
     const media = new LocalMedia();
-    for (const track of stream.getTracks()) media.#set(/** @type {Kind} */ (track.kind), track);
+    for (const track of stream.getTracks()) media.#devices[/** @type {Kind} */ (track.kind)].take(track);
     return media;
   }
 
   /**
-   * Opens the devices; a missing or refused one is not an error but a `problem`.
+   * Opens the devices; a missing or refused one is not an error but a `problem`. What has been switched off before is
+   * not opened.
    * @param {{audio?: boolean, video?: boolean}} [want]
    * @returns {Promise<Problem[]>}
    */
   async open({audio = true, video = true} = {}) {
-    this.#wanted = {audio, video};
-    if (audio && video) {
+    const {audio: microphone, video: camera} = this.#devices;
+    microphone.open(audio);
+    camera.open(video);
+    if (microphone.missing && camera.missing && !microphone.starting && !camera.starting) {
       // One question to the visitor instead of two; where it fails each kind is tried alone, which also says why.
-      const both = await this.#capture({audio: this.#constraints('audio'), video: this.#constraints('video')}).catch(() => null);
-      if (both) {
-        for (const track of both.getTracks()) this.#set(/** @type {Kind} */ (track.kind), track);
-        return [];
-      }
+      const both = this.#capture({audio: this.#constraints('audio'), video: this.#constraints('video')}).catch(() => null);
+      /** @param {Kind} kind */
+      const part = async (kind) => (await both)?.getTracks().find((track) => track.kind === kind);
+      await Promise.all([microphone.settleWith(part('audio')), camera.settleWith(part('video'))]);
+    } else {
+      await Promise.all([camera.settle(), microphone.settle()]);
     }
-    if (video) await this.#acquire('video');
-    if (audio) await this.#acquire('audio');
     return Object.values(this.problems);
   }
 
+  /** Why there is no microphone or camera. @returns {Partial<Record<Kind, Problem>>} */
+  get problems() {
+    const {audio, video} = this.#devices;
+    return {...(audio.problem && {audio: audio.problem}), ...(video.problem && {video: video.problem})};
+  }
+
   /** What is sent now. */
-  get audio() { return this.#tracks.audio; }
-  /** What is sent now: the screen while it is shared, else the camera. */
-  get video() { return this.screen ?? this.#tracks.video; }
+  get audio() { return this.#devices.audio.track; }
+  /** What is sent now where one picture is: the screen while it is shared, else the camera. */
+  get video() { return this.screen ?? this.camera; }
   /** The camera, also while the screen is shared. */
-  get camera() { return this.#tracks.video; }
+  get camera() { return this.#devices.video.track; }
+  /** The screen while it is shared. @type {MediaStreamTrack | null} */
+  get screen() { return this.#screen.video; }
+  /** The sound of what is shared, where the browser gives it. @type {MediaStreamTrack | null} */
+  get screenSound() { return this.#screen.audio; }
+  /** Identifies to the others what belongs to the screen. */
+  get screenStream() { return this.#screen.stream; }
 
   /** @param {Kind} kind */
   track(kind) { return kind === 'audio' ? this.audio : this.video; }
 
-  /** What the others should be told: whether sound, picture and screen are being sent. */
+  /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
+  starting(kind) { return this.#devices[kind].starting; }
+
+  /** What is being sent: the microphone, the camera, the screen. */
   get sending() {
-    return {
-      audio: this.audio !== null && this.enabled.audio,
-      video: this.video !== null && (this.screen !== null || this.enabled.video),
-      screen: this.screen !== null,
-    };
+    return {audio: this.#devices.audio.on, video: this.#devices.video.on, screen: this.screen !== null};
   }
 
   /**
-   * Switches the microphone or the camera. A camera that is off is released, so that its light goes out.
+   * Switches the microphone or the camera. Off is off before this returns, whatever the browser answers later. A
+   * camera that is off is released, so that its light goes out.
    * @param {Kind} kind
    * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
+   * @returns {Promise<boolean>} whether it is wanted now; settled when the browser has answered
    */
-  async toggle(kind, on = !this.enabled[kind] || kind in this.problems) {
-    this.enabled[kind] = on;
-    const track = this.#tracks[kind];
-    if (kind === 'audio') {
-      if (track) track.enabled = on;
-      else if (on) await this.#acquire('audio');
-    } else if (!on) {
-      this.#set('video', null);
-    } else if (!track) {
-      await this.#acquire('video');
-    }
+  async toggle(kind, on = this.#otherWay(kind)) {
+    const device = this.#devices[kind];
+    device.wish(on);
+    const settled = device.settle();
     this.emit('change', undefined);
-    return this.enabled[kind];
+    await settled;
+    return device.wished;
+  }
+
+  /** @param {Kind} kind */
+  #otherWay(kind) {
+    const device = this.#devices[kind];
+    return !device.wished || (device.problem !== undefined && !device.starting);
   }
 
   /**
@@ -155,21 +151,40 @@ export class LocalMedia extends Emitter {
    * @param {Kind} kind @param {string} deviceId
    */
   async choose(kind, deviceId) {
-    this.#chosen[kind] = deviceId;
-    if (kind === 'video' && !this.enabled.video) return;
-    // Some cameras and phones open one device at a time only.
-    if (kind === 'video') this.#tracks.video?.stop();
-    await this.#acquire(kind);
+    this.#devices[kind].choose(deviceId);
+    const settled = this.#devices[kind].settle();
+    this.emit('change', undefined);
+    await settled;
   }
 
   /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
   prefer(kind, deviceId) {
-    this.#chosen[kind] = deviceId;
+    if (this.#devices[kind].track) this.#devices[kind].chosen = deviceId;
+    else this.#devices[kind].choose(deviceId);
   }
+
+  /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
+  async flip() {
+    const {video} = this.#devices;
+    const facing = video.track?.getSettings().facingMode ?? video.facing;
+    if (facing) {
+      video.choose('', facing === 'environment' ? 'user' : 'environment');
+    } else {
+      const cameras = (await this.devices()).filter(({kind, deviceId}) => kind === 'videoinput' && deviceId);
+      const next = cameras[(cameras.findIndex(({deviceId}) => deviceId === this.deviceId('video')) + 1) % cameras.length];
+      if (next) video.choose(next.deviceId);
+    }
+    const settled = video.settle();
+    this.emit('change', undefined);
+    await settled;
+  }
+
+  /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
+  get facing() { return this.camera?.getSettings?.().facingMode ?? ''; }
 
   /** The id of the device in use. @param {Kind} kind */
   deviceId(kind) {
-    return this.#tracks[kind]?.getSettings().deviceId ?? this.#chosen[kind] ?? '';
+    return this.#devices[kind].track?.getSettings().deviceId ?? this.#devices[kind].chosen;
   }
 
   /** @returns {Promise<MediaDeviceInfo[]>} */
@@ -177,39 +192,22 @@ export class LocalMedia extends Emitter {
     return (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
   }
 
-  /** Shares the screen in place of the camera. @returns {Promise<boolean>} false: the visitor chose nothing */
-  async share() {
-    let stream;
-    try {
-      stream = await navigator.mediaDevices.getDisplayMedia({video: {frameRate: {max: 15}}, audio: false});
-    } catch (error) {
-      if (/** @type {any} */ (error)?.name === 'NotAllowedError') return false;
-      throw error;
-    }
-    this.unshare();
-    const [track] = stream.getVideoTracks();
-    track.contentHint = 'detail';
-    track.addEventListener('ended', () => { if (this.screen === track) this.unshare(); });
-    this.screen = track;
-    this.#publish('video');
-    return true;
-  }
+  /**
+   * Shares the screen, beside the camera, with its sound where the browser offers that. `unshare` before the visitor
+   * has chosen takes it back.
+   * @returns {Promise<boolean>} false: the visitor chose nothing
+   */
+  share() { return this.#screen.share(); }
 
-  unshare() {
-    const {screen} = this;
-    if (!screen) return;
-    this.screen = null;
-    screen.stop();
-    this.#publish('video');
-  }
+  unshare() { this.#screen.unshare(); }
 
   /** Stops every device. */
   close() {
     this.#closed = true;
     this.#unwatch();
     this.unshare();
-    this.#set('audio', null);
-    this.#set('video', null);
+    this.#devices.audio.close();
+    this.#devices.video.close();
   }
 
   /** @param {Kind} kind @returns {MediaTrackConstraints} */
@@ -217,10 +215,11 @@ export class LocalMedia extends Emitter {
     // Two cores cannot encode and decode 720p without dropping frames.
     const small = (navigator.hardwareConcurrency ?? 4) <= 2;
     const {maxVideoWidth = small ? 640 : 1280, maxVideoHeight = small ? 360 : 720, maxFrameRate = 30} = this.#options;
-    const deviceId = this.#chosen[kind] ? {deviceId: {exact: this.#chosen[kind]}} : {};
-    if (kind === 'audio') return {...deviceId, echoCancellation: true, noiseSuppression: true, autoGainControl: true};
+    const {chosen, facing} = this.#devices[kind];
+    const device = chosen ? {deviceId: {exact: chosen}} : facing ? {facingMode: {exact: facing}} : {};
+    if (kind === 'audio') return {...device, echoCancellation: true, noiseSuppression: true, autoGainControl: true};
     return {
-      ...deviceId,
+      ...device,
       width: {ideal: maxVideoWidth, max: maxVideoWidth},
       height: {ideal: maxVideoHeight, max: maxVideoHeight},
       frameRate: {ideal: maxFrameRate, max: maxFrameRate},
@@ -230,85 +229,26 @@ export class LocalMedia extends Emitter {
   /** @param {MediaStreamConstraints} constraints */
   async #capture(constraints) {
     if (!navigator.mediaDevices?.getUserMedia) throw Object.assign(new Error('no secure context'), {name: 'InsecureContext'});
-    const stream = await navigator.mediaDevices.getUserMedia(constraints);
-    if (this.#closed) for (const track of stream.getTracks()) track.stop();
-    return stream;
+    return navigator.mediaDevices.getUserMedia(constraints);
   }
 
-  /** @param {Kind} kind */
-  async #acquire(kind) {
-    /** @returns {Promise<MediaStream>} */
-    const attempt = () => this.#capture({[kind]: this.#constraints(kind)});
-    try {
-      const stream = await attempt().catch(async (error) => {
-        if (error?.name !== 'OverconstrainedError' && error?.name !== 'NotFoundError') throw error;
-        // The chosen device is gone, or cannot do what was asked: any device, any size.
-        delete this.#chosen[kind];
-        return this.#capture({[kind]: true});
-      });
-      this.#set(kind, stream.getTracks()[0]);
-      return true;
-    } catch (error) {
-      const problem = this.problems[kind] = explain(kind, error);
-      if (problem.code === 'refused') this.#awaitPermission(kind);
-      if (this.#tracks[kind]?.readyState === 'ended') this.#set(kind, null, true);
-      this.emit('change', undefined);
-      return false;
-    }
-  }
-
-  /** @param {Kind} kind @param {MediaStreamTrack | null} track @param {boolean} [keepProblem] */
-  #set(kind, track, keepProblem = false) {
-    const old = this.#tracks[kind];
-    if (old === track) return;
-    this.#tracks[kind] = track;
-    old?.stop();
-    if (track) {
-      this.enabled[kind] = kind === 'video' ? true : this.enabled[kind];
-      track.enabled = this.enabled[kind];
-      track.addEventListener('ended', () => { if (this.#tracks[kind] === track) this.#onUnplugged(kind); });
-    }
-    if (!keepProblem) delete this.problems[kind];
-    this.#publish(kind);
-  }
-
-  /** @param {Kind} kind */
-  #publish(kind) {
-    const track = this.track(kind);
+  /** What is sent of this kind has changed. @param {Kind} kind */
+  #published(kind) {
+    const {track} = this.#devices[kind];
     for (const old of this.stream.getTracks()) {
       if (old.kind === kind && old !== track) this.stream.removeTrack(old);
     }
     if (track && !this.stream.getTracks().includes(track)) this.stream.addTrack(track);
-    this.emit('track', {kind, track});
+    this.emit('track', {kind, track: this.track(kind)});
     this.emit('change', undefined);
-  }
-
-  /** What was refused may be allowed later, in the browser's own settings. @param {Kind} kind */
-  async #awaitPermission(kind) {
-    if (this.#awaited.has(kind)) return;
-    this.#awaited.add(kind);
-    const name = /** @type {PermissionName} */ (kind === 'audio' ? 'microphone' : 'camera');
-    const status = await navigator.permissions?.query({name}).catch(() => null);
-    if (status) status.onchange = () => { if (status.state === 'granted' && this.#misses(kind)) this.#acquire(kind); };
-  }
-
-  /** Wanted, and not there. @param {Kind} kind */
-  #misses(kind) {
-    return !this.#closed && this.#wanted[kind] && this.enabled[kind] && !this.#tracks[kind];
-  }
-
-  /** The device in use was pulled out: another one takes its place. @param {Kind} kind */
-  async #onUnplugged(kind) {
-    delete this.#chosen[kind];
-    this.#set(kind, null);
-    if (this.enabled[kind]) await this.#acquire(kind);
   }
 
   async #onDeviceChange() {
     const devices = await this.devices();
-    for (const kind of /** @type {Kind[]} */ (['audio', 'video'])) {
-      const plugged = devices.some((device) => device.kind === `${kind}input`);
-      if (plugged && this.#misses(kind) && this.problems[kind]?.code !== 'refused') await this.#acquire(kind);
+    if (this.#closed) return;
+    for (const device of Object.values(this.#devices)) {
+      const plugged = devices.some(({kind}) => kind === `${device.kind}input`);
+      if (plugged && device.track === null && device.problem?.code !== 'refused') device.settle();
     }
     this.emit('devices', devices);
   }

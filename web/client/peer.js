@@ -1,11 +1,13 @@
 import {Emitter} from './emitter.js';
-import {Meter, hasPicture} from './stats.js';
+import {Meter, loudness} from './stats.js';
 import {PathWatch} from './path.js';
 import {PeerChannel} from './channel.js';
 import {Replacements} from './replacement.js';
 import {answer} from './ahead.js';
+import {Received, Sharing} from './sharing.js';
 import {Trickle} from './trickle.js';
-import {addMedia, answerMedia, isUseless, openChannel, reconfigure, sendMedia, transceiverOf, withoutCandidates} from './connection.js';
+import {watchFirstFrame} from './firstframe.js';
+import {addMedia, answerMedia, isUseless, openChannel, reconfigure, unhook, withoutCandidates} from './connection.js';
 import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
 import {applyBudget, sendKeyFrame} from './bitrate.js';
 
@@ -18,7 +20,9 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
 /**
  * @typedef {object} PeerEvents
  * @property {PeerState} state
+ * @property {string} name the peer's name is known, or another
  * @property {MediaStream} stream a track of the peer has come
+ * @property {MediaStream} screen a track of the screen that the peer shares beside the camera has come
  * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
@@ -34,6 +38,7 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @property {string} instance
  * @property {number} size how many others there are
  * @property {boolean} online whether the hub is connected
+ * @property {boolean} screens whether a screen is shown beside the camera
  * @property {(lean?: boolean) => RTCConfiguration} configuration
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal
@@ -55,10 +60,10 @@ const healingTime = 15000;
  */
 export class Peer extends Emitter {
   /** @type {PeerState} */ state = 'connecting';
-  /** What comes from the peer. */
-  stream = new MediaStream();
+  name = '';
+  user = '';
   /** What the peer says that it sends. */
-  /** @type {Sending} */ media = {audio: true, video: true, screen: false};
+  /** @type {Sending} */ media = {audio: true, video: true, screen: false, beside: false};
   /** @type {Quality | null} */ quality = null;
   /** Identifies the other side's call across sessions. */
   instance = '';
@@ -92,9 +97,15 @@ export class Peer extends Emitter {
   /** @type {Promise<void>} */ #limited = Promise.resolve();
   /** The path in use, or the last one. */
   #path = '';
-  #replacements = new Replacements({
+  #received = new Received();
+  /** @type {Sharing} */ #sharing = new Sharing({
+    media: () => this.#host.media, pc: () => this.#pc, quiet: () => this.#quiet, coming: () => this.#replacements.coming,
+    online: () => this.#host.online, screens: () => this.#host.screens, tell: (message) => this.tell(message), limit: () => this.limit(),
+  });
+  /** @type {Replacements} */ #replacements = new Replacements({
     configuration: () => this.#host.configuration(),
     media: () => this.#host.media,
+    showing: () => this.#sharing.showing,
     polite: () => this.polite,
     pictures: () => this.media.video,
     signal: (data) => this.#signal(data),
@@ -116,19 +127,34 @@ export class Peer extends Emitter {
     super();
     this.#host = host;
     this.id = info.peer;
-    this.name = info.name || info.user || '';
-    this.user = info.user ?? '';
     this.polite = info.polite;
-    this.away = info.away ?? false;
+    this.#identify(info);
     if (started) this.#started = started;
     this.#quiet = quiet;
     if (quiet) this.#channel.hold();
-    this.#channel.on('open', () => { if (!this.#quiet) this.tell({type: 'media', ...host.media.sending}); });
-    this.#channel.on('media', (media) => { this.media = media; this.emit('media', media); });
+    this.#channel.on('open', () => { if (!this.#quiet) this.tellMedia(); });
+    this.#channel.on('media', ({screens, ...media}) => { this.emit('media', this.media = media); this.#sharing.hear(screens); });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
   }
+
+  /** @param {PeerInfo} info */
+  #identify({name = '', user = '', away = false}) {
+    this.user = user;
+    this.away = away;
+    const known = name || user;
+    if (known === this.name) return;
+    this.name = known;
+    this.emit('name', known);
+  }
+
+  /** What comes from the peer's camera and microphone. */
+  get stream() { return this.#received.stream; }
+  /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
+  get screen() { return this.#received.screen; }
+  /** How loud the peer is heard at this moment, 0 to 1. */
+  get loudness() { return this.#pc && this.state === 'connected' && this.media.audio ? loudness(this.#pc) : 0; }
 
   /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
   get pc() { return this.#pc; }
@@ -140,7 +166,7 @@ export class Peer extends Emitter {
   offer() {
     const pc = new RTCPeerConnection(this.#host.configuration());
     this.#adopt(pc, openChannel(pc));
-    addMedia(pc, this.#host.media); // negotiationneeded does the rest
+    addMedia(pc, this.#host.media, false, this.#sharing.showing); // negotiationneeded does the rest
   }
 
   /**
@@ -163,10 +189,11 @@ export class Peer extends Emitter {
     return this.#withheld;
   }
 
-  /** Sends our media. */
-  send() {
-    if (this.#pc) sendMedia(this.#pc, this.#host.media);
-  }
+  /** Sends our media: what of it there is has changed. */
+  send() { this.#sharing.send(); }
+
+  /** Tells the peer what we send. */
+  tellMedia() { this.#sharing.tell(); }
 
   /**
    * Both are in the room: media and messages flow, and the rest of the candidates goes out.
@@ -174,16 +201,14 @@ export class Peer extends Emitter {
    * @param {{started?: number, told?: boolean}} [options] performance.now() of the click; what `tellWithheld` gave has been sent
    */
   begin(info, {started = performance.now(), told = false} = {}) {
-    this.name = info.name || info.user || '';
-    this.user = info.user ?? '';
     this.polite = info.polite;
-    this.away = info.away ?? false;
+    this.#identify(info);
     this.#quiet = false;
     this.#started = started;
     this.send();
     this.#trickle.add(...this.#withheld.splice(0).slice(told ? this.#withheldTold : 0));
     this.#trickle.flush();
-    if (this.#channel.open) this.tell({type: 'media', ...this.#host.media.sending});
+    if (this.#channel.open) this.tellMedia();
     this.#channel.release();
     this.#watchFirstFrame();
     if (this.stream.getTracks().length) this.emit('stream', this.stream);
@@ -251,10 +276,7 @@ export class Peer extends Emitter {
     } finally {
       this.#settingRemoteAnswer = false;
     }
-    if (description.type !== 'offer') {
-      this.limit();
-      return;
-    }
+    if (description.type !== 'offer') return this.#sharing.negotiated();
     this.#prepareAnswer(pc);
     try {
       await answer(pc, (ours) => {
@@ -265,7 +287,7 @@ export class Peer extends Emitter {
     } finally {
       this.#answering = false;
     }
-    this.limit();
+    this.#sharing.negotiated();
   }
 
   #onOffer() {
@@ -283,7 +305,7 @@ export class Peer extends Emitter {
   /** @param {RTCPeerConnection} pc */
   #prepareAnswer(pc) {
     if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
-    answerMedia(pc, this.#host.media, this.#quiet);
+    answerMedia(pc, this.#host.media, this.#quiet, this.#sharing.showing);
   }
 
   /** @param {RTCIceCandidateInit} candidate */
@@ -302,21 +324,16 @@ export class Peer extends Emitter {
     pc.onnegotiationneeded = () => this.#negotiate();
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#found(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#onConnectionState();
-    pc.ontrack = ({track}) => {
-      this.#show(track);
-      this.emit('stream', this.stream);
-    };
-    pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming);
+    pc.ontrack = ({transceiver}) => this.#show(pc, transceiver);
+    pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming, pc);
     if (!this.#quiet) this.#watchFirstFrame();
     return pc;
   }
 
-  /** @param {MediaStreamTrack} track */
-  #show(track) {
-    const before = this.stream.getTracks().filter((old) => old.kind === track.kind && old !== track);
-    // In this order a <video> goes from one to the other without a black picture between.
-    this.stream.addTrack(track);
-    for (const old of before) this.stream.removeTrack(old);
+  /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver */
+  #show(pc, transceiver) {
+    const where = this.#received.show(pc, transceiver);
+    this.emit(where, this[where]);
   }
 
   /** Goes over to a connection that was made in place of the one in use. @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
@@ -329,7 +346,8 @@ export class Peer extends Emitter {
     this.#meter = new Meter();
     this.#told = this.#toldThem = '';
     this.#adopt(pc, channel);
-    for (const {receiver} of pc.getTransceivers()) this.#show(receiver.track);
+    for (const transceiver of pc.getTransceivers()) this.#show(pc, transceiver);
+    this.send();
     this.#watch.set(false);
     this.emit('replaced', pc);
     this.#onConnectionState();
@@ -461,7 +479,7 @@ export class Peer extends Emitter {
     this.id = info.peer;
     this.polite = info.polite;
     this.orphan = false;
-    this.away = false;
+    this.#identify({...info, away: false});
     // An offer that was on its way has gone with the old session.
     this.#replacements.forget(true);
     if (this.#pc?.signalingState === 'have-local-offer') await this.#pc.setLocalDescription({type: 'rollback'}).catch(() => {});
@@ -477,15 +495,6 @@ export class Peer extends Emitter {
     this.restart(true);
   }
 
-  /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
-  replaceTrack(kind) {
-    const {media} = this.#host;
-    if (!this.#pc || this.#quiet) return;
-    transceiverOf(this.#pc, kind)?.sender.replaceTrack(media.track(kind)).then(() => this.limit()).catch(() => {});
-    const {coming} = this.#replacements;
-    if (coming) transceiverOf(coming, kind)?.sender.replaceTrack(media.track(kind)).catch(() => {});
-  }
-
   /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
   limit() {
     this.#limited = this.#limited.then(async () => {
@@ -497,7 +506,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection} pc @param {boolean} [lost] */
   async #applyBudget(pc, lost) {
-    await applyBudget(pc, this.#host.size, this.#host.media.sending.screen, lost).catch(() => {});
+    await applyBudget(pc, this.#host.size, this.#sharing.screen, lost).catch(() => {});
   }
 
   /** @returns {Promise<Quality>} */
@@ -534,19 +543,11 @@ export class Peer extends Emitter {
 
   /** Speed is felt from the click to the first picture, so that is what is measured. */
   #watchFirstFrame() {
-    let left = 300;
-    const look = async () => {
-      const pc = this.#pc;
-      if (!pc || this.firstFrame || this.state === 'closed' || --left < 0) return;
-      if ((this.#wasConnected || pc.connectionState === 'connected') && await hasPicture(pc)) {
-        if (this.firstFrame) return;
+    watchFirstFrame(() => (this.firstFrame || this.state === 'closed' ? null : this.#pc),
+      () => this.#wasConnected || this.#pc?.connectionState === 'connected', () => {
         this.firstFrame = Math.round(performance.now() - this.#started);
         this.emit('firstFrame', this.firstFrame);
-        return;
-      }
-      setTimeout(look, 50);
-    };
-    look();
+      });
   }
 
   /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
@@ -571,11 +572,4 @@ export class Peer extends Emitter {
     this.#replacements.close();
     if (this.#pc) unhook(this.#pc).close();
   }
-}
-
-/** @param {RTCPeerConnection} pc */
-function unhook(pc) {
-  pc.onnegotiationneeded = pc.onicecandidate = pc.ontrack = pc.ondatachannel = null;
-  pc.onconnectionstatechange = pc.oniceconnectionstatechange = null;
-  return pc;
 }

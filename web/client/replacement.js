@@ -15,6 +15,7 @@ const farewell = 2000;
  * @typedef {object} ReplacementHost
  * @property {() => RTCConfiguration} configuration
  * @property {() => import('./media.js').LocalMedia} media
+ * @property {() => import('./connection.js').Showing} showing
  * @property {() => boolean} polite
  * @property {() => boolean} pictures whether the other side sends any
  * @property {(data: any) => void} signal
@@ -166,8 +167,8 @@ class Replacement {
   async offer(instead) {
     const {pc} = this;
     // The track comes afterwards: the other side would see its id again, and some browsers take it for the old track.
-    addMedia(pc, this.#host.media(), true);
-    sendMedia(pc, this.#host.media());
+    addMedia(pc, this.#host.media(), true, this.#host.showing());
+    sendMedia(pc, this.#host.media(), this.#host.showing());
     await this.#try(async () => {
       await pc.setLocalDescription();
       this.#describe({replacement: true, instead, description: pc.localDescription});
@@ -179,7 +180,7 @@ class Replacement {
     const {pc} = this;
     await this.#try(async () => {
       await pc.setRemoteDescription(offer);
-      answerMedia(pc, this.#host.media());
+      answerMedia(pc, this.#host.media(), false, this.#host.showing());
       await answer(pc, (description) => this.#describe({description}));
       this.#host.negotiated(pc);
     });

@@ -115,3 +115,22 @@ export async function hasPicture(pc) {
   }
   return false;
 }
+
+/**
+ * How loud the other side is heard at this moment, 0 to 1, as its packets say it: reading it asks nothing of the browser
+ * but memory. 0 where they do not say.
+ * @param {RTCPeerConnection} pc
+ */
+export function loudness(pc) {
+  // Browsers count the time from 1970, or from when the page was opened.
+  const now = performance.now(), since = performance.timeOrigin;
+  let loudest = 0;
+  for (const receiver of pc.getReceivers()) {
+    if (receiver.track.kind !== 'audio') continue;
+    for (const {audioLevel = 0, timestamp} of receiver.getSynchronizationSources?.() ?? []) {
+      const age = now - (timestamp > since ? timestamp - since : timestamp);
+      if (age < 400) loudest = Math.max(loudest, audioLevel);
+    }
+  }
+  return loudest;
+}

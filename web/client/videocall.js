@@ -96,12 +96,8 @@ export function initializeVideoCall(options) {
   /** @type {VideoCall} */
   const handle = {
     toggleTrack(kind) {
-      const track = kind === 'audio' ? media.audio : media.video;
-      if (!track) return false;
-      track.enabled = !track.enabled;
-      media.enabled[kind] = track.enabled;
-      media.emit('change', undefined);
-      return track.enabled;
+      media.toggle(kind);
+      return media.enabled[kind] && !(kind in media.problems);
     },
     endCall() {
       if (ended) return;

@@ -1,8 +1,12 @@
 import {Call, Hub, LocalMedia, meshLimit, randomRoom} from '/client/turnhub.js';
-import {$, toast} from './dom.js';
+import {$, dress, toast} from './dom.js';
 import {Chat} from './chat.js';
 import {Controls} from './controls.js';
+import {describeEnding} from './endings.js';
 import {Incoming} from './incoming.js';
+import {Missed} from './missed.js';
+import {keepOpen} from './awake.js';
+import {listenToKeys} from './keys.js';
 import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {linkTo, linkedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
@@ -20,11 +24,13 @@ const media = new LocalMedia();
 const controls = new Controls(media);
 const stage = new Stage(controls);
 const chat = new Chat();
-const incoming = new Incoming((invitation) => answer(invitation));
+const missed = new Missed((user) => callBack(user));
+const incoming = new Incoming((invitation) => answer(invitation), missed);
 
 /** @type {Hub} */ let hub;
 /** @type {Call} */ let call;
 /** How to come back from the notice. @type {() => void} */ let again = () => location.reload();
+/** The other one in a call by name: how to call again, and what the page says. */ let partner = {user: '', name: ''};
 
 // ---- views
 
@@ -33,6 +39,7 @@ function show(view) {
   body.dataset.view = view;
   for (const id of ['lobby', 'call', 'notice']) $(`#${id}`).hidden = id !== view;
   if (view !== 'call') body.dataset.people = '0';
+  keepOpen(view === 'call');
 }
 
 /**
@@ -45,6 +52,9 @@ function notice(state, title, text, action = 'Try again', run = () => location.r
   $('#notice-title').textContent = title;
   $('#notice-text').textContent = text;
   $('#notice-again').textContent = action;
+  dress($('#notice-icon'), 'warning');
+  $('#notice-call').hidden = true;
+  $('#notice-home').hidden = false;
   again = run;
   $('#notice-again').focus();
 }
@@ -115,10 +125,10 @@ function onClosed(code, reason) {
 function newCall() {
   if (!hub || (call && call.phase !== 'idle' && call.phase !== 'ended')) return;
   if (call?.phase === 'idle') call.leave();
-  const mine = new Call(hub, {media, ...troubleshooting});
+  const mine = new Call(hub, {media, screens: true, ...troubleshooting});
   call = mine;
   mine.on('phase', (phase) => { if (phase === 'active') silence(); });
-  mine.on('ended', ({reason, detail}) => { if (call === mine) onEnded(mine, reason, detail); });
+  mine.on('ended', (ended) => { if (call === mine) onEnded(mine, ended); });
   const ready = async () => {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
     if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
@@ -170,11 +180,20 @@ async function invite() {
   const callee = calleeField.value.trim();
   if (!callee) return calleeField.focus();
   commitNames();
+  partner = {user: callee, name: callee};
   const calling = call.invite(callee);
   enter('', callee);
   ring('outgoing');
   document.title = `${callee} – turnhub`;
   await calling.catch(() => {}); // `ended` tells
+}
+
+/** Calls somebody who was called, or has called, before. @param {string} user */
+function callBack(user) {
+  if (body.dataset.view === 'call') return toast('End this call first.');
+  lobby();
+  calleeField.value = user;
+  invite();
 }
 
 /** @param {Invitation} invitation */
@@ -184,37 +203,33 @@ async function answer(invitation) {
     left.leave();
     newCall();
   }
+  partner = {user: invitation.user ?? '', name: invitation.name || 'Somebody'};
   const accepting = call.accept(invitation);
   enter('', invitation.name);
   document.title = `${invitation.name} – turnhub`;
   await accepting.catch((error) => toast(error.message, 'bad'));
 }
 
-/** Reasons of protocol.md that have a notice of their own. @type {Record<string, [string, string]>} */
-const endings = {
-  declined: ['The call was declined', 'They have seen that you called.'],
-  busy: ['The line is busy', 'They are in another call. Try again in a few minutes.'],
-  timeout: ['Nobody answered', 'Try again later, or send them a link to a room.'],
-  unavailable: ['Nobody of that name is online', 'They can be called while this page is open on one of their devices, with their call name set.'],
-  lost: ['The connection was lost', 'It could not be brought back. Check your network and call again.'],
-  revoked: ['The operator has ended this call', ''],
-  shutdown: ['The server is going down', 'Call again in a minute.'],
-};
-
-/** @param {Call} ended @param {string} reason @param {string} detail */
-function onEnded(ended, reason, detail) {
+/** @param {Call} over @param {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended */
+function onEnded(over, ended) {
   silence();
   chat.detach();
   stage.detach();
   media.unshare();
-  const wasShown = body.dataset.view === 'call';
-  if (!wasShown || (ended.phase === 'ended' && reason === 'lost' && hub.state === 'closed')) return;
-  const [title, text] = endings[reason] ?? ['The call has ended', ''];
-  const room = ended.room;
-  notice(reason in endings ? reason : 'ended', title, detail || text || (room ? 'You have left the room.' : ''), room ? 'Join again' : 'Back', () => {
+  if (body.dataset.view !== 'call' || (ended.reason === 'lost' && hub.state === 'closed')) return;
+  const {room} = over;
+  const {user} = partner;
+  const {state, title, text, icon} = describeEnding(ended, partner.name, room);
+  notice(state, title, text, room ? 'Join again' : 'Back', () => {
     lobby();
     if (room) roomField.value = room;
   });
+  dress($('#notice-icon'), icon);
+  // "Back" is where the start page is.
+  $('#notice-home').hidden = !room;
+  if (room || !user) return;
+  $('#notice-call').hidden = false;
+  $('#notice-call').focus();
 }
 
 // ---- forms and keys
@@ -262,21 +277,11 @@ $('#room-label').addEventListener('click', () => showQR(linkTo(call.room)));
 $('#qr-copy').addEventListener('click', () => copyLink($('#qr-link').textContent ?? ''));
 $('#hang-up').addEventListener('click', () => call.leave());
 $('#notice-again').addEventListener('click', () => again());
+$('#notice-call').addEventListener('click', () => callBack(partner.user));
 addEventListener('hashchange', () => { if (body.dataset.view === 'lobby') lobby(); });
 
-addEventListener('keydown', (event) => {
-  if (body.dataset.view !== 'call' || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  const target = /** @type {HTMLElement} */ (event.target);
-  if (target.closest('input, select, textarea, dialog[open]')) return;
-  // On a keyboard of another script, the key in that place.
-  const letter = /^[a-z]$/i.test(event.key) ? event.key.toLowerCase() : event.code.replace('Key', '').toLowerCase();
-  const act = {
-    m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(),
-    c: () => chat.toggle(), h: () => call.leave(),
-  }[letter];
-  if (!act) return;
-  event.preventDefault();
-  act();
+listenToKeys({
+  m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(), c: () => chat.toggle(),
 });
 
 // A page that nobody looks at holds no relay ports for a call that may never come.

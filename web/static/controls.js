@@ -1,9 +1,12 @@
 import {levelOf} from '/client/turnhub.js';
 import {$, dress, paintAvatar, toast} from './dom.js';
+import {describeProblems} from './problems.js';
 import {recall, remember} from './settings.js';
 
 /** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
 /** @typedef {LocalMedia['problems']} Problems */
+
+const kinds = /** @type {const} */ (['audio', 'video']);
 
 /** The visitor's own microphone, camera and screen: buttons, preview, level meter, choice of devices. */
 export class Controls {
@@ -16,9 +19,12 @@ export class Controls {
   /** @param {LocalMedia} media */
   constructor(media) {
     this.media = media;
+    // What was switched off stays off, also when the page is opened anew.
+    for (const kind of kinds) if (recall(kind) === 'off') media.toggle(kind, false);
     for (const id of ['#lobby-audio', '#audio']) $(id).addEventListener('click', () => this.toggle('audio'));
     for (const id of ['#lobby-video', '#video']) $(id).addEventListener('click', () => this.toggle('video'));
-    $('#screen').addEventListener('click', () => this.share());
+    for (const id of ['#lobby-flip', '#flip']) $(id).addEventListener('click', () => media.flip());
+    for (const id of ['#screen', '#stop-sharing']) $(id).addEventListener('click', () => this.share());
     $('#screen').hidden = !(/** @type {any} */ (navigator.mediaDevices)?.getDisplayMedia);
     for (const [selector, kind] of /** @type {const} */ ([['#camera-select', 'video'], ['#microphone-select', 'audio']])) {
       $(selector).addEventListener('change', (event) => {
@@ -84,33 +90,46 @@ export class Controls {
     for (const avatar of document.querySelectorAll('.preview .avatar, .tile.self .avatar')) paintAvatar(/** @type {HTMLElement} */ (avatar), name || 'You');
   }
 
+  /** The buttons say what is being sent, not what was wished. @param {'audio' | 'video'} kind */
+  #label(kind) {
+    const {media} = this;
+    const device = kind === 'audio' ? 'Microphone' : 'Camera';
+    if (media.sending[kind]) return `${device} is on`;
+    if (media.starting(kind)) return `${device} is starting`;
+    return media.problems[kind] ? `No ${device.toLowerCase()}` : `${device} is off`;
+  }
+
   update() {
     const {media} = this;
-    const sending = media.sending;
-    const camera = media.camera !== null && media.enabled.video;
-    for (const id of ['#lobby-audio', '#audio']) {
-      dress($(id), sending.audio ? 'mic' : 'mic-off', sending.audio ? 'Microphone is on' : media.audio ? 'Microphone is off' : 'No microphone');
-      $(id).setAttribute('aria-pressed', String(sending.audio));
-    }
-    for (const id of ['#lobby-video', '#video']) {
-      dress($(id), camera ? 'camera' : 'camera-off', camera ? 'Camera is on' : media.problems.video ? 'No camera' : 'Camera is off');
-      $(id).setAttribute('aria-pressed', String(camera));
+    const {sending, enabled, problems} = media;
+    for (const kind of kinds) {
+      const icon = kind === 'audio' ? 'mic' : 'camera';
+      for (const id of [`#lobby-${kind}`, `#${kind}`]) {
+        dress($(id), sending[kind] ? icon : `${icon}-off`, this.#label(kind));
+        $(id).setAttribute('aria-pressed', String(sending[kind]));
+        $(id).setAttribute('aria-busy', String(media.starting(kind)));
+      }
+      remember(kind, enabled[kind] ? '' : 'off');
     }
     dress($('#screen'), 'screen', sending.screen ? 'Stop sharing the screen' : 'Share the screen');
     $('#screen').setAttribute('aria-pressed', String(sending.screen));
+    $('#sharing').hidden = !sending.screen;
     const preview = $('.preview');
     preview.dataset.video = String(sending.video);
-    preview.dataset.screen = String(sending.screen);
-    $('#preview-note').textContent = sending.video ? '' : media.problems.video ? 'No picture' : media.enabled.video ? 'Starting the camera…' : 'Your camera is off';
+    preview.dataset.facing = media.facing;
+    $('#preview-note').textContent = sending.video ? '' : problems.video ? 'No picture' : enabled.video ? 'Starting the camera…' : 'Your camera is off';
     this.#tell();
-    const problems = Object.values(media.problems);
-    $('#problems').replaceChildren(...problems.map(({kind, code, text}) => {
-      const item = document.createElement('li');
-      item.dataset.problem = `${kind}-${code}`;
-      const goesOn = kind === 'video' ? 'You can join with sound only.' : 'You can join, hear and see the others, but they will not hear you.';
-      item.textContent = `${text} ${goesOn}`;
-      return item;
-    }));
+    const said = describeProblems(problems);
+    const shown = $('#problems');
+    // Said once: an alert that is written again is read out again.
+    if (shown.textContent !== said.map(({text}) => text).join('')) {
+      shown.replaceChildren(...said.map(({text, codes}) => {
+        const item = document.createElement('p');
+        item.dataset.problem = codes;
+        item.textContent = text;
+        return item;
+      }));
+    }
     // A video that waits for a first track would keep the document from ever being loaded.
     const stream = media.stream.getTracks().length ? media.stream : null;
     if (this.#preview.srcObject !== stream) this.#preview.srcObject = stream;
@@ -118,12 +137,17 @@ export class Controls {
 
   async listDevices() {
     const devices = await this.media.devices();
+    const {problems} = this.media;
+    // Phones have a button for the other camera; a desk has a list.
+    const several = devices.filter(({kind}) => kind === 'videoinput').length > 1;
+    for (const id of ['#lobby-flip', '#flip']) $(id).hidden = !(several && matchMedia('(pointer: coarse)').matches);
     /** @param {string} selector @param {string} kind @param {string} current @param {string} what */
     const fill = (selector, kind, current, what) => {
       const select = /** @type {HTMLSelectElement} */ ($(selector));
       const found = devices.filter((device) => device.kind === kind && device.deviceId);
       select.replaceChildren(...found.map(({deviceId, label}, i) => new Option(label || `${what} ${i + 1}`, deviceId, false, deviceId === current)));
-      if (!found.length) select.append(new Option(`No ${what.toLowerCase()}`, ''));
+      const blocked = problems[kind === 'videoinput' ? 'video' : 'audio']?.code === 'refused' && kind !== 'audiooutput';
+      if (!found.length) select.append(new Option(blocked ? `${what} is blocked` : `No ${what.toLowerCase()}`, ''));
       select.disabled = found.length === 0;
       return found.length;
     };

@@ -40,9 +40,10 @@ export function icon(name) {
   return svg;
 }
 
-/** Changes a button's icon and name. @param {HTMLElement} button @param {string} name @param {string} label */
+/** Changes a button's icon and name, or the icon alone. @param {Element} button @param {string} name @param {string} [label] */
 export function dress(button, name, label) {
   button.querySelector('use')?.setAttribute('href', `/static/icons.svg#${name}`);
+  if (label === undefined || !(button instanceof HTMLElement)) return;
   button.setAttribute('aria-label', label);
   button.title = label + (button.getAttribute('aria-keyshortcuts') ? ` (${button.getAttribute('aria-keyshortcuts')?.toUpperCase()})` : '');
 }

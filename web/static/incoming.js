@@ -4,8 +4,10 @@ import {notify, ring, silence, unnotify} from './ring.js';
 /** @typedef {import('/client/turnhub.js').Hub} Hub */
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
 
+/** How a call ended that nobody took here; without words it was not missed. */
 const why = {
-  canceled: 'hung up before you answered', timeout: 'called; nobody answered', elsewhere: '', lost: 'was cut off', hangup: '',
+  canceled: 'hung up before you answered', timeout: 'called; nobody answered', busy: 'called while you were in another call',
+  elsewhere: '', lost: 'was cut off', hangup: '',
 };
 
 /** Somebody calls: sound, notification, and the question. */
@@ -16,13 +18,17 @@ export class Incoming {
   /** The page's title while nobody calls. */
   #title = '';
 
-  /** @param {(invitation: Invitation) => void} accept */
-  constructor(accept) {
+  /** @param {(invitation: Invitation) => void} accept @param {import('./missed.js').Missed} missed */
+  constructor(accept, missed) {
+    this.missed = missed;
     $('#accept').addEventListener('click', () => {
       const invitation = this.#waiting.shift();
       this.#update();
       if (!invitation) return;
-      for (const other of this.#waiting.splice(0)) other.decline('busy').catch(() => {});
+      for (const other of this.#waiting.splice(0)) {
+        other.decline('busy').catch(() => {});
+        this.missed.add(other, why.busy);
+      }
       this.#update();
       accept(invitation);
     });
@@ -40,10 +46,11 @@ export class Incoming {
         if (index < 0 || state === 'incoming') return;
         const [invitation] = this.#waiting.splice(index, 1);
         const words = why[/** @type {keyof typeof why} */ (reason)];
-        if (state === 'ended' && words) toast(`${invitation.name} ${words}.`);
+        if (state === 'ended' && words) this.missed.add(invitation, words);
         if (state === 'ended' && reason === 'elsewhere') toast('Answered on another device.');
         this.#update();
       }),
+      hub.on('missed', (caller) => this.missed.add(caller, why.busy)),
     ];
     this.#unhook = () => { for (const end of off) end(); };
   }

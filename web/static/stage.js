@@ -1,6 +1,6 @@
-import {$, el, icon, paintAvatar} from './dom.js';
+import {$, el, icon, paintAvatar, toast} from './dom.js';
 import {keepLayout} from './grid.js';
-import {Tile} from './tile.js';
+import {ScreenTile, Tile, nameOf} from './tile.js';
 import {blip} from './ring.js';
 import {copyLink, drawQR} from './share.js';
 
@@ -8,11 +8,18 @@ import {copyLink, drawQR} from './share.js';
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
 /** @typedef {import('./controls.js').Controls} Controls */
 
+// Who is heard louder than this speaks: about -34 dB. Levels are looked at so often, milliseconds, while somebody sees the page.
+const speaks = 0.02, listenEvery = 250;
+
 /** The tiles of a call. */
 export class Stage {
   #grid = $('#grid');
   /** @type {Map<Peer, Tile>} */ #tiles = new Map();
+  /** @type {Map<Peer, ScreenTile>} */ #screens = new Map();
   /** @type {Call | null} */ #call = null;
+  /** @type {any} */ #listening = null;
+  /** Who was here last, and has left. */
+  #left = '';
   #link = '';
   #callee = '';
   /** The link that the QR code shows. */
@@ -26,7 +33,7 @@ export class Stage {
     this.#own.muted = true;
     this.#self = el('article', {class: 'tile self', 'aria-label': 'You'}, this.#own, el('div', {class: 'avatar', 'aria-hidden': 'true'}),
       el('footer', {}, el('p', {class: 'label'}, el('span', {class: 'muted', title: 'Microphone off'}, icon('mic-off')), el('span', {class: 'name'}, 'You'))));
-    controls.onSpeaker = (speaker) => { for (const tile of this.#tiles.values()) tile.setSpeaker(speaker); };
+    controls.onSpeaker = (speaker) => { for (const tile of [...this.#tiles.values(), ...this.#screens.values()]) tile.setSpeaker(speaker); };
     controls.media.on('change', () => this.#updateSelf());
     this.#grid.append(this.#self);
     keepLayout(this.#grid);
@@ -38,6 +45,9 @@ export class Stage {
     this.#call = call;
     this.#link = link;
     this.#callee = callee;
+    this.#left = '';
+    clearInterval(this.#listening);
+    this.#listening = setInterval(() => { if (!document.hidden) for (const [peer, tile] of this.#tiles) tile.mark(peer.loudness > speaks); }, listenEvery);
     call.on('peer', (peer) => this.#add(peer));
     call.on('peer-left', (peer) => this.#remove(peer));
     call.on('phase', () => this.#update());
@@ -51,8 +61,9 @@ export class Stage {
   }
 
   detach() {
-    for (const peer of [...this.#tiles.keys()]) this.#remove(peer);
     this.#call = null;
+    clearInterval(this.#listening);
+    for (const peer of [...this.#tiles.keys()]) this.#remove(peer);
     this.#own.srcObject = null;
   }
 
@@ -69,8 +80,28 @@ export class Stage {
     this.#tiles.set(peer, tile);
     this.#grid.insertBefore(tile.element, this.#self);
     peer.on('state', () => this.#update());
+    peer.on('name', () => this.#update());
+    peer.on('media', () => this.#showScreen(peer));
+    this.#showScreen(peer);
     // For sound a device has to be opened: the first picture goes before.
     setTimeout(() => { if (this.#tiles.has(peer)) blip('join'); }, 1000);
+    this.#update();
+  }
+
+  /** @param {Peer} peer */
+  #showScreen(peer) {
+    const shared = this.#tiles.has(peer) && peer.media.screen && peer.media.beside;
+    const tile = this.#screens.get(peer);
+    if (shared === (tile !== undefined)) return;
+    if (tile) {
+      this.#screens.delete(peer);
+      tile.close();
+    } else {
+      const made = new ScreenTile(peer, this.controls.speaker);
+      this.#screens.set(peer, made);
+      this.#grid.insertBefore(made.element, this.#self); // and shown before the people
+    }
+    this.#grid.dataset.screens = String(this.#screens.size);
     this.#update();
   }
 
@@ -79,14 +110,20 @@ export class Stage {
     const tile = this.#tiles.get(peer);
     if (!tile) return;
     this.#tiles.delete(peer);
+    this.#showScreen(peer);
     tile.close();
-    if (this.#call) blip('leave');
+    if (this.#call?.phase === 'active') {
+      blip('leave');
+      this.#left = nameOf(peer);
+      if (this.#link) toast(`${this.#left} has left.`);
+    }
     this.#update();
   }
 
   #updateSelf() {
-    const {sending} = this.controls.media;
-    this.#self.dataset.media = [sending.audio && 'audio', sending.video && 'video', sending.screen && 'screen'].filter(Boolean).join(' ');
+    const {sending, facing} = this.controls.media;
+    this.#self.dataset.media = [sending.audio && 'audio', sending.video && 'video'].filter(Boolean).join(' ');
+    this.#self.dataset.facing = facing;
     /** @type {HTMLElement} */ (this.#self.querySelector('.muted')).hidden = sending.audio;
   }
 
@@ -100,12 +137,12 @@ export class Stage {
     if (!count) queueMicrotask(() => this.#drawLink());
     this.#grid.dataset.count = String(count);
     // With one other person the own picture floats over theirs; with more it is one of the tiles.
-    this.#grid.dataset.self = count > 1 ? 'grid' : 'corner';
+    this.#grid.dataset.self = count + this.#screens.size > 1 ? 'grid' : 'corner';
     document.body.dataset.people = String(count);
     if (document.body.dataset.view !== 'call') return;
     const connected = [...this.#tiles.keys()].some(({state}) => state === 'connected');
     document.body.dataset.state = count === 0 ? (this.#call?.phase === 'active' ? 'waiting' : this.#call?.phase ?? 'ended') : connected ? 'connected' : 'connecting';
-    $('#call-title').textContent = count ? `Call with ${[...this.#tiles.keys()].map(({name}) => name || 'Guest').join(', ')}` : 'Call';
+    $('#call-title').textContent = count ? `Call with ${[...this.#tiles.keys()].map(nameOf).join(', ')}` : 'Call';
   }
 
   /** The QR code, once it is clear that nobody is there: it takes its time, and the first picture comes before it. */
@@ -120,7 +157,8 @@ export class Stage {
     switch (this.#call?.phase) {
       case 'calling': return {title: `Calling ${this.#callee}…`, text: 'Looking for their devices.'};
       case 'ringing': return {title: `Calling ${this.#callee}…`, text: 'All their devices ring.'};
-      case 'active': return {title: 'Nobody else is here yet', text: 'Send them the link; they appear here as soon as they open it.'};
+      case 'active': if (this.#left) return {title: `${this.#left} has left`, text: 'You are alone here now. The link still works: who opens it comes back.'};
+        return {title: 'Nobody else is here yet', text: 'Send them the link; they appear here as soon as they open it.'};
       default: return {title: this.#link ? 'Joining…' : `Connecting with ${this.#callee}…`, text: ''};
     }
   }

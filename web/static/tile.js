@@ -5,6 +5,26 @@ import {QualityPanel, barsOf} from './quality.js';
 
 const stateWords = {connecting: 'Connecting…', connected: '', reconnecting: 'Reconnecting…', closed: ''};
 
+/** What somebody is called here. @param {Peer} peer */
+export function nameOf(peer) {
+  return peer.name || 'Guest';
+}
+
+/** Shows a stream, and asks for the click that some browsers want before they play sound. @param {HTMLVideoElement} video @param {MediaStream} stream @param {HTMLElement} tile */
+export function play(video, stream, tile) {
+  if (video.srcObject !== stream) video.srcObject = stream;
+  video.play().catch(() => {
+    const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { video.play(); start.remove(); }}, 'Click to hear');
+    if (!tile.querySelector('.play')) tile.append(start);
+  });
+}
+
+/** The button that shows a tile alone. @param {() => HTMLElement} tile */
+export function fullButton(tile) {
+  return el('button', {type: 'button', class: 'ghost full',
+    onclick: () => (document.fullscreenElement ? document.exitFullscreen() : tile().requestFullscreen?.())}, icon('full'));
+}
+
 /** The picture of one other person. */
 export class Tile {
   #video = el('video', {playsinline: true, autoplay: true});
@@ -13,28 +33,25 @@ export class Tile {
   #muted = el('span', {class: 'muted', hidden: true, title: 'Microphone off'}, icon('mic-off'));
   #overlay = el('p', {class: 'overlay'});
   #words = el('span', {class: 'words'});
+  #connectionTo = el('span', {class: 'hidden'});
   #bars = el('span', {class: 'bars', 'aria-hidden': 'true'}, el('i'), el('i'), el('i'), el('i'));
+  #full = fullButton(() => this.element);
   #panel = new QualityPanel();
   /** @type {(() => void)[]} */ #off = [];
 
   /** @param {Peer} peer @param {string} speaker device id, '' for the default */
   constructor(peer, speaker) {
     this.peer = peer;
-    const name = peer.name || 'Guest';
-    this.#name.textContent = name;
-    paintAvatar(this.#avatar, name);
-    this.#video.setAttribute('aria-label', `${name}'s picture`);
     const quality = el('button', {type: 'button', class: 'quality', 'aria-expanded': 'false', onclick: () => this.#toggle(quality)},
-      this.#bars, el('span', {class: 'hidden'}, `Connection to ${name}: `), this.#words);
-    const full = el('button', {type: 'button', class: 'ghost full', 'aria-label': `${name} in full screen`,
-      onclick: () => (document.fullscreenElement ? document.exitFullscreen() : this.element.requestFullscreen?.())}, icon('full'));
-    this.element = el('article', {class: 'tile', 'aria-label': name, 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},
+      this.#bars, this.#connectionTo, this.#words);
+    this.element = el('article', {class: 'tile', 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},
       this.#video, this.#avatar, this.#overlay,
-      el('footer', {}, el('p', {class: 'label'}, this.#muted, this.#name), quality, full), this.#panel.element);
+      el('footer', {}, el('p', {class: 'label'}, this.#muted, this.#name), quality, this.#full), this.#panel.element);
     this.setSpeaker(speaker);
     this.#off.push(
-      peer.on('stream', (stream) => this.#show(stream)),
+      peer.on('stream', (stream) => play(this.#video, stream, this.element)),
       peer.on('state', () => this.#update()),
+      peer.on('name', () => this.#update()),
       peer.on('media', () => this.#update()),
       peer.on('firstFrame', (time) => { this.element.dataset.firstFrame = String(time); }),
       peer.on('quality', (measured) => {
@@ -45,7 +62,7 @@ export class Tile {
         this.#words.textContent = measured.path ? measured.words : '';
       }),
     );
-    if (peer.stream.getTracks().length) this.#show(peer.stream);
+    if (peer.stream.getTracks().length) play(this.#video, peer.stream, this.element);
     this.#update();
   }
 
@@ -54,24 +71,29 @@ export class Tile {
     if (speaker) /** @type {any} */ (this.#video).setSinkId?.(speaker).catch(() => {});
   }
 
-  /** @param {MediaStream} stream */
-  #show(stream) {
-    if (this.#video.srcObject !== stream) this.#video.srcObject = stream;
-    this.#video.play().catch(() => {
-      // Some browsers play sound only after a click on the page.
-      const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { this.#video.play(); start.remove(); }}, 'Click to hear');
-      if (!this.element.querySelector('.play')) this.element.append(start);
-    });
-  }
-
+  /** Everything that says something of the peer, the name too: it may come late, or change. */
   #update() {
     const {state, media, away} = this.peer;
-    this.element.dataset.state = state;
-    this.element.dataset.media = [media.audio && 'audio', media.video && 'video', media.screen && 'screen'].filter(Boolean).join(' ');
-    this.element.dataset.away = String(away);
+    const name = nameOf(this.peer);
+    const inPlace = media.screen && !media.beside;
+    const {dataset} = this.element;
+    dataset.state = state;
+    dataset.media = [media.audio && 'audio', media.video && 'video', inPlace && 'screen'].filter(Boolean).join(' ');
+    dataset.away = String(away);
+    dataset.peer = this.peer.id;
     this.#overlay.textContent = stateWords[state];
     this.#muted.hidden = media.audio;
-    this.#name.textContent = (this.peer.name || 'Guest') + (media.screen ? ' – screen' : '');
+    this.#name.textContent = name + (inPlace ? ' – screen' : '');
+    paintAvatar(this.#avatar, name);
+    this.element.setAttribute('aria-label', name);
+    this.#video.setAttribute('aria-label', inPlace ? `${name}'s screen` : `${name}'s picture`);
+    this.#connectionTo.textContent = `Connection to ${name}: `;
+    this.#full.setAttribute('aria-label', `${name} in full screen`);
+  }
+
+  /** @param {boolean} speaking */
+  mark(speaking) {
+    this.element.classList.toggle('speaking', speaking);
   }
 
   /** @param {HTMLElement} button */
@@ -84,6 +106,42 @@ export class Tile {
   close() {
     for (const off of this.#off) off();
     this.#panel.show(false);
+    this.#video.srcObject = null;
+    this.element.remove();
+  }
+}
+
+/** The screen that somebody shares beside the camera, with its sound. */
+export class ScreenTile {
+  #video = el('video', {playsinline: true, autoplay: true});
+  #name = el('span', {class: 'name'});
+  #full = fullButton(() => this.element);
+  /** @type {(() => void)[]} */ #off;
+
+  /** @param {Peer} peer @param {string} speaker device id, '' for the default */
+  constructor(peer, speaker) {
+    this.element = el('article', {class: 'tile screen', 'data-media': 'video screen', 'data-screen-of': peer.id},
+      this.#video, el('footer', {}, el('p', {class: 'label'}, icon('screen'), this.#name), this.#full));
+    this.setSpeaker(speaker);
+    const named = () => {
+      const label = `${nameOf(peer)} – screen`;
+      this.#name.textContent = label;
+      this.element.setAttribute('aria-label', label);
+      this.#video.setAttribute('aria-label', `${nameOf(peer)}'s screen`);
+      this.#full.setAttribute('aria-label', `${label} in full screen`);
+    };
+    this.#off = [peer.on('name', named), peer.on('screen', (stream) => play(this.#video, stream, this.element))];
+    named();
+    if (peer.screen.getTracks().length) play(this.#video, peer.screen, this.element);
+  }
+
+  /** @param {string} speaker */
+  setSpeaker(speaker) {
+    if (speaker) /** @type {any} */ (this.#video).setSinkId?.(speaker).catch(() => {});
+  }
+
+  close() {
+    for (const off of this.#off) off();
     this.#video.srcObject = null;
     this.element.remove();
   }

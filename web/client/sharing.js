@@ -1,0 +1,104 @@
+import {addScreen, sendMedia, transceiverOf} from './connection.js';
+
+/** @typedef {import('./connection.js').Showing} Showing */
+
+/**
+ * What sharing needs of its peer.
+ * @typedef {object} SharingHost
+ * @property {() => import('./media.js').LocalMedia} media
+ * @property {() => RTCPeerConnection | null} pc the connection in use
+ * @property {() => boolean} quiet nothing may be sent yet
+ * @property {() => boolean} online whether a negotiation can be had
+ * @property {() => boolean} screens whether this page shows a screen beside the camera
+ * @property {() => RTCPeerConnection | null} coming the one that is made to take its place
+ * @property {(message: any) => void} tell
+ * @property {() => void} limit
+ */
+
+/**
+ * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
+ * `media` message), else in place of the camera, as clients did before there was another way.
+ */
+export class Sharing {
+  /** The other side shows a screen beside the camera. */
+  understood = false;
+
+  /** @type {SharingHost} */ #host;
+
+  /** @param {SharingHost} host */
+  constructor(host) {
+    this.#host = host;
+  }
+
+  /** For a connection that is made now. @returns {Showing} */
+  get showing() {
+    return this.understood ? 'beside' : 'alone';
+  }
+
+  /** On the connection in use: without the hub it cannot be changed for a screen. @returns {Showing} */
+  get #now() {
+    const pc = this.#host.pc();
+    const possible = pc && (transceiverOf(pc, 'video', true) || this.#host.online());
+    return this.understood && possible ? 'beside' : 'alone';
+  }
+
+  /** '' while no screen is shared. @returns {'' | Showing} */
+  get screen() { return this.#host.media().screen ? this.#now : ''; }
+
+  /** Sends what there is, and has the connection changed where it cannot carry a screen yet: then it is called again. */
+  send() {
+    const pc = this.#host.pc();
+    if (!pc) return;
+    if (this.screen === 'beside' && pc.signalingState !== 'closed') addScreen(pc, this.#host.media());
+    sendMedia(pc, this.#host.media(), this.#now);
+    const coming = this.#host.coming();
+    if (coming) sendMedia(coming, this.#host.media(), this.showing);
+  }
+
+  /** Tells the peer what we send. */
+  tell() {
+    this.#host.tell(this.#message);
+  }
+
+  /** What the other side says of itself. @param {boolean} screens it shows a screen beside the camera */
+  hear(screens) {
+    if (this.understood === screens) return;
+    this.understood = screens;
+    if (this.#host.media().screen) this.negotiated();
+  }
+
+  /** What the connection can carry may have changed. */
+  negotiated() {
+    if (this.#host.media().screen && !this.#host.quiet()) {
+      this.send();
+      this.tell();
+    }
+    this.#host.limit();
+  }
+
+  get #message() {
+    const {audio, video, screen} = this.#host.media().sending;
+    const beside = this.screen === 'beside';
+    const pc = this.#host.pc();
+    const ready = !beside || (pc !== null && transceiverOf(pc, 'video', true) !== undefined);
+    return {type: 'media', audio, video: video || (screen && !beside), screen: screen && ready, beside: screen && beside && ready,
+      screens: this.#host.screens()};
+  }
+}
+
+/** What comes from the peer: the same two streams, whatever connection their tracks come over. */
+export class Received {
+  stream = new MediaStream();
+  screen = new MediaStream();
+
+  /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
+  show(pc, transceiver) {
+    const {track} = transceiver.receiver;
+    const where = transceiverOf(pc, /** @type {import('./media.js').Kind} */ (track.kind), true) === transceiver ? 'screen' : 'stream';
+    const before = this[where].getTracks().filter((old) => old.kind === track.kind && old !== track);
+    // In this order a <video> goes from one to the other without a black picture between.
+    this[where].addTrack(track);
+    for (const old of before) this[where].removeTrack(old);
+    return where;
+  }
+}
