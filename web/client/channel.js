@@ -1,5 +1,6 @@
 import {Emitter} from './emitter.js';
 import {Transfer} from './transfer.js';
+import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './bounds.js';
 
 /**
  * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
@@ -63,7 +64,8 @@ export class PeerChannel extends Emitter {
   hear(pc, channel) {
     channel.onmessage = ({data}) => {
       try {
-        const message = JSON.parse(data);
+        const message = isText(data) ? JSON.parse(data) : null;
+        if (typeof message !== 'object' || message === null) throw new Error('no message');
         if (!this.#held) this.receive(message, pc);
         else if (this.#held.length < unsentLimit) this.#held.push(message);
       } catch (error) {
@@ -121,7 +123,8 @@ export class PeerChannel extends Emitter {
 
   /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
   receive(message, pc = this.#pc) {
-    if (typeof message.key === 'string' && !this.#isNew(message.key)) return;
+    if (typeof message !== 'object' || message === null) return;
+    if ('key' in message && (!isKey(message.key) || !this.#isNew(message.key))) return;
     switch (message.type) {
       case 'had':
         this.#unsent = this.#unsent.filter(({key}) => key !== message.key);
@@ -131,32 +134,40 @@ export class PeerChannel extends Emitter {
           beside: !!message.beside, screens: !!message.screens});
         return;
       case 'path':
-        this.emit('path', message.path);
+        if (paths.includes(message.path)) this.emit('path', message.path);
         return;
       case 'chat':
-        if (typeof message.text === 'string') this.emit('chat', {text: message.text, at: Date.now()});
+        if (typeof message.text === 'string' && message.text.length <= chatLimit) this.emit('chat', {text: message.text, at: Date.now()});
         return;
       case 'file': {
-        const {id, name, size, mime} = message;
-        if (typeof id !== 'string' || typeof name !== 'string' || !(size >= 0) || this.#transfers.size >= transferLimit) return;
-        const transfer = new Transfer({id, name, size, mime: String(mime ?? '')}, 'in',
-          (answer) => this.tell({type: `file-${answer}`, id}));
+        // An id that is known already would take the place of what is on its way, in either direction.
+        const offered = fileOffer(message);
+        if (!offered || this.#transfers.has(offered.id)) return;
+        if ([...this.#transfers.values()].filter(({direction}) => direction === 'in').length >= transferLimit) {
+          return this.tell({type: 'file-decline', id: offered.id});
+        }
+        const transfer = new Transfer(offered, 'in', (answer) => this.tell({type: `file-${answer}`, id: offered.id}));
         this.#keep(transfer);
         this.emit('file', transfer);
         return;
       }
       case 'file-accept': {
         const {id, at = 0} = message;
+        if (!isKey(id)) return;
         const transfer = this.#transfers.get(id);
         const file = this.#files.get(id);
-        if (!transfer || !file || !pc || !(at >= 0)) return this.tell({type: 'file-decline', id});
+        if (!transfer || !file || !pc || !Number.isSafeInteger(at) || at < 0 || at > file.size) return this.tell({type: 'file-decline', id});
+        // Taken once for each connection: not a channel and a reader more with every word.
+        if (transfer.state === 'running' && transfer.over === pc) return;
         transfer.over = pc;
         transfer.send(pc.createDataChannel(id), file, at).catch((error) => transfer.fail(String(error)));
         return;
       }
-      case 'file-done':
-        if (this.#files.has(message.id)) this.#transfers.get(message.id)?.finish();
+      case 'file-done': {
+        const transfer = this.#files.has(message.id) ? this.#transfers.get(message.id) : undefined;
+        if (transfer?.whole) transfer.finish();
         return;
+      }
       case 'file-decline': {
         const transfer = this.#transfers.get(message.id);
         transfer?.fail(transfer.state === 'running' ? 'the other side stopped' : 'the other side did not take it');
@@ -164,17 +175,21 @@ export class PeerChannel extends Emitter {
     }
   }
 
-  /** Takes a channel that the peer has opened: a file that was accepted. @param {RTCDataChannel} channel */
-  accept(channel) {
+  /**
+   * Takes a channel that the peer has opened: a file that was accepted here, and comes over no other channel of this
+   * connection. Whatever else is opened is closed, before anything that came on it is kept.
+   * @param {RTCDataChannel} channel @param {RTCPeerConnection | null} [pc] that it was opened on
+   */
+  accept(channel, pc = this.#pc) {
     const transfer = this.#transfers.get(channel.label);
-    if (!transfer) return channel.close();
-    transfer.over = this.#pc;
+    if (!transfer?.takes(pc)) return channel.close();
+    transfer.over = pc;
     transfer.receive(channel);
   }
 
   /** Offers a file; it is sent when the other side takes it. @param {File} file */
   sendFile(file) {
-    const about = {id: crypto.randomUUID?.() ?? String(Math.random()), name: file.name, size: file.size, mime: file.type};
+    const about = {id: crypto.randomUUID?.() ?? String(Math.random()), name: nameWithin(file.name), size: file.size, mime: mimeOf(file.type)};
     const transfer = new Transfer(about, 'out');
     this.#keep(transfer);
     this.#files.set(about.id, file);

@@ -3,6 +3,8 @@ import {Emitter} from './emitter.js';
 // A message of 16 KiB passes every browser's SCTP; a queue of 1 MiB keeps the path full up to 80 Mbit/s at 100 ms.
 const chunkBytes = 16 * 1024;
 const queueBytes = 1 << 20;
+// So many pieces are kept before they are put together.
+const mostParts = 1024;
 
 /** The largest file that is taken: it is held in memory until it is whole. */
 export const fileLimit = 512 * 1024 * 1024;
@@ -26,7 +28,7 @@ export class Transfer extends Emitter {
   /** The connection that it goes over. @type {RTCPeerConnection | null} */
   over = null;
   /** @type {RTCDataChannel | null} */ #channel = null;
-  /** @type {ArrayBuffer[]} */ #parts = [];
+  /** @type {BlobPart[]} */ #parts = [];
   /** @type {(answer: 'accept' | 'decline' | 'done') => void} */ #answer;
 
   /**
@@ -51,6 +53,14 @@ export class Transfer extends Emitter {
     this.state = 'running';
     this.#answer('accept');
   }
+
+  /** Whether its bytes may come over a new channel now: it was taken here, and this connection has none for it yet. @param {RTCPeerConnection | null} pc */
+  takes(pc) {
+    return this.direction === 'in' && this.state === 'running' && this.size <= fileLimit && (this.#channel === null || this.over !== pc);
+  }
+
+  /** Whether everything has been sent. */
+  get whole() { return this.direction === 'out' && this.state === 'running' && this.bytes === this.size; }
 
   /** Refuses or stops it. @param {string} [why] */
   cancel(why = 'canceled') {
@@ -81,8 +91,11 @@ export class Transfer extends Emitter {
     this.#channel = channel;
     channel.binaryType = 'arraybuffer';
     channel.onmessage = ({data}) => {
-      if (!(data instanceof ArrayBuffer) || this.bytes + data.byteLength > this.size) return this.fail('more than was announced came');
+      if (channel !== this.#channel || this.state !== 'running') return;
+      if (!(data instanceof ArrayBuffer) || data.byteLength === 0 || this.bytes + data.byteLength > this.size) return this.cancel('something else than was announced came');
       this.#parts.push(data);
+      // However small the pieces are: what is kept is hardly more than their bytes.
+      if (this.#parts.length > mostParts) this.#parts = [new Blob(this.#parts)];
       this.bytes += data.byteLength;
       this.emit('progress', this.bytes);
       if (this.bytes === this.size) this.finish(new Blob(this.#parts, {type: this.mime || 'application/octet-stream'}));

@@ -91,13 +91,13 @@ export declare function budget(others: number, screen?: boolean): {
     audio: number;
 };
 /**
- * Applies the budget to what a connection sends.
+ * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
  * @param {RTCPeerConnection} pc
  * @param {number} others
- * @param {boolean} screen
+ * @param {'' | import('./connection.js').Showing} screen '' while none is shared
  * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
-declare function applyBudget(pc: RTCPeerConnection, others: number, screen: boolean, lost?: boolean): Promise<void>;
+declare function applyBudget(pc: RTCPeerConnection, others: number, screen: "" | Showing, lost?: boolean): Promise<void>;
 /**
  * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
  * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
@@ -106,6 +106,33 @@ declare function applyBudget(pc: RTCPeerConnection, others: number, screen: bool
 declare function sendKeyFrame(pc: RTCPeerConnection): Promise<void>;
 /** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
 export declare const meshLimit: number;
+
+// ---- bounds.js
+/** @param {unknown} data @returns {data is string} */
+declare function isText(data: unknown): data is string;
+/** A name of a message or a file, as made by `randomUUID`. @param {unknown} key @returns {key is string} */
+declare function isKey(key: unknown): key is string;
+/**
+ * The name of a file, as it may be shown and saved: without what controls a terminal or turns the writing around (so
+ * that "exe.txt" is not shown for "txt.exe"), without folders, and of a length that file systems hold.
+ * @param {string} name
+ */
+declare function nameWithin(name: string): string;
+/** A media type, or nothing. @param {unknown} mime */
+declare function mimeOf(mime: unknown): string;
+/**
+ * A file that is offered; null where it is none.
+ * @param {any} message
+ */
+declare function fileOffer({ id, name, size, mime }: any): {
+    id: string;
+    name: string;
+    size: number;
+    mime: string;
+} | null;
+/** The longest chat message that is shown, characters. */
+declare const chatLimit: number;
+declare const paths: string[];
 
 // ---- call.js
 /**
@@ -139,6 +166,7 @@ export declare class Call extends Emitter<CallEvents> {
     /** How many others there are. */
     get size(): number;
     get online(): boolean;
+    get screens(): boolean;
     /** The configuration of this call's connections. @param {boolean} [lean] */
     configuration(lean?: boolean): RTCConfiguration;
     /** A connection that answers, with its candidates gathered ahead where there was time. */
@@ -173,7 +201,7 @@ export declare class Call extends Emitter<CallEvents> {
     accept(invitation: Invitation): Promise<void>;
     /** Hangs up. */
     leave(): void;
-    /** Says something to everyone, over the data channels. @param {string} text */
+    /** Says something to everyone, over the data channels. @param {string} text at most 16,384 characters */
     chat(text: string): void;
     /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./transfer.js').Transfer}[]} */
     sendFile(file: File): {
@@ -199,6 +227,10 @@ export type CallOptions = {
      */
     transport?: Transport | undefined;
     /**
+     * the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
+     */
+    screens?: boolean | undefined;
+    /**
      * the most people, oneself included; at most 6
      */
     limit?: number | undefined;
@@ -221,11 +253,12 @@ export type CallEvents = {
         transfer: Transfer;
     };
     /**
-     * the call is over: by `leave` or for a reason of protocol.md
+     * the call is over, by `leave` or for a reason of protocol.md
      */
     ended: {
         reason: string;
         detail: string;
+        by: "self" | "peer" | "server";
     };
 };
 
@@ -252,8 +285,12 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
     tell(message: any): void;
     /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
     receive(message: any, pc?: RTCPeerConnection | null): void;
-    /** Takes a channel that the peer has opened: a file that was accepted. @param {RTCDataChannel} channel */
-    accept(channel: RTCDataChannel): void;
+    /**
+     * Takes a channel that the peer has opened: a file that was accepted here, and comes over no other channel of this
+     * connection. Whatever else is opened is closed, before anything that came on it is kept.
+     * @param {RTCDataChannel} channel @param {RTCPeerConnection | null} [pc] that it was opened on
+     */
+    accept(channel: RTCDataChannel, pc?: RTCPeerConnection | null): void;
     /** Offers a file; it is sent when the other side takes it. @param {File} file */
     sendFile(file: File): Transfer;
     /** The peer is gone: what is on its way fails. */
@@ -261,16 +298,22 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
     #private;
 }
 /**
- * what somebody says that he sends
+ * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
  */
 export type Sending = {
     audio: boolean;
     video: boolean;
     screen: boolean;
+    beside: boolean;
 };
 export type ChannelEvents = {
     open: void;
-    media: Sending;
+    /**
+     * `screens`: shows a screen beside the camera
+     */
+    media: Sending & {
+        screens: boolean;
+    };
     /**
      * how the other side sees its end of the path
      */
@@ -361,18 +404,22 @@ declare function transportOf(url: string): Transport | "";
 /**
  * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
  * comes later needs no negotiation.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
  */
-declare function addMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean): void;
-/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media */
-declare function sendMedia(pc: RTCPeerConnection, media: LocalMedia): void;
+declare function addMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
+/** Adds the m-lines of a screen to a connection that has none. @param {RTCPeerConnection} pc @param {LocalMedia} media @returns {boolean} whether they are there */
+declare function addScreen(pc: RTCPeerConnection, media: LocalMedia): boolean;
+/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media @param {Showing} [showing] */
+declare function sendMedia(pc: RTCPeerConnection, media: LocalMedia, showing?: Showing): void;
 /**
  * Puts our media into what the other side has offered.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media @param {boolean} [quiet] nothing is sent before `sendMedia`
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
  */
-declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean): void;
-/** @param {RTCPeerConnection} pc @param {Kind} kind */
-declare function transceiverOf(pc: RTCPeerConnection, kind: Kind): RTCRtpTransceiver | undefined;
+declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
+/** @param {RTCPeerConnection} pc @param {Kind} kind @param {boolean} [screen] that of the screen, once it is negotiated */
+declare function transceiverOf(pc: RTCPeerConnection, kind: Kind, screen?: boolean): RTCRtpTransceiver;
 /** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
 declare function openChannel(pc: RTCPeerConnection): RTCDataChannel;
 /**
@@ -390,9 +437,70 @@ declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
     description: RTCSessionDescriptionInit;
     candidates: RTCIceCandidateInit[];
 };
-/** Kinds in the order of their m-lines. @type {Kind[]} */
-declare const kinds: Kind[];
+/** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */
+declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
+/**
+ * whether one picture is sent, the screen in place of the camera, or both
+ */
+export type Showing = "alone" | "beside";
 export type Transport = "udp" | "tcp" | "tls";
+
+// ---- device.js
+/**
+ * The microphone or the camera: what the person wishes, and the track that follows the wish.
+ *
+ * Nothing but the person changes the wish, and nothing but this class holds a track of the device. The browser is
+ * asked by one question at a time. What it answers, however late, is held against the wish of *that* moment: a track
+ * that nobody wants any more is stopped as it arrives, and is never handed on.
+ */
+declare class Device {
+    /**
+     * @param {Kind} kind
+     * @param {(loose: boolean) => Promise<MediaStreamTrack | undefined>} capture asks the browser; `loose`: for any device of any size
+     * @param {(track: boolean) => void} changed something has changed; `track`: what is sent
+     */
+    constructor(kind: Kind, capture: (loose: boolean) => Promise<MediaStreamTrack | undefined>, changed: (track: boolean) => void);
+    /** What the person wishes. */
+    wished: boolean;
+    /** @type {Problem | undefined} why there is no track although one is wished */
+    problem: Problem | undefined;
+    /** @type {MediaStreamTrack | null} */
+    track: MediaStreamTrack | null;
+    /** The id of the device to take; '' for any. */
+    chosen: string;
+    /** Which way the camera is to look: 'user', 'environment', or '' for either. */
+    facing: string;
+    kind: Kind;
+    /** A track should be there now. */
+    get wanted(): boolean;
+    /** One is wanted, and the browser has been asked for it. */
+    get starting(): boolean;
+    /** It is there and on. */
+    get on(): boolean;
+    get missing(): boolean;
+    /**
+     * The person's wish. Switching off works before this returns. A camera is released, so that its light goes out; a
+     * microphone stays open, silenced, so that it is back at once.
+     * @param {boolean} on
+     */
+    wish(on: boolean): void;
+    /** The page wants this kind, or not. @param {boolean} opened */
+    open(opened: boolean): void;
+    /** Another device. @param {string} id @param {string} [facing] */
+    choose(id: string, facing?: string): void;
+    /** Asks the browser until what is there is what is wished, or cannot be had. @returns {Promise<void>} */
+    settle(): Promise<void>;
+    /**
+     * Settles with the answer to a question that was asked for both kinds at once.
+     * @param {Promise<MediaStreamTrack | undefined>} answer never rejected; undefined: each kind has to be asked for alone
+     */
+    settleWith(answer: Promise<MediaStreamTrack | undefined>): Promise<void>;
+    /** @param {MediaStreamTrack} track */
+    take(track: MediaStreamTrack): void;
+    release(): void;
+    close(): void;
+    #private;
+}
 
 // ---- emitter.js
 /**
@@ -425,6 +533,15 @@ export declare class Emitter<Events extends Record<string, any>> {
     emit<Name extends keyof Events & string>(name: Name, argument: Events[Name]): void;
     #private;
 }
+
+// ---- firstframe.js
+/**
+ * Looks for the first decoded picture of a connection, for some fifteen seconds after it is first asked.
+ * @param {() => RTCPeerConnection | null} connection the one in use; null: nobody waits any more
+ * @param {() => boolean} connected whether there can be any yet
+ * @param {() => void} found
+ */
+declare function watchFirstFrame(connection: () => RTCPeerConnection | null, connected: () => boolean, found: () => void): void;
 
 // ---- home.js
 /**
@@ -652,6 +769,14 @@ export type HubEvents = {
         reason: string;
     };
     /**
+     * somebody has called while the line was busy
+     */
+    missed: {
+        user?: string;
+        name?: string;
+        reason: string;
+    };
+    /**
      * we are in the lobby of a room; `first`: the member who has our offer
      */
     lobby: {
@@ -785,8 +910,6 @@ export type LobbyCall = PeerHost & {
 };
 
 // ---- media.js
-/** @param {Kind} kind @param {unknown} error @returns {Problem} */
-declare function explain(kind: Kind, error: unknown): Problem;
 /**
  * The loudness of a stream's sound, 0 to 1, for a level meter.
  * @param {MediaStream} stream
@@ -797,8 +920,10 @@ export declare function levelOf(stream: MediaStream): {
     close: () => void;
 };
 /**
- * What this person sends: a microphone, and a camera or the screen. Tracks come and go; senders follow the `track`
+ * What this person sends: a microphone, a camera, and the screen. Tracks come and go; senders follow the `track`
  * event. Without a camera the call is audio only, without a microphone receive only, and `problems` says why.
+ *
+ * What was switched off is off: see Device.
  * @extends {Emitter<MediaEvents>}
  */
 export declare class LocalMedia extends Emitter<MediaEvents> {
@@ -809,19 +934,13 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     static from(stream: MediaStream): LocalMedia;
     /** @param {MediaOptions} [options] */
     constructor(options?: MediaOptions);
-    /** What is sent, for a preview; its tracks change. */
+    /** The microphone and the camera, for a preview; its tracks change. */
     stream: MediaStream;
-    /** @type {Partial<Record<Kind, Problem>>} */
-    problems: Partial<Record<Kind, Problem>>;
-    /** Wanted by the visitor: `false` is muted, or camera off. */
-    enabled: {
-        audio: boolean;
-        video: boolean;
-    };
-    /** @type {MediaStreamTrack | null} */
-    screen: MediaStreamTrack | null;
+    /** Wanted by the visitor: `false` is muted, or camera off. Setting it is `toggle`. @type {Record<Kind, boolean>} */
+    enabled: Record<Kind, boolean>;
     /**
-     * Opens the devices; a missing or refused one is not an error but a `problem`.
+     * Opens the devices; a missing or refused one is not an error but a `problem`. What has been switched off before is
+     * not opened.
      * @param {{audio?: boolean, video?: boolean}} [want]
      * @returns {Promise<Problem[]>}
      */
@@ -829,24 +948,36 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
         audio?: boolean;
         video?: boolean;
     }): Promise<Problem[]>;
+    /** Why there is no microphone or camera. @returns {Partial<Record<Kind, Problem>>} */
+    get problems(): Partial<Record<Kind, Problem>>;
     /** What is sent now. */
     get audio(): MediaStreamTrack | null;
-    /** What is sent now: the screen while it is shared, else the camera. */
+    /** What is sent now where one picture is: the screen while it is shared, else the camera. */
     get video(): MediaStreamTrack | null;
     /** The camera, also while the screen is shared. */
     get camera(): MediaStreamTrack | null;
+    /** The screen while it is shared. @type {MediaStreamTrack | null} */
+    get screen(): MediaStreamTrack | null;
+    /** The sound of what is shared, where the browser gives it. @type {MediaStreamTrack | null} */
+    get screenSound(): MediaStreamTrack | null;
+    /** Identifies to the others what belongs to the screen. */
+    get screenStream(): MediaStream;
     /** @param {Kind} kind */
     track(kind: Kind): MediaStreamTrack | null;
-    /** What the others should be told: whether sound, picture and screen are being sent. */
+    /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
+    starting(kind: Kind): boolean;
+    /** What is being sent: the microphone, the camera, the screen. */
     get sending(): {
         audio: boolean;
         video: boolean;
         screen: boolean;
     };
     /**
-     * Switches the microphone or the camera. A camera that is off is released, so that its light goes out.
+     * Switches the microphone or the camera. Off is off before this returns, whatever the browser answers later. A
+     * camera that is off is released, so that its light goes out.
      * @param {Kind} kind
      * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
+     * @returns {Promise<boolean>} whether it is wanted now; settled when the browser has answered
      */
     toggle(kind: Kind, on?: boolean): Promise<boolean>;
     /**
@@ -856,34 +987,25 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     choose(kind: Kind, deviceId: string): Promise<void>;
     /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
     prefer(kind: Kind, deviceId: string): void;
+    /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
+    flip(): Promise<void>;
+    /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
+    get facing(): string;
     /** The id of the device in use. @param {Kind} kind */
     deviceId(kind: Kind): string;
     /** @returns {Promise<MediaDeviceInfo[]>} */
     devices(): Promise<MediaDeviceInfo[]>;
-    /** Shares the screen in place of the camera. @returns {Promise<boolean>} false: the visitor chose nothing */
+    /**
+     * Shares the screen, beside the camera, with its sound where the browser offers that. `unshare` before the visitor
+     * has chosen takes it back.
+     * @returns {Promise<boolean>} false: the visitor chose nothing
+     */
     share(): Promise<boolean>;
     unshare(): void;
     /** Stops every device. */
     close(): void;
     #private;
 }
-export type Kind = "audio" | "video";
-export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
-/**
- * Why there is no microphone or camera.
- */
-export type Problem = {
-    kind: Kind;
-    code: ProblemCode;
-    /**
-     * in plain words, with what the visitor can do
-     */
-    text: string;
-    /**
-     * what the browser said
-     */
-    error: unknown;
-};
 export type MediaEvents = {
     /**
      * what is sent of this kind has changed
@@ -1094,8 +1216,8 @@ export declare class Peer extends Emitter<PeerEvents> {
         quiet?: boolean;
     });
     /** @type {PeerState} */ state: PeerState;
-    /** What comes from the peer. */
-    stream: MediaStream;
+    name: string;
+    user: string;
     /** What the peer says that it sends. */
     /** @type {Sending} */ media: Sending;
     /** @type {Quality | null} */ quality: Quality | null;
@@ -1108,9 +1230,13 @@ export declare class Peer extends Emitter<PeerEvents> {
     /** milliseconds from join or accept to the first decoded frame; 0: none yet */
     firstFrame: number;
     id: string;
-    name: string;
-    user: string;
     polite: boolean;
+    /** What comes from the peer's camera and microphone. */
+    get stream(): MediaStream;
+    /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
+    get screen(): MediaStream;
+    /** How loud the peer is heard at this moment, 0 to 1. */
+    get loudness(): number;
     /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
     get pc(): RTCPeerConnection | null;
     /** How long the peer has not been connected, milliseconds. */
@@ -1125,8 +1251,10 @@ export declare class Peer extends Emitter<PeerEvents> {
     offered(prepared: Prepared, withheld?: RTCIceCandidateInit[]): void;
     /** The candidates that were kept back, to go with `join`. */
     tellWithheld(): RTCIceCandidateInit[];
-    /** Sends our media. */
+    /** Sends our media: what of it there is has changed. */
     send(): void;
+    /** Tells the peer what we send. */
+    tellMedia(): void;
     /**
      * Both are in the room: media and messages flow, and the rest of the candidates goes out.
      * @param {PeerInfo} info
@@ -1167,8 +1295,6 @@ export declare class Peer extends Emitter<PeerEvents> {
     rekey(info: PeerInfo): Promise<void>;
     /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
     configure(): void;
-    /** What is sent of this kind has changed. @param {import('./media.js').Kind} kind */
-    replaceTrack(kind: Kind): void;
     /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
     limit(): void;
     /** @returns {Promise<Quality>} */
@@ -1189,9 +1315,17 @@ export type PeerState = "connecting" | "connected" | "reconnecting" | "closed";
 export type PeerEvents = {
     state: PeerState;
     /**
+     * the peer's name is known, or another
+     */
+    name: string;
+    /**
      * a track of the peer has come
      */
     stream: MediaStream;
+    /**
+     * a track of the screen that the peer shares beside the camera has come
+     */
+    screen: MediaStream;
     /**
      * another connection is in use, and `stream`, the same object, has its tracks
      */
@@ -1231,12 +1365,37 @@ export type PeerHost = {
      * whether the hub is connected
      */
     online: boolean;
+    /**
+     * whether a screen is shown beside the camera
+     */
+    screens: boolean;
     configuration: (lean?: boolean) => RTCConfiguration;
     /**
      * a connection that answers, with candidates gathered ahead
      */
     connection: () => RTCPeerConnection;
     signal: (to: string, data: any) => void;
+};
+
+// ---- problems.js
+/** @param {Kind} kind @param {unknown} error @returns {Problem} */
+declare function explain(kind: Kind, error: unknown): Problem;
+export type Kind = "audio" | "video";
+export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
+/**
+ * Why there is no microphone or camera.
+ */
+export type Problem = {
+    kind: Kind;
+    code: ProblemCode;
+    /**
+     * in plain words, with what the visitor can do
+     */
+    text: string;
+    /**
+     * what the browser said
+     */
+    error: unknown;
 };
 
 // ---- rawcall.js
@@ -1311,6 +1470,7 @@ declare class Replacements {
 export type ReplacementHost = {
     configuration: () => RTCConfiguration;
     media: () => LocalMedia;
+    showing: () => Showing;
     polite: () => boolean;
     /**
      * whether the other side sends any
@@ -1350,6 +1510,24 @@ declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
     type: RTCSdpType;
     sdp: string;
 };
+
+// ---- screen.js
+/**
+ * The screen that a person shares. As with the camera, what the browser's picker answers is held against the wish of
+ * that moment: a call that has ended meanwhile, or a second thought, leaves nothing shared.
+ */
+declare class Screen {
+    /** @param {() => void} changed */
+    constructor(changed: () => void);
+    /** @type {MediaStreamTrack | null} */ video: MediaStreamTrack | null;
+    /** @type {MediaStreamTrack | null} the sound of what is shared */ audio: MediaStreamTrack | null;
+    /** Names the screen's tracks to the others; it is the same however often it is shared. */
+    stream: MediaStream;
+    /** @returns {Promise<boolean>} false: the visitor chose nothing, or it was taken back */
+    share(): Promise<boolean>;
+    unshare(): void;
+    #private;
+}
 
 // ---- session.js
 /**
@@ -1493,6 +1671,66 @@ export type Reconnected = {
     silent: boolean;
 };
 
+// ---- sharing.js
+/**
+ * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
+ * `media` message), else in place of the camera, as clients did before there was another way.
+ */
+declare class Sharing {
+    /** @param {SharingHost} host */
+    constructor(host: SharingHost);
+    /** The other side shows a screen beside the camera. */
+    understood: boolean;
+    /** For a connection that is made now. @returns {Showing} */
+    get showing(): Showing;
+    /** '' while no screen is shared. @returns {'' | Showing} */
+    get screen(): "" | Showing;
+    /** Sends what there is, and has the connection changed where it cannot carry a screen yet: then it is called again. */
+    send(): void;
+    /** Tells the peer what we send. */
+    tell(): void;
+    /** What the other side says of itself. @param {boolean} screens it shows a screen beside the camera */
+    hear(screens: boolean): void;
+    /** What the connection can carry may have changed. */
+    negotiated(): void;
+    #private;
+}
+/** What comes from the peer: the same two streams, whatever connection their tracks come over. */
+declare class Received {
+    stream: MediaStream;
+    screen: MediaStream;
+    /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
+    show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
+}
+/**
+ * What sharing needs of its peer.
+ */
+export type SharingHost = {
+    media: () => LocalMedia;
+    /**
+     * the connection in use
+     */
+    pc: () => RTCPeerConnection | null;
+    /**
+     * nothing may be sent yet
+     */
+    quiet: () => boolean;
+    /**
+     * whether a negotiation can be had
+     */
+    online: () => boolean;
+    /**
+     * whether this page shows a screen beside the camera
+     */
+    screens: () => boolean;
+    /**
+     * the one that is made to take its place
+     */
+    coming: () => RTCPeerConnection | null;
+    tell: (message: any) => void;
+    limit: () => void;
+};
+
 // ---- stats.js
 /**
  * The path of a candidate pair. A relay on the other side shows only in the type of its candidate.
@@ -1507,6 +1745,12 @@ export declare function describePath(local: any, remote: any, told?: Path | ""):
 };
 /** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
 declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
+/**
+ * How loud the other side is heard at this moment, 0 to 1, as its packets say it: reading it asks nothing of the browser
+ * but memory. 0 where they do not say.
+ * @param {RTCPeerConnection} pc
+ */
+declare function loudness(pc: RTCPeerConnection): number;
 /** Turns the snapshots of one RTCPeerConnection into Quality. */
 export declare class Meter {
     /**
@@ -1655,6 +1899,10 @@ export declare class Transfer extends Emitter<TransferEvents> {
     direction: "in" | "out";
     /** Takes an offered file. */
     accept(): void;
+    /** Whether its bytes may come over a new channel now: it was taken here, and this connection has none for it yet. @param {RTCPeerConnection | null} pc */
+    takes(pc: RTCPeerConnection | null): boolean;
+    /** Whether everything has been sent. */
+    get whole(): boolean;
     /** Refuses or stops it. @param {string} [why] */
     cancel(why?: string): void;
     /** @param {string} why */

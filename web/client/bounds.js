@@ -1,0 +1,57 @@
+/**
+ * What is taken from a peer. The limits of who sends are no protection: whoever wrote the other side may have left them
+ * out. So everything that comes over a data channel is held against these, once, where it comes in.
+ */
+
+/** The longest message on the data channel, characters; the longest of our own, chat, is well below. */
+const messageLimit = 64 * 1024;
+/** The longest chat message that is shown, characters. */
+export const chatLimit = 16 * 1024;
+/** The longest name of a file, characters: file systems hold no more. */
+const nameLimit = 255;
+const mimeLimit = 127, keyLimit = 80;
+
+export const paths = ['direct', 'relay-udp', 'relay-tcp', 'relay-tls'];
+
+/** @param {unknown} data @returns {data is string} */
+export function isText(data) {
+  return typeof data === 'string' && data.length <= messageLimit;
+}
+
+/** A name of a message or a file, as made by `randomUUID`. @param {unknown} key @returns {key is string} */
+export function isKey(key) {
+  return typeof key === 'string' && key !== '' && key.length <= keyLimit;
+}
+
+/**
+ * The name of a file, as it may be shown and saved: without what controls a terminal or turns the writing around (so
+ * that "exe.txt" is not shown for "txt.exe"), without folders, and of a length that file systems hold.
+ * @param {string} name
+ */
+export function nameWithin(name) {
+  const plain = name.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu, '').replace(/[\\/]/g, '_').trim();
+  const characters = [...plain];
+  if (characters.length <= nameLimit && plain.length <= nameLimit) return plain || 'file';
+  // The ending says what it is, so it is kept.
+  const ending = /\.[^.]{1,16}$/.exec(plain)?.[0] ?? '';
+  let kept = '';
+  for (const character of characters) {
+    if (kept.length + character.length + ending.length > nameLimit) break;
+    kept += character;
+  }
+  return kept + ending;
+}
+
+/** A media type, or nothing. @param {unknown} mime */
+export function mimeOf(mime) {
+  return typeof mime === 'string' && mime.length <= mimeLimit && /^[\w.+-]+\/[\w.+-]+(;[ -~]*)?$/.test(mime) ? mime : '';
+}
+
+/**
+ * A file that is offered; null where it is none.
+ * @param {any} message
+ */
+export function fileOffer({id, name, size, mime}) {
+  if (!isKey(id) || typeof name !== 'string' || !Number.isSafeInteger(size) || size < 0) return null;
+  return {id, name: nameWithin(name), size: Number(size), mime: mimeOf(mime)};
+}

@@ -1,0 +1,168 @@
+// A peer whose other side somebody else wrote: nothing that it says or opens puts anything into the tab that the person
+// has not accepted.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {PeerChannel} from '../channel.js';
+import {fileLimit} from '../transfer.js';
+
+class FakeChannel extends EventTarget {
+  readyState = 'open';
+  bufferedAmount = 0;
+  sent = [];
+  constructor(label = 'turnhub') { super(); this.label = label; }
+  send(data) { this.sent.push(data); }
+  close() { if (this.readyState === 'closed') return; this.readyState = 'closed'; this.onclose?.(); }
+  hear(message) { this.onmessage?.({data: typeof message === 'string' ? message : JSON.stringify(message)}); }
+  get told() { return this.sent.map((text) => JSON.parse(text)); }
+}
+
+/** Our end, and the hostile one's hands on it. */
+function meeting() {
+  const pc = {opened: [], createDataChannel(label) { const channel = new FakeChannel(label); this.opened.push(channel); return channel; }};
+  const control = new FakeChannel();
+  const ours = new PeerChannel();
+  const shown = {chat: [], file: [], path: []};
+  for (const name of Object.keys(shown)) ours.on(name, (what) => shown[name].push(what));
+  ours.use(pc, control);
+  /** Opens a channel and sends on it, as long as we keep it open. */
+  const push = (label, ...chunks) => {
+    const channel = new FakeChannel(label);
+    ours.accept(channel, pc);
+    let taken = 0;
+    for (const chunk of chunks) if (channel.readyState === 'open' && channel.onmessage) { channel.onmessage({data: chunk}); taken += chunk?.byteLength ?? 0; }
+    return {channel, taken};
+  };
+  return {pc, control, ours, shown, push, offer: (more = {}) => control.hear({type: 'file', id: 'x', name: 'plan.txt', size: 100, mime: 'text/plain', ...more})};
+}
+
+const bytes = (count) => new ArrayBuffer(count);
+
+test('a channel for a file that nobody accepted is closed, and nothing on it is kept', () => {
+  const {shown, push, offer} = meeting();
+  offer({size: 3 * 2 ** 30});
+  const {channel, taken} = push('x', bytes(16384), bytes(16384));
+  assert.equal(channel.readyState, 'closed');
+  assert.equal(taken, 0);
+  const [transfer] = shown.file;
+  assert.equal(transfer.state, 'offered');
+  assert.equal(transfer.bytes, 0);
+  let why = '';
+  transfer.on('failed', (text) => { why = text; });
+  transfer.accept();
+  assert.match(why, new RegExp(String(fileLimit >> 20)), 'too large, also for who clicks');
+  assert.equal(push('x', bytes(1)).taken, 0);
+  assert.equal(push('never offered', bytes(1)).taken, 0);
+});
+
+test('an accepted file: one channel, its own bytes and no more, of binary messages', () => {
+  const {shown, push, offer, control} = meeting();
+  offer();
+  const [transfer] = shown.file;
+  transfer.accept();
+  assert.equal(control.told.at(-1).type, 'file-accept');
+  const first = push('x', bytes(40));
+  assert.equal(first.taken, 40);
+  assert.equal(push('x', bytes(10)).channel.readyState, 'closed', 'a second channel');
+  first.channel.onmessage({data: bytes(61)});
+  assert.equal(transfer.state, 'failed');
+  assert.equal(first.channel.readyState, 'closed');
+  first.channel.onmessage({data: bytes(1)});
+  assert.equal(transfer.bytes, 40);
+  for (const bad of ['text', bytes(0), null, {byteLength: 1}]) {
+    const other = meeting();
+    other.offer();
+    other.shown.file[0].accept();
+    other.push('x', bad);
+    assert.equal(other.shown.file[0].state, 'failed');
+  }
+});
+
+test('a file comes whole, in however small pieces, and no byte later', async () => {
+  const {shown, push, offer} = meeting();
+  offer({size: 5000});
+  const [transfer] = shown.file;
+  transfer.accept();
+  const done = new Promise((resolve) => transfer.on('done', resolve));
+  const {channel} = push('x', ...Array.from({length: 5000}, (_, i) => new Uint8Array([i % 251]).buffer));
+  const got = new Uint8Array(await (await done).arrayBuffer());
+  assert.deepEqual(got, Uint8Array.from({length: 5000}, (_, i) => i % 251));
+  assert.equal(channel.readyState, 'closed');
+  assert.equal(push('x', bytes(1)).taken, 0);
+});
+
+test('a file that we offer takes no bytes, and is not done before it is sent', () => {
+  const {ours, push, control, offer, shown} = meeting();
+  const transfer = ours.sendFile(new File(['hello world'], 'ours.txt'));
+  assert.equal(push(transfer.id, bytes(11)).taken, 0);
+  control.hear({type: 'file-done', id: transfer.id});
+  assert.equal(transfer.state, 'offered');
+  offer({id: transfer.id}); // our own id, offered back
+  assert.equal(shown.file.length, 0);
+  control.hear({type: 'file-accept', id: transfer.id});
+  assert.equal(transfer.state, 'running');
+  control.hear({type: 'file-done', id: transfer.id});
+  assert.equal(transfer.state, 'running', 'not whole yet');
+});
+
+test('taking a file over and over opens one channel', () => {
+  const {ours, control, pc} = meeting();
+  const transfer = ours.sendFile(new File(['x'.repeat(99)], 'ours.txt'));
+  for (let i = 0; i < 50; i++) control.hear({type: 'file-accept', id: transfer.id, at: i});
+  assert.equal(pc.opened.length, 1);
+  for (const at of [-1, 1.5, 1e300, '3', null, 100]) {
+    const other = meeting();
+    const {id} = other.ours.sendFile(new File(['x'.repeat(99)], 'ours.txt'));
+    other.control.hear({type: 'file-accept', id, at});
+    assert.equal(other.pc.opened.length, 0, `from byte ${at}`);
+  }
+});
+
+test('offers: sizes, ids, names and types are held to what they can be', () => {
+  for (const wrong of [{size: -1}, {size: 1.5}, {size: '100'}, {size: 2 ** 60}, {size: null}, {size: NaN}, {id: 7}, {id: ''}, {id: 'x'.repeat(81)}, {name: 5}, {name: null}]) {
+    const {shown, offer} = meeting();
+    offer(wrong);
+    assert.equal(shown.file.length, 0, JSON.stringify(wrong));
+  }
+  const name = (given) => { const {shown, offer} = meeting(); offer({name: given}); return shown.file[0].name; };
+  assert.equal(name('a\u0000b\u001b[31mc\n.txt'), 'ab[31mc.txt');
+  assert.equal(name('gpj.\u202egnp.exe'), 'gpj.gnp.exe', 'no writing that turns around');
+  assert.equal(name('../../etc/passwd'), '.._.._etc_passwd');
+  assert.equal(name(' \u0007 '), 'file');
+  const long = name(`${'ü'.repeat(5000)}.tar`);
+  assert.equal(long.length, 255);
+  assert.ok(long.endsWith('.tar'));
+  assert.equal(name('Übersicht – 2026 👋.pdf'), 'Übersicht – 2026 👋.pdf', 'and what people write stays');
+  const mime = (given) => { const {shown, offer} = meeting(); offer({mime: given}); return shown.file[0].mime; };
+  assert.equal(mime('image/png'), 'image/png');
+  for (const bad of [{}, 7, 'x', `a/${'b'.repeat(200)}`, 'text/html\r\nx: y', null]) assert.equal(mime(bad), '');
+});
+
+test('offers: at most 64 wait, an id is offered once, and ours have room still', () => {
+  const {shown, control, offer, ours} = meeting();
+  for (let i = 0; i < 200; i++) offer({id: `f${i}`});
+  assert.equal(shown.file.length, 64);
+  assert.ok(control.told.some(({type, id}) => type === 'file-decline' && id === 'f199'), 'the other side is told');
+  const [first] = shown.file;
+  offer({id: 'f0', size: 1, name: 'another'});
+  assert.equal(shown.file.length, 64);
+  assert.equal(first.name, 'plan.txt');
+  assert.equal(ours.sendFile(new File(['x'], 'ours.txt')).state, 'offered');
+  first.cancel();
+  offer({id: 'g'});
+  assert.equal(shown.file.length, 65);
+});
+
+test('chat, paths and messages of no shape at all', (t) => {
+  t.mock.method(console, 'warn', () => {});
+  const {shown, control, ours} = meeting();
+  for (const text of ['x'.repeat(16385), 7, null, {}, ['a']]) control.hear({type: 'chat', text});
+  for (const path of ['x', 7, {toString: 'x'}, null]) control.hear({type: 'path', path});
+  for (const raw of ['7', 'null', '"x"', '[]', '{', '', `"${'x'.repeat(1 << 20)}"`, '{"type":"chat","text":"a","key":7}', `{"type":"chat","text":"a","key":"${'k'.repeat(999)}"}`,
+    '{"type":"__proto__"}', '{"type":"had"}', '{"type":"file-accept"}', '{"type":"file-decline"}', '{"type":"file-done","id":{}}', '{"type":"file"}']) control.hear(raw);
+  for (const raw of [null, 7, 'x', undefined]) ours.receive(raw); // over signaling
+  assert.deepEqual([shown.chat, shown.file, shown.path], [[], [], []]);
+  control.onmessage({data: new ArrayBuffer(10)});
+  control.hear({type: 'chat', text: 'x'.repeat(16384), key: 'k'});
+  control.hear({type: 'chat', text: 'again', key: 'k'});
+  assert.deepEqual(shown.chat.map(({text}) => text.length), [16384]);
+});
