@@ -104,6 +104,7 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
 		s.push(ended(c.id, "busy", ""))
 		d.hub.stats.ended("busy")
+		u.missed(s, c.since)
 		return nil
 	}
 	c.callee = u
@@ -122,6 +123,7 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	return nil
 }
 
+<<<<<<< HEAD
 // makeRoom ends one of the calls that ring a user in favour of one more from s, if
 // the household or network that it comes from has more than its share of them: else
 // one stranger with two sessions could keep a user from being called by anybody.
@@ -135,6 +137,22 @@ func (u *user) makeRoom(s *Session) bool {
 		u.ringing[i].end("busy", "", nil)
 	}
 	return i >= 0
+=======
+// missed tells a busy user's devices who has called. No more often than
+// missedEvery: whoever calls and calls must not fill the outboxes of somebody
+// whom the hub does not even let ring.
+func (u *user) missed(caller *Session, now time.Time) {
+	if now.Sub(u.missedAt) < missedEvery {
+		return
+	}
+	u.missedAt = now
+	news := caller.describe(open("missed", 160)).str("reason", "busy")
+	for _, device := range u.sessions {
+		if device != caller {
+			device.push(news)
+		}
+	}
+>>>>>>> 3ce5c24 (Tell a busy user who has called)
 }
 
 // ring gives the call to one of the callee's devices.

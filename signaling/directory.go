@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"slices"
 	"sync"
+	"time"
 
 	"turnhub/internal/access"
 )
@@ -45,9 +46,10 @@ type user struct {
 	secret   [sha256.Size]byte
 	sessions []*Session
 	watchers map[*Session]struct{}
-	ringing  []*call // calls that ring it
-	inCall   int     // accepted calls of its sessions
-	shown    string  // the presence that its subscribers know
+	ringing  []*call   // calls that ring it
+	inCall   int       // accepted calls of its sessions
+	shown    string    // the presence that its subscribers know
+	missedAt time.Time // when its devices were last told of a call that found it busy
 }
 
 func (u *user) presence() string {

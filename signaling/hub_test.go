@@ -132,6 +132,8 @@ func TestCall(t *testing.T) {
 	if c := m.expectState("ended"); c.str("reason") != "busy" {
 		t.Fatalf("ended %v", c)
 	}
+	p1.expect("missed")
+	p2.expect("missed")
 	m.say(`{"type":"invite","user":"nobody","id":2`)
 	m.expect("calling")
 	if c := m.expectState("ended"); c.str("reason") != "unavailable" {

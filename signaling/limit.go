@@ -26,11 +26,12 @@ const (
 	maxRoomsPerSession = 16
 	maxLobby           = 8 // sessions in the lobby of one room
 	maxSubscriptions   = 256
-	maxWatchers        = 10_000 // subscribers of one user
-	maxDevices         = 32     // sessions of one user
-	maxPendingCalls    = 8      // calls that one session has ringing
-	maxRingingCalls    = 16     // calls that ring one user
-	maxQueueMessages   = 1024   // of a session, not yet acknowledged
+	maxWatchers        = 10_000      // subscribers of one user
+	maxDevices         = 32          // sessions of one user
+	maxPendingCalls    = 8           // calls that one session has ringing
+	maxRingingCalls    = 16          // calls that ring one user
+	missedEvery        = time.Second // between two words to one user of calls that found the line busy
+	maxQueueMessages   = 1024        // of a session, not yet acknowledged
 	maxQueueBytes      = 1 << 20
 	maxName            = 64  // characters
 	maxRoomName        = 128 // bytes

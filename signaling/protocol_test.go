@@ -198,6 +198,10 @@ func TestProtocolExamples(t *testing.T) {
 		}
 		say(p, pick(end), "ok")
 		if end == "accept" {
+			call := values["call"]
+			say(hello("masha"), pick("invite"), "calling")
+			listen(p, "missed")
+			values["call"] = call
 			say(v, pick("hangup"), "ok")
 		}
 	}

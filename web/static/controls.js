@@ -120,11 +120,11 @@ export class Controls {
     $('#preview-note').textContent = sending.video ? '' : problems.video ? 'No picture' : enabled.video ? 'Starting the camera…' : 'Your camera is off';
     this.#tell();
     const said = describeProblems(problems);
-    const shown = $('#problems');
+    const shown = $('#problems ul');
     // Said once: an alert that is written again is read out again.
     if (shown.textContent !== said.map(({text}) => text).join('')) {
       shown.replaceChildren(...said.map(({text, codes}) => {
-        const item = document.createElement('p');
+        const item = document.createElement('li');
         item.dataset.problem = codes;
         item.textContent = text;
         return item;

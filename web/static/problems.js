@@ -17,10 +17,10 @@ const deaf = 'You can join, hear and see the others, but they will not hear you.
  */
 export function describeProblems({audio, video}) {
   if (audio && video && audio.code === video.code) {
-    return [{text: `${both[audio.code]} You can join, hear and see the others, but they will neither see nor hear you.`, codes: `audio-${audio.code} video-${video.code}`}];
+    return [{text: `${both[audio.code]} You can join, hear and see the others, but they will not hear you, nor see you.`, codes: `audio-${audio.code} video-${video.code}`}];
   }
   const said = [];
   if (video) said.push({text: `${video.text} ${audio ? '' : 'You can join with sound only.'}`.trim(), codes: `video-${video.code}`});
-  if (audio) said.push({text: `${audio.text} ${video ? 'You can join, hear and see the others, but they will neither see nor hear you.' : deaf}`, codes: `audio-${audio.code}`});
+  if (audio) said.push({text: `${audio.text} ${video ? 'You can join, hear and see the others, but they will not hear you, nor see you.' : deaf}`, codes: `audio-${audio.code}`});
   return said;
 }
