@@ -123,7 +123,6 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	return nil
 }
 
-<<<<<<< HEAD
 // makeRoom ends one of the calls that ring a user in favour of one more from s, if
 // the household or network that it comes from has more than its share of them: else
 // one stranger with two sessions could keep a user from being called by anybody.
@@ -137,7 +136,8 @@ func (u *user) makeRoom(s *Session) bool {
 		u.ringing[i].end("busy", "", nil)
 	}
 	return i >= 0
-=======
+}
+
 // missed tells a busy user's devices who has called. No more often than
 // missedEvery: whoever calls and calls must not fill the outboxes of somebody
 // whom the hub does not even let ring.
@@ -152,7 +152,6 @@ func (u *user) missed(caller *Session, now time.Time) {
 			device.push(news)
 		}
 	}
->>>>>>> 3ce5c24 (Tell a busy user who has called)
 }
 
 // ring gives the call to one of the callee's devices.
