@@ -50,8 +50,21 @@ test('ring, accept, talk, hang up; the other device stops ringing', async () => 
   await Promise.all([connected(vasya), connected(petya), tablet.waitForSelector('#incoming:not([open])', { state: 'attached' })]);
   await Promise.all([decodesVideo(vasya), decodesVideo(petya)]);
   assert.match(await vasya.getAttribute('.tile:not(.self)', 'aria-label') ?? '', /Petya/);
+  // The name came after the tile: it is everywhere by now.
+  for (const [page, name, letters] of /** @type {const} */ ([[vasya, 'Petya', 'PE'], [petya, 'Vasya', 'VA']])) {
+    assert.doesNotMatch(await page.locator('.tile:not(.self)').evaluate((tile) => tile.outerHTML), /Guest/);
+    assert.equal(await page.textContent('.tile:not(.self) .avatar'), letters);
+    assert.match(await page.textContent('.tile:not(.self) .quality') ?? '', new RegExp(`Connection to ${name}`));
+  }
   await petya.click('#hang-up');
   await noticed(vasya, 'ended');
+  assert.equal(await vasya.textContent('#notice-title'), 'Petya has ended the call');
+  assert.equal(await petya.textContent('#notice-title'), 'You have ended the call');
+  assert.match(await vasya.locator('#notice-icon use').getAttribute('href') ?? '', /#hang-up$/, 'no warning');
+  await vasya.click('#notice-call');
+  await petya.waitForSelector('#incoming[open]');
+  await vasya.click('#hang-up');
+  await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
   await Promise.all([vasya, petya, tablet].map((page) => page.context().close()));
 });
 
@@ -101,6 +114,7 @@ test('decline, busy and nobody there', async () => {
   await connected(vasya);
   await dial(masha, 'petya');
   await noticed(masha, 'busy');
+  await petya.waitForSelector('.toast:has-text("Masha called while you were in another call")');
   await masha.click('#notice-again');
   await masha.waitForSelector('body[data-state=ready]');
   await dial(masha, 'nobody-of-this-name');
@@ -114,7 +128,15 @@ test('the caller gives up, and calls again', async () => {
   await petya.waitForSelector('#incoming[open]');
   await vasya.click('#hang-up');
   await petya.waitForSelector('#incoming:not([open])', { state: 'attached' });
+  await petya.waitForSelector('#missed li:has-text("Vasya called")');
   await vasya.click('#notice-again');
+  await vasya.waitForSelector('body[data-state=ready]');
+  await petya.getByRole('button', { name: 'Call Vasya back' }).click();
+  await vasya.waitForSelector('#incoming[open]');
+  assert.equal(await vasya.textContent('#incoming-name'), 'Petya');
+  await petya.click('#hang-up');
+  await petya.click('#notice-again');
+  await vasya.waitForSelector('#incoming:not([open])', { state: 'attached' });
   await vasya.waitForSelector('body[data-state=ready]');
   await dial(vasya, 'petya');
   await petya.waitForSelector('#incoming[open]');
