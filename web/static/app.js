@@ -128,6 +128,7 @@ function newCall() {
   const mine = new Call(hub, {media, screens: true, ...troubleshooting});
   call = mine;
   mine.on('phase', (phase) => { if (phase === 'active') silence(); });
+  mine.on('peer', ({name}) => { if (!mine.room && name) partner.name = name; });
   mine.on('ended', (ended) => { if (call === mine) onEnded(mine, ended); });
   const ready = async () => {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
