@@ -229,8 +229,9 @@ func (p *portable) toClient(c *client, g segment, media bool) {
 			p.shard.drop(DropSend)
 		}
 	case *portableStream:
-		dropped, ok := link.push(g.bytes(), media)
+		dropped, late, ok := link.push(g.bytes(), media, p.shard.now)
 		p.shard.count.drops[DropQueueFull] += uint64(dropped)
+		p.shard.count.drops[DropLate] += uint64(late) // since the last one
 		if !ok {
 			link.close()
 		}

@@ -81,8 +81,10 @@ func readFD(fd int, b []byte) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// writeFD does not raise SIGPIPE.
+// writeFD does not raise SIGPIPE. MSG_EOR keeps the kernel from adding to a packet
+// that waits to be sent: what is added is not counted against TCP_NOTSENT_LOWAT, and
+// 40 KB too much would wait there on a slow line.
 func writeFD(fd int, b []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|unix.MSG_EOR, 0, 0)
 	return int(n), errno
 }

@@ -19,6 +19,7 @@ const (
 	DropFamily                       // the peer's address family has no relayed address
 	DropBandwidth                    // bandwidth_per_allocation used up
 	DropQueueFull                    // the client's stream does not keep up
+	DropLate                         // it waited too long for the client's stream: late is worse than lost
 	DropWorkerBusy                   // the other worker's ring is full
 	DropSend                         // the kernel refused to send
 	DropRelayGone                    // the relayed address of this server that was the peer has ended
@@ -28,7 +29,7 @@ const (
 
 var dropNames = [drops]string{
 	"malformed", "fingerprint", "unexpected", "amplification", "control_cost", "rate_limited", "no_allocation", "no_channel",
-	"no_permission", "policy", "family", "bandwidth", "queue_full", "worker_busy", "send",
+	"no_permission", "policy", "family", "bandwidth", "queue_full", "late", "worker_busy", "send",
 	"relay_gone", "unknown_attribute",
 }
 

@@ -21,7 +21,8 @@ type stream struct {
 
 	partial []byte // the beginning of a message
 	unsent  []byte // bytes on their way that the socket did not take, never dropped
-	queue   outQueue
+	queue   backlog
+	line    line
 
 	whole    int64 // second of the last whole message
 	progress int64 // second since which the client has read nothing, 0: it reads
@@ -136,6 +137,7 @@ func (w *epollWorker) adopt(k *stream) {
 		st.arena = make([]byte, streamArena)
 	}
 	st.all[k] = struct{}{}
+	k.line.open(k.fd)
 	w.shard.count.streams++
 	k.whole = w.shard.second
 	k.readable(w, unix.EPOLLIN)
@@ -297,7 +299,7 @@ func (w *epollWorker) enqueue(k *stream, b []byte, media bool) {
 	if k.dead {
 		return
 	}
-	dropped, ok := k.queue.push(b, media)
+	dropped, ok := k.queue.push(b, media, w.shard.now)
 	w.shard.count.drops[DropQueueFull] += uint64(dropped)
 	if !ok {
 		w.closeStream(k)
@@ -342,6 +344,7 @@ func (w *epollWorker) write(k *stream, b []byte) {
 	}
 	if k.progress == 0 {
 		k.progress = w.shard.second
+		k.line.look(k.fd, w.shard.now)
 	}
 	k.unsent = append(k.unsent, b...)
 	w.watchWrite(k, true)
@@ -381,7 +384,11 @@ func (w *epollWorker) drain(k *stream) {
 		if k.queue.empty() {
 			break
 		}
-		w.stream.plain = k.queue.pop(w.stream.plain[:0], tlsRecordMax)
+		k.line.look(k.fd, w.shard.now)
+		k.queue.age = k.line.age
+		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.now)
+		w.shard.count.drops[DropLate] += uint64(k.queue.late)
+		k.queue.late = 0
 		w.transmit(k, w.stream.plain)
 		if k.dead || len(k.unsent) > 0 {
 			return

@@ -1,0 +1,201 @@
+package turnsrv
+
+import "encoding/binary"
+
+// backlog is what a stream client's line has not taken yet. What it carries is
+// media, and there late is worse than lost: a message that has waited for too long
+// is dropped, whole, where a TCP stream by itself would deliver all of it and ever
+// later. Answers to requests go first and are never dropped.
+//
+// It is the idea of RFC 8290 (FQ-CoDel), as small as it can be. Media wait in
+// flows, one for each channel and of its large and its small packets, so that one
+// peer's flood starves nobody else and a picture delays no sound. Of each flow CoDel
+// (RFC 8289) drops from the head. It differs in one thing: once it drops it goes on
+// until what is left is fresh, where CoDel drops one, waits, and drops the next a
+// little sooner. Its way is made for TCP flows, which slow down at the first loss;
+// a sender of media reacts to the rate of losses, a second later, and until then the
+// queue would grow.
+type backlog struct {
+	bytes    int
+	age      maxAge
+	answers  [][]byte
+	flows    map[uint16]*flow
+	fresh    []*flow // have come lately: they go before
+	standing []*flow // those that have had a turn, in turn
+
+	late int // dropped for age by pop
+}
+
+// maxAge is how long media may wait, in nanoseconds.
+type maxAge struct {
+	target   int64 // what is this fresh is never dropped
+	interval int64 // for so long nothing needs to be fresh: that is a burst
+	limit    int64 // older than this nothing is delivered
+}
+
+// ageFor is the bound for a path with this round trip, in nanoseconds. A burst
+// needs some round trips until the congestion window has let it through.
+func ageFor(roundTrip int64) maxAge {
+	return maxAge{target: 20e6 + roundTrip, interval: 100e6 + roundTrip, limit: 300e6 + 2*roundTrip}
+}
+
+// flow is a part of the media.
+type flow struct {
+	key     uint16
+	credit  int // bytes that it may send in this turn
+	waiting []waiting
+	above   int64 // when an interval without anything fresh is over, 0: none has begun
+	fresh   int64 // when an interval in which all is fresh is over, 0: none has begun
+}
+
+type waiting struct {
+	buf []byte
+	at  int64 // nanoseconds of the server's clock
+}
+
+const (
+	streamQueue = 256 << 10 // bytes that wait for a client at most
+	smallMedia  = 400       // bytes: sound and connectivity checks are smaller, pictures mostly larger
+	flowCredit  = 1514      // bytes in a turn: the quantum of RFC 8290
+	mediaFlows  = 64        // at most; channels share them where a client has more
+)
+
+// flowOf tells the flow of a ChannelData message or a Data indication.
+func flowOf(b []byte) uint16 {
+	key := binary.BigEndian.Uint16(b) % (mediaFlows / 2) << 1
+	if len(b) <= smallMedia {
+		key |= 1
+	}
+	return key
+}
+
+func (q *backlog) empty() bool { return q.bytes == 0 }
+
+// push copies a message into the queue and returns how many media had to go because
+// it is full. ok is false when there is no room even so: the client is lost.
+func (q *backlog) push(b []byte, media bool, now int64) (dropped int, ok bool) {
+	for q.bytes+len(b) > streamQueue {
+		f := q.longest()
+		if f == nil {
+			return dropped, false
+		}
+		q.dropHead(f)
+		dropped++
+	}
+	q.bytes += len(b)
+	own := append([]byte(nil), b...)
+	if !media {
+		q.answers = append(q.answers, own)
+		return dropped, true
+	}
+	key := flowOf(b)
+	f := q.flows[key]
+	if f == nil {
+		if q.flows == nil {
+			q.flows = make(map[uint16]*flow)
+		}
+		f = &flow{key: key, credit: flowCredit}
+		q.flows[key] = f
+		q.fresh = append(q.fresh, f)
+	}
+	f.waiting = append(f.waiting, waiting{own, now})
+	return dropped, true
+}
+
+// longest is the flow with the most messages, nil if there are no media.
+func (q *backlog) longest() (longest *flow) {
+	for _, f := range q.flows {
+		if len(f.waiting) > 0 && (longest == nil || len(f.waiting) > len(longest.waiting)) {
+			longest = f
+		}
+	}
+	return longest
+}
+
+func (q *backlog) dropHead(f *flow) {
+	q.bytes -= len(f.waiting[0].buf)
+	f.waiting[0] = waiting{}
+	f.waiting = f.waiting[1:]
+}
+
+// pop moves whole messages from the queue to the end of b, up to limit bytes in b,
+// but one at least where there is one that is not too old.
+func (q *backlog) pop(b []byte, limit int, now int64) []byte {
+	fits := func(n int) bool { return len(b) == 0 || len(b)+n <= limit }
+	for len(q.answers) > 0 {
+		if !fits(len(q.answers[0])) {
+			return b
+		}
+		b = append(b, q.answers[0]...)
+		q.bytes -= len(q.answers[0])
+		q.answers[0] = nil
+		q.answers = q.answers[1:]
+	}
+	for {
+		list := &q.fresh
+		if len(*list) == 0 {
+			list = &q.standing
+		}
+		if len(*list) == 0 {
+			break
+		}
+		f := (*list)[0]
+		if f.credit <= 0 {
+			f.credit += flowCredit
+			*list = (*list)[1:]
+			q.standing = append(q.standing, f)
+			continue
+		}
+		q.dropLate(f, now)
+		if len(f.waiting) == 0 {
+			// One that was fresh keeps its place for a turn, or a peer that sends a
+			// little often would always go first.
+			*list = (*list)[1:]
+			if list == &q.fresh {
+				q.standing = append(q.standing, f)
+			} else {
+				delete(q.flows, f.key)
+			}
+			continue
+		}
+		m := f.waiting[0]
+		if !fits(len(m.buf)) {
+			return b
+		}
+		b = append(b, m.buf...)
+		f.credit -= len(m.buf)
+		q.dropHead(f)
+	}
+	q.flows, q.fresh, q.standing, q.answers = nil, nil, nil, nil // an idle stream holds nothing
+	return b
+}
+
+// dropLate drops what is too old to be sent from the head of a flow: whatever is
+// above the limit; and once nothing was fresh for an interval, whatever is above the
+// target, until all has been fresh for an interval.
+func (q *backlog) dropLate(f *flow, now int64) {
+	for len(f.waiting) > 0 {
+		age := now - f.waiting[0].at
+		if age <= q.age.target || (len(f.waiting) == 1 && age <= q.age.limit) {
+			switch {
+			case f.above == 0:
+			case f.fresh == 0:
+				f.fresh = now + q.age.interval
+			case now >= f.fresh:
+				f.above, f.fresh = 0, 0
+			}
+			return
+		}
+		f.fresh = 0
+		if age <= q.age.limit {
+			if f.above == 0 {
+				f.above = now + q.age.interval
+			}
+			if now < f.above {
+				return
+			}
+		}
+		q.dropHead(f)
+		q.late++
+	}
+}

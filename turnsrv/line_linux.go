@@ -1,0 +1,68 @@
+//go:build linux && (amd64 || arm64)
+
+package turnsrv
+
+import "golang.org/x/sys/unix"
+
+// line is what the kernel knows of the path to a stream client, and how much it is
+// given to send. What a slow line cannot take shall wait here, where the old can be
+// left out, and not in the kernel's send buffer, which delivers everything and ever
+// later: so the kernel gets a fiftieth of a second's worth beyond what is on its way
+// (TCP_NOTSENT_LOWAT), by the rate at which the client has acknowledged lately.
+type line struct {
+	age    maxAge
+	ahead  int // bytes that are written at once
+	lowat  int // what the kernel was told
+	looked int64
+}
+
+// Bytes that are sent ahead: at least one packet, at most what keeps a fast line
+// full between two rounds.
+const (
+	leastAhead = 1500
+	firstAhead = 8 << 10
+	mostAhead  = 256 << 10
+	lookEvery  = 50e6 // nanoseconds
+	aheadFor   = 50   // a fiftieth of a second
+)
+
+// open sets a new socket up.
+func (l *line) open(fd int) {
+	l.age = ageFor(0)
+	l.set(fd, firstAhead)
+}
+
+func (l *line) set(fd, ahead int) {
+	l.ahead = min(ahead, tlsRecordMax)
+	// The system call is saved while the figure is about the same.
+	if ahead > l.lowat+l.lowat/4 || ahead < l.lowat-l.lowat/4 {
+		if unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, ahead) == nil {
+			l.lowat = ahead
+		}
+	}
+}
+
+// look asks the kernel about a path that does not take everything at once, now and
+// then.
+func (l *line) look(fd int, now int64) {
+	if l.looked == 0 {
+		// One that fills no queues and does not take each loss for congestion. Only
+		// here: it costs timers, which a line that takes everything does not need.
+		// Where the kernel has none, or does not allow it, the system's own stays.
+		_ = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, "bbr")
+	} else if now-l.looked < lookEvery {
+		return
+	}
+	l.looked = now
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return
+	}
+	// The least round trip is the path's own, without its queues.
+	roundTrip := int64(info.Min_rtt) * 1000
+	if info.Min_rtt == ^uint32(0) {
+		roundTrip = 0
+	}
+	l.age = ageFor(min(roundTrip, 500e6))
+	l.set(fd, int(min(max(info.Delivery_rate/aheadFor, leastAhead), mostAhead)))
+}
