@@ -33,6 +33,7 @@ var clocks = map[string]string{
 	"web/admin/others.go":        "the same",
 	"web/admin/console.go":       "what the page shows, and durations by differences of time.Now",
 	// Differences of two time.Now, which go evenly.
+	"internal/access/lock.go":       "a deadline for a lock, by differences of time.Now",
 	"internal/extaddr/detect.go":    "time.Since of a time.Now",
 	"internal/extaddr/stun.go":      "a random port; a deadline in the past, which cancels",
 	"internal/portmux/portmux.go":   "the bounds of a wider network, by time.Since of the start",
