@@ -3,7 +3,7 @@
 //
 //	go run ./bench                         everything (about 20 minutes)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
-//	go run ./bench -part hub               one part: relay, limits, cores, profile or hub
+//	go run ./bench -part hub               one part: relay, limits, cores, profile, hostile or hub
 //	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
@@ -41,7 +41,7 @@ func main() {
 }
 
 const (
-	allParts  = "relay,limits,cores,profile,hub"
+	allParts  = "relay,limits,cores,profile,hostile,hub"
 	allRivals = "coturn,turnhub,pion4,pion5,forwarder"
 )
 
@@ -131,6 +131,12 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 				b.Profile, err = b.profile(ctx)
 			}
 			return err
+		}},
+		{"hostile", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			if !wanted.MatchString("hostile") {
+				return nil
+			}
+			return b.measureHostile(ctx)
 		}},
 		{"hub", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measureHub(ctx, wanted) }},
 	} {

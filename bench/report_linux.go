@@ -18,6 +18,7 @@ func (b *bench) report() error {
 	b.latencies(&s)
 	b.allocations(&s)
 	b.scaling(&s)
+	b.hostileSection(&s)
 	b.hubSection(&s)
 	if b.Profile != "" {
 		s.WriteString("## Where the time goes\n\nturnhub, 172 B saturated, one core.\n\n" + b.Profile)

@@ -17,11 +17,12 @@ import (
 
 // A figure is what one rival did in one row: a list over the rounds.
 type figure struct {
-	Media []load.Result      `json:"media,omitempty"`
-	Idle  []load.IdleResult  `json:"idle,omitempty"`
-	Churn []load.ChurnResult `json:"churn,omitempty"`
-	Hub   []hub.Result       `json:"hub,omitempty"`
-	Stall []hub.StallResult  `json:"stall,omitempty"`
+	Media   []load.Result        `json:"media,omitempty"`
+	Idle    []load.IdleResult    `json:"idle,omitempty"`
+	Churn   []load.ChurnResult   `json:"churn,omitempty"`
+	Hostile []load.HostileResult `json:"hostile,omitempty"`
+	Hub     []hub.Result         `json:"hub,omitempty"`
+	Stall   []hub.StallResult    `json:"stall,omitempty"`
 }
 
 // figures are by row and rival.

@@ -76,6 +76,10 @@ var differences = []difference{
 		"a reservation belongs to the user who made it; RFC 8656 section 7.2 leaves open who may present the token",
 	},
 	{
+		`ChannelBind 0x(5000|7fff|7FFF)`, `error response 400 integrity$`, `ChannelBind success`,
+		"RFC 8656 section 12: channel numbers end at 0x4FFF; RFC 5766, and coturn, went on to 0x7FFF",
+	},
+	{
 		`ChannelData .*trailing bytes`, `×1`, `^$`,
 		"RFC 8656 sections 12.5 and 12.6: over UDP bytes behind the stated length are padding, which a sender may include; coturn drops the message",
 	},

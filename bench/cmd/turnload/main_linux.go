@@ -24,9 +24,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn}
+	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn, "hostile": hostile}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn [options]")
+		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn|hostile [options]")
 		os.Exit(2)
 	}
 	result, err := commands[os.Args[1]](ctx, os.Args[2:])
@@ -109,4 +109,18 @@ func churn(ctx context.Context, args []string) (any, error) {
 		return nil, err
 	}
 	return load.Churn(ctx, o)
+}
+
+func hostile(ctx context.Context, args []string) (any, error) {
+	var o load.HostileOptions
+	f := flag.NewFlagSet("hostile", flag.ExitOnError)
+	common(f, &o.Server, &o.Secret, &o.PID)
+	f.StringVar(&o.Kind, "kind", "data", "what is sent: "+strings.Join(load.HostileKinds, ", "))
+	f.IntVar(&o.Clients, "clients", 4, "how many send it")
+	f.IntVar(&o.Rate, "rate", 4_000_000, "bytes per second over all clients")
+	f.DurationVar(&o.Duration, "duration", 3*time.Second, "how long")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Hostile(ctx, o)
 }
