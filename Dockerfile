@@ -8,7 +8,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN make build && mkdir /state
+# .git stays outside: docker build --build-arg BUILD_VERSION=$(systemd/version)
+ARG BUILD_VERSION
+RUN make build ${BUILD_VERSION:+VERSION=$BUILD_VERSION} && mkdir /state
 
 FROM scratch
 COPY --from=build /src/bin/turnhub /turnhub

@@ -5,10 +5,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-lint deb-test release clean
 
 GO ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell systemd/version)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME ?= 10m
@@ -103,12 +103,17 @@ soak: build ## the attacks of e2e/stayup_test.go in full, then load for half an 
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
 	$(GO) run ./bench soak
 
-deb: generate ## Debian packages for amd64 and arm64 in dist/
+deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before
+	@rm -f dist/turnhub_*.deb
 	@systemd/package deb $(VERSION)
 
 deb-test: ## install, run, reload, upgrade, remove and purge the package under a booted systemd
 	@e2e/tools.sh deb
 	@TURNHUB_DEB_TEST=1 $(GO) test -count=1 -timeout 10m -run TestDebianPackage -v ./e2e/deb
+
+deb-lint: deb ## lintian's opinion of the package
+	@e2e/tools.sh lintian
+	@lintian --fail-on error,warning --tag-display-limit 0 dist/turnhub_*_amd64.deb
 
 release: generate ## static archives for amd64 and arm64 with checksums in dist/
 	@systemd/package archive $(VERSION)

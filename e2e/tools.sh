@@ -2,7 +2,7 @@
 # Makes sure that what the tests drive is there: a C compiler for the race detector, Node for the client,
 # Chromium and coturn's client to call through the server, and for the network lab nftables and its friends.
 # As root it installs what is missing with apt-get; otherwise it says in one line what to install.
-# Usage: tools.sh [lint|test|lab|deb]   (lint, test, lab: each includes the one before it)
+# Usage: tools.sh [lint|test|lab|deb|lintian]   (lint, test, lab: each includes the one before it)
 set -eu
 level=${1:-test}
 missing=""
@@ -13,6 +13,8 @@ PATH=$PATH:/usr/sbin:/sbin
 if [ "$level" = deb ]; then
 	need debootstrap debootstrap
 	need systemd-nspawn systemd-container
+elif [ "$level" = lintian ]; then
+	need lintian lintian
 else
 	need node nodejs
 	need npm npm
