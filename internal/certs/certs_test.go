@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"turnhub/internal/config"
+	"turnhub/internal/statefile"
 )
 
 func open(t *testing.T, dir string, names ...string) *selfSigned {
@@ -152,7 +153,7 @@ func TestFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := writeFile(file, contents, 0o600); err != nil {
+		if err := statefile.Write(file, contents, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,7 +10,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
@@ -18,6 +21,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"turnhub/internal/statefile"
 )
 
 const (
@@ -95,14 +100,65 @@ func (s *selfSigned) Serve(ctx context.Context) {
 // Reload takes the certificate on disk, or makes a new one when there is none,
 // when two thirds of its life are over, or when it lacks a name.
 func (s *selfSigned) Reload() error {
-	cert, err := loadPair(s.path("cert.pem"), s.path("key.pem"))
-	if err != nil || !s.good(cert.Leaf, leafLife) {
+	cert, err := s.load("cert.pem", "key.pem")
+	if errors.As(err, new(damagedPair)) {
+		s.log.Warn("the certificate on disk is damaged: another is made, by the same authority", "error", err)
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("the self-signed certificate: %w", err)
+	}
+	if cert == nil || !s.good(cert.Leaf, leafLife) {
 		if cert, err = s.issue(); err != nil {
-			return fmt.Errorf("make a self-signed certificate: %w; set state_dir to a directory that this user may write to", err)
+			return fmt.Errorf("make a self-signed certificate: %w", err)
 		}
 	}
 	s.current.Store(cert)
 	return nil
+}
+
+// damagedPair is that what the files of a certificate and its key hold cannot be used.
+type damagedPair struct{ error }
+
+// load returns the certificate in two files; nil: it has not been made yet, or not
+// to its end, since the key is written first, or it has expired. An error that is no
+// damagedPair means that a file could not be read.
+func (s *selfSigned) load(certName, keyName string) (*tls.Certificate, error) {
+	chain, err := statefile.Read(s.path(certName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := statefile.Read(s.path(keyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damagedPair{fmt.Errorf("%s has no %s", s.path(certName), s.path(keyName))}
+	}
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(chain, key)
+	if rest := chain; err == nil {
+		for block, left := pem.Decode(rest); block != nil; block, left = pem.Decode(rest) {
+			rest = left
+		}
+		if len(bytes.TrimSpace(rest)) > 0 {
+			err = errors.New("it was cut")
+		}
+	}
+	if err != nil {
+		return nil, damagedPair{fmt.Errorf("%s and %s: %w", s.path(certName), s.path(keyName), err)}
+	}
+	if cert.Leaf == nil {
+		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return nil, damagedPair{fmt.Errorf("%s: %w", s.path(certName), err)}
+		}
+	}
+	if s.now().After(cert.Leaf.NotAfter) {
+		return nil, nil
+	}
+	return &cert, nil
 }
 
 // good reports whether a certificate vouches for all names, is valid already and has a
@@ -121,10 +177,14 @@ func (s *selfSigned) good(leaf *x509.Certificate, life time.Duration) bool {
 // for these names.
 func (s *selfSigned) issue() (*tls.Certificate, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return nil, err
+		return nil, unwritten(err)
 	}
-	authority, err := loadPair(s.path("ca.pem"), s.path("ca-key.pem"))
-	if err != nil || !s.mayVouch(authority.Leaf) {
+	authority, err := s.load("ca.pem", "ca-key.pem")
+	if err != nil {
+		return nil, fmt.Errorf("the authority that clients trust cannot be used, and is not replaced: %w; restore %s and %s from a backup, or move both away to have a new authority made, which clients must trust anew",
+			err, s.path("ca.pem"), s.path("ca-key.pem"))
+	}
+	if authority == nil || !s.mayVouch(authority.Leaf) {
 		if authority, err = s.issueAuthority(); err != nil {
 			return nil, err
 		}
@@ -222,28 +282,21 @@ func (s *selfSigned) sign(template *x509.Certificate, authority *tls.Certificate
 	for _, c := range cert.Certificate {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})...)
 	}
-	if err := writeFile(s.path(keyName), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
-		return nil, err
+	if _, err := os.Lstat(s.path(certName)); errors.Is(err, fs.ErrNotExist) {
+		// A key alone is of a certificate that was lost, or never written. It stays.
+		if err := os.Rename(s.path(keyName), s.path(keyName)+".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, unwritten(err)
+		}
 	}
-	return cert, writeFile(s.path(certName), chain, 0o644)
+	if err := statefile.Write(s.path(keyName), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return nil, unwritten(err)
+	}
+	if err := statefile.Write(s.path(certName), chain, 0o644); err != nil {
+		return nil, unwritten(err)
+	}
+	return cert, nil
 }
 
-// writeFile puts contents at path whole or not at all.
-func writeFile(path string, contents []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(contents)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+func unwritten(err error) error {
+	return fmt.Errorf("%w; set state_dir to a directory with room that this user may write to", err)
 }

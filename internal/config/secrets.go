@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+
+	"turnhub/internal/statefile"
 )
 
 // Secrets returns the TURN secrets, the signing one first: those of
@@ -23,7 +24,12 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []Warning, err
 	if c.Credentials.SecretsFile == "" && len(secrets) > 0 {
 		return secrets, nil, nil
 	}
-	contents, err := os.ReadFile(path)
+	read := os.ReadFile // of whatever the operator names, a pipe too
+	own := c.Credentials.SecretsFile == ""
+	if own {
+		read = statefile.Read
+	}
+	contents, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) && c.Credentials.SecretsFile == "" {
 		if !create {
 			return nil, nil, fmt.Errorf("there is no TURN secret yet at %s; run `turnhub serve` once, or give credentials.secrets", path)
@@ -35,6 +41,17 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []Warning, err
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
 		warnings = append(warnings, Warning{fmt.Sprintf("%s is open to every user of this host (mode %04o)", path, info.Mode().Perm()), "run: chmod o= " + path})
+	}
+	if problem, remedy := statefile.Foreign(path); problem != "" {
+		warnings = append(warnings, Warning{problem, remedy})
+	}
+	if own {
+		if err := damaged(path, contents); err != nil {
+			return nil, nil, err
+		}
+		if !bytes.HasSuffix(contents, []byte("\n")) && len(contents) > 0 {
+			warnings = append(warnings, Warning{path + " does not end with the end of a line: if it was cut, its last secret is wrong", "compare it with a backup, or end its last line"})
+		}
 	}
 	lines := bufio.NewScanner(bytes.NewReader(contents))
 	for n := 1; lines.Scan(); n++ {
@@ -56,30 +73,28 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []Warning, err
 	return secrets, warnings, nil
 }
 
+// damaged reports whether the file of secrets that the server keeps is not what this
+// version writes. A secret taken from such a file would be none that anybody knows.
+func damaged(path string, contents []byte) error {
+	switch {
+	case bytes.ContainsFunc(contents, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0xfffd }):
+		return fmt.Errorf("%s is damaged: it holds bytes that are no text; restore it from a backup, or move it away to have a new secret made, which makes credentials that were given out invalid", path)
+	case bytes.HasPrefix(bytes.TrimSpace(contents), []byte("{")):
+		return fmt.Errorf("%s is in a format that this turnhub does not know, maybe a newer one's; install that version again, or move the file away to have a new secret made, which makes credentials that were given out invalid", path)
+	}
+	return nil
+}
+
 // createSecret writes a fresh secret of 256 bits. Two processes that start at
 // once end up with the same one: the file appears whole or not at all.
 func createSecret(path string) ([]byte, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
 	var random [32]byte
 	rand.Read(random[:])
 	contents := []byte(hex.EncodeToString(random[:]) + "\n")
-	f, err := os.CreateTemp(filepath.Dir(path), ".turn-secrets-*") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(contents)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-		return os.ReadFile(path)
-	} else if err != nil {
+	switch err := statefile.Create(path, contents, 0o600); {
+	case errors.Is(err, fs.ErrExist):
+		return statefile.Read(path)
+	case err != nil:
 		return nil, err
 	}
 	return contents, nil
