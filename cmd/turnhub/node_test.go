@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -129,6 +132,74 @@ func TestRevokedUser(t *testing.T) {
 		if err := allocates(user, time.Now().Add(2*time.Hour+time.Second)); err != nil {
 			t.Errorf("%s with new credentials: %v", user, err)
 		}
+	}
+	cancel()
+	served.Wait()
+}
+
+// TestRevocationAnswers holds what the admin listener says of a revocation: in mode open
+// for how long the name stays out and whom that does not keep out, and anywhere that it
+// could not be written down. A file that cannot be read is left as it is.
+func TestRevocationAnswers(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	state, port := t.TempDir(), freePort(t)
+	var log output
+	n := startNode(t, ctx, []string{
+		"STATE_DIRECTORY=" + state, fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
+		"TURNHUB_LISTEN_ADMIN=", "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1",
+	}, &log)
+	var served sync.WaitGroup
+	served.Go(func() { n.serve(ctx) })
+	<-n.prober.First()
+	operator := n.adminHandler()
+	revoke := func(name string) (int, string) {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/revoke", strings.NewReader(`{"user":"`+name+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		operator.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		n.web.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+		return w.Code, w.Body.String()
+	}
+	username, password := n.credentials.Mint("mallory", time.Now().Add(n.cfg.Credentials.TTL))
+	allocate := func() error {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
+		_, err := probe.RoundTrip(ctx, fmt.Sprintf("turn:%s?transport=udp", at), username, password, probe.Options{Address: at})
+		return err
+	}
+	if err := allocate(); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := revoke("mallory"); status != 200 || !strings.Contains(body, "refused until") || !strings.Contains(body, "access.mode is open") {
+		t.Errorf("%d %s", status, body)
+	}
+	if allocate() == nil {
+		t.Error("credentials of a revoked name open an allocation")
+	}
+	for _, path := range []string{"/config?user=mallory", "/turn?service=turn&username=mallory"} {
+		if status, body := get(path); status != 403 || !strings.Contains(body, "mallory") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, body := get("/config?user=anna"); status != 200 {
+		t.Errorf("another name: %d %s", status, body)
+	}
+	file := filepath.Join(state, "revoked.json")
+	if err := os.WriteFile(file, []byte("{\"half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := revoke("eve"); status != 500 || !strings.Contains(body, "until the server restarts") || !strings.Contains(body, "is damaged") || !strings.Contains(body, "refused until") {
+		t.Errorf("%d %s", status, body)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "{\"half" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if status, _ := get("/config?user=eve"); status != 403 {
+		t.Errorf("what could not be written down does not hold: %d", status)
 	}
 	cancel()
 	served.Wait()
