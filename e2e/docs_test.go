@@ -45,6 +45,7 @@ var commands = map[string]documented{
 	"turnhub credentials --config /etc/turnhub/config.yaml --user asterisk --ttl 8760h": {
 		run: "turnhub credentials --config $CONFIG --user asterisk --ttl 8760h", says: ":asterisk"},
 	"turnhub token":               {run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna", says: "eyJ"},
+	"turnhub serve":               {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 	"turnhub serve --config FILE": {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 
 	"make run":      {run: "make -C $TOP run", serves: true, says: "ready"},

@@ -141,8 +141,8 @@ func announce(n *node, in invocation, log *slog.Logger) {
 		return
 	}
 	log.Info("ready", "open", open, "urls", urls, "version", softwareVersion(), "start", time.Since(n.started).Round(time.Millisecond))
-	if f, ok := in.stdout.(*os.File); ok && isTerminal(f) {
-		fmt.Fprintf(f, "turnhub is ready: open %s\n", open)
+	if f := in.terminal(); f != nil && open != "" {
+		welcome(f, n.cfg, open, in.environ)
 	}
 }
 
@@ -172,10 +172,4 @@ func (n *node) openURL() string {
 		return scheme + "://" + host + "/"
 	}
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + "/"
-}
-
-// isTerminal reports whether a person looks at f.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
