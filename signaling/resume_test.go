@@ -185,8 +185,7 @@ func TestQueueBounds(t *testing.T) {
 
 func TestCredentialRenewal(t *testing.T) {
 	life := 12 * time.Hour
-	var s *still
-	s = newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+	s := newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
 		return json.RawMessage(`{"iceServers":[]}`), life
 	}})
 	a := s.hello(`{"type":"hello"}`)

@@ -63,6 +63,7 @@ func TestRingingHasShares(t *testing.T) {
 	if c := again.expectState("ended"); c.str("reason") != "busy" {
 		t.Errorf("one call more of the same household: %v", c)
 	}
+	bob.expect("missed")
 	anna := openClient(t, url+"?from=8.8.8.8", `{"type":"hello","user":"anna","userSecret":"12345678"}`)
 	anna.say(`{"type":"invite","user":"bob","id":1`)
 	anna.expect("calling")

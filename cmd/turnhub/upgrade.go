@@ -411,7 +411,6 @@ func loadedVersion(word string) (version int, ok bool) {
 // nothing.
 type succession struct {
 	conn        *net.UnixConn
-	family      *family
 	version     int // of the link; 0: none
 	predecessor int // pid
 	generation  int // of the predecessor

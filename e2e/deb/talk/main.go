@@ -21,12 +21,11 @@ func main() {
 	if len(os.Args) > 2 {
 		address = os.Args[2]
 	}
-	if err := talk(os.Args[1], address); err != nil {
-		fmt.Println("lost:", err)
-		os.Exit(1)
-	}
+	fmt.Println("lost:", talk(os.Args[1], address))
+	os.Exit(1)
 }
 
+// talk goes on until something is lost.
 func talk(secretFile, address string) error {
 	text, err := os.ReadFile(secretFile)
 	if err != nil {
