@@ -108,8 +108,16 @@ func (x *intruder) step() {
 		}
 		c := x.conns[pick(len(x.conns))]
 		say := func(text string) { c.handle([]byte(text), true, x.hub.now()) }
+		var code CloseCode
+		if c.sess == nil {
+			code = c.code
+		} else { // from then on its lock guards the code
+			c.sess.mu.Lock()
+			code = c.code
+			c.sess.mu.Unlock()
+		}
 		switch {
-		case c.code != 0 || c.done:
+		case code != 0 || c.done:
 		case c.sess != nil && x.rng.IntN(2) == 0:
 			say(`{"type":"token","token":"` + x.token + `"}`)
 		case c.sess != nil:
