@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -59,6 +60,51 @@ func TestRevokedBeforeHello(t *testing.T) {
 			other.send(`{"type":"hello"}`)
 			other.welcome()
 		})
+	}
+}
+
+// TestRevokedDuringTheUpgrade: a socket whose user is revoked between the check of the
+// token and its place on the hub's books ends at once, not when hello is due.
+func TestRevokedDuringTheUpgrade(t *testing.T) {
+	v, mint := tokens(t)
+	var hub *Hub
+	h, url := newServer(t, Config{Access: v, Timing: Timing{Hello: time.Hour}, ClientAddress: func(*http.Request) (netip.AddrPort, bool) {
+		if _, err := hub.Revoke("alice"); err != nil { // asked for behind the check
+			t.Error(err)
+		}
+		return netip.MustParseAddrPort("203.0.113.1:1000"), true
+	}})
+	hub = h
+	dial(t, url+"?token="+mint("alice")).expectClose(CloseRevoked)
+}
+
+// TestRevocationWaitsForWhoIsHalfWayIn: somebody whose hello has been found good, and who
+// is not on the books yet, is ended by a revocation that comes in between.
+func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
+	v, mint := tokens(t)
+	h := NewHub(Config{Access: v})
+	claims, err := v.Check(mint("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.letting.RLock() // as hello does, before it asks whether the token is revoked
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = h.Revoke("alice")
+	}()
+	waitFor(t, claims.Revoked)
+	select {
+	case <-done:
+		t.Error("the revocation has not waited")
+	case <-time.After(50 * time.Millisecond): // long enough for one that does not wait
+	}
+	c := &conn{hub: h, claims: claims, expires: h.until(claims.Expires), remote: netip.MustParseAddr("203.0.113.1")}
+	c.begin(new(message), h.now())
+	h.letting.RUnlock()
+	<-done
+	if c.sess == nil || len(h.sessions.all()) != 0 {
+		t.Errorf("%d sessions are left", len(h.sessions.all()))
 	}
 }
 

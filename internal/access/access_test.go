@@ -243,6 +243,17 @@ func TestRevoke(t *testing.T) {
 		}
 		in = append(in, c)
 	}
+	// A verifier that has seen none of them has only its clock to go by.
+	blank, err := NewVerifier(Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blank.Mark("vasya")
+	for i, token := range before {
+		if _, err := blank.Check(token); !errors.Is(err, ErrRevoked) {
+			t.Errorf("%d, not seen before: got %v, want ErrRevoked", i, err)
+		}
+	}
 	if err := v.Revoke("vasya"); err != nil {
 		t.Fatal(err)
 	}
