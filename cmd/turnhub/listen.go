@@ -26,7 +26,8 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 	var errs []error
 	bind := func(w wish) ([]net.Listener, error) {
 		if lns := in.takeTCP(w); lns != nil {
-			return lns, nil
+			other, err := otherFamily(ctx, w, lns, in)
+			return append(lns, other...), err
 		}
 		ln, err := new(net.ListenConfig).Listen(ctx, w.tcp(), w.address)
 		return []net.Listener{ln}, err
@@ -84,6 +85,43 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 	return s, nil
 }
 
+// otherFamily listens on the family that is asked for and that nothing inherited
+// serves: the configuration may have changed since the predecessor began. What it
+// holds cannot always be had beside it; then this process must not replace it. A unit
+// of systemd that names one family wants one.
+func otherFamily(ctx context.Context, w wish, have []net.Listener, in *inherited) ([]net.Listener, error) {
+	if !w.both || in.fromSystemd {
+		return nil, nil
+	}
+	var ipv4, ipv6 bool
+	for _, ln := range have {
+		tcp, ok := ln.(*net.TCPListener)
+		switch {
+		case !ok:
+		case tcp.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap().Is4():
+			ipv4 = true
+		default:
+			ipv6 = true
+			ipv4 = ipv4 || !ipv6Alone(tcp)
+		}
+	}
+	network, host := "tcp4", "0.0.0.0"
+	switch {
+	case ipv4 && ipv6:
+		return nil, nil
+	case ipv4:
+		network, host = "tcp6", "[::]"
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, network, fmt.Sprint(host, ":", w.addr.Port()))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, err
+	case err != nil: // the host does not have that family
+		return nil, nil
+	}
+	return []net.Listener{ln}, nil
+}
+
 // listenUDP adopts what is inherited of an address and binds the rest.
 func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, error) {
 	port := fmt.Sprint(":", w.addr.Port())
@@ -106,13 +144,18 @@ func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, er
 	if !w.both || ipv4 && ipv6 {
 		return bound[0], nil
 	}
-	// A unit that names one family of two. Where the other cannot be had, it is not
-	// served, as the unit wants it.
+	// One family of two: a unit that names one, or a configuration that has changed
+	// since the predecessor began. A unit wants the other not served where it cannot be
+	// had; a predecessor is not replaced then.
 	other := "0.0.0.0"
 	if ipv4 {
 		other = "[::]"
 	}
-	if second, err := relay.ListenUDP(other + port); err == nil && !ipv4 {
+	second, err := relay.ListenUDP(other + port)
+	switch {
+	case err != nil && !in.fromSystemd && errors.Is(err, syscall.EADDRINUSE):
+		return netip.AddrPort{}, listenError("udp", w.address, "listen.udp", err)
+	case err == nil && !ipv4:
 		return second, nil
 	}
 	return bound[0], nil
