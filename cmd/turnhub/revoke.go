@@ -21,5 +21,5 @@ func (n *node) revokeNote(name string) string {
 		until := n.access.BarredUntil(name).UTC().Format(time.RFC1123)
 		return fmt.Sprintf("The name and the TURN credentials that were given out for it are refused until %s. Whoever it was may come back under another name or without one: access.mode is open, and only access.mode token keeps people out.", until)
 	}
-	return "Access tokens and TURN credentials that were issued until now are refused, and so are tokens of the next 30 seconds, since clocks may differ. A token that is issued later lets the user in again."
+	return "Access tokens and TURN credentials that were issued until now are refused, and so are tokens of the next 30 seconds, since clocks may differ. A token that is issued later lets the user in again. TURN credentials that live longer than credentials.ttl (turnhub credentials --ttl) stay refused until they live no longer than that; only another secret ends them for good."
 }

@@ -44,7 +44,8 @@ func TestRevokedCredentials(t *testing.T) {
 				void    bool
 			}{
 				{"anna", now.Add(life), true}, {anna, now.Add(life), true}, {anna, now.Add(time.Minute), true},
-				{"anna", now.Add(life + 2*time.Minute), open}, {anna, now.Add(life + 2*time.Minute), false},
+				{"anna", now.Add(life + 15*time.Second), open}, {"anna", now.Add(366 * 24 * time.Hour), true}, {anna, now.Add(12 * life), true},
+				{"bob", now.Add(366 * 24 * time.Hour), false}, {bob2, now.Add(12 * life), false},
 				{bob, now.Add(life), true}, {bob2, now.Add(life), false}, {"bob", now.Add(life), false},
 				{"annabel", now.Add(life), false}, {"s_", now.Add(life), false}, {"", now.Add(life), false},
 			} {

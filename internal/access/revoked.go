@@ -181,7 +181,10 @@ func (v *Verifier) RevokedAt(name string) time.Time {
 
 // VoidsCredentials reports whether TURN credentials of a user or session open
 // nothing any more, because they were given out before it was revoked. They do not
-// say when that was, but when they expire: credentials.ttl later.
+// say when that was, but when they expire: credentials.ttl later. Those that expire
+// later than what this server gives out now are of another origin (turnhub
+// credentials --ttl, a program with the same secret, this server when its ttl was
+// longer) and may be older than the revocation: they are void as well.
 func (v *Verifier) VoidsCredentials(user string, expires time.Time) bool {
 	if v == nil {
 		return false
@@ -192,11 +195,12 @@ func (v *Verifier) VoidsCredentials(user string, expires time.Time) bool {
 	if at.IsZero() {
 		return false
 	}
-	until := at.Add(v.credentialLife())
+	now, life := time.Now(), v.credentialLife()
+	until := at.Add(life)
 	if strings.HasPrefix(user, SessionPrefix) {
 		until = until.Add(leeway) // a session may just be getting new ones when it ends
 	}
-	return !expires.After(until) || v.BarredUntil(user).After(time.Now())
+	return !expires.After(until) || expires.After(now.Add(life+leeway)) || v.BarredUntil(user).After(now)
 }
 
 // BarredUntil returns until when nobody may take the name of a revoked user; the
@@ -305,6 +309,9 @@ func readRevoked(path string) (map[string]time.Time, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
 		return nil, fmt.Errorf("%s is damaged: %w; %s", path, err, remedy)
+	}
+	if members == nil { // null
+		return nil, fmt.Errorf("%s is damaged: it is no object; %s", path, remedy)
 	}
 	var version float64
 	if raw, ok := members["version"]; ok && json.Unmarshal(raw, &version) == nil {
