@@ -24,12 +24,16 @@ import (
 	"turnhub/web"
 )
 
-type fakeRelay struct{ revoked []string }
+type fakeRelay struct {
+	revoked []string
+	ended   uint64
+}
 
-func (*fakeRelay) Stats() turnsrv.Stats {
+func (f *fakeRelay) Stats() turnsrv.Stats {
 	var s turnsrv.Stats
 	s.Allocations[turnsrv.TransportTLS][turnsrv.IPv4] = 2
 	s.ToPeer[turnsrv.TransportTLS][turnsrv.IPv4] = turnsrv.Traffic{Packets: 10, Bytes: 1000}
+	s.Revoked = f.ended
 	s.Drops = map[string]uint64{"malformed": 3}
 	s.Auth = map[string]uint64{"ok": 1}
 	s.Requests = map[string]uint64{"allocate": 2}
@@ -43,7 +47,11 @@ func (*fakeRelay) Allocations() []turnsrv.AllocationInfo {
 	return []turnsrv.AllocationInfo{{User: "s_a", Transport: turnsrv.TransportTLS, ToPeer: turnsrv.Traffic{Bytes: 7}}}
 }
 
-func (f *fakeRelay) Revoke(user string) int { f.revoked = append(f.revoked, user); return 1 }
+func (f *fakeRelay) Revoke(user string) int {
+	f.revoked = append(f.revoked, user)
+	f.ended++
+	return 1
+}
 
 type fakeHub struct {
 	fakeRelay
@@ -171,6 +179,28 @@ func TestRevokeAndEnd(t *testing.T) {
 	if !slices.Equal(hub.revoked, []string{"s_a"}) || !slices.Equal(relay.revoked, []string{"s_a"}) {
 		t.Errorf("revoked %v in the hub, %v in the relay", hub.revoked, relay.revoked)
 	}
+}
+
+// TestRevocationCountsAllocations holds that the answer counts the allocations that the
+// hub had the relay end with their sessions, before the relay was asked by name.
+func TestRevocationCountsAllocations(t *testing.T) {
+	relay := new(fakeRelay)
+	cfg := testConfig(&hubThatEnds{relay: relay}, relay)
+	done, err := cfg.Do(ActRevoke, "anna")
+	if err != nil || done.Sessions != 2 || done.Allocations != 3 {
+		t.Errorf("%+v, %v; want 2 sessions and 3 allocations", done, err)
+	}
+}
+
+// hubThatEnds has the relay end an allocation with each of two sessions.
+type hubThatEnds struct {
+	fakeHub
+	relay *fakeRelay
+}
+
+func (h *hubThatEnds) Revoke(string) (int, error) {
+	h.relay.ended += 2
+	return 2, nil
 }
 
 // TestUnkeptRevocation holds that the answer says what a revocation means, and that it

@@ -86,8 +86,12 @@ func (c *Config) Counts() Counts {
 func (c *Config) Do(action, argument string) (Outcome, error) {
 	switch action {
 	case ActRevoke:
+		// The hub has the relay end what its sessions had, maybe sooner than is asked
+		// here, so that only the counter tells how many there were.
+		before := c.Relay.Stats().Revoked
 		sessions, unkept := c.Hub.Revoke(argument)
-		done := Outcome{Sessions: sessions, Allocations: c.Relay.Revoke(argument)}
+		c.Relay.Revoke(argument)
+		done := Outcome{Sessions: sessions, Allocations: int(c.Relay.Stats().Revoked - before)}
 		if unkept != nil {
 			done.Unkept = unkept.Error()
 		}
