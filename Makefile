@@ -99,8 +99,9 @@ vuln: ## known vulnerabilities in what is built in; asks vuln.go.dev and the npm
 bench: build ## side by side with coturn
 	$(GO) run ./bench
 
-soak: build ## the attacks of e2e/stayup_test.go in full, then load for half an hour, watching memory
+soak: build ## the attacks of e2e/stayup_test.go in full, the table of narrow lines, then load for half an hour, watching memory
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
 	$(GO) run ./bench soak
 
 deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before

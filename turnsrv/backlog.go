@@ -23,7 +23,7 @@ type backlog struct {
 	fresh    []*flow // have come lately: they go before
 	standing []*flow // those that have had a turn, in turn
 
-	late int // dropped for age by pop
+	waited *Waited // where the queue counts what it sends and drops for age
 }
 
 // maxAge is how long media may wait, in nanoseconds.
@@ -98,6 +98,12 @@ func (q *backlog) push(b []byte, media bool, now int64) (dropped int, ok bool) {
 		q.flows[key] = f
 		q.fresh = append(q.fresh, f)
 	}
+	// Of a client that reads nothing at all only what is too old to be sent is dropped
+	// here, or a slow peer's packets would wait to no purpose.
+	for len(f.waiting) > 0 && now-f.waiting[0].at > q.age.limit {
+		q.dropHead(f)
+		q.waited.Late++
+	}
 	f.waiting = append(f.waiting, waiting{own, now})
 	return dropped, true
 }
@@ -163,6 +169,7 @@ func (q *backlog) pop(b []byte, limit int, now int64) []byte {
 			return b
 		}
 		b = append(b, m.buf...)
+		q.waited.sent(now - m.at)
 		f.credit -= len(m.buf)
 		q.dropHead(f)
 	}
@@ -196,6 +203,6 @@ func (q *backlog) dropLate(f *flow, now int64) {
 			}
 		}
 		q.dropHead(f)
-		q.late++
+		q.waited.Late++
 	}
 }

@@ -24,7 +24,7 @@ const ms = int64(1e6)
 func TestBacklogAgainstReference(t *testing.T) {
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		q := backlog{age: ageFor(int64(rng.IntN(60)) * ms)}
+		q := backlog{age: ageFor(int64(rng.IntN(60)) * ms), waited: new(Waited)}
 		type sent struct {
 			at    int64
 			size  int
@@ -78,18 +78,18 @@ func TestBacklogAgainstReference(t *testing.T) {
 				}
 			case 2:
 				limit := 1500 + rng.IntN(8000)
-				before := q.late
+				before := q.waited.Late
 				b := q.pop(nil, limit, now)
 				if len(b) > limit {
 					t.Fatalf("seed %d: %d bytes for %d", seed, len(b), limit)
 				}
-				if q.late == before && len(b) == 0 && bytes > 0 {
+				if q.waited.Late == before && len(b) == 0 && bytes > 0 {
 					t.Fatalf("seed %d: nothing came of %d bytes", seed, bytes)
 				}
 				take(b)
 			}
 			// What was dropped is what stands before one of its flow that came out.
-			late := 0
+			late := uint64(0)
 			bytes = 0
 			for i := range in {
 				m := &in[i]
@@ -105,8 +105,8 @@ func TestBacklogAgainstReference(t *testing.T) {
 				}
 				bytes += m.size
 			}
-			if late != q.late || bytes != q.bytes {
-				t.Fatalf("seed %d: %d late and %d bytes, want %d and %d", seed, q.late, q.bytes, late, bytes)
+			if late != q.waited.Late || bytes != q.bytes {
+				t.Fatalf("seed %d: %d late and %d bytes, want %d and %d", seed, q.waited.Late, q.bytes, late, bytes)
 			}
 		}
 		now += 1
@@ -151,7 +151,7 @@ func playLine(q *backlog, rate, seconds int, send func(now int64), got func(mess
 // TestLateIsWorseThanLost has a peer send twice what the line takes: what arrives is
 // fresh, and the line is full.
 func TestLateIsWorseThanLost(t *testing.T) {
-	q := &backlog{age: ageFor(0)}
+	q := &backlog{age: ageFor(0), waited: new(Waited)}
 	var ages []int64
 	bytes := 0
 	playLine(q, 60, 30, func(now int64) {
@@ -174,7 +174,7 @@ func TestLateIsWorseThanLost(t *testing.T) {
 // TestBurstIsNotLate has a key frame of 60 KB come at once on a line that takes it in
 // 80 ms, again and again: nothing of it is dropped.
 func TestBurstIsNotLate(t *testing.T) {
-	q := &backlog{age: ageFor(0)}
+	q := &backlog{age: ageFor(0), waited: new(Waited)}
 	playLine(q, 750, 10, func(now int64) {
 		if now/ms%500 == 1 {
 			for range 50 {
@@ -182,15 +182,15 @@ func TestBurstIsNotLate(t *testing.T) {
 			}
 		}
 	}, func([]byte, int64) {})
-	if q.late > 0 {
-		t.Errorf("%d packets of bursts were dropped", q.late)
+	if q.waited.Late > 0 {
+		t.Errorf("%d packets of bursts were dropped", q.waited.Late)
 	}
 }
 
 // TestFloodDelaysNobodyElse has one peer flood while another speaks: the sound of the
 // other arrives whole and at once.
 func TestFloodDelaysNobodyElse(t *testing.T) {
-	q := &backlog{age: ageFor(0)}
+	q := &backlog{age: ageFor(0), waited: new(Waited)}
 	spoken, heard, worst := 0, 0, int64(0)
 	playLine(q, 60, 20, func(now int64) {
 		q.push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
@@ -212,7 +212,7 @@ func TestFloodDelaysNobodyElse(t *testing.T) {
 // TestFullBacklog fills the queue: the longest flow pays, answers stay, and a client
 // that takes nothing but answers is given up at the bound.
 func TestFullBacklog(t *testing.T) {
-	q := &backlog{age: ageFor(0)}
+	q := &backlog{age: ageFor(0), waited: new(Waited)}
 	for i := range uint32(10) {
 		q.push(mediaMessage(0x4001, i, 1200), true, 1)
 	}

@@ -14,6 +14,7 @@ type line struct {
 	ahead  int // bytes that are written at once
 	lowat  int // what the kernel was told
 	looked int64
+	acked  uint64 // bytes, when it was looked
 }
 
 // Bytes that are sent ahead: at least one packet, at most what keeps a fast line
@@ -23,6 +24,7 @@ const (
 	firstAhead = 8 << 10
 	mostAhead  = 256 << 10
 	lookEvery  = 50e6 // nanoseconds
+	lookAgain  = 2e9  // nanoseconds: after longer than this it was idle between
 	aheadFor   = 50   // a fiftieth of a second
 )
 
@@ -53,6 +55,7 @@ func (l *line) look(fd int, now int64) {
 	} else if now-l.looked < lookEvery {
 		return
 	}
+	since := now - l.looked
 	l.looked = now
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -64,5 +67,12 @@ func (l *line) look(fd int, now int64) {
 		roundTrip = 0
 	}
 	l.age = ageFor(min(roundTrip, 500e6))
-	l.set(fd, int(min(max(info.Delivery_rate/aheadFor, leastAhead), mostAhead)))
+	// The kernel's rate is the path's, at its best. A client that reads slowly behind a
+	// fast path acknowledges less than that.
+	rate := info.Delivery_rate
+	if since < lookAgain {
+		rate = min(rate, (info.Bytes_acked-l.acked)*1e9/uint64(since))
+	}
+	l.acked = info.Bytes_acked
+	l.set(fd, int(min(max(rate/aheadFor, leastAhead), mostAhead)))
 }

@@ -229,9 +229,8 @@ func (p *portable) toClient(c *client, g segment, media bool) {
 			p.shard.drop(DropSend)
 		}
 	case *portableStream:
-		dropped, late, ok := link.push(g.bytes(), media, p.shard.now)
+		dropped, ok := link.push(g.bytes(), media, p.shard.now, &p.shard.count.waited[c.transport])
 		p.shard.count.drops[DropQueueFull] += uint64(dropped)
-		p.shard.count.drops[DropLate] += uint64(late) // since the last one
 		if !ok {
 			link.close()
 		}

@@ -18,15 +18,28 @@ type portableStream struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	queue   backlog
-	closed  bool // at once
-	ending  bool // when the queue is empty
+	waited  Waited // not yet counted by the shard
+	closed  bool   // at once
+	ending  bool   // when the queue is empty
 }
 
 // serve runs a stream until it ends.
 func (p *portable) serve(conn net.Conn, transport Transport) bool {
 	k := &portableStream{conn: conn, queue: backlog{age: ageFor(portableRoundTrip)}, shard: p.shard}
+	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client = client{transport: transport, link: k}
+	for under := conn; ; {
+		if tcp, ok := under.(*net.TCPConn); ok {
+			limitUnsent(tcp, portableAhead)
+			break
+		}
+		over, ok := under.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		under = over.NetConn()
+	}
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		k.client.addr = endpointFrom(remote.AddrPort())
 	}
@@ -51,6 +64,7 @@ func (p *portable) serve(conn net.Conn, transport Transport) bool {
 	})
 	k.close()
 	writing.Wait()
+	p.round(func(s *shard) { s.count.waited[transport].add(&k.waited) })
 	return true
 }
 
@@ -91,17 +105,18 @@ func (p *portable) readStream(k *portableStream) {
 	}
 }
 
-// push queues a message for the writer.
-func (k *portableStream) push(b []byte, media bool, now int64) (dropped, late int, ok bool) {
+// push queues a message for the writer, and counts what has waited until now.
+func (k *portableStream) push(b []byte, media bool, now int64, count *Waited) (dropped int, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return 0, 0, true
+		return 0, true
 	}
 	dropped, ok = k.queue.push(b, media, now)
-	late, k.queue.late = k.queue.late, 0
+	count.add(&k.waited)
+	k.waited = Waited{}
 	k.changed.Signal()
-	return dropped, late, ok
+	return dropped, ok
 }
 
 // write writes what is queued, as much at once as there is.
@@ -131,8 +146,7 @@ func (k *portableStream) write() {
 }
 
 // What nobody measures on this driver: the path's round trip, in nanoseconds, and how
-// many bytes are written at once. The writer waits for the kernel, whose buffer
-// keepShort makes as small as it can be.
+// many bytes are written at once and wait in the kernel.
 const (
 	portableRoundTrip = 50e6
 	portableAhead     = 4 << 10

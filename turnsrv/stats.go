@@ -72,6 +72,7 @@ type counters struct {
 	toPeer    [transports][families]Traffic
 	toClient  [transports][families]Traffic
 	inProcess Traffic
+	waited    [transports]Waited
 	requests  [16]uint64 // by method
 	errors    map[int]uint64
 	denied    map[string]uint64
@@ -100,6 +101,8 @@ type Stats struct {
 	ToPeer, ToClient [transports][families]Traffic
 	// InProcess is the part of ToPeer whose peer is a client of this server.
 	InProcess Traffic
+	// Waited is what waited for TCP and TLS clients on slow lines.
+	Waited [transports]Waited
 
 	Drops    map[string]uint64 // packets by reason
 	Auth     map[string]uint64 // requests by result
@@ -122,6 +125,10 @@ var methodNames = [16]string{1: "binding", 3: "allocate", 4: "refresh", 6: "send
 func (s *Stats) merge(c *counters) {
 	for i, n := range c.drops {
 		s.Drops[Drop(i).String()] += n
+	}
+	for t := range c.waited {
+		s.Waited[t].add(&c.waited[t])
+		s.Drops[DropLate.String()] += c.waited[t].Late
 	}
 	for i, n := range c.auth {
 		s.Auth[AuthResult(i).String()] += n

@@ -138,6 +138,7 @@ func (w *epollWorker) adopt(k *stream) {
 	}
 	st.all[k] = struct{}{}
 	k.line.open(k.fd)
+	k.queue.age, k.queue.waited = k.line.age, &w.shard.count.waited[k.client.transport]
 	w.shard.count.streams++
 	k.whole = w.shard.second
 	k.readable(w, unix.EPOLLIN)
@@ -387,8 +388,6 @@ func (w *epollWorker) drain(k *stream) {
 		k.line.look(k.fd, w.shard.now)
 		k.queue.age = k.line.age
 		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.now)
-		w.shard.count.drops[DropLate] += uint64(k.queue.late)
-		k.queue.late = 0
 		w.transmit(k, w.stream.plain)
 		if k.dead || len(k.unsent) > 0 {
 			return

@@ -38,11 +38,14 @@ var (
 	payload      = counter("relay_bytes_total", "Payload bytes relayed.", "direction", "transport", "family")
 	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
 	relayDrops   = counter("relay_drops_total", "Packets not relayed or not answered.", "reason")
+	streamLate   = counter("relay_stream_late_total", "Packets dropped since they had waited too long for a TCP or TLS client on a slow line; among the drops with the reason late.", "transport")
 	auth         = counter("relay_auth_total", "Requests by what came of their credentials.", "result")
 	requests     = counter("relay_requests_total", "Requests and indications.", "method")
 	errorAnswers = counter("relay_error_responses_total", "Error responses by STUN error code.", "code")
 	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy.", "reason")
 	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota: of the user, of the household (address), of its wider network (network), or of all (total); rate: more in a second than the household may hold.", "quota")
+
+	streamQueue = prometheus.NewDesc("turnhub_relay_stream_queue_seconds", "How long packets waited here for a TCP or TLS client on a slow line; those that its line took at once are not counted.", []string{"transport"}, nil)
 
 	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
 	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")
@@ -81,7 +84,7 @@ var (
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
 	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
-	relayDrops.desc, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
+	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, firstFrame,
@@ -117,7 +120,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		put(processes, float64(n), state)
 	}
 	total := c.cfg.total(others)
-	collectRelay(total.Relay, put)
+	collectRelay(total.Relay, put, out)
 	collectHub(total.Hub, put, out)
 	ports := total.Ports
 	put(connections, float64(ports.Open))
@@ -144,7 +147,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string)) {
+func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string), out chan<- prometheus.Metric) {
 	for t := range s.Allocations {
 		for f := range s.Allocations[t] {
 			transport, family := turnsrv.Transport(t).String(), turnsrv.Family(f).String()
@@ -154,6 +157,16 @@ func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string)) {
 			put(payload, float64(s.ToPeer[t][f].Bytes), "to_peer", transport, family)
 			put(payload, float64(s.ToClient[t][f].Bytes), "to_client", transport, family)
 		}
+	}
+	for _, t := range []turnsrv.Transport{turnsrv.TransportTCP, turnsrv.TransportTLS} {
+		waited := s.Waited[t]
+		put(streamLate, float64(waited.Late), t.String())
+		buckets := make(map[float64]uint64, len(turnsrv.WaitedBounds))
+		for i, bound := range turnsrv.WaitedBounds {
+			buckets[bound.Seconds()] = waited.Within[i]
+		}
+		sum := time.Duration(waited.Microseconds) * time.Microsecond
+		out <- prometheus.MustNewConstHistogram(streamQueue, waited.Sent, sum.Seconds(), buckets, t.String())
 	}
 	put(streams, float64(s.Streams))
 	put(created, float64(s.Created))

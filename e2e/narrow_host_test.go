@@ -1,0 +1,349 @@
+package e2e
+
+import (
+	"crypto/tls"
+	encoding "encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/turn/v4"
+	"golang.org/x/sys/unix"
+)
+
+// narrows are clients of one server, each in a network namespace of its own behind a
+// link of its own rate.
+//
+//	server 10.66.N.1 ─ rate kbit/s down, 100 ms of queue ─ 10.66.N.2 client N
+type narrows struct {
+	t      *testing.T
+	server string // namespace
+	suffix string
+	roots  *server // the certificate
+	dir    string
+	links  int
+}
+
+// peersAt is the server's address for the relay and for the peers.
+const peersAt = "10.66.0.1"
+
+func newNarrows(t *testing.T) *narrows {
+	t.Helper()
+	for _, tool := range []string{"ip", "tc"} {
+		if _, err := exec.LookPath(tool); os.Geteuid() != 0 || err != nil {
+			t.Skip("SKIPPED: narrow links in network namespaces need root and iproute2 (ip, tc)")
+		}
+	}
+	n := &narrows{t: t, suffix: fmt.Sprintf("%d-%d", os.Getpid(), hostsMade.Add(1)), roots: new(server), dir: t.TempDir()}
+	n.server = n.namespace("s")
+	inside(t, n.server, "ip", "link", "add", "home", "type", "veth", "peer", "name", "nowhere")
+	inside(t, n.server, "ip", "link", "set", "home", "up")
+	inside(t, n.server, "ip", "addr", "add", peersAt+"/32", "dev", "home")
+	n.roots.certificate(t, n.dir)
+	return n
+}
+
+func (n *narrows) namespace(name string) string {
+	ns := "th-" + name + "-" + n.suffix
+	if output, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
+		n.t.Skipf("SKIPPED: this machine allows no network namespaces: %s", output)
+	}
+	n.t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
+	inside(n.t, ns, "ip", "link", "set", "lo", "up")
+	return ns
+}
+
+// link makes a client behind a link of so many kbit/s, 0: as fast as there is.
+func (n *narrows) link(kbit int) (client, address string) {
+	n.t.Helper()
+	n.links++
+	client = n.namespace(fmt.Sprintf("c%d", n.links))
+	device, net := fmt.Sprintf("c%d", n.links), fmt.Sprintf("10.66.%d.", n.links)
+	inside(n.t, n.server, "ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", client)
+	inside(n.t, n.server, "ip", "addr", "add", net+"1/24", "dev", device)
+	inside(n.t, n.server, "ip", "link", "set", device, "up")
+	inside(n.t, client, "ip", "addr", "add", net+"2/24", "dev", "eth0")
+	inside(n.t, client, "ip", "link", "set", "eth0", "up")
+	if kbit > 0 {
+		_ = exec.Command("ip", "netns", "exec", n.server, "ethtool", "-K", device, "tso", "off", "gso", "off").Run()
+		shape := exec.Command("ip", "netns", "exec", n.server, "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", fmt.Sprint(kbit)+"kbit", "burst", "1540", "latency", "100ms")
+		if output, err := shape.CombinedOutput(); err != nil {
+			n.t.Skipf("SKIPPED: this kernel makes no link narrow (tc tbf): %s", output)
+		}
+	}
+	return client, net + "1"
+}
+
+// serve runs a relay in the server's namespace until the test ends, turnhub or, beside
+// it, coturn.
+func (n *narrows) serve(coturn bool) {
+	n.t.Helper()
+	certificate, key := filepath.Join(n.dir, "cert.pem"), filepath.Join(n.dir, "key.pem")
+	var args []string
+	if coturn {
+		args = []string{"turnserver", "-n", "--listening-ip=0.0.0.0", "--relay-ip=" + peersAt, "--realm=turnhub", "--use-auth-secret",
+			"--static-auth-secret=" + secret, "--cert=" + certificate, "--pkey=" + key, "--tls-listening-port=3478", "--listening-port=3479",
+			"--no-cli", "--log-file=stdout", "--userdb=" + filepath.Join(n.dir, "users"), "--pidfile=" + filepath.Join(n.dir, "pid")}
+	} else {
+		file := filepath.Join(n.dir, "config.yaml")
+		text := fmt.Sprintf(`{public_host: localhost, state_dir: %q, listen: {tcp: [":3478"], udp: [":3478"], admin: ""},
+			tls: {mode: files, cert_file: %q, key_file: %q}, credentials: {secrets: [%q]},
+			relay: {external_ip: %s, bind_ip: %[5]s, peers: any, allow_peers: [10.66.0.0/16]}}`, filepath.Join(n.dir, "state"), certificate, key, secret, peersAt)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+		args = []string{binary, "serve", "--config", file}
+	}
+	log := &lockedBuffer{}
+	command := exec.Command("ip", append([]string{"netns", "exec", n.server}, args...)...)
+	command.Dir, command.Stdout, command.Stderr = n.dir, log, log
+	if err := command.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { command.Wait(); close(ended) }()
+	n.t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM) // ip has become the server by exec
+		<-ended
+		if n.t.Failed() {
+			n.t.Logf("the server's log:\n%s", log)
+		}
+	})
+	until(n.t, "the server listens", func() bool {
+		select {
+		case <-ended:
+			n.t.Fatalf("the server ended:\n%s", log)
+		default:
+		}
+		var conn net.Conn
+		var err error
+		n.within(n.server, func() { conn, err = net.Dial("tcp4", peersAt+":3478") })
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+// within runs f on a thread in a namespace; the sockets that it opens stay there.
+func (n *narrows) within(ns string, f func()) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		there, err := os.Open("/run/netns/" + ns)
+		if err == nil {
+			defer there.Close()
+			if err = unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err == nil {
+				f()
+			}
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// trial is one measurement: a client and what its peer sends to it.
+type trial struct {
+	transport string
+	kbit      int     // of the link
+	over      float64 // how many times as much the peer sends
+	lasts     time.Duration
+	reads     int // bytes a second that the client itself reads at most, 0: all there are
+}
+
+// outcome is what arrived, after the first second.
+type outcome struct {
+	large, sound          []time.Duration // ages, sorted
+	soundSent, soundHeard int             // of those in the middle
+	used                  float64         // of the link, by payload
+	buffered              int             // bytes that lay in the client's own receive buffer at most
+}
+
+func at(ages []time.Duration, share float64) time.Duration {
+	if len(ages) == 0 {
+		return time.Hour // nothing came
+	}
+	return ages[min(int(float64(len(ages))*share), len(ages)-1)]
+}
+
+const (
+	largePacket = 1200
+	soundPacket = 100
+	soundEvery  = 20 * time.Millisecond
+)
+
+// run has a peer send large packets and sound to a client behind its link, which must
+// be made already, and measures how old they arrive.
+func (n *narrows) run(client, address string, port int, c trial) (o outcome, err error) {
+	var stream net.Conn
+	at := net.JoinHostPort(address, fmt.Sprint(port))
+	n.within(client, func() { stream, err = net.Dial("tcp4", at) })
+	if err != nil {
+		return o, err
+	}
+	slow := &slowConn{Conn: stream, tcp: stream.(*net.TCPConn)}
+	var conn net.Conn = slow
+	if c.reads > 0 {
+		_ = slow.tcp.SetReadBuffer(32 << 10)
+	}
+	if c.transport == "tls" {
+		conn = tls.Client(conn, &tls.Config{RootCAs: n.roots.roots, ServerName: "localhost"})
+	}
+	username, password, err := turn.GenerateLongTermTURNRESTCredentials(secret, "narrow", time.Hour)
+	if err != nil {
+		return o, err
+	}
+	packets := turn.NewSTUNConn(conn)
+	defer packets.Close()
+	turnClient, err := turn.NewClient(&turn.ClientConfig{STUNServerAddr: at, TURNServerAddr: at, Conn: packets, Username: username, Password: password, Realm: "turnhub"})
+	if err != nil {
+		return o, err
+	}
+	defer turnClient.Close()
+	if err := turnClient.Listen(); err != nil {
+		return o, err
+	}
+	relay, err := turnClient.Allocate()
+	if err != nil {
+		return o, fmt.Errorf("allocate: %w", err)
+	}
+	defer relay.Close()
+	var peer *net.UDPConn
+	n.within(n.server, func() {
+		peer, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(peersAt)}, relay.LocalAddr().(*net.UDPAddr))
+	})
+	if err != nil {
+		return o, err
+	}
+	defer peer.Close()
+	// pion binds a channel when it sends.
+	if _, err := relay.WriteTo([]byte("from the client"), peer.LocalAddr()); err != nil {
+		return o, err
+	}
+	if err := peer.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return o, err
+	}
+	if _, err := peer.Read(make([]byte, 100)); err != nil {
+		return o, fmt.Errorf("from client to peer: %w", err)
+	}
+
+	const warm = time.Second
+	rate := float64(c.kbit) * 1000 / 8
+	if c.reads > 0 {
+		rate = float64(c.reads)
+		slow.pace(c.reads)
+	}
+	began := time.Now()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		gap := time.Duration(float64(largePacket) / (rate * c.over) * float64(time.Second))
+		large, sound := time.Duration(0), time.Duration(0)
+		packet := make([]byte, largePacket)
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for range timer.C {
+			now := time.Since(began)
+			if now > c.lasts {
+				return
+			}
+			encoding.BigEndian.PutUint64(packet, uint64(now))
+			for ; sound <= now; sound += soundEvery {
+				if now > warm && now < c.lasts-time.Second {
+					o.soundSent++
+				}
+				_, _ = peer.Write(packet[:soundPacket])
+			}
+			for ; large <= now; large += gap {
+				_, _ = peer.Write(packet)
+			}
+			timer.Reset(min(large, sound) - time.Since(began))
+		}
+	})
+	bytes, heard := 0, 0
+	buffer := make([]byte, 2000)
+	_ = relay.SetReadDeadline(began.Add(c.lasts))
+	for {
+		size, _, err := relay.ReadFrom(buffer)
+		if err != nil {
+			break
+		}
+		now := time.Since(began)
+		if size < soundPacket || now < warm {
+			continue
+		}
+		sent := time.Duration(encoding.BigEndian.Uint64(buffer))
+		bytes += size
+		if size == soundPacket {
+			o.sound = append(o.sound, now-sent)
+			if sent > warm && sent < c.lasts-time.Second {
+				heard++
+			}
+		} else {
+			o.large = append(o.large, now-sent)
+		}
+	}
+	sending.Wait()
+	slices.Sort(o.large)
+	slices.Sort(o.sound)
+	o.used = float64(bytes) / (c.lasts - warm).Seconds() / rate
+	o.soundHeard = heard
+	o.buffered = slow.most
+	return o, nil
+}
+
+// slowConn is a client that reads no faster than it is told to.
+type slowConn struct {
+	net.Conn
+	tcp *net.TCPConn
+
+	mu    sync.Mutex
+	rate  int // bytes a second, 0: as they come
+	began time.Time
+	taken int
+	most  int // bytes that lay unread at a time
+}
+
+func (c *slowConn) pace(rate int) {
+	c.mu.Lock()
+	c.rate, c.began, c.taken = rate, time.Now(), 0
+	c.mu.Unlock()
+}
+
+func (c *slowConn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	rate := c.rate
+	due := c.began.Add(time.Duration(float64(c.taken) / float64(max(rate, 1)) * float64(time.Second)))
+	c.mu.Unlock()
+	if rate == 0 {
+		return c.Conn.Read(b)
+	}
+	<-time.After(time.Until(due)) // the reader's own pace
+	if raw, err := c.tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			if unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); err == nil {
+				c.most = max(c.most, unread)
+			}
+		})
+	}
+	n, err := c.Conn.Read(b[:min(len(b), 1500)])
+	c.mu.Lock()
+	c.taken += n
+	c.mu.Unlock()
+	return n, err
+}
+
+func (o outcome) String() string {
+	ms := func(d time.Duration) int64 { return d.Milliseconds() }
+	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, %.0f %% used", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
+		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, 100*o.used)
+}

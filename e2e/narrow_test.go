@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestNarrowLine has a peer send twice what the line of a TCP or TLS client takes:
+// what arrives is fresh, the line is used, and the sound beside it comes through. The
+// bounds are twice what the relay aims at, 250 ms in the median and 700 ms for 99 of
+// 100, since the machine may be busy.
+func TestNarrowLine(t *testing.T) {
+	n := newNarrows(t)
+	transports := []string{"tcp", "tls"}
+	trials := make([]func() (outcome, error), len(transports))
+	for i, transport := range transports {
+		client, address := n.link(480)
+		trials[i] = func() (outcome, error) {
+			return n.run(client, address, 3478, trial{transport: transport, kbit: 480, over: 2, lasts: 6 * time.Second})
+		}
+	}
+	n.serve(false)
+	outcomes, errs := together(trials)
+	for i, transport := range transports {
+		o := outcomes[i]
+		if errs[i] != nil {
+			t.Errorf("%s: %v", transport, errs[i])
+			continue
+		}
+		t.Logf("%s: %s", transport, o)
+		if at(o.large, 0.5) > 500*time.Millisecond || at(o.large, 0.99) > 1400*time.Millisecond {
+			t.Errorf("%s: what arrives is old: %s", transport, o)
+		}
+		if o.used < 0.8 {
+			t.Errorf("%s: the line is not used: %s", transport, o)
+		}
+		if o.soundHeard*10 < o.soundSent*9 {
+			t.Errorf("%s: the sound does not come through: %s", transport, o)
+		}
+	}
+}
+
+func together(trials []func() (outcome, error)) ([]outcome, []error) {
+	outcomes, errs := make([]outcome, len(trials)), make([]error, len(trials))
+	var running sync.WaitGroup
+	for i, f := range trials {
+		running.Go(func() { outcomes[i], errs[i] = f() })
+	}
+	running.Wait()
+	return outcomes, errs
+}
+
+// TestNarrowLineTable measures the rows of the table in docs/sizing.md, turnhub and
+// coturn, where that is installed, one after the other (make soak).
+func TestNarrowLineTable(t *testing.T) {
+	if long(true, false) {
+		t.Skip("a table of two minutes: E2E_LONG=1 (make soak)")
+	}
+	var table strings.Builder
+	table.WriteString("| server | link, kbit/s | the peer sends | transport | age of pictures: median / 99 of 100 / worst, ms | sound: median / 99 of 100, ms | sound heard | link used |\n|---|--:|--:|---|--:|--:|--:|--:|\n")
+	for _, name := range []string{"turnhub", "coturn"} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath("turnserver"); name == "coturn" && err != nil {
+				t.Skip("SKIPPED: coturn is not installed")
+			}
+			n := newNarrows(t)
+			var cells []trial
+			var trials []func() (outcome, error)
+			add := func(c trial) {
+				client, address := n.link(c.kbit)
+				port := 3478
+				if name == "coturn" && c.transport == "tcp" {
+					port = 3479
+				}
+				cells = append(cells, c)
+				trials = append(trials, func() (outcome, error) { return n.run(client, address, port, c) })
+			}
+			for _, kbit := range []int{1000, 480, 300, 130, 80} {
+				for _, transport := range []string{"tcp", "tls"} {
+					for _, over := range []float64{2, 1.1} {
+						if name == "turnhub" || kbit >= 480 {
+							add(trial{transport: transport, kbit: kbit, over: over, lasts: 30 * time.Second})
+						}
+					}
+				}
+			}
+			add(trial{transport: "tcp", over: 2, lasts: 30 * time.Second, reads: 60_000})
+			n.serve(name == "coturn")
+			outcomes, errs := together(trials)
+			for i, c := range cells {
+				o := outcomes[i]
+				if errs[i] != nil {
+					t.Errorf("%+v: %v", c, errs[i])
+					continue
+				}
+				ms := func(d time.Duration) int64 { return d.Milliseconds() }
+				link := fmt.Sprint(c.kbit)
+				if c.reads > 0 {
+					link = fmt.Sprintf("the client reads only %d kB/s (at most %d KB lay in its own buffer)", c.reads/1000, o.buffered>>10)
+				}
+				fmt.Fprintf(&table, "| %s | %s | × %.1f | %s | %d / %d / %d | %d / %d | %d %% | %.0f %% |\n", name, link, c.over, strings.ToUpper(c.transport),
+					ms(at(o.large, 0.5)), ms(at(o.large, 0.99)), ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), 100*o.soundHeard/max(o.soundSent, 1), 100*o.used)
+				if name == "turnhub" && c.kbit >= 300 && (at(o.large, 0.5) > 500*time.Millisecond || at(o.large, 0.99) > 1400*time.Millisecond || o.used < 0.8) {
+					t.Errorf("%+v: %s", c, o)
+				}
+				own := time.Duration(o.buffered) * time.Second / time.Duration(max(c.reads, 1))
+				if name == "turnhub" && c.reads > 0 && at(o.large, 0.99) > own+600*time.Millisecond {
+					t.Errorf("%+v: its own buffer explains %v: %s", c, own, o)
+				}
+			}
+		})
+	}
+	fmt.Print(table.String())
+}
