@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 
@@ -17,7 +18,18 @@ before(async () => {
   const server = await startServer();
   const browser = await startBrowser({ cameras: 3 });
   [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await vasya.addInitScript(() => {
+    const own = /** @type {any} */ (window);
+    own.locks = 0;
+    // A browser without a screen has none to keep on: what is asked of it is counted.
+    Object.defineProperty(navigator, 'wakeLock', { value: { request: async () => {
+      own.locks++;
+      const lock = new EventTarget();
+      return Object.assign(lock, { release: async () => { own.locks--; lock.dispatchEvent(new Event('release')); } });
+    } } });
+  });
   await openLobby(vasya, server.base, { name: 'Vasya', room: 'talk' });
+  assert.equal(await asks(vasya), false);
   await join(vasya);
   await openLobby(petya, server.base, { name: 'Petya', room: 'talk' });
   await join(petya);
@@ -49,6 +61,9 @@ const camera = (page) => page.evaluate(() => {
   return stream.getVideoTracks().map(({ label }) => label).join();
 });
 
+/** Whether the page wants to be asked before it goes. @param {Page} page */
+const asks = (page) => page.evaluate(() => !dispatchEvent(new Event('beforeunload', { cancelable: true })));
+
 const others = '.tile:not(.self):not(.screen)';
 
 test('another camera in the middle of the call: the picture goes on', async () => {
@@ -76,6 +91,10 @@ test('the screen is shared beside the camera, from both sides, and taken back', 
   }, width, { timeout: 20_000 });
   await moves(petya);
   assert.equal(await petya.getAttribute(others, 'data-media'), 'audio video');
+  for (const size of [{ width: 1280, height: 800 }, { width: 360, height: 740 }, { width: 900, height: 640 }]) {
+    await petya.setViewportSize(size);
+    await screenshot(petya, `screen-${size.width}`);
+  }
   assert.equal(await camera(vasya), 'fake_device_2', 'the own picture is the camera');
   await vasya.waitForSelector('#sharing:not([hidden])');
   // The other one too, over the same m-lines.
@@ -96,6 +115,17 @@ test('the screen is shared beside the camera, from both sides, and taken back', 
   }, width, { timeout: 20_000 });
   await vasya.click('#screen');
   await petya.waitForSelector('.tile.screen', { state: 'detached' });
+});
+
+test('who speaks is marked, who is muted is not; the tab asks before it closes, and the screen stays on', async () => {
+  await petya.waitForSelector(`${others}.speaking`); // the fake microphone beeps
+  await vasya.click('#audio');
+  await petya.waitForSelector(`${others}:not(.speaking) .muted:not([hidden])`);
+  assert.equal(await petya.locator(`${others}.speaking`).count(), 0);
+  await vasya.click('#audio');
+  await petya.waitForSelector(`${others}.speaking`);
+  assert.equal(await asks(vasya), true);
+  await vasya.waitForFunction(() => /** @type {any} */ (window).locks === 1);
 });
 
 test('chat goes over as it was written', async () => {
@@ -158,6 +188,8 @@ test('keys: written text is text; outside of fields they mute and switch the cam
   assert.equal(await vasya.getAttribute('body', 'data-view'), 'call');
   await vasya.click('#hang-up');
   await vasya.waitForSelector('body[data-view=notice][data-state=ended]');
+  assert.equal(await asks(vasya), false);
+  assert.equal(await vasya.evaluate(() => /** @type {any} */ (window).locks), 0);
   await petya.waitForSelector('body[data-state=waiting]');
   assert.equal(await petya.textContent('#waiting-title'), 'Vasya has left');
   await petya.waitForSelector('.toast:has-text("Vasya has left")');

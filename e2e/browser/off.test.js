@@ -119,6 +119,21 @@ test('in the lobby and in the call, however quickly it is clicked', async () => 
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
+test('who comes with the camera off is heard', async () => {
+  const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await openLobby(petya, server.base, { name: 'Petya', room: 'heard' });
+  await join(petya);
+  await openLobby(vasya, server.base, { name: 'Vasya', room: 'heard' });
+  await vasya.click('#lobby-video[aria-pressed=true]');
+  await join(vasya);
+  await Promise.all([connected(vasya), connected(petya)]);
+  await petya.waitForSelector('.tile.speaking');
+  await petya.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video')).currentTime > 0);
+  await vasya.click('#video');
+  await petya.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile:not(.self) video')).videoWidth > 0);
+  await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
 test('switched off while it starts, and after a reload', async () => {
   const page = await browser.newPage();
   await late(page);

@@ -133,7 +133,11 @@ export class Peer extends Emitter {
     this.#quiet = quiet;
     if (quiet) this.#channel.hold();
     this.#channel.on('open', () => { if (!this.#quiet) this.tellMedia(); });
-    this.#channel.on('media', ({screens, ...media}) => { this.emit('media', this.media = media); this.#sharing.hear(screens); });
+    this.#channel.on('media', ({screens, ...media}) => {
+      if (this.#received.pictures(media.video)) this.emit('stream', this.stream);
+      this.emit('media', this.media = media);
+      this.#sharing.hear(screens);
+    });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));

@@ -86,19 +86,38 @@ export class Sharing {
   }
 }
 
-/** What comes from the peer: the same two streams, whatever connection their tracks come over. */
+/**
+ * What comes from the peer: the same two streams, whatever connection their tracks come over. The camera's track is in its
+ * stream only while pictures are sent: a <video> plays no sound either before the first picture of a track has come, and
+ * somebody who came with the camera off was not heard.
+ */
 export class Received {
   stream = new MediaStream();
   screen = new MediaStream();
+
+  /** @type {MediaStreamTrack | null} */ #camera = null;
+  #pictures = true;
 
   /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
   show(pc, transceiver) {
     const {track} = transceiver.receiver;
     const where = transceiverOf(pc, /** @type {import('./media.js').Kind} */ (track.kind), true) === transceiver ? 'screen' : 'stream';
+    const camera = where === 'stream' && track.kind === 'video';
+    if (camera) this.#camera = track;
     const before = this[where].getTracks().filter((old) => old.kind === track.kind && old !== track);
     // In this order a <video> goes from one to the other without a black picture between.
-    this[where].addTrack(track);
+    if (!camera || this.#pictures) this[where].addTrack(track);
     for (const old of before) this[where].removeTrack(old);
     return where;
+  }
+
+  /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
+  pictures(sent) {
+    if (this.#pictures === sent) return false;
+    this.#pictures = sent;
+    if (!this.#camera) return false;
+    if (sent) this.stream.addTrack(this.#camera);
+    else this.stream.removeTrack(this.#camera);
+    return true;
   }
 }

@@ -1695,12 +1695,19 @@ declare class Sharing {
     negotiated(): void;
     #private;
 }
-/** What comes from the peer: the same two streams, whatever connection their tracks come over. */
+/**
+ * What comes from the peer: the same two streams, whatever connection their tracks come over. The camera's track is in its
+ * stream only while pictures are sent: a <video> plays no sound either before the first picture of a track has come, and
+ * somebody who came with the camera off was not heard.
+ */
 declare class Received {
     stream: MediaStream;
     screen: MediaStream;
     /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
     show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
+    /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
+    pictures(sent: boolean): boolean;
+    #private;
 }
 /**
  * What sharing needs of its peer.

@@ -48,7 +48,8 @@ export function initializeVideoCall(options) {
 
   /** @param {MediaStream} stream */
   const show = (stream) => {
-    if (remote.srcObject !== stream) remote.srcObject = stream;
+    // An element that has waited for pictures plays the sound alone only when it begins anew.
+    if (remote.srcObject !== stream || (remote.readyState === 0 && !stream.getVideoTracks().length)) remote.srcObject = stream;
     remote.autoplay = true;
     remote.playsInline = true;
     remote.play().catch(() => {}); // the page decides how to ask for the click that some browsers want

@@ -54,6 +54,7 @@ function notice(state, title, text, action = 'Try again', run = () => location.r
   $('#notice-again').textContent = action;
   dress($('#notice-icon'), 'warning');
   $('#notice-call').hidden = true;
+  $('#notice-again').className = 'primary';
   $('#notice-home').hidden = false;
   again = run;
   $('#notice-again').focus();
@@ -230,6 +231,7 @@ function onEnded(over, ended) {
   $('#notice-home').hidden = !room;
   if (room || !user) return;
   $('#notice-call').hidden = false;
+  $('#notice-again').className = 'secondary';
   $('#notice-call').focus();
 }
 

@@ -8,8 +8,8 @@ import {copyLink, drawQR} from './share.js';
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
 /** @typedef {import('./controls.js').Controls} Controls */
 
-// Who is heard louder than this speaks: about -34 dB. Levels are looked at so often, milliseconds, while somebody sees the page.
-const speaks = 0.02, listenEvery = 250;
+// Who is heard louder than this speaks: -40 dB, which a quiet voice is and the noise of a room is not. Levels are looked at so often, milliseconds, while somebody sees the page.
+const speaks = 0.01, listenEvery = 250;
 
 /** The tiles of a call. */
 export class Stage {

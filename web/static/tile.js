@@ -12,8 +12,10 @@ export function nameOf(peer) {
 
 /** Shows a stream, and asks for the click that some browsers want before they play sound. @param {HTMLVideoElement} video @param {MediaStream} stream @param {HTMLElement} tile */
 export function play(video, stream, tile) {
-  if (video.srcObject !== stream) video.srcObject = stream;
-  video.play().catch(() => {
+  // An element that has waited for pictures plays the sound alone only when it begins anew.
+  if (video.srcObject !== stream || (video.readyState === 0 && !stream.getVideoTracks().length)) video.srcObject = stream;
+  video.play().catch(({name}) => {
+    if (name !== 'NotAllowedError') return;
     const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { video.play(); start.remove(); }}, 'Click to hear');
     if (!tile.querySelector('.play')) tile.append(start);
   });
