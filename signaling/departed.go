@@ -42,6 +42,8 @@ func (d *departed) add(s *Session) {
 	if d.users == nil {
 		d.users = make(map[string][]string)
 	}
-	d.users[s.user] = append(d.users[s.user], s.id)
-	d.count++
+	for _, user := range append([]string{s.user}, s.began.Inviters()...) {
+		d.users[user] = append(d.users[user], s.id)
+		d.count++
+	}
 }

@@ -264,7 +264,7 @@ func (h *Hub) RefreshConfig() {
 }
 
 // Revoke ends the session with that id, or all sessions, dialect sockets and sockets
-// without hello of that user, with 4004, and refuses from now on the tokens and the
+// without hello of that user and of those whom the user has invited, with 4004, and refuses from now on the tokens and the
 // credentials that were given out until now. It returns how many it ended. With an
 // error that is done, but does not outlast a restart.
 func (h *Hub) Revoke(user string) (int, error) {
@@ -280,11 +280,14 @@ func (h *Hub) Revoke(user string) (int, error) {
 		}
 	} else {
 		for _, s := range h.sessions.all() {
-			if s.user == user {
+			if s.user == user || s.began.InvitedBy(user) {
 				ended = append(ended, s)
 			}
 		}
 		for _, id := range h.departed.of(user) {
+			if access.IsGuest(user) {
+				h.cfg.Access.Mark(id)
+			}
 			if h.cfg.OnRevoke != nil {
 				h.cfg.OnRevoke(id)
 			}
@@ -292,13 +295,16 @@ func (h *Hub) Revoke(user string) (int, error) {
 	}
 	n := len(ended)
 	for _, s := range ended {
+		if access.IsGuest(s.user) {
+			h.cfg.Access.Mark(s.id) // credentials of a guest's sessions do not tell which guest's
+		}
 		s.end("revoked", CloseRevoked)
 		if h.cfg.OnRevoke != nil {
 			h.cfg.OnRevoke(s.id)
 		}
 	}
 	for _, s := range h.strangers.all() {
-		if s.info.Claims.User == user {
+		if s.info.Claims.User == user || s.info.Claims.InvitedBy(user) {
 			s.end()
 			n++
 		}
@@ -315,7 +321,7 @@ func (h *Hub) shutOut(user string) {
 	h.gate.Lock()
 	defer h.gate.Unlock()
 	for c := range h.conns {
-		if c.sess == nil && c.claims.User == user {
+		if c.sess == nil && (c.claims.User == user || c.claims.InvitedBy(user)) {
 			c.turnBack()
 		}
 	}

@@ -83,7 +83,7 @@ func (c *conn) begin(m *message, now time.Time) {
 	}
 	s := &Session{
 		hub: h, id: newSessionID(user), token: secretText(24),
-		name: name, user: user, claims: c.claims, opener: c.remote, since: now,
+		name: name, user: user, claims: c.claims, began: c.claims, opener: c.remote, since: now,
 	}
 	s.timer.fire = s.tick
 	if c.seen.IsValid() {

@@ -25,6 +25,8 @@ type Session struct {
 	bucket bucket // under in
 	reader *conn  // under in: the socket whose message is being handled
 	claims access.Claims
+	// began is what claims were at first: they are renewed, but for whose they are.
+	began access.Claims
 
 	// Written under in and directory.mu; read without a lock by the relay.
 	rooms atomic.Pointer[[]*room]

@@ -103,6 +103,8 @@ func (s *Server) routes() {
 		s.mux.Handle("GET "+path, s.cors(s.limited(h)))
 		s.mux.Handle("OPTIONS "+path, s.cors(nil))
 	}
+	s.mux.Handle("POST /invitation", s.cors(s.limited(http.HandlerFunc(s.invitation))))
+	s.mux.Handle("OPTIONS /invitation", s.cors(nil))
 	handle("GET /ws", s.cfg.Hub)
 	handle("/peerjs", s.cfg.PeerJS)
 	handle("/peerjs/", s.cfg.PeerJS)
@@ -222,7 +224,7 @@ func (s *Server) cors(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
 		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 		h.Set("Access-Control-Max-Age", "600")
 		w.WriteHeader(http.StatusNoContent)
@@ -307,13 +309,14 @@ type Stats struct {
 	Limited        uint64 // refused by the rate limit of the household
 	LimitedNetwork uint64 // refused by that of its wider network
 	Unproved       uint64 // refused because no URL works
+	Invitations    uint64 // made by /invitation
 }
 
-type stats struct{ credentials, limited, limitedNetwork, unproved atomic.Uint64 }
+type stats struct{ credentials, limited, limitedNetwork, unproved, invitations atomic.Uint64 }
 
 // Stats returns a snapshot.
 func (s *Server) Stats() Stats {
-	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.limitedNetwork.Load(), s.stats.unproved.Load()}
+	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.limitedNetwork.Load(), s.stats.unproved.Load(), s.stats.invitations.Load()}
 }
 
 // loopbackHost reports whether a browser on the same machine asked: loopback is

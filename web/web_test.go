@@ -249,6 +249,66 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// TestInvitations: who is let in may let others into the same room, without giving
+// away the own token.
+func TestInvitations(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("x", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := access.NewVerifier(access.Config{SecretFile: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := access.Mint(secret, "vasya", []string{"blue"}, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server(func(c *Config, _ *Settings) { c.Access = verifier })
+	var made struct {
+		Token, Room, User string
+		Expires           time.Time
+	}
+	w := get(s, "POST /invitation?room=blue", "Authorization: Bearer "+token, "Origin: https://a.example")
+	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || w.Code != 200 || made.Room != "blue" || made.Token == "" || made.Token == token ||
+		time.Until(made.Expires) > time.Hour || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Access-Control-Allow-Origin") == "" {
+		t.Fatal(err, w.Code, w.Body, w.Header())
+	}
+	if w := get(s, "/config?token="+made.Token); w.Code != 200 || !strings.Contains(w.Body.String(), made.User) {
+		t.Error("the invitation does not let in:", w.Code, w.Body)
+	}
+	if w := get(s, "/?token="+made.Token, browser); w.Code != 200 {
+		t.Error(w.Code, w.Body)
+	}
+	for target, want := range map[string]int{"blue": 200, "red": 403, "": 400, "a%20b": 400} {
+		if w := get(s, "POST /invitation?room="+target, "Authorization: Bearer "+made.Token); w.Code != want {
+			t.Errorf("a guest invites to %q: %d %s", target, w.Code, w.Body)
+		}
+	}
+	for _, without := range []string{"X: y", "Authorization: Bearer x"} {
+		if w := get(s, "POST /invitation?room=blue", without); w.Code != 401 {
+			t.Error(without, w.Code, w.Body)
+		}
+	}
+	if w := get(s, "OPTIONS /invitation", "Origin: https://a.example"); w.Code != 204 || !strings.Contains(w.Header().Get("Access-Control-Allow-Methods"), "POST") {
+		t.Error(w.Code, w.Header())
+	}
+	if err := verifier.Revoke("vasya"); err != nil {
+		t.Fatal(err)
+	}
+	if w := get(s, "/?token="+made.Token, browser); w.Code != 401 || !strings.Contains(w.Body.String(), "withdrawn") {
+		t.Error(w.Code, w.Body)
+	}
+	if w := get(server(nil), "POST /invitation?room=blue"); w.Code != 200 || !strings.Contains(w.Body.String(), `"token":""`) {
+		t.Error("in mode open:", w.Code, w.Body)
+	}
+	slow := server(func(c *Config, s *Settings) { c.Access, s.RatePerPrefix = verifier, 0.001 })
+	get(slow, "POST /invitation?room=blue")
+	if w := get(slow, "POST /invitation?room=blue"); w.Code != 429 {
+		t.Error("no limit:", w.Code)
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	now := time.Unix(1000, 0)
 	l := newRateLimit(func() time.Time { return now })

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
 	"turnhub/turnsrv"
@@ -107,5 +109,25 @@ func token(_ context.Context, in invocation) error {
 		return err
 	}
 	fmt.Fprintln(in.stdout, strings.TrimSpace(signed))
+	if link := linkWith(cfg, signed, rooms); link != "" {
+		fmt.Fprintln(in.stderr, "to open:", link) // beside the output, which programs take as the token
+	}
 	return nil
+}
+
+// linkWith returns a link that lets its reader in, where the configuration says how
+// the server is reached, else "".
+func linkWith(cfg *config.Config, token string, rooms []string) string {
+	if cfg.PublicHost == "" {
+		return ""
+	}
+	layout, err := configuredLayout(cfg, nil)
+	if err != nil || layout.Site() == "" {
+		return ""
+	}
+	link := strings.TrimSuffix(layout.Site(), "/") + "/?" + url.Values{"token": {token}}.Encode()
+	if len(rooms) > 0 {
+		link += "#" + rooms[0]
+	}
+	return link
 }

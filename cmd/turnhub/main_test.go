@@ -51,11 +51,13 @@ func TestStatus(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
 	good := filepath.Join(dir, "good.yaml")
+	reached := filepath.Join(dir, "reached.yaml")
 	secret := filepath.Join(dir, "token-secret")
 	for file, text := range map[string]string{
-		bad:    "relay:\n  port_min: x\nnonsense: 1\n",
-		good:   "credentials: {secrets: [a-good-secret]}\nrelay: {external_ip: 127.0.0.1}\naccess: {token_secret_file: " + secret + "}\n",
-		secret: strings.Repeat("s", 40),
+		bad:     "relay:\n  port_min: x\nnonsense: 1\n",
+		good:    "credentials: {secrets: [a-good-secret]}\nrelay: {external_ip: 127.0.0.1}\naccess: {token_secret_file: " + secret + "}\n",
+		reached: "public_host: calls.example.org\nlisten: {tcp: [':8443']}\ntls: {mode: self-signed}\naccess: {mode: token, token_secret_file: " + secret + "}\n",
+		secret:  strings.Repeat("s", 40),
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -82,6 +84,7 @@ func TestStatus(t *testing.T) {
 		{"credentials --config " + good + " --user s_x", 2, "", "--user needs 1 to 64"},
 		{"credentials --config " + good + " --user bob --ttl 10m", 0, `"ttl": 600`, ""},
 		{"token --config " + good + " --user bob --room blue", 0, "eyJ", ""},
+		{"token --config " + reached + " --user bob --room blue", 0, "eyJ", "to open: https://calls.example.org:8443/?token=eyJ"},
 		{"token --config " + good + " --user bob --ttl -1h", 2, "", "--ttl must be positive"},
 		{"token --user bob", 1, "", "openssl rand"},
 		{"config --config " + good, 0, "", "warning: " + good + ":3: access.token_secret_file: nobody is asked for a token"},

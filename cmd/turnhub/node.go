@@ -101,10 +101,11 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 		return nil, err
 	}
 	rules := access.Config{
-		Open:           cfg.Access.Mode != config.AccessToken,
-		RevokedFile:    filepath.Join(cfg.StateDir, "revoked.json"),
-		CredentialLife: func() time.Duration { return time.Duration(n.ttl.Load()) },
-		Logger:         log,
+		Open:              cfg.Access.Mode != config.AccessToken,
+		RevokedFile:       filepath.Join(cfg.StateDir, "revoked.json"),
+		InvitationKeyFile: filepath.Join(cfg.StateDir, "invitation-key"),
+		CredentialLife:    func() time.Duration { return time.Duration(n.ttl.Load()) },
+		Logger:            log,
 	}
 	if !rules.Open {
 		rules.SecretFile, rules.JWKSFile = cfg.Access.TokenSecretFile, cfg.Access.TokenJWKSFile

@@ -34,6 +34,7 @@ type Claims struct {
 
 	issued   *jwt.NumericDate // iat; nil: the token does not say
 	verifier *Verifier        // whose list of the revoked counts
+	inviters []string         // through whose hands an invitation went
 }
 
 // AllowsRoom reports whether the token's bearer may join the room.
@@ -45,7 +46,11 @@ func (c Claims) AllowsRoom(room string) bool {
 // lets somebody in asks once more when that person is where Revoke's caller looks
 // for him: then either of the two sees the other.
 func (c Claims) Revoked() bool {
-	return c.verifier != nil && c.verifier.isRevoked(c.User, c.issued)
+	if c.verifier == nil {
+		return false
+	}
+	revoked := func(user string) bool { return c.verifier.isRevoked(user, c.issued) }
+	return revoked(c.User) || slices.ContainsFunc(c.inviters, revoked)
 }
 
 // Errors of Verify. Their texts are for the person who sent the request and
@@ -75,6 +80,8 @@ type Config struct {
 	JWKSFile   string // RFC 7517 key set with Ed25519 or RSA public keys
 	// RevokedFile keeps the revoked users over a restart; empty: it is not kept.
 	RevokedFile string
+	// InvitationKeyFile keeps the key for invitations; empty: it ends with the process.
+	InvitationKeyFile string
 	// CredentialLife is the longest for which TURN credentials are given out; nil: 0.
 	CredentialLife func() time.Duration
 	Logger         *slog.Logger // nil: none
@@ -91,6 +98,8 @@ type Verifier struct {
 
 	newest atomic.Int64 // the latest iat of a token that has passed, Unix seconds
 
+	invitationKey []byte
+
 	saving sync.Mutex // held while the revoked are written down
 }
 
@@ -103,6 +112,16 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 	v := &Verifier{cfg: cfg, list: newRevocations()}
 	if err := v.Reload(); err != nil {
 		return nil, err
+	}
+	if !v.IsOpen() {
+		key, err := invitationKeyOf(cfg.InvitationKeyFile)
+		if err != nil {
+			return nil, err
+		}
+		v.invitationKey = key
+		if problem, remedy := statefile.Foreign(cfg.InvitationKeyFile); problem != "" {
+			cfg.Logger.Warn(problem, "remedy", remedy)
+		}
 	}
 	if problem, remedy := statefile.Foreign(cfg.RevokedFile); problem != "" {
 		cfg.Logger.Warn(problem, "remedy", remedy)
@@ -146,10 +165,10 @@ func (v *Verifier) Check(token string) (Claims, error) {
 		return Claims{}, ErrMissing
 	case len(token) > maxToken:
 		return Claims{}, ErrInvalid
+	case strings.HasPrefix(token, invitationPrefix):
+		return v.checkInvitation(token)
 	}
-	v.mu.RLock()
-	keys := v.keys
-	v.mu.RUnlock()
+	keys := v.currentKeys()
 	var c tokenClaims
 	_, err := jwt.ParseWithClaims(token, &c, keys.find,
 		jwt.WithValidMethods(keys.methods), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway))
@@ -177,6 +196,12 @@ func (v *Verifier) Check(token string) (Claims, error) {
 		v.passed(c.IssuedAt.Time)
 	}
 	return claims, nil
+}
+
+func (v *Verifier) currentKeys() *keySet {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.keys
 }
 
 // FromRequest returns the request's token, or "": the Bearer of Authorization

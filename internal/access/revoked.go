@@ -34,6 +34,9 @@ const SessionPrefix = "s_"
 // TURN credentials of a session that is gone are still known as its user's. People
 // in one room see each other's user names, so it needs no secret.
 func SessionTag(user string) string {
+	if tag, ok := guestTag(user); ok {
+		return tag // those of guests are known as their inviter's
+	}
 	sum := sha256.Sum256([]byte("turnhub session of " + user))
 	return base64.RawURLEncoding.EncodeToString(sum[:6]) // 8 characters
 }
@@ -61,21 +64,34 @@ func newRevocations() revocations {
 
 func (r revocations) set(name string, at time.Time) {
 	r.at[name] = at
-	if !strings.HasPrefix(name, SessionPrefix) {
+	if hasOwnTag(name) {
 		r.tags[SessionTag(name)] = name
 	}
 }
 
+// hasOwnTag reports whether the sessions of a tag are those of name alone: not of a
+// session itself, nor of a guest, whose tag is the inviter's.
+func hasOwnTag(name string) bool {
+	_, guest := guestTag(name)
+	return !guest && !strings.HasPrefix(name, SessionPrefix)
+}
+
 func (r revocations) remove(name string) {
 	delete(r.at, name)
-	delete(r.tags, SessionTag(name))
+	if hasOwnTag(name) {
+		delete(r.tags, SessionTag(name))
+	}
 }
 
 // of returns when the holder of TURN credentials was revoked: the user, the session,
-// or the session's user.
+// the session's user, or who has invited the guest.
 func (r revocations) of(user string) (at time.Time) {
 	at = r.at[user]
-	if tag, ok := tagOf(user); ok {
+	tag, ok := tagOf(user)
+	if !ok {
+		tag, ok = guestTag(user)
+	}
+	if ok {
 		if owner, known := r.tags[tag]; known && r.at[owner].After(at) {
 			at = r.at[owner]
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,6 +145,35 @@ func (k *keySet) find(t *jwt.Token) (any, error) {
 		return nil, errors.New("no key for this token")
 	}
 	return set, nil
+}
+
+// signer returns the key, as material has it, by which a token is signed.
+func (k *keySet) signer(token string) ([]byte, bool) {
+	for n, key := range k.material() {
+		one := &keySet{methods: k.methods}
+		if k.secret != nil {
+			one.secret = k.secret
+		} else {
+			one.public = k.public[n : n+1]
+		}
+		_, err := jwt.NewParser(jwt.WithValidMethods(one.methods), jwt.WithoutClaimsValidation()).ParseWithClaims(token, new(tokenClaims), one.find)
+		if err == nil {
+			return key, true
+		}
+	}
+	return nil, false
+}
+
+// material returns the keys in bytes: the secret, or each public key.
+func (k *keySet) material() [][]byte {
+	if k.secret != nil {
+		return [][]byte{k.secret}
+	}
+	all := make([][]byte, len(k.public))
+	for n, p := range k.public {
+		all[n], _ = x509.MarshalPKIXPublicKey(p.key) // Ed25519 and RSA always can
+	}
+	return all
 }
 
 // Mint signs a token with the secret in secretFile (HS256). rooms is nil for every

@@ -73,6 +73,7 @@ var (
 	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit: of the household (per_ip) or of its wider network (per_network).", "reason")
 	acceptErrors = counter("port_accept_errors_total", "Failures to accept a TCP connection, such as too many open files.")
 	handedOut    = counter("web_credentials_total", "Credentials handed out by /config and /turn.")
+	invited      = counter("web_invitations_total", "Invitations made by /invitation.")
 	webRefused   = counter("web_refused_total", "Requests for credentials that were refused: over the rate of the household (rate) or of its wider network (rate_network), or while no URL works.", "reason")
 
 	probeUp       = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
@@ -88,7 +89,7 @@ var everyDesc = []*prometheus.Desc{
 	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, firstFrame,
-	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, webRefused.desc,
+	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 }
 
@@ -129,6 +130,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	each(ports.Refused, turnedAway, put)
 	asked := total.Web
 	put(handedOut, float64(asked.Credentials))
+	put(invited, float64(asked.Invitations))
 	put(webRefused, float64(asked.Limited), "rate")
 	put(webRefused, float64(asked.LimitedNetwork), "rate_network")
 	put(webRefused, float64(asked.Unproved), "no_working_url")

@@ -1,7 +1,7 @@
 import {Emitter} from './emitter.js';
 import {closeCodes, HubError} from './codes.js';
 import {realClock} from './clock.js';
-import {socketURL, whyRefused} from './home.js';
+import {beside, socketURL, whyRefused} from './home.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './watch.js';
@@ -145,6 +145,27 @@ export class Session extends Emitter {
   async renew(token) {
     if (this.#opening) await this.#access.renew(token);
     else this.#access.value = token;
+  }
+
+  /**
+   * Lets others into one room, on a server with `access.mode: token`: makes a token that opens it and nothing else, for a
+   * link. It ends within a day, and never after the token in use.
+   * @param {string} room
+   * @returns {Promise<{token: string, expires: Date | null}>} an empty token where none is needed; rejected (`forbidden`,
+   *   `rate`) where the server makes none
+   */
+  async guestToken(room) {
+    const url = beside(this.#url(), 'invitation');
+    url.search = String(new URLSearchParams({room}));
+    /** @type {Record<string, string>} */ const headers = {};
+    if (this.#access.value) headers.authorization = `Bearer ${this.#access.value}`;
+    const answer = await fetch(url, {method: 'POST', headers}).catch(() => null);
+    const said = await answer?.json().catch(() => null);
+    if (!answer?.ok || typeof said?.token !== 'string') {
+      const refused = answer && answer.status < 500 && answer.status !== 429;
+      throw new HubError(refused ? 'forbidden' : 'rate', said?.message ?? 'no invitation could be made: the server does not answer', !refused);
+    }
+    return {token: said.token, expires: said.expires ? new Date(said.expires) : null};
   }
 
   /** The access token expires in so many milliseconds. @protected @param {number} after */

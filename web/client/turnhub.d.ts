@@ -1572,6 +1572,17 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
      * @returns {Promise<void>} rejected (`forbidden`) where the server does not take it
      */
     renew(token: string): Promise<void>;
+    /**
+     * Lets others into one room, on a server with `access.mode: token`: makes a token that opens it and nothing else, for a
+     * link. It ends within a day, and never after the token in use.
+     * @param {string} room
+     * @returns {Promise<{token: string, expires: Date | null}>} an empty token where none is needed; rejected (`forbidden`,
+     *   `rate`) where the server makes none
+     */
+    guestToken(room: string): Promise<{
+        token: string;
+        expires: Date | null;
+    }>;
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;
     /**

@@ -9,7 +9,8 @@ import {keepOpen} from './awake.js';
 import {listenToKeys} from './keys.js';
 import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
-import {linkTo, linkedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
+import {Links} from './links.js';
+import {linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, showQR} from './share.js';
 
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
@@ -24,6 +25,7 @@ const media = new LocalMedia();
 const controls = new Controls(media);
 const stage = new Stage(controls);
 const chat = new Chat();
+const links = new Links();
 const missed = new Missed((user) => callBack(user));
 const incoming = new Incoming((invitation) => answer(invitation), missed);
 
@@ -63,7 +65,13 @@ function notice(state, title, text, action = 'Try again', run = () => location.r
 function lobby() {
   show('lobby');
   const linked = linkedRoom();
-  roomField.value = linked || roomField.value || randomRoom();
+  const misnamed = misnamedRoom();
+  roomField.value = linked || misnamed?.near || roomField.value || randomRoom();
+  $('#room-hint').hidden = !misnamed;
+  if (misnamed) {
+    $('#room-hint').textContent = `“${misnamed.name.slice(0, 60)}” cannot be the name of a room: it may have the letters A to Z, digits and . _ ~ - only, at most 128. ${
+      misnamed.near ? 'Whoever has your link is offered the name that stands here now.' : 'Here is another one.'}`;
+  }
   $('#lobby-title').textContent = linked ? 'Join the call' : 'Start a call';
   $('#lobby-lead').textContent = linked
     ? 'Check how you look and sound, then join.'
@@ -95,6 +103,7 @@ function openHub() {
   hub.on('restart', () => stage.banner('The server restarts; the call goes on.'));
   hub.on('presence', showPresence);
   incoming.attach(hub);
+  links.use(hub);
   hub.connect().catch(() => {});
   newCall();
 }
@@ -134,14 +143,26 @@ function newCall() {
   const ready = async () => {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
     if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
+    prepareLink();
     await mine.prepare(roomField.value.trim());
     if (call === mine && body.dataset.view === 'lobby') body.dataset.state = 'ready';
   };
   ready();
 }
 
+function prepareLink() {
+  const room = roomField.value.trim();
+  if (room && roomField.validity.valid) links.to(room).catch(() => {}); // who asks for it is told
+}
+
+/** Does something with the link to a room, once it is there. @param {string} room @param {(link: string) => void} use */
+function withLink(room, use) {
+  links.to(room).then(use, (error) => toast(`There is no link for others: ${error.message}`, 'bad'));
+}
+
 /** For the room that is named now, where there is time before the click. */
 function prepare() {
+  prepareLink();
   if (call?.phase === 'idle' && hub.state === 'open') call.prepare(roomField.value.trim()).catch(() => {});
 }
 
@@ -161,7 +182,8 @@ async function join() {
   const room = roomField.value.trim();
   commitNames();
   const joining = call.join(room);
-  enter(linkTo(room));
+  enter(links.now(room));
+  withLink(room, (link) => stage.setLink(link));
   document.title = `${room} – turnhub`;
   history.replaceState(null, '', `${location.pathname}${location.search}#${room}`);
   try {
@@ -274,9 +296,9 @@ nameField.addEventListener('change', commitNames);
 userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
 calleeField.addEventListener('input', watchPresence);
 roomField.addEventListener('change', prepare);
-$('#copy-link').addEventListener('click', () => copyLink(linkTo(roomField.value)));
-$('#show-qr').addEventListener('click', () => showQR(linkTo(roomField.value)));
-$('#room-label').addEventListener('click', () => showQR(linkTo(call.room)));
+$('#copy-link').addEventListener('click', () => withLink(roomField.value.trim(), copyLink));
+$('#show-qr').addEventListener('click', () => withLink(roomField.value.trim(), showQR));
+$('#room-label').addEventListener('click', () => withLink(call.room, showQR));
 $('#qr-copy').addEventListener('click', () => copyLink($('#qr-link').textContent ?? ''));
 $('#hang-up').addEventListener('click', () => call.leave());
 $('#notice-again').addEventListener('click', () => again());
@@ -297,13 +319,14 @@ document.addEventListener('visibilitychange', () => {
 
 // ---- start
 
+/** @type {HTMLAnchorElement} */ ($('#check-link')).href = linkHere('/check');
 nameField.value = recall('name');
 userField.value = recall('user');
 controls.setName(recall('name'));
 if (typeof RTCPeerConnection === 'undefined') {
   notice('unsupported', 'This browser cannot make calls', 'It has no WebRTC, or it is switched off. A current Chrome, Edge, Firefox or Safari can.');
 } else {
-  roomField.value = linkedRoom() || randomRoom();
+  roomField.value = linkedRoom() || misnamedRoom()?.near || randomRoom();
   openHub();
   lobby();
   controls.open();

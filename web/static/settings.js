@@ -30,16 +30,28 @@ export function userSecret() {
 
 const query = new URLSearchParams(location.search);
 
-/** The room that the link names: `/#room` or `/?room=room`. */
-export function linkedRoom() {
-  let hash = '';
+/** What the link names as its room: `/#room` or `/?room=room`. It may be no name for one. */
+function asked() {
+  const hash = location.hash.slice(1);
   try {
-    hash = decodeURIComponent(location.hash.slice(1));
+    return decodeURIComponent(hash) || (query.get('room') ?? '');
   } catch {
-    // not a name then
+    return hash; // with a % that is just that
   }
-  const room = hash || query.get('room') || '';
+}
+
+/** The room that the link names; '' where it names none, or by a name that no room can have. */
+export function linkedRoom() {
+  const room = asked();
   return /^[A-Za-z0-9._~-]{1,128}$/.test(room) ? room : '';
+}
+
+/** A link whose room can have no such name: the name, and the nearest one that a room can have, the same for whoever has this link. */
+export function misnamedRoom() {
+  const name = asked();
+  if (!name || linkedRoom()) return null;
+  const near = name.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').replace(/ß/g, 'ss').replace(/[^A-Za-z0-9._~-]+/g, '-').slice(0, 128);
+  return {name, near: near.replace(/^-+|-+$/g, '')};
 }
 
 /**
@@ -72,7 +84,7 @@ export const troubleshooting = {
     ['udp', 'tcp', 'tls'].includes(query.get('transport') ?? '') ? query.get('transport') : undefined),
 };
 
-/** The link to a room, which keeps none of the visitor's own parameters. @param {string} room */
-export function linkTo(room) {
-  return `${location.origin}/#${room}`;
+/** The link to a room, which keeps none of the visitor's own parameters. @param {string} room @param {string} [invitation] */
+export function linkTo(room, invitation = '') {
+  return `${location.origin}/${invitation && `?${new URLSearchParams({token: invitation})}`}#${room}`;
 }

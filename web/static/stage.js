@@ -60,6 +60,14 @@ export class Stage {
     this.#update();
   }
 
+  /** The link has become known, or is another one. @param {string} link */
+  setLink(link) {
+    if (!this.#link || this.#link === link) return;
+    this.#link = link;
+    $('#waiting-link').textContent = link;
+    this.#update();
+  }
+
   detach() {
     this.#call = null;
     clearInterval(this.#listening);

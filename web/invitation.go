@@ -1,0 +1,55 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"turnhub/internal/access"
+)
+
+// invitation answers POST /invitation?room=NAME: an access token for others, which
+// opens that room and nothing else. The token of who asks is not in it.
+func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
+	room := r.URL.Query().Get("room")
+	if !validRoom(room) {
+		fail(w, http.StatusBadRequest, "room", "name the room: POST /invitation?room=NAME, with 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")
+		return
+	}
+	type answer struct {
+		Token   string     `json:"token"` // empty: none is needed
+		Room    string     `json:"room"`
+		User    string     `json:"user,omitempty"`    // the name of its bearer, to revoke it by
+		Expires *time.Time `json:"expires,omitempty"` // RFC 3339
+	}
+	if s.cfg.Access.IsOpen() {
+		reply(w, http.StatusOK, answer{Room: room})
+		return
+	}
+	made, err := s.cfg.Access.Invite(access.FromRequest(r), room)
+	switch {
+	case errors.Is(err, access.ErrOtherRoom):
+		fail(w, http.StatusForbidden, "room", err.Error())
+	case errors.Is(err, access.ErrTooManyHands):
+		fail(w, http.StatusForbidden, "hands", err.Error())
+	case err != nil:
+		access.Deny(w, err)
+	default:
+		s.stats.invitations.Add(1)
+		expires := made.Expires.UTC()
+		reply(w, http.StatusOK, answer{made.Token, room, made.Guest, &expires})
+	}
+}
+
+// validRoom reports whether a room may have that name (signaling/protocol.md).
+func validRoom(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '~', c == '-':
+		default:
+			return false
+		}
+	}
+	return 1 <= len(name) && len(name) <= 128
+}
