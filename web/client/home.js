@@ -56,8 +56,8 @@ export function beside(socket, path) {
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'unknown', message: string}>} unknown: nobody answers, or the
- *   server cannot be reached by the proxy in front of it; trying again may help
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
+ *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
  */
 export async function whyRefused(socket) {
   const url = beside(socket, 'config');
@@ -67,7 +67,7 @@ export async function whyRefused(socket) {
   if (!answer) {
     // Either nobody is there, or somebody who does not let this page read, as every turnhub does.
     const there = await fetch(url, {mode: 'no-cors', credentials: 'omit'}).catch(() => null);
-    return there ? noHub : {is: 'unknown', message: ''};
+    return there ? noHub : {is: 'silent', message: `${host} cannot be reached from here, or is no turnhub server: give the address of one, new Hub({url: 'wss://HOST/ws'})`};
   }
   const said = await answer.json().catch(() => null);
   const ours = said !== null && typeof said === 'object' && ('iceServers' in said || typeof said.message === 'string');

@@ -35,8 +35,8 @@ const ackAfter = 32;
 const ackBytes = 1 << 18;
 const ackDelay = 500;
 
-/** So many attempts in a row that find somebody else than a turnhub are enough. */
-const strangers = 4;
+/** So many attempts in a row that find somebody else than a turnhub are enough (some 3 s), or, for a page of another site, nobody (some 12 s). */
+const strangers = 4, nobody = 7;
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -335,13 +335,16 @@ export class Session extends Emitter {
   /** @param {string} token with which the socket was refused */
   async #askWhy(token) {
     if (this.#options.WebSocket) return;
-    const {is, message} = await whyRefused(this.#url());
+    const url = this.#url();
+    const {is, message} = await whyRefused(url);
     // Another token may have been tried meanwhile, or can be.
     if (!this.#opening || this.#welcomed || token !== this.#access.value) return;
-    this.#strange = is === 'no-hub' ? this.#strange + 1 : 0;
+    this.#strange = is === 'no-hub' || is === 'silent' ? this.#strange + 1 : 0;
+    // A page of the server itself knows that it is there.
+    const most = is === 'no-hub' ? strangers : globalThis.location?.host === url.host ? Infinity : nobody;
     if (is === 'refused') {
       if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say);
-    } else if (this.id === '' && (is === 'origin' || this.#strange >= strangers)) {
+    } else if (this.id === '' && (is === 'origin' || this.#strange >= most)) {
       this.#end(0, message, 'no-hub');
     }
   }

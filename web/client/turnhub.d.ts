@@ -567,11 +567,11 @@ declare function beside(socket: URL, path: string): URL;
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'unknown', message: string}>} unknown: nobody answers, or the
- *   server cannot be reached by the proxy in front of it; trying again may help
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
+ *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
  */
 declare function whyRefused(socket: URL): Promise<{
-    is: "refused" | "origin" | "no-hub" | "unknown";
+    is: "refused" | "origin" | "no-hub" | "silent" | "unknown";
     message: string;
 }>;
 /** The server that this module came from; null: none. */
