@@ -48,7 +48,8 @@ const (
 
 type (
 	handover struct {
-		Past admin.Counts `json:"past"` // of processes that have ended
+		Past    admin.Counts         `json:"past"`              // of processes that have ended
+		Revoked map[string]time.Time `json:"revoked,omitempty"` // what could not be written down
 	}
 	readiness struct {
 		Unused []string `json:"unused"` // inherited listeners that the configuration does not name

@@ -228,7 +228,7 @@ func (n *node) accompany(young *relative, ended <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), goPatience)
 	defer cancel()
-	if err := young.link.Ask(ctx, askGo, handover{n.family.counted()}, nil, nil); err != nil {
+	if err := young.link.Ask(ctx, askGo, handover{n.family.counted(), n.access.Unkept()}, nil, nil); err != nil {
 		return err
 	}
 	late := time.NewTimer(readyPatience)
@@ -461,11 +461,13 @@ func (s *succession) loaded(n *node) error {
 		select {
 		case h := <-n.family.going:
 			n.family.inherit(h.Past)
+			n.access.Add(h.Revoked)
 		case <-s.parent.link.Done():
 			err = kin.ErrEnded
 			select {
 			case h := <-n.family.going: // that was its last word
 				n.family.inherit(h.Past)
+				n.access.Add(h.Revoked)
 			default:
 			}
 		case <-late.C:

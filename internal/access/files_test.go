@@ -97,3 +97,29 @@ func look(t *testing.T, dir string) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// TestUnkept holds that a successor is told of what could not be written down, and of
+// nothing else.
+func TestUnkept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "revoked.json")
+	cfg := Config{Open: true, RevokedFile: file}
+	old, err := NewVerifier(cfg)
+	if err != nil || old.Revoke("anna") != nil {
+		t.Fatal(err)
+	}
+	old.Mark("bob") // as with a full disk
+	young, err := NewVerifier(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unkept := old.Unkept(); len(unkept) != 1 || unkept["bob"].IsZero() {
+		t.Errorf("unkept is %v", unkept)
+	}
+	young.Add(old.Unkept())
+	if !young.RevokedAt("bob").Equal(old.RevokedAt("bob")) || !young.RevokedAt("anna").Equal(old.RevokedAt("anna")) {
+		t.Error("the successor does not know who is revoked")
+	}
+	if err := young.Keep(); err != nil || len(old.Unkept()) != 0 {
+		t.Errorf("%v, unkept is %v", err, old.Unkept())
+	}
+}

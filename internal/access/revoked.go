@@ -297,14 +297,40 @@ func (v *Verifier) LoadRevoked() error {
 	if err != nil {
 		return fmt.Errorf("read the revoked users: %w", err)
 	}
+	v.Add(saved)
+	return nil
+}
+
+// Add adds revocations of another process of this server.
+func (v *Verifier) Add(revoked map[string]time.Time) {
+	if v == nil {
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name, at := range saved {
+	for name, at := range revoked {
 		if at.After(v.list.at[name]) {
 			v.list.set(name, at)
 		}
 	}
-	return nil
+}
+
+// Unkept returns the revocations that the file does not hold, because the disk was
+// full: a successor must be told of them. It returns all where the file cannot be read.
+func (v *Verifier) Unkept() map[string]time.Time {
+	if v == nil {
+		return nil
+	}
+	saved, _ := readRevoked(v.cfg.RevokedFile)
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	unkept := make(map[string]time.Time)
+	for name, at := range v.list.at {
+		if at.After(saved[name]) {
+			unkept[name] = at
+		}
+	}
+	return unkept
 }
 
 // readRevoked reads the file of the revoked: an object whose members are named by
