@@ -297,7 +297,9 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	slices.Sort(o.sound)
 	o.used = float64(bytes) / (c.lasts - warm).Seconds() / rate
 	o.soundHeard = heard
+	slow.mu.Lock()
 	o.buffered = slow.most
+	slow.mu.Unlock()
 	return o, nil
 }
 
@@ -331,7 +333,9 @@ func (c *slowConn) Read(b []byte) (int, error) {
 	if raw, err := c.tcp.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			if unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); err == nil {
+				c.mu.Lock()
 				c.most = max(c.most, unread)
+				c.mu.Unlock()
 			}
 		})
 	}
