@@ -127,7 +127,7 @@ func TestRevokedInvitations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expires := time.Now().Add(time.Hour) // of credentials that were given out before
+		expires := time.Now().Add(time.Hour)                                              // of credentials that were given out before
 		want := map[string]bool{guest.Token: true, friend.Token: true, other.Token: true} // whether it is void
 		switch who {
 		case "vasya":

@@ -118,9 +118,9 @@ func newTURNServer(t *testing.T, ip string, cert tls.Certificate) turnServer {
 	t.Cleanup(func() { server.Close() })
 	return turnServer{
 		Server: server,
-		udp: uint16(udp.LocalAddr().(*net.UDPAddr).Port),
-		tcp: uint16(tcp.Addr().(*net.TCPAddr).Port),
-		tls: uint16(secure.Addr().(*net.TCPAddr).Port),
+		udp:    uint16(udp.LocalAddr().(*net.UDPAddr).Port),
+		tcp:    uint16(tcp.Addr().(*net.TCPAddr).Port),
+		tls:    uint16(secure.Addr().(*net.TCPAddr).Port),
 	}
 }
 
