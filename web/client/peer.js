@@ -350,7 +350,8 @@ export class Peer extends Emitter {
     this.#meter = new Meter();
     this.#told = this.#toldThem = '';
     this.#adopt(pc, channel);
-    for (const transceiver of pc.getTransceivers()) this.#show(pc, transceiver);
+    // The streams stay; said again, a page would load them anew, and show black for a moment.
+    for (const transceiver of pc.getTransceivers()) this.#received.show(pc, transceiver);
     this.send();
     this.#watch.set(false);
     this.emit('replaced', pc);

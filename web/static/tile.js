@@ -132,9 +132,10 @@ export class ScreenTile {
       this.#video.setAttribute('aria-label', `${nameOf(peer)}'s screen`);
       this.#full.setAttribute('aria-label', `${label} in full screen`);
     };
-    this.#off = [peer.on('name', named), peer.on('screen', (stream) => play(this.#video, stream, this.element))];
+    const show = () => { if (peer.screen.getTracks().length) play(this.#video, peer.screen, this.element); };
+    this.#off = [peer.on('name', named), peer.on('screen', show), peer.on('replaced', show)];
     named();
-    if (peer.screen.getTracks().length) play(this.#video, peer.screen, this.element);
+    show();
   }
 
   /** @param {string} speaker */
