@@ -68,6 +68,7 @@ function lobby() {
   const misnamed = misnamedRoom();
   roomField.value = linked || misnamed?.near || roomField.value || randomRoom();
   $('#room-hint').hidden = !misnamed;
+  $('#lobby-lead').hidden = misnamed !== null; // the hint is on a small screen's first view then
   if (misnamed) {
     $('#room-hint').textContent = `“${misnamed.name.slice(0, 60)}” cannot be the name of a room: it may have the letters A to Z, digits and . _ ~ - only, at most 128. ${
       misnamed.near ? 'Whoever has your link is offered the name that stands here now.' : 'Here is another one.'}`;

@@ -180,6 +180,7 @@ function ask(title, text, yes) {
 }
 
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => drawPlots(byId('plots')));
+addEventListener('resize', () => { if (document.querySelector('#plots canvas')) drawPlots(byId('plots')); });
 
 const events = new EventSource('/events');
 events.onmessage = (event) => {
