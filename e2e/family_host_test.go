@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -256,6 +258,7 @@ type guest struct {
 	token    string
 	ws       *websocket.Conn
 	session  string
+	resume   string
 	username string // for the relay
 	password string
 	seq      int
@@ -288,6 +291,7 @@ func (g *guest) hello() error {
 	_ = g.ws.SetReadDeadline(time.Now().Add(10 * time.Second))
 	var welcome struct {
 		Type, Session string
+		Resume        struct{ Token string }
 		Config        struct {
 			IceServers []struct{ Username, Credential string }
 		}
@@ -298,13 +302,62 @@ func (g *guest) hello() error {
 	if welcome.Type != "welcome" {
 		return fmt.Errorf("hello is answered by %s", welcome.Type)
 	}
-	g.session = welcome.Session
+	g.session, g.resume = welcome.Session, welcome.Resume.Token
 	for _, s := range welcome.Config.IceServers {
 		if s.Username != "" {
 			g.username, g.password = s.Username, s.Credential
 		}
 	}
 	return nil
+}
+
+// stay comes back to its session whenever its socket is lost, for as long as some
+// process knows the session.
+func (g *guest) stay(ctx context.Context) {
+	var seq atomic.Uint64
+	seq.Store(1) // joined
+	ws := g.ws
+	for ctx.Err() == nil {
+		lost := make(chan struct{})
+		go func() {
+			ping := time.NewTicker(time.Second)
+			defer ping.Stop()
+			for {
+				select {
+				case <-lost:
+					return
+				case <-ping.C:
+					_ = ws.WriteJSON(map[string]any{"type": "ping", "ack": seq.Load()})
+				}
+			}
+		}()
+		for {
+			_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
+			var m struct {
+				Type    string
+				Seq     uint64
+				Resumed bool
+			}
+			if ws.ReadJSON(&m) != nil || m.Type == "welcome" && !m.Resumed {
+				break
+			}
+			seq.Store(max(seq.Load(), m.Seq))
+		}
+		close(lost)
+		ws.Close()
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+		dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 10 * time.Second}
+		again, _, err := dialer.DialContext(ctx, fmt.Sprintf("ws://127.0.0.1:%d/ws?token=%s", g.family.port, g.token), nil)
+		if err != nil {
+			continue // the socket that is closed is read again, in vain
+		}
+		ws = again
+		_ = ws.WriteJSON(map[string]any{"type": "hello", "resume": map[string]any{"session": g.session, "token": g.resume, "seq": seq.Load()}})
+	}
+	ws.Close()
 }
 
 // join enters a room.
@@ -380,6 +433,7 @@ func (f *family) tryCall(users ...string) (*call, error) {
 			return nil, err
 		}
 		c.people[i] = g
+		go g.stay(f.t.Context())
 		if c.clients[i], c.ends[i], err = f.relay(g.username, g.password); err != nil {
 			return nil, err
 		}

@@ -219,12 +219,16 @@ func (h *Hub) Reopen() {
 	for _, s := range h.sessions.all() {
 		s.mu.Lock()
 		if s.conn == nil && !s.ended {
-			s.lostAt, s.window = h.now(), pageWindow
+			s.lostAt, s.window = h.now(), min(s.window, reopenWindow)
 			s.schedule()
 		}
 		s.mu.Unlock()
 	}
 }
+
+// reopenWindow is the window of a session that was sent to a process which has ended
+// since. Its calls are relayed for as long, which must be enough to come back.
+const reopenWindow = 20 * time.Second
 
 // Close ends every socket and waits until their goroutines are gone. Clients
 // that were not told before are told now. Calling it twice is harmless.

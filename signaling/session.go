@@ -211,8 +211,11 @@ func (s *Session) lost(c *conn, goingAway bool) {
 	s.conn = nil
 	s.lostAt = s.hub.now()
 	s.window = s.hub.timing.Window
-	if goingAway || c.code == CloseRestart && !s.hub.draining.Load() { // it was reopened meanwhile
+	if goingAway {
 		s.window = min(s.window, pageWindow)
+	}
+	if c.code == CloseRestart && !s.hub.draining.Load() { // it was reopened meanwhile
+		s.window = min(s.window, reopenWindow)
 	}
 	end := !s.ended && c.code != 0 && !c.code.lives() && c.code != CloseRestart
 	if !s.ended && !end {

@@ -5,9 +5,12 @@ package turnsrv
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"runtime"
 	"testing"
+
+	"github.com/pion/turn/v4"
 )
 
 // successor starts a server on the listeners of another.
@@ -170,6 +173,60 @@ func TestHandoverTakenBack(t *testing.T) {
 	}
 	if n := len(old.Allocations()); n != 14 {
 		t.Errorf("%d allocations, want 14", n)
+	}
+}
+
+// TestHandoverLeavesTheOthersAlone ends the clients that an old server has kept, one
+// by one: the successor's own clients, spread over its workers by the kernel, stay
+// with the worker that knows them.
+func TestHandoverLeavesTheOthersAlone(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Workers = 4
+	old := startServer(t, cfg)
+	var kept []net.PacketConn
+	for i := range 6 {
+		a, err := pionClient(t, old, "udp4", fmt.Sprintf("kept%d", i)).Allocate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, a)
+	}
+	again := testConfig(t)
+	again.Workers = 4
+	young := successor(t, old, again)
+	var ends []net.PacketConn
+	for range 8 {
+		var pair [2]net.PacketConn
+		var clients [2]*turn.Client
+		for i := range pair {
+			clients[i] = pionClient(t, young, "udp4", "anna")
+			var err error
+			if pair[i], err = clients[i].Allocate(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, c := range clients {
+			if err := c.CreatePermission(pair[1-i].LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ends = append(ends, pair[0], pair[1])
+	}
+	talk := func(left int) {
+		t.Helper()
+		for i := range ends {
+			payload := []byte{byte(i), byte(left)}
+			if _, err := ends[i].WriteTo(payload, ends[i^1].LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, ends[i^1], payload, ends[i].LocalAddr())
+		}
+	}
+	talk(len(kept))
+	for i, a := range kept {
+		a.Close()
+		until(t, func() bool { return len(old.Allocations()) == len(kept)-1-i })
+		talk(len(kept) - 1 - i)
 	}
 }
 
