@@ -24,8 +24,15 @@ import (
 // asProgram makes this test binary behave as turnhub itself.
 const asProgram = "TEST_AS_TURNHUB"
 
+// withoutLink makes successors behave as one of a version before the link, towards
+// which the old process does the same.
+const withoutLink = "TEST_WITHOUT_LINK"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if os.Getenv(withoutLink) != "" {
+			os.Unsetenv(kinVariable)
+		}
 		main()
 	}
 	os.Exit(m.Run())
@@ -237,4 +244,84 @@ func TestUpgrade(t *testing.T) {
 	}
 	syscall.Kill(number, syscall.SIGTERM)
 	until(t, "the end of the new process", &log, func() bool { return strings.Contains(ask(ready), "refused") })
+}
+
+// TestUpgradeWithoutLink replaces the binary by one that knows no link: both say so,
+// an action of the operator is not answered with success, and when the new process
+// dies the old one serves again all the same.
+func TestUpgradeWithoutLink(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "turnhub")
+	install(t, program)
+	port, admin := freePort(t), freePort(t)
+	credentials, err := turnsrv.NewCredentials([]string{"a-good-secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log output
+	server := exec.Command(program)
+	server.Env = append(os.Environ(), asProgram+"=1", withoutLink+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
+		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
+		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir)
+	server.Stdout, server.Stderr = &log, &log
+	server.WaitDelay = time.Second
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	t.Cleanup(func() {
+		server.Process.Kill()
+		<-ended
+	})
+	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	base := fmt.Sprintf("http://127.0.0.1:%d", admin)
+	ready := func() bool {
+		res, err := plain.Get(base + "/readyz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	}
+	until(t, "ready", &log, ready)
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	username, password := credentials.Mint("anna", time.Now().Add(time.Hour))
+	client, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: fmt.Sprintf("127.0.0.1:%d", port), Conn: conn, Username: username, Password: password})
+	if err == nil {
+		err = client.Listen()
+	}
+	if err == nil {
+		_, err = client.Allocate()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); conn.Close() })
+
+	server.Process.Signal(syscall.SIGUSR2)
+	until(t, "the new process", &log, func() bool { return strings.Contains(log.String(), "a new process has taken over") && ready() })
+	for _, want := range []string{"cannot tell this one anything", "cannot be told anything"} {
+		until(t, want, &log, func() bool { return strings.Contains(log.String(), want) })
+	}
+	res, err := plain.Post(base+"/revoke", "application/json", strings.NewReader(`{"user":"bob"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if res.StatusCode != http.StatusBadGateway || !strings.Contains(string(text), strconv.Itoa(server.Process.Pid)) {
+		t.Errorf("a revocation that does not reach the old process: %s %s", res.Status, text)
+	}
+	_, rest, _ := strings.Cut(log.String(), "taken over\" pid=")
+	number, _, _ := strings.Cut(rest, " ")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	until(t, "the old process serves again", &log, func() bool { return strings.Contains(log.String(), "this one serves again") && ready() })
 }
