@@ -100,7 +100,7 @@ bench: build ## side by side with coturn
 	$(GO) run ./bench
 
 soak: build ## the attacks of e2e/stayup_test.go in full, the table of narrow lines, then load for half an hour, watching memory
-	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestStayUp ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
 	$(GO) run ./bench soak
 
