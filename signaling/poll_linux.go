@@ -205,8 +205,11 @@ func (l *link) watch(op int, mask uint32) {
 
 // event is what the poller calls when the socket is ready.
 func (l *link) event(events uint32, now time.Time) {
-	if first := l.conn.first; len(first) > 0 {
-		l.conn.first = nil
+	l.mu.Lock() // also waits for start, of which an event of the number's former socket may be ahead
+	first := l.conn.first
+	l.conn.first = nil
+	l.mu.Unlock()
+	if len(first) > 0 {
 		l.await(false, 0)
 		if err := l.conn.take(first, now); err != nil {
 			l.over(err)
