@@ -44,7 +44,9 @@ var commands = map[string]documented{
 		run: "turnhub config --from-turnserver-conf turnserver.conf > config.yaml && turnhub config --config config.yaml", says: "peers: public"},
 	"turnhub credentials --config /etc/turnhub/config.yaml --user asterisk --ttl 8760h": {
 		run: "turnhub credentials --config $CONFIG --user asterisk --ttl 8760h", says: ":asterisk"},
-	"turnhub token":               {run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna", says: "eyJ"},
+	"turnhub token": {run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna", says: "eyJ"},
+	"turnhub token --user anna --room blue-fox --ttl 2h": {
+		run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna --room blue-fox --ttl 2h", says: "eyJ"},
 	"turnhub serve":               {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 	"turnhub serve --config FILE": {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 
@@ -55,6 +57,7 @@ var commands = map[string]documented{
 	"make fast":     {run: "make -C $TOP -n fast", says: "run --silent fast"},
 	"make heal":     {run: "make -C $TOP -n heal", says: "run --silent heal"},
 	"make vuln":     {run: "make -C $TOP -n vuln", says: "govulncheck"},
+	"make soak":     {run: "make -C $TOP -n soak", says: "TestNarrowLine"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},
 
 	"sudo apt install ./dist/turnhub_*_amd64.deb":          {elsewhere: ofDeb + `"dpkg", "-i"`},

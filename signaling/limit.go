@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/internal/ratelimit"
 )
 
 // Limits bounds what one person can ask of the hub. A zero field takes the
@@ -54,30 +55,24 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// bucket is a token bucket. Its owner serializes its use.
-type bucket struct {
-	tokens float64
-	last   time.Time
+// messages is the rate of one sender. A client that resumes sends again up to 256
+// messages at once, and one that joins a room sends candidates to everybody: the burst
+// covers both.
+func (l Limits) messages() ratelimit.Rate {
+	rate := float64(l.MessagesPerSecond)
+	return ratelimit.Rate{PerSecond: rate, Burst: 2*rate + 256}
 }
 
-// A client that resumes sends again up to 256 messages at once, and one that
-// joins a room sends candidates to everybody: the burst covers both.
-func burst(rate float64) float64 { return 2*rate + 256 }
+// maxDebt is how far over its rate a sender may be: it goes on regardless.
+const maxDebt = 10 * time.Second
 
-// take counts one message at now. It returns nil, ErrRate when the message is
-// over the rate, or ErrFlood when the sender goes on regardless.
-func (b *bucket) take(now time.Time, rate float64) error {
-	if b.last.IsZero() {
-		b.tokens = burst(rate)
-	} else if d := now.Sub(b.last); d > 0 {
-		b.tokens = min(burst(rate), b.tokens+d.Seconds()*rate)
-	}
-	b.last = now
-	b.tokens--
-	switch {
-	case b.tokens >= 0:
+// count counts one message at now. It returns nil, ErrRate when the message is over
+// the rate, or ErrFlood when the sender goes on regardless.
+func count(sender *ratelimit.Account, now time.Time, rate ratelimit.Rate) error {
+	switch left := sender.Charge(now.UnixNano(), rate, 1); {
+	case left >= 0:
 		return nil
-	case b.tokens > -10*rate:
+	case time.Duration(-left) < maxDebt:
 		return ErrRate
 	}
 	return ErrFlood

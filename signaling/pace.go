@@ -1,6 +1,10 @@
 package signaling
 
-import "time"
+import (
+	"time"
+
+	"turnhub/internal/ratelimit"
+)
 
 // maxHeld is for how long a sender is held to the rate, without ever having
 // kept to it in between, before it counts as a flood.
@@ -8,8 +12,8 @@ const maxHeld = 10 * time.Second
 
 // Pacer is the account of one sender for Pace. Its zero value is ready.
 type Pacer struct {
-	bucket bucket
-	held   time.Duration
+	messages ratelimit.Account
+	held     time.Duration
 }
 
 // Pace is Allow for a dialect that cannot drop a message without breaking what
@@ -23,7 +27,7 @@ func (s *Socket) Pace(p *Pacer, bytes int) (time.Duration, error) {
 		return 0, ErrTooBig
 	}
 	s.mu.Lock()
-	hold, err := p.take(s.hub.now(), float64(limits.MessagesPerSecond))
+	hold, err := p.take(s.hub.now(), limits.messages())
 	s.mu.Unlock()
 	if err != nil {
 		s.hub.stats.drop("rate")
@@ -33,18 +37,17 @@ func (s *Socket) Pace(p *Pacer, bytes int) (time.Duration, error) {
 	return hold, nil
 }
 
-// take counts one message at now.
-func (p *Pacer) take(now time.Time, rate float64) (time.Duration, error) {
-	_ = p.bucket.take(now, rate) // a debt is not refused here but waited off
-	if p.bucket.tokens >= 0 {
-		if p.bucket.tokens >= rate {
+// take counts one message at now. A debt is not refused here but waited off.
+func (p *Pacer) take(now time.Time, rate ratelimit.Rate) (time.Duration, error) {
+	left := time.Duration(p.messages.Charge(now.UnixNano(), rate, 1))
+	if left >= 0 {
+		if left >= time.Second {
 			p.held = 0
 		}
 		return 0, nil
 	}
-	hold := time.Duration(-p.bucket.tokens / rate * float64(time.Second))
-	if p.held += hold; p.held > maxHeld {
+	if p.held -= left; p.held > maxHeld {
 		return 0, ErrFlood
 	}
-	return hold, nil
+	return -left, nil
 }

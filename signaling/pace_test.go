@@ -9,10 +9,10 @@ import (
 // TestPacerSpreadsABurst: a burst is held to the rate, nothing of it is refused.
 func TestPacerSpreadsABurst(t *testing.T) {
 	var p Pacer
-	const rate = 100
+	rate := Limits{MessagesPerSecond: 100}.messages()
 	now := time.Unix(1000, 0)
 	start := now
-	n := int(burst(rate)) + 500
+	n := int(rate.Burst) + 500
 	for i := range n {
 		hold, err := p.take(now, rate)
 		if err != nil {
@@ -29,7 +29,7 @@ func TestPacerSpreadsABurst(t *testing.T) {
 // between counts as keeping to it.
 func TestPacerEndsAFlood(t *testing.T) {
 	var p Pacer
-	const rate = 100
+	rate := Limits{MessagesPerSecond: 100}.messages()
 	now := time.Unix(1000, 0)
 	press := func(messages int) error {
 		for range messages {
@@ -42,12 +42,12 @@ func TestPacerEndsAFlood(t *testing.T) {
 		return nil
 	}
 	for range 3 {
-		if err := press(int(burst(rate)) + 900); err != nil {
+		if err := press(int(rate.Burst) + 900); err != nil {
 			t.Fatalf("9 s over the rate: %v", err)
 		}
 		now = now.Add(10 * time.Second)
 	}
-	if err := press(int(burst(rate)) + 1200); !errors.Is(err, ErrFlood) {
+	if err := press(int(rate.Burst) + 1200); !errors.Is(err, ErrFlood) {
 		t.Fatalf("12 s over the rate: %v, want ErrFlood", err)
 	}
 }

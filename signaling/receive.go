@@ -32,7 +32,7 @@ func (s *Session) receive(c *conn, b []byte, isText bool, now time.Time) {
 		f = numbers
 	}
 	limits := s.hub.limits()
-	switch s.bucket.take(now, float64(limits.MessagesPerSecond)) {
+	switch count(&s.messages, now, limits.messages()) {
 	case ErrFlood:
 		s.hub.stats.drop("flood")
 		s.endIn("lost", CloseFlood)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/ratelimit"
 )
 
 // Session is one device of one person. It outlives its socket by the window.
@@ -21,10 +22,10 @@ type Session struct {
 
 	// in is held while one of the session's messages is handled, and while it
 	// enters, resumes or ends: these never overlap.
-	in     sync.Mutex
-	bucket bucket // under in
-	reader *conn  // under in: the socket whose message is being handled
-	claims access.Claims
+	in       sync.Mutex
+	messages ratelimit.Account // received, under in
+	reader   *conn             // under in: the socket whose message is being handled
+	claims   access.Claims
 	// began is what claims were at first: they are renewed, but for whose they are.
 	began access.Claims
 

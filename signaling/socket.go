@@ -7,6 +7,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
+	"turnhub/internal/ratelimit"
 )
 
 // SocketInfo is what a dialect knows about a connection.
@@ -27,11 +28,11 @@ type Socket struct {
 	since time.Time
 	done  chan struct{}
 
-	mu     sync.Mutex
-	bucket bucket
-	rooms  map[string]struct{}
-	gone   bool
-	ended  bool
+	mu       sync.Mutex
+	messages ratelimit.Account
+	rooms    map[string]struct{}
+	gone     bool
+	ended    bool
 }
 
 // Attach admits one connection of a dialect. The error is ErrFull, ErrDrain or, where
@@ -74,7 +75,7 @@ func (s *Socket) Allow(bytes int) error {
 		return ErrTooBig
 	}
 	s.mu.Lock()
-	err := s.bucket.take(s.hub.now(), float64(limits.MessagesPerSecond))
+	err := count(&s.messages, s.hub.now(), limits.messages())
 	s.mu.Unlock()
 	if err != nil {
 		s.hub.stats.drop("rate")

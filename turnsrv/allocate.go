@@ -53,7 +53,7 @@ func (s *shard) allocate(q *request) {
 	// To open and close sockets is dear: no household makes more allocations in a
 	// second than it may hold, or a hundred.
 	rate := s.srv.limits.Load().AllocationsPerIP
-	if rate > 0 && !s.srv.churn.allowHousehold(q.client.addr, float64(max(rate, 100)), s.now) {
+	if rate > 0 && !s.srv.churn.Take(q.client.addr.household(), s.now, aSecondsWorth(float64(max(rate, 100)))) {
 		s.count.quota["rate"]++
 		s.fail(q, stun.CodeAllocQuotaReached)
 		return

@@ -1,6 +1,10 @@
 package turnsrv
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"turnhub/internal/ratelimit"
+)
 
 // allocation is the state that one Allocate request makes (RFC 8656 section 3.2).
 // It belongs to one shard. It is kept small: an idle one costs little more than
@@ -18,7 +22,7 @@ type allocation struct {
 	chans []channel
 	index *peerIndex // of both, when there are many
 
-	in, out  bucket // from the peers, to the peers
+	in, out  ratelimit.Account // of bytes: from the peers, to the peers
 	toPeer   Traffic
 	toClient Traffic
 

@@ -3,6 +3,8 @@ package turnsrv
 import (
 	"testing"
 
+	"turnhub/internal/ratelimit"
+
 	"github.com/pion/stun/v2"
 )
 
@@ -33,7 +35,7 @@ func BenchmarkCore(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d.placing = 0
-				alice.c.control = budget{tokens: controlBurst, last: d.now}
+				alice.c.control = ratelimit.Open(d.now, controlUnits, controlBurst)
 				path.do(path.g)
 			}
 		})
@@ -43,7 +45,7 @@ func BenchmarkCore(b *testing.B) {
 		u := d.user("carol", 1002)
 		up, down := u.signed(stun.MethodAllocate, transport(protocolUDP)).Raw, u.signed(stun.MethodRefresh, lifetime(0)).Raw
 		for b.Loop() {
-			u.c.control = budget{}
+			u.c.control = ratelimit.Account{}
 			u.input(up)
 			u.input(down)
 		}

@@ -1,6 +1,10 @@
 package turnsrv
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"turnhub/internal/ratelimit"
+)
 
 // What control requests may cost. A unit is about a nanosecond of a worker, which
 // is what HMAC-SHA1 takes for a byte; small requests cost what a packet does.
@@ -15,26 +19,19 @@ const (
 	visitorMax = 4096
 )
 
-// budget is a client's account of control requests. It is like bucket, but what it
-// holds at first is a second's worth and not all it can hold, so that it does not
-// pay to open another connection.
-type budget struct {
-	tokens int64
-	last   int64 // nanoseconds
-}
+var (
+	controlUnits = ratelimit.Rate{PerSecond: controlRate, Burst: controlBurst}
+	noUnits      ratelimit.Account
+)
 
-func (b *budget) take(now int64, cost int) bool {
-	if b.last == 0 {
-		b.tokens = controlRate
-	} else if elapsed := min(now-b.last, 10e9); elapsed > 0 {
-		b.tokens = min(controlBurst, b.tokens+elapsed*controlRate/1e9)
+// charge takes the cost of a control request from a client's account. A new account
+// holds a second's worth and not all that it can hold, so that it does not pay to open
+// another connection.
+func (c *client) charge(now int64, cost int) bool {
+	if c.control == noUnits {
+		c.control = ratelimit.Open(now, controlUnits, controlRate)
 	}
-	b.last = now
-	if b.tokens < int64(cost) {
-		return false
-	}
-	b.tokens -= int64(cost)
-	return true
+	return c.control.Take(now, controlUnits, float64(cost))
 }
 
 // affords charges a client for a message before anything is done with it: a copy,
@@ -56,5 +53,12 @@ func (s *shard) affords(c *client, b []byte) bool {
 	default:
 		cost += controlFlat
 	}
-	return c.control.take(s.now, cost)
+	return c.charge(s.now, cost)
+}
+
+// affordsBytes charges one direction of an allocation for relayed bytes. One that was
+// quiet may send a second's worth at once, as a key frame needs it.
+func (s *shard) affordsBytes(direction *ratelimit.Account, n int) bool {
+	rate := float64(s.srv.bandwidth.Load())
+	return direction.Take(s.now, ratelimit.Rate{PerSecond: rate, Burst: rate}, float64(n))
 }

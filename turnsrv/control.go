@@ -338,9 +338,10 @@ func (s *shard) realm(q *request) string {
 // UDP and without valid credentials.
 func (q *request) unproven() bool { return !q.authenticated && q.client.transport == TransportUDP }
 
-// mayAnswer bounds how often unproven requests can make the server send.
+// mayAnswer bounds how often unproven requests can make the server send, so that it is
+// no reflector.
 func (s *shard) mayAnswer(q *request) bool {
-	if q.unproven() && !s.srv.prefixes.allow(q.client.addr, s.srv.limits.Load().UnauthenticatedPerPrefix, s.now) {
+	if q.unproven() && !s.srv.prefixes.Take(q.client.addr.network(), s.now, aSecondsWorth(s.srv.limits.Load().UnauthenticatedPerPrefix)) {
 		s.drop(DropRateLimited)
 		return false
 	}

@@ -133,7 +133,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 			s.drop(DropPolicy)
 			return
 		}
-		if !a.out.take(s.now, s.srv.bandwidth.Load(), n) {
+		if !s.affordsBytes(&a.out, n) {
 			s.drop(DropBandwidth)
 			return
 		}
@@ -153,7 +153,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 		s.drop(DropPolicy)
 		return
 	}
-	if !a.out.take(s.now, s.srv.bandwidth.Load(), n) {
+	if !s.affordsBytes(&a.out, n) {
 		s.drop(DropBandwidth)
 		return
 	}
@@ -222,7 +222,7 @@ func (s *shard) deliver(r *relay, peer endpoint, g segment) {
 // has a channel (RFC 8656 section 12.7), else as a Data indication (11.3).
 func (s *shard) relayToClient(a *allocation, r *relay, peer endpoint, g segment) {
 	n := g.len()
-	if !a.in.take(s.now, s.srv.bandwidth.Load(), n) {
+	if !s.affordsBytes(&a.in, n) {
 		s.drop(DropBandwidth)
 		return
 	}

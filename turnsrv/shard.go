@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"turnhub/internal/ratelimit"
+
 	"github.com/pion/stun/v2"
 )
 
@@ -76,7 +78,7 @@ type client struct {
 	alloc     *allocation
 	link      any // the driver's handle: a listener or a stream
 	pend      pending
-	control   budget
+	control   ratelimit.Account
 }
 
 // localIP is the address of this host to which the client came, port 0; zero where

@@ -2,86 +2,44 @@ package web
 
 import (
 	"net/netip"
-	"sync"
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/internal/ratelimit"
 )
 
-// maxPrefixes bounds the memory of a rateLimit, about 8 MB.
-const maxPrefixes = 1 << 16
+// ratedPrefixes is of how many households, and of how many networks, is known what
+// they have asked for.
+const ratedPrefixes = 1 << 14
 
 // rateLimit bounds requests per household and per wider network, see
-// netaddr.NetworkShare, with token buckets of two seconds' worth.
+// netaddr.NetworkShare. Both can save two seconds' worth, and one request at least.
 type rateLimit struct {
-	now func() time.Time
-
-	mu         sync.Mutex
-	households buckets
-	networks   buckets
+	start    time.Time
+	prefixes [2]*ratelimit.Table[netip.Prefix] // households, networks
 }
 
-type buckets map[netip.Prefix]bucket
-
-type bucket struct {
-	tokens float64
-	at     time.Time
+func newRateLimit() *rateLimit {
+	return &rateLimit{start: time.Now(), prefixes: [2]*ratelimit.Table[netip.Prefix]{
+		ratelimit.NewTable[netip.Prefix](ratedPrefixes), ratelimit.NewTable[netip.Prefix](ratedPrefixes)}}
 }
 
-func newRateLimit(now func() time.Time) *rateLimit {
-	return &rateLimit{now: now, households: make(buckets), networks: make(buckets)}
-}
-
-// allow takes a token of addr's household at perSecond tokens per second, and one
-// of its network; 0: no limit. It says which of them has none left.
+// allow counts a request of addr at perSecond requests per second; 0: no limit. It
+// says whose share is used up. The household is asked first, so that one of them
+// alone cannot use up its network's.
 func (l *rateLimit) allow(addr netip.Addr, perSecond float64) netaddr.Bound {
-	if perSecond <= 0 {
-		return netaddr.Within
+	return l.at(int64(time.Since(l.start)), addr, perSecond)
+}
+
+func (l *rateLimit) at(now int64, addr netip.Addr, perSecond float64) netaddr.Bound {
+	rate := func(perSecond float64) ratelimit.Rate {
+		return ratelimit.Rate{PerSecond: perSecond, Burst: 2 * perSecond}
 	}
-	household, network := netaddr.Household(addr), netaddr.Network(addr)
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	own := l.households.at(household, now, perSecond)
-	wide := l.networks.at(network, now, perSecond*netaddr.NetworkShare)
-	over := netaddr.Within
 	switch {
-	case own.tokens < 1:
-		over = netaddr.OverHousehold
-	case wide.tokens < 1:
-		over = netaddr.OverNetwork
-	default:
-		own.tokens--
-		wide.tokens--
+	case !l.prefixes[0].Take(netaddr.Household(addr), now, rate(perSecond)):
+		return netaddr.OverHousehold
+	case !l.prefixes[1].Take(netaddr.Network(addr), now, rate(perSecond*netaddr.NetworkShare)):
+		return netaddr.OverNetwork
 	}
-	l.households[household], l.networks[network] = own, wide
-	return over
-}
-
-// at returns a bucket as it is now. There is room for it.
-func (b buckets) at(prefix netip.Prefix, now time.Time, perSecond float64) bucket {
-	depth := max(1, 2*perSecond)
-	old, known := b[prefix]
-	if !known {
-		if len(b) >= maxPrefixes {
-			b.forget(now, depth, perSecond)
-		}
-		return bucket{depth, now}
-	}
-	return bucket{min(depth, old.tokens+now.Sub(old.at).Seconds()*perSecond), now}
-}
-
-// forget drops the buckets that are full again, and when none is, any.
-func (b buckets) forget(now time.Time, depth, perSecond float64) {
-	for prefix, old := range b {
-		if old.tokens+now.Sub(old.at).Seconds()*perSecond >= depth {
-			delete(b, prefix)
-		}
-	}
-	for prefix := range b {
-		if len(b) < maxPrefixes {
-			break
-		}
-		delete(b, prefix)
-	}
+	return netaddr.Within
 }

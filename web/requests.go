@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"turnhub/internal/forwarded"
-	"turnhub/internal/repeats"
+	"turnhub/internal/ratelimit"
 )
 
 // RequestID is the header by which a request is found in the log: that of a
@@ -28,13 +28,13 @@ type requestLog struct {
 	proxies *forwarded.Proxies
 	process string // tells the ids of one run from those of the next
 	count   *atomic.Uint64
-	refused *repeats.Filter
+	refused *ratelimit.Lines
 }
 
 func newRequestLog(log *slog.Logger, proxies *forwarded.Proxies) requestLog {
 	return requestLog{
 		log: log, proxies: proxies, process: rand.Text()[:6] + "-",
-		count: new(atomic.Uint64), refused: new(repeats.Filter),
+		count: new(atomic.Uint64), refused: ratelimit.NewLines(),
 	}
 }
 
@@ -57,7 +57,7 @@ func (l *requestLog) end(a *answer, r *http.Request) {
 	level, what := slog.LevelDebug, "request"
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
-		if l.refused.Due(a.client.Addr(), a.began.Unix()) {
+		if l.refused.Due(a.client.Addr()) {
 			level, what = slog.LevelInfo, "request refused"
 		}
 	}

@@ -77,7 +77,7 @@ func New(cfg Config, settings Settings) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(time.Now), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
 	s.SetSettings(settings)
 	s.routes()
 	return s

@@ -14,11 +14,11 @@ import (
 // not know each other.
 func TestArrows(t *testing.T) {
 	may := map[string][]string{
-		"internal/netaddr": {},
-		"internal/repeats": {},
-		"turnsrv":          {"internal/netaddr"},
-		"internal/extaddr": {"internal/netaddr"},
-		"internal/portmux": {"internal/netaddr", "internal/forwarded"},
+		"internal/netaddr":   {},
+		"internal/ratelimit": {},
+		"turnsrv":            {"internal/netaddr", "internal/ratelimit"},
+		"internal/extaddr":   {"internal/netaddr"},
+		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/ratelimit"},
 	}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()

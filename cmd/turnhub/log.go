@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"time"
 
 	"turnhub/internal/config"
 	"turnhub/turnsrv"
@@ -54,7 +53,7 @@ func logLevel(name string) (level slog.Level) {
 // logRefused writes a line about wrong TURN credentials, unless the same address
 // was just named or the log is busy.
 func (n *node) logRefused(client netip.Addr, transport turnsrv.Transport, why turnsrv.AuthResult) {
-	if n.refused.Due(client, time.Now().Unix()) {
+	if n.refused.Due(client) {
 		n.log.Info("TURN credentials refused", slog.String("client", client.String()),
 			slog.String("transport", transport.String()), slog.String("reason", why.String()))
 	}

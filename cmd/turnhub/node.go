@@ -27,7 +27,7 @@ import (
 	"turnhub/internal/netaddr"
 	"turnhub/internal/portmux"
 	"turnhub/internal/probe"
-	"turnhub/internal/repeats"
+	"turnhub/internal/ratelimit"
 	"turnhub/signaling"
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
@@ -59,7 +59,7 @@ type node struct {
 	dialects    []dialect
 	proxies     *forwarded.Proxies
 	rechecker   *rechecker
-	refused     repeats.Filter // of wrong TURN credentials in the log
+	refused     *ratelimit.Lines // of wrong TURN credentials in the log
 	web         *web.Server
 	mux         *portmux.Mux
 	prober      *probe.Prober

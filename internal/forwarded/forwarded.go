@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"turnhub/internal/netaddr"
 )
@@ -28,7 +29,7 @@ type Proxies struct {
 // New returns the proxies at these addresses. log is told of addresses that send
 // forwarding headers without being named; nil: nobody is.
 func New(named []netip.Prefix, log *slog.Logger) *Proxies {
-	p := &Proxies{notices: notices{log: log}}
+	p := &Proxies{notices: notices{log: log, start: time.Now()}}
 	for _, prefix := range named {
 		if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)

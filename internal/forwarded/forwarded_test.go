@@ -201,7 +201,7 @@ func TestUnnamedAreTold(t *testing.T) {
 	for i := range 1000 {
 		p.ClientAddress(request(fmt.Sprintf("9.9.%d.%d:5", i/256, i%256), "X-Forwarded-For: 1.1.1.1"))
 	}
-	if lines := strings.Count(log.String(), "\n"); lines != noticeBurst {
+	if lines := strings.Count(log.String(), "\n"); lines != int(noticeRate.Burst) {
 		t.Errorf("%d lines about 1000 addresses", lines)
 	}
 	if !strings.Contains(log.String(), "listen.trusted_proxies: [10.0.0.0/8, 9.9.0.0/32]") {

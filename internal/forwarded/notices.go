@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/internal/ratelimit"
 )
 
 // Claimed is the address that `turnhub check` claims to have in a forged header
@@ -22,36 +23,19 @@ var Claimed = netip.MustParseAddr("192.0.2.254")
 // those about addresses of the internet apart from the others, among which the
 // operator's own proxy mostly is.
 type notices struct {
-	log *slog.Logger
+	log   *slog.Logger
+	start time.Time
 
 	mu      sync.Mutex
 	told    map[netip.Addr]bool
-	special bucket
-	public  bucket
+	special ratelimit.Account
+	public  ratelimit.Account
 }
 
 const maxTold = 256 // addresses; then all are told anew, as seldom
 
-// bucket passes three lines at once, and then one each ten minutes.
-type bucket struct {
-	next time.Time // when it will be full again
-}
-
-const (
-	noticeEvery = 10 * time.Minute
-	noticeBurst = 3
-)
-
-func (b *bucket) take(now time.Time) bool {
-	if b.next.Before(now) {
-		b.next = now
-	}
-	if b.next.Sub(now) > (noticeBurst-1)*noticeEvery {
-		return false
-	}
-	b.next = b.next.Add(noticeEvery)
-	return true
-}
+// noticeRate passes three lines at once, and then one each ten minutes.
+var noticeRate = ratelimit.Rate{PerSecond: 1. / 600, Burst: 3}
 
 // due reports whether there is to be a line about an address.
 func (n *notices) due(addr netip.Addr) bool {
@@ -67,7 +51,7 @@ func (n *notices) due(addr netip.Addr) bool {
 	if netaddr.Special(addr) != "" {
 		b = &n.special
 	}
-	if !b.take(time.Now()) {
+	if !b.Take(int64(time.Since(n.start)), noticeRate, 1) {
 		return false
 	}
 	if n.told == nil || len(n.told) >= maxTold {

@@ -1,0 +1,58 @@
+// Package ratelimit is how everything that is counted by time is bounded: bytes of an
+// allocation, messages of a socket, credentials for a household, lines in the log. It
+// is the generic cell rate algorithm (ITU-T I.371 annex A), a token bucket that keeps
+// one number for each account.
+package ratelimit
+
+// second is what one second is on the clocks here, which count nanoseconds from any
+// start that is not after the first use.
+const second = 1e9
+
+// Rate is how many units an account gets each second and how many it can save.
+type Rate struct {
+	PerSecond float64 // 0 or less: there is no limit
+	Burst     float64 // units
+}
+
+// Account is one client's account of units. The zero value is full: the whole burst
+// can be taken. Its owner serializes its use.
+type Account struct {
+	// full is when all that can be saved will be there, in nanoseconds. What is
+	// missing of the burst is the time from now until then, at the rate of the moment:
+	// the rate can change at any time.
+	full int64
+}
+
+// Take removes n units at the time now, or nothing when there are fewer.
+func (a *Account) Take(now int64, rate Rate, n float64) bool {
+	if rate.PerSecond <= 0 {
+		return true
+	}
+	unit := second / rate.PerSecond
+	full := max(a.full, now) + int64(n*unit)
+	if full-now > int64(rate.Burst*unit) {
+		return false
+	}
+	a.full = full
+	return true
+}
+
+// Charge removes n units even when they are not there. It returns for how many
+// nanoseconds what is left lasts at the rate; below zero, in how many the debt will
+// be paid off.
+func (a *Account) Charge(now int64, rate Rate, n float64) int64 {
+	if rate.PerSecond <= 0 {
+		return 0
+	}
+	unit := second / rate.PerSecond
+	a.full = max(a.full, now) + int64(n*unit)
+	return int64(rate.Burst*unit) - (a.full - now)
+}
+
+// Open is an account that has so many units of its burst at the time now.
+func Open(now int64, rate Rate, saved float64) Account {
+	if rate.PerSecond <= 0 {
+		return Account{}
+	}
+	return Account{full: now + int64((rate.Burst-saved)*second/rate.PerSecond)}
+}
