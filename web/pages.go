@@ -11,7 +11,7 @@ import (
 	"turnhub/internal/assets"
 )
 
-//go:embed static client/*.js client/turnhub.d.ts
+//go:embed static client/turnhub.js client/turnhub.d.ts client/base client/session client/call client/check
 var embedded embed.FS
 
 // site is made once: the files are the same for every server.

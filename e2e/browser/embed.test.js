@@ -101,7 +101,7 @@ test('where there is no server to be found, connect says so', async () => {
   // A copy of which the browser only knows its text, as where a bundler has taken the address away.
   const copy = await page.evaluate(async (base) => {
     const { Hub } = await import(URL.createObjectURL(new Blob([`export {Hub} from '${base}/client/turnhub.js'`], { type: 'text/javascript' })));
-    const { serverOf, socketURL } = await import(`${base}/client/home.js`);
+    const { serverOf, socketURL } = await import(`${base}/client/base/home.js`);
     const known = ['blob:https://a.example/1', 'file:///srv/turnhub.js', 'data:text/javascript,1', '', undefined].map((from) => serverOf(from));
     let said = '';
     try { socketURL('/ws', "new Hub({url: 'wss://HOST/ws'})", null); } catch (error) { said = String(error); }

@@ -1,13 +1,180 @@
 // Made from the JSDoc types by `npm run types`: do not edit.
 
-// ---- ahead.js
+// ---- base/clock.js
+/** @type {Clock} */
+declare const realClock: Clock;
+export type Clock = {
+    setTimeout: (run: () => void, milliseconds: number) => any;
+    clearTimeout: (timer: any) => void;
+    /**
+     * milliseconds
+     */
+    now: () => number;
+    /**
+     * 0 ≤ x < 1
+     */
+    random: () => number;
+};
+
+// ---- base/codes.js
 /**
- * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
- * Chromium throws away what it has gathered and begins anew.
- * @param {RTCPeerConnection} pc
- * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
+ * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
+ * `back`: "resume" the session, "fresh" session, or "no".
+ * @type {Record<number, {name: string, back: 'resume' | 'fresh' | 'no', after: number, say: string}>}
  */
-declare function answer(pc: RTCPeerConnection, say?: (description: RTCSessionDescriptionInit) => void): Promise<void>;
+export declare const closeCodes: Record<number, {
+    name: string;
+    back: "resume" | "fresh" | "no";
+    after: number;
+    say: string;
+}>;
+/** Why a request to the hub failed. */
+export declare class HubError extends Error {
+    /**
+     * @param {HubErrorCode} code
+     * @param {string} message
+     * @param {boolean} [retry]
+     * @param {number} [after] milliseconds
+     */
+    constructor(code: HubErrorCode, message: string, retry?: boolean, after?: number);
+    /** @type {HubErrorCode} */
+    code: HubErrorCode;
+    /** whether the same request may succeed later */
+    retry: boolean;
+    /** milliseconds until then, where the server said so */
+    after: number;
+}
+/**
+ * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
+ * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
+ * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
+ * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
+ */
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-hub";
+
+// ---- base/emitter.js
+/**
+ * A small typed event emitter. Listeners are called in the order in which they were added; an error in one
+ * is reported to the console and does not keep the others from being called.
+ * @template {Record<string, any>} Events the type of each event's argument, by the event's name
+ */
+export declare class Emitter<Events extends Record<string, any>> {
+    /**
+     * Calls `listener` at each event of this name.
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {(argument: Events[Name]) => void} listener
+     * @returns {() => void} ends it
+     */
+    on<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    /**
+     * Calls `listener` at the next event of this name, once.
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {(argument: Events[Name]) => void} listener
+     * @returns {() => void} ends it
+     */
+    once<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    /**
+     * @template {keyof Events & string} Name
+     * @param {Name} name
+     * @param {Events[Name]} argument
+     */
+    emit<Name extends keyof Events & string>(name: Name, argument: Events[Name]): void;
+    #private;
+}
+
+// ---- base/home.js
+/**
+ * The server that a module came from. A page of another origin that imports `https://calls.example.org/client/turnhub.js`
+ * means that server, not its own. Copies (npm, bundles, files) come from no turnhub and have to be told.
+ * @param {string | undefined} module its `import.meta.url`; bundlers leave nothing of it, or where the file was at build time
+ * @returns {URL | null} null: it came from no server
+ */
+declare function serverOf(module: string | undefined): URL | null;
+/**
+ * A WebSocket URL of the server: `given`, which may be relative to the server that this module came from.
+ * @param {string} given @param {string} option how the program says it, for the error
+ * @param {URL | null} [from]
+ * @returns {URL} throws a HubError `no-hub` where nobody can know it
+ */
+declare function socketURL(given: string, option: string, from?: URL | null): URL;
+/**
+ * Another path of the server whose socket this is, over HTTP. The token in its query stays.
+ * @param {URL} socket @param {string} path beside the socket's own
+ */
+declare function beside(socket: URL, path: string): URL;
+/**
+ * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
+ * socket answers the same.
+ * @param {URL} socket
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
+ *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
+ */
+declare function whyRefused(socket: URL): Promise<{
+    is: "refused" | "origin" | "no-hub" | "silent" | "unknown";
+    message: string;
+}>;
+/** The server that this module came from; null: none. */
+declare const home: URL | null;
+
+// ---- base/times.js
+export namespace sessionTimes {
+    let acknowledge: number;
+    let quickAttempt: number;
+    let quickAttemptMost: number;
+    let attempt: number;
+    let attemptMost: number;
+    let silent: number;
+    let spread: number;
+    let retry: number;
+    let retryMost: number;
+    let retryInCall: number;
+    let retryInLongCall: number;
+    let renewToken: number;
+    let rejoin: number;
+}
+export namespace callTimes {
+    export let tick: number;
+    export let firstFrameLook: number;
+    export let firstFrameWithin: number;
+    export let orphan: number;
+    let rejoin_1: number;
+    export { rejoin_1 as rejoin };
+    export let connecting: number;
+}
+export namespace gatherTimes {
+    let together: number;
+    let quiet: number;
+    let most: number;
+}
+export namespace healingTimes {
+    export let silence: number;
+    export let look: number;
+    export let lookFor: number;
+    export let dead: number;
+    export let alive: number;
+    export let restart: number;
+    export let restartMost: number;
+    export let pause: number;
+    let _yield: number;
+    export { _yield as yield };
+    export let result: number;
+    export let replacement: number;
+    export let picture: number;
+    export let pictureLook: number;
+    export let farewell: number;
+}
+export namespace checkTimes {
+    let url: number;
+    let candidate: number;
+    let mapping: number;
+    let loop: number;
+    let ping: number;
+    let lastPings: number;
+}
+
+// ---- call/ahead.js
 /**
  * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
  * while the visitor looks at the lobby, it saves the time of gathering after the click.
@@ -79,62 +246,7 @@ declare class Ahead {
     #private;
 }
 
-// ---- bitrate.js
-/**
- * @param {number} others how many people receive from us
- * @param {boolean} [screen] a shared screen keeps its pixels and gives up frames instead
- */
-export declare function budget(others: number, screen?: boolean): {
-    video: number;
-    scale: number;
-    frameRate: number;
-    audio: number;
-};
-/**
- * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
- * @param {RTCPeerConnection} pc
- * @param {number} others
- * @param {'' | import('./connection.js').Showing} screen '' while none is shared
- * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
- */
-declare function applyBudget(pc: RTCPeerConnection, others: number, screen: "" | Showing, lost?: boolean): Promise<void>;
-/**
- * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
- * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
- * @param {RTCPeerConnection} pc
- */
-declare function sendKeyFrame(pc: RTCPeerConnection): Promise<void>;
-/** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
-export declare const meshLimit: number;
-
-// ---- bounds.js
-/** @param {unknown} data @returns {data is string} */
-declare function isText(data: unknown): data is string;
-/** A name of a message or a file, as made by `randomUUID`. @param {unknown} key @returns {key is string} */
-declare function isKey(key: unknown): key is string;
-/**
- * The name of a file, as it may be shown and saved: without what controls a terminal or turns the writing around (so
- * that "exe.txt" is not shown for "txt.exe"), without folders, and of a length that file systems hold.
- * @param {string} name
- */
-declare function nameWithin(name: string): string;
-/** A media type, or nothing. @param {unknown} mime */
-declare function mimeOf(mime: unknown): string;
-/**
- * A file that is offered; null where it is none.
- * @param {any} message
- */
-declare function fileOffer({ id, name, size, mime }: any): {
-    id: string;
-    name: string;
-    size: number;
-    mime: string;
-} | null;
-/** The longest chat message that is shown, characters. */
-declare const chatLimit: number;
-declare const paths: string[];
-
-// ---- call.js
+// ---- call/call.js
 /**
  * A call: everyone in a room, or the one who accepted. Media goes directly between the browsers, or through the
  * relay where it must.
@@ -203,7 +315,7 @@ export declare class Call extends Emitter<CallEvents> {
     leave(): void;
     /** Says something to everyone, over the data channels. @param {string} text at most 16,384 characters */
     chat(text: string): void;
-    /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./transfer.js').Transfer}[]} */
+    /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./data/transfer.js').Transfer}[]} */
     sendFile(file: File): {
         peer: Peer;
         transfer: Transfer;
@@ -262,7 +374,34 @@ export type CallEvents = {
     };
 };
 
-// ---- channel.js
+// ---- call/data/bounds.js
+/** @param {unknown} data @returns {data is string} */
+declare function isText(data: unknown): data is string;
+/** A name of a message or a file, as made by `randomUUID`. @param {unknown} key @returns {key is string} */
+declare function isKey(key: unknown): key is string;
+/**
+ * The name of a file, as it may be shown and saved: without what controls a terminal or turns the writing around (so
+ * that "exe.txt" is not shown for "txt.exe"), without folders, and of a length that file systems hold.
+ * @param {string} name
+ */
+declare function nameWithin(name: string): string;
+/** A media type, or nothing. @param {unknown} mime */
+declare function mimeOf(mime: unknown): string;
+/**
+ * A file that is offered; null where it is none.
+ * @param {any} message
+ */
+declare function fileOffer({ id, name, size, mime }: any): {
+    id: string;
+    name: string;
+    size: number;
+    mime: string;
+} | null;
+/** The longest chat message that is shown, characters. */
+declare const chatLimit: number;
+declare const paths: string[];
+
+// ---- call/data/channel.js
 /**
  * Chat, files and state between two people: JSON on one negotiated data channel, and a channel of its own for each
  * file. What is said before it opens waits. Chat and what concerns files is acknowledged, so that it can be said again
@@ -328,124 +467,132 @@ export type ChannelEvents = {
     file: Transfer;
 };
 
-// ---- clock.js
-/** @type {Clock} */
-declare const realClock: Clock;
-export type Clock = {
-    setTimeout: (run: () => void, milliseconds: number) => any;
-    clearTimeout: (timer: any) => void;
-    /**
-     * milliseconds
-     */
-    now: () => number;
-    /**
-     * 0 ≤ x < 1
-     */
-    random: () => number;
-};
-
-// ---- codes.js
+// ---- call/data/transfer.js
+/** The largest file that is taken: it is held in memory until it is whole. */
+declare const fileLimit: number;
 /**
- * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
- * `back`: "resume" the session, "fresh" session, or "no".
- * @type {Record<number, {name: string, back: 'resume' | 'fresh' | 'no', after: number, say: string}>}
+ * One file on its way, in either direction, over a data channel of its own.
+ * @extends {Emitter<TransferEvents>}
  */
-export declare const closeCodes: Record<number, {
+export declare class Transfer extends Emitter<TransferEvents> {
+    /**
+     * @param {{id: string, name: string, size: number, mime: string}} about
+     * @param {'in' | 'out'} direction
+     * @param {(answer: 'accept' | 'decline' | 'done') => void} [answer] tells the sender
+     */
+    constructor({ id, name, size, mime }: {
+        id: string;
+        name: string;
+        size: number;
+        mime: string;
+    }, direction: "in" | "out", answer?: (answer: "accept" | "decline" | "done") => void);
+    /** @type {'offered' | 'running' | 'done' | 'failed'} */
+    state: "offered" | "running" | "done" | "failed";
+    /** bytes so far */
+    bytes: number;
+    /** The connection that it goes over. @type {RTCPeerConnection | null} */
+    over: RTCPeerConnection | null;
+    id: string;
     name: string;
-    back: "resume" | "fresh" | "no";
-    after: number;
-    say: string;
-}>;
-/** Why a request to the hub failed. */
-export declare class HubError extends Error {
-    /**
-     * @param {HubErrorCode} code
-     * @param {string} message
-     * @param {boolean} [retry]
-     * @param {number} [after] milliseconds
-     */
-    constructor(code: HubErrorCode, message: string, retry?: boolean, after?: number);
-    /** @type {HubErrorCode} */
-    code: HubErrorCode;
-    /** whether the same request may succeed later */
-    retry: boolean;
-    /** milliseconds until then, where the server said so */
-    after: number;
+    size: number;
+    mime: string;
+    direction: "in" | "out";
+    /** Takes an offered file. */
+    accept(): void;
+    /** Whether its bytes may come over a new channel now: it was taken here, and this connection has none for it yet. @param {RTCPeerConnection | null} pc */
+    takes(pc: RTCPeerConnection | null): boolean;
+    /** Whether everything has been sent. */
+    get whole(): boolean;
+    /** Refuses or stops it. @param {string} [why] */
+    cancel(why?: string): void;
+    /** @param {string} why */
+    fail(why: string): void;
+    /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
+    pause(): void;
+    /** The receiver's end of the channel. @param {RTCDataChannel} channel */
+    receive(channel: RTCDataChannel): void;
+    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
+    send(channel: RTCDataChannel, file: Blob, from?: number): Promise<void>;
+    /** It is whole. @param {Blob | null} [result] what the receiver has */
+    finish(result?: Blob | null): void;
+    #private;
 }
-/**
- * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
- * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
- * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
- * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
- */
-export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-hub";
-
-// ---- connection.js
-/**
- * The configuration of one connection, from the one that the hub gave.
- * @param {RTCConfiguration} base
- * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
- *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
- * @returns {RTCConfiguration}
- */
-declare function configuration(base: RTCConfiguration, { iceTransportPolicy, transport, lean }?: {
-    iceTransportPolicy?: RTCIceTransportPolicy;
-    transport?: Transport;
-    lean?: boolean;
-}): RTCConfiguration;
-/**
- * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
- * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
- * @returns {boolean} whether the servers are other ones
- */
-declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
-/** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
-declare function transportOf(url: string): Transport | "";
-/**
- * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
- * comes later needs no negotiation.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
- * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
- */
-declare function addMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
-/** Adds the m-lines of a screen to a connection that has none. @param {RTCPeerConnection} pc @param {LocalMedia} media @returns {boolean} whether they are there */
-declare function addScreen(pc: RTCPeerConnection, media: LocalMedia): boolean;
-/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media @param {Showing} [showing] */
-declare function sendMedia(pc: RTCPeerConnection, media: LocalMedia, showing?: Showing): void;
-/**
- * Puts our media into what the other side has offered.
- * @param {RTCPeerConnection} pc @param {LocalMedia} media
- * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
- */
-declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
-/** @param {RTCPeerConnection} pc @param {Kind} kind @param {boolean} [screen] that of the screen, once it is negotiated */
-declare function transceiverOf(pc: RTCPeerConnection, kind: Kind, screen?: boolean): RTCRtpTransceiver;
-/** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
-declare function openChannel(pc: RTCPeerConnection): RTCDataChannel;
-/**
- * Whether a candidate, as a line of SDP or by itself, can do nothing for the other side: a TCP one that only connects
- * and accepts nothing.
- * @param {string} line
- */
-declare function isUseless(line: string): boolean;
-/**
- * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
- * @param {RTCSessionDescriptionInit} description
- * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}
- */
-declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
-    description: RTCSessionDescriptionInit;
-    candidates: RTCIceCandidateInit[];
+export type TransferEvents = {
+    /**
+     * bytes so far
+     */
+    progress: number;
+    /**
+     * the file, or null for the sender
+     */
+    done: Blob | null;
+    /**
+     * why
+     */
+    failed: string;
 };
-/** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */
-declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
-/**
- * whether one picture is sent, the screen in place of the camera, or both
- */
-export type Showing = "alone" | "beside";
-export type Transport = "udp" | "tcp" | "tls";
 
-// ---- device.js
+// ---- call/firstframe.js
+/**
+ * Looks for the first decoded picture of a connection, for some fifteen seconds after it is first asked.
+ * @param {() => RTCPeerConnection | null} connection the one in use; null: nobody waits any more
+ * @param {() => boolean} connected whether there can be any yet
+ * @param {() => void} found
+ */
+declare function watchFirstFrame(connection: () => RTCPeerConnection | null, connected: () => boolean, found: () => void): void;
+
+// ---- call/lobby.js
+/**
+ * Connections with people of whom one has not joined yet (protocol.md, "The lobby"). They are complete but quiet: no
+ * media, no message, and no address but that of the relay, so that the first picture needs no more than the news that
+ * somebody has joined.
+ */
+declare class Lobby {
+    /** @param {LobbyCall} call @param {Ahead} ahead */
+    constructor(call: LobbyCall, ahead: Ahead);
+    /** The room in whose lobby we are; empty: in none. */
+    room: string;
+    /** Goes into the lobby of a room with an offer. @param {string} room @param {Prepared} prepared */
+    enter(room: string, prepared: Prepared): void;
+    /**
+     * What the server says of our place in the lobby.
+     * @param {string} room @param {string} [host] who has our offer
+     * @returns {boolean} false: it has gone with our host, and another one is needed
+     */
+    at(room: string, host?: string): boolean;
+    /** What goes with `join` where the connection exists; undefined: an offer has to. */
+    first(): {
+        instance: string;
+        connection: string;
+        candidates: RTCIceCandidateInit[] | undefined;
+    } | undefined;
+    /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
+    take(id: string): Peer | null;
+    /** We have joined. A host who has not is our guest now. */
+    joined(): void;
+    /** We are out of the lobby. @param {boolean} [tell] the server does not know yet, and whoever is connected with us has to go */
+    leave(tell?: boolean): void;
+    /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
+    receive(id: string, first: any): void;
+    /** @param {string} id */
+    gone(id: string): void;
+    /** Somebody has joined: hands over the connection that `first` goes on with. @param {string} id @param {any} first @returns {Peer | null} */
+    admit(id: string, first: any): Peer | null;
+    /** The quiet connection that signaling data is for. @param {string} from @param {any} data @returns {Peer | undefined} */
+    find(from: string, data: any): Peer | undefined;
+    /** Fresh credentials. */
+    configure(): void;
+    /** The server has forgotten everybody. */
+    forget(): void;
+    close(): void;
+    #private;
+}
+export type LobbyCall = PeerHost & {
+    hub: Hub;
+    connection: () => RTCPeerConnection;
+};
+
+// ---- call/media/device.js
 /**
  * The microphone or the camera: what the person wishes, and the track that follows the wish.
  *
@@ -502,82 +649,990 @@ declare class Device {
     #private;
 }
 
-// ---- emitter.js
+// ---- call/media/media.js
 /**
- * A small typed event emitter. Listeners are called in the order in which they were added; an error in one
- * is reported to the console and does not keep the others from being called.
- * @template {Record<string, any>} Events the type of each event's argument, by the event's name
+ * The loudness of a stream's sound, 0 to 1, for a level meter.
+ * @param {MediaStream} stream
+ * @returns {{read: () => number, close: () => void}}
  */
-export declare class Emitter<Events extends Record<string, any>> {
+export declare function levelOf(stream: MediaStream): {
+    read: () => number;
+    close: () => void;
+};
+/**
+ * What this person sends: a microphone, a camera, and the screen. Tracks come and go; senders follow the `track`
+ * event. Without a camera the call is audio only, without a microphone receive only, and `problems` says why.
+ *
+ * What was switched off is off: see Device.
+ * @extends {Emitter<MediaEvents>}
+ */
+export declare class LocalMedia extends Emitter<MediaEvents> {
     /**
-     * Calls `listener` at each event of this name.
-     * @template {keyof Events & string} Name
-     * @param {Name} name
-     * @param {(argument: Events[Name]) => void} listener
-     * @returns {() => void} ends it
+     * Media that the page got by itself.
+     * @param {MediaStream} stream
      */
-    on<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    static from(stream: MediaStream): LocalMedia;
+    /** @param {MediaOptions} [options] */
+    constructor(options?: MediaOptions);
+    /** The microphone and the camera, for a preview; its tracks change. */
+    stream: MediaStream;
+    /** Wanted by the visitor: `false` is muted, or camera off. Setting it is `toggle`. @type {Record<Kind, boolean>} */
+    enabled: Record<Kind, boolean>;
     /**
-     * Calls `listener` at the next event of this name, once.
-     * @template {keyof Events & string} Name
-     * @param {Name} name
-     * @param {(argument: Events[Name]) => void} listener
-     * @returns {() => void} ends it
+     * Opens the devices; a missing or refused one is not an error but a `problem`. What has been switched off before is
+     * not opened.
+     * @param {{audio?: boolean, video?: boolean}} [want]
+     * @returns {Promise<Problem[]>}
      */
-    once<Name extends keyof Events & string>(name: Name, listener: (argument: Events[Name]) => void): () => void;
+    open({ audio, video }?: {
+        audio?: boolean;
+        video?: boolean;
+    }): Promise<Problem[]>;
+    /** Why there is no microphone or camera. @returns {Partial<Record<Kind, Problem>>} */
+    get problems(): Partial<Record<Kind, Problem>>;
+    /** What is sent now. */
+    get audio(): MediaStreamTrack | null;
+    /** What is sent now where one picture is: the screen while it is shared, else the camera. */
+    get video(): MediaStreamTrack | null;
+    /** The camera, also while the screen is shared. */
+    get camera(): MediaStreamTrack | null;
+    /** The screen while it is shared. @type {MediaStreamTrack | null} */
+    get screen(): MediaStreamTrack | null;
+    /** The sound of what is shared, where the browser gives it. @type {MediaStreamTrack | null} */
+    get screenSound(): MediaStreamTrack | null;
+    /** Identifies to the others what belongs to the screen. */
+    get screenStream(): MediaStream;
+    /** @param {Kind} kind */
+    track(kind: Kind): MediaStreamTrack | null;
+    /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
+    starting(kind: Kind): boolean;
+    /** What is being sent: the microphone, the camera, the screen. */
+    get sending(): {
+        audio: boolean;
+        video: boolean;
+        screen: boolean;
+    };
     /**
-     * @template {keyof Events & string} Name
-     * @param {Name} name
-     * @param {Events[Name]} argument
+     * Switches the microphone or the camera. Off is off before this returns, whatever the browser answers later. A
+     * camera that is off is released, so that its light goes out.
+     * @param {Kind} kind
+     * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
+     * @returns {Promise<boolean>} whether it is wanted now; settled when the browser has answered
      */
-    emit<Name extends keyof Events & string>(name: Name, argument: Events[Name]): void;
+    toggle(kind: Kind, on?: boolean): Promise<boolean>;
+    /**
+     * Takes another device, also in the middle of a call.
+     * @param {Kind} kind @param {string} deviceId
+     */
+    choose(kind: Kind, deviceId: string): Promise<void>;
+    /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
+    prefer(kind: Kind, deviceId: string): void;
+    /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
+    flip(): Promise<void>;
+    /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
+    get facing(): string;
+    /** The id of the device in use. @param {Kind} kind */
+    deviceId(kind: Kind): string;
+    /** @returns {Promise<MediaDeviceInfo[]>} */
+    devices(): Promise<MediaDeviceInfo[]>;
+    /**
+     * Shares the screen, beside the camera, with its sound where the browser offers that. `unshare` before the visitor
+     * has chosen takes it back.
+     * @returns {Promise<boolean>} false: the visitor chose nothing
+     */
+    share(): Promise<boolean>;
+    unshare(): void;
+    /** Stops every device. */
+    close(): void;
+    #private;
+}
+export type MediaEvents = {
+    /**
+     * what is sent of this kind has changed
+     */
+    track: {
+        kind: Kind;
+        track: MediaStreamTrack | null;
+    };
+    /**
+     * something about the devices or their state has changed
+     */
+    change: void;
+    /**
+     * the list of devices has changed
+     */
+    devices: MediaDeviceInfo[];
+};
+export type MediaOptions = {
+    /**
+     * pixels; default 1280, on machines with one or two cores 640
+     */
+    maxVideoWidth?: number | undefined;
+    /**
+     * pixels; default 720, or 360
+     */
+    maxVideoHeight?: number | undefined;
+    /**
+     * default 30
+     */
+    maxFrameRate?: number | undefined;
+};
+
+// ---- call/media/problems.js
+/** @param {Kind} kind @param {unknown} error @returns {Problem} */
+declare function explain(kind: Kind, error: unknown): Problem;
+export type Kind = "audio" | "video";
+export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
+/**
+ * Why there is no microphone or camera.
+ */
+export type Problem = {
+    kind: Kind;
+    code: ProblemCode;
+    /**
+     * in plain words, with what the visitor can do
+     */
+    text: string;
+    /**
+     * what the browser said
+     */
+    error: unknown;
+};
+
+// ---- call/media/screen.js
+/**
+ * The screen that a person shares. As with the camera, what the browser's picker answers is held against the wish of
+ * that moment: a call that has ended meanwhile, or a second thought, leaves nothing shared.
+ */
+declare class Screen {
+    /** @param {() => void} changed */
+    constructor(changed: () => void);
+    /** @type {MediaStreamTrack | null} */ video: MediaStreamTrack | null;
+    /** @type {MediaStreamTrack | null} the sound of what is shared */ audio: MediaStreamTrack | null;
+    /** Names the screen's tracks to the others; it is the same however often it is shared. */
+    stream: MediaStream;
+    /** @returns {Promise<boolean>} false: the visitor chose nothing, or it was taken back */
+    share(): Promise<boolean>;
+    unshare(): void;
     #private;
 }
 
-// ---- firstframe.js
+// ---- call/media/sharing.js
 /**
- * Looks for the first decoded picture of a connection, for some fifteen seconds after it is first asked.
- * @param {() => RTCPeerConnection | null} connection the one in use; null: nobody waits any more
- * @param {() => boolean} connected whether there can be any yet
- * @param {() => void} found
+ * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
+ * `media` message), else in place of the camera, as clients did before there was another way.
  */
-declare function watchFirstFrame(connection: () => RTCPeerConnection | null, connected: () => boolean, found: () => void): void;
+declare class Sharing {
+    /** @param {SharingHost} host */
+    constructor(host: SharingHost);
+    /** The other side shows a screen beside the camera. */
+    understood: boolean;
+    /** For a connection that is made now. @returns {Showing} */
+    get showing(): Showing;
+    /** '' while no screen is shared. @returns {'' | Showing} */
+    get screen(): "" | Showing;
+    /** Sends what there is, and has the connection changed where it cannot carry a screen yet: then it is called again. */
+    send(): void;
+    /** Tells the peer what we send. */
+    tell(): void;
+    /** What the other side says of itself. @param {boolean} screens it shows a screen beside the camera */
+    hear(screens: boolean): void;
+    /** What the connection can carry may have changed. */
+    negotiated(): void;
+    #private;
+}
+/**
+ * What comes from the peer: the same two streams, whatever connection their tracks come over. The camera's track is in its
+ * stream only while pictures are sent: a <video> plays no sound either before the first picture of a track has come, and
+ * somebody who came with the camera off was not heard.
+ */
+declare class Received {
+    stream: MediaStream;
+    screen: MediaStream;
+    /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
+    show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
+    /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
+    pictures(sent: boolean): boolean;
+    #private;
+}
+/**
+ * What sharing needs of its peer.
+ */
+export type SharingHost = {
+    media: () => LocalMedia;
+    /**
+     * the connection in use
+     */
+    pc: () => RTCPeerConnection | null;
+    /**
+     * nothing may be sent yet
+     */
+    quiet: () => boolean;
+    /**
+     * whether a negotiation can be had
+     */
+    online: () => boolean;
+    /**
+     * whether this page shows a screen beside the camera
+     */
+    screens: () => boolean;
+    /**
+     * the one that is made to take its place
+     */
+    coming: () => RTCPeerConnection | null;
+    tell: (message: any) => void;
+    limit: () => void;
+};
 
-// ---- home.js
+// ---- call/path/bitrate.js
 /**
- * The server that a module came from. A page of another origin that imports `https://calls.example.org/client/turnhub.js`
- * means that server, not its own. Copies (npm, bundles, files) come from no turnhub and have to be told.
- * @param {string | undefined} module its `import.meta.url`; bundlers leave nothing of it, or where the file was at build time
- * @returns {URL | null} null: it came from no server
+ * @param {number} others how many people receive from us
+ * @param {boolean} [screen] a shared screen keeps its pixels and gives up frames instead
  */
-declare function serverOf(module: string | undefined): URL | null;
+export declare function budget(others: number, screen?: boolean): {
+    video: number;
+    scale: number;
+    frameRate: number;
+    audio: number;
+};
 /**
- * A WebSocket URL of the server: `given`, which may be relative to the server that this module came from.
- * @param {string} given @param {string} option how the program says it, for the error
- * @param {URL | null} [from]
- * @returns {URL} throws a HubError `no-hub` where nobody can know it
+ * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
+ * @param {RTCPeerConnection} pc
+ * @param {number} others
+ * @param {'' | import('./connection.js').Showing} screen '' while none is shared
+ * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
-declare function socketURL(given: string, option: string, from?: URL | null): URL;
+declare function applyBudget(pc: RTCPeerConnection, others: number, screen: "" | Showing, lost?: boolean): Promise<void>;
 /**
- * Another path of the server whose socket this is, over HTTP. The token in its query stays.
- * @param {URL} socket @param {string} path beside the socket's own
+ * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
+ * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
+ * @param {RTCPeerConnection} pc
  */
-declare function beside(socket: URL, path: string): URL;
+declare function sendKeyFrame(pc: RTCPeerConnection): Promise<void>;
+/** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
+export declare const meshLimit: number;
+
+// ---- call/path/connection.js
 /**
- * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
- * socket answers the same.
- * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
- *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
+ * The configuration of one connection, from the one that the hub gave.
+ * @param {RTCConfiguration} base
+ * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
+ *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
+ * @returns {RTCConfiguration}
  */
-declare function whyRefused(socket: URL): Promise<{
-    is: "refused" | "origin" | "no-hub" | "silent" | "unknown";
-    message: string;
+declare function configuration(base: RTCConfiguration, { iceTransportPolicy, transport, lean }?: {
+    iceTransportPolicy?: RTCIceTransportPolicy;
+    transport?: Transport;
+    lean?: boolean;
+}): RTCConfiguration;
+/**
+ * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
+ * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
+ * @returns {boolean} whether the servers are other ones
+ */
+declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
+/** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
+declare function transportOf(url: string): Transport | "";
+/**
+ * The transceivers that an offer needs: one for each kind, sending whatever is there now, so that a device that
+ * comes later needs no negotiation.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
+ */
+declare function addMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
+/** Adds the m-lines of a screen to a connection that has none. @param {RTCPeerConnection} pc @param {LocalMedia} media @returns {boolean} whether they are there */
+declare function addScreen(pc: RTCPeerConnection, media: LocalMedia): boolean;
+/** Sends what there is. @param {RTCPeerConnection} pc @param {LocalMedia} media @param {Showing} [showing] */
+declare function sendMedia(pc: RTCPeerConnection, media: LocalMedia, showing?: Showing): void;
+/**
+ * Puts our media into what the other side has offered.
+ * @param {RTCPeerConnection} pc @param {LocalMedia} media
+ * @param {boolean} [quiet] nothing is sent before `sendMedia` @param {Showing} [showing]
+ */
+declare function answerMedia(pc: RTCPeerConnection, media: LocalMedia, quiet?: boolean, showing?: Showing): void;
+/** @param {RTCPeerConnection} pc @param {Kind} kind @param {boolean} [screen] that of the screen, once it is negotiated */
+declare function transceiverOf(pc: RTCPeerConnection, kind: Kind, screen?: boolean): RTCRtpTransceiver;
+/** The channel for chat, files and state: the same number on both sides, so that opening it takes no message. @param {RTCPeerConnection} pc */
+declare function openChannel(pc: RTCPeerConnection): RTCDataChannel;
+/**
+ * Whether a candidate, as a line of SDP or by itself, can do nothing for the other side: a TCP one that only connects
+ * and accepts nothing.
+ * @param {string} line
+ */
+declare function isUseless(line: string): boolean;
+/**
+ * Takes the candidates out of a description, so that connectivity checks begin only when they are added.
+ * @param {RTCSessionDescriptionInit} description
+ * @returns {{description: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]}}
+ */
+declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
+    description: RTCSessionDescriptionInit;
+    candidates: RTCIceCandidateInit[];
+};
+/**
+ * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
+ * Chromium throws away what it has gathered and begins anew.
+ * @param {RTCPeerConnection} pc
+ * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
+ */
+declare function answer(pc: RTCPeerConnection, say?: (description: RTCSessionDescriptionInit) => void): Promise<void>;
+/** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */
+declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
+/**
+ * whether one picture is sent, the screen in place of the camera, or both
+ */
+export type Showing = "alone" | "beside";
+export type Transport = "udp" | "tcp" | "tls";
+
+// ---- call/path/replacement.js
+/**
+ * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
+ * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
+ * told. So a whole connection is made beside the old one, and both sides go over when it carries media.
+ *
+ * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
+ * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
+ */
+declare class Replacements {
+    /** @param {ReplacementHost} host */
+    constructor(host: ReplacementHost);
+    /** Names the connection in use; the first is ''. */
+    name: string;
+    /** The other side understands replacements. */
+    understood: boolean;
+    /** One is being made, or will be tried next. */
+    get hopeful(): boolean;
+    /** The connection that is being made; null: none. */
+    get coming(): RTCPeerConnection | null;
+    /**
+     * Offers a new connection.
+     * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
+     */
+    begin(): boolean;
+    /**
+     * Handles signaling data of connections that are not in use.
+     * @param {any} data
+     * @returns {Promise<void> | null} null: it is for the one in use
+     */
+    handle({ connection, replacement, instead, description, candidates }: any): Promise<void> | null;
+    /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
+    forget(wholly?: boolean): void;
+    /** Gives up the connection that is being made. */
+    abandon(): void;
+    /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
+    retire(pc: RTCPeerConnection): void;
+    close(): void;
+    #private;
+}
+/**
+ * What replacements need of their peer.
+ */
+export type ReplacementHost = {
+    configuration: () => RTCConfiguration;
+    media: () => LocalMedia;
+    showing: () => Showing;
+    polite: () => boolean;
+    /**
+     * whether the other side sends any
+     */
+    pictures: () => boolean;
+    signal: (data: any) => void;
+    /**
+     * there is one; its channel has to be heard
+     */
+    made: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
+    negotiated: (pc: RTCPeerConnection) => void;
+    /**
+     * it carries media: go over to it
+     */
+    ready: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
+    /**
+     * it did not connect
+     */
+    failed: () => void;
+};
+
+// ---- call/path/sanitize.js
+/**
+ * Relays only, and without the address from which they are used.
+ * @param {RTCIceCandidateInit[]} candidates
+ */
+declare function relayed(candidates: RTCIceCandidateInit[]): {
+    candidate: string | undefined;
+    sdpMLineIndex?: number | null;
+    sdpMid?: string | null;
+    usernameFragment?: string | null;
+}[];
+/** @param {RTCIceCandidateInit} candidate */
+declare function isRelayed({ candidate }: RTCIceCandidateInit): boolean;
+/** A description without candidates names the best one of them as its default, which is an address too. @param {RTCSessionDescriptionInit} description */
+declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
+    type: RTCSdpType;
+    sdp: string;
+};
+
+// ---- call/path/stats.js
+/**
+ * The path of a candidate pair. A relay on the other side shows only in the type of its candidate.
+ * @param {any} local candidate statistics
+ * @param {any} remote
+ * @param {Path | ''} [told] what the other side says of its own path
+ * @returns {{path: Path, words: string}}
+ */
+export declare function describePath(local: any, remote: any, told?: Path | ""): {
+    path: Path;
+    words: string;
+};
+/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
+declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
+/**
+ * How loud the other side is heard at this moment, 0 to 1, as its packets say it: reading it asks nothing of the browser
+ * but memory. 0 where they do not say.
+ * @param {RTCPeerConnection} pc
+ */
+declare function loudness(pc: RTCPeerConnection): number;
+/** Turns the snapshots of one RTCPeerConnection into Quality. */
+export declare class Meter {
+    /**
+     * @param {RTCStatsReport} report
+     * @param {Path | ''} [told] what the other side says of its path
+     * @returns {Quality}
+     */
+    read(report: RTCStatsReport, told?: Path | ""): Quality;
+    #private;
+}
+/**
+ * How the connection to one peer is. Rates are over the time since the snapshot before.
+ */
+export type Quality = {
+    /**
+     * '' while nothing is connected
+     */
+    path: Path | "";
+    /**
+     * the path in words, for people: "direct", "relayed over TLS 443"
+     */
+    words: string;
+    /**
+     * seconds
+     */
+    rtt: number;
+    /**
+     * lost packets of those sent to us, 0 to 1
+     */
+    loss: number;
+    /**
+     * seconds
+     */
+    jitter: number;
+    /**
+     * bits per second
+     */
+    received: number;
+    /**
+     * bits per second
+     */
+    sent: number;
+    /**
+     * what the sender thinks that the path carries, bits per second; 0: not known
+     */
+    available: number;
+    /**
+     * decoded in all
+     */
+    frames: number;
+    /**
+     * decoded frames per second
+     */
+    frameRate: number;
+    /**
+     * of the picture that is received
+     */
+    width: number;
+    height: number;
+    /**
+     * milliseconds since the last packet of the peer; Infinity: none yet
+     */
+    silence: number;
+    /**
+     * candidate type
+     */
+    local: string;
+    /**
+     * candidate type
+     */
+    remote: string;
+};
+
+// ---- call/path/trickle.js
+/** Candidates on their way to the other side: after the description that they belong to, and together. */
+declare class Trickle {
+    /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
+    constructor(send: (candidates: RTCIceCandidateInit[]) => void);
+    /** @param {...RTCIceCandidateInit} candidates */
+    add(...candidates: RTCIceCandidateInit[]): void;
+    /** The description is out. */
+    described(): void;
+    flush(): void;
+    /** Forgets what waits. */
+    clear(): void;
+    #private;
+}
+
+// ---- call/path/watch.js
+/**
+ * Milliseconds since anything was received, by whatever pair of candidates; Infinity where nothing ever was.
+ * @param {RTCStatsReport} report
+ */
+declare function silenceOf(report: RTCStatsReport): number;
+/**
+ * Watches whether anything comes from a peer. The browser says that a path is dead seconds late or not at all, so
+ * when something has happened to the network this looks for itself, for a while.
+ */
+declare class PathWatch {
+    /**
+     * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
+     * @param {(dead: boolean) => void} changed told when the path dies or lives again
+     */
+    constructor(report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
+    /** Nothing comes any more. */
+    dead: boolean;
+    /** Looks closely for so long. @param {number} [milliseconds] */
+    look(milliseconds?: number): void;
+    /** Says what is known otherwise. @param {boolean} dead */
+    set(dead: boolean): void;
+    close(): void;
+    #private;
+}
+
+// ---- call/peer.js
+/**
+ * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
+ * @extends {Emitter<PeerEvents>}
+ */
+export declare class Peer extends Emitter<PeerEvents> {
+    /**
+     * @param {PeerHost} host @param {PeerInfo} info
+     * @param {{started?: number, quiet?: boolean}} [options] performance.now() of the click; nothing flows before `begin`
+     */
+    constructor(host: PeerHost, info: PeerInfo, { started, quiet }?: {
+        started?: number;
+        quiet?: boolean;
+    });
+    /** @type {PeerState} */ state: PeerState;
+    name: string;
+    user: string;
+    /** What the peer says that it sends. */
+    /** @type {Sending} */ media: Sending;
+    /** @type {Quality | null} */ quality: Quality | null;
+    /** Identifies the other side's call across sessions. */
+    instance: string;
+    /** The peer's socket is lost; media may go on. */
+    away: boolean;
+    /** The peer's session is gone; the media path may still live, and the peer may come back. */
+    orphan: boolean;
+    /** milliseconds from join or accept to the first decoded frame; 0: none yet */
+    firstFrame: number;
+    id: string;
+    polite: boolean;
+    /** What comes from the peer's camera and microphone. */
+    get stream(): MediaStream;
+    /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
+    get screen(): MediaStream;
+    /** How loud the peer is heard at this moment, 0 to 1. */
+    get loudness(): number;
+    /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
+    get pc(): RTCPeerConnection | null;
+    /** How long the peer has not been connected, milliseconds. */
+    get unconnected(): number;
+    /** Offers a new connection. */
+    offer(): void;
+    /**
+     * Goes on with an offer that was sent already.
+     * @param {import('./ahead.js').Prepared} prepared
+     * @param {RTCIceCandidateInit[]} [withheld] its candidates that were not sent with it
+     */
+    offered(prepared: Prepared, withheld?: RTCIceCandidateInit[]): void;
+    /** The candidates that were kept back, to go with `join`. */
+    tellWithheld(): RTCIceCandidateInit[];
+    /** Sends our media: what of it there is has changed. */
+    send(): void;
+    /** Tells the peer what we send. */
+    tellMedia(): void;
+    /**
+     * Both are in the room: media and messages flow, and the rest of the candidates goes out.
+     * @param {PeerInfo} info
+     * @param {{started?: number, told?: boolean}} [options] performance.now() of the click; what `tellWithheld` gave has been sent
+     */
+    begin(info: PeerInfo, { started, told }?: {
+        started?: number;
+        told?: boolean;
+    }): void;
+    /** Our offer may not have been delivered: says it again. */
+    repeatOffer(): void;
+    /**
+     * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
+     * being accepted.
+     * @param {RTCSessionDescriptionInit} offer
+     */
+    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
+        answer: RTCSessionDescriptionInit | undefined;
+        candidates: RTCIceCandidateInit[];
+    }>;
+    /**
+     * Handles signaling data of the peer: `{description}`, `{candidates}`, `{candidate}`.
+     * @param {any} data
+     */
+    handle(data: any): Promise<void>;
+    /**
+     * Looks for another path, with fresh credentials, while the old one stays in use as long as it works. While the
+     * hub is away it waits for it.
+     * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
+     */
+    restart(urgent?: boolean): void;
+    /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
+    recover(): void;
+    /**
+     * The peer has come back with another session (or we have), and the connection goes on.
+     * @param {PeerInfo} info
+     */
+    rekey(info: PeerInfo): Promise<void>;
+    /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
+    configure(): void;
+    /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
+    limit(): void;
+    /** @returns {Promise<Quality>} */
+    measure(): Promise<Quality>;
+    /** Once a second: measures, and sees what the browser does not say. */
+    tick(): Promise<void>;
+    /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
+    tell(message: any): void;
+    /**
+     * Offers a file; it is sent when the other side takes it.
+     * @param {File} file
+     */
+    sendFile(file: File): Transfer;
+    close(): void;
+    #private;
+}
+export type PeerState = "connecting" | "connected" | "reconnecting" | "closed";
+export type PeerEvents = {
+    state: PeerState;
+    /**
+     * the peer's name is known, or another
+     */
+    name: string;
+    /**
+     * a track of the peer has come
+     */
+    stream: MediaStream;
+    /**
+     * a track of the screen that the peer shares beside the camera has come
+     */
+    screen: MediaStream;
+    /**
+     * another connection is in use, and `stream`, the same object, has its tracks
+     */
+    replaced: RTCPeerConnection;
+    /**
+     * what the peer says that it sends
+     */
+    media: Sending;
+    /**
+     * once a second
+     */
+    quality: Quality;
+    chat: {
+        text: string;
+        at: number;
+    };
+    /**
+     * the peer offers a file
+     */
+    file: Transfer;
+    /**
+     * milliseconds from join or accept to the first decoded frame
+     */
+    firstFrame: number;
+};
+/**
+ * What a peer needs of its call.
+ */
+export type PeerHost = {
+    media: LocalMedia;
+    instance: string;
+    /**
+     * how many others there are
+     */
+    size: number;
+    /**
+     * whether the hub is connected
+     */
+    online: boolean;
+    /**
+     * whether a screen is shown beside the camera
+     */
+    screens: boolean;
+    configuration: (lean?: boolean) => RTCConfiguration;
+    /**
+     * a connection that answers, with candidates gathered ahead
+     */
+    connection: () => RTCPeerConnection;
+    signal: (to: string, data: any) => void;
+};
+
+// ---- call/rawcall.js
+/**
+ * A call of two over a raw relay socket, where each message goes unchanged to the other: `{"sdp": …}` and
+ * `{"ice": …}`. The relay says neither who is there nor who is polite, and keeps nothing: whoever comes first offers
+ * into the void, so the offer of the second must win over it.
+ * @extends {Emitter<RawCallEvents>}
+ */
+declare class RawCall extends Emitter<RawCallEvents> {
+    /**
+     * @param {string} url
+     * @param {import('./media/media.js').LocalMedia} media
+     * @param {RTCConfiguration} configuration
+     */
+    constructor(url: string, media: LocalMedia, configuration: RTCConfiguration);
+    url: string;
+    media: LocalMedia;
+    configuration: RTCConfiguration;
+    close(): void;
+    #private;
+}
+export type RawCallEvents = {
+    stream: MediaStream;
+    state: "connecting" | "connected" | "reconnecting";
+    error: unknown;
+};
+
+// ---- call/videocall.js
+/**
+ * A video call of two in one function.
+ *
+ *     const call = initializeVideoCall({
+ *       webSocketUrl: 'wss://calls.example.org/relay/blue-fox-42',
+ *       localVideoElement: document.querySelector('#me'),
+ *       remoteVideoElement: document.querySelector('#you'),
+ *     });
+ *     muteButton.onclick = () => call.toggleTrack('audio');
+ *
+ * @param {VideoCallOptions} options
+ * @returns {VideoCall}
+ */
+export declare function initializeVideoCall(options: VideoCallOptions): VideoCall;
+export type VideoCallOptions = {
+    /**
+     * the native hub with its room (`wss://host/ws?room=NAME`) or a raw relay
+     * (`wss://host/relay/NAME`); a relative one means the server that served this module
+     */
+    webSocketUrl: string;
+    /**
+     * only a microphone is available
+     */
+    onlyAudioHandler?: (() => void) | undefined;
+    /**
+     * neither camera nor microphone: receive only
+     */
+    userMediaErrorHandler?: ((error: unknown) => void) | undefined;
+    /**
+     * no microphone
+     */
+    userNoAudioErrorHandler?: ((error: unknown) => void) | undefined;
+    localVideoElement: HTMLVideoElement;
+    remoteVideoElement: HTMLVideoElement;
+    /**
+     * pixels
+     */
+    maxVideoWidth?: number | undefined;
+    /**
+     * pixels
+     */
+    maxVideoHeight?: number | undefined;
+    /**
+     * per second
+     */
+    maxFrameRate?: number | undefined;
+};
+export type VideoCall = {
+    /**
+     * switches the track; returns whether it is on now
+     */
+    toggleTrack: (kind: "audio" | "video") => boolean;
+    endCall: () => void;
+    /**
+     * called at each error; replace it by your own
+     */
+    errorHandler: (error: unknown) => void;
+    /**
+     * settled when the media are open and the call is being set up
+     */
+    ready: Promise<void>;
+};
+
+// ---- check/nat.js
+/** @param {string} url @returns {UrlResult['kind']} */
+export declare function kindOf(url: string): UrlResult["kind"];
+/**
+ * Tries one STUN or TURN URL by itself.
+ * @param {RTCIceServer} server with this one URL
+ * @param {number} [patience] milliseconds; a TLS relay behind a slow proxy needs more than 10 s
+ * @param {AbortSignal} [signal] gives it up earlier
+ * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
+ */
+export declare function checkUrl(server: RTCIceServer, patience?: number, signal?: AbortSignal): Promise<UrlResult & {
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
 }>;
-/** The server that this module came from; null: none. */
-declare const home: URL | null;
+/**
+ * The kind of NAT, from the mapping that the STUN server saw and the port from which a second address saw us.
+ * @param {object} seen
+ * @param {boolean} seen.answered whether STUN over UDP answers at all
+ * @param {{address: string, port: number}[]} seen.mapped
+ * @param {string[]} seen.hosts our own addresses, where the browser tells them
+ * @param {number | null} seen.secondPort null: could not be found out
+ * @returns {NatKind}
+ */
+export declare function natKind({ answered, mapped, hosts, secondPort }: {
+    answered: boolean;
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
+    secondPort: number | null;
+}): NatKind;
+/**
+ * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
+ * with only STUN talks to one of ours behind the relay.
+ * @param {RTCIceServer} stun @param {RTCIceServer} turn
+ * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
+ *   address before it has seen somebody else there
+ * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
+ */
+export declare function secondMapping(stun: RTCIceServer, turn: RTCIceServer, other?: RTCIceServer): Promise<{
+    mapped: {
+        address: string;
+        port: number;
+    }[];
+    hosts: string[];
+    secondPort: number | null;
+}>;
+/**
+ * A round trip through the relay and back, as in a call of two people who both need it: latency, jitter, loss, and
+ * throughput over a data channel.
+ * @param {RTCIceServer[]} iceServers
+ * @param {{pings?: number, seconds?: number}} [options]
+ * @returns {Promise<LoopResult>}
+ */
+export declare function relayLoop(iceServers: RTCIceServer[], { pings, seconds }?: {
+    pings?: number;
+    seconds?: number;
+}): Promise<LoopResult>;
+/**
+ * Splits an RTCConfiguration into servers of one URL each.
+ * @param {RTCConfiguration} configuration
+ * @returns {RTCIceServer[]}
+ */
+export declare function single(configuration: RTCConfiguration): RTCIceServer[];
+/**
+ * What became of one URL in this browser, on this network.
+ */
+export type UrlResult = {
+    url: string;
+    kind: "stun" | "udp" | "tcp" | "tls";
+    works: boolean;
+    /**
+     * milliseconds until it answered, or until it was given up
+     */
+    time: number;
+    /**
+     * of icecandidateerror: 701 is "could not be reached", others are the server's
+     */
+    errorCode?: number | undefined;
+    errorText?: string | undefined;
+};
+export type NatKind = "open" | "cone" | "symmetric" | "blocked" | "unknown";
+export type LoopResult = {
+    works: boolean;
+    /**
+     * the path, for people
+     */
+    words: string;
+    /**
+     * milliseconds to connect
+     */
+    time: number;
+    /**
+     * milliseconds there and back, median
+     */
+    latency: number;
+    /**
+     * milliseconds, mean difference of successive round trips
+     */
+    jitter: number;
+    /**
+     * 0 to 1
+     */
+    loss: number;
+    /**
+     * bits per second
+     */
+    throughput: number;
+    error?: string | undefined;
+};
 
-// ---- hub.js
+// ---- check/verdict.js
+/**
+ * Says in plain words how calls will go from here, and what would make them better.
+ * @param {Findings} findings
+ * @returns {Verdict}
+ */
+export declare function verdict({ urls, nat, loop, socket, devices }: Findings): Verdict;
+/**
+ * The report as text, for a mail to whoever can help.
+ * @param {Findings} findings @param {string} page @param {string} browser
+ */
+export declare function reportText(findings: Findings, page: string, browser: string): string;
+/** @type {Record<NatKind, string>} */
+export declare const natWords: Record<NatKind, string>;
+export type Findings = {
+    urls: UrlResult[];
+    nat: NatKind;
+    loop: LoopResult | null;
+    /**
+     * whether the signaling socket opens
+     */
+    socket: boolean;
+    /**
+     * '' where the device works, else what is wrong
+     */
+    devices: {
+        audio: string;
+        video: string;
+    };
+};
+/**
+ * What the findings mean for a visitor.
+ */
+export type Verdict = {
+    level: "good" | "fair" | "bad";
+    title: string;
+    /**
+     * what it means
+     */
+    text: string[];
+    /**
+     * what to ask the network's administrator for
+     */
+    ask: string[];
+};
+
+// ---- session/hub.js
 /**
  * An unguessable room name, easy to read out: about 71 bits.
  * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
@@ -854,306 +1909,11 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "busy" | "replaced" | "revoked" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "busy" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 
-// ---- lobby.js
-/**
- * Connections with people of whom one has not joined yet (protocol.md, "The lobby"). They are complete but quiet: no
- * media, no message, and no address but that of the relay, so that the first picture needs no more than the news that
- * somebody has joined.
- */
-declare class Lobby {
-    /** @param {LobbyCall} call @param {Ahead} ahead */
-    constructor(call: LobbyCall, ahead: Ahead);
-    /** The room in whose lobby we are; empty: in none. */
-    room: string;
-    /** Goes into the lobby of a room with an offer. @param {string} room @param {Prepared} prepared */
-    enter(room: string, prepared: Prepared): void;
-    /**
-     * What the server says of our place in the lobby.
-     * @param {string} room @param {string} [host] who has our offer
-     * @returns {boolean} false: it has gone with our host, and another one is needed
-     */
-    at(room: string, host?: string): boolean;
-    /** What goes with `join` where the connection exists; undefined: an offer has to. */
-    first(): {
-        instance: string;
-        connection: string;
-        candidates: RTCIceCandidateInit[] | undefined;
-    } | undefined;
-    /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */
-    take(id: string): Peer | null;
-    /** We have joined. A host who has not is our guest now. */
-    joined(): void;
-    /** We are out of the lobby. @param {boolean} [tell] the server does not know yet, and whoever is connected with us has to go */
-    leave(tell?: boolean): void;
-    /** Somebody is in the lobby of our room, or waits in it as we do. @param {string} id @param {any} first */
-    receive(id: string, first: any): void;
-    /** @param {string} id */
-    gone(id: string): void;
-    /** Somebody has joined: hands over the connection that `first` goes on with. @param {string} id @param {any} first @returns {Peer | null} */
-    admit(id: string, first: any): Peer | null;
-    /** The quiet connection that signaling data is for. @param {string} from @param {any} data @returns {Peer | undefined} */
-    find(from: string, data: any): Peer | undefined;
-    /** Fresh credentials. */
-    configure(): void;
-    /** The server has forgotten everybody. */
-    forget(): void;
-    close(): void;
-    #private;
-}
-export type LobbyCall = PeerHost & {
-    hub: Hub;
-    connection: () => RTCPeerConnection;
-};
-
-// ---- media.js
-/**
- * The loudness of a stream's sound, 0 to 1, for a level meter.
- * @param {MediaStream} stream
- * @returns {{read: () => number, close: () => void}}
- */
-export declare function levelOf(stream: MediaStream): {
-    read: () => number;
-    close: () => void;
-};
-/**
- * What this person sends: a microphone, a camera, and the screen. Tracks come and go; senders follow the `track`
- * event. Without a camera the call is audio only, without a microphone receive only, and `problems` says why.
- *
- * What was switched off is off: see Device.
- * @extends {Emitter<MediaEvents>}
- */
-export declare class LocalMedia extends Emitter<MediaEvents> {
-    /**
-     * Media that the page got by itself.
-     * @param {MediaStream} stream
-     */
-    static from(stream: MediaStream): LocalMedia;
-    /** @param {MediaOptions} [options] */
-    constructor(options?: MediaOptions);
-    /** The microphone and the camera, for a preview; its tracks change. */
-    stream: MediaStream;
-    /** Wanted by the visitor: `false` is muted, or camera off. Setting it is `toggle`. @type {Record<Kind, boolean>} */
-    enabled: Record<Kind, boolean>;
-    /**
-     * Opens the devices; a missing or refused one is not an error but a `problem`. What has been switched off before is
-     * not opened.
-     * @param {{audio?: boolean, video?: boolean}} [want]
-     * @returns {Promise<Problem[]>}
-     */
-    open({ audio, video }?: {
-        audio?: boolean;
-        video?: boolean;
-    }): Promise<Problem[]>;
-    /** Why there is no microphone or camera. @returns {Partial<Record<Kind, Problem>>} */
-    get problems(): Partial<Record<Kind, Problem>>;
-    /** What is sent now. */
-    get audio(): MediaStreamTrack | null;
-    /** What is sent now where one picture is: the screen while it is shared, else the camera. */
-    get video(): MediaStreamTrack | null;
-    /** The camera, also while the screen is shared. */
-    get camera(): MediaStreamTrack | null;
-    /** The screen while it is shared. @type {MediaStreamTrack | null} */
-    get screen(): MediaStreamTrack | null;
-    /** The sound of what is shared, where the browser gives it. @type {MediaStreamTrack | null} */
-    get screenSound(): MediaStreamTrack | null;
-    /** Identifies to the others what belongs to the screen. */
-    get screenStream(): MediaStream;
-    /** @param {Kind} kind */
-    track(kind: Kind): MediaStreamTrack | null;
-    /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
-    starting(kind: Kind): boolean;
-    /** What is being sent: the microphone, the camera, the screen. */
-    get sending(): {
-        audio: boolean;
-        video: boolean;
-        screen: boolean;
-    };
-    /**
-     * Switches the microphone or the camera. Off is off before this returns, whatever the browser answers later. A
-     * camera that is off is released, so that its light goes out.
-     * @param {Kind} kind
-     * @param {boolean} [on] default: the other way round; one that could not be opened is tried again
-     * @returns {Promise<boolean>} whether it is wanted now; settled when the browser has answered
-     */
-    toggle(kind: Kind, on?: boolean): Promise<boolean>;
-    /**
-     * Takes another device, also in the middle of a call.
-     * @param {Kind} kind @param {string} deviceId
-     */
-    choose(kind: Kind, deviceId: string): Promise<void>;
-    /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
-    prefer(kind: Kind, deviceId: string): void;
-    /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
-    flip(): Promise<void>;
-    /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
-    get facing(): string;
-    /** The id of the device in use. @param {Kind} kind */
-    deviceId(kind: Kind): string;
-    /** @returns {Promise<MediaDeviceInfo[]>} */
-    devices(): Promise<MediaDeviceInfo[]>;
-    /**
-     * Shares the screen, beside the camera, with its sound where the browser offers that. `unshare` before the visitor
-     * has chosen takes it back.
-     * @returns {Promise<boolean>} false: the visitor chose nothing
-     */
-    share(): Promise<boolean>;
-    unshare(): void;
-    /** Stops every device. */
-    close(): void;
-    #private;
-}
-export type MediaEvents = {
-    /**
-     * what is sent of this kind has changed
-     */
-    track: {
-        kind: Kind;
-        track: MediaStreamTrack | null;
-    };
-    /**
-     * something about the devices or their state has changed
-     */
-    change: void;
-    /**
-     * the list of devices has changed
-     */
-    devices: MediaDeviceInfo[];
-};
-export type MediaOptions = {
-    /**
-     * pixels; default 1280, on machines with one or two cores 640
-     */
-    maxVideoWidth?: number | undefined;
-    /**
-     * pixels; default 720, or 360
-     */
-    maxVideoHeight?: number | undefined;
-    /**
-     * default 30
-     */
-    maxFrameRate?: number | undefined;
-};
-
-// ---- network.js
-/** @param {string} url @returns {UrlResult['kind']} */
-export declare function kindOf(url: string): UrlResult["kind"];
-/**
- * Tries one STUN or TURN URL by itself.
- * @param {RTCIceServer} server with this one URL
- * @param {number} [patience] milliseconds; a TLS relay behind a slow proxy needs more than 10 s
- * @param {AbortSignal} [signal] gives it up earlier
- * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
- */
-export declare function checkUrl(server: RTCIceServer, patience?: number, signal?: AbortSignal): Promise<UrlResult & {
-    mapped: {
-        address: string;
-        port: number;
-    }[];
-    hosts: string[];
-}>;
-/**
- * The kind of NAT, from the mapping that the STUN server saw and the port from which a second address saw us.
- * @param {object} seen
- * @param {boolean} seen.answered whether STUN over UDP answers at all
- * @param {{address: string, port: number}[]} seen.mapped
- * @param {string[]} seen.hosts our own addresses, where the browser tells them
- * @param {number | null} seen.secondPort null: could not be found out
- * @returns {NatKind}
- */
-export declare function natKind({ answered, mapped, hosts, secondPort }: {
-    answered: boolean;
-    mapped: {
-        address: string;
-        port: number;
-    }[];
-    hosts: string[];
-    secondPort: number | null;
-}): NatKind;
-/**
- * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
- * with only STUN talks to one of ours behind the relay.
- * @param {RTCIceServer} stun @param {RTCIceServer} turn
- * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
- *   address before it has seen somebody else there
- * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
- */
-export declare function secondMapping(stun: RTCIceServer, turn: RTCIceServer, other?: RTCIceServer): Promise<{
-    mapped: {
-        address: string;
-        port: number;
-    }[];
-    hosts: string[];
-    secondPort: number | null;
-}>;
-/**
- * A round trip through the relay and back, as in a call of two people who both need it: latency, jitter, loss, and
- * throughput over a data channel.
- * @param {RTCIceServer[]} iceServers
- * @param {{pings?: number, seconds?: number}} [options]
- * @returns {Promise<LoopResult>}
- */
-export declare function relayLoop(iceServers: RTCIceServer[], { pings, seconds }?: {
-    pings?: number;
-    seconds?: number;
-}): Promise<LoopResult>;
-/**
- * Splits an RTCConfiguration into servers of one URL each.
- * @param {RTCConfiguration} configuration
- * @returns {RTCIceServer[]}
- */
-export declare function single(configuration: RTCConfiguration): RTCIceServer[];
-/**
- * What became of one URL in this browser, on this network.
- */
-export type UrlResult = {
-    url: string;
-    kind: "stun" | "udp" | "tcp" | "tls";
-    works: boolean;
-    /**
-     * milliseconds until it answered, or until it was given up
-     */
-    time: number;
-    /**
-     * of icecandidateerror: 701 is "could not be reached", others are the server's
-     */
-    errorCode?: number | undefined;
-    errorText?: string | undefined;
-};
-export type NatKind = "open" | "cone" | "symmetric" | "blocked" | "unknown";
-export type LoopResult = {
-    works: boolean;
-    /**
-     * the path, for people
-     */
-    words: string;
-    /**
-     * milliseconds to connect
-     */
-    time: number;
-    /**
-     * milliseconds there and back, median
-     */
-    latency: number;
-    /**
-     * milliseconds, mean difference of successive round trips
-     */
-    jitter: number;
-    /**
-     * 0 to 1
-     */
-    loss: number;
-    /**
-     * bits per second
-     */
-    throughput: number;
-    error?: string | undefined;
-};
-
-// ---- outbox.js
+// ---- session/outbox.js
 /** What the server has not acknowledged, in order, with its numbers. */
 declare class Outbox {
     /** @type {Sent[]} */ entries: Sent[];
@@ -1175,361 +1935,19 @@ export type Sent = {
     bytes: number;
 };
 
-// ---- path.js
+// ---- session/page.js
 /**
- * Milliseconds since anything was received, by whatever pair of candidates; Infinity where nothing ever was.
- * @param {RTCStatsReport} report
+ * Tells of what the browser says about the network and the page; nothing where there is no browser.
+ * @param {{changed: () => void, leaving: () => void}} tell `changed`: the network is back or another one; `leaving`:
+ *   the page goes and does not come back
+ * @returns {() => void} ends it
  */
-declare function silenceOf(report: RTCStatsReport): number;
-/**
- * Watches whether anything comes from a peer. The browser says that a path is dead seconds late or not at all, so
- * when something has happened to the network this looks for itself, for a while.
- */
-declare class PathWatch {
-    /**
-     * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
-     * @param {(dead: boolean) => void} changed told when the path dies or lives again
-     */
-    constructor(report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
-    /** Nothing comes any more. */
-    dead: boolean;
-    /** Looks closely for so long. @param {number} [milliseconds] */
-    look(milliseconds?: number): void;
-    /** Says what is known otherwise. @param {boolean} dead */
-    set(dead: boolean): void;
-    close(): void;
-    #private;
-}
+declare function watchPage({ changed, leaving }: {
+    changed: () => void;
+    leaving: () => void;
+}): () => void;
 
-// ---- peer.js
-/**
- * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
- * @extends {Emitter<PeerEvents>}
- */
-export declare class Peer extends Emitter<PeerEvents> {
-    /**
-     * @param {PeerHost} host @param {PeerInfo} info
-     * @param {{started?: number, quiet?: boolean}} [options] performance.now() of the click; nothing flows before `begin`
-     */
-    constructor(host: PeerHost, info: PeerInfo, { started, quiet }?: {
-        started?: number;
-        quiet?: boolean;
-    });
-    /** @type {PeerState} */ state: PeerState;
-    name: string;
-    user: string;
-    /** What the peer says that it sends. */
-    /** @type {Sending} */ media: Sending;
-    /** @type {Quality | null} */ quality: Quality | null;
-    /** Identifies the other side's call across sessions. */
-    instance: string;
-    /** The peer's socket is lost; media may go on. */
-    away: boolean;
-    /** The peer's session is gone; the media path may still live, and the peer may come back. */
-    orphan: boolean;
-    /** milliseconds from join or accept to the first decoded frame; 0: none yet */
-    firstFrame: number;
-    id: string;
-    polite: boolean;
-    /** What comes from the peer's camera and microphone. */
-    get stream(): MediaStream;
-    /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
-    get screen(): MediaStream;
-    /** How loud the peer is heard at this moment, 0 to 1. */
-    get loudness(): number;
-    /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
-    get pc(): RTCPeerConnection | null;
-    /** How long the peer has not been connected, milliseconds. */
-    get unconnected(): number;
-    /** Offers a new connection. */
-    offer(): void;
-    /**
-     * Goes on with an offer that was sent already.
-     * @param {import('./ahead.js').Prepared} prepared
-     * @param {RTCIceCandidateInit[]} [withheld] its candidates that were not sent with it
-     */
-    offered(prepared: Prepared, withheld?: RTCIceCandidateInit[]): void;
-    /** The candidates that were kept back, to go with `join`. */
-    tellWithheld(): RTCIceCandidateInit[];
-    /** Sends our media: what of it there is has changed. */
-    send(): void;
-    /** Tells the peer what we send. */
-    tellMedia(): void;
-    /**
-     * Both are in the room: media and messages flow, and the rest of the candidates goes out.
-     * @param {PeerInfo} info
-     * @param {{started?: number, told?: boolean}} [options] performance.now() of the click; what `tellWithheld` gave has been sent
-     */
-    begin(info: PeerInfo, { started, told }?: {
-        started?: number;
-        told?: boolean;
-    }): void;
-    /** Our offer may not have been delivered: says it again. */
-    repeatOffer(): void;
-    /**
-     * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
-     * being accepted.
-     * @param {RTCSessionDescriptionInit} offer
-     */
-    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
-        answer: RTCSessionDescriptionInit | undefined;
-        candidates: RTCIceCandidateInit[];
-    }>;
-    /**
-     * Handles signaling data of the peer: `{description}`, `{candidates}`, `{candidate}`.
-     * @param {any} data
-     */
-    handle(data: any): Promise<void>;
-    /**
-     * Looks for another path, with fresh credentials, while the old one stays in use as long as it works. While the
-     * hub is away it waits for it.
-     * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
-     */
-    restart(urgent?: boolean): void;
-    /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
-    recover(): void;
-    /**
-     * The peer has come back with another session (or we have), and the connection goes on.
-     * @param {PeerInfo} info
-     */
-    rekey(info: PeerInfo): Promise<void>;
-    /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
-    configure(): void;
-    /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
-    limit(): void;
-    /** @returns {Promise<Quality>} */
-    measure(): Promise<Quality>;
-    /** Once a second: measures, and sees what the browser does not say. */
-    tick(): Promise<void>;
-    /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
-    tell(message: any): void;
-    /**
-     * Offers a file; it is sent when the other side takes it.
-     * @param {File} file
-     */
-    sendFile(file: File): Transfer;
-    close(): void;
-    #private;
-}
-export type PeerState = "connecting" | "connected" | "reconnecting" | "closed";
-export type PeerEvents = {
-    state: PeerState;
-    /**
-     * the peer's name is known, or another
-     */
-    name: string;
-    /**
-     * a track of the peer has come
-     */
-    stream: MediaStream;
-    /**
-     * a track of the screen that the peer shares beside the camera has come
-     */
-    screen: MediaStream;
-    /**
-     * another connection is in use, and `stream`, the same object, has its tracks
-     */
-    replaced: RTCPeerConnection;
-    /**
-     * what the peer says that it sends
-     */
-    media: Sending;
-    /**
-     * once a second
-     */
-    quality: Quality;
-    chat: {
-        text: string;
-        at: number;
-    };
-    /**
-     * the peer offers a file
-     */
-    file: Transfer;
-    /**
-     * milliseconds from join or accept to the first decoded frame
-     */
-    firstFrame: number;
-};
-/**
- * What a peer needs of its call.
- */
-export type PeerHost = {
-    media: LocalMedia;
-    instance: string;
-    /**
-     * how many others there are
-     */
-    size: number;
-    /**
-     * whether the hub is connected
-     */
-    online: boolean;
-    /**
-     * whether a screen is shown beside the camera
-     */
-    screens: boolean;
-    configuration: (lean?: boolean) => RTCConfiguration;
-    /**
-     * a connection that answers, with candidates gathered ahead
-     */
-    connection: () => RTCPeerConnection;
-    signal: (to: string, data: any) => void;
-};
-
-// ---- problems.js
-/** @param {Kind} kind @param {unknown} error @returns {Problem} */
-declare function explain(kind: Kind, error: unknown): Problem;
-export type Kind = "audio" | "video";
-export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
-/**
- * Why there is no microphone or camera.
- */
-export type Problem = {
-    kind: Kind;
-    code: ProblemCode;
-    /**
-     * in plain words, with what the visitor can do
-     */
-    text: string;
-    /**
-     * what the browser said
-     */
-    error: unknown;
-};
-
-// ---- rawcall.js
-/**
- * A call of two over a raw relay socket, where each message goes unchanged to the other: `{"sdp": …}` and
- * `{"ice": …}`. The relay says neither who is there nor who is polite, and keeps nothing: whoever comes first offers
- * into the void, so the offer of the second must win over it.
- * @extends {Emitter<RawCallEvents>}
- */
-declare class RawCall extends Emitter<RawCallEvents> {
-    /**
-     * @param {string} url
-     * @param {import('./media.js').LocalMedia} media
-     * @param {RTCConfiguration} configuration
-     */
-    constructor(url: string, media: LocalMedia, configuration: RTCConfiguration);
-    url: string;
-    media: LocalMedia;
-    configuration: RTCConfiguration;
-    close(): void;
-    #private;
-}
-export type RawCallEvents = {
-    stream: MediaStream;
-    state: "connecting" | "connected" | "reconnecting";
-    error: unknown;
-};
-
-// ---- replacement.js
-/**
- * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
- * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
- * told. So a whole connection is made beside the old one, and both sides go over when it carries media.
- *
- * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
- * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
- */
-declare class Replacements {
-    /** @param {ReplacementHost} host */
-    constructor(host: ReplacementHost);
-    /** Names the connection in use; the first is ''. */
-    name: string;
-    /** The other side understands replacements. */
-    understood: boolean;
-    /** One is being made, or will be tried next. */
-    get hopeful(): boolean;
-    /** The connection that is being made; null: none. */
-    get coming(): RTCPeerConnection | null;
-    /**
-     * Offers a new connection.
-     * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
-     */
-    begin(): boolean;
-    /**
-     * Handles signaling data of connections that are not in use.
-     * @param {any} data
-     * @returns {Promise<void> | null} null: it is for the one in use
-     */
-    handle({ connection, replacement, instead, description, candidates }: any): Promise<void> | null;
-    /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
-    forget(wholly?: boolean): void;
-    /** Gives up the connection that is being made. */
-    abandon(): void;
-    /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
-    retire(pc: RTCPeerConnection): void;
-    close(): void;
-    #private;
-}
-/**
- * What replacements need of their peer.
- */
-export type ReplacementHost = {
-    configuration: () => RTCConfiguration;
-    media: () => LocalMedia;
-    showing: () => Showing;
-    polite: () => boolean;
-    /**
-     * whether the other side sends any
-     */
-    pictures: () => boolean;
-    signal: (data: any) => void;
-    /**
-     * there is one; its channel has to be heard
-     */
-    made: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
-    negotiated: (pc: RTCPeerConnection) => void;
-    /**
-     * it carries media: go over to it
-     */
-    ready: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
-    /**
-     * it did not connect
-     */
-    failed: () => void;
-};
-
-// ---- sanitize.js
-/**
- * Relays only, and without the address from which they are used.
- * @param {RTCIceCandidateInit[]} candidates
- */
-declare function relayed(candidates: RTCIceCandidateInit[]): {
-    candidate: string | undefined;
-    sdpMLineIndex?: number | null;
-    sdpMid?: string | null;
-    usernameFragment?: string | null;
-}[];
-/** @param {RTCIceCandidateInit} candidate */
-declare function isRelayed({ candidate }: RTCIceCandidateInit): boolean;
-/** A description without candidates names the best one of them as its default, which is an address too. @param {RTCSessionDescriptionInit} description */
-declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
-    type: RTCSdpType;
-    sdp: string;
-};
-
-// ---- screen.js
-/**
- * The screen that a person shares. As with the camera, what the browser's picker answers is held against the wish of
- * that moment: a call that has ended meanwhile, or a second thought, leaves nothing shared.
- */
-declare class Screen {
-    /** @param {() => void} changed */
-    constructor(changed: () => void);
-    /** @type {MediaStreamTrack | null} */ video: MediaStreamTrack | null;
-    /** @type {MediaStreamTrack | null} the sound of what is shared */ audio: MediaStreamTrack | null;
-    /** Names the screen's tracks to the others; it is the same however often it is shared. */
-    stream: MediaStream;
-    /** @returns {Promise<boolean>} false: the visitor chose nothing, or it was taken back */
-    share(): Promise<boolean>;
-    unshare(): void;
-    #private;
-}
-
-// ---- session.js
+// ---- session/session.js
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
  * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
@@ -1682,167 +2100,7 @@ export type Reconnected = {
     silent: boolean;
 };
 
-// ---- sharing.js
-/**
- * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
- * `media` message), else in place of the camera, as clients did before there was another way.
- */
-declare class Sharing {
-    /** @param {SharingHost} host */
-    constructor(host: SharingHost);
-    /** The other side shows a screen beside the camera. */
-    understood: boolean;
-    /** For a connection that is made now. @returns {Showing} */
-    get showing(): Showing;
-    /** '' while no screen is shared. @returns {'' | Showing} */
-    get screen(): "" | Showing;
-    /** Sends what there is, and has the connection changed where it cannot carry a screen yet: then it is called again. */
-    send(): void;
-    /** Tells the peer what we send. */
-    tell(): void;
-    /** What the other side says of itself. @param {boolean} screens it shows a screen beside the camera */
-    hear(screens: boolean): void;
-    /** What the connection can carry may have changed. */
-    negotiated(): void;
-    #private;
-}
-/**
- * What comes from the peer: the same two streams, whatever connection their tracks come over. The camera's track is in its
- * stream only while pictures are sent: a <video> plays no sound either before the first picture of a track has come, and
- * somebody who came with the camera off was not heard.
- */
-declare class Received {
-    stream: MediaStream;
-    screen: MediaStream;
-    /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
-    show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
-    /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
-    pictures(sent: boolean): boolean;
-    #private;
-}
-/**
- * What sharing needs of its peer.
- */
-export type SharingHost = {
-    media: () => LocalMedia;
-    /**
-     * the connection in use
-     */
-    pc: () => RTCPeerConnection | null;
-    /**
-     * nothing may be sent yet
-     */
-    quiet: () => boolean;
-    /**
-     * whether a negotiation can be had
-     */
-    online: () => boolean;
-    /**
-     * whether this page shows a screen beside the camera
-     */
-    screens: () => boolean;
-    /**
-     * the one that is made to take its place
-     */
-    coming: () => RTCPeerConnection | null;
-    tell: (message: any) => void;
-    limit: () => void;
-};
-
-// ---- stats.js
-/**
- * The path of a candidate pair. A relay on the other side shows only in the type of its candidate.
- * @param {any} local candidate statistics
- * @param {any} remote
- * @param {Path | ''} [told] what the other side says of its own path
- * @returns {{path: Path, words: string}}
- */
-export declare function describePath(local: any, remote: any, told?: Path | ""): {
-    path: Path;
-    words: string;
-};
-/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
-declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
-/**
- * How loud the other side is heard at this moment, 0 to 1, as its packets say it: reading it asks nothing of the browser
- * but memory. 0 where they do not say.
- * @param {RTCPeerConnection} pc
- */
-declare function loudness(pc: RTCPeerConnection): number;
-/** Turns the snapshots of one RTCPeerConnection into Quality. */
-export declare class Meter {
-    /**
-     * @param {RTCStatsReport} report
-     * @param {Path | ''} [told] what the other side says of its path
-     * @returns {Quality}
-     */
-    read(report: RTCStatsReport, told?: Path | ""): Quality;
-    #private;
-}
-/**
- * How the connection to one peer is. Rates are over the time since the snapshot before.
- */
-export type Quality = {
-    /**
-     * '' while nothing is connected
-     */
-    path: Path | "";
-    /**
-     * the path in words, for people: "direct", "relayed over TLS 443"
-     */
-    words: string;
-    /**
-     * seconds
-     */
-    rtt: number;
-    /**
-     * lost packets of those sent to us, 0 to 1
-     */
-    loss: number;
-    /**
-     * seconds
-     */
-    jitter: number;
-    /**
-     * bits per second
-     */
-    received: number;
-    /**
-     * bits per second
-     */
-    sent: number;
-    /**
-     * what the sender thinks that the path carries, bits per second; 0: not known
-     */
-    available: number;
-    /**
-     * decoded in all
-     */
-    frames: number;
-    /**
-     * decoded frames per second
-     */
-    frameRate: number;
-    /**
-     * of the picture that is received
-     */
-    width: number;
-    height: number;
-    /**
-     * milliseconds since the last packet of the peer; Infinity: none yet
-     */
-    silence: number;
-    /**
-     * candidate type
-     */
-    local: string;
-    /**
-     * candidate type
-     */
-    remote: string;
-};
-
-// ---- token.js
+// ---- session/token.js
 /** The access token of a session, for servers with `access.mode: token`. */
 declare class AccessToken {
     /** @param {string | TokenSource | undefined} token @param {TokenHost} host */
@@ -1884,207 +2142,5 @@ export type TokenHost = {
     request: (message: Message) => Promise<any>;
     failed: (error: HubError) => void;
 };
-
-// ---- transfer.js
-/** The largest file that is taken: it is held in memory until it is whole. */
-declare const fileLimit: number;
-/**
- * One file on its way, in either direction, over a data channel of its own.
- * @extends {Emitter<TransferEvents>}
- */
-export declare class Transfer extends Emitter<TransferEvents> {
-    /**
-     * @param {{id: string, name: string, size: number, mime: string}} about
-     * @param {'in' | 'out'} direction
-     * @param {(answer: 'accept' | 'decline' | 'done') => void} [answer] tells the sender
-     */
-    constructor({ id, name, size, mime }: {
-        id: string;
-        name: string;
-        size: number;
-        mime: string;
-    }, direction: "in" | "out", answer?: (answer: "accept" | "decline" | "done") => void);
-    /** @type {'offered' | 'running' | 'done' | 'failed'} */
-    state: "offered" | "running" | "done" | "failed";
-    /** bytes so far */
-    bytes: number;
-    /** The connection that it goes over. @type {RTCPeerConnection | null} */
-    over: RTCPeerConnection | null;
-    id: string;
-    name: string;
-    size: number;
-    mime: string;
-    direction: "in" | "out";
-    /** Takes an offered file. */
-    accept(): void;
-    /** Whether its bytes may come over a new channel now: it was taken here, and this connection has none for it yet. @param {RTCPeerConnection | null} pc */
-    takes(pc: RTCPeerConnection | null): boolean;
-    /** Whether everything has been sent. */
-    get whole(): boolean;
-    /** Refuses or stops it. @param {string} [why] */
-    cancel(why?: string): void;
-    /** @param {string} why */
-    fail(why: string): void;
-    /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
-    pause(): void;
-    /** The receiver's end of the channel. @param {RTCDataChannel} channel */
-    receive(channel: RTCDataChannel): void;
-    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
-    send(channel: RTCDataChannel, file: Blob, from?: number): Promise<void>;
-    /** It is whole. @param {Blob | null} [result] what the receiver has */
-    finish(result?: Blob | null): void;
-    #private;
-}
-export type TransferEvents = {
-    /**
-     * bytes so far
-     */
-    progress: number;
-    /**
-     * the file, or null for the sender
-     */
-    done: Blob | null;
-    /**
-     * why
-     */
-    failed: string;
-};
-
-// ---- trickle.js
-/** Candidates on their way to the other side: after the description that they belong to, and together. */
-declare class Trickle {
-    /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
-    constructor(send: (candidates: RTCIceCandidateInit[]) => void);
-    /** @param {...RTCIceCandidateInit} candidates */
-    add(...candidates: RTCIceCandidateInit[]): void;
-    /** The description is out. */
-    described(): void;
-    flush(): void;
-    /** Forgets what waits. */
-    clear(): void;
-    #private;
-}
-
-// ---- verdict.js
-/**
- * Says in plain words how calls will go from here, and what would make them better.
- * @param {Findings} findings
- * @returns {Verdict}
- */
-export declare function verdict({ urls, nat, loop, socket, devices }: Findings): Verdict;
-/**
- * The report as text, for a mail to whoever can help.
- * @param {Findings} findings @param {string} page @param {string} browser
- */
-export declare function reportText(findings: Findings, page: string, browser: string): string;
-/** @type {Record<NatKind, string>} */
-export declare const natWords: Record<NatKind, string>;
-export type Findings = {
-    urls: UrlResult[];
-    nat: NatKind;
-    loop: LoopResult | null;
-    /**
-     * whether the signaling socket opens
-     */
-    socket: boolean;
-    /**
-     * '' where the device works, else what is wrong
-     */
-    devices: {
-        audio: string;
-        video: string;
-    };
-};
-/**
- * What the findings mean for a visitor.
- */
-export type Verdict = {
-    level: "good" | "fair" | "bad";
-    title: string;
-    /**
-     * what it means
-     */
-    text: string[];
-    /**
-     * what to ask the network's administrator for
-     */
-    ask: string[];
-};
-
-// ---- videocall.js
-/**
- * A video call of two in one function.
- *
- *     const call = initializeVideoCall({
- *       webSocketUrl: 'wss://calls.example.org/relay/blue-fox-42',
- *       localVideoElement: document.querySelector('#me'),
- *       remoteVideoElement: document.querySelector('#you'),
- *     });
- *     muteButton.onclick = () => call.toggleTrack('audio');
- *
- * @param {VideoCallOptions} options
- * @returns {VideoCall}
- */
-export declare function initializeVideoCall(options: VideoCallOptions): VideoCall;
-export type VideoCallOptions = {
-    /**
-     * the native hub with its room (`wss://host/ws?room=NAME`) or a raw relay
-     * (`wss://host/relay/NAME`); a relative one means the server that served this module
-     */
-    webSocketUrl: string;
-    /**
-     * only a microphone is available
-     */
-    onlyAudioHandler?: (() => void) | undefined;
-    /**
-     * neither camera nor microphone: receive only
-     */
-    userMediaErrorHandler?: ((error: unknown) => void) | undefined;
-    /**
-     * no microphone
-     */
-    userNoAudioErrorHandler?: ((error: unknown) => void) | undefined;
-    localVideoElement: HTMLVideoElement;
-    remoteVideoElement: HTMLVideoElement;
-    /**
-     * pixels
-     */
-    maxVideoWidth?: number | undefined;
-    /**
-     * pixels
-     */
-    maxVideoHeight?: number | undefined;
-    /**
-     * per second
-     */
-    maxFrameRate?: number | undefined;
-};
-export type VideoCall = {
-    /**
-     * switches the track; returns whether it is on now
-     */
-    toggleTrack: (kind: "audio" | "video") => boolean;
-    endCall: () => void;
-    /**
-     * called at each error; replace it by your own
-     */
-    errorHandler: (error: unknown) => void;
-    /**
-     * settled when the media are open and the call is being set up
-     */
-    ready: Promise<void>;
-};
-
-// ---- watch.js
-/**
- * Tells of what the browser says about the network and the page; nothing where there is no browser.
- * @param {{changed: () => void, leaving: () => void}} tell `changed`: the network is back or another one; `leaving`:
- *   the page goes and does not come back
- * @returns {() => void} ends it
- */
-declare function watchPage({ changed, leaving }: {
-    changed: () => void;
-    leaving: () => void;
-}): () => void;
 
 export {};

@@ -5,15 +5,15 @@
  *
  * @module turnhub
  */
-export {Hub, Invitation, randomRoom} from './hub.js';
-export {Call} from './call.js';
-export {Peer} from './peer.js';
-export {LocalMedia, levelOf} from './media.js';
-export {Transfer} from './transfer.js';
-export {HubError, closeCodes} from './codes.js';
-export {Meter, describePath} from './stats.js';
-export {budget, meshLimit} from './bitrate.js';
-export {Emitter} from './emitter.js';
-export {initializeVideoCall} from './videocall.js';
-export {checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from './network.js';
-export {natWords, reportText, verdict} from './verdict.js';
+export {Hub, Invitation, randomRoom} from './session/hub.js';
+export {Call} from './call/call.js';
+export {Peer} from './call/peer.js';
+export {LocalMedia, levelOf} from './call/media/media.js';
+export {Transfer} from './call/data/transfer.js';
+export {HubError, closeCodes} from './base/codes.js';
+export {Meter, describePath} from './call/path/stats.js';
+export {budget, meshLimit} from './call/path/bitrate.js';
+export {Emitter} from './base/emitter.js';
+export {initializeVideoCall} from './call/videocall.js';
+export {checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from './check/nat.js';
+export {natWords, reportText, verdict} from './check/verdict.js';

@@ -58,7 +58,7 @@ class FakeDevices extends EventTarget {
 }
 
 globalThis.MediaStream = FakeStream;
-const {LocalMedia} = await import('../media.js');
+const {LocalMedia} = await import('../call/media/media.js');
 
 const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 

@@ -2,8 +2,8 @@
 // has not accepted.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {PeerChannel} from '../channel.js';
-import {fileLimit} from '../transfer.js';
+import {PeerChannel} from '../call/data/channel.js';
+import {fileLimit} from '../call/data/transfer.js';
 
 class FakeChannel extends EventTarget {
   readyState = 'open';

@@ -2,8 +2,8 @@ import {webcrypto} from 'node:crypto';
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
-import {Hub, randomRoom} from '../hub.js';
-import {closeCodes} from '../codes.js';
+import {Hub, randomRoom} from '../session/hub.js';
+import {closeCodes} from '../base/codes.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
 
 // Node 18 has it, but not where browsers do.

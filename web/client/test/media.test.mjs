@@ -1,9 +1,9 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {budget, meshLimit} from '../bitrate.js';
-import {configuration, withoutCandidates} from '../connection.js';
-import {Meter, describePath} from '../stats.js';
-import {natKind} from '../network.js';
+import {budget, meshLimit} from '../call/path/bitrate.js';
+import {configuration, withoutCandidates} from '../call/path/connection.js';
+import {Meter, describePath} from '../call/path/stats.js';
+import {natKind} from '../check/nat.js';
 
 test('bitrates fall as the room grows', () => {
   assert.equal(meshLimit, 6);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {PathWatch, silenceOf} from '../path.js';
+import {PathWatch, silenceOf} from '../call/path/watch.js';
 
 /** Statistics of a connection on which the last packet came so many milliseconds ago. */
 const silent = (silence) => new Map([

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import {isRelayed, relayed, withoutAddresses} from '../sanitize.js';
-import {withoutCandidates} from '../connection.js';
+import {isRelayed, relayed, withoutAddresses} from '../call/path/sanitize.js';
+import {withoutCandidates} from '../call/path/connection.js';
 
 const sdp = [
   'v=0', 'o=- 1 2 IN IP4 127.0.0.1', 's=-', 't=0 0',

@@ -1,6 +1,6 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {Hub} from '../hub.js';
+import {Hub} from '../session/hub.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
 
 function start(options = {}) {

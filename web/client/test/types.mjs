@@ -14,13 +14,13 @@ try {
   const shown = new Set([...entry.matchAll(/export \{([^}]*)\}/g)].flatMap(([, names]) => names.split(',').map((name) => name.trim())));
   const seen = new Map();
   let text = '// Made from the JSDoc types by `npm run types`: do not edit.\n';
-  for (const file of readdirSync(out).sort()) {
-    if (file === 'turnhub.d.ts') continue;
+  for (const file of readdirSync(out, {recursive: true}).map(String).sort()) {
+    if (file === 'turnhub.d.ts' || !file.endsWith('.ts')) continue;
     let module = readFileSync(join(out, file), 'utf8');
     // One file needs no imports, and no aliases of what another module says.
     module = module.replace(/^import .*;\n/gm, '').replace(/^export \{\};\n/gm, '')
-      .replace(/^(?:\/\*\*(?:(?!\*\/)[^])*?\*\/\n)?(?:export )?type (\w+) = import\("\.\/\w+\.js"\)\.\1;\n/gm, '')
-      .replace(/import\("\.\/\w+\.js"\)\./g, '')
+      .replace(/^(?:\/\*\*(?:(?!\*\/)[^])*?\*\/\n)?(?:export )?type (\w+) = import\("[\w./]+\.js"\)\.\1;\n/gm, '')
+      .replace(/import\("[\w./]+\.js"\)\./g, '')
       .replace(/^\/\*\*(?:(?!\*\/)[^])*?@typedef(?:(?!\*\/)[^])*?\*\/\n/gm, '');
     for (const [, name] of module.matchAll(/^export (?:declare )?(?:class|function|const|type) (\w+)/gm)) {
       if (seen.has(name)) throw new Error(`${name} is declared in ${seen.get(name)} and in ${file}: rename one`);

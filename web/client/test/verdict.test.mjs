@@ -1,7 +1,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {reportText, verdict} from '../verdict.js';
-import {kindOf, single} from '../network.js';
+import {reportText, verdict} from '../check/verdict.js';
+import {kindOf, single} from '../check/nat.js';
 
 const url = (url, works, more = {}) => ({url, kind: kindOf(url), works, time: 20, ...(works ? {} : {errorCode: 701, errorText: 'timed out'}), ...more});
 const all = ['stun:h:3478', 'turn:h:3478?transport=udp', 'turn:h:3478?transport=tcp', 'turns:h:443?transport=tcp'];

@@ -1,4 +1,5 @@
-import {transportOf} from './connection.js';
+import {transportOf} from '../call/path/connection.js';
+import {checkTimes as times} from '../base/times.js';
 
 /**
  * What became of one URL in this browser, on this network.
@@ -37,7 +38,7 @@ export function kindOf(url) {
  * @param {AbortSignal} [signal] gives it up earlier
  * @returns {Promise<UrlResult & {mapped: {address: string, port: number}[], hosts: string[]}>}
  */
-export async function checkUrl(server, patience = 15000, signal) {
+export async function checkUrl(server, patience = times.url, signal) {
   const url = String([server.urls].flat()[0]);
   const kind = kindOf(url);
   const pc = new RTCPeerConnection({iceServers: [{...server, urls: [url]}], iceTransportPolicy: kind === 'stun' ? 'all' : 'relay'});
@@ -136,7 +137,7 @@ async function gathered(pc) {
   pc.createDataChannel('nat');
   const first = new Promise((resolve) => { pc.onicecandidate = resolve; });
   await pc.setLocalDescription();
-  await within(first, 5000, 'no answer').catch(() => {});
+  await within(first, times.candidate, 'no answer').catch(() => {});
 }
 
 /**
@@ -160,7 +161,7 @@ export async function secondMapping(stun, turn, other) {
   const channel = pair.a.createDataChannel('nat', {negotiated: true, id: 0});
   pair.b.createDataChannel('nat', {negotiated: true, id: 0});
   try {
-    await within(Promise.race([pair.connect().then(() => opened(channel)), pair.failed]), 8000, 'no answer');
+    await within(Promise.race([pair.connect().then(() => opened(channel)), pair.failed]), times.mapping, 'no answer');
     const report = await pair.b.getStats();
     for (const transport of /** @type {Iterable<any>} */ (report.values())) {
       if (transport.type !== 'transport') continue;
@@ -197,7 +198,7 @@ export async function relayLoop(iceServers, {pings = 50, seconds = 2} = {}) {
   const none = {works: false, words: '', time: 0, latency: 0, jitter: 0, loss: 1, throughput: 0};
   try {
     await within(Promise.race([pair.connect().then(() => Promise.all([ping, bulk, pong, sink].map(opened))), pair.failed]),
-      20000, 'no connection through the relay in 20 s');
+      times.loop, 'no connection through the relay in 20 s');
     const time = Math.round(performance.now() - begun);
     const {latency, jitter, loss} = await pingPong(ping, pong, pings);
     const throughput = await flood(bulk, sink, seconds);
@@ -219,9 +220,9 @@ async function pingPong(ping, pong, count) {
   for (let i = 0; i < count; i++) {
     sent.push(performance.now());
     ping.send(String(i).padStart(4, '0') + filler);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, times.ping));
   }
-  for (let waited = 0; trips.length < count && waited < 1000; waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let waited = 0; trips.length < count && waited < times.lastPings; waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));
   const sorted = [...trips].sort((x, y) => x - y);
   const steps = trips.slice(1).map((trip, i) => Math.abs(trip - trips[i]));
   const round = (/** @type {number} */ value) => Math.round(value * 10) / 10;

@@ -1,10 +1,11 @@
-import {Emitter} from './emitter.js';
-import {closeCodes, HubError} from './codes.js';
-import {realClock} from './clock.js';
-import {beside, socketURL, whyRefused} from './home.js';
+import {Emitter} from '../base/emitter.js';
+import {closeCodes, HubError} from '../base/codes.js';
+import {realClock} from '../base/clock.js';
+import {beside, socketURL, whyRefused} from '../base/home.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
-import {watchPage} from './watch.js';
+import {watchPage} from './page.js';
+import {sessionTimes as times} from '../base/times.js';
 
 /**
  * @typedef {object} SessionOptions
@@ -19,7 +20,7 @@ import {watchPage} from './watch.js';
  * @property {Clock} [clock] for tests
  */
 
-/** @typedef {import('./clock.js').Clock} Clock */
+/** @typedef {import('../base/clock.js').Clock} Clock */
 /** @typedef {RTCConfiguration & {ttl?: number, expires?: string}} HubConfiguration */
 /** @typedef {'closed' | 'connecting' | 'open' | 'reconnecting'} SessionState */
 /** @typedef {Record<string, any> & {type: string}} Message */
@@ -33,7 +34,6 @@ import {watchPage} from './watch.js';
 // When what has come is acknowledged (protocol.md, "Numbers, acknowledgement, resume").
 const ackAfter = 32;
 const ackBytes = 1 << 18;
-const ackDelay = 500;
 
 /** So many attempts in a row that find somebody else than a turnhub are enough (some 3 s), or, for a page of another site, nobody (some 12 s). */
 const strangers = 4, nobody = 7;
@@ -328,8 +328,8 @@ export class Session extends Emitter {
    */
   #patience() {
     const quick = this.#inCall ? 8 : 0;
-    if (this.#attempt < quick) return Math.min(4000, Math.max(1200, 6 * this.#openedIn, 10 * this.rtt));
-    return Math.min(30000, 8000 * 2 ** (this.#attempt - quick));
+    if (this.#attempt < quick) return Math.min(times.quickAttemptMost, Math.max(times.quickAttempt, 6 * this.#openedIn, 10 * this.rtt));
+    return Math.min(times.attemptMost, times.attempt * 2 ** (this.#attempt - quick));
   }
 
   /** @param {string} token with which the socket was refused */
@@ -404,7 +404,7 @@ export class Session extends Emitter {
         this.#ackTimer = this.#clock.setTimeout(() => {
           this.#ackTimer = null;
           if (this.#welcomed && this.#handled > this.#acked) this.#transmit({type: 'ack'});
-        }, ackDelay);
+        }, times.acknowledge);
       }
     }
     if (message.type === 'restart') this.#restartAfter = Math.max(0, Number(message.after) || 0);
@@ -439,7 +439,7 @@ export class Session extends Emitter {
     if (!this.#deadTimer) {
       // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
       const {timeout} = this.#heartbeat;
-      const patience = this.#inCall ? Math.min(timeout, Math.max(1500, 6 * this.rtt)) : timeout;
+      const patience = this.#inCall ? Math.min(timeout, Math.max(times.silent, 6 * this.rtt)) : timeout;
       const socket = this.#socket;
       this.#deadTimer = clock.setTimeout(() => {
         this.#silent = true;
@@ -496,12 +496,12 @@ export class Session extends Emitter {
   #delay(least) {
     if (this.#restartAfter >= 0) return this.#restartAfter; // the server has spread its clients out already
     const jitter = 0.5 + this.#clock.random() / 2;
-    if (this.#attempt === 0) return Math.max(least, this.#inCall ? 0 : 200 * jitter);
-    const most = this.#inCall ? (this.#attempt < 30 ? 500 : 5000) : 15000;
-    return Math.max(least, jitter * Math.min(most, 250 * 2 ** this.#attempt));
+    if (this.#attempt === 0) return Math.max(least, this.#inCall ? 0 : times.spread * jitter);
+    const most = this.#inCall ? (this.#attempt < 30 ? times.retryInCall : times.retryInLongCall) : times.retryMost;
+    return Math.max(least, jitter * Math.min(most, times.retry * 2 ** this.#attempt));
   }
 
-  /** @param {number} code @param {string} reason @param {import('./codes.js').HubErrorCode} [error] for those who wait for the connection */
+  /** @param {number} code @param {string} reason @param {import('../base/codes.js').HubErrorCode} [error] for those who wait for the connection */
   #end(code, reason, error = 'closed') {
     this.#dropSocket();
     this.#clock.clearTimeout(this.#retryTimer);

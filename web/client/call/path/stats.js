@@ -1,6 +1,6 @@
-import {silenceOf} from './path.js';
+import {silenceOf} from './watch.js';
 
-/** @typedef {import('./hub.js').Path} Path */
+/** @typedef {import('../../session/hub.js').Path} Path */
 
 /**
  * How the connection to one peer is. Rates are over the time since the snapshot before.

@@ -1,7 +1,7 @@
 import {Call} from './call.js';
-import {socketURL} from './home.js';
-import {Hub} from './hub.js';
-import {LocalMedia} from './media.js';
+import {socketURL} from '../base/home.js';
+import {Hub} from '../session/hub.js';
+import {LocalMedia} from './media/media.js';
 import {RawCall} from './rawcall.js';
 
 /**

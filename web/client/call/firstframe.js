@@ -1,4 +1,5 @@
-import {hasPicture} from './stats.js';
+import {hasPicture} from './path/stats.js';
+import {callTimes as times} from '../base/times.js';
 
 /**
  * Looks for the first decoded picture of a connection, for some fifteen seconds after it is first asked.
@@ -7,7 +8,7 @@ import {hasPicture} from './stats.js';
  * @param {() => void} found
  */
 export function watchFirstFrame(connection, connected, found) {
-  let left = 300;
+  let left = times.firstFrameWithin / times.firstFrameLook;
   const look = async () => {
     const pc = connection();
     if (!pc || --left < 0) return;
@@ -15,7 +16,7 @@ export function watchFirstFrame(connection, connected, found) {
       if (connection()) found();
       return;
     }
-    setTimeout(look, 50);
+    setTimeout(look, times.firstFrameLook);
   };
   look();
 }

@@ -1,6 +1,6 @@
-import {addScreen, sendMedia, transceiverOf} from './connection.js';
+import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
 
-/** @typedef {import('./connection.js').Showing} Showing */
+/** @typedef {import('../path/connection.js').Showing} Showing */
 
 /**
  * What sharing needs of its peer.

@@ -1,20 +1,20 @@
-import {Emitter} from './emitter.js';
-import {Meter, loudness} from './stats.js';
-import {PathWatch} from './path.js';
-import {PeerChannel} from './channel.js';
-import {Replacements} from './replacement.js';
-import {answer} from './ahead.js';
-import {Received, Sharing} from './sharing.js';
-import {Trickle} from './trickle.js';
+import {Emitter} from '../base/emitter.js';
+import {Meter, loudness} from './path/stats.js';
+import {PathWatch} from './path/watch.js';
+import {PeerChannel} from './data/channel.js';
+import {Replacements} from './path/replacement.js';
+import {Received, Sharing} from './media/sharing.js';
+import {Trickle} from './path/trickle.js';
 import {watchFirstFrame} from './firstframe.js';
-import {addMedia, answerMedia, isUseless, openChannel, reconfigure, unhook, withoutCandidates} from './connection.js';
-import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
-import {applyBudget, sendKeyFrame} from './bitrate.js';
+import {addMedia, answer, answerMedia, isUseless, openChannel, reconfigure, unhook, withoutCandidates} from './path/connection.js';
+import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
+import {applyBudget, sendKeyFrame} from './path/bitrate.js';
+import {healingTimes as times} from '../base/times.js';
 
-/** @typedef {import('./stats.js').Quality} Quality */
-/** @typedef {import('./channel.js').Sending} Sending */
-/** @typedef {import('./transfer.js').Transfer} Transfer */
-/** @typedef {import('./hub.js').PeerInfo} PeerInfo */
+/** @typedef {import('./path/stats.js').Quality} Quality */
+/** @typedef {import('./data/channel.js').Sending} Sending */
+/** @typedef {import('./data/transfer.js').Transfer} Transfer */
+/** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
 /** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
 
 /**
@@ -34,7 +34,7 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
 /**
  * What a peer needs of its call.
  * @typedef {object} PeerHost
- * @property {import('./media.js').LocalMedia} media
+ * @property {import('./media/media.js').LocalMedia} media
  * @property {string} instance
  * @property {number} size how many others there are
  * @property {boolean} online whether the hub is connected
@@ -43,16 +43,6 @@ import {applyBudget, sendKeyFrame} from './bitrate.js';
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal
  */
-
-// A path that has carried nothing for so long is dead: in a call something comes at least every second.
-const silenceLimit = 2500;
-// How long a restart of ICE may take before another is tried; each takes longer than the one before, for networks
-// that lose packets.
-const restartPatience = 3000, mostPatience = 15000;
-// However urgent, restarts are not tried in less than this, milliseconds: both sides may have begun one.
-const restartPause = 500;
-// A change of path so long after a restart of ICE is its result.
-const healingTime = 15000;
 
 /**
  * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
@@ -93,7 +83,7 @@ export class Peer extends Emitter {
   #wasConnected = false;
   #restartWanted = false;
   #restartedAt = -Infinity;
-  #patience = restartPatience;
+  #patience = times.restart;
   /** @type {Promise<void>} */ #limited = Promise.resolve();
   /** The path in use, or the last one. */
   #path = '';
@@ -116,8 +106,8 @@ export class Peer extends Emitter {
   });
   #offeredAt = -Infinity;
   #unconnectedSince = performance.now();
-  /** @type {import('./hub.js').Path | ''} */ #told = '';
-  /** @type {import('./hub.js').Path | ''} */ #toldThem = '';
+  /** @type {import('../session/hub.js').Path | ''} */ #told = '';
+  /** @type {import('../session/hub.js').Path | ''} */ #toldThem = '';
 
   /**
    * @param {PeerHost} host @param {PeerInfo} info
@@ -392,7 +382,7 @@ export class Peer extends Emitter {
     if (connectionState === 'connected' && (iceConnectionState === 'connected' || iceConnectionState === 'completed')) {
       if (this.#wasConnected) this.#onPathChange();
       this.#wasConnected = true;
-      this.#patience = restartPatience;
+      this.#patience = times.restart;
       this.#restartWanted = false;
       this.#watchPath(pc);
       this.#setState('connected');
@@ -406,7 +396,7 @@ export class Peer extends Emitter {
       this.#setState('connecting');
     }
     // The polite side gives the other a moment, so that mostly one of the two offers.
-    if (broken) setTimeout(() => this.restart(), this.polite && !this.#replaceable ? 300 : 0);
+    if (broken) setTimeout(() => this.restart(), this.polite && !this.#replaceable ? times.yield : 0);
   }
 
   /** A relayed path (or one too new to be known) may be cut for one side alone: another connection is quicker. */
@@ -420,7 +410,7 @@ export class Peer extends Emitter {
 
   #onPathChange() {
     const pc = this.#pc;
-    const healing = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < healingTime;
+    const healing = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < times.result;
     if (this.#watch.dead) this.#watch.set(false);
     else if (pc && this.#wasConnected && healing) sendKeyFrame(pc).catch(() => {});
   }
@@ -429,7 +419,7 @@ export class Peer extends Emitter {
   #onDead(dead) {
     this.limit();
     if (dead) this.restart(true);
-    else this.#patience = restartPatience;
+    else this.#patience = times.restart;
   }
 
   /** @param {PeerState} state */
@@ -450,7 +440,7 @@ export class Peer extends Emitter {
     if (!pc || this.#quiet || this.state === 'closed' || this.orphan) return;
     const now = performance.now();
     if (!urgent && this.state === 'connected') return;
-    if (now - Math.max(this.#restartedAt, this.#offeredAt) < (urgent ? restartPause : this.#patience)) return;
+    if (now - Math.max(this.#restartedAt, this.#offeredAt) < (urgent ? times.pause : this.#patience)) return;
     if (!pc.remoteDescription) return;
     if (!this.#host.online) {
       this.#restartWanted = true;
@@ -462,8 +452,8 @@ export class Peer extends Emitter {
     if (this.#replaceable && this.#replacements.begin()) return;
     // The browser checks one pair of candidates after the other, slowly while it believes in the old path: the fewer
     // there are, the sooner the right one's turn comes.
-    reconfigure(pc, this.#host.configuration(this.#patience === restartPatience || undefined));
-    this.#patience = Math.min(mostPatience, this.#patience * 1.5);
+    reconfigure(pc, this.#host.configuration(this.#patience === times.restart || undefined));
+    this.#patience = Math.min(times.restartMost, this.#patience * 1.5);
     pc.restartIce();
     this.#watch.look();
   }
@@ -493,7 +483,7 @@ export class Peer extends Emitter {
   /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
   configure() {
     const others = this.#pc && reconfigure(this.#pc, this.#host.configuration());
-    const restarting = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < restartPatience;
+    const restarting = performance.now() - Math.max(this.#restartedAt, this.#offeredAt) < times.restart;
     if (!others || !(restarting || this.state === 'reconnecting')) return;
     this.#restartedAt = this.#offeredAt = -Infinity;
     this.#replacements.forget(true);
@@ -529,7 +519,7 @@ export class Peer extends Emitter {
     this.#path = quality.path || this.#path;
     this.emit('quality', quality);
     // iceConnectionState alone lies: it stays "connected" on a path that has died under it.
-    if (this.state === 'connected' && quality.silence > silenceLimit && quality.silence < Infinity) {
+    if (this.state === 'connected' && quality.silence > times.silence && quality.silence < Infinity) {
       this.#setState('reconnecting');
       this.#watch.set(true);
     } else if (this.state === 'reconnecting' && quality.silence < 1000 && this.#pc.connectionState === 'connected') {

@@ -1,4 +1,4 @@
-import {HubError} from './codes.js';
+import {HubError} from '../base/codes.js';
 
 /** @typedef {{seq: number, message: import('./session.js').Message, bytes: number}} Sent */
 

@@ -1,11 +1,11 @@
 import {Peer} from './peer.js';
-import {withoutCandidates} from './connection.js';
-import {isRelayed, relayed, withoutAddresses} from './sanitize.js';
+import {withoutCandidates} from './path/connection.js';
+import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
 
 /** @typedef {import('./ahead.js').Ahead} Ahead */
 /** @typedef {import('./ahead.js').Prepared} Prepared */
-/** @typedef {import('./hub.js').PeerInfo} PeerInfo */
-/** @typedef {import('./peer.js').PeerHost & {hub: import('./hub.js').Hub, connection: () => RTCPeerConnection}} LobbyCall */
+/** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
+/** @typedef {import('./peer.js').PeerHost & {hub: import('../session/hub.js').Hub, connection: () => RTCPeerConnection}} LobbyCall */
 
 /** At most so many who have not joined are connected with at once. */
 const guestLimit = 2;

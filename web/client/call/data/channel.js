@@ -1,4 +1,4 @@
-import {Emitter} from './emitter.js';
+import {Emitter} from '../../base/emitter.js';
 import {Transfer} from './transfer.js';
 import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './bounds.js';
 
@@ -11,7 +11,7 @@ import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './
  * @typedef {object} ChannelEvents
  * @property {void} open
  * @property {Sending & {screens: boolean}} media `screens`: shows a screen beside the camera
- * @property {import('./hub.js').Path} path how the other side sees its end of the path
+ * @property {import('../../session/hub.js').Path} path how the other side sees its end of the path
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  */

@@ -1,5 +1,5 @@
-/** @typedef {import('./media.js').LocalMedia} LocalMedia */
-/** @typedef {import('./media.js').Kind} Kind */
+/** @typedef {import('../media/media.js').LocalMedia} LocalMedia */
+/** @typedef {import('../media/media.js').Kind} Kind */
 /** @typedef {'udp' | 'tcp' | 'tls'} Transport */
 
 /**
@@ -153,6 +153,21 @@ export function withoutCandidates({type, sdp = ''}) {
     }
   }
   return {description: {type, sdp: kept.join('\r\n')}, candidates};
+}
+
+/**
+ * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
+ * Chromium throws away what it has gathered and begins anew.
+ * @param {RTCPeerConnection} pc
+ * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
+ */
+export async function answer(pc, say) {
+  const {sdp} = await pc.createAnswer();
+  say?.({type: 'answer', sdp});
+  const ahead = pc.getConfiguration().iceCandidatePoolSize && !pc.localDescription;
+  // Where a provisional answer is not known, it is not needed. The other one does not wait for it: nothing may come between.
+  const provisional = ahead ? pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}) : undefined;
+  await Promise.all([provisional, pc.setLocalDescription({type: 'answer', sdp})]);
 }
 
 /** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */

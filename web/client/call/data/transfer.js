@@ -1,4 +1,4 @@
-import {Emitter} from './emitter.js';
+import {Emitter} from '../../base/emitter.js';
 
 // A message of 16 KiB passes every browser's SCTP; a queue of 1 MiB keeps the path full up to 80 Mbit/s at 100 ms.
 const chunkBytes = 16 * 1024;

@@ -1,4 +1,5 @@
-import {HubError} from './codes.js';
+import {HubError} from '../base/codes.js';
+import {sessionTimes as times} from '../base/times.js';
 
 /**
  * Gets an access token of the same user, for example from the program's own server. One that throws is asked again;
@@ -9,13 +10,10 @@ import {HubError} from './codes.js';
 /**
  * What an access token needs of its session.
  * @typedef {object} TokenHost
- * @property {import('./clock.js').Clock} clock
+ * @property {import('../base/clock.js').Clock} clock
  * @property {(message: import('./session.js').Message) => Promise<any>} request
  * @property {(error: HubError) => void} failed
  */
-
-/** Two tries to renew are at least so many milliseconds apart. */
-const pause = 5000;
 
 /** The access token of a session, for servers with `access.mode: token`. */
 export class AccessToken {
@@ -90,8 +88,8 @@ export class AccessToken {
   /** The one in use expires. A source whose tokens are short-lived is not asked all the time. @param {number} after milliseconds */
   expires(after) {
     const {clock} = this.#host;
-    const recent = clock.now() - this.#askedAt < pause;
-    this.#plan(recent ? Math.max(pause, after / 2) : 0);
+    const recent = clock.now() - this.#askedAt < times.renewToken;
+    this.#plan(recent ? Math.max(times.renewToken, after / 2) : 0);
   }
 
   /** @param {number} after milliseconds */
@@ -109,9 +107,9 @@ export class AccessToken {
       if (!token || token === old) throw new Error('there is no newer one');
       await this.renew(token);
     } catch (error) {
-      this.#plan(pause);
+      this.#plan(times.renewToken);
       const {message} = /** @type {Error} */ (error);
-      this.#host.failed(new HubError('no-token', `the access token could not be renewed: ${message}`, true, pause));
+      this.#host.failed(new HubError('no-token', `the access token could not be renewed: ${message}`, true, times.renewToken));
     }
   }
 

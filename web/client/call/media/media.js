@@ -1,4 +1,4 @@
-import {Emitter} from './emitter.js';
+import {Emitter} from '../../base/emitter.js';
 import {Device} from './device.js';
 import {Screen} from './screen.js';
 

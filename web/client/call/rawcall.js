@@ -1,5 +1,5 @@
-import {Emitter} from './emitter.js';
-import {addMedia, answerMedia, transceiverOf} from './connection.js';
+import {Emitter} from '../base/emitter.js';
+import {addMedia, answerMedia, transceiverOf} from './path/connection.js';
 
 /**
  * @typedef {object} RawCallEvents
@@ -29,7 +29,7 @@ export class RawCall extends Emitter {
 
   /**
    * @param {string} url
-   * @param {import('./media.js').LocalMedia} media
+   * @param {import('./media/media.js').LocalMedia} media
    * @param {RTCConfiguration} configuration
    */
   constructor(url, media, configuration) {

@@ -1,7 +1,7 @@
-import {home} from './home.js';
-/** @typedef {import('./network.js').UrlResult} UrlResult */
-/** @typedef {import('./network.js').LoopResult} LoopResult */
-/** @typedef {import('./network.js').NatKind} NatKind */
+import {home} from '../base/home.js';
+/** @typedef {import('./nat.js').UrlResult} UrlResult */
+/** @typedef {import('./nat.js').LoopResult} LoopResult */
+/** @typedef {import('./nat.js').NatKind} NatKind */
 
 /**
  * @typedef {object} Findings

@@ -1,7 +1,5 @@
 import {isUseless} from './connection.js';
-
-// Candidates that are found within this time share a message, milliseconds.
-const delay = 5;
+import {gatherTimes} from '../../base/times.js';
 
 /** Candidates on their way to the other side: after the description that they belong to, and together. */
 export class Trickle {
@@ -18,7 +16,7 @@ export class Trickle {
   /** @param {...RTCIceCandidateInit} candidates */
   add(...candidates) {
     this.#candidates.push(...candidates.filter(({candidate}) => !isUseless(candidate ?? '')));
-    if (this.#candidates.length) this.#timer ??= setTimeout(() => this.flush(), delay);
+    if (this.#candidates.length) this.#timer ??= setTimeout(() => this.flush(), gatherTimes.together);
   }
 
   /** The description is out. */

@@ -1,6 +1,7 @@
-import {addMedia, isUseless, openChannel, reconfigure} from './connection.js';
+import {addMedia, isUseless, openChannel, reconfigure} from './path/connection.js';
+import {gatherTimes} from '../base/times.js';
 
-/** @typedef {import('./media.js').LocalMedia} LocalMedia */
+/** @typedef {import('./media/media.js').LocalMedia} LocalMedia */
 
 /**
  * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
@@ -38,12 +39,12 @@ export class Prepared {
     const {pc} = this;
     /** @type {any} */ let timer;
     await new Promise((resolve) => {
-      timer = setTimeout(resolve, 3000);
+      timer = setTimeout(resolve, gatherTimes.most);
       pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(undefined); });
       pc.addEventListener('icecandidate', ({candidate}) => {
         if (candidate?.type !== 'relay') return;
         clearTimeout(timer);
-        timer = setTimeout(resolve, 500);
+        timer = setTimeout(resolve, gatherTimes.quiet);
       });
     });
     clearTimeout(timer);
@@ -67,21 +68,6 @@ export class Prepared {
     this.pc.close();
     this.#closed();
   }
-}
-
-/**
- * Sets the answer. On a connection that has gathered ahead a provisional one goes before it: with a final one at once,
- * Chromium throws away what it has gathered and begins anew.
- * @param {RTCPeerConnection} pc
- * @param {(description: RTCSessionDescriptionInit) => void} [say] gets the answer before it is set, which takes a while
- */
-export async function answer(pc, say) {
-  const {sdp} = await pc.createAnswer();
-  say?.({type: 'answer', sdp});
-  const ahead = pc.getConfiguration().iceCandidatePoolSize && !pc.localDescription;
-  // Where a provisional answer is not known, it is not needed. The other one does not wait for it: nothing may come between.
-  const provisional = ahead ? pc.setLocalDescription({type: 'pranswer', sdp}).catch(() => {}) : undefined;
-  await Promise.all([provisional, pc.setLocalDescription({type: 'answer', sdp})]);
 }
 
 /**

@@ -1,24 +1,25 @@
-import {Emitter} from './emitter.js';
-import {HubError} from './codes.js';
-import {LocalMedia} from './media.js';
+import {Emitter} from '../base/emitter.js';
+import {HubError} from '../base/codes.js';
+import {LocalMedia} from './media/media.js';
 import {Peer} from './peer.js';
 import {Ahead} from './ahead.js';
 import {Lobby} from './lobby.js';
-import {configuration, withoutCandidates} from './connection.js';
-import {chatLimit} from './bounds.js';
-import {meshLimit} from './bitrate.js';
-import {randomRoom} from './hub.js';
+import {configuration, withoutCandidates} from './path/connection.js';
+import {chatLimit} from './data/bounds.js';
+import {meshLimit} from './path/bitrate.js';
+import {randomRoom} from '../session/hub.js';
+import {callTimes as times} from '../base/times.js';
 
-/** @typedef {import('./hub.js').Hub} Hub */
-/** @typedef {import('./hub.js').Invitation} Invitation */
-/** @typedef {import('./hub.js').PeerInfo} PeerInfo */
-/** @typedef {import('./hub.js').CallState} HubCallState */
+/** @typedef {import('../session/hub.js').Hub} Hub */
+/** @typedef {import('../session/hub.js').Invitation} Invitation */
+/** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
+/** @typedef {import('../session/hub.js').CallState} HubCallState */
 
 /**
  * @typedef {object} CallOptions
  * @property {LocalMedia | MediaStream} [media] what is sent; default: nothing
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] "relay": never directly
- * @property {import('./connection.js').Transport} [transport] only relays over this, for troubleshooting
+ * @property {import('./path/connection.js').Transport} [transport] only relays over this, for troubleshooting
  * @property {boolean} [screens] the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
  * @property {number} [limit] the most people, oneself included; at most 6
  */
@@ -31,7 +32,7 @@ import {randomRoom} from './hub.js';
  * @property {Peer} peer somebody is there
  * @property {Peer} peer-left
  * @property {{peer: Peer, text: string, at: number}} chat
- * @property {{peer: Peer, transfer: import('./transfer.js').Transfer}} file
+ * @property {{peer: Peer, transfer: import('./data/transfer.js').Transfer}} file
  * @property {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended the call is over, by `leave` or for a reason of protocol.md
  */
 
@@ -260,7 +261,7 @@ export class Call extends Emitter {
     this.tell({type: 'chat', text});
   }
 
-  /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./transfer.js').Transfer}[]} */
+  /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./data/transfer.js').Transfer}[]} */
   sendFile(file) {
     return [...this.peers].map((peer) => ({peer, transfer: peer.sendFile(file)}));
   }
@@ -277,7 +278,7 @@ export class Call extends Emitter {
     if (this.phase !== 'idle') throw new Error('a Call is for one call: make a new one');
     this.#started = performance.now();
     this.#setPhase(phase);
-    this.#ticker = setInterval(() => this.#tick(), 1000);
+    this.#ticker = setInterval(() => this.#tick(), times.tick);
   }
 
   #firstOffer() {
@@ -289,7 +290,7 @@ export class Call extends Emitter {
   #makeSpare() {
     const room = this.phase === 'active' && this.room && this.peers.size < this.limit - 1;
     // One thing after the other: gathering for the next one would slow the first picture of this one.
-    const busy = [...this.peers].some(({state, unconnected}) => state === 'connecting' && unconnected < 5000);
+    const busy = [...this.peers].some(({state, unconnected}) => state === 'connecting' && unconnected < times.connecting);
     if ((room || this.phase === 'idle') && !busy) this.#ahead.makeSpare();
   }
 
@@ -391,7 +392,7 @@ export class Call extends Emitter {
     if (state === 'ringing' && this.phase === 'calling') this.#setPhase('ringing');
     if (state === 'accepted') this.#onAccepted({peer: id ?? '', name, user, polite: polite ?? true}, data);
     if (state === 'ended') {
-      const alive = [...this.peers].some((peer) => peer.unconnected < 15000);
+      const alive = [...this.peers].some((peer) => peer.unconnected < times.orphan);
       if ((reason === 'lost' || reason === 'shutdown') && alive && this.#meeting) this.#meet();
       else this.#end(reason ?? 'hangup', detail ?? '', (reason ?? 'hangup') === 'hangup' ? 'peer' : 'server');
     }
@@ -449,7 +450,7 @@ export class Call extends Emitter {
     for (const peer of this.peers) peer.recover();
   }
 
-  /** We have a new session in the room. @param {import('./hub.js').Joined} joined */
+  /** We have a new session in the room. @param {import('../session/hub.js').Joined} joined */
   #onRejoined(joined) {
     this.#makeSpare();
     for (const info of joined.peers) {
@@ -458,7 +459,7 @@ export class Call extends Emitter {
       setTimeout(() => {
         const present = this.hub.rooms.get(this.room)?.peers.has(info.peer);
         if (this.phase === 'active' && present && !this.#find(info.peer) && this.peers.size < this.limit - 1) this.#add(info).offer();
-      }, 4000);
+      }, times.rejoin);
     }
   }
 
@@ -495,7 +496,7 @@ export class Call extends Emitter {
     this.#makeSpare();
     for (const peer of this.peers) {
       peer.tick().catch(() => {});
-      if (peer.orphan && peer.unconnected > 15000) this.#remove(peer);
+      if (peer.orphan && peer.unconnected > times.orphan) this.#remove(peer);
       else if (this.#ticks % 10 === 0 && peer.state === 'connected') this.#report(peer);
     }
     if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');

@@ -1,5 +1,6 @@
 import {Session} from './session.js';
-import {HubError} from './codes.js';
+import {HubError} from '../base/codes.js';
+import {sessionTimes as times} from '../base/times.js';
 
 /**
  * Another person's session, as the server tells it.
@@ -260,7 +261,7 @@ export class Hub extends Session {
     } catch (error) {
       const {code, retry, after} = /** @type {HubError} */ (error);
       if (code === 'session-lost' || code === 'closed') return; // the next welcome starts again
-      if (retry && this.rooms.has(room)) setTimeout(() => this.#rejoin(room, first), after || 1000);
+      if (retry && this.rooms.has(room)) setTimeout(() => this.#rejoin(room, first), after || times.rejoin);
       else this.emit('error', /** @type {HubError} */ (error));
     }
   }

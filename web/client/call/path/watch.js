@@ -1,9 +1,4 @@
-/** How often the path is looked at while something may be wrong with it, milliseconds. */
-const lookEvery = 100;
-/** While we look, a path that has carried nothing for so long is dead: sound alone comes fifty times a second. */
-const deadAfter = 600;
-/** A dead path on which something came so lately lives again. */
-const aliveWithin = 300;
+import {healingTimes as times} from '../../base/times.js';
 
 /**
  * Milliseconds since anything was received, by whatever pair of candidates; Infinity where nothing ever was.
@@ -43,7 +38,7 @@ export class PathWatch {
   }
 
   /** Looks closely for so long. @param {number} [milliseconds] */
-  look(milliseconds = 4000) {
+  look(milliseconds = times.lookFor) {
     this.#until = performance.now() + milliseconds;
     this.#run();
   }
@@ -67,9 +62,9 @@ export class PathWatch {
     while (!this.#closed && (this.dead || performance.now() < this.#until)) {
       const report = await this.#report().catch(() => null);
       const silence = report ? silenceOf(report) : Infinity;
-      if (this.dead && silence < aliveWithin) this.set(false);
-      else if (!this.dead && silence > deadAfter && silence < Infinity && performance.now() < this.#until) this.set(true);
-      await new Promise((resolve) => setTimeout(resolve, lookEvery));
+      if (this.dead && silence < times.alive) this.set(false);
+      else if (!this.dead && silence > times.dead && silence < Infinity && performance.now() < this.#until) this.set(true);
+      await new Promise((resolve) => setTimeout(resolve, times.look));
     }
     this.#running = false;
   }

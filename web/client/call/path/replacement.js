@@ -1,20 +1,13 @@
-import {answer} from './ahead.js';
 import {Trickle} from './trickle.js';
-import {addMedia, answerMedia, openChannel, sendMedia} from './connection.js';
+import {addMedia, answer, answerMedia, openChannel, sendMedia} from './connection.js';
 import {hasPicture} from './stats.js';
-
-// A replacement that is not connected by then is given up, and ICE is restarted on the old connection.
-const patience = 5000;
-// So long a connected one may keep us waiting for its first picture.
-const pictureWithin = 1000;
-// How long the old one is kept, silent, for the other side to go over too.
-const farewell = 2000;
+import {healingTimes as times} from '../../base/times.js';
 
 /**
  * What replacements need of their peer.
  * @typedef {object} ReplacementHost
  * @property {() => RTCConfiguration} configuration
- * @property {() => import('./media.js').LocalMedia} media
+ * @property {() => import('../media/media.js').LocalMedia} media
  * @property {() => import('./connection.js').Showing} showing
  * @property {() => boolean} polite
  * @property {() => boolean} pictures whether the other side sends any
@@ -128,7 +121,7 @@ export class Replacements {
     this.#old?.close();
     clearTimeout(this.#timer);
     this.#old = pc;
-    this.#timer = setTimeout(() => pc.close(), farewell);
+    this.#timer = setTimeout(() => pc.close(), times.farewell);
     for (const sender of pc.getSenders()) sender.replaceTrack(null).catch(() => {});
   }
 
@@ -160,7 +153,7 @@ class Replacement {
     this.#trickle = new Trickle((candidates) => host.signal({connection: name, candidates}));
     this.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle.add(candidate); };
     this.pc.onconnectionstatechange = () => this.#onState();
-    this.#timer = setTimeout(() => done(false), patience);
+    this.#timer = setTimeout(() => done(false), times.replacement);
   }
 
   /** @param {string} instead the name of one that was given up for it */
@@ -222,9 +215,9 @@ class Replacement {
     if (connectionState !== 'connected' || this.#connected) return;
     this.#connected = true;
     clearTimeout(this.#timer);
-    const until = performance.now() + pictureWithin;
+    const until = performance.now() + times.picture;
     while (!this.#closed && this.#host.pictures() && performance.now() < until && !(await hasPicture(this.pc))) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await new Promise((resolve) => setTimeout(resolve, times.pictureLook));
     }
     if (!this.#closed) this.#done(true);
   }

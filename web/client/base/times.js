@@ -1,0 +1,82 @@
+/**
+ * Every time that the client waits, in one place: milliseconds, each with its reason. What the server decides (heartbeat,
+ * waits of its errors and restarts) comes with its messages.
+ */
+
+/** The socket to the server (session/). */
+export const sessionTimes = {
+  /** What has come is acknowledged after so long at the latest (protocol.md, "Numbers, acknowledgement, resume"). */
+  acknowledge: 500,
+  /** The first attempts of somebody in a call are given up between these: one over a dead path says nothing for minutes. */
+  quickAttempt: 1200, quickAttemptMost: 4000,
+  /** Other attempts have so long, and each twice as long as the one before: slow resolvers, proxies. */
+  attempt: 8000, attemptMost: 30_000,
+  /** In a call a silent socket is given up after so long at the earliest: coming back costs three round trips and loses nothing. */
+  silent: 1500,
+  /** From a cut to the next attempt: at once in a call, else spread over so long. */
+  spread: 200,
+  /** Between attempts: the first, doubled each time up to the most; a call shows, so it waits less, for its first 30. */
+  retry: 250, retryMost: 15_000, retryInCall: 500, retryInLongCall: 5000,
+  /** Two tries to renew an access token are at least so far apart. */
+  renewToken: 5000,
+  /** A room that could not be joined again is tried again after so long, where the server does not say. */
+  rejoin: 1000,
+};
+
+/** The call as a whole (call/). */
+export const callTimes = {
+  /** People are measured, and what browsers do not say is looked for, so often. */
+  tick: 1000,
+  /** The first decoded picture is looked for so often, and for so long. */
+  firstFrameLook: 50, firstFrameWithin: 15_000,
+  /** Who has lost the session and carries no media for so long has left. */
+  orphan: 15_000,
+  /** Somebody of whom our return is not understood is a client of another kind, and gets an offer. */
+  rejoin: 4000,
+  /** A connection for the next one is not made while somebody has been connecting for less than this: it would slow that. */
+  connecting: 5000,
+};
+
+/** Candidates on their way (call/path/). */
+export const gatherTimes = {
+  /** Those found within this time share a message. */
+  together: 5,
+  /** Gathering ahead of the click is over when nothing has come for so long after a relay's candidate, or after `most`. */
+  quiet: 500, most: 3000,
+};
+
+/** Paths that break (call/path/). */
+export const healingTimes = {
+  /** A path that has carried nothing for so long is dead: in a call something comes at least every second. */
+  silence: 2500,
+  /** The path is looked at so often while something may be wrong with it, and for so long after a reason to. */
+  look: 100, lookFor: 4000,
+  /** While we look, it is dead after so long: sound alone comes fifty times a second. It lives when something came so lately. */
+  dead: 600, alive: 300,
+  /** So long a restart of ICE may take before something else is tried; each takes longer, for networks that lose packets. */
+  restart: 3000, restartMost: 15_000,
+  /** However urgent, two are not begun within this: both sides may have begun one. */
+  pause: 500,
+  /** The polite side gives the other so long, that mostly one of the two offers. */
+  yield: 300,
+  /** A change of path so long after a restart is its result. */
+  result: 15_000,
+  /** A new connection that is not connected by then is given up. */
+  replacement: 5000,
+  /** So long a connected one may keep us waiting for its first picture, which is looked for so often. */
+  picture: 1000, pictureLook: 30,
+  /** The one before it is kept, silent, for the other side to go over too. */
+  farewell: 2000,
+};
+
+/** The network check (check/). */
+export const checkTimes = {
+  /** A TLS relay behind a slow proxy needs more than 10 s. */
+  url: 15_000,
+  /** The first candidate of a connection that only looks. */
+  candidate: 5000,
+  /** Two connections of this browser with each other: for the kind of NAT, and through the relay and back. */
+  mapping: 8000, loop: 20_000,
+  /** A ping is sent so often, about as sound is, and the last are waited for so long. */
+  ping: 20, lastPings: 1000,
+};
