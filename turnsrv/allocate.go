@@ -45,15 +45,14 @@ func (s *shard) allocate(q *request) {
 		return
 	}
 	// 9. Quotas, counted before anything is made.
-	if s.srv.draining.Load() {
+	if s.shared.draining.Load() {
 		s.count.quota["draining"]++
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
-	// To open and close sockets is dear: no household makes more allocations in a
-	// second than it may hold, or a hundred.
-	rate := s.srv.limits.Load().AllocationsPerIP
-	if rate > 0 && !s.srv.churn.Take(q.client.addr.household(), s.now, aSecondsWorth(float64(max(rate, 100)))) {
+	// No household makes more allocations in a second than it may hold, or minChurn.
+	rate := s.shared.limits.Load().AllocationsPerIP
+	if rate > 0 && !s.shared.churn.Take(q.client.Addr.household(), s.now, aSecondsWorth(float64(max(rate, minChurn)))) {
 		s.count.quota["rate"]++
 		s.fail(q, stun.CodeAllocQuotaReached)
 		return
@@ -78,12 +77,12 @@ func (s *shard) allocate(q *request) {
 	}
 	a.touch(s.second)
 	if code := s.makeRelays(a, want, q.client); code != 0 {
-		s.srv.directory.cancel(q.user, q.client.addr, places)
+		s.shared.directory.cancel(q.user, q.client.Addr, places)
 		s.fail(q, code)
 		return
 	}
 	s.adopt(q.client, a)
-	if s.srv.revoked(a.username) {
+	if s.shared.revoked(a.username) {
 		// While it was made. Now that it stands in the directory, either Revoke has
 		// found it there, or we have seen what comes before Revoke.
 		s.count.revoked++
@@ -97,7 +96,7 @@ func (s *shard) allocate(q *request) {
 
 // reserve counts allocations that are about to be made.
 func (s *shard) reserve(q *request, n int) stun.ErrorCode {
-	refused, replaced := s.srv.directory.reserve(q.user, q.client.addr, n, s.srv.limits.Load(), s.second)
+	refused, replaced := s.shared.directory.reserve(q.user, q.client.Addr, n, s.shared.limits.Load(), s.second)
 	for _, a := range replaced {
 		s.replace(a)
 	}
@@ -120,21 +119,21 @@ func (s *shard) replace(a *allocation) {
 		end(s, a)
 		return
 	}
-	s.srv.on([]*allocation{a}, end)
+	s.shared.on([]*allocation{a}, end)
 }
 
 // redeem takes the port that RESERVATION-TOKEN names, which is counted already,
 // though maybe for another address of the client.
 func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
-	res, ok := s.srv.reservations.take(s.second, w.token, q.user)
+	res, ok := s.shared.reservations.take(s.second, w.token, q.user)
 	if !ok {
 		return stun.CodeInsufficientCapacity
 	}
 	w.reserved = res
-	if netaddr.Household(res.client.addr()) == netaddr.Household(q.client.addr.addr()) {
+	if netaddr.Household(res.client.addr()) == netaddr.Household(q.client.Addr.addr()) {
 		return 0
 	}
-	s.srv.directory.cancel(res.user, res.client, 1)
+	s.shared.directory.cancel(res.user, res.client, 1)
 	code := s.reserve(q, 1)
 	if code != 0 {
 		res.space.release(res.port)
@@ -144,15 +143,15 @@ func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
 
 // adopt enters a new allocation into the tables.
 func (s *shard) adopt(c *client, a *allocation) {
-	if c.transport == TransportUDP {
+	if c.Transport == TransportUDP {
 		// The client at hand is one without allocation, made for this packet.
 		c.alloc = a
-		c = &client{transport: c.transport, addr: c.addr, key: c.key, link: c.link}
-		s.clients[c.key] = c
+		c = &client{Transport: c.Transport, Addr: c.Addr, Key: c.Key, Handle: c.Handle}
+		s.clients[c.Key] = c
 	}
 	a.client, c.alloc = c, a
 	s.allocs[a] = struct{}{}
-	s.srv.directory.add(a)
+	s.shared.directory.add(a)
 	s.wheel.add(a, a.expires)
 	s.count.created++
 	for _, r := range a.relays {
@@ -181,7 +180,7 @@ func (s *shard) allocated(q *request, a *allocation) {
 		v[2], v[3] = byte(a.addrError/100), byte(a.addrError%100)
 		m.Add(attrAddressErrorCode, append(v[:], codeReasons[stun.ErrorCode(a.addrError)]...))
 	}
-	addXORAddress(m, stun.AttrXORMappedAddress, q.client.addr)
+	addXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
 	s.finish(q, m)
 }
 
@@ -262,7 +261,7 @@ func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 	if w.reservation {
 		res := w.reserved
 		r := s.newRelay(a, res.space, res.port)
-		if err := s.io.bindRelay(r, res.port); err != nil {
+		if err := s.io.BindRelay(r, res.port); err != nil {
 			res.space.release(res.port)
 			return stun.CodeInsufficientCapacity
 		}
@@ -288,12 +287,13 @@ func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 
 // makeRelay opens one relayed address of a family: on the relay address that is the
 // one to which the client came, so that with several external addresses a client
-// has to do with one of them, else on the first that can give one. It gives up when no port is left that it could have: what other
-// programs hold of a narrow range is passed over.
+// has to do with one of them, else on the first that can give one. It gives up when no
+// port is left that it could have: what other programs hold of a narrow range is passed
+// over.
 func (s *shard) makeRelay(a *allocation, family Family, w wanted, c *client) stun.ErrorCode {
-	spaces := s.srv.spaces()
+	spaces := s.shared.spaces()
 	code := stun.CodeAddrFamilyNotSupported
-	for _, space := range spaces.preferring(c) {
+	for _, space := range spaces.preferring(func() endpoint { return s.io.LocalIP(c) }) {
 		if space.family() != family {
 			continue
 		}
@@ -308,9 +308,9 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted, c *client) stu
 				return code
 			}
 			if w.pair {
-				token, ok := s.srv.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: c.addr})
+				token, ok := s.shared.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: c.Addr})
 				if !ok {
-					s.io.closeRelay(r)
+					s.io.CloseRelay(r)
 					space.release(port)
 					space.release(port + 1)
 					return code
@@ -330,7 +330,7 @@ func (s *shard) makeRelay(a *allocation, family Family, w wanted, c *client) stu
 func (s *shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bool) (*relay, error) {
 	bind := func(port uint16) (*relay, error) {
 		r := s.newRelay(a, space, port)
-		err := s.io.bindRelay(r, port)
+		err := s.io.BindRelay(r, port)
 		switch {
 		case errors.Is(err, errPortInUse):
 			space.setAside(port, s.second)
@@ -345,7 +345,7 @@ func (s *shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bo
 			space.release(port)
 			return nil, err
 		}
-		s.io.closeRelay(next)
+		s.io.CloseRelay(next)
 	}
 	r, err := bind(port)
 	if err != nil && pair {

@@ -55,7 +55,7 @@ type permission struct {
 	// outside: the policy admits the address itself. Without it only the relayed
 	// addresses of this server on that IP are meant, each judged by its owner.
 	outside bool
-	link    link // for Send indications
+	pair    pairing // for Send indications
 }
 
 // channel is a channel binding (RFC 8656 section 12).
@@ -63,13 +63,13 @@ type channel struct {
 	peer    endpoint
 	expires int64
 	number  uint16
-	link    link
+	pair    pairing
 }
 
-// link caches the policy's answer about one relayed address of this server: yes as
+// pairing caches the policy's answer about one relayed address of this server: yes as
 // long as neither side's epoch has moved, no for a second at most, since nobody is
 // told when two come together.
-type link struct {
+type pairing struct {
 	target         *relay
 	epoch, targets uint32
 	asked          int64 // second
@@ -126,7 +126,7 @@ func (a *allocation) bumpEpoch() {
 
 func (a *allocation) info(now int64) AllocationInfo {
 	info := AllocationInfo{
-		User: a.user, Transport: a.client.transport, Client: a.client.addr.addrPort(),
+		User: a.user, Transport: a.client.Transport, Client: a.client.Addr.addrPort(),
 		AgeSeconds: now - a.created, ExpiresInSeconds: a.expires - now,
 		ToPeer: a.toPeer, ToClient: a.toClient,
 	}

@@ -16,7 +16,7 @@ import (
 // realms of all lengths; and messages of the other classes and of RFC 3489.
 func TestAmplification(t *testing.T) {
 	const factor = 1.5
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	cfg.Software = "turnhub"
 	var worst float64
 	for _, realm := range []string{"turnhub", "a", "12345678", "123456789", "turn.example.org", strings.Repeat("é", 63)} {
@@ -30,12 +30,12 @@ func TestAmplification(t *testing.T) {
 			}
 			nonce := d.nonces.make(d.second, from)
 			stale := d.nonces.make(d.second-2*3600, from)
-			username, _ := mint(cfg, "anna")
-			valid := []attr{{stun.AttrUsername, []byte(username)}, {stun.AttrRealm, []byte(realm)}, {stun.AttrNonce, nonce[:]}}
+			username, _ := mint(cfg.Credentials, "anna")
+			valid := []attr{with(stun.AttrUsername, []byte(username)), with(stun.AttrRealm, []byte(realm)), with(stun.AttrNonce, nonce[:])}
 			try := func(name string, raw []byte) {
 				before := len(d.io.toClients)
-				d.placing = 0
-				d.fromClient(&client{addr: from, key: fiveTuple{client: from}}, copied(raw))
+				d.Reclaim()
+				d.FromClient(&client{Addr: from, Key: fiveTuple{client: from}}, copied(raw))
 				for _, answer := range d.io.toClients[before:] {
 					f := float64(len(answer)+headers) / float64(len(raw)+headers)
 					if worst = max(worst, f); f > factor {
@@ -47,9 +47,9 @@ func TestAmplification(t *testing.T) {
 			shapes := [][]attr{nil}
 			kinds := []attr{
 				transport(protocolUDP), lifetime(0), peerAttr("192.0.2.7:9"), channelNumber(0x4000),
-				{stun.AttrUsername, nil}, {stun.AttrUsername, []byte("u")}, {stun.AttrRealm, []byte("r")}, {stun.AttrNonce, nil},
-				{stun.AttrMessageIntegrity, nil}, {stun.AttrMessageIntegrity, make([]byte, 20)}, {0x001C, make([]byte, 32)}, {0x001C, nil},
-				{0x7FFF, nil}, {0x7FFE, []byte{1, 2, 3, 4}}, {0xFFFE, nil}, {stun.AttrSoftware, []byte("x")}, {0x0003, make([]byte, 4)},
+				with(stun.AttrUsername, nil), with(stun.AttrUsername, []byte("u")), with(stun.AttrRealm, []byte("r")), with(stun.AttrNonce, nil),
+				with(stun.AttrMessageIntegrity, nil), with(stun.AttrMessageIntegrity, make([]byte, 20)), with(0x001C, make([]byte, 32)), with(0x001C, nil),
+				with(0x7FFF, nil), with(0x7FFE, []byte{1, 2, 3, 4}), with(0xFFFE, nil), with(stun.AttrSoftware, []byte("x")), with(0x0003, make([]byte, 4)),
 			}
 			for _, a := range kinds {
 				shapes = append(shapes, []attr{a})
@@ -57,10 +57,10 @@ func TestAmplification(t *testing.T) {
 					shapes = append(shapes, []attr{a, b})
 				}
 			}
-			shapes = append(shapes, append(valid, attr{stun.AttrMessageIntegrity, make([]byte, 20)}), // wrong password
-				[]attr{valid[0], valid[1], {stun.AttrNonce, stale[:]}, {stun.AttrMessageIntegrity, make([]byte, 20)}},
-				[]attr{{stun.AttrUsername, nil}, {stun.AttrRealm, nil}, {stun.AttrNonce, nonce[:]}, {stun.AttrMessageIntegrity, make([]byte, 20)}},
-				[]attr{{stun.AttrUsername, nil}, {stun.AttrRealm, nil}, {stun.AttrNonce, nil}, {stun.AttrMessageIntegrity, make([]byte, 20)}})
+			shapes = append(shapes, append(valid, with(stun.AttrMessageIntegrity, make([]byte, 20))), // wrong password
+				[]attr{valid[0], valid[1], with(stun.AttrNonce, stale[:]), with(stun.AttrMessageIntegrity, make([]byte, 20))},
+				[]attr{with(stun.AttrUsername, nil), with(stun.AttrRealm, nil), with(stun.AttrNonce, nonce[:]), with(stun.AttrMessageIntegrity, make([]byte, 20))},
+				[]attr{with(stun.AttrUsername, nil), with(stun.AttrRealm, nil), with(stun.AttrNonce, nil), with(stun.AttrMessageIntegrity, make([]byte, 20))})
 			for _, method := range []stun.Method{0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 0x80, 0xFFF} {
 				for i, shape := range shapes {
 					classes := []stun.MessageClass{stun.ClassRequest}
@@ -88,53 +88,5 @@ func TestAmplification(t *testing.T) {
 	}
 	if worst <= 1.3 {
 		t.Errorf("the worst factor is %.2f: nothing was answered", worst)
-	}
-}
-
-// TestFirstRequests has the first requests of real clients answered whatever the
-// realm is, and lets the client in that uses the realm it was told. All but the
-// longest realms fit into the answers over a stream and to longer requests.
-func TestFirstRequests(t *testing.T) {
-	udp := transport(protocolUDP)
-	for _, realm := range []string{"turnhub", "turn.example.org", strings.Repeat("x", 127), "日本語日本語", "________x"} {
-		cfg := testConfig(t)
-		cfg.Realm = realm
-		ts := startServer(t, cfg)
-		for name, attrs := range map[string][]attr{
-			"libwebrtc, libnice": {udp},
-			"IPv6 relay":         {udp, family(familyIPv6)},
-			"lifetime, Firefox":  {udp, lifetime(3600)},
-			"coturn's uclient":   {udp, lifetime(800), {stun.AttrDontFragment, nil}, {stun.AttrSoftware, []byte("TestClient")}},
-		} {
-			for _, fingerprint := range []bool{false, true} { // pion sets it
-				c := dialRaw(t, ts, "anna")
-				m := build(asked(stun.MethodAllocate), nil, attrs...)
-				if fingerprint {
-					if err := stun.Fingerprint.AddTo(m); err != nil {
-						t.Fatal(err)
-					}
-				}
-				res := c.roundTrip(m)
-				told, err := res.Get(stun.AttrRealm)
-				if codeOf(res) != 401 || err != nil {
-					t.Fatalf("%s, realm %q: %v", name, realm, res)
-				}
-				nonce, err := res.Get(stun.AttrNonce)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !strings.HasPrefix(realm, string(told)) && string(told) != "turn" {
-					t.Errorf("realm %q: the client was told %q", realm, told)
-				}
-				c.realm, c.nonce = string(told), string(nonce)
-				c.allocate()
-				// When the nonce runs out the realm stays.
-				c.nonce = "AAAAAAAAAAAA"
-				res = c.roundTrip(c.signed(stun.MethodRefresh))
-				if again, _ := res.Get(stun.AttrRealm); codeOf(res) != 438 || string(again) != c.realm {
-					t.Errorf("realm %q: stale nonce: %d, realm %q, was %q", realm, codeOf(res), again, c.realm)
-				}
-			}
-		}
 	}
 }

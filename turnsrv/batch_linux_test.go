@@ -172,7 +172,7 @@ func TestBacklog(t *testing.T) {
 	}
 	const count = 3*rxBuffers/2 + 1
 	release := make(chan struct{})
-	ts.workers[0].post(func(*shard) { <-release })
+	ts.workers[0].Post(func(*shard) { <-release })
 	for i := range count {
 		alice.send(channelData(0x4000, []byte{byte(i)}, false))
 		if _, err := conn.WriteToUDPAddrPort([]byte{byte(i)}, relayed); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // The core alone, without the operating system, per packet or request.
 func BenchmarkCore(b *testing.B) {
-	d := newDesk(b, testConfig(b))
+	d := newDesk(b, deskConfig(b))
 	alice, bob := d.user("alice", 1000), d.user("bob", 1001)
 	ra, rb := alice.relayed(), bob.relayed()
 	alice.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
@@ -23,18 +23,18 @@ func BenchmarkCore(b *testing.B) {
 		g    segment
 		do   func(g segment)
 	}{
-		{"ChannelData", copied(channelData(0x4000, payload, false)), func(g segment) { d.fromClient(alice.c, g) }},
-		{"Send", copied(sendIndication(far, payload)), func(g segment) { d.fromClient(alice.c, g) }},
-		{"FromPeer", copied(payload), func(g segment) { d.fromPeer(ra, farPeer, g) }},
-		{"Pair", copied(channelData(0x4001, payload, false)), func(g segment) { d.fromClient(alice.c, g) }},
-		{"Refresh", copied(alice.signed(stun.MethodRefresh, lifetime(600)).Raw), func(g segment) { d.fromClient(alice.c, g) }},
-		{"Binding", copied(build(asked(stun.MethodBinding), nil).Raw), func(g segment) { d.fromClient(alice.c, g) }},
-		{"Challenge", copied(build(asked(stun.MethodAllocate), nil, transport(protocolUDP)).Raw), func(g segment) { d.fromClient(alice.c, g) }},
+		{"ChannelData", copied(channelData(0x4000, payload, false)), func(g segment) { d.FromClient(alice.c, g) }},
+		{"Send", copied(sendIndication(far, payload)), func(g segment) { d.FromClient(alice.c, g) }},
+		{"FromPeer", copied(payload), func(g segment) { d.FromPeer(ra, farPeer, g) }},
+		{"Pair", copied(channelData(0x4001, payload, false)), func(g segment) { d.FromClient(alice.c, g) }},
+		{"Refresh", copied(alice.signed(stun.MethodRefresh, lifetime(600)).Raw), func(g segment) { d.FromClient(alice.c, g) }},
+		{"Binding", copied(build(asked(stun.MethodBinding), nil).Raw), func(g segment) { d.FromClient(alice.c, g) }},
+		{"Challenge", copied(build(asked(stun.MethodAllocate), nil, transport(protocolUDP)).Raw), func(g segment) { d.FromClient(alice.c, g) }},
 	} {
 		b.Run(path.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				d.placing = 0
+				d.Reclaim()
 				alice.c.control = ratelimit.Open(d.now, controlUnits, controlBurst)
 				path.do(path.g)
 			}

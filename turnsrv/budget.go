@@ -6,19 +6,6 @@ import (
 	"turnhub/internal/ratelimit"
 )
 
-// What control requests may cost. A unit is about a nanosecond of a worker, which
-// is what HMAC-SHA1 takes for a byte; small requests cost what a packet does.
-const (
-	controlRate  = 256 << 10 // units per second that a client gets
-	controlBurst = 1 << 20   // units that a client can save
-	controlFlat  = 256       // units of any request but Binding: integrity, twice
-	addressCost  = 4         // units per byte of a request that names peers, each of which is judged
-
-	// visitorMax is the longest request of a client without an allocation, in
-	// bytes. Its attributes have at most 2,000 together (RFC 8489 section 14).
-	visitorMax = 4096
-)
-
 var (
 	controlUnits = ratelimit.Rate{PerSecond: controlRate, Burst: controlBurst}
 	noUnits      ratelimit.Account
@@ -42,7 +29,7 @@ func (s *shard) affords(c *client, b []byte) bool {
 	if c.alloc == nil && len(b) > visitorMax {
 		return false
 	}
-	if c.alloc == nil && c.transport == TransportUDP {
+	if c.alloc == nil && c.Transport == TransportUDP {
 		return true // there is no account to charge, and little that can be done
 	}
 	cost := len(b)
@@ -59,6 +46,6 @@ func (s *shard) affords(c *client, b []byte) bool {
 // affordsBytes charges one direction of an allocation for relayed bytes. One that was
 // quiet may send a second's worth at once, as a key frame needs it.
 func (s *shard) affordsBytes(direction *ratelimit.Account, n int) bool {
-	rate := float64(s.srv.bandwidth.Load())
+	rate := float64(s.shared.bandwidth.Load())
 	return direction.Take(s.now, ratelimit.Rate{PerSecond: rate, Burst: rate}, float64(n))
 }

@@ -22,7 +22,7 @@ func (c *countingCalls) Seen(string, netip.Addr) bool {
 // that a CreatePermission names, and for none more than the allocation may hold.
 func TestManyPeersInOneRequest(t *testing.T) {
 	calls := new(countingCalls)
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	cfg.Policy = NewPolicy(PolicyConfig{Calls: calls})
 	cfg.Limits.PermissionsPerAllocation = 100
 	address := func(n int) attr {
@@ -63,11 +63,11 @@ func TestManyPeersInOneRequest(t *testing.T) {
 func TestControlBudget(t *testing.T) {
 	padding := func(n int) (attrs []attr) {
 		for ; n > 0; n -= 4 {
-			attrs = append(attrs, attr{0xFFF0, nil})
+			attrs = append(attrs, with(0xFFF0, nil))
 		}
 		return attrs
 	}
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	u, other := d.user("anna", 1000), d.user("boris", 2000)
 	u.relayed()
 	other.relayed()
@@ -110,10 +110,10 @@ func TestControlBudget(t *testing.T) {
 	// and on a stream.
 	fresh := d.user("anna", 3000)
 	stream := d.user("anna", 4000)
-	stream.c.transport = TransportTCP
+	stream.c.Transport = TransportTCP
 	for _, u := range []*user{fresh, stream} {
 		if n := flood(u, 5, u.signed(stun.MethodAllocate, append(padding(60000), transport(protocolUDP))...)); n != 0 {
-			t.Errorf("%v: %d long requests were answered", u.c.transport, n)
+			t.Errorf("%v: %d long requests were answered", u.c.Transport, n)
 		}
 		u.must(stun.MethodAllocate, append(padding(2000), transport(protocolUDP))...)
 	}
@@ -121,7 +121,7 @@ func TestControlBudget(t *testing.T) {
 
 // TestChurnLimit bounds how many allocations one household makes in a second.
 func TestChurnLimit(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	cfg.Limits = Limits{AllocationsPerIP: 150}
 	d := newDesk(t, cfg)
 	try := func(address string) (made int) {
@@ -130,7 +130,7 @@ func TestChurnLimit(t *testing.T) {
 			if codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))) == 0 {
 				made++
 				d.end(u.c.alloc)
-				u.c = &client{transport: TransportUDP, addr: u.c.addr, key: u.c.key}
+				u.c = &client{Transport: TransportUDP, Addr: u.c.Addr, Key: u.c.Key}
 			}
 		}
 		return made

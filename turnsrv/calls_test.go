@@ -49,7 +49,7 @@ func callsDesk(t testing.TB) (*desk, *testCalls) {
 		room: map[string]string{"alice": "r", "bob": "r", "mallory": "x", "accomplice": "x"},
 		seen: map[string]netip.Addr{"bob": netip.MustParseAddr("5.5.5.5")},
 	}
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	advertised := netip.MustParseAddr("9.9.9.9")
 	cfg.Relay = []netaddr.RelayAddress{{Bind: netip.MustParseAddr("10.0.0.1"), Advertise: advertised}}
 	cfg.Policy = NewPolicy(PolicyConfig{
@@ -103,7 +103,7 @@ func TestCallsPolicy(t *testing.T) {
 	for _, peer := range []string{address(ra), address(rb), "9.9.9.9:22", "9.9.9.9:11100", "10.0.0.1:11100", "8.8.8.8:53"} {
 		mallory.input(sendIndication(peer, []byte("attack")))
 	}
-	d.fromPeer(rm, endpointFrom(netip.MustParseAddrPort("9.9.9.9:22")), copied([]byte("from the host")))
+	d.FromPeer(rm, endpointFrom(netip.MustParseAddrPort("9.9.9.9:22")), copied([]byte("from the host")))
 	if d.io.sent != sent {
 		t.Errorf("%d of mallory's packets were relayed", d.io.sent-sent)
 	}
@@ -143,7 +143,7 @@ func TestRecheck(t *testing.T) {
 				alice.input(channelData(0x4000, []byte("a"), false))
 				bob.input(channelData(0x4000, []byte("b"), false))
 				alice.input(channelData(0x4001, []byte("c"), false))
-				d.fromPeer(ra, endpointFrom(netip.MustParseAddrPort("5.5.5.5:1234")), copied([]byte("d")))
+				d.FromPeer(ra, endpointFrom(netip.MustParseAddrPort("5.5.5.5:1234")), copied([]byte("d")))
 				return d.io.sent - before
 			}
 			if n := relayed(); n != 4 {
@@ -167,41 +167,4 @@ func TestRecheck(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRevoke ends a user's allocations on a running server, over UDP and TCP, and
-// leaves the others.
-func TestRevoke(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg Config) {
-		ts := startServer(t, cfg)
-		var kicked, stays []*rawClient
-		for range 4 {
-			kicked = append(kicked, dialRaw(t, ts, "kicked"))
-			stays = append(stays, dialRaw(t, ts, "stays"))
-		}
-		for i := range kicked {
-			kicked[i].allocate()
-			stays[i].allocate()
-		}
-		if n := ts.Revoke("kicked"); n != 4 {
-			t.Errorf("Revoke: %d", n)
-		}
-		ts.Stats() // comes back after what was asked before
-		for _, c := range kicked {
-			if code := codeOf(c.do(stun.MethodRefresh)); code != 437 {
-				t.Errorf("Refresh after Revoke: %d", code)
-			}
-		}
-		for _, c := range stays {
-			if code := codeOf(c.do(stun.MethodRefresh)); code != 0 {
-				t.Errorf("another user's Refresh: %d", code)
-			}
-		}
-		if s := ts.Stats(); s.Revoked != 4 || s.Created != 8 || s.Ended != 4 {
-			t.Errorf("revoked %d, created %d, ended %d", s.Revoked, s.Created, s.Ended)
-		}
-		if n := len(ts.Allocations()); n != 4 {
-			t.Errorf("%d allocations left", n)
-		}
-	})
 }

@@ -43,7 +43,7 @@ func testTLS(t testing.TB) *tls.Config {
 // pionClient returns the independent client over one transport.
 func pionClient(t testing.TB, ts *testServer, transport string, user string) *turn.Client {
 	t.Helper()
-	username, password := mint(ts.cfg, user)
+	username, password := mint(ts.cfg.Credentials, user)
 	cfg := &turn.ClientConfig{Username: username, Password: password, Realm: testRealm, RTO: 2 * time.Second}
 	switch transport {
 	case "udp4":

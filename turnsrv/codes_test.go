@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +23,7 @@ func TestCodes(t *testing.T) {
 		return func(c *rawClient) *stun.Message { return c.do(method, attrs...) }
 	}
 	udp := transport(protocolUDP)
-	unknown := attr{0x7FFF, []byte{1, 2, 3, 4}}
+	unknown := with(0x7FFF, []byte{1, 2, 3, 4})
 	steps := []step{
 		// RFC 8489 section 9.2.4
 		{"no credentials", true, func(c *rawClient) *stun.Message {
@@ -55,18 +54,18 @@ func TestCodes(t *testing.T) {
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"expired credential", true, func(c *rawClient) *stun.Message {
-			credentials, _ := NewCredentials([]string{"secret"})
-			c.username, c.password = credentials.Mint("alice", time.Now().Add(-time.Second))
+			secrets, _ := NewCredentials([]string{"secret"})
+			c.username, c.password = secrets.Mint("alice", time.Now().Add(-time.Second))
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"another secret of the list", true, func(c *rawClient) *stun.Message {
-			credentials, _ := NewCredentials([]string{"old secret"})
-			c.username, c.password = credentials.Mint("alice", time.Now().Add(time.Hour))
+			secrets, _ := NewCredentials([]string{"old secret"})
+			c.username, c.password = secrets.Mint("alice", time.Now().Add(time.Hour))
 			return c.do(stun.MethodAllocate, udp)
 		}, 0},
 		{"a secret not in the list", true, func(c *rawClient) *stun.Message {
-			credentials, _ := NewCredentials([]string{"stolen"})
-			c.username, c.password = credentials.Mint("alice", time.Now().Add(time.Hour))
+			secrets, _ := NewCredentials([]string{"stolen"})
+			c.username, c.password = secrets.Mint("alice", time.Now().Add(time.Hour))
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"wrong realm", true, func(c *rawClient) *stun.Message {
@@ -75,9 +74,9 @@ func TestCodes(t *testing.T) {
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"other credentials for an allocation", false, func(c *rawClient) *stun.Message {
-			credentials, _ := NewCredentials([]string{"secret"})
+			secrets, _ := NewCredentials([]string{"secret"})
 			other := *c
-			other.username, other.password = credentials.Mint("mallory", time.Now().Add(time.Hour))
+			other.username, other.password = secrets.Mint("mallory", time.Now().Add(time.Hour))
 			return other.do(stun.MethodRefresh)
 		}, 441},
 		// RFC 8489 section 6.3.1
@@ -89,32 +88,32 @@ func TestCodes(t *testing.T) {
 		{"unknown attribute in CreatePermission", false, ask(stun.MethodCreatePermission, peerAttr(peer), unknown), 420},
 		{"unknown attribute in ChannelBind", false, ask(stun.MethodChannelBind, peerAttr(peer), channelNumber(0x4000), unknown), 420},
 		{"Connect of RFC 6062", false, ask(stun.MethodConnect, peerAttr(peer)), 400},
-		{"unknown optional attribute", true, ask(stun.MethodAllocate, udp, attr{0xFFF0, []byte{1}}), 0},
+		{"unknown optional attribute", true, ask(stun.MethodAllocate, udp, with(0xFFF0, []byte{1})), 0},
 		// RFC 8656 section 7.2
 		{"Allocate", true, ask(stun.MethodAllocate, udp), 0},
 		{"Allocate on a five-tuple in use", false, ask(stun.MethodAllocate, udp), 437},
 		{"no REQUESTED-TRANSPORT", true, ask(stun.MethodAllocate), 400},
-		{"short REQUESTED-TRANSPORT", true, ask(stun.MethodAllocate, attr{stun.AttrRequestedTransport, []byte{17}}), 400},
+		{"short REQUESTED-TRANSPORT", true, ask(stun.MethodAllocate, with(stun.AttrRequestedTransport, []byte{17})), 400},
 		{"REQUESTED-TRANSPORT TCP", true, ask(stun.MethodAllocate, transport(protocolTCP)), 442},
 		{"REQUESTED-TRANSPORT 255", true, ask(stun.MethodAllocate, transport(255)), 442},
-		{"DONT-FRAGMENT", true, ask(stun.MethodAllocate, udp, attr{stun.AttrDontFragment, nil}), 0},
-		{"RESERVATION-TOKEN with EVEN-PORT", true, ask(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, make([]byte, 8)}, attr{stun.AttrEvenPort, []byte{0}}), 400},
-		{"RESERVATION-TOKEN with REQUESTED-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, make([]byte, 8)}, family(familyIPv4)), 400},
-		{"RESERVATION-TOKEN with ADDITIONAL-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, make([]byte, 8)}, additional(familyIPv6)), 400},
-		{"short RESERVATION-TOKEN", true, ask(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, make([]byte, 7)}), 400},
-		{"unknown RESERVATION-TOKEN", true, ask(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, make([]byte, 8)}), 508},
+		{"DONT-FRAGMENT", true, ask(stun.MethodAllocate, udp, with(stun.AttrDontFragment, nil)), 0},
+		{"RESERVATION-TOKEN with EVEN-PORT", true, ask(stun.MethodAllocate, udp, with(stun.AttrReservationToken, make([]byte, 8)), with(stun.AttrEvenPort, []byte{0})), 400},
+		{"RESERVATION-TOKEN with REQUESTED-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, with(stun.AttrReservationToken, make([]byte, 8)), family(familyIPv4)), 400},
+		{"RESERVATION-TOKEN with ADDITIONAL-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, with(stun.AttrReservationToken, make([]byte, 8)), additional(familyIPv6)), 400},
+		{"short RESERVATION-TOKEN", true, ask(stun.MethodAllocate, udp, with(stun.AttrReservationToken, make([]byte, 7))), 400},
+		{"unknown RESERVATION-TOKEN", true, ask(stun.MethodAllocate, udp, with(stun.AttrReservationToken, make([]byte, 8))), 508},
 		{"REQUESTED-ADDRESS-FAMILY 3", true, ask(stun.MethodAllocate, udp, family(3)), 440},
 		{"REQUESTED-ADDRESS-FAMILY IPv4", true, ask(stun.MethodAllocate, udp, family(familyIPv4)), 0},
 		{"REQUESTED-ADDRESS-FAMILY IPv6", true, ask(stun.MethodAllocate, udp, family(familyIPv6)), 0},
-		{"short REQUESTED-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, attr{stun.AttrRequestedAddressFamily, []byte{1}}), 400},
+		{"short REQUESTED-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, with(stun.AttrRequestedAddressFamily, []byte{1})), 400},
 		{"ADDITIONAL-ADDRESS-FAMILY IPv4", true, ask(stun.MethodAllocate, udp, additional(familyIPv4)), 400},
 		{"ADDITIONAL-ADDRESS-FAMILY IPv6", true, ask(stun.MethodAllocate, udp, additional(familyIPv6)), 0},
 		{"both family attributes", true, ask(stun.MethodAllocate, udp, family(familyIPv4), additional(familyIPv6)), 400},
-		{"EVEN-PORT", true, ask(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, []byte{0}}), 0},
-		{"EVEN-PORT with R", true, ask(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, []byte{0x80}}), 0},
-		{"EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, []byte{0x80}}, additional(familyIPv6)), 400},
-		{"short EVEN-PORT", true, ask(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, nil}), 400},
-		{"short LIFETIME", true, ask(stun.MethodAllocate, udp, attr{stun.AttrLifetime, []byte{0, 1}}), 400},
+		{"EVEN-PORT", true, ask(stun.MethodAllocate, udp, with(stun.AttrEvenPort, []byte{0})), 0},
+		{"EVEN-PORT with R", true, ask(stun.MethodAllocate, udp, with(stun.AttrEvenPort, []byte{0x80})), 0},
+		{"EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY", true, ask(stun.MethodAllocate, udp, with(stun.AttrEvenPort, []byte{0x80}), additional(familyIPv6)), 400},
+		{"short EVEN-PORT", true, ask(stun.MethodAllocate, udp, with(stun.AttrEvenPort, nil)), 400},
+		{"short LIFETIME", true, ask(stun.MethodAllocate, udp, with(stun.AttrLifetime, []byte{0, 1})), 400},
 		// sections 5, 8, 10 and 12: without allocation
 		{"Refresh without allocation", true, ask(stun.MethodRefresh), 437},
 		{"CreatePermission without allocation", true, ask(stun.MethodCreatePermission, peerAttr(peer)), 437},
@@ -124,13 +123,13 @@ func TestCodes(t *testing.T) {
 		{"Refresh of the wrong family", false, ask(stun.MethodRefresh, family(familyIPv6)), 443},
 		{"Refresh of the right family", false, ask(stun.MethodRefresh, family(familyIPv4)), 0},
 		{"Refresh of family 3", false, ask(stun.MethodRefresh, family(3)), 400},
-		{"Refresh with short LIFETIME", false, ask(stun.MethodRefresh, attr{stun.AttrLifetime, []byte{1}}), 400},
+		{"Refresh with short LIFETIME", false, ask(stun.MethodRefresh, with(stun.AttrLifetime, []byte{1})), 400},
 		// section 10.2
 		{"CreatePermission", false, ask(stun.MethodCreatePermission, peerAttr(peer)), 0},
 		{"CreatePermission for two", false, ask(stun.MethodCreatePermission, peerAttr(peer), peerAttr("127.0.0.2:1")), 0},
 		{"CreatePermission without peer", false, ask(stun.MethodCreatePermission), 400},
-		{"CreatePermission with a short peer", false, ask(stun.MethodCreatePermission, attr{stun.AttrXORPeerAddress, []byte{0, 1}}), 400},
-		{"CreatePermission for an empty peer", false, ask(stun.MethodCreatePermission, attr{stun.AttrXORPeerAddress, nil}), 400},
+		{"CreatePermission with a short peer", false, ask(stun.MethodCreatePermission, with(stun.AttrXORPeerAddress, []byte{0, 1})), 400},
+		{"CreatePermission for an empty peer", false, ask(stun.MethodCreatePermission, with(stun.AttrXORPeerAddress, nil)), 400},
 		{"CreatePermission for IPv6", false, ask(stun.MethodCreatePermission, peerAttr("[::1]:9")), 443},
 		{"CreatePermission for a denied peer", false, ask(stun.MethodCreatePermission, peerAttr("192.0.2.66:9")), 403},
 		{"CreatePermission for a mapped peer", false, ask(stun.MethodCreatePermission, peerAttr("mapped")), 403},
@@ -247,61 +246,6 @@ func TestQuotaCodes(t *testing.T) {
 	})
 }
 
-// TestRevokedCredentials refuses allocations to credentials that are older than a
-// revocation, and ends those that exist: at their next request, or by Revoke, which
-// ends them under whichever name they are.
-func TestRevokedCredentials(t *testing.T) {
-	eachDriver(t, func(t *testing.T, cfg Config) {
-		var revoked atomic.Bool
-		cfg.Revoked = func(user string, expires time.Time) bool {
-			return revoked.Load() && user == "mallory" && expires.Before(time.Now().Add(2*time.Hour))
-		}
-		ts := startServer(t, cfg)
-		c := dialRaw(t, ts, "mallory")
-		c.allocate()
-		revoked.Store(true)
-		if got := codeOf(c.do(stun.MethodRefresh, lifetime(600))); got != 437 {
-			t.Errorf("Refresh: %d, want 437", got)
-		}
-		if got := codeOf(dialRaw(t, ts, "mallory").do(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
-			t.Errorf("Allocate with old credentials: %d, want 401", got)
-		}
-		dialRaw(t, ts, "alice").allocate()
-		fresh := dialRaw(t, ts, "mallory")
-		fresh.username, fresh.password = cfg.Credentials.Mint("mallory", time.Now().Add(3*time.Hour))
-		fresh.allocate()
-		if n := ts.Stats().Auth[AuthRevoked.String()]; n != 1 {
-			t.Errorf("%d counted as revoked", n)
-		}
-		revoked.Store(false)
-		old := dialRaw(t, ts, "mallory")
-		old.allocate()
-		revoked.Store(true)
-		if n := ts.Revoke("somebody"); n != 1 {
-			t.Errorf("Revoke ended %d, want 1", n)
-		}
-		if n := len(ts.Allocations()); n != 2 {
-			t.Errorf("%d allocations left, want 2", n)
-		}
-	})
-}
-
-// TestRevokedWhileAllocating has a user revoked between the check of the credentials
-// and the moment at which Revoke can find the allocation: it must not stay.
-func TestRevokedWhileAllocating(t *testing.T) {
-	cfg := testConfig(t)
-	asked := 0
-	cfg.Revoked = func(string, time.Time) bool { asked++; return asked > 1 }
-	d := newDesk(t, cfg)
-	u := d.user("mallory", 1000)
-	if got := codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
-		t.Errorf("Allocate: %d, want 401", got)
-	}
-	if len(d.allocs) != 0 || len(d.srv.directory.of("mallory")) != 0 || len(d.srv.directory.byUser) != 0 || d.count.revoked != 1 {
-		t.Errorf("left: %d allocations, %v, %d counted as revoked", len(d.allocs), d.srv.directory.byUser, d.count.revoked)
-	}
-}
-
 // TestPermissionLimit checks that permissions and channels are bounded, with 508.
 func TestPermissionLimit(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
@@ -345,22 +289,22 @@ func TestAllocateAnswers(t *testing.T) {
 			}
 		})
 		t.Run("even port", func(t *testing.T) {
-			if got := dialRaw(t, ts, "u").allocate(attr{stun.AttrEvenPort, []byte{0}}); got[0].Port()%2 != 0 {
+			if got := dialRaw(t, ts, "u").allocate(with(stun.AttrEvenPort, []byte{0})); got[0].Port()%2 != 0 {
 				t.Errorf("relayed address %v", got)
 			}
 		})
 		t.Run("reservation", func(t *testing.T) {
-			res := dialRaw(t, ts, "u").do(stun.MethodAllocate, transport(protocolUDP), attr{stun.AttrEvenPort, []byte{0x80}})
+			res := dialRaw(t, ts, "u").do(stun.MethodAllocate, transport(protocolUDP), with(stun.AttrEvenPort, []byte{0x80}))
 			token, err := res.Get(stun.AttrReservationToken)
 			if err != nil {
 				t.Fatal(err)
 			}
 			thief := dialRaw(t, ts, "thief")
-			if got := codeOf(thief.do(stun.MethodAllocate, transport(protocolUDP), attr{stun.AttrReservationToken, token})); got != 508 {
+			if got := codeOf(thief.do(stun.MethodAllocate, transport(protocolUDP), with(stun.AttrReservationToken, token))); got != 508 {
 				t.Errorf("another user took the reservation: %d", got)
 			}
 			even := relayedOf(res)[0]
-			odd := dialRaw(t, ts, "u").allocate(attr{stun.AttrReservationToken, slices.Clone(token)})[0]
+			odd := dialRaw(t, ts, "u").allocate(with(stun.AttrReservationToken, slices.Clone(token)))[0]
 			if odd.Port() != even.Port()+1 {
 				t.Errorf("reserved %v behind %v", odd, even)
 			}

@@ -1,7 +1,6 @@
 package turnsrv
 
 import (
-	"crypto/sha1" // #nosec: for its size alone
 	"encoding/binary"
 	"time"
 
@@ -11,11 +10,9 @@ import (
 // request is a STUN request being answered.
 type request struct {
 	*stun.Message
-	client      *client
-	size        int // bytes of the message as received
-	fingerprint bool
-	integrity   []byte // the MESSAGE-INTEGRITY value, nil if none
-	signed      int    // bytes before the MESSAGE-INTEGRITY attribute
+	signature
+	client *client
+	size   int // bytes of the message as received
 
 	// After authentication:
 	key            [16]byte
@@ -36,11 +33,12 @@ func (s *shard) control(c *client, g segment) {
 		s.drop(DropMalformed)
 		return
 	}
-	q := request{Message: &s.req, client: c, size: g.len()}
-	if !q.frame() {
+	signed, ok := signatureOf(&s.req)
+	if !ok {
 		s.drop(DropFingerprint)
 		return
 	}
+	q := request{Message: &s.req, signature: signed, client: c, size: g.len()}
 	if q.Type.Class != stun.ClassRequest {
 		// Binding indications keep a path alive and need no answer; responses
 		// answer nothing that we asked.
@@ -79,7 +77,7 @@ func (s *shard) control(c *client, g segment) {
 	}
 	// RFC 8656 sections 5, 7.3, 9.2 and 12.3.
 	if a == nil {
-		if q.Type.Method == stun.MethodRefresh && s.ended.has(q.TransactionID, c.key, q.username) {
+		if q.Type.Method == stun.MethodRefresh && s.ended.has(q.TransactionID, c.Key, q.username) {
 			s.refreshed(&q, 0)
 			return
 		}
@@ -97,42 +95,15 @@ func (s *shard) control(c *client, g segment) {
 	}
 }
 
-// frame finds FINGERPRINT and MESSAGE-INTEGRITY. Attributes behind
-// MESSAGE-INTEGRITY are ignored, but for FINGERPRINT, which must be right (RFC
-// 8489 sections 14.5 and 14.7).
-func (q *request) frame() bool {
-	offset := headerSize
-	keep := len(q.Attributes)
-	for i, a := range q.Attributes {
-		switch {
-		case a.Type == stun.AttrMessageIntegrity && q.integrity == nil:
-			if len(a.Value) != sha1.Size {
-				return true // section 14.5: not a valid one, so there is none: 401
-			}
-			q.integrity, q.signed, keep = a.Value, offset, i
-		case a.Type == stun.AttrFingerprint:
-			if i != len(q.Attributes)-1 || len(a.Value) != 4 ||
-				binary.BigEndian.Uint32(a.Value) != stun.FingerprintValue(q.Raw[:offset]) {
-				return false
-			}
-			q.fingerprint = true
-			keep = min(keep, i)
-		}
-		offset += attributeSize + padded(len(a.Value))
-	}
-	q.Attributes = q.Attributes[:keep]
-	return true
-}
-
 // unknown lists the comprehension-required attributes that this server does not
 // know, the first ones at least.
 func (s *shard) unknown(q *request) (types []stun.AttrType) {
 	for _, a := range q.Attributes {
-		if len(types) == 16 {
+		if len(types) == maxUnknown {
 			break
 		}
 		if a.Type.Required() && !knownRequired(a.Type) ||
-			a.Type == stun.AttrDontFragment && s.noDontFragment {
+			a.Type == stun.AttrDontFragment && !s.unfragmented {
 			types = append(types, a.Type)
 		}
 	}
@@ -151,7 +122,7 @@ func (q *request) value(t stun.AttrType, size int) (v []byte, present, ok bool) 
 // costs one short hash, and without a valid one the client's address may be
 // spoofed, so that nothing dearer is done for it.
 func (s *shard) authenticate(q *request) bool {
-	if q.integrity == nil {
+	if q.Integrity == nil {
 		s.refuse(q, stun.CodeUnauthorized, AuthChallenged)
 		return false
 	}
@@ -163,12 +134,12 @@ func (s *shard) authenticate(q *request) bool {
 		return false
 	}
 	switch string(realm) {
-	case s.srv.cfg.Realm:
-		q.realm = s.srv.cfg.Realm
-	case s.srv.shortRealm:
-		q.realm = s.srv.shortRealm
+	case s.shared.cfg.Realm:
+		q.realm = s.shared.cfg.Realm
+	case s.shared.shortRealm:
+		q.realm = s.shared.shortRealm
 	}
-	if !s.nonces.valid(nonce, s.second, q.client.addr) {
+	if !s.nonces.valid(nonce, s.second, q.client.Addr) {
 		s.refuse(q, stun.CodeStaleNonce, AuthStaleNonce)
 		return false
 	}
@@ -176,11 +147,11 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
-	if a := q.client.alloc; a != nil && s.srv.revoked(a.username) {
+	if a := q.client.alloc; a != nil && s.shared.revoked(a.username) {
 		s.count.revoked++
 		s.end(a)
 	}
-	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.verify(q, a.key[:]) {
+	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.verify(q.Raw, q.signature, a.key[:]) {
 		q.username, q.user, q.key, q.authenticated = a.username, a.user, a.key, true
 		s.count.auth[AuthOK]++
 		return true
@@ -191,8 +162,8 @@ func (s *shard) authenticate(q *request) bool {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false
 	}
-	for _, key := range s.srv.cfg.Credentials.Keys(q.username, q.realm) {
-		if s.mac.verify(q, key[:]) {
+	for _, key := range s.shared.cfg.Credentials.Keys(q.username, q.realm) {
+		if s.mac.verify(q.Raw, q.signature, key[:]) {
 			q.key, q.user, q.authenticated = key, user, true
 			break
 		}
@@ -214,9 +185,9 @@ func (s *shard) authenticate(q *request) bool {
 		// The credential's expiry counts when an allocation is asked for, never
 		// afterwards: a call may outlive its credential.
 		result := AuthOK
-		if !s.srv.wallClock().Before(expires) {
+		if !time.Now().Before(expires) {
 			result = AuthExpired
-		} else if s.srv.voids(user, expires) {
+		} else if s.shared.voids(user, expires) {
 			result = AuthRevoked
 		}
 		if result != AuthOK {
@@ -245,12 +216,12 @@ func (s *shard) reply(q *request, class stun.MessageClass) *stun.Message {
 // that exceeds it. It reports whether the answer was sent.
 func (s *shard) finish(q *request, m *stun.Message) bool {
 	if q.authenticated {
-		if s.srv.cfg.Software != "" {
-			m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
+		if s.shared.cfg.Software != "" {
+			m.Add(stun.AttrSoftware, []byte(s.shared.cfg.Software))
 		}
 		m.Add(stun.AttrMessageIntegrity, s.mac.integrity(m.Raw, q.key[:]))
 	}
-	if q.fingerprint {
+	if q.Fingerprint {
 		m.Length += attributeSize + 4
 		m.WriteLength()
 		var v [4]byte
@@ -262,7 +233,7 @@ func (s *shard) finish(q *request, m *stun.Message) bool {
 		s.drop(DropAmplification)
 		return false
 	}
-	s.io.toClient(q.client, s.placed(m.Raw), false)
+	s.io.ToClient(q.client, s.placed(m.Raw), false)
 	return true
 }
 
@@ -301,8 +272,10 @@ func (s *shard) failUnknown(q *request, types []stun.AttrType) {
 // refuse answers a request whose credentials did not do.
 func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 	s.count.auth[result]++
-	if result == AuthBadIntegrity || result == AuthBadUsername {
-		s.logRefused(q.client, result)
+	if tell := s.shared.cfg.Refused; tell != nil && (result == AuthBadIntegrity || result == AuthBadUsername) {
+		// The client has echoed our nonce, so its address is genuine, and a program like
+		// fail2ban may act on it.
+		tell(q.client.Addr.addr(), q.client.Transport, result)
 	}
 	if !s.mayAnswer(q) {
 		return
@@ -313,7 +286,7 @@ func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 		s.finishError(q, code, m)
 		return
 	}
-	nonce := s.nonces.make(s.second, q.client.addr)
+	nonce := s.nonces.make(s.second, q.client.Addr)
 	realm := s.realm(q)
 	addErrorCode(m, code, s.reason(q, code, 2*attributeSize+padded(len(realm))+nonceSize))
 	m.Add(stun.AttrRealm, []byte(realm))
@@ -324,33 +297,29 @@ func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 // realm is the one that an answer names: what the client has used already, else
 // the server's, else the short form of that where the answer would be too long.
 func (s *shard) realm(q *request) string {
-	full := s.srv.cfg.Realm
+	full := s.shared.cfg.Realm
 	switch {
 	case q.realm != "":
 		return q.realm
 	case !q.roomFor(headerSize + errorCodeSize("") + 2*attributeSize + padded(len(full)) + nonceSize):
-		return s.srv.shortRealm
+		return s.shared.shortRealm
 	}
 	return full
 }
 
 // unproven reports whether the source of a request may be spoofed: it came over
 // UDP and without valid credentials.
-func (q *request) unproven() bool { return !q.authenticated && q.client.transport == TransportUDP }
+func (q *request) unproven() bool { return !q.authenticated && q.client.Transport == TransportUDP }
 
 // mayAnswer bounds how often unproven requests can make the server send, so that it is
 // no reflector.
 func (s *shard) mayAnswer(q *request) bool {
-	if q.unproven() && !s.srv.prefixes.Take(q.client.addr.network(), s.now, aSecondsWorth(s.srv.limits.Load().UnauthenticatedPerPrefix)) {
+	if q.unproven() && !s.shared.prefixes.Take(q.client.Addr.network(), s.now, aSecondsWorth(s.shared.limits.Load().UnauthenticatedPerPrefix)) {
 		s.drop(DropRateLimited)
 		return false
 	}
 	return true
 }
-
-// amplification is the most that an answer to an unproven request may be longer
-// than that, both with their IP and UDP headers, in percent.
-const amplification = 150
 
 // reason returns the reason phrase of a code, or none where it would make the
 // answer to an unproven request too long. others is the size of the other
@@ -366,7 +335,7 @@ func (s *shard) reason(q *request, code stun.ErrorCode, others int) string {
 // roomFor reports whether an answer of that many bytes, and FINGERPRINT where the
 // request has one, may be sent.
 func (q *request) roomFor(answer int) bool {
-	if q.fingerprint {
+	if q.Fingerprint {
 		answer += attributeSize + 4
 	}
 	return !q.unproven() || q.within(answer)
@@ -376,7 +345,7 @@ func (q *request) roomFor(answer int) bool {
 // amplification limit.
 func (q *request) within(answer int) bool {
 	headers := 20 + 8
-	if !q.client.addr.is4() {
+	if !q.client.Addr.is4() {
 		headers = 40 + 8
 	}
 	return (answer+headers)*100 <= (q.size+headers)*amplification
@@ -393,26 +362,9 @@ func (s *shard) binding(q *request) {
 		return
 	}
 	m := s.reply(q, stun.ClassSuccessResponse)
-	addXORAddress(m, stun.AttrXORMappedAddress, q.client.addr)
-	if s.srv.cfg.Software != "" && q.roomFor(len(m.Raw)+attributeSize+padded(len(s.srv.cfg.Software))) {
-		m.Add(stun.AttrSoftware, []byte(s.srv.cfg.Software))
+	addXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
+	if s.shared.cfg.Software != "" && q.roomFor(len(m.Raw)+attributeSize+padded(len(s.shared.cfg.Software))) {
+		m.Add(stun.AttrSoftware, []byte(s.shared.cfg.Software))
 	}
 	s.finish(q, m)
 }
-
-// voids asks Config.Revoked.
-func (s *Server) voids(user string, expires time.Time) bool {
-	return s.cfg.Revoked != nil && s.cfg.Revoked(user, expires)
-}
-
-// revoked is voids for the username of an allocation.
-func (s *Server) revoked(username string) bool {
-	if s.cfg.Revoked == nil {
-		return false
-	}
-	expires, user, err := ParseUsername(username)
-	return err == nil && s.cfg.Revoked(user, expires)
-}
-
-// wallClock is the time of day, for the expiry of credentials.
-func (s *Server) wallClock() time.Time { return time.Now() }

@@ -1,12 +1,16 @@
 package turnsrv
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/pion/stun/v2"
+)
 
 // The data path. Nothing here allocates, takes a lock or asks for the time; each
 // way in which a packet can be dropped is counted.
 
-// fromClient handles one datagram from a UDP client or one message of a stream.
-func (s *shard) fromClient(c *client, g segment) {
+// FromClient handles one datagram from a UDP client or one message of a stream.
+func (s *shard) FromClient(c *client, g segment) {
 	s.handled++
 	b := g.bytes()
 	if len(b) < channelHeaderSize {
@@ -52,13 +56,13 @@ func (s *shard) channelData(c *client, g segment) {
 		s.drop(DropNoChannel)
 		return
 	}
-	s.relayToPeer(a, ch.peer, &ch.link, g.strip(channelHeaderSize, length), false)
+	s.relayToPeer(a, ch.peer, &ch.pair, g.strip(channelHeaderSize, length), false)
 }
 
 // sendIndication handles a Send indication (RFC 8656 section 11.2).
 func (s *shard) sendIndication(c *client, g segment) {
 	b := g.bytes()
-	s.count.requests[6]++
+	s.count.requests[stun.MethodSend]++
 	a := c.alloc
 	if a == nil {
 		s.drop(DropNoAllocation)
@@ -78,24 +82,24 @@ func (s *shard) sendIndication(c *client, g segment) {
 			s.drop(DropMalformed)
 			return
 		}
-		switch t {
-		case 0x0012: // XOR-PEER-ADDRESS
+		switch stun.AttrType(t) {
+		case stun.AttrXORPeerAddress:
 			var mapped, ok bool
 			if peer, mapped, ok = xorAddress(b[at:at+n], b); !ok || mapped {
 				s.drop(DropMalformed)
 				return
 			}
 			havePeer = true
-		case 0x0013: // DATA
+		case stun.AttrData:
 			data, length = at, n
-		case 0x001A: // DONT-FRAGMENT
-			if s.noDontFragment {
+		case stun.AttrDontFragment:
+			if !s.unfragmented {
 				s.drop(DropUnknownAttribute)
 				return
 			}
 			dontFragment = true
 		default:
-			if t < 0x8000 {
+			if stun.AttrType(t).Required() {
 				s.drop(DropUnknownAttribute)
 				return
 			}
@@ -113,10 +117,9 @@ func (s *shard) sendIndication(c *client, g segment) {
 // process when the peer is a relayed address of this server. The peer policy's
 // verdict, which the permission carries, is looked at once more right here, the
 // only place that leads to a socket.
-func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment, dontFragment bool) {
-	p := a.permission(peer)
-	if p == nil || p.expires <= s.second {
-		s.drop(DropNoPermission)
+func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *pairing, g segment, dontFragment bool) {
+	p := s.permitted(a, peer)
+	if p == nil {
 		return
 	}
 	r := a.relayFor(peer)
@@ -125,11 +128,11 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 		return
 	}
 	n := g.len()
-	if target, _ := s.srv.spaces().lookup(peer); target != nil {
+	if target, _ := s.shared.spaces().lookup(peer); target != nil {
 		if cache == nil {
-			cache = &p.link
+			cache = &p.pair
 		}
-		if !s.linked(a, r, target, cache) {
+		if !s.paired(a, r, target, cache) {
 			s.drop(DropPolicy)
 			return
 		}
@@ -146,11 +149,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 		}
 		return
 	}
-	if p.epoch != r.epoch.Load() {
-		s.reviewPermission(a, p)
-	}
-	if !p.outside {
-		s.drop(DropPolicy)
+	if !s.stands(a, r, p) {
 		return
 	}
 	if !s.affordsBytes(&a.out, n) {
@@ -158,45 +157,62 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *link, g segment
 		return
 	}
 	s.countToPeer(a, r, n)
-	s.io.toPeer(r, peer, g, dontFragment)
+	s.io.ToPeer(r, peer, g, dontFragment)
+}
+
+// permitted returns the permission for a peer, or counts the drop and returns nil.
+func (s *shard) permitted(a *allocation, peer endpoint) *permission {
+	p := a.permission(peer)
+	if p == nil || p.expires <= s.second {
+		s.drop(DropNoPermission)
+		return nil
+	}
+	return p
+}
+
+// stands reports whether the peer policy still admits the address of a permission,
+// and counts the drop where it does not. It is asked again when the epoch has moved.
+func (s *shard) stands(a *allocation, r *relay, p *permission) bool {
+	if p.epoch != r.epoch.Load() {
+		s.reviewPermission(a, p)
+	}
+	if !p.outside {
+		s.drop(DropPolicy)
+	}
+	return p.outside
 }
 
 func (s *shard) countToPeer(a *allocation, r *relay, n int) {
 	a.touch(s.second)
 	a.toPeer.add(n)
-	s.count.toPeer[a.client.transport][r.addr.family()].add(n)
+	s.count.toPeer[a.client.Transport][r.addr.family()].add(n)
 }
 
-// linked reports whether r may send to target, from the cache where that holds.
-func (s *shard) linked(a *allocation, r, target *relay, cache *link) bool {
+// paired reports whether r may send to target, from the cache where that holds.
+func (s *shard) paired(a *allocation, r, target *relay, cache *pairing) bool {
 	own, theirs := r.epoch.Load(), target.epoch.Load()
 	if cache.target == target && cache.epoch == own && cache.targets == theirs && (cache.together || cache.asked == s.second) {
 		return cache.together
 	}
 	together := s.together(a.user, target.user)
-	*cache = link{target, own, theirs, s.second, together}
+	*cache = pairing{target, own, theirs, s.second, together}
 	return together
 }
 
-// fromPeer handles a datagram that arrived at a relay socket (RFC 8656 section
+// FromPeer handles a datagram that arrived at a relay socket (RFC 8656 section
 // 11.3).
-func (s *shard) fromPeer(r *relay, peer endpoint, g segment) {
+func (s *shard) FromPeer(r *relay, peer endpoint, g segment) {
 	s.handled++
 	a := r.alloc
 	if a == nil {
 		s.drop(DropRelayGone)
 		return
 	}
-	p := a.permission(peer)
-	if p == nil || p.expires <= s.second {
-		s.drop(DropNoPermission)
+	p := s.permitted(a, peer)
+	if p == nil {
 		return
 	}
-	if p.epoch != r.epoch.Load() {
-		s.reviewPermission(a, p)
-	}
-	if !p.outside {
-		s.drop(DropPolicy)
+	if !s.stands(a, r, p) {
 		return
 	}
 	s.relayToClient(a, r, peer, g)
@@ -210,9 +226,7 @@ func (s *shard) deliver(r *relay, peer endpoint, g segment) {
 		s.drop(DropRelayGone)
 		return
 	}
-	p := a.permission(peer)
-	if p == nil || p.expires <= s.second {
-		s.drop(DropNoPermission)
+	if s.permitted(a, peer) == nil {
 		return
 	}
 	s.relayToClient(a, r, peer, g)
@@ -227,19 +241,19 @@ func (s *shard) relayToClient(a *allocation, r *relay, peer endpoint, g segment)
 		return
 	}
 	c := a.client
-	stream := c.transport != TransportUDP
+	stream := c.Transport != TransportUDP
 	if ch := a.channelByPeer(peer); ch != nil && ch.expires > s.second {
 		pad := 0
 		if stream {
 			pad = padded(n) - n // RFC 8656 section 12.5
 		}
 		if g.free < channelHeaderSize || g.spare < pad {
-			g = s.moved(g)
+			g = s.placed(g.bytes())
 		}
 		g.lo -= channelHeaderSize
-		binary.BigEndian.PutUint16(g.buf[g.lo:], ch.number)
-		binary.BigEndian.PutUint16(g.buf[g.lo+2:], uint16(n))
-		g.hi = padWith(g.buf, g.hi, pad)
+		binary.BigEndian.PutUint16(g.buf.Mem[g.lo:], ch.number)
+		binary.BigEndian.PutUint16(g.buf.Mem[g.lo+2:], uint16(n))
+		g.hi = padWith(g.buf.Mem, g.hi, pad)
 	} else {
 		size := xorAddressSize(peer)
 		front := headerSize + attributeSize + size + attributeSize
@@ -249,27 +263,27 @@ func (s *shard) relayToClient(a *allocation, r *relay, peer endpoint, g segment)
 			return
 		}
 		if g.free < front || g.spare < pad {
-			g = s.moved(g)
+			g = s.placed(g.bytes())
 		}
 		g.lo -= front
-		h := g.buf[g.lo:]
+		h := g.buf.Mem[g.lo:]
 		binary.BigEndian.PutUint16(h, typeDataIndication)
 		binary.BigEndian.PutUint16(h[2:], uint16(front-headerSize+n+pad))
 		binary.BigEndian.PutUint32(h[4:], magicCookie)
 		s.nextTID += 0x9E3779B97F4A7C15 // no answer will ever name it: unique is enough
 		binary.BigEndian.PutUint32(h[8:], uint32(s.id))
 		binary.BigEndian.PutUint64(h[12:], s.nextTID)
-		binary.BigEndian.PutUint16(h[20:], 0x0012) // XOR-PEER-ADDRESS
+		binary.BigEndian.PutUint16(h[20:], uint16(stun.AttrXORPeerAddress))
 		binary.BigEndian.PutUint16(h[22:], uint16(size))
 		putXORAddress(h[24:], peer, h)
-		binary.BigEndian.PutUint16(h[24+size:], 0x0013) // DATA
+		binary.BigEndian.PutUint16(h[24+size:], uint16(stun.AttrData))
 		binary.BigEndian.PutUint16(h[26+size:], uint16(n))
-		g.hi = padWith(g.buf, g.hi, pad)
+		g.hi = padWith(g.buf.Mem, g.hi, pad)
 	}
 	a.touch(s.second)
 	a.toClient.add(n)
-	s.count.toClient[c.transport][r.addr.family()].add(n)
-	s.io.toClient(c, g, true)
+	s.count.toClient[c.Transport][r.addr.family()].add(n)
+	s.io.ToClient(c, g, true)
 }
 
 func padWith(buf []byte, at, n int) int {

@@ -49,11 +49,6 @@ func (d *directory) holder(user string, client endpoint) holder {
 	return holder{user: user}
 }
 
-// silence is after how many seconds without data and requests an allocation may
-// have to make room for another one of its user: peers that check the path (RFC
-// 7675) have given up by then.
-const silence = 30
-
 // reserve counts n more allocations, or says which quota refuses them. Where a
 // quota would refuse them, the user's own allocations that have been silent make
 // room, longest first: those that a phone has left behind in another network would
@@ -69,7 +64,7 @@ func (d *directory) reserve(user string, client endpoint, n int, limits *Limits,
 			return refused, replaced
 		}
 		a := d.byUser[user].silent(now, func(a *allocation) bool {
-			return refused.frees(a.client.addr, client) && d.holder(user, a.client.addr) == self
+			return refused.frees(a.client.Addr, client) && d.holder(user, a.client.Addr) == self
 		})
 		if a == nil {
 			return refused, replaced
@@ -167,7 +162,7 @@ func (d *directory) add(a *allocation) {
 	u := d.byUser[a.user]
 	u.allocs = append(u.allocs, a)
 	a.counted = true
-	ip := a.client.addr.ip()
+	ip := a.client.Addr.ip()
 	d.byIP[ip] = append(d.byIP[ip], a.user)
 }
 
@@ -193,7 +188,7 @@ func (d *directory) forget(a *allocation) {
 			}
 		}
 	}
-	ip := a.client.addr.ip()
+	ip := a.client.Addr.ip()
 	users := d.byIP[ip]
 	for i, user := range users {
 		if user == a.user {
@@ -206,7 +201,7 @@ func (d *directory) forget(a *allocation) {
 	if len(d.byIP[ip]) == 0 {
 		delete(d.byIP, ip)
 	}
-	d.release(a.user, a.client.addr, 1)
+	d.release(a.user, a.client.Addr, 1)
 }
 
 // of returns the allocations of a user.

@@ -57,6 +57,27 @@ func (e endpoint) addr() netip.Addr {
 
 func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.addr(), e.port) }
 
+// network is the IPv4 /24 or IPv6 /48 of an endpoint.
+func (e endpoint) network() endpoint {
+	n := e.ip()
+	if e.is4() {
+		n.lo &^= 0xff
+	} else {
+		n.hi &^= 0xffff
+		n.lo = 0
+	}
+	return n
+}
+
+// household is the IPv4 address or IPv6 /64 of an endpoint, see netaddr.Household.
+func (e endpoint) household() endpoint {
+	h := e.ip()
+	if !e.is4() {
+		h.lo = 0
+	}
+	return h
+}
+
 // Family is an IP address family.
 type Family uint8
 

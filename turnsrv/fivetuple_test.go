@@ -46,7 +46,7 @@ func TestFiveTuples(t *testing.T) {
 		}
 	}
 	staleNonce := func(u *user) {
-		nonce := u.d.nonces.make(u.d.second-2*3600, u.c.addr)
+		nonce := u.d.nonces.make(u.d.second-2*3600, u.c.Addr)
 		u.nonce = string(nonce[:])
 	}
 	wrongPassword := func(u *user) { u.password += "x" }
@@ -84,7 +84,7 @@ func TestFiveTuples(t *testing.T) {
 		{"just ended, revoked", ended, both(same, revoke), [5]int{401, 437, 437, 437, 437}},
 	} {
 		for i, m := range methods {
-			cfg := testConfig(t)
+			cfg := deskConfig(t)
 			var d *desk
 			cfg.Revoked = func(user string, _ time.Time) bool { return user == d.revokedUser }
 			d = newDesk(t, cfg)
@@ -95,8 +95,8 @@ func TestFiveTuples(t *testing.T) {
 			}
 			if row.state == ended {
 				u.must(stun.MethodRefresh, lifetime(0))
-				fresh := fiveTuple{client: u.c.addr}
-				u.c = &client{transport: TransportUDP, addr: fresh.client, key: fresh}
+				fresh := fiveTuple{client: u.c.Addr}
+				u.c = &client{Transport: TransportUDP, Addr: fresh.client, Key: fresh}
 			}
 			held := u.c.alloc
 			row.as(u)
@@ -115,7 +115,7 @@ func TestFiveTuples(t *testing.T) {
 // TestRetransmissions sends requests a second time with the same bytes, as a
 // client does whose answer was lost, and the transaction id of somebody else.
 func TestRetransmissions(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	u := d.user("anna", 1000)
 	answer := func(u *user, raw []byte) *stun.Message {
 		t.Helper()
@@ -141,7 +141,7 @@ func TestRetransmissions(t *testing.T) {
 	// would tell one user what another has.
 	other := *u
 	other.rawClient = &rawClient{t: t, realm: testRealm, nonce: u.nonce}
-	other.username, other.password = mint(d.srv.cfg, "boris")
+	other.username, other.password = mint(d.shared.cfg.Credentials, "boris")
 	m := other.signed(stun.MethodAllocate, transport(protocolUDP))
 	forged := new(stun.Message)
 	forged.Type, forged.TransactionID = m.Type, first.TransactionID
@@ -161,9 +161,25 @@ func TestRetransmissions(t *testing.T) {
 		if code := codeOf(answer(u, end)); code != 0 {
 			t.Errorf("Refresh to 0, time %d: %d", i+1, code)
 		}
-		u.c = &client{transport: TransportUDP, addr: u.c.addr, key: u.c.key}
+		u.c = &client{Transport: TransportUDP, Addr: u.c.Addr, Key: u.c.Key}
 	}
 	if code := codeOf(u.ask(stun.MethodRefresh, lifetime(0))); code != 437 {
 		t.Errorf("Refresh to 0 under a new transaction id: %d, want 437", code)
+	}
+}
+
+// TestRevokedWhileAllocating has a user revoked between the check of the credentials
+// and the moment at which Revoke can find the allocation: it must not stay.
+func TestRevokedWhileAllocating(t *testing.T) {
+	cfg := deskConfig(t)
+	asked := 0
+	cfg.Revoked = func(string, time.Time) bool { asked++; return asked > 1 }
+	d := newDesk(t, cfg)
+	u := d.user("mallory", 1000)
+	if got := codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
+		t.Errorf("Allocate: %d, want 401", got)
+	}
+	if len(d.allocs) != 0 || len(d.shared.directory.of("mallory")) != 0 || len(d.shared.directory.byUser) != 0 || d.count.revoked != 1 {
+		t.Errorf("left: %d allocations, %v, %d counted as revoked", len(d.allocs), d.shared.directory.byUser, d.count.revoked)
 	}
 }

@@ -44,11 +44,3 @@ func frame(b []byte) (length, message int, err error) {
 	}
 	return 0, 0, errFrame
 }
-
-// Streams without an allocation, and ones in the middle of a message, are cut off
-// after streamPatience seconds without a whole message; ones that do not read,
-// after streamStall.
-const (
-	streamPatience = 30
-	streamStall    = 10
-)

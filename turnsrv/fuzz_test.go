@@ -9,52 +9,6 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// FuzzFrame cuts a stream into messages, whole and byte by byte: both must find
-// the same ones, and never more than there is.
-func FuzzFrame(f *testing.F) {
-	binding := build(asked(stun.MethodBinding), nil).Raw
-	evil := bytes.Clone(binding)
-	evil[2], evil[3] = 0xFF, 0xEC
-	f.Add(binding)
-	f.Add(evil)
-	f.Add(append(channelData(0x4000, []byte("abc"), true), binding...))
-	f.Add([]byte{0x4F, 0xFF, 0xFF, 0xFF})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var whole [][]byte
-		at := 0
-		bad := false
-		for at < len(b) {
-			length, message, err := frame(b[at:])
-			if bad = err != nil; bad || length == 0 || at+length > len(b) {
-				break
-			}
-			if length < message || length > message+3 || length < channelHeaderSize || length > maxFrame+channelHeaderSize+3 {
-				t.Fatalf("length %d, message %d", length, message)
-			}
-			whole = append(whole, b[at:at+message])
-			at += length
-		}
-		var single [][]byte
-		start := 0
-		for end := 1; end <= len(b); end++ {
-			length, message, err := frame(b[start:end])
-			if err != nil {
-				if !bad {
-					t.Fatalf("an error at %d that the whole does not have", end)
-				}
-				break
-			}
-			if length > 0 && start+length == end {
-				single = append(single, b[start:start+message])
-				start = end
-			}
-		}
-		if len(whole) != len(single) {
-			t.Fatalf("%d messages at once, %d by the byte", len(whole), len(single))
-		}
-	})
-}
-
 // FuzzRequests runs sequences of whole requests and packets against the state
 // machine. The input's bytes choose what to send, who sends it and how it is
 // mangled; afterwards the tables must agree with each other.
@@ -62,9 +16,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7})
 	f.Add([]byte("\x00\x00\x10\x03\x05\x06\x07\x20\x01\x02"))
 	f.Add(bytes.Repeat([]byte{0, 8, 16, 24, 32, 5, 14, 22}, 8))
-	cfg := testConfig(f)
-	cfg.Workers = 1
-	cfg.Portable = true
+	cfg := deskConfig(f)
 	cfg.PortMax = cfg.PortMin + 7
 	cfg.Limits = Limits{AllocationsPerUser: 3, AllocationsTotal: 6, PermissionsPerAllocation: 4, BandwidthPerAllocation: 10_000}
 	f.Fuzz(func(t *testing.T, script []byte) {
@@ -83,9 +35,9 @@ func FuzzRequests(f *testing.F) {
 			case 0, 1:
 				b = u.signed(stun.MethodAllocate, udp, lifetime(uint32(x)*20)).Raw
 			case 2:
-				b = u.signed(stun.MethodAllocate, udp, attr{stun.AttrEvenPort, []byte{x}}).Raw
+				b = u.signed(stun.MethodAllocate, udp, with(stun.AttrEvenPort, []byte{x})).Raw
 			case 3:
-				b = u.signed(stun.MethodAllocate, udp, attr{stun.AttrReservationToken, []byte(tokens[int(x)%len(tokens)])}).Raw
+				b = u.signed(stun.MethodAllocate, udp, with(stun.AttrReservationToken, []byte(tokens[int(x)%len(tokens)]))).Raw
 			case 4:
 				b = u.signed(stun.MethodAllocate, udp, additional(x%3)).Raw
 			case 5:
@@ -103,15 +55,15 @@ func FuzzRequests(f *testing.F) {
 			case 12:
 				d.wait(time.Duration(x) * 10 * time.Second)
 				for _, u := range users {
-					nonce := d.nonces.make(d.second, u.c.addr)
+					nonce := d.nonces.make(d.second, u.c.Addr)
 					u.nonce = string(nonce[:])
 				}
-				d.srv.reservations.sweep(d.second)
+				d.shared.reservations.sweep(d.second)
 			case 13:
 				if u.c.alloc != nil {
 					for _, r := range u.c.alloc.relays {
 						if r != nil {
-							d.fromPeer(r, farPeer, copied(make([]byte, int(x))))
+							d.FromPeer(r, farPeer, copied(make([]byte, int(x))))
 							break
 						}
 					}
@@ -157,7 +109,7 @@ func (d *desk) check(t *testing.T) {
 	t.Helper()
 	relays := 0
 	for a := range d.allocs {
-		if a.dead || a.client.alloc != a || d.clients[a.client.key] != a.client || a.slot < 0 {
+		if a.dead || a.client.alloc != a || d.clients[a.client.Key] != a.client || a.slot < 0 {
 			t.Fatalf("an allocation that is not whole: %+v", a)
 		}
 		if len(a.perms) > 4 || len(a.chans) > 4 {
@@ -173,7 +125,7 @@ func (d *desk) check(t *testing.T) {
 			if r.alloc != a {
 				t.Fatal("a relay of another allocation")
 			}
-			if target, _ := d.srv.spaces().lookup(r.addr); target != r {
+			if target, _ := d.shared.spaces().lookup(r.addr); target != r {
 				t.Fatal("a relay that cannot be found")
 			}
 		}
@@ -189,12 +141,12 @@ func (d *desk) check(t *testing.T) {
 		}
 	}
 	n := len(d.allocs)
-	reserved := len(d.srv.reservations.byToken)
-	if len(d.clients) != n || d.wheel.count != n || d.srv.directory.counts.Total() != n+reserved || n+reserved > 6 {
-		t.Fatalf("%d allocations, %d reserved ports, %d clients, %d timers, %d counted", n, reserved, len(d.clients), d.wheel.count, d.srv.directory.counts.Total())
+	reserved := len(d.shared.reservations.byToken)
+	if len(d.clients) != n || d.wheel.count != n || d.shared.directory.counts.Total() != n+reserved || n+reserved > 6 {
+		t.Fatalf("%d allocations, %d reserved ports, %d clients, %d timers, %d counted", n, reserved, len(d.clients), d.wheel.count, d.shared.directory.counts.Total())
 	}
 	used := 0
-	for _, s := range d.srv.spaces().all {
+	for _, s := range d.shared.spaces().all {
 		used += int(s.used.Load())
 	}
 	if used != relays+reserved {

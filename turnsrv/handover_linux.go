@@ -23,11 +23,7 @@ import (
 // ListenerFiles returns duplicates of the UDP listeners' sockets, to be inherited
 // by a successor. The caller closes them.
 func (s *Server) ListenerFiles() (files []*os.File, err error) {
-	s.each(func(sh *shard) {
-		w, ok := sh.io.(*epollWorker)
-		if !ok {
-			return
-		}
+	s.eachEpoll(func(w *epollWorker) {
 		for _, l := range w.listeners {
 			if l.kept {
 				continue
@@ -65,7 +61,7 @@ func (s *Server) AdoptUDP(files []*os.File) ([]netip.AddrPort, error) {
 			case i < len(fds):
 				err = w.addListener(fds[i], ap)
 			case shared != 0:
-				_, err = w.listen(ap)
+				_, err = w.Listen(ap)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("adopt UDP listener %s: %w", ap, err)
@@ -113,7 +109,7 @@ func (s *Server) Resume(files []*os.File) error {
 		for i, fd := range byAddress[ap] {
 			done := make(chan error)
 			w := workers[i%len(workers)]
-			w.post(func(*shard) {
+			w.Post(func(*shard) {
 				if e, ok := w.(*epollWorker); ok {
 					done <- e.resume(fd, ap)
 				} else {
@@ -125,7 +121,7 @@ func (s *Server) Resume(files []*os.File) error {
 			}
 		}
 	}
-	s.draining.Store(false)
+	s.shared.SetDraining(false)
 	return errors.Join(errs...)
 }
 
@@ -175,16 +171,27 @@ func boundUDP(fd int) (netip.AddrPort, error) {
 // many clients could not be kept, for want of file descriptors.
 func (s *Server) Yield() (lost int) {
 	s.Drain()
-	s.each(func(sh *shard) {
-		if w, ok := sh.io.(*epollWorker); ok {
-			lost += w.yield()
-		}
-	})
+	s.eachEpoll(func(w *epollWorker) { lost += w.yield() })
 	return lost
 }
 
+// eachEpoll runs f for each worker with a driver of this kind, one after the other,
+// in its thread of control.
+func (s *Server) eachEpoll(f func(*epollWorker)) {
+	for _, each := range s.workers {
+		if w, ok := each.(*epollWorker); ok {
+			done := make(chan struct{})
+			w.Post(func(*shard) {
+				f(w)
+				close(done)
+			})
+			<-done
+		}
+	}
+}
+
 func (w *epollWorker) yield() (lost int) {
-	w.flush()
+	w.Flush()
 	old := w.listeners
 	w.listeners, w.left = nil, nil
 	for _, l := range old {
@@ -194,18 +201,18 @@ func (w *epollWorker) yield() (lost int) {
 			w.left = append(w.left, l)
 		}
 	}
-	for _, c := range w.shard.clients {
-		l, ok := c.link.(*udpListener)
-		if !ok || c.alloc == nil || l.kept {
+	for c := range w.shard.Clients {
+		l, ok := c.Handle.(*udpListener)
+		if !ok || !c.Allocated() || l.kept {
 			continue
 		}
 		keep, err := w.connect(l, c)
 		if err != nil {
 			lost++
-			w.shard.end(c.alloc)
+			w.shard.ClientGone(c)
 			continue
 		}
-		c.link = keep.udpListener
+		c.Handle = keep.udpListener
 		w.listeners = append(w.listeners, keep.udpListener)
 	}
 	for _, l := range w.left {
@@ -226,15 +233,15 @@ type keptClient struct {
 func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 	local := l.local
 	if l.pktinfo {
-		local = endpoint{hi: c.key.localHi, lo: c.key.localLo, port: l.local.port, zone: c.addr.zone}
+		local = endpoint{hi: c.Key.localHi, lo: c.Key.localLo, port: l.local.port, zone: c.Addr.zone}
 	}
 	fd, err := openUDP(local.addrPort(), true)
 	if err != nil {
 		return nil, err
 	}
-	to := unix.Sockaddr(&unix.SockaddrInet6{Port: int(c.addr.port), ZoneId: c.addr.zone, Addr: c.addr.addrPort().Addr().As16()})
+	to := unix.Sockaddr(&unix.SockaddrInet6{Port: int(c.Addr.port), ZoneId: c.Addr.zone, Addr: c.Addr.addrPort().Addr().As16()})
 	if !l.v6 {
-		to = &unix.SockaddrInet4{Port: int(c.addr.port), Addr: c.addr.addrPort().Addr().As4()}
+		to = &unix.SockaddrInet4{Port: int(c.Addr.port), Addr: c.Addr.addrPort().Addr().As4()}
 	}
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	if l.pktinfo { // so that the five-tuple stays what it was
@@ -264,8 +271,8 @@ func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 // has ended its allocation.
 func (k *keptClient) readable(w *epollWorker, events uint32) {
 	k.udpListener.readable(w, events)
-	if k.client.alloc == nil {
-		w.flush() // the answer to its last Refresh
+	if !k.client.Allocated() {
+		w.Flush() // the answer to its last Refresh
 		w.closeFD(k.fd)
 		w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool { return l == k.udpListener })
 	}
@@ -281,14 +288,14 @@ func (w *epollWorker) readKnown(l *udpListener) {
 		}
 		for i := from; i < to; i++ {
 			a := w.rx.arrival(i)
-			c := w.shard.clients[fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number}]
+			c := w.shard.Client(fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number})
 			if c == nil {
 				continue
 			}
-			for g, ok := w.rx.first(i, &a), true; ok && c.alloc != nil; g, ok = following(g, &a) {
-				w.shard.fromClient(c, g)
+			for g, ok := w.rx.first(i, &a), true; ok && c.Allocated(); g, ok = following(g, &a) {
+				w.shard.FromClient(c, g)
 			}
 		}
-		w.flush()
+		w.Flush()
 	}
 }

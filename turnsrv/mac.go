@@ -25,7 +25,7 @@ func newMAC() *mac { return &mac{hash: sha1.New()} }
 // call.
 func (m *mac) integrity(raw, key []byte) []byte {
 	if len(key) > sha1.BlockSize {
-		panic("a key of TURN has 16 bytes")
+		panic("HMAC key longer than a block")
 	}
 	for i := range m.inner {
 		var k byte
@@ -47,7 +47,7 @@ func (m *mac) integrity(raw, key []byte) []byte {
 	return m.hash.Sum(m.sum[:0])
 }
 
-// verify reports, in constant time, whether a request is signed with a key.
-func (m *mac) verify(q *request, key []byte) bool {
-	return hmac.Equal(m.integrity(q.Raw[:q.signed], key), q.integrity)
+// verify reports, in constant time, whether a message is signed with a key.
+func (m *mac) verify(raw []byte, s signature, key []byte) bool {
+	return hmac.Equal(m.integrity(raw[:s.Signed], key), s.Integrity)
 }

@@ -67,22 +67,22 @@ func (p *pace) gauge(now int64, handled uint64, n int) {
 // wait waits for events and starts a round.
 func (w *epollWorker) wait() (n int) {
 	p := &w.pace
-	if len(w.unread) == 0 && p.loaded && p.rest.Nsec > 0 && !w.shard.waiting() {
+	if len(w.unread) == 0 && p.loaded && p.rest.Nsec > 0 && !w.shard.Waiting() {
 		unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.rest)), 0, 0)
 	}
 	w.sleeping.Store(true)
 	switch {
-	case len(w.unread) > 0 || w.shard.waiting():
+	case len(w.unread) > 0 || w.shard.Waiting():
 		n = w.poll(0)
-	case w.shard.now-p.last < idleAfter:
+	case w.shard.Now()-p.last < idleAfter:
 		n = w.poll(busyWait)
 	default:
 		n, _ = unix.EpollWait(w.epoll, w.ready[:], idleWait)
 	}
 	w.sleeping.Store(false)
 	n = max(n, 0)
-	w.shard.tick(w.shard.srv.clock())
-	p.gauge(w.shard.now, w.shard.handled, n)
+	w.shard.Tick()
+	p.gauge(w.shard.Now(), w.shard.Handled(), n)
 	return n
 }
 

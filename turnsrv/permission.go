@@ -6,10 +6,6 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// maxPermissions bounds permissions and channels each where the operator set no
-// limit: RFC 8656 has no more channel numbers.
-const maxPermissions = 4096
-
 // createPermission handles a CreatePermission request (RFC 8656 section 9.2): all
 // the addresses that it names, or none. One that names more than the allocation may
 // hold is refused as soon as that is known.
@@ -83,9 +79,6 @@ type peerSet struct {
 	many map[endpoint]int32 // positions in list, when there are more than few
 }
 
-// few is up to how many a list is searched as quickly as a map.
-const few = 32
-
 func (p *peerSet) reset() {
 	p.list = p.list[:0]
 	clear(p.many)
@@ -135,7 +128,7 @@ func (s *shard) judge(a *allocation, peer endpoint, mapped bool, named *namedPee
 	if a.relayFor(peer) == nil {
 		return stun.CodePeerAddrFamilyMismatch
 	}
-	target, own := s.srv.spaces().lookup(peer)
+	target, own := s.shared.spaces().lookup(peer)
 	if target != nil {
 		if s.together(a.user, target.user) {
 			return 0
@@ -145,7 +138,7 @@ func (s *shard) judge(a *allocation, peer endpoint, mapped bool, named *namedPee
 	}
 	// A relay port on which nobody is (any more): a permission is harmless, since
 	// each packet asks again who is there, and the partner may come back.
-	if own && (peer.port == 0 || peer.port >= s.srv.cfg.PortMin && peer.port <= s.srv.cfg.PortMax) {
+	if own && (peer.port == 0 || peer.port >= s.shared.cfg.PortMin && peer.port <= s.shared.cfg.PortMax) {
 		return 0
 	}
 	if s.outside(a, named) {
@@ -232,7 +225,7 @@ func (s *shard) channelBind(q *request, a *allocation) {
 // permissionLimit is how many permissions, and how many channels, an allocation
 // may hold.
 func (s *shard) permissionLimit() int {
-	limit := s.srv.limits.Load().PermissionsPerAllocation
+	limit := s.shared.limits.Load().PermissionsPerAllocation
 	if limit <= 0 || limit > maxPermissions {
 		return maxPermissions
 	}

@@ -33,16 +33,13 @@ type portable struct {
 	mailed chan struct{} // room for one
 }
 
-func newPortable(s *shard) worker {
+func newPortable(s *shard) *portable {
 	p := &portable{shard: s, streams: make(map[*portableStream]struct{}), mailed: make(chan struct{}, 1)}
-	s.io = p
-	s.noDontFragment = true
+	s.Attach(p, false)
 	return p
 }
 
-func (p *portable) core() *shard { return p.shard }
-
-func (p *portable) listen(address netip.AddrPort) (netip.AddrPort, error) {
+func (p *portable) Listen(address netip.AddrPort) (netip.AddrPort, error) {
 	conn, err := listenUDP(address)
 	if err != nil {
 		return address, err
@@ -59,26 +56,11 @@ func listenUDP(ap netip.AddrPort) (*net.UDPConn, error) {
 	if ap.Addr().Is6() {
 		network = "udp6"
 	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(ap))
-	if err != nil {
-		return nil, classify(err)
-	}
-	return conn, nil
+	return net.ListenUDP(network, net.UDPAddrFromAddrPort(ap))
 }
 
-// classify gives the errors that the core tells apart their names.
-func classify(err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return errors.Join(errPortInUse, err)
-	case errors.Is(err, syscall.EAFNOSUPPORT), errors.Is(err, syscall.EADDRNOTAVAIL):
-		return errors.Join(errNoFamily, err)
-	}
-	return err
-}
-
-// run serves until ctx ends.
-func (p *portable) run(ctx context.Context) error {
+// Run serves until ctx ends.
+func (p *portable) Run(ctx context.Context) error {
 	for i, conn := range p.listeners {
 		p.sockets.Go(func() { p.readClients(uint32(i), conn) })
 	}
@@ -94,14 +76,12 @@ func (p *portable) run(ctx context.Context) error {
 				for _, f := range p.take() {
 					f(s)
 				}
-				s.drainRings(ringSlots)
+				s.Drain()
 			})
 		}
 	}
 	p.mu.Lock()
-	for a := range p.shard.allocs {
-		p.shard.end(a)
-	}
+	p.shard.EndAll()
 	for k := range p.streams {
 		k.close()
 	}
@@ -134,13 +114,13 @@ func (p *portable) take() []func(*shard) {
 func (p *portable) round(f func(*shard)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shard.tick(p.shard.srv.clock())
+	p.shard.Tick()
 	f(p.shard)
-	p.shard.placing = 0
-	p.shard.ringWakes()
+	p.shard.Reclaim()
+	p.shard.WakeOthers()
 }
 
-func (p *portable) post(f func(*shard)) {
+func (p *portable) Post(f func(*shard)) {
 	p.mail.Lock()
 	over := p.over
 	if !over {
@@ -151,10 +131,10 @@ func (p *portable) post(f func(*shard)) {
 		p.round(f)
 		return
 	}
-	p.wake()
+	p.Wake()
 }
 
-func (p *portable) wake() {
+func (p *portable) Wake() {
 	select {
 	case p.mailed <- struct{}{}:
 	default:
@@ -164,16 +144,16 @@ func (p *portable) wake() {
 // readClients reads from a listener. Errors concern single packets (a client's
 // ICMP unreachable) and end nothing.
 func (p *portable) readClients(number uint32, conn *net.UDPConn) {
-	g := segment{buf: make([]byte, headroom+rxDatagramMax+tailroom), lo: headroom, free: headroom, spare: tailroom}
+	g := segment{buf: &buffer{Mem: make([]byte, headroom+rxDatagramMax+tailroom)}, lo: headroom, free: headroom, spare: tailroom}
 	visitor := new(client)
 	p.read(conn, &g, func(s *shard, from endpoint) {
 		key := fiveTuple{client: from, listener: number}
-		c := s.clients[key]
+		c := s.Client(key)
 		if c == nil {
 			c = visitor
-			*c = client{transport: TransportUDP, addr: from, key: key, link: conn}
+			*c = client{Transport: TransportUDP, Addr: from, Key: key, Handle: conn}
 		}
-		s.fromClient(c, g)
+		s.FromClient(c, g)
 	})
 }
 
@@ -181,7 +161,7 @@ const rxDatagramMax = 1<<16 - 1
 
 func (p *portable) read(conn *net.UDPConn, g *segment, f func(s *shard, from endpoint)) {
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(g.buf[headroom : headroom+rxDatagramMax])
+		n, from, err := conn.ReadFromUDPAddrPort(g.buf.Mem[headroom : headroom+rxDatagramMax])
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -190,54 +170,75 @@ func (p *portable) read(conn *net.UDPConn, g *segment, f func(s *shard, from end
 		}
 		g.hi = headroom + n
 		p.mu.Lock()
-		p.shard.tick(p.shard.srv.clock())
+		p.shard.Tick()
 		f(p.shard, endpointFrom(from))
-		p.shard.placing = 0
-		p.shard.ringWakes()
+		p.shard.Reclaim()
+		p.shard.WakeOthers()
 		p.mu.Unlock()
 	}
 }
 
-func (p *portable) bindRelay(r *relay, port uint16) error {
+func (p *portable) BindRelay(r *relay, port uint16) error {
 	if p.ended {
 		return net.ErrClosed
 	}
-	conn, err := listenUDP(netip.AddrPortFrom(r.space.Bind, port))
+	conn, err := listenUDP(netip.AddrPortFrom(r.Bind(), port))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return errPortInUse
+	}
 	if err != nil {
 		return err
 	}
-	r.sock = conn
+	r.Handle = conn
 	p.sockets.Go(func() {
-		g := segment{buf: make([]byte, headroom+rxDatagramMax+tailroom), lo: headroom, free: headroom, spare: tailroom}
-		p.read(conn, &g, func(s *shard, from endpoint) { s.fromPeer(r, from, g) })
+		g := segment{buf: &buffer{Mem: make([]byte, headroom+rxDatagramMax+tailroom)}, lo: headroom, free: headroom, spare: tailroom}
+		p.read(conn, &g, func(s *shard, from endpoint) { s.FromPeer(r, from, g) })
 	})
 	return nil
 }
 
-func (p *portable) closeRelay(r *relay) { r.sock.(*net.UDPConn).Close() }
+func (p *portable) CloseRelay(r *relay) { r.Handle.(*net.UDPConn).Close() }
 
-func (p *portable) toPeer(r *relay, peer endpoint, g segment, _ bool) {
-	if _, err := r.sock.(*net.UDPConn).WriteToUDPAddrPort(g.bytes(), peer.addrPort()); err != nil {
-		p.shard.drop(DropSend)
+func (p *portable) ToPeer(r *relay, peer endpoint, g segment, _ bool) {
+	if _, err := r.Handle.(*net.UDPConn).WriteToUDPAddrPort(g.bytes(), peer.addrPort()); err != nil {
+		p.shard.Drop(DropSend, 1)
 	}
 }
 
-func (p *portable) toClient(c *client, g segment, media bool) {
-	switch link := c.link.(type) {
+func (p *portable) ToClient(c *client, g segment, media bool) {
+	switch handle := c.Handle.(type) {
 	case *net.UDPConn:
-		if _, err := link.WriteToUDPAddrPort(g.bytes(), c.addr.addrPort()); err != nil {
-			p.shard.drop(DropSend)
+		if _, err := handle.WriteToUDPAddrPort(g.bytes(), c.Addr.addrPort()); err != nil {
+			p.shard.Drop(DropSend, 1)
 		}
 	case *portableStream:
-		dropped, ok := link.push(g.bytes(), media, p.shard.now, &p.shard.count.waited[c.transport])
-		p.shard.count.drops[DropQueueFull] += uint64(dropped)
+		dropped, ok := handle.push(g.bytes(), media, p.shard.Now(), p.shard.Waited(c.Transport))
+		p.shard.Drop(DropQueueFull, dropped)
 		if !ok {
-			link.close()
+			handle.close()
 		}
 	}
 }
 
-func (p *portable) closeClient(c *client) { c.link.(*portableStream).finish() }
+func (p *portable) CloseClient(c *client) { c.Handle.(*portableStream).finish() }
 
-// flush has nothing to do: everything was sent at once.
-func (p *portable) flush() {}
+// LocalIP is the address of this host to which a stream client came. A datagram does
+// not say where it was sent to.
+func (p *portable) LocalIP(c *client) endpoint {
+	if k, ok := c.Handle.(*portableStream); ok {
+		return localIP(k.conn.LocalAddr())
+	}
+	return localIP(c.Handle.(*net.UDPConn).LocalAddr())
+}
+
+// localIP is the IP address of a socket's own end, zero if it has none.
+func localIP(a net.Addr) endpoint {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return endpoint{}
+	}
+	return endpointIP(ap.Addr().WithZone(""))
+}
+
+// Flush has little to do: everything was sent at once.
+func (p *portable) Flush() { p.shard.Reclaim() }

@@ -23,12 +23,12 @@ type portableStream struct {
 	ending  bool   // when the queue is empty
 }
 
-// serve runs a stream until it ends.
-func (p *portable) serve(conn net.Conn, transport Transport) bool {
+// Serve runs a stream until it ends.
+func (p *portable) Serve(conn net.Conn, transport Transport) bool {
 	k := &portableStream{conn: conn, queue: backlog{age: ageFor(portableRoundTrip)}, shard: p.shard}
 	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client = client{transport: transport, link: k}
+	k.client = client{Transport: transport, Handle: k}
 	for under := conn; ; {
 		if tcp, ok := under.(*net.TCPConn); ok {
 			limitUnsent(tcp, portableAhead)
@@ -41,7 +41,7 @@ func (p *portable) serve(conn net.Conn, transport Transport) bool {
 		under = over.NetConn()
 	}
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		k.client.addr = endpointFrom(remote.AddrPort())
+		k.client.Addr = endpointFrom(remote.AddrPort())
 	}
 	p.mu.Lock()
 	if p.ended {
@@ -50,52 +50,53 @@ func (p *portable) serve(conn net.Conn, transport Transport) bool {
 		return true
 	}
 	p.streams[k] = struct{}{}
-	p.shard.count.streams++
-	k.whole = p.shard.srv.clock() / 1e9
+	p.shard.Streams(1)
+	k.whole = p.shard.Shared().Clock() / 1e9
 	p.mu.Unlock()
 
 	var writing sync.WaitGroup
 	writing.Go(k.write)
 	p.readStream(k)
 	p.round(func(s *shard) {
-		s.clientGone(&k.client)
+		s.ClientGone(&k.client)
 		delete(p.streams, k)
-		s.count.streams--
+		s.Streams(-1)
 	})
 	k.close()
 	writing.Wait()
-	p.round(func(s *shard) { s.count.waited[transport].add(&k.waited) })
+	p.round(func(s *shard) { s.Waited(transport).add(&k.waited) })
 	return true
 }
 
 func (p *portable) readStream(k *portableStream) {
 	buf := make([]byte, headroom+2*maxFrame+tailroom)
+	shell := &buffer{Mem: buf}
 	start, end := headroom, headroom
 	for {
 		n, err := k.conn.Read(buf[end : len(buf)-tailroom])
 		end += n
 		p.mu.Lock()
-		p.shard.tick(p.shard.srv.clock())
+		p.shard.Tick()
 		bad := false
 		free := headroom
 		for start < end {
 			length, message, frameErr := frame(buf[start:end])
 			if frameErr != nil {
-				p.shard.drop(DropMalformed)
+				p.shard.Drop(DropMalformed, 1)
 				bad = true
 				break
 			}
 			if length == 0 || start+length > end {
 				break
 			}
-			k.whole = p.shard.second
-			p.shard.fromClient(&k.client, segment{buf: buf, lo: start, hi: start + message, free: free, spare: length - message})
+			k.whole = p.shard.Second()
+			p.shard.FromClient(&k.client, segment{buf: shell, lo: start, hi: start + message, free: free, spare: length - message})
 			start += length
 			free = 0
 		}
 		k.middle = start < end
-		p.shard.placing = 0
-		p.shard.ringWakes()
+		p.shard.Reclaim()
+		p.shard.WakeOthers()
 		p.mu.Unlock()
 		if err != nil || bad {
 			return
@@ -132,12 +133,12 @@ func (k *portableStream) write() {
 			k.close()
 			return
 		}
-		b = k.queue.pop(b[:0], portableAhead, k.shard.srv.clock())
+		b = k.queue.pop(b[:0], portableAhead, k.shard.Shared().Clock())
 		k.mu.Unlock()
 		if len(b) == 0 { // all of it had become too old
 			continue
 		}
-		k.conn.SetWriteDeadline(time.Now().Add(streamStall * time.Second))
+		k.conn.SetWriteDeadline(time.Now().Add(StreamStall * time.Second))
 		if _, err := k.conn.Write(b); err != nil {
 			k.close()
 			return
@@ -177,11 +178,8 @@ func (k *portableStream) close() {
 // sweepStreams cuts off the clients that say nothing.
 func (p *portable) sweepStreams() {
 	for k := range p.streams {
-		if p.shard.second-k.whole > streamPatience && (k.client.alloc == nil || k.middle) {
+		if p.shard.Second()-k.whole > StreamPatience && (!k.client.Allocated() || k.middle) {
 			k.close()
 		}
 	}
 }
-
-// LocalAddr is where the client has connected to.
-func (k *portableStream) LocalAddr() net.Addr { return k.conn.LocalAddr() }

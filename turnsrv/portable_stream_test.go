@@ -13,18 +13,17 @@ import (
 // answer does, and it is counted.
 func TestPortableDropsLate(t *testing.T) {
 	const limit = 300*ms + 2*portableRoundTrip
-	started := time.Now().Add(-time.Hour)
-	s := &shard{srv: &Server{started: started}}
+	s := newShard(newShared(coreConfig{}))
 	ours, theirs := net.Pipe() // holds nothing: a write ends when it has been read
 	defer theirs.Close()
 	k := &portableStream{conn: ours, shard: s, queue: backlog{age: ageFor(portableRoundTrip)}}
 	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client.transport = TransportTCP
+	k.client.Transport = TransportTCP
 	var count Waited
 	push := func(number uint32, media bool, age int64) {
 		t.Helper()
-		if _, ok := k.push(mediaMessage(0x4000, number, 1200), media, s.srv.clock()-age, &count); !ok {
+		if _, ok := k.push(mediaMessage(0x4000, number, 1200), media, s.Shared().Clock()-age, &count); !ok {
 			t.Fatal("no room")
 		}
 	}

@@ -11,32 +11,17 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// rawClient speaks STUN and TURN message by message.
+// rawClient speaks STUN and TURN message by message. Without a connection it can
+// still build messages.
 type rawClient struct {
 	t        testing.TB
 	conn     net.Conn
-	stream   bool
+	stream   bool // TCP or TLS
 	username string
 	password string
 	realm    string
-	nonce    string
+	nonce    string // empty: it asks for one
 	held     []byte // read, not yet taken
-}
-
-func dialRaw(t testing.TB, ts *testServer, user string) *rawClient {
-	t.Helper()
-	conn, err := net.Dial("udp", ts.udp.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newRaw(t, ts, conn, user, false)
-}
-
-func newRaw(t testing.TB, ts *testServer, conn net.Conn, user string, stream bool) *rawClient {
-	t.Cleanup(func() { conn.Close() })
-	c := &rawClient{t: t, conn: conn, realm: testRealm, stream: stream}
-	c.username, c.password = mint(ts.cfg, user)
-	return c
 }
 
 // attr is one attribute of a request under construction.
@@ -45,18 +30,33 @@ type attr struct {
 	v []byte
 }
 
-func lifetime(n uint32) attr { return attr{stun.AttrLifetime, binary.BigEndian.AppendUint32(nil, n)} }
-func transport(p byte) attr  { return attr{stun.AttrRequestedTransport, []byte{p, 0, 0, 0}} }
-func family(f byte) attr     { return attr{stun.AttrRequestedAddressFamily, []byte{f, 0, 0, 0}} }
-func additional(f byte) attr { return attr{attrAdditionalAddressFamily, []byte{f, 0, 0, 0}} }
+// with is an attribute with a value.
+func with(t stun.AttrType, v []byte) attr { return attr{t, v} }
+
+// lifetime is LIFETIME, in seconds.
+func lifetime(n uint32) attr { return with(stun.AttrLifetime, binary.BigEndian.AppendUint32(nil, n)) }
+
+// transport is REQUESTED-TRANSPORT.
+func transport(p byte) attr { return with(stun.AttrRequestedTransport, []byte{p, 0, 0, 0}) }
+
+// family is REQUESTED-ADDRESS-FAMILY.
+func family(f byte) attr { return with(stun.AttrRequestedAddressFamily, []byte{f, 0, 0, 0}) }
+
+// additional is ADDITIONAL-ADDRESS-FAMILY.
+func additional(f byte) attr { return with(attrAdditionalAddressFamily, []byte{f, 0, 0, 0}) }
+
+// channelNumber is CHANNEL-NUMBER.
 func channelNumber(n uint16) attr {
-	return attr{stun.AttrChannelNumber, []byte{byte(n >> 8), byte(n), 0, 0}}
+	return with(stun.AttrChannelNumber, []byte{byte(n >> 8), byte(n), 0, 0})
 }
 
-// peerAttr must be encoded with the transaction id, so it is completed in build.
-func peerAttr(s string) attr { return attr{stun.AttrXORPeerAddress, []byte(s)} }
+// peerAttr is XOR-PEER-ADDRESS for an address and port, or "mapped" for 127.0.0.1 as an
+// IPv4-mapped address in the IPv6 form. It must be encoded with the transaction id, so
+// it is completed in build.
+func peerAttr(s string) attr { return with(stun.AttrXORPeerAddress, []byte(s)) }
 
 // build encodes a message. Without key it is not signed.
+// build makes a message, signed where there is a key.
 func build(t stun.MessageType, key []byte, attrs ...attr) *stun.Message {
 	m := stun.New()
 	m.Type = t
@@ -87,15 +87,17 @@ func build(t stun.MessageType, key []byte, attrs ...attr) *stun.Message {
 	return m
 }
 
+// asked is the type of a request.
 func asked(method stun.Method) stun.MessageType { return stun.NewType(method, stun.ClassRequest) }
 
 // credentialAttrs are USERNAME, REALM and NONCE.
 func (c *rawClient) credentialAttrs() []attr {
 	return []attr{
-		{stun.AttrUsername, []byte(c.username)}, {stun.AttrRealm, []byte(c.realm)}, {stun.AttrNonce, []byte(c.nonce)},
+		with(stun.AttrUsername, []byte(c.username)), with(stun.AttrRealm, []byte(c.realm)), with(stun.AttrNonce, []byte(c.nonce)),
 	}
 }
 
+// key is the long-term key (RFC 8489 section 9.2.2).
 func (c *rawClient) key() []byte {
 	return stun.NewLongTermIntegrity(c.username, c.realm, c.password)
 }
@@ -138,6 +140,7 @@ func (c *rawClient) do(method stun.Method, attrs ...attr) *stun.Message {
 	return res
 }
 
+// roundTrip sends a request and returns its answer.
 func (c *rawClient) roundTrip(m *stun.Message) *stun.Message {
 	c.t.Helper()
 	c.send(m.Raw)
@@ -152,6 +155,7 @@ func (c *rawClient) roundTrip(m *stun.Message) *stun.Message {
 	}
 }
 
+// send sends bytes.
 func (c *rawClient) send(b []byte) {
 	c.t.Helper()
 	if _, err := c.conn.Write(b); err != nil {
@@ -159,7 +163,7 @@ func (c *rawClient) send(b []byte) {
 	}
 }
 
-// receive returns the next message.
+// receive returns the next message, for which it waits ten seconds.
 func (c *rawClient) receive() []byte {
 	c.t.Helper()
 	b, err := c.next(10 * time.Second)
@@ -169,6 +173,7 @@ func (c *rawClient) receive() []byte {
 	return b
 }
 
+// next returns the next message, or an error.
 func (c *rawClient) next(patience time.Duration) ([]byte, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
 	buf := make([]byte, 1<<16)
@@ -217,6 +222,7 @@ func (c *rawClient) allocate(attrs ...attr) []netip.AddrPort {
 	return relayedOf(res)
 }
 
+// relayedOf returns the XOR-RELAYED-ADDRESSes of a message.
 func relayedOf(m *stun.Message) (all []netip.AddrPort) {
 	for _, a := range m.Attributes {
 		if a.Type == stun.AttrXORRelayedAddress {
@@ -239,6 +245,7 @@ func codeOf(m *stun.Message) int {
 	return int(code.Code)
 }
 
+// channelData is a ChannelData message, padded as on a stream where pad is set.
 func channelData(number uint16, payload []byte, pad bool) []byte {
 	b := binary.BigEndian.AppendUint16(nil, number)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
@@ -249,7 +256,16 @@ func channelData(number uint16, payload []byte, pad bool) []byte {
 	return b
 }
 
+// sendIndication is a Send indication.
 func sendIndication(peer string, payload []byte, more ...attr) []byte {
-	attrs := append([]attr{peerAttr(peer), {stun.AttrData, payload}}, more...)
+	attrs := append([]attr{peerAttr(peer), with(stun.AttrData, payload)}, more...)
 	return build(stun.NewType(stun.MethodSend, stun.ClassIndication), nil, attrs...).Raw
+}
+
+// testRealm is the realm of the servers under test.
+const testRealm = "turnhub"
+
+// mint returns credentials for an hour.
+func mint(c *Credentials, user string) (username, password string) {
+	return c.Mint(user, time.Now().Add(time.Hour))
 }

@@ -32,7 +32,7 @@ func (s *shard) refresh(q *request, a *allocation) {
 		if hasFamily && a.relays[1-only] != nil {
 			s.closeRelay(a.relays[only]) // a dual allocation keeps the other one
 		} else {
-			s.ended.add(q.TransactionID, q.client.key, a.username)
+			s.ended.add(q.TransactionID, q.client.Key, a.username)
 			s.end(a)
 		}
 		s.refreshed(q, 0)

@@ -10,19 +10,19 @@ import (
 // TestRefusedIsToldOfGenuineAddresses guesses passwords: only an address that has
 // echoed a nonce is told, never one that may be forged.
 func TestRefusedIsToldOfGenuineAddresses(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	var told []string
 	cfg.Refused = func(client netip.Addr, transport Transport, why AuthResult) {
 		told = append(told, client.String()+" "+transport.String()+" "+why.String())
 	}
 	d := newDesk(t, cfg)
 	guess := func(c *client, nonce string) {
-		d.fromClient(c, copied(build(asked(stun.MethodAllocate), []byte("a guessed key"), transport(protocolUDP),
-			attr{stun.AttrUsername, []byte("4102444800:alice")}, attr{stun.AttrRealm, []byte(testRealm)}, attr{stun.AttrNonce, []byte(nonce)}).Raw))
+		d.FromClient(c, copied(build(asked(stun.MethodAllocate), []byte("a guessed key"), transport(protocolUDP),
+			with(stun.AttrUsername, []byte("4102444800:alice")), with(stun.AttrRealm, []byte(testRealm)), with(stun.AttrNonce, []byte(nonce))).Raw))
 	}
 	for i := range 100 {
 		e := endpointIPv4(0xC0000200+uint32(i), 1)
-		guess(&client{addr: e, key: fiveTuple{client: e}}, "AAAAAAAAAAAA")
+		guess(&client{Addr: e, Key: fiveTuple{client: e}}, "AAAAAAAAAAAA")
 	}
 	if len(told) != 0 {
 		t.Errorf("addresses that may be forged are told: %v", told)
@@ -30,7 +30,7 @@ func TestRefusedIsToldOfGenuineAddresses(t *testing.T) {
 	for range 100 {
 		e := endpointIPv4(0xCB007107, 1) // 203.0.113.7
 		nonce := d.nonces.make(d.second, e)
-		guess(&client{addr: e, key: fiveTuple{client: e}}, string(nonce[:]))
+		guess(&client{Addr: e, Key: fiveTuple{client: e}}, string(nonce[:]))
 	}
 	if len(told) != 100 || told[99] != "203.0.113.7 udp bad_integrity" {
 		t.Errorf("told %d times: %q", len(told), told[max(0, len(told)-1):])

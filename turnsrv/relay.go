@@ -3,6 +3,7 @@ package turnsrv
 import (
 	"iter"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,9 +21,12 @@ type relay struct {
 	addr  endpoint // as advertised
 	epoch atomic.Uint32
 
-	alloc *allocation // nil when it has ended
-	sock  relaySocket
+	alloc  *allocation // nil when it has ended
+	Handle any         // the driver's
 }
+
+// Bind is the IP address of this host on which the relayed address is.
+func (r *relay) Bind() netip.Addr { return r.space.Bind }
 
 // relaySpace is the table of the relay ports of one relay address. The data path
 // looks peers up in it without a lock.
@@ -77,14 +81,13 @@ func (s *relaySpace) publish(r *relay) { s.ports[r.addr.port-s.first].Store(r) }
 func (s *relaySpace) claims(even, pair bool) iter.Seq[uint16] {
 	return func(yield func(uint16) bool) {
 		size := len(s.ports)
-		const guesses = 8
 		start := rand.IntN(size)
-		for i := range guesses + size {
+		for i := range portGuesses + size {
 			if int(s.used.Load()) >= size {
 				return
 			}
 			n := (start + i) % size
-			if i < guesses {
+			if i < portGuesses {
 				n = rand.IntN(size)
 			}
 			port := s.first + uint16(n)
@@ -101,11 +104,6 @@ func (s *relaySpace) claims(even, pair bool) iter.Seq[uint16] {
 		}
 	}
 }
-
-// foreignTime is for how many seconds a port is left alone that another program
-// was found to hold, so that a range full of such is not tried again by each
-// Allocate.
-const foreignTime = 2
 
 // foreignPort is a claimed port that another program holds.
 type foreignPort struct {
@@ -158,14 +156,14 @@ func (r *relaySpaces) with(addresses []netaddr.RelayAddress, low, high uint16) *
 
 // preferring returns those in use for new allocations, the one first that is bound
 // to the address to which a client came.
-func (r *relaySpaces) preferring(c *client) []*relaySpace {
+func (r *relaySpaces) preferring(local func() endpoint) []*relaySpace {
 	active := r.all[:r.active]
 	if len(active) < 2 {
 		return active
 	}
-	local := c.localIP()
+	came := local()
 	for i, s := range active {
-		if i > 0 && s.bind.sameIP(local) {
+		if i > 0 && s.bind.sameIP(came) {
 			return append([]*relaySpace{s}, slices.Delete(slices.Clone(active), i, i+1)...)
 		}
 	}

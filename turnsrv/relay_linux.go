@@ -3,6 +3,7 @@
 package turnsrv
 
 import (
+	"errors"
 	"net/netip"
 	"unsafe"
 
@@ -25,8 +26,11 @@ const relayBatch = 32
 // frame's burst, several times. The memory is taken only while they are there.
 const relayBuffer = 512 << 10
 
-func (w *epollWorker) bindRelay(r *relay, port uint16) error {
-	fd, err := openUDP(netip.AddrPortFrom(r.space.Bind, port), false)
+func (w *epollWorker) BindRelay(r *relay, port uint16) error {
+	fd, err := openUDP(netip.AddrPortFrom(r.Bind(), port), false)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return errPortInUse
+	}
 	if err != nil {
 		return err
 	}
@@ -34,18 +38,18 @@ func (w *epollWorker) bindRelay(r *relay, port uint16) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, relayBuffer) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, relayBuffer)
 	}
-	sock := &relaySock{relay: r, fd: fd, v6: r.space.Bind.Is6()}
+	sock := &relaySock{relay: r, fd: fd, v6: r.Bind().Is6()}
 	if err := w.watch(fd, sock, edge); err != nil {
 		unix.Close(fd)
 		return err
 	}
-	r.sock = sock
+	r.Handle = sock
 	return nil
 }
 
-func (w *epollWorker) closeRelay(r *relay) {
-	sock := r.sock.(*relaySock)
-	if sock.pend.head != 0 {
+func (w *epollWorker) CloseRelay(r *relay) {
+	sock := r.Handle.(*relaySock)
+	if sock.pend.Head != 0 {
 		w.flushRelay(r) // sent before it ended
 	}
 	w.closeFD(sock.fd)
@@ -58,14 +62,14 @@ func (k *relaySock) readable(w *epollWorker, _ uint32) {
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
-			w.shard.fromPeer(k.relay, a.from, g)
+			w.shard.FromPeer(k.relay, a.from, g)
 		}
 	}
 }
 
-// toPeer queues a datagram for a peer.
-func (w *epollWorker) toPeer(r *relay, peer endpoint, g segment, dontFragment bool) {
-	sock := r.sock.(*relaySock)
+// ToPeer queues a datagram for a peer.
+func (w *epollWorker) ToPeer(r *relay, peer endpoint, g segment, dontFragment bool) {
+	sock := r.Handle.(*relaySock)
 	if dontFragment {
 		w.sendUnfragmented(sock, peer, g)
 		return
@@ -76,11 +80,11 @@ func (w *epollWorker) toPeer(r *relay, peer endpoint, g segment, dontFragment bo
 }
 
 func (w *epollWorker) flushRelay(r *relay) {
-	sock := r.sock.(*relaySock)
+	sock := r.Handle.(*relaySock)
 	t := &w.tx
-	for at := sock.pend.head; at != 0; {
+	for at := sock.pend.Head; at != 0; {
 		if t.full() {
-			w.refused(t.send(sock.fd, &w.gso))
+			w.unsent(t.send(sock.fd, &w.gso))
 		}
 		n := t.nmsgs
 		var first *item
@@ -89,7 +93,7 @@ func (w *epollWorker) flushRelay(r *relay) {
 		sa.set(first.peer, sock.v6)
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
 	}
-	w.refused(t.send(sock.fd, &w.gso))
+	w.unsent(t.send(sock.fd, &w.gso))
 	sock.pend = pending{}
 }
 
@@ -97,7 +101,7 @@ func (w *epollWorker) flushRelay(r *relay) {
 // section 14.8). The system has no control message for it on IPv4, so the socket's
 // option is set for as long as it takes.
 func (w *epollWorker) sendUnfragmented(sock *relaySock, peer endpoint, g segment) {
-	if sock.pend.head != 0 {
+	if sock.pend.Head != 0 {
 		w.flushRelay(sock.relay) // in order
 	}
 	level, option, normal := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT
@@ -105,14 +109,14 @@ func (w *epollWorker) sendUnfragmented(sock *relaySock, peer endpoint, g segment
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
 	}
 	if unix.SetsockoptInt(sock.fd, level, option, unix.IP_PMTUDISC_DO) != nil {
-		w.refused(1)
+		w.unsent(1)
 		return
 	}
 	var sa sockaddr
 	sa.set(peer, sock.v6)
 	b := g.bytes()
 	if sendto(sock.fd, unsafe.SliceData(b), len(b), &sa) != 0 {
-		w.refused(1)
+		w.unsent(1)
 	}
 	unix.SetsockoptInt(sock.fd, level, option, normal)
 }

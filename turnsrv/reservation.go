@@ -33,8 +33,6 @@ func (r *reservations) drop(res reservation) {
 	r.directory.cancel(res.user, res.client, 1)
 }
 
-const maxReservations = 1024
-
 // put keeps a claimed port under a new token, or says no.
 func (r *reservations) put(now int64, res reservation) (token [8]byte, ok bool) {
 	r.mu.Lock()

@@ -52,14 +52,14 @@ func TestVectors(t *testing.T) {
 			if err := stun.Decode([]byte(v.raw), m); err != nil {
 				t.Fatal(err)
 			}
-			q := request{Message: m}
-			if !q.frame() || q.fingerprint != v.fingerprint || q.integrity == nil {
-				t.Fatalf("frame: %+v", q)
+			s, ok := signatureOf(m)
+			if !ok || s.Fingerprint != v.fingerprint || s.Integrity == nil {
+				t.Fatalf("signature: %+v", s)
 			}
-			if !newMAC().verify(&q, []byte(v.key)) {
+			if !newMAC().verify(m.Raw, s, []byte(v.key)) {
 				t.Error("MESSAGE-INTEGRITY does not match")
 			}
-			if newMAC().verify(&q, []byte(v.key+"x")) {
+			if newMAC().verify(m.Raw, s, []byte(v.key+"x")) {
 				t.Error("MESSAGE-INTEGRITY matches another key")
 			}
 			if v.mapped != "" {
@@ -76,12 +76,12 @@ func TestVectors(t *testing.T) {
 					t.Errorf("encoded again: %x, want %x", again[:n], value)
 				}
 			}
-			for i := range q.signed { // every signed byte counts
+			for i := range s.Signed { // every signed byte counts
 				if i == 2 || i == 3 {
 					continue // the length is set for the computation
 				}
 				m.Raw[i] ^= 1
-				if newMAC().verify(&q, []byte(v.key)) {
+				if newMAC().verify(m.Raw, s, []byte(v.key)) {
 					t.Fatalf("byte %d can be changed", i)
 				}
 				m.Raw[i] ^= 1

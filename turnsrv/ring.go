@@ -19,6 +19,11 @@ type ring struct {
 
 	used  uint64 // producer: bytes ever handed out
 	dirty bool   // producer: something was put since the last wake
+
+	taken   uint32                 // consumer: slots that were handed on
+	batches [ringBatches]ringBatch // consumer: those of them that are not free yet, circular
+	oldest  int                    // of batches
+	open    int                    // how many
 }
 
 type ringSlot struct {
@@ -29,12 +34,20 @@ type ringSlot struct {
 	end    uint64 // bytes ever handed out with this slot
 }
 
-const (
-	ringSlots = 2048
-	ringBytes = 1 << 20
-)
+// ringBatch is what was taken out of a ring at once. It is free again as a whole, when
+// it has been sent and no driver holds its buffer.
+type ringBatch struct {
+	buf   buffer // over all of data
+	slots int
+}
 
-func newRing(to *shard) *ring { return &ring{to: to, data: make([]byte, ringBytes)} }
+func newRing(to *shard) *ring {
+	r := &ring{to: to, data: make([]byte, ringBytes)}
+	for i := range r.batches {
+		r.batches[i].buf.Mem = r.data
+	}
+	return r
+}
 
 // put copies a payload into the ring.
 func (r *ring) put(target *relay, peer endpoint, payload []byte) bool {
@@ -63,24 +76,39 @@ func (r *ring) put(target *relay, peer endpoint, payload []byte) bool {
 	return true
 }
 
-// drain hands up to limit datagrams to f and returns how many there were. free
+// drain hands up to limit datagrams to f and returns how many there were. reclaim
 // must be called when they have been sent.
 func (r *ring) drain(limit int, f func(target *relay, peer endpoint, g segment)) int {
-	tail, head := r.tail.Load(), r.head.Load()
-	n := min(int(head-tail), limit)
+	r.reclaim()
+	n := min(int(r.head.Load()-r.taken), limit)
+	if n <= 0 || r.open == len(r.batches) {
+		return 0
+	}
+	batch := &r.batches[(r.oldest+r.open)%len(r.batches)]
+	batch.slots = n
 	for i := range n {
-		slot := &r.slots[(tail+uint32(i))%ringSlots]
+		slot := &r.slots[(r.taken+uint32(i))%ringSlots]
 		f(slot.target, slot.peer, segment{
-			buf: r.data, lo: slot.at, hi: slot.at + slot.size, free: headroom, spare: tailroom,
+			buf: &batch.buf, lo: slot.at, hi: slot.at + slot.size, free: headroom, spare: tailroom,
 		})
 		slot.target = nil
 	}
+	r.taken += uint32(n)
+	r.open++
 	return n
 }
 
-func (r *ring) free(n int) { r.tail.Add(uint32(n)) }
+// reclaim gives the producer back what has been sent, in the order in which it came.
+func (r *ring) reclaim() {
+	for r.open > 0 && !r.batches[r.oldest].buf.Held() {
+		r.tail.Add(uint32(r.batches[r.oldest].slots))
+		r.oldest = (r.oldest + 1) % len(r.batches)
+		r.open--
+	}
+}
 
-func (r *ring) empty() bool { return r.head.Load() == r.tail.Load() }
+// empty reports whether nothing waits to be taken. It is for the consumer.
+func (r *ring) empty() bool { return r.head.Load() == r.taken }
 
 // pass sends a datagram to a client on another shard.
 func (s *shard) pass(target *relay, peer endpoint, g segment) {
@@ -102,12 +130,54 @@ func (s *shard) connect(to *shard) {
 	to.addInbox(r)
 }
 
-// ringWakes wakes the shards that were given something in this round.
-func (s *shard) ringWakes() {
+// addInbox gives the shard one more ring to drain. Safe for concurrent use.
+func (s *shard) addInbox(r *ring) {
+	for {
+		old := s.inbox.Load()
+		var next []*ring
+		if old != nil {
+			next = append(next, *old...)
+		}
+		next = append(next, r)
+		if s.inbox.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// WakeOthers wakes the shards that were given something in this round.
+func (s *shard) WakeOthers() {
 	for _, r := range s.rings {
 		if r != nil && r.dirty {
 			r.dirty = false
-			r.to.io.wake()
+			r.to.io.Wake()
+		}
+	}
+}
+
+// Waiting reports whether another shard has put something into a ring.
+func (s *shard) Waiting() bool {
+	if rings := s.inbox.Load(); rings != nil {
+		for _, r := range *rings {
+			if !r.empty() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Drain delivers what other shards have passed, a ringful from each at most, and
+// sends it.
+func (s *shard) Drain() {
+	rings := s.inbox.Load()
+	if rings == nil {
+		return
+	}
+	for _, r := range *rings {
+		if r.drain(ringSlots, s.deliver) > 0 {
+			s.io.Flush()
+			r.reclaim()
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 // only pages that packets have touched exist.
 type receiver struct {
 	memory  []byte
+	buffers [rxBuffers]buffer // parts of memory
 	msgs    [rxBuffers]mmsghdr
 	iovs    [rxBuffers]unix.Iovec
 	names   [rxBuffers]unix.RawSockaddrInet6
@@ -38,6 +39,7 @@ func newReceiver() (*receiver, error) {
 	unix.Madvise(memory, unix.MADV_NOHUGEPAGE)
 	r := &receiver{memory: memory}
 	for i := range r.msgs {
+		r.buffers[i].Mem = memory[i*rxStride : (i+1)*rxStride]
 		r.iovs[i].Base = &memory[i*rxStride+headroom]
 		r.iovs[i].Len = rxDatagram
 		h := &r.msgs[i].hdr
@@ -54,13 +56,13 @@ func newReceiver() (*receiver, error) {
 func (r *receiver) close() { unix.Munmap(r.memory) }
 
 // receive reads up to limit datagrams from a socket into the free buffers and
-// returns the numbers of the first and behind the last. more is set unless the
-// socket is known to be empty.
+// returns which they are: those in [from, to). more is set unless the socket is known to
+// be empty.
 func (r *receiver) receive(fd, limit int) (from, to int, more bool) {
 	from = r.used
 	msgs := r.msgs[from:min(from+limit, rxBuffers)]
 	n, errno := recvmmsg(fd, msgs)
-	if errno != 0 { // of another than EAGAIN, what waits behind it knows nothing
+	if errno != 0 { // one other than EAGAIN may be an ICMP error in front of datagrams
 		return from, from, errno != unix.EAGAIN
 	}
 	r.used += n
@@ -117,10 +119,10 @@ func (r *receiver) arrival(i int) (a arrival) {
 }
 
 // first returns the first datagram in a buffer, and following the next one after
-// it; ok is false behind the last.
+// it; ok is false after the last.
 func (r *receiver) first(i int, a *arrival) segment {
 	g := segment{
-		buf: r.memory[i*rxStride : (i+1)*rxStride],
+		buf: &r.buffers[i],
 		lo:  headroom, hi: headroom + a.size, free: headroom, spare: tailroom,
 	}
 	if a.segment > 0 && a.segment < a.size {

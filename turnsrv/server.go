@@ -22,20 +22,11 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"turnhub/internal/netaddr"
 )
-
-// Limits bound what clients can use. Zero means no limit.
-type Limits struct {
-	AllocationsPerUser       int
-	AllocationsPerIP         int
-	AllocationsTotal         int
-	PermissionsPerAllocation int     // and as many channels
-	BandwidthPerAllocation   int64   // payload bytes per second, each direction
-	UnauthenticatedPerPrefix float64 // answers per second, per IPv4 /24 and IPv6 /48
-}
 
 // Config is what a Server is made of.
 type Config struct {
@@ -68,21 +59,8 @@ type Config struct {
 
 // Server is a STUN and TURN server. All its methods are safe for concurrent use.
 type Server struct {
-	cfg        Config
-	started    time.Time
-	shortRealm string // see realm.go
-
-	limits    atomic.Pointer[Limits]
-	bandwidth atomic.Int64
-	policy    atomic.Pointer[Policy]
-	relays    atomic.Pointer[relaySpaces]
-	draining  atomic.Bool
-
-	nonceKey     []byte
-	prefixes     *prefixLimit
-	churn        *prefixLimit // of new allocations
-	directory    *directory
-	reservations reservations
+	cfg    Config
+	shared *shared
 
 	workers []worker // the last one serves streams that cannot be handed to another
 	next    atomic.Uint32
@@ -95,15 +73,14 @@ type Server struct {
 
 // worker is a shard with the driver that runs it.
 type worker interface {
-	core() *shard
-	listen(address netip.AddrPort) (netip.AddrPort, error)
-	// run serves until ctx ends and closes everything.
-	run(ctx context.Context) error
-	// post runs f in the shard's thread of control, soon and in order.
-	post(f func(*shard))
-	// serve takes a stream over; it returns when it ends or a worker owns it. It
+	driver
+	// Listen binds a UDP address; it is served by Run.
+	Listen(address netip.AddrPort) (netip.AddrPort, error)
+	// Run serves until ctx ends and closes everything.
+	Run(ctx context.Context) error
+	// Serve takes a stream over; it returns when it ends or a worker owns it. It
 	// reports false when it cannot take this kind of connection.
-	serve(conn net.Conn, transport Transport) bool
+	Serve(conn net.Conn, transport Transport) bool
 }
 
 // New returns a server that neither listens nor serves yet.
@@ -114,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	case cfg.Realm == "" || len(cfg.Realm) > 127:
 		return nil, errors.New("turnsrv: the realm must have 1 to 127 bytes")
 	case cfg.PortMin == 0 || cfg.PortMin > cfg.PortMax:
-		return nil, fmt.Errorf("turnsrv: relay ports %d to %d are no range", cfg.PortMin, cfg.PortMax)
+		return nil, fmt.Errorf("turnsrv: relay ports %d to %d are not a range", cfg.PortMin, cfg.PortMax)
 	case len(cfg.Software) > 127:
 		return nil, errors.New("turnsrv: the software name is longer than 127 bytes")
 	}
@@ -128,43 +105,21 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Portable = cfg.Portable || portableOnly
-	s := &Server{
-		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
-		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved),
-	}
-	s.reservations.directory = s.directory
-	s.policy.Store(cfg.Policy)
-	s.relays.Store(new(relaySpaces))
-	s.SetRelay(cfg.Relay)
-	s.SetLimits(cfg.Limits)
-	if err := s.makeWorkers(); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *Server) makeWorkers() error {
-	n := s.cfg.Workers
-	for i := range n {
-		shard := newShard(s, i)
-		var w worker
-		var err error
-		if s.cfg.Portable {
-			w = newPortable(shard)
-		} else if w, err = newWorker(shard); err != nil {
-			return fmt.Errorf("start relay worker %d: %w", i, err)
+	s := &Server{cfg: cfg, shared: newShared(coreConfig{
+		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
+		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
+		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved,
+	})}
+	for i := range cfg.Workers {
+		w, err := newWorker(newShard(s.shared), cfg.Workers, cfg.Portable)
+		if err != nil {
+			return nil, fmt.Errorf("start relay worker %d: %w", i, err)
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.workers = append(s.workers, newPortable(newShard(s, n)))
-	return nil
+	s.workers = append(s.workers, newPortable(newShard(s.shared)))
+	return s, nil
 }
-
-// clock is the server's coarse clock: nanoseconds since it was made, plus a day so
-// that nothing ever happened at time 0.
-func (s *Server) clock() int64 { return int64(time.Since(s.started) + 24*time.Hour) }
-
-func (s *Server) spaces() *relaySpaces { return s.relays.Load() }
 
 // ListenUDP binds a UDP address ("host:port", the host may be empty) at once; it
 // is served by Serve. It returns the address, with the port if that was 0.
@@ -180,7 +135,7 @@ func (s *Server) ListenUDP(address string) (netip.AddrPort, error) {
 		}
 		bound, err := s.listen(ap)
 		if err != nil {
-			if i > 0 && errors.Is(err, errNoFamily) {
+			if i > 0 && noFamily(err) {
 				continue // a host without IPv6
 			}
 			return netip.AddrPort{}, fmt.Errorf("listen on udp %s: %w", ap, err)
@@ -201,7 +156,7 @@ func (s *Server) listen(ap netip.AddrPort) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	for _, w := range workers {
-		bound, err := w.listen(ap)
+		bound, err := w.Listen(ap)
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
@@ -210,8 +165,11 @@ func (s *Server) listen(ap netip.AddrPort) (netip.AddrPort, error) {
 	return ap, nil
 }
 
-// errNoFamily means that the host lacks an address family.
-var errNoFamily = errors.New("address family not supported")
+// noFamily reports whether an error of a bind means that the host lacks an address
+// family.
+func noFamily(err error) bool {
+	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
+}
 
 // probeUDP reports a port that another program holds. The workers' own sockets
 // share theirs (SO_REUSEPORT) and would share it with that program too.
@@ -222,7 +180,7 @@ func probeUDP(ap netip.AddrPort) error {
 	}
 	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(ap))
 	if err != nil {
-		return classify(err)
+		return err
 	}
 	return conn.Close()
 }
@@ -264,7 +222,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer cancel()
 	errs := make(chan error, len(s.workers))
 	for _, w := range s.workers {
-		go func() { errs <- w.run(ctx) }()
+		go func() { errs <- w.Run(ctx) }()
 	}
 	var first error
 	for range s.workers {
@@ -293,133 +251,46 @@ func (s *Server) ServeStream(conn net.Conn, transport Transport) {
 	s.mu.Unlock()
 	defer s.streams.Done()
 	n := uint32(len(s.workers) - 1)
-	if s.workers[s.next.Add(1)%n].serve(conn, transport) {
+	if s.workers[s.next.Add(1)%n].Serve(conn, transport) {
 		return
 	}
-	s.workers[n].serve(conn, transport)
-}
-
-// each runs f on every shard, one after the other, in its thread of control.
-func (s *Server) each(f func(*shard)) {
-	for _, w := range s.workers {
-		done := make(chan struct{})
-		w.post(func(sh *shard) {
-			f(sh)
-			close(done)
-		})
-		<-done
-	}
-}
-
-// on has f done to allocations by the shards that own them. It does not wait:
-// the caller may hold a lock that the peer policy needs too.
-func (s *Server) on(allocs []*allocation, f func(*shard, *allocation)) {
-	byShard := make([][]*allocation, len(s.workers))
-	for _, a := range allocs {
-		id := a.owner.id
-		byShard[id] = append(byShard[id], a)
-	}
-	for id, mine := range byShard {
-		if len(mine) > 0 {
-			s.workers[id].post(func(sh *shard) {
-				for _, a := range mine {
-					f(sh, a)
-				}
-			})
-		}
-	}
+	s.workers[n].Serve(conn, transport)
 }
 
 // Recheck asks the peer policy again for every permission of these users'
 // allocations, or of all when none is named: their rooms have changed. It does not
 // wait until that is done, which takes the workers one round.
-func (s *Server) Recheck(users ...string) {
-	if len(users) == 0 {
-		for _, w := range s.workers {
-			w.post(func(sh *shard) {
-				for a := range sh.allocs {
-					sh.recheck(a)
-				}
-			})
-		}
-		return
-	}
-	var allocs []*allocation
-	for _, user := range users {
-		allocs = append(allocs, s.directory.of(user)...)
-	}
-	s.on(allocs, (*shard).recheck)
-}
+func (s *Server) Recheck(users ...string) { s.shared.Recheck(users...) }
 
 // Revoke ends all allocations of a user, and all others whose credentials
 // Config.Revoked names, within one round of the workers, and returns how many there
 // are. Allocations that are being made see by Config.Revoked what comes before Revoke.
-func (s *Server) Revoke(user string) int {
-	allocs := s.directory.which(func(a *allocation) bool { return a.user == user || s.revoked(a.username) })
-	s.on(allocs, func(sh *shard, a *allocation) {
-		if a.dead {
-			return
-		}
-		sh.count.revoked++
-		c := a.client
-		sh.end(a)
-		if c.transport != TransportUDP {
-			sh.io.closeClient(c)
-		}
-	})
-	return len(allocs)
-}
+func (s *Server) Revoke(user string) int { return s.shared.Revoke(user) }
 
 // SetLimits replaces the limits. Allocations that exist stay, even above them.
-func (s *Server) SetLimits(l Limits) {
-	s.limits.Store(&l)
-	s.bandwidth.Store(l.BandwidthPerAllocation)
-}
+func (s *Server) SetLimits(l Limits) { s.shared.SetLimits(l) }
 
 // SetRelay replaces the addresses on which new allocations get their relayed
 // addresses. Those that exist stay.
-func (s *Server) SetRelay(addresses []netaddr.RelayAddress) {
-	for {
-		old := s.relays.Load()
-		if s.relays.CompareAndSwap(old, old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)) {
-			return
-		}
-	}
-}
+func (s *Server) SetRelay(addresses []netaddr.RelayAddress) { s.shared.SetRelay(addresses) }
 
 // SetPolicy replaces the peer policy and applies it to what exists.
-func (s *Server) SetPolicy(p *Policy) {
-	s.policy.Store(p)
-	s.Recheck()
-}
+func (s *Server) SetPolicy(p *Policy) { s.shared.SetPolicy(p) }
 
 // Drain refuses new allocations from now on with 508; those that exist go on.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() { s.shared.SetDraining(true) }
+
+// ShortRealm is the realm that the shortest requests over UDP are answered with,
+// where the realm is longer than RealmBytes and would make the answer more than
+// 1.5 times as long as the request.
+func (s *Server) ShortRealm() string { return s.shared.ShortRealm() }
 
 // Stats returns the counters of all workers.
 func (s *Server) Stats() Stats {
-	stats := newStats()
-	stats.Workers = len(s.workers) - 1
-	s.each(func(sh *shard) {
-		stats.merge(&sh.count)
-		for a := range sh.allocs {
-			for f, r := range a.relays {
-				if r != nil {
-					stats.Allocations[a.client.transport][f]++
-				}
-			}
-		}
-	})
+	stats := s.shared.Stats()
+	stats.Workers = len(s.workers) - 1 // without the one for odd streams
 	return stats
 }
 
 // Allocations returns all allocations, in no order.
-func (s *Server) Allocations() []AllocationInfo {
-	var all []AllocationInfo
-	s.each(func(sh *shard) {
-		for a := range sh.allocs {
-			all = append(all, a.info(sh.second))
-		}
-	})
-	return all
-}
+func (s *Server) Allocations() []AllocationInfo { return s.shared.Allocations() }

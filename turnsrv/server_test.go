@@ -6,12 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"turnhub/internal/netaddr"
 )
-
-const testRealm = "turnhub"
 
 // testServer is a running server on loopback.
 type testServer struct {
@@ -24,13 +21,13 @@ type testServer struct {
 // testConfig relays on loopback, IPv4 and IPv6, to anybody.
 func testConfig(t testing.TB) Config {
 	t.Helper()
-	credentials, err := NewCredentials([]string{"secret", "old secret"})
+	secrets, err := NewCredentials([]string{"secret", "old secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	four, six := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
 	return Config{
-		Realm: testRealm, Software: "turnhub", Credentials: credentials,
+		Realm: testRealm, Software: "turnhub", Credentials: secrets,
 		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
 		Policy:  NewPolicy(PolicyConfig{Mode: PeersAny}),
@@ -117,6 +114,20 @@ func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport Tr
 	return ln.Addr().String()
 }
 
-func mint(cfg Config, user string) (username, password string) {
-	return cfg.Credentials.Mint(user, time.Now().Add(time.Hour))
+// dialRaw returns a client of the server over UDP.
+func dialRaw(t testing.TB, ts *testServer, user string) *rawClient {
+	t.Helper()
+	conn, err := net.Dial("udp", ts.udp.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRaw(t, ts, conn, user, false)
+}
+
+// newRaw returns a client of the server over a connection.
+func newRaw(t testing.TB, ts *testServer, conn net.Conn, user string, stream bool) *rawClient {
+	t.Cleanup(func() { conn.Close() })
+	c := &rawClient{t: t, conn: conn, realm: testRealm, stream: stream}
+	c.username, c.password = mint(ts.cfg.Credentials, user)
+	return c
 }

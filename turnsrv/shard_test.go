@@ -10,128 +10,11 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// recorder is a driver that sends nothing and remembers everything.
-type recorder struct {
-	toClients [][]byte
-	toPeers   []sentToPeer
-	quiet     bool // forget at once
-	sent      int
-}
-
-type sentToPeer struct {
-	from, to endpoint
-	payload  []byte
-	df       bool
-}
-
-func (r *recorder) bindRelay(*relay, uint16) error { return nil }
-func (r *recorder) closeRelay(*relay)              {}
-func (r *recorder) closeClient(*client)            {}
-func (r *recorder) flush()                         {}
-func (r *recorder) wake()                          {}
-
-func (r *recorder) toPeer(from *relay, peer endpoint, g segment, df bool) {
-	r.sent++
-	if !r.quiet {
-		r.toPeers = append(r.toPeers, sentToPeer{from.addr, peer, bytes.Clone(g.bytes()), df})
-	}
-}
-
-func (r *recorder) toClient(_ *client, g segment, _ bool) {
-	r.sent++
-	if !r.quiet {
-		r.toClients = append(r.toClients, bytes.Clone(g.bytes()))
-	}
-}
-
-// desk is one shard without sockets, whose clock the test sets.
-type desk struct {
-	t testing.TB
-	*shard
-	io          *recorder
-	revokedUser string // for Config.Revoked, where a test sets it
-}
-
-func newDesk(t testing.TB, cfg Config) *desk {
-	t.Helper()
-	s, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &desk{t: t, shard: newShard(s, 0), io: new(recorder)}
-	d.shard.io = d.io
-	return d
-}
-
-// wait lets time go by.
-func (d *desk) wait(by time.Duration) { d.tick(d.now + int64(by)) }
-
-// user is a client of a desk.
-type user struct {
-	*rawClient
-	d *desk
-	c *client
-}
-
-func (d *desk) user(name string, port uint16) *user {
-	u := &user{rawClient: &rawClient{t: d.t, realm: testRealm}, d: d}
-	u.username, u.password = mint(d.srv.cfg, name)
-	key := fiveTuple{client: endpointFrom(netip.MustParseAddrPort("192.0.2.1:0"))}
-	key.client.port = port
-	u.c = &client{transport: TransportUDP, addr: key.client, key: key}
-	nonce := d.nonces.make(d.second, key.client)
-	u.nonce = string(nonce[:])
-	return u
-}
-
-func (u *user) input(b []byte) {
-	u.d.placing = 0
-	u.d.fromClient(u.c, copied(b))
-	if u.c.alloc != nil {
-		u.c = u.c.alloc.client
-	}
-}
-
-// ask sends an authenticated request and returns the answer.
-func (u *user) ask(method stun.Method, attrs ...attr) *stun.Message {
-	u.d.t.Helper()
-	n := len(u.d.io.toClients)
-	u.input(u.signed(method, attrs...).Raw)
-	if len(u.d.io.toClients) != n+1 {
-		u.d.t.Fatalf("%d answers to %v", len(u.d.io.toClients)-n, method)
-	}
-	res := new(stun.Message)
-	if err := stun.Decode(u.d.io.toClients[n], res); err != nil {
-		u.d.t.Fatal(err)
-	}
-	return res
-}
-
-func (u *user) must(method stun.Method, attrs ...attr) *stun.Message {
-	u.d.t.Helper()
-	res := u.ask(method, attrs...)
-	if code := codeOf(res); code != 0 {
-		u.d.t.Fatalf("%v: %d", method, code)
-	}
-	return res
-}
-
-// relayed allocates and returns the relay.
-func (u *user) relayed() *relay {
-	u.d.t.Helper()
-	u.must(stun.MethodAllocate, transport(protocolUDP))
-	return u.c.alloc.relays[IPv4]
-}
-
-const far = "198.51.100.7:4000"
-
-var farPeer = endpointFrom(netip.MustParseAddrPort(far))
-
 // TestPermissionAndChannelTimes checks that a permission lasts 5 minutes, a
 // channel 10, that ChannelData obeys the permission too, and that refreshing works
 // (RFC 8656 sections 9 and 12).
 func TestPermissionAndChannelTimes(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	u := d.user("alice", 1000)
 	r := u.relayed()
 	u.must(stun.MethodRefresh, lifetime(3600))
@@ -139,7 +22,7 @@ func TestPermissionAndChannelTimes(t *testing.T) {
 		t.Helper()
 		before := d.io.sent
 		u.input(channelData(0x4001, []byte("up"), false))
-		d.fromPeer(r, farPeer, copied([]byte("down")))
+		d.FromPeer(r, farPeer, copied([]byte("down")))
 		if got := d.io.sent - before; got != map[bool]int{true: 2, false: 0}[want] {
 			t.Errorf("%s: %d packets relayed", what, got)
 		}
@@ -162,7 +45,7 @@ func TestPermissionAndChannelTimes(t *testing.T) {
 	if len(d.io.toPeers) != before {
 		t.Error("the channel lives after 602 s")
 	}
-	d.fromPeer(r, farPeer, copied([]byte("down")))
+	d.FromPeer(r, farPeer, copied([]byte("down")))
 	last := d.io.toClients[len(d.io.toClients)-1]
 	if binary.BigEndian.Uint16(last) != typeDataIndication {
 		t.Errorf("without a channel the client got %x, want a Data indication", last)
@@ -174,7 +57,7 @@ func TestPermissionAndChannelTimes(t *testing.T) {
 // TestAllocationTimes checks that an allocation ends when its lifetime is over,
 // and not when it was refreshed.
 func TestAllocationTimes(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	a, b := d.user("alice", 1000), d.user("bob", 1001)
 	ra, rb := a.relayed(), b.relayed()
 	d.wait(500 * time.Second)
@@ -187,18 +70,18 @@ func TestAllocationTimes(t *testing.T) {
 	if ra.alloc != nil || rb.alloc == nil {
 		t.Fatalf("after 601 s: %v %v", ra.alloc, rb.alloc)
 	}
-	if target, _ := d.srv.spaces().lookup(ra.addr); target != nil {
+	if target, _ := d.shared.spaces().lookup(ra.addr); target != nil {
 		t.Error("the relay port is still taken")
 	}
 	d.wait(2 * time.Hour) // and a clock that jumps ends it all
-	if rb.alloc != nil || len(d.allocs) != 0 || len(d.clients) != 0 || d.srv.directory.counts.Total() != 0 {
-		t.Errorf("left: %d allocations, %d clients, %d counted", len(d.allocs), len(d.clients), d.srv.directory.counts.Total())
+	if rb.alloc != nil || len(d.allocs) != 0 || len(d.clients) != 0 || d.shared.directory.counts.Total() != 0 {
+		t.Errorf("left: %d allocations, %d clients, %d counted", len(d.allocs), len(d.clients), d.shared.directory.counts.Total())
 	}
 }
 
 // TestStaleNonce checks that a nonce is good for an hour, and for its client only.
 func TestStaleNonce(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	u := d.user("alice", 1000)
 	u.relayed()
 	other := d.user("alice", 1001)
@@ -226,7 +109,7 @@ func TestStaleNonce(t *testing.T) {
 
 // TestData checks the forms of relayed data to the byte.
 func TestData(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	u := d.user("alice", 1000)
 	r := u.relayed()
 	u.must(stun.MethodCreatePermission, peerAttr(far))
@@ -237,7 +120,7 @@ func TestData(t *testing.T) {
 		if !bytes.Equal(got.payload, payload) || got.to != farPeer || got.from != r.addr {
 			t.Errorf("Send of %d bytes became %v", n, got)
 		}
-		d.fromPeer(r, farPeer, copied(payload))
+		d.FromPeer(r, farPeer, copied(payload))
 		m := new(stun.Message)
 		if err := stun.Decode(d.io.toClients[len(d.io.toClients)-1], m); err != nil {
 			t.Fatal(err)
@@ -249,7 +132,7 @@ func TestData(t *testing.T) {
 			t.Errorf("%d bytes from the peer became %v", n, m)
 		}
 	}
-	u.input(sendIndication(far, []byte("whole"), attr{stun.AttrDontFragment, nil}))
+	u.input(sendIndication(far, []byte("whole"), with(stun.AttrDontFragment, nil)))
 	if got := d.io.toPeers[len(d.io.toPeers)-1]; !got.df {
 		t.Error("DONT-FRAGMENT was forgotten")
 	}
@@ -262,7 +145,7 @@ func TestData(t *testing.T) {
 				t.Errorf("ChannelData of %d bytes became %v", n, got)
 			}
 		}
-		d.fromPeer(r, farPeer, copied(payload))
+		d.FromPeer(r, farPeer, copied(payload))
 		if got := d.io.toClients[len(d.io.toClients)-1]; !bytes.Equal(got, channelData(0x4FFF, payload, false)) {
 			t.Errorf("%d bytes from the peer became %x", n, got)
 		}
@@ -272,7 +155,7 @@ func TestData(t *testing.T) {
 // TestDrops sends what must not be relayed and expects its counter, and nothing
 // else, to move.
 func TestDrops(t *testing.T) {
-	cfg := testConfig(t)
+	cfg := deskConfig(t)
 	cfg.Limits.BandwidthPerAllocation = 1000
 	d := newDesk(t, cfg)
 	u := d.user("alice", 1000)
@@ -282,7 +165,7 @@ func TestDrops(t *testing.T) {
 	indication := func(attrs ...attr) []byte {
 		return build(stun.NewType(stun.MethodSend, stun.ClassIndication), nil, attrs...).Raw
 	}
-	data := attr{stun.AttrData, []byte("x")}
+	data := with(stun.AttrData, []byte("x"))
 	short := channelData(0x4000, []byte("abc"), false)
 	bad := build(asked(stun.MethodBinding), nil)
 	if err := stun.Fingerprint.AddTo(bad); err != nil {
@@ -304,17 +187,17 @@ func TestDrops(t *testing.T) {
 		{"Send without DATA", func() { u.input(indication(peerAttr(far))) }, DropMalformed},
 		{"Send without peer", func() { u.input(indication(data)) }, DropMalformed},
 		{"Send to a mapped peer", func() { u.input(indication(peerAttr("mapped"), data)) }, DropMalformed},
-		{"Send with an unknown attribute", func() { u.input(indication(peerAttr(far), data, attr{0x7FFF, nil})) }, DropUnknownAttribute},
+		{"Send with an unknown attribute", func() { u.input(indication(peerAttr(far), data, with(0x7FFF, nil))) }, DropUnknownAttribute},
 		{"Send without permission", func() { u.input(sendIndication("198.51.100.9:1", []byte("x"))) }, DropNoPermission},
 		{"Send without allocation", func() { stranger.input(sendIndication(far, []byte("x"))) }, DropNoAllocation},
 		{"ChannelData without allocation", func() { stranger.input(short) }, DropNoAllocation},
 		{"ChannelData on a free channel", func() { u.input(channelData(0x4001, []byte("x"), false)) }, DropNoChannel},
-		{"peer without permission", func() { d.fromPeer(r, endpointIPv4(0x08080808, 1), copied([]byte("x"))) }, DropNoPermission},
+		{"peer without permission", func() { d.FromPeer(r, endpointIPv4(0x08080808, 1), copied([]byte("x"))) }, DropNoPermission},
 		{"wrong fingerprint", func() { u.input(bad.Raw) }, DropFingerprint},
 		{"success response", func() { u.input(build(stun.NewType(stun.MethodBinding, stun.ClassSuccessResponse), nil).Raw) }, DropUnexpected},
 		{"Data indication from a client", func() { u.input(build(stun.NewType(stun.MethodData, stun.ClassIndication), nil).Raw) }, DropUnexpected},
 		{"too much to the peer", func() { u.input(channelData(0x4000, make([]byte, 1001), false)) }, DropBandwidth},
-		{"too much to the client", func() { d.fromPeer(r, farPeer, copied(make([]byte, 1001))) }, DropBandwidth},
+		{"too much to the client", func() { d.FromPeer(r, farPeer, copied(make([]byte, 1001))) }, DropBandwidth},
 	} {
 		before, sent := d.count.drops, d.io.sent
 		step.do()
@@ -339,7 +222,7 @@ func TestDrops(t *testing.T) {
 // TestRelayedPacketAllocatesNothing holds the data path to zero allocations per
 // packet, in every form.
 func TestRelayedPacketAllocatesNothing(t *testing.T) {
-	d := newDesk(t, testConfig(t))
+	d := newDesk(t, deskConfig(t))
 	a, b := d.user("alice", 1000), d.user("bob", 1001)
 	ra, rb := a.relayed(), b.relayed()
 	a.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
@@ -354,17 +237,17 @@ func TestRelayedPacketAllocatesNothing(t *testing.T) {
 		g    segment
 		do   func(g segment)
 	}{
-		{"ChannelData to a peer", copied(channelData(0x4000, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
-		{"Send to a peer", copied(sendIndication(far, payload)), func(g segment) { d.fromClient(a.c, g) }},
-		{"peer to ChannelData", copied(payload), func(g segment) { d.fromPeer(ra, farPeer, g) }},
-		{"peer to Data", copied(payload), func(g segment) { d.fromPeer(ra, near, g) }},
-		{"client to client", copied(channelData(0x4001, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
-		{"Send to a client", copied(sendIndication(rb.addr.addrPort().String(), payload)), func(g segment) { d.fromClient(a.c, g) }},
-		{"dropped", copied(channelData(0x4444, payload, false)), func(g segment) { d.fromClient(a.c, g) }},
+		{"ChannelData to a peer", copied(channelData(0x4000, payload, false)), func(g segment) { d.FromClient(a.c, g) }},
+		{"Send to a peer", copied(sendIndication(far, payload)), func(g segment) { d.FromClient(a.c, g) }},
+		{"peer to ChannelData", copied(payload), func(g segment) { d.FromPeer(ra, farPeer, g) }},
+		{"peer to Data", copied(payload), func(g segment) { d.FromPeer(ra, near, g) }},
+		{"client to client", copied(channelData(0x4001, payload, false)), func(g segment) { d.FromClient(a.c, g) }},
+		{"Send to a client", copied(sendIndication(rb.addr.addrPort().String(), payload)), func(g segment) { d.FromClient(a.c, g) }},
+		{"dropped", copied(channelData(0x4444, payload, false)), func(g segment) { d.FromClient(a.c, g) }},
 	} {
 		sent := d.io.sent
 		if n := testing.AllocsPerRun(100, func() {
-			d.placing = 0
+			d.Reclaim()
 			path.do(path.g)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations per packet", path.name, n)

@@ -35,6 +35,7 @@ type stream struct {
 type streamState struct {
 	all   map[*stream]struct{}
 	arena []byte // plain text of this round
+	shell buffer // over arena
 	used  int
 	coded []byte // TLS records as received
 	plain []byte // messages joined for one write
@@ -60,8 +61,8 @@ type exchangeable interface {
 	SetNetConn(net.Conn)
 }
 
-// serve takes over the socket of a TCP or TLS connection.
-func (w *epollWorker) serve(conn net.Conn, transport Transport) bool {
+// Serve takes over the socket of a TCP or TLS connection.
+func (w *epollWorker) Serve(conn net.Conn, transport Transport) bool {
 	k := &stream{top: conn, raw: &rawConn{remote: conn.RemoteAddr(), local: conn.LocalAddr()}}
 	under := conn
 	if l, ok := under.(layer); ok {
@@ -97,8 +98,7 @@ func (w *epollWorker) serve(conn net.Conn, transport Transport) bool {
 	}
 	ap := remote.AddrPort()
 	k.fd, k.raw.fd = fd, fd
-	k.client = client{transport: transport, addr: endpointFrom(ap), link: k}
-	k.client.addr.port = ap.Port()
+	k.client = client{Transport: transport, Addr: endpointFrom(ap), Handle: k}
 	for _, l := range swap {
 		l.SetNetConn(k.raw)
 	}
@@ -106,7 +106,7 @@ func (w *epollWorker) serve(conn net.Conn, transport Transport) bool {
 		k.top = k.raw
 	}
 	tcp.Close() // ours is a duplicate, so the connection lives on
-	w.post(func(*shard) { w.adopt(k) })
+	w.Post(func(*shard) { w.adopt(k) })
 	return true
 }
 
@@ -135,12 +135,13 @@ func (w *epollWorker) adopt(k *stream) {
 	if st.all == nil {
 		st.all = make(map[*stream]struct{})
 		st.arena = make([]byte, streamArena)
+		st.shell.Mem = st.arena
 	}
 	st.all[k] = struct{}{}
 	k.line.open(k.fd)
-	k.queue.age, k.queue.waited = k.line.age, &w.shard.count.waited[k.client.transport]
-	w.shard.count.streams++
-	k.whole = w.shard.second
+	k.queue.age, k.queue.waited = k.line.age, w.shard.Waited(k.client.Transport)
+	w.shard.Streams(1)
+	k.whole = w.shard.Second()
 	k.readable(w, unix.EPOLLIN)
 }
 
@@ -154,7 +155,7 @@ func (k *stream) readable(w *epollWorker, events uint32) {
 	}
 	st := &w.stream
 	if len(st.arena)-st.used < headroom+len(k.partial)+streamRead+tailroom {
-		w.flush()
+		w.Flush()
 	}
 	start := st.used + headroom
 	at := start + copy(st.arena[start:], k.partial)
@@ -242,16 +243,16 @@ func (w *epollWorker) frames(k *stream, start, end int) int {
 	for start < end {
 		length, message, err := frame(arena[start:end])
 		if err != nil {
-			w.shard.drop(DropMalformed)
+			w.shard.Drop(DropMalformed, 1)
 			w.closeStream(k)
 			return end
 		}
 		if length == 0 || start+length > end {
 			break
 		}
-		k.whole = w.shard.second
-		w.shard.fromClient(&k.client, segment{
-			buf: arena, lo: start, hi: start + message, free: free, spare: length - message,
+		k.whole = w.shard.Second()
+		w.shard.FromClient(&k.client, segment{
+			buf: &w.stream.shell, lo: start, hi: start + message, free: free, spare: length - message,
 		})
 		if k.dead {
 			return end
@@ -265,10 +266,10 @@ func (w *epollWorker) frames(k *stream, start, end int) int {
 // flush writes what a round has queued for a stream client, several messages with
 // one write and in one TLS record.
 func (st *streamState) flush(w *epollWorker, c *client) {
-	k := c.link.(*stream)
+	k := c.Handle.(*stream)
 	t := &w.tx
-	head := c.pend.head
-	c.pend = pending{}
+	head := c.Pend.Head
+	c.Pend = pending{}
 	if k.dead {
 		return
 	}
@@ -300,8 +301,8 @@ func (w *epollWorker) enqueue(k *stream, b []byte, media bool) {
 	if k.dead {
 		return
 	}
-	dropped, ok := k.queue.push(b, media, w.shard.now)
-	w.shard.count.drops[DropQueueFull] += uint64(dropped)
+	dropped, ok := k.queue.push(b, media, w.shard.Now())
+	w.shard.Drop(DropQueueFull, dropped)
 	if !ok {
 		w.closeStream(k)
 	}
@@ -344,8 +345,8 @@ func (w *epollWorker) write(k *stream, b []byte) {
 		return
 	}
 	if k.progress == 0 {
-		k.progress = w.shard.second
-		k.line.look(k.fd, w.shard.now)
+		k.progress = w.shard.Second()
+		k.line.look(k.fd, w.shard.Now())
 	}
 	k.unsent = append(k.unsent, b...)
 	w.watchWrite(k, true)
@@ -375,7 +376,7 @@ func (w *epollWorker) drain(k *stream) {
 				w.closeStream(k)
 				return
 			}
-			k.progress = w.shard.second
+			k.progress = w.shard.Second()
 			if n < len(k.unsent) {
 				k.unsent = append(k.unsent[:0], k.unsent[n:]...)
 				return
@@ -385,9 +386,9 @@ func (w *epollWorker) drain(k *stream) {
 		if k.queue.empty() {
 			break
 		}
-		k.line.look(k.fd, w.shard.now)
+		k.line.look(k.fd, w.shard.Now())
 		k.queue.age = k.line.age
-		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.now)
+		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.Now())
 		w.transmit(k, w.stream.plain)
 		if k.dead || len(k.unsent) > 0 {
 			return
@@ -400,14 +401,14 @@ func (w *epollWorker) drain(k *stream) {
 	}
 }
 
-// closeClient ends a stream when what is queued for it has been written.
-func (w *epollWorker) closeClient(c *client) {
-	k := c.link.(*stream)
+// CloseClient ends a stream when what is queued for it has been written.
+func (w *epollWorker) CloseClient(c *client) {
+	k := c.Handle.(*stream)
 	if k.dead {
 		return
 	}
-	if c.pend.head != 0 {
-		w.flush()
+	if c.Pend.Head != 0 {
+		w.Flush()
 	}
 	if len(k.unsent) > 0 || !k.queue.empty() {
 		k.closing = true
@@ -422,7 +423,7 @@ func (w *epollWorker) closeStream(k *stream) {
 		return
 	}
 	k.dead = true
-	w.shard.clientGone(&k.client)
+	w.shard.ClientGone(&k.client)
 	if k.tls != nil && len(k.unsent) == 0 {
 		w.stream.out = w.stream.out[:0]
 		k.raw.out = &w.stream.out
@@ -434,19 +435,19 @@ func (w *epollWorker) closeStream(k *stream) {
 	w.closeFD(k.fd)
 	k.top.Close()
 	delete(w.stream.all, k)
-	w.shard.count.streams--
+	w.shard.Streams(-1)
 }
 
 // again cuts off, once a second, the clients that say or read nothing.
 func (st *streamState) again(w *epollWorker) {
-	now := w.shard.second
+	now := w.shard.Second()
 	if now == st.swept || len(st.all) == 0 {
 		return
 	}
 	st.swept = now
 	for k := range st.all {
-		silent := now-k.whole > streamPatience && (k.client.alloc == nil || len(k.partial) > 0)
-		stalled := k.progress != 0 && now-k.progress > streamStall
+		silent := now-k.whole > StreamPatience && (!k.client.Allocated() || len(k.partial) > 0)
+		stalled := k.progress != 0 && now-k.progress > StreamStall
 		if silent || stalled {
 			w.closeStream(k)
 		}
@@ -458,6 +459,3 @@ func (st *streamState) closeAll(w *epollWorker) {
 		w.closeStream(k)
 	}
 }
-
-// LocalAddr is where the client has connected to.
-func (k *stream) LocalAddr() net.Addr { return k.raw.local }

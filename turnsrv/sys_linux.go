@@ -63,7 +63,7 @@ func openUDP(ap netip.AddrPort, reusePort bool) (int, error) {
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, classify(err)
+		return -1, err
 	}
 	if domain == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
@@ -80,7 +80,7 @@ func openUDP(ap netip.AddrPort, reusePort bool) (int, error) {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, classify(err)
+		return -1, err
 	}
 	return fd, nil
 }

@@ -16,7 +16,6 @@ import (
 type sender struct {
 	items   []item
 	relays  []*relay
-	clients []*client // UDP
 	streams []*client
 	msgs    [txMessages]mmsghdr
 	iovs    [txVectors]unix.Iovec
@@ -56,12 +55,12 @@ const (
 func (t *sender) push(p *pending, it item) (first bool) {
 	t.items = append(t.items, it)
 	n := int32(len(t.items))
-	if p.head == 0 {
-		p.head, p.tail = n, n
+	if p.Head == 0 {
+		p.Head, p.Tail = n, n
 		return true
 	}
-	t.items[p.tail-1].next = n
-	p.tail = n
+	t.items[p.Tail-1].next = n
+	p.Tail = n
 	return false
 }
 
@@ -166,8 +165,6 @@ func (t *sender) reset() {
 	t.items = t.items[:0]
 	clear(t.relays)
 	t.relays = t.relays[:0]
-	clear(t.clients)
-	t.clients = t.clients[:0]
 	clear(t.streams)
 	t.streams = t.streams[:0]
 }

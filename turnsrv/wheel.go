@@ -5,7 +5,7 @@ package turnsrv
 // the meantime is put back when its slot comes round. So a refresh costs nothing.
 type wheel struct {
 	slots [wheelSlots]*allocation
-	next  int64 // the first second that has not been turned yet
+	next  int64 // the first second that has not been gone through yet
 	count int
 }
 
@@ -40,9 +40,9 @@ func (w *wheel) remove(a *allocation) {
 	w.count--
 }
 
-// turn calls due for each allocation whose second is over; now is in seconds. due
+// advance calls due for each allocation whose second is over; now is in seconds. due
 // may add allocations again.
-func (w *wheel) turn(now int64, due func(*allocation)) {
+func (w *wheel) advance(now int64, due func(*allocation)) {
 	if now-w.next > wheelSlots {
 		w.next = now - wheelSlots
 	}

@@ -15,18 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// portableOnly would mean that this system has no driver of its own.
-const portableOnly = false
-
 // epollWorker runs a shard on Linux: one thread of control with its own epoll over
 // its SO_REUSEPORT listeners, relay sockets and streams. A round reads what is
 // ready in batches, forwards it, and sends all of it, so that the buffers are free
 // for the next.
 type epollWorker struct {
-	shard *shard
-	epoll int
-	event int // eventfd that wakes the worker
-	ready [rxBuffers]unix.EpollEvent
+	shard   *shard
+	workers int // of the server
+	epoll   int
+	event   int // eventfd that wakes the worker
+	ready   [rxBuffers]unix.EpollEvent
 
 	sources   []source // by file descriptor
 	listeners []*udpListener
@@ -57,8 +55,9 @@ type source interface {
 	readable(w *epollWorker, events uint32)
 }
 
-func newWorker(sh *shard) (worker, error) {
-	w := &epollWorker{shard: sh, gso: true}
+// newEpoll returns the driver of a shard, of which there are so many.
+func newEpoll(sh *shard, workers int) (*epollWorker, error) {
+	w := &epollWorker{shard: sh, workers: workers, gso: true}
 	var err error
 	if w.rx, err = newReceiver(); err != nil {
 		return nil, err
@@ -73,11 +72,9 @@ func newWorker(sh *shard) (worker, error) {
 		return nil, err
 	}
 	w.pace.rest = restTime()
-	sh.io = w
+	sh.Attach(w, true)
 	return w, nil
 }
-
-func (w *epollWorker) core() *shard { return w.shard }
 
 // edge is how datagram sockets are watched: what is left in one is in unread, so
 // that the kernel need not look again at each that was read.
@@ -118,7 +115,7 @@ func (wakeup) readable(w *epollWorker, _ uint32) {
 	unix.RawSyscall(unix.SYS_READ, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
 }
 
-func (w *epollWorker) wake() {
+func (w *epollWorker) Wake() {
 	if w.sleeping.CompareAndSwap(true, false) {
 		w.signal()
 	}
@@ -129,7 +126,7 @@ func (w *epollWorker) signal() {
 	unix.RawSyscall(unix.SYS_WRITE, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
 }
 
-func (w *epollWorker) post(f func(*shard)) {
+func (w *epollWorker) Post(f func(*shard)) {
 	w.mu.Lock()
 	ended := w.ended.Load()
 	if !ended {
@@ -154,15 +151,15 @@ func (w *epollWorker) runPosted() {
 	}
 }
 
-// run serves until ctx ends.
-func (w *epollWorker) run(ctx context.Context) error {
+// Run serves until ctx ends.
+func (w *epollWorker) Run(ctx context.Context) error {
 	// A worker that waits in a raw system call keeps its P, so that it needs no
 	// scheduler on the way back. The others need one P more than there are workers.
-	if n := w.shard.srv.cfg.Workers + 1; w.shard.id == 0 && runtime.GOMAXPROCS(0) < n {
+	if n := w.workers + 1; w.shard.ID() == 0 && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 	// Not signal: this may run when close has let the eventfd's number go.
-	stop := context.AfterFunc(ctx, func() { w.post(func(*shard) {}) })
+	stop := context.AfterFunc(ctx, func() { w.Post(func(*shard) {}) })
 	defer stop()
 	for ctx.Err() == nil {
 		n := w.wait()
@@ -174,13 +171,13 @@ func (w *epollWorker) run(ctx context.Context) error {
 			w.serveFD(fd, unix.EPOLLIN)
 		}
 		w.stream.again(w)
-		w.shard.drainRings(ringSlots)
+		w.shard.Drain()
 		if w.mailed {
 			w.mailed = false
 			w.runPosted()
 		}
-		w.flush()
-		w.shard.ringWakes()
+		w.Flush()
+		w.shard.WakeOthers()
 	}
 	w.close()
 	return nil
@@ -195,15 +192,9 @@ func (w *epollWorker) serveFD(fd int, events uint32) {
 // close ends everything that the worker holds.
 func (w *epollWorker) close() {
 	w.runPosted()
-	for a := range w.shard.allocs {
-		c := a.client
-		w.shard.end(a)
-		if c.transport != TransportUDP {
-			w.closeClient(c)
-		}
-	}
+	w.shard.EndAll()
+	w.Flush()
 	w.stream.closeAll(w)
-	w.tx.reset()
 	for _, l := range w.listeners {
 		w.closeFD(l.fd)
 	}
@@ -235,14 +226,22 @@ type udpListener struct {
 
 func (l *udpListener) localIP(c *client) endpoint {
 	if l.pktinfo {
-		return endpoint{hi: c.key.localHi, lo: c.key.localLo}
+		return endpoint{hi: c.Key.localHi, lo: c.Key.localLo}
 	}
 	return l.local.ip()
 }
 
+// LocalIP is the address of this host to which a client came.
+func (w *epollWorker) LocalIP(c *client) endpoint {
+	if l, ok := c.Handle.(*udpListener); ok {
+		return l.localIP(c)
+	}
+	return localIP(c.Handle.(*stream).raw.local)
+}
+
 const listenerBuffer = 4 << 20 // bytes: the system's default drops bursts
 
-func (w *epollWorker) listen(ap netip.AddrPort) (netip.AddrPort, error) {
+func (w *epollWorker) Listen(ap netip.AddrPort) (netip.AddrPort, error) {
 	fd, err := openUDP(ap, true)
 	if err != nil {
 		return ap, err
@@ -290,7 +289,7 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 // receive reads up to limit datagrams from a socket that is watched by its edges.
 func (w *epollWorker) receive(fd, limit int) (from, to int) {
 	if w.rx.used == rxBuffers {
-		w.flush()
+		w.Flush()
 	}
 	from, to, more := w.rx.receive(fd, limit)
 	if more {
@@ -307,20 +306,20 @@ func (l *udpListener) readable(w *epollWorker, _ uint32) {
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
 		key := fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number}
-		if last == nil || last.key != key {
-			if last = s.clients[key]; last == nil {
+		if last == nil || last.Key != key {
+			if last = s.Client(key); last == nil {
 				last = w.visitor(l, key)
 			}
 		}
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
-			s.fromClient(last, g)
-			if last.alloc == nil {
-				last = w.visitor(l, key) // it never had one, or has ended it
-			} else {
-				last = last.alloc.client // it may have been made just now
+			s.FromClient(last, g)
+			// It may have made its allocation just now. Without one, the next datagram is
+			// another visitor's: this one's may have been handed over for sending.
+			if last = last.Current(); last == nil {
+				last = w.visitor(l, key)
 			}
 		}
-		if last.alloc == nil {
+		if !last.Allocated() {
 			last = nil
 		}
 	}
@@ -329,18 +328,18 @@ func (l *udpListener) readable(w *epollWorker, _ uint32) {
 // visitor returns a client without allocation, which lasts until the round ends.
 func (w *epollWorker) visitor(l *udpListener, key fiveTuple) *client {
 	if w.visits == len(w.visitors) {
-		w.flush()
+		w.Flush()
 	}
 	c := &w.visitors[w.visits]
 	w.visits++
-	*c = client{transport: TransportUDP, addr: key.client, key: key, link: l}
+	*c = client{Transport: TransportUDP, Addr: key.client, Key: key, Handle: l}
 	return c
 }
 
-// toClient queues a message for a client.
-func (w *epollWorker) toClient(c *client, g segment, media bool) {
-	if w.tx.push(&c.pend, item{buf: g.bytes(), drop: media}) {
-		if l, ok := c.link.(*udpListener); ok {
+// ToClient queues a message for a client.
+func (w *epollWorker) ToClient(c *client, g segment, media bool) {
+	if w.tx.push(&c.Pend, item{buf: g.bytes(), drop: media}) {
+		if l, ok := c.Handle.(*udpListener); ok {
 			l.dirty = append(l.dirty, c)
 		} else {
 			w.tx.streams = append(w.tx.streams, c)
@@ -348,8 +347,8 @@ func (w *epollWorker) toClient(c *client, g segment, media bool) {
 	}
 }
 
-// flush sends everything that is queued and frees the round's buffers.
-func (w *epollWorker) flush() {
+// Flush sends everything that is queued and frees the round's buffers.
+func (w *epollWorker) Flush() {
 	t := &w.tx
 	if len(t.items) > 0 {
 		for _, l := range w.listeners {
@@ -368,23 +367,23 @@ func (w *epollWorker) flush() {
 	w.rx.reset()
 	w.visits = 0
 	w.stream.used = 0
-	w.shard.placing = 0
+	w.shard.Reclaim()
 }
 
 func (w *epollWorker) flushListener(l *udpListener) {
 	t := &w.tx
 	for _, c := range l.dirty {
-		for at := c.pend.head; at != 0; {
+		for at := c.Pend.Head; at != 0; {
 			if t.full() {
-				w.refused(t.send(l.fd, &w.gso))
+				w.unsent(t.send(l.fd, &w.gso))
 			}
 			n := t.nmsgs
 			at, _ = t.add(at, w.gso)
 			w.address(n, l, c)
 		}
-		c.pend = pending{}
+		c.Pend = pending{}
 	}
-	w.refused(t.send(l.fd, &w.gso))
+	w.unsent(t.send(l.fd, &w.gso))
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
 }
@@ -394,7 +393,7 @@ func (w *epollWorker) flushListener(l *udpListener) {
 func (w *epollWorker) address(n int, l *udpListener, c *client) {
 	t := &w.tx
 	sa, h := &t.addrs[n], &t.msgs[n].hdr
-	sa.set(c.addr, l.v6)
+	sa.set(c.Addr, l.v6)
 	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
 	if !l.pktinfo {
 		return
@@ -402,16 +401,17 @@ func (w *epollWorker) address(n int, l *udpListener, c *client) {
 	used := int(h.Controllen)
 	if l.v6 {
 		var info [20]byte
-		binary.BigEndian.PutUint64(info[:], c.key.localHi)
-		binary.BigEndian.PutUint64(info[8:], c.key.localLo)
-		binary.LittleEndian.PutUint32(info[16:], c.addr.zone)
+		binary.BigEndian.PutUint64(info[:], c.Key.localHi)
+		binary.BigEndian.PutUint64(info[8:], c.Key.localLo)
+		binary.LittleEndian.PutUint32(info[16:], c.Addr.zone)
 		used += putCmsg(t.control[n][used:], unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
 	} else {
 		var info [12]byte
-		binary.BigEndian.PutUint32(info[4:], uint32(c.key.localLo)) // ipi_spec_dst
+		binary.BigEndian.PutUint32(info[4:], uint32(c.Key.localLo)) // ipi_spec_dst
 		used += putCmsg(t.control[n][used:], unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
 	}
 	h.Control, h.Controllen = &t.control[n][0], uint64(used)
 }
 
-func (w *epollWorker) refused(n int) { w.shard.count.drops[DropSend] += uint64(n) }
+// unsent counts datagrams that the kernel refused to send.
+func (w *epollWorker) unsent(n int) { w.shard.Drop(DropSend, n) }

@@ -26,7 +26,7 @@ var clocks = map[string]string{
 	"internal/certs/":               "certificates hold times of day",
 	"internal/probe/failure.go":     "says whether a certificate is valid yet",
 	"turnsrv/username.go":           "a username holds its expiry",
-	"turnsrv/control.go":            "wallClock, for the expiry of credentials alone",
+	"turnsrv/control.go":            "the expiry of credentials alone",
 	"web/config.go":                 "expires of an RTCConfiguration",
 	"cmd/turnhub/credentials.go":    "exp of the token that is printed",
 	"cmd/turnhub/check.go":          "credentials and a token of the checker's own, used at once",
@@ -44,7 +44,7 @@ var clocks = map[string]string{
 	"web/ratelimit.go":            "the start, for the rate by time.Since",
 	"web/requests.go":             "how long an answer took; the second in which a line was logged",
 	"web/admin/admin.go":          "the start, for the uptime, by a difference",
-	"turnsrv/server.go":           "the relay's clock, by time.Since of the start",
+	"turnsrv/shared.go":           "the relay's clock, by time.Since of the start",
 	"cmd/turnhub/node.go":         "the start, by time.Since; credentials of the prober's own, used at once",
 	"cmd/turnhub/serve.go":        "how long the start took, by time.Since",
 	// The hub.

@@ -2,7 +2,8 @@
 
 package turnsrv
 
+// newWorker gives a shard its driver.
+func newWorker(sh *shard, _ int, _ bool) (worker, error) { return newPortable(sh), nil }
+
 // portableOnly: this system has no driver of its own.
 const portableOnly = true
-
-func newWorker(s *shard) (worker, error) { return newPortable(s), nil }

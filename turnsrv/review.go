@@ -1,0 +1,37 @@
+package turnsrv
+
+// recheck asks the peer policy again for an allocation.
+func (s *shard) recheck(a *allocation) {
+	if a.dead {
+		return
+	}
+	a.bumpEpoch()
+	for i := range a.perms {
+		s.reviewPermission(a, &a.perms[i])
+	}
+}
+
+// reviewPermission asks the policy again about a permission that was given under
+// an older epoch.
+func (s *shard) reviewPermission(a *allocation, p *permission) {
+	outside, reason := s.admit(a, p.ip)
+	p.epoch = a.epoch()
+	p.outside = outside
+	if _, own := s.shared.spaces().lookup(p.ip); !outside && !own {
+		s.count.denied[reason]++
+		p.expires = 0
+	}
+}
+
+// admit asks the peer policy about an address.
+func (s *shard) admit(a *allocation, peer endpoint) (ok bool, reason string) {
+	v := s.shared.policy.Load().Admit(a.user, peer.addr(), s.shared.directory.clientsAt)
+	return v.Allowed, v.Reason
+}
+
+// together reports whether two relayed addresses of this server may exchange
+// packets.
+func (s *shard) together(a, b string) bool {
+	p := s.shared.policy.Load()
+	return p.Together(a, b) && p.Together(b, a)
+}
