@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/internal/stream"
 )
 
 // A successor takes over the UDP listeners of a running server without losing a
@@ -28,7 +30,7 @@ func (s *Server) ListenerFiles() (files []*os.File, err error) {
 			if l.kept {
 				continue
 			}
-			fd, dupErr := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
+			fd, dupErr := stream.DuplicateFD(l.fd)
 			if dupErr != nil {
 				err = errors.Join(err, fmt.Errorf("duplicate a UDP listener: %w", dupErr))
 				continue
@@ -76,7 +78,7 @@ func (s *Server) AdoptUDP(files []*os.File) ([]netip.AddrPort, error) {
 func openInherited(files []*os.File) (order []netip.AddrPort, byAddress map[netip.AddrPort][]int, err error) {
 	byAddress = make(map[netip.AddrPort][]int)
 	for _, f := range files {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		fd, err := stream.DuplicateFD(int(f.Fd()))
 		if err != nil {
 			return nil, nil, fmt.Errorf("adopt UDP listener %s: %w", f.Name(), err)
 		}
@@ -217,8 +219,8 @@ func (w *epollWorker) yield() (lost int) {
 	}
 	for _, l := range w.left {
 		w.readKnown(l)
-		w.unwatch(l.fd) // closing does not: the successor has the socket too
-		w.closeFD(l.fd)
+		l.handle.Remove() // closing does not: the successor has the socket too
+		w.closeFD(l.handle)
 	}
 	return lost
 }
@@ -258,7 +260,7 @@ func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 	own.fd, own.dirty, own.kept = fd, nil, true
 	keep := &keptClient{&own, c}
 	if err == nil {
-		err = w.watch(fd, keep, edge)
+		own.handle, err = w.watch(fd, keep, edge)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -269,11 +271,11 @@ func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 
 // readable serves the client, and frees its five-tuple for the successor when it
 // has ended its allocation.
-func (k *keptClient) readable(w *epollWorker, events uint32) {
+func (k *keptClient) readable(w *epollWorker, events stream.Events) {
 	k.udpListener.readable(w, events)
 	if !k.client.Allocated() {
 		w.Flush() // the answer to its last Refresh
-		w.closeFD(k.fd)
+		w.closeFD(k.handle)
 		w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool { return l == k.udpListener })
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"turnhub/internal/stream"
 )
 
 // portableStream is a TCP or TLS client of a portable shard: the goroutine that
@@ -29,16 +31,8 @@ func (p *portable) Serve(conn net.Conn, transport Transport) bool {
 	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client = client{Transport: transport, Handle: k}
-	for under := conn; ; {
-		if tcp, ok := under.(*net.TCPConn); ok {
-			limitUnsent(tcp, portableAhead)
-			break
-		}
-		over, ok := under.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		under = over.NetConn()
+	if tcp := stream.TCP(conn); tcp != nil {
+		limitUnsent(tcp, portableAhead)
 	}
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		k.client.Addr = endpointFrom(remote.AddrPort())

@@ -8,14 +8,17 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/internal/stream"
 )
 
 // relaySock is a relay socket in a worker's epoll.
 type relaySock struct {
-	relay *relay
-	fd    int
-	v6    bool
-	pend  pending
+	relay  *relay
+	fd     int
+	handle *stream.Handle
+	v6     bool
+	pend   pending
 }
 
 // relayBatch is the most datagrams that are read from a relay socket at once, so
@@ -39,7 +42,7 @@ func (w *epollWorker) BindRelay(r *relay, port uint16) error {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, relayBuffer)
 	}
 	sock := &relaySock{relay: r, fd: fd, v6: r.Bind().Is6()}
-	if err := w.watch(fd, sock, edge); err != nil {
+	if sock.handle, err = w.watch(fd, sock, edge); err != nil {
 		unix.Close(fd)
 		return err
 	}
@@ -52,13 +55,13 @@ func (w *epollWorker) CloseRelay(r *relay) {
 	if sock.pend.Head != 0 {
 		w.flushRelay(r) // sent before it ended
 	}
-	w.closeFD(sock.fd)
+	w.closeFD(sock.handle)
 	sock.fd = -1
 }
 
 // readable handles a batch from peers.
-func (k *relaySock) readable(w *epollWorker, _ uint32) {
-	from, to := w.receive(k.fd, relayBatch)
+func (k *relaySock) readable(w *epollWorker, _ stream.Events) {
+	from, to := w.receive(k.handle, relayBatch)
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {

@@ -3,43 +3,32 @@
 package turnsrv
 
 import (
-	"crypto/tls"
-	"errors"
 	"net"
-	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"turnhub/internal/stream"
 )
 
-// stream is a TCP or TLS client whose socket a worker's epoll owns.
-type stream struct {
-	client client
-	fd     int
-	top    net.Conn  // to close in the end
-	tls    *tls.Conn // nil for TCP
-	raw    *rawConn
-
+// streamClient is a TCP or TLS client whose socket is in a worker's loop.
+type streamClient struct {
+	client  client
+	conn    *stream.Conn
 	partial []byte // the beginning of a message
-	unsent  []byte // bytes on their way that the socket did not take, never dropped
 	queue   backlog
 	line    line
 
 	whole    int64 // second of the last whole message
 	progress int64 // second since which the client has read nothing, 0: it reads
-	watching bool  // for room to write
 	closing  bool  // when everything is written
 	dead     bool
 }
 
 // streamState is what a worker needs for all its streams.
 type streamState struct {
-	all   map[*stream]struct{}
+	all   map[*streamClient]struct{}
 	arena []byte // plain text of this round
 	shell buffer // over arena
 	used  int
-	coded []byte // TLS records as received
 	plain []byte // messages joined for one write
-	out   []byte // TLS records to send
 	swept int64
 }
 
@@ -48,109 +37,49 @@ const (
 	streamArena = 16*streamRead + 2*maxFrame
 )
 
-// layer is a connection that looked at the first bytes of the one below and can
-// work over another.
-type layer interface {
-	net.Conn
-	Buffered() []byte
-	NetConn() net.Conn
-}
-
-type exchangeable interface {
-	layer
-	SetNetConn(net.Conn)
-}
-
 // Serve takes over the socket of a TCP or TLS connection.
 func (w *epollWorker) Serve(conn net.Conn, transport Transport) bool {
-	k := &stream{top: conn, raw: &rawConn{remote: conn.RemoteAddr(), local: conn.LocalAddr()}}
-	under := conn
-	if l, ok := under.(layer); ok {
-		if _, isTLS := under.(*tls.Conn); !isTLS {
-			k.partial = append([]byte(nil), l.Buffered()...)
-			under = l.NetConn()
-		}
-	}
-	var swap []exchangeable
-	if secure, ok := under.(*tls.Conn); ok {
-		k.tls = secure
-		lower, ok := secure.NetConn().(exchangeable)
-		if !ok {
-			return false
-		}
-		k.raw.input = append([]byte(nil), lower.Buffered()...)
-		swap = append(swap, lower)
-		under = lower.NetConn()
-	} else if l, ok := conn.(exchangeable); ok {
-		swap = append(swap, l)
-	}
-	tcp, ok := under.(*net.TCPConn)
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return false
 	}
-	remote, ok := tcp.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	fd, err := duplicate(tcp)
+	taken, err := stream.Take(conn)
 	if err != nil {
 		return false
 	}
+	taken.KeepWhole()
 	ap := remote.AddrPort()
-	k.fd, k.raw.fd = fd, fd
+	k := &streamClient{conn: taken}
 	k.client = client{Transport: transport, Addr: endpointFrom(ap), Handle: k}
-	for _, l := range swap {
-		l.SetNetConn(k.raw)
-	}
-	if len(swap) == 0 {
-		k.top = k.raw
-	}
-	tcp.Close() // ours is a duplicate, so the connection lives on
 	w.Post(func(*shard) { w.adopt(k) })
 	return true
 }
 
-// duplicate returns a descriptor of our own for a connection.
-func duplicate(c *net.TCPConn) (fd int, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	var dupErr error
-	err = raw.Control(func(old uintptr) {
-		fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3)
-	})
-	return fd, errors.Join(err, dupErr)
-}
-
-// adopt enters a stream into the epoll and handles what was read of it before.
-func (w *epollWorker) adopt(k *stream) {
+// adopt enters a stream into the loop, which then handles what was read of it before.
+func (w *epollWorker) adopt(k *streamClient) {
 	st := &w.stream
-	if w.ended.Load() || w.watch(k.fd, k, unix.EPOLLIN) != nil {
-		k.raw.release()
-		unix.Close(k.fd)
-		k.top.Close()
+	if w.ended.Load() || k.conn.Attach(w.loop, &watched{w, k}) != nil {
+		k.conn.Close()
 		return
 	}
 	if st.all == nil {
-		st.all = make(map[*stream]struct{})
+		st.all = make(map[*streamClient]struct{})
 		st.arena = make([]byte, streamArena)
 		st.shell.Mem = st.arena
 	}
 	st.all[k] = struct{}{}
-	k.line.open(k.fd)
+	k.line.open(k.conn.FD())
 	k.queue.age, k.queue.waited = k.line.age, w.shard.Waited(k.client.Transport)
 	w.shard.Streams(1)
 	k.whole = w.shard.Second()
-	k.readable(w, unix.EPOLLIN)
 }
 
 // readable handles what a stream's client has sent.
-func (k *stream) readable(w *epollWorker, events uint32) {
-	if events&unix.EPOLLOUT != 0 {
+func (k *streamClient) readable(w *epollWorker, events stream.Events) {
+	if events&stream.Writable != 0 {
 		w.drain(k)
 	}
-	if k.dead || events&^uint32(unix.EPOLLOUT) == 0 {
+	if k.dead || events == stream.Writable {
 		return
 	}
 	st := &w.stream
@@ -160,13 +89,7 @@ func (k *stream) readable(w *epollWorker, events uint32) {
 	start := st.used + headroom
 	at := start + copy(st.arena[start:], k.partial)
 	limit := min(at+streamRead, len(st.arena)-tailroom)
-	var n int
-	var err error
-	if k.tls == nil {
-		n, err = k.readTCP(st.arena[at:limit])
-	} else {
-		n, err = k.readTLS(w, st.arena[at:limit])
-	}
+	n, err := k.conn.Receive(st.arena[at:limit])
 	end := at + n
 	rest := w.frames(k, start, end)
 	if k.dead {
@@ -185,59 +108,9 @@ func (k *stream) readable(w *epollWorker, events uint32) {
 	}
 }
 
-func (k *stream) readTCP(b []byte) (int, error) {
-	n, errno := readFD(k.fd, b)
-	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return 0, nil
-	case errno != 0:
-		return 0, errno
-	case n == 0:
-		return 0, net.ErrClosed
-	}
-	return n, nil
-}
-
-// readTLS reads what the socket has and decrypts all of it that fits into b.
-func (k *stream) readTLS(w *epollWorker, b []byte) (n int, err error) {
-	st := &w.stream
-	if k.raw.input == nil {
-		if st.coded == nil {
-			st.coded = make([]byte, streamRead/2)
-		}
-		got, errno := readFD(k.fd, st.coded)
-		switch {
-		case errno == unix.EAGAIN || errno == unix.EINTR:
-		case errno != 0 || got == 0:
-			k.raw.eof = true
-		default:
-			k.raw.input = st.coded[:got]
-		}
-	}
-	st.out = st.out[:0]
-	k.raw.out = &st.out
-	for n < len(b) {
-		var got int
-		got, err = k.tls.Read(b[n:])
-		n += got
-		if err != nil {
-			break
-		}
-	}
-	k.raw.out = nil
-	k.raw.input = nil
-	if len(st.out) > 0 { // an alert or a key update
-		w.write(k, st.out)
-	}
-	if _, temporary := err.(errNoInput); temporary {
-		err = nil
-	}
-	return n, err
-}
-
 // frames handles the whole messages in the arena from start to end and returns
 // where the first that is not whole begins.
-func (w *epollWorker) frames(k *stream, start, end int) int {
+func (w *epollWorker) frames(k *streamClient, start, end int) int {
 	arena := w.stream.arena
 	free := headroom
 	for start < end {
@@ -266,14 +139,14 @@ func (w *epollWorker) frames(k *stream, start, end int) int {
 // flush writes what a round has queued for a stream client, several messages with
 // one write and in one TLS record.
 func (st *streamState) flush(w *epollWorker, c *client) {
-	k := c.Handle.(*stream)
+	k := c.Handle.(*streamClient)
 	t := &w.tx
 	head := c.Pend.Head
 	c.Pend = pending{}
 	if k.dead {
 		return
 	}
-	if !k.queue.empty() || len(k.unsent) > 0 {
+	if !k.queue.empty() || k.conn.Waiting() > 0 {
 		for at := head; at != 0; at = t.items[at-1].next {
 			w.enqueue(k, t.items[at-1].buf, t.items[at-1].drop)
 		}
@@ -285,7 +158,7 @@ func (st *streamState) flush(w *epollWorker, c *client) {
 		if len(st.plain) > 0 && len(st.plain)+len(b) > tlsRecordMax {
 			w.transmit(k, st.plain)
 			st.plain = st.plain[:0]
-			if len(k.unsent) > 0 {
+			if k.conn.Waiting() > 0 {
 				for ; at != 0; at = t.items[at-1].next {
 					w.enqueue(k, t.items[at-1].buf, t.items[at-1].drop)
 				}
@@ -297,9 +170,12 @@ func (st *streamState) flush(w *epollWorker, c *client) {
 	w.transmit(k, st.plain)
 }
 
-func (w *epollWorker) enqueue(k *stream, b []byte, media bool) {
+func (w *epollWorker) enqueue(k *streamClient, b []byte, media bool) {
 	if k.dead {
 		return
+	}
+	if k.progress == 0 { // what waits is an answer of TLS itself
+		k.progress = w.shard.Second()
 	}
 	dropped, ok := k.queue.push(b, media, w.shard.Now())
 	w.shard.Drop(DropQueueFull, dropped)
@@ -308,94 +184,49 @@ func (w *epollWorker) enqueue(k *stream, b []byte, media bool) {
 	}
 }
 
-// transmit encrypts, for TLS, and writes whole messages.
-func (w *epollWorker) transmit(k *stream, plain []byte) {
+// transmit sends whole messages. What the socket does not take is never dropped.
+func (w *epollWorker) transmit(k *streamClient, plain []byte) {
 	if len(plain) == 0 || k.dead {
 		return
 	}
-	if k.tls == nil {
-		w.write(k, plain)
-		return
-	}
-	st := &w.stream
-	st.out = st.out[:0]
-	k.raw.out = &st.out
-	_, err := k.tls.Write(plain)
-	k.raw.out = nil
-	if err != nil {
+	if k.conn.Send(plain) != nil {
 		w.closeStream(k)
 		return
 	}
-	w.write(k, st.out)
+	if k.progress == 0 && k.conn.Waiting() > 0 {
+		k.progress = w.shard.second
+		k.line.look(k.conn.FD(), w.shard.now)
+	}
 }
 
-// write sends bytes and keeps those that the socket does not take.
-func (w *epollWorker) write(k *stream, b []byte) {
-	if len(k.unsent) == 0 {
-		n, errno := writeFD(k.fd, b)
-		if errno != 0 && errno != unix.EAGAIN {
+// drain goes on sending to a client that reads again.
+func (w *epollWorker) drain(k *streamClient) {
+	for {
+		waiting := k.conn.Waiting()
+		left, err := k.conn.Flush()
+		if err != nil {
 			w.closeStream(k)
 			return
 		}
-		if errno == 0 {
-			b = b[n:]
-		}
-	}
-	if len(b) == 0 {
-		return
-	}
-	if k.progress == 0 {
-		k.progress = w.shard.Second()
-		k.line.look(k.fd, w.shard.Now())
-	}
-	k.unsent = append(k.unsent, b...)
-	w.watchWrite(k, true)
-}
-
-func (w *epollWorker) watchWrite(k *stream, on bool) {
-	if k.watching == on {
-		return
-	}
-	k.watching = on
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(k.fd)}
-	if on {
-		ev.Events |= unix.EPOLLOUT
-	}
-	unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_MOD, uintptr(k.fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
-}
-
-// drain goes on writing to a client that reads again.
-func (w *epollWorker) drain(k *stream) {
-	for {
-		if len(k.unsent) > 0 {
-			n, errno := writeFD(k.fd, k.unsent)
-			if errno == unix.EAGAIN {
-				return
-			}
-			if errno != 0 {
-				w.closeStream(k)
-				return
-			}
+		if left < waiting {
 			k.progress = w.shard.Second()
-			if n < len(k.unsent) {
-				k.unsent = append(k.unsent[:0], k.unsent[n:]...)
-				return
-			}
-			k.unsent = nil
+		}
+		if left > 0 {
+			return
 		}
 		if k.queue.empty() {
 			break
 		}
-		k.line.look(k.fd, w.shard.Now())
+		k.line.look(k.conn.FD(), w.shard.Now())
 		k.queue.age = k.line.age
 		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.Now())
 		w.transmit(k, w.stream.plain)
-		if k.dead || len(k.unsent) > 0 {
+		if k.dead || k.conn.Waiting() > 0 {
 			return
 		}
 	}
 	k.progress = 0
-	w.watchWrite(k, false)
+	k.conn.Await(false)
 	if k.closing {
 		w.closeStream(k)
 	}
@@ -403,14 +234,14 @@ func (w *epollWorker) drain(k *stream) {
 
 // CloseClient ends a stream when what is queued for it has been written.
 func (w *epollWorker) CloseClient(c *client) {
-	k := c.Handle.(*stream)
+	k := c.Handle.(*streamClient)
 	if k.dead {
 		return
 	}
 	if c.Pend.Head != 0 {
 		w.Flush()
 	}
-	if len(k.unsent) > 0 || !k.queue.empty() {
+	if k.conn.Waiting() > 0 || !k.queue.empty() {
 		k.closing = true
 		return
 	}
@@ -418,22 +249,13 @@ func (w *epollWorker) CloseClient(c *client) {
 }
 
 // closeStream ends a stream now.
-func (w *epollWorker) closeStream(k *stream) {
+func (w *epollWorker) closeStream(k *streamClient) {
 	if k.dead {
 		return
 	}
 	k.dead = true
 	w.shard.ClientGone(&k.client)
-	if k.tls != nil && len(k.unsent) == 0 {
-		w.stream.out = w.stream.out[:0]
-		k.raw.out = &w.stream.out
-		k.tls.CloseWrite() // close_notify, RFC 8446 section 6.1
-		k.raw.out = nil
-		writeFD(k.fd, w.stream.out)
-	}
-	k.raw.release()
-	w.closeFD(k.fd)
-	k.top.Close()
+	k.conn.Close()
 	delete(w.stream.all, k)
 	w.shard.Streams(-1)
 }

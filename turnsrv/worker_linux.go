@@ -5,7 +5,6 @@ package turnsrv
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -13,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/internal/stream"
 )
 
 // epollWorker runs a shard on Linux: one thread of control with its own epoll over
@@ -22,11 +23,8 @@ import (
 type epollWorker struct {
 	shard   *shard
 	workers int // of the server
-	epoll   int
-	event   int // eventfd that wakes the worker
-	ready   [rxBuffers]unix.EpollEvent
+	loop    *stream.Loop
 
-	sources   []source // by file descriptor
 	listeners []*udpListener
 	left      []*udpListener // to a successor, see Yield
 	rx        *receiver
@@ -36,12 +34,11 @@ type epollWorker struct {
 	visitors  [rxBuffers]client // without allocation, of this round
 	visits    int
 
-	unread  []int // sockets that had more for us, of the last round
-	reading []int // the same, of this round
+	unread  []*stream.Handle // sockets that had more for us, of the last round
+	reading []*stream.Handle // the same, of this round
 	pace    pace
-	mailed  bool // something was posted
 
-	sleeping atomic.Bool // in epoll_wait: others must write to event
+	sleeping atomic.Bool // waits for events: others must wake it
 
 	mu     sync.Mutex
 	posted []func(*shard)
@@ -49,11 +46,19 @@ type epollWorker struct {
 	after  sync.Mutex // after the end: whose turn it is on the shard
 }
 
-// source is what a file descriptor in the epoll belongs to.
+// source is a socket in the worker's loop.
 type source interface {
 	// readable reads and handles what there is.
-	readable(w *epollWorker, events uint32)
+	readable(w *epollWorker, events stream.Events)
 }
+
+// watched is a source as the loop calls it.
+type watched struct {
+	worker *epollWorker
+	source source
+}
+
+func (s *watched) Ready(events stream.Events) { s.source.readable(s.worker, events) }
 
 // newEpoll returns the driver of a shard, of which there are so many.
 func newEpoll(sh *shard, workers int) (*epollWorker, error) {
@@ -62,68 +67,34 @@ func newEpoll(sh *shard, workers int) (*epollWorker, error) {
 	if w.rx, err = newReceiver(); err != nil {
 		return nil, err
 	}
-	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
-	}
-	if w.event, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
-	}
-	if err = w.watch(w.event, wakeup{}, unix.EPOLLIN); err != nil {
+	if w.loop, err = stream.NewLoop(rxBuffers); err != nil {
 		return nil, err
 	}
-	w.pace.rest = restTime()
+	w.pace.rest = stream.NewPause(restFor)
 	sh.Attach(w, true)
 	return w, nil
 }
 
 // edge is how datagram sockets are watched: what is left in one is in unread, so
 // that the kernel need not look again at each that was read.
-const edge = unix.EPOLLIN | unix.EPOLLET
+const edge = stream.Readable | stream.Edge
 
-// watch enters a file descriptor into the epoll.
-func (w *epollWorker) watch(fd int, s source, events uint32) error {
-	for fd >= len(w.sources) {
-		w.sources = append(w.sources, make([]source, max(fd+1-len(w.sources), 64))...)
-	}
-	w.sources[fd] = s
-	ev := unix.EpollEvent{Events: events, Fd: int32(fd)}
-	if _, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0); errno != 0 {
-		w.sources[fd] = nil
-		return fmt.Errorf("epoll: %w", errno)
-	}
-	return nil
+// watch enters a file descriptor into the loop.
+func (w *epollWorker) watch(fd int, s source, events stream.Events) (*stream.Handle, error) {
+	return w.loop.Add(fd, &watched{w, s}, events)
 }
 
-// closeFD closes a file descriptor and with that takes it out of the epoll, unless
+// closeFD closes a file descriptor and with that takes it out of the loop, unless
 // another process has it too.
-func (w *epollWorker) closeFD(fd int) {
-	w.sources[fd] = nil
-	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
-}
-
-// unwatch takes a file descriptor out of the epoll.
-func (w *epollWorker) unwatch(fd int) {
-	unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(w.epoll), unix.EPOLL_CTL_DEL, uintptr(fd), 0, 0, 0)
-}
-
-// wakeup is the eventfd's source.
-type wakeup struct{}
-
-func (wakeup) readable(w *epollWorker, _ uint32) {
-	w.mailed = true
-	var b [8]byte
-	unix.RawSyscall(unix.SYS_READ, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
+func (w *epollWorker) closeFD(h *stream.Handle) {
+	h.Forget()
+	unix.RawSyscall(unix.SYS_CLOSE, uintptr(h.FD()), 0, 0)
 }
 
 func (w *epollWorker) Wake() {
 	if w.sleeping.CompareAndSwap(true, false) {
-		w.signal()
+		w.loop.Wake()
 	}
-}
-
-func (w *epollWorker) signal() {
-	b := [8]byte{1}
-	unix.RawSyscall(unix.SYS_WRITE, uintptr(w.event), uintptr(unsafe.Pointer(&b)), 8)
 }
 
 func (w *epollWorker) Post(f func(*shard)) {
@@ -131,7 +102,7 @@ func (w *epollWorker) Post(f func(*shard)) {
 	ended := w.ended.Load()
 	if !ended {
 		w.posted = append(w.posted, f)
-		w.signal()
+		w.loop.Wake()
 	}
 	w.mu.Unlock()
 	if ended {
@@ -158,22 +129,18 @@ func (w *epollWorker) Run(ctx context.Context) error {
 	if n := w.workers + 1; w.shard.ID() == 0 && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
-	// Not signal: this may run when close has let the eventfd's number go.
 	stop := context.AfterFunc(ctx, func() { w.Post(func(*shard) {}) })
 	defer stop()
 	for ctx.Err() == nil {
-		n := w.wait()
+		w.wait()
 		w.reading, w.unread = w.unread, w.reading[:0]
-		for i := range n {
-			w.serveFD(int(w.ready[i].Fd), w.ready[i].Events)
-		}
-		for _, fd := range w.reading {
-			w.serveFD(fd, unix.EPOLLIN)
+		w.loop.Dispatch()
+		for _, h := range w.reading {
+			h.Ready(stream.Readable)
 		}
 		w.stream.again(w)
 		w.shard.Drain()
-		if w.mailed {
-			w.mailed = false
+		if w.loop.Woken() {
 			w.runPosted()
 		}
 		w.Flush()
@@ -183,12 +150,6 @@ func (w *epollWorker) Run(ctx context.Context) error {
 	return nil
 }
 
-func (w *epollWorker) serveFD(fd int, events uint32) {
-	if fd < len(w.sources) && w.sources[fd] != nil {
-		w.sources[fd].readable(w, events)
-	}
-}
-
 // close ends everything that the worker holds.
 func (w *epollWorker) close() {
 	w.runPosted()
@@ -196,7 +157,7 @@ func (w *epollWorker) close() {
 	w.Flush()
 	w.stream.closeAll(w)
 	for _, l := range w.listeners {
-		w.closeFD(l.fd)
+		w.closeFD(l.handle)
 	}
 	w.after.Lock()
 	defer w.after.Unlock()
@@ -204,18 +165,18 @@ func (w *epollWorker) close() {
 	posted := w.posted
 	w.posted = nil
 	w.ended.Store(true)
-	unix.Close(w.event)
 	w.mu.Unlock()
 	for _, f := range posted {
 		f(w.shard)
 	}
-	unix.Close(w.epoll)
+	w.loop.Close()
 	w.rx.close()
 }
 
 // udpListener is a worker's share of a UDP listener.
 type udpListener struct {
 	fd      int
+	handle  *stream.Handle
 	number  uint32 // in listeners
 	v6      bool
 	local   endpoint // the bound address
@@ -236,7 +197,7 @@ func (w *epollWorker) LocalIP(c *client) endpoint {
 	if l, ok := c.Handle.(*udpListener); ok {
 		return l.localIP(c)
 	}
-	return localIP(c.Handle.(*stream).raw.local)
+	return localIP(c.Handle.(*streamClient).conn.LocalAddr())
 }
 
 const listenerBuffer = 4 << 20 // bytes: the system's default drops bursts
@@ -276,7 +237,7 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 		}
 	}
 	if err == nil {
-		err = w.watch(fd, l, edge)
+		l.handle, err = w.watch(fd, l, edge)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -287,20 +248,20 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 }
 
 // receive reads up to limit datagrams from a socket that is watched by its edges.
-func (w *epollWorker) receive(fd, limit int) (from, to int) {
+func (w *epollWorker) receive(h *stream.Handle, limit int) (from, to int) {
 	if w.rx.used == rxBuffers {
 		w.Flush()
 	}
-	from, to, more := w.rx.receive(fd, limit)
+	from, to, more := w.rx.receive(h.FD(), limit)
 	if more {
-		w.unread = append(w.unread, fd)
+		w.unread = append(w.unread, h)
 	}
 	return from, to
 }
 
 // readable handles a batch from the listener.
-func (l *udpListener) readable(w *epollWorker, _ uint32) {
-	from, to := w.receive(l.fd, rxBuffers)
+func (l *udpListener) readable(w *epollWorker, _ stream.Events) {
+	from, to := w.receive(l.handle, rxBuffers)
 	s := w.shard
 	var last *client
 	for i := from; i < to; i++ {

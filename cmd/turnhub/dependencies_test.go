@@ -16,7 +16,8 @@ func TestArrows(t *testing.T) {
 	may := map[string][]string{
 		"internal/netaddr":   {},
 		"internal/ratelimit": {},
-		"turnsrv":            {"internal/netaddr", "internal/ratelimit"},
+		"internal/stream":    {},
+		"turnsrv":            {"internal/netaddr", "internal/ratelimit", "internal/stream"},
 		"internal/extaddr":   {"internal/netaddr"},
 		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/ratelimit"},
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"turnhub/internal/kin"
+	"turnhub/internal/stream"
 )
 
 // An upgrade replaces the running binary by the one on disk, on SIGUSR2, without
@@ -259,19 +260,11 @@ func (s spare) name() string { return boundName(s.kind, s.file) }
 // stays non-blocking when it is inherited, and with it the listener itself: they
 // share the flag, and an Accept that blocks could not be ended any more.
 func duplicate(ln *net.TCPListener) (*os.File, error) {
-	raw, err := ln.SyscallConn()
+	fd, err := stream.Duplicate(ln)
 	if err != nil {
 		return nil, err
 	}
-	var fd uintptr
-	var errno syscall.Errno
-	if err := raw.Control(func(old uintptr) { fd, _, errno = syscall.Syscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 3) }); err != nil {
-		return nil, err
-	}
-	if errno != 0 {
-		return nil, os.NewSyscallError("fcntl", errno)
-	}
-	return os.NewFile(fd, "tcp:"+ln.Addr().String()), nil
+	return os.NewFile(uintptr(fd), "tcp:"+ln.Addr().String()), nil
 }
 
 // linger carries the remaining calls. It reports whether the process's time is over;

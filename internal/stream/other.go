@@ -1,0 +1,58 @@
+//go:build !linux
+
+package stream
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// Loop is there on Linux only.
+type Loop struct{}
+
+// Events are what a Source waits for.
+type Events uint32
+
+// The events that a Source may ask for or be told of.
+const (
+	Readable Events = 1 << iota
+	Writable
+	Hangup
+	Edge
+)
+
+// Source is told when its socket can go on.
+type Source interface{ Ready(Events) }
+
+// NewLoop returns an error that wraps errors.ErrUnsupported.
+func NewLoop(int) (*Loop, error) { return nil, errors.ErrUnsupported }
+
+// Run does nothing: there is no loop here.
+func (*Loop) Run(func() bool, func()) {}
+
+// Wake does nothing.
+func (*Loop) Wake() {}
+
+// Close does nothing.
+func (*Loop) Close() {}
+
+// Conn is there on Linux only.
+type Conn struct{}
+
+// Take returns ErrForeign: every connection is served as a net.Conn here.
+func Take(net.Conn) (*Conn, error) { return nil, ErrForeign }
+
+func (*Conn) Attach(*Loop, Source) error  { return errors.ErrUnsupported }
+func (*Conn) Receive([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*Conn) Send([]byte) error           { return errors.ErrUnsupported }
+func (*Conn) Flush() (int, error)         { return 0, errors.ErrUnsupported }
+func (*Conn) Waiting() int                { return 0 }
+func (*Conn) Await(bool)                  {}
+func (*Conn) Deafen()                     {}
+func (*Conn) CloseWrite()                 {}
+func (*Conn) Close() bool                 { return false }
+func (*Conn) Abort()                      {}
+func (*Conn) SetReadDeadline(time.Time)   {}
+func (*Conn) SetWriteDeadline(time.Time)  {}
+func (*Conn) Secure() bool                { return false }
