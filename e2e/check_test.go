@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -150,6 +151,49 @@ func TestCheckToken(t *testing.T) {
 	}
 	if output, status = runTurnhub(t, trust, "check", "--config", config); status != 0 {
 		t.Errorf("on the server: exit status %d: %s", status, output)
+	}
+}
+
+// TestCheckSelf: a health check without any other program says whether the server
+// answers, whatever guards its sockets, and tells another program from it.
+func TestCheckSelf(t *testing.T) {
+	t.Parallel()
+	secretFile := filepath.Join(t.TempDir(), "token-secret")
+	if err := os.WriteFile(secretFile, []byte(strings.Repeat("s3cret-", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, map[string]map[string]any{"access": {"mode": "token", "token_secret_file": secretFile}})
+	self := []string{"check", "--self", "--config", filepath.Join(s.directory(t), "config.yaml")}
+	for _, environ := range [][]string{nil, {"TURNHUB_LISTEN_ADMIN="}} { // without one it asks a public port
+		if output, status := runTurnhub(t, environ, self...); status != 0 || strings.TrimSpace(output) != "ok" {
+			t.Errorf("%v: exit status %d: %s", environ, status, output)
+		}
+	}
+	// One that hangs is not healthy.
+	if err := s.process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	output, status := runTurnhub(t, nil, self...)
+	if err := s.process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if status != 1 {
+		t.Errorf("of a stopped process: exit status %d: %s", status, output)
+	}
+	wantLines(t, output, "nothing answers at 127.0.0.1:")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "It works!") })}
+	go other.Serve(listener)
+	defer other.Close()
+	at := "TURNHUB_LISTEN_ADMIN=" + listener.Addr().String()
+	if output, status := runTurnhub(t, []string{at}, "check", "--self"); status != 1 || !strings.Contains(output, "is not turnhub") {
+		t.Errorf("of another program: exit status %d: %s", status, output)
+	}
+	if output, status := runTurnhub(t, nil, "check", "--self", "https://example.org"); status != 2 {
+		t.Errorf("exit status %d: %s", status, output)
 	}
 }
 

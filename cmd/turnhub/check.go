@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -28,9 +29,22 @@ const checkTimeout = 40 * time.Second
 // check goes the way of a browser: with a URL to any server from anywhere, else to
 // the one of the configuration.
 func check(ctx context.Context, in invocation) error {
-	file, others, err := in.flags(1, nil)
+	var self bool
+	file, others, err := in.flags(1, func(f *flag.FlagSet) {
+		f.BoolVar(&self, "self", false, "ask only whether the server on this machine answers, as a health check does")
+	})
 	if err != nil {
 		return err
+	}
+	if self {
+		if len(others) > 0 {
+			return usageError{"either --self or a URL"}
+		}
+		cfg, err := config.Load(file, in.environ)
+		if err != nil {
+			return err
+		}
+		return checkSelf(ctx, cfg, in)
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
