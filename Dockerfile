@@ -1,23 +1,31 @@
-# A relay needs the host's network: thousands of published UDP ports cost a
-# proxy process each, and Docker's NAT hides the clients' addresses, which the
-# peer policy relies on. So run it as
+# The image of docs/containers.md. Three ports are enough for it:
 #
-#   docker run --network host -v turnhub:/state turnhub
-FROM golang:1.26 AS build
+#   docker build -t turnhub --build-arg VERSION=$(systemd/version) .
+#   docker run -d -p 80:80 -p 443:443 -p 443:443/udp -v turnhub:/state \
+#     -e TURNHUB_PUBLIC_HOST=calls.example.org turnhub
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-# .git stays outside: docker build --build-arg BUILD_VERSION=$(systemd/version)
-ARG BUILD_VERSION
-RUN make build ${BUILD_VERSION:+VERSION=$BUILD_VERSION} && mkdir /state
+# .git stays outside, so the version has to be told.
+ARG VERSION
+ARG TARGETARCH
+RUN deploy/image "${TARGETARCH:-$(go env GOARCH)}" "${VERSION:-$(cat VERSION)}" /image
 
 FROM scratch
-COPY --from=build /src/bin/turnhub /turnhub
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build --chown=65532:65532 /state /state
+ARG VERSION
+LABEL org.opencontainers.image.title="turnhub" \
+      org.opencontainers.image.description="STUN/TURN relay, WebRTC signaling and web pages in one binary" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="$VERSION"
+COPY --from=build /image/ /
+COPY --from=build --chown=65532:65532 /image/state /state
 USER 65532:65532
 ENV STATE_DIRECTORY=/state
 VOLUME /state
+EXPOSE 80/tcp 443/tcp 443/udp
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=12s --start-period=15s CMD ["/turnhub", "check", "--self", "--config", "/etc/turnhub/config.yaml"]
 ENTRYPOINT ["/turnhub"]
-CMD ["serve"]
+CMD ["serve", "--config", "/etc/turnhub/config.yaml"]

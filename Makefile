@@ -49,6 +49,7 @@ unit: build ## Go tests with the race detector
 	$(call heading,Go tests with the race detector)
 	@$(GO) test -race -timeout 8m $$($(GO) list ./... | grep -v '^turnhub/e2e')
 	@$(GO) test -race -timeout 8m -count=1 -parallel 6 ./e2e/...
+	@cd deploy/schema && $(GO) test ./...
 
 client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 	$(call heading,client tests)

@@ -16,6 +16,7 @@ func extaddrOptions(cfg *config.Config) extaddr.Options {
 	o := extaddr.Options{
 		BindIP:      cfg.Relay.BindIP,
 		STUNServers: cfg.Relay.STUNServers,
+		PublicHost:  cfg.PublicHost,
 		PortMin:     cfg.Relay.PortMin,
 		PortMax:     cfg.Relay.PortMax,
 	}

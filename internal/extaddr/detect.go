@@ -10,6 +10,7 @@ package extaddr
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type Options struct {
 	External    []netaddr.RelayAddress
 	BindIP      []netip.Addr  // relay.bind_ip, at most one of each family; empty: all
 	STUNServers []string      // relay.stun_servers, host[:port] each
+	PublicHost  string        // public_host: where clients find the server, if nobody else knows; may be empty
 	PortMin     uint16        // the relay's port range, for what the warnings say
 	PortMax     uint16        //
 	Patience    time.Duration // longest wait for the network in Detect; 0: DefaultPatience
@@ -207,6 +209,11 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 		return same, []Warning{{fmt.Sprintf("the STUN server %s sees this host at %s, which is no public address either (%s)", stun.server, mapped, reserved(mapped)),
 			"there is a second NAT on the way; the server needs a public address, or relay.external_ip with the one that is forwarded to it"}}
 	}
+	if outer, ok := opts.publicHost(ctx, h, local); ok {
+		return netaddr.RelayAddress{Bind: local, Advertise: outer}, []Warning{{
+			fmt.Sprintf("this host has only the %s address %s, so the relay's is taken to be public_host's, %s", kind(why), local, outer),
+			fmt.Sprintf("see that the listening ports are forwarded to %s, and write relay.external_ip: \"%s=%s\" to make this message go away", local, local, outer)}}
+	}
 	if local.Is6() && slices.ContainsFunc(h.addresses, netip.Addr.Is4) {
 		return same, nil // the IPv4 address has said what there is to say
 	}
@@ -217,6 +224,30 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 	return same, []Warning{{problem, fmt.Sprintf(
 		"for calls over the internet forward UDP %d-%d and the listening ports to %s and write relay.external_ip: \"%s=YOUR.PUBLIC.ADDRESS\"; inside one network all is well as it is",
 		opts.PortMin, opts.PortMax, local, local)}}
+}
+
+// publicHost is the public address of public_host in the family of a local address that
+// nobody outside knows: in a container, and behind a router that forwards ports, it is
+// where clients come to. One that this host has itself tells nothing new.
+func (o Options) publicHost(ctx context.Context, h host, local netip.Addr) (netip.Addr, bool) {
+	if o.PublicHost == "" {
+		return netip.Addr{}, false
+	}
+	network := "ip6"
+	if local.Is4() {
+		network = "ip4"
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, network, o.PublicHost) // takes addresses too
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, addr := range found {
+		addr = addr.Unmap().WithZone("")
+		if addr.Is4() == local.Is4() && !h.has(addr) && (reserved(addr) == "" || reserved(addr) == "documentation") {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // choose picks the pair for the local address, or one for another address of this

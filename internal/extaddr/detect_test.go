@@ -58,6 +58,7 @@ func TestDetect(t *testing.T) {
 		host    host
 		cloud   string // provider whose metadata service is there
 		stun    string // what a STUN server sees
+		public  string // public_host
 		quick   bool
 		want    string
 		warning string // part of the only warning; "" for none
@@ -75,6 +76,12 @@ func TestDetect(t *testing.T) {
 		{name: "documentation range", host: fakeHost("192.0.2.2", "fd00::2"), want: "192.0.2.2=192.0.2.2 fd00::2=fd00::2", warning: "documentation-range address 192.0.2.2"},
 		{name: "IPv6 only", host: fakeHost("2a00::7"), want: "2a00::7=2a00::7"},
 		{name: "private IPv6 only", host: fakeHost("fd00::7"), want: "fd00::7=fd00::7", warning: "private address fd00::7"},
+		{name: "in a container", host: fakeHost("172.17.0.2"), public: "8.8.4.7", want: "172.17.0.2=8.8.4.7", warning: `write relay.external_ip: "172.17.0.2=8.8.4.7"`},
+		{name: "public_host of a cloud's front", host: fakeHost("10.0.0.5"), public: "8.8.9.9", cloud: "AWS", want: "10.0.0.5=8.8.4.7"},
+		{name: "public_host of this host", host: fakeHost("10.0.0.5", "8.8.4.7"), public: "8.8.4.7", want: "8.8.4.7=8.8.4.7"},
+		{name: "public_host of the other family", host: fakeHost("172.17.0.2"), public: "2a00::7", want: "172.17.0.2=172.17.0.2", warning: "only the private address"},
+		{name: "public_host that is private too", host: fakeHost("10.0.0.5"), public: "10.0.0.9", want: "10.0.0.5=10.0.0.5", warning: "only the private address"},
+		{name: "public_host beside a public address", host: fakeHost("8.8.4.7"), public: "8.8.9.9", want: "8.8.4.7=8.8.4.7"},
 		{name: "no network", host: host{}, want: "127.0.0.1=127.0.0.1", warning: "no network"},
 		{name: "bind_ip picks", host: fakeHost("8.8.4.7", "8.8.4.8", "2a00::7"), bind: "8.8.4.8", want: "8.8.4.8=8.8.4.8"},
 		{name: "bind_ip of nobody", host: fakeHost("8.8.4.7"), bind: "8.8.4.9", err: "on no interface of this host (it has 8.8.4.7)"},
@@ -94,7 +101,7 @@ func TestDetect(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(cloudServer(test.cloud))
 			defer server.Close()
-			opts := Options{External: external(test.setting), PortMin: 49152, PortMax: 65535, clouds: all(server.URL)}
+			opts := Options{External: external(test.setting), PortMin: 49152, PortMax: 65535, PublicHost: test.public, clouds: all(server.URL)}
 			if test.bind != "" {
 				opts.BindIP = []netip.Addr{netip.MustParseAddr(test.bind)}
 			}
