@@ -27,6 +27,8 @@ if [ "$level" = test ] || [ "$level" = lab ]; then
 	need openssl openssl
 	need certutil libnss3-tools
 	need nginx nginx-light
+	[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$missing libnginx-mod-stream"
+	need haproxy haproxy
 fi
 if [ "$level" = lab ]; then
 	need ip iproute2

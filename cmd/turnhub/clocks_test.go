@@ -37,7 +37,7 @@ var clocks = map[string]string{
 	"internal/access/lock.go":       "a deadline for a lock, by differences of time.Now",
 	"internal/extaddr/detect.go":    "time.Since of a time.Now",
 	"internal/extaddr/stun.go":      "a random port; a deadline in the past, which cancels",
-	"internal/portmux/portmux.go":   "the bounds of a wider network, by time.Since of the start",
+	"internal/portmux/":             "the clock of limits, by time.Since of the start; deadlines of connections",
 	"internal/probe/":               "how long something took, by time.Since",
 	"internal/forwarded/":           "the start, for lines in the log by time.Since",
 	"internal/ratelimit/lines.go":   "the same",

@@ -19,7 +19,7 @@ func TestArrows(t *testing.T) {
 		"internal/stream":    {},
 		"turnsrv":            {"internal/netaddr", "internal/ratelimit", "internal/stream"},
 		"internal/extaddr":   {"internal/netaddr"},
-		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/ratelimit"},
+		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
 	}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()

@@ -28,7 +28,7 @@ func extaddrOptions(cfg *config.Config) extaddr.Options {
 
 // configuredLayout is where a server with this configuration listens.
 func configuredLayout(cfg *config.Config, relay []netaddr.RelayAddress) (probe.Layout, error) {
-	l := probe.Layout{PublicHost: cfg.PublicHost, Relay: relay, TLS: cfg.TLS.Mode != config.TLSOff}
+	l := probe.Layout{PublicHost: cfg.PublicHost, Relay: relay, TLS: cfg.TLS.Mode != config.TLSOff, Front: len(cfg.Listen.TrustedProxies) > 0}
 	var err error
 	if l.UDP, err = addrPorts(cfg.Listen.UDP); err != nil {
 		return l, err

@@ -229,6 +229,7 @@ func (n *node) makeProber() {
 				UDP:        n.sockets.udp,
 				TCP:        n.sockets.tcpAddresses(),
 				TLS:        n.certs != nil,
+				Front:      len(n.cfg.Listen.TrustedProxies) > 0,
 			})
 		},
 		Mint: func() (string, string) {
@@ -293,7 +294,8 @@ func (n *node) makeWeb() {
 			n.turn.ServeStream(conn, transport)
 		},
 		ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
-		Unlimited:        n.proxies.Named,
+		Proxy:            n.proxies.Named,
+		Unnamed:          n.proxies.UnnamedHeader,
 		Logger:           n.log,
 	}
 	if n.certs != nil {

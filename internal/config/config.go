@@ -39,7 +39,7 @@ type Config struct {
 type Listen struct {
 	TCP, UDP       []string
 	Admin          string         // empty: no admin listener
-	TrustedProxies []netip.Prefix // whose forwarding headers are believed
+	TrustedProxies []netip.Prefix // whose forwarding and PROXY headers are believed
 }
 
 // The values of tls.mode.

@@ -24,7 +24,7 @@ func (c *Config) options() []option {
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
 			doc: "Metrics, health, console and pprof; never public: loopback, or a private address of this host. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
-			doc: "Addresses or CIDRs of reverse proxies: what they say in X-Forwarded-For, -Proto, -Host and -Port or in Forwarded is believed, nobody else's, and their connections are not limited per IP. A proxy on this host must be named too: [127.0.0.1/32, ::1/128]."},
+			doc: "Addresses or CIDRs of proxies: what they say in X-Forwarded-For, -Proto, -Host and -Port, in Forwarded, or by the PROXY protocol (versions 1 and 2, before TLS; each connection may begin with it or not) is believed, nobody else's, and their own connections are not limited per IP. A proxy on this host must be named too: [127.0.0.1/32, ::1/128]."},
 
 		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
 			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory, which comes to TCP port 443 or 80 of public_host."},

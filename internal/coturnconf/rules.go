@@ -368,7 +368,7 @@ var rules = map[string]rule{
 	"no-tlsv1_2":                        lost("TLS 1.2 cannot be turned off"),
 	"alt-listening-port":                lost(rfc5780),
 	"alt-tls-listening-port":            lost(rfc5780),
-	"tcp-proxy-port":                    lost("the PROXY protocol is not spoken"),
+	"tcp-proxy-port":                    lost("not needed: every TCP port takes the PROXY protocol from the addresses in `listen.trusted_proxies`"),
 	"listening-device":                  lost("name the addresses in `listen.tcp` and `listen.udp`"),
 	"relay-device":                      lost("name the address in `relay.bind_ip`"),
 	"bps-capacity":                      lost("there is no limit over all allocations; `limits.bandwidth_per_allocation` and `limits.allocations_total` bound it"),

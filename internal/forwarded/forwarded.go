@@ -1,6 +1,7 @@
 // Package forwarded is the one place that decides whose forwarding headers are
 // believed, and what they say: X-Forwarded-For, -Proto, -Host and -Port, and
-// Forwarded (RFC 7239).
+// Forwarded (RFC 7239). Headers of the PROXY protocol (internal/proxyheader) are
+// believed from the same addresses.
 //
 // A header is written by anybody. It proves something only where the operator has
 // named the address that the connection comes from, in listen.trusted_proxies;
@@ -9,6 +10,7 @@
 package forwarded
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -65,7 +67,7 @@ func (p *Proxies) From(r *http.Request) bool {
 // or two of them name different ones, it is the proxy's own address.
 //
 // direct says that the connection came from there itself, and not through anything
-// that says so in a header, believed or not.
+// that says so in a header, believed or not, that of the PROXY protocol included.
 func (p *Proxies) ClientAddress(r *http.Request) (client netip.AddrPort, direct bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil { // no TCP: nobody can be told from others
@@ -77,7 +79,7 @@ func (p *Proxies) ClientAddress(r *http.Request) (client netip.AddrPort, direct 
 		if p != nil && header != "" && header != "Via" {
 			p.unnamed(peer.Addr(), header, r.Header)
 		}
-		return peer, header == ""
+		return peer, header == "" && r.Context().Value(toldKey{}) == nil
 	}
 	byList, listed := p.walk(peer.Addr(), listFor(r.Header))
 	byElement, named := p.walk(peer.Addr(), elementsFor(r.Header))
@@ -92,6 +94,13 @@ func (p *Proxies) ClientAddress(r *http.Request) (client netip.AddrPort, direct 
 	}
 	return peer, false
 }
+
+// toldKey marks the context of connections whose client a proxy has named.
+type toldKey struct{}
+
+// Told marks the context of requests on a connection whose remote address is what a
+// trusted proxy has said by the PROXY protocol: nobody came from there directly.
+func Told(ctx context.Context) context.Context { return context.WithValue(ctx, toldKey{}, true) }
 
 func from(addr netip.Addr, peer netip.AddrPort) netip.AddrPort {
 	if addr == peer.Addr() {

@@ -73,6 +73,19 @@ func (p *Proxies) unnamed(addr netip.Addr, header string, h http.Header) {
 			"and see docs/front.md for what it must set; until then all who come through it count as one visitor. Else nothing is wrong", p.line(addr)))
 }
 
+// UnnamedHeader says that an address has sent a header of the PROXY protocol, in which
+// it names a client, and is not named.
+func (p *Proxies) UnnamedHeader(sender, claimed netip.Addr) {
+	sender = netaddr.Plain(sender)
+	if claimed == Claimed || !p.notices.due(sender) {
+		return
+	}
+	p.notices.log.Warn("a PROXY protocol header is not believed from an address that is not in listen.trusted_proxies, and its connection is closed",
+		"from", sender.String(),
+		"remedy", fmt.Sprintf("if your proxy for TCP is there, write\n  listen.trusted_proxies: [%s]\n"+
+			"and see docs/front.md for what it must send. Else nothing is wrong", p.line(sender)))
+}
+
 // line is what to write for trusted_proxies: those named already and one more.
 func (p *Proxies) line(addr netip.Addr) string {
 	var words []string

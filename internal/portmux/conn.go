@@ -16,12 +16,12 @@ import (
 // Who wants to own the socket itself takes Buffered and then NetConn.
 type Conn struct {
 	net.Conn
-	first   [sniffLength]byte
-	from    int // first[from:to] is still to be read
-	to      int
+	first   []byte // read already, and still to be read by who is served
+	small   [sniffLength]byte
 	release func() // nil for the TLS layer: the connection below releases
 	closing sync.Once
-	addr    netip.Addr // of the client; set for the connection below TLS
+	addr    netip.Addr // by which it is counted; set for the connection below TLS, under Mux.mu
+	told    *told      // what a proxy has said of its ends, by the PROXY protocol; nil: nothing
 	below   sync.Mutex // Close may come while the connection below is exchanged
 
 	// silent is when the client was last waited for, while it has not said what it
@@ -34,9 +34,9 @@ type Conn struct {
 // Read returns the bytes that were read for sniffing, then those of the
 // connection.
 func (c *Conn) Read(b []byte) (int, error) {
-	if c.from < c.to {
-		n := copy(b, c.first[c.from:c.to])
-		c.from += n
+	if len(c.first) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
 		return n, nil
 	}
 	if c.clock == nil {
@@ -63,7 +63,7 @@ func (c *Conn) Close() error {
 
 // Buffered returns the bytes that were read from the connection and that Read
 // has not returned yet.
-func (c *Conn) Buffered() []byte { return c.first[c.from:c.to] }
+func (c *Conn) Buffered() []byte { return c.first }
 
 // NetConn returns the connection below: a *net.TCPConn, or a *tls.Conn. Close
 // the Conn all the same, not it alone.
@@ -75,17 +75,21 @@ func (c *Conn) NetConn() net.Conn { return c.Conn }
 func (c *Conn) SetNetConn(conn net.Conn) {
 	c.below.Lock()
 	defer c.below.Unlock()
-	c.Conn, c.from, c.to = conn, 0, 0
+	c.Conn, c.first = conn, nil
 }
 
 // sniff reads until the protocol is known.
 func (c *Conn) sniff() (Protocol, error) {
+	if c.first == nil {
+		c.first = c.small[:0]
+	}
 	for {
-		if p := Sniff(c.first[:c.to]); p != Undecided {
+		if p := Sniff(c.first); p != Undecided {
 			return p, nil
 		}
-		n, err := c.Conn.Read(c.first[c.to:])
-		c.to += n
+		have := len(c.first)
+		n, err := c.Conn.Read(c.first[have:sniffLength])
+		c.first = c.first[:have+n]
 		if n == 0 && err != nil {
 			return Undecided, err
 		}

@@ -1,7 +1,8 @@
 // Package portmux serves several protocols on one TCP port: TLS, HTTP with
 // WebSocket, STUN and TURN are told apart by the first bytes a client sends,
 // before the TLS handshake and after it. In TLS, the protocol may also be named
-// by ALPN: http/1.1 (RFC 7301), stun.turn or stun.nat-discovery (RFC 7443).
+// by ALPN: http/1.1 (RFC 7301), stun.turn or stun.nat-discovery (RFC 7443). Before all
+// that, a proxy that the operator has named may say by the PROXY protocol who came.
 //
 // Everything is bounded. A connection that has not said what it is costs a
 // goroutine and eight bytes, in TLS the handshake's state; it is cut off after
@@ -31,6 +32,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnhub/internal/forwarded"
 	"turnhub/internal/netaddr"
 )
 
@@ -57,9 +59,13 @@ type Config struct {
 	// ConnectionsPerIP bounds the connections of one household, and with
 	// netaddr.NetworkShare those of its wider network; 0: no bound.
 	ConnectionsPerIP int
-	// Unlimited reports whether an address is not counted: that of a reverse proxy,
-	// behind which there are many visitors. Nil: none is.
-	Unlimited func(netip.Addr) bool
+	// Proxy reports whether the operator has named an address as a proxy's: behind it
+	// are many visitors, so it is not counted, and what it says in a header of the PROXY
+	// protocol, with which each of its connections may begin, is believed. Nil: none is.
+	Proxy func(netip.Addr) bool
+	// Unnamed is told of a PROXY header from an address that is not, and of the client
+	// that it names, the zero Addr for none. Nil: nobody is.
+	Unnamed func(sender, claimed netip.Addr)
 	// Unidentified bounds the connections that have not said what they are;
 	// 0: 1024.
 	Unidentified int
@@ -90,7 +96,10 @@ type Stats struct {
 	// Accepted counts by protocol: http, https, turn, turns.
 	Accepted map[string]uint64
 	// Refused counts by reason: per_ip, per_network, crowded, timeout, closed, tls,
-	// tls_off, alpn, unknown, shutdown.
+	// tls_off, alpn, unknown, shutdown; and of PROXY headers: proxy_stranger (of an
+	// address that is not named), proxy_late (not at the very beginning),
+	// proxy_malformed, proxy_long, proxy_family (no TCP over IPv4 or IPv6) and
+	// proxy_timeout.
 	Refused map[string]uint64
 	// AcceptErrors counts failures of accept, such as EMFILE.
 	AcceptErrors uint64
@@ -166,6 +175,9 @@ func New(cfg Config) *Mux {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if c, ok := c.(*Conn); ok && c.Told() {
+				ctx = forwarded.Told(ctx)
+			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
@@ -282,229 +294,6 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 		pause = shortest
 		m.take(c)
 	}
-}
-
-// roomPause is how often a listener looks for room.
-const roomPause = 50 * time.Millisecond
-
-// room waits until a connection more may say what it is. False: ctx has ended.
-func (m *Mux) room(ctx context.Context) bool {
-	for {
-		m.mu.Lock()
-		free := m.waiting.Len() < m.cfg.Unidentified
-		if !free {
-			_, silence := m.mostSilent()
-			free = silence >= m.cfg.Patience
-		}
-		m.mu.Unlock()
-		if free {
-			return true
-		}
-		timer := time.NewTimer(roomPause) // the other listeners' loops wait for m.left too
-		select {
-		case <-ctx.Done():
-		case <-m.left:
-		case <-timer.C:
-		}
-		timer.Stop()
-		if ctx.Err() != nil {
-			return false
-		}
-	}
-}
-
-// mostSilent is the one that has been waited for the longest, nil if all that
-// clients have said is still being worked on. Call it under mu.
-func (m *Mux) mostSilent() (most *list.Element, silence time.Duration) {
-	now := m.clock()
-	for e := m.waiting.Front(); e != nil; e = e.Next() {
-		since := time.Duration(e.Value.(*Conn).silent.Load())
-		if since > 0 && (most == nil || now-since > silence) {
-			most, silence = e, now-since
-		}
-	}
-	return most, silence
-}
-
-// crowds reports whether the wider network of an address has a quarter of all places
-// of those who have not said what they are: it may have as many connections as there
-// are places, and could keep everybody else waiting by saying it slowly. Where the
-// operator lets one network have more connections than there are places, no crowd is
-// unexpected. Call it under mu.
-func (m *Mux) crowds(addr netip.Addr, share netaddr.Share) bool {
-	return share.Household > 0 && share.Household*netaddr.NetworkShare <= m.cfg.Unidentified &&
-		m.places.OfNetwork(addr) >= m.cfg.Unidentified/4
-}
-
-// stopWaiting takes a connection off the list of those waiting. Call it under mu.
-func (m *Mux) stopWaiting(e *list.Element) *Conn {
-	c := m.waiting.Remove(e).(*Conn)
-	m.places.Remove(c.addr, 1)
-	return c
-}
-
-// take counts a connection and finds out what it is.
-func (m *Mux) take(raw net.Conn) {
-	addr := remoteAddr(raw)
-	share := netaddr.Share{Household: m.cfg.ConnectionsPerIP}
-	if m.cfg.Unlimited != nil && m.cfg.Unlimited(addr) {
-		share = netaddr.Share{}
-	}
-	c := &Conn{Conn: raw, clock: m.clock}
-	c.silent.Store(int64(m.clock()))
-	c.release = func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.conns, c)
-		m.clients.Remove(addr, 1)
-	}
-
-	m.mu.Lock()
-	reason := "shutdown"
-	switch {
-	case m.closed:
-	case m.crowds(addr, share):
-		reason = "crowded"
-	default:
-		reason = string(m.clients.Add(addr, 1, share))
-	}
-	if reason != "" {
-		m.refused[reason]++
-		due := reason != "shutdown" && (m.told == 0 || m.clock()-m.told >= time.Minute)
-		if due {
-			m.told = m.clock()
-		}
-		m.mu.Unlock()
-		reset(raw)
-		if due {
-			m.log.Info("TCP connections are refused; the next line like this comes in a minute at the earliest",
-				"client", addr.String(), "reason", reason, "limit", "limits.connections_per_ip")
-		}
-		return
-	}
-	m.conns[c] = struct{}{}
-	c.addr = addr
-	place := m.waiting.PushBack(c)
-	m.places.Force(addr, 1)
-	var silent *Conn
-	if m.waiting.Len() > m.cfg.Unidentified {
-		if e, _ := m.mostSilent(); e != nil {
-			silent = m.stopWaiting(e)
-			silent.crowdedOut = true
-			m.refused["crowded"]++
-		}
-	}
-	m.handing.Add(1)
-	m.mu.Unlock()
-
-	if silent != nil {
-		reset(silent.Conn)
-	}
-	go func() {
-		defer m.handing.Done()
-		m.identify(c, place)
-	}()
-}
-
-// reset closes a connection at once, without leaving it in TIME_WAIT.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
-	}
-	c.Close()
-}
-
-// identify sends a connection where it belongs.
-func (m *Mux) identify(c *Conn, place *list.Element) {
-	c.SetDeadline(time.Now().Add(m.cfg.IdentifyTimeout))
-	top, protocol, reason := m.dissect(c)
-
-	m.mu.Lock()
-	if !c.crowdedOut {
-		m.stopWaiting(place)
-	}
-	select {
-	case m.left <- struct{}{}:
-	default:
-	}
-	secure := top != c
-	switch {
-	case reason != "":
-		if !c.crowdedOut { // else it is counted already
-			m.refused[reason]++
-		}
-	case secure:
-		m.accepted[map[Protocol]string{HTTP: "https", STUN: "turns"}[protocol]]++
-	default:
-		m.accepted[map[Protocol]string{HTTP: "http", STUN: "turn"}[protocol]]++
-	}
-	m.mu.Unlock()
-
-	if reason != "" {
-		m.log.Debug("connection refused", "client", c.RemoteAddr(), "reason", reason)
-		if reason == "tls_off" {
-			// An alert, so that the client says what is wrong instead of "reset":
-			// fatal handshake_failure, RFC 8446 section 6.
-			c.Write([]byte{0x15, 3, 1, 0, 2, 2, 40})
-		}
-		c.Close()
-		return
-	}
-	c.SetDeadline(time.Time{})
-	c.clock = nil
-	if protocol == HTTP {
-		if !m.httpIn.hand(top) {
-			top.Close()
-		}
-		return
-	}
-	m.cfg.STUN(top, secure)
-}
-
-// dissect looks under the TLS, where there is any. It returns the connection to
-// read from, or why there is none.
-func (m *Mux) dissect(c *Conn) (top *Conn, protocol Protocol, reason string) {
-	protocol, err := c.sniff()
-	switch {
-	case err != nil:
-		return c, Unknown, failure(err)
-	case protocol == Unknown:
-		return c, Unknown, "unknown"
-	case protocol != TLS:
-		return c, protocol, ""
-	case m.cfg.TLS == nil:
-		return c, TLS, "tls_off"
-	}
-	secure := tls.Server(c, m.cfg.TLS)
-	if err := secure.Handshake(); err != nil {
-		m.log.Debug("TLS handshake failed", "client", c.RemoteAddr(), "error", err)
-		return c, TLS, "tls"
-	}
-	top = &Conn{Conn: secure}
-	switch secure.ConnectionState().NegotiatedProtocol {
-	case ALPNTURN, ALPNSTUN:
-		return top, STUN, ""
-	case "", ALPNHTTP: // coturn's client offers both names, this one first, and then speaks TURN
-	default: // such as acme-tls/1, whose handshake is all there is to it
-		return top, Unknown, "alpn"
-	}
-	protocol, err = top.sniff()
-	switch {
-	case err != nil:
-		return top, Unknown, failure(err)
-	case protocol == HTTP, protocol == STUN:
-		return top, protocol, ""
-	}
-	return top, Unknown, "unknown"
-}
-
-// failure names why a client did not say what it is.
-func failure(err error) string {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return "timeout"
-	}
-	return "closed"
 }
 
 // Stats returns a snapshot.

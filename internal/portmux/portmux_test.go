@@ -267,7 +267,7 @@ func TestConnectionsPerIP(t *testing.T) {
 
 	proxied := start(t, func(c *Config) {
 		c.ConnectionsPerIP = 1
-		c.Unlimited = netip.MustParsePrefix("127.0.0.0/8").Contains
+		c.Proxy = netip.MustParsePrefix("127.0.0.0/8").Contains
 	})
 	for range 3 {
 		if got := ask(t, proxied.dial(t), 13, string(binding)); got != "secure=false " {

@@ -1,5 +1,7 @@
 package portmux
 
+import "turnhub/internal/proxyheader"
+
 // Protocol is what the first bytes of a stream say it is.
 type Protocol int
 
@@ -10,15 +12,17 @@ const (
 	TLS
 	STUN // STUN or TURN
 	HTTP // HTTP/1, and WebSocket with it
+	// Proxied: a header of the PROXY protocol stands before what the client says.
+	Proxied
 )
 
 func (p Protocol) String() string {
-	return [...]string{"undecided", "unknown", "tls", "stun", "http"}[p]
+	return [...]string{"undecided", "unknown", "tls", "stun", "http", "proxied"}[p]
 }
 
 // sniffLength is how many bytes decide at most: a STUN header up to its magic
-// cookie, and "OPTIONS ".
-const sniffLength = 8
+// cookie, "OPTIONS ", and what tells a PROXY header.
+const sniffLength = proxyheader.PrefixLength
 
 // methods of HTTP/1 (RFC 9110 section 9.3, RFC 5789) with the space after them.
 var methods = []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "CONNECT ", "TRACE "}
@@ -29,10 +33,17 @@ var methods = []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "O
 //   - STUN: two zero bits, and the magic cookie 0x2112A442 at offset 4,
 //     RFC 8489 section 5.
 //   - HTTP: the letters of a method and a space, RFC 9112 section 3.
+//   - Proxied: "PROXY ", or the signature of version 2.
 //
 // A stream cannot begin with TURN ChannelData: it needs an allocation first.
 func Sniff(b []byte) Protocol {
 	if len(b) == 0 {
+		return Undecided
+	}
+	switch begins, undecided := proxyheader.Begins(b); {
+	case begins:
+		return Proxied
+	case undecided:
 		return Undecided
 	}
 	if b[0] == 0x16 { // no STUN message type begins so, RFC 8489 section 18.2

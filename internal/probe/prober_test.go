@@ -171,6 +171,8 @@ func TestTargets(t *testing.T) {
 			"turn:8.8.4.8:3478?transport=udp"},
 		{"TLS by address", Layout{Relay: relayAt("192.0.2.2=192.0.2.2")(), UDP: ports("[::]:3478"), TCP: ports("[::]:8443"), TLS: true},
 			"turn:192.0.2.2:3478?transport=udp turn:192.0.2.2:8443?transport=tcp turns:192.0.2.2:8443?transport=tcp"},
+		{"behind a proxy for TCP", Layout{PublicHost: "turn.example.org", Front: true, Relay: relayAt("8.8.4.7=8.8.4.7")(), UDP: ports("[::]:3478"), TCP: ports("127.0.0.1:8443", "[::]:3478"), TLS: true},
+			"turn:turn.example.org:3478?transport=udp turn:turn.example.org:3478?transport=tcp ?turns:turn.example.org:443?transport=tcp ?turns:turn.example.org:3478?transport=tcp"},
 		{"nothing", Layout{}, ""},
 	} {
 		var words []string

@@ -26,6 +26,9 @@ type Layout struct {
 	Relay      []netaddr.RelayAddress // the relay's addresses, the best first
 	UDP, TCP   []netip.AddrPort       // the listeners' bound addresses
 	TLS        bool                   // the TCP listeners speak TLS too
+	// Front says that the operator has named a proxy, which may have port 443 of
+	// PublicHost and pass TLS on to here.
+	Front bool
 }
 
 // Targets returns the URLs for a layout, best first, at most MaxURLs: UDP, TCP,
@@ -52,7 +55,13 @@ func Targets(l Layout) []Target {
 	}
 	add("turn", "udp", udp, l.PublicHost, false)
 	add("turn", "tcp", plain, l.PublicHost, false)
-	add("turns", "tls", secure, l.PublicHost, false)
+	if l.behindFront() {
+		add("turns", "tls", netip.AddrPortFrom(netip.IPv4Unspecified(), 443), l.PublicHost, true)
+		secure = choose(slices.DeleteFunc(slices.Clone(l.TCP), func(a netip.AddrPort) bool {
+			return a.Addr().IsLoopback() // where nobody but the proxy comes
+		}), 5349)
+	}
+	add("turns", "tls", secure, l.PublicHost, l.behindFront())
 
 	_, err := netip.ParseAddr(l.PublicHost)
 	switch named := l.PublicHost != "" && err != nil; {
@@ -69,12 +78,21 @@ func Targets(l Layout) []Target {
 	return targets[:min(len(targets), MaxURLs)]
 }
 
+// behindFront reports whether TLS may come by port 443 though none is listened on.
+func (l Layout) behindFront() bool {
+	return l.Front && l.TLS && l.PublicHost != "" &&
+		!slices.ContainsFunc(l.TCP, func(a netip.AddrPort) bool { return a.Port() == 443 })
+}
+
 // Site returns the URL of the pages, as a person would type it; empty when no TCP
 // port is listened on.
 func (l Layout) Site() string {
 	scheme, standard, at := "http", uint16(80), choose(l.TCP, 80)
 	if l.TLS {
 		scheme, standard, at = "https", 443, choose(l.TCP, 443)
+	}
+	if l.behindFront() && at.Addr().IsLoopback() {
+		return scheme + "://" + bracketed(l.PublicHost)
 	}
 	host := l.PublicHost
 	if host == "" {
@@ -86,10 +104,15 @@ func (l Layout) Site() string {
 	if at.Port() != standard {
 		return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(at.Port())))
 	}
+	return scheme + "://" + bracketed(host)
+}
+
+// bracketed writes an IPv6 address as URLs do.
+func bracketed(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
-		host = "[" + host + "]"
+		return "[" + host + "]"
 	}
-	return scheme + "://" + host
+	return host
 }
 
 // host is the address by which a listener is reached from outside.

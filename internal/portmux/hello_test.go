@@ -1,0 +1,117 @@
+package portmux
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// clientHello is what a browser's first bytes are: with a post-quantum key share
+// it does not fit one segment.
+func clientHello(t *testing.T, name string) []byte {
+	t.Helper()
+	near, far := net.Pipe()
+	go func() {
+		tls.Client(near, &tls.Config{ServerName: name}).Handshake()
+		near.Close()
+	}()
+	var hello []byte
+	buf := make([]byte, 16<<10)
+	n, err := far.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello = append(hello, buf[:n]...)
+	for want := 5 + int(hello[3])<<8 + int(hello[4]); len(hello) < want; hello = append(hello, buf[:n]...) {
+		if n, err = far.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	far.Close()
+	return hello
+}
+
+// cut is a client that has said something, of which each Read gets a few bytes; when
+// all is read it says so and is silent.
+type cut struct {
+	net.Conn
+	rest    []byte
+	parts   int
+	silent  *sync.WaitGroup
+	once    sync.Once
+	closing chan struct{}
+	closed  sync.Once
+}
+
+func (c *cut) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		c.once.Do(c.silent.Done)
+		<-c.closing
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), c.parts)], c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (c *cut) Write(b []byte) (int, error)      { return len(b), nil }
+func (c *cut) Close() error                     { c.closed.Do(func() { close(c.closing) }); return nil }
+func (c *cut) SetDeadline(time.Time) error      { return nil }
+func (c *cut) SetReadDeadline(time.Time) error  { return nil }
+func (c *cut) SetWriteDeadline(time.Time) error { return nil }
+func (c *cut) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
+func (c *cut) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:5000"))
+}
+
+// held is how many bytes of memory some clients cost that have said this and no more.
+func held(cfg Config, clients, parts int, say []byte) int64 {
+	m := New(cfg)
+	var silent sync.WaitGroup
+	var all []*cut
+	for range clients {
+		silent.Add(1)
+		all = append(all, &cut{rest: say, parts: parts, silent: &silent, closing: make(chan struct{})})
+	}
+	memory := func() int64 {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	before := memory()
+	for _, c := range all {
+		m.take(c)
+	}
+	silent.Wait()
+	cost := memory() - before
+	for _, c := range all {
+		c.Close()
+	}
+	m.handing.Wait()
+	return cost
+}
+
+// TestHelloInBytesCostsNoMore holds that a ClientHello cut into single bytes takes no
+// more memory than one that comes whole.
+func TestHelloInBytesCostsNoMore(t *testing.T) {
+	hello := clientHello(t, "turn.example.org")
+	say := hello[:len(hello)-1]
+	cfg := Config{HTTP: http.NotFoundHandler(), STUN: func(c *Conn, _ bool) { c.Close() }, TLS: &tls.Config{}}
+	const clients = 200
+	least := func(parts int) int64 { // others' garbage is no client's
+		return min(held(cfg, clients, parts, say), held(cfg, clients, parts, say), held(cfg, clients, parts, say)) / clients
+	}
+	whole, single := least(len(say)), least(1)
+	t.Logf("a connection with half a ClientHello of %d bytes holds %d bytes when it comes whole, %d in single bytes", len(hello), whole, single)
+	if single > whole+whole/10 {
+		t.Errorf("in single bytes it costs %d bytes, whole %d", single, whole)
+	}
+}
