@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/policy"
 )
 
 // countingCalls admits everybody and counts how often it is asked.
@@ -23,7 +25,7 @@ func (c *countingCalls) Seen(string, netip.Addr) bool {
 func TestManyPeersInOneRequest(t *testing.T) {
 	calls := new(countingCalls)
 	cfg := deskConfig(t)
-	cfg.Policy = NewPolicy(PolicyConfig{Calls: calls})
+	cfg.Policy = policy.New(policy.Config{Calls: calls})
 	cfg.Limits.PermissionsPerAllocation = 100
 	address := func(n int) attr {
 		return peerAttr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)}), uint16(1000+n)).String())

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/policy"
 )
 
 // testCalls is a hub: rooms by user, and the addresses where it has seen sockets.
@@ -52,8 +53,8 @@ func callsDesk(t testing.TB) (*desk, *testCalls) {
 	cfg := deskConfig(t)
 	advertised := netip.MustParseAddr("9.9.9.9")
 	cfg.Relay = []netaddr.RelayAddress{{Bind: netip.MustParseAddr("10.0.0.1"), Advertise: advertised}}
-	cfg.Policy = NewPolicy(PolicyConfig{
-		Mode: PeersCalls, Calls: calls,
+	cfg.Policy = policy.New(policy.Config{
+		Mode: policy.ModeCalls, Calls: calls,
 		Own: func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.0.0.1"), advertised} },
 	})
 	return newDesk(t, cfg), calls
@@ -150,8 +151,8 @@ func TestRecheck(t *testing.T) {
 				t.Fatalf("%d packets before", n)
 			}
 			calls.move(leaver, "")
-			// The hub names him who left. His partner's permissions to where the
-			// server saw him are judged again too.
+			// The hub names who left. The partner's permissions to where the
+			// server saw that person are judged again too.
 			d.recheck(alice.c.alloc)
 			if leaver == "bob" {
 				d.recheck(bob.c.alloc)

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // TestCodes is the table of RFC 8489 and RFC 8656: a request in, a code out.
@@ -54,17 +57,17 @@ func TestCodes(t *testing.T) {
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"expired credential", true, func(c *rawClient) *stun.Message {
-			secrets, _ := NewCredentials([]string{"secret"})
+			secrets, _ := credentials.New([]string{"secret"})
 			c.username, c.password = secrets.Mint("alice", time.Now().Add(-time.Second))
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"another secret of the list", true, func(c *rawClient) *stun.Message {
-			secrets, _ := NewCredentials([]string{"old secret"})
+			secrets, _ := credentials.New([]string{"old secret"})
 			c.username, c.password = secrets.Mint("alice", time.Now().Add(time.Hour))
 			return c.do(stun.MethodAllocate, udp)
 		}, 0},
 		{"a secret not in the list", true, func(c *rawClient) *stun.Message {
-			secrets, _ := NewCredentials([]string{"stolen"})
+			secrets, _ := credentials.New([]string{"stolen"})
 			c.username, c.password = secrets.Mint("alice", time.Now().Add(time.Hour))
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
@@ -74,7 +77,7 @@ func TestCodes(t *testing.T) {
 			return c.do(stun.MethodAllocate, udp)
 		}, 401},
 		{"other credentials for an allocation", false, func(c *rawClient) *stun.Message {
-			secrets, _ := NewCredentials([]string{"secret"})
+			secrets, _ := credentials.New([]string{"secret"})
 			other := *c
 			other.username, other.password = secrets.Mint("mallory", time.Now().Add(time.Hour))
 			return other.do(stun.MethodRefresh)
@@ -151,7 +154,7 @@ func TestCodes(t *testing.T) {
 		{"Refresh after it", false, ask(stun.MethodRefresh, lifetime(0)), 437},
 	}
 	eachDriver(t, func(t *testing.T, cfg Config) {
-		cfg.Policy = NewPolicy(PolicyConfig{Mode: PeersAny, Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		cfg.Policy = policy.New(policy.Config{Mode: policy.ModeAny, Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 		ts := startServer(t, cfg)
 		for _, via := range []string{"udp", "tcp"} {
 			t.Run(via, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/credentials"
 )
 
 // request is a STUN request being answered.
@@ -157,7 +159,7 @@ func (s *shard) authenticate(q *request) bool {
 		return true
 	}
 	q.username = string(username)
-	expires, user, err := ParseUsername(q.username)
+	expires, user, err := credentials.ParseUsername(q.username)
 	if err != nil {
 		s.refuse(q, stun.CodeUnauthorized, AuthBadUsername)
 		return false

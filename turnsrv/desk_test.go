@@ -10,12 +10,14 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // deskConfig relays on loopback, IPv4 and IPv6, to anybody.
 func deskConfig(t testing.TB) coreConfig {
 	t.Helper()
-	secrets, err := NewCredentials([]string{"secret", "old secret"})
+	secrets, err := credentials.New([]string{"secret", "old secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +26,7 @@ func deskConfig(t testing.TB) coreConfig {
 		Realm: testRealm, Software: "turnhub", Credentials: secrets,
 		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
-		Policy: NewPolicy(PolicyConfig{Mode: PeersAny}),
+		Policy: policy.New(policy.Config{Mode: policy.ModeAny}),
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }

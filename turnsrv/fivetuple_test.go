@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/credentials"
 )
 
 // TestFiveTuples is the table of every request that needs credentials against
@@ -32,7 +34,7 @@ func TestFiveTuples(t *testing.T) {
 	now := time.Now()
 	credential := func(name string, expires time.Time) func(*user) {
 		return func(u *user) {
-			c, _ := NewCredentials([]string{"secret"})
+			c, _ := credentials.New([]string{"secret"})
 			u.username, u.password = c.Mint(name, expires)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/credentials"
 )
 
 // rawClient speaks STUN and TURN message by message. Without a connection it can
@@ -266,6 +268,6 @@ func sendIndication(peer string, payload []byte, more ...attr) []byte {
 const testRealm = "turnhub"
 
 // mint returns credentials for an hour.
-func mint(c *Credentials, user string) (username, password string) {
+func mint(c *credentials.Secrets, user string) (username, password string) {
 	return c.Mint(user, time.Now().Add(time.Hour))
 }

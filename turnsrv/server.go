@@ -26,13 +26,15 @@ import (
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // Config is what a Server is made of.
 type Config struct {
 	Realm       string
 	Software    string // the SOFTWARE attribute; empty: none
-	Credentials *Credentials
+	Credentials *credentials.Secrets
 	// Revoked reports whether a user's credentials that expire then open no
 	// allocation any more, because they are older than the user's revocation. It
 	// must be quick and safe for concurrent use. It is asked when an allocation is
@@ -49,7 +51,7 @@ type Config struct {
 	Relay    []netaddr.RelayAddress
 	PortMin  uint16 // of relayed addresses
 	PortMax  uint16
-	Policy   *Policy
+	Policy   *policy.Policy
 	Limits   Limits
 	Workers  int // 0: one per CPU
 	// Portable makes the server run on the driver for other systems on Linux too.
@@ -96,7 +98,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("turnsrv: the software name is longer than 127 bytes")
 	}
 	if cfg.Policy == nil {
-		cfg.Policy = NewPolicy(PolicyConfig{})
+		cfg.Policy = policy.New(policy.Config{})
 	}
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.NumCPU()
@@ -275,7 +277,7 @@ func (s *Server) SetLimits(l Limits) { s.shared.SetLimits(l) }
 func (s *Server) SetRelay(addresses []netaddr.RelayAddress) { s.shared.SetRelay(addresses) }
 
 // SetPolicy replaces the peer policy and applies it to what exists.
-func (s *Server) SetPolicy(p *Policy) { s.shared.SetPolicy(p) }
+func (s *Server) SetPolicy(p *policy.Policy) { s.shared.SetPolicy(p) }
 
 // Drain refuses new allocations from now on with 508; those that exist go on.
 func (s *Server) Drain() { s.shared.SetDraining(true) }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // testServer is a running server on loopback.
@@ -21,7 +23,7 @@ type testServer struct {
 // testConfig relays on loopback, IPv4 and IPv6, to anybody.
 func testConfig(t testing.TB) Config {
 	t.Helper()
-	secrets, err := NewCredentials([]string{"secret", "old secret"})
+	secrets, err := credentials.New([]string{"secret", "old secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +32,7 @@ func testConfig(t testing.TB) Config {
 		Realm: testRealm, Software: "turnhub", Credentials: secrets,
 		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
-		Policy:  NewPolicy(PolicyConfig{Mode: PeersAny}),
+		Policy:  policy.New(policy.Config{Mode: policy.ModeAny}),
 		Workers: 2,
 	}
 }

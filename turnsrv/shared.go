@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // Limits bound what clients can use. Zero means no limit.
@@ -23,8 +25,8 @@ type Limits struct {
 type coreConfig struct {
 	Realm       string
 	Software    string // the SOFTWARE attribute; empty: none
-	Credentials *Credentials
-	Policy      *Policy
+	Credentials *credentials.Secrets
+	Policy      *policy.Policy
 	Relay       []netaddr.RelayAddress
 	PortMin     uint16 // of relayed addresses
 	PortMax     uint16
@@ -50,7 +52,7 @@ type shared struct {
 
 	limits    atomic.Pointer[Limits]
 	bandwidth atomic.Int64 // Limits.BandwidthPerAllocation, for the data path
-	policy    atomic.Pointer[Policy]
+	policy    atomic.Pointer[policy.Policy]
 	relays    atomic.Pointer[relaySpaces]
 	draining  atomic.Bool
 
@@ -164,7 +166,7 @@ func (s *shared) revoked(username string) bool {
 	if s.cfg.Revoked == nil {
 		return false
 	}
-	expires, user, err := ParseUsername(username)
+	expires, user, err := credentials.ParseUsername(username)
 	return err == nil && s.cfg.Revoked(user, expires)
 }
 
@@ -186,7 +188,7 @@ func (s *shared) SetRelay(addresses []netaddr.RelayAddress) {
 }
 
 // SetPolicy replaces the peer policy and applies it to what exists.
-func (s *shared) SetPolicy(p *Policy) {
+func (s *shared) SetPolicy(p *policy.Policy) {
 	s.policy.Store(p)
 	s.Recheck()
 }

@@ -9,6 +9,8 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 // TestRunAgainstTurnsrv holds the generator itself: every kind of load arrives
@@ -69,7 +71,7 @@ func TestIdleAndChurn(t *testing.T) {
 const testSecret = "the load generator's secret"
 
 func startServer(t *testing.T) Server {
-	credentials, err := turnsrv.NewCredentials([]string{testSecret})
+	credentials, err := credentials.New([]string{testSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +79,8 @@ func startServer(t *testing.T) Server {
 	s, err := turnsrv.New(turnsrv.Config{
 		Realm: "bench", Credentials: credentials, PortMin: 10000, PortMax: 60000,
 		Relay: []netaddr.RelayAddress{{Bind: address, Advertise: address}},
-		Policy: turnsrv.NewPolicy(turnsrv.PolicyConfig{
-			Mode: turnsrv.PeersAny, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Policy: policy.New(policy.Config{
+			Mode: policy.ModeAny, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		}),
 	})
 	if err != nil {

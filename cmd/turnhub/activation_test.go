@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"turnhub/internal/probe"
-	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
 )
 
 // TestSocketActivation hands the program its sockets as systemd does (sd_listen_fds(3)):
@@ -65,7 +65,7 @@ func TestSocketActivation(t *testing.T) {
 	pc.Close()
 
 	until(t, "ready", &log, func() bool { return strings.Contains(log.String(), "msg=ready") || len(ended) > 0 })
-	credentials, err := turnsrv.NewCredentials([]string{"a-good-secret"})
+	credentials, err := turncred.New([]string{"a-good-secret"})
 	if err != nil {
 		t.Fatal(err)
 	}

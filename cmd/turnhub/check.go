@@ -20,7 +20,7 @@ import (
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
-	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
 )
 
 // checkTimeout bounds a whole check.
@@ -94,7 +94,7 @@ func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfi
 	own := probe.CheckConfig{URL: layout.Site(), Targets: probe.Targets(layout), Side: layout.Side, Roots: ownRoots(cfg)}
 	if secrets, _, err := cfg.Secrets(false); err != nil {
 		fmt.Fprintln(in.stderr, "turnhub check: only what the server hands out is tried:", err)
-	} else if minter, err := turnsrv.NewCredentials(secrets); err == nil {
+	} else if minter, err := turncred.New(secrets); err == nil {
 		own.Mint = func() (string, string) { return minter.Mint(probe.User, time.Now().Add(10*time.Minute)) }
 	}
 	if cfg.Access.Mode == config.AccessToken && cfg.Access.TokenSecretFile != "" && own.URL != "" {

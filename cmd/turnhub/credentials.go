@@ -14,7 +14,7 @@ import (
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
-	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
 	"turnhub/web"
 )
 
@@ -48,7 +48,7 @@ func credentials(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	minter, err := turnsrv.NewCredentials(secrets)
+	minter, err := turncred.New(secrets)
 	if err != nil {
 		return err
 	}

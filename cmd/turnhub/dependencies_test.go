@@ -17,10 +17,16 @@ func TestArrows(t *testing.T) {
 		"internal/netaddr":   {},
 		"internal/ratelimit": {},
 		"internal/stream":    {},
-		"turnsrv":            {"internal/netaddr", "internal/ratelimit", "internal/stream"},
 		"internal/extaddr":   {"internal/netaddr"},
 		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
+
+		"turnsrv":             {"internal/netaddr", "internal/ratelimit", "internal/stream", "turnsrv/policy", "turnsrv/credentials"},
+		"turnsrv/policy":      {"internal/netaddr"},
+		"turnsrv/credentials": {},
 	}
+	// These know no system and do no I/O.
+	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials"}
+	io := []string{"net", "os", "syscall", "golang.org/x/sys/unix"}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()
 		if err != nil {
@@ -29,6 +35,9 @@ func TestArrows(t *testing.T) {
 		for _, path := range strings.Fields(string(out)) {
 			if ours, found := strings.CutPrefix(path, "turnhub/"); found && !slices.Contains(allowed, ours) {
 				t.Errorf("%s imports %s; it may import of ours only %v", name, ours, allowed)
+			}
+			if slices.Contains(pure, name) && slices.Contains(io, path) {
+				t.Errorf("%s imports %s; it does no I/O", name, path)
 			}
 		}
 	}

@@ -33,6 +33,8 @@ import (
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
 	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 	"turnhub/web"
 	"turnhub/web/admin"
 )
@@ -50,7 +52,7 @@ type node struct {
 
 	addresses   addresses
 	warned      []extaddr.Warning // at start
-	credentials *turnsrv.Credentials
+	credentials *turncred.Secrets
 	ttl         atomic.Int64 // the longest credentials.ttl so far, in nanoseconds
 	access      *access.Verifier
 	certs       certs.Source // nil: no TLS
@@ -97,7 +99,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	for _, w := range warnings {
 		log.Warn(w.Problem, "remedy", w.Remedy)
 	}
-	if n.credentials, err = turnsrv.NewCredentials(secrets); err != nil {
+	if n.credentials, err = turncred.New(secrets); err != nil {
 		return nil, err
 	}
 	rules := access.Config{
@@ -189,9 +191,9 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 	return err
 }
 
-func (n *node) policy(cfg *config.Config) *turnsrv.Policy {
-	mode, _ := turnsrv.ParsePeerMode(cfg.Relay.Peers) // config has checked it
-	return turnsrv.NewPolicy(turnsrv.PolicyConfig{
+func (n *node) policy(cfg *config.Config) *policy.Policy {
+	mode, _ := policy.ParseMode(cfg.Relay.Peers) // config has checked it
+	return policy.New(policy.Config{
 		Mode:  mode,
 		Allow: cfg.Relay.AllowPeers,
 		Deny:  cfg.Relay.DenyPeers,

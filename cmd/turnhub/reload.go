@@ -39,7 +39,7 @@ func (n *node) reload(environ []string) error {
 			failed = errors.Join(failed, err)
 		}
 	}
-	if err := n.credentials.SetSecrets(secrets); err != nil {
+	if err := n.credentials.Set(secrets); err != nil {
 		n.log.Error("reload: the TURN secrets cannot be used; the old ones stay", "error", err)
 		failed = errors.Join(failed, err)
 	}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/pion/turn/v4"
 
-	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
 )
 
 // asProgram makes this test binary behave as turnhub itself.
@@ -86,7 +86,7 @@ func TestUpgrade(t *testing.T) {
 	program := filepath.Join(dir, "turnhub")
 	install(t, program)
 	port, admin := freePort(t), freePort(t)
-	credentials, err := turnsrv.NewCredentials([]string{"a-good-secret"})
+	credentials, err := turncred.New([]string{"a-good-secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestUpgradeWithoutLink(t *testing.T) {
 	program := filepath.Join(dir, "turnhub")
 	install(t, program)
 	port, admin := freePort(t), freePort(t)
-	credentials, err := turnsrv.NewCredentials([]string{"a-good-secret"})
+	credentials, err := turncred.New([]string{"a-good-secret"})
 	if err != nil {
 		t.Fatal(err)
 	}

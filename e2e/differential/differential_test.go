@@ -18,6 +18,8 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv"
+	turncred "turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
 )
 
 var (
@@ -128,7 +130,7 @@ func (s *side) outcome() string {
 }
 
 func startTurnhub(t *testing.T) netip.AddrPort {
-	credentials, err := turnsrv.NewCredentials([]string{secret})
+	credentials, err := turncred.New([]string{secret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func startTurnhub(t *testing.T) netip.AddrPort {
 			{Bind: relay, Advertise: relay},
 			{Bind: netip.IPv6Loopback(), Advertise: netip.IPv6Loopback()},
 		},
-		Policy: turnsrv.NewPolicy(turnsrv.PolicyConfig{Mode: turnsrv.PeersAny, Allow: loopback}),
+		Policy: policy.New(policy.Config{Mode: policy.ModeAny, Allow: loopback}),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ type Relay struct {
 	STUNServers      []string     // host or host:port
 	BindIP           []netip.Addr // empty: all
 	PortMin, PortMax uint16
-	Peers            string // as turnsrv.ParsePeerMode reads it
+	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
 	DenyPeers        []netip.Prefix
 }

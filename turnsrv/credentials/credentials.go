@@ -1,4 +1,6 @@
-package turnsrv
+// Package credentials is the form in which time-limited TURN credentials are made and
+// verified. It does no I/O.
+package credentials
 
 import (
 	"crypto/hmac"
@@ -16,7 +18,7 @@ import (
 // fewer than 509.
 const MaxUsername = 508
 
-// Credentials mints and verifies time-limited TURN credentials in the form of
+// Secrets mints and verifies time-limited TURN credentials in the form of
 // draft-uberti-behave-turn-rest-00, which coturn's use-auth-secret, Synapse,
 // Nextcloud Talk, Jitsi and Prosody speak too:
 //
@@ -25,23 +27,23 @@ const MaxUsername = 508
 //
 // The first secret signs, all of them verify, so that a secret can be rotated
 // without ending anybody's call. Safe for concurrent use.
-type Credentials struct {
+type Secrets struct {
 	secrets atomic.Pointer[[]string]
 }
 
-// NewCredentials returns credentials over one or more shared secrets. It
+// New returns credentials over one or more shared secrets. It
 // refuses an empty list and an empty secret.
-func NewCredentials(secrets []string) (*Credentials, error) {
-	c := new(Credentials)
-	if err := c.SetSecrets(secrets); err != nil {
+func New(secrets []string) (*Secrets, error) {
+	c := new(Secrets)
+	if err := c.Set(secrets); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// SetSecrets replaces all secrets at once, as on a reload. On an error the old
+// Set replaces all secrets at once, as on a reload. On an error the old
 // ones stay.
-func (c *Credentials) SetSecrets(secrets []string) error {
+func (c *Secrets) Set(secrets []string) error {
 	if len(secrets) == 0 {
 		return errors.New("no TURN secret: give at least one in credentials.secrets or credentials.secrets_file")
 	}
@@ -57,7 +59,7 @@ func (c *Credentials) SetSecrets(secrets []string) error {
 
 // Mint returns a username and password for user which open allocations until
 // expires (whole seconds; an allocation made before then lives on).
-func (c *Credentials) Mint(user string, expires time.Time) (username, password string) {
+func (c *Secrets) Mint(user string, expires time.Time) (username, password string) {
 	username = strconv.FormatInt(expires.Unix(), 10) + ":" + user
 	return username, sign((*c.secrets.Load())[0], username)
 }
@@ -65,7 +67,7 @@ func (c *Credentials) Mint(user string, expires time.Time) (username, password s
 // Keys returns the long-term keys MD5(username ":" realm ":" password) of
 // RFC 8489 section 9.2.2 that a client with this username may have used, one
 // for each secret, the signing secret first.
-func (c *Credentials) Keys(username, realm string) [][md5.Size]byte {
+func (c *Secrets) Keys(username, realm string) [][md5.Size]byte {
 	secrets := *c.secrets.Load()
 	keys := make([][md5.Size]byte, len(secrets))
 	for i, secret := range secrets {

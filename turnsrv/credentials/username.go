@@ -1,4 +1,4 @@
-package turnsrv
+package credentials
 
 import (
 	"errors"

@@ -1,4 +1,7 @@
-package turnsrv
+// Package policy decides which peer addresses the clients of a relay may reach: who
+// is at an address that a client names, by what the server itself has seen, and which
+// addresses are nobody's, whoever claims them. It does no I/O.
+package policy
 
 import (
 	"fmt"
@@ -8,35 +11,35 @@ import (
 	"turnhub/internal/netaddr"
 )
 
-// PeerMode says whom clients may reach through the relay.
-type PeerMode int
+// Mode says whom clients may reach through the relay.
+type Mode int
 
 const (
-	// PeersCalls admits only people in the same room or call, at addresses
+	// ModeCalls admits only people in the same room or call, at addresses
 	// where this server itself has seen them. The default.
-	PeersCalls PeerMode = iota
-	// PeersPublic admits every address that the deny list does not name: for
+	ModeCalls Mode = iota
+	// ModePublic admits every address that the deny list does not name: for
 	// TURN with somebody else's signaling.
-	PeersPublic
-	// PeersAny admits every address. For tests only.
-	PeersAny
+	ModePublic
+	// ModeAny admits every address. For tests only.
+	ModeAny
 )
 
-// ParsePeerMode reads the value of relay.peers.
-func ParsePeerMode(s string) (PeerMode, error) {
-	for _, m := range []PeerMode{PeersCalls, PeersPublic, PeersAny} {
+// ParseMode reads the value of relay.peers.
+func ParseMode(s string) (Mode, error) {
+	for _, m := range []Mode{ModeCalls, ModePublic, ModeAny} {
 		if s == m.String() {
 			return m, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no peer policy; write calls, public or any", s)
+	return 0, fmt.Errorf("%q is not a peer policy; write calls, public or any", s)
 }
 
-func (m PeerMode) String() string {
+func (m Mode) String() string {
 	switch m {
-	case PeersPublic:
+	case ModePublic:
 		return "public"
-	case PeersAny:
+	case ModeAny:
 		return "any"
 	default:
 		return "calls"
@@ -66,12 +69,12 @@ var allowed = Verdict{Allowed: true}
 
 func denied(reason string) Verdict { return Verdict{Reason: reason} }
 
-// PolicyConfig is what a Policy is made of.
-type PolicyConfig struct {
-	Mode  PeerMode
+// Config is what a Policy is made of.
+type Config struct {
+	Mode  Mode
 	Allow []netip.Prefix // opened although special-purpose
 	Deny  []netip.Prefix // closed on top of it; stronger than Allow
-	Calls Calls          // needed by PeersCalls
+	Calls Calls          // needed by ModeCalls
 	// Own returns the host's own addresses, which are never peers but by the
 	// relay ports on them. It is called when an address is judged, so it may
 	// change; it must be quick. Nil: none.
@@ -87,23 +90,23 @@ type PolicyConfig struct {
 // This server's own relayed transport addresses are not its business: the
 // engine knows whose they are and asks Together.
 type Policy struct {
-	cfg PolicyConfig
+	cfg Config
 }
 
-// NewPolicy returns a policy. In mode PeersCalls without Calls nobody is
-// together with anybody but himself.
-func NewPolicy(cfg PolicyConfig) *Policy {
+// New returns a policy. In mode ModeCalls without Calls nobody is
+// together with anybody but themselves.
+func New(cfg Config) *Policy {
 	return &Policy{cfg: cfg}
 }
 
 // Mode returns the policy's mode.
-func (p *Policy) Mode() PeerMode { return p.cfg.Mode }
+func (p *Policy) Mode() Mode { return p.cfg.Mode }
 
 // Together reports whether user a may relay to what user b has allocated on
 // this server.
 func (p *Policy) Together(a, b string) bool {
 	switch {
-	case p.cfg.Mode != PeersCalls, a == b:
+	case p.cfg.Mode != ModeCalls, a == b:
 		return true
 	case p.cfg.Calls == nil:
 		return false
@@ -119,7 +122,7 @@ func (p *Policy) Address(addr netip.Addr) Verdict {
 	if v := p.forbidden(addr); !v.Allowed {
 		return v
 	}
-	if p.cfg.Mode == PeersAny || p.exempt(addr) {
+	if p.cfg.Mode == ModeAny || p.exempt(addr) {
 		return allowed
 	}
 	return special(addr)
@@ -129,7 +132,7 @@ func (p *Policy) Address(addr netip.Addr) Verdict {
 // yields the users whose own clients this server has seen at that address.
 func (p *Policy) Admit(user string, peer netip.Addr, clientsAt func(netip.Addr) iter.Seq[string]) Verdict {
 	peer = peer.Unmap()
-	if p.cfg.Mode != PeersCalls {
+	if p.cfg.Mode != ModeCalls {
 		return p.Address(peer)
 	}
 	if v := p.forbidden(peer); !v.Allowed {
@@ -148,15 +151,15 @@ func (p *Policy) Admit(user string, peer netip.Addr, clientsAt func(netip.Addr) 
 }
 
 // personal reports whether a person may sit at a special-purpose address of
-// this kind. Where the server itself has seen one there he is in the operator's
-// own network, and not a service of it. Nobody is at loopback, at link-local
+// this kind. Where the server itself has seen one there, the person is in the
+// operator's own network, and not a service of it. Nobody is at loopback, at link-local
 // addresses (metadata), or at what is no unicast address.
 func personal(reason string) bool {
 	return reason == "private" || reason == "shared" || reason == "documentation" || reason == "benchmark"
 }
 
 // met reports whether the server itself has seen someone together with user at
-// that address, by his signaling socket or by his TURN client.
+// that address, by their signaling socket or by their TURN client.
 func (p *Policy) met(user string, peer netip.Addr, clientsAt func(netip.Addr) iter.Seq[string]) bool {
 	if p.cfg.Calls == nil {
 		return false
@@ -177,14 +180,14 @@ func (p *Policy) met(user string, peer netip.Addr, clientsAt func(netip.Addr) it
 
 // exempt reports whether the operator took the address off the default deny
 // list. A range that is opened opens just itself: an IPv6 address that embeds an
-// opened IPv4 address stays what it is. In mode PeersCalls the person must still
+// opened IPv4 address stays what it is. In mode ModeCalls the person must still
 // have been seen there.
 func (p *Policy) exempt(addr netip.Addr) bool {
 	return contains(p.cfg.Allow, addr.Unmap())
 }
 
 // forbidden holds what neither allow_peers nor a shared call can open. In mode
-// PeersAny only the operator's own deny list counts.
+// ModeAny only the operator's own deny list counts.
 func (p *Policy) forbidden(addr netip.Addr) Verdict {
 	if !addr.IsValid() {
 		return denied("invalid")
@@ -195,7 +198,7 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 			return denied("deny-list")
 		}
 	}
-	if p.cfg.Mode == PeersAny {
+	if p.cfg.Mode == ModeAny {
 		return allowed
 	}
 	for _, form := range forms {

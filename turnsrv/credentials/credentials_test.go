@@ -1,4 +1,4 @@
-package turnsrv
+package credentials
 
 import (
 	"crypto/md5"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestCredentialsAgreeWithPion(t *testing.T) {
-	c, err := NewCredentials([]string{"north", "old"})
+	c, err := New([]string{"north", "old"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestCredentialsAgreeWithPion(t *testing.T) {
 	if want := turn.GenerateAuthKey(username, "turnhub", password); string(want) != string(c.Keys(username, "turnhub")[0][:]) {
 		t.Error("key differs from pion's GenerateAuthKey")
 	}
-	old, _ := NewCredentials([]string{"old"})
+	old, _ := New([]string{"old"})
 	username, password = old.Mint("bob", time.Unix(1900000000, 0))
 	if want := turn.GenerateAuthKey(username, "turnhub", password); string(want) != string(c.Keys(username, "turnhub")[1][:]) {
 		t.Error("a rotated secret no longer verifies")
@@ -40,7 +40,7 @@ func TestMintMatchesPionREST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := NewCredentials([]string{"secret"})
+	c, _ := New([]string{"secret"})
 	if u, p := c.Mint(user, expires); u != username || p != password {
 		t.Errorf("minted %q %q, pion %q %q", u, p, username, password)
 	}
@@ -94,11 +94,11 @@ func TestParseUsername(t *testing.T) {
 }
 
 func TestSecretsAreRefusedWhenEmpty(t *testing.T) {
-	if _, err := NewCredentials(nil); err == nil {
+	if _, err := New(nil); err == nil {
 		t.Error("no secrets were accepted")
 	}
-	c, _ := NewCredentials([]string{"good"})
-	if err := c.SetSecrets([]string{"better", ""}); err == nil {
+	c, _ := New([]string{"good"})
+	if err := c.Set([]string{"better", ""}); err == nil {
 		t.Error("an empty secret was accepted")
 	}
 	if u, p := c.Mint("x", time.Unix(1, 0)); p != sign("good", u) {

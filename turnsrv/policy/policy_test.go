@@ -1,4 +1,4 @@
-package turnsrv
+package policy
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // people is a Calls of fixed answers.
 type people struct {
 	together map[[2]string]bool
-	seen     map[string][]string // user → addresses of those together with him
+	seen     map[string][]string // user → addresses of those together with them
 }
 
 func (p people) Together(a, b string) bool { return p.together[[2]string{a, b}] }
@@ -35,7 +35,7 @@ func at(users map[string]string) func(netip.Addr) iter.Seq[string] {
 // TestPublicDeniesBypasses holds the published ways around a deny list.
 func TestPublicDeniesBypasses(t *testing.T) {
 	own := []netip.Addr{netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("2606:2800:220:1::5")}
-	p := NewPolicy(PolicyConfig{Mode: PeersPublic, Own: func() []netip.Addr { return own }})
+	p := New(Config{Mode: ModePublic, Own: func() []netip.Addr { return own }})
 	for _, tc := range []struct{ addr, why string }{
 		{"0.0.0.0", "CVE-2020-26262: connects to the host itself on Linux"},
 		{"0.1.2.3", "the rest of 0/8"},
@@ -98,7 +98,7 @@ func TestCallsAdmitsOnlyWhoWasSeen(t *testing.T) {
 	}
 	own := func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("93.184.216.34")} }
 	proxy := netip.MustParsePrefix("10.9.0.0/16").Contains
-	p := NewPolicy(PolicyConfig{Calls: calls, Own: own, Proxy: proxy})
+	p := New(Config{Calls: calls, Own: own, Proxy: proxy})
 	clients := at(map[string]string{"s_b": "9.9.9.9", "s_p": "10.9.0.1", "s_m": "8.8.4.4", "s_a": "7.7.7.7"})
 	for _, tc := range []struct {
 		user, addr, reason string
@@ -110,7 +110,7 @@ func TestCallsAdmitsOnlyWhoWasSeen(t *testing.T) {
 		{"s_a", "192.168.1.8", "private"},
 		{"s_a", "8.8.4.4", "not-in-call"},
 		{"s_a", "8.8.8.8", "not-in-call"},
-		{"s_a", "7.7.7.7", "not-in-call"}, // his own address is nobody else's
+		{"s_a", "7.7.7.7", "not-in-call"}, // the user's own address is nobody else's
 		{"s_a", "127.0.0.1", "loopback"},
 		{"s_a", "169.254.169.254", "metadata"},
 		{"s_a", "100.100.100.200", "metadata"},
@@ -127,7 +127,7 @@ func TestCallsAdmitsOnlyWhoWasSeen(t *testing.T) {
 	if !p.Together("s_a", "s_b") || p.Together("s_a", "s_m") || !p.Together("s_m", "s_m") {
 		t.Error("Together is wrong")
 	}
-	if NewPolicy(PolicyConfig{}).Admit("s_a", netip.MustParseAddr("8.8.8.8"), clients).Allowed {
+	if New(Config{}).Admit("s_a", netip.MustParseAddr("8.8.8.8"), clients).Allowed {
 		t.Error("without Calls somebody is reachable")
 	}
 }
@@ -139,8 +139,8 @@ func TestAllowAndDenyLists(t *testing.T) {
 		}
 		return out
 	}
-	cfg := PolicyConfig{
-		Mode:  PeersPublic,
+	cfg := Config{
+		Mode:  ModePublic,
 		Allow: prefixes("203.0.113.0/24", "127.0.0.1/32", "169.254.0.0/16", "10.0.0.0/8"),
 		Deny:  prefixes("203.0.113.66/32", "8.8.8.0/24", "10.9.0.0/16"),
 		Own: func() []netip.Addr {
@@ -151,23 +151,23 @@ func TestAllowAndDenyLists(t *testing.T) {
 		"203.0.113.7": true, "203.0.113.66": false, "8.8.8.8": false, "::ffff:8.8.8.8": false, "64:ff9b::808:808": false,
 		"127.0.0.1": true, "127.0.0.2": false, "169.254.1.1": true, "169.254.169.254": false, "10.1.1.1": true, "10.9.1.1": false,
 		"64:ff9b::a01:101": false, "2002:a01:101::": false,
-		"203.0.113.1": true, // the operator opened his own host's address by name
+		"203.0.113.1": true, // the operator opened the host's own address by name
 	}
 	for addr, ok := range want {
-		if v := NewPolicy(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
+		if v := New(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
 			t.Errorf("public, %s: %+v, want allowed %v", addr, v, ok)
 		}
 	}
 	// In mode calls an opened range still holds only people who were seen.
-	cfg.Mode, cfg.Calls = PeersCalls, people{seen: map[string][]string{"u": {"127.0.0.1", "203.0.113.66"}}}
+	cfg.Mode, cfg.Calls = ModeCalls, people{seen: map[string][]string{"u": {"127.0.0.1", "203.0.113.66"}}}
 	for addr, ok := range map[string]bool{"127.0.0.1": true, "203.0.113.7": false, "203.0.113.66": false} {
-		if v := NewPolicy(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
+		if v := New(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
 			t.Errorf("calls, %s: %+v, want allowed %v", addr, v, ok)
 		}
 	}
-	cfg.Mode = PeersAny
+	cfg.Mode = ModeAny
 	for addr, ok := range map[string]bool{"127.0.0.2": true, "169.254.169.254": true, "8.8.8.8": false} {
-		if v := NewPolicy(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
+		if v := New(cfg).Admit("u", netip.MustParseAddr(addr), nil); v.Allowed != ok {
 			t.Errorf("any, %s: %+v, want allowed %v", addr, v, ok)
 		}
 	}
@@ -221,7 +221,7 @@ func FuzzPolicy(f *testing.F) {
 	for _, s := range []string{"8.8.8.8", "::ffff:10.0.0.1", "2606:4700::5efe:7f00:1", "2002:7f00:1::", "2a02:db8::1", "64:ff9b:1:ffff::", "100:0:0:1::1", "fbff::1"} {
 		f.Add(netip.MustParseAddr(s).AsSlice())
 	}
-	p := NewPolicy(PolicyConfig{Mode: PeersPublic})
+	p := New(Config{Mode: ModePublic})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		addr, ok := netip.AddrFromSlice(b)
 		if !ok {
