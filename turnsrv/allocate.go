@@ -7,6 +7,7 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // allocate handles an authenticated Allocate request, in the order of RFC 8656
@@ -28,7 +29,7 @@ func (s *shard) allocate(q *request) {
 		s.fail(q, stun.CodeBadRequest)
 		return
 	}
-	if transport[0] != protocolUDP {
+	if transport[0] != wire.ProtocolUDP {
 		s.fail(q, stun.CodeUnsupportedTransProto)
 		return
 	}
@@ -52,7 +53,7 @@ func (s *shard) allocate(q *request) {
 	}
 	// No household makes more allocations in a second than it may hold, or minChurn.
 	rate := s.shared.limits.Load().AllocationsPerIP
-	if rate > 0 && !s.shared.churn.Take(q.client.Addr.household(), s.now, aSecondsWorth(float64(max(rate, minChurn)))) {
+	if rate > 0 && !s.shared.churn.Take(q.client.Addr.Household(), s.now, aSecondsWorth(float64(max(rate, minChurn)))) {
 		s.count.quota["rate"]++
 		s.fail(q, stun.CodeAllocQuotaReached)
 		return
@@ -130,7 +131,7 @@ func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
 		return stun.CodeInsufficientCapacity
 	}
 	w.reserved = res
-	if netaddr.Household(res.client.addr()) == netaddr.Household(q.client.Addr.addr()) {
+	if netaddr.Household(res.client.Addr()) == netaddr.Household(q.client.Addr.Addr()) {
 		return 0
 	}
 	s.shared.directory.cancel(res.user, res.client, 1)
@@ -143,7 +144,7 @@ func (s *shard) redeem(q *request, w *wanted) stun.ErrorCode {
 
 // adopt enters a new allocation into the tables.
 func (s *shard) adopt(c *client, a *allocation) {
-	if c.Transport == TransportUDP {
+	if c.Transport == wire.UDP {
 		// The client at hand is one without allocation, made for this packet.
 		c.alloc = a
 		c = &client{Transport: c.Transport, Addr: c.Addr, Key: c.Key, Handle: c.Handle}
@@ -166,10 +167,10 @@ func (s *shard) allocated(q *request, a *allocation) {
 	m := s.reply(q, stun.ClassSuccessResponse)
 	for _, r := range a.relays {
 		if r != nil {
-			addXORAddress(m, stun.AttrXORRelayedAddress, r.addr)
+			wire.AddXORAddress(m, stun.AttrXORRelayedAddress, r.addr)
 		}
 	}
-	addUint32(m, stun.AttrLifetime, a.lifetime)
+	wire.AddUint32(m, stun.AttrLifetime, a.lifetime)
 	if a.token != [8]byte{} {
 		m.Add(stun.AttrReservationToken, a.token[:])
 	}
@@ -178,15 +179,15 @@ func (s *shard) allocated(q *request, a *allocation) {
 		var v [4]byte
 		v[0] = a.addrFamily
 		v[2], v[3] = byte(a.addrError/100), byte(a.addrError%100)
-		m.Add(attrAddressErrorCode, append(v[:], codeReasons[stun.ErrorCode(a.addrError)]...))
+		m.Add(wire.AttrAddressErrorCode, append(v[:], wire.CodeReasons[stun.ErrorCode(a.addrError)]...))
 	}
-	addXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
+	wire.AddXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
 	s.finish(q, m)
 }
 
 // wanted is what an Allocate request asks for.
 type wanted struct {
-	family      Family
+	family      wire.Family
 	additional  bool // an IPv6 address besides the IPv4 one
 	even, pair  bool // EVEN-PORT, and its R bit
 	reservation bool
@@ -205,7 +206,7 @@ func (q *request) wanted() (w wanted, code stun.ErrorCode) {
 	if hasFamily && !ok {
 		return w, stun.CodeBadRequest
 	}
-	additional, hasAdditional, ok := q.value(attrAdditionalAddressFamily, 4)
+	additional, hasAdditional, ok := q.value(wire.AttrAdditionalAddressFamily, 4)
 	if hasAdditional && !ok {
 		return w, stun.CodeBadRequest
 	}
@@ -222,15 +223,15 @@ func (q *request) wanted() (w wanted, code stun.ErrorCode) {
 	}
 	if hasFamily {
 		switch family[0] {
-		case familyIPv4:
-		case familyIPv6:
-			w.family = IPv6
+		case wire.FamilyIPv4:
+		case wire.FamilyIPv6:
+			w.family = wire.IPv6
 		default:
 			return w, stun.CodeAddrFamilyNotSupported
 		}
 	}
 	if hasAdditional {
-		if hasFamily || additional[0] != familyIPv6 {
+		if hasFamily || additional[0] != wire.FamilyIPv6 {
 			return w, stun.CodeBadRequest
 		}
 		w.additional = true
@@ -248,12 +249,12 @@ func (q *request) wanted() (w wanted, code stun.ErrorCode) {
 func (q *request) lifetime() (granted uint32, ok bool) {
 	v, present, ok := q.value(stun.AttrLifetime, 4)
 	if !present {
-		return lifetimeDefault, true
+		return wire.LifetimeDefault, true
 	}
 	if !ok {
 		return 0, false
 	}
-	return min(max(binary.BigEndian.Uint32(v), lifetimeDefault), lifetimeMax), true
+	return min(max(binary.BigEndian.Uint32(v), wire.LifetimeDefault), wire.LifetimeMax), true
 }
 
 // makeRelays opens the relayed addresses that were asked for.
@@ -265,7 +266,7 @@ func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 			res.space.release(res.port)
 			return stun.CodeInsufficientCapacity
 		}
-		a.relays[r.addr.family()] = r
+		a.relays[r.addr.Family()] = r
 		return 0
 	}
 	code := s.makeRelay(a, w.family, w, c)
@@ -273,14 +274,14 @@ func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 		return code
 	}
 	// One of two will do; why there is no other, ADDRESS-ERROR-CODE says.
-	code6 := s.makeRelay(a, IPv6, wanted{even: w.even}, c)
+	code6 := s.makeRelay(a, wire.IPv6, wanted{even: w.even}, c)
 	switch {
 	case code != 0 && code6 != 0:
 		return code
 	case code != 0:
-		a.addrError, a.addrFamily = uint16(code), familyIPv4
+		a.addrError, a.addrFamily = uint16(code), wire.FamilyIPv4
 	case code6 != 0:
-		a.addrError, a.addrFamily = uint16(code6), familyIPv6
+		a.addrError, a.addrFamily = uint16(code6), wire.FamilyIPv6
 	}
 	return 0
 }
@@ -290,10 +291,10 @@ func (s *shard) makeRelays(a *allocation, w wanted, c *client) stun.ErrorCode {
 // has to do with one of them, else on the first that can give one. It gives up when no
 // port is left that it could have: what other programs hold of a narrow range is passed
 // over.
-func (s *shard) makeRelay(a *allocation, family Family, w wanted, c *client) stun.ErrorCode {
+func (s *shard) makeRelay(a *allocation, family wire.Family, w wanted, c *client) stun.ErrorCode {
 	spaces := s.shared.spaces()
 	code := stun.CodeAddrFamilyNotSupported
-	for _, space := range spaces.preferring(func() endpoint { return s.io.LocalIP(c) }) {
+	for _, space := range spaces.preferring(func() wire.Endpoint { return s.io.LocalIP(c) }) {
 		if space.family() != family {
 			continue
 		}
@@ -356,7 +357,7 @@ func (s *shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bo
 
 func (s *shard) newRelay(a *allocation, space *relaySpace, port uint16) *relay {
 	r := &relay{shard: s, space: space, user: a.user, addr: space.advertise, alloc: a}
-	r.addr.port = port
+	r.addr.Port = port
 	return r
 }
 

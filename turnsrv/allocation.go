@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"turnhub/internal/ratelimit"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // allocation is the state that one Allocate request makes (RFC 8656 section 3.2).
@@ -12,7 +13,7 @@ import (
 type allocation struct {
 	client *client
 	owner  *shard
-	relays [families]*relay
+	relays [wire.Families]*relay
 
 	username string // as in USERNAME: 441 when another one comes
 	user     string // its user part: quotas, peer policy
@@ -49,7 +50,7 @@ type allocation struct {
 // permission lets one IP address send to, and receive from, an allocation (RFC
 // 8656 section 9).
 type permission struct {
-	ip      endpoint // port 0
+	ip      wire.Endpoint // port 0
 	expires int64
 	epoch   uint32 // of the owner's relay when the policy was asked
 	// outside: the policy admits the address itself. Without it only the relayed
@@ -60,7 +61,7 @@ type permission struct {
 
 // channel is a channel binding (RFC 8656 section 12).
 type channel struct {
-	peer    endpoint
+	peer    wire.Endpoint
 	expires int64
 	number  uint16
 	pair    pairing
@@ -97,7 +98,7 @@ func (a *allocation) prune(now int64) {
 }
 
 // relayFor returns the relayed address with which peer can be reached, or nil.
-func (a *allocation) relayFor(peer endpoint) *relay { return a.relays[peer.family()] }
+func (a *allocation) relayFor(peer wire.Endpoint) *relay { return a.relays[peer.Family()] }
 
 // touch notes that the allocation is in use. It writes once a second at most.
 func (a *allocation) touch(second int64) {
@@ -126,13 +127,13 @@ func (a *allocation) bumpEpoch() {
 
 func (a *allocation) info(now int64) AllocationInfo {
 	info := AllocationInfo{
-		User: a.user, Transport: a.client.Transport, Client: a.client.Addr.addrPort(),
+		User: a.user, Transport: a.client.Transport, Client: a.client.Addr.AddrPort(),
 		AgeSeconds: now - a.created, ExpiresInSeconds: a.expires - now,
 		ToPeer: a.toPeer, ToClient: a.toClient,
 	}
 	for _, r := range a.relays {
 		if r != nil {
-			info.Relayed = append(info.Relayed, r.addr.addrPort())
+			info.Relayed = append(info.Relayed, r.addr.AddrPort())
 		}
 	}
 	for _, p := range a.perms {

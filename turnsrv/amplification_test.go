@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestAmplification holds every answer over UDP to a request without valid
@@ -23,19 +26,19 @@ func TestAmplification(t *testing.T) {
 		cfg.Realm = realm
 		d := newDesk(t, cfg)
 		for _, ip := range []string{"192.0.2.1", "2001:db8::1"} {
-			from := endpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
+			from := wire.EndpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), 1))
 			headers := 28
-			if !from.is4() {
+			if !from.Is4() {
 				headers = 48
 			}
-			nonce := d.nonces.make(d.second, from)
-			stale := d.nonces.make(d.second-2*3600, from)
-			username, _ := mint(cfg.Credentials, "anna")
-			valid := []attr{with(stun.AttrUsername, []byte(username)), with(stun.AttrRealm, []byte(realm)), with(stun.AttrNonce, nonce[:])}
+			nonce := d.nonces.Make(d.second, from)
+			stale := d.nonces.Make(d.second-2*3600, from)
+			username, _ := turntest.Mint(cfg.Credentials, "anna")
+			valid := []turntest.Attr{turntest.With(stun.AttrUsername, []byte(username)), turntest.With(stun.AttrRealm, []byte(realm)), turntest.With(stun.AttrNonce, nonce[:])}
 			try := func(name string, raw []byte) {
 				before := len(d.io.toClients)
 				d.Reclaim()
-				d.FromClient(&client{Addr: from, Key: fiveTuple{client: from}}, copied(raw))
+				d.FromClient(&client{Addr: from, Key: wire.FiveTuple{Client: from}}, wire.Copied(raw))
 				for _, answer := range d.io.toClients[before:] {
 					f := float64(len(answer)+headers) / float64(len(raw)+headers)
 					if worst = max(worst, f); f > factor {
@@ -44,23 +47,23 @@ func TestAmplification(t *testing.T) {
 				}
 				d.io.toClients = d.io.toClients[:0]
 			}
-			shapes := [][]attr{nil}
-			kinds := []attr{
-				transport(protocolUDP), lifetime(0), peerAttr("192.0.2.7:9"), channelNumber(0x4000),
-				with(stun.AttrUsername, nil), with(stun.AttrUsername, []byte("u")), with(stun.AttrRealm, []byte("r")), with(stun.AttrNonce, nil),
-				with(stun.AttrMessageIntegrity, nil), with(stun.AttrMessageIntegrity, make([]byte, 20)), with(0x001C, make([]byte, 32)), with(0x001C, nil),
-				with(0x7FFF, nil), with(0x7FFE, []byte{1, 2, 3, 4}), with(0xFFFE, nil), with(stun.AttrSoftware, []byte("x")), with(0x0003, make([]byte, 4)),
+			shapes := [][]turntest.Attr{nil}
+			kinds := []turntest.Attr{
+				turntest.Transport(wire.ProtocolUDP), turntest.Lifetime(0), turntest.Peer("192.0.2.7:9"), turntest.ChannelNumber(0x4000),
+				turntest.With(stun.AttrUsername, nil), turntest.With(stun.AttrUsername, []byte("u")), turntest.With(stun.AttrRealm, []byte("r")), turntest.With(stun.AttrNonce, nil),
+				turntest.With(stun.AttrMessageIntegrity, nil), turntest.With(stun.AttrMessageIntegrity, make([]byte, 20)), turntest.With(0x001C, make([]byte, 32)), turntest.With(0x001C, nil),
+				turntest.With(0x7FFF, nil), turntest.With(0x7FFE, []byte{1, 2, 3, 4}), turntest.With(0xFFFE, nil), turntest.With(stun.AttrSoftware, []byte("x")), turntest.With(0x0003, make([]byte, 4)),
 			}
 			for _, a := range kinds {
-				shapes = append(shapes, []attr{a})
+				shapes = append(shapes, []turntest.Attr{a})
 				for _, b := range kinds {
-					shapes = append(shapes, []attr{a, b})
+					shapes = append(shapes, []turntest.Attr{a, b})
 				}
 			}
-			shapes = append(shapes, append(valid, with(stun.AttrMessageIntegrity, make([]byte, 20))), // wrong password
-				[]attr{valid[0], valid[1], with(stun.AttrNonce, stale[:]), with(stun.AttrMessageIntegrity, make([]byte, 20))},
-				[]attr{with(stun.AttrUsername, nil), with(stun.AttrRealm, nil), with(stun.AttrNonce, nonce[:]), with(stun.AttrMessageIntegrity, make([]byte, 20))},
-				[]attr{with(stun.AttrUsername, nil), with(stun.AttrRealm, nil), with(stun.AttrNonce, nil), with(stun.AttrMessageIntegrity, make([]byte, 20))})
+			shapes = append(shapes, append(valid, turntest.With(stun.AttrMessageIntegrity, make([]byte, 20))), // wrong password
+				[]turntest.Attr{valid[0], valid[1], turntest.With(stun.AttrNonce, stale[:]), turntest.With(stun.AttrMessageIntegrity, make([]byte, 20))},
+				[]turntest.Attr{turntest.With(stun.AttrUsername, nil), turntest.With(stun.AttrRealm, nil), turntest.With(stun.AttrNonce, nonce[:]), turntest.With(stun.AttrMessageIntegrity, make([]byte, 20))},
+				[]turntest.Attr{turntest.With(stun.AttrUsername, nil), turntest.With(stun.AttrRealm, nil), turntest.With(stun.AttrNonce, nil), turntest.With(stun.AttrMessageIntegrity, make([]byte, 20))})
 			for _, method := range []stun.Method{0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 0x80, 0xFFF} {
 				for i, shape := range shapes {
 					classes := []stun.MessageClass{stun.ClassRequest}
@@ -68,7 +71,7 @@ func TestAmplification(t *testing.T) {
 						classes = append(classes, stun.ClassIndication, stun.ClassSuccessResponse, stun.ClassErrorResponse)
 					}
 					for _, class := range classes {
-						m := build(stun.NewType(method, class), nil, shape...)
+						m := turntest.Build(stun.NewType(method, class), nil, shape...)
 						name := fmt.Sprint(m.Type, " ", shape)
 						try(name, m.Raw)
 						classic := append([]byte(nil), m.Raw...)

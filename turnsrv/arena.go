@@ -1,29 +1,31 @@
 package turnsrv
 
+import "turnhub/turnsrv/internal/wire"
+
 // arena is the memory for messages that a shard makes itself, answers above all, and
 // for datagrams around which there is no room for a header. It is used again from its
 // beginning when all that was in it has been sent.
 type arena struct {
-	blocks []*buffer
+	blocks []*wire.Buffer
 	at     int // the block in use
 	used   int // bytes of it
 }
 
 // place copies a message into memory that lasts until the round ends, and longer
 // while a driver holds it. ok is false when the block in use is full.
-func (a *arena) place(b []byte) (g segment, ok bool) {
-	need := headroom + len(b) + tailroom
+func (a *arena) place(b []byte) (g wire.Segment, ok bool) {
+	need := wire.Headroom + len(b) + wire.Tailroom
 	if len(a.blocks) == 0 {
-		a.blocks = append(a.blocks, &buffer{Mem: make([]byte, arenaSize)})
+		a.blocks = append(a.blocks, &wire.Buffer{Mem: make([]byte, arenaSize)})
 	}
 	block := a.blocks[a.at]
 	if a.used+need > len(block.Mem) {
 		return g, false
 	}
-	lo := a.used + headroom
+	lo := a.used + wire.Headroom
 	copy(block.Mem[lo:], b)
 	a.used += (need + 63) &^ 63
-	return segment{buf: block, lo: lo, hi: lo + len(b), free: headroom, spare: tailroom}, true
+	return wire.Segment{Buf: block, Lo: lo, Hi: lo + len(b), Free: wire.Headroom, Spare: wire.Tailroom}, true
 }
 
 // reclaim takes back what has been sent.
@@ -45,7 +47,7 @@ func (a *arena) next() (ok bool) {
 	if len(a.blocks) == arenaBlocks {
 		return false
 	}
-	a.blocks = append(a.blocks, &buffer{Mem: make([]byte, arenaSize)})
+	a.blocks = append(a.blocks, &wire.Buffer{Mem: make([]byte, arenaSize)})
 	a.at, a.used = len(a.blocks)-1, 0
 	return true
 }
@@ -54,7 +56,7 @@ func (a *arena) next() (ok bool) {
 // still holds all of the arena, it is memory of its own, which the garbage collector
 // takes back: how many such there are is bounded by how much a driver lets the kernel
 // send at a time.
-func (s *shard) placed(b []byte) segment {
+func (s *shard) placed(b []byte) wire.Segment {
 	if g, ok := s.arena.place(b); ok {
 		return g
 	}
@@ -67,5 +69,5 @@ func (s *shard) placed(b []byte) segment {
 			return g
 		}
 	}
-	return copied(b)
+	return wire.Copied(b)
 }

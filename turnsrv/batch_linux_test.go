@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v2"
 	"golang.org/x/sys/unix"
 
-	"github.com/pion/stun/v2"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // burst sends b as datagrams of size bytes each (the last may be shorter) with one
@@ -55,14 +57,14 @@ func TestBatches(t *testing.T) {
 				defer conn.Close()
 				conn.SetReadBuffer(4 << 20)
 				alice := dialRaw(t, ts, "alice")
-				relayed := alice.allocate()[0]
+				relayed := alice.Allocate()[0]
 				// Four partners make it likely that one is on the other worker.
-				peers := []*rawClient{nil}
+				peers := []*turntest.Client{nil}
 				addresses := []string{conn.LocalAddr().String()}
 				for range 4 {
 					c := dialRaw(t, ts, "bob")
-					addresses = append(addresses, c.allocate()[0].String())
-					if code := codeOf(c.do(stun.MethodChannelBind, peerAttr(relayed.String()), channelNumber(0x4001))); code != 0 {
+					addresses = append(addresses, c.Allocate()[0].String())
+					if code := turntest.CodeOf(c.Do(stun.MethodChannelBind, turntest.Peer(relayed.String()), turntest.ChannelNumber(0x4001))); code != 0 {
 						t.Fatal(code)
 					}
 					peers = append(peers, c)
@@ -70,9 +72,9 @@ func TestBatches(t *testing.T) {
 				for i, address := range addresses {
 					number := 0x4000 + uint16(i)
 					if bind {
-						alice.do(stun.MethodChannelBind, peerAttr(address), channelNumber(number))
+						alice.Do(stun.MethodChannelBind, turntest.Peer(address), turntest.ChannelNumber(number))
 					} else {
-						alice.do(stun.MethodCreatePermission, peerAttr(address))
+						alice.Do(stun.MethodCreatePermission, turntest.Peer(address))
 					}
 					for _, size := range []int{1, 172, 1200} {
 						train(t, ts, alice, number, address, bind, peers[i], conn, relayed, size)
@@ -87,7 +89,7 @@ func TestBatches(t *testing.T) {
 }
 
 // train sends 20 datagrams each way.
-func train(t *testing.T, ts *testServer, alice *rawClient, number uint16, address string, bind bool, peer *rawClient, conn *net.UDPConn, relayed netip.AddrPort, size int) {
+func train(t *testing.T, ts *testServer, alice *turntest.Client, number uint16, address string, bind bool, peer *turntest.Client, conn *net.UDPConn, relayed netip.AddrPort, size int) {
 	t.Helper()
 	const count = 20
 	var payloads [][]byte
@@ -102,24 +104,24 @@ func train(t *testing.T, ts *testServer, alice *rawClient, number uint16, addres
 			p[j] = byte(rand.Uint32())
 		}
 		payloads = append(payloads, p)
-		b := sendIndication(address, p)
+		b := turntest.Send(address, p)
 		if bind {
-			b = channelData(number, p, false)
+			b = turntest.ChannelData(number, p, false)
 		}
 		if i == 0 {
 			length = len(b)
 		}
 		up = append(up, b...)
 		if peer != nil {
-			p = channelData(0x4001, p, false)
+			p = turntest.ChannelData(0x4001, p, false)
 		}
 		down = append(down, p...)
 	}
-	aliceConn := alice.conn.(*net.UDPConn)
+	aliceConn := alice.Conn.(*net.UDPConn)
 	burst(t, aliceConn, netip.AddrPort{}, up, length)
 	for i, p := range payloads {
 		if peer != nil {
-			if got := peer.receive(); !bytes.Equal(got, channelData(0x4001, p, false)) {
+			if got := peer.Receive(); !bytes.Equal(got, turntest.ChannelData(0x4001, p, false)) {
 				t.Fatalf("datagram %d of %d bytes came as %d bytes", i, len(p), len(got))
 			}
 			continue
@@ -132,14 +134,14 @@ func train(t *testing.T, ts *testServer, alice *rawClient, number uint16, addres
 		}
 	}
 	if peer != nil {
-		burst(t, peer.conn.(*net.UDPConn), netip.AddrPort{}, down, size+channelHeaderSize)
+		burst(t, peer.Conn.(*net.UDPConn), netip.AddrPort{}, down, size+wire.ChannelHeaderSize)
 	} else {
 		burst(t, conn, relayed, down, size)
 	}
 	for i, p := range payloads {
-		got := alice.receive()
+		got := alice.Receive()
 		if bind {
-			if !bytes.Equal(got, channelData(number, p, false)) {
+			if !bytes.Equal(got, turntest.ChannelData(number, p, false)) {
 				t.Fatalf("datagram %d of %d bytes came as %d bytes", i, len(p), len(got))
 			}
 			continue
@@ -166,15 +168,15 @@ func TestBacklog(t *testing.T) {
 	}
 	defer conn.Close()
 	alice := dialRaw(t, ts, "alice")
-	relayed := alice.allocate()[0]
-	if code := codeOf(alice.do(stun.MethodChannelBind, peerAttr(conn.LocalAddr().String()), channelNumber(0x4000))); code != 0 {
+	relayed := alice.Allocate()[0]
+	if code := turntest.CodeOf(alice.Do(stun.MethodChannelBind, turntest.Peer(conn.LocalAddr().String()), turntest.ChannelNumber(0x4000))); code != 0 {
 		t.Fatal(code)
 	}
 	const count = 3*rxBuffers/2 + 1
 	release := make(chan struct{})
 	ts.workers[0].Post(func(*shard) { <-release })
 	for i := range count {
-		alice.send(channelData(0x4000, []byte{byte(i)}, false))
+		alice.Send(turntest.ChannelData(0x4000, []byte{byte(i)}, false))
 		if _, err := conn.WriteToUDPAddrPort([]byte{byte(i)}, relayed); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +188,7 @@ func TestBacklog(t *testing.T) {
 		if n, err := conn.Read(buf); err != nil || n != 1 || buf[0] != byte(i) {
 			t.Fatalf("datagram %d to the peer: %d bytes, %v", i, n, err)
 		}
-		if got := alice.receive(); !bytes.Equal(got, channelData(0x4000, []byte{byte(i)}, false)) {
+		if got := alice.Receive(); !bytes.Equal(got, turntest.ChannelData(0x4000, []byte{byte(i)}, false)) {
 			t.Fatalf("datagram %d to the client came as % x", i, got)
 		}
 	}
@@ -212,7 +214,7 @@ func TestWildcardListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A connected socket takes answers from that address alone.
-		newRaw(t, &testServer{Server: s}, conn, "alice", false).allocate()
+		newRaw(t, &testServer{Server: s}, conn, "alice", false).Allocate()
 	}
 	cancel()
 	if err := <-done; err != nil {
@@ -226,7 +228,7 @@ func TestErrorsOnSockets(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		ts := startServer(t, cfg)
 		c := dialRaw(t, ts, "alice")
-		relayed := c.allocate()[0]
+		relayed := c.Allocate()[0]
 		gone, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			t.Fatal(err)
@@ -238,7 +240,7 @@ func TestErrorsOnSockets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn.Write(build(asked(stun.MethodBinding), nil).Raw)
+			conn.Write(turntest.Build(turntest.Request(stun.MethodBinding), nil).Raw)
 			conn.Close()
 		}
 		peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -246,14 +248,14 @@ func TestErrorsOnSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer peer.Close()
-		c.do(stun.MethodCreatePermission, peerAttr(closed))
+		c.Do(stun.MethodCreatePermission, turntest.Peer(closed))
 		for i := range 20 {
-			c.send(sendIndication(closed, []byte("to nobody")))
+			c.Send(turntest.Send(closed, []byte("to nobody")))
 			payload := []byte{byte(i)}
-			c.send(sendIndication(peer.LocalAddr().String(), payload))
+			c.Send(turntest.Send(peer.LocalAddr().String(), payload))
 			exchange(t, peer, payload, net.UDPAddrFromAddrPort(relayed))
 		}
-		dialRaw(t, ts, "bob").allocate()
+		dialRaw(t, ts, "bob").Allocate()
 	})
 }
 
@@ -263,8 +265,8 @@ func TestNoDescriptors(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		ts := startServer(t, cfg)
 		c, waiting := dialRaw(t, ts, "alice"), dialRaw(t, ts, "bob")
-		c.allocate()
-		waiting.challenge()
+		c.Allocate()
+		waiting.Challenge()
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
@@ -272,14 +274,14 @@ func TestNoDescriptors(t *testing.T) {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
 			t.Fatal(err)
 		}
-		full, refresh := waiting.do(stun.MethodAllocate, transport(protocolUDP)), c.do(stun.MethodRefresh)
+		full, refresh := waiting.Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP)), c.Do(stun.MethodRefresh)
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
 		}
-		if codeOf(full) != 508 || codeOf(refresh) != 0 {
-			t.Errorf("without descriptors: Allocate %d, Refresh %d", codeOf(full), codeOf(refresh))
+		if turntest.CodeOf(full) != 508 || turntest.CodeOf(refresh) != 0 {
+			t.Errorf("without descriptors: Allocate %d, Refresh %d", turntest.CodeOf(full), turntest.CodeOf(refresh))
 		}
-		waiting.allocate()
+		waiting.Allocate()
 		if s := ts.Stats(); s.Created != 2 {
 			t.Errorf("%d allocations", s.Created)
 		}

@@ -3,9 +3,11 @@ package turnsrv
 import (
 	"testing"
 
-	"turnhub/internal/ratelimit"
-
 	"github.com/pion/stun/v2"
+
+	"turnhub/internal/ratelimit"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // The core alone, without the operating system, per packet or request.
@@ -13,23 +15,23 @@ func BenchmarkCore(b *testing.B) {
 	d := newDesk(b, deskConfig(b))
 	alice, bob := d.user("alice", 1000), d.user("bob", 1001)
 	ra, rb := alice.relayed(), bob.relayed()
-	alice.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
-	alice.must(stun.MethodChannelBind, peerAttr(rb.addr.addrPort().String()), channelNumber(0x4001))
-	bob.must(stun.MethodChannelBind, peerAttr(ra.addr.addrPort().String()), channelNumber(0x4000))
+	alice.must(stun.MethodChannelBind, turntest.Peer(far), turntest.ChannelNumber(0x4000))
+	alice.must(stun.MethodChannelBind, turntest.Peer(rb.addr.AddrPort().String()), turntest.ChannelNumber(0x4001))
+	bob.must(stun.MethodChannelBind, turntest.Peer(ra.addr.AddrPort().String()), turntest.ChannelNumber(0x4000))
 	d.io.quiet = true
 	payload := make([]byte, 172)
 	for _, path := range []struct {
 		name string
-		g    segment
-		do   func(g segment)
+		g    wire.Segment
+		do   func(g wire.Segment)
 	}{
-		{"ChannelData", copied(channelData(0x4000, payload, false)), func(g segment) { d.FromClient(alice.c, g) }},
-		{"Send", copied(sendIndication(far, payload)), func(g segment) { d.FromClient(alice.c, g) }},
-		{"FromPeer", copied(payload), func(g segment) { d.FromPeer(ra, farPeer, g) }},
-		{"Pair", copied(channelData(0x4001, payload, false)), func(g segment) { d.FromClient(alice.c, g) }},
-		{"Refresh", copied(alice.signed(stun.MethodRefresh, lifetime(600)).Raw), func(g segment) { d.FromClient(alice.c, g) }},
-		{"Binding", copied(build(asked(stun.MethodBinding), nil).Raw), func(g segment) { d.FromClient(alice.c, g) }},
-		{"Challenge", copied(build(asked(stun.MethodAllocate), nil, transport(protocolUDP)).Raw), func(g segment) { d.FromClient(alice.c, g) }},
+		{"ChannelData", wire.Copied(turntest.ChannelData(0x4000, payload, false)), func(g wire.Segment) { d.FromClient(alice.c, g) }},
+		{"Send", wire.Copied(turntest.Send(far, payload)), func(g wire.Segment) { d.FromClient(alice.c, g) }},
+		{"FromPeer", wire.Copied(payload), func(g wire.Segment) { d.FromPeer(ra, farPeer, g) }},
+		{"Pair", wire.Copied(turntest.ChannelData(0x4001, payload, false)), func(g wire.Segment) { d.FromClient(alice.c, g) }},
+		{"Refresh", wire.Copied(alice.Signed(stun.MethodRefresh, turntest.Lifetime(600)).Raw), func(g wire.Segment) { d.FromClient(alice.c, g) }},
+		{"Binding", wire.Copied(turntest.Build(turntest.Request(stun.MethodBinding), nil).Raw), func(g wire.Segment) { d.FromClient(alice.c, g) }},
+		{"Challenge", wire.Copied(turntest.Build(turntest.Request(stun.MethodAllocate), nil, turntest.Transport(wire.ProtocolUDP)).Raw), func(g wire.Segment) { d.FromClient(alice.c, g) }},
 	} {
 		b.Run(path.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -43,7 +45,7 @@ func BenchmarkCore(b *testing.B) {
 	b.Run("AllocateAndEnd", func(b *testing.B) {
 		b.ReportAllocs()
 		u := d.user("carol", 1002)
-		up, down := u.signed(stun.MethodAllocate, transport(protocolUDP)).Raw, u.signed(stun.MethodRefresh, lifetime(0)).Raw
+		up, down := u.Signed(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP)).Raw, u.Signed(stun.MethodRefresh, turntest.Lifetime(0)).Raw
 		for b.Loop() {
 			u.c.control = ratelimit.Account{}
 			u.input(up)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"turnhub/internal/ratelimit"
+	"turnhub/turnsrv/internal/wire"
 )
 
 var (
@@ -29,13 +30,13 @@ func (s *shard) affords(c *client, b []byte) bool {
 	if c.alloc == nil && len(b) > visitorMax {
 		return false
 	}
-	if c.alloc == nil && c.Transport == TransportUDP {
+	if c.alloc == nil && c.Transport == wire.UDP {
 		return true // there is no account to charge, and little that can be done
 	}
 	cost := len(b)
 	switch binary.BigEndian.Uint16(b) {
-	case typeBindingRequest, typeBindingIndication:
-	case typeCreatePermission:
+	case wire.TypeBindingRequest, wire.TypeBindingIndication:
+	case wire.TypeCreatePermission:
 		cost = controlFlat + addressCost*len(b)
 	default:
 		cost += controlFlat

@@ -8,6 +8,8 @@ import (
 
 	"github.com/pion/stun/v2"
 
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
 )
 
@@ -27,8 +29,8 @@ func TestManyPeersInOneRequest(t *testing.T) {
 	cfg := deskConfig(t)
 	cfg.Policy = policy.New(policy.Config{Calls: calls})
 	cfg.Limits.PermissionsPerAllocation = 100
-	address := func(n int) attr {
-		return peerAttr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)}), uint16(1000+n)).String())
+	address := func(n int) turntest.Attr {
+		return turntest.Peer(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)}), uint16(1000+n)).String())
 	}
 	for _, row := range []struct {
 		name        string
@@ -44,12 +46,12 @@ func TestManyPeersInOneRequest(t *testing.T) {
 		d := newDesk(t, cfg)
 		u := d.user("anna", 1000)
 		u.relayed()
-		var attrs []attr
+		var attrs []turntest.Attr
 		for i := range 5000 {
 			attrs = append(attrs, address(row.named(i)))
 		}
 		calls.asked = 0
-		if code := codeOf(u.ask(stun.MethodCreatePermission, attrs...)); code != row.code || calls.asked != row.asked {
+		if code := turntest.CodeOf(u.ask(stun.MethodCreatePermission, attrs...)); code != row.code || calls.asked != row.asked {
 			t.Errorf("%s: %d, asked %d times; want %d, %d", row.name, code, calls.asked, row.code, row.asked)
 		}
 		if n := len(u.c.alloc.perms); row.code != 0 && n != 0 || row.code == 0 && n != row.asked {
@@ -63,9 +65,9 @@ func TestManyPeersInOneRequest(t *testing.T) {
 // another client is served all the while. Whoever has no allocation yet has no
 // long requests at all.
 func TestControlBudget(t *testing.T) {
-	padding := func(n int) (attrs []attr) {
+	padding := func(n int) (attrs []turntest.Attr) {
 		for ; n > 0; n -= 4 {
-			attrs = append(attrs, with(0xFFF0, nil))
+			attrs = append(attrs, turntest.With(0xFFF0, nil))
 		}
 		return attrs
 	}
@@ -82,13 +84,13 @@ func TestControlBudget(t *testing.T) {
 			if u == other {
 				continue
 			}
-			if m := other.signed(stun.MethodRefresh); n < 100 && codeOf(other.ask(stun.MethodRefresh)) != 0 {
+			if m := other.Signed(stun.MethodRefresh); n < 100 && turntest.CodeOf(other.ask(stun.MethodRefresh)) != 0 {
 				t.Fatal(m)
 			}
 		}
 		return answers
 	}
-	long := u.signed(stun.MethodRefresh, padding(60000)...)
+	long := u.Signed(stun.MethodRefresh, padding(60000)...)
 	if n := flood(u, 50, long); n == 0 || n > 2*controlRate/len(long.Raw) {
 		t.Errorf("%d of 50 long requests were answered at once", n)
 	}
@@ -105,19 +107,19 @@ func TestControlBudget(t *testing.T) {
 		t.Errorf("%d of 50 were answered a second later", n)
 	}
 	d.wait(10 * time.Second)
-	if n := flood(u, 500, u.signed(stun.MethodRefresh)); n != 500 {
+	if n := flood(u, 500, u.Signed(stun.MethodRefresh)); n != 500 {
 		t.Errorf("%d of 500 ordinary requests in a row were answered", n)
 	}
 	// Without an allocation: over UDP, where each packet is a client of its own,
 	// and on a stream.
 	fresh := d.user("anna", 3000)
 	stream := d.user("anna", 4000)
-	stream.c.Transport = TransportTCP
+	stream.c.Transport = wire.TCP
 	for _, u := range []*user{fresh, stream} {
-		if n := flood(u, 5, u.signed(stun.MethodAllocate, append(padding(60000), transport(protocolUDP))...)); n != 0 {
+		if n := flood(u, 5, u.Signed(stun.MethodAllocate, append(padding(60000), turntest.Transport(wire.ProtocolUDP))...)); n != 0 {
 			t.Errorf("%v: %d long requests were answered", u.c.Transport, n)
 		}
-		u.must(stun.MethodAllocate, append(padding(2000), transport(protocolUDP))...)
+		u.must(stun.MethodAllocate, append(padding(2000), turntest.Transport(wire.ProtocolUDP))...)
 	}
 }
 
@@ -129,10 +131,10 @@ func TestChurnLimit(t *testing.T) {
 	try := func(address string) (made int) {
 		u := d.at("anna", address)
 		for range 400 {
-			if codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))) == 0 {
+			if turntest.CodeOf(u.ask(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))) == 0 {
 				made++
 				d.end(u.c.alloc)
-				u.c = &client{Transport: TransportUDP, Addr: u.c.Addr, Key: u.c.Key}
+				u.c = &client{Transport: wire.UDP, Addr: u.c.Addr, Key: u.c.Key}
 			}
 		}
 		return made
@@ -160,8 +162,8 @@ func TestPeerIndex(t *testing.T) {
 		indexed := false
 		for step := range 600 {
 			now := int64(step)
-			peer := endpointIPv4(rng.Uint32N(120), uint16(rng.IntN(3)))
-			number := uint16(channelMin + rng.IntN(200))
+			peer := wire.EndpointIPv4(rng.Uint32N(120), uint16(rng.IntN(3)))
+			number := uint16(wire.ChannelMin + rng.IntN(200))
 			if a.permission(peer) == nil {
 				a.addPermission(peer).expires = now + int64(rng.IntN(200))
 			}
@@ -172,10 +174,10 @@ func TestPeerIndex(t *testing.T) {
 				a.prune(now)
 			}
 			indexed = indexed || a.index != nil
-			probe, n := endpointIPv4(rng.Uint32N(120), uint16(rng.IntN(3))), uint16(channelMin+rng.IntN(200))
+			probe, n := wire.EndpointIPv4(rng.Uint32N(120), uint16(rng.IntN(3))), uint16(wire.ChannelMin+rng.IntN(200))
 			var perm *permission
 			for i := range a.perms {
-				if a.perms[i].ip.sameIP(probe) {
+				if a.perms[i].ip.SameIP(probe) {
 					perm = &a.perms[i]
 				}
 			}

@@ -9,6 +9,8 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
 )
 
@@ -66,12 +68,12 @@ func TestCallsPolicy(t *testing.T) {
 	d, calls := callsDesk(t)
 	alice, bob, mallory := d.user("alice", 1000), d.user("bob", 1001), d.user("mallory", 1002)
 	ra, rb, rm := alice.relayed(), bob.relayed(), mallory.relayed()
-	address := func(r *relay) string { return r.addr.addrPort().String() }
-	number := uint16(channelMin)
+	address := func(r *relay) string { return r.addr.AddrPort().String() }
+	number := uint16(wire.ChannelMin)
 	code := func(u *user, peer string) (permission, channel int) {
 		number++
-		return codeOf(u.ask(stun.MethodCreatePermission, peerAttr(peer))),
-			codeOf(u.ask(stun.MethodChannelBind, peerAttr(peer), channelNumber(number)))
+		return turntest.CodeOf(u.ask(stun.MethodCreatePermission, turntest.Peer(peer))),
+			turntest.CodeOf(u.ask(stun.MethodChannelBind, turntest.Peer(peer), turntest.ChannelNumber(number)))
 	}
 	for _, step := range []struct {
 		who  *user
@@ -92,7 +94,7 @@ func TestCallsPolicy(t *testing.T) {
 		{mallory, "0.0.0.0:1", 403},
 	} {
 		if p, c := code(step.who, step.peer); p != step.want || c != step.want {
-			t.Errorf("%s to %s: CreatePermission %d, ChannelBind %d, want %d", step.who.username, step.peer, p, c, step.want)
+			t.Errorf("%s to %s: CreatePermission %d, ChannelBind %d, want %d", step.who.Username, step.peer, p, c, step.want)
 		}
 	}
 	// A permission for this server's address with a free relay port is harmless:
@@ -102,22 +104,22 @@ func TestCallsPolicy(t *testing.T) {
 	}
 	sent := d.io.sent
 	for _, peer := range []string{address(ra), address(rb), "9.9.9.9:22", "9.9.9.9:11100", "10.0.0.1:11100", "8.8.8.8:53"} {
-		mallory.input(sendIndication(peer, []byte("attack")))
+		mallory.input(turntest.Send(peer, []byte("attack")))
 	}
-	d.FromPeer(rm, endpointFrom(netip.MustParseAddrPort("9.9.9.9:22")), copied([]byte("from the host")))
+	d.FromPeer(rm, wire.EndpointFrom(netip.MustParseAddrPort("9.9.9.9:22")), wire.Copied([]byte("from the host")))
 	if d.io.sent != sent {
 		t.Errorf("%d of mallory's packets were relayed", d.io.sent-sent)
 	}
 	// Alice and Bob reach each other, both ways, inside the process.
-	bob.must(stun.MethodCreatePermission, peerAttr(address(ra)))
-	alice.input(sendIndication(address(rb), []byte("hello bob")))
-	bob.input(sendIndication(address(ra), []byte("hello alice")))
+	bob.must(stun.MethodCreatePermission, turntest.Peer(address(ra)))
+	alice.input(turntest.Send(address(rb), []byte("hello bob")))
+	bob.input(turntest.Send(address(ra), []byte("hello alice")))
 	if d.io.sent != sent+3 || len(d.io.toPeers) != 0 { // bob's answer, and the two
 		t.Errorf("%d messages, %d to sockets", d.io.sent-sent, len(d.io.toPeers))
 	}
 	// A cached verdict costs no question.
-	alice.must(stun.MethodChannelBind, peerAttr(address(rb)), channelNumber(channelMin+1))
-	hello := channelData(channelMin+1, []byte("hi"), false)
+	alice.must(stun.MethodChannelBind, turntest.Peer(address(rb)), turntest.ChannelNumber(wire.ChannelMin+1))
+	hello := turntest.ChannelData(wire.ChannelMin+1, []byte("hi"), false)
 	alice.input(hello)
 	asks := calls.asks
 	for range 10 {
@@ -136,15 +138,15 @@ func TestRecheck(t *testing.T) {
 			d, calls := callsDesk(t)
 			alice, bob := d.user("alice", 1000), d.user("bob", 1001)
 			ra, rb := alice.relayed(), bob.relayed()
-			alice.must(stun.MethodChannelBind, peerAttr(rb.addr.addrPort().String()), channelNumber(0x4000))
-			alice.must(stun.MethodChannelBind, peerAttr("5.5.5.5:1234"), channelNumber(0x4001))
-			bob.must(stun.MethodChannelBind, peerAttr(ra.addr.addrPort().String()), channelNumber(0x4000))
+			alice.must(stun.MethodChannelBind, turntest.Peer(rb.addr.AddrPort().String()), turntest.ChannelNumber(0x4000))
+			alice.must(stun.MethodChannelBind, turntest.Peer("5.5.5.5:1234"), turntest.ChannelNumber(0x4001))
+			bob.must(stun.MethodChannelBind, turntest.Peer(ra.addr.AddrPort().String()), turntest.ChannelNumber(0x4000))
 			relayed := func() (n int) {
 				before := d.io.sent
-				alice.input(channelData(0x4000, []byte("a"), false))
-				bob.input(channelData(0x4000, []byte("b"), false))
-				alice.input(channelData(0x4001, []byte("c"), false))
-				d.FromPeer(ra, endpointFrom(netip.MustParseAddrPort("5.5.5.5:1234")), copied([]byte("d")))
+				alice.input(turntest.ChannelData(0x4000, []byte("a"), false))
+				bob.input(turntest.ChannelData(0x4000, []byte("b"), false))
+				alice.input(turntest.ChannelData(0x4001, []byte("c"), false))
+				d.FromPeer(ra, wire.EndpointFrom(netip.MustParseAddrPort("5.5.5.5:1234")), wire.Copied([]byte("d")))
 				return d.io.sent - before
 			}
 			if n := relayed(); n != 4 {
@@ -162,7 +164,7 @@ func TestRecheck(t *testing.T) {
 			}
 			calls.move(leaver, "r") // of which nobody tells the relay
 			d.wait(time.Second)
-			alice.must(stun.MethodCreatePermission, peerAttr("5.5.5.5:1234"))
+			alice.must(stun.MethodCreatePermission, turntest.Peer("5.5.5.5:1234"))
 			if n := relayed(); n != 4 {
 				t.Errorf("%d packets after %s came back", n, leaver)
 			}

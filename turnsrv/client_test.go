@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/pion/turn/v4"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // bridge is a connection whose lower layer can be exchanged, as portmux has it.
@@ -43,8 +46,8 @@ func testTLS(t testing.TB) *tls.Config {
 // pionClient returns the independent client over one transport.
 func pionClient(t testing.TB, ts *testServer, transport string, user string) *turn.Client {
 	t.Helper()
-	username, password := mint(ts.cfg.Credentials, user)
-	cfg := &turn.ClientConfig{Username: username, Password: password, Realm: testRealm, RTO: 2 * time.Second}
+	username, password := turntest.Mint(ts.cfg.Credentials, user)
+	cfg := &turn.ClientConfig{Username: username, Password: password, Realm: turntest.Realm, RTO: 2 * time.Second}
 	switch transport {
 	case "udp4":
 		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -53,7 +56,7 @@ func pionClient(t testing.TB, ts *testServer, transport string, user string) *tu
 		}
 		cfg.Conn, cfg.TURNServerAddr = conn, ts.udp.String()
 	case "tcp":
-		addr := ts.listenStreams(t, TransportTCP, func(c net.Conn) net.Conn { return &bridge{c} })
+		addr := ts.listenStreams(t, wire.TCP, func(c net.Conn) net.Conn { return &bridge{c} })
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +64,7 @@ func pionClient(t testing.TB, ts *testServer, transport string, user string) *tu
 		cfg.Conn, cfg.TURNServerAddr = turn.NewSTUNConn(conn), addr
 	case "tls", "tls-portable":
 		server := testTLS(t)
-		addr := ts.listenStreams(t, TransportTLS, func(c net.Conn) net.Conn {
+		addr := ts.listenStreams(t, wire.TLS, func(c net.Conn) net.Conn {
 			if transport == "tls-portable" {
 				return tls.Server(c, server)
 			}

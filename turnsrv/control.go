@@ -7,12 +7,13 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // request is a STUN request being answered.
 type request struct {
 	*stun.Message
-	signature
+	wire.Signature
 	client *client
 	size   int // bytes of the message as received
 
@@ -25,22 +26,22 @@ type request struct {
 
 // control handles every STUN message but Send indications, in the order of RFC
 // 8489 section 6.3.
-func (s *shard) control(c *client, g segment) {
-	if !s.affords(c, g.bytes()) {
+func (s *shard) control(c *client, g wire.Segment) {
+	if !s.affords(c, g.Bytes()) {
 		s.drop(DropControl)
 		return
 	}
-	s.req.Raw = append(s.req.Raw[:0], g.bytes()...)
+	s.req.Raw = append(s.req.Raw[:0], g.Bytes()...)
 	if err := s.req.Decode(); err != nil {
 		s.drop(DropMalformed)
 		return
 	}
-	signed, ok := signatureOf(&s.req)
+	signed, ok := wire.SignatureOf(&s.req)
 	if !ok {
 		s.drop(DropFingerprint)
 		return
 	}
-	q := request{Message: &s.req, signature: signed, client: c, size: g.len()}
+	q := request{Message: &s.req, Signature: signed, client: c, size: g.Len()}
 	if q.Type.Class != stun.ClassRequest {
 		// Binding indications keep a path alive and need no answer; responses
 		// answer nothing that we asked.
@@ -104,7 +105,7 @@ func (s *shard) unknown(q *request) (types []stun.AttrType) {
 		if len(types) == maxUnknown {
 			break
 		}
-		if a.Type.Required() && !knownRequired(a.Type) ||
+		if a.Type.Required() && !wire.KnownRequired(a.Type) ||
 			a.Type == stun.AttrDontFragment && !s.unfragmented {
 			types = append(types, a.Type)
 		}
@@ -141,7 +142,7 @@ func (s *shard) authenticate(q *request) bool {
 	case s.shared.shortRealm:
 		q.realm = s.shared.shortRealm
 	}
-	if !s.nonces.valid(nonce, s.second, q.client.Addr) {
+	if !s.nonces.Valid(nonce, s.second, q.client.Addr) {
 		s.refuse(q, stun.CodeStaleNonce, AuthStaleNonce)
 		return false
 	}
@@ -153,7 +154,7 @@ func (s *shard) authenticate(q *request) bool {
 		s.count.revoked++
 		s.end(a)
 	}
-	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.verify(q.Raw, q.signature, a.key[:]) {
+	if a := q.client.alloc; a != nil && a.username == string(username) && s.mac.Verify(q.Raw, q.Signature, a.key[:]) {
 		q.username, q.user, q.key, q.authenticated = a.username, a.user, a.key, true
 		s.count.auth[AuthOK]++
 		return true
@@ -165,7 +166,7 @@ func (s *shard) authenticate(q *request) bool {
 		return false
 	}
 	for _, key := range s.shared.cfg.Credentials.Keys(q.username, q.realm) {
-		if s.mac.verify(q.Raw, q.signature, key[:]) {
+		if s.mac.Verify(q.Raw, q.Signature, key[:]) {
 			q.key, q.user, q.authenticated = key, user, true
 			break
 		}
@@ -221,14 +222,14 @@ func (s *shard) finish(q *request, m *stun.Message) bool {
 		if s.shared.cfg.Software != "" {
 			m.Add(stun.AttrSoftware, []byte(s.shared.cfg.Software))
 		}
-		m.Add(stun.AttrMessageIntegrity, s.mac.integrity(m.Raw, q.key[:]))
+		m.Add(stun.AttrMessageIntegrity, s.mac.Integrity(m.Raw, q.key[:]))
 	}
 	if q.Fingerprint {
-		m.Length += attributeSize + 4
+		m.Length += wire.AttributeSize + 4
 		m.WriteLength()
 		var v [4]byte
 		binary.BigEndian.PutUint32(v[:], stun.FingerprintValue(m.Raw))
-		m.Length -= attributeSize + 4
+		m.Length -= wire.AttributeSize + 4
 		m.Add(stun.AttrFingerprint, v[:])
 	}
 	if q.unproven() && !q.within(len(m.Raw)) {
@@ -252,7 +253,7 @@ func (s *shard) fail(q *request, code stun.ErrorCode) {
 		return
 	}
 	m := s.reply(q, stun.ClassErrorResponse)
-	addErrorCode(m, code, s.reason(q, code, 0))
+	wire.AddErrorCode(m, code, s.reason(q, code, 0))
 	s.finishError(q, code, m)
 }
 
@@ -266,7 +267,7 @@ func (s *shard) failUnknown(q *request, types []stun.AttrType) {
 		v = binary.BigEndian.AppendUint16(v, uint16(t))
 	}
 	m := s.reply(q, stun.ClassErrorResponse)
-	addErrorCode(m, stun.CodeUnknownAttribute, s.reason(q, stun.CodeUnknownAttribute, attributeSize+padded(len(v))))
+	wire.AddErrorCode(m, stun.CodeUnknownAttribute, s.reason(q, stun.CodeUnknownAttribute, wire.AttributeSize+wire.Padded(len(v))))
 	m.Add(stun.AttrUnknownAttributes, v)
 	s.finishError(q, stun.CodeUnknownAttribute, m)
 }
@@ -277,20 +278,20 @@ func (s *shard) refuse(q *request, code stun.ErrorCode, result AuthResult) {
 	if tell := s.shared.cfg.Refused; tell != nil && (result == AuthBadIntegrity || result == AuthBadUsername) {
 		// The client has echoed our nonce, so its address is genuine, and a program like
 		// fail2ban may act on it.
-		tell(q.client.Addr.addr(), q.client.Transport, result)
+		tell(q.client.Addr.Addr(), q.client.Transport, result)
 	}
 	if !s.mayAnswer(q) {
 		return
 	}
 	m := s.reply(q, stun.ClassErrorResponse)
 	if code == stun.CodeBadRequest {
-		addErrorCode(m, code, s.reason(q, code, 0))
+		wire.AddErrorCode(m, code, s.reason(q, code, 0))
 		s.finishError(q, code, m)
 		return
 	}
-	nonce := s.nonces.make(s.second, q.client.Addr)
+	nonce := s.nonces.Make(s.second, q.client.Addr)
 	realm := s.realm(q)
-	addErrorCode(m, code, s.reason(q, code, 2*attributeSize+padded(len(realm))+nonceSize))
+	wire.AddErrorCode(m, code, s.reason(q, code, 2*wire.AttributeSize+wire.Padded(len(realm))+wire.NonceSize))
 	m.Add(stun.AttrRealm, []byte(realm))
 	m.Add(stun.AttrNonce, nonce[:])
 	s.finishError(q, code, m)
@@ -303,7 +304,7 @@ func (s *shard) realm(q *request) string {
 	switch {
 	case q.realm != "":
 		return q.realm
-	case !q.roomFor(headerSize + errorCodeSize("") + 2*attributeSize + padded(len(full)) + nonceSize):
+	case !q.roomFor(wire.HeaderSize + wire.ErrorCodeSize("") + 2*wire.AttributeSize + wire.Padded(len(full)) + wire.NonceSize):
 		return s.shared.shortRealm
 	}
 	return full
@@ -311,12 +312,12 @@ func (s *shard) realm(q *request) string {
 
 // unproven reports whether the source of a request may be spoofed: it came over
 // UDP and without valid credentials.
-func (q *request) unproven() bool { return !q.authenticated && q.client.Transport == TransportUDP }
+func (q *request) unproven() bool { return !q.authenticated && q.client.Transport == wire.UDP }
 
 // mayAnswer bounds how often unproven requests can make the server send, so that it is
 // no reflector.
 func (s *shard) mayAnswer(q *request) bool {
-	if q.unproven() && !s.shared.prefixes.Take(q.client.Addr.network(), s.now, aSecondsWorth(s.shared.limits.Load().UnauthenticatedPerPrefix)) {
+	if q.unproven() && !s.shared.prefixes.Take(q.client.Addr.Network(), s.now, aSecondsWorth(s.shared.limits.Load().UnauthenticatedPerPrefix)) {
 		s.drop(DropRateLimited)
 		return false
 	}
@@ -327,8 +328,8 @@ func (s *shard) mayAnswer(q *request) bool {
 // answer to an unproven request too long. others is the size of the other
 // attributes.
 func (s *shard) reason(q *request, code stun.ErrorCode, others int) string {
-	phrase := codeReasons[code]
-	if !q.roomFor(headerSize + errorCodeSize(phrase) + others) {
+	phrase := wire.CodeReasons[code]
+	if !q.roomFor(wire.HeaderSize + wire.ErrorCodeSize(phrase) + others) {
 		return ""
 	}
 	return phrase
@@ -338,7 +339,7 @@ func (s *shard) reason(q *request, code stun.ErrorCode, others int) string {
 // request has one, may be sent.
 func (q *request) roomFor(answer int) bool {
 	if q.Fingerprint {
-		answer += attributeSize + 4
+		answer += wire.AttributeSize + 4
 	}
 	return !q.unproven() || q.within(answer)
 }
@@ -347,7 +348,7 @@ func (q *request) roomFor(answer int) bool {
 // amplification limit.
 func (q *request) within(answer int) bool {
 	headers := 20 + 8
-	if !q.client.Addr.is4() {
+	if !q.client.Addr.Is4() {
 		headers = 40 + 8
 	}
 	return (answer+headers)*100 <= (q.size+headers)*amplification
@@ -364,8 +365,8 @@ func (s *shard) binding(q *request) {
 		return
 	}
 	m := s.reply(q, stun.ClassSuccessResponse)
-	addXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
-	if s.shared.cfg.Software != "" && q.roomFor(len(m.Raw)+attributeSize+padded(len(s.shared.cfg.Software))) {
+	wire.AddXORAddress(m, stun.AttrXORMappedAddress, q.client.Addr)
+	if s.shared.cfg.Software != "" && q.roomFor(len(m.Raw)+wire.AttributeSize+wire.Padded(len(s.shared.cfg.Software))) {
 		m.Add(stun.AttrSoftware, []byte(s.shared.cfg.Software))
 	}
 	s.finish(q, m)

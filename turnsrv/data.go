@@ -4,16 +4,18 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // The data path. Nothing here allocates, takes a lock or asks for the time; each
 // way in which a packet can be dropped is counted.
 
 // FromClient handles one datagram from a UDP client or one message of a stream.
-func (s *shard) FromClient(c *client, g segment) {
+func (s *shard) FromClient(c *client, g wire.Segment) {
 	s.handled++
-	b := g.bytes()
-	if len(b) < channelHeaderSize {
+	b := g.Bytes()
+	if len(b) < wire.ChannelHeaderSize {
 		s.drop(DropMalformed)
 		return
 	}
@@ -22,12 +24,12 @@ func (s *shard) FromClient(c *client, g segment) {
 	case 1:
 		s.channelData(c, g)
 	case 0:
-		if len(b) < headerSize || binary.BigEndian.Uint32(b[4:]) != magicCookie ||
-			headerSize+int(binary.BigEndian.Uint16(b[2:])) != len(b) || b[3]&3 != 0 {
+		if len(b) < wire.HeaderSize || binary.BigEndian.Uint32(b[4:]) != wire.MagicCookie ||
+			wire.HeaderSize+int(binary.BigEndian.Uint16(b[2:])) != len(b) || b[3]&3 != 0 {
 			s.drop(DropMalformed)
 			return
 		}
-		if binary.BigEndian.Uint16(b) == typeSendIndication {
+		if binary.BigEndian.Uint16(b) == wire.TypeSendIndication {
 			s.sendIndication(c, g)
 			return
 		}
@@ -37,12 +39,12 @@ func (s *shard) FromClient(c *client, g segment) {
 	}
 }
 
-// channelData handles ChannelData from a client (RFC 8656 section 12.6).
-func (s *shard) channelData(c *client, g segment) {
-	b := g.bytes()
+// ChannelData handles ChannelData from a client (RFC 8656 section 12.6).
+func (s *shard) channelData(c *client, g wire.Segment) {
+	b := g.Bytes()
 	number := binary.BigEndian.Uint16(b)
 	length := int(binary.BigEndian.Uint16(b[2:]))
-	if length > len(b)-channelHeaderSize {
+	if length > len(b)-wire.ChannelHeaderSize {
 		s.drop(DropMalformed)
 		return
 	}
@@ -56,28 +58,28 @@ func (s *shard) channelData(c *client, g segment) {
 		s.drop(DropNoChannel)
 		return
 	}
-	s.relayToPeer(a, ch.peer, &ch.pair, g.strip(channelHeaderSize, length), false)
+	s.relayToPeer(a, ch.peer, &ch.pair, g.Strip(wire.ChannelHeaderSize, length), false)
 }
 
-// sendIndication handles a Send indication (RFC 8656 section 11.2).
-func (s *shard) sendIndication(c *client, g segment) {
-	b := g.bytes()
+// Send handles a Send indication (RFC 8656 section 11.2).
+func (s *shard) sendIndication(c *client, g wire.Segment) {
+	b := g.Bytes()
 	s.count.requests[stun.MethodSend]++
 	a := c.alloc
 	if a == nil {
 		s.drop(DropNoAllocation)
 		return
 	}
-	var peer endpoint
+	var peer wire.Endpoint
 	havePeer, dontFragment := false, false
 	data, length := -1, 0
-	for at := headerSize; at < len(b); {
-		if len(b)-at < attributeSize {
+	for at := wire.HeaderSize; at < len(b); {
+		if len(b)-at < wire.AttributeSize {
 			s.drop(DropMalformed)
 			return
 		}
 		t, n := binary.BigEndian.Uint16(b[at:]), int(binary.BigEndian.Uint16(b[at+2:]))
-		at += attributeSize
+		at += wire.AttributeSize
 		if n > len(b)-at {
 			s.drop(DropMalformed)
 			return
@@ -85,7 +87,7 @@ func (s *shard) sendIndication(c *client, g segment) {
 		switch stun.AttrType(t) {
 		case stun.AttrXORPeerAddress:
 			var mapped, ok bool
-			if peer, mapped, ok = xorAddress(b[at:at+n], b); !ok || mapped {
+			if peer, mapped, ok = wire.XORAddress(b[at:at+n], b); !ok || mapped {
 				s.drop(DropMalformed)
 				return
 			}
@@ -104,20 +106,20 @@ func (s *shard) sendIndication(c *client, g segment) {
 				return
 			}
 		}
-		at += padded(n)
+		at += wire.Padded(n)
 	}
 	if !havePeer || data < 0 {
 		s.drop(DropMalformed)
 		return
 	}
-	s.relayToPeer(a, peer, nil, g.strip(data, length), dontFragment)
+	s.relayToPeer(a, peer, nil, g.Strip(data, length), dontFragment)
 }
 
 // relayToPeer sends a payload to a peer: over a relay socket, or inside the
 // process when the peer is a relayed address of this server. The peer policy's
 // verdict, which the permission carries, is looked at once more right here, the
 // only place that leads to a socket.
-func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *pairing, g segment, dontFragment bool) {
+func (s *shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g wire.Segment, dontFragment bool) {
 	p := s.permitted(a, peer)
 	if p == nil {
 		return
@@ -127,7 +129,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *pairing, g segm
 		s.drop(DropFamily)
 		return
 	}
-	n := g.len()
+	n := g.Len()
 	if target, _ := s.shared.spaces().lookup(peer); target != nil {
 		if cache == nil {
 			cache = &p.pair
@@ -161,7 +163,7 @@ func (s *shard) relayToPeer(a *allocation, peer endpoint, cache *pairing, g segm
 }
 
 // permitted returns the permission for a peer, or counts the drop and returns nil.
-func (s *shard) permitted(a *allocation, peer endpoint) *permission {
+func (s *shard) permitted(a *allocation, peer wire.Endpoint) *permission {
 	p := a.permission(peer)
 	if p == nil || p.expires <= s.second {
 		s.drop(DropNoPermission)
@@ -185,7 +187,7 @@ func (s *shard) stands(a *allocation, r *relay, p *permission) bool {
 func (s *shard) countToPeer(a *allocation, r *relay, n int) {
 	a.touch(s.second)
 	a.toPeer.add(n)
-	s.count.toPeer[a.client.Transport][r.addr.family()].add(n)
+	s.count.toPeer[a.client.Transport][r.addr.Family()].add(n)
 }
 
 // paired reports whether r may send to target, from the cache where that holds.
@@ -201,7 +203,7 @@ func (s *shard) paired(a *allocation, r, target *relay, cache *pairing) bool {
 
 // FromPeer handles a datagram that arrived at a relay socket (RFC 8656 section
 // 11.3).
-func (s *shard) FromPeer(r *relay, peer endpoint, g segment) {
+func (s *shard) FromPeer(r *relay, peer wire.Endpoint, g wire.Segment) {
 	s.handled++
 	a := r.alloc
 	if a == nil {
@@ -220,7 +222,7 @@ func (s *shard) FromPeer(r *relay, peer endpoint, g segment) {
 
 // deliver hands a datagram from another client of this server to its peer. The
 // sender's side has asked the policy.
-func (s *shard) deliver(r *relay, peer endpoint, g segment) {
+func (s *shard) deliver(r *relay, peer wire.Endpoint, g wire.Segment) {
 	a := r.alloc
 	if a == nil {
 		s.drop(DropRelayGone)
@@ -234,55 +236,55 @@ func (s *shard) deliver(r *relay, peer endpoint, g segment) {
 
 // relayToClient sends a peer's payload to the client, as ChannelData if the peer
 // has a channel (RFC 8656 section 12.7), else as a Data indication (11.3).
-func (s *shard) relayToClient(a *allocation, r *relay, peer endpoint, g segment) {
-	n := g.len()
+func (s *shard) relayToClient(a *allocation, r *relay, peer wire.Endpoint, g wire.Segment) {
+	n := g.Len()
 	if !s.affordsBytes(&a.in, n) {
 		s.drop(DropBandwidth)
 		return
 	}
 	c := a.client
-	stream := c.Transport != TransportUDP
+	stream := c.Transport != wire.UDP
 	if ch := a.channelByPeer(peer); ch != nil && ch.expires > s.second {
 		pad := 0
 		if stream {
-			pad = padded(n) - n // RFC 8656 section 12.5
+			pad = wire.Padded(n) - n // RFC 8656 section 12.5
 		}
-		if g.free < channelHeaderSize || g.spare < pad {
-			g = s.placed(g.bytes())
+		if g.Free < wire.ChannelHeaderSize || g.Spare < pad {
+			g = s.placed(g.Bytes())
 		}
-		g.lo -= channelHeaderSize
-		binary.BigEndian.PutUint16(g.buf.Mem[g.lo:], ch.number)
-		binary.BigEndian.PutUint16(g.buf.Mem[g.lo+2:], uint16(n))
-		g.hi = padWith(g.buf.Mem, g.hi, pad)
+		g.Lo -= wire.ChannelHeaderSize
+		binary.BigEndian.PutUint16(g.Buf.Mem[g.Lo:], ch.number)
+		binary.BigEndian.PutUint16(g.Buf.Mem[g.Lo+2:], uint16(n))
+		g.Hi = padWith(g.Buf.Mem, g.Hi, pad)
 	} else {
-		size := xorAddressSize(peer)
-		front := headerSize + attributeSize + size + attributeSize
-		pad := padded(n) - n
-		if front-headerSize+n+pad > 0xffff {
+		size := wire.XORAddressSize(peer)
+		front := wire.HeaderSize + wire.AttributeSize + size + wire.AttributeSize
+		pad := wire.Padded(n) - n
+		if front-wire.HeaderSize+n+pad > 0xffff {
 			s.drop(DropMalformed) // cannot be said in a STUN message
 			return
 		}
-		if g.free < front || g.spare < pad {
-			g = s.placed(g.bytes())
+		if g.Free < front || g.Spare < pad {
+			g = s.placed(g.Bytes())
 		}
-		g.lo -= front
-		h := g.buf.Mem[g.lo:]
-		binary.BigEndian.PutUint16(h, typeDataIndication)
-		binary.BigEndian.PutUint16(h[2:], uint16(front-headerSize+n+pad))
-		binary.BigEndian.PutUint32(h[4:], magicCookie)
+		g.Lo -= front
+		h := g.Buf.Mem[g.Lo:]
+		binary.BigEndian.PutUint16(h, wire.TypeDataIndication)
+		binary.BigEndian.PutUint16(h[2:], uint16(front-wire.HeaderSize+n+pad))
+		binary.BigEndian.PutUint32(h[4:], wire.MagicCookie)
 		s.nextTID += 0x9E3779B97F4A7C15 // no answer will ever name it: unique is enough
 		binary.BigEndian.PutUint32(h[8:], uint32(s.id))
 		binary.BigEndian.PutUint64(h[12:], s.nextTID)
 		binary.BigEndian.PutUint16(h[20:], uint16(stun.AttrXORPeerAddress))
 		binary.BigEndian.PutUint16(h[22:], uint16(size))
-		putXORAddress(h[24:], peer, h)
+		wire.PutXORAddress(h[24:], peer, h)
 		binary.BigEndian.PutUint16(h[24+size:], uint16(stun.AttrData))
 		binary.BigEndian.PutUint16(h[26+size:], uint16(n))
-		g.hi = padWith(g.buf.Mem, g.hi, pad)
+		g.Hi = padWith(g.Buf.Mem, g.Hi, pad)
 	}
 	a.touch(s.second)
 	a.toClient.add(n)
-	s.count.toClient[c.Transport][r.addr.family()].add(n)
+	s.count.toClient[c.Transport][r.addr.Family()].add(n)
 	s.io.ToClient(c, g, true)
 }
 

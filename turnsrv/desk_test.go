@@ -11,6 +11,8 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
 )
 
@@ -23,7 +25,7 @@ func deskConfig(t testing.TB) coreConfig {
 	}
 	four, six := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
 	return coreConfig{
-		Realm: testRealm, Software: "turnhub", Credentials: secrets,
+		Realm: turntest.Realm, Software: "turnhub", Credentials: secrets,
 		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
 		Policy: policy.New(policy.Config{Mode: policy.ModeAny}),
@@ -41,7 +43,7 @@ type recorder struct {
 }
 
 type sentToPeer struct {
-	from, to endpoint
+	from, to wire.Endpoint
 	payload  []byte
 	df       bool
 }
@@ -49,22 +51,22 @@ type sentToPeer struct {
 func (r *recorder) BindRelay(*relay, uint16) error { return nil }
 func (r *recorder) CloseRelay(*relay)              {}
 func (r *recorder) CloseClient(*client)            {}
-func (r *recorder) LocalIP(*client) endpoint       { return endpoint{} }
+func (r *recorder) LocalIP(*client) wire.Endpoint  { return wire.Endpoint{} }
 func (r *recorder) Flush()                         {}
 func (r *recorder) Wake()                          {}
 func (r *recorder) Post(f func(*shard))            { f(r.shard) }
 
-func (r *recorder) ToPeer(from *relay, peer endpoint, g segment, df bool) {
+func (r *recorder) ToPeer(from *relay, peer wire.Endpoint, g wire.Segment, df bool) {
 	r.sent++
 	if !r.quiet {
-		r.toPeers = append(r.toPeers, sentToPeer{from.addr, peer, bytes.Clone(g.bytes()), df})
+		r.toPeers = append(r.toPeers, sentToPeer{from.addr, peer, bytes.Clone(g.Bytes()), df})
 	}
 }
 
-func (r *recorder) ToClient(_ *client, g segment, _ bool) {
+func (r *recorder) ToClient(_ *client, g wire.Segment, _ bool) {
 	r.sent++
 	if !r.quiet {
-		r.toClients = append(r.toClients, bytes.Clone(g.bytes()))
+		r.toClients = append(r.toClients, bytes.Clone(g.Bytes()))
 	}
 }
 
@@ -89,35 +91,35 @@ func (d *desk) wait(by time.Duration) { d.tick(d.now + int64(by)) }
 
 // user is a client of a desk.
 type user struct {
-	*rawClient
+	*turntest.Client
 	d *desk
 	c *client
 }
 
 func (d *desk) user(name string, port uint16) *user {
-	u := &user{rawClient: &rawClient{t: d.t, realm: testRealm}, d: d}
-	u.username, u.password = mint(d.shared.cfg.Credentials, name)
-	key := fiveTuple{client: endpointFrom(netip.MustParseAddrPort("192.0.2.1:0"))}
-	key.client.port = port
-	u.c = &client{Transport: TransportUDP, Addr: key.client, Key: key}
-	nonce := d.nonces.make(d.second, key.client)
-	u.nonce = string(nonce[:])
+	u := &user{Client: &turntest.Client{T: d.t, Realm: turntest.Realm}, d: d}
+	u.Username, u.Password = turntest.Mint(d.shared.cfg.Credentials, name)
+	key := wire.FiveTuple{Client: wire.EndpointFrom(netip.MustParseAddrPort("192.0.2.1:0"))}
+	key.Client.Port = port
+	u.c = &client{Transport: wire.UDP, Addr: key.Client, Key: key}
+	nonce := d.nonces.Make(d.second, key.Client)
+	u.Nonce = string(nonce[:])
 	return u
 }
 
 func (u *user) input(b []byte) {
 	u.d.Reclaim()
-	u.d.FromClient(u.c, copied(b))
+	u.d.FromClient(u.c, wire.Copied(b))
 	if u.c.alloc != nil {
 		u.c = u.c.alloc.client
 	}
 }
 
 // ask sends an authenticated request and returns the answer.
-func (u *user) ask(method stun.Method, attrs ...attr) *stun.Message {
+func (u *user) ask(method stun.Method, attrs ...turntest.Attr) *stun.Message {
 	u.d.t.Helper()
 	n := len(u.d.io.toClients)
-	u.input(u.signed(method, attrs...).Raw)
+	u.input(u.Signed(method, attrs...).Raw)
 	if len(u.d.io.toClients) != n+1 {
 		u.d.t.Fatalf("%d answers to %v", len(u.d.io.toClients)-n, method)
 	}
@@ -128,10 +130,10 @@ func (u *user) ask(method stun.Method, attrs ...attr) *stun.Message {
 	return res
 }
 
-func (u *user) must(method stun.Method, attrs ...attr) *stun.Message {
+func (u *user) must(method stun.Method, attrs ...turntest.Attr) *stun.Message {
 	u.d.t.Helper()
 	res := u.ask(method, attrs...)
-	if code := codeOf(res); code != 0 {
+	if code := turntest.CodeOf(res); code != 0 {
 		u.d.t.Fatalf("%v: %d", method, code)
 	}
 	return res
@@ -140,10 +142,10 @@ func (u *user) must(method stun.Method, attrs ...attr) *stun.Message {
 // relayed allocates and returns the relay.
 func (u *user) relayed() *relay {
 	u.d.t.Helper()
-	u.must(stun.MethodAllocate, transport(protocolUDP))
-	return u.c.alloc.relays[IPv4]
+	u.must(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))
+	return u.c.alloc.relays[wire.IPv4]
 }
 
 const far = "198.51.100.7:4000"
 
-var farPeer = endpointFrom(netip.MustParseAddrPort(far))
+var farPeer = wire.EndpointFrom(netip.MustParseAddrPort(far))

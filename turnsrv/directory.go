@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // directory knows all allocations of the server by user and by client address.
@@ -17,8 +18,8 @@ type directory struct {
 	mu     sync.Mutex
 	counts netaddr.Counts // allocations, counted as in userEntry
 	byUser map[string]*userEntry
-	held   map[holder]int        // allocations, counted as in userEntry
-	byIP   map[endpoint][]string // the user of each allocation
+	held   map[holder]int             // allocations, counted as in userEntry
+	byIP   map[wire.Endpoint][]string // the user of each allocation
 }
 
 type userEntry struct {
@@ -38,13 +39,13 @@ type holder struct {
 func newDirectory(unproved func(user string) bool) *directory {
 	return &directory{
 		unproved: unproved,
-		byUser:   make(map[string]*userEntry), held: make(map[holder]int), byIP: make(map[endpoint][]string),
+		byUser:   make(map[string]*userEntry), held: make(map[holder]int), byIP: make(map[wire.Endpoint][]string),
 	}
 }
 
-func (d *directory) holder(user string, client endpoint) holder {
+func (d *directory) holder(user string, client wire.Endpoint) holder {
 	if d.unproved != nil && d.unproved(user) {
-		return holder{user, netaddr.Household(client.addr())}
+		return holder{user, netaddr.Household(client.Addr())}
 	}
 	return holder{user: user}
 }
@@ -54,7 +55,7 @@ func (d *directory) holder(user string, client endpoint) holder {
 // room, longest first: those that a phone has left behind in another network would
 // else keep it from a relay until they expire. They are no longer counted; the
 // caller ends them.
-func (d *directory) reserve(user string, client endpoint, n int, limits *Limits, now int64) (refused quota, replaced []*allocation) {
+func (d *directory) reserve(user string, client wire.Endpoint, n int, limits *Limits, now int64) (refused quota, replaced []*allocation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	self := d.holder(user, client)
@@ -90,11 +91,11 @@ func (u *userEntry) silent(now int64, helps func(*allocation) bool) (longest *al
 }
 
 // fits counts n more allocations, or says which quota refuses them.
-func (d *directory) fits(self holder, client endpoint, n int, limits *Limits) quota {
+func (d *directory) fits(self holder, client wire.Endpoint, n int, limits *Limits) quota {
 	if limits.AllocationsPerUser > 0 && d.held[self]+n > limits.AllocationsPerUser {
 		return overUser
 	}
-	switch d.counts.Add(client.addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
+	switch d.counts.Add(client.Addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
 	case netaddr.OverTotal:
 		return overTotal
 	case netaddr.OverHousehold:
@@ -125,25 +126,25 @@ const (
 
 // frees reports whether the end of an allocation of a client at one address makes
 // room under this quota for a client at another.
-func (q quota) frees(old, client endpoint) bool {
+func (q quota) frees(old, client wire.Endpoint) bool {
 	switch q {
 	case overAddress:
-		return netaddr.Household(old.addr()) == netaddr.Household(client.addr())
+		return netaddr.Household(old.Addr()) == netaddr.Household(client.Addr())
 	case overNetwork:
-		return netaddr.Network(old.addr()) == netaddr.Network(client.addr())
+		return netaddr.Network(old.Addr()) == netaddr.Network(client.Addr())
 	}
 	return true
 }
 
 // cancel gives back what reserve counted.
-func (d *directory) cancel(user string, client endpoint, n int) {
+func (d *directory) cancel(user string, client wire.Endpoint, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.release(user, client, n)
 }
 
-func (d *directory) release(user string, client endpoint, n int) {
-	d.counts.Remove(client.addr(), n)
+func (d *directory) release(user string, client wire.Endpoint, n int) {
+	d.counts.Remove(client.Addr(), n)
 	if u := d.byUser[user]; u != nil {
 		if u.count -= n; u.count == 0 {
 			delete(d.byUser, user)
@@ -162,7 +163,7 @@ func (d *directory) add(a *allocation) {
 	u := d.byUser[a.user]
 	u.allocs = append(u.allocs, a)
 	a.counted = true
-	ip := a.client.Addr.ip()
+	ip := a.client.Addr.IP()
 	d.byIP[ip] = append(d.byIP[ip], a.user)
 }
 
@@ -188,7 +189,7 @@ func (d *directory) forget(a *allocation) {
 			}
 		}
 	}
-	ip := a.client.Addr.ip()
+	ip := a.client.Addr.IP()
 	users := d.byIP[ip]
 	for i, user := range users {
 		if user == a.user {
@@ -232,7 +233,7 @@ func (d *directory) which(want func(*allocation) bool) (found []*allocation) {
 func (d *directory) clientsAt(addr netip.Addr) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		d.mu.Lock()
-		users := append([]string(nil), d.byIP[endpointIP(addr)]...)
+		users := append([]string(nil), d.byIP[wire.EndpointIP(addr)]...)
 		d.mu.Unlock()
 		for _, u := range users {
 			if !yield(u) {

@@ -1,6 +1,9 @@
 package turnsrv
 
-import "turnhub/internal/ratelimit"
+import (
+	"turnhub/internal/ratelimit"
+	"turnhub/turnsrv/internal/wire"
+)
 
 // driver is the seam between the core and the operating system: it feeds a shard
 // with what arrives and carries out what the shard wants sent. But for Wake and Post
@@ -23,14 +26,14 @@ type driver interface {
 	CloseRelay(r *relay)
 	// ToPeer sends a payload from a relayed address; with dontFragment as one packet
 	// or not at all.
-	ToPeer(r *relay, peer endpoint, g segment, dontFragment bool)
+	ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, dontFragment bool)
 	// ToClient sends a message; media may be dropped when a stream is full.
-	ToClient(c *client, g segment, media bool)
+	ToClient(c *client, g wire.Segment, media bool)
 	// CloseClient ends a stream client after what is queued has been written.
 	CloseClient(c *client)
 	// LocalIP is the address of this host to which a client came, with port 0; zero
 	// where the driver cannot tell.
-	LocalIP(c *client) endpoint
+	LocalIP(c *client) wire.Endpoint
 	// Flush sends what is queued, and calls Reclaim.
 	Flush()
 
@@ -46,11 +49,11 @@ type driver interface {
 // one for each client without allocation of a round, since only those with one are
 // kept, in the shard's table.
 type client struct {
-	Transport Transport
-	Addr      endpoint
-	Key       fiveTuple // UDP only
-	Handle    any       // the driver's: a listener or a stream
-	Pend      pending   // the driver's
+	Transport wire.Transport
+	Addr      wire.Endpoint
+	Key       wire.FiveTuple // UDP only
+	Handle    any            // the driver's: a listener or a stream
+	Pend      pending        // the driver's
 
 	alloc   *allocation
 	control ratelimit.Account // see charge

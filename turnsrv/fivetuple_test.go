@@ -7,6 +7,8 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestFiveTuples is the table of every request that needs credentials against
@@ -18,13 +20,13 @@ import (
 func TestFiveTuples(t *testing.T) {
 	methods := []struct {
 		method stun.Method
-		attrs  []attr
+		attrs  []turntest.Attr
 	}{
-		{stun.MethodAllocate, []attr{transport(protocolUDP)}},
-		{stun.MethodRefresh, []attr{lifetime(900)}},
-		{stun.MethodRefresh, []attr{lifetime(0)}},
-		{stun.MethodCreatePermission, []attr{peerAttr(far)}},
-		{stun.MethodChannelBind, []attr{peerAttr(far), channelNumber(0x4000)}},
+		{stun.MethodAllocate, []turntest.Attr{turntest.Transport(wire.ProtocolUDP)}},
+		{stun.MethodRefresh, []turntest.Attr{turntest.Lifetime(900)}},
+		{stun.MethodRefresh, []turntest.Attr{turntest.Lifetime(0)}},
+		{stun.MethodCreatePermission, []turntest.Attr{turntest.Peer(far)}},
+		{stun.MethodChannelBind, []turntest.Attr{turntest.Peer(far), turntest.ChannelNumber(0x4000)}},
 	}
 	const (
 		none  = iota // no allocation on the five-tuple
@@ -35,7 +37,7 @@ func TestFiveTuples(t *testing.T) {
 	credential := func(name string, expires time.Time) func(*user) {
 		return func(u *user) {
 			c, _ := credentials.New([]string{"secret"})
-			u.username, u.password = c.Mint(name, expires)
+			u.Username, u.Password = c.Mint(name, expires)
 		}
 	}
 	early, late := now.Add(time.Hour), now.Add(2*time.Hour)
@@ -48,10 +50,10 @@ func TestFiveTuples(t *testing.T) {
 		}
 	}
 	staleNonce := func(u *user) {
-		nonce := u.d.nonces.make(u.d.second-2*3600, u.c.Addr)
-		u.nonce = string(nonce[:])
+		nonce := u.d.nonces.Make(u.d.second-2*3600, u.c.Addr)
+		u.Nonce = string(nonce[:])
 	}
-	wrongPassword := func(u *user) { u.password += "x" }
+	wrongPassword := func(u *user) { u.Password += "x" }
 	revoke := func(u *user) { u.d.revokedUser = "anna" }
 	for _, row := range []struct {
 		name  string
@@ -93,22 +95,22 @@ func TestFiveTuples(t *testing.T) {
 			u := d.user("", 1000)
 			same(u)
 			if row.state != none {
-				u.must(stun.MethodAllocate, transport(protocolUDP))
+				u.must(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))
 			}
 			if row.state == ended {
-				u.must(stun.MethodRefresh, lifetime(0))
-				fresh := fiveTuple{client: u.c.Addr}
-				u.c = &client{Transport: TransportUDP, Addr: fresh.client, Key: fresh}
+				u.must(stun.MethodRefresh, turntest.Lifetime(0))
+				fresh := wire.FiveTuple{Client: u.c.Addr}
+				u.c = &client{Transport: wire.UDP, Addr: fresh.Client, Key: fresh}
 			}
 			held := u.c.alloc
 			row.as(u)
-			if got := codeOf(u.ask(m.method, m.attrs...)); got != row.want[i] {
-				t.Errorf("%s: %v %v: %d, want %d", row.name, m.method, m.attrs[0].v, got, row.want[i])
+			if got := turntest.CodeOf(u.ask(m.method, m.attrs...)); got != row.want[i] {
+				t.Errorf("%s: %v %v: %d, want %d", row.name, m.method, m.attrs[0].V, got, row.want[i])
 			}
 			ends := row.state == anna && m.method == stun.MethodRefresh && row.want[i] == 0 && i == 2 ||
 				d.revokedUser == "anna"
 			if held != nil && held.dead != ends {
-				t.Errorf("%s: %v %v: the allocation ended: %v, want %v", row.name, m.method, m.attrs[0].v, held.dead, ends)
+				t.Errorf("%s: %v %v: the allocation ended: %v, want %v", row.name, m.method, m.attrs[0].V, held.dead, ends)
 			}
 		}
 	}
@@ -132,7 +134,7 @@ func TestRetransmissions(t *testing.T) {
 		}
 		return m
 	}
-	allocate := u.signed(stun.MethodAllocate, transport(protocolUDP)).Raw
+	allocate := u.Signed(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP)).Raw
 	first := answer(u, allocate)
 	for range 2 {
 		if again := answer(u, allocate); string(again.Raw) != string(first.Raw) {
@@ -142,30 +144,30 @@ func TestRetransmissions(t *testing.T) {
 	// The same transaction id under another name is no retransmission: its answer
 	// would tell one user what another has.
 	other := *u
-	other.rawClient = &rawClient{t: t, realm: testRealm, nonce: u.nonce}
-	other.username, other.password = mint(d.shared.cfg.Credentials, "boris")
-	m := other.signed(stun.MethodAllocate, transport(protocolUDP))
+	other.Client = &turntest.Client{T: t, Realm: turntest.Realm, Nonce: u.Nonce}
+	other.Username, other.Password = turntest.Mint(d.shared.cfg.Credentials, "boris")
+	m := other.Signed(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))
 	forged := new(stun.Message)
 	forged.Type, forged.TransactionID = m.Type, first.TransactionID
 	forged.WriteHeader()
-	forged.Add(stun.AttrRequestedTransport, transport(protocolUDP).v)
-	for _, a := range other.credentialAttrs() {
-		forged.Add(a.t, a.v)
+	forged.Add(stun.AttrRequestedTransport, turntest.Transport(wire.ProtocolUDP).V)
+	for _, a := range other.CredentialAttrs() {
+		forged.Add(a.T, a.V)
 	}
-	if err := stun.MessageIntegrity(other.key()).AddTo(forged); err != nil {
+	if err := stun.MessageIntegrity(other.Key()).AddTo(forged); err != nil {
 		t.Fatal(err)
 	}
-	if code := codeOf(answer(u, forged.Raw)); code != 437 {
+	if code := turntest.CodeOf(answer(u, forged.Raw)); code != 437 {
 		t.Errorf("another user's Allocate with the same transaction id: %d, want 437", code)
 	}
-	end := u.signed(stun.MethodRefresh, lifetime(0)).Raw
+	end := u.Signed(stun.MethodRefresh, turntest.Lifetime(0)).Raw
 	for i := range 3 {
-		if code := codeOf(answer(u, end)); code != 0 {
+		if code := turntest.CodeOf(answer(u, end)); code != 0 {
 			t.Errorf("Refresh to 0, time %d: %d", i+1, code)
 		}
-		u.c = &client{Transport: TransportUDP, Addr: u.c.Addr, Key: u.c.Key}
+		u.c = &client{Transport: wire.UDP, Addr: u.c.Addr, Key: u.c.Key}
 	}
-	if code := codeOf(u.ask(stun.MethodRefresh, lifetime(0))); code != 437 {
+	if code := turntest.CodeOf(u.ask(stun.MethodRefresh, turntest.Lifetime(0))); code != 437 {
 		t.Errorf("Refresh to 0 under a new transaction id: %d, want 437", code)
 	}
 }
@@ -178,7 +180,7 @@ func TestRevokedWhileAllocating(t *testing.T) {
 	cfg.Revoked = func(string, time.Time) bool { asked++; return asked > 1 }
 	d := newDesk(t, cfg)
 	u := d.user("mallory", 1000)
-	if got := codeOf(u.ask(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
+	if got := turntest.CodeOf(u.ask(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); got != 401 {
 		t.Errorf("Allocate: %d, want 401", got)
 	}
 	if len(d.allocs) != 0 || len(d.shared.directory.of("mallory")) != 0 || len(d.shared.directory.byUser) != 0 || d.count.revoked != 1 {

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // FuzzRequests runs sequences of whole requests and packets against the state
@@ -28,42 +31,42 @@ func FuzzRequests(f *testing.F) {
 			op, x, y := script[0], script[1], script[2]
 			script = script[3:]
 			u := users[int(op>>5)%len(users)]
-			peer := peerAttr(peers[int(x)%len(peers)])
-			udp := transport(protocolUDP)
+			peer := turntest.Peer(peers[int(x)%len(peers)])
+			udp := turntest.Transport(wire.ProtocolUDP)
 			var b []byte
 			switch op % 16 {
 			case 0, 1:
-				b = u.signed(stun.MethodAllocate, udp, lifetime(uint32(x)*20)).Raw
+				b = u.Signed(stun.MethodAllocate, udp, turntest.Lifetime(uint32(x)*20)).Raw
 			case 2:
-				b = u.signed(stun.MethodAllocate, udp, with(stun.AttrEvenPort, []byte{x})).Raw
+				b = u.Signed(stun.MethodAllocate, udp, turntest.With(stun.AttrEvenPort, []byte{x})).Raw
 			case 3:
-				b = u.signed(stun.MethodAllocate, udp, with(stun.AttrReservationToken, []byte(tokens[int(x)%len(tokens)]))).Raw
+				b = u.Signed(stun.MethodAllocate, udp, turntest.With(stun.AttrReservationToken, []byte(tokens[int(x)%len(tokens)]))).Raw
 			case 4:
-				b = u.signed(stun.MethodAllocate, udp, additional(x%3)).Raw
+				b = u.Signed(stun.MethodAllocate, udp, turntest.Additional(x%3)).Raw
 			case 5:
-				b = u.signed(stun.MethodRefresh, lifetime(uint32(x)*20), family(y%4)).Raw
+				b = u.Signed(stun.MethodRefresh, turntest.Lifetime(uint32(x)*20), turntest.Family(y%4)).Raw
 			case 6:
-				b = u.signed(stun.MethodRefresh, lifetime(uint32(x)*20)).Raw
+				b = u.Signed(stun.MethodRefresh, turntest.Lifetime(uint32(x)*20)).Raw
 			case 7:
-				b = u.signed(stun.MethodCreatePermission, peer, peerAttr(peers[int(y)%len(peers)])).Raw
+				b = u.Signed(stun.MethodCreatePermission, peer, turntest.Peer(peers[int(y)%len(peers)])).Raw
 			case 8, 9:
-				b = u.signed(stun.MethodChannelBind, peer, channelNumber(channelMin+uint16(y%4))).Raw
+				b = u.Signed(stun.MethodChannelBind, peer, turntest.ChannelNumber(wire.ChannelMin+uint16(y%4))).Raw
 			case 10:
-				b = channelData(channelMin+uint16(y%4), make([]byte, int(x)*8), x&1 == 0)
+				b = turntest.ChannelData(wire.ChannelMin+uint16(y%4), make([]byte, int(x)*8), x&1 == 0)
 			case 11:
-				b = sendIndication(peers[int(x)%len(peers)], make([]byte, int(y)*8))
+				b = turntest.Send(peers[int(x)%len(peers)], make([]byte, int(y)*8))
 			case 12:
 				d.wait(time.Duration(x) * 10 * time.Second)
 				for _, u := range users {
-					nonce := d.nonces.make(d.second, u.c.Addr)
-					u.nonce = string(nonce[:])
+					nonce := d.nonces.Make(d.second, u.c.Addr)
+					u.Nonce = string(nonce[:])
 				}
 				d.shared.reservations.sweep(d.second)
 			case 13:
 				if u.c.alloc != nil {
 					for _, r := range u.c.alloc.relays {
 						if r != nil {
-							d.FromPeer(r, farPeer, copied(make([]byte, int(x))))
+							d.FromPeer(r, farPeer, wire.Copied(make([]byte, int(x))))
 							break
 						}
 					}
@@ -88,13 +91,13 @@ func FuzzRequests(f *testing.F) {
 				for _, raw := range d.io.toClients[answers:] {
 					m := new(stun.Message)
 					if stun.IsMessage(raw) {
-						if err := stun.Decode(raw, m); err != nil || len(raw) != headerSize+int(m.Length) {
+						if err := stun.Decode(raw, m); err != nil || len(raw) != wire.HeaderSize+int(m.Length) {
 							t.Fatalf("an answer that is no STUN message: %x: %v", raw, err)
 						}
 						if token, err := m.Get(stun.AttrReservationToken); err == nil {
 							tokens = append(tokens, string(token))
 						}
-					} else if len(raw) != channelHeaderSize+int(binary.BigEndian.Uint16(raw[2:])) {
+					} else if len(raw) != wire.ChannelHeaderSize+int(binary.BigEndian.Uint16(raw[2:])) {
 						t.Fatalf("ChannelData of the wrong length: %x", raw)
 					}
 				}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // A successor takes over the UDP listeners of a running server without losing a
@@ -35,7 +36,7 @@ func (s *Server) ListenerFiles() (files []*os.File, err error) {
 				err = errors.Join(err, fmt.Errorf("duplicate a UDP listener: %w", dupErr))
 				continue
 			}
-			files = append(files, os.NewFile(uintptr(fd), "udp:"+l.local.addrPort().String()))
+			files = append(files, os.NewFile(uintptr(fd), "udp:"+l.local.AddrPort().String()))
 		}
 	})
 	return files, err
@@ -235,15 +236,15 @@ type keptClient struct {
 func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
 	local := l.local
 	if l.pktinfo {
-		local = endpoint{hi: c.Key.localHi, lo: c.Key.localLo, port: l.local.port, zone: c.Addr.zone}
+		local = wire.Endpoint{Hi: c.Key.LocalHi, Lo: c.Key.LocalLo, Port: l.local.Port, Zone: c.Addr.Zone}
 	}
-	fd, err := openUDP(local.addrPort(), true)
+	fd, err := openUDP(local.AddrPort(), true)
 	if err != nil {
 		return nil, err
 	}
-	to := unix.Sockaddr(&unix.SockaddrInet6{Port: int(c.Addr.port), ZoneId: c.Addr.zone, Addr: c.Addr.addrPort().Addr().As16()})
+	to := unix.Sockaddr(&unix.SockaddrInet6{Port: int(c.Addr.Port), ZoneId: c.Addr.Zone, Addr: c.Addr.AddrPort().Addr().As16()})
 	if !l.v6 {
-		to = &unix.SockaddrInet4{Port: int(c.Addr.port), Addr: c.Addr.addrPort().Addr().As4()}
+		to = &unix.SockaddrInet4{Port: int(c.Addr.Port), Addr: c.Addr.AddrPort().Addr().As4()}
 	}
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	if l.pktinfo { // so that the five-tuple stays what it was
@@ -290,7 +291,7 @@ func (w *epollWorker) readKnown(l *udpListener) {
 		}
 		for i := from; i < to; i++ {
 			a := w.rx.arrival(i)
-			c := w.shard.Client(fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number})
+			c := w.shard.Client(wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number})
 			if c == nil {
 				continue
 			}

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestQuotaUnderConcurrency has many clients allocate at once on all workers:
@@ -24,7 +27,7 @@ func TestQuotaUnderConcurrency(t *testing.T) {
 		for i := range 80 {
 			c := dialRaw(t, ts, []string{"alice", "bob", "carol", "dave"}[i%4])
 			wg.Go(func() {
-				switch code := codeOf(c.do(stun.MethodAllocate, transport(protocolUDP))); code {
+				switch code := turntest.CodeOf(c.Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); code {
 				case 0:
 					ok.Add(1)
 				case 486:
@@ -51,34 +54,34 @@ func TestReservedPortsCount(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		cfg.Limits.AllocationsPerUser = 4
 		ts := startServer(t, cfg)
-		pair := with(stun.AttrEvenPort, []byte{0x80})
+		pair := turntest.With(stun.AttrEvenPort, []byte{0x80})
 		var token []byte
 		for i, want := range []int{0, 0, 0, 486} {
 			c := dialRaw(t, ts, "alice")
-			res := c.do(stun.MethodAllocate, transport(protocolUDP), pair)
-			if got := codeOf(res); got != want {
+			res := c.Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP), pair)
+			if got := turntest.CodeOf(res); got != want {
 				t.Fatalf("pair %d: code %d, want %d", i, got, want)
 			}
 			if want == 0 {
 				token, _ = res.Get(stun.AttrReservationToken)
-				c.do(stun.MethodRefresh, lifetime(0))
+				c.Do(stun.MethodRefresh, turntest.Lifetime(0))
 			}
 		}
 		// Three ports are put aside. The last place goes to an allocation, and the
 		// one in which a reserved port is taken is counted already.
-		dialRaw(t, ts, "alice").allocate()
-		if got := codeOf(dialRaw(t, ts, "alice").do(stun.MethodAllocate, transport(protocolUDP))); got != 486 {
+		dialRaw(t, ts, "alice").Allocate()
+		if got := turntest.CodeOf(dialRaw(t, ts, "alice").Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); got != 486 {
 			t.Errorf("a fifth: code %d, want 486", got)
 		}
 		odd := dialRaw(t, ts, "alice")
-		odd.allocate(with(stun.AttrReservationToken, append([]byte(nil), token...)))
-		if got := codeOf(dialRaw(t, ts, "alice").do(stun.MethodAllocate, transport(protocolUDP), with(stun.AttrReservationToken, token))); got != 508 {
+		odd.Allocate(turntest.With(stun.AttrReservationToken, append([]byte(nil), token...)))
+		if got := turntest.CodeOf(dialRaw(t, ts, "alice").Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP), turntest.With(stun.AttrReservationToken, token))); got != 508 {
 			t.Errorf("the token again: code %d, want 508", got)
 		}
-		if got := codeOf(odd.do(stun.MethodRefresh, lifetime(0))); got != 0 {
+		if got := turntest.CodeOf(odd.Do(stun.MethodRefresh, turntest.Lifetime(0))); got != 0 {
 			t.Fatal(got)
 		}
-		dialRaw(t, ts, "alice").allocate()
+		dialRaw(t, ts, "alice").Allocate()
 	})
 }
 
@@ -87,12 +90,12 @@ func TestReservedPortsCount(t *testing.T) {
 func TestStreamFraming(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		ts := startServer(t, cfg)
-		addr := ts.listenStreams(t, TransportTCP, func(c net.Conn) net.Conn { return c })
-		evil := build(asked(stun.MethodBinding), nil).Raw
+		addr := ts.listenStreams(t, wire.TCP, func(c net.Conn) net.Conn { return c })
+		evil := turntest.Build(turntest.Request(stun.MethodBinding), nil).Raw
 		evil[2], evil[3] = 0xFF, 0xEC
-		odd := build(asked(stun.MethodBinding), nil).Raw
+		odd := turntest.Build(turntest.Request(stun.MethodBinding), nil).Raw
 		odd[3] = 2
-		cookie := build(asked(stun.MethodBinding), nil).Raw
+		cookie := turntest.Build(turntest.Request(stun.MethodBinding), nil).Raw
 		cookie[4] ^= 1
 		for name, b := range map[string][]byte{
 			"0xFFEC": evil, "odd length": odd, "no cookie": cookie, "reserved": {0x80, 0, 0, 0}, "RTP": {0x80},
@@ -114,12 +117,12 @@ func TestStreamFraming(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := newRaw(t, ts, conn, "alice", true)
-		m := build(asked(stun.MethodBinding), nil)
+		m := turntest.Build(turntest.Request(stun.MethodBinding), nil)
 		for i := range m.Raw {
-			c.send(m.Raw[i : i+1])
+			c.Send(m.Raw[i : i+1])
 		}
 		res := new(stun.Message)
-		if err := stun.Decode(c.receive(), res); err != nil || res.TransactionID != m.TransactionID {
+		if err := stun.Decode(c.Receive(), res); err != nil || res.TransactionID != m.TransactionID {
 			t.Errorf("got %v, %v", res, err)
 		}
 	})
@@ -132,20 +135,20 @@ func TestSlowReader(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		cfg.Workers = 1
 		ts := startServer(t, cfg)
-		addr := ts.listenStreams(t, TransportTCP, func(c net.Conn) net.Conn { return c })
+		addr := ts.listenStreams(t, wire.TCP, func(c net.Conn) net.Conn { return c })
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn.(*net.TCPConn).SetReadBuffer(256 << 10)
 		slow := newRaw(t, ts, conn, "slow", true)
-		relayed := slow.allocate()[0]
+		relayed := slow.Allocate()[0]
 		peer, err := net.Dial("udp", relayed.String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer peer.Close()
-		if code := codeOf(slow.do(stun.MethodChannelBind, peerAttr(peer.LocalAddr().String()), channelNumber(0x4000))); code != 0 {
+		if code := turntest.CodeOf(slow.Do(stun.MethodChannelBind, turntest.Peer(peer.LocalAddr().String()), turntest.ChannelNumber(0x4000))); code != 0 {
 			t.Fatal(code)
 		}
 		payload := make([]byte, 1021)
@@ -154,14 +157,14 @@ func TestSlowReader(t *testing.T) {
 			for range 200 {
 				peer.Write(payload)
 			}
-			other.nothing() // asks, and is answered
+			other.Nothing() // asks, and is answered
 		}
 		// It reads on: all that comes is whole, and answers come too.
-		m := slow.signed(stun.MethodRefresh)
-		slow.send(m.Raw)
+		m := slow.Signed(stun.MethodRefresh)
+		slow.Send(m.Raw)
 		media := 0
 		for {
-			b := slow.receive()
+			b := slow.Receive()
 			res := new(stun.Message)
 			if stun.IsMessage(b) {
 				if err := stun.Decode(b, res); err != nil {
@@ -170,7 +173,7 @@ func TestSlowReader(t *testing.T) {
 				if res.TransactionID == m.TransactionID {
 					break
 				}
-			} else if len(b) != channelHeaderSize+len(payload) {
+			} else if len(b) != wire.ChannelHeaderSize+len(payload) {
 				t.Fatalf("a message of %d bytes", len(b))
 			}
 			media++

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestRelayOfTheSameAddress gives a client the relay address to which it came, over
@@ -39,7 +40,7 @@ func TestRelayOfTheSameAddress(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := newRaw(t, ts, conn, "anna", network == "tcp")
-			return c.allocate()[0].Addr().String()
+			return c.Allocate()[0].Addr().String()
 		}
 		check := func(network, address, want string) {
 			t.Helper()
@@ -53,7 +54,7 @@ func TestRelayOfTheSameAddress(t *testing.T) {
 				check("udp", netip.AddrPortFrom(netip.MustParseAddr(host), all.Port()).String(), outside[host])
 			}
 		}
-		streams := ts.listenStreamsAt(t, "127.0.0.2:0", TransportTCP, func(c net.Conn) net.Conn { return c })
+		streams := ts.listenStreamsAt(t, "127.0.0.2:0", wire.TCP, func(c net.Conn) net.Conn { return c })
 		for range 3 {
 			check("tcp", streams, "203.0.113.2")
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // createPermission handles a CreatePermission request (RFC 8656 section 9.2): all
@@ -13,12 +15,12 @@ func (s *shard) createPermission(q *request, a *allocation) {
 	limit := s.permissionLimit()
 	peers := &s.peers
 	peers.reset()
-	var last endpoint // repeated ones cost one comparison
+	var last wire.Endpoint // repeated ones cost one comparison
 	for _, attr := range q.Attributes {
 		if attr.Type != stun.AttrXORPeerAddress {
 			continue
 		}
-		peer, mapped, ok := xorAddress(attr.Value, q.Raw)
+		peer, mapped, ok := wire.XORAddress(attr.Value, q.Raw)
 		if !ok {
 			s.fail(q, stun.CodeBadRequest)
 			return
@@ -57,7 +59,7 @@ func (s *shard) createPermission(q *request, a *allocation) {
 // namedPeer is an IP address that a request names, and what the policy says of it,
 // which is asked once at most.
 type namedPeer struct {
-	ip      endpoint
+	ip      wire.Endpoint
 	asked   bool
 	outside bool   // the policy admits the address itself
 	reason  string // why not
@@ -76,7 +78,7 @@ func (s *shard) outside(a *allocation, p *namedPeer) bool {
 // shard.
 type peerSet struct {
 	list []namedPeer
-	many map[endpoint]int32 // positions in list, when there are more than few
+	many map[wire.Endpoint]int32 // positions in list, when there are more than few
 }
 
 func (p *peerSet) reset() {
@@ -86,33 +88,33 @@ func (p *peerSet) reset() {
 
 // find returns an address that is in the set, or nil. It is valid until the next
 // add.
-func (p *peerSet) find(e endpoint) *namedPeer {
+func (p *peerSet) find(e wire.Endpoint) *namedPeer {
 	if len(p.list) > few {
-		if i, ok := p.many[e.ip()]; ok {
+		if i, ok := p.many[e.IP()]; ok {
 			return &p.list[i]
 		}
 		return nil
 	}
 	for i := range p.list {
-		if p.list[i].ip.sameIP(e) {
+		if p.list[i].ip.SameIP(e) {
 			return &p.list[i]
 		}
 	}
 	return nil
 }
 
-func (p *peerSet) add(e endpoint) *namedPeer {
-	p.list = append(p.list, namedPeer{ip: e.ip()})
+func (p *peerSet) add(e wire.Endpoint) *namedPeer {
+	p.list = append(p.list, namedPeer{ip: e.IP()})
 	last := len(p.list) - 1
 	if last == few {
 		if p.many == nil {
-			p.many = make(map[endpoint]int32)
+			p.many = make(map[wire.Endpoint]int32)
 		}
 		for i := range p.list {
 			p.many[p.list[i].ip] = int32(i)
 		}
 	} else if last > few {
-		p.many[e.ip()] = int32(last)
+		p.many[e.IP()] = int32(last)
 	}
 	return &p.list[last]
 }
@@ -120,7 +122,7 @@ func (p *peerSet) add(e endpoint) *namedPeer {
 // judge returns the error code for a peer to which no permission may be given, or
 // 0. The peer policy decides; the relayed addresses of this server are judged by
 // whose they are, each on its own. named is its IP address.
-func (s *shard) judge(a *allocation, peer endpoint, mapped bool, named *namedPeer) stun.ErrorCode {
+func (s *shard) judge(a *allocation, peer wire.Endpoint, mapped bool, named *namedPeer) stun.ErrorCode {
 	if mapped {
 		s.count.denied["mapped"]++
 		return stun.CodeForbidden
@@ -138,7 +140,7 @@ func (s *shard) judge(a *allocation, peer endpoint, mapped bool, named *namedPee
 	}
 	// A relay port on which nobody is (any more): a permission is harmless, since
 	// each packet asks again who is there, and the partner may come back.
-	if own && (peer.port == 0 || peer.port >= s.shared.cfg.PortMin && peer.port <= s.shared.cfg.PortMax) {
+	if own && (peer.Port == 0 || peer.Port >= s.shared.cfg.PortMin && peer.Port <= s.shared.cfg.PortMax) {
 		return 0
 	}
 	if s.outside(a, named) {
@@ -173,20 +175,20 @@ func (s *shard) permit(a *allocation, named *namedPeer) {
 	}
 	p.outside = s.outside(a, named)
 	p.epoch = a.epoch()
-	p.expires = s.second + permissionLifetime
+	p.expires = s.second + wire.PermissionLifetime
 }
 
 // channelBind handles a ChannelBind request (RFC 8656 section 12.2).
 func (s *shard) channelBind(q *request, a *allocation) {
 	v, _, okNumber := q.value(stun.AttrChannelNumber, 4)
 	attr, _ := q.Attributes.Get(stun.AttrXORPeerAddress)
-	peer, mapped, okPeer := xorAddress(attr.Value, q.Raw)
+	peer, mapped, okPeer := wire.XORAddress(attr.Value, q.Raw)
 	if !okNumber || !okPeer {
 		s.fail(q, stun.CodeBadRequest)
 		return
 	}
 	number := binary.BigEndian.Uint16(v)
-	if number < channelMin || number > channelMax {
+	if number < wire.ChannelMin || number > wire.ChannelMax {
 		s.fail(q, stun.CodeBadRequest)
 		return
 	}
@@ -214,9 +216,9 @@ func (s *shard) channelBind(q *request, a *allocation) {
 		return
 	}
 	if ch := a.channelByNumber(number); ch != nil {
-		ch.expires = s.second + channelLifetime
+		ch.expires = s.second + wire.ChannelLifetime
 	} else {
-		a.addChannel(channel{number: number, peer: peer, expires: s.second + channelLifetime})
+		a.addChannel(channel{number: number, peer: peer, expires: s.second + wire.ChannelLifetime})
 	}
 	s.permit(a, named)
 	s.finish(q, s.reply(q, stun.ClassSuccessResponse))

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // portable is the driver for every system: a goroutine per socket, and a mutex per
@@ -144,14 +146,14 @@ func (p *portable) Wake() {
 // readClients reads from a listener. Errors concern single packets (a client's
 // ICMP unreachable) and end nothing.
 func (p *portable) readClients(number uint32, conn *net.UDPConn) {
-	g := segment{buf: &buffer{Mem: make([]byte, headroom+rxDatagramMax+tailroom)}, lo: headroom, free: headroom, spare: tailroom}
+	g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
 	visitor := new(client)
-	p.read(conn, &g, func(s *shard, from endpoint) {
-		key := fiveTuple{client: from, listener: number}
+	p.read(conn, &g, func(s *shard, from wire.Endpoint) {
+		key := wire.FiveTuple{Client: from, Listener: number}
 		c := s.Client(key)
 		if c == nil {
 			c = visitor
-			*c = client{Transport: TransportUDP, Addr: from, Key: key, Handle: conn}
+			*c = client{Transport: wire.UDP, Addr: from, Key: key, Handle: conn}
 		}
 		s.FromClient(c, g)
 	})
@@ -159,19 +161,19 @@ func (p *portable) readClients(number uint32, conn *net.UDPConn) {
 
 const rxDatagramMax = 1<<16 - 1
 
-func (p *portable) read(conn *net.UDPConn, g *segment, f func(s *shard, from endpoint)) {
+func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *shard, from wire.Endpoint)) {
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(g.buf.Mem[headroom : headroom+rxDatagramMax])
+		n, from, err := conn.ReadFromUDPAddrPort(g.Buf.Mem[wire.Headroom : wire.Headroom+rxDatagramMax])
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			continue
 		}
-		g.hi = headroom + n
+		g.Hi = wire.Headroom + n
 		p.mu.Lock()
 		p.shard.Tick()
-		f(p.shard, endpointFrom(from))
+		f(p.shard, wire.EndpointFrom(from))
 		p.shard.Reclaim()
 		p.shard.WakeOthers()
 		p.mu.Unlock()
@@ -191,28 +193,28 @@ func (p *portable) BindRelay(r *relay, port uint16) error {
 	}
 	r.Handle = conn
 	p.sockets.Go(func() {
-		g := segment{buf: &buffer{Mem: make([]byte, headroom+rxDatagramMax+tailroom)}, lo: headroom, free: headroom, spare: tailroom}
-		p.read(conn, &g, func(s *shard, from endpoint) { s.FromPeer(r, from, g) })
+		g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
+		p.read(conn, &g, func(s *shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
 	})
 	return nil
 }
 
 func (p *portable) CloseRelay(r *relay) { r.Handle.(*net.UDPConn).Close() }
 
-func (p *portable) ToPeer(r *relay, peer endpoint, g segment, _ bool) {
-	if _, err := r.Handle.(*net.UDPConn).WriteToUDPAddrPort(g.bytes(), peer.addrPort()); err != nil {
+func (p *portable) ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, _ bool) {
+	if _, err := r.Handle.(*net.UDPConn).WriteToUDPAddrPort(g.Bytes(), peer.AddrPort()); err != nil {
 		p.shard.Drop(DropSend, 1)
 	}
 }
 
-func (p *portable) ToClient(c *client, g segment, media bool) {
+func (p *portable) ToClient(c *client, g wire.Segment, media bool) {
 	switch handle := c.Handle.(type) {
 	case *net.UDPConn:
-		if _, err := handle.WriteToUDPAddrPort(g.bytes(), c.Addr.addrPort()); err != nil {
+		if _, err := handle.WriteToUDPAddrPort(g.Bytes(), c.Addr.AddrPort()); err != nil {
 			p.shard.Drop(DropSend, 1)
 		}
 	case *portableStream:
-		dropped, ok := handle.push(g.bytes(), media, p.shard.Now(), p.shard.Waited(c.Transport))
+		dropped, ok := handle.push(g.Bytes(), media, p.shard.Now(), p.shard.Waited(c.Transport))
 		p.shard.Drop(DropQueueFull, dropped)
 		if !ok {
 			handle.close()
@@ -224,7 +226,7 @@ func (p *portable) CloseClient(c *client) { c.Handle.(*portableStream).finish() 
 
 // LocalIP is the address of this host to which a stream client came. A datagram does
 // not say where it was sent to.
-func (p *portable) LocalIP(c *client) endpoint {
+func (p *portable) LocalIP(c *client) wire.Endpoint {
 	if k, ok := c.Handle.(*portableStream); ok {
 		return localIP(k.conn.LocalAddr())
 	}
@@ -232,12 +234,12 @@ func (p *portable) LocalIP(c *client) endpoint {
 }
 
 // localIP is the IP address of a socket's own end, zero if it has none.
-func localIP(a net.Addr) endpoint {
+func localIP(a net.Addr) wire.Endpoint {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return endpoint{}
+		return wire.Endpoint{}
 	}
-	return endpointIP(ap.Addr().WithZone(""))
+	return wire.EndpointIP(ap.Addr().WithZone(""))
 }
 
 // Flush has little to do: everything was sent at once.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // portableStream is a TCP or TLS client of a portable shard: the goroutine that
@@ -26,7 +27,7 @@ type portableStream struct {
 }
 
 // Serve runs a stream until it ends.
-func (p *portable) Serve(conn net.Conn, transport Transport) bool {
+func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
 	k := &portableStream{conn: conn, queue: backlog{age: ageFor(portableRoundTrip)}, shard: p.shard}
 	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
@@ -35,7 +36,7 @@ func (p *portable) Serve(conn net.Conn, transport Transport) bool {
 		limitUnsent(tcp, portableAhead)
 	}
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		k.client.Addr = endpointFrom(remote.AddrPort())
+		k.client.Addr = wire.EndpointFrom(remote.AddrPort())
 	}
 	p.mu.Lock()
 	if p.ended {
@@ -63,18 +64,18 @@ func (p *portable) Serve(conn net.Conn, transport Transport) bool {
 }
 
 func (p *portable) readStream(k *portableStream) {
-	buf := make([]byte, headroom+2*maxFrame+tailroom)
-	shell := &buffer{Mem: buf}
-	start, end := headroom, headroom
+	buf := make([]byte, wire.Headroom+2*wire.MaxFrame+wire.Tailroom)
+	shell := &wire.Buffer{Mem: buf}
+	start, end := wire.Headroom, wire.Headroom
 	for {
-		n, err := k.conn.Read(buf[end : len(buf)-tailroom])
+		n, err := k.conn.Read(buf[end : len(buf)-wire.Tailroom])
 		end += n
 		p.mu.Lock()
 		p.shard.Tick()
 		bad := false
-		free := headroom
+		free := wire.Headroom
 		for start < end {
-			length, message, frameErr := frame(buf[start:end])
+			length, message, frameErr := wire.Frame(buf[start:end])
 			if frameErr != nil {
 				p.shard.Drop(DropMalformed, 1)
 				bad = true
@@ -84,7 +85,7 @@ func (p *portable) readStream(k *portableStream) {
 				break
 			}
 			k.whole = p.shard.Second()
-			p.shard.FromClient(&k.client, segment{buf: shell, lo: start, hi: start + message, free: free, spare: length - message})
+			p.shard.FromClient(&k.client, wire.Segment{Buf: shell, Lo: start, Hi: start + message, Free: free, Spare: length - message})
 			start += length
 			free = 0
 		}
@@ -95,8 +96,8 @@ func (p *portable) readStream(k *portableStream) {
 		if err != nil || bad {
 			return
 		}
-		end = headroom + copy(buf[headroom:], buf[start:end])
-		start = headroom
+		end = wire.Headroom + copy(buf[wire.Headroom:], buf[start:end])
+		start = wire.Headroom
 	}
 }
 

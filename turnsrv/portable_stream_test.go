@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestPortableDropsLate has a client of the portable driver stop reading and read
@@ -19,7 +21,7 @@ func TestPortableDropsLate(t *testing.T) {
 	k := &portableStream{conn: ours, shard: s, queue: backlog{age: ageFor(portableRoundTrip)}}
 	k.queue.waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client.Transport = TransportTCP
+	k.client.Transport = wire.TCP
 	var count Waited
 	push := func(number uint32, media bool, age int64) {
 		t.Helper()

@@ -10,6 +10,8 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestLastPorts lets another program hold half of a narrow range of relay ports:
@@ -39,19 +41,19 @@ func TestLastPorts(t *testing.T) {
 					}
 					foreign = append(foreign, conn)
 				}
-				attrs := []attr{transport(protocolUDP), family([]byte{familyIPv4, familyIPv6}[f])}
+				attrs := []turntest.Attr{turntest.Transport(wire.ProtocolUDP), turntest.Family([]byte{wire.FamilyIPv4, wire.FamilyIPv6}[f])}
 				if pair {
 					free = (high - low + 1) / 4
-					attrs = append(attrs, with(stun.AttrEvenPort, []byte{0x80}))
+					attrs = append(attrs, turntest.With(stun.AttrEvenPort, []byte{0x80}))
 				}
 				name := strings.Join([]string{ip, fmt.Sprint("pair ", pair)}, ", ")
 				for i := range free {
 					c := dialRaw(t, ts, fmt.Sprint("user ", i))
-					if code := codeOf(c.do(stun.MethodAllocate, attrs...)); code != 0 {
+					if code := turntest.CodeOf(c.Do(stun.MethodAllocate, attrs...)); code != 0 {
 						t.Fatalf("%s: allocation %d of %d: %d", name, i+1, free, code)
 					}
 				}
-				if code := codeOf(dialRaw(t, ts, "one more").do(stun.MethodAllocate, attrs...)); code != 508 {
+				if code := turntest.CodeOf(dialRaw(t, ts, "one more").Do(stun.MethodAllocate, attrs...)); code != 508 {
 					t.Errorf("%s: one more: %d, want 508", name, code)
 				}
 				for _, conn := range foreign {

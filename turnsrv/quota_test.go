@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address, since
@@ -17,7 +20,7 @@ func TestQuotaPerNetwork(t *testing.T) {
 		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address"}, {"2001:db8:0:1::1", ""},
 		{"192.0.2.1", ""}, {"192.0.2.1", ""}, {"192.0.2.1", "address"}, {"192.0.2.2", ""},
 	} {
-		if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr(step.client)), 1, limits, 0); string(got) != step.refused {
+		if got, _ := d.reserve("alice", wire.EndpointIP(netip.MustParseAddr(step.client)), 1, limits, 0); string(got) != step.refused {
 			t.Errorf("%s: refused %q, want %q", step.client, got, step.refused)
 		}
 	}
@@ -30,19 +33,19 @@ func TestQuotaPerNetwork(t *testing.T) {
 			want = "network"
 		}
 		for range 2 {
-			if got, _ := d.reserve("alice", endpointIP(addr), 1, limits, 0); string(got) != want {
+			if got, _ := d.reserve("alice", wire.EndpointIP(addr), 1, limits, 0); string(got) != want {
 				t.Errorf("%s: refused %q, want %q", addr, got, want)
 			}
 		}
 	}
-	if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:1::1")), 1, limits, 0); got != within {
+	if got, _ := d.reserve("alice", wire.EndpointIP(netip.MustParseAddr("2001:db8:1::1")), 1, limits, 0); got != within {
 		t.Errorf("another /48 pays for it: %q", got)
 	}
 	for home := range 16 {
 		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
-		d.cancel("alice", endpointIP(addr), 2)
+		d.cancel("alice", wire.EndpointIP(addr), 2)
 	}
-	if got, _ := d.reserve("alice", endpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits, 0); got != within {
+	if got, _ := d.reserve("alice", wire.EndpointIP(netip.MustParseAddr("2001:db8:0:99::1")), 1, limits, 0); got != within {
 		t.Errorf("after all have gone: %q", got)
 	}
 }
@@ -51,7 +54,7 @@ func TestQuotaPerNetwork(t *testing.T) {
 // uses up nothing of that person's: and that one person in one place has one quota.
 func TestNamesAreNoQuotas(t *testing.T) {
 	limits := &Limits{AllocationsPerUser: 2}
-	at := func(addr string) endpoint { return endpointIP(netip.MustParseAddr(addr)) }
+	at := func(addr string) wire.Endpoint { return wire.EndpointIP(netip.MustParseAddr(addr)) }
 	for _, open := range []bool{false, true} {
 		d := newDirectory(func(user string) bool { return open && user != "s_proved" })
 		for _, user := range []string{"victim", "s_proved"} {
@@ -97,10 +100,10 @@ func TestUnauthenticatedLimit(t *testing.T) {
 	flood := func(ip string) (answers int) {
 		before := d.io.sent
 		for port := range 100 {
-			e := endpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port+1)))
-			c := &client{Transport: TransportUDP, Addr: e, Key: fiveTuple{client: e}}
+			e := wire.EndpointFrom(netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(port+1)))
+			c := &client{Transport: wire.UDP, Addr: e, Key: wire.FiveTuple{Client: e}}
 			method := []stun.Method{stun.MethodBinding, stun.MethodAllocate, stun.MethodConnect}[port%3]
-			d.FromClient(c, copied(build(asked(method), nil, transport(protocolUDP)).Raw))
+			d.FromClient(c, wire.Copied(turntest.Build(turntest.Request(method), nil, turntest.Transport(wire.ProtocolUDP)).Raw))
 		}
 		return d.io.sent - before
 	}
@@ -129,11 +132,11 @@ func TestUnauthenticatedLimit(t *testing.T) {
 func TestNoStateBeforeAuthentication(t *testing.T) {
 	d := newDesk(t, deskConfig(t))
 	for i := range 100_000 {
-		e := endpointIPv4(uint32(i)*7919, uint16(i))
-		c := &client{Addr: e, Key: fiveTuple{client: e}}
+		e := wire.EndpointIPv4(uint32(i)*7919, uint16(i))
+		c := &client{Addr: e, Key: wire.FiveTuple{Client: e}}
 		d.Reclaim()
 		d.io.toClients = nil
-		d.FromClient(c, copied(build(asked(stun.MethodAllocate), nil, transport(protocolUDP)).Raw))
+		d.FromClient(c, wire.Copied(turntest.Build(turntest.Request(stun.MethodAllocate), nil, turntest.Transport(wire.ProtocolUDP)).Raw))
 		if c.alloc != nil {
 			t.Fatal("an allocation")
 		}
@@ -155,13 +158,13 @@ func TestReservedPortExpires(t *testing.T) {
 		ok = true
 		break
 	}
-	alice := endpointIPv4(0xC0000201, 1)
+	alice := wire.EndpointIPv4(0xC0000201, 1)
 	if refused, _ := d.shared.directory.reserve("alice", alice, 1, &cfg.Limits, d.second); !ok || refused != within {
 		t.Fatal(ok, refused)
 	}
 	d.shared.reservations.put(d.second, reservation{space: space, port: port + 1, user: "alice", client: alice})
 	space.release(port)
-	d.wait((reservationTime + 2) * time.Second)
+	d.wait((wire.ReservationTime + 2) * time.Second)
 	if d.shared.directory.counts.Total() != 0 || space.used.Load() != 0 {
 		t.Errorf("%d counted, %d ports in use after the reservation expired", d.shared.directory.counts.Total(), space.used.Load())
 	}

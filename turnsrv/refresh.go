@@ -4,19 +4,21 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // refresh handles a Refresh request (RFC 8656 section 8.2).
 func (s *shard) refresh(q *request, a *allocation) {
-	only, hasFamily := IPv4, false
+	only, hasFamily := wire.IPv4, false
 	if v, present, ok := q.value(stun.AttrRequestedAddressFamily, 4); present {
-		if !ok || v[0] != familyIPv4 && v[0] != familyIPv6 {
+		if !ok || v[0] != wire.FamilyIPv4 && v[0] != wire.FamilyIPv6 {
 			s.fail(q, stun.CodeBadRequest)
 			return
 		}
 		hasFamily = true
-		if v[0] == familyIPv6 {
-			only = IPv6
+		if v[0] == wire.FamilyIPv6 {
+			only = wire.IPv6
 		}
 		if a.relays[only] == nil {
 			s.fail(q, stun.CodePeerAddrFamilyMismatch)
@@ -46,6 +48,6 @@ func (s *shard) refresh(q *request, a *allocation) {
 // refreshed answers a Refresh request with success.
 func (s *shard) refreshed(q *request, lifetime uint32) {
 	m := s.reply(q, stun.ClassSuccessResponse)
-	addUint32(m, stun.AttrLifetime, lifetime)
+	wire.AddUint32(m, stun.AttrLifetime, lifetime)
 	s.finish(q, m)
 }

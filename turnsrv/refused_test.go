@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestRefusedIsToldOfGenuineAddresses guesses passwords: only an address that has
@@ -12,25 +15,25 @@ import (
 func TestRefusedIsToldOfGenuineAddresses(t *testing.T) {
 	cfg := deskConfig(t)
 	var told []string
-	cfg.Refused = func(client netip.Addr, transport Transport, why AuthResult) {
+	cfg.Refused = func(client netip.Addr, transport wire.Transport, why AuthResult) {
 		told = append(told, client.String()+" "+transport.String()+" "+why.String())
 	}
 	d := newDesk(t, cfg)
 	guess := func(c *client, nonce string) {
-		d.FromClient(c, copied(build(asked(stun.MethodAllocate), []byte("a guessed key"), transport(protocolUDP),
-			with(stun.AttrUsername, []byte("4102444800:alice")), with(stun.AttrRealm, []byte(testRealm)), with(stun.AttrNonce, []byte(nonce))).Raw))
+		d.FromClient(c, wire.Copied(turntest.Build(turntest.Request(stun.MethodAllocate), []byte("a guessed key"), turntest.Transport(wire.ProtocolUDP),
+			turntest.With(stun.AttrUsername, []byte("4102444800:alice")), turntest.With(stun.AttrRealm, []byte(turntest.Realm)), turntest.With(stun.AttrNonce, []byte(nonce))).Raw))
 	}
 	for i := range 100 {
-		e := endpointIPv4(0xC0000200+uint32(i), 1)
-		guess(&client{Addr: e, Key: fiveTuple{client: e}}, "AAAAAAAAAAAA")
+		e := wire.EndpointIPv4(0xC0000200+uint32(i), 1)
+		guess(&client{Addr: e, Key: wire.FiveTuple{Client: e}}, "AAAAAAAAAAAA")
 	}
 	if len(told) != 0 {
 		t.Errorf("addresses that may be forged are told: %v", told)
 	}
 	for range 100 {
-		e := endpointIPv4(0xCB007107, 1) // 203.0.113.7
-		nonce := d.nonces.make(d.second, e)
-		guess(&client{Addr: e, Key: fiveTuple{client: e}}, string(nonce[:]))
+		e := wire.EndpointIPv4(0xCB007107, 1) // 203.0.113.7
+		nonce := d.nonces.Make(d.second, e)
+		guess(&client{Addr: e, Key: wire.FiveTuple{Client: e}}, string(nonce[:]))
 	}
 	if len(told) != 100 || told[99] != "203.0.113.7 udp bad_integrity" {
 		t.Errorf("told %d times: %q", len(told), told[max(0, len(told)-1):])

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // relay is one relayed transport address (RFC 8656 section 3). The first group
@@ -18,7 +19,7 @@ type relay struct {
 	shard *shard
 	space *relaySpace
 	user  string
-	addr  endpoint // as advertised
+	addr  wire.Endpoint // as advertised
 	epoch atomic.Uint32
 
 	alloc  *allocation // nil when it has ended
@@ -32,7 +33,7 @@ func (r *relay) Bind() netip.Addr { return r.space.Bind }
 // looks peers up in it without a lock.
 type relaySpace struct {
 	netaddr.RelayAddress
-	bind, advertise endpoint
+	bind, advertise wire.Endpoint
 	first           uint16                  // port
 	ports           []atomic.Pointer[relay] // from first on
 	used            atomic.Int32
@@ -46,16 +47,16 @@ var reserved = new(relay)
 
 func newRelaySpace(a netaddr.RelayAddress, low, high uint16) *relaySpace {
 	return &relaySpace{
-		RelayAddress: a, bind: endpointIP(a.Bind), advertise: endpointIP(a.Advertise),
+		RelayAddress: a, bind: wire.EndpointIP(a.Bind), advertise: wire.EndpointIP(a.Advertise),
 		first: low, ports: make([]atomic.Pointer[relay], int(high)-int(low)+1),
 	}
 }
 
-func (s *relaySpace) family() Family { return s.advertise.family() }
+func (s *relaySpace) family() wire.Family { return s.advertise.Family() }
 
 // owns reports whether an IP address (whatever its port) is this space's.
-func (s *relaySpace) owns(e endpoint) bool {
-	return e.sameIP(s.advertise) || e.sameIP(s.bind) && !s.Bind.IsUnspecified()
+func (s *relaySpace) owns(e wire.Endpoint) bool {
+	return e.SameIP(s.advertise) || e.SameIP(s.bind) && !s.Bind.IsUnspecified()
 }
 
 func (s *relaySpace) claim(port uint16) bool {
@@ -72,7 +73,7 @@ func (s *relaySpace) release(port uint16) {
 }
 
 // publish lets every worker find a relay.
-func (s *relaySpace) publish(r *relay) { s.ports[r.addr.port-s.first].Store(r) }
+func (s *relaySpace) publish(r *relay) { s.ports[r.addr.Port-s.first].Store(r) }
 
 // claims yields free ports that it has claimed: some at random (RFC 8656 section
 // 7.2 wants them hard to guess), then all that are left, one after the other. With
@@ -156,14 +157,14 @@ func (r *relaySpaces) with(addresses []netaddr.RelayAddress, low, high uint16) *
 
 // preferring returns those in use for new allocations, the one first that is bound
 // to the address to which a client came.
-func (r *relaySpaces) preferring(local func() endpoint) []*relaySpace {
+func (r *relaySpaces) preferring(local func() wire.Endpoint) []*relaySpace {
 	active := r.all[:r.active]
 	if len(active) < 2 {
 		return active
 	}
 	came := local()
 	for i, s := range active {
-		if i > 0 && s.bind.sameIP(came) {
+		if i > 0 && s.bind.SameIP(came) {
 			return append([]*relaySpace{s}, slices.Delete(slices.Clone(active), i, i+1)...)
 		}
 	}
@@ -190,10 +191,10 @@ func (r *relaySpaces) has(space *relaySpace) bool {
 
 // lookup returns the relay at a transport address, and whether the IP address is
 // one of this server's relay addresses at all.
-func (r *relaySpaces) lookup(e endpoint) (target *relay, own bool) {
+func (r *relaySpaces) lookup(e wire.Endpoint) (target *relay, own bool) {
 	for _, s := range r.all {
 		if s.owns(e) {
-			if n := int(e.port) - int(s.first); n >= 0 && n < len(s.ports) {
+			if n := int(e.Port) - int(s.first); n >= 0 && n < len(s.ports) {
 				if t := s.ports[n].Load(); t != nil && t != reserved {
 					return t, true
 				}

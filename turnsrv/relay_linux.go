@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // relaySock is a relay socket in a worker's epoll.
@@ -71,13 +72,13 @@ func (k *relaySock) readable(w *epollWorker, _ stream.Events) {
 }
 
 // ToPeer queues a datagram for a peer.
-func (w *epollWorker) ToPeer(r *relay, peer endpoint, g segment, dontFragment bool) {
+func (w *epollWorker) ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, dontFragment bool) {
 	sock := r.Handle.(*relaySock)
 	if dontFragment {
 		w.sendUnfragmented(sock, peer, g)
 		return
 	}
-	if w.tx.push(&sock.pend, item{buf: g.bytes(), peer: peer}) {
+	if w.tx.push(&sock.pend, item{buf: g.Bytes(), peer: peer}) {
 		w.tx.relays = append(w.tx.relays, r)
 	}
 }
@@ -103,7 +104,7 @@ func (w *epollWorker) flushRelay(r *relay) {
 // sendUnfragmented sends one datagram with the DF bit set, or not at all (RFC 8656
 // section 14.8). The system has no control message for it on IPv4, so the socket's
 // option is set for as long as it takes.
-func (w *epollWorker) sendUnfragmented(sock *relaySock, peer endpoint, g segment) {
+func (w *epollWorker) sendUnfragmented(sock *relaySock, peer wire.Endpoint, g wire.Segment) {
 	if sock.pend.Head != 0 {
 		w.flushRelay(sock.relay) // in order
 	}
@@ -117,7 +118,7 @@ func (w *epollWorker) sendUnfragmented(sock *relaySock, peer endpoint, g segment
 	}
 	var sa sockaddr
 	sa.set(peer, sock.v6)
-	b := g.bytes()
+	b := g.Bytes()
 	if sendto(sock.fd, unsafe.SliceData(b), len(b), &sa) != 0 {
 		w.unsent(1)
 	}

@@ -3,6 +3,8 @@ package turnsrv
 import (
 	"crypto/rand"
 	"sync"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // reservations holds the odd ports that EVEN-PORT with the R bit put aside (RFC
@@ -23,7 +25,7 @@ type reservation struct {
 	space   *relaySpace
 	port    uint16
 	user    string
-	client  endpoint
+	client  wire.Endpoint
 	expires int64 // seconds
 }
 
@@ -44,7 +46,7 @@ func (r *reservations) put(now int64, res reservation) (token [8]byte, ok bool) 
 		}
 	}
 	rand.Read(token[:])
-	res.expires = now + reservationTime
+	res.expires = now + wire.ReservationTime
 	if r.byToken == nil {
 		r.byToken = make(map[[8]byte]reservation)
 	}

@@ -1,5 +1,7 @@
 package turnsrv
 
+import "turnhub/turnsrv/internal/wire"
+
 // recheck asks the peer policy again for an allocation.
 func (s *shard) recheck(a *allocation) {
 	if a.dead {
@@ -24,8 +26,8 @@ func (s *shard) reviewPermission(a *allocation, p *permission) {
 }
 
 // admit asks the peer policy about an address.
-func (s *shard) admit(a *allocation, peer endpoint) (ok bool, reason string) {
-	v := s.shared.policy.Load().Admit(a.user, peer.addr(), s.shared.directory.clientsAt)
+func (s *shard) admit(a *allocation, peer wire.Endpoint) (ok bool, reason string) {
+	v := s.shared.policy.Load().Admit(a.user, peer.Addr(), s.shared.directory.clientsAt)
 	return v.Allowed, v.Reason
 }
 

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // TestRevoke ends a user's allocations on a running server, over UDP and TCP, and
@@ -13,26 +16,26 @@ import (
 func TestRevoke(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		ts := startServer(t, cfg)
-		var kicked, stays []*rawClient
+		var kicked, stays []*turntest.Client
 		for range 4 {
 			kicked = append(kicked, dialRaw(t, ts, "kicked"))
 			stays = append(stays, dialRaw(t, ts, "stays"))
 		}
 		for i := range kicked {
-			kicked[i].allocate()
-			stays[i].allocate()
+			kicked[i].Allocate()
+			stays[i].Allocate()
 		}
 		if n := ts.Revoke("kicked"); n != 4 {
 			t.Errorf("Revoke: %d", n)
 		}
 		ts.Stats() // comes back after what was asked before
 		for _, c := range kicked {
-			if code := codeOf(c.do(stun.MethodRefresh)); code != 437 {
+			if code := turntest.CodeOf(c.Do(stun.MethodRefresh)); code != 437 {
 				t.Errorf("Refresh after Revoke: %d", code)
 			}
 		}
 		for _, c := range stays {
-			if code := codeOf(c.do(stun.MethodRefresh)); code != 0 {
+			if code := turntest.CodeOf(c.Do(stun.MethodRefresh)); code != 0 {
 				t.Errorf("another user's Refresh: %d", code)
 			}
 		}
@@ -56,24 +59,24 @@ func TestRevokedCredentials(t *testing.T) {
 		}
 		ts := startServer(t, cfg)
 		c := dialRaw(t, ts, "mallory")
-		c.allocate()
+		c.Allocate()
 		revoked.Store(true)
-		if got := codeOf(c.do(stun.MethodRefresh, lifetime(600))); got != 437 {
+		if got := turntest.CodeOf(c.Do(stun.MethodRefresh, turntest.Lifetime(600))); got != 437 {
 			t.Errorf("Refresh: %d, want 437", got)
 		}
-		if got := codeOf(dialRaw(t, ts, "mallory").do(stun.MethodAllocate, transport(protocolUDP))); got != 401 {
+		if got := turntest.CodeOf(dialRaw(t, ts, "mallory").Do(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); got != 401 {
 			t.Errorf("Allocate with old credentials: %d, want 401", got)
 		}
-		dialRaw(t, ts, "alice").allocate()
+		dialRaw(t, ts, "alice").Allocate()
 		fresh := dialRaw(t, ts, "mallory")
-		fresh.username, fresh.password = cfg.Credentials.Mint("mallory", time.Now().Add(3*time.Hour))
-		fresh.allocate()
+		fresh.Username, fresh.Password = cfg.Credentials.Mint("mallory", time.Now().Add(3*time.Hour))
+		fresh.Allocate()
 		if n := ts.Stats().Auth[AuthRevoked.String()]; n != 1 {
 			t.Errorf("%d counted as revoked", n)
 		}
 		revoked.Store(false)
 		old := dialRaw(t, ts, "mallory")
-		old.allocate()
+		old.Allocate()
 		revoked.Store(true)
 		if n := ts.Revoke("somebody"); n != 1 {
 			t.Errorf("Revoke ended %d, want 1", n)

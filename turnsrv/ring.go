@@ -1,6 +1,10 @@
 package turnsrv
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"turnhub/turnsrv/internal/wire"
+)
 
 // ring carries datagrams from one shard to another when both ends of a call are
 // clients of this server but live on different cores. One producer, one consumer,
@@ -28,7 +32,7 @@ type ring struct {
 
 type ringSlot struct {
 	target *relay
-	peer   endpoint
+	peer   wire.Endpoint
 	at     int    // in data
 	size   int    // payload bytes
 	end    uint64 // bytes ever handed out with this slot
@@ -37,7 +41,7 @@ type ringSlot struct {
 // ringBatch is what was taken out of a ring at once. It is free again as a whole, when
 // it has been sent and no driver holds its buffer.
 type ringBatch struct {
-	buf   buffer // over all of data
+	buf   wire.Buffer // over all of data
 	slots int
 }
 
@@ -50,24 +54,24 @@ func newRing(to *shard) *ring {
 }
 
 // put copies a payload into the ring.
-func (r *ring) put(target *relay, peer endpoint, payload []byte) bool {
+func (r *ring) put(target *relay, peer wire.Endpoint, payload []byte) bool {
 	head, tail := r.head.Load(), r.tail.Load()
 	if head-tail == ringSlots {
 		return false
 	}
-	need := uint64(headroom + len(payload) + tailroom)
+	need := uint64(wire.Headroom + len(payload) + wire.Tailroom)
 	start := r.used
 	if rest := ringBytes - start%ringBytes; rest < need {
 		start += rest // the end of the circle is too short: begin anew
 	}
 	if head != tail {
 		oldest := &r.slots[tail%ringSlots] // full, so the consumer only reads it
-		first := oldest.end - uint64(headroom+oldest.size+tailroom)
+		first := oldest.end - uint64(wire.Headroom+oldest.size+wire.Tailroom)
 		if start+need-first > ringBytes {
 			return false
 		}
 	}
-	at := int(start%ringBytes) + headroom
+	at := int(start%ringBytes) + wire.Headroom
 	copy(r.data[at:], payload)
 	r.slots[head%ringSlots] = ringSlot{target, peer, at, len(payload), start + need}
 	r.used = start + need
@@ -78,7 +82,7 @@ func (r *ring) put(target *relay, peer endpoint, payload []byte) bool {
 
 // drain hands up to limit datagrams to f and returns how many there were. reclaim
 // must be called when they have been sent.
-func (r *ring) drain(limit int, f func(target *relay, peer endpoint, g segment)) int {
+func (r *ring) drain(limit int, f func(target *relay, peer wire.Endpoint, g wire.Segment)) int {
 	r.reclaim()
 	n := min(int(r.head.Load()-r.taken), limit)
 	if n <= 0 || r.open == len(r.batches) {
@@ -88,8 +92,8 @@ func (r *ring) drain(limit int, f func(target *relay, peer endpoint, g segment))
 	batch.slots = n
 	for i := range n {
 		slot := &r.slots[(r.taken+uint32(i))%ringSlots]
-		f(slot.target, slot.peer, segment{
-			buf: &batch.buf, lo: slot.at, hi: slot.at + slot.size, free: headroom, spare: tailroom,
+		f(slot.target, slot.peer, wire.Segment{
+			Buf: &batch.buf, Lo: slot.at, Hi: slot.at + slot.size, Free: wire.Headroom, Spare: wire.Tailroom,
 		})
 		slot.target = nil
 	}
@@ -111,11 +115,11 @@ func (r *ring) reclaim() {
 func (r *ring) empty() bool { return r.head.Load() == r.taken }
 
 // pass sends a datagram to a client on another shard.
-func (s *shard) pass(target *relay, peer endpoint, g segment) {
+func (s *shard) pass(target *relay, peer wire.Endpoint, g wire.Segment) {
 	if target.shard.id >= len(s.rings) || s.rings[target.shard.id] == nil {
 		s.connect(target.shard)
 	}
-	if !s.rings[target.shard.id].put(target, peer, g.bytes()) {
+	if !s.rings[target.shard.id].put(target, peer, g.Bytes()) {
 		s.drop(DropWorkerBusy)
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 const (
 	rxBuffers  = 64
 	rxDatagram = 1 << 16 // UDP_GRO joins up to 64 KB
 	// rxStride spreads the buffers' beginnings over the sets of the cache.
-	rxStride  = headroom + rxDatagram + tailroom + 252
+	rxStride  = wire.Headroom + rxDatagram + wire.Tailroom + 252
 	rxControl = 96
 )
 
@@ -23,7 +25,7 @@ const (
 // only pages that packets have touched exist.
 type receiver struct {
 	memory  []byte
-	buffers [rxBuffers]buffer // parts of memory
+	buffers [rxBuffers]wire.Buffer // parts of memory
 	msgs    [rxBuffers]mmsghdr
 	iovs    [rxBuffers]unix.Iovec
 	names   [rxBuffers]unix.RawSockaddrInet6
@@ -40,7 +42,7 @@ func newReceiver() (*receiver, error) {
 	r := &receiver{memory: memory}
 	for i := range r.msgs {
 		r.buffers[i].Mem = memory[i*rxStride : (i+1)*rxStride]
-		r.iovs[i].Base = &memory[i*rxStride+headroom]
+		r.iovs[i].Base = &memory[i*rxStride+wire.Headroom]
 		r.iovs[i].Len = rxDatagram
 		h := &r.msgs[i].hdr
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
@@ -83,10 +85,10 @@ func (r *receiver) reset() {
 
 // arrival is what came with a buffer.
 type arrival struct {
-	from    endpoint
-	size    int      // bytes
-	segment int      // bytes of each datagram that UDP_GRO joined, 0: one datagram
-	local   endpoint // with IP_PKTINFO: the address it was sent to
+	from    wire.Endpoint
+	size    int           // bytes
+	segment int           // bytes of each datagram that UDP_GRO joined, 0: one datagram
+	local   wire.Endpoint // with IP_PKTINFO: the address it was sent to
 }
 
 func (r *receiver) arrival(i int) (a arrival) {
@@ -104,10 +106,10 @@ func (r *receiver) arrival(i int) (a arrival) {
 		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4:
 			a.segment = int(binary.LittleEndian.Uint32(data))
 		case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(data) >= 12:
-			a.local = endpointIPv4(binary.BigEndian.Uint32(data[8:]), 0) // ipi_addr
+			a.local = wire.EndpointIPv4(binary.BigEndian.Uint32(data[8:]), 0) // ipi_addr
 		case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(data) >= 20:
-			a.local.hi = binary.BigEndian.Uint64(data)
-			a.local.lo = binary.BigEndian.Uint64(data[8:])
+			a.local.Hi = binary.BigEndian.Uint64(data)
+			a.local.Lo = binary.BigEndian.Uint64(data[8:])
 		}
 		if next := cmsgAlign(size); next < len(b) {
 			b = b[next:]
@@ -120,25 +122,25 @@ func (r *receiver) arrival(i int) (a arrival) {
 
 // first returns the first datagram in a buffer, and following the next one after
 // it; ok is false after the last.
-func (r *receiver) first(i int, a *arrival) segment {
-	g := segment{
-		buf: &r.buffers[i],
-		lo:  headroom, hi: headroom + a.size, free: headroom, spare: tailroom,
+func (r *receiver) first(i int, a *arrival) wire.Segment {
+	g := wire.Segment{
+		Buf: &r.buffers[i],
+		Lo:  wire.Headroom, Hi: wire.Headroom + a.size, Free: wire.Headroom, Spare: wire.Tailroom,
 	}
 	if a.segment > 0 && a.segment < a.size {
-		g.hi, g.spare = headroom+a.segment, 0
+		g.Hi, g.Spare = wire.Headroom+a.segment, 0
 	}
 	return g
 }
 
-func following(g segment, a *arrival) (segment, bool) {
-	end := headroom + a.size
-	if g.hi >= end {
+func following(g wire.Segment, a *arrival) (wire.Segment, bool) {
+	end := wire.Headroom + a.size
+	if g.Hi >= end {
 		return g, false
 	}
-	g.lo, g.free = g.hi, 0
-	if g.hi += a.segment; g.hi >= end {
-		g.hi, g.spare = end, tailroom
+	g.Lo, g.Free = g.Hi, 0
+	if g.Hi += a.segment; g.Hi >= end {
+		g.Hi, g.Spare = end, wire.Tailroom
 	}
 	return g, true
 }

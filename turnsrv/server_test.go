@@ -9,6 +9,8 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
 )
 
@@ -29,7 +31,7 @@ func testConfig(t testing.TB) Config {
 	}
 	four, six := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("::1")
 	return Config{
-		Realm: testRealm, Software: "turnhub", Credentials: secrets,
+		Realm: turntest.Realm, Software: "turnhub", Credentials: secrets,
 		Relay:   []netaddr.RelayAddress{{Bind: four, Advertise: four}, {Bind: six, Advertise: six}},
 		PortMin: 11100, PortMax: 11899,
 		Policy:  policy.New(policy.Config{Mode: policy.ModeAny}),
@@ -92,12 +94,12 @@ func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
 }
 
 // listenStreams serves TCP (or TLS, with wrap) clients and returns the address.
-func (ts *testServer) listenStreams(t testing.TB, transport Transport, wrap func(net.Conn) net.Conn) string {
+func (ts *testServer) listenStreams(t testing.TB, transport wire.Transport, wrap func(net.Conn) net.Conn) string {
 	t.Helper()
 	return ts.listenStreamsAt(t, "127.0.0.1:0", transport, wrap)
 }
 
-func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport Transport, wrap func(net.Conn) net.Conn) string {
+func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport wire.Transport, wrap func(net.Conn) net.Conn) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
@@ -117,7 +119,7 @@ func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport Tr
 }
 
 // dialRaw returns a client of the server over UDP.
-func dialRaw(t testing.TB, ts *testServer, user string) *rawClient {
+func dialRaw(t testing.TB, ts *testServer, user string) *turntest.Client {
 	t.Helper()
 	conn, err := net.Dial("udp", ts.udp.String())
 	if err != nil {
@@ -127,9 +129,9 @@ func dialRaw(t testing.TB, ts *testServer, user string) *rawClient {
 }
 
 // newRaw returns a client of the server over a connection.
-func newRaw(t testing.TB, ts *testServer, conn net.Conn, user string, stream bool) *rawClient {
+func newRaw(t testing.TB, ts *testServer, conn net.Conn, user string, stream bool) *turntest.Client {
 	t.Cleanup(func() { conn.Close() })
-	c := &rawClient{t: t, conn: conn, realm: testRealm, stream: stream}
-	c.username, c.password = mint(ts.cfg.Credentials, user)
+	c := &turntest.Client{T: t, Conn: conn, Realm: turntest.Realm, Stream: stream}
+	c.Username, c.Password = turntest.Mint(ts.cfg.Credentials, user)
 	return c
 }

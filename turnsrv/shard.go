@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // shard is one of the equal parts of a server: its clients, allocations, timers and
@@ -20,7 +22,7 @@ type shard struct {
 	second  int64
 	handled uint64 // datagrams and messages that have arrived
 
-	clients map[fiveTuple]*client // UDP clients with an allocation
+	clients map[wire.FiveTuple]*client // UDP clients with an allocation
 	allocs  map[*allocation]struct{}
 	wheel   wheel
 	count   counters
@@ -33,9 +35,9 @@ type shard struct {
 	arena   arena
 	req     stun.Message
 	res     stun.Message
-	mac     *mac
+	mac     *wire.MAC
 	peers   peerSet
-	nonces  *nonces
+	nonces  *wire.Nonces
 	nextTID uint64
 
 	unfragmented bool // the driver can send so: DONT-FRAGMENT is known
@@ -45,8 +47,8 @@ type shard struct {
 func newShard(of *shared) *shard {
 	s := &shard{
 		shared: of, id: len(of.shards), log: of.cfg.Logger,
-		clients: make(map[fiveTuple]*client),
-		mac:     newMAC(), nonces: newNonces(of.nonceKey),
+		clients: make(map[wire.FiveTuple]*client),
+		mac:     wire.NewMAC(), nonces: wire.NewNonces(of.nonceKey),
 		allocs: make(map[*allocation]struct{}),
 		count: counters{
 			errors: make(map[int]uint64), denied: make(map[string]uint64), quota: make(map[string]uint64),
@@ -82,13 +84,13 @@ func (s *shard) Handled() uint64 { return s.handled }
 func (s *shard) Drop(reason Drop, packets int) { s.count.drops[reason] += uint64(packets) }
 
 // Waited is where a driver counts what has waited for the clients of a transport.
-func (s *shard) Waited(transport Transport) *Waited { return &s.count.waited[transport] }
+func (s *shard) Waited(transport wire.Transport) *Waited { return &s.count.waited[transport] }
 
 // Streams counts a stream client that has come (1) or gone (-1).
 func (s *shard) Streams(change int64) { s.count.streams += change }
 
 // Client returns the UDP client with an allocation on a five-tuple, or nil.
-func (s *shard) Client(key fiveTuple) *client { return s.clients[key] }
+func (s *shard) Client(key wire.FiveTuple) *client { return s.clients[key] }
 
 // Clients yields all UDP clients with an allocation. The loop may end them.
 func (s *shard) Clients(yield func(*client) bool) {
@@ -152,16 +154,16 @@ func (s *shard) end(a *allocation) {
 	delete(s.allocs, a)
 	s.shared.directory.remove(a)
 	a.client.alloc = nil
-	if a.client.Transport == TransportUDP {
+	if a.client.Transport == wire.UDP {
 		delete(s.clients, a.client.Key)
 	}
 }
 
 func (s *shard) closeRelay(r *relay) {
-	r.alloc.relays[r.addr.family()] = nil
+	r.alloc.relays[r.addr.Family()] = nil
 	r.alloc = nil
 	s.io.CloseRelay(r)
-	r.space.release(r.addr.port)
+	r.space.release(r.addr.Port)
 }
 
 // ClientGone ends the allocation of a client, if it has one: a stream has ended, or

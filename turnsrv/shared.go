@@ -8,6 +8,7 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
 )
 
@@ -36,7 +37,7 @@ type coreConfig struct {
 	// Hooks, each safe for concurrent use and quick; nil: none. See turnsrv.Config.
 
 	Revoked  func(user string, expires time.Time) bool
-	Refused  func(client netip.Addr, transport Transport, why AuthResult)
+	Refused  func(client netip.Addr, transport wire.Transport, why AuthResult)
 	Unproved func(user string) bool
 }
 
@@ -69,7 +70,7 @@ type shared struct {
 func newShared(cfg coreConfig) *shared {
 	s := &shared{
 		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
-		nonceKey: newNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved),
+		nonceKey: wire.NewNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved),
 	}
 	s.reservations.directory = s.directory
 	s.policy.Store(cfg.Policy)
@@ -149,7 +150,7 @@ func (s *shared) Revoke(user string) int {
 		sh.count.revoked++
 		c := a.client
 		sh.end(a)
-		if c.Transport != TransportUDP {
+		if c.Transport != wire.UDP {
 			sh.io.CloseClient(c)
 		}
 	})

@@ -7,15 +7,18 @@ import (
 	"time"
 
 	"github.com/pion/stun/v2"
+
+	"turnhub/turnsrv/internal/turntest"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // at returns a user's client at an address of its own.
 func (d *desk) at(name, address string) *user {
 	u := d.user(name, 1)
-	from := endpointFrom(netip.MustParseAddrPort(address))
-	u.c = &client{Transport: TransportUDP, Addr: from, Key: fiveTuple{client: from}}
-	nonce := d.nonces.make(d.second, from)
-	u.nonce = string(nonce[:])
+	from := wire.EndpointFrom(netip.MustParseAddrPort(address))
+	u.c = &client{Transport: wire.UDP, Addr: from, Key: wire.FiveTuple{Client: from}}
+	nonce := d.nonces.Make(d.second, from)
+	u.Nonce = string(nonce[:])
 	return u
 }
 
@@ -29,29 +32,29 @@ func TestPhoneChangesNetworks(t *testing.T) {
 	d := newDesk(t, cfg)
 	other := d.at("other", "192.0.2.99:1")
 	other.relayed()
-	other.must(stun.MethodRefresh, lifetime(3600))
+	other.must(stun.MethodRefresh, turntest.Lifetime(3600))
 	// A second device of the same user, which only refreshes.
 	pinned := d.at("phone", "203.0.113.1:1")
 	pinned.relayed()
 	for minute := range 60 {
 		if minute == 30 {
-			other.nonce = string(nonceOf(d, other.c.Addr))
-			other.must(stun.MethodRefresh, lifetime(3600))
+			other.Nonce = string(nonceOf(d, other.c.Addr))
+			other.must(stun.MethodRefresh, turntest.Lifetime(3600))
 		}
 		var call *user
 		for i := range 6 {
 			u := d.at("phone", fmt.Sprintf("198.51.100.%d:%d", minute+1, 1000+i))
-			res := u.ask(stun.MethodAllocate, transport(protocolUDP))
-			if code := codeOf(res); code != 0 {
+			res := u.ask(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))
+			if code := turntest.CodeOf(res); code != 0 {
 				t.Fatalf("minute %d, allocation %d: %d", minute, i, code)
 			}
 			call = u
 		}
-		call.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
+		call.must(stun.MethodChannelBind, turntest.Peer(far), turntest.ChannelNumber(0x4000))
 		for range 6 {
 			d.wait(10 * time.Second)
-			call.input(channelData(0x4000, []byte("media"), false))
-			pinned.nonce = string(nonceOf(d, pinned.c.Addr))
+			call.input(turntest.ChannelData(0x4000, []byte("media"), false))
+			pinned.Nonce = string(nonceOf(d, pinned.c.Addr))
 			pinned.must(stun.MethodRefresh)
 		}
 		if call.c.alloc == nil || call.c.alloc.dead {
@@ -69,8 +72,8 @@ func TestPhoneChangesNetworks(t *testing.T) {
 	}
 }
 
-func nonceOf(d *desk, e endpoint) []byte {
-	nonce := d.nonces.make(d.second, e)
+func nonceOf(d *desk, e wire.Endpoint) []byte {
+	nonce := d.nonces.Make(d.second, e)
 	return nonce[:]
 }
 
@@ -84,31 +87,31 @@ func TestQuotaOfTheBusy(t *testing.T) {
 	for i := range 3 {
 		u := d.at("anna", fmt.Sprintf("192.0.2.%d:1", i+1))
 		u.relayed()
-		u.must(stun.MethodChannelBind, peerAttr(far), channelNumber(0x4000))
+		u.must(stun.MethodChannelBind, turntest.Peer(far), turntest.ChannelNumber(0x4000))
 		all = append(all, u)
 	}
 	fourth := d.at("anna", "192.0.2.4:1")
 	refused := func(want int, why string) {
 		t.Helper()
-		if code := codeOf(fourth.ask(stun.MethodAllocate, transport(protocolUDP))); code != want {
+		if code := turntest.CodeOf(fourth.ask(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); code != want {
 			t.Errorf("%s: %d, want %d", why, code, want)
 		}
 	}
 	refused(486, "just made")
 	d.wait(29 * time.Second)
 	refused(486, "silent for 29 s")
-	all[0].input(channelData(0x4000, []byte("to the peer"), false))
-	d.FromPeer(all[1].c.alloc.relays[IPv4], farPeer, copied([]byte("from the peer")))
+	all[0].input(turntest.ChannelData(0x4000, []byte("to the peer"), false))
+	d.FromPeer(all[1].c.alloc.relays[wire.IPv4], farPeer, wire.Copied([]byte("from the peer")))
 	all[2].must(stun.MethodRefresh)
 	d.wait(29 * time.Second)
 	refused(486, "busy 29 s ago")
-	all[0].input(channelData(0x4000, []byte("to the peer"), false))
+	all[0].input(turntest.ChannelData(0x4000, []byte("to the peer"), false))
 	all[2].must(stun.MethodRefresh)
 	d.wait(time.Second)
 	second := all[1].c.alloc
 	// Somebody else at the quota of the household gets nothing of it.
 	d.shared.SetLimits(Limits{AllocationsPerUser: 3, AllocationsTotal: 3})
-	if code := codeOf(d.at("boris", "192.0.2.2:2").ask(stun.MethodAllocate, transport(protocolUDP))); code != 486 {
+	if code := turntest.CodeOf(d.at("boris", "192.0.2.2:2").ask(stun.MethodAllocate, turntest.Transport(wire.ProtocolUDP))); code != 486 {
 		t.Errorf("another user: %d, want 486", code)
 	}
 	refused(0, "one silent for 30 s")

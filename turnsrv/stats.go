@@ -1,6 +1,10 @@
 package turnsrv
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"turnhub/turnsrv/internal/wire"
+)
 
 // Drop is why a packet was not relayed or answered.
 type Drop uint8
@@ -69,10 +73,10 @@ func (t *Traffic) add(n int) {
 type counters struct {
 	drops     [drops]uint64
 	auth      [authResults]uint64
-	toPeer    [transports][families]Traffic
-	toClient  [transports][families]Traffic
+	toPeer    [wire.Transports][wire.Families]Traffic
+	toClient  [wire.Transports][wire.Families]Traffic
 	inProcess Traffic
-	waited    [transports]Waited
+	waited    [wire.Transports]Waited
 	requests  [16]uint64 // by method
 	errors    map[int]uint64
 	denied    map[string]uint64
@@ -89,20 +93,20 @@ type counters struct {
 // Permissions only grow.
 type Stats struct {
 	Workers     int
-	Allocations [transports][families]int // now, by client transport and relayed family
-	Created     uint64                    // allocations
-	Ended       uint64                    // allocations, for whatever reason
-	Expired     uint64                    // of them by time
-	Revoked     uint64                    // of them by Revoke
-	Replaced    uint64                    // of them, silent, by their user's next one
-	Streams     int                       // TCP and TLS clients now
+	Allocations [wire.Transports][wire.Families]int // now, by client transport and relayed family
+	Created     uint64                              // allocations
+	Ended       uint64                              // allocations, for whatever reason
+	Expired     uint64                              // of them by time
+	Revoked     uint64                              // of them by Revoke
+	Replaced    uint64                              // of them, silent, by their user's next one
+	Streams     int                                 // TCP and TLS clients now
 
 	// Payload that was relayed, by client transport and relayed family.
-	ToPeer, ToClient [transports][families]Traffic
+	ToPeer, ToClient [wire.Transports][wire.Families]Traffic
 	// InProcess is the part of ToPeer whose peer is a client of this server.
 	InProcess Traffic
 	// Waited is what waited for TCP and TLS clients on slow lines.
-	Waited [transports]Waited
+	Waited [wire.Transports]Waited
 
 	Drops    map[string]uint64 // packets by reason
 	Auth     map[string]uint64 // requests by result
@@ -173,7 +177,7 @@ func mergeInto[K comparable](to, from map[K]uint64) {
 // AllocationInfo is one allocation as the console shows it.
 type AllocationInfo struct {
 	User             string
-	Transport        Transport
+	Transport        wire.Transport
 	Client           netip.AddrPort
 	Relayed          []netip.AddrPort
 	AgeSeconds       int64

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // streamClient is a TCP or TLS client whose socket is in a worker's loop.
@@ -25,8 +26,8 @@ type streamClient struct {
 // streamState is what a worker needs for all its streams.
 type streamState struct {
 	all   map[*streamClient]struct{}
-	arena []byte // plain text of this round
-	shell buffer // over arena
+	arena []byte      // plain text of this round
+	shell wire.Buffer // over arena
 	used  int
 	plain []byte // messages joined for one write
 	swept int64
@@ -34,11 +35,11 @@ type streamState struct {
 
 const (
 	streamRead  = 64 << 10 // bytes per read
-	streamArena = 16*streamRead + 2*maxFrame
+	streamArena = 16*streamRead + 2*wire.MaxFrame
 )
 
 // Serve takes over the socket of a TCP or TLS connection.
-func (w *epollWorker) Serve(conn net.Conn, transport Transport) bool {
+func (w *epollWorker) Serve(conn net.Conn, transport wire.Transport) bool {
 	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return false
@@ -50,7 +51,7 @@ func (w *epollWorker) Serve(conn net.Conn, transport Transport) bool {
 	taken.KeepWhole()
 	ap := remote.AddrPort()
 	k := &streamClient{conn: taken}
-	k.client = client{Transport: transport, Addr: endpointFrom(ap), Handle: k}
+	k.client = client{Transport: transport, Addr: wire.EndpointFrom(ap), Handle: k}
 	w.Post(func(*shard) { w.adopt(k) })
 	return true
 }
@@ -83,12 +84,12 @@ func (k *streamClient) readable(w *epollWorker, events stream.Events) {
 		return
 	}
 	st := &w.stream
-	if len(st.arena)-st.used < headroom+len(k.partial)+streamRead+tailroom {
+	if len(st.arena)-st.used < wire.Headroom+len(k.partial)+streamRead+wire.Tailroom {
 		w.Flush()
 	}
-	start := st.used + headroom
+	start := st.used + wire.Headroom
 	at := start + copy(st.arena[start:], k.partial)
-	limit := min(at+streamRead, len(st.arena)-tailroom)
+	limit := min(at+streamRead, len(st.arena)-wire.Tailroom)
 	n, err := k.conn.Receive(st.arena[at:limit])
 	end := at + n
 	rest := w.frames(k, start, end)
@@ -102,7 +103,7 @@ func (k *streamClient) readable(w *epollWorker, events stream.Events) {
 	} else {
 		k.partial = k.partial[:0]
 	}
-	st.used = (end + tailroom + 63) &^ 63
+	st.used = (end + wire.Tailroom + 63) &^ 63
 	if err != nil {
 		w.closeStream(k)
 	}
@@ -112,9 +113,9 @@ func (k *streamClient) readable(w *epollWorker, events stream.Events) {
 // where the first that is not whole begins.
 func (w *epollWorker) frames(k *streamClient, start, end int) int {
 	arena := w.stream.arena
-	free := headroom
+	free := wire.Headroom
 	for start < end {
-		length, message, err := frame(arena[start:end])
+		length, message, err := wire.Frame(arena[start:end])
 		if err != nil {
 			w.shard.Drop(DropMalformed, 1)
 			w.closeStream(k)
@@ -124,8 +125,8 @@ func (w *epollWorker) frames(k *streamClient, start, end int) int {
 			break
 		}
 		k.whole = w.shard.Second()
-		w.shard.FromClient(&k.client, segment{
-			buf: &w.stream.shell, lo: start, hi: start + message, free: free, spare: length - message,
+		w.shard.FromClient(&k.client, wire.Segment{
+			Buf: &w.stream.shell, Lo: start, Hi: start + message, Free: free, Spare: length - message,
 		})
 		if k.dead {
 			return end

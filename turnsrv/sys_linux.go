@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -23,32 +25,32 @@ type sockaddr struct {
 	len uint32
 }
 
-func (a *sockaddr) set(e endpoint, v6 bool) {
+func (a *sockaddr) set(e wire.Endpoint, v6 bool) {
 	if !v6 {
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&a.raw))
 		in.Family = unix.AF_INET
-		in.Port = hostToNet(e.port)
-		binary.BigEndian.PutUint32(in.Addr[:], uint32(e.lo))
+		in.Port = hostToNet(e.Port)
+		binary.BigEndian.PutUint32(in.Addr[:], uint32(e.Lo))
 		a.len = unix.SizeofSockaddrInet4
 		return
 	}
 	a.raw.Family = unix.AF_INET6
-	a.raw.Port = hostToNet(e.port)
-	binary.BigEndian.PutUint64(a.raw.Addr[:8], e.hi)
-	binary.BigEndian.PutUint64(a.raw.Addr[8:], e.lo)
-	a.raw.Scope_id = e.zone
+	a.raw.Port = hostToNet(e.Port)
+	binary.BigEndian.PutUint64(a.raw.Addr[:8], e.Hi)
+	binary.BigEndian.PutUint64(a.raw.Addr[8:], e.Lo)
+	a.raw.Scope_id = e.Zone
 	a.len = unix.SizeofSockaddrInet6
 }
 
 // endpointOf reads a raw socket address.
-func endpointOf(a *unix.RawSockaddrInet6) endpoint {
+func endpointOf(a *unix.RawSockaddrInet6) wire.Endpoint {
 	if a.Family == unix.AF_INET {
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
-		return endpointIPv4(binary.BigEndian.Uint32(in.Addr[:]), hostToNet(in.Port))
+		return wire.EndpointIPv4(binary.BigEndian.Uint32(in.Addr[:]), hostToNet(in.Port))
 	}
-	return endpoint{
-		hi: binary.BigEndian.Uint64(a.Addr[:8]), lo: binary.BigEndian.Uint64(a.Addr[8:]),
-		port: hostToNet(a.Port), zone: a.Scope_id,
+	return wire.Endpoint{
+		Hi: binary.BigEndian.Uint64(a.Addr[:8]), Lo: binary.BigEndian.Uint64(a.Addr[8:]),
+		Port: hostToNet(a.Port), Zone: a.Scope_id,
 	}
 }
 
@@ -73,7 +75,7 @@ func openUDP(ap netip.AddrPort, reusePort bool) (int, error) {
 	}
 	if err == nil {
 		var sa sockaddr
-		sa.set(endpointFrom(ap), domain == unix.AF_INET6)
+		sa.set(wire.EndpointFrom(ap), domain == unix.AF_INET6)
 		if _, _, errno := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len)); errno != 0 {
 			err = errno
 		}

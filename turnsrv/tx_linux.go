@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/wire"
 )
 
 // sender queues what a round wants sent, per client and per relay socket, and
@@ -30,7 +32,7 @@ type sender struct {
 // linked.
 type item struct {
 	buf  []byte
-	peer endpoint // of a relay's datagram
+	peer wire.Endpoint // of a relay's datagram
 	next int32
 	drop bool // of a stream: media, may be dropped
 }

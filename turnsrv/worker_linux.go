@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // epollWorker runs a shard on Linux: one thread of control with its own epoll over
@@ -179,21 +180,21 @@ type udpListener struct {
 	handle  *stream.Handle
 	number  uint32 // in listeners
 	v6      bool
-	local   endpoint // the bound address
-	pktinfo bool     // bound to all addresses: answers must leave from the right one
+	local   wire.Endpoint // the bound address
+	pktinfo bool          // bound to all addresses: answers must leave from the right one
 	dirty   []*client
 	kept    bool // a socket for one client alone, see Yield
 }
 
-func (l *udpListener) localIP(c *client) endpoint {
+func (l *udpListener) localIP(c *client) wire.Endpoint {
 	if l.pktinfo {
-		return endpoint{hi: c.Key.localHi, lo: c.Key.localLo}
+		return wire.Endpoint{Hi: c.Key.LocalHi, Lo: c.Key.LocalLo}
 	}
-	return l.local.ip()
+	return l.local.IP()
 }
 
 // LocalIP is the address of this host to which a client came.
-func (w *epollWorker) LocalIP(c *client) endpoint {
+func (w *epollWorker) LocalIP(c *client) wire.Endpoint {
 	if l, ok := c.Handle.(*udpListener); ok {
 		return l.localIP(c)
 	}
@@ -227,7 +228,7 @@ func (w *epollWorker) addListener(fd int, ap netip.AddrPort) (err error) {
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	l := &udpListener{
 		fd: fd, number: uint32(len(w.listeners)), v6: ap.Addr().Is6(),
-		local: endpointFrom(ap), pktinfo: ap.Addr().IsUnspecified(),
+		local: wire.EndpointFrom(ap), pktinfo: ap.Addr().IsUnspecified(),
 	}
 	if l.pktinfo {
 		if l.v6 {
@@ -266,7 +267,7 @@ func (l *udpListener) readable(w *epollWorker, _ stream.Events) {
 	var last *client
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
-		key := fiveTuple{client: a.from, localHi: a.local.hi, localLo: a.local.lo, listener: l.number}
+		key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
 		if last == nil || last.Key != key {
 			if last = s.Client(key); last == nil {
 				last = w.visitor(l, key)
@@ -287,19 +288,19 @@ func (l *udpListener) readable(w *epollWorker, _ stream.Events) {
 }
 
 // visitor returns a client without allocation, which lasts until the round ends.
-func (w *epollWorker) visitor(l *udpListener, key fiveTuple) *client {
+func (w *epollWorker) visitor(l *udpListener, key wire.FiveTuple) *client {
 	if w.visits == len(w.visitors) {
 		w.Flush()
 	}
 	c := &w.visitors[w.visits]
 	w.visits++
-	*c = client{Transport: TransportUDP, Addr: key.client, Key: key, Handle: l}
+	*c = client{Transport: wire.UDP, Addr: key.Client, Key: key, Handle: l}
 	return c
 }
 
 // ToClient queues a message for a client.
-func (w *epollWorker) ToClient(c *client, g segment, media bool) {
-	if w.tx.push(&c.Pend, item{buf: g.bytes(), drop: media}) {
+func (w *epollWorker) ToClient(c *client, g wire.Segment, media bool) {
+	if w.tx.push(&c.Pend, item{buf: g.Bytes(), drop: media}) {
 		if l, ok := c.Handle.(*udpListener); ok {
 			l.dirty = append(l.dirty, c)
 		} else {
@@ -362,13 +363,13 @@ func (w *epollWorker) address(n int, l *udpListener, c *client) {
 	used := int(h.Controllen)
 	if l.v6 {
 		var info [20]byte
-		binary.BigEndian.PutUint64(info[:], c.Key.localHi)
-		binary.BigEndian.PutUint64(info[8:], c.Key.localLo)
-		binary.LittleEndian.PutUint32(info[16:], c.Addr.zone)
+		binary.BigEndian.PutUint64(info[:], c.Key.LocalHi)
+		binary.BigEndian.PutUint64(info[8:], c.Key.LocalLo)
+		binary.LittleEndian.PutUint32(info[16:], c.Addr.Zone)
 		used += putCmsg(t.control[n][used:], unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
 	} else {
 		var info [12]byte
-		binary.BigEndian.PutUint32(info[4:], uint32(c.Key.localLo)) // ipi_spec_dst
+		binary.BigEndian.PutUint32(info[4:], uint32(c.Key.LocalLo)) // ipi_spec_dst
 		used += putCmsg(t.control[n][used:], unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
 	}
 	h.Control, h.Controllen = &t.control[n][0], uint64(used)

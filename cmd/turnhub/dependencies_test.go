@@ -20,12 +20,13 @@ func TestArrows(t *testing.T) {
 		"internal/extaddr":   {"internal/netaddr"},
 		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
 
-		"turnsrv":             {"internal/netaddr", "internal/ratelimit", "internal/stream", "turnsrv/policy", "turnsrv/credentials"},
-		"turnsrv/policy":      {"internal/netaddr"},
-		"turnsrv/credentials": {},
+		"turnsrv":               {"internal/netaddr", "internal/ratelimit", "internal/stream", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire"},
+		"turnsrv/policy":        {"internal/netaddr"},
+		"turnsrv/credentials":   {},
+		"turnsrv/internal/wire": {},
 	}
 	// These know no system and do no I/O.
-	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials"}
+	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire"}
 	io := []string{"net", "os", "syscall", "golang.org/x/sys/unix"}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()

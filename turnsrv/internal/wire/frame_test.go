@@ -1,4 +1,4 @@
-package turnsrv
+package wire
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ func FuzzFrame(f *testing.F) {
 		at := 0
 		bad := false
 		for at < len(b) {
-			length, message, err := frame(b[at:])
+			length, message, err := Frame(b[at:])
 			if bad = err != nil; bad || length == 0 || at+length > len(b) {
 				break
 			}
-			if length < message || length > message+3 || length < channelHeaderSize || length > maxFrame+channelHeaderSize+3 {
+			if length < message || length > message+3 || length < ChannelHeaderSize || length > MaxFrame+ChannelHeaderSize+3 {
 				t.Fatalf("length %d, message %d", length, message)
 			}
 			whole = append(whole, b[at:at+message])
@@ -35,7 +35,7 @@ func FuzzFrame(f *testing.F) {
 		var single [][]byte
 		start := 0
 		for end := 1; end <= len(b); end++ {
-			length, message, err := frame(b[start:end])
+			length, message, err := Frame(b[start:end])
 			if err != nil {
 				if !bad {
 					t.Fatalf("an error at %d that the whole does not have", end)

@@ -1,4 +1,4 @@
-package turnsrv
+package wire
 
 import (
 	"net/netip"
@@ -52,14 +52,14 @@ func TestVectors(t *testing.T) {
 			if err := stun.Decode([]byte(v.raw), m); err != nil {
 				t.Fatal(err)
 			}
-			s, ok := signatureOf(m)
+			s, ok := SignatureOf(m)
 			if !ok || s.Fingerprint != v.fingerprint || s.Integrity == nil {
 				t.Fatalf("signature: %+v", s)
 			}
-			if !newMAC().verify(m.Raw, s, []byte(v.key)) {
+			if !NewMAC().Verify(m.Raw, s, []byte(v.key)) {
 				t.Error("MESSAGE-INTEGRITY does not match")
 			}
-			if newMAC().verify(m.Raw, s, []byte(v.key+"x")) {
+			if NewMAC().Verify(m.Raw, s, []byte(v.key+"x")) {
 				t.Error("MESSAGE-INTEGRITY matches another key")
 			}
 			if v.mapped != "" {
@@ -67,12 +67,12 @@ func TestVectors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				e, _, ok := xorAddress(value, m.Raw)
-				if want := netip.MustParseAddrPort(v.mapped); !ok || e.addrPort() != want {
-					t.Errorf("XOR-MAPPED-ADDRESS %v, want %v", e.addrPort(), want)
+				e, _, ok := XORAddress(value, m.Raw)
+				if want := netip.MustParseAddrPort(v.mapped); !ok || e.AddrPort() != want {
+					t.Errorf("XOR-MAPPED-ADDRESS %v, want %v", e.AddrPort(), want)
 				}
 				var again [20]byte
-				if n := putXORAddress(again[:], e, m.Raw); string(again[:n]) != string(value) {
+				if n := PutXORAddress(again[:], e, m.Raw); string(again[:n]) != string(value) {
 					t.Errorf("encoded again: %x, want %x", again[:n], value)
 				}
 			}
@@ -81,7 +81,7 @@ func TestVectors(t *testing.T) {
 					continue // the length is set for the computation
 				}
 				m.Raw[i] ^= 1
-				if newMAC().verify(m.Raw, s, []byte(v.key)) {
+				if NewMAC().Verify(m.Raw, s, []byte(v.key)) {
 					t.Fatalf("byte %d can be changed", i)
 				}
 				m.Raw[i] ^= 1

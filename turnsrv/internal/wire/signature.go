@@ -1,4 +1,4 @@
-package turnsrv
+package wire
 
 import (
 	"crypto/sha1" // #nosec: for its size alone
@@ -7,19 +7,19 @@ import (
 	"github.com/pion/stun/v2"
 )
 
-// signature is what the attributes that protect a message say of it.
-type signature struct {
+// Signature is what the attributes that protect a message say of it.
+type Signature struct {
 	Fingerprint bool   // the message has one, and it is right
 	Integrity   []byte // the value of MESSAGE-INTEGRITY, nil if there is none
 	Signed      int    // bytes in front of that attribute
 }
 
-// signatureOf finds FINGERPRINT and MESSAGE-INTEGRITY in a decoded message, and
+// SignatureOf finds FINGERPRINT and MESSAGE-INTEGRITY in a decoded message, and
 // takes them and what follows from its attributes: those behind MESSAGE-INTEGRITY are
 // ignored, but for FINGERPRINT, which must be right, or ok is false (RFC 8489
 // sections 14.5 and 14.7).
-func signatureOf(m *stun.Message) (s signature, ok bool) {
-	offset := headerSize
+func SignatureOf(m *stun.Message) (s Signature, ok bool) {
+	offset := HeaderSize
 	keep := len(m.Attributes)
 	for i, a := range m.Attributes {
 		switch {
@@ -36,7 +36,7 @@ func signatureOf(m *stun.Message) (s signature, ok bool) {
 			s.Fingerprint = true
 			keep = min(keep, i)
 		}
-		offset += attributeSize + padded(len(a.Value))
+		offset += AttributeSize + Padded(len(a.Value))
 	}
 	m.Attributes = m.Attributes[:keep]
 	return s, true

@@ -1,4 +1,4 @@
-package turnsrv
+package wire
 
 import (
 	"crypto/hmac"
@@ -10,44 +10,44 @@ import (
 	"hash"
 )
 
-// nonces makes and verifies the NONCE values of RFC 8489 section 9.2 without
+// Nonces makes and verifies the NONCE values of RFC 8489 section 9.2 without
 // keeping any: each is a time and a MAC over that time and the client's address.
 // A valid one also proves that the client receives at its address. They are short
 // on purpose, since they are the bulk of the answer that a spoofed request gets.
 //
 // All shards share the key; each has its own working storage.
-type nonces struct {
+type Nonces struct {
 	mac hash.Hash
 	sum [sha256.Size]byte
 	in  [8 + 16 + 2]byte
 }
 
 const (
-	nonceSize = 12      // base64 of 2 bytes of time and 7 of MAC
+	NonceSize = 12      // base64 of 2 bytes of time and 7 of MAC
 	nonceTick = 64      // seconds in one step of the time
 	nonceLife = 60 * 60 // seconds that a nonce is good for
 )
 
-// newNonceKey returns the key under which one run of the server makes its nonces.
-func newNonceKey() []byte {
+// NewNonceKey returns the key under which one run of the server makes its nonces.
+func NewNonceKey() []byte {
 	key := make([]byte, sha256.Size)
 	rand.Read(key)
 	return key
 }
 
-func newNonces(key []byte) *nonces { return &nonces{mac: hmac.New(sha256.New, key)} }
+func NewNonces(key []byte) *Nonces { return &Nonces{mac: hmac.New(sha256.New, key)} }
 
-// make returns a nonce for a client's address. now is in seconds.
-func (n *nonces) make(now int64, client endpoint) [nonceSize]byte {
+// Make returns a nonce for a client's address. now is in seconds.
+func (n *Nonces) Make(now int64, client Endpoint) [NonceSize]byte {
 	return n.at(now/nonceTick, client)
 }
 
-func (n *nonces) at(tick int64, client endpoint) (nonce [nonceSize]byte) {
+func (n *Nonces) at(tick int64, client Endpoint) (nonce [NonceSize]byte) {
 	in := n.in[:]
 	binary.BigEndian.PutUint64(in, uint64(tick))
-	binary.BigEndian.PutUint64(in[8:], client.hi)
-	binary.BigEndian.PutUint64(in[16:], client.lo)
-	binary.BigEndian.PutUint16(in[24:], client.port)
+	binary.BigEndian.PutUint64(in[8:], client.Hi)
+	binary.BigEndian.PutUint64(in[16:], client.Lo)
+	binary.BigEndian.PutUint16(in[24:], client.Port)
 	n.mac.Reset()
 	n.mac.Write(in)
 	sum := n.mac.Sum(n.sum[:0])
@@ -58,9 +58,9 @@ func (n *nonces) at(tick int64, client endpoint) (nonce [nonceSize]byte) {
 	return nonce
 }
 
-// valid reports whether nonce was made for this client within the last hour.
-func (n *nonces) valid(nonce []byte, now int64, client endpoint) bool {
-	if len(nonce) != nonceSize {
+// Valid reports whether nonce was made for this client within the last hour.
+func (n *Nonces) Valid(nonce []byte, now int64, client Endpoint) bool {
+	if len(nonce) != NonceSize {
 		return false
 	}
 	var raw [9]byte
