@@ -2,7 +2,11 @@
 
 package turnsrv
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/backlog"
+)
 
 // line is what the kernel knows of the path to a stream client, and how much it is
 // given to send. What a slow line cannot take shall wait here, where the old can be
@@ -10,7 +14,7 @@ import "golang.org/x/sys/unix"
 // later: so the kernel gets a fiftieth of a second's worth beyond what is on its way
 // (TCP_NOTSENT_LOWAT), by the rate at which the client has acknowledged lately.
 type line struct {
-	age    maxAge
+	age    backlog.MaxAge
 	ahead  int // bytes that are written at once
 	lowat  int // what the kernel was told
 	looked int64
@@ -30,7 +34,7 @@ const (
 
 // open sets a new socket up.
 func (l *line) open(fd int) {
-	l.age = ageFor(0)
+	l.age = backlog.AgeFor(0)
 	l.set(fd, firstAhead)
 }
 
@@ -66,7 +70,7 @@ func (l *line) look(fd int, now int64) {
 	if info.Min_rtt == ^uint32(0) {
 		roundTrip = 0
 	}
-	l.age = ageFor(min(roundTrip, 500e6))
+	l.age = backlog.AgeFor(min(roundTrip, 500e6))
 	// The kernel's rate is the path's, at its best. A client that reads slowly behind a
 	// fast path acknowledges less than that.
 	rate := info.Delivery_rate

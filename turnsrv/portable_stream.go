@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/backlog"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -20,16 +21,16 @@ type portableStream struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	queue   backlog
-	waited  Waited // not yet counted by the shard
-	closed  bool   // at once
-	ending  bool   // when the queue is empty
+	queue   backlog.Queue
+	waited  backlog.Waited // not yet counted by the shard
+	closed  bool           // at once
+	ending  bool           // when the queue is empty
 }
 
 // Serve runs a stream until it ends.
 func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
-	k := &portableStream{conn: conn, queue: backlog{age: ageFor(portableRoundTrip)}, shard: p.shard}
-	k.queue.waited = &k.waited
+	k := &portableStream{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}, shard: p.shard}
+	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client = client{Transport: transport, Handle: k}
 	if tcp := stream.TCP(conn); tcp != nil {
@@ -59,7 +60,7 @@ func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
 	})
 	k.close()
 	writing.Wait()
-	p.round(func(s *shard) { s.Waited(transport).add(&k.waited) })
+	p.round(func(s *shard) { s.Waited(transport).Add(&k.waited) })
 	return true
 }
 
@@ -102,15 +103,15 @@ func (p *portable) readStream(k *portableStream) {
 }
 
 // push queues a message for the writer, and counts what has waited until now.
-func (k *portableStream) push(b []byte, media bool, now int64, count *Waited) (dropped int, ok bool) {
+func (k *portableStream) push(b []byte, media bool, now int64, count *backlog.Waited) (dropped int, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
 		return 0, true
 	}
-	dropped, ok = k.queue.push(b, media, now)
-	count.add(&k.waited)
-	k.waited = Waited{}
+	dropped, ok = k.queue.Push(b, media, now)
+	count.Add(&k.waited)
+	k.waited = backlog.Waited{}
 	k.changed.Signal()
 	return dropped, ok
 }
@@ -120,15 +121,15 @@ func (k *portableStream) write() {
 	var b []byte
 	for {
 		k.mu.Lock()
-		for k.queue.empty() && !k.closed && !k.ending {
+		for k.queue.Empty() && !k.closed && !k.ending {
 			k.changed.Wait()
 		}
-		if k.closed || k.queue.empty() {
+		if k.closed || k.queue.Empty() {
 			k.mu.Unlock()
 			k.close()
 			return
 		}
-		b = k.queue.pop(b[:0], portableAhead, k.shard.Shared().Clock())
+		b = k.queue.Pop(b[:0], portableAhead, k.shard.Shared().Clock())
 		k.mu.Unlock()
 		if len(b) == 0 { // all of it had become too old
 			continue

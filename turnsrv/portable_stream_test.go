@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"turnhub/turnsrv/internal/backlog"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -18,11 +19,11 @@ func TestPortableDropsLate(t *testing.T) {
 	s := newShard(newShared(coreConfig{}))
 	ours, theirs := net.Pipe() // holds nothing: a write ends when it has been read
 	defer theirs.Close()
-	k := &portableStream{conn: ours, shard: s, queue: backlog{age: ageFor(portableRoundTrip)}}
-	k.queue.waited = &k.waited
+	k := &portableStream{conn: ours, shard: s, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}}
+	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client.Transport = wire.TCP
-	var count Waited
+	var count backlog.Waited
 	push := func(number uint32, media bool, age int64) {
 		t.Helper()
 		if _, ok := k.push(mediaMessage(0x4000, number, 1200), media, s.Shared().Clock()-age, &count); !ok {
@@ -50,7 +51,7 @@ func TestPortableDropsLate(t *testing.T) {
 	}
 	k.finish()
 	writing.Wait()
-	count.add(&k.waited)
+	count.Add(&k.waited)
 	for i := 0; i < 21; i++ {
 		number := binary.BigEndian.Uint32(buf[i*1200+4:])
 		if want := uint32(200 + i - 1); number != want && (i > 0 || number != 100) {
@@ -60,4 +61,14 @@ func TestPortableDropsLate(t *testing.T) {
 	if count.Late != 20 || count.Sent != 20 {
 		t.Errorf("%d counted as late and %d as sent, want 20 and 20", count.Late, count.Sent)
 	}
+}
+
+const ms = int64(1e6)
+
+// mediaMessage is ChannelData with a number in it.
+func mediaMessage(channel uint16, number uint32, size int) []byte {
+	b := make([]byte, size)
+	binary.BigEndian.PutUint16(b, channel)
+	binary.BigEndian.PutUint32(b[4:], number)
+	return b
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/stun/v2"
 
+	"turnhub/turnsrv/internal/backlog"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -84,7 +85,7 @@ func (s *shard) Handled() uint64 { return s.handled }
 func (s *shard) Drop(reason Drop, packets int) { s.count.drops[reason] += uint64(packets) }
 
 // Waited is where a driver counts what has waited for the clients of a transport.
-func (s *shard) Waited(transport wire.Transport) *Waited { return &s.count.waited[transport] }
+func (s *shard) Waited(transport wire.Transport) *backlog.Waited { return &s.count.waited[transport] }
 
 // Streams counts a stream client that has come (1) or gone (-1).
 func (s *shard) Streams(change int64) { s.count.streams += change }

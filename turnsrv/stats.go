@@ -3,6 +3,7 @@ package turnsrv
 import (
 	"net/netip"
 
+	"turnhub/turnsrv/internal/backlog"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -76,7 +77,7 @@ type counters struct {
 	toPeer    [wire.Transports][wire.Families]Traffic
 	toClient  [wire.Transports][wire.Families]Traffic
 	inProcess Traffic
-	waited    [wire.Transports]Waited
+	waited    [wire.Transports]backlog.Waited
 	requests  [16]uint64 // by method
 	errors    map[int]uint64
 	denied    map[string]uint64
@@ -106,7 +107,7 @@ type Stats struct {
 	// InProcess is the part of ToPeer whose peer is a client of this server.
 	InProcess Traffic
 	// Waited is what waited for TCP and TLS clients on slow lines.
-	Waited [wire.Transports]Waited
+	Waited [wire.Transports]backlog.Waited
 
 	Drops    map[string]uint64 // packets by reason
 	Auth     map[string]uint64 // requests by result
@@ -131,7 +132,7 @@ func (s *Stats) merge(c *counters) {
 		s.Drops[Drop(i).String()] += n
 	}
 	for t := range c.waited {
-		s.Waited[t].add(&c.waited[t])
+		s.Waited[t].Add(&c.waited[t])
 		s.Drops[DropLate.String()] += c.waited[t].Late
 	}
 	for i, n := range c.auth {

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/backlog"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -14,7 +15,7 @@ type streamClient struct {
 	client  client
 	conn    *stream.Conn
 	partial []byte // the beginning of a message
-	queue   backlog
+	queue   backlog.Queue
 	line    line
 
 	whole    int64 // second of the last whole message
@@ -70,7 +71,7 @@ func (w *epollWorker) adopt(k *streamClient) {
 	}
 	st.all[k] = struct{}{}
 	k.line.open(k.conn.FD())
-	k.queue.age, k.queue.waited = k.line.age, w.shard.Waited(k.client.Transport)
+	k.queue.Age, k.queue.Waited = k.line.age, w.shard.Waited(k.client.Transport)
 	w.shard.Streams(1)
 	k.whole = w.shard.Second()
 }
@@ -147,7 +148,7 @@ func (st *streamState) flush(w *epollWorker, c *client) {
 	if k.dead {
 		return
 	}
-	if !k.queue.empty() || k.conn.Waiting() > 0 {
+	if !k.queue.Empty() || k.conn.Waiting() > 0 {
 		for at := head; at != 0; at = t.items[at-1].next {
 			w.enqueue(k, t.items[at-1].buf, t.items[at-1].drop)
 		}
@@ -178,7 +179,7 @@ func (w *epollWorker) enqueue(k *streamClient, b []byte, media bool) {
 	if k.progress == 0 { // what waits is an answer of TLS itself
 		k.progress = w.shard.Second()
 	}
-	dropped, ok := k.queue.push(b, media, w.shard.Now())
+	dropped, ok := k.queue.Push(b, media, w.shard.Now())
 	w.shard.Drop(DropQueueFull, dropped)
 	if !ok {
 		w.closeStream(k)
@@ -215,12 +216,12 @@ func (w *epollWorker) drain(k *streamClient) {
 		if left > 0 {
 			return
 		}
-		if k.queue.empty() {
+		if k.queue.Empty() {
 			break
 		}
 		k.line.look(k.conn.FD(), w.shard.Now())
-		k.queue.age = k.line.age
-		w.stream.plain = k.queue.pop(w.stream.plain[:0], k.line.ahead, w.shard.Now())
+		k.queue.Age = k.line.age
+		w.stream.plain = k.queue.Pop(w.stream.plain[:0], k.line.ahead, w.shard.Now())
 		w.transmit(k, w.stream.plain)
 		if k.dead || k.conn.Waiting() > 0 {
 			return
@@ -242,7 +243,7 @@ func (w *epollWorker) CloseClient(c *client) {
 	if c.Pend.Head != 0 {
 		w.Flush()
 	}
-	if k.conn.Waiting() > 0 || !k.queue.empty() {
+	if k.conn.Waiting() > 0 || !k.queue.Empty() {
 		k.closing = true
 		return
 	}

@@ -1,6 +1,9 @@
 package turnsrv
 
-import "turnhub/turnsrv/internal/wire"
+import (
+	"turnhub/turnsrv/internal/backlog"
+	"turnhub/turnsrv/internal/wire"
+)
 
 // Transport is how a client reaches this server.
 type Transport = wire.Transport
@@ -20,3 +23,9 @@ const (
 	IPv4 = wire.IPv4
 	IPv6 = wire.IPv6
 )
+
+// Waited counts the media that had to wait for clients on slow lines.
+type Waited = backlog.Waited
+
+// WaitedBounds are the upper bounds by which waiting is counted in Waited.Within.
+var WaitedBounds = backlog.WaitedBounds

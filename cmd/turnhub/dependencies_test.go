@@ -20,13 +20,14 @@ func TestArrows(t *testing.T) {
 		"internal/extaddr":   {"internal/netaddr"},
 		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
 
-		"turnsrv":               {"internal/netaddr", "internal/ratelimit", "internal/stream", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire"},
-		"turnsrv/policy":        {"internal/netaddr"},
-		"turnsrv/credentials":   {},
-		"turnsrv/internal/wire": {},
+		"turnsrv":                  {"internal/netaddr", "internal/ratelimit", "internal/stream", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"},
+		"turnsrv/policy":           {"internal/netaddr"},
+		"turnsrv/credentials":      {},
+		"turnsrv/internal/wire":    {},
+		"turnsrv/internal/backlog": {},
 	}
 	// These know no system and do no I/O.
-	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire"}
+	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"}
 	io := []string{"net", "os", "syscall", "golang.org/x/sys/unix"}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()

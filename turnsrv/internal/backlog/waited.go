@@ -1,4 +1,4 @@
-package turnsrv
+package backlog
 
 import "time"
 
@@ -26,7 +26,8 @@ func (w *Waited) sent(age int64) {
 	}
 }
 
-func (w *Waited) add(other *Waited) {
+// Add adds another count to this one.
+func (w *Waited) Add(other *Waited) {
 	w.Sent += other.Sent
 	w.Microseconds += other.Microseconds
 	w.Late += other.Late

@@ -1,4 +1,4 @@
-package turnsrv
+package backlog
 
 import (
 	"encoding/binary"
@@ -24,7 +24,7 @@ const ms = int64(1e6)
 func TestBacklogAgainstReference(t *testing.T) {
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		q := backlog{age: ageFor(int64(rng.IntN(60)) * ms), waited: new(Waited)}
+		q := Queue{Age: AgeFor(int64(rng.IntN(60)) * ms), Waited: new(Waited)}
 		type sent struct {
 			at    int64
 			size  int
@@ -57,7 +57,7 @@ func TestBacklogAgainstReference(t *testing.T) {
 					t.Fatalf("seed %d: message %d of flow %d after %d", seed, number, m.key, last)
 				}
 				lastOf[m.key] = number
-				if now-m.at > q.age.limit {
+				if now-m.at > q.Age.limit {
 					t.Fatalf("seed %d: message %d is %d ms old", seed, number, (now-m.at)/ms)
 				}
 			}
@@ -71,19 +71,19 @@ func TestBacklogAgainstReference(t *testing.T) {
 				m.key = flowOf(b)
 				in = append(in, m)
 				bytes += m.size
-				dropped, ok := q.push(b, m.media, now)
+				dropped, ok := q.Push(b, m.media, now)
 				full += dropped
 				if !ok || dropped > 0 {
 					t.Fatalf("seed %d: %d dropped below the bound, %v", seed, dropped, ok)
 				}
 			case 2:
 				limit := 1500 + rng.IntN(8000)
-				before := q.waited.Late
-				b := q.pop(nil, limit, now)
+				before := q.Waited.Late
+				b := q.Pop(nil, limit, now)
 				if len(b) > limit {
 					t.Fatalf("seed %d: %d bytes for %d", seed, len(b), limit)
 				}
-				if q.waited.Late == before && len(b) == 0 && bytes > 0 {
+				if q.Waited.Late == before && len(b) == 0 && bytes > 0 {
 					t.Fatalf("seed %d: nothing came of %d bytes", seed, bytes)
 				}
 				take(b)
@@ -97,7 +97,7 @@ func TestBacklogAgainstReference(t *testing.T) {
 					continue
 				}
 				if m.media && !slices.ContainsFunc(q.of(m.key), func(w waiting) bool { return binary.BigEndian.Uint32(w.buf[4:]) == uint32(i) }) {
-					if now-m.at <= q.age.target {
+					if now-m.at <= q.Age.target {
 						t.Fatalf("seed %d: message %d was dropped when %d ms old", seed, i, (now-m.at)/ms)
 					}
 					late++
@@ -105,13 +105,13 @@ func TestBacklogAgainstReference(t *testing.T) {
 				}
 				bytes += m.size
 			}
-			if late != q.waited.Late || bytes != q.bytes {
-				t.Fatalf("seed %d: %d late and %d bytes, want %d and %d", seed, q.waited.Late, q.bytes, late, bytes)
+			if late != q.Waited.Late || bytes != q.bytes {
+				t.Fatalf("seed %d: %d late and %d bytes, want %d and %d", seed, q.Waited.Late, q.bytes, late, bytes)
 			}
 		}
 		now += 1
-		for !q.empty() {
-			take(q.pop(nil, 4096, now))
+		for !q.Empty() {
+			take(q.Pop(nil, 4096, now))
 		}
 		for i, m := range in {
 			if !m.media && !m.gone {
@@ -124,7 +124,7 @@ func TestBacklogAgainstReference(t *testing.T) {
 	}
 }
 
-func (q *backlog) of(key uint16) []waiting {
+func (q *Queue) of(key uint16) []waiting {
 	if f := q.flows[key]; f != nil {
 		return f.waiting
 	}
@@ -133,13 +133,13 @@ func (q *backlog) of(key uint16) []waiting {
 
 // line plays a line of a rate, in bytes a millisecond, for seconds: send is called
 // every millisecond, got for what arrives and how old it is.
-func playLine(q *backlog, rate, seconds int, send func(now int64), got func(message []byte, age int64)) {
+func playLine(q *Queue, rate, seconds int, send func(now int64), got func(message []byte, age int64)) {
 	credit := 0
 	for now := ms; now < int64(seconds)*1000*ms; now += ms {
 		send(now)
 		credit = min(credit+rate, 2*rate+1500)
-		for credit > 0 && !q.empty() {
-			b := q.pop(nil, 1, now)
+		for credit > 0 && !q.Empty() {
+			b := q.Pop(nil, 1, now)
 			credit -= len(b)
 			if len(b) > 0 {
 				got(b, now-int64(binary.BigEndian.Uint32(b[4:]))*ms)
@@ -151,12 +151,12 @@ func playLine(q *backlog, rate, seconds int, send func(now int64), got func(mess
 // TestLateIsWorseThanLost has a peer send twice what the line takes: what arrives is
 // fresh, and the line is full.
 func TestLateIsWorseThanLost(t *testing.T) {
-	q := &backlog{age: ageFor(0), waited: new(Waited)}
+	q := &Queue{Age: AgeFor(0), Waited: new(Waited)}
 	var ages []int64
 	bytes := 0
 	playLine(q, 60, 30, func(now int64) {
 		if now/ms%10 == 0 {
-			q.push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
+			q.Push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
 		}
 	}, func(b []byte, age int64) {
 		ages = append(ages, age)
@@ -174,28 +174,28 @@ func TestLateIsWorseThanLost(t *testing.T) {
 // TestBurstIsNotLate has a key frame of 60 KB come at once on a line that takes it in
 // 80 ms, again and again: nothing of it is dropped.
 func TestBurstIsNotLate(t *testing.T) {
-	q := &backlog{age: ageFor(0), waited: new(Waited)}
+	q := &Queue{Age: AgeFor(0), Waited: new(Waited)}
 	playLine(q, 750, 10, func(now int64) {
 		if now/ms%500 == 1 {
 			for range 50 {
-				q.push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
+				q.Push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
 			}
 		}
 	}, func([]byte, int64) {})
-	if q.waited.Late > 0 {
-		t.Errorf("%d packets of bursts were dropped", q.waited.Late)
+	if q.Waited.Late > 0 {
+		t.Errorf("%d packets of bursts were dropped", q.Waited.Late)
 	}
 }
 
 // TestFloodDelaysNobodyElse has one peer flood while another speaks: the sound of the
 // other arrives whole and at once.
 func TestFloodDelaysNobodyElse(t *testing.T) {
-	q := &backlog{age: ageFor(0), waited: new(Waited)}
+	q := &Queue{Age: AgeFor(0), Waited: new(Waited)}
 	spoken, heard, worst := 0, 0, int64(0)
 	playLine(q, 60, 20, func(now int64) {
-		q.push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
+		q.Push(mediaMessage(0x4000, uint32(now/ms), 1200), true, now)
 		if now/ms%20 == 0 {
-			q.push(mediaMessage(0x4001, uint32(now/ms), 100), true, now)
+			q.Push(mediaMessage(0x4001, uint32(now/ms), 100), true, now)
 			spoken++
 		}
 	}, func(b []byte, age int64) {
@@ -212,13 +212,13 @@ func TestFloodDelaysNobodyElse(t *testing.T) {
 // TestFullBacklog fills the queue: the longest flow pays, answers stay, and a client
 // that takes nothing but answers is given up at the bound.
 func TestFullBacklog(t *testing.T) {
-	q := &backlog{age: ageFor(0), waited: new(Waited)}
+	q := &Queue{Age: AgeFor(0), Waited: new(Waited)}
 	for i := range uint32(10) {
-		q.push(mediaMessage(0x4001, i, 1200), true, 1)
+		q.Push(mediaMessage(0x4001, i, 1200), true, 1)
 	}
 	dropped := 0
 	for i := range uint32(300) {
-		d, ok := q.push(mediaMessage(0x4000, i, 1200), true, 1)
+		d, ok := q.Push(mediaMessage(0x4000, i, 1200), true, 1)
 		dropped += d
 		if !ok || q.bytes > streamQueue {
 			t.Fatalf("%d bytes, %v", q.bytes, ok)
@@ -228,7 +228,7 @@ func TestFullBacklog(t *testing.T) {
 		t.Errorf("%d dropped, %d of the other peer left", dropped, len(q.of(flowOf(mediaMessage(0x4001, 0, 1200)))))
 	}
 	for i := range uint32(1000) {
-		if _, ok := q.push(mediaMessage(0, i, 600), false, 1); !ok {
+		if _, ok := q.Push(mediaMessage(0, i, 600), false, 1); !ok {
 			if n := len(q.answers); n < 400 {
 				t.Errorf("given up with %d answers", n)
 			}

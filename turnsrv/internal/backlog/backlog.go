@@ -1,8 +1,10 @@
-package turnsrv
+// Package backlog keeps what is relayed to a client over TCP or TLS whose line does not
+// take it at once: late is worse than lost. It does no I/O and asks for no time.
+package backlog
 
 import "encoding/binary"
 
-// backlog is what a stream client's line has not taken yet. What it carries is
+// Queue is what a stream client's line has not taken yet. What it carries is
 // media, and there late is worse than lost: a message that has waited for too long
 // is dropped, whole, where a TCP stream by itself would deliver all of it and ever
 // later. Answers to requests go first and are never dropped.
@@ -15,34 +17,34 @@ import "encoding/binary"
 // little sooner. Its way is made for TCP flows, which slow down at the first loss;
 // a sender of media reacts to the rate of losses, a second later, and until then the
 // queue would grow.
-type backlog struct {
+type Queue struct {
 	bytes    int
-	age      maxAge
+	Age      MaxAge
 	answers  [][]byte
 	flows    map[uint16]*flow
 	fresh    []*flow // have come lately: they go before
-	standing []*flow // those that have had a turn, in turn
+	standing []*flow // those that have sent their share already, in the order of their next
 
-	waited *Waited // where the queue counts what it sends and drops for age
+	Waited *Waited // where the queue counts what it sends and drops for age
 }
 
-// maxAge is how long media may wait, in nanoseconds.
-type maxAge struct {
+// MaxAge is how long media may wait, in nanoseconds.
+type MaxAge struct {
 	target   int64 // what is this fresh is never dropped
 	interval int64 // for so long nothing needs to be fresh: that is a burst
 	limit    int64 // older than this nothing is delivered
 }
 
-// ageFor is the bound for a path with this round trip, in nanoseconds. A burst
+// AgeFor is the bound for a path with this round trip, in nanoseconds. A burst
 // needs some round trips until the congestion window has let it through.
-func ageFor(roundTrip int64) maxAge {
-	return maxAge{target: 20e6 + roundTrip, interval: 100e6 + roundTrip, limit: 300e6 + 2*roundTrip}
+func AgeFor(roundTrip int64) MaxAge {
+	return MaxAge{target: 20e6 + roundTrip, interval: 100e6 + roundTrip, limit: 300e6 + 2*roundTrip}
 }
 
 // flow is a part of the media.
 type flow struct {
 	key     uint16
-	credit  int // bytes that it may send in this turn
+	credit  int // bytes that it may send in this round of all flows
 	waiting []waiting
 	above   int64 // when an interval without anything fresh is over, 0: none has begun
 	fresh   int64 // when an interval in which all is fresh is over, 0: none has begun
@@ -56,7 +58,7 @@ type waiting struct {
 const (
 	streamQueue = 256 << 10 // bytes that wait for a client at most
 	smallMedia  = 400       // bytes: sound and connectivity checks are smaller, pictures mostly larger
-	flowCredit  = 1514      // bytes in a turn: the quantum of RFC 8290
+	flowCredit  = 1514      // bytes in a round: the quantum of RFC 8290
 	mediaFlows  = 64        // at most; channels share them where a client has more
 )
 
@@ -69,11 +71,12 @@ func flowOf(b []byte) uint16 {
 	return key
 }
 
-func (q *backlog) empty() bool { return q.bytes == 0 }
+// Empty reports whether nothing waits.
+func (q *Queue) Empty() bool { return q.bytes == 0 }
 
-// push copies a message into the queue and returns how many media had to go because
+// Push copies a message into the queue and returns how many media had to go because
 // it is full. ok is false when there is no room even so: the client is lost.
-func (q *backlog) push(b []byte, media bool, now int64) (dropped int, ok bool) {
+func (q *Queue) Push(b []byte, media bool, now int64) (dropped int, ok bool) {
 	for q.bytes+len(b) > streamQueue {
 		f := q.longest()
 		if f == nil {
@@ -100,16 +103,16 @@ func (q *backlog) push(b []byte, media bool, now int64) (dropped int, ok bool) {
 	}
 	// Of a client that reads nothing at all only what is too old to be sent is dropped
 	// here, or a slow peer's packets would wait to no purpose.
-	for len(f.waiting) > 0 && now-f.waiting[0].at > q.age.limit {
+	for len(f.waiting) > 0 && now-f.waiting[0].at > q.Age.limit {
 		q.dropHead(f)
-		q.waited.Late++
+		q.Waited.Late++
 	}
 	f.waiting = append(f.waiting, waiting{own, now})
 	return dropped, true
 }
 
 // longest is the flow with the most messages, nil if there are no media.
-func (q *backlog) longest() (longest *flow) {
+func (q *Queue) longest() (longest *flow) {
 	for _, f := range q.flows {
 		if len(f.waiting) > 0 && (longest == nil || len(f.waiting) > len(longest.waiting)) {
 			longest = f
@@ -118,15 +121,15 @@ func (q *backlog) longest() (longest *flow) {
 	return longest
 }
 
-func (q *backlog) dropHead(f *flow) {
+func (q *Queue) dropHead(f *flow) {
 	q.bytes -= len(f.waiting[0].buf)
 	f.waiting[0] = waiting{}
 	f.waiting = f.waiting[1:]
 }
 
-// pop moves whole messages from the queue to the end of b, up to limit bytes in b,
+// Pop moves whole messages from the queue to the end of b, up to limit bytes in b,
 // but one at least where there is one that is not too old.
-func (q *backlog) pop(b []byte, limit int, now int64) []byte {
+func (q *Queue) Pop(b []byte, limit int, now int64) []byte {
 	fits := func(n int) bool { return len(b) == 0 || len(b)+n <= limit }
 	for len(q.answers) > 0 {
 		if !fits(len(q.answers[0])) {
@@ -154,7 +157,7 @@ func (q *backlog) pop(b []byte, limit int, now int64) []byte {
 		}
 		q.dropLate(f, now)
 		if len(f.waiting) == 0 {
-			// One that was fresh keeps its place for a turn, or a peer that sends a
+			// One that was fresh keeps its place for a round, or a peer that sends a
 			// little often would always go first.
 			*list = (*list)[1:]
 			if list == &q.fresh {
@@ -169,7 +172,7 @@ func (q *backlog) pop(b []byte, limit int, now int64) []byte {
 			return b
 		}
 		b = append(b, m.buf...)
-		q.waited.sent(now - m.at)
+		q.Waited.sent(now - m.at)
 		f.credit -= len(m.buf)
 		q.dropHead(f)
 	}
@@ -180,29 +183,29 @@ func (q *backlog) pop(b []byte, limit int, now int64) []byte {
 // dropLate drops what is too old to be sent from the head of a flow: whatever is
 // above the limit; and once nothing was fresh for an interval, whatever is above the
 // target, until all has been fresh for an interval.
-func (q *backlog) dropLate(f *flow, now int64) {
+func (q *Queue) dropLate(f *flow, now int64) {
 	for len(f.waiting) > 0 {
 		age := now - f.waiting[0].at
-		if age <= q.age.target || (len(f.waiting) == 1 && age <= q.age.limit) {
+		if age <= q.Age.target || (len(f.waiting) == 1 && age <= q.Age.limit) {
 			switch {
 			case f.above == 0:
 			case f.fresh == 0:
-				f.fresh = now + q.age.interval
+				f.fresh = now + q.Age.interval
 			case now >= f.fresh:
 				f.above, f.fresh = 0, 0
 			}
 			return
 		}
 		f.fresh = 0
-		if age <= q.age.limit {
+		if age <= q.Age.limit {
 			if f.above == 0 {
-				f.above = now + q.age.interval
+				f.above = now + q.Age.interval
 			}
 			if now < f.above {
 				return
 			}
 		}
 		q.dropHead(f)
-		q.waited.Late++
+		q.Waited.Late++
 	}
 }
