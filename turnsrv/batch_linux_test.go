@@ -16,6 +16,7 @@ import (
 	"github.com/pion/stun/v2"
 	"golang.org/x/sys/unix"
 
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/turntest"
 	"turnhub/turnsrv/internal/wire"
 )
@@ -174,7 +175,7 @@ func TestBacklog(t *testing.T) {
 	}
 	const count = 3*rxBuffers/2 + 1
 	release := make(chan struct{})
-	ts.workers[0].Post(func(*shard) { <-release })
+	ts.workers[0].Post(func(*core.Shard) { <-release })
 	for i := range count {
 		alice.Send(turntest.ChannelData(0x4000, []byte{byte(i)}, false))
 		if _, err := conn.WriteToUDPAddrPort([]byte{byte(i)}, relayed); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/stun/v2"
 
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/turntest"
 	"turnhub/turnsrv/internal/wire"
 	"turnhub/turnsrv/policy"
@@ -215,7 +216,7 @@ search:
 // TestQuotaCodes checks 486 and 508.
 func TestQuotaCodes(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
-		cfg.Limits = Limits{AllocationsPerUser: 2, AllocationsPerIP: 4, AllocationsTotal: 5, PermissionsPerAllocation: 2}
+		cfg.Limits = core.Limits{AllocationsPerUser: 2, AllocationsPerIP: 4, AllocationsTotal: 5, PermissionsPerAllocation: 2}
 		cfg.PortMin = freePorts(t, 6)
 		cfg.PortMax = cfg.PortMin + 5
 		ts := startServer(t, cfg)
@@ -232,9 +233,9 @@ func TestQuotaCodes(t *testing.T) {
 		check(dialRaw(t, ts, "bob"), 0)
 		check(dialRaw(t, ts, "bob"), 0)
 		check(dialRaw(t, ts, "carol"), 486) // per address
-		ts.SetLimits(Limits{AllocationsTotal: 4, PermissionsPerAllocation: 2})
+		ts.SetLimits(core.Limits{AllocationsTotal: 4, PermissionsPerAllocation: 2})
 		check(dialRaw(t, ts, "carol"), 486) // in total
-		ts.SetLimits(Limits{PermissionsPerAllocation: 2})
+		ts.SetLimits(core.Limits{PermissionsPerAllocation: 2})
 		check(dialRaw(t, ts, "carol"), 0)
 		check(dialRaw(t, ts, "carol"), 0)
 		check(dialRaw(t, ts, "carol"), 508) // no port left

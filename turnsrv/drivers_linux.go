@@ -2,8 +2,10 @@
 
 package turnsrv
 
+import "turnhub/turnsrv/internal/core"
+
 // newWorker gives a shard its driver.
-func newWorker(sh *shard, workers int, portable bool) (worker, error) {
+func newWorker(sh *core.Shard, workers int, portable bool) (worker, error) {
 	if portable {
 		return newPortable(sh), nil
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -112,7 +113,7 @@ func (s *Server) Resume(files []*os.File) error {
 		for i, fd := range byAddress[ap] {
 			done := make(chan error)
 			w := workers[i%len(workers)]
-			w.Post(func(*shard) {
+			w.Post(func(*core.Shard) {
 				if e, ok := w.(*epollWorker); ok {
 					done <- e.resume(fd, ap)
 				} else {
@@ -184,7 +185,7 @@ func (s *Server) eachEpoll(f func(*epollWorker)) {
 	for _, each := range s.workers {
 		if w, ok := each.(*epollWorker); ok {
 			done := make(chan struct{})
-			w.Post(func(*shard) {
+			w.Post(func(*core.Shard) {
 				f(w)
 				close(done)
 			})
@@ -229,11 +230,11 @@ func (w *epollWorker) yield() (lost int) {
 // keptClient is a listener for one client alone.
 type keptClient struct {
 	*udpListener
-	client *client
+	client *core.Client
 }
 
 // connect makes the socket that takes over one client of a listener.
-func (w *epollWorker) connect(l *udpListener, c *client) (*keptClient, error) {
+func (w *epollWorker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
 	local := l.local
 	if l.pktinfo {
 		local = wire.Endpoint{Hi: c.Key.LocalHi, Lo: c.Key.LocalLo, Port: l.local.Port, Zone: c.Addr.Zone}

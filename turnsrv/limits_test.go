@@ -11,6 +11,7 @@ import (
 
 	"github.com/pion/stun/v2"
 
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/turntest"
 	"turnhub/turnsrv/internal/wire"
 )
@@ -20,7 +21,7 @@ import (
 func TestQuotaUnderConcurrency(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		cfg.Workers = 4
-		cfg.Limits = Limits{AllocationsPerUser: 10, AllocationsPerIP: 100, AllocationsTotal: 25}
+		cfg.Limits = core.Limits{AllocationsPerUser: 10, AllocationsPerIP: 100, AllocationsTotal: 25}
 		ts := startServer(t, cfg)
 		var ok, refused atomic.Int32
 		var wg sync.WaitGroup

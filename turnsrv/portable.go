@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -21,7 +22,7 @@ import (
 // several addresses a listener bound to all of them may answer from another one,
 // and DONT-FRAGMENT is refused with 420.
 type portable struct {
-	shard *shard
+	shard *core.Shard
 
 	mu        sync.Mutex // the shard's thread of control
 	listeners []*net.UDPConn
@@ -30,12 +31,12 @@ type portable struct {
 	sockets   sync.WaitGroup
 
 	mail   sync.Mutex
-	posted []func(*shard)
+	posted []func(*core.Shard)
 	over   bool          // nobody takes what is posted any more
 	mailed chan struct{} // room for one
 }
 
-func newPortable(s *shard) *portable {
+func newPortable(s *core.Shard) *portable {
 	p := &portable{shard: s, streams: make(map[*portableStream]struct{}), mailed: make(chan struct{}, 1)}
 	s.Attach(p, false)
 	return p
@@ -72,9 +73,9 @@ func (p *portable) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-second.C:
-			p.round(func(s *shard) { p.sweepStreams() })
+			p.round(func(s *core.Shard) { p.sweepStreams() })
 		case <-p.mailed:
-			p.round(func(s *shard) {
+			p.round(func(s *core.Shard) {
 				for _, f := range p.take() {
 					f(s)
 				}
@@ -96,7 +97,7 @@ func (p *portable) Run(ctx context.Context) error {
 	p.mail.Lock()
 	p.over = true
 	p.mail.Unlock()
-	p.round(func(s *shard) {
+	p.round(func(s *core.Shard) {
 		for _, f := range p.take() {
 			f(s)
 		}
@@ -104,7 +105,7 @@ func (p *portable) Run(ctx context.Context) error {
 	return nil
 }
 
-func (p *portable) take() []func(*shard) {
+func (p *portable) take() []func(*core.Shard) {
 	p.mail.Lock()
 	defer p.mail.Unlock()
 	posted := p.posted
@@ -113,7 +114,7 @@ func (p *portable) take() []func(*shard) {
 }
 
 // round runs f in the shard's thread of control.
-func (p *portable) round(f func(*shard)) {
+func (p *portable) round(f func(*core.Shard)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shard.Tick()
@@ -122,7 +123,7 @@ func (p *portable) round(f func(*shard)) {
 	p.shard.WakeOthers()
 }
 
-func (p *portable) Post(f func(*shard)) {
+func (p *portable) Post(f func(*core.Shard)) {
 	p.mail.Lock()
 	over := p.over
 	if !over {
@@ -147,13 +148,13 @@ func (p *portable) Wake() {
 // ICMP unreachable) and end nothing.
 func (p *portable) readClients(number uint32, conn *net.UDPConn) {
 	g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
-	visitor := new(client)
-	p.read(conn, &g, func(s *shard, from wire.Endpoint) {
+	visitor := new(core.Client)
+	p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) {
 		key := wire.FiveTuple{Client: from, Listener: number}
 		c := s.Client(key)
 		if c == nil {
 			c = visitor
-			*c = client{Transport: wire.UDP, Addr: from, Key: key, Handle: conn}
+			*c = core.Client{Transport: wire.UDP, Addr: from, Key: key, Handle: conn}
 		}
 		s.FromClient(c, g)
 	})
@@ -161,7 +162,7 @@ func (p *portable) readClients(number uint32, conn *net.UDPConn) {
 
 const rxDatagramMax = 1<<16 - 1
 
-func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *shard, from wire.Endpoint)) {
+func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *core.Shard, from wire.Endpoint)) {
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(g.Buf.Mem[wire.Headroom : wire.Headroom+rxDatagramMax])
 		if err != nil {
@@ -180,13 +181,13 @@ func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *shard, fro
 	}
 }
 
-func (p *portable) BindRelay(r *relay, port uint16) error {
+func (p *portable) BindRelay(r *core.Relay, port uint16) error {
 	if p.ended {
 		return net.ErrClosed
 	}
 	conn, err := listenUDP(netip.AddrPortFrom(r.Bind(), port))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return errPortInUse
+		return core.ErrPortInUse
 	}
 	if err != nil {
 		return err
@@ -194,39 +195,39 @@ func (p *portable) BindRelay(r *relay, port uint16) error {
 	r.Handle = conn
 	p.sockets.Go(func() {
 		g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
-		p.read(conn, &g, func(s *shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
+		p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
 	})
 	return nil
 }
 
-func (p *portable) CloseRelay(r *relay) { r.Handle.(*net.UDPConn).Close() }
+func (p *portable) CloseRelay(r *core.Relay) { r.Handle.(*net.UDPConn).Close() }
 
-func (p *portable) ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, _ bool) {
+func (p *portable) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, _ bool) {
 	if _, err := r.Handle.(*net.UDPConn).WriteToUDPAddrPort(g.Bytes(), peer.AddrPort()); err != nil {
-		p.shard.Drop(DropSend, 1)
+		p.shard.Drop(core.DropSend, 1)
 	}
 }
 
-func (p *portable) ToClient(c *client, g wire.Segment, media bool) {
+func (p *portable) ToClient(c *core.Client, g wire.Segment, media bool) {
 	switch handle := c.Handle.(type) {
 	case *net.UDPConn:
 		if _, err := handle.WriteToUDPAddrPort(g.Bytes(), c.Addr.AddrPort()); err != nil {
-			p.shard.Drop(DropSend, 1)
+			p.shard.Drop(core.DropSend, 1)
 		}
 	case *portableStream:
 		dropped, ok := handle.push(g.Bytes(), media, p.shard.Now(), p.shard.Waited(c.Transport))
-		p.shard.Drop(DropQueueFull, dropped)
+		p.shard.Drop(core.DropQueueFull, dropped)
 		if !ok {
 			handle.close()
 		}
 	}
 }
 
-func (p *portable) CloseClient(c *client) { c.Handle.(*portableStream).finish() }
+func (p *portable) CloseClient(c *core.Client) { c.Handle.(*portableStream).finish() }
 
 // LocalIP is the address of this host to which a stream client came. A datagram does
 // not say where it was sent to.
-func (p *portable) LocalIP(c *client) wire.Endpoint {
+func (p *portable) LocalIP(c *core.Client) wire.Endpoint {
 	if k, ok := c.Handle.(*portableStream); ok {
 		return localIP(k.conn.LocalAddr())
 	}

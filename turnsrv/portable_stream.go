@@ -7,15 +7,16 @@ import (
 
 	"turnhub/internal/stream"
 	"turnhub/turnsrv/internal/backlog"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
 // portableStream is a TCP or TLS client of a portable shard: the goroutine that
 // brought it reads, another one writes.
 type portableStream struct {
-	client client
+	client core.Client
 	conn   net.Conn
-	shard  *shard
+	shard  *core.Shard
 	whole  int64 // second of the last whole message
 	middle bool  // in the middle of a message
 
@@ -32,7 +33,7 @@ func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
 	k := &portableStream{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}, shard: p.shard}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client = client{Transport: transport, Handle: k}
+	k.client = core.Client{Transport: transport, Handle: k}
 	if tcp := stream.TCP(conn); tcp != nil {
 		limitUnsent(tcp, portableAhead)
 	}
@@ -53,14 +54,14 @@ func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
 	var writing sync.WaitGroup
 	writing.Go(k.write)
 	p.readStream(k)
-	p.round(func(s *shard) {
+	p.round(func(s *core.Shard) {
 		s.ClientGone(&k.client)
 		delete(p.streams, k)
 		s.Streams(-1)
 	})
 	k.close()
 	writing.Wait()
-	p.round(func(s *shard) { s.Waited(transport).Add(&k.waited) })
+	p.round(func(s *core.Shard) { s.Waited(transport).Add(&k.waited) })
 	return true
 }
 
@@ -78,7 +79,7 @@ func (p *portable) readStream(k *portableStream) {
 		for start < end {
 			length, message, frameErr := wire.Frame(buf[start:end])
 			if frameErr != nil {
-				p.shard.Drop(DropMalformed, 1)
+				p.shard.Drop(core.DropMalformed, 1)
 				bad = true
 				break
 			}
@@ -134,7 +135,7 @@ func (k *portableStream) write() {
 		if len(b) == 0 { // all of it had become too old
 			continue
 		}
-		k.conn.SetWriteDeadline(time.Now().Add(StreamStall * time.Second))
+		k.conn.SetWriteDeadline(time.Now().Add(core.StreamStall * time.Second))
 		if _, err := k.conn.Write(b); err != nil {
 			k.close()
 			return
@@ -174,7 +175,7 @@ func (k *portableStream) close() {
 // sweepStreams cuts off the clients that say nothing.
 func (p *portable) sweepStreams() {
 	for k := range p.streams {
-		if p.shard.Second()-k.whole > StreamPatience && (!k.client.Allocated() || k.middle) {
+		if p.shard.Second()-k.whole > core.StreamPatience && (!k.client.Allocated() || k.middle) {
 			k.close()
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"turnhub/turnsrv/internal/backlog"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -16,7 +17,7 @@ import (
 // answer does, and it is counted.
 func TestPortableDropsLate(t *testing.T) {
 	const limit = 300*ms + 2*portableRoundTrip
-	s := newShard(newShared(coreConfig{}))
+	s := core.NewShard(core.NewShared(core.Config{}))
 	ours, theirs := net.Pipe() // holds nothing: a write ends when it has been read
 	defer theirs.Close()
 	k := &portableStream{conn: ours, shard: s, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}}

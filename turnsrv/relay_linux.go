@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
 // relaySock is a relay socket in a worker's epoll.
 type relaySock struct {
-	relay  *relay
+	relay  *core.Relay
 	fd     int
 	handle *stream.Handle
 	v6     bool
-	pend   pending
+	pend   core.Queued
 }
 
 // relayBatch is the most datagrams that are read from a relay socket at once, so
@@ -30,10 +31,10 @@ const relayBatch = 32
 // frame's burst, several times. The memory is taken only while they are there.
 const relayBuffer = 512 << 10
 
-func (w *epollWorker) BindRelay(r *relay, port uint16) error {
+func (w *epollWorker) BindRelay(r *core.Relay, port uint16) error {
 	fd, err := openUDP(netip.AddrPortFrom(r.Bind(), port), false)
 	if errors.Is(err, unix.EADDRINUSE) {
-		return errPortInUse
+		return core.ErrPortInUse
 	}
 	if err != nil {
 		return err
@@ -51,7 +52,7 @@ func (w *epollWorker) BindRelay(r *relay, port uint16) error {
 	return nil
 }
 
-func (w *epollWorker) CloseRelay(r *relay) {
+func (w *epollWorker) CloseRelay(r *core.Relay) {
 	sock := r.Handle.(*relaySock)
 	if sock.pend.Head != 0 {
 		w.flushRelay(r) // sent before it ended
@@ -72,7 +73,7 @@ func (k *relaySock) readable(w *epollWorker, _ stream.Events) {
 }
 
 // ToPeer queues a datagram for a peer.
-func (w *epollWorker) ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, dontFragment bool) {
+func (w *epollWorker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, dontFragment bool) {
 	sock := r.Handle.(*relaySock)
 	if dontFragment {
 		w.sendUnfragmented(sock, peer, g)
@@ -83,7 +84,7 @@ func (w *epollWorker) ToPeer(r *relay, peer wire.Endpoint, g wire.Segment, dontF
 	}
 }
 
-func (w *epollWorker) flushRelay(r *relay) {
+func (w *epollWorker) flushRelay(r *core.Relay) {
 	sock := r.Handle.(*relaySock)
 	t := &w.tx
 	for at := sock.pend.Head; at != 0; {
@@ -98,7 +99,7 @@ func (w *epollWorker) flushRelay(r *relay) {
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
 	}
 	w.unsent(t.send(sock.fd, &w.gso))
-	sock.pend = pending{}
+	sock.pend = core.Queued{}
 }
 
 // sendUnfragmented sends one datagram with the DF bit set, or not at all (RFC 8656

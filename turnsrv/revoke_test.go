@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/stun/v2"
 
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/turntest"
 	"turnhub/turnsrv/internal/wire"
 )
@@ -71,7 +72,7 @@ func TestRevokedCredentials(t *testing.T) {
 		fresh := dialRaw(t, ts, "mallory")
 		fresh.Username, fresh.Password = cfg.Credentials.Mint("mallory", time.Now().Add(3*time.Hour))
 		fresh.Allocate()
-		if n := ts.Stats().Auth[AuthRevoked.String()]; n != 1 {
+		if n := ts.Stats().Auth[core.AuthRevoked.String()]; n != 1 {
 			t.Errorf("%d counted as revoked", n)
 		}
 		revoked.Store(false)

@@ -27,6 +27,7 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/policy"
 )
 
@@ -62,7 +63,7 @@ type Config struct {
 // Server is a STUN and TURN server. All its methods are safe for concurrent use.
 type Server struct {
 	cfg    Config
-	shared *shared
+	shared *core.Shared
 
 	workers []worker // the last one serves streams that cannot be handed to another
 	next    atomic.Uint32
@@ -75,7 +76,7 @@ type Server struct {
 
 // worker is a shard with the driver that runs it.
 type worker interface {
-	driver
+	core.Driver
 	// Listen binds a UDP address; it is served by Run.
 	Listen(address netip.AddrPort) (netip.AddrPort, error)
 	// Run serves until ctx ends and closes everything.
@@ -107,19 +108,19 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Portable = cfg.Portable || portableOnly
-	s := &Server{cfg: cfg, shared: newShared(coreConfig{
+	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
 		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved,
 	})}
 	for i := range cfg.Workers {
-		w, err := newWorker(newShard(s.shared), cfg.Workers, cfg.Portable)
+		w, err := newWorker(core.NewShard(s.shared), cfg.Workers, cfg.Portable)
 		if err != nil {
 			return nil, fmt.Errorf("start relay worker %d: %w", i, err)
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.workers = append(s.workers, newPortable(newShard(s.shared)))
+	s.workers = append(s.workers, newPortable(core.NewShard(s.shared)))
 	return s, nil
 }
 

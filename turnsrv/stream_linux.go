@@ -7,12 +7,13 @@ import (
 
 	"turnhub/internal/stream"
 	"turnhub/turnsrv/internal/backlog"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
 // streamClient is a TCP or TLS client whose socket is in a worker's loop.
 type streamClient struct {
-	client  client
+	client  core.Client
 	conn    *stream.Conn
 	partial []byte // the beginning of a message
 	queue   backlog.Queue
@@ -52,8 +53,8 @@ func (w *epollWorker) Serve(conn net.Conn, transport wire.Transport) bool {
 	taken.KeepWhole()
 	ap := remote.AddrPort()
 	k := &streamClient{conn: taken}
-	k.client = client{Transport: transport, Addr: wire.EndpointFrom(ap), Handle: k}
-	w.Post(func(*shard) { w.adopt(k) })
+	k.client = core.Client{Transport: transport, Addr: wire.EndpointFrom(ap), Handle: k}
+	w.Post(func(*core.Shard) { w.adopt(k) })
 	return true
 }
 
@@ -118,7 +119,7 @@ func (w *epollWorker) frames(k *streamClient, start, end int) int {
 	for start < end {
 		length, message, err := wire.Frame(arena[start:end])
 		if err != nil {
-			w.shard.Drop(DropMalformed, 1)
+			w.shard.Drop(core.DropMalformed, 1)
 			w.closeStream(k)
 			return end
 		}
@@ -140,11 +141,11 @@ func (w *epollWorker) frames(k *streamClient, start, end int) int {
 
 // flush writes what a round has queued for a stream client, several messages with
 // one write and in one TLS record.
-func (st *streamState) flush(w *epollWorker, c *client) {
+func (st *streamState) flush(w *epollWorker, c *core.Client) {
 	k := c.Handle.(*streamClient)
 	t := &w.tx
-	head := c.Pend.Head
-	c.Pend = pending{}
+	head := c.Queued.Head
+	c.Queued = core.Queued{}
 	if k.dead {
 		return
 	}
@@ -180,7 +181,7 @@ func (w *epollWorker) enqueue(k *streamClient, b []byte, media bool) {
 		k.progress = w.shard.Second()
 	}
 	dropped, ok := k.queue.Push(b, media, w.shard.Now())
-	w.shard.Drop(DropQueueFull, dropped)
+	w.shard.Drop(core.DropQueueFull, dropped)
 	if !ok {
 		w.closeStream(k)
 	}
@@ -196,8 +197,8 @@ func (w *epollWorker) transmit(k *streamClient, plain []byte) {
 		return
 	}
 	if k.progress == 0 && k.conn.Waiting() > 0 {
-		k.progress = w.shard.second
-		k.line.look(k.conn.FD(), w.shard.now)
+		k.progress = w.shard.Second()
+		k.line.look(k.conn.FD(), w.shard.Now())
 	}
 }
 
@@ -235,12 +236,12 @@ func (w *epollWorker) drain(k *streamClient) {
 }
 
 // CloseClient ends a stream when what is queued for it has been written.
-func (w *epollWorker) CloseClient(c *client) {
+func (w *epollWorker) CloseClient(c *core.Client) {
 	k := c.Handle.(*streamClient)
 	if k.dead {
 		return
 	}
-	if c.Pend.Head != 0 {
+	if c.Queued.Head != 0 {
 		w.Flush()
 	}
 	if k.conn.Waiting() > 0 || !k.queue.Empty() {
@@ -270,8 +271,8 @@ func (st *streamState) again(w *epollWorker) {
 	}
 	st.swept = now
 	for k := range st.all {
-		silent := now-k.whole > StreamPatience && (!k.client.Allocated() || len(k.partial) > 0)
-		stalled := k.progress != 0 && now-k.progress > StreamStall
+		silent := now-k.whole > core.StreamPatience && (!k.client.Allocated() || len(k.partial) > 0)
+		stalled := k.progress != 0 && now-k.progress > core.StreamStall
 		if silent || stalled {
 			w.closeStream(k)
 		}

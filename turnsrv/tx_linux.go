@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -17,8 +18,8 @@ import (
 // destination as one message with UDP_SEGMENT.
 type sender struct {
 	items   []item
-	relays  []*relay
-	streams []*client
+	relays  []*core.Relay
+	streams []*core.Client
 	msgs    [txMessages]mmsghdr
 	iovs    [txVectors]unix.Iovec
 	addrs   [txMessages]sockaddr
@@ -54,7 +55,7 @@ const (
 	gsoBytes    = 65000 // below the longest UDP payload
 )
 
-func (t *sender) push(p *pending, it item) (first bool) {
+func (t *sender) push(p *core.Queued, it item) (first bool) {
 	t.items = append(t.items, it)
 	n := int32(len(t.items))
 	if p.Head == 0 {

@@ -2,6 +2,7 @@ package turnsrv
 
 import (
 	"turnhub/turnsrv/internal/backlog"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -29,3 +30,28 @@ type Waited = backlog.Waited
 
 // WaitedBounds are the upper bounds by which waiting is counted in Waited.Within.
 var WaitedBounds = backlog.WaitedBounds
+
+// Limits bound what clients can use.
+type Limits = core.Limits
+
+// Stats is a snapshot of the server's counters.
+type Stats = core.Stats
+
+// Traffic counts packets and payload bytes.
+type Traffic = core.Traffic
+
+// AllocationInfo is one allocation as the console shows it.
+type AllocationInfo = core.AllocationInfo
+
+// AuthResult is what came of the credentials of a request.
+type AuthResult = core.AuthResult
+
+// What Config.Refused is told.
+const (
+	AuthBadUsername  = core.AuthBadUsername
+	AuthBadIntegrity = core.AuthBadIntegrity
+)
+
+// RealmBytes is the longest realm, in bytes, that fits into every answer, see
+// Server.ShortRealm.
+const RealmBytes = core.RealmBytes

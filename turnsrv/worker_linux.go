@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
+	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/wire"
 )
 
@@ -22,7 +23,7 @@ import (
 // ready in batches, forwards it, and sends all of it, so that the buffers are free
 // for the next.
 type epollWorker struct {
-	shard   *shard
+	shard   *core.Shard
 	workers int // of the server
 	loop    *stream.Loop
 
@@ -32,7 +33,7 @@ type epollWorker struct {
 	tx        sender
 	stream    streamState
 	gso       bool
-	visitors  [rxBuffers]client // without allocation, of this round
+	visitors  [rxBuffers]core.Client // without allocation, of this round
 	visits    int
 
 	unread  []*stream.Handle // sockets that had more for us, of the last round
@@ -42,7 +43,7 @@ type epollWorker struct {
 	sleeping atomic.Bool // waits for events: others must wake it
 
 	mu     sync.Mutex
-	posted []func(*shard)
+	posted []func(*core.Shard)
 	ended  atomic.Bool
 	after  sync.Mutex // after the end: whose turn it is on the shard
 }
@@ -62,7 +63,7 @@ type watched struct {
 func (s *watched) Ready(events stream.Events) { s.source.readable(s.worker, events) }
 
 // newEpoll returns the driver of a shard, of which there are so many.
-func newEpoll(sh *shard, workers int) (*epollWorker, error) {
+func newEpoll(sh *core.Shard, workers int) (*epollWorker, error) {
 	w := &epollWorker{shard: sh, workers: workers, gso: true}
 	var err error
 	if w.rx, err = newReceiver(); err != nil {
@@ -98,7 +99,7 @@ func (w *epollWorker) Wake() {
 	}
 }
 
-func (w *epollWorker) Post(f func(*shard)) {
+func (w *epollWorker) Post(f func(*core.Shard)) {
 	w.mu.Lock()
 	ended := w.ended.Load()
 	if !ended {
@@ -130,7 +131,7 @@ func (w *epollWorker) Run(ctx context.Context) error {
 	if n := w.workers + 1; w.shard.ID() == 0 && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
-	stop := context.AfterFunc(ctx, func() { w.Post(func(*shard) {}) })
+	stop := context.AfterFunc(ctx, func() { w.Post(func(*core.Shard) {}) })
 	defer stop()
 	for ctx.Err() == nil {
 		w.wait()
@@ -182,11 +183,11 @@ type udpListener struct {
 	v6      bool
 	local   wire.Endpoint // the bound address
 	pktinfo bool          // bound to all addresses: answers must leave from the right one
-	dirty   []*client
+	dirty   []*core.Client
 	kept    bool // a socket for one client alone, see Yield
 }
 
-func (l *udpListener) localIP(c *client) wire.Endpoint {
+func (l *udpListener) localIP(c *core.Client) wire.Endpoint {
 	if l.pktinfo {
 		return wire.Endpoint{Hi: c.Key.LocalHi, Lo: c.Key.LocalLo}
 	}
@@ -194,7 +195,7 @@ func (l *udpListener) localIP(c *client) wire.Endpoint {
 }
 
 // LocalIP is the address of this host to which a client came.
-func (w *epollWorker) LocalIP(c *client) wire.Endpoint {
+func (w *epollWorker) LocalIP(c *core.Client) wire.Endpoint {
 	if l, ok := c.Handle.(*udpListener); ok {
 		return l.localIP(c)
 	}
@@ -264,7 +265,7 @@ func (w *epollWorker) receive(h *stream.Handle, limit int) (from, to int) {
 func (l *udpListener) readable(w *epollWorker, _ stream.Events) {
 	from, to := w.receive(l.handle, rxBuffers)
 	s := w.shard
-	var last *client
+	var last *core.Client
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
 		key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
@@ -288,19 +289,19 @@ func (l *udpListener) readable(w *epollWorker, _ stream.Events) {
 }
 
 // visitor returns a client without allocation, which lasts until the round ends.
-func (w *epollWorker) visitor(l *udpListener, key wire.FiveTuple) *client {
+func (w *epollWorker) visitor(l *udpListener, key wire.FiveTuple) *core.Client {
 	if w.visits == len(w.visitors) {
 		w.Flush()
 	}
 	c := &w.visitors[w.visits]
 	w.visits++
-	*c = client{Transport: wire.UDP, Addr: key.Client, Key: key, Handle: l}
+	*c = core.Client{Transport: wire.UDP, Addr: key.Client, Key: key, Handle: l}
 	return c
 }
 
 // ToClient queues a message for a client.
-func (w *epollWorker) ToClient(c *client, g wire.Segment, media bool) {
-	if w.tx.push(&c.Pend, item{buf: g.Bytes(), drop: media}) {
+func (w *epollWorker) ToClient(c *core.Client, g wire.Segment, media bool) {
+	if w.tx.push(&c.Queued, item{buf: g.Bytes(), drop: media}) {
 		if l, ok := c.Handle.(*udpListener); ok {
 			l.dirty = append(l.dirty, c)
 		} else {
@@ -335,7 +336,7 @@ func (w *epollWorker) Flush() {
 func (w *epollWorker) flushListener(l *udpListener) {
 	t := &w.tx
 	for _, c := range l.dirty {
-		for at := c.Pend.Head; at != 0; {
+		for at := c.Queued.Head; at != 0; {
 			if t.full() {
 				w.unsent(t.send(l.fd, &w.gso))
 			}
@@ -343,7 +344,7 @@ func (w *epollWorker) flushListener(l *udpListener) {
 			at, _ = t.add(at, w.gso)
 			w.address(n, l, c)
 		}
-		c.Pend = pending{}
+		c.Queued = core.Queued{}
 	}
 	w.unsent(t.send(l.fd, &w.gso))
 	clear(l.dirty)
@@ -352,7 +353,7 @@ func (w *epollWorker) flushListener(l *udpListener) {
 
 // address sets a message's destination, and its source on a listener that is bound
 // to all addresses.
-func (w *epollWorker) address(n int, l *udpListener, c *client) {
+func (w *epollWorker) address(n int, l *udpListener, c *core.Client) {
 	t := &w.tx
 	sa, h := &t.addrs[n], &t.msgs[n].hdr
 	sa.set(c.Addr, l.v6)
@@ -376,4 +377,4 @@ func (w *epollWorker) address(n int, l *udpListener, c *client) {
 }
 
 // unsent counts datagrams that the kernel refused to send.
-func (w *epollWorker) unsent(n int) { w.shard.Drop(DropSend, n) }
+func (w *epollWorker) unsent(n int) { w.shard.Drop(core.DropSend, n) }
