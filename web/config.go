@@ -156,7 +156,7 @@ func (s *Server) unproved(w http.ResponseWriter) {
 func (s *Server) user(w http.ResponseWriter, claims access.Claims, asked, parameter string) (string, bool) {
 	if claims.User != "" {
 		if asked != "" && asked != claims.User {
-			fail(w, http.StatusForbidden, "user", "the access token is for "+claims.User+": leave "+parameter+" away, or get a token for the other name")
+			fail(w, http.StatusForbidden, "user", "the access token is for "+claims.User+": omit "+parameter+", or get a token for the other name")
 			return "", false
 		}
 		return claims.User, true

@@ -13,15 +13,22 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/assets"
+	"turnhub/internal/words"
 )
 
 // Whoever follows a wrong link in a browser gets a page that says what to do. All
 // answers that are errors pass here, whichever handler has written them: programs get
 // them as they are, people as a page.
 
-// errorPage is the page; site() has put the hashed names of its files in.
-var errorPage = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("error").Parse(string(site().File("static/error.html").Content)))
+// errorPages are the page in each language, by its tag; site() has put the hashed names
+// of its files in.
+var errorPages = sync.OnceValue(func() map[string]*template.Template {
+	all := map[string]*template.Template{}
+	for l := range languages().All {
+		page := site().File(assets.InLanguage("static/error.html", l.Tag))
+		all[l.Tag] = template.Must(template.New("error").Parse(string(page.Content)))
+	}
+	return all
 })
 
 // maxSaid bounds how much of an error's own text is looked at, in bytes.
@@ -85,12 +92,12 @@ func (e *errorWriter) finish(r *http.Request) {
 	if e.status == 0 {
 		return
 	}
-	page := pageOf(r, e.status, e.said.Bytes())
+	h := e.ResponseWriter.Header()
+	l := languageOf(e.ResponseWriter, r)
 	var out bytes.Buffer
-	if err := errorPage().Execute(&out, page); err != nil {
+	if err := errorPages()[l.Tag].Execute(&out, pageOf(l, r, e.status, e.said.Bytes())); err != nil {
 		panic(err) // no value makes it fail, only a mistake in the page
 	}
-	h := e.ResponseWriter.Header()
 	securityHeaders(h)
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", assets.Never)
@@ -107,46 +114,85 @@ type errorView struct {
 	Status      int
 	State       string // for the page's own scripts and tests
 	Title, Text string
-	Room        string // that the address may have meant
+	Room, Join  string // that the address may have meant, and the words for going there
 	Home, Query string // the start page, with the visitor's access token
 	Actions     bool   // whether there is a way on from here
 }
 
-// pageOf says an error in words for people. said is what the handler has written for
-// programs.
-func pageOf(r *http.Request, status int, said []byte) errorView {
-	var own struct{ Error, Message string }
-	if json.Unmarshal(said, &own) != nil && utf8.Valid(said) && len(said) < 300 {
-		own.Message = string(said)
-	}
-	v := errorView{Status: status, State: "error", Title: http.StatusText(status), Text: sentence(own.Message), Home: "/", Actions: true}
+// pageOf says an error in words for people: its code is looked up, what the handler
+// has written beside it is for programs, and not shown.
+func pageOf(l *words.Language, r *http.Request, status int, said []byte) errorView {
+	var own struct{ Error, Reason string }
+	_ = json.Unmarshal(said, &own) // what is no JSON has no code
+	v := errorView{Status: status, State: "error", Title: l.Say("wrong.failed"), Text: l.Say(errorKey(status, own.Error)), Home: "/", Actions: true}
 	if token := r.URL.Query().Get("token"); token != "" {
 		v.Query = "?" + url.Values{"token": {token}}.Encode()
 		v.Home += v.Query
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		v.State, v.Actions, v.Title, v.Text = "refused", false, "An invitation is needed", refusal(own.Message)
-		if own.Message == access.ErrExpired.Error() || own.Message == access.ErrInvitationExpired.Error() {
-			v.Title = "This invitation has expired"
+		v.State, v.Actions = "refused", false
+		v.Title, v.Text = l.Say("wrong.invitation"), l.Say(refusalKey(own.Reason))
+		if own.Reason == access.ReasonExpired {
+			v.Title = l.Say("wrong.expired")
 		}
 	case strings.HasPrefix(r.URL.Path, "/static/"), strings.HasPrefix(r.URL.Path, "/client/"):
-		v.Title, v.Text = "There is no such file", "Calls begin on the start page."
+		v.Title, v.Text = l.Say("wrong.no-file"), l.Say("wrong.start")
 	case isService(r.URL.Path):
-		v.State, v.Title = "service", "This address is for programs"
-		v.Text = "Programs talk to the server here, there is nothing to look at. Calls begin on the start page."
-		if r.URL.Path == "/config" || r.URL.Path == "/turn" || r.URL.Path == "/invitation" {
-			v.Title, v.Text = "This did not work", sentence(own.Message)
+		v.State = "service"
+		if !answersPeople(r.URL.Path) {
+			v.Title, v.Text = l.Say("wrong.service"), l.Say("wrong.service-text")
 		}
 	case status == http.StatusNotFound:
-		v.State, v.Title = "not-found", "There is no page at this address"
-		v.Text = "The link may be cut off, or have a letter too many."
+		v.State, v.Title, v.Text = "not-found", l.Say("wrong.no-page"), l.Say("wrong.no-page-text")
 		if v.Room = meantRoom(r.URL.Path); v.Room != "" {
-			v.Text = "Did you mean a room of this name?"
+			v.Text, v.Join = l.Say("wrong.room"), l.Say("wrong.join", "room", v.Room)
 		}
 	}
 	return v
 }
+
+// errorKey returns the key of the words for an error code of this package, or for a
+// status where there is none.
+func errorKey(status int, code string) string {
+	switch code {
+	case "user":
+		return "wrong.user"
+	case "revoked":
+		return "wrong.user-revoked"
+	case "origin":
+		return "wrong.origin"
+	case "rate":
+		return "wrong.rate"
+	case "no-working-url":
+		return "wrong.no-working-url"
+	case "service", "room", "hands":
+		return "wrong.query"
+	case "method":
+		return "wrong.method"
+	}
+	if status >= http.StatusInternalServerError {
+		return "wrong.server"
+	}
+	return "wrong.other"
+}
+
+// refusalKey returns the key of what an access token lacks.
+func refusalKey(reason string) string {
+	switch reason {
+	case access.ReasonMissing:
+		return "wrong.invitation-text"
+	case access.ReasonExpired:
+		return "wrong.expired-text"
+	case access.ReasonRevoked:
+		return "wrong.revoked-text"
+	}
+	return "wrong.invalid-text"
+}
+
+// answersPeople reports whether it can be of use to a person to read what this service
+// says.
+func answersPeople(p string) bool { return p == "/config" || p == "/turn" || p == "/invitation" }
 
 // isService reports whether an address is one that only programs use.
 func isService(p string) bool {
@@ -167,34 +213,6 @@ func meantRoom(p string) string {
 		return ""
 	}
 	return name
-}
-
-// refusal says what an access token lacks, for people.
-func refusal(message string) string {
-	const ask = " Ask whoever invited you for a new link."
-	switch message {
-	case access.ErrMissing.Error():
-		return "Calls here are by invitation. Open the link that you were sent; if it brought you here, it is not whole: copy all of it." + ask
-	case access.ErrExpired.Error(), access.ErrInvitationExpired.Error():
-		return "Links to calls here work for a limited time only, and the time of this one is over." + ask
-	case access.ErrRevoked.Error():
-		return "The operator has withdrawn it." + ask
-	}
-	return "This link is not valid here: it may be cut off, or for another server." + ask
-}
-
-// sentence makes one of a message for programs.
-func sentence(message string) string {
-	message = strings.TrimSpace(message)
-	if message == "" {
-		return "Calls begin on the start page."
-	}
-	first, size := utf8.DecodeRuneInString(message)
-	message = strings.ToUpper(string(first)) + message[size:]
-	if !strings.HasSuffix(message, ".") {
-		message += "."
-	}
-	return message
 }
 
 // moved sends who is nearly right to the address that is: /check/, /Check and

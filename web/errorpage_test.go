@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"turnhub/internal/access"
 )
 
 const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -34,6 +36,7 @@ func TestWrongLinks(t *testing.T) {
 		"/client/":              {404, "There is no such file", "Join the room"},
 		"/ws":                   {426, "This address is for programs", "Join the room"},
 		"/config?user=a%20b":    {400, "1 to 64 characters", "Join the room"},
+		"/turn":                 {400, "lacks what the program asks for", "username=NAME"}, // that is for programs
 	} {
 		w := get(s, path, browser, "Sec-Fetch-Mode: navigate")
 		body := w.Body.String()
@@ -59,6 +62,77 @@ func TestWrongLinks(t *testing.T) {
 	}
 	if w := get(s, "/config", browser); w.Code != 200 || !strings.Contains(w.Body.String(), "iceServers") {
 		t.Error("/config in a browser:", w.Code, w.Body)
+	}
+}
+
+// TestLanguages: pages come in the language that the visitor has chosen, else in the
+// best that the browser speaks, and say what to ask before they are kept for others.
+func TestLanguages(t *testing.T) {
+	s := server(nil)
+	const german, cookie = "Accept-Language: de-AT,de;q=0.9,en;q=0.5", "Cookie: a=b; turnhub-language=de"
+	for _, c := range []struct {
+		path, want, lang string
+		headers          []string
+	}{
+		{"/", "Start a call", "en", nil},
+		{"/", "Anruf starten", "de", []string{german}},
+		{"/", "Anruf starten", "de", []string{cookie}},
+		{"/", "Start a call", "en", []string{german, "Cookie: turnhub-language=en"}},
+		{"/", "Anruf starten", "de", []string{german, "Cookie: turnhub-language=../../x"}},
+		{"/?language=en", "Start a call", "en", []string{german, cookie}},
+		{"/check", "Das Netz wird geprüft", "de", []string{german}},
+		{"/my-room", "Raum „my-room“ betreten", "de", []string{german}},
+		{"/static/nothing.js", "Diese Datei gibt es nicht", "de", []string{german}},
+		{"/config?user=a%20b", "Ein Rufname hat 1 bis 64 Zeichen", "de", []string{german}},
+		{"/my-room", "Join the room", "en", []string{"Accept-Language: fr"}},
+	} {
+		w := get(s, c.path, append(c.headers, browser, "Sec-Fetch-Mode: navigate")...)
+		body, h := w.Body.String(), w.Header()
+		if !strings.Contains(body, c.want) || !strings.Contains(body, `<html lang="`+c.lang+`" dir="ltr">`) || strings.Contains(body, "[[") {
+			t.Errorf("%s %v: %.300s", c.path, c.headers, body)
+		}
+		if h.Get("Content-Language") != c.lang || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept-Language, Cookie") {
+			t.Errorf("%s %v: %v", c.path, c.headers, h)
+		}
+	}
+	en, de := get(s, "/"), get(s, "/", german)
+	if w := get(s, "/", german, "If-None-Match: "+en.Header().Get("ETag")); w.Code != 200 || en.Header().Get("ETag") == de.Header().Get("ETag") {
+		t.Error("what was kept in another language counts as the same:", w.Code)
+	}
+	if w := get(s, "/static/manifest.de.webmanifest"); w.Code != 200 || !strings.Contains(w.Body.String(), "Videoanrufe") {
+		t.Error(w.Code, w.Body)
+	}
+	if w := get(s, "/static/index.de.html"); w.Code != 404 {
+		t.Error("a page has two addresses:", w.Code)
+	}
+}
+
+// TestErrorWords: every code and reason has words in every language, and what is
+// written for programs is not shown.
+func TestErrorWords(t *testing.T) {
+	for l := range languages().All {
+		keys := []string{errorKey(500, ""), errorKey(404, "x")}
+		for _, code := range []string{"user", "revoked", "origin", "rate", "no-working-url", "service", "room", "hands", "method"} {
+			if errorKey(400, code) == errorKey(400, "") {
+				t.Error(code, "has no words")
+			}
+			keys = append(keys, errorKey(400, code))
+		}
+		for _, reason := range []string{access.ReasonMissing, access.ReasonExpired, access.ReasonRevoked, access.ReasonInvalid, ""} {
+			keys = append(keys, refusalKey(reason))
+		}
+		for _, key := range keys {
+			if !l.Has(key) {
+				t.Errorf("%s has no %s", l.Tag, key)
+			}
+		}
+		r := httptest.NewRequest("GET", "/config", nil)
+		for _, status := range []int{400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 503} {
+			v := pageOf(l, r, status, []byte(`{"error":"odd","message":"raw text of a handler"}`))
+			if v.Title == "" || strings.Contains(v.Title+v.Text, "raw text") {
+				t.Error(l.Tag, status, v)
+			}
+		}
 	}
 }
 

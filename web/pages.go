@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"turnhub/internal/assets"
+	"turnhub/internal/words"
 )
 
 //go:embed static client/turnhub.js client/turnhub.d.ts client/base client/session client/call client/check
@@ -31,11 +32,42 @@ func files(w http.ResponseWriter, r *http.Request) {
 	file.Serve(w, r, caching)
 }
 
-// pageFile serves one page.
+// pageFile serves one page, in the visitor's language.
 func pageFile(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		site().File(name).Serve(w, r, assets.Revalidate)
+		l := languageOf(w, r)
+		site().File(assets.InLanguage(name, l.Tag)).Serve(w, r, assets.Revalidate)
 	})
+}
+
+// languages are those that the pages are there in.
+var languages = sync.OnceValue(func() *words.Languages {
+	all, err := words.Load(embedded, assets.WordsFolder)
+	if err != nil {
+		panic(err) // the files are built in
+	}
+	return all
+})
+
+// languageName is the cookie that says which language a visitor has chosen; where
+// cookies are forbidden, ?language= does (static/language.js).
+const languageName = "turnhub-language"
+
+// languageOf returns the language for an answer, and says so in its headers: the one
+// that the visitor has chosen, in the address or before, else the best of those that
+// the browser speaks, which are those of navigator.languages.
+func languageOf(w http.ResponseWriter, r *http.Request) *words.Language {
+	chosen := languages().Tag(r.URL.Query().Get("language"))
+	if cookie, err := r.Cookie(languageName); chosen == nil && err == nil {
+		chosen = languages().Tag(cookie.Value)
+	}
+	if chosen == nil {
+		chosen = languages().Accepted(strings.Join(r.Header.Values("Accept-Language"), ","))
+	}
+	h := w.Header()
+	h.Set("Content-Language", chosen.Tag)
+	h.Add("Vary", "Accept-Language, Cookie")
+	return chosen
 }
 
 // Vendor returns the libraries of others that the pages use, for the admin

@@ -24,7 +24,7 @@ func mint(user string, expires time.Time) (string, string) {
 // proxy makes get's request come from the server's trusted proxy.
 const proxy = "Remote: 192.0.2.1:1"
 
-func words(s string) http.Handler {
+func saying(s string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, s) })
 }
 
@@ -34,7 +34,7 @@ func server(change func(*Config, *Settings)) *Server {
 		URLs:   func() []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
 		Health: func() []string { return nil }, Ready: func() []string { return []string{"no URL works"} },
 		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
-		Hub:     words("hub"), PeerJS: words("peerjs"), SocketIO: words("socketio"), Relay: words("relay"),
+		Hub:     saying("hub"), PeerJS: saying("peerjs"), SocketIO: saying("socketio"), Relay: saying("relay"),
 	}
 	s := Settings{TTL: time.Hour, AllowedOrigins: []string{"*"}, RatePerPrefix: 50}
 	if change != nil {
@@ -401,7 +401,7 @@ func TestTLSRedirectsPages(t *testing.T) {
 }
 
 func TestRelayAtRoot(t *testing.T) {
-	s := server(func(c *Config, _ *Settings) { c.RelayAtRoot = words("root relay") })
+	s := server(func(c *Config, _ *Settings) { c.RelayAtRoot = saying("root relay") })
 	if w := get(s, "/", "Upgrade: websocket", "Connection: Upgrade"); w.Body.String() != "root relay" {
 		t.Error(w.Body)
 	}
@@ -417,7 +417,7 @@ func TestRelayAtRoot(t *testing.T) {
 // nothing else is.
 func TestPeerJSAnywhere(t *testing.T) {
 	s := server(func(c *Config, _ *Settings) {
-		c.PeerJS, c.Relay = words("peerjs"), words("relay")
+		c.PeerJS, c.Relay = saying("peerjs"), saying("relay")
 		c.IsPeerJS = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/peerjs") }
 	})
 	for path, want := range map[string]string{"/peerjs": "peerjs", "/some/app/peerjs": "peerjs", "/relay/peerjs": "relay"} {

@@ -216,6 +216,27 @@ func FromRequest(r *http.Request) string {
 	return r.URL.Query().Get("token")
 }
 
+// Reasons of a 401, for clients that say it in words of their own.
+const (
+	ReasonMissing = "missing"
+	ReasonExpired = "expired"
+	ReasonRevoked = "revoked"
+	ReasonInvalid = "invalid"
+)
+
+// reasonOf returns the reason for an error of Verify.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, ErrMissing):
+		return ReasonMissing
+	case errors.Is(err, ErrExpired), errors.Is(err, ErrInvitationExpired):
+		return ReasonExpired
+	case errors.Is(err, ErrRevoked):
+		return ReasonRevoked
+	}
+	return ReasonInvalid
+}
+
 // Deny answers a request whose Verify gave err: 401 and a JSON error.
 func Deny(w http.ResponseWriter, err error) {
 	h := w.Header()
@@ -225,7 +246,7 @@ func Deny(w http.ResponseWriter, err error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusUnauthorized)
 	// The texts above need no escaping.
-	fmt.Fprintf(w, "{\"error\":\"unauthorized\",\"message\":%q}\n", err.Error())
+	fmt.Fprintf(w, "{\"error\":\"unauthorized\",\"reason\":%q,\"message\":%q}\n", reasonOf(err), err.Error())
 }
 
 // Require wraps a handler so that only requests with a valid token reach it.

@@ -184,6 +184,21 @@ func TestSite(t *testing.T) {
 	if len(asked) != 2 || asked[0] == asked[1] {
 		t.Error("a changed script is served in its old bundle:", asked)
 	}
+	speaking := tree("1")
+	speaking["static/page.html"].Data = []byte(page + "[[a.b]]")
+	speaking["static/words/en.json"] = &fstest.MapFile{Data: []byte(`{"language":{"name":"English","dir":"ltr"},"a":{"b":"Hello"}}`)}
+	speaking["static/words/de.json"] = &fstest.MapFile{Data: []byte(`{"language":{"name":"Deutsch","dir":"ltr"},"a":{"b":"Hallo"}}`)}
+	asked = nil
+	s = Site(speaking, bundler)
+	for tag, want := range map[string]string{"en": "Hello", "de": "Hallo"} {
+		html := string(s.File(InLanguage("static/page.html", tag)).Content)
+		if !strings.Contains(html, want) || !strings.Contains(html, s.Hashed("static/a.min.js")) {
+			t.Error(tag, html)
+		}
+	}
+	if s.File("static/page.html") != nil || len(asked) != 1 {
+		t.Error("there is a page without words, or two bundles:", asked)
+	}
 	plain := string(Site(tree("1"), func(string, string) []byte { return nil }).File("static/page.html").Content)
 	if !strings.Contains(plain, `src="/static/a.js"`) || !strings.Contains(plain, "modulepreload") {
 		t.Error("without a bundle:", plain)

@@ -11,7 +11,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"turnhub/internal/words"
 )
+
+// WordsFolder is where a site has the texts of its pages.
+const WordsFolder = "static/words"
 
 // A Bundler returns one script that does what the module static/name and all that it
 // imports do; nil: there is none. sources is the hash of every script of the site.
@@ -36,10 +41,12 @@ var (
 // Site returns the folders static and client of tree, with the pages in static asking
 // for few files, each by a name that browsers keep for good: one stylesheet, the
 // pictures, and one script where there is a bundle. The files that these are made of
-// stay where they are, for pages of others.
+// stay where they are, for pages of others. What holds keys of texts is there once for
+// each language instead: page.html as page.en.html, page.de.html.
 func Site(tree fs.FS, bundle Bundler) *Set {
 	s := new(Set)
 	s.Add(tree)
+	s.speak(tree)
 	sources := s.scripts()
 	bundles := map[string]string{} // by script
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
@@ -53,6 +60,31 @@ func Site(tree fs.FS, bundle Bundler) *Set {
 		}
 	}
 	return s
+}
+
+// speak fills in the texts of every language.
+func (s *Set) speak(tree fs.FS) {
+	languages, err := words.Load(tree, WordsFolder)
+	if err != nil {
+		panic(err) // the site is built in
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.files)) {
+		ext := path.Ext(name)
+		content := s.files[name].Content
+		if ext != ".html" && ext != ".webmanifest" || !words.Wanted(content) {
+			continue
+		}
+		for l := range languages.All {
+			s.Put(InLanguage(name, l.Tag), l.Fill(content))
+		}
+		delete(s.files, name)
+	}
+}
+
+// InLanguage names a page of one language: page.html is page.de.html.
+func InLanguage(name, tag string) string {
+	ext := path.Ext(name)
+	return strings.TrimSuffix(name, ext) + "." + tag + ext
 }
 
 // scripts returns the hash of all scripts and their names.

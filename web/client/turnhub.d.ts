@@ -19,7 +19,8 @@ export type Clock = {
 // ---- base/codes.js
 /**
  * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
- * `back`: "resume" the session, "fresh" session, or "no".
+ * `back`: "resume" the session, "fresh" session, or "no". `say` is for logs and developers: pages have words of their own
+ * for the code.
  * @type {Record<number, {name: string, back: 'resume' | 'fresh' | 'no', after: number, say: string}>}
  */
 export declare const closeCodes: Record<number, {
@@ -28,7 +29,7 @@ export declare const closeCodes: Record<number, {
     after: number;
     say: string;
 }>;
-/** Why a request to the hub failed. */
+/** Why a request to the hub failed: `code` for programs and pages, which have their own words for it; `message` for logs and developers. */
 export declare class HubError extends Error {
     /**
      * @param {HubErrorCode} code
@@ -108,15 +109,19 @@ declare function beside(socket: URL, path: string): URL;
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string, why?: Refusal}>} silent: nobody answers,
  *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
  */
 declare function whyRefused(socket: URL): Promise<{
     is: "refused" | "origin" | "no-hub" | "silent" | "unknown";
     message: string;
+    why?: Refusal;
 }>;
 /** The server that this module came from; null: none. */
 declare const home: URL | null;
+export type Refusal = (typeof refusals)[number];
+/** What an access token may lack: `missing` where there is none. */
+declare const refusals: readonly ["missing", "expired", "revoked", "invalid"];
 
 // ---- base/times.js
 export namespace sessionTimes {
@@ -367,11 +372,22 @@ export type CallEvents = {
     /**
      * the call is over, by `leave` or for a reason of protocol.md
      */
-    ended: {
-        reason: string;
-        detail: string;
-        by: "self" | "peer" | "server";
-    };
+    ended: Ended;
+};
+export type Ended = {
+    /**
+     * of protocol.md
+     */
+    reason: string;
+    /**
+     * what the other side wrote when it declined
+     */
+    detail: string;
+    by: "self" | "peer" | "server";
+    /**
+     * why it could not begin
+     */
+    code?: HubErrorCode | undefined;
 };
 
 // ---- call/data/bounds.js
@@ -503,10 +519,10 @@ export declare class Transfer extends Emitter<TransferEvents> {
     takes(pc: RTCPeerConnection | null): boolean;
     /** Whether everything has been sent. */
     get whole(): boolean;
-    /** Refuses or stops it. @param {string} [why] */
-    cancel(why?: string): void;
-    /** @param {string} why */
-    fail(why: string): void;
+    /** Refuses or stops it. @param {TransferFailure} [why] */
+    cancel(why?: TransferFailure): void;
+    /** @param {TransferFailure} why */
+    fail(why: TransferFailure): void;
     /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
     pause(): void;
     /** The receiver's end of the channel. @param {RTCDataChannel} channel */
@@ -517,6 +533,12 @@ export declare class Transfer extends Emitter<TransferEvents> {
     finish(result?: Blob | null): void;
     #private;
 }
+/**
+ * Why a file did not come across: `canceled` or `declined` here; `refused`: the other side did not take it; `stopped`: the
+ * other side did so in the middle; `left`: the other side is gone; `too-large`: over `fileLimit`; `wrong`: something else
+ * than was announced came; `cut-off`: the connection ended before the file was whole; `unreadable`: the file cannot be read.
+ */
+export type TransferFailure = "canceled" | "declined" | "refused" | "stopped" | "left" | "too-large" | "wrong" | "cut-off" | "unreadable";
 export type TransferEvents = {
     /**
      * bytes so far
@@ -529,7 +551,7 @@ export type TransferEvents = {
     /**
      * why
      */
-    failed: string;
+    failed: TransferFailure;
 };
 
 // ---- call/firstframe.js
@@ -784,15 +806,15 @@ declare function explain(kind: Kind, error: unknown): Problem;
 export type Kind = "audio" | "video";
 export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
 /**
- * Why there is no microphone or camera.
+ * Why there is no microphone or camera, as a code; the page has the words.
  */
 export type Problem = {
     kind: Kind;
-    code: ProblemCode;
     /**
-     * in plain words, with what the visitor can do
+     * `insecure`: browsers give devices only to pages with a secure address; `refused`: blocked for
+     * this page; `missing`: none is there; `busy`: in use by another program or switched off; `failed`: anything else
      */
-    text: string;
+    code: ProblemCode;
     /**
      * what the browser said
      */
@@ -1077,11 +1099,12 @@ declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
  * @param {any} local candidate statistics
  * @param {any} remote
  * @param {Path | ''} [told] what the other side says of its own path
- * @returns {{path: Path, words: string}}
+ * @returns {{path: Path, port: number, far: 'no' | 'yes' | 'unknown'}}
  */
 export declare function describePath(local: any, remote: any, told?: Path | ""): {
     path: Path;
-    words: string;
+    port: number;
+    far: "no" | "yes" | "unknown";
 };
 /** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
 declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
@@ -1110,9 +1133,13 @@ export type Quality = {
      */
     path: Path | "";
     /**
-     * the path in words, for people: "direct", "relayed over TLS 443"
+     * of the relay that we use over TLS; 0: none
      */
-    words: string;
+    port: number;
+    /**
+     * whether the relay is the other side's; `unknown`: it is, and over what is not known
+     */
+    far: "no" | "yes" | "unknown";
     /**
      * seconds
      */
@@ -1510,7 +1537,7 @@ export declare function natKind({ answered, mapped, hosts, secondPort }: {
  * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
  * with only STUN talks to one of ours behind the relay.
  * @param {RTCIceServer} stun @param {RTCIceServer} turn
- * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
+ * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach their own
  *   address before it has seen somebody else there
  * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
  */
@@ -1554,15 +1581,19 @@ export type UrlResult = {
      * of icecandidateerror: 701 is "could not be reached", others are the server's
      */
     errorCode?: number | undefined;
+    /**
+     * what the browser said, for logs
+     */
     errorText?: string | undefined;
+    /**
+     * `silent`: no answer in time; `no-way`: nothing gets to this
+     * address; `lookup`: its name has no address; `denied`: the server answered with an error
+     */
+    error?: "lookup" | "silent" | "denied" | "no-way" | undefined;
 };
 export type NatKind = "open" | "cone" | "symmetric" | "blocked" | "unknown";
 export type LoopResult = {
     works: boolean;
-    /**
-     * the path, for people
-     */
-    words: string;
     /**
      * milliseconds to connect
      */
@@ -1583,23 +1614,20 @@ export type LoopResult = {
      * bits per second
      */
     throughput: number;
-    error?: string | undefined;
+    /**
+     * `timeout`: no connection through the relay in 20 s; `unreachable`: the
+     * two ends could not reach each other through it; `failed`: the browser could not make the connection
+     */
+    error?: "failed" | "timeout" | "unreachable" | undefined;
 };
 
 // ---- check/verdict.js
 /**
- * Says in plain words how calls will go from here, and what would make them better.
+ * How calls will go from here, and what would make them better.
  * @param {Findings} findings
  * @returns {Verdict}
  */
 export declare function verdict({ urls, nat, loop, socket, devices }: Findings): Verdict;
-/**
- * The report as text, for a mail to whoever can help.
- * @param {Findings} findings @param {string} page @param {string} browser
- */
-export declare function reportText(findings: Findings, page: string, browser: string): string;
-/** @type {Record<NatKind, string>} */
-export declare const natWords: Record<NatKind, string>;
 export type Findings = {
     urls: UrlResult[];
     nat: NatKind;
@@ -1609,11 +1637,50 @@ export type Findings = {
      */
     socket: boolean;
     /**
-     * '' where the device works, else what is wrong
+     * null where the device works, else what is wrong
      */
     devices: {
-        audio: string;
-        video: string;
+        audio: ProblemCode | null;
+        video: ProblemCode | null;
+    };
+};
+/**
+ * One thing to say, as a code and its values; the page has the words.
+ */
+export type Said = {
+    code: "no-socket" | "no-relay-offered" | "no-relay" | "web-only" | "no-udp" | "connects" | "throughput";
+    values?: undefined;
+} | {
+    code: "loop";
+    values: {
+        error: "timeout" | "unreachable" | "failed";
+    };
+} | {
+    code: "loss";
+    values: {
+        loss: number;
+    };
+} | {
+    code: "latency";
+    values: {
+        latency: number;
+    };
+} | {
+    code: "device";
+    values: {
+        kind: "audio" | "video";
+        problem: ProblemCode;
+    };
+} | {
+    code: "ask-socket";
+    values: {
+        host: string;
+    };
+} | {
+    code: "ask-udp" | "ask-tcp" | "ask-tls";
+    values: {
+        host: string;
+        port: number;
     };
 };
 /**
@@ -1621,15 +1688,14 @@ export type Findings = {
  */
 export type Verdict = {
     level: "good" | "fair" | "bad";
-    title: string;
     /**
-     * what it means
+     * what it means: `loss` is 0 to 1, `latency` milliseconds, `throughput` is too low for good pictures
      */
-    text: string[];
+    text: Said[];
     /**
      * what to ask the network's administrator for
      */
-    ask: string[];
+    ask: Said[];
 };
 
 // ---- session/hub.js
@@ -1952,14 +2018,11 @@ declare function watchPage({ changed, leaving }: {
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
  * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
  * @template {Record<string, any>} Events
- * @extends {Emitter<Events & {state: SessionState, closed: {code: number, reason: string}}>}
+ * @extends {Emitter<Events & {state: SessionState, closed: Closed}>}
  */
 declare class Session<Events extends Record<string, any>> extends Emitter<Events & {
     state: SessionState;
-    closed: {
-        code: number;
-        reason: string;
-    };
+    closed: Closed;
 }> {
     /** @param {SessionOptions} [options] */
     constructor(options?: SessionOptions);
@@ -2088,6 +2151,20 @@ export type HubConfiguration = RTCConfiguration & {
 export type SessionState = "closed" | "connecting" | "open" | "reconnecting";
 export type Message = Record<string, any> & {
     type: string;
+};
+export type Closed = {
+    /**
+     * of protocol.md; 0: what answers is no turnhub server, 1000: closed here
+     */
+    code: number;
+    /**
+     * for logs and developers
+     */
+    reason: string;
+    /**
+     * what the access token lacks, where the server has said so
+     */
+    why?: "invalid" | "expired" | "revoked" | "missing" | undefined;
 };
 export type Reconnected = {
     /**

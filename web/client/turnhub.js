@@ -16,4 +16,4 @@ export {budget, meshLimit} from './call/path/bitrate.js';
 export {Emitter} from './base/emitter.js';
 export {initializeVideoCall} from './call/videocall.js';
 export {checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from './check/nat.js';
-export {natWords, reportText, verdict} from './check/verdict.js';
+export {verdict} from './check/verdict.js';

@@ -10,12 +10,14 @@ import {listenToKeys} from './keys.js';
 import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
+import {offerLanguages} from './language.js';
 import {linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, showQR} from './share.js';
+import {t, whyOf} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
 
-const body = document.body;
+const {body, title} = document;
 const nameField = /** @type {HTMLInputElement} */ ($('#name'));
 const userField = /** @type {HTMLInputElement} */ ($('#user'));
 const roomField = /** @type {HTMLInputElement} */ ($('#room'));
@@ -48,7 +50,7 @@ function show(view) {
  * Something ended or cannot begin: says what, and what one can do.
  * @param {string} state @param {string} title @param {string} text @param {string} [action] @param {() => void} [run]
  */
-function notice(state, title, text, action = 'Try again', run = () => location.reload()) {
+function notice(state, title, text, action = t('notice.again'), run = () => location.reload()) {
   show('notice');
   body.dataset.state = state;
   $('#notice-title').textContent = title;
@@ -70,16 +72,13 @@ function lobby() {
   $('#room-hint').hidden = !misnamed;
   $('#lobby-lead').hidden = misnamed !== null; // the hint is on a small screen's first view then
   if (misnamed) {
-    $('#room-hint').textContent = `“${misnamed.name.slice(0, 60)}” cannot be the name of a room: it may have the letters A to Z, digits and . _ ~ - only, at most 128. ${
-      misnamed.near ? 'Whoever has your link is offered the name that stands here now.' : 'Here is another one.'}`;
+    $('#room-hint').textContent = t(misnamed.near ? 'lobby.misnamed' : 'lobby.misnamed-all', {name: misnamed.name.slice(0, 60)});
   }
-  $('#lobby-title').textContent = linked ? 'Join the call' : 'Start a call';
-  $('#lobby-lead').textContent = linked
-    ? 'Check how you look and sound, then join.'
-    : 'Share the link, and whoever opens it is with you. Nothing to install, no account.';
+  $('#lobby-title').textContent = linked ? t('lobby.join') : t('lobby.start');
+  $('#lobby-lead').textContent = linked ? t('lobby.join-lead') : t('lobby.start-lead');
   $('#room-label').hidden = true;
   $('#invite-form').hidden = linked !== '';
-  document.title = 'turnhub – video calls that connect';
+  document.title = title;
   newCall();
 }
 
@@ -92,16 +91,16 @@ function openHub() {
   const mine = hub;
   hub.on('state', (state) => { if (hub === mine) showConnection(state); });
   hub.on('error', (error) => {
-    if (error.code !== 'user-taken') return toast(error.message, 'bad');
-    toast(`The call name “${user}” is in use by somebody else: choose another one.`, 'bad');
+    if (error.code !== 'user-taken') return toast(whyOf(error), 'bad');
+    toast(t('lobby.user-taken', {user}), 'bad');
     remember('user', '');
     userField.value = '';
     openHub();
   });
   hub.on('welcome', () => { body.dataset.session = mine.id; });
-  hub.on('closed', ({code, reason}) => { if (hub === mine) onClosed(code, reason); });
-  hub.on('token', ({after}) => toast(`Your access ends in ${Math.ceil(after / 1000)} s. Ask whoever invited you for a new link.`, 'bad'));
-  hub.on('restart', () => stage.banner('The server restarts; the call goes on.'));
+  hub.on('closed', ({code, why}) => { if (hub === mine) onClosed(code, why); });
+  hub.on('token', ({after}) => toast(t('connection.access-ends', {seconds: Math.ceil(after / 1000)}), 'bad'));
+  hub.on('restart', () => stage.banner(t('connection.restart')));
   hub.on('presence', showPresence);
   incoming.attach(hub);
   links.use(hub);
@@ -109,25 +108,25 @@ function openHub() {
   newCall();
 }
 
-/** @param {string} state */
+/** @param {Hub['state']} state */
 function showConnection(state) {
   const pill = $('#connection');
-  const words = {open: 'Connected', connecting: 'Connecting…', reconnecting: 'Reconnecting…', closed: 'Offline'}[state] ?? state;
   pill.dataset.state = state;
   body.dataset.hub = state;
-  /** @type {HTMLElement} */ (pill.querySelector('.words')).textContent = words;
+  /** @type {HTMLElement} */ (pill.querySelector('.words')).textContent = t(`connection.${state}`);
   if (body.dataset.view === 'call') {
-    stage.banner(state === 'reconnecting' ? 'The connection to the server is lost; coming back…' : '');
+    stage.banner(state === 'reconnecting' ? t('connection.lost') : '');
   }
 }
 
-/** @param {number} code @param {string} reason */
-function onClosed(code, reason) {
+/** @param {number} code of protocol.md, or 0: this is no turnhub server any more @param {import('/client/turnhub.js').Closed['why']} [why] */
+function onClosed(code, why) {
   if (code === 1000) return;
-  if (code === 4001) notice('replaced', 'This call goes on in another window', 'The same session was opened there.', 'Use it here');
-  else if (code === 4003) notice('refused', 'You are not admitted here', `${reason} Ask whoever invited you for a new link.`);
-  else if (code === 4004) notice('revoked', 'The operator has ended this session', reason);
-  else notice('closed', 'The connection has ended', reason);
+  if (code === 4001) notice('replaced', t('notice.replaced'), t('notice.replaced-text'), t('notice.use-here'));
+  else if (code === 4003) notice('refused', t('notice.refused'), t('notice.ask-for-link', {why: why ? t(`closed.${why}`) : t('closed.4003')}));
+  else if (code === 4004) notice('revoked', t('notice.revoked'), t('closed.4004'));
+  else if (code === 4000 || code === 4007 || code === 4009) notice('closed', t('notice.closed'), t(`closed.${code}`));
+  else notice('closed', t('notice.closed'), code === 0 ? t('error.no-hub') : t('closed.other'));
 }
 
 // ---- the call
@@ -158,7 +157,7 @@ function prepareLink() {
 
 /** Does something with the link to a room, once it is there. @param {string} room @param {(link: string) => void} use */
 function withLink(room, use) {
-  links.to(room).then(use, (error) => toast(`There is no link for others: ${error.message}`, 'bad'));
+  links.to(room).then(use, (error) => toast(t('lobby.no-link', {why: whyOf(error)}), 'bad'));
 }
 
 /** For the room that is named now, where there is time before the click. */
@@ -185,18 +184,18 @@ async function join() {
   const joining = call.join(room);
   enter(links.now(room));
   withLink(room, (link) => stage.setLink(link));
-  document.title = `${room} – turnhub`;
+  document.title = t('call.document', {name: room});
   history.replaceState(null, '', `${location.pathname}${location.search}#${room}`);
   try {
     await joining;
   } catch (error) {
-    const {code, message} = /** @type {any} */ (error);
+    const {code} = /** @type {any} */ (error);
     if (code === 'call-full' || code === 'room-full') {
-      notice('full', 'This call is full', `It has its ${meshLimit} people already. Try again when somebody has left, or start another call.`, 'Try again', lobby);
+      notice('full', t('notice.full'), t('notice.full-text', {limit: meshLimit}), t('notice.again'), lobby);
     } else if (code === 'forbidden') {
-      notice('refused', 'You are not admitted to this room', `${message} Ask whoever invited you for a new link.`, 'Back', lobby);
+      notice('refused', t('notice.room-refused'), t('notice.ask-for-link', {why: whyOf(error)}), t('notice.back'), lobby);
     } else if (code !== 'closed') {
-      notice('failed', 'The room could not be joined', message, 'Try again', lobby);
+      notice('failed', t('notice.join-failed'), whyOf(error), t('notice.again'), lobby);
     }
   }
 }
@@ -209,13 +208,13 @@ async function invite() {
   const calling = call.invite(callee);
   enter('', callee);
   ring('outgoing');
-  document.title = `${callee} – turnhub`;
+  document.title = t('call.document', {name: callee});
   await calling.catch(() => {}); // `ended` tells
 }
 
 /** Calls somebody who was called, or has called, before. @param {string} user */
 function callBack(user) {
-  if (body.dataset.view === 'call') return toast('End this call first.');
+  if (body.dataset.view === 'call') return toast(t('lobby.end-first'));
   lobby();
   calleeField.value = user;
   invite();
@@ -228,14 +227,14 @@ async function answer(invitation) {
     left.leave();
     newCall();
   }
-  partner = {user: invitation.user ?? '', name: invitation.name || 'Somebody'};
+  partner = {user: invitation.user ?? '', name: invitation.name || t('person.somebody')};
   const accepting = call.accept(invitation);
   enter('', invitation.name);
-  document.title = `${invitation.name} – turnhub`;
-  await accepting.catch((error) => toast(error.message, 'bad'));
+  document.title = t('call.document', {name: invitation.name});
+  await accepting.catch((error) => toast(whyOf(error), 'bad'));
 }
 
-/** @param {Call} over @param {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended */
+/** @param {Call} over @param {import('/client/turnhub.js').Ended} ended */
 function onEnded(over, ended) {
   silence();
   chat.detach();
@@ -245,7 +244,7 @@ function onEnded(over, ended) {
   const {room} = over;
   const {user} = partner;
   const {state, title, text, icon} = describeEnding(ended, partner.name, room);
-  notice(state, title, text, room ? 'Join again' : 'Back', () => {
+  notice(state, title, text, room ? t('notice.rejoin') : t('notice.back'), () => {
     lobby();
     if (room) roomField.value = room;
   });
@@ -288,7 +287,7 @@ function showPresence(users) {
   const state = users[watched];
   if (!state && Object.keys(users).length) return;
   $('#presence').dataset.presence = state ?? '';
-  $('#presence').textContent = state ? `${watched} is ${state}.` : '';
+  $('#presence').textContent = state ? t(`lobby.${state}`, {user: watched}) : '';
 }
 
 $('#join-form').addEventListener('submit', (event) => { event.preventDefault(); join(); });
@@ -324,8 +323,9 @@ document.addEventListener('visibilitychange', () => {
 nameField.value = recall('name');
 userField.value = recall('user');
 controls.setName(recall('name'));
+offerLanguages();
 if (typeof RTCPeerConnection === 'undefined') {
-  notice('unsupported', 'This browser cannot make calls', 'It has no WebRTC, or it is switched off. A current Chrome, Edge, Firefox or Safari can.');
+  notice('unsupported', t('notice.unsupported'), t('notice.unsupported-text'));
 } else {
   roomField.value = linkedRoom() || misnamedRoom()?.near || randomRoom();
   openHub();

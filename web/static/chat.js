@@ -1,5 +1,7 @@
-import {$, el, icon, sizeOf, toast} from './dom.js';
+import {$, el, icon, toast} from './dom.js';
 import {blip} from './ring.js';
+import {nameOf} from './tile.js';
+import {now, sizeOf, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Call} Call */
 /** @typedef {import('/client/turnhub.js').Transfer} Transfer */
@@ -24,7 +26,7 @@ export class Chat {
       const said = text.value.trim();
       if (!said || !this.#call) return;
       this.#call.chat(said);
-      this.#add('You', el('p', {}, said), true);
+      this.#add(t('person.you'), el('p', {}, said), true);
       text.value = '';
     });
     file.addEventListener('change', () => {
@@ -44,10 +46,10 @@ export class Chat {
     this.#list.replaceChildren();
     this.#setUnread(0);
     call.on('chat', ({peer, text}) => {
-      this.#add(peer.name || 'Guest', el('p', {}, text));
+      this.#add(nameOf(peer), el('p', {}, text));
       if (this.#panel.hidden) blip('chat');
     });
-    call.on('file', ({peer, transfer}) => this.#offer(peer.name || 'Guest', transfer));
+    call.on('file', ({peer, transfer}) => this.#offer(nameOf(peer), transfer));
   }
 
   detach() {
@@ -79,13 +81,12 @@ export class Chat {
     this.#unread = count;
     this.#badge.hidden = count === 0;
     this.#badge.textContent = String(count);
-    this.#button.setAttribute('aria-label', count ? `Chat, ${count} unread` : 'Chat');
+    this.#button.setAttribute('aria-label', count ? t('chat.unread', {count}) : t('chat.label'));
   }
 
   /** @param {string} from @param {HTMLElement} body @param {boolean} [own] */
   #add(from, body, own = false) {
-    const time = new Date().toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
-    this.#list.append(el('li', {class: own ? 'own' : ''}, el('p', {class: 'from'}, el('b', {}, from), ` ${time}`), body));
+    this.#list.append(el('li', {class: own ? 'own' : ''}, el('p', {class: 'from'}, el('b', {}, from), ` ${now()}`), body));
     while (this.#list.children.length > 500) this.#list.firstElementChild?.remove();
     this.#list.scrollTop = this.#list.scrollHeight;
     if (this.#panel.hidden && !own) this.#setUnread(this.#unread + 1);
@@ -94,39 +95,39 @@ export class Chat {
   /** @param {File} file */
   #send(file) {
     const sent = this.#call?.sendFile(file) ?? [];
-    if (!sent.length) return toast('Nobody is here to send the file to.');
+    if (!sent.length) return toast(t('chat.nobody'));
     for (const {peer, transfer} of sent) {
-      const state = el('span', {}, `waiting for ${peer.name || 'Guest'} to take it`);
-      this.#add('You', this.#card(transfer, state), true);
-      transfer.on('done', () => { state.textContent = `${peer.name || 'Guest'} has it`; });
+      const state = el('span', {}, t('chat.waiting', {who: nameOf(peer)}));
+      this.#add(t('person.you'), this.#card(transfer, state), true);
+      transfer.on('done', () => { state.textContent = t('chat.has-it', {who: nameOf(peer)}); });
     }
   }
 
   /** @param {Transfer} transfer @param {HTMLElement} state @param {...HTMLElement} more */
   #card(transfer, state, ...more) {
-    const progress = el('progress', {max: Math.max(1, transfer.size), value: 0, 'aria-label': `Progress of ${transfer.name}`, hidden: true});
+    const progress = el('progress', {max: Math.max(1, transfer.size), value: 0, 'aria-label': t('chat.progress-of', {name: transfer.name}), hidden: true});
     transfer.on('progress', (bytes) => {
       progress.hidden = false;
       progress.value = bytes;
-      state.textContent = `${sizeOf(bytes)} of ${sizeOf(transfer.size)}`;
+      state.textContent = t('chat.progress', {done: sizeOf(bytes), size: sizeOf(transfer.size)});
     });
     transfer.on('done', () => { progress.hidden = true; });
-    transfer.on('failed', (why) => { progress.hidden = true; state.textContent = why; });
+    transfer.on('failed', (why) => { progress.hidden = true; state.textContent = t(`transfer.${why}`); });
     return el('div', {class: 'file'}, icon('file'), el('div', {}, el('b', {}, transfer.name), ` ${sizeOf(transfer.size)}`, el('br'), state, progress), ...more);
   }
 
   /** @param {string} from @param {Transfer} transfer */
   #offer(from, transfer) {
-    const state = el('span', {}, 'sends you a file');
-    const accept = el('button', {type: 'button', class: 'secondary', onclick: () => { transfer.accept(); buttons.remove(); }}, 'Take it');
-    const decline = el('button', {type: 'button', class: 'quiet', onclick: () => { transfer.cancel('declined'); buttons.remove(); }}, 'No, thanks');
+    const state = el('span', {}, t('chat.sends'));
+    const accept = el('button', {type: 'button', class: 'secondary', onclick: () => { transfer.accept(); buttons.remove(); }}, t('chat.take'));
+    const decline = el('button', {type: 'button', class: 'quiet', onclick: () => { transfer.cancel('declined'); buttons.remove(); }}, t('chat.no-thanks'));
     const buttons = el('div', {class: 'row'}, accept, decline);
     const card = this.#card(transfer, state, buttons);
     transfer.on('done', (blob) => {
       if (!blob) return;
       const url = URL.createObjectURL(blob);
       this.#urls.push(url);
-      state.replaceChildren(el('a', {href: url, download: transfer.name}, 'Save'));
+      state.replaceChildren(el('a', {href: url, download: transfer.name}, t('chat.save')));
     });
     transfer.on('failed', () => buttons.remove());
     this.#add(from, card);

@@ -1,11 +1,16 @@
-import {Hub, LocalMedia, checkUrl, kindOf, natKind, natWords, relayLoop, reportText, secondMapping, single, verdict} from '/client/turnhub.js';
+import {Hub, LocalMedia, checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from '/client/turnhub.js';
 import {$, el, icon, toast} from './dom.js';
+import {offerLanguages} from './language.js';
+import {wordsOf} from './problems.js';
+import {loopValues, reportText, verdictWords, whyNoLoop, whyNot} from './report.js';
 import {token} from './settings.js';
+import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Findings} Findings */
 /** @typedef {import('/client/turnhub.js').UrlResult} UrlResult */
 
-const kindWords = {stun: 'STUN (finds a direct path)', udp: 'Relay over UDP', tcp: 'Relay over TCP', tls: 'Relay over TLS'};
+/** What `/config` may answer that has words of its own. */
+const configErrors = /** @type {const} */ (['origin', 'rate', 'revoked', 'unauthorized', 'no-working-url']);
 
 /** @param {string} check @param {boolean | null} works @param {string} text */
 function detail(check, works, text) {
@@ -16,16 +21,17 @@ function detail(check, works, text) {
 
 /** @param {string} url */
 function urlRow(url) {
-  const result = el('td', {}, el('span', {class: 'result'}, 'trying…'));
-  const row = el('tr', {'data-url': url, 'data-kind': kindOf(url), 'data-result': 'waiting'}, el('td', {}, kindWords[kindOf(url)]), el('td', {}, url), result);
+  const result = el('td', {}, el('span', {class: 'result'}, t('check.trying')));
+  const row = el('tr', {'data-url': url, 'data-kind': kindOf(url), 'data-result': 'waiting'}, el('td', {}, t(`check.${kindOf(url)}`)), el('td', {}, url), result);
   $('#urls').append(row);
   /** @param {UrlResult} found */
-  return ({works, time, errorCode, errorText}) => {
+  return (found) => {
+    const {works, time, errorCode} = found;
     row.dataset.result = works ? 'works' : 'fails';
     row.dataset.time = String(time);
     row.dataset.errorCode = String(errorCode ?? '');
-    result.replaceChildren(el('span', {class: 'result'}, icon(works ? 'check' : 'close'), works ? `${time} ms` : 'fails'),
-      works ? '' : el('span', {class: 'error'}, `${errorText || 'no reason given'} (${errorCode}), after ${time} ms`));
+    result.replaceChildren(el('span', {class: 'result'}, icon(works ? 'check' : 'close'), works ? t('unit.ms', {value: time}) : t('check.fails')),
+      works ? '' : el('span', {class: 'error'}, t('check.why', {why: whyNot(found), code: String(errorCode), time})));
   };
 }
 
@@ -34,7 +40,7 @@ async function checkSocket() {
   const failed = new Promise((resolve) => setTimeout(() => resolve(false), 15000));
   const begun = performance.now();
   const works = await Promise.race([hub.connect().then(() => true, () => false), failed]);
-  detail('socket', works, works ? `Works (${Math.round(performance.now() - begun)} ms).` : 'Cannot be opened. A proxy or firewall may be blocking WebSockets.');
+  detail('socket', works, works ? t('check.socket-works', {time: Math.round(performance.now() - begun)}) : t('check.socket-fails'));
   hub.close();
   return works;
 }
@@ -42,10 +48,12 @@ async function checkSocket() {
 async function checkDevices() {
   const media = new LocalMedia();
   await media.open();
-  const devices = {audio: media.problems.audio?.text ?? '', video: media.problems.video?.text ?? ''};
+  const {audio, video} = media.problems;
+  const devices = {audio: audio?.code ?? null, video: video?.code ?? null};
   const settings = media.video?.getSettings();
-  detail('video', !devices.video, devices.video || `Works: ${media.video?.label || 'camera'}, ${settings?.width} × ${settings?.height}.`);
-  detail('audio', !devices.audio, devices.audio || `Works: ${media.audio?.label || 'microphone'}.`);
+  detail('video', !video, video ? wordsOf(video)
+    : t('check.camera-works', {label: media.video?.label || t('check.camera'), width: String(settings?.width), height: String(settings?.height)}));
+  detail('audio', !audio, audio ? wordsOf(audio) : t('check.microphone-works', {label: media.audio?.label || t('check.microphone')}));
   // Kept open until the end: only with a device open do browsers tell a page the computer's own addresses.
   return {devices, media};
 }
@@ -55,7 +63,7 @@ async function fetchServers() {
   const url = new URL('/config', location.href);
   if (token) url.searchParams.set('token', token);
   const response = await fetch(url);
-  if (!response.ok) throw new Error((await response.json().catch(() => ({}))).message ?? `the server answered ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(`/config: ${response.status}`), {code: (await response.json().catch(() => ({}))).error});
   return single(await response.json());
 }
 
@@ -112,7 +120,7 @@ async function findNat(stun, relay) {
   const {works: answered, mapped, hosts} = stun.result;
   const first = natKind({answered, mapped, hosts, secondPort: null});
   if (first !== 'unknown' || !relay) return first;
-  // The relay lets nobody reach his own address before it has seen somebody else there: a second user and a socket are.
+  // The relay lets nobody reach their own address before it has seen somebody else there: a second user and a socket are.
   const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/relay/check-${crypto.randomUUID?.() ?? Math.random()}${token ? `?token=${encodeURIComponent(token)}` : ''}`);
   try {
     await new Promise((resolve) => { socket.onopen = socket.onerror = resolve; });
@@ -134,20 +142,22 @@ async function run() {
     const checked = await checks.enough;
     const relays = checked.filter(({result}) => result.works && result.kind !== 'stun').sort(byMerit);
     findings.nat = await findNat(checked.find(({result}) => result.kind === 'stun'), relays[0]);
-    detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked', natWords[findings.nat]);
+    detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked', t(`check.nat-${findings.nat}`));
     if (relays.length) {
       findings.loop = await relayLoop([relays[0].server]);
       const {loop} = findings;
       detail('loop', loop.works, loop.works
-        ? `${loop.latency} ms there and back, jitter ${loop.jitter} ms, ${(loop.loss * 100).toFixed(1)} % lost, ${(loop.throughput / 1e6).toFixed(1)} Mbit/s (${kindWords[relays[0].result.kind]}, connected in ${loop.time} ms).`
-        : `Fails: ${loop.error}.`);
+        ? t('check.loop-works', {...loopValues(loop), way: t(`check.${relays[0].result.kind}`), time: loop.time})
+        : t('check.loop-fails', {why: whyNoLoop(loop)}));
     } else {
-      detail('loop', false, 'Not possible: no way to the relay works.');
+      detail('loop', false, t('check.loop-none'));
     }
-    findings.urls = (await checks.all).map(({result: {url, kind, works, time, errorCode, errorText}}) => ({url, kind, works, time, errorCode, errorText}));
+    findings.urls = (await checks.all).map(({result: {url, kind, works, time, error, errorCode, errorText}}) => ({url, kind, works, time, error, errorCode, errorText}));
   } catch (error) {
-    detail('loop', false, `The server’s configuration could not be fetched: ${/** @type {Error} */ (error).message}`);
-    detail('nat', null, natWords.unknown);
+    const {code} = /** @type {{code?: string}} */ (error);
+    const why = configErrors.find((each) => each === code) ?? 'other';
+    detail('loop', false, t('check.no-config', {why: t(`check.config-${why}`)}));
+    detail('nat', null, t('check.nat-unknown'));
   }
   findings.socket = await socketChecked;
   media.close();
@@ -156,7 +166,7 @@ async function run() {
 
 /** @param {Findings} findings */
 function conclude(findings) {
-  const {level, title, text, ask} = verdict(findings);
+  const {level, title, text, ask} = verdictWords(findings);
   $('#verdict').dataset.level = level;
   $('#verdict').querySelector('use')?.setAttribute('href', `/static/icons.svg#${level === 'good' ? 'check' : 'warning'}`);
   $('#title').textContent = title;
@@ -172,13 +182,14 @@ function conclude(findings) {
 $('#copy').addEventListener('click', async () => {
   try {
     await navigator.clipboard.writeText($('#report').textContent ?? '');
-    toast('The report is copied: paste it into a mail.');
+    toast(t('check.copied'));
   } catch {
     $('#report').hidden = false;
     getSelection()?.selectAllChildren($('#report'));
     $('#report').focus();
-    toast('Copy the marked text.');
+    toast(t('check.copy'));
   }
 });
 $('#again').addEventListener('click', () => location.reload());
+offerLanguages();
 run();

@@ -1,7 +1,8 @@
 import {levelOf} from '/client/turnhub.js';
 import {$, dress, paintAvatar, toast} from './dom.js';
-import {describeProblems} from './problems.js';
+import {describeProblems, wordsOf} from './problems.js';
 import {recall, remember} from './settings.js';
+import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
 /** @typedef {LocalMedia['problems']} Problems */
@@ -67,12 +68,12 @@ export class Controls {
   #tell() {
     const inCall = document.body.dataset.view === 'call';
     const {problems} = this.media;
-    for (const [kind, device] of /** @type {const} */ ([['audio', 'Microphone'], ['video', 'Camera']])) {
+    for (const [kind, device] of /** @type {const} */ ([['audio', 'microphone'], ['video', 'camera']])) {
       const problem = problems[kind], before = this.#told[kind];
       this.#told[kind] = problem;
       if (problem === before) continue;
-      if (problem && (inCall || before)) toast(problem.text, 'bad');
-      else if (!problem && inCall && this.media.track(kind)) toast(`${device} found: it is in use now.`);
+      if (problem && (inCall || before)) toast(wordsOf(problem), 'bad');
+      else if (!problem && inCall && this.media.track(kind)) toast(t(`device.${device}-found`));
     }
   }
 
@@ -81,22 +82,23 @@ export class Controls {
     try {
       await this.media.share();
     } catch (error) {
-      toast(`The screen cannot be shared: ${/** @type {Error} */ (error).message}`, 'bad');
+      console.warn('turnhub: screen', error);
+      toast(t('device.cannot-share'), 'bad');
     }
   }
 
   /** @param {string} name */
   setName(name) {
-    for (const avatar of document.querySelectorAll('.preview .avatar, .tile.self .avatar')) paintAvatar(/** @type {HTMLElement} */ (avatar), name || 'You');
+    for (const avatar of document.querySelectorAll('.preview .avatar, .tile.self .avatar')) paintAvatar(/** @type {HTMLElement} */ (avatar), name || t('person.you'));
   }
 
   /** The buttons say what is being sent, not what was wished. @param {'audio' | 'video'} kind */
   #label(kind) {
     const {media} = this;
-    const device = kind === 'audio' ? 'Microphone' : 'Camera';
-    if (media.sending[kind]) return `${device} is on`;
-    if (media.starting(kind)) return `${device} is starting`;
-    return media.problems[kind] ? `No ${device.toLowerCase()}` : `${device} is off`;
+    const device = kind === 'audio' ? 'microphone' : 'camera';
+    if (media.sending[kind]) return t(`device.${device}-on`);
+    if (media.starting(kind)) return t(`device.${device}-starting`);
+    return media.problems[kind] ? t(`device.${device}-none`) : t(`device.${device}-off`);
   }
 
   update() {
@@ -111,13 +113,13 @@ export class Controls {
       }
       remember(kind, enabled[kind] ? '' : 'off');
     }
-    dress($('#screen'), 'screen', sending.screen ? 'Stop sharing the screen' : 'Share the screen');
+    dress($('#screen'), 'screen', sending.screen ? t('device.stop-sharing') : t('device.share'));
     $('#screen').setAttribute('aria-pressed', String(sending.screen));
     $('#sharing').hidden = !sending.screen;
     const preview = $('.preview');
     preview.dataset.video = String(sending.video);
     preview.dataset.facing = media.facing;
-    $('#preview-note').textContent = sending.video ? '' : problems.video ? 'No picture' : enabled.video ? 'Starting the camera…' : 'Your camera is off';
+    $('#preview-note').textContent = sending.video ? '' : problems.video ? t('device.no-picture') : enabled.video ? t('device.starting-camera') : t('device.your-camera-off');
     this.#tell();
     const said = describeProblems(problems);
     const shown = $('#problems ul');
@@ -141,19 +143,19 @@ export class Controls {
     // Phones have a button for the other camera; a desk has a list.
     const several = devices.filter(({kind}) => kind === 'videoinput').length > 1;
     for (const id of ['#lobby-flip', '#flip']) $(id).hidden = !(several && matchMedia('(pointer: coarse)').matches);
-    /** @param {string} selector @param {string} kind @param {string} current @param {string} what */
+    /** @param {string} selector @param {string} kind @param {string} current @param {'camera' | 'microphone' | 'speaker'} what */
     const fill = (selector, kind, current, what) => {
       const select = /** @type {HTMLSelectElement} */ ($(selector));
       const found = devices.filter((device) => device.kind === kind && device.deviceId);
-      select.replaceChildren(...found.map(({deviceId, label}, i) => new Option(label || `${what} ${i + 1}`, deviceId, false, deviceId === current)));
-      const blocked = problems[kind === 'videoinput' ? 'video' : 'audio']?.code === 'refused' && kind !== 'audiooutput';
-      if (!found.length) select.append(new Option(blocked ? `${what} is blocked` : `No ${what.toLowerCase()}`, ''));
+      select.replaceChildren(...found.map(({deviceId, label}, i) => new Option(label || t(`device.${what}-number`, {number: i + 1}), deviceId, false, deviceId === current)));
+      const blocked = problems[kind === 'videoinput' ? 'video' : 'audio']?.code === 'refused';
+      if (!found.length) select.append(new Option(blocked && what !== 'speaker' ? t(`device.${what}-blocked`) : t(`device.${what}-none`), ''));
       select.disabled = found.length === 0;
       return found.length;
     };
-    fill('#camera-select', 'videoinput', this.media.deviceId('video'), 'Camera');
-    fill('#microphone-select', 'audioinput', this.media.deviceId('audio'), 'Microphone');
-    const speakers = 'setSinkId' in HTMLMediaElement.prototype ? fill('#speaker-select', 'audiooutput', this.speaker, 'Speaker') : 0;
+    fill('#camera-select', 'videoinput', this.media.deviceId('video'), 'camera');
+    fill('#microphone-select', 'audioinput', this.media.deviceId('audio'), 'microphone');
+    const speakers = 'setSinkId' in HTMLMediaElement.prototype ? fill('#speaker-select', 'audiooutput', this.speaker, 'speaker') : 0;
     $('#speaker-label').hidden = speakers < 2;
   }
 

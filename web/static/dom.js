@@ -1,3 +1,5 @@
+import {t} from './words.js';
+
 /**
  * The element that the page has for this selector.
  * @template {HTMLElement} [T=HTMLElement]
@@ -45,7 +47,8 @@ export function dress(button, name, label) {
   button.querySelector('use')?.setAttribute('href', `/static/icons.svg#${name}`);
   if (label === undefined || !(button instanceof HTMLElement)) return;
   button.setAttribute('aria-label', label);
-  button.title = label + (button.getAttribute('aria-keyshortcuts') ? ` (${button.getAttribute('aria-keyshortcuts')?.toUpperCase()})` : '');
+  const key = button.getAttribute('aria-keyshortcuts');
+  button.title = key ? t('device.with-key', {label, key: key.toUpperCase()}) : label;
 }
 
 /** A short message that goes by itself. @param {string} text @param {'info' | 'bad'} [kind] */
@@ -73,11 +76,4 @@ export function paintAvatar(avatar, name) {
   avatar.textContent = initials(name);
   for (const old of [...avatar.classList]) if (old.startsWith('hue-')) avatar.classList.remove(old);
   avatar.classList.add(hue(name));
-}
-
-/** @param {number} bytes */
-export function sizeOf(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1e6) return `${Math.round(bytes / 1000)} kB`;
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

@@ -1,33 +1,39 @@
-/** @typedef {{state: string, title: string, text: string, icon: 'warning' | 'hang-up'}} Ending */
+import {t, whyOf} from './words.js';
 
-/** Reasons of protocol.md that have words of their own. @type {Record<string, (who: string) => [title: string, text: string]>} */
-const words = {
-  declined: (who) => ['The call was declined', `${who} has seen that you called.`],
-  busy: (who) => ['The line is busy', `${who} is in another call, and is told that you called.`],
-  timeout: (who) => [`${who} did not answer`, 'Try again later, or send a link to a room.'],
-  unavailable: (who) => [`${who} is not online`, 'People can be called while this page is open on one of their devices, with their call name set.'],
-  lost: () => ['The connection was lost', 'It could not be brought back. Check your network and call again.'],
-  revoked: () => ['The operator has ended this call', ''],
-  shutdown: () => ['The server is going down', 'Call again in a minute.'],
-};
+/** @typedef {{state: string, title: string, text: string, icon: 'warning' | 'hang-up'}} Ending */
 
 /** What is nobody's doing, or that of neither of the two. */
 const wrong = ['lost', 'revoked', 'shutdown'];
 
+/** Reasons of protocol.md that have words of their own. @param {string} reason @param {string} who @returns {[title: string, text: string] | null} */
+function wordsFor(reason, who) {
+  switch (reason) {
+    case 'declined': return [t('ending.declined'), t('ending.declined-text', {who})];
+    case 'busy': return [t('ending.busy'), t('ending.busy-text', {who})];
+    case 'timeout': return [t('ending.timeout', {who}), t('ending.timeout-text')];
+    case 'unavailable': return [t('ending.unavailable', {who}), t('ending.unavailable-text')];
+    case 'lost': return [t('ending.lost'), t('ending.lost-text')];
+    case 'revoked': return [t('ending.revoked'), ''];
+    case 'shutdown': return [t('ending.shutdown'), t('ending.shutdown-text')];
+    default: return null;
+  }
+}
+
 /**
  * What to say at the end of a call.
- * @param {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended
+ * @param {import('/client/turnhub.js').Ended} ended
  * @param {string} who the other one in a call by name
  * @param {string} room '' in a call by name
  * @returns {Ending}
  */
-export function describeEnding({reason, detail, by}, who, room) {
+export function describeEnding({reason, detail, by, code}, who, room) {
   const icon = wrong.includes(reason) ? 'warning' : 'hang-up';
-  if (reason in words) {
-    const [title, text] = words[reason](who || 'The other side');
-    return {state: reason, title, text: detail || text, icon};
-  }
-  if (room) return {state: 'ended', title: 'You have left the room', text: detail || 'The link still works: you can join again.', icon};
-  if (by === 'peer') return {state: 'ended', title: `${who || 'The other side'} has ended the call`, text: detail, icon};
-  return {state: 'ended', title: 'You have ended the call', text: detail || (who ? `It was with ${who}.` : ''), icon};
+  const other = who || t('ending.other');
+  // What the other one wrote, or why it could not be.
+  const why = detail || (code ? whyOf({code}) : '');
+  const own = wordsFor(reason, other);
+  if (own) return {state: reason, title: own[0], text: why || own[1], icon};
+  if (room) return {state: 'ended', title: t('ending.left'), text: why || t('ending.left-text'), icon};
+  if (by === 'peer') return {state: 'ended', title: t('ending.by-peer', {who: other}), text: why, icon};
+  return {state: 'ended', title: t('ending.by-self'), text: why || (who ? t('ending.with', {who}) : ''), icon};
 }

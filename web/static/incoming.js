@@ -1,14 +1,12 @@
 import {$, paintAvatar, toast} from './dom.js';
 import {notify, ring, silence, unnotify} from './ring.js';
+import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Hub} Hub */
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
 
-/** How a call ended that nobody took here; without words it was not missed. */
-const why = {
-  canceled: 'hung up before you answered', timeout: 'called; nobody answered', busy: 'called while you were in another call',
-  elsewhere: '', lost: 'was cut off', hangup: '',
-};
+/** The ends of a call that nobody took here; with any other it was not missed. */
+const missable = /** @type {const} */ (['canceled', 'timeout', 'busy', 'lost']);
 
 /** Somebody calls: sound, notification, and the question. */
 export class Incoming {
@@ -27,7 +25,7 @@ export class Incoming {
       if (!invitation) return;
       for (const other of this.#waiting.splice(0)) {
         other.decline('busy').catch(() => {});
-        this.missed.add(other, why.busy);
+        this.missed.add(other, 'busy');
       }
       this.#update();
       accept(invitation);
@@ -45,12 +43,12 @@ export class Incoming {
         const index = this.#waiting.findIndex((invitation) => invitation.call === call);
         if (index < 0 || state === 'incoming') return;
         const [invitation] = this.#waiting.splice(index, 1);
-        const words = why[/** @type {keyof typeof why} */ (reason)];
-        if (state === 'ended' && words) this.missed.add(invitation, words);
-        if (state === 'ended' && reason === 'elsewhere') toast('Answered on another device.');
+        const why = missable.find((each) => each === reason);
+        if (state === 'ended' && why) this.missed.add(invitation, why);
+        if (state === 'ended' && reason === 'elsewhere') toast(t('incoming.elsewhere'));
         this.#update();
       }),
-      hub.on('missed', (caller) => this.missed.add(caller, why.busy)),
+      hub.on('missed', (caller) => this.missed.add(caller, 'busy')),
     ];
     this.#unhook = () => { for (const end of off) end(); };
   }
@@ -71,15 +69,16 @@ export class Incoming {
       }
       return;
     }
-    $('#incoming-text').textContent = document.body.dataset.view === 'call' ? 'is calling you. Accepting ends the call that you are in.' : 'is calling you';
-    $('#incoming-name').textContent = invitation.name || 'Somebody';
+    $('#incoming-text').textContent = document.body.dataset.view === 'call' ? t('incoming.calls-in-call') : t('incoming.calls');
+    const who = invitation.name || t('person.somebody');
+    $('#incoming-name').textContent = who;
     paintAvatar(/** @type {HTMLElement} */ (this.#dialog.querySelector('.avatar')), invitation.name || '?');
     if (!this.#dialog.open) this.#title = document.title;
-    document.title = `${invitation.name || 'Somebody'} is calling`;
+    document.title = t('incoming.title', {who});
     if (this.#dialog.open) return;
     this.#dialog.showModal();
     $('#accept').focus();
     ring('incoming');
-    notify(invitation.name || 'Somebody');
+    notify(who);
   }
 }

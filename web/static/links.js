@@ -29,7 +29,7 @@ export class Links {
 
   /**
    * @param {string} room
-   * @returns {Promise<string>} rejected with words for the visitor where nobody can be invited
+   * @returns {Promise<string>} rejected (HubError) where nobody can be invited
    */
   to(room) {
     if (!token || !this.#hub) return Promise.resolve(linkTo(room));

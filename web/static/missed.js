@@ -1,4 +1,5 @@
 import {$, el, toast} from './dom.js';
+import {nodesOf, now, t} from './words.js';
 
 /** At most so many are listed. */
 const most = 20;
@@ -16,18 +17,17 @@ export class Missed {
     });
   }
 
-  /** @param {{name?: string, user?: string}} caller @param {string} words what to say of it at once */
-  add({name = '', user = ''}, words) {
-    const who = (name || user || 'Somebody').slice(0, 64);
-    toast(`${who} ${words}.`);
-    const time = new Date().toLocaleTimeString([], {hour: '2-digit', minute: '2-digit'});
-    const line = el('li', {}, el('span', {}, el('b', {}, who), ` called at ${time}`));
+  /** @param {{name?: string, user?: string}} caller @param {'canceled' | 'timeout' | 'busy' | 'lost'} why said at once */
+  add({name = '', user = ''}, why) {
+    const who = (name || user || t('person.somebody')).slice(0, 64);
+    toast(t(`missed.${why}`, {who}));
+    const line = el('li', {}, el('span', {}, ...nodesOf('missed.at', {who: el('b', {}, who), time: now()})));
     if (user) {
-      line.append(el('button', {type: 'button', class: 'quiet', 'aria-label': `Call ${who} back`, onclick: () => {
+      line.append(el('button', {type: 'button', class: 'quiet', 'aria-label': t('missed.call-back-to', {who}), onclick: () => {
         line.remove();
         this.#show();
         this.call(user);
-      }}, 'Call back'));
+      }}, t('missed.call-back')));
     }
     this.#list.prepend(line);
     while (this.#list.children.length > most) this.#list.lastElementChild?.remove();

@@ -1,14 +1,6 @@
-/** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
+import {t} from './words.js';
 
-/** What keeps both devices from this page, said once. @type {Record<string, string>} */
-const both = {
-  insecure: 'Browsers give camera and microphone only to pages with a secure address (https://). Open this page by https.',
-  refused: 'Camera and microphone are blocked for this page. To allow them, click the icon beside the address in the address bar and set both to “Allow”.',
-  missing: 'No camera and no microphone were found. What you plug in is taken up at once.',
-  busy: 'Camera and microphone are in use by another program or switched off. Close the other program and try again.',
-  failed: 'Camera and microphone could not be started.',
-};
-const deaf = 'You can join, hear and see the others, but they will not hear you.';
+/** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
 
 /**
  * What to say of the problems with the devices: no sentence contradicts another.
@@ -17,10 +9,15 @@ const deaf = 'You can join, hear and see the others, but they will not hear you.
  */
 export function describeProblems({audio, video}) {
   if (audio && video && audio.code === video.code) {
-    return [{text: `${both[audio.code]} You can join, hear and see the others, but they will not hear you, nor see you.`, codes: `audio-${audio.code} video-${video.code}`}];
+    return [{text: `${t(`problem.both-${audio.code}`)} ${t('problem.unheard-unseen')}`, codes: `audio-${audio.code} video-${video.code}`}];
   }
   const said = [];
-  if (video) said.push({text: `${video.text} ${audio ? '' : 'You can join with sound only.'}`.trim(), codes: `video-${video.code}`});
-  if (audio) said.push({text: `${audio.text} ${video ? 'You can join, hear and see the others, but they will not hear you, nor see you.' : deaf}`, codes: `audio-${audio.code}`});
+  if (video) said.push({text: [wordsOf(video), audio ? '' : t('problem.sound-only')].join(' ').trim(), codes: `video-${video.code}`});
+  if (audio) said.push({text: `${wordsOf(audio)} ${video ? t('problem.unheard-unseen') : t('problem.unheard')}`, codes: `audio-${audio.code}`});
   return said;
+}
+
+/** Why there is no microphone or camera, and what the visitor can do. @param {import('/client/turnhub.js').Problem} problem */
+export function wordsOf({kind, code}) {
+  return t(`problem.${kind}-${code}`);
 }

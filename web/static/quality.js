@@ -1,4 +1,5 @@
 import {el} from './dom.js';
+import {capital, number, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Quality} Quality */
 
@@ -17,12 +18,22 @@ function loadLibrary() {
   return library;
 }
 
-/** @type {{name: string, unit: string, color: string, least: number, value: (quality: Quality) => number}[]} */
+/** @type {{name: 'rtt' | 'loss' | 'received', unit: 'ms' | 'percent' | 'kbits', color: string, least: number, value: (quality: Quality) => number}[]} */
 const rows = [
-  {name: 'Round trip', unit: 'ms', color: '--plot-1', least: 50, value: (quality) => quality.rtt * 1000},
-  {name: 'Loss', unit: '%', color: '--plot-2', least: 5, value: (quality) => quality.loss * 100},
-  {name: 'Received', unit: 'kbit/s', color: '--plot-3', least: 500, value: (quality) => quality.received / 1000},
+  {name: 'rtt', unit: 'ms', color: '--plot-1', least: 50, value: (quality) => quality.rtt * 1000},
+  {name: 'loss', unit: 'percent', color: '--plot-2', least: 5, value: (quality) => quality.loss * 100},
+  {name: 'received', unit: 'kbits', color: '--plot-3', least: 500, value: (quality) => quality.received / 1000},
 ];
+
+/** The path in words; '' while there is none. @param {Quality} quality */
+export function pathOf({path, port, far}) {
+  if (!path) return '';
+  if (far === 'unknown') return t('quality.far');
+  if (far === 'yes' && path === 'relay-udp') return t('quality.far-udp');
+  if (far === 'yes' && path === 'relay-tcp') return t('quality.far-tcp');
+  if (far === 'yes' && path === 'relay-tls') return t('quality.far-tls');
+  return t(`quality.${path}`, {port: String(port)});
+}
 
 /** How good the connection is, in bars of four. @param {Quality | null} quality */
 export function barsOf(quality) {
@@ -44,8 +55,8 @@ export class QualityPanel {
   #rows = rows.map(({name}) => ({plot: el('div', {class: 'plot'}), value: el('output', {}), name}));
 
   constructor() {
-    this.element = el('div', {class: 'quality-panel', tabindex: 0, role: 'group', 'aria-label': 'How the connection is', hidden: true}, this.#path,
-      el('dl', {}, ...this.#rows.flatMap(({plot, value, name}) => [el('dt', {}, name, value), el('dd', {}, plot)])), this.#details);
+    this.element = el('div', {class: 'quality-panel', tabindex: 0, role: 'group', 'aria-label': t('quality.label'), hidden: true}, this.#path,
+      el('dl', {}, ...this.#rows.flatMap(({plot, value, name}) => [el('dt', {}, t(`quality.${name}`), value), el('dd', {}, plot)])), this.#details);
   }
 
   /** @param {boolean} open */
@@ -83,13 +94,13 @@ export class QualityPanel {
       const current = value(quality);
       values.push(current);
       if (values.length > kept) values.shift();
-      this.#rows[i].value.textContent = `${current < 10 ? current.toFixed(1) : Math.round(current)} ${unit}`;
+      this.#rows[i].value.textContent = t(`unit.${unit}`, {value: number(current, current < 10 ? 1 : 0)});
       this.#plots[i]?.setData(this.#data(i));
     });
-    this.#path.textContent = quality.words.charAt(0).toUpperCase() + quality.words.slice(1);
+    this.#path.textContent = capital(pathOf(quality) || t('quality.not-connected'));
     this.#details.textContent = [
-      quality.width ? `${quality.width} × ${quality.height}, ${Math.round(quality.frameRate)} frames/s` : 'no picture',
-      `sending ${Math.round(quality.sent / 1000)} kbit/s`, `jitter ${Math.round(quality.jitter * 1000)} ms`,
+      quality.width ? t('quality.picture', {width: String(quality.width), height: String(quality.height), rate: Math.round(quality.frameRate)}) : t('quality.no-picture'),
+      t('quality.sending', {rate: Math.round(quality.sent / 1000)}), t('quality.jitter', {time: Math.round(quality.jitter * 1000)}),
     ].join(' · ');
   }
 }

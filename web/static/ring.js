@@ -1,3 +1,5 @@
+import {t} from './words.js';
+
 /** Sounds made by WebAudio, so that no file has to be fetched when somebody calls. */
 
 /** @type {AudioContext | null} */ let context = null;
@@ -57,7 +59,7 @@ export function notify(name) {
   navigator.vibrate?.([300, 200, 300]);
   if (globalThis.Notification?.permission !== 'granted' || document.visibilityState === 'visible') return;
   try {
-    notification = new Notification(`${name} is calling`, {body: 'Click to answer', icon: '/static/favicon.svg', tag: 'call', requireInteraction: true});
+    notification = new Notification(t('incoming.title', {who: name}), {body: t('incoming.answer'), icon: '/static/favicon.svg', tag: 'call', requireInteraction: true});
     notification.onclick = () => { window.focus(); notification?.close(); };
   } catch {
     // phones allow notifications to service workers only

@@ -1,5 +1,6 @@
 import qrcode from './vendor/qrcode/qrcode.js';
 import {$, toast} from './dom.js';
+import {t} from './words.js';
 
 /**
  * Draws a QR code: dark on light in either theme, since cameras expect that.
@@ -26,13 +27,13 @@ export function drawQR(canvas, text) {
 export async function copyLink(link) {
   try {
     if (matchMedia('(pointer: coarse)').matches && navigator.share) {
-      await navigator.share({title: 'Join my call', url: link});
+      await navigator.share({title: t('lobby.share-title'), url: link});
       return;
     }
     await navigator.clipboard.writeText(link);
-    toast('Link copied.');
+    toast(t('lobby.copied'));
   } catch (error) {
-    if (/** @type {any} */ (error)?.name !== 'AbortError') prompt('Copy this link:', link);
+    if (/** @type {any} */ (error)?.name !== 'AbortError') prompt(t('lobby.copy'), link);
   }
 }
 

@@ -3,6 +3,7 @@ import {keepLayout} from './grid.js';
 import {ScreenTile, Tile, nameOf} from './tile.js';
 import {blip} from './ring.js';
 import {copyLink, drawQR} from './share.js';
+import {listed, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Call} Call */
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
@@ -24,15 +25,15 @@ export class Stage {
   #callee = '';
   /** The link that the QR code shows. */
   #drawn = '';
-  #own = el('video', {playsinline: true, autoplay: true, 'aria-label': 'Your picture'});
+  #own = el('video', {playsinline: true, autoplay: true, 'aria-label': t('call.your-picture')});
   #self;
 
   /** @param {Controls} controls */
   constructor(controls) {
     this.controls = controls;
     this.#own.muted = true;
-    this.#self = el('article', {class: 'tile self', 'aria-label': 'You'}, this.#own, el('div', {class: 'avatar', 'aria-hidden': 'true'}),
-      el('footer', {}, el('p', {class: 'label'}, el('span', {class: 'muted', title: 'Microphone off'}, icon('mic-off')), el('span', {class: 'name'}, 'You'))));
+    this.#self = el('article', {class: 'tile self', 'aria-label': t('person.you')}, this.#own, el('div', {class: 'avatar', 'aria-hidden': 'true'}),
+      el('footer', {}, el('p', {class: 'label'}, el('span', {class: 'muted', title: t('call.muted')}, icon('mic-off')), el('span', {class: 'name'}, t('person.you')))));
     controls.onSpeaker = (speaker) => { for (const tile of [...this.#tiles.values(), ...this.#screens.values()]) tile.setSpeaker(speaker); };
     controls.media.on('change', () => this.#updateSelf());
     this.#grid.append(this.#self);
@@ -123,7 +124,7 @@ export class Stage {
     if (this.#call?.phase === 'active') {
       blip('leave');
       this.#left = nameOf(peer);
-      if (this.#link) toast(`${this.#left} has left.`);
+      if (this.#link) toast(t('call.has-left', {who: this.#left}));
     }
     this.#update();
   }
@@ -150,7 +151,7 @@ export class Stage {
     if (document.body.dataset.view !== 'call') return;
     const connected = [...this.#tiles.keys()].some(({state}) => state === 'connected');
     document.body.dataset.state = count === 0 ? (this.#call?.phase === 'active' ? 'waiting' : this.#call?.phase ?? 'ended') : connected ? 'connected' : 'connecting';
-    $('#call-title').textContent = count ? `Call with ${[...this.#tiles.keys()].map(nameOf).join(', ')}` : 'Call';
+    $('#call-title').textContent = count ? t('call.title-with', {names: listed([...this.#tiles.keys()].map(nameOf))}) : t('call.title');
   }
 
   /** The QR code, once it is clear that nobody is there: it takes its time, and the first picture comes before it. */
@@ -163,16 +164,16 @@ export class Stage {
   /** What stands in the place of the others while nobody is there. */
   #waiting() {
     switch (this.#call?.phase) {
-      case 'calling': return {title: `Calling ${this.#callee}…`, text: 'Looking for their devices.'};
-      case 'ringing': return {title: `Calling ${this.#callee}…`, text: 'All their devices ring.'};
-      case 'active': if (this.#left) return {title: `${this.#left} has left`, text: 'You are alone here now. The link still works: who opens it comes back.'};
-        return {title: 'Nobody else is here yet', text: 'Send them the link; they appear here as soon as they open it.'};
-      default: return {title: this.#link ? 'Joining…' : `Connecting with ${this.#callee}…`, text: ''};
+      case 'calling': return {title: t('call.calling', {who: this.#callee}), text: t('call.looking')};
+      case 'ringing': return {title: t('call.calling', {who: this.#callee}), text: t('call.ringing')};
+      case 'active': if (this.#left) return {title: t('call.left', {who: this.#left}), text: t('call.left-text')};
+        return {title: t('call.nobody'), text: t('call.nobody-text')};
+      default: return {title: this.#link ? t('call.joining') : t('call.connecting-with', {who: this.#callee}), text: ''};
     }
   }
 
   /** @param {string} name */
   setName(name) {
-    paintAvatar(/** @type {HTMLElement} */ (this.#self.querySelector('.avatar')), name || 'You');
+    paintAvatar(/** @type {HTMLElement} */ (this.#self.querySelector('.avatar')), name || t('person.you'));
   }
 }

@@ -1,13 +1,12 @@
 import {el, icon, paintAvatar} from './dom.js';
-import {QualityPanel, barsOf} from './quality.js';
+import {QualityPanel, barsOf, pathOf} from './quality.js';
+import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
 
-const stateWords = {connecting: 'Connecting…', connected: '', reconnecting: 'Reconnecting…', closed: ''};
-
 /** What somebody is called here. @param {Peer} peer */
 export function nameOf(peer) {
-  return peer.name || 'Guest';
+  return peer.name || t('person.guest');
 }
 
 /** Shows a stream, and asks for the click that some browsers want before they play sound. @param {HTMLVideoElement} video @param {MediaStream} stream @param {HTMLElement} tile */
@@ -16,7 +15,7 @@ export function play(video, stream, tile) {
   if (video.srcObject !== stream || (video.readyState === 0 && !stream.getVideoTracks().length)) video.srcObject = stream;
   video.play().catch(({name}) => {
     if (name !== 'NotAllowedError') return;
-    const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { video.play(); start.remove(); }}, 'Click to hear');
+    const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { video.play(); start.remove(); }}, t('call.hear'));
     if (!tile.querySelector('.play')) tile.append(start);
   });
 }
@@ -32,7 +31,7 @@ export class Tile {
   #video = el('video', {playsinline: true, autoplay: true});
   #avatar = el('div', {class: 'avatar', 'aria-hidden': 'true'});
   #name = el('span', {class: 'name'});
-  #muted = el('span', {class: 'muted', hidden: true, title: 'Microphone off'}, icon('mic-off'));
+  #muted = el('span', {class: 'muted', hidden: true, title: t('call.muted')}, icon('mic-off'));
   #overlay = el('p', {class: 'overlay'});
   #words = el('span', {class: 'words'});
   #connectionTo = el('span', {class: 'hidden'});
@@ -59,9 +58,8 @@ export class Tile {
       peer.on('quality', (measured) => {
         this.#panel.add(measured);
         this.element.dataset.path = measured.path;
-        this.element.dataset.words = measured.words;
         this.#bars.dataset.bars = String(barsOf(measured));
-        this.#words.textContent = measured.path ? measured.words : '';
+        this.#words.textContent = pathOf(measured);
       }),
     );
     if (peer.stream.getTracks().length) play(this.#video, peer.stream, this.element);
@@ -83,14 +81,14 @@ export class Tile {
     dataset.media = [media.audio && 'audio', media.video && 'video', inPlace && 'screen'].filter(Boolean).join(' ');
     dataset.away = String(away);
     dataset.peer = this.peer.id;
-    this.#overlay.textContent = stateWords[state];
+    this.#overlay.textContent = state === 'connecting' || state === 'reconnecting' ? t(`call.${state}`) : '';
     this.#muted.hidden = media.audio;
-    this.#name.textContent = name + (inPlace ? ' – screen' : '');
+    this.#name.textContent = inPlace ? t('call.screen', {who: name}) : name;
     paintAvatar(this.#avatar, name);
     this.element.setAttribute('aria-label', name);
-    this.#video.setAttribute('aria-label', inPlace ? `${name}'s screen` : `${name}'s picture`);
-    this.#connectionTo.textContent = `Connection to ${name}: `;
-    this.#full.setAttribute('aria-label', `${name} in full screen`);
+    this.#video.setAttribute('aria-label', inPlace ? t('call.screen-of', {who: name}) : t('call.picture-of', {who: name}));
+    this.#connectionTo.textContent = `${t('call.connection-to', {who: name})} `;
+    this.#full.setAttribute('aria-label', t('call.full-screen', {who: name}));
   }
 
   /** @param {boolean} speaking */
@@ -126,11 +124,11 @@ export class ScreenTile {
       this.#video, el('footer', {}, el('p', {class: 'label'}, icon('screen'), this.#name), this.#full));
     this.setSpeaker(speaker);
     const named = () => {
-      const label = `${nameOf(peer)} – screen`;
+      const label = t('call.screen', {who: nameOf(peer)});
       this.#name.textContent = label;
       this.element.setAttribute('aria-label', label);
-      this.#video.setAttribute('aria-label', `${nameOf(peer)}'s screen`);
-      this.#full.setAttribute('aria-label', `${label} in full screen`);
+      this.#video.setAttribute('aria-label', t('call.screen-of', {who: nameOf(peer)}));
+      this.#full.setAttribute('aria-label', t('call.full-screen', {who: label}));
     };
     const show = () => { if (peer.screen.getTracks().length) play(this.#video, peer.screen, this.element); };
     this.#off = [peer.on('name', named), peer.on('screen', show), peer.on('replaced', show)];

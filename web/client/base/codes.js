@@ -1,6 +1,7 @@
 /**
  * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
- * `back`: "resume" the session, "fresh" session, or "no".
+ * `back`: "resume" the session, "fresh" session, or "no". `say` is for logs and developers: pages have words of their own
+ * for the code.
  * @type {Record<number, {name: string, back: 'resume' | 'fresh' | 'no', after: number, say: string}>}
  */
 export const closeCodes = {
@@ -26,7 +27,7 @@ export const closeCodes = {
  *   | 'no-token' | 'no-hub'} HubErrorCode
  */
 
-/** Why a request to the hub failed. */
+/** Why a request to the hub failed: `code` for programs and pages, which have their own words for it; `message` for logs and developers. */
 export class HubError extends Error {
   /**
    * @param {HubErrorCode} code

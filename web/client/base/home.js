@@ -52,11 +52,15 @@ export function beside(socket, path) {
   return url;
 }
 
+/** What an access token may lack: `missing` where there is none. */
+const refusals = /** @type {const} */ (['missing', 'expired', 'revoked', 'invalid']);
+/** @typedef {(typeof refusals)[number]} Refusal */
+
 /**
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string}>} silent: nobody answers,
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string, why?: Refusal}>} silent: nobody answers,
  *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
  */
 export async function whyRefused(socket) {
@@ -71,7 +75,7 @@ export async function whyRefused(socket) {
   }
   const said = await answer.json().catch(() => null);
   const ours = said !== null && typeof said === 'object' && ('iceServers' in said || typeof said.message === 'string');
-  if (answer.status === 401) return {is: 'refused', message: ours ? said.message : ''};
+  if (answer.status === 401) return {is: 'refused', message: ours ? said.message : '', why: refusals.find((each) => each === said?.reason)};
   if (answer.status === 403 && ours && said.error === 'origin') return {is: 'origin', message: said.message};
   if (ours || answer.status === 429 || answer.status >= 500) return {is: 'unknown', message: ''};
   return noHub;

@@ -33,7 +33,15 @@ import {callTimes as times} from '../base/times.js';
  * @property {Peer} peer-left
  * @property {{peer: Peer, text: string, at: number}} chat
  * @property {{peer: Peer, transfer: import('./data/transfer.js').Transfer}} file
- * @property {{reason: string, detail: string, by: 'self' | 'peer' | 'server'}} ended the call is over, by `leave` or for a reason of protocol.md
+ * @property {Ended} ended the call is over, by `leave` or for a reason of protocol.md
+ */
+
+/**
+ * @typedef {object} Ended
+ * @property {string} reason of protocol.md
+ * @property {string} detail what the other side wrote when it declined
+ * @property {'self' | 'peer' | 'server'} by
+ * @property {import('../base/codes.js').HubErrorCode} [code] why it could not begin
  */
 
 /**
@@ -99,7 +107,7 @@ export class Call extends Emitter {
       hub.on('config', () => this.#onConfig()),
       hub.on('welcome', (how) => this.#onWelcome(how)),
       hub.on('network', () => { if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew(); }),
-      hub.on('closed', ({reason}) => this.#end('lost', reason)),
+      hub.on('closed', () => this.#end('lost', '')),
       this.media.on('track', () => { for (const peer of this.peers) peer.send(); this.#limitAll(); }),
       this.media.on('change', () => { for (const peer of this.peers) peer.tellMedia(); }),
     );
@@ -190,7 +198,7 @@ export class Call extends Emitter {
       this.#makeSpare();
     } catch (error) {
       this.room = '';
-      this.#end('hangup', wordsOf(error));
+      this.#end('hangup', '', 'server', codeOf(error));
       throw error;
     }
   }
@@ -213,7 +221,7 @@ export class Call extends Emitter {
       this.#meeting = crossing?.data?.meeting ?? this.#meeting;
       this.id = await this.hub.invite(user, {first: this.#firstOffer(), meeting: this.#meeting});
     } catch (error) {
-      this.#end(/** @type {any} */ (error)?.code === 'session-lost' ? 'lost' : 'unavailable', wordsOf(error));
+      this.#end(/** @type {any} */ (error)?.code === 'session-lost' ? 'lost' : 'unavailable', '', 'server', codeOf(error));
       throw error;
     }
     return /** @type {Promise<void>} */ (answered);
@@ -237,7 +245,7 @@ export class Call extends Emitter {
       await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
-      this.#end('lost', wordsOf(error));
+      this.#end('lost', '', 'server', codeOf(error));
       throw error;
     }
   }
@@ -519,8 +527,8 @@ export class Call extends Emitter {
     this.emit('phase', phase);
   }
 
-  /** @param {string} reason @param {string} detail @param {'self' | 'peer' | 'server'} [by] */
-  #end(reason, detail, by = 'server') {
+  /** @param {string} reason @param {string} detail @param {Ended['by']} [by] @param {Ended['code']} [code] */
+  #end(reason, detail, by = 'server', code = undefined) {
     if (this.phase === 'ended') return;
     clearInterval(this.#ticker);
     for (const unhook of this.#unhook.splice(0)) unhook();
@@ -531,11 +539,11 @@ export class Call extends Emitter {
     const answer = this.#answer;
     this.#answer = null;
     answer?.reject(Object.assign(new Error(`the call was not answered: ${reason}`), {reason, detail}));
-    this.emit('ended', {reason, detail, by});
+    this.emit('ended', {reason, detail, by, ...(code ? {code} : {})});
   }
 }
 
 /** @param {unknown} error */
-function wordsOf(error) {
-  return error instanceof Error ? error.message : String(error);
+function codeOf(error) {
+  return error instanceof HubError ? error.code : undefined;
 }

@@ -9,7 +9,9 @@ import {checkTimes as times} from '../base/times.js';
  * @property {boolean} works
  * @property {number} time milliseconds until it answered, or until it was given up
  * @property {number} [errorCode] of icecandidateerror: 701 is "could not be reached", others are the server's
- * @property {string} [errorText]
+ * @property {string} [errorText] what the browser said, for logs
+ * @property {'silent' | 'no-way' | 'lookup' | 'denied'} [error] `silent`: no answer in time; `no-way`: nothing gets to this
+ *   address; `lookup`: its name has no address; `denied`: the server answered with an error
  */
 
 /** @typedef {'open' | 'cone' | 'symmetric' | 'blocked' | 'unknown'} NatKind */
@@ -17,13 +19,13 @@ import {checkTimes as times} from '../base/times.js';
 /**
  * @typedef {object} LoopResult
  * @property {boolean} works
- * @property {string} words the path, for people
  * @property {number} time milliseconds to connect
  * @property {number} latency milliseconds there and back, median
  * @property {number} jitter milliseconds, mean difference of successive round trips
  * @property {number} loss 0 to 1
  * @property {number} throughput bits per second
- * @property {string} [error]
+ * @property {'timeout' | 'unreachable' | 'failed'} [error] `timeout`: no connection through the relay in 20 s; `unreachable`: the
+ *   two ends could not reach each other through it; `failed`: the browser could not make the connection
  */
 
 /** @param {string} url @returns {UrlResult['kind']} */
@@ -74,8 +76,17 @@ export async function checkUrl(server, patience = times.url, signal) {
   clearTimeout(timer);
   const time = Math.round(performance.now() - begun);
   pc.close();
-  const silent = {errorCode: 701, errorText: gaveUp ? `no answer in ${Math.round(time / 1000)} s` : 'no way to this address from here'};
-  return {url, kind, works, time, ...(works ? {} : error ?? silent), mapped, hosts};
+  return {url, kind, works, time, ...(works ? {} : whatWentWrong(error, gaveUp)), mapped, hosts};
+}
+
+/**
+ * @param {{errorCode: number, errorText: string} | null} said by the browser @param {boolean} gaveUp
+ * @returns {Required<Pick<UrlResult, 'error' | 'errorCode' | 'errorText'>>}
+ */
+function whatWentWrong(said, gaveUp) {
+  const {errorCode, errorText} = said ?? {errorCode: 701, errorText: ''};
+  const error = errorCode !== 701 ? 'denied' : /lookup|resolve/i.test(errorText) ? 'lookup' : said || !gaveUp ? 'no-way' : 'silent';
+  return {error, errorCode, errorText};
 }
 
 /**
@@ -103,7 +114,7 @@ function pairOf(first, second) {
   const failed = new Promise((_, reject) => {
     for (const pc of [a, b]) {
       pc.addEventListener('connectionstatechange', () => {
-        if (pc.connectionState === 'failed') reject(new Error('the two ends could not reach each other through the relay'));
+        if (pc.connectionState === 'failed') reject(Object.assign(new Error('the two ends could not reach each other through the relay'), {code: 'unreachable'}));
       });
     }
   });
@@ -122,7 +133,7 @@ function pairOf(first, second) {
 /** @param {Promise<any>} promise @param {number} milliseconds @param {string} message */
 function within(promise, milliseconds, message) {
   /** @type {any} */ let timer;
-  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(message)), milliseconds); });
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(Object.assign(new Error(message), {code: 'timeout'})), milliseconds); });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
@@ -144,7 +155,7 @@ async function gathered(pc) {
  * The port from which a relayed address, which is a second address behind the NAT's back, sees us. Our own connection
  * with only STUN talks to one of ours behind the relay.
  * @param {RTCIceServer} stun @param {RTCIceServer} turn
- * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach his own
+ * @param {RTCIceServer} [other] the same relay with another user's credentials: the relay lets nobody reach their own
  *   address before it has seen somebody else there
  * @returns {Promise<{mapped: {address: string, port: number}[], hosts: string[], secondPort: number | null}>}
  */
@@ -195,16 +206,16 @@ export async function relayLoop(iceServers, {pings = 50, seconds = 2} = {}) {
     pc.createDataChannel('bulk', {negotiated: true, id: 1}),
   ];
   const [ping, bulk] = channels(pair.a), [pong, sink] = channels(pair.b);
-  const none = {works: false, words: '', time: 0, latency: 0, jitter: 0, loss: 1, throughput: 0};
+  const none = {works: false, time: 0, latency: 0, jitter: 0, loss: 1, throughput: 0};
   try {
     await within(Promise.race([pair.connect().then(() => Promise.all([ping, bulk, pong, sink].map(opened))), pair.failed]),
       times.loop, 'no connection through the relay in 20 s');
     const time = Math.round(performance.now() - begun);
     const {latency, jitter, loss} = await pingPong(ping, pong, pings);
     const throughput = await flood(bulk, sink, seconds);
-    return {works: true, words: '', time, latency, jitter, loss, throughput};
+    return {works: true, time, latency, jitter, loss, throughput};
   } catch (error) {
-    return {...none, time: Math.round(performance.now() - begun), error: /** @type {Error} */ (error).message};
+    return {...none, time: Math.round(performance.now() - begun), error: /** @type {any} */ (error).code === 'timeout' || /** @type {any} */ (error).code === 'unreachable' ? /** @type {any} */ (error).code : 'failed'};
   } finally {
     pair.close();
   }

@@ -2,6 +2,7 @@ import {home} from '../base/home.js';
 /** @typedef {import('./nat.js').UrlResult} UrlResult */
 /** @typedef {import('./nat.js').LoopResult} LoopResult */
 /** @typedef {import('./nat.js').NatKind} NatKind */
+/** @typedef {import('../call/media/problems.js').ProblemCode} ProblemCode */
 
 /**
  * @typedef {object} Findings
@@ -9,42 +10,41 @@ import {home} from '../base/home.js';
  * @property {NatKind} nat
  * @property {LoopResult | null} loop
  * @property {boolean} socket whether the signaling socket opens
- * @property {{audio: string, video: string}} devices '' where the device works, else what is wrong
+ * @property {{audio: ProblemCode | null, video: ProblemCode | null}} devices null where the device works, else what is wrong
+ */
+
+/**
+ * One thing to say, as a code and its values; the page has the words.
+ * @typedef {{code: 'no-socket' | 'no-relay-offered' | 'no-relay' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
+ *   | {code: 'loop', values: {error: 'timeout' | 'unreachable' | 'failed'}}
+ *   | {code: 'loss', values: {loss: number}} | {code: 'latency', values: {latency: number}}
+ *   | {code: 'device', values: {kind: 'audio' | 'video', problem: ProblemCode}}
+ *   | {code: 'ask-socket', values: {host: string}}
+ *   | {code: 'ask-udp' | 'ask-tcp' | 'ask-tls', values: {host: string, port: number}}} Said
  */
 
 /**
  * What the findings mean for a visitor.
  * @typedef {object} Verdict
  * @property {'good' | 'fair' | 'bad'} level
- * @property {string} title
- * @property {string[]} text what it means
- * @property {string[]} ask what to ask the network's administrator for
+ * @property {Said[]} text what it means: `loss` is 0 to 1, `latency` milliseconds, `throughput` is too low for good pictures
+ * @property {Said[]} ask what to ask the network's administrator for
  */
 
-/** @type {Record<NatKind, string>} */
-export const natWords = {
-  open: 'No address translation: this computer can be reached directly.',
-  cone: 'Ordinary address translation: direct calls work with most people.',
-  symmetric: 'Strict address translation (a new port for each destination): calls with people in similar networks go through the relay.',
-  blocked: 'UDP does not get out of this network: every call goes through the relay over TCP or TLS.',
-  unknown: 'The kind of address translation could not be told.',
-};
-
-/** @param {string} url */
+/** @param {string} url @returns {{host: string, port: number, secure: boolean, tcp: boolean}} */
 function destination(url) {
-  const [, secure, host, port, transport] = /^(?:stun|turn)(s?):(\[[^\]]*\]|[^:?]+)(?::(\d+))?(?:\?transport=(\w+))?/.exec(url) ?? [];
-  const protocol = secure || transport === 'tcp' ? 'TCP' : 'UDP';
-  return `${protocol} port ${port || (secure ? 5349 : 3478)} of ${host}`;
+  const [, secure, host = '', port, transport] = /^(?:stun|turn)(s?):(\[[^\]]*\]|[^:?]+)(?::(\d+))?(?:\?transport=(\w+))?/.exec(url) ?? [];
+  return {host, port: Number(port) || (secure ? 5349 : 3478), secure: Boolean(secure), tcp: Boolean(secure) || transport === 'tcp'};
 }
 
 /**
- * Says in plain words how calls will go from here, and what would make them better.
+ * How calls will go from here, and what would make them better.
  * @param {Findings} findings
  * @returns {Verdict}
  */
 export function verdict({urls, nat, loop, socket, devices}) {
-  /** @type {string[]} */ const text = [];
-  /** @type {string[]} */ const ask = [];
+  /** @type {Said[]} */ const text = [];
+  /** @type {Said[]} */ const ask = [];
   /** @param {UrlResult['kind']} kind */
   const of = (kind) => urls.filter((result) => result.kind === kind);
   /** @param {UrlResult['kind']} kind */
@@ -52,76 +52,51 @@ export function verdict({urls, nat, loop, socket, devices}) {
   const relay = works('udp') || works('tcp') || works('tls');
   const udpBlocked = of('udp').length > 0 && !works('udp');
   /** @type {Verdict['level']} */ let level = 'good';
+  const limited = () => { if (level === 'good') level = 'fair'; };
 
   if (!socket) {
     level = 'bad';
-    text.push('The connection on which calls are arranged (a WebSocket) cannot be opened.');
-    ask.push(`Allow WebSocket connections (HTTPS with “Upgrade: websocket”) to ${home?.host ?? 'the server'}; exempt it from TLS inspection.`);
+    text.push({code: 'no-socket'});
+    ask.push({code: 'ask-socket', values: {host: home?.host ?? ''}});
   }
   if (urls.length === 0) {
     level = 'bad';
-    text.push('This server offers no relay at the moment. That is for its operator to mend: “turnhub check” says why.');
+    text.push({code: 'no-relay-offered'});
   } else if (!relay) {
-    level = nat === 'blocked' || nat === 'unknown' || nat === 'symmetric' ? 'bad' : level === 'bad' ? 'bad' : 'fair';
-    text.push('No relay can be reached from this network, so calls connect only where a direct path exists.');
+    if (nat === 'blocked' || nat === 'unknown' || nat === 'symmetric') level = 'bad';
+    limited();
+    text.push({code: 'no-relay'});
   } else if (udpBlocked) {
-    if (level === 'good') level = 'fair';
-    text.push(works('tls') && !works('tcp')
-      ? 'This network lets only web traffic through. Calls work, relayed over TLS; on a poor line the picture may stall now and then.'
-      : 'This network blocks UDP. Calls work, relayed over TCP; on a poor line the picture may stall now and then.');
+    limited();
+    text.push({code: works('tls') && !works('tcp') ? 'web-only' : 'no-udp'});
   } else if (loop && !loop.works) {
-    if (level === 'good') level = 'fair';
-    text.push(`The relay answers, but a round trip through it failed: ${loop.error ?? 'no reason given'}.`);
+    limited();
+    text.push({code: 'loop', values: {error: loop.error ?? 'failed'}});
   } else {
-    text.push('Calls will connect: directly where the other side allows it, else through the relay.');
+    text.push({code: 'connects'});
   }
   for (const result of [...of('udp'), ...of('tcp'), ...of('tls')]) {
-    if (!works(result.kind) && !(result.kind === 'tcp' && works('tls') && works('udp'))) {
-      ask.push(`Allow ${result.kind === 'tls' ? 'TLS connections on ' : 'outgoing traffic to '}${destination(result.url)}${result.kind === 'udp' ? ' (best quality)' : ''}.`);
-    }
+    if (works(result.kind) || (result.kind === 'tcp' && works('tls') && works('udp'))) continue;
+    const {host, port, secure, tcp} = destination(result.url);
+    ask.push({code: secure ? 'ask-tls' : tcp ? 'ask-tcp' : 'ask-udp', values: {host, port}});
   }
   if (loop?.works) {
     const {latency, loss, throughput} = loop;
     if (loss > 0.05) {
-      if (level === 'good') level = 'fair';
-      text.push(`${Math.round(loss * 100)} % of the packets through the relay were lost: expect a blurred picture and gaps in the sound. A cable instead of Wi-Fi often helps.`);
+      limited();
+      text.push({code: 'loss', values: {loss}});
     }
-    if (latency > 400) text.push(`A round trip takes ${Math.round(latency)} ms: people will talk over each other.`);
+    if (latency > 400) text.push({code: 'latency', values: {latency}});
     if (throughput > 0 && throughput < 1_000_000) {
-      if (level === 'good') level = 'fair';
-      text.push('The line carries less than 1 Mbit/s: pictures will be small. Switch the camera off when the sound suffers.');
+      limited();
+      text.push({code: 'throughput'});
     }
   }
-  for (const problem of [devices.video, devices.audio]) {
+  for (const kind of /** @type {const} */ (['video', 'audio'])) {
+    const problem = devices[kind];
     if (!problem) continue;
-    if (level === 'good') level = 'fair';
-    text.push(problem);
+    limited();
+    text.push({code: 'device', values: {kind, problem}});
   }
-  const title = {
-    good: 'Calls work well from here',
-    fair: 'Calls work from here, with limits',
-    bad: 'Calls will probably fail from here',
-  }[level];
-  return {level, title, text, ask};
-}
-
-/**
- * The report as text, for a mail to whoever can help.
- * @param {Findings} findings @param {string} page @param {string} browser
- */
-export function reportText(findings, page, browser) {
-  const {title, text, ask} = verdict(findings);
-  const {urls, nat, loop, socket, devices} = findings;
-  const lines = [
-    `Network check of ${page}`, new Date().toISOString(), browser, '', title, ...text.map((line) => `  ${line}`),
-    ...(ask.length ? ['', 'To ask the network\'s administrator for:', ...ask.map((line) => `  - ${line}`)] : []),
-    '', `signaling socket: ${socket ? 'works' : 'FAILS'}`,
-    ...urls.map(({url, works, time, errorCode, errorText}) => `${url}: ${works ? `works (${time} ms)` : `FAILS after ${time} ms, error ${errorCode} ${errorText}`}`),
-    `address translation: ${nat}`,
-    loop?.works
-      ? `through the relay: ${loop.latency} ms there and back, jitter ${loop.jitter} ms, loss ${(loop.loss * 100).toFixed(1)} %, ${(loop.throughput / 1e6).toFixed(1)} Mbit/s`
-      : `through the relay: ${loop ? `FAILS: ${loop.error}` : 'not tried'}`,
-    `camera: ${devices.video || 'works'}`, `microphone: ${devices.audio || 'works'}`,
-  ];
-  return lines.join('\n');
+  return {level, text, ask};
 }

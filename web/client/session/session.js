@@ -26,6 +26,13 @@ import {sessionTimes as times} from '../base/times.js';
 /** @typedef {Record<string, any> & {type: string}} Message */
 
 /**
+ * @typedef {object} Closed
+ * @property {number} code of protocol.md; 0: what answers is no turnhub server, 1000: closed here
+ * @property {string} reason for logs and developers
+ * @property {import('../base/home.js').Refusal} [why] what the access token lacks, where the server has said so
+ */
+
+/**
  * @typedef {object} Reconnected
  * @property {boolean} resumed false: the server had forgotten the session; rooms and calls are gone there
  * @property {boolean} silent the old socket died without a word, so the network itself has probably changed
@@ -42,7 +49,7 @@ const strangers = 4, nobody = 7;
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
  * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
  * @template {Record<string, any>} Events
- * @extends {Emitter<Events & {state: SessionState, closed: {code: number, reason: string}}>}
+ * @extends {Emitter<Events & {state: SessionState, closed: Closed}>}
  */
 export class Session extends Emitter {
   /** @type {SessionState} */
@@ -336,14 +343,14 @@ export class Session extends Emitter {
   async #askWhy(token) {
     if (this.#options.WebSocket) return;
     const url = this.#url();
-    const {is, message} = await whyRefused(url);
+    const {is, message, why} = await whyRefused(url);
     // Another token may have been tried meanwhile, or can be.
     if (!this.#opening || this.#welcomed || token !== this.#access.value) return;
     this.#strange = is === 'no-hub' || is === 'silent' ? this.#strange + 1 : 0;
     // A page of the server itself knows that it is there.
     const most = is === 'no-hub' ? strangers : globalThis.location?.host === url.host ? Infinity : nobody;
     if (is === 'refused') {
-      if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say);
+      if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say, 'closed', why);
     } else if (this.id === '' && (is === 'origin' || this.#strange >= most)) {
       this.#end(0, message, 'no-hub');
     }
@@ -501,8 +508,8 @@ export class Session extends Emitter {
     return Math.max(least, jitter * Math.min(most, times.retry * 2 ** this.#attempt));
   }
 
-  /** @param {number} code @param {string} reason @param {import('../base/codes.js').HubErrorCode} [error] for those who wait for the connection */
-  #end(code, reason, error = 'closed') {
+  /** @param {number} code @param {string} reason @param {import('../base/codes.js').HubErrorCode} [error] for those who wait for the connection @param {Closed['why']} [why] */
+  #end(code, reason, error = 'closed', why = undefined) {
     this.#dropSocket();
     this.#clock.clearTimeout(this.#retryTimer);
     this.#access.close();
@@ -519,7 +526,7 @@ export class Session extends Emitter {
     opening.promise.catch(() => {});
     opening.reject(new HubError(error, reason));
     this.#setState('closed');
-    /** @type {any} */ (this).emit('closed', {code, reason});
+    /** @type {any} */ (this).emit('closed', {code, reason, ...(why ? {why} : {})});
   }
 
   /** @param {SessionState} state */

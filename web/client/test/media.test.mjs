@@ -25,17 +25,17 @@ test('the configuration can be held to one transport, and is lean in a large mes
   assert.equal(configuration(base, {iceTransportPolicy: 'relay'}).iceTransportPolicy, 'relay');
 });
 
-test('paths in words', () => {
+test('which path a pair of candidates is', () => {
   const cases = [
-    [{candidateType: 'host'}, {candidateType: 'srflx'}, '', 'direct', 'direct'],
-    [{candidateType: 'relay', relayProtocol: 'udp', url: 'turn:h:3478?transport=udp'}, {candidateType: 'host'}, '', 'relay-udp', 'relayed over UDP'],
-    [{candidateType: 'relay', relayProtocol: 'tcp', url: 'turn:h:3478?transport=tcp'}, {candidateType: 'host'}, '', 'relay-tcp', 'relayed over TCP'],
-    [{candidateType: 'relay', relayProtocol: 'tls', url: 'turns:h:443?transport=tcp'}, {candidateType: 'relay'}, '', 'relay-tls', 'relayed over TLS 443'],
-    [{candidateType: 'relay', relayProtocol: 'tls', url: 'turns:h'}, {candidateType: 'relay'}, '', 'relay-tls', 'relayed over TLS 5349'],
-    [{candidateType: 'srflx'}, {candidateType: 'relay'}, '', 'relay-udp', 'relayed by the other side'],
-    [{candidateType: 'srflx'}, {candidateType: 'relay'}, 'relay-tls', 'relay-tls', 'relayed by the other side over TLS'],
+    [{candidateType: 'host'}, {candidateType: 'srflx'}, '', 'direct', 0, 'no'],
+    [{candidateType: 'relay', relayProtocol: 'udp', url: 'turn:h:3478?transport=udp'}, {candidateType: 'host'}, '', 'relay-udp', 0, 'no'],
+    [{candidateType: 'relay', relayProtocol: 'tcp', url: 'turn:h:3478?transport=tcp'}, {candidateType: 'host'}, '', 'relay-tcp', 0, 'no'],
+    [{candidateType: 'relay', relayProtocol: 'tls', url: 'turns:h:443?transport=tcp'}, {candidateType: 'relay'}, '', 'relay-tls', 443, 'no'],
+    [{candidateType: 'relay', relayProtocol: 'tls', url: 'turns:h'}, {candidateType: 'relay'}, '', 'relay-tls', 5349, 'no'],
+    [{candidateType: 'srflx'}, {candidateType: 'relay'}, '', 'relay-udp', 0, 'unknown'],
+    [{candidateType: 'srflx'}, {candidateType: 'relay'}, 'relay-tls', 'relay-tls', 0, 'yes'],
   ];
-  for (const [local, remote, told, path, words] of cases) assert.deepEqual(describePath(local, remote, told), {path, words});
+  for (const [local, remote, told, path, port, far] of cases) assert.deepEqual(describePath(local, remote, told), {path, port, far});
 });
 
 test('the meter makes rates of counters, and starts anew when ICE changes the pair', () => {
@@ -53,7 +53,7 @@ test('the meter makes rates of counters, and starts anew when ICE changes the pa
   assert.equal(second.frameRate, 25);
   assert.equal(second.silence, 20);
   assert.equal(meter.read(report(3000, 500, 200, 10, 'Q')).received, 0);
-  assert.equal(new Meter().read(new Map()).words, 'not connected');
+  assert.equal(new Meter().read(new Map()).path, '');
 });
 
 test('candidates are taken out of a description', () => {

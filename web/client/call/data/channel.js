@@ -160,7 +160,10 @@ export class PeerChannel extends Emitter {
         // Taken once for each connection: not a channel and a reader more with every word.
         if (transfer.state === 'running' && transfer.over === pc) return;
         transfer.over = pc;
-        transfer.send(pc.createDataChannel(id), file, at).catch((error) => transfer.fail(String(error)));
+        transfer.send(pc.createDataChannel(id), file, at).catch((error) => {
+          console.warn('turnhub: file', error);
+          transfer.fail('unreadable');
+        });
         return;
       }
       case 'file-done': {
@@ -170,7 +173,7 @@ export class PeerChannel extends Emitter {
       }
       case 'file-decline': {
         const transfer = this.#transfers.get(message.id);
-        transfer?.fail(transfer.state === 'running' ? 'the other side stopped' : 'the other side did not take it');
+        transfer?.fail(transfer.state === 'running' ? 'stopped' : 'refused');
       }
     }
   }
@@ -207,6 +210,6 @@ export class PeerChannel extends Emitter {
 
   /** The peer is gone: what is on its way fails. */
   close() {
-    for (const transfer of [...this.#transfers.values()]) transfer.fail('the other side has left');
+    for (const transfer of [...this.#transfers.values()]) transfer.fail('left');
   }
 }

@@ -10,10 +10,17 @@ const mostParts = 1024;
 export const fileLimit = 512 * 1024 * 1024;
 
 /**
+ * Why a file did not come across: `canceled` or `declined` here; `refused`: the other side did not take it; `stopped`: the
+ * other side did so in the middle; `left`: the other side is gone; `too-large`: over `fileLimit`; `wrong`: something else
+ * than was announced came; `cut-off`: the connection ended before the file was whole; `unreadable`: the file cannot be read.
+ * @typedef {'canceled' | 'declined' | 'refused' | 'stopped' | 'left' | 'too-large' | 'wrong' | 'cut-off' | 'unreadable'} TransferFailure
+ */
+
+/**
  * @typedef {object} TransferEvents
  * @property {number} progress bytes so far
  * @property {Blob | null} done the file, or null for the sender
- * @property {string} failed why
+ * @property {TransferFailure} failed why
  */
 
 /**
@@ -49,7 +56,7 @@ export class Transfer extends Emitter {
   /** Takes an offered file. */
   accept() {
     if (this.direction !== 'in' || this.state !== 'offered') return;
-    if (this.size > fileLimit) return this.cancel(`files over ${fileLimit >> 20} MiB are not taken`);
+    if (this.size > fileLimit) return this.cancel('too-large');
     this.state = 'running';
     this.#answer('accept');
   }
@@ -62,14 +69,14 @@ export class Transfer extends Emitter {
   /** Whether everything has been sent. */
   get whole() { return this.direction === 'out' && this.state === 'running' && this.bytes === this.size; }
 
-  /** Refuses or stops it. @param {string} [why] */
+  /** Refuses or stops it. @param {TransferFailure} [why] */
   cancel(why = 'canceled') {
     if (this.state === 'done' || this.state === 'failed') return;
     if (this.direction === 'in') this.#answer('decline');
     this.fail(why);
   }
 
-  /** @param {string} why */
+  /** @param {TransferFailure} why */
   fail(why) {
     if (this.state === 'done' || this.state === 'failed') return;
     this.state = 'failed';
@@ -92,7 +99,7 @@ export class Transfer extends Emitter {
     channel.binaryType = 'arraybuffer';
     channel.onmessage = ({data}) => {
       if (channel !== this.#channel || this.state !== 'running') return;
-      if (!(data instanceof ArrayBuffer) || data.byteLength === 0 || this.bytes + data.byteLength > this.size) return this.cancel('something else than was announced came');
+      if (!(data instanceof ArrayBuffer) || data.byteLength === 0 || this.bytes + data.byteLength > this.size) return this.cancel('wrong');
       this.#parts.push(data);
       // However small the pieces are: what is kept is hardly more than their bytes.
       if (this.#parts.length > mostParts) this.#parts = [new Blob(this.#parts)];
@@ -100,7 +107,7 @@ export class Transfer extends Emitter {
       this.emit('progress', this.bytes);
       if (this.bytes === this.size) this.finish(new Blob(this.#parts, {type: this.mime || 'application/octet-stream'}));
     };
-    channel.onclose = () => this.fail('the connection ended before the file was whole');
+    channel.onclose = () => this.fail('cut-off');
     if (this.size === 0) this.finish(new Blob([], {type: this.mime}));
   }
 
@@ -113,7 +120,7 @@ export class Transfer extends Emitter {
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = queueBytes / 2;
     // The receiver closes the channel when it has everything.
-    channel.onclose = () => (this.bytes === this.size ? this.finish() : this.fail('the other side stopped'));
+    channel.onclose = () => (this.bytes === this.size ? this.finish() : this.fail('stopped'));
     await new Promise((resolve) => { if (channel.readyState === 'open') resolve(null); else channel.onopen = resolve; });
     for (let at = from; at < file.size && channel === this.#channel; at += chunkBytes) {
       const chunk = await file.slice(at, at + chunkBytes).arrayBuffer();

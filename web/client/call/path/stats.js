@@ -6,7 +6,8 @@ import {silenceOf} from './watch.js';
  * How the connection to one peer is. Rates are over the time since the snapshot before.
  * @typedef {object} Quality
  * @property {Path | ''} path '' while nothing is connected
- * @property {string} words the path in words, for people: "direct", "relayed over TLS 443"
+ * @property {number} port of the relay that we use over TLS; 0: none
+ * @property {'no' | 'yes' | 'unknown'} far whether the relay is the other side's; `unknown`: it is, and over what is not known
  * @property {number} rtt seconds
  * @property {number} loss lost packets of those sent to us, 0 to 1
  * @property {number} jitter seconds
@@ -27,22 +28,19 @@ import {silenceOf} from './watch.js';
  * @param {any} local candidate statistics
  * @param {any} remote
  * @param {Path | ''} [told] what the other side says of its own path
- * @returns {{path: Path, words: string}}
+ * @returns {{path: Path, port: number, far: 'no' | 'yes' | 'unknown'}}
  */
 export function describePath(local, remote, told = '') {
   if (local?.candidateType === 'relay') {
     const protocol = String(local.relayProtocol || /transport=(udp|tcp)/.exec(local.url ?? '')?.[1] || 'udp');
     const secure = protocol === 'tls' || /^turns:/.test(local.url ?? '');
-    if (secure) return {path: 'relay-tls', words: `relayed over TLS ${portOf(local.url, 5349)}`};
-    if (protocol === 'tcp') return {path: 'relay-tcp', words: 'relayed over TCP'};
-    return {path: 'relay-udp', words: 'relayed over UDP'};
+    if (secure) return {path: 'relay-tls', port: portOf(local.url, 5349), far: 'no'};
+    return {path: protocol === 'tcp' ? 'relay-tcp' : 'relay-udp', port: 0, far: 'no'};
   }
   if (remote?.candidateType === 'relay') {
-    /** @type {Path} */ const path = told && told !== 'direct' ? told : 'relay-udp';
-    const over = {'relay-tls': ' over TLS', 'relay-tcp': ' over TCP', 'relay-udp': ' over UDP', direct: ''}[path];
-    return {path, words: `relayed by the other side${told && told !== 'direct' ? over : ''}`};
+    return told && told !== 'direct' ? {path: told, port: 0, far: 'yes'} : {path: 'relay-udp', port: 0, far: 'unknown'};
   }
-  return {path: 'direct', words: 'direct'};
+  return {path: 'direct', port: 0, far: 'no'};
 }
 
 /** @param {string | undefined} url @param {number} fallback */
@@ -83,7 +81,7 @@ export class Meter {
     at = pair?.timestamp ?? 0;
     const local = pair && report.get(pair.localCandidateId);
     const remote = pair && report.get(pair.remoteCandidateId);
-    const {path, words} = pair ? describePath(local, remote, told) : {path: /** @type {''} */ (''), words: 'not connected'};
+    const {path, port, far} = pair ? describePath(local, remote, told) : {path: /** @type {''} */ (''), port: 0, far: /** @type {const} */ ('no')};
     const now = {at, received: pair?.bytesReceived ?? 0, sent: pair?.bytesSent ?? 0, packets, lost, frames};
     // A restart of ICE chooses another pair, whose counters begin anew.
     const last = this.#last && this.#last.received <= now.received && this.#last.at < at ? this.#last : null;
@@ -93,7 +91,7 @@ export class Meter {
     const rate = (member) => (last && seconds > 0 ? Math.max(0, now[member] - last[member]) / seconds : 0);
     const expected = last ? now.packets - last.packets + now.lost - last.lost : 0;
     return {
-      path, words,
+      path, port, far,
       rtt: pair?.currentRoundTripTime ?? 0,
       loss: last && expected > 0 ? Math.min(1, Math.max(0, (now.lost - last.lost) / expected)) : 0,
       jitter,

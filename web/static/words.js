@@ -1,0 +1,87 @@
+/**
+ * The texts of the page in its language. The server has chosen the language and put into the page what its scripts need of
+ * words/LANGUAGE.json; a key is AREA.NAME there.
+ *
+ * Values stand in braces, as in "{who} has left". Numbers are written as the language writes them, and choose the form
+ * where the text has several: the first number among the values does, by the plural rules of the language.
+ */
+
+/** @typedef {typeof import('./words/en.json')} Words */
+/** @typedef {{[Area in keyof Words]: `${Area}.${keyof Words[Area] & string}`}[keyof Words]} Key */
+/** @typedef {Record<string, string | number>} Values */
+
+/** @type {Record<string, Record<string, string | Record<string, string>>>} */ let words = {};
+/** Such as "de". */ let language = 'en';
+/** The visitor's own kind of it, such as "de-AT", for times and numbers. */ let locale = 'en';
+
+/**
+ * From here on the page speaks this language.
+ * @param {string} tag @param {typeof words} texts
+ */
+export function speak(tag, texts) {
+  words = texts;
+  language = tag;
+  locale = globalThis.navigator?.languages?.find((each) => each === tag || each.startsWith(`${tag}-`)) ?? tag;
+}
+
+if (globalThis.document) speak(document.documentElement.lang, JSON.parse(document.getElementById('words')?.textContent ?? '{}'));
+
+/** @param {Key} key @param {Values} values */
+function pattern(key, values) {
+  const at = key.indexOf('.');
+  const text = words[key.slice(0, at)]?.[key.slice(at + 1)] ?? key;
+  if (typeof text === 'string') return text;
+  const count = Object.values(values).find((value) => typeof value === 'number') ?? 0;
+  return text[new Intl.PluralRules(language).select(/** @type {number} */ (count))] ?? text.other;
+}
+
+/** The text of a key, with these values in it. @param {Key} key @param {Values} [values] */
+export function t(key, values = {}) {
+  return pattern(key, values).replace(/\{([a-z]+)\}/g, (_, name) => {
+    const value = values[name] ?? '';
+    return typeof value === 'number' ? number(value) : value;
+  });
+}
+
+/** The same where a value is an element. @param {Key} key @param {Record<string, Node | string>} values */
+export function nodesOf(key, values) {
+  return pattern(key, {}).split(/\{([a-z]+)\}/g).map((part, i) => (i % 2 ? values[part] ?? '' : part)).filter((part) => part !== '');
+}
+
+/** Whether there is a text for this code. @param {string} area @param {string} code */
+export function has(area, code) {
+  return Object.hasOwn(words[area] ?? {}, code);
+}
+
+/** A number as the language writes it. @param {number} value @param {number} [decimals] */
+export function number(value, decimals = 0) {
+  return new Intl.NumberFormat(locale, {minimumFractionDigits: decimals, maximumFractionDigits: decimals, useGrouping: 'min2'}).format(value);
+}
+
+/** The time of day now. */
+export function now() {
+  return new Intl.DateTimeFormat(locale, {hour: '2-digit', minute: '2-digit'}).format(new Date());
+}
+
+/** Several names one after the other. @param {string[]} names */
+export function listed(names) {
+  return new Intl.ListFormat(locale, {type: 'unit', style: 'short'}).format(names);
+}
+
+/** With a capital letter, for a text that stands alone. @param {string} text */
+export function capital(text) {
+  return text.charAt(0).toLocaleUpperCase(locale) + text.slice(1);
+}
+
+/** A size in bytes. @param {number} bytes */
+export function sizeOf(bytes) {
+  if (bytes < 1000) return t('unit.B', {value: bytes});
+  if (bytes < 1e6) return t('unit.kB', {value: Math.round(bytes / 1000)});
+  return t('unit.MB', {value: number(bytes / 1e6, 1)});
+}
+
+/** Why something failed that the server or the client library answered with a code. @param {unknown} error */
+export function whyOf(error) {
+  const {code = ''} = /** @type {{code?: import('/client/turnhub.js').HubErrorCode}} */ (error ?? {});
+  return code && has('error', code) ? t(`error.${code}`) : t('error.unknown');
+}
