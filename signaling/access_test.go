@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wire"
 )
 
 func TestAccessTokens(t *testing.T) {
@@ -55,8 +56,8 @@ func TestAccessTokens(t *testing.T) {
 	p := openClient(t, mint("petya"), `{"type":"hello"}`)
 	x := dial(t, vasya)
 	x.send(`{"type":"hello","user":"petya","userSecret":"12345678"}`)
-	x.expectError(CodeForbidden)
-	x.expectClose(CloseRefused)
+	x.expectError(wire.CodeForbidden)
+	x.expectClose(wire.CloseRefused)
 	// A session is resumed with the same user's token only.
 	x = dial(t, mint("masha"))
 	x.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":0}}`)
@@ -66,7 +67,7 @@ func TestAccessTokens(t *testing.T) {
 
 	a.join("blue")
 	a.say(`{"type":"join","room":"red","id":2`)
-	a.expectError(CodeForbidden)
+	a.expectError(wire.CodeForbidden)
 	p.join("blue")
 	a.expect("peer-joined")
 	p.join("red")
@@ -74,8 +75,8 @@ func TestAccessTokens(t *testing.T) {
 	if n, err := h.Revoke("vasya"); n != 2 || err != nil {
 		t.Fatalf("%d were revoked, want 2", n)
 	}
-	a.expectClose(CloseRevoked)
-	b.expectClose(CloseRevoked)
+	a.expectClose(wire.CloseRevoked)
+	b.expectClose(wire.CloseRevoked)
 	if left := p.expect("peer-left"); left.str("reason") != "revoked" || left.str("peer") != a.id {
 		t.Fatalf("heard %v", left)
 	}
@@ -86,7 +87,7 @@ func TestAccessTokens(t *testing.T) {
 	if n, err := h.Revoke(p.id); n != 1 || err != nil {
 		t.Fatalf("%d were revoked, want 1", n)
 	}
-	p.expectClose(CloseRevoked)
+	p.expectClose(wire.CloseRevoked)
 	for _, nobody := range []string{"nobody", "", "s_nobody"} {
 		if n, err := h.Revoke(nobody); n != 0 || err != nil {
 			t.Fatalf("%q: %d were revoked, %v", nobody, n, err)
@@ -114,13 +115,13 @@ func TestTokenExpiry(t *testing.T) {
 		}
 		return token
 	}
-	open := func(user string, ttl time.Duration) *conn {
+	open := func(user string, ttl time.Duration) *carried {
 		claims, err := verifier.Check(mint(user, ttl))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &conn{hub: s.hub, claims: claims, expires: s.hub.until(claims.Expires)}
-		c.handle([]byte(`{"type":"hello"}`), true, s.at)
+		c := carryFrom(s.hub, "", "", claims)
+		c.Say([]byte(`{"type":"hello"}`), s.at)
 		s.say(c, `{"type":"join","room":"r"}`)
 		return c
 	}
@@ -145,13 +146,13 @@ func TestTokenExpiry(t *testing.T) {
 	s.expect(a)
 	s.expect(b)
 	s.pass(time.Second)
-	if f := pullFrames(t, a); len(f) != 1 || f[0].str("code") != string(CodeForbidden) || a.code != CloseRefused {
-		t.Fatalf("at the end: %v, close %v", f, a.code)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].str("code") != string(wire.CodeForbidden) || a.Code() != wire.CloseRefused {
+		t.Fatalf("at the end: %v, close %v", f, a.Code())
 	}
 	if f := pullFrames(t, b); len(f) != 1 || f[0].str("type") != "peer-left" || f[0].str("reason") != "lost" {
 		t.Fatalf("the other heard %v", f)
 	}
-	if s.hub.sessions.get(a.sess.id) != nil {
+	if s.hub.directory.members.Get(a.id()) != nil {
 		t.Fatal("the session lives on")
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
+	"turnhub/signaling/internal/timers"
+	"turnhub/signaling/internal/wire"
 )
 
 // call is one call by name:
@@ -20,65 +22,65 @@ import (
 //	                      ▼                                ▼
 //	                    ended ◄──────────────────────── ended
 //
-// Everything here runs under directory.mu. Whoever still has a call when it
-// ends is told; whoever ended it himself has his answer.
+// Everything here runs under directory.mu. Every session that still has a call when
+// it ends is told; the session that ended it has its answer.
 type call struct {
 	d        *directory
 	id       string
-	caller   *Session
+	caller   *member
 	callee   *user
-	incoming body       // what the callee's devices are told
-	rung     []*Session // devices that have the call and may answer it
-	told     bool       // the caller knows that it rings
-	peer     *Session   // who accepted; nil while it rings
+	incoming wire.Object // what the callee's devices are told
+	rung     []*member   // devices that have the call and may answer it
+	told     bool        // the caller knows that it rings
+	peer     *member     // who accepted; nil while it rings
 	since    time.Time
 	answered time.Time
-	path     string // by the last report
-	bytes    uint64 // received on both sides, as far as reported
-	timer    timer  // of an unanswered call
+	path     string       // by the last report
+	bytes    uint64       // received on both sides, as far as reported
+	timer    timers.Timer // of an unanswered call
 }
 
 // with reports whether a session takes part in an accepted call.
-func (c *call) with(s *Session) bool { return c.caller == s || c.peer == s }
+func (c *call) with(s *member) bool { return c.caller == s || c.peer == s }
 
 // other returns the other side of an accepted call.
-func (c *call) other(s *Session) *Session {
+func (c *call) other(s *member) *member {
 	if c.caller == s {
 		return c.peer
 	}
 	return c.caller
 }
 
-func callState(id, state string) body {
-	return open("call", 256).str("call", id).str("state", state)
+func callState(id, state string) wire.Object {
+	return wire.Begin("call", 256).Text("call", id).Text("state", state)
 }
 
-func ended(id, reason, detail string) body {
-	b := callState(id, "ended").str("reason", reason)
+func ended(id, reason, detail string) wire.Object {
+	b := callState(id, "ended").Text("reason", reason)
 	if detail != "" {
-		b = b.str("detail", detail)
+		b = b.Text("detail", detail)
 	}
 	return b
 }
 
-func (d *directory) invite(s *Session, m *message) *fault {
-	raw, f := needText("user", m.user)
+func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
+	raw, f := wire.NeedText("user", m.User)
 	if f != nil {
 		return f
 	}
 	name := string(raw)
 	if !access.ValidUser(name) {
-		return faultf(CodeBadName, "%.70q is no user name", name)
+		return wire.Faultf(wire.CodeBadName, "%.70q is not a user name", name)
 	}
 	d.mu.Lock()
 	defer d.unlock()
-	calling := func(id string) { s.push(answer("calling", m.id, 40).str("call", id)) }
+	calling := func(id string) { s.push(wire.Answer("calling", m.ID, 40).Text("call", id)) }
 	if own := d.users[s.user]; own != nil && s.user != "" {
 		for _, c := range own.ringing {
-			// Glare: he is calling us already.
+			// Glare: the callee is calling us already.
 			if c.caller.user == name && slices.Contains(c.rung, s) {
 				calling(c.id)
-				c.accept(s, m.data)
+				c.accept(s, m.Data)
 				return nil
 			}
 		}
@@ -90,7 +92,7 @@ func (d *directory) invite(s *Session, m *message) *fault {
 		}
 	}
 	if len(s.pending) >= maxPendingCalls {
-		return faultf(CodeTooMany, "a session may call %d people at once", maxPendingCalls)
+		return wire.Faultf(wire.CodeTooMany, "a session may call %d people at once", maxPendingCalls)
 	}
 	c := &call{d: d, id: d.hub.callID(), caller: s, since: d.hub.now()}
 	calling(c.id)
@@ -99,34 +101,34 @@ func (d *directory) invite(s *Session, m *message) *fault {
 	switch {
 	case u == nil || len(u.sessions) == 0 || len(u.sessions) == 1 && u.sessions[0] == s:
 		s.push(ended(c.id, "unavailable", ""))
-		d.hub.stats.ended("unavailable")
+		d.hub.stats.ended.Add("unavailable")
 		return nil
 	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
 		s.push(ended(c.id, "busy", ""))
-		d.hub.stats.ended("busy")
+		d.hub.stats.ended.Add("busy")
 		u.missed(s, c.since)
 		return nil
 	}
 	c.callee = u
-	c.incoming = s.describe(callState(c.id, "incoming").str("from", s.id))
-	if m.data != nil {
-		c.incoming = c.incoming.raw("data", m.data)
+	c.incoming = s.describe(callState(c.id, "incoming").Text("from", s.id))
+	if m.Data != nil {
+		c.incoming = c.incoming.Raw("data", m.Data)
 	}
-	c.timer.fire = c.timeout
+	c.timer.Fire = c.timeout
 	d.byCall[c.id] = c
 	u.ringing = append(u.ringing, c)
 	s.pending = append(s.pending, c)
 	for _, device := range u.sessions {
 		c.ring(device)
 	}
-	d.hub.timers.set(&c.timer, c.since.Add(d.hub.timing.Ring))
+	d.hub.timers.Set(&c.timer, c.since.Add(d.hub.ring))
 	return nil
 }
 
 // makeRoom ends one of the calls that ring a user in favour of one more from s, if
 // the household or network that it comes from has more than its share of them: else
 // one stranger with two sessions could keep a user from being called by anybody.
-func (u *user) makeRoom(s *Session) bool {
+func (u *user) makeRoom(s *member) bool {
 	from := make([]netip.Addr, len(u.ringing))
 	for i, c := range u.ringing {
 		from[i] = c.caller.opener
@@ -141,12 +143,12 @@ func (u *user) makeRoom(s *Session) bool {
 // missed tells a busy user's devices who has called. No more often than
 // missedEvery: whoever calls and calls must not fill the outboxes of somebody
 // whom the hub does not even let ring.
-func (u *user) missed(caller *Session, now time.Time) {
+func (u *user) missed(caller *member, now time.Time) {
 	if now.Sub(u.missedAt) < missedEvery {
 		return
 	}
 	u.missedAt = now
-	news := caller.describe(open("missed", 160)).str("reason", "busy")
+	news := caller.describe(wire.Begin("missed", 160)).Text("reason", "busy")
 	for _, device := range u.sessions {
 		if device != caller {
 			device.push(news)
@@ -155,13 +157,12 @@ func (u *user) missed(caller *Session, now time.Time) {
 }
 
 // ring gives the call to one of the callee's devices.
-func (c *call) ring(device *Session) {
+func (c *call) ring(device *member) {
 	if device == c.caller {
 		return
 	}
 	c.rung = append(c.rung, device)
-	device.push(c.incoming)
-	if device.online() {
+	if reached := device.push(c.incoming); reached {
 		c.rings()
 	}
 }
@@ -174,7 +175,8 @@ func (c *call) rings() {
 	}
 }
 
-func (d *directory) reached(s *Session) {
+// answers says that a device which a call may ring has a socket.
+func (d *directory) answers(s *member) {
 	if s.user == "" {
 		return
 	}
@@ -190,8 +192,8 @@ func (d *directory) reached(s *Session) {
 }
 
 // call finds the call that a message names.
-func (d *directory) call(m *message) (*call, *fault) {
-	id, f := needText("call", m.call)
+func (d *directory) call(m *wire.Message) (*call, *wire.Fault) {
+	id, f := wire.NeedText("call", m.Call)
 	if f != nil {
 		return nil, f
 	}
@@ -201,9 +203,9 @@ func (d *directory) call(m *message) (*call, *fault) {
 	return nil, noSuchCall
 }
 
-var noSuchCall = faultf(CodeNoSuchCall, "the call does not exist, has ended, or is not yours")
+var noSuchCall = wire.Faultf(wire.CodeNoSuchCall, "the call does not exist, has ended, or is not yours")
 
-func (d *directory) accept(s *Session, m *message) *fault {
+func (d *directory) accept(s *member, m *wire.Message) *wire.Fault {
 	d.mu.Lock()
 	defer d.unlock()
 	c, f := d.call(m)
@@ -214,13 +216,13 @@ func (d *directory) accept(s *Session, m *message) *fault {
 		return noSuchCall
 	}
 	s.ok(m)
-	c.accept(s, m.data)
+	c.accept(s, m.Data)
 	return nil
 }
 
-func (c *call) accept(s *Session, data []byte) {
+func (c *call) accept(s *member, data []byte) {
 	d := c.d
-	d.hub.timers.stop(&c.timer)
+	d.hub.timers.Stop(&c.timer)
 	c.unring()
 	for _, device := range c.rung {
 		if device != s {
@@ -229,25 +231,25 @@ func (c *call) accept(s *Session, data []byte) {
 	}
 	c.rung = nil
 	c.peer, c.answered = s, d.hub.now()
-	for _, p := range [2]*Session{c.caller, s} {
+	for _, p := range [2]*member{c.caller, s} {
 		list := append(slices.Clone(p.callList()), c)
 		p.calls.Store(&list)
 	}
-	// The caller comes to the callee, like a newcomer to a room: he is polite
-	// and makes the first offer.
-	toCaller := s.describe(callState(c.id, "accepted").str("peer", s.id)).flag("polite", true)
+	// The caller comes to the callee like a newcomer to a room: it is polite and
+	// makes the first offer.
+	toCaller := s.describe(callState(c.id, "accepted").Text("peer", s.id)).Bool("polite", true)
 	if data != nil {
-		toCaller = toCaller.raw("data", data)
+		toCaller = toCaller.Raw("data", data)
 	}
 	c.caller.push(toCaller)
-	s.push(c.caller.describe(callState(c.id, "accepted").str("peer", c.caller.id)).flag("polite", false))
+	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
 	d.occupy(c.caller, 1)
 	d.occupy(s, 1)
 }
 
 // occupy counts a user's accepted calls. Whoever is in a call is not rung any
 // more.
-func (d *directory) occupy(s *Session, n int) {
+func (d *directory) occupy(s *member, n int) {
 	u := d.users[s.user]
 	if u == nil || s.user == "" {
 		return
@@ -261,15 +263,15 @@ func (d *directory) occupy(s *Session, n int) {
 	d.show(u)
 }
 
-func (d *directory) decline(s *Session, m *message) *fault {
+func (d *directory) decline(s *member, m *wire.Message) *wire.Fault {
 	detail := ""
-	if m.reason != nil {
-		b, f := needText("reason", m.reason)
+	if m.Reason != nil {
+		b, f := wire.NeedText("reason", m.Reason)
 		if f != nil {
 			return f
 		}
 		if len(b) > maxReason {
-			return faultf(CodeBadMessage, "reason must have at most %d bytes", maxReason)
+			return wire.Faultf(wire.CodeBadMessage, "reason must have at most %d bytes", maxReason)
 		}
 		detail = string(b)
 	}
@@ -287,7 +289,7 @@ func (d *directory) decline(s *Session, m *message) *fault {
 	return nil
 }
 
-func (d *directory) hangup(s *Session, m *message) *fault {
+func (d *directory) hangup(s *member, m *wire.Message) *wire.Fault {
 	d.mu.Lock()
 	defer d.unlock()
 	c, f := d.call(m)
@@ -330,7 +332,7 @@ func (d *directory) endCall(id string) bool {
 
 // dropCalls ends what a session has to do with calls, because it has ended
 // itself.
-func (d *directory) dropCalls(s *Session, reason string) {
+func (d *directory) dropCalls(s *member, reason string) {
 	hangup, cancel := reason, reason
 	if reason == "leave" {
 		hangup, cancel = "hangup", "canceled"
@@ -356,9 +358,9 @@ func (d *directory) dropCalls(s *Session, reason string) {
 
 // end ends the call for everyone who has it, but by, who has ended it. With
 // declined the callee's other devices hear that it was settled elsewhere.
-func (c *call) end(reason, detail string, by *Session) {
+func (c *call) end(reason, detail string, by *member) {
 	d := c.d
-	tell := func(s *Session, reason string) {
+	tell := func(s *member, reason string) {
 		if s != by {
 			s.push(ended(c.id, reason, detail))
 		}
@@ -378,8 +380,8 @@ func (c *call) end(reason, detail string, by *Session) {
 		reason = "declined"
 	}
 	delete(d.byCall, c.id)
-	d.hub.timers.stop(&c.timer)
-	d.hub.stats.ended(reason)
+	d.hub.timers.Stop(&c.timer)
+	d.hub.stats.ended.Add(reason)
 	now := d.hub.now()
 	if !accepted {
 		c.unring()
@@ -387,7 +389,7 @@ func (c *call) end(reason, detail string, by *Session) {
 		d.after = append(d.after, func() { d.hub.logCall(c, reason, now) })
 		return
 	}
-	for _, p := range [2]*Session{c.caller, c.peer} {
+	for _, p := range [2]*member{c.caller, c.peer} {
 		list := slices.DeleteFunc(slices.Clone(p.callList()), func(o *call) bool { return o == c })
 		p.calls.Store(&list)
 	}
@@ -405,74 +407,4 @@ func (c *call) unring() {
 	c.callee.ringing = slices.DeleteFunc(c.callee.ringing, is)
 	c.caller.pending = slices.DeleteFunc(c.caller.pending, is)
 	c.d.show(c.callee)
-}
-
-// worse returns the path that says more about how hard a call had it.
-func worse(a, b string) string {
-	if slices.Index(paths, a) > slices.Index(paths, b) {
-		return a
-	}
-	return b
-}
-
-// paths are the media paths that a report may name, the best first.
-var paths = []string{"direct", "relay-udp", "relay-tcp", "relay-tls"}
-
-func (d *directory) report(s *Session, m *message) *fault {
-	r := &Report{At: d.hub.now()}
-	if m.path != nil && string(m.path) != "null" {
-		raw, _ := text(m.path)
-		i := slices.Index(paths, string(raw))
-		if i < 0 {
-			return faultf(CodeBadMessage, "path must be one of %q", paths)
-		}
-		r.Path = paths[i]
-	}
-	for _, n := range []struct {
-		member string
-		raw    []byte
-		to     *float64
-	}{{"rtt", m.rtt, &r.RTT}, {"loss", m.loss, &r.Loss}, {"bitrate", m.bitrate, &r.Bitrate}, {"firstFrame", m.firstFrame, &r.FirstFrame}} {
-		if n.raw == nil || string(n.raw) == "null" {
-			continue
-		}
-		v, ok := number(n.raw)
-		if !ok {
-			return faultf(CodeBadMessage, "%s must be a number of at least 0", n.member)
-		}
-		*n.to = v
-	}
-	peer, f := needText("peer", m.peer)
-	if f != nil {
-		return f
-	}
-	r.Peer = string(peer)
-	p := d.hub.sessions.get(r.Peer)
-	if p == nil || p == s || !s.shares(p) {
-		return faultf(CodeNotInRoom, "you share no room or call with %.40q", r.Peer)
-	}
-	d.hub.stats.reported(r)
-	d.mu.Lock()
-	bytes := s.volume(r)
-	s.quality = r
-	for _, c := range s.callList() {
-		if !c.with(p) {
-			continue
-		}
-		c.bytes += bytes
-		if r.Path != "" {
-			c.path = r.Path
-		}
-	}
-	d.mu.Unlock()
-	if room, ok := text(m.room); ok {
-		if at := s.inRoom(string(room)); at != nil {
-			at.mu.Lock()
-			at.path = worse(at.path, r.Path)
-			at.bytes += bytes
-			at.mu.Unlock()
-		}
-	}
-	s.ok(m)
-	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // The model of calls by name: people with several devices invite, accept,
@@ -263,7 +265,7 @@ type modelDevice struct {
 	sent      uint64
 	outbox    map[uint64]string
 	handled   uint64
-	conn      *conn    // the server's end of the newest socket
+	conn      *carried // the server's end of the newest socket
 	up        []string // on the way to the server
 	down      []frame  // on the way to the client
 	broken    bool     // the socket is dead, and the client knows
@@ -288,7 +290,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.hub.now = func() time.Time { return m.now }
 	made := 0
 	m.hub.callID = func() string { made++; return fmt.Sprintf("c_%d", made) }
-	m.dir = m.hub.state.(*directory)
+	m.dir = m.hub.directory
 	m.ref = &reference{now: m.now, missed: map[string]time.Time{}}
 	for _, user := range modelUsers {
 		d := &refDevice{user: user}
@@ -312,7 +314,7 @@ func (m *model) step(d time.Duration) {
 	to := m.now.Add(d)
 	for {
 		// Timers fire at their own time, not all at the end of the step.
-		next := m.hub.timers.run(m.now)
+		next := m.hub.timers.Run(m.now)
 		if next.IsZero() || next.After(to) {
 			break
 		}
@@ -325,15 +327,15 @@ func (m *model) step(d time.Duration) {
 // connect gives a device a new socket.
 func (m *model) connect(i int) {
 	d := m.devices[i]
-	c := &conn{hub: m.hub}
+	c := carry(m.hub)
 	hello := fmt.Sprintf(`{"type":"hello","user":%q,"userSecret":"a secret of it"`, d.user)
 	if d.id != "" {
 		hello += fmt.Sprintf(`,"resume":{"session":%q,"token":%q,"seq":%d}`, d.id, d.token, d.handled)
 	}
 	alive := d.alive
-	c.handle([]byte(hello+"}"), true, m.now)
-	if c.sess == nil {
-		m.fail("hello of device %d is refused with %v", i, c.code)
+	c.Say([]byte(hello+"}"), m.now)
+	if !c.open() {
+		m.fail("hello of device %d is refused with %v", i, c.Code())
 	}
 	d.conn, d.broken, d.up, d.down = c, false, nil, nil
 	m.pull(d)
@@ -367,11 +369,10 @@ func (m *model) cut(d *modelDevice) { d.up, d.down, d.broken = nil, nil, true }
 
 // notice lets the server see that a socket is dead.
 func (m *model) notice(d *modelDevice) {
-	s := d.conn.sess
-	if s.conn != d.conn {
+	if !d.conn.Current() {
 		return
 	}
-	s.lost(d.conn, false)
+	d.conn.Lost(false)
 	if d.alive {
 		d.online = false
 		d.end = m.now.Add(time.Minute)
@@ -395,30 +396,29 @@ func (m *model) deliver(d *modelDevice) {
 	}
 	text := d.up[0]
 	d.up = d.up[1:]
-	s := d.conn.sess
-	before := s.handled
-	d.conn.handle([]byte(text), true, m.now)
-	if s.handled == before {
+	before := d.conn.Handled()
+	d.conn.Say([]byte(text), m.now)
+	if d.conn.Handled() == before {
 		return // it had been handled before
 	}
-	var msg message
-	msg.parse([]byte(text))
-	switch kind, _ := text2(msg.typ); kind {
+	var msg wire.Message
+	msg.Parse([]byte(text))
+	switch kind, _ := text2(msg.Type); kind {
 	case "invite":
-		user, _ := text2(msg.user)
+		user, _ := text2(msg.User)
 		m.ref.invite(d.refDevice, user)
 	case "bye":
 		m.ref.tell(d.refDevice, "ok")
 		m.ref.gone(d.refDevice, "leave")
 		m.cut(d)
 	default:
-		id, _ := text2(msg.call)
+		id, _ := text2(msg.Call)
 		m.ref.request(d.refDevice, kind, id)
 	}
 }
 
 func text2(raw []byte) (string, bool) {
-	b, ok := text(raw)
+	b, ok := wire.Text(raw)
 	return string(b), ok
 }
 
@@ -602,14 +602,14 @@ func (m *model) settle() {
 func (m *model) leave() {
 	for _, d := range m.devices {
 		if d.conn != nil && d.alive {
-			d.conn.sess.end("lost", CloseRevoked)
+			d.conn.end()
 		}
 	}
-	if len(m.dir.users) != 0 || len(m.dir.byCall) != 0 || m.hub.timers.heap.Len() != 0 || len(m.hub.sessions.all()) != 0 {
+	if len(m.dir.users) != 0 || len(m.dir.byCall) != 0 || m.hub.timers.Len() != 0 || len(m.hub.directory.members.All()) != 0 {
 		m.fail("left over: %d users, %d calls, %d timers, %d sessions",
-			len(m.dir.users), len(m.dir.byCall), m.hub.timers.heap.Len(), len(m.hub.sessions.all()))
+			len(m.dir.users), len(m.dir.byCall), m.hub.timers.Len(), len(m.hub.directory.members.All()))
 	}
-	if n := m.hub.people.Total(); n != 0 {
+	if n := m.hub.Stats().Sessions; n != 0 {
 		m.fail("left over: %d people", n)
 	}
 }

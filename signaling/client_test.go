@@ -3,15 +3,17 @@ package signaling
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // patience bounds a test that waits for something that does not come.
@@ -118,7 +120,7 @@ func (c *client) send(text string) {
 func (c *client) say(text string) {
 	c.t.Helper()
 	c.seq++
-	c.send(text + `,"seq":` + itoa(int64(c.seq)) + `}`)
+	c.send(text + `,"seq":` + strconv.Itoa(c.seq) + `}`)
 }
 
 func (c *client) read() frame {
@@ -157,7 +159,7 @@ func (c *client) expect(typ string) frame {
 }
 
 // expectError reads the next message, which must be this error.
-func (c *client) expectError(code ErrorCode) frame {
+func (c *client) expectError(code wire.ErrorCode) frame {
 	c.t.Helper()
 	f := c.expect("error")
 	if f.str("code") != string(code) {
@@ -177,7 +179,7 @@ func (c *client) expectState(state string) frame {
 }
 
 // expectClose reads until the socket ends, which must be with this code.
-func (c *client) expectClose(code CloseCode) {
+func (c *client) expectClose(code wire.CloseCode) {
 	c.t.Helper()
 	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
 	for {
@@ -197,32 +199,4 @@ func (c *client) join(room string) frame {
 	c.t.Helper()
 	c.say(`{"type":"join","room":"` + room + `","id":1`)
 	return c.expect("joined")
-}
-
-// pullFrames takes what a socket without a network would send now.
-func pullFrames(t testing.TB, c *conn) (frames []frame) {
-	c.sess.mu.Lock()
-	buf := c.fill(nil)
-	for len(buf) > 0 && len(buf) > maxBatch {
-		buf = append(buf, c.fill(nil)...)
-	}
-	c.sess.mu.Unlock()
-	for len(buf) > 0 {
-		opcode, length, head := buf[0]&0xf, int(buf[1]), 2
-		switch length {
-		case 126:
-			length, head = int(binary.BigEndian.Uint16(buf[2:])), 4
-		case 127:
-			length, head = int(binary.BigEndian.Uint64(buf[2:])), 10
-		}
-		if opcode == websocket.TextMessage {
-			var f frame
-			if err := json.Unmarshal(buf[head:head+length], &f); err != nil {
-				t.Fatalf("%s: %v", buf[head:head+length], err)
-			}
-			frames = append(frames, f)
-		}
-		buf = buf[head+length:]
-	}
-	return frames
 }

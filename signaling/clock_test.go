@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wire"
 )
 
 const year = 365 * 24 * time.Hour
@@ -61,7 +62,7 @@ func TestClockSetSinceTheStart(t *testing.T) {
 				a := dial(t, url+"?token="+token)
 				a.send(`{"type":"hello"}`)
 				a.welcome()
-				mute.expectClose(CloseBadHello)
+				mute.expectClose(wire.CloseBadHello)
 				if took := time.Since(begun); took < 350*time.Millisecond {
 					t.Errorf("a socket without hello was ended after %v of 400 ms", took)
 				}
@@ -82,9 +83,9 @@ func TestClockSetUnderSessions(t *testing.T) {
 	s := newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}})
 	var off time.Duration
 	s.hub.day = func() time.Time { return s.at.Add(off) }
-	open := func(ttl time.Duration) *conn {
-		c := &conn{hub: s.hub, expires: s.hub.until(s.hub.day().Add(ttl))}
-		c.handle([]byte(`{"type":"hello"}`), true, s.at)
+	open := func(ttl time.Duration) *carried {
+		c := carryFrom(s.hub, "", "", access.Claims{Expires: s.hub.day().Add(ttl)})
+		c.Say([]byte(`{"type":"hello"}`), s.at)
 		pullFrames(t, c)
 		return c
 	}
@@ -99,8 +100,8 @@ func TestClockSetUnderSessions(t *testing.T) {
 		s.expect(a, "token")
 		s.expect(b, "token")
 		s.pass(2 * time.Minute)
-		if a.code != CloseRefused || b.code != CloseRefused {
-			t.Errorf("set by %v: close %v and %v after the token's end", by, a.code, b.code)
+		if a.Code() != wire.CloseRefused || b.Code() != wire.CloseRefused {
+			t.Errorf("set by %v: close %v and %v after the token's end", by, a.Code(), b.Code())
 		}
 	}
 }

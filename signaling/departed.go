@@ -12,9 +12,6 @@ type departed struct {
 	users map[string][]string // ids by user
 }
 
-// maxDeparted bounds how many are remembered.
-const maxDeparted = 10_000
-
 // begin says whether the hub is going down.
 func (d *departed) begin(going bool) {
 	d.mu.Lock()
@@ -33,7 +30,7 @@ func (d *departed) of(user string) []string {
 }
 
 // add is told of a session that ends.
-func (d *departed) add(s *Session) {
+func (d *departed) add(s *member) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.going || s.user == "" || d.count >= maxDeparted {
@@ -42,7 +39,7 @@ func (d *departed) add(s *Session) {
 	if d.users == nil {
 		d.users = make(map[string][]string)
 	}
-	for _, user := range append([]string{s.user}, s.began.Inviters()...) {
+	for _, user := range append([]string{s.user}, s.inviters...) {
 		d.users[user] = append(d.users[user], s.id)
 		d.count++
 	}

@@ -17,6 +17,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
@@ -174,10 +175,10 @@ func TestDialectsTellWhereTheirPeopleAre(t *testing.T) {
 func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*signaling.Hub)
-		code signaling.CloseCode
+		code wire.CloseCode
 	}{
-		"revoked": {func(h *signaling.Hub) { h.Revoke("vasya") }, signaling.CloseRevoked},
-		"restart": {func(h *signaling.Hub) { h.Restart(0) }, signaling.CloseRestart},
+		"revoked": {func(h *signaling.Hub) { h.Revoke("vasya") }, wire.CloseRevoked},
+		"restart": {func(h *signaling.Hub) { h.Restart(0) }, wire.CloseRestart},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := startDialects(t, nil)
@@ -239,7 +240,7 @@ func TestDialectsWhileTheHubDrains(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, text, err := ws.ReadMessage()
-		if !websocket.IsCloseError(err, int(signaling.CloseRestart)) {
+		if !websocket.IsCloseError(err, int(wire.CloseRestart)) {
 			t.Errorf("%s: %q, %v", path, text, err)
 		}
 		ws.Close()

@@ -1,25 +1,44 @@
 package signaling
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"slices"
 	"sync"
-	"time"
 
-	"turnhub/internal/access"
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/lookup"
+	"turnhub/signaling/internal/wire"
 )
 
-// directory is the state of one node.
+// directory is what sessions are to each other on one node: who is in which room or
+// lobby, which sessions a user has, and which calls there are. It is the Meaning of
+// the hub's delivery.
+//
+// Its methods answer a request by pushing the answer to the session, so that it
+// stands in the right order with everything else that the session is told; a fault is
+// answered by the caller.
 type directory struct {
 	hub     *Hub
-	rooms   rooms
+	post    delivery.Post
+	members *lookup.ByName[member] // by the session's id
+	byRef   lookup.ByNumber[member]
+	rooms   *lookup.ByName[room]
 	lobbies lobbies
 
 	mu     sync.Mutex // users, calls and presence
 	users  map[string]*user
 	byCall map[string]*call
 	after  []func() // what is to be done once mu is free, see unlock
+}
+
+var _ delivery.Meaning = (*directory)(nil)
+
+func newDirectory(h *Hub) *directory {
+	d := &directory{
+		hub: h, members: lookup.NewByName[member](), rooms: lookup.NewByName[room](),
+		users: make(map[string]*user), byCall: make(map[string]*call),
+	}
+	d.lobbies.m = make(map[string][]*visit)
+	return d
 }
 
 // unlock frees the mutex and then does what must not be done under it: telling
@@ -33,125 +52,94 @@ func (d *directory) unlock() {
 	}
 }
 
-func newDirectory(h *Hub) *directory {
-	d := &directory{hub: h, users: make(map[string]*user), byCall: make(map[string]*call)}
-	d.rooms.init()
-	d.lobbies.m = make(map[string][]*visit)
-	return d
-}
+func (d *directory) member(ref delivery.Ref) *member { return d.byRef.Get(uint64(ref)) }
 
-// user is a name: it is there while it has sessions or subscribers.
-type user struct {
-	name     string
-	secret   [sha256.Size]byte
-	sessions []*Session
-	watchers map[*Session]struct{}
-	ringing  []*call   // calls that ring it
-	inCall   int       // accepted calls of its sessions
-	shown    string    // the presence that its subscribers know
-	missedAt time.Time // when its devices were last told of a call that found it busy
-}
-
-func (u *user) presence() string {
-	switch {
-	case len(u.sessions) == 0:
-		return "offline"
-	case u.inCall > 0:
-		return "busy"
+// Opened implements delivery.Meaning.
+func (d *directory) Opened(o delivery.Opening) *wire.Fault {
+	s := &member{
+		d: d, ref: o.Session, id: o.ID, name: o.Name, user: o.User, inviters: o.Inviters,
+		opener: o.Opener, since: o.Since, allowed: o.Rooms,
 	}
-	return "online"
+	if o.Seen.IsValid() {
+		s.addr.Store(&o.Seen)
+	}
+	d.byRef.Set(uint64(s.ref), s)
+	d.members.Put(s.id, s)
+	f := d.enter(s, o.Secret)
+	if f != nil {
+		d.forget(s)
+	}
+	return f
 }
 
-func (d *directory) user(name string) *user {
-	u := d.users[name]
-	if u == nil {
-		u = &user{name: name, shown: "offline"}
-		d.users[name] = u
+// Reached implements delivery.Meaning.
+func (d *directory) Reached(ref delivery.Ref, now delivery.Standing) {
+	s := d.member(ref)
+	if s == nil {
+		return
 	}
-	return u
+	s.allowed = now.Rooms
+	moved := s.seenAt() != now.Seen
+	var partners []string
+	if moved {
+		partners = s.partners()
+		s.addr.Store(&now.Seen)
+	}
+	d.answers(s)
+	d.hub.changed(partners...)
 }
 
-// show tells the subscribers of a change, and forgets a user whom nobody needs.
-func (d *directory) show(u *user) {
-	if now := u.presence(); now != u.shown {
-		u.shown = now
-		b := presence(nil, []string{u.name}, func(string) string { return now })
-		for s := range u.watchers {
-			s.push(b)
-		}
-	}
-	if len(u.sessions) == 0 && len(u.watchers) == 0 && len(u.ringing) == 0 {
-		delete(d.users, u.name)
-	}
-}
-
-func presence(id []byte, users []string, of func(string) string) body {
-	b := append(answer("presence", id, 32*len(users)+16), `,"users":{`...)
-	for i, name := range users {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendString(b, name), ':', '"')
-		b = append(append(b, of(name)...), '"')
-	}
-	return append(b, '}')
-}
-
-func (d *directory) enter(s *Session, secret string) *fault {
-	if s.user == "" {
+// Message implements delivery.Meaning.
+func (d *directory) Message(ref delivery.Ref, m *wire.Message) *wire.Fault {
+	s := d.member(ref)
+	if s == nil {
 		return nil
 	}
-	hash := sha256.Sum256([]byte(secret))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	u := d.users[s.user]
-	if u != nil && len(u.sessions) > 0 {
-		// With an access token the name is proved already: all have secret "".
-		if subtle.ConstantTimeCompare(hash[:], u.secret[:]) != 1 {
-			return faultf(CodeUserTaken, "another person uses the name %s: choose another, or give the same userSecret", s.user)
-		}
-		if len(u.sessions) >= maxDevices {
-			return faultf(CodeTooMany, "%s has %d sessions already", s.user, maxDevices)
-		}
+	switch string(m.Type) {
+	case `"signal"`:
+		return d.signal(s, m)
+	case `"message"`:
+		return d.message(s, m)
+	case `"join"`:
+		return d.join(s, m)
+	case `"leave"`:
+		return d.leave(s, m)
+	case `"lobby"`:
+		return d.lobby(s, m)
+	case `"subscribe"`:
+		return d.subscribe(s, m)
+	case `"unsubscribe"`:
+		return d.unsubscribe(s, m)
+	case `"invite"`:
+		return d.invite(s, m)
+	case `"accept"`:
+		return d.accept(s, m)
+	case `"decline"`:
+		return d.decline(s, m)
+	case `"hangup"`:
+		return d.hangup(s, m)
+	case `"report"`:
+		return d.report(s, m)
 	}
-	u = d.user(s.user)
-	u.secret = hash
-	u.sessions = append(u.sessions, s)
-	for _, c := range u.ringing {
-		c.ring(s)
+	if typ, ok := wire.Text(m.Type); ok {
+		return wire.Faultf(wire.CodeUnknownType, "there is no message type %.32q", typ)
 	}
-	d.show(u)
-	return nil
+	return wire.Faultf(wire.CodeBadMessage, "type must be a string")
 }
 
-func (d *directory) exit(s *Session, reason string) {
-	d.leaveLobby(s)
-	for _, r := range slices.Clone(s.roomList()) {
-		d.quit(s, r, reason)
+// Away implements delivery.Meaning.
+func (d *directory) Away(ref delivery.Ref, away bool) {
+	s := d.member(ref)
+	if s == nil || s.away.Swap(away) == away {
+		return
 	}
-	d.mu.Lock()
-	defer d.unlock()
-	d.dropCalls(s, reason)
-	for name := range s.subs {
-		u := d.users[name]
-		delete(u.watchers, s)
-		d.show(u)
-	}
-	s.subs = nil
-	if u := d.users[s.user]; u != nil && s.user != "" {
-		u.sessions = slices.DeleteFunc(u.sessions, func(o *Session) bool { return o == s })
-		d.show(u)
-	}
-}
-
-func (d *directory) away(s *Session, away bool) {
 	typ := "peer-back"
 	if away {
 		typ = "peer-away"
 	}
-	b := open(typ, 48).str("peer", s.id)
-	told := make(map[*Session]bool)
-	tell := func(p *Session) {
+	b := wire.Begin(typ, 48).Text("peer", s.id)
+	told := make(map[*member]bool)
+	tell := func(p *member) {
 		if p != s && !told[p] {
 			told[p] = true
 			p.push(b)
@@ -169,77 +157,48 @@ func (d *directory) away(s *Session, away bool) {
 	}
 }
 
-// userNames reads the users member.
-func userNames(raw []byte) ([]string, *fault) {
-	names, ok := textList(raw)
-	if !ok {
-		return nil, faultf(CodeBadMessage, "users must be a list of strings")
+// Ended implements delivery.Meaning.
+func (d *directory) Ended(ref delivery.Ref, reason string) {
+	s := d.member(ref)
+	if s == nil {
+		return
 	}
-	for _, n := range names {
-		if !access.ValidUser(n) {
-			return nil, faultf(CodeBadName, "%.70q is no user name", n)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	d.hub.departed.add(s)
+	partners := s.partners()
+	d.exit(s, reason)
+	d.forget(s)
+	d.hub.changed(partners...)
 }
 
-func (d *directory) subscribe(s *Session, m *message) *fault {
-	names, f := userNames(m.users)
-	if f != nil {
-		return f
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	fresh := 0
-	for _, n := range names {
-		if _, known := s.subs[n]; known {
-			continue
-		}
-		fresh++
-		if u := d.users[n]; u != nil && len(u.watchers) >= maxWatchers {
-			return faultf(CodeTooMany, "%s has %d subscribers already", n, maxWatchers)
-		}
-	}
-	if len(s.subs)+fresh > maxSubscriptions {
-		return faultf(CodeTooMany, "a session may subscribe to %d users: unsubscribe some first", maxSubscriptions)
-	}
-	if s.subs == nil {
-		s.subs = make(map[string]struct{})
-	}
-	for _, n := range names {
-		u := d.user(n)
-		if u.watchers == nil {
-			u.watchers = make(map[*Session]struct{})
-		}
-		u.watchers[s] = struct{}{}
-		s.subs[n] = struct{}{}
-	}
-	s.push(presence(m.id, names, func(n string) string { return d.users[n].presence() }))
-	return nil
+// forget takes a session off the directory's books.
+func (d *directory) forget(s *member) {
+	d.members.Remove(s.id, s)
+	d.byRef.Remove(uint64(s.ref))
 }
 
-func (d *directory) unsubscribe(s *Session, m *message) *fault {
-	names, f := userNames(m.users)
-	if f != nil {
-		return f
+// exit takes a session out of everything. reason is what others are told.
+func (d *directory) exit(s *member, reason string) {
+	d.leaveLobby(s)
+	for _, r := range slices.Clone(s.roomList()) {
+		d.quit(s, r, reason)
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, n := range names {
-		if _, known := s.subs[n]; known {
-			delete(s.subs, n)
-			u := d.users[n]
-			delete(u.watchers, s)
-			d.show(u)
-		}
+	defer d.unlock()
+	d.dropCalls(s, reason)
+	for name := range s.subs {
+		u := d.users[name]
+		delete(u.watchers, s)
+		d.show(u)
 	}
-	s.ok(m)
-	return nil
+	s.subs = nil
+	if u := d.users[s.user]; u != nil && s.user != "" {
+		u.sessions = slices.DeleteFunc(u.sessions, func(o *member) bool { return o == s })
+		d.show(u)
+	}
 }
 
 func (d *directory) counts() (rooms, ringing, accepted, users int) {
-	rooms = d.rooms.count()
+	rooms = d.rooms.Len()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.byCall {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // clientFrame is a client's frame of up to 125 bytes, with a mask of zeros.
@@ -92,7 +94,7 @@ func TestEarlyHello(t *testing.T) {
 			r := rawClient(t, url, clientFrame(0x81, `{"type":"nonsense"}`), 0)
 			for {
 				if opcode, payload := readFrame(t, r); opcode == 8 {
-					if code := int(payload[0])<<8 | int(payload[1]); code != int(CloseBadHello) {
+					if code := int(payload[0])<<8 | int(payload[1]); code != int(wire.CloseBadHello) {
 						t.Fatalf("closed with %d", code)
 					}
 					break

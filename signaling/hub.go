@@ -2,31 +2,35 @@
 // WebSocket protocol turnhub.v1, which protocol.md in this folder describes,
 // and the account of the people who speak other dialects (its subfolders).
 //
-// A session (session.go) outlives its socket (conn.go): it numbers what it
-// sends, keeps it until it is acknowledged, and hands it to whichever socket it
-// has. Sockets only carry; what sessions know of each other (rooms, users,
-// calls) lies behind one interface (state.go).
+// It has two floors. The lower one, internal/delivery, carries numbered, resumable
+// streams of messages and knows no room. This package is the upper one: what the
+// sessions of those streams are to each other. The directory (directory.go) keeps a
+// member for each session, and is told by delivery what happens to it; the Hub
+// (hub.go) is what the rest of the program sees of both. Between the floors go plain
+// values only (internal/delivery/floors.go).
 //
-// Locks, from the outside in: Session.in (one message of a session at a time),
-// then directory.mu or room.mu, then Session.mu, then timers.mu. Nothing blocks
-// under any of them: sending is appending to a bounded queue.
+// Locks, from the outside in: what delivery holds while one session's message is
+// handled, then lobbies.mu, then directory.mu or room.mu, then delivery's own.
+// Nothing blocks under any of them: sending is appending to a bounded queue.
 package signaling
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"turnhub/internal/access"
 	"turnhub/internal/forwarded"
-	"turnhub/internal/netaddr"
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/timers"
+	"turnhub/signaling/internal/wire"
 )
 
 // Config is what a Hub is made of. Everything is optional.
@@ -54,87 +58,41 @@ type Config struct {
 	Timing Timing
 }
 
-// Timing holds the protocol's times.
-type Timing struct {
-	Hello     time.Duration // until hello must have come
-	Heartbeat time.Duration // between a client's pings
-	InCall    time.Duration // the same while it is with others
-	Timeout   time.Duration // after which a client takes its socket for dead
-	Away      time.Duration // after which the others are told that a socket is lost
-	Window    time.Duration // for which a session waits for its next socket
-	Ring      time.Duration // until an unanswered call ends
-	Ack       time.Duration // within which a message is acknowledged
-	Write     time.Duration // for which a socket may block a write
-	Close     time.Duration // for which a Close waits for the other side's
-	Notice    time.Duration // before an access token expires, that its client is told
-	Grace     time.Duration // for which a connection outlives its access token
-}
+// Timing holds the times of the protocol that are delivery's.
+type Timing = delivery.Timing
 
-func (t Timing) withDefaults() Timing {
-	set := func(v *time.Duration, def time.Duration) {
-		if *v <= 0 {
-			*v = def
-		}
-	}
-	set(&t.Hello, 10*time.Second)
-	set(&t.Heartbeat, 15*time.Second)
-	set(&t.InCall, time.Second)
-	set(&t.Timeout, 4*time.Second)
-	set(&t.Away, 2*time.Second)
-	set(&t.Window, time.Minute)
-	set(&t.Ring, 45*time.Second)
-	set(&t.Ack, time.Second)
-	set(&t.Write, 10*time.Second)
-	set(&t.Close, time.Second)
-	set(&t.Notice, time.Minute)
-	set(&t.Grace, 30*time.Second)
-	return t
-}
+// Limits bounds what one person can ask of the hub.
+type Limits = delivery.Limits
 
-// silence is after how long without anything a socket counts as dead.
-func (t Timing) silence() time.Duration { return t.Heartbeat * 5 / 2 }
+// ringFor is until when an unanswered call ends, after about seven rings.
+const ringFor = 45 * time.Second
 
 // Hub joins people. Safe for concurrent use.
 type Hub struct {
-	cfg    Config
-	timing Timing
-	log    *slog.Logger
-	now    func() time.Time // the hub's clock, see clock.go
-	day    func() time.Time // the time of day, for Hub.until alone
-	callID func() string
-	timers *timers
-	stats  stats
-
-	limit     atomic.Pointer[Limits]
-	origins   atomic.Pointer[[]string]
-	sessions  sessions
-	state     state
+	cfg       Config
+	log       *slog.Logger
+	now       func() time.Time // the hub's clock, see clock.go
+	day       func() time.Time // the time of day, for the expiry of tokens alone
+	callID    func() string
+	ring      time.Duration
+	timers    *timers.Timers
+	stats     stats
+	node      *delivery.Node
+	directory *directory
 	strangers strangers
 	departed  departed
-	sockets   netaddr.Counts // every socket, of dialects too
-	people    netaddr.Counts // sessions by the address that opened them
-
-	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
-	letting  sync.RWMutex // held while somebody is let in; before all other locks
-	gate     sync.RWMutex // closed is set under it
-	closed   bool
-	conns    map[*conn]struct{} // under gate
-	pollers  []*poller          // under gate
-	turn     int                // under gate: whose turn it is to take a socket
-	wait     sync.WaitGroup     // the sockets' goroutines
 }
 
 // NewHub returns a hub that takes connections at once; Serve drives its times.
 func NewHub(cfg Config) *Hub {
 	h := &Hub{
 		cfg:    cfg,
-		timing: cfg.Timing.withDefaults(),
 		log:    cfg.Logger,
 		now:    steady(),
 		day:    time.Now,
-		callID: func() string { return "c_" + secretText(12) },
-		timers: newTimers(),
-		conns:  make(map[*conn]struct{}),
+		callID: newCallID,
+		ring:   ringFor,
+		timers: timers.New(),
 		strangers: strangers{
 			sockets: make(map[*Socket]struct{}),
 			seen:    make(map[netip.Addr]int),
@@ -147,32 +105,43 @@ func NewHub(cfg Config) *Hub {
 	if h.cfg.ClientAddress == nil {
 		h.cfg.ClientAddress = forwarded.New(nil, nil).ClientAddress
 	}
-	h.SetLimits(cfg.Limits)
-	h.SetAllowedOrigins(cfg.AllowedOrigins)
-	h.sessions.init()
-	h.state = newDirectory(h)
+	h.directory = newDirectory(h)
+	h.node = delivery.New(delivery.Config{
+		Meaning: h.directory, Timers: h.timers,
+		Now: func() time.Time { return h.now() }, Day: func() time.Time { return h.day() },
+		Timing: cfg.Timing, Limits: cfg.Limits, Log: h.log, Access: cfg.Access, Origins: cfg.AllowedOrigins,
+		ClientAddress: h.cfg.ClientAddress, IceConfig: cfg.IceConfig,
+	})
+	h.directory.post = h.node
 	return h
 }
 
-func (h *Hub) limits() *Limits { return h.limit.Load() }
+// newCallID returns the id of a new call, which nobody can guess.
+func newCallID() string {
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails: crypto/rand
+	return "c_" + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// ServeHTTP is GET /ws.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.node.ServeHTTP(w, r) }
 
 // SetLimits replaces the limits, as on a reload. What is open stays open.
-func (h *Hub) SetLimits(l Limits) {
-	l = l.withDefaults()
-	h.limit.Store(&l)
-}
+func (h *Hub) SetLimits(l Limits) { h.node.SetLimits(l) }
 
 // SetAllowedOrigins replaces access.allowed_origins, as on a reload.
-func (h *Hub) SetAllowedOrigins(origins []string) {
-	if len(origins) == 0 {
-		origins = []string{"*"}
-	}
-	h.origins.Store(&origins)
-}
+func (h *Hub) SetAllowedOrigins(origins []string) { h.node.SetAllowedOrigins(origins) }
+
+// RefreshConfig gives every session a new RTCConfiguration: the URLs have changed.
+func (h *Hub) RefreshConfig() { h.node.RefreshConfig() }
+
+// TokenGrace is for how long a connection outlives its access token: a call does
+// not end in the middle of a word, and the client has the time to bring a new one.
+func (h *Hub) TokenGrace() time.Duration { return h.node.TokenGrace() }
 
 // Serve runs the hub's timers until ctx ends, then closes the hub.
 func (h *Hub) Serve(ctx context.Context) error {
-	h.timers.serve(ctx, h.now)
+	h.timers.Serve(ctx, h.now)
 	h.Close()
 	return nil
 }
@@ -181,27 +150,10 @@ func (h *Hub) Serve(ctx context.Context) error {
 // back, spread evenly over smear, and lets nobody new in. Their sockets close
 // with 4005.
 func (h *Hub) Restart(smear time.Duration) {
-	h.letting.Lock()
-	h.draining.Store(true)
-	h.letting.Unlock()
-	h.gate.Lock()
-	for c := range h.conns {
-		if c.sess == nil {
-			c.turnBack()
-		}
-	}
-	h.gate.Unlock()
+	h.node.Drain()
 	h.strangers.part()
 	h.departed.begin(true)
-	const soonest = 250 * time.Millisecond
-	for _, s := range h.sessions.all() {
-		after := soonest
-		if smear > soonest {
-			after += rand.N(smear - soonest)
-		}
-		s.push(open("restart", 16).num("after", uint64(after.Milliseconds())))
-		s.shut(CloseRestart)
-	}
+	h.node.SendAway(smear)
 	for _, s := range h.strangers.all() {
 		s.end()
 	}
@@ -211,60 +163,18 @@ func (h *Hub) Restart(smear time.Duration) {
 // has ended. Who was here before and does not come back soon is gone: most have a
 // session of that other process by now, and come as somebody new.
 func (h *Hub) Reopen() {
-	h.letting.Lock()
-	h.draining.Store(false)
-	h.letting.Unlock()
 	h.strangers.forget()
 	h.departed.begin(false)
-	for _, s := range h.sessions.all() {
-		s.mu.Lock()
-		if s.conn == nil && !s.ended {
-			s.lostAt, s.window = h.now(), min(s.window, reopenWindow)
-			s.schedule()
-		}
-		s.mu.Unlock()
-	}
+	h.node.Reopen()
 }
-
-// reopenWindow is the window of a session that was sent to a process which has ended
-// since. Its calls are relayed for as long, which must be enough to come back.
-const reopenWindow = 20 * time.Second
 
 // Close ends every socket and waits until their goroutines are gone. Clients
 // that were not told before are told now. Calling it twice is harmless.
 func (h *Hub) Close() {
-	if !h.draining.Load() {
+	if !h.node.Draining() {
 		h.Restart(2 * time.Second)
 	}
-	h.gate.Lock()
-	h.closed = true
-	pollers := h.pollers
-	h.pollers = nil
-	h.gate.Unlock()
-	last := time.AfterFunc(h.timing.Close, func() { // those that have said no hello yet, too
-		h.gate.Lock()
-		defer h.gate.Unlock()
-		for c := range h.conns {
-			_ = c.nc.Close()
-		}
-	})
-	defer last.Stop()
-	h.wait.Wait()
-	for _, p := range pollers {
-		p.close()
-	}
-}
-
-// RefreshConfig gives every session a new RTCConfiguration: the URLs have changed.
-// Few get it at once, as after a restart, when calls wait for it; many within two
-// seconds.
-func (h *Hub) RefreshConfig() {
-	now := h.now()
-	all := h.sessions.all()
-	spread := min(time.Duration(len(all)-1)*time.Millisecond, 2*time.Second)
-	for _, s := range all {
-		s.renewAt(now.Add(rand.N(spread + 1)))
-	}
+	h.node.Close()
 }
 
 // Revoke ends the session with that id, or all sessions, dialect sockets and sockets
@@ -276,15 +186,15 @@ func (h *Hub) Revoke(user string) (int, error) {
 		return 0, nil
 	}
 	h.cfg.Access.Mark(user)
-	h.shutOut(user)
-	var ended []*Session
+	h.node.ShutOut(func(c access.Claims) bool { return c.User == user || c.InvitedBy(user) })
+	var ended []*member
 	if strings.HasPrefix(user, SessionPrefix) {
-		if s := h.sessions.get(user); s != nil {
+		if s := h.directory.members.Get(user); s != nil {
 			ended = append(ended, s)
 		}
 	} else {
-		for _, s := range h.sessions.all() {
-			if s.user == user || s.began.InvitedBy(user) {
+		for _, s := range h.directory.members.All() {
+			if s.user == user || slices.Contains(s.inviters, user) {
 				ended = append(ended, s)
 			}
 		}
@@ -302,7 +212,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 		if access.IsGuest(s.user) {
 			h.cfg.Access.Mark(s.id) // credentials of a guest's sessions do not tell which guest's
 		}
-		s.end("revoked", CloseRevoked)
+		h.node.End(s.ref, "revoked", wire.CloseRevoked)
 		if h.cfg.OnRevoke != nil {
 			h.cfg.OnRevoke(s.id)
 		}
@@ -316,23 +226,8 @@ func (h *Hub) Revoke(user string) (int, error) {
 	return n, h.cfg.Access.Keep() // last: the disk may be slow
 }
 
-// shutOut returns when everybody who is being let in has either been entered where
-// Revoke looks, or will see that user is revoked. Sockets of the user that have not
-// said hello end.
-func (h *Hub) shutOut(user string) {
-	h.letting.Lock()
-	defer h.letting.Unlock()
-	h.gate.Lock()
-	defer h.gate.Unlock()
-	for c := range h.conns {
-		if c.sess == nil && (c.claims.User == user || c.claims.InvitedBy(user)) {
-			c.turnBack()
-		}
-	}
-}
-
 // EndCall ends a call by its id. It reports whether there was one.
-func (h *Hub) EndCall(id string) bool { return h.state.endCall(id) }
+func (h *Hub) EndCall(id string) bool { return h.directory.endCall(id) }
 
 func (h *Hub) changed(sessions ...string) {
 	if h.cfg.OnChange != nil && len(sessions) > 0 {

@@ -3,11 +3,14 @@ package signaling
 import (
 	"encoding/json"
 	"net/netip"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"turnhub/signaling/internal/wire"
 )
 
 func TestRoom(t *testing.T) {
@@ -68,11 +71,11 @@ func TestRoom(t *testing.T) {
 		t.Fatal("still together after leave")
 	}
 	b.say(`{"type":"signal","to":"` + a.id + `","data":1,"id":5`)
-	if e := b.expectError(CodeNotInRoom); e.num("id") != 5 || e["retry"] != false {
+	if e := b.expectError(wire.CodeNotInRoom); e.num("id") != 5 || e["retry"] != false {
 		t.Fatalf("got %v", e)
 	}
 	c.send(`{"type":"bye"}`)
-	c.expectClose(closeNormal)
+	c.expectClose(wire.CloseNormal)
 	if m := a.expect("peer-left"); m.str("peer") != c.id || m.str("reason") != "leave" {
 		t.Fatalf("heard %v", m)
 	}
@@ -85,8 +88,8 @@ func TestCall(t *testing.T) {
 	p2 := openClient(t, url, `{"type":"hello","user":"petya","userSecret":"abcdefgh"}`)
 	thief := dial(t, url)
 	thief.send(`{"type":"hello","user":"petya","userSecret":"something else"}`)
-	thief.expectError(CodeUserTaken)
-	thief.expectClose(CloseRefused)
+	thief.expectError(wire.CodeUserTaken)
+	thief.expectClose(wire.CloseRefused)
 
 	v.say(`{"type":"subscribe","users":["petya","masha"],"id":1`)
 	if got := v.expect("presence")["users"].(map[string]any); got["petya"] != "online" || got["masha"] != "offline" {
@@ -174,14 +177,14 @@ func testResume(t *testing.T, url string) {
 	b.expect("signal")
 	a.ws.Close()
 	for i := range 5 {
-		b.say(`{"type":"signal","to":"` + a.id + `","data":` + itoa(int64(i)))
+		b.say(`{"type":"signal","to":"` + a.id + `","data":` + strconv.Itoa(i))
 	}
 	b.say(`{"type":"leave","room":"nowhere","id":9`)
-	b.expectError(CodeNotInRoom) // everything before it is handled
+	b.expectError(wire.CodeNotInRoom) // everything before it is handled
 
 	a2 := dial(t, url)
 	a2.seq, a2.got = a.seq, a.got
-	a2.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":` + itoa(int64(a.got)) + `}}`)
+	a2.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":` + strconv.Itoa(a.got) + `}}`)
 	w := a2.welcome()
 	if w["resumed"] != true || w.num("ack") != a.seq || a2.id != a.id {
 		t.Fatalf("welcome %v, want ack %d", w, a.seq)
@@ -200,9 +203,9 @@ func testResume(t *testing.T, url string) {
 	// A second socket replaces the first.
 	a3 := dial(t, url)
 	a3.got = a2.got
-	a3.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":` + itoa(int64(a2.got)) + `}}`)
+	a3.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":` + strconv.Itoa(a2.got) + `}}`)
 	a3.welcome()
-	a2.expectClose(CloseReplaced)
+	a2.expectClose(wire.CloseReplaced)
 	// A wrong token opens a fresh session.
 	x := dial(t, url)
 	x.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"guess","seq":0}}`)
@@ -219,8 +222,8 @@ func TestRestart(t *testing.T) {
 	if r := a.expect("restart"); r.num("after") < 250 || r.num("after") > 2000 {
 		t.Fatalf("restart %v", r)
 	}
-	a.expectClose(CloseRestart)
-	b.expectClose(CloseRestart)
+	a.expectClose(wire.CloseRestart)
+	b.expectClose(wire.CloseRestart)
 	h.Close()
 	if n := h.Stats().Sockets; n != 0 {
 		t.Fatalf("%d sockets left", n)
@@ -265,7 +268,7 @@ func TestRestartLeavesNobodyBehind(t *testing.T) {
 	}
 }
 
-// expectRestart reads until the socket ends, which must be by CloseRestart.
+// expectRestart reads until the socket ends, which must be by wire.CloseRestart.
 func (c *client) expectRestart() {
 	c.t.Helper()
 	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
@@ -274,8 +277,8 @@ func (c *client) expectRestart() {
 		if err == nil {
 			continue
 		}
-		if !websocket.IsCloseError(err, int(CloseRestart)) {
-			c.t.Errorf("%v, want %d", err, CloseRestart)
+		if !websocket.IsCloseError(err, int(wire.CloseRestart)) {
+			c.t.Errorf("%v, want %d", err, wire.CloseRestart)
 		}
 		return
 	}

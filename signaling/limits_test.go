@@ -11,13 +11,16 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
 )
 
 // A client that reads nothing is ended with its room none the wiser: everybody
 // else gets everything, in order.
 func TestStalledClient(t *testing.T) {
-	const others, messages = 8, 2 * maxQueueMessages
-	const window = maxQueueMessages / 8 // how far the sender may be ahead of those who do read
+	const others, messages = 8, 2 * 1024
+	const window = 1024 / 8 // how far the sender may be ahead of those who do read
 	h, url := newServer(t, Config{Limits: Limits{MessagesPerSecond: 1 << 20}})
 	stalled := openClient(t, url, `{"type":"hello"}`)
 	stalled.join("r")
@@ -82,7 +85,7 @@ func (c *client) readChat(n int, lost string, window int, read chan<- struct{}) 
 		default:
 			return fmt.Errorf("got %v", f)
 		}
-		if i%ackEvery == 0 {
+		if i%delivery.AckEvery == 0 {
 			if err := c.ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"ack","ack":%d}`, f.num("seq"))); err != nil {
 				return err
 			}
@@ -107,12 +110,12 @@ func TestFlood(t *testing.T) {
 		var f frame
 		err := a.ws.ReadJSON(&f)
 		if err != nil {
-			if !websocket.IsCloseError(err, int(CloseFlood)) {
-				t.Fatalf("want close %d, got %v", CloseFlood, err)
+			if !websocket.IsCloseError(err, int(wire.CloseFlood)) {
+				t.Fatalf("want close %d, got %v", wire.CloseFlood, err)
 			}
 			break
 		}
-		if f.str("code") == string(CodeRate) && f["retry"] == true && f.num("after") > 0 {
+		if f.str("code") == string(wire.CodeRate) && f["retry"] == true && f.num("after") > 0 {
 			rated = true
 		}
 	}
@@ -140,7 +143,7 @@ func testTooBig(t *testing.T, url string) {
 				c.welcome()
 			}
 			c.send(`"` + strings.Repeat("x", size-2) + `"`)
-			c.expectClose(CloseTooBig)
+			c.expectClose(wire.CloseTooBig)
 		}
 	}
 	// In many frames, which a sum must catch.
@@ -154,7 +157,7 @@ func testTooBig(t *testing.T, url string) {
 			break
 		}
 	}
-	c.expectClose(CloseTooBig)
+	c.expectClose(wire.CloseTooBig)
 	// The largest that is allowed goes through.
 	a, b := openClient(t, url, `{"type":"hello"}`), openClient(t, url, `{"type":"hello"}`)
 	a.join("r")
@@ -173,39 +176,39 @@ func TestBadMessages(t *testing.T) {
 	c.join("mine")
 	for _, x := range []struct {
 		send string
-		code ErrorCode
+		code wire.ErrorCode
 	}{
-		{`nonsense`, CodeBadMessage},
-		{`[]`, CodeBadMessage},
-		{`{"type":"join"} {}`, CodeBadMessage},
-		{"{\"type\":\"join\",\"room\":\"\xff\"}", CodeBadMessage},
-		{strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100), CodeBadMessage},
-		{`{}`, CodeBadMessage},
-		{`{"type":7}`, CodeBadMessage},
-		{`{"type":"hello"}`, CodeBadMessage},
-		{`{"type":"dance"}`, CodeUnknownType},
-		{`{"type":"join"}`, CodeBadMessage},
-		{`{"type":"join","room":""}`, CodeBadName},
-		{`{"type":"join","room":"a b"}`, CodeBadName},
-		{`{"type":"join","room":"é"}`, CodeBadName},
-		{`{"type":"join","room":"` + strings.Repeat("r", 129) + `"}`, CodeBadName},
-		{`{"type":"join","room":"r","seq":-1}`, CodeBadMessage},
-		{`{"type":"join","room":"r","seq":77}`, CodeBadMessage},
-		{`{"type":"ack","ack":99}`, CodeBadMessage},
-		{`{"type":"leave","room":"other"}`, CodeNotInRoom},
-		{`{"type":"signal","to":"s_x","data":1}`, CodeNotInRoom},
-		{`{"type":"signal","to":5,"data":1}`, CodeBadMessage},
-		{`{"type":"message","room":"mine"}`, CodeBadMessage},
-		{`{"type":"message","room":"other","data":1}`, CodeNotInRoom},
-		{`{"type":"subscribe"}`, CodeBadMessage},
-		{`{"type":"subscribe","users":["a",null]}`, CodeBadMessage},
-		{`{"type":"subscribe","users":["s_a"]}`, CodeBadName},
-		{`{"type":"invite","user":"no body"}`, CodeBadName},
-		{`{"type":"accept","call":"c_x"}`, CodeNoSuchCall},
-		{`{"type":"decline","call":"c_x","reason":7}`, CodeBadMessage},
-		{`{"type":"hangup"}`, CodeBadMessage},
-		{`{"type":"report","peer":"s_x","path":"pigeon"}`, CodeBadMessage},
-		{`{"type":"report","peer":"s_x","path":"direct","rtt":-1}`, CodeBadMessage},
+		{`nonsense`, wire.CodeBadMessage},
+		{`[]`, wire.CodeBadMessage},
+		{`{"type":"join"} {}`, wire.CodeBadMessage},
+		{"{\"type\":\"join\",\"room\":\"\xff\"}", wire.CodeBadMessage},
+		{strings.Repeat(`{"a":`, 100) + `1` + strings.Repeat(`}`, 100), wire.CodeBadMessage},
+		{`{}`, wire.CodeBadMessage},
+		{`{"type":7}`, wire.CodeBadMessage},
+		{`{"type":"hello"}`, wire.CodeBadMessage},
+		{`{"type":"dance"}`, wire.CodeUnknownType},
+		{`{"type":"join"}`, wire.CodeBadMessage},
+		{`{"type":"join","room":""}`, wire.CodeBadName},
+		{`{"type":"join","room":"a b"}`, wire.CodeBadName},
+		{`{"type":"join","room":"é"}`, wire.CodeBadName},
+		{`{"type":"join","room":"` + strings.Repeat("r", 129) + `"}`, wire.CodeBadName},
+		{`{"type":"join","room":"r","seq":-1}`, wire.CodeBadMessage},
+		{`{"type":"join","room":"r","seq":77}`, wire.CodeBadMessage},
+		{`{"type":"ack","ack":99}`, wire.CodeBadMessage},
+		{`{"type":"leave","room":"other"}`, wire.CodeNotInRoom},
+		{`{"type":"signal","to":"s_x","data":1}`, wire.CodeNotInRoom},
+		{`{"type":"signal","to":5,"data":1}`, wire.CodeBadMessage},
+		{`{"type":"message","room":"mine"}`, wire.CodeBadMessage},
+		{`{"type":"message","room":"other","data":1}`, wire.CodeNotInRoom},
+		{`{"type":"subscribe"}`, wire.CodeBadMessage},
+		{`{"type":"subscribe","users":["a",null]}`, wire.CodeBadMessage},
+		{`{"type":"subscribe","users":["s_a"]}`, wire.CodeBadName},
+		{`{"type":"invite","user":"no body"}`, wire.CodeBadName},
+		{`{"type":"accept","call":"c_x"}`, wire.CodeNoSuchCall},
+		{`{"type":"decline","call":"c_x","reason":7}`, wire.CodeBadMessage},
+		{`{"type":"hangup"}`, wire.CodeBadMessage},
+		{`{"type":"report","peer":"s_x","path":"pigeon"}`, wire.CodeBadMessage},
+		{`{"type":"report","peer":"s_x","path":"direct","rtt":-1}`, wire.CodeBadMessage},
 	} {
 		c.send(x.send)
 		e := c.expect("error")
@@ -215,23 +218,23 @@ func TestBadMessages(t *testing.T) {
 	}
 	for _, id := range []string{"0", "-1", "1.5", `"x"`, "123456789012345678901234567890"} {
 		c.send(`{"type":"leave","room":"mine","id":` + id + `}`)
-		c.expectError(CodeBadMessage)
+		c.expectError(wire.CodeBadMessage)
 	}
 	if err := c.ws.WriteMessage(websocket.BinaryMessage, []byte(`{"type":"bye"}`)); err != nil {
 		t.Fatal(err)
 	}
-	c.expectError(CodeBadMessage)
+	c.expectError(wire.CodeBadMessage)
 	many := make([]string, maxSubscriptions+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("%q", fmt.Sprint("u", i))
 	}
 	c.say(`{"type":"subscribe","users":[` + strings.Join(many, ",") + `],"id":1`)
-	c.expectError(CodeTooMany)
+	c.expectError(wire.CodeTooMany)
 	for i := range maxRoomsPerSession - 1 {
 		c.join(fmt.Sprint("r", i))
 	}
 	c.say(`{"type":"join","room":"one-more","id":1`)
-	c.expectError(CodeTooMany)
+	c.expectError(wire.CodeTooMany)
 }
 
 func TestBadHello(t *testing.T) {
@@ -247,19 +250,19 @@ func TestBadHello(t *testing.T) {
 	} {
 		c := dial(t, url)
 		c.send(hello)
-		c.expectClose(CloseBadHello)
+		c.expectClose(wire.CloseBadHello)
 	}
 	for _, start := range []func(testing.TB, Config) (*Hub, string){newServer, newTLSServer} {
 		_, url := start(t, Config{Timing: Timing{Hello: 50 * time.Millisecond}})
 		silent := dial(t, url)
-		silent.expectClose(CloseBadHello)
+		silent.expectClose(wire.CloseBadHello)
 	}
 }
 
 func TestSilentSocket(t *testing.T) {
 	_, url := newServer(t, Config{Timing: Timing{Heartbeat: 20 * time.Millisecond, Away: time.Millisecond}})
 	a := openClient(t, url, `{"type":"hello"}`)
-	a.expectClose(CloseSilent)
+	a.expectClose(wire.CloseSilent)
 	// The session is still there.
 	b := dial(t, url)
 	b.send(`{"type":"hello","resume":{"session":"` + a.id + `","token":"` + a.token + `","seq":0}}`)
@@ -272,13 +275,13 @@ func TestConnectionsPerAddress(t *testing.T) {
 	h, url := newServer(t, Config{Limits: Limits{ConnectionsPerIP: 2}})
 	a := openClient(t, url, `{"type":"hello"}`)
 	openClient(t, url, `{"type":"hello"}`)
-	dial(t, url).expectClose(CloseFull)
+	dial(t, url).expectClose(wire.CloseFull)
 	loopback := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("127.0.0.1:5")}
 	if _, err := h.Attach(loopback); !errors.Is(err, ErrFull) {
 		t.Fatalf("Attach: %v, want ErrFull", err)
 	}
 	a.send(`{"type":"bye"}`)
-	a.expectClose(closeNormal)
+	a.expectClose(wire.CloseNormal)
 	a.ws.Close()
 	// Its place is free once its goroutine is gone.
 	for deadline := time.Now().Add(patience); ; {
@@ -303,7 +306,7 @@ func TestRoomFull(t *testing.T) {
 	}
 	c := openClient(t, url, `{"type":"hello"}`)
 	c.say(`{"type":"join","room":"r","id":1`)
-	c.expectError(CodeRoomFull)
+	c.expectError(wire.CodeRoomFull)
 }
 
 // Half-open sockets and garbage below WebSocket leave nothing behind.

@@ -3,6 +3,8 @@ package signaling
 import (
 	"fmt"
 	"testing"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // silent fails if c hears anything but acknowledgements before its next ok.
@@ -45,7 +47,7 @@ func TestLobby(t *testing.T) {
 	for _, text := range []string{`{"type":"message","to":"` + a.id + `","data":1`, `{"type":"message","room":"fox","data":1`,
 		`{"type":"report","peer":"` + a.id + `","path":"direct"`} {
 		b.say(text + `,"id":2`)
-		b.expectError(CodeNotInRoom)
+		b.expectError(wire.CodeNotInRoom)
 	}
 	a.silent()
 
@@ -84,7 +86,7 @@ func TestLobby(t *testing.T) {
 		t.Fatalf("heard %v", n)
 	}
 	b.say(`{"type":"lobby","room":"fox","first":1,"id":6`)
-	b.expectError(CodeBadMessage) // is in the room itself
+	b.expectError(wire.CodeBadMessage) // is in the room itself
 
 	// Leaving the lobby, going to another one, and going altogether.
 	for i, leave := range []string{`{"type":"leave","room":"fox"`, `{"type":"lobby","room":"hen","first":1`, `{"type":"bye"`} {
@@ -180,7 +182,7 @@ func TestLobbyOfAnEmptyRoom(t *testing.T) {
 
 	// All go, one after the other.
 	b.say(`{"type":"bye"`)
-	b.expectClose(closeNormal)
+	b.expectClose(wire.CloseNormal)
 	a.expect("lobby")
 	c.expect("lobby")
 	if l := enter(a); l.str("first") != c.id {
@@ -209,17 +211,17 @@ func TestLobbyLimits(t *testing.T) {
 			last.expect("lobby")
 		}
 	}
-	last.expectError(CodeTooMany)
+	last.expectError(wire.CodeTooMany)
 	last.say(`{"type":"lobby","room":"fox","id":2`)
-	last.expectError(CodeBadMessage)
+	last.expectError(wire.CodeBadMessage)
 	last.say(`{"type":"lobby","room":"a b","first":{},"id":3`)
-	last.expectError(CodeBadName)
+	last.expectError(wire.CodeBadName)
 	last.say(`{"type":"join","room":"fox","id":4`) // a lobby that is full keeps nobody out
 	last.expect("joined")
 	last.expect("lobby-peer") // of whoever was the host of the others
 	last.say(`{"type":"bye"`)
-	last.expectClose(closeNormal)
-	d := h.state.(*directory)
+	last.expectClose(wire.CloseNormal)
+	d := h.directory
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
 	for _, v := range d.lobbies.m["fox"] {

@@ -21,19 +21,19 @@ type Pacer struct {
 // A burst is thus spread out and nothing of it is lost. On ErrTooBig and
 // ErrFlood, which is when a sender keeps pressing, the connection ends.
 func (s *Socket) Pace(p *Pacer, bytes int) (time.Duration, error) {
-	limits := s.hub.limits()
+	limits := s.hub.node.Limits()
 	if bytes > limits.MessageSize {
-		s.hub.stats.drop("too-big")
+		s.hub.node.CountDropped("too-big")
 		return 0, ErrTooBig
 	}
 	s.mu.Lock()
-	hold, err := p.take(s.hub.now(), limits.messages())
+	hold, err := p.take(s.hub.now(), limits.Messages())
 	s.mu.Unlock()
 	if err != nil {
-		s.hub.stats.drop("rate")
+		s.hub.node.CountDropped("rate")
 		return 0, err
 	}
-	s.hub.stats.in.Add(1)
+	s.hub.node.CountTaken()
 	return hold, nil
 }
 

@@ -9,7 +9,7 @@ import (
 // TestPacerSpreadsABurst: a burst is held to the rate, nothing of it is refused.
 func TestPacerSpreadsABurst(t *testing.T) {
 	var p Pacer
-	rate := Limits{MessagesPerSecond: 100}.messages()
+	rate := Limits{MessagesPerSecond: 100}.Messages()
 	now := time.Unix(1000, 0)
 	start := now
 	n := int(rate.Burst) + 500
@@ -29,7 +29,7 @@ func TestPacerSpreadsABurst(t *testing.T) {
 // between counts as keeping to it.
 func TestPacerEndsAFlood(t *testing.T) {
 	var p Pacer
-	rate := Limits{MessagesPerSecond: 100}.messages()
+	rate := Limits{MessagesPerSecond: 100}.Messages()
 	now := time.Unix(1000, 0)
 	press := func(messages int) error {
 		for range messages {

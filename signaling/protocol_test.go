@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
 )
 
 func readProtocol(t *testing.T) string {
@@ -26,25 +29,25 @@ func readProtocol(t *testing.T) string {
 func TestProtocolTables(t *testing.T) {
 	_, after, _ := strings.Cut(readProtocol(t), "\n## Error codes\n")
 	errors, closes, _ := strings.Cut(after, "\n## Close codes\n")
-	var codes []ErrorCode
+	var codes []wire.ErrorCode
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\|").FindAllStringSubmatch(errors, -1) {
-		codes = append(codes, ErrorCode(m[1]))
+		codes = append(codes, wire.ErrorCode(m[1]))
 	}
-	if !slices.Equal(codes, errorCodes) {
-		t.Errorf("protocol.md has %q, codes.go %q", codes, errorCodes)
+	if !slices.Equal(codes, wire.ErrorCodes) {
+		t.Errorf("protocol.md has %q, codes.go %q", codes, wire.ErrorCodes)
 	}
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \| ([a-z-]+): .*? \| (yes|no)(.*) \|$`).FindAllStringSubmatch(closes, -1)
-	if len(rows) != len(closeCodes) {
-		t.Fatalf("protocol.md has %d close codes, codes.go %d", len(rows), len(closeCodes))
+	if len(rows) != len(wire.CloseCodes) {
+		t.Fatalf("protocol.md has %d close codes, codes.go %d", len(rows), len(wire.CloseCodes))
 	}
 	for i, row := range rows {
-		c := closeCodes[i]
+		c := wire.CloseCodes[i]
 		if code, _ := strconv.Atoi(row[1]); code != int(c.Code) || row[2] != c.Name {
 			t.Errorf("protocol.md has %s %s, codes.go %d %s", row[1], row[2], c.Code, c.Name)
 		}
 	}
 	var live []string
-	for _, c := range closeCodes {
+	for _, c := range wire.CloseCodes {
 		if c.Lives {
 			live = append(live, fmt.Sprint(int(c.Code)))
 		}
@@ -178,16 +181,13 @@ func TestProtocolExamples(t *testing.T) {
 	say(v, pick("report"), "ok")
 	say(v, pick("config"), "config")
 	say(v, pick("token", "token"), "ok")
-	session := h.sessions.get(v.id)
-	session.mu.Lock()
-	session.expireAt(h.now().Add(h.timing.Notice))
-	session.schedule()
-	session.mu.Unlock()
-	listen(v, "token")
+	tokens, mint := tokens(t)
+	_, elsewhere := newServer(t, Config{Access: tokens, Timing: Timing{Notice: 100 * 24 * time.Hour}})
+	listen(openClient(t, elsewhere+"?token="+mint("vasya"), `{"type":"hello"}`), "token")
 	say(v, pick("leave"), "ok")
 	listen(p, "peer-left")
 	e := say(v, pick("leave"), "error")
-	if e.str("code") != string(CodeNotInRoom) {
+	if e.str("code") != string(wire.CodeNotInRoom) {
 		t.Fatalf("%v", e)
 	}
 	say(v, pick("subscribe"), "presence")
@@ -208,7 +208,7 @@ func TestProtocolExamples(t *testing.T) {
 	v.send(`{"type":"ping","ack":3}`)
 	listen(v, "pong")
 	v.say(`{"type":"signal","to":"` + p.id + `","data":1`) // no answer: an ack
-	for range ackEvery {
+	for range delivery.AckEvery {
 		v.say(`{"type":"leave","room":"nowhere"`)
 	}
 	listen(v, "ack")

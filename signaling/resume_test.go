@@ -8,26 +8,15 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"turnhub/internal/access"
+	"turnhub/signaling/internal/delivery"
 )
-
-// still is a hub whose clock is moved by hand, and sockets without a network.
-type still struct {
-	t   *testing.T
-	hub *Hub
-	at  time.Time
-}
-
-func newStill(t *testing.T, cfg Config) *still {
-	s := &still{t: t, hub: NewHub(cfg), at: time.Unix(1e9, 0)}
-	s.hub.now = func() time.Time { return s.at }
-	s.hub.day = s.hub.now
-	return s
-}
 
 func (s *still) pass(d time.Duration) {
 	to := s.at.Add(d)
 	for {
-		next := s.hub.timers.run(s.at)
+		next := s.hub.timers.Run(s.at)
 		if next.IsZero() || next.After(to) {
 			break
 		}
@@ -36,27 +25,27 @@ func (s *still) pass(d time.Duration) {
 	s.at = to
 }
 
-func (s *still) hello(text string) *conn {
+func (s *still) hello(text string) *carried {
 	s.t.Helper()
-	c := &conn{hub: s.hub, remote: netip.MustParseAddr("203.0.113.1"), seen: netip.MustParseAddr("8.8.8.8")}
-	c.handle([]byte(text), true, s.at)
-	if c.sess == nil {
-		s.t.Fatalf("%s is refused with %v", text, c.code)
+	c := carryFrom(s.hub, "203.0.113.1", "8.8.8.8", access.Claims{})
+	c.Say([]byte(text), s.at)
+	if !c.open() {
+		s.t.Fatalf("%s is refused with %v", text, c.Code())
 	}
 	return c
 }
 
-func (s *still) say(c *conn, text string) { c.handle([]byte(text), true, s.at) }
+func (s *still) say(c *carried, text string) { c.Say([]byte(text), s.at) }
 
 // types pulls what waits for a socket.
-func (s *still) types(c *conn) (types []string) {
+func (s *still) types(c *carried) (types []string) {
 	for _, f := range pullFrames(s.t, c) {
 		types = append(types, f.str("type"))
 	}
 	return types
 }
 
-func (s *still) expect(c *conn, want ...string) {
+func (s *still) expect(c *carried, want ...string) {
 	s.t.Helper()
 	if got := s.types(c); !slices.Equal(got, want) {
 		s.t.Fatalf("got %q, want %q", got, want)
@@ -68,29 +57,28 @@ func TestAwayBackLost(t *testing.T) {
 	var changed []string
 	s.hub.cfg.OnChange = func(ids ...string) { changed = append(changed, ids...) }
 	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
-	for _, c := range []*conn{a, b} {
+	for _, c := range []*carried{a, b} {
 		s.say(c, `{"type":"join","room":"r","seq":1}`)
 	}
 	s.expect(a, "welcome", "joined", "peer-joined")
 	s.types(b)
 
 	// A short loss is nobody's business.
-	resume := func(c *conn, seq int) *conn {
-		x := c.sess
-		return s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, x.id, x.token, seq))
+	resume := func(c *carried, seq int) *carried {
+		return s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id(), c.token(), seq))
 	}
-	b.sess.lost(b, false)
+	b.Lost(false)
 	s.pass(1900 * time.Millisecond)
 	b = resume(b, 1)
 	s.pass(time.Minute)
 	s.expect(a)
 
-	b.sess.lost(b, false)
+	b.Lost(false)
 	s.pass(2 * time.Second)
 	s.expect(a, "peer-away")
 	c := s.hello(`{"type":"hello"}`)
 	s.say(c, `{"type":"join","room":"r","seq":1,"first":1}`)
-	if f := pullFrames(t, c); f[1]["first"] != a.sess.id || f[1]["peers"].([]any)[1].(map[string]any)["away"] != true {
+	if f := pullFrames(t, c); f[1]["first"] != a.id() || f[1]["peers"].([]any)[1].(map[string]any)["away"] != true {
 		t.Fatalf("joined %v", f)
 	}
 	s.expect(a, "peer-joined")
@@ -99,9 +87,9 @@ func TestAwayBackLost(t *testing.T) {
 	s.expect(a, "peer-back")
 	s.expect(c, "peer-back")
 
-	b.sess.lost(b, false)
+	b.Lost(false)
 	s.pass(59 * time.Second)
-	if !s.hub.Together(a.sess.id, b.sess.id) || !s.hub.Seen(a.sess.id, mustAddr("8.8.8.8")) {
+	if !s.hub.Together(a.id(), b.id()) || !s.hub.Seen(a.id(), mustAddr("8.8.8.8")) {
 		t.Fatal("an away session is not in its room any more")
 	}
 	changed = nil
@@ -109,7 +97,7 @@ func TestAwayBackLost(t *testing.T) {
 	if f := pullFrames(t, a); f[len(f)-1].str("type") != "peer-left" || f[len(f)-1].str("reason") != "lost" {
 		t.Fatalf("heard %v", f)
 	}
-	if s.hub.Together(a.sess.id, b.sess.id) || !slices.Contains(changed, a.sess.id) || !slices.Contains(changed, b.sess.id) {
+	if s.hub.Together(a.id(), b.id()) || !slices.Contains(changed, a.id()) || !slices.Contains(changed, b.id()) {
 		t.Fatalf("the relay was told of %q", changed)
 	}
 	if w := pullFrames(t, resume(b, 1)); w[0]["resumed"] != false {
@@ -118,8 +106,8 @@ func TestAwayBackLost(t *testing.T) {
 
 	// A page that goes has a short window.
 	s.types(a)
-	c.sess.lost(c, true)
-	s.pass(pageWindow)
+	c.Lost(true)
+	s.pass(5 * time.Second)
 	if f := pullFrames(t, a); f[len(f)-1].str("type") != "peer-left" {
 		t.Fatalf("heard %v", f)
 	}
@@ -128,57 +116,58 @@ func TestAwayBackLost(t *testing.T) {
 func TestAcknowledgement(t *testing.T) {
 	s := newStill(t, Config{Timing: Timing{Heartbeat: time.Hour}})
 	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
-	for _, c := range []*conn{a, b} {
+	for _, c := range []*carried{a, b} {
 		s.say(c, `{"type":"join","room":"r","seq":1}`)
 		s.types(c)
 	}
 	s.types(a)
-	for i := range ackEvery - 1 {
-		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.sess.id, i, i+2))
+	for i := range delivery.AckEvery - 1 {
+		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.id(), i, i+2))
 	}
 	s.expect(a) // not yet
 	s.pass(time.Second)
-	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != ackEvery {
+	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != delivery.AckEvery {
 		t.Fatalf("after a second came %v", f)
 	}
-	for i := range ackEvery {
-		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.sess.id, i, i+1+ackEvery))
+	for i := range delivery.AckEvery {
+		s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%d,"seq":%d}`, b.id(), i, i+1+delivery.AckEvery))
 	}
-	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != 2*ackEvery {
-		t.Fatalf("after %d messages came %v", ackEvery, f)
+	if f := pullFrames(t, a); len(f) != 1 || f[0].num("ack") != 2*delivery.AckEvery {
+		t.Fatalf("after %d messages came %v", delivery.AckEvery, f)
 	}
 	s.say(a, `{"type":"ping","ack":2}`)
-	if f := pullFrames(t, a); len(f) != 1 || f[0].str("type") != "pong" || f[0].num("ack") != 2*ackEvery {
+	if f := pullFrames(t, a); len(f) != 1 || f[0].str("type") != "pong" || f[0].num("ack") != 2*delivery.AckEvery {
 		t.Fatalf("pong is %v", f)
 	}
-	if n := len(b.sess.out.bodies) - b.sess.out.head; n != 2*ackEvery {
-		t.Fatalf("%d messages wait for b, want %d", n, 2*ackEvery)
+	waiting := func() int {
+		_, n := s.hub.node.Look(s.hub.directory.members.Get(b.id()).ref)
+		return n
 	}
-	s.say(b, fmt.Sprintf(`{"type":"ack","ack":%d}`, b.sess.out.last()))
-	if b.sess.out.bytes != 0 || len(b.sess.out.bodies) != 0 {
+	if n := waiting(); n != 2*delivery.AckEvery {
+		t.Fatalf("%d messages wait for b, want %d", n, 2*delivery.AckEvery)
+	}
+	frames := pullFrames(t, b)
+	s.say(b, fmt.Sprintf(`{"type":"ack","ack":%d}`, frames[len(frames)-1].num("seq")))
+	if waiting() != 0 {
 		t.Fatal("acknowledged messages are kept")
 	}
 }
 
-// A queue holds so much and no more, socket or not.
+// A queue holds so much and no more, socket or not: then its session ends.
 func TestQueueBounds(t *testing.T) {
 	for _, size := range []int{1, 50_000} {
 		s := newStill(t, Config{Timing: Timing{Heartbeat: time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20}})
 		a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
 		s.say(a, `{"type":"join","room":"r"}`)
 		s.say(b, `{"type":"join","room":"r"}`)
-		b.sess.lost(b, false)
+		b.Lost(false)
 		data, _ := json.Marshal(string(make([]byte, size)))
-		n := 0
-		for b.sess.doom == "" {
-			if n++; n > 2*maxQueueMessages || b.sess.out.bytes > maxQueueBytes {
-				t.Fatalf("%d messages, %d bytes wait", n, b.sess.out.bytes)
+		for n := 0; s.hub.directory.members.Get(b.id()) != nil; n++ {
+			if most := min(1024, (1<<20)/len(data)); n > most+1 {
+				t.Fatalf("%d messages of %d bytes wait", n, len(data))
 			}
-			s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%s}`, b.sess.id, data))
-		}
-		s.pass(0)
-		if s.hub.sessions.get(b.sess.id) != nil {
-			t.Fatal("the session lives on")
+			s.say(a, fmt.Sprintf(`{"type":"signal","to":%q,"data":%s}`, b.id(), data))
+			s.pass(0)
 		}
 	}
 }
@@ -195,10 +184,10 @@ func TestCredentialRenewal(t *testing.T) {
 	s.pass(time.Second)
 	s.expect(a, "config")
 	// An absent client gets it on its return, in the welcome.
-	a.sess.lost(a, false)
+	a.Lost(false)
 	s.hub.RefreshConfig()
 	s.pass(time.Second)
-	b := s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":1}}`, a.sess.id, a.sess.token))
+	b := s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":1}}`, a.id(), a.token()))
 	s.expect(b, "welcome")
 	s.hub.RefreshConfig()
 	s.pass(0)
@@ -211,8 +200,8 @@ func TestTogetherAndSeen(t *testing.T) {
 	s := newStill(t, Config{})
 	a, b := s.hello(`{"type":"hello"}`), s.hello(`{"type":"hello"}`)
 	addr := netip.MustParseAddr("1.2.3.4")
-	b.sess.addr.Store(&addr)
-	id := func(c *conn) string { return c.sess.id }
+	s.hub.directory.members.Get(b.id()).addr.Store(&addr)
+	id := func(c *carried) string { return c.id() }
 	if s.hub.Together(id(a), id(b)) || s.hub.Seen(id(a), addr) {
 		t.Fatal("together in no room")
 	}
@@ -252,8 +241,8 @@ func TestTogetherAndSeen(t *testing.T) {
 		t.Error("a detached socket is still there")
 	}
 	// Moving takes the old address away.
-	b.sess.lost(b, false)
-	s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, id(b), b.sess.token))
+	b.Lost(false)
+	s.hello(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, id(b), b.token()))
 	if s.hub.Seen(id(a), addr) || !s.hub.Seen(id(a), mustAddr("8.8.8.8")) {
 		t.Error("the address of the lost socket is still seen")
 	}
@@ -271,10 +260,10 @@ func TestSeenAddress(t *testing.T) {
 		{"0.0.0.0", false, false}, {"224.0.0.1", false, false}, {"169.254.169.254", false, false}, {"fe80::1", false, false},
 	} {
 		addr := netip.MustParseAddr(x.addr)
-		if got := seenAddress(addr, true).IsValid(); got != x.direct {
+		if got := delivery.SeenAddress(addr, true).IsValid(); got != x.direct {
 			t.Errorf("%s, direct: seen %v", addr, got)
 		}
-		if got := seenAddress(addr, false).IsValid(); got != x.proxied {
+		if got := delivery.SeenAddress(addr, false).IsValid(); got != x.proxied {
 			t.Errorf("%s, through a proxy: seen %v", addr, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wire"
 )
 
 // tokens returns a verifier, and a function that mints.
@@ -46,16 +48,14 @@ func TestRevokedBeforeHello(t *testing.T) {
 			main := openClient(t, alice, `{"type":"hello"}`)
 			silent, racing, other := dial(t, alice), dial(t, alice), dial(t, bob)
 			waitFor(t, func() bool {
-				h.gate.Lock()
-				defer h.gate.Unlock()
-				return len(h.conns) == 4
+				return h.Stats().Sockets == 4
 			})
 			if n, err := h.Revoke("alice"); n != 1 || err != nil {
 				t.Fatalf("%d, %v", n, err)
 			}
 			_ = racing.ws.WriteMessage(1, []byte(`{"type":"hello","resume":{"session":"`+main.id+`","token":"`+main.token+`","seq":0}}`))
 			for _, c := range []*client{main, silent, racing} {
-				c.expectClose(CloseRevoked)
+				c.expectClose(wire.CloseRevoked)
 			}
 			other.send(`{"type":"hello"}`)
 			other.welcome()
@@ -75,20 +75,30 @@ func TestRevokedDuringTheUpgrade(t *testing.T) {
 		return netip.MustParseAddrPort("203.0.113.1:1000"), true
 	}})
 	hub = h
-	dial(t, url+"?token="+mint("alice")).expectClose(CloseRevoked)
+	dial(t, url+"?token="+mint("alice")).expectClose(wire.CloseRevoked)
 }
 
-// TestRevocationWaitsForWhoIsHalfWayIn: somebody whose hello has been found good, and who
-// is not on the books yet, is ended by a revocation that comes in between.
+// TestRevocationWaitsForWhoIsHalfWayIn: a hello that has been found good, and is not
+// through yet, is ended by a revocation that comes in between.
 func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
 	v, mint := tokens(t)
-	h := NewHub(Config{Access: v})
+	halfWay, on := make(chan struct{}), make(chan struct{})
+	h := NewHub(Config{Access: v, IceConfig: func(string, string) (json.RawMessage, time.Duration) {
+		close(halfWay) // which is asked for behind the check
+		<-on
+		return json.RawMessage(`{}`), 0
+	}})
 	claims, err := v.Check(mint("alice"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.letting.RLock() // as hello does, before it asks whether the token is revoked
-	done := make(chan struct{})
+	c := carryFrom(h, "203.0.113.1", "", claims)
+	in, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(in)
+		c.Say([]byte(`{"type":"hello"}`), h.now())
+	}()
+	<-halfWay
 	go func() {
 		defer close(done)
 		_, _ = h.Revoke("alice")
@@ -99,12 +109,11 @@ func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
 		t.Error("the revocation has not waited")
 	case <-time.After(50 * time.Millisecond): // long enough for one that does not wait
 	}
-	c := &conn{hub: h, claims: claims, expires: h.until(claims.Expires), remote: netip.MustParseAddr("203.0.113.1")}
-	c.begin(new(message), h.now())
-	h.letting.RUnlock()
+	close(on)
+	<-in
 	<-done
-	if c.sess == nil || len(h.sessions.all()) != 0 {
-		t.Errorf("%d sessions are left", len(h.sessions.all()))
+	if !c.open() || len(h.directory.members.All()) != 0 {
+		t.Errorf("%d sessions are left", len(h.directory.members.All()))
 	}
 }
 
@@ -125,8 +134,8 @@ type intruder struct {
 	token  string
 	rng    *rand.Rand
 	claims []access.Claims
-	conns  []*conn
-	old    []resume
+	conns  []*carried
+	old    [][2]string // ids and tokens of sessions
 	others []*Socket
 }
 
@@ -142,38 +151,26 @@ func (x *intruder) step() {
 	case 1, 2: // a WebSocket is upgraded
 		if len(x.claims) > 0 {
 			claims := x.claims[pick(len(x.claims))]
-			c := &conn{hub: x.hub, claims: claims, expires: x.hub.until(claims.Expires), remote: netip.MustParseAddr("203.0.113.1")}
-			x.hub.gate.Lock()
-			x.hub.conns[c] = struct{}{}
-			x.hub.gate.Unlock()
-			x.conns = append(x.conns, c)
+			x.conns = append(x.conns, carryFrom(x.hub, "203.0.113.1", "", claims))
 		}
 	case 3, 4, 5: // something is said on one
 		if len(x.conns) == 0 {
 			return
 		}
 		c := x.conns[pick(len(x.conns))]
-		say := func(text string) { c.handle([]byte(text), true, x.hub.now()) }
-		var code CloseCode
-		if c.sess == nil {
-			code = c.code
-		} else { // from then on its lock guards the code
-			c.sess.mu.Lock()
-			code = c.code
-			c.sess.mu.Unlock()
-		}
+		say := func(text string) { c.Say([]byte(text), x.hub.now()) }
 		switch {
-		case code != 0 || c.done:
-		case c.sess != nil && x.rng.IntN(2) == 0:
+		case c.Code() != 0:
+		case c.open() && x.rng.IntN(2) == 0:
 			say(`{"type":"token","token":"` + x.token + `"}`)
-		case c.sess != nil:
+		case c.open():
 			say(`{"type":"config"}`)
 		case len(x.old) > 0 && x.rng.IntN(2) == 0:
 			r := x.old[pick(len(x.old))]
-			say(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, r.Session, r.Token))
+			say(fmt.Sprintf(`{"type":"hello","resume":{"session":%q,"token":%q,"seq":0}}`, r[0], r[1]))
 		default:
-			if say(`{"type":"hello"}`); c.sess != nil {
-				x.old = append(x.old, resume{Session: c.sess.id, Token: c.sess.token})
+			if say(`{"type":"hello"}`); c.open() {
+				x.old = append(x.old, [2]string{c.id(), c.token()})
 			}
 		}
 	case 6: // a dialect lets him in
@@ -188,8 +185,8 @@ func (x *intruder) step() {
 		}
 	case 7: // a connection breaks
 		if len(x.conns) > 0 && x.rng.IntN(2) == 0 {
-			if c := x.conns[pick(len(x.conns))]; c.sess != nil {
-				c.sess.lost(c, false)
+			if c := x.conns[pick(len(x.conns))]; c.open() {
+				c.Lost(false)
 			}
 		}
 	}
@@ -197,7 +194,7 @@ func (x *intruder) step() {
 
 // inside says what of him is alive: nothing may be.
 func (x *intruder) inside() error {
-	for _, s := range x.hub.sessions.all() {
+	for _, s := range x.hub.directory.members.All() {
 		if s.user == x.user {
 			return fmt.Errorf("session %s", s.id)
 		}
@@ -214,17 +211,15 @@ func (x *intruder) inside() error {
 
 // leave takes him off the hub's books. No TURN credentials of his are good then.
 func (x *intruder) leave() error {
-	x.hub.gate.Lock()
 	for _, c := range x.conns {
-		delete(x.hub.conns, c)
+		c.Lost(false)
 	}
-	x.hub.gate.Unlock()
 	for _, s := range x.others {
 		s.Detach()
 	}
 	for _, r := range x.old {
-		if !x.hub.cfg.Access.VoidsCredentials(r.Session, time.Now().Add(time.Hour)) {
-			return fmt.Errorf("TURN credentials of %s are good", r.Session)
+		if !x.hub.cfg.Access.VoidsCredentials(r[0], time.Now().Add(time.Hour)) {
+			return fmt.Errorf("TURN credentials of %s are good", r[0])
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // room is a set of sessions that may signal to each other. Its mutex guards
@@ -14,70 +16,17 @@ type room struct {
 	since time.Time
 
 	mu      sync.RWMutex
-	members []*Session // the longest there first
-	dead    bool       // it is empty and out of the directory
-	shared  time.Time  // since when two or more have been there; zero: never
+	members []*member // the longest there first
+	dead    bool      // it is empty and out of the directory
+	shared  time.Time // since when two or more have been there; zero: never
 	most    int
 	path    string   // the worst path that a member has reported
 	bytes   uint64   // received by all, as far as reported
 	who     []string // has been there, the first loggedPeople
 }
 
-// rooms finds rooms by name.
-type rooms struct {
-	shards [64]struct {
-		mu sync.Mutex
-		m  map[string]*room
-	}
-}
-
-func (x *rooms) init() {
-	for i := range x.shards {
-		x.shards[i].m = make(map[string]*room)
-	}
-}
-
-func (x *rooms) shard(name string) int {
-	h := uint32(2166136261) // FNV-1a
-	for i := 0; i < len(name); i++ {
-		h = (h ^ uint32(name[i])) * 16777619
-	}
-	return int(h % uint32(len(x.shards)))
-}
-
-func (x *rooms) open(name string, now time.Time) *room {
-	sh := &x.shards[x.shard(name)]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	r := sh.m[name]
-	if r == nil {
-		r = &room{name: name, since: now}
-		sh.m[name] = r
-	}
-	return r
-}
-
-func (x *rooms) remove(r *room) {
-	sh := &x.shards[x.shard(r.name)]
-	sh.mu.Lock()
-	if sh.m[r.name] == r {
-		delete(sh.m, r.name)
-	}
-	sh.mu.Unlock()
-}
-
-func (x *rooms) count() (n int) {
-	for i := range x.shards {
-		sh := &x.shards[i]
-		sh.mu.Lock()
-		n += len(sh.m)
-		sh.mu.Unlock()
-	}
-	return n
-}
-
 // inRoom returns the room of that name if the session is in it.
-func (s *Session) inRoom(name string) *room {
+func (s *member) inRoom(name string) *room {
 	for _, r := range s.roomList() {
 		if r.name == name {
 			return r
@@ -86,20 +35,20 @@ func (s *Session) inRoom(name string) *room {
 	return nil
 }
 
-func (d *directory) join(s *Session, m *message) *fault {
-	name, f := roomName(m.room)
+func (d *directory) join(s *member, m *wire.Message) *wire.Fault {
+	name, f := roomName(m.Room)
 	switch {
 	case f != nil:
 		return f
-	case !s.claims.AllowsRoom(name):
-		return faultf(CodeForbidden, "the access token does not allow room %s", name)
+	case !s.allows(name):
+		return wire.Faultf(wire.CodeForbidden, "the access token does not allow room %s", name)
 	case s.inRoom(name) == nil && len(s.roomList()) >= maxRoomsPerSession:
-		return faultf(CodeTooMany, "a session may be in %d rooms: leave one first", maxRoomsPerSession)
+		return wire.Faultf(wire.CodeTooMany, "a session may be in %d rooms: leave one first", maxRoomsPerSession)
 	}
 	for {
 		r := s.inRoom(name)
 		if r == nil {
-			r = d.rooms.open(name, d.hub.now())
+			r = d.rooms.GetOrPut(name, func() *room { return &room{name: name, since: d.hub.now()} })
 		}
 		if f, dead := r.join(s, m, d.hub.now()); !dead {
 			if f == nil {
@@ -107,12 +56,12 @@ func (d *directory) join(s *Session, m *message) *fault {
 			}
 			return f
 		}
-		d.rooms.remove(r)
+		d.rooms.Remove(r.name, r)
 	}
 }
 
 // join adds a member. Joining once more answers anew and tells nobody.
-func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool) {
+func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, dead bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := slices.Index(r.members, s)
@@ -120,11 +69,11 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 	case r.dead:
 		return nil, true
 	case at < 0 && len(r.members) >= maxRoomMembers:
-		return faultf(CodeRoomFull, "room %s has its %d people", r.name, maxRoomMembers), false
+		return wire.Faultf(wire.CodeRoomFull, "room %s has its %d people", r.name, maxRoomMembers), false
 	}
-	reply := answer("joined", m.id, 64+128*len(r.members)).str("room", r.name)
+	reply := wire.Answer("joined", m.ID, 64+128*len(r.members)).Text("room", r.name)
 	reply = append(reply, `,"peers":[`...)
-	var first *Session
+	var first *member
 	if v := s.visit.Load(); v != nil && v.room == r.name {
 		if host := v.host.Load(); slices.Contains(r.members, host) {
 			first = host
@@ -134,20 +83,20 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 		if p == s {
 			continue
 		}
-		away := p.away()
+		away := p.away.Load()
 		if first == nil && !away {
 			first = p
 		}
 		if reply[len(reply)-1] != '[' {
 			reply = append(reply, ',')
 		}
-		b := p.describe(open2("peer", p.id))
+		b := p.describe(wire.Inner("peer", p.id))
 		// Who comes later is polite.
-		reply = append(reply, b.flag("polite", at < 0 || i < at).flag("away", away).end()...)
+		reply = append(reply, b.Bool("polite", at < 0 || i < at).Bool("away", away).End()...)
 	}
 	reply = append(reply, ']')
 	if first != nil {
-		reply = reply.str("first", first.id)
+		reply = reply.Text("first", first.id)
 	}
 	if at >= 0 {
 		s.pushBy(s, reply)
@@ -157,10 +106,10 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 	list := append(slices.Clone(s.roomList()), r)
 	s.rooms.Store(&list)
 	s.pushBy(s, reply)
-	news := s.describe(open("peer-joined", 160).str("room", r.name).str("peer", s.id)).flag("polite", false)
+	news := s.describe(wire.Begin("peer-joined", 160).Text("room", r.name).Text("peer", s.id)).Bool("polite", false)
 	for _, p := range r.members[:len(r.members)-1] {
-		if p == first && m.first != nil {
-			p.pushBy(s, append(slices.Clone(news), body(nil).raw("first", m.first)...))
+		if p == first && m.First != nil {
+			p.pushBy(s, append(slices.Clone(news), wire.Object(nil).Raw("first", m.First)...))
 		} else {
 			p.pushBy(s, news)
 		}
@@ -175,19 +124,8 @@ func (r *room) join(s *Session, m *message, now time.Time) (f *fault, dead bool)
 	return nil, false
 }
 
-// describe adds what others see of a session.
-func (s *Session) describe(b body) body {
-	if s.name != "" {
-		b = b.str("name", s.name)
-	}
-	if s.user != "" {
-		b = b.str("user", s.user)
-	}
-	return b
-}
-
-func (d *directory) leave(s *Session, m *message) *fault {
-	name, f := roomName(m.room)
+func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
+	name, f := roomName(m.Room)
 	if f != nil {
 		return f
 	}
@@ -198,7 +136,7 @@ func (d *directory) leave(s *Session, m *message) *fault {
 			s.ok(m)
 			return nil
 		}
-		return faultf(CodeNotInRoom, "you are not in room %s", name)
+		return wire.Faultf(wire.CodeNotInRoom, "you are not in room %s", name)
 	}
 	others := append(r.others(s), s.id)
 	d.quit(s, r, "leave")
@@ -208,14 +146,14 @@ func (d *directory) leave(s *Session, m *message) *fault {
 }
 
 // quit takes a session out of a room and tells the others why.
-func (d *directory) quit(s *Session, r *room, reason string) {
+func (d *directory) quit(s *member, r *room, reason string) {
 	r.mu.Lock()
 	if i := slices.Index(r.members, s); i >= 0 {
 		r.members = slices.Delete(r.members, i, i+1)
 	}
 	list := slices.DeleteFunc(slices.Clone(s.roomList()), func(o *room) bool { return o == r })
 	s.rooms.Store(&list)
-	b := open("peer-left", 96).str("room", r.name).str("peer", s.id).str("reason", reason)
+	b := wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", s.id).Text("reason", reason)
 	for _, p := range r.members {
 		p.push(b)
 	}
@@ -223,16 +161,16 @@ func (d *directory) quit(s *Session, r *room, reason string) {
 	dead := r.dead
 	r.mu.Unlock()
 	if dead {
-		d.rooms.remove(r)
+		d.rooms.Remove(r.name, r)
 		d.hub.logRoom(r, reason)
 	}
 	d.loseHost(s, r.name)
 }
 
-func (d *directory) cast(s *Session, name string, b body) *fault {
+func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 	r := s.inRoom(name)
 	if r == nil {
-		return faultf(CodeNotInRoom, "you are not in room %s", name)
+		return wire.Faultf(wire.CodeNotInRoom, "you are not in room %s", name)
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -245,7 +183,7 @@ func (d *directory) cast(s *Session, name string, b body) *fault {
 }
 
 // seen reports whether a member other than s has been seen at addr.
-func (r *room) seen(s *Session, addr netip.Addr) bool {
+func (r *room) seen(s *member, addr netip.Addr) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, p := range r.members {
@@ -257,7 +195,7 @@ func (r *room) seen(s *Session, addr netip.Addr) bool {
 }
 
 // others returns the ids of the other members.
-func (r *room) others(s *Session) []string {
+func (r *room) others(s *member) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	ids := make([]string, 0, len(r.members))
@@ -267,4 +205,40 @@ func (r *room) others(s *Session) []string {
 		}
 	}
 	return ids
+}
+
+// longest returns the member who is longest in a room and not away; nil: nobody is.
+func (d *directory) longest(room string) *member {
+	r := d.rooms.Get(room)
+	if r == nil {
+		return nil
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, p := range r.members {
+		if !p.away.Load() {
+			return p
+		}
+	}
+	return nil
+}
+
+// roomName reads and checks a room's name.
+func roomName(raw []byte) (string, *wire.Fault) {
+	s, f := wire.NeedText("room", raw)
+	if f != nil {
+		return "", f
+	}
+	if len(s) < 1 || len(s) > maxRoomName {
+		return "", wire.Faultf(wire.CodeBadName, "room must have 1 to %d characters", maxRoomName)
+	}
+	for _, c := range s {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '~', c == '-':
+		default:
+			return "", wire.Faultf(wire.CodeBadName, "room may hold A-Z a-z 0-9 . _ ~ - only")
+		}
+	}
+	return string(s), nil
 }

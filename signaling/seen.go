@@ -26,33 +26,17 @@ func (h *Hub) Together(a, b string) bool {
 	if !isA || !isB {
 		return false
 	}
-	sa, sb := h.sessions.get(a), h.sessions.get(b)
+	sa, sb := h.directory.members.Get(a), h.directory.members.Get(b)
 	return sa != nil && sb != nil && sa.reaches(sb)
 }
 
 // Seen reports whether the signaling socket of someone together with user has
-// arrived from addr, by the rules of seenAddress.
+// arrived from addr, by the rules of delivery.SeenAddress.
 func (h *Hub) Seen(user string, addr netip.Addr) bool {
 	addr = netaddr.Plain(addr)
 	if !strings.HasPrefix(user, SessionPrefix) {
 		return h.strangers.at(addr)
 	}
-	s := h.sessions.get(user)
+	s := h.directory.members.Get(user)
 	return s != nil && s.partnerAt(addr)
-}
-
-// seenAddress returns addr as something at which the server itself has seen a
-// person, or the zero Addr: a special-purpose address counts only where the
-// connection came from it directly, loopback never. The host's own addresses
-// are the relay policy's to refuse.
-func seenAddress(addr netip.Addr, direct bool) netip.Addr {
-	addr = addr.Unmap()
-	switch {
-	case !addr.IsValid(), addr.IsLoopback(), addr.IsUnspecified(), addr.IsMulticast(),
-		addr.IsLinkLocalUnicast(), addr.Zone() != "":
-		return netip.Addr{}
-	case !direct && netaddr.Special(addr) != "":
-		return netip.Addr{}
-	}
-	return addr
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // TestSocketsPerNetwork has all homes of a /48 connect: they get as many sockets
@@ -100,7 +102,7 @@ func TestLobbyHasShares(t *testing.T) {
 		last.expect("lobby")
 		host.expect("lobby-peer")
 	}
-	visit("9.9.9.1").expectError(CodeTooMany)
+	visit("9.9.9.1").expectError(wire.CodeTooMany)
 	if !h.Together(host.id, last.id) {
 		t.Fatal("a visitor is apart from its host")
 	}
@@ -121,7 +123,7 @@ func TestLobbyHasShares(t *testing.T) {
 		t.Error("the wrong one reaches the host")
 	}
 	last.say(`{"type":"lobby","room":"fox","first":{},"id":2`)
-	last.expectError(CodeTooMany)
+	last.expectError(wire.CodeTooMany)
 	last.say(`{"type":"join","room":"fox","id":3`)
 	last.expect("joined")
 }

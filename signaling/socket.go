@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"turnhub/internal/access"
-	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
+	"turnhub/signaling/internal/delivery"
 )
 
 // SocketInfo is what a dialect knows about a connection.
@@ -39,23 +39,11 @@ type Socket struct {
 // the token has been revoked since it was checked, access.ErrRevoked.
 // The caller calls Detach when the connection is gone.
 func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
-	h.letting.RLock() // as for hello
-	defer h.letting.RUnlock()
-	if h.draining.Load() {
-		h.stats.refuse("draining")
-		return nil, ErrDrain
-	}
-	if info.Claims.Revoked() {
-		h.stats.refuse("token")
-		return nil, access.ErrRevoked
-	}
 	addr := info.Remote.Addr()
-	if over := h.sockets.Add(addr, 1, h.limits().sockets()); over != netaddr.Within {
-		h.stats.refuse(string(over))
-		return nil, ErrFull
+	s := &Socket{hub: h, info: info, seen: delivery.SeenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
+	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(s) }); err != nil {
+		return nil, err
 	}
-	s := &Socket{hub: h, info: info, seen: seenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
-	h.strangers.add(s)
 	return s, nil
 }
 
@@ -69,19 +57,19 @@ func (s *Socket) Done() <-chan struct{} { return s.done }
 // Allow counts one message of so many bytes that came in. On ErrRate the
 // dialect drops the message; on ErrTooBig and ErrFlood it ends the connection.
 func (s *Socket) Allow(bytes int) error {
-	limits := s.hub.limits()
+	limits := s.hub.node.Limits()
 	if bytes > limits.MessageSize {
-		s.hub.stats.drop("too-big")
+		s.hub.node.CountDropped("too-big")
 		return ErrTooBig
 	}
 	s.mu.Lock()
-	err := count(&s.messages, s.hub.now(), limits.messages())
+	err := delivery.Count(&s.messages, s.hub.now(), limits.Messages())
 	s.mu.Unlock()
 	if err != nil {
-		s.hub.stats.drop("rate")
+		s.hub.node.CountDropped("rate")
 		return err
 	}
-	s.hub.stats.in.Add(1)
+	s.hub.node.CountTaken()
 	return nil
 }
 
@@ -127,7 +115,7 @@ func (s *Socket) Detach() {
 	}
 	s.rooms = nil
 	s.hub.strangers.remove(s)
-	s.hub.sockets.Remove(s.info.Remote.Addr(), 1)
+	s.hub.node.Leave(s.info.Remote.Addr())
 }
 
 // end asks the dialect to end the connection.
@@ -139,8 +127,6 @@ func (s *Socket) end() {
 		close(s.done)
 	}
 }
-
-const maxDialectRooms = 64
 
 // strangers are the people without a hub session.
 type strangers struct {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // Many clients do everything at once over real sockets that break, while the
@@ -29,7 +31,7 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 	var hub *Hub
 	h, url := start(t, Config{
 		Limits: Limits{MessagesPerSecond: 1 << 20},
-		Timing: Timing{Away: time.Millisecond, Window: 30 * time.Millisecond, Ring: 20 * time.Millisecond, Ack: time.Millisecond},
+		Timing: Timing{Away: time.Millisecond, Window: 30 * time.Millisecond, Ack: time.Millisecond},
 		OnChange: func(sessions ...string) {
 			for _, s := range sessions {
 				hub.Together(sessions[0], s)
@@ -40,6 +42,7 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 			return json.RawMessage(`{"iceServers":[]}`), time.Second
 		},
 	})
+	h.ring = 20 * time.Millisecond
 	hub = h
 	stop := make(chan struct{})
 	var watchers, workers sync.WaitGroup
@@ -109,12 +112,12 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 	if !enough() {
 		t.Errorf("too little has happened: %+v", st)
 	}
-	for _, s := range h.sessions.all() {
-		s.end("lost", CloseRevoked)
+	for _, s := range h.directory.members.All() {
+		h.node.End(s.ref, "lost", wire.CloseRevoked)
 	}
-	d := h.state.(*directory)
-	if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.count() != 0 || h.people.Total() != 0 {
-		t.Fatalf("left over: %d users, %d calls, %d rooms, %d people", len(d.users), len(d.byCall), d.rooms.count(), h.people.Total())
+	d := h.directory
+	if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.Len() != 0 || h.Stats().Sessions != 0 {
+		t.Fatalf("left over: %d users, %d calls, %d rooms, %d people", len(d.users), len(d.byCall), d.rooms.Len(), h.Stats().Sessions)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 // TestVolume holds how many bytes a report adds to the line about a call.
 func TestVolume(t *testing.T) {
-	s := new(Session)
+	s := new(member)
 	at := time.Now()
 	for _, tc := range []struct {
 		peer    string

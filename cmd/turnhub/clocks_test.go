@@ -50,11 +50,12 @@ var clocks = map[string]string{
 	"cmd/turnhub/node.go":             "the start, by time.Since; credentials of the prober's own, used at once",
 	"cmd/turnhub/serve.go":            "how long the start took, by time.Since",
 	// The hub.
-	"signaling/clock.go":              "the hub's clock, and what crosses to it",
-	"signaling/hub.go":                "time.Now is given to Hub.until as the time of day",
-	"signaling/session.go":            "time.Unix of a time of the hub's own clock, kept as a number",
-	"signaling/timers.go":             "time.Unix of a time of the hub's own clock, kept as a number",
-	"signaling/internal/door/door.go": "a token's expiry is taken in as a duration",
+	"signaling/clock.go":                     "the hub's clock",
+	"signaling/hub.go":                       "time.Now is given to delivery as the time of day",
+	"signaling/internal/delivery/clock.go":   "what crosses to the hub's clock",
+	"signaling/internal/delivery/session.go": "time.Unix of a time of the hub's own clock, kept as a number",
+	"signaling/internal/timers/":             "the same",
+	"signaling/internal/door/door.go":        "a token's expiry is taken in as a duration",
 }
 
 func TestClocks(t *testing.T) {
@@ -71,7 +72,7 @@ func TestClocks(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for _, use := range clockUses(t, path, filepath.Dir(name) != "signaling") {
+			for _, use := range clockUses(t, path, !slices.Contains([]string{"signaling", "signaling/internal/delivery"}, filepath.Dir(name))) {
 				if allowed(name, used) == "" {
 					t.Errorf("%s: %s: it goes by the time of day, which can be set; use a clock that goes evenly, or add the file here with the reason", name, use)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 )
 
 // enter returns the realm of a mount path for one request, which leaves it.
@@ -46,5 +47,5 @@ func (s *Server) sweep(r *realm) {
 // Close ends every socket with the code for a restart, and waits until they
 // have ended or the context has. What waits for absent peers is dropped.
 func (s *Server) Close(ctx context.Context) error {
-	return s.sockets.Close(ctx, int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	return s.sockets.Close(ctx, int(wire.CloseRestart), signaling.ErrDrain.Error())
 }

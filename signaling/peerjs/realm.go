@@ -5,8 +5,8 @@ import (
 	"slices"
 	"sync"
 
-	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -75,7 +75,7 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, guest *door.Guest
 			delete(r.clients, id)
 		}
 		r.mu.Unlock()
-		last.Close(int(signaling.CloseSilent), "the peer did not answer")
+		last.Close(int(wire.CloseSilent), "the peer did not answer")
 	}
 }
 
@@ -84,7 +84,7 @@ func (r *realm) takeLocked(holder *client, id, owner string, socket *wsock.Conn,
 	who := &client{id: id, owner: owner, socket: socket, guest: guest, known: make(map[string]struct{})}
 	if holder != nil {
 		who.known = holder.known
-		holder.socket.Close(int(signaling.CloseReplaced), "this peer has a newer socket")
+		holder.socket.Close(int(wire.CloseReplaced), "this peer has a newer socket")
 	}
 	r.clients[id] = who
 	socket.Send(notice(typeOpen, ""))

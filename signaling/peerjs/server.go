@@ -25,6 +25,7 @@ import (
 	"turnhub/internal/netaddr"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -165,8 +166,8 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	var guest *door.Guest
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
 		MessageSize: s.door.MessageSize(),
-		TooBig:      int(signaling.CloseTooBig),
-		Slow:        int(signaling.CloseSlow),
+		TooBig:      int(wire.CloseTooBig),
+		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.door.QueueBytes() + maxHeldBytes,
 		Meter: func(bytes int) error {
 			if guest == nil {
@@ -179,7 +180,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		return // answered
 	}
 	if !s.sockets.Add(socket) {
-		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+		socket.Close(int(wire.CloseRestart), signaling.ErrDrain.Error())
 	}
 	defer s.sockets.Remove(socket)
 	query := r.URL.Query()

@@ -12,6 +12,7 @@ import (
 
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wstest"
 )
 
@@ -147,7 +148,7 @@ func TestReconnect(t *testing.T) {
 	old := f.peer("a")
 	b := f.peer("b")
 	again := f.peer("a")
-	f.wantClose(old, int(signaling.CloseReplaced))
+	f.wantClose(old, int(wire.CloseReplaced))
 	old.Close()
 	f.send(b, `{"type":"OFFER","dst":"a","payload":1}`)
 	f.want(again, `{"type":"OFFER","src":"b","dst":"a","payload":1}`)
@@ -321,7 +322,7 @@ func TestBadMessages(t *testing.T) {
 	f.send(a, `{"type":"OFFER","dst":"b","payload":"good"}`)
 	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":"good"}`)
 	f.send(a, `{"type":"OFFER","dst":"b","payload":"`+strings.Repeat("x", 10_000)+`"}`)
-	f.wantClose(a, int(signaling.CloseTooBig))
+	f.wantClose(a, int(wire.CloseTooBig))
 	f.send(f.peer("c"), `{"type":"OFFER","dst":"b","payload":"good"}`)
 	f.want(b, `{"type":"OFFER","src":"c","dst":"b","payload":"good"}`)
 }

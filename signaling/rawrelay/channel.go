@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -102,7 +102,7 @@ func (c *channel) evictSilent() bool {
 		go func() {
 			alive := socket.Alive(proof)
 			if !alive {
-				socket.Close(int(signaling.CloseSilent), "the socket did not answer")
+				socket.Close(int(wire.CloseSilent), "the socket did not answer")
 				c.mu.Lock()
 				delete(c.members, m)
 				c.mu.Unlock()

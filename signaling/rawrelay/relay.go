@@ -21,6 +21,7 @@ import (
 
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -119,8 +120,8 @@ func printable(name string) bool {
 func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func(*wsock.CloseError)) (*door.Guest, error)) {
 	options := wsock.Options{
 		MessageSize: s.door.MessageSize(),
-		TooBig:      int(signaling.CloseTooBig),
-		Slow:        int(signaling.CloseSlow),
+		TooBig:      int(wire.CloseTooBig),
+		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.door.QueueBytes(),
 		Meter: func(bytes int) error {
 			if who.guest == nil {
@@ -144,7 +145,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		return // answered
 	}
 	if !s.sockets.Add(socket) {
-		socket.Close(int(signaling.CloseRestart), signaling.ErrDrain.Error())
+		socket.Close(int(wire.CloseRestart), signaling.ErrDrain.Error())
 	}
 	defer s.sockets.Remove(socket)
 	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
@@ -162,7 +163,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 	}
 	if !ok {
 		guest.Count("refused_full")
-		socket.Close(int(signaling.CloseFull), "the channel is full")
+		socket.Close(int(wire.CloseFull), "the channel is full")
 		_ = socket.Serve(ignore)
 		return
 	}
@@ -180,5 +181,5 @@ func ignore(int, []byte) error { return nil }
 // Close ends every socket with the code for a restart, and waits until they
 // have ended or the context has.
 func (s *Relay) Close(ctx context.Context) error {
-	return s.sockets.Close(ctx, int(signaling.CloseRestart), signaling.ErrDrain.Error())
+	return s.sockets.Close(ctx, int(wire.CloseRestart), signaling.ErrDrain.Error())
 }

@@ -18,6 +18,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wstest"
 )
 
@@ -200,7 +201,7 @@ func TestMaxRefusesTheThird(t *testing.T) {
 	a, b := join(t, url+"/relay/pair?max=2"), join(t, url+"/relay/pair?max=2")
 	relay.entered(t, "pair", 2)
 	for _, query := range []string{"?max=2", "?max=3", ""} { // who was there wants two
-		if reason := wantClose(t, join(t, url+"/relay/pair"+query), int(signaling.CloseFull)); !strings.Contains(reason, "full") {
+		if reason := wantClose(t, join(t, url+"/relay/pair"+query), int(wire.CloseFull)); !strings.Contains(reason, "full") {
 			t.Errorf("reason %q", reason)
 		}
 	}
@@ -260,14 +261,14 @@ func TestBadInput(t *testing.T) {
 	}{
 		"oversized": {func(t *testing.T, ws *websocket.Conn) {
 			send(t, ws, websocket.TextMessage, strings.Repeat("x", 1001))
-		}, int(signaling.CloseTooBig)},
+		}, int(wire.CloseTooBig)},
 		"oversized in fragments": {func(t *testing.T, ws *websocket.Conn) {
 			w, _ := ws.NextWriter(websocket.BinaryMessage)
 			for range 100 {
 				_, _ = io.WriteString(w, strings.Repeat("x", 100))
 			}
 			_ = w.Close()
-		}, int(signaling.CloseTooBig)},
+		}, int(wire.CloseTooBig)},
 		"text that is not UTF-8": {func(t *testing.T, ws *websocket.Conn) {
 			send(t, ws, websocket.TextMessage, "\xc3\x28")
 		}, websocket.CloseInvalidFramePayloadData},
@@ -319,7 +320,7 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 	}()
 	ended := make(chan struct{})
 	go func() {
-		wantClose(t, flooder, int(signaling.CloseFlood))
+		wantClose(t, flooder, int(wire.CloseFlood))
 		flooder.Close()
 		close(ended)
 	}()
@@ -383,7 +384,7 @@ func TestOriginsAndConnectionsPerAddress(t *testing.T) {
 	open()
 	open()
 	relay.entered(t, "x", 2)
-	wantClose(t, open(), int(signaling.CloseFull))
+	wantClose(t, open(), int(wire.CloseFull))
 }
 
 func TestRootIsAChannel(t *testing.T) {
@@ -399,7 +400,7 @@ func TestCloseSaysRestart(t *testing.T) {
 	a := join(t, url+"/relay/x")
 	relay.entered(t, "x", 1)
 	go relay.Close(context.Background())
-	wantClose(t, a, int(signaling.CloseRestart))
+	wantClose(t, a, int(wire.CloseRestart))
 }
 
 // BenchmarkBroadcast is one message to 31 others, all reading.
@@ -471,5 +472,5 @@ func TestTokenExpiry(t *testing.T) {
 		}
 	}
 	ws := join(t, "ws"+strings.TrimPrefix(server.URL, "http")+"/relay/a?token="+token)
-	wantClose(t, ws, int(signaling.CloseRefused))
+	wantClose(t, ws, int(wire.CloseRefused))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 )
 
 // TestErrors: the codes of the reference server (engine.io, BaseServer.errors).
@@ -75,7 +76,7 @@ func TestBadInput(t *testing.T) {
 		f.send(ws, body)
 		var closed *websocket.CloseError
 		_, got, err := ws.ReadMessage()
-		if !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation && closed.Code != int(signaling.CloseTooBig) || closed.Text == "" {
+		if !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation && closed.Code != int(wire.CloseTooBig) || closed.Text == "" {
 			t.Errorf("%.60q on a WebSocket: %s, %v", body, got, err)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -21,8 +21,8 @@ func (c *session) options() wsock.Options {
 	}
 	return wsock.Options{
 		MessageSize: size,
-		TooBig:      int(signaling.CloseTooBig),
-		Slow:        int(signaling.CloseSlow),
+		TooBig:      int(wire.CloseTooBig),
+		Slow:        int(wire.CloseSlow),
 		QueueBytes:  c.server.queueBytes(),
 		Ping:        -1,
 		Meter:       c.guest.Meter,

@@ -7,6 +7,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -22,12 +23,12 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 
 // Turned is the Close for somebody whom the hub did not let in.
 func Turned(err error) *wsock.CloseError {
-	code := signaling.CloseFull
+	code := wire.CloseFull
 	switch {
 	case errors.Is(err, signaling.ErrDrain):
-		code = signaling.CloseRestart
+		code = wire.CloseRestart
 	case errors.Is(err, access.ErrRevoked):
-		code = signaling.CloseRevoked
+		code = wire.CloseRevoked
 	}
 	return &wsock.CloseError{Code: int(code), Reason: err.Error()}
 }

@@ -10,6 +10,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -80,12 +81,12 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 		}
 		select {
 		case <-expired:
-			end(&wsock.CloseError{Code: int(signaling.CloseRefused), Reason: access.ErrExpired.Error()})
+			end(&wsock.CloseError{Code: int(wire.CloseRefused), Reason: access.ErrExpired.Error()})
 		case <-socket.Done():
 			if d.hub.Draining() {
 				end(Turned(signaling.ErrDrain))
 			} else {
-				end(&wsock.CloseError{Code: int(signaling.CloseRevoked), Reason: "ended by the operator"})
+				end(&wsock.CloseError{Code: int(wire.CloseRevoked), Reason: "ended by the operator"})
 			}
 		case <-g.left:
 		}
@@ -108,9 +109,9 @@ func (g *Guest) Meter(bytes int) error {
 	hold, err := g.socket.Pace(&g.pacer, bytes)
 	switch {
 	case errors.Is(err, signaling.ErrTooBig):
-		return &wsock.CloseError{Code: int(signaling.CloseTooBig), Reason: err.Error()}
+		return &wsock.CloseError{Code: int(wire.CloseTooBig), Reason: err.Error()}
 	case err != nil:
-		return &wsock.CloseError{Code: int(signaling.CloseFlood), Reason: err.Error()}
+		return &wsock.CloseError{Code: int(wire.CloseFlood), Reason: err.Error()}
 	case hold > 0:
 		timer := time.NewTimer(min(hold, maxHold))
 		defer timer.Stop()

@@ -1,4 +1,4 @@
-package signaling
+package wire
 
 import (
 	"encoding/binary"
@@ -14,7 +14,7 @@ const maxDepth = 64
 // and puts its members into to, as raw bytes of b. It copies nothing:
 // data goes on to other clients as it came, so it must be valid to the last
 // byte. A key that is written with escapes is an unknown one.
-func scanObject(b []byte, to *message) bool {
+func scanObject(b []byte, to *Message) bool {
 	if !utf8.Valid(b) {
 		return false
 	}
@@ -51,7 +51,7 @@ func (s *scanner) eat(c byte) bool {
 	return false
 }
 
-func (s *scanner) object(depth int, to *message) bool {
+func (s *scanner) object(depth int, to *Message) bool {
 	if depth == 0 || !s.eat('{') {
 		return false
 	}
@@ -142,8 +142,8 @@ func (s *scanner) word(w string) bool {
 	return true
 }
 
-// plain says which bytes stand for themselves in a string.
-var plain = func() (t [256]bool) {
+// unescaped says which bytes stand for themselves in a string.
+var unescaped = func() (t [256]bool) {
 	for c := 0x20; c < 256; c++ {
 		t[c] = c != '"' && c != '\\'
 	}
@@ -201,7 +201,7 @@ func nextSpecial(b []byte, i int) int {
 		}
 	}
 	for ; i < len(b); i++ {
-		if !plain[b[i]] {
+		if !unescaped[b[i]] {
 			return i
 		}
 	}

@@ -1,7 +1,6 @@
-package signaling
+package wire
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -25,7 +24,7 @@ const (
 )
 
 // ErrorCodes lists every error code, in the order of protocol.md.
-var errorCodes = []ErrorCode{
+var ErrorCodes = []ErrorCode{
 	CodeBadMessage, CodeUnknownType, CodeBadName, CodeUserTaken, CodeNotInRoom,
 	CodeRoomFull, CodeTooMany, CodeNoSuchCall, CodeForbidden, CodeRate,
 }
@@ -52,13 +51,13 @@ const (
 // Codes of RFC 6455 section 7.4.1: the answer to a client's own Close, and to a
 // frame that breaks the RFC.
 const (
-	closeNormal   CloseCode = 1000
-	closeProtocol CloseCode = 1002
+	CloseNormal   CloseCode = 1000
+	CloseProtocol CloseCode = 1002
 )
 
-// closeCodes says of each code its name and whether the session outlives the
+// CloseCodes says of each code its name and whether the session outlives the
 // socket.
-var closeCodes = []struct {
+var CloseCodes = []struct {
 	Code  CloseCode
 	Name  string
 	Lives bool
@@ -77,45 +76,38 @@ var closeCodes = []struct {
 
 // String is the code's name in protocol.md.
 func (c CloseCode) String() string {
-	for _, row := range closeCodes {
+	for _, row := range CloseCodes {
 		if row.Code == c {
 			return row.Name
 		}
 	}
 	switch c {
-	case closeNormal:
+	case CloseNormal:
 		return "normal"
-	case closeProtocol:
+	case CloseProtocol:
 		return "protocol"
 	}
 	return fmt.Sprint(uint16(c))
 }
 
-// Errors of Attach and Allow; a dialect says them in its own words.
-var (
-	ErrFull   = errors.New("too many connections from this address: come back later")
-	ErrTooBig = errors.New("the message is larger than limits.message_size")
-	ErrRate   = errors.New("more messages than limits.messages_per_second: the message is dropped")
-	ErrFlood  = errors.New("far more messages than limits.messages_per_second: the socket ends")
-	ErrDrain  = errors.New("the server is going down: come back in a moment")
-)
-
-// fault is a request that failed: what the client is told.
-type fault struct {
-	code  ErrorCode
-	text  string
-	after time.Duration // retry is true when positive
+// Fault is a request that failed: what the client is told.
+type Fault struct {
+	Code  ErrorCode
+	Text  string
+	After time.Duration // the client may try again then, if that is positive
 }
 
-func (f *fault) Error() string { return f.text }
+// Error implements error.
+func (f *Fault) Error() string { return f.Text }
 
-func faultf(code ErrorCode, format string, args ...any) *fault {
-	return &fault{code: code, text: fmt.Sprintf(format, args...)}
+// Faultf returns a fault with a text for the client's developer.
+func Faultf(code ErrorCode, format string, args ...any) *Fault {
+	return &Fault{Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-// lives reports whether a session outlives a socket that was closed with c.
-func (c CloseCode) lives() bool {
-	for _, row := range closeCodes {
+// Lives reports whether a session outlives a socket that was closed with c.
+func (c CloseCode) Lives() bool {
+	for _, row := range CloseCodes {
 		if row.Code == c {
 			return row.Lives
 		}
@@ -123,5 +115,5 @@ func (c CloseCode) lives() bool {
 	return true
 }
 
-// flushes reports whether what waits is still sent before a Close with c.
-func (c CloseCode) flushes() bool { return c == CloseRestart || c == closeNormal }
+// Flushes reports whether what waits is still sent before a Close with c.
+func (c CloseCode) Flushes() bool { return c == CloseRestart || c == CloseNormal }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package signaling
+package delivery
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ type poller struct{}
 
 func pollerCount() int { return 0 }
 
-func newPoller(*Hub) (*poller, error) { return nil, errors.ErrUnsupported }
+func newPoller(*Node) (*poller, error) { return nil, errors.ErrUnsupported }
 
 func (*poller) newLink(*conn) bool { return false }
 func (*poller) close()             {}

@@ -1,4 +1,4 @@
-package signaling
+package delivery
 
 import (
 	"encoding/binary"
@@ -16,14 +16,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/internal/access"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
-)
-
-const (
-	maxLoose    = 32       // unnumbered messages that wait for a writer
-	maxTogether = 16       // messages of one socket that are handled before anything is written
-	maxBatch    = 32 << 10 // bytes joined into one write
-	ackEvery    = 32       // messages after which one is acknowledged at once
 )
 
 // conn is one native WebSocket. gorilla does the upgrade; frames are read and
@@ -32,7 +26,7 @@ const (
 // connection. One over TLS has a goroutine that reads, and another that writes
 // while there is something to write.
 type conn struct {
-	hub     *Hub
+	node    *Node
 	nc      net.Conn // nil in tests that carry the frames themselves
 	link    *link    // nil: over TLS
 	out     *flusher // of whoever reads
@@ -43,7 +37,7 @@ type conn struct {
 	request string       // the upgrade's id in the log
 	heard   atomic.Int64 // when anything came last, Unix nanoseconds
 
-	sess  *Session     // set once by the reader, before anything below is used
+	sess  *session     // set once by the reader, before anything below is used
 	in    wsock.Reader // the reader's
 	first []byte       // the reader's: what has come with the upgrade request
 	done  bool         // the reader's: messages are not handled any more
@@ -51,13 +45,13 @@ type conn struct {
 	rest  []byte       // of whoever writes: what the socket did not take
 
 	// Under sess.mu.
-	next    uint64 // the next number to send
-	loose   []body // goes before the numbered ones
-	pong    bool   // an answer to a ping is due
+	next    uint64        // the next number to send
+	loose   []wire.Object // goes before the numbered ones
+	pong    bool          // an answer to a ping is due
 	ackDue  bool
 	wsPong  []byte // an answer to a WebSocket ping (RFC 6455 section 5.5.3)
 	writing bool   // somebody writes, or is about to
-	code    CloseCode
+	code    wire.CloseCode
 	closed  bool // the Close frame is written
 	read    bool // the reader is gone: the writer closes TCP
 }
@@ -91,9 +85,9 @@ func (c *conn) kick(by *conn) {
 		return
 	}
 	// The reader still counts in wait, so this is no Add beside a Wait at zero.
-	c.hub.wait.Add(1)
+	c.node.wait.Add(1)
 	go func() {
-		defer c.hub.wait.Done()
+		defer c.node.wait.Done()
 		if c.link != nil {
 			c.writeNow()
 		} else {
@@ -104,16 +98,16 @@ func (c *conn) kick(by *conn) {
 
 // shutLocked ends the socket with a code: what waits is not sent any more,
 // except before a restart. sess.mu is held.
-func (c *conn) shutLocked(code CloseCode) {
+func (c *conn) shutLocked(code wire.CloseCode) {
 	if c.code != 0 {
 		return
 	}
 	c.code = code
-	c.hub.stats.closed(code)
+	c.node.stats.closed.Add(code.String())
 	if c.nc != nil {
 		// Whoever is stuck in a read or a write gets free, late enough for the
 		// Close to be read on the other side.
-		deadline := within(c.hub.timing.Close)
+		deadline := within(c.node.timing.Close)
 		_ = c.nc.SetReadDeadline(deadline)
 		_ = c.nc.SetWriteDeadline(deadline)
 	}
@@ -160,7 +154,7 @@ func (c *conn) writeNow() {
 			return
 		}
 	}
-	c.link.await(true, c.hub.timing.Write)
+	c.link.await(true, c.node.timing.Write)
 }
 
 // writeRest goes on where writeNow has stopped.
@@ -172,7 +166,7 @@ func (c *conn) writeRest() {
 	}
 	if n < len(c.rest) {
 		if c.rest = c.rest[n:]; n > 0 {
-			c.link.await(true, c.hub.timing.Write)
+			c.link.await(true, c.node.timing.Write)
 		}
 		return
 	}
@@ -183,9 +177,9 @@ func (c *conn) writeRest() {
 
 func (c *conn) writeWait(closing bool) time.Duration {
 	if closing {
-		return c.hub.timing.Close
+		return c.node.timing.Close
 	}
-	return c.hub.timing.Write
+	return c.node.timing.Write
 }
 
 // batch takes what is due into p. If there is nothing, the writer's time is
@@ -202,7 +196,7 @@ func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
 			c.release()
 		}
 	}
-	c.hub.stats.bytesOut.Add(uint64(len(buf)))
+	c.node.stats.bytesOut.Add(uint64(len(buf)))
 	return buf, c.code != 0
 }
 
@@ -225,7 +219,7 @@ func (c *conn) release() {
 		_ = c.nc.Close()
 	} else if c.link.release() {
 		_ = c.nc.Close() // the layers over the link
-		c.hub.gone(c)
+		c.node.gone(c)
 	}
 }
 
@@ -244,7 +238,7 @@ func (c *conn) fill(buf []byte) []byte {
 	s := c.sess
 	for _, b := range c.loose {
 		buf = appendText(buf, b, []byte{'}'})
-		c.hub.stats.out.Add(1)
+		c.node.stats.out.Add(1)
 	}
 	c.loose = nil
 	if c.wsPong != nil {
@@ -252,7 +246,7 @@ func (c *conn) fill(buf []byte) []byte {
 		buf = append(buf, c.wsPong...)
 		c.wsPong = nil
 	}
-	mine := s.conn == c && (c.code == 0 || c.code.flushes())
+	mine := s.conn == c && (c.code == 0 || c.code.Flushes())
 	if mine {
 		var tail [64]byte
 		c.next = max(c.next, s.out.base+1)
@@ -261,12 +255,12 @@ func (c *conn) fill(buf []byte) []byte {
 			suffix = strconv.AppendUint(suffix, c.next, 10)
 			suffix = append(c.appendAck(suffix), '}')
 			buf = appendText(buf, s.out.get(c.next), suffix)
-			c.hub.stats.out.Add(1)
+			c.node.stats.out.Add(1)
 		}
 		if c.pong || c.ackDue && s.told != s.handled {
-			b := body(`{"type":"ack"`)
+			b := wire.Object(`{"type":"ack"`)
 			if c.pong {
-				b = body(`{"type":"pong"`)
+				b = wire.Object(`{"type":"pong"`)
 				s.told = 0 // a pong always carries ack
 				if s.handled == 0 {
 					b = append(b, `,"ack":0`...)
@@ -284,7 +278,7 @@ func (c *conn) fill(buf []byte) []byte {
 }
 
 // appendClose appends a Close (RFC 6455 section 5.5.1).
-func appendClose(buf []byte, code CloseCode) []byte {
+func appendClose(buf []byte, code wire.CloseCode) []byte {
 	reason := code.String()
 	buf = appendFrame(buf, websocket.CloseMessage, 2+len(reason))
 	buf = binary.BigEndian.AppendUint16(buf, uint16(code))
@@ -302,7 +296,7 @@ func (c *conn) appendAck(b []byte) []byte {
 }
 
 // appendText appends one text frame (RFC 6455 section 5.2).
-func appendText(buf []byte, b body, suffix []byte) []byte {
+func appendText(buf []byte, b wire.Object, suffix []byte) []byte {
 	buf = appendFrame(buf, websocket.TextMessage, len(b)+len(suffix))
 	buf = append(buf, b...)
 	return append(buf, suffix...)
@@ -321,31 +315,31 @@ func appendFrame(buf []byte, opcode, length int) []byte {
 	return binary.BigEndian.AppendUint64(append(buf, 127), uint64(length))
 }
 
-// turnBack has the reader of a socket without a session refuse it: with CloseRestart
-// since the server is going down, or with CloseRevoked. Hub.gate is held, or else the
+// turnBack has the reader of a socket without a session refuse it: with wire.CloseRestart
+// since the server is going down, or with wire.CloseRevoked. Node.gate is held, or else the
 // reader might just be opening a session.
 func (c *conn) turnBack() {
 	if c.nc != nil {
-		_ = c.nc.SetReadDeadline(c.hub.now().Add(-time.Second))
+		_ = c.nc.SetReadDeadline(c.node.now().Add(-time.Second))
 	}
 }
 
 // refuse ends a socket that has no session yet: nobody else writes to it. What
 // still comes is read until the client has ended too, so that TCP is not reset
 // before it has read the code.
-func (c *conn) refuse(code CloseCode, f *fault) {
-	c.hub.stats.closed(code)
+func (c *conn) refuse(code wire.CloseCode, f *wire.Fault) {
+	c.node.stats.closed.Add(code.String())
 	if c.nc == nil {
 		c.code = code
 		return
 	}
 	var buf []byte
 	if f != nil {
-		c.hub.stats.fault(f.code)
-		buf = appendText(buf, f.body(nil), []byte{'}'})
+		c.node.stats.faults.Add(string(f.Code))
+		buf = appendText(buf, f.Message(nil), []byte{'}'})
 	}
 	c.done = true
-	_ = c.nc.SetReadDeadline(within(c.hub.timing.Close))
+	_ = c.nc.SetReadDeadline(within(c.node.timing.Close))
 	c.direct(appendClose(buf, code))
 }
 
@@ -355,7 +349,7 @@ func (c *conn) direct(frames []byte) {
 		_, _ = c.link.try(frames) // into an empty buffer; a client that fills it has not spoken as it should
 		return
 	}
-	_ = c.nc.SetWriteDeadline(within(c.hub.timing.Close))
+	_ = c.nc.SetWriteDeadline(within(c.node.timing.Close))
 	_, _ = c.nc.Write(frames)
 }
 
@@ -371,7 +365,7 @@ func (c *conn) serve() {
 			n, err = c.nc.Read(buf[:])
 		}
 		if n > 0 {
-			if e := c.take(buf[:n], c.hub.now()); e != nil {
+			if e := c.take(buf[:n], c.node.now()); e != nil {
 				err = e
 			}
 			c.out.flush()
@@ -379,7 +373,7 @@ func (c *conn) serve() {
 		if err != nil && !c.over(err) {
 			c.finish(err)
 			c.out.flush()
-			c.hub.gone(c)
+			c.node.gone(c)
 			return
 		}
 	}
@@ -393,7 +387,7 @@ func (c *conn) take(b []byte, now time.Time) error {
 	if c.lame {
 		return nil
 	}
-	limit := c.hub.limits().MessageSize
+	limit := c.node.limits().MessageSize
 	c.heard.Store(now.UnixNano())
 	c.in.Add(b)
 	for n := 1; ; n++ {
@@ -410,7 +404,7 @@ func (c *conn) take(b []byte, now time.Time) error {
 		case opcode == wsock.OpPing:
 			c.pinged(payload)
 		case opcode != wsock.OpPong:
-			c.hub.stats.bytesIn.Add(uint64(len(payload)))
+			c.node.stats.bytesIn.Add(uint64(len(payload)))
 			c.handle(payload, opcode == wsock.OpText, now)
 		}
 	}
@@ -432,18 +426,18 @@ func (c *conn) pinged(payload []byte) {
 // over is told that no more can be handled. It reports whether the socket is to
 // be read all the same, because the client is being told why.
 func (c *conn) over(err error) bool {
-	var code CloseCode
+	var code wire.CloseCode
 	switch {
 	case errors.Is(err, wsock.ErrTooBig):
-		code, c.lame = CloseTooBig, true
+		code, c.lame = wire.CloseTooBig, true
 	case errors.Is(err, wsock.ErrProtocol):
-		code, c.lame = closeProtocol, true
+		code, c.lame = wire.CloseProtocol, true
 	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
-		switch code = CloseBadHello; {
+		switch code = wire.CloseBadHello; {
 		case c.claims.Revoked():
-			code = CloseRevoked
-		case c.hub.draining.Load():
-			code = CloseRestart
+			code = wire.CloseRevoked
+		case c.node.draining.Load():
+			code = wire.CloseRestart
 		}
 	default:
 		return false
@@ -472,7 +466,7 @@ func (c *conn) finish(err error) {
 	byClient := errors.As(err, &closed)
 	s.mu.Lock()
 	if c.code == 0 && byClient {
-		c.code = closeNormal
+		c.code = wire.CloseNormal
 		c.kick(c)
 	}
 	s.mu.Unlock()
@@ -491,7 +485,7 @@ func (c *conn) finish(err error) {
 
 // handle takes one message: the first must be hello.
 func (c *conn) handle(b []byte, isText bool, now time.Time) {
-	c.hub.stats.in.Add(1)
+	c.node.stats.in.Add(1)
 	if c.sess == nil {
 		c.hello(b, isText, now)
 		return

@@ -1,4 +1,4 @@
-package signaling
+package wire
 
 import "testing"
 
@@ -13,7 +13,7 @@ func TestNextSpecial(t *testing.T) {
 				}
 				b[at] = byte(c)
 				want := length
-				if !plain[c] {
+				if !unescaped[c] {
 					want = at
 				}
 				for from := range at + 1 {

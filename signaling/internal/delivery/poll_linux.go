@@ -1,4 +1,4 @@
-package signaling
+package delivery
 
 import (
 	"net"
@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/signaling/internal/timers"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 // What a turn has caused is written at its end. Connections over TLS are read by
 // goroutines of their own.
 type poller struct {
-	hub   *Hub
+	node  *Node
 	epoll int
 	event int // an eventfd, to wake it up
 	done  chan struct{}
@@ -42,7 +44,7 @@ type poller struct {
 	input  [pollInput]byte
 }
 
-func newPoller(h *Hub) (*poller, error) {
+func newPoller(n *Node) (*poller, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create", err)
@@ -55,7 +57,7 @@ func newPoller(h *Hub) (*poller, error) {
 		unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	p := &poller{hub: h, epoll: epoll, event: event, done: make(chan struct{}), links: make(map[int32]*link)}
+	p := &poller{node: n, epoll: epoll, event: event, done: make(chan struct{}), links: make(map[int32]*link)}
 	go p.run()
 	return p, nil
 }
@@ -93,7 +95,7 @@ func (p *poller) run() {
 			}
 		}
 		handled += n
-		now := p.hub.now()
+		now := p.node.now()
 		p.mu.Lock()
 		if p.ended {
 			p.mu.Unlock()
@@ -137,7 +139,7 @@ type link struct {
 	mask        uint32 // what the epoll waits for
 	expired     bool
 	read, write time.Time // deadlines of the hub's clock; zero: none
-	timer       timer
+	timer       timers.Timer
 }
 
 // layer is a connection that has looked at the first bytes of the one below.
@@ -168,7 +170,7 @@ func (p *poller) newLink(c *conn) bool {
 		return false
 	}
 	l := &link{poller: p, conn: c, remote: tcp.RemoteAddr(), local: tcp.LocalAddr(), fd: fd, reading: true}
-	l.timer.fire = l.expire
+	l.timer.Fire = l.expire
 	if layered {
 		top.SetNetConn(l)
 	} else {
@@ -295,7 +297,7 @@ func (l *link) await(more bool, within time.Duration) {
 	mask := l.mask &^ unix.EPOLLOUT
 	if more {
 		mask |= unix.EPOLLOUT
-		l.write = l.poller.hub.now().Add(within)
+		l.write = l.poller.node.now().Add(within)
 	}
 	l.arm()
 	if mask != l.mask {
@@ -323,7 +325,7 @@ func (l *link) release() bool {
 	p.mu.Lock()
 	delete(p.links, int32(l.fd))
 	p.mu.Unlock()
-	p.hub.timers.stop(&l.timer)
+	p.node.timers.Stop(&l.timer)
 	_ = unix.Close(l.fd)
 	l.fd = -1
 	return true
@@ -336,9 +338,9 @@ func (l *link) arm() {
 		at = l.write
 	}
 	if at.IsZero() {
-		l.poller.hub.timers.stop(&l.timer)
+		l.poller.node.timers.Stop(&l.timer)
 	} else {
-		l.poller.hub.timers.set(&l.timer, at)
+		l.poller.node.timers.Set(&l.timer, at)
 	}
 }
 
@@ -374,7 +376,7 @@ func (l *link) SetReadDeadline(t time.Time) error {
 	defer l.mu.Unlock()
 	if l.fd >= 0 {
 		if !t.IsZero() {
-			t = l.poller.hub.now().Add(left(t))
+			t = l.poller.node.now().Add(left(t))
 		}
 		l.read = t
 		l.arm()

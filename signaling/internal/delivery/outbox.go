@@ -1,43 +1,44 @@
-package signaling
+package delivery
 
-import "sync"
+import (
+	"sync"
+
+	"turnhub/signaling/internal/wire"
+)
 
 // outbox holds a session's numbered messages until they are acknowledged. The
 // numbers begin at 1.
 type outbox struct {
-	bodies []item // bodies[head] has number base+1
-	head   int
-	base   uint64 // the highest number that is acknowledged
-	bytes  int
+	items []item // items[head] has number base+1
+	head  int
+	base  uint64 // the highest number that is acknowledged
+	bytes int
 }
 
 // item is a message and, where nobody else has it, the buffer that it fills.
 type item struct {
-	body
+	text   wire.Object
 	buffer *[]byte
 }
 
-// overhead is what a waiting message costs beside its text, in bytes.
-const overhead = 48
-
 // last returns the number of the newest message.
-func (o *outbox) last() uint64 { return o.base + uint64(len(o.bodies)-o.head) }
+func (o *outbox) last() uint64 { return o.base + uint64(len(o.items)-o.head) }
 
 // get returns the message with number n, which must be in the box.
-func (o *outbox) get(n uint64) body { return o.bodies[o.head+int(n-o.base-1)].body }
+func (o *outbox) get(n uint64) wire.Object { return o.items[o.head+int(n-o.base-1)].text }
 
 // add appends a message unless that exceeds the bounds.
 func (o *outbox) add(b item) bool {
-	if len(o.bodies)-o.head >= maxQueueMessages || o.bytes+len(b.body)+overhead > maxQueueBytes {
+	if len(o.items)-o.head >= maxQueueMessages || o.bytes+len(b.text)+overhead > maxQueueBytes {
 		return false
 	}
-	if o.head > 0 && len(o.bodies) == cap(o.bodies) {
-		n := copy(o.bodies, o.bodies[o.head:])
-		clear(o.bodies[n:])
-		o.bodies, o.head = o.bodies[:n], 0
+	if o.head > 0 && len(o.items) == cap(o.items) {
+		n := copy(o.items, o.items[o.head:])
+		clear(o.items[n:])
+		o.items, o.head = o.items[:n], 0
 	}
-	o.bodies = append(o.bodies, b)
-	o.bytes += len(b.body) + overhead
+	o.items = append(o.items, b)
+	o.bytes += len(b.text) + overhead
 	return true
 }
 
@@ -47,8 +48,8 @@ func (o *outbox) ack(n uint64) bool {
 		return false
 	}
 	for o.base < n {
-		it := &o.bodies[o.head]
-		o.bytes -= len(it.body) + overhead
+		it := &o.items[o.head]
+		o.bytes -= len(it.text) + overhead
 		if it.buffer != nil {
 			freeBuffer(it.buffer)
 		}
@@ -56,10 +57,10 @@ func (o *outbox) ack(n uint64) bool {
 		o.head++
 		o.base++
 	}
-	if o.head == len(o.bodies) {
+	if o.head == len(o.items) {
 		o.head = 0
-		if o.bodies = o.bodies[:0]; cap(o.bodies) > 32 {
-			o.bodies = nil
+		if o.items = o.items[:0]; cap(o.items) > 32 {
+			o.items = nil
 		}
 	}
 	return true
@@ -68,7 +69,7 @@ func (o *outbox) ack(n uint64) bool {
 // drop empties the box; its numbers go on.
 func (o *outbox) drop() {
 	o.base = o.last()
-	o.bodies, o.head, o.bytes = nil, 0, 0
+	o.items, o.head, o.bytes = nil, 0, 0
 }
 
 // buffers holds buffers of messages to one session, by size: they make up nearly
@@ -78,9 +79,9 @@ var buffers = [...]struct {
 	pool sync.Pool
 }{{size: 512}, {size: 2 << 10}, {size: 8 << 10}}
 
-// newBuffer returns an empty buffer for n bytes, or nil where it is too large to
-// be kept.
-func newBuffer(n int) *[]byte {
+// NewBuffer returns an empty buffer for n bytes, for SendOnly, or nil where it is too
+// large to be kept.
+func NewBuffer(n int) *[]byte {
 	for i := range buffers {
 		class := &buffers[i]
 		if n <= class.size {

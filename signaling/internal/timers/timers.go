@@ -1,4 +1,7 @@
-package signaling
+// Package timers fires everything that the hub does at a time from one goroutine,
+// by a clock that the caller brings. A timer is part of what it belongs to and is
+// moved as often as needed: a session's is moved with nearly every message.
+package timers
 
 import (
 	"container/heap"
@@ -7,27 +10,26 @@ import (
 	"time"
 )
 
-// timer is something that happens at a time. It is part of what it belongs to
-// and may be moved as often as needed.
-type timer struct {
-	fire  func(now time.Time)
-	at    int64 // Unix nanoseconds
-	index int   // in the heap, plus 1; 0: not set
+// Timer is something that happens at a time. The zero value with Fire is ready.
+type Timer struct {
+	Fire  func(now time.Time) // called without any lock of this package
+	at    int64               // Unix nanoseconds
+	index int                 // in the heap, plus 1; 0: not set
 }
 
-// timers fires every timer of the hub from one goroutine. Its mutex is a leaf:
-// nothing else is locked under it, and fire is called without it.
-type timers struct {
+// Timers fires timers. Its mutex is a leaf: nothing else is locked under it.
+type Timers struct {
 	mu    sync.Mutex
 	heap  timerHeap
 	wake  chan struct{}
 	sleep int64 // until when the goroutine sleeps; 0: it is awake
 }
 
-func newTimers() *timers { return &timers{wake: make(chan struct{}, 1)} }
+// New returns timers that fire once Serve runs.
+func New() *Timers { return &Timers{wake: make(chan struct{}, 1)} }
 
-// set moves t to at, however often it was set before.
-func (ts *timers) set(t *timer, at time.Time) {
+// Set moves t to at, however often it was set before.
+func (ts *Timers) Set(t *Timer, at time.Time) {
 	ts.mu.Lock()
 	t.at = at.UnixNano()
 	if t.index == 0 {
@@ -48,8 +50,8 @@ func (ts *timers) set(t *timer, at time.Time) {
 	}
 }
 
-// stop takes t out. It may be firing at the moment.
-func (ts *timers) stop(t *timer) {
+// Stop takes t out. It may be firing at the moment.
+func (ts *Timers) Stop(t *Timer) {
 	ts.mu.Lock()
 	if t.index != 0 {
 		heap.Remove(&ts.heap, t.index-1)
@@ -57,8 +59,15 @@ func (ts *timers) stop(t *timer) {
 	ts.mu.Unlock()
 }
 
-// run fires what is due at now and returns when the next one is; zero: none.
-func (ts *timers) run(now time.Time) time.Time {
+// Len is how many timers are set.
+func (ts *Timers) Len() int {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return len(ts.heap)
+}
+
+// Run fires what is due at now and returns when the next one is; zero: none.
+func (ts *Timers) Run(now time.Time) time.Time {
 	for {
 		ts.mu.Lock()
 		if len(ts.heap) == 0 || ts.heap[0].at > now.UnixNano() {
@@ -71,14 +80,14 @@ func (ts *timers) run(now time.Time) time.Time {
 			ts.mu.Unlock()
 			return next
 		}
-		t := heap.Pop(&ts.heap).(*timer)
+		t := heap.Pop(&ts.heap).(*Timer)
 		ts.mu.Unlock()
-		t.fire(now)
+		t.Fire(now)
 	}
 }
 
-// serve runs the timers until ctx ends.
-func (ts *timers) serve(ctx context.Context, now func() time.Time) {
+// Serve runs the timers by the clock now until ctx ends.
+func (ts *Timers) Serve(ctx context.Context, now func() time.Time) {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
@@ -88,14 +97,14 @@ func (ts *timers) serve(ctx context.Context, now func() time.Time) {
 		case <-ts.wake:
 		case <-alarm.C:
 		}
-		if next := ts.run(now()); !next.IsZero() {
+		if next := ts.Run(now()); !next.IsZero() {
 			// A pause of a millisecond joins what is due at about the same time.
 			alarm.Reset(max(next.Sub(now()), time.Millisecond))
 		}
 	}
 }
 
-type timerHeap []*timer
+type timerHeap []*Timer
 
 func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].at < h[j].at }
@@ -104,7 +113,7 @@ func (h timerHeap) Swap(i, j int) {
 	h[i].index, h[j].index = i+1, j+1
 }
 func (h *timerHeap) Push(x any) {
-	t := x.(*timer)
+	t := x.(*Timer)
 	*h = append(*h, t)
 	t.index = len(*h)
 }

@@ -1,4 +1,4 @@
-package signaling
+package delivery
 
 import (
 	"net/http"
@@ -10,6 +10,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
+	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -28,20 +29,20 @@ var upgrader = websocket.Upgrader{
 }
 
 // ServeHTTP is GET /ws.
-func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.draining.Load() {
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if n.draining.Load() {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	if !access.AllowOrigin(r, *h.origins.Load()) {
-		h.stats.refuse("origin")
+	if !access.AllowOrigin(r, *n.origins.Load()) {
+		n.stats.refused.Add("origin")
 		http.Error(w, "this page's origin is not in access.allowed_origins", http.StatusForbidden)
 		return
 	}
-	claims, err := h.cfg.Access.Verify(r)
+	claims, err := n.cfg.Access.Verify(r)
 	if err != nil {
-		h.stats.refuse("token")
+		n.stats.refused.Add("token")
 		access.Deny(w, err)
 		return
 	}
@@ -49,13 +50,13 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this WebSocket speaks "+Subprotocol+" only", http.StatusBadRequest)
 		return
 	}
-	if !h.begin() {
+	if !n.begin() {
 		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	switch c := h.upgrade(w, r, claims); {
-	case c == nil || !h.register(c):
-		h.wait.Done()
+	switch c := n.upgrade(w, r, claims); {
+	case c == nil || !n.register(c):
+		n.wait.Done()
 	case c.link != nil:
 		c.link.start()
 	default:
@@ -66,84 +67,84 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // begin counts a goroutine for Close to wait for. False: it waits already.
-func (h *Hub) begin() bool {
-	h.gate.Lock()
-	defer h.gate.Unlock()
-	if !h.closed {
-		h.wait.Add(1)
+func (n *Node) begin() bool {
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	if !n.closed {
+		n.wait.Add(1)
 	}
-	return !h.closed
+	return !n.closed
 }
 
 // upgrade makes a WebSocket of the request, or answers it and returns nil.
-func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request, claims access.Claims) *conn {
-	remote, direct := h.cfg.ClientAddress(r)
-	limits := h.limits()
-	over := h.sockets.Add(remote.Addr(), 1, limits.sockets())
+func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Claims) *conn {
+	remote, direct := n.cfg.ClientAddress(r)
+	limits := n.limits()
+	over := n.sockets.Add(remote.Addr(), 1, limits.sockets())
 	ws, err := wsock.Handshake(&upgrader, w, r)
 	if err != nil { // answered by Upgrade
 		if over == netaddr.Within {
-			h.sockets.Remove(remote.Addr(), 1)
+			n.sockets.Remove(remote.Addr(), 1)
 		}
 		return nil
 	}
 	c := &conn{
-		hub: h, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: h.until(claims.Expires),
-		remote: remote.Addr(), seen: seenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
+		node: n, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: n.until(claims.Expires),
+		remote: remote.Addr(), seen: SeenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
 	}
 	if early, ok := c.nc.(*wsock.Early); ok {
 		c.nc, c.first = early.NetConn(), early.Take()
 	}
 	if over != netaddr.Within {
 		// Told by a close code: a browser shows nothing of a refused upgrade.
-		h.stats.refuse(string(over))
+		n.stats.refused.Add(string(over))
 		c.turnAway()
 		return nil
 	}
-	if p := h.poller(); p != nil {
+	if p := n.poller(); p != nil {
 		p.newLink(c)
 	}
-	_ = c.nc.SetReadDeadline(within(h.timing.Hello))
+	_ = c.nc.SetReadDeadline(within(n.timing.Hello))
 	return c
 }
 
 // poller returns the next socket's poller; nil: there is none on this system, or
 // the hub is closed.
-func (h *Hub) poller() *poller {
-	h.gate.Lock()
-	defer h.gate.Unlock()
-	if h.closed {
+func (n *Node) poller() *poller {
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	if n.closed {
 		return nil
 	}
-	for len(h.pollers) < pollerCount() {
-		p, err := newPoller(h)
+	for len(n.pollers) < pollerCount() {
+		p, err := newPoller(n)
 		if err != nil {
-			h.log.Error("cannot poll sockets: each gets a goroutine", "error", err)
+			n.log.Error("cannot poll sockets: each gets a goroutine", "error", err)
 			return nil
 		}
-		h.pollers = append(h.pollers, p)
+		n.pollers = append(n.pollers, p)
 	}
-	if len(h.pollers) == 0 {
+	if len(n.pollers) == 0 {
 		return nil
 	}
-	h.turn++
-	return h.pollers[h.turn%len(h.pollers)]
+	n.lastPoller++
+	return n.pollers[n.lastPoller%len(n.pollers)]
 }
 
 // register puts a socket onto the hub's books, unless the hub is closed.
-func (h *Hub) register(c *conn) bool {
-	h.gate.Lock()
-	defer h.gate.Unlock()
-	if h.closed {
-		h.sockets.Remove(c.remote, 1)
+func (n *Node) register(c *conn) bool {
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	if n.closed {
+		n.sockets.Remove(c.remote, 1)
 		if c.link != nil {
 			c.link.release()
 		}
 		_ = c.nc.Close()
 		return false
 	}
-	h.conns[c] = struct{}{}
-	if h.draining.Load() || c.claims.Revoked() {
+	n.conns[c] = struct{}{}
+	if n.draining.Load() || c.claims.Revoked() {
 		c.turnBack()
 	}
 	return true
@@ -151,18 +152,18 @@ func (h *Hub) register(c *conn) bool {
 
 // turnAway refuses a socket over the limits without waiting for it.
 func (c *conn) turnAway() {
-	c.hub.stats.closed(CloseFull)
-	c.direct(appendClose(nil, CloseFull))
+	c.node.stats.closed.Add(wire.CloseFull.String())
+	c.direct(appendClose(nil, wire.CloseFull))
 	// Not at once: what the client has sent meanwhile would reset TCP before it
 	// has read the code.
-	time.AfterFunc(c.hub.timing.Close, func() { _ = c.nc.Close() })
+	time.AfterFunc(c.node.timing.Close, func() { _ = c.nc.Close() })
 }
 
 // gone takes a socket off the hub's books.
-func (h *Hub) gone(c *conn) {
-	h.sockets.Remove(c.remote, 1)
-	h.gate.Lock()
-	delete(h.conns, c)
-	h.gate.Unlock()
-	h.wait.Done()
+func (n *Node) gone(c *conn) {
+	n.sockets.Remove(c.remote, 1)
+	n.gate.Lock()
+	delete(n.conns, c)
+	n.gate.Unlock()
+	n.wait.Done()
 }

@@ -1,6 +1,7 @@
-package signaling
+package delivery
 
 import (
+	"errors"
 	"time"
 
 	"turnhub/internal/netaddr"
@@ -16,31 +17,36 @@ type Limits struct {
 	MessagesPerSecond int // of one socket
 }
 
-// Defaults of Limits, and the bounds that have no key.
+// The defaults of Limits, which contract.md gives.
 const (
 	defaultConnectionsPerIP  = 64
 	defaultConnectionsTotal  = 200_000
 	defaultMessageSize       = 256 << 10
 	defaultMessagesPerSecond = 100
+)
 
-	maxRoomMembers     = 100
-	maxRoomsPerSession = 16
-	maxLobby           = 8 // sessions in the lobby of one room
-	maxSubscriptions   = 256
-	maxWatchers        = 10_000      // subscribers of one user
-	maxDevices         = 32          // sessions of one user
-	maxPendingCalls    = 8           // calls that one session has ringing
-	maxRingingCalls    = 16          // calls that ring one user
-	missedEvery        = time.Second // between two words to one user of calls that found the line busy
-	maxQueueMessages   = 1024        // of a session, not yet acknowledged
-	maxQueueBytes      = 1 << 20
-	maxName            = 64  // characters
-	maxRoomName        = 128 // bytes
-	maxReason          = 256 // bytes of a decline's reason
+// The bounds that have no key.
+const (
+	// maxQueueMessages and maxQueueBytes bound what a session has not acknowledged:
+	// a client that reads nothing for a minute, in a room where much is said, is
+	// slow; one that never reads costs no more than this.
+	maxQueueMessages = 1024
+	maxQueueBytes    = 1 << 20
+	overhead         = 48 // bytes that a waiting message costs beside its text
+
+	maxLoose    = 32       // unnumbered messages that wait for a writer: more are noise
+	maxTogether = 16       // messages of one socket that are handled before anything is written: others wait
+	maxBatch    = 32 << 10 // bytes joined into one write: more gains nothing
+	maxName     = 64       // characters of a display name, which is shown in a tile
+
 	// sessionsPerConnection is how many sessions an address may have for each
 	// socket that it may have: some wait for their socket to come back.
 	sessionsPerConnection = 4
 )
+
+// AckEvery is after how many messages one is acknowledged at once. A client keeps
+// 256 for a resume.
+const AckEvery = 32
 
 func (l Limits) withDefaults() Limits {
 	set := func(v *int, def int) {
@@ -55,10 +61,10 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// messages is the rate of one sender. A client that resumes sends again up to 256
+// Messages is the rate of one sender. A client that resumes sends again up to 256
 // messages at once, and one that joins a room sends candidates to everybody: the burst
 // covers both.
-func (l Limits) messages() ratelimit.Rate {
+func (l Limits) Messages() ratelimit.Rate {
 	rate := float64(l.MessagesPerSecond)
 	return ratelimit.Rate{PerSecond: rate, Burst: 2*rate + 256}
 }
@@ -66,9 +72,9 @@ func (l Limits) messages() ratelimit.Rate {
 // maxDebt is how far over its rate a sender may be: it goes on regardless.
 const maxDebt = 10 * time.Second
 
-// count counts one message at now. It returns nil, ErrRate when the message is over
+// Count counts one message at now. It returns nil, ErrRate when the message is over
 // the rate, or ErrFlood when the sender goes on regardless.
-func count(sender *ratelimit.Account, now time.Time, rate ratelimit.Rate) error {
+func Count(sender *ratelimit.Account, now time.Time, rate ratelimit.Rate) error {
 	switch left := sender.Charge(now.UnixNano(), rate, 1); {
 	case left >= 0:
 		return nil
@@ -87,3 +93,12 @@ func (l Limits) sockets() netaddr.Share {
 func (l Limits) sessions() netaddr.Share {
 	return netaddr.Share{Household: l.ConnectionsPerIP * sessionsPerConnection, Total: l.ConnectionsTotal * 2}
 }
+
+// What a sender is told who is over a limit; a dialect says it in its own words.
+var (
+	ErrFull   = errors.New("too many connections from this address: come back later")
+	ErrTooBig = errors.New("the message is larger than limits.message_size")
+	ErrRate   = errors.New("more messages than limits.messages_per_second: the message is dropped")
+	ErrFlood  = errors.New("far more messages than limits.messages_per_second: the socket ends")
+	ErrDrain  = errors.New("the server is going down: come back in a moment")
+)

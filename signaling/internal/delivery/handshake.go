@@ -1,0 +1,240 @@
+package delivery
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
+	"turnhub/signaling/internal/wire"
+)
+
+// resume is hello.resume.
+type resume struct {
+	Session string `json:"session"`
+	Token   string `json:"token"`
+	Seq     uint64 `json:"seq"`
+}
+
+// hello opens or resumes a session. Where it fails the socket is refused and
+// c.sess stays nil.
+func (c *conn) hello(b []byte, isText bool, now time.Time) {
+	var m wire.Message
+	if !isText {
+		c.refuse(wire.CloseBadHello, wire.Faultf(wire.CodeBadMessage, "messages are text, not binary"))
+		return
+	}
+	if f := m.Parse(b); f != nil {
+		c.refuse(wire.CloseBadHello, f)
+		return
+	}
+	if string(m.Type) != `"hello"` {
+		c.refuse(wire.CloseBadHello, wire.Faultf(wire.CodeBadMessage, "the first message must be of type hello"))
+		return
+	}
+	c.node.letting.RLock() // nobody slips in between while the server begins to go down
+	defer c.node.letting.RUnlock()
+	if c.node.draining.Load() {
+		c.refuse(wire.CloseRestart, nil)
+		return
+	}
+	if c.claims.Revoked() {
+		c.refuse(wire.CloseRevoked, nil)
+		return
+	}
+	if m.Resume != nil && string(m.Resume) != "null" {
+		var r resume
+		if json.Unmarshal(m.Resume, &r) != nil {
+			c.refuse(wire.CloseBadHello, wire.Faultf(wire.CodeBadMessage, "resume must hold session, token and seq"))
+			return
+		}
+		if c.resume(r, now) {
+			return
+		}
+	}
+	c.begin(&m, now)
+}
+
+// begin opens a fresh session.
+func (c *conn) begin(m *wire.Message, now time.Time) {
+	n := c.node
+	name, f := displayName(m.Name)
+	if f != nil {
+		c.refuse(wire.CloseBadHello, f)
+		return
+	}
+	user, secret, f := c.identity(m)
+	if f != nil {
+		code := wire.CloseBadHello
+		if f.Code == wire.CodeForbidden {
+			code = wire.CloseRefused
+		}
+		c.refuse(code, f)
+		return
+	}
+	limits := n.limits()
+	if over := n.people.Add(c.remote, 1, limits.sessions()); over != netaddr.Within {
+		n.stats.refused.Add(string(over))
+		c.refuse(wire.CloseFull, nil)
+		return
+	}
+	s := n.sessions.Add(func(ref uint64) *session {
+		return &session{
+			node: n, ref: Ref(ref), id: newSessionID(user), token: secretText(24),
+			user: user, claims: c.claims, opener: c.remote, seen: c.seen,
+		}
+	})
+	s.timer.Fire = s.tick
+	s.in.Lock()
+	defer s.in.Unlock()
+	n.byID.Put(s.id, s)
+	opening := Opening{
+		Session: s.ref, ID: s.id, User: user, Secret: secret, Name: name, Inviters: c.claims.Inviters(),
+		Opener: c.remote, Since: now, Standing: s.standing(),
+	}
+	if f := n.meaning.Opened(opening); f != nil {
+		n.forget(s)
+		c.refuse(wire.CloseRefused, f)
+		return
+	}
+	n.stats.opened.Add(1)
+	n.logSession("session opened", s, "request", c.request)
+	c.attach(s, 0, false)
+	n.meaning.Reached(s.ref, s.standing())
+}
+
+// identity returns the user name that the session will have, and the secret
+// that proves it in mode open.
+func (c *conn) identity(m *wire.Message) (user, secret string, f *wire.Fault) {
+	if m.User != nil {
+		u, f := wire.NeedText("user", m.User)
+		if f != nil {
+			return "", "", f
+		}
+		user = string(u)
+	}
+	if c.claims.User != "" {
+		if user != "" && user != c.claims.User {
+			return "", "", wire.Faultf(wire.CodeForbidden, "the access token is for user %s", c.claims.User)
+		}
+		return c.claims.User, "", nil
+	}
+	if user == "" {
+		return "", "", nil
+	}
+	if !access.ValidUser(user) {
+		return "", "", wire.Faultf(wire.CodeBadName, "user must be 1 to 64 of A-Z a-z 0-9 _ . @ - and not begin with s_")
+	}
+	if err := c.node.cfg.Access.Barred(user); err != nil {
+		return "", "", wire.Faultf(wire.CodeForbidden, "%v", err)
+	}
+	s, ok := wire.Text(m.UserSecret)
+	if n := utf8.RuneCount(s); !ok || n < 8 || n > 128 {
+		return "", "", wire.Faultf(wire.CodeBadMessage, "userSecret must be a string of 8 to 128 characters: it keeps the user name yours")
+	}
+	return user, string(s), nil
+}
+
+// newSessionID returns the id of a new session: 128 random bits behind a mark by
+// which the user's credentials are known when the session is long gone.
+func newSessionID(user string) string {
+	tag := secretText(6)
+	if user != "" {
+		tag = access.SessionTag(user)
+	}
+	return access.SessionPrefix + tag + secretText(16)
+}
+
+// resume gives a session its new socket. It reports whether there was such a
+// session to come back to.
+func (c *conn) resume(r resume, now time.Time) bool {
+	n := c.node
+	s := n.byID.Get(r.Session)
+	if s == nil || subtle.ConstantTimeCompare([]byte(r.Token), []byte(s.token)) != 1 {
+		n.stats.resumeFailed.Add(1)
+		return false
+	}
+	s.in.Lock()
+	defer s.in.Unlock()
+	s.mu.Lock()
+	bad := s.claims.User != c.claims.User || s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
+	s.mu.Unlock()
+	if bad {
+		n.stats.resumeFailed.Add(1)
+		return false
+	}
+	s.claims, s.seen = c.claims, c.seen
+	n.stats.resumed.Add(1)
+	n.logSession("session resumed", s, "request", c.request)
+	if c.attach(s, r.Seq, true) {
+		n.meaning.Away(s.ref, false)
+	}
+	n.meaning.Reached(s.ref, s.standing())
+	return true
+}
+
+// attach makes c the session's socket and sends the welcome. It reports whether
+// the others have been told that the session was away. session.in is held.
+func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
+	config, renew := c.node.iceConfig(s)
+	if c.nc != nil {
+		_ = c.nc.SetReadDeadline(time.Time{})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.conn; old != nil {
+		old.shutLocked(wire.CloseReplaced)
+	}
+	c.sess = s
+	c.next = seq + 1
+	c.heard.Store(c.node.now().UnixNano())
+	back = s.gone
+	s.conn, s.gone, s.renew = c, false, renew
+	s.expireAt(c.expires)
+	s.told = s.handled
+	t := c.node.timing
+	b := wire.Begin("welcome", 400+len(config)).Text("session", s.id)
+	if s.user != "" {
+		b = b.Text("user", s.user)
+	}
+	b = b.Raw("resume", wire.Inner("token", s.token).Number("window", uint64(t.Window.Milliseconds())).End())
+	b = b.Bool("resumed", resumed).Number("ack", s.handled)
+	b = b.Raw("heartbeat", fmt.Appendf(nil, `{"interval":%d,"call":%d,"timeout":%d}`, t.Heartbeat.Milliseconds(), t.InCall.Milliseconds(), t.Timeout.Milliseconds()))
+	b = b.Raw("config", config)
+	c.loose = append([]wire.Object{b}, c.loose...)
+	c.kick(c)
+	s.schedule()
+	return back
+}
+
+// secretText returns n random bytes as text.
+func secretText(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) // never fails: crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// displayName reads and checks what others see.
+func displayName(raw []byte) (string, *wire.Fault) {
+	if raw == nil {
+		return "", nil
+	}
+	s, f := wire.NeedText("name", raw)
+	if f != nil {
+		return "", f
+	}
+	if utf8.RuneCount(s) > maxName {
+		return "", wire.Faultf(wire.CodeBadName, "name must have at most %d characters", maxName)
+	}
+	for _, r := range string(s) {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return "", wire.Faultf(wire.CodeBadName, "name must not hold control characters")
+		}
+	}
+	return string(s), nil
+}

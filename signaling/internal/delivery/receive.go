@@ -1,0 +1,139 @@
+package delivery
+
+import (
+	"sync"
+	"time"
+
+	"turnhub/signaling/internal/wire"
+)
+
+// parsed holds messages to parse into: together with the buffers of signals this
+// leaves the hub's hot path without garbage of its own.
+var parsed = sync.Pool{New: func() any { return new(wire.Message) }}
+
+// receive handles one message of the session's socket c.
+func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
+	m := parsed.Get().(*wire.Message)
+	defer func() {
+		*m = wire.Message{}
+		parsed.Put(m)
+	}()
+	f := m.Parse(b)
+	if f == nil && !isText {
+		f = wire.Faultf(wire.CodeBadMessage, "messages are text, not binary")
+	}
+	s.in.Lock()
+	defer s.in.Unlock()
+	s.reader = c
+	defer func() { s.reader = nil }()
+	current, fresh, numbers := s.account(c, m, f)
+	if !current {
+		return
+	}
+	if f == nil {
+		f = numbers
+	}
+	limits := s.node.limits()
+	switch Count(&s.messages, now, limits.Messages()) {
+	case ErrFlood:
+		s.node.stats.dropped.Add("flood")
+		s.endIn("lost", wire.CloseFlood)
+		return
+	case ErrRate:
+		s.node.stats.dropped.Add("rate")
+		if string(m.Type) == `"ping"` || string(m.Type) == `"ack"` {
+			return
+		}
+		f = wire.Faultf(wire.CodeRate, "more than %d messages per second: this one was dropped", limits.MessagesPerSecond)
+		f.After = time.Second
+	}
+	if !fresh {
+		return
+	}
+	if f == nil {
+		f = s.dispatch(m)
+	}
+	if f != nil {
+		s.node.stats.faults.Add(string(f.Code))
+		if m.ID != nil {
+			s.pushBy(c, f.Message(m.ID))
+		} else {
+			s.loose(f.Message(nil))
+		}
+	}
+}
+
+// account reads the numbers of a message. It reports whether the socket is still
+// the session's, and whether the message was not handled before.
+func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, fresh bool, f *wire.Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c || s.ended || c.code != 0 {
+		return false, false, nil
+	}
+	if bad != nil {
+		return true, true, nil // nothing in it can be trusted
+	}
+	if m.Ack != nil {
+		n, ok := wire.Integer(m.Ack)
+		if !ok || !s.out.ack(n) {
+			return true, true, wire.Faultf(wire.CodeBadMessage, "ack must be the number of a message that was sent")
+		}
+		// Acknowledged before the writer came to it: sent on another socket.
+		c.next = max(c.next, n+1)
+	}
+	if string(m.Type) == `"ping"` {
+		c.pong = true
+		s.kick(c)
+	}
+	if m.Seq == nil {
+		return true, true, nil
+	}
+	n, ok := wire.Integer(m.Seq)
+	switch {
+	case !ok || n == 0:
+		return true, true, wire.Faultf(wire.CodeBadMessage, "seq must be a positive integer")
+	case n <= s.handled:
+		return true, false, nil
+	case n > s.handled+1:
+		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
+	}
+	s.handled = n
+	switch {
+	case s.handled-s.told >= AckEvery:
+		c.ackDue = true
+		s.kick(c)
+	case s.ackAt.IsZero():
+		s.ackAt = s.node.now().Add(s.node.timing.Ack)
+		s.schedule()
+	}
+	return true, true, nil
+}
+
+// dispatch does what a message about the session itself asks, and hands every other
+// to the floor above. session.in is held.
+func (s *session) dispatch(m *wire.Message) *wire.Fault {
+	switch string(m.Type) {
+	case `"ping"`, `"ack"`:
+		return nil
+	case `"config"`:
+		s.sendConfig(m.ID)
+		return nil
+	case `"token"`:
+		return s.renewToken(m)
+	case `"bye"`:
+		s.ok(m)
+		s.endIn("leave", wire.CloseNormal)
+		return nil
+	case `"hello"`:
+		return wire.Faultf(wire.CodeBadMessage, "hello comes once, at the beginning of a socket")
+	}
+	return s.node.meaning.Message(s.ref, m)
+}
+
+// ok answers a request that has nothing to say.
+func (s *session) ok(m *wire.Message) {
+	if m.ID != nil {
+		s.pushBy(s.reader, wire.Answer("ok", m.ID, 0))
+	}
+}

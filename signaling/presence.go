@@ -1,0 +1,165 @@
+package signaling
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"time"
+
+	"turnhub/internal/access"
+	"turnhub/signaling/internal/wire"
+)
+
+// user is a name: it is there while it has sessions or subscribers.
+type user struct {
+	name     string
+	secret   [sha256.Size]byte
+	sessions []*member
+	watchers map[*member]struct{}
+	ringing  []*call   // calls that ring it
+	inCall   int       // accepted calls of its sessions
+	shown    string    // the presence that its subscribers know
+	missedAt time.Time // when its devices were last told of a call that found it busy
+}
+
+func (u *user) presence() string {
+	switch {
+	case len(u.sessions) == 0:
+		return "offline"
+	case u.inCall > 0:
+		return "busy"
+	}
+	return "online"
+}
+
+func (d *directory) user(name string) *user {
+	u := d.users[name]
+	if u == nil {
+		u = &user{name: name, shown: "offline"}
+		d.users[name] = u
+	}
+	return u
+}
+
+// show tells the subscribers of a change, and forgets a user whom nobody needs.
+func (d *directory) show(u *user) {
+	if now := u.presence(); now != u.shown {
+		u.shown = now
+		b := presence(nil, []string{u.name}, func(string) string { return now })
+		for s := range u.watchers {
+			s.push(b)
+		}
+	}
+	if len(u.sessions) == 0 && len(u.watchers) == 0 && len(u.ringing) == 0 {
+		delete(d.users, u.name)
+	}
+}
+
+func presence(id []byte, users []string, of func(string) string) wire.Object {
+	b := append(wire.Answer("presence", id, 32*len(users)+16), `,"users":{`...)
+	for i, name := range users {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(wire.AppendString(b, name), ':', '"')
+		b = append(append(b, of(name)...), '"')
+	}
+	return append(b, '}')
+}
+
+// userNames reads the users member.
+func userNames(raw []byte) ([]string, *wire.Fault) {
+	names, ok := wire.TextList(raw)
+	if !ok {
+		return nil, wire.Faultf(wire.CodeBadMessage, "users must be a list of strings")
+	}
+	for _, n := range names {
+		if !access.ValidUser(n) {
+			return nil, wire.Faultf(wire.CodeBadName, "%.70q is not a user name", n)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+func (d *directory) subscribe(s *member, m *wire.Message) *wire.Fault {
+	names, f := userNames(m.Users)
+	if f != nil {
+		return f
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fresh := 0
+	for _, n := range names {
+		if _, known := s.subs[n]; known {
+			continue
+		}
+		fresh++
+		if u := d.users[n]; u != nil && len(u.watchers) >= maxWatchers {
+			return wire.Faultf(wire.CodeTooMany, "%s has %d subscribers already", n, maxWatchers)
+		}
+	}
+	if len(s.subs)+fresh > maxSubscriptions {
+		return wire.Faultf(wire.CodeTooMany, "a session may subscribe to %d users: unsubscribe some first", maxSubscriptions)
+	}
+	if s.subs == nil {
+		s.subs = make(map[string]struct{})
+	}
+	for _, n := range names {
+		u := d.user(n)
+		if u.watchers == nil {
+			u.watchers = make(map[*member]struct{})
+		}
+		u.watchers[s] = struct{}{}
+		s.subs[n] = struct{}{}
+	}
+	s.push(presence(m.ID, names, func(n string) string { return d.users[n].presence() }))
+	return nil
+}
+
+func (d *directory) unsubscribe(s *member, m *wire.Message) *wire.Fault {
+	names, f := userNames(m.Users)
+	if f != nil {
+		return f
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range names {
+		if _, known := s.subs[n]; known {
+			delete(s.subs, n)
+			u := d.users[n]
+			delete(u.watchers, s)
+			d.show(u)
+		}
+	}
+	s.ok(m)
+	return nil
+}
+
+// enter claims the user name of a session, if it has one.
+func (d *directory) enter(s *member, secret string) *wire.Fault {
+	if s.user == "" {
+		return nil
+	}
+	hash := sha256.Sum256([]byte(secret))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	u := d.users[s.user]
+	if u != nil && len(u.sessions) > 0 {
+		// With an access token the name is proved already: all have secret "".
+		if subtle.ConstantTimeCompare(hash[:], u.secret[:]) != 1 {
+			return wire.Faultf(wire.CodeUserTaken, "another person uses the name %s: choose another, or give the same userSecret", s.user)
+		}
+		if len(u.sessions) >= maxDevices {
+			return wire.Faultf(wire.CodeTooMany, "%s has %d sessions already", s.user, maxDevices)
+		}
+	}
+	u = d.user(s.user)
+	u.secret = hash
+	u.sessions = append(u.sessions, s)
+	for _, c := range u.ringing {
+		c.ring(s)
+	}
+	d.show(u)
+	return nil
+}

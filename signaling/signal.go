@@ -1,0 +1,77 @@
+package signaling
+
+import (
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
+)
+
+// addressee finds the session that a message is to, if s may send to it.
+func (d *directory) addressee(s *member, m *wire.Message, may func(s, p *member) bool) (*member, *wire.Fault) {
+	id, f := wire.NeedText("to", m.To)
+	if f != nil {
+		return nil, f
+	}
+	p := d.members.Find(id)
+	if p == nil || p == s || !may(s, p) {
+		return nil, wire.Faultf(wire.CodeNotInRoom, "you share no room or call with %.40q", id)
+	}
+	return p, nil
+}
+
+// signal passes on what two browsers need to connect. It is the message of which
+// there are most, and leaves no garbage.
+func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
+	p, f := d.addressee(s, m, (*member).reaches)
+	if f != nil {
+		return f
+	}
+	if m.Data == nil {
+		return wire.Faultf(wire.CodeBadMessage, "data is missing")
+	}
+	b, buffer := signalFrom(s.id, m.Data)
+	d.post.SendOnly(p.ref, s.ref, b, buffer)
+	d.hub.stats.relayed.Add(1)
+	s.ok(m)
+	return nil
+}
+
+func signalFrom(id string, data []byte) (wire.Object, *[]byte) {
+	buffer := delivery.NewBuffer(len(id) + len(data) + 48)
+	var b wire.Object
+	if buffer != nil {
+		b = *buffer
+	}
+	b = append(b, `{"type":"signal","from":"`...)
+	b = append(b, id...)
+	b = append(b, '"').Raw("data", data)
+	if buffer != nil {
+		*buffer = b
+	}
+	return b, buffer
+}
+
+// message passes on what a page says to one other, or to everybody else in a room.
+func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
+	if m.Data == nil {
+		return wire.Faultf(wire.CodeBadMessage, "data is missing")
+	}
+	b := wire.Begin("message", len(s.id)+len(m.Data)+len(m.Room)+48).Text("from", s.id)
+	if m.To != nil {
+		p, f := d.addressee(s, m, (*member).shares)
+		if f != nil {
+			return f
+		}
+		p.pushBy(s, b.Raw("data", m.Data))
+	} else {
+		room, f := roomName(m.Room)
+		if f != nil {
+			return f
+		}
+		if f := d.cast(s, room, b.Text("room", room).Raw("data", m.Data)); f != nil {
+			return f
+		}
+	}
+	d.hub.stats.relayed.Add(1)
+	s.ok(m)
+	return nil
+}
