@@ -296,6 +296,8 @@ func (n *node) makeWeb() {
 			n.turn.ServeStream(conn, transport)
 		},
 		ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		Own:              cfg.PublicHost,
+		Forwards:         forwards(cfg),
 		Proxy:            n.proxies.Named,
 		Unnamed:          n.proxies.UnnamedHeader,
 		Logger:           n.log,
@@ -305,6 +307,13 @@ func (n *node) makeWeb() {
 		listener.HTTP = certs.HTTPChallenges(n.certs, n.web)
 	}
 	n.mux = portmux.New(listener)
+}
+
+func forwards(cfg *config.Config) (list []portmux.Forward) {
+	for _, f := range cfg.Listen.Forward {
+		list = append(list, portmux.Forward(f))
+	}
+	return list
 }
 
 func webSettings(cfg *config.Config) web.Settings {
@@ -438,13 +447,17 @@ func (n *node) settings() *config.Config {
 	return n.live
 }
 
-// await waits until no allocation is left. It reports whether a signal has ended that.
+// carried is how much would end with this process: allocations, and connections that
+// are passed on to other servers.
+func (n *node) carried() int { return len(n.turn.Allocations()) + int(n.mux.Stats().Forwarded) }
+
+// await waits until no allocation is left, and no connection that is passed on. It reports whether a signal has ended that.
 func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Duration) (interrupted bool) {
-	left := len(n.turn.Allocations())
+	left := n.carried()
 	if most == 0 || left == 0 {
 		return false
 	}
-	n.log.Info("waiting for calls to end", "allocations", left, "at_most", most)
+	n.log.Info("waiting for calls to end", "allocations", len(n.turn.Allocations()), "passed_on", left-len(n.turn.Allocations()), "at_most", most)
 	deadline := time.NewTimer(most)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -458,10 +471,10 @@ func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Du
 				return true
 			}
 		case <-deadline.C:
-			n.log.Warn("allocations are still in use and end now", "allocations", left)
+			n.log.Warn("allocations, or connections that are passed on, are still in use and end now", "left", left)
 			return false
 		case <-tick.C:
-			left = len(n.turn.Allocations())
+			left = n.carried()
 		}
 	}
 	return false

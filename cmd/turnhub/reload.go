@@ -59,6 +59,7 @@ func (n *node) reload(environ []string) error {
 	n.hub.SetLimits(hubLimits(cfg))
 	n.hub.SetAllowedOrigins(cfg.Access.AllowedOrigins)
 	n.web.SetSettings(webSettings(cfg))
+	n.mux.SetForwards(n.cfg.PublicHost, forwards(cfg))
 	n.live = n.live.With(cfg, liveKeys)
 	n.prober.Trigger()
 	n.log.Info("reloaded", slog.Any("changed", live), slog.Any("needs_restart", restart))
@@ -67,6 +68,7 @@ func (n *node) reload(environ []string) error {
 
 // liveKeys are the options that a reload changes.
 var liveKeys = []string{
+	"listen.forward",
 	"relay.peers", "relay.allow_peers", "relay.deny_peers",
 	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
 	"access.allowed_origins",

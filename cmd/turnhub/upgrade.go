@@ -284,7 +284,7 @@ func (n *node) linger(ctx context.Context, signals <-chan os.Signal) (over bool)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		left := len(n.turn.Allocations())
+		left := n.carried()
 		stop := n.family.stopped()
 		switch {
 		case stop != nil && stop.Now:
@@ -314,7 +314,7 @@ func (n *node) linger(ctx context.Context, signals <-chan os.Signal) (over bool)
 				return true
 			}
 		case <-deadline.C:
-			n.log.Warn("allocations are still in use and end now", "allocations", left)
+			n.log.Warn("allocations, or connections that are passed on, are still in use and end now", "left", left)
 			return true
 		case <-n.family.wake:
 		case <-tick.C:

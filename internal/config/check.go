@@ -36,6 +36,7 @@ func (c *Config) check() (faults []fault) {
 	}
 	c.checkAddresses(blame)
 	c.checkListeners(blame)
+	c.checkForward(blame)
 	return faults
 }
 

@@ -40,6 +40,15 @@ type Listen struct {
 	TCP, UDP       []string
 	Admin          string         // empty: no admin listener
 	TrustedProxies []netip.Prefix // whose forwarding and PROXY headers are believed
+	Forward        []Forward      // names of other servers
+}
+
+// Forward passes on what comes for the names of another server.
+type Forward struct {
+	Host          string // a DNS name in lower case, or *.example.org
+	To            string // host:port for TLS
+	HTTP          string // host:port for plain HTTP; empty: a redirect to https
+	ProxyProtocol string // v1, v2, or empty for none
 }
 
 // The values of tls.mode.

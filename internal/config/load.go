@@ -282,6 +282,14 @@ func (r *reader) option(o option, node *yaml.Node, where string) {
 		items = []string{node.Value}
 	case node.Kind == yaml.SequenceNode && o.value.list:
 		for _, n := range node.Content {
+			if n.Kind == yaml.MappingNode && o.value.fields != nil {
+				item, ok := r.mapping(o, n)
+				if !ok {
+					return
+				}
+				items = append(items, item)
+				continue
+			}
 			if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 				r.fail(r.file+":"+strconv.Itoa(n.Line), o.key, "the list holds something that is not a value; write "+o.value.form)
 				return
@@ -293,6 +301,34 @@ func (r *reader) option(o option, node *yaml.Node, where string) {
 		return
 	}
 	r.set(o, items, where)
+}
+
+// mapping reads an item of a list that is a mapping, as the text that stands for it.
+func (r *reader) mapping(o option, node *yaml.Node) (item string, ok bool) {
+	var words []string
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, val := node.Content[i], node.Content[i+1]
+		where := r.file + ":" + strconv.Itoa(name.Line)
+		switch {
+		case !slices.Contains(o.value.fields, name.Value):
+			remedy := "write " + strings.Join(o.value.fields, ", ")
+			if near := nearest(name.Value, o.value.fields); near != "" {
+				remedy = "write " + near
+			}
+			r.fail(where, o.key, fmt.Sprintf("%q is not a member of it; %s", name.Value, remedy))
+			return "", false
+		case val.Kind != yaml.ScalarNode:
+			r.fail(where, o.key, name.Value+" has one value; write "+o.value.form)
+			return "", false
+		case val.Tag == "!!null" || val.Value == "":
+			continue
+		case strings.ContainsAny(val.Value, " \t\r\n,="):
+			r.fail(where, o.key, fmt.Sprintf("%s %q holds a blank, a comma or an equals sign; remove it", name.Value, val.Value))
+			return "", false
+		}
+		words = append(words, name.Value+"="+val.Value)
+	}
+	return strings.Join(words, " "), true
 }
 
 func (r *reader) set(o option, items []string, where string) {

@@ -25,6 +25,8 @@ func (c *Config) options() []option {
 			doc: "Metrics, health, console and pprof; never public: loopback, or a private address of this host. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),
 			doc: "Addresses or CIDRs of proxies: what they say in X-Forwarded-For, -Proto, -Host and -Port, in Forwarded, or by the PROXY protocol (versions 1 and 2, before TLS; each connection may begin with it or not) is believed, nobody else's, and their own connections are not limited per IP. A proxy on this host must be named too: [127.0.0.1/32, ::1/128]."},
+		{key: "listen.forward", value: forwards(&c.Listen.Forward),
+			doc: "TLS connections for the names of other servers on this host or near it, passed on as they are: {host: \"*.example.org\", to: \"127.0.0.1:8443\", http: \"127.0.0.1:8081\", proxy_protocol: v2}. host is a name, or a pattern for all names below one; public_host and who asks for no name stay here. http is where plain HTTP for these names goes (left out: it is sent to https); proxy_protocol, v1 or v2, tells the server at to who came."},
 
 		{key: "tls.mode", value: choice(&c.TLS.Mode, TLSOff, TLSSelfSigned, TLSFiles, TLSACME),
 			doc: "Where the certificate comes from. off: no TLS; self-signed: from an authority of this server's own, whose certificate is <state_dir>/tls/ca.pem; files: cert_file and key_file; acme: Let's Encrypt or another ACME directory, which comes to TCP port 443 or 80 of public_host."},

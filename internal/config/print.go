@@ -22,7 +22,7 @@ func (c *Config) Print() string {
 				items[i] = masked
 			}
 		}
-		fmt.Fprintf(b, "%s%s: %s", indent, leaf(o.key), render(o.value.list, items))
+		fmt.Fprintf(b, "%s%s: %s", indent, leaf(o.key), render(o.value, items))
 		if where, ok := c.origins[o.key]; ok {
 			fmt.Fprintf(b, "  # %s", where)
 		}
@@ -66,7 +66,7 @@ func Example() string {
 		for line := range strings.SplitSeq(wrap(o.doc, 80-len(indent)-2), "\n") {
 			fmt.Fprintf(b, "%s# %s\n", indent, line)
 		}
-		fmt.Fprintf(b, "%s%s: %s\n", indent, leaf(o.key), render(o.value.list, o.value.get()))
+		fmt.Fprintf(b, "%s%s: %s\n", indent, leaf(o.key), render(o.value, o.value.get()))
 	})
 	return b.String()
 }
@@ -92,7 +92,7 @@ turnhub runs without a configuration file: every option has a default that works
 `)
 	for _, o := range Default().options() {
 		fmt.Fprintf(&b, "| `%s` | `%s` | `%s` | %s Write: %s. |\n",
-			o.key, render(o.value.list, o.value.get()), envName(o.key), strings.ReplaceAll(o.doc, "|", "\\|"), o.value.form)
+			o.key, render(o.value, o.value.get()), envName(o.key), strings.ReplaceAll(o.doc, "|", "\\|"), o.value.form)
 	}
 	return b.String()
 }
@@ -121,12 +121,21 @@ func writeYAML(b *strings.Builder, options []option, one func(b *strings.Builder
 func leaf(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
 // render writes items as a YAML value on one line.
-func render(list bool, items []string) string {
-	if !list || (len(items) == 1 && items[0] == "auto") {
+func render(v value, items []string) string {
+	if !v.list || (len(items) == 1 && items[0] == "auto") {
 		return quote(items[0])
 	}
 	quoted := make([]string, len(items))
 	for i, item := range items {
+		if v.fields != nil {
+			var members []string
+			for word := range strings.FieldsSeq(item) {
+				name, val, _ := strings.Cut(word, "=")
+				members = append(members, name+": "+quote(val))
+			}
+			quoted[i] = "{" + strings.Join(members, ", ") + "}"
+			continue
+		}
 		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(item) + `"`
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"

@@ -16,10 +16,11 @@ import (
 // value reads and writes one option. Items are the scalars of a YAML list, or
 // one scalar.
 type value struct {
-	list bool
-	form string // what one writes, for the documentation
-	set  func(items []string) error
-	get  func() []string
+	list   bool
+	fields []string // of the mappings that the items of a list are, each "field=value field=value" as text
+	form   string   // what one writes, for the documentation
+	set    func(items []string) error
+	get    func() []string
 }
 
 // scalar is a value of one item.

@@ -22,6 +22,10 @@ type Conn struct {
 	closing sync.Once
 	addr    netip.Addr // by which it is counted; set for the connection below TLS, under Mux.mu
 	told    *told      // what a proxy has said of its ends, by the PROXY protocol; nil: nothing
+	keeping bool       // what is read is kept, until it is known whose it is
+	kept    []byte     // that, for another server
+	to      *Forward   // where it is passed on to; nil: nowhere
+	mute    bool       // nothing more is written, until it is known to whom
 	below   sync.Mutex // Close may come while the connection below is exchanged
 
 	// silent is when the client was last waited for, while it has not said what it
@@ -37,6 +41,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(b, c.first)
 		c.first = c.first[n:]
+		if c.keeping {
+			return n, c.keep(b[:n])
+		}
 		return n, nil
 	}
 	if c.clock == nil {
@@ -44,7 +51,21 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 	c.silent.Store(int64(c.clock()))
 	defer c.silent.Store(0)
-	return c.Conn.Read(b)
+	n, err := c.Conn.Read(b)
+	if c.keeping && n > 0 {
+		if long := c.keep(b[:n]); long != nil {
+			return n, long
+		}
+	}
+	return n, err
+}
+
+// Write writes to the client.
+func (c *Conn) Write(b []byte) (int, error) {
+	if c.mute {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
 }
 
 // Close closes the connection and frees its place in the limits.
@@ -94,6 +115,16 @@ func (c *Conn) sniff() (Protocol, error) {
 			return Undecided, err
 		}
 	}
+}
+
+// addrPortOf is an address of TCP; the zero value for any other.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(netaddr.Plain(ap.Addr()), ap.Port())
 }
 
 // remoteAddr is the client's address, unmapped and without zone.

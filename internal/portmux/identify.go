@@ -122,6 +122,8 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 		if !c.crowdedOut { // else it is counted already
 			due = m.refuse(reason)
 		}
+	case protocol == TLS:
+		m.accepted["forward"]++
 	case secure:
 		m.accepted[map[Protocol]string{HTTP: "https", STUN: "turns"}[protocol]]++
 	default:
@@ -144,6 +146,14 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 	}
 	c.SetDeadline(time.Time{})
 	c.clock = nil
+	if protocol == TLS {
+		if reason = m.pass(c); reason != "" {
+			m.mu.Lock()
+			m.refused[reason]++
+			m.mu.Unlock()
+		}
+		return
+	}
 	if protocol == HTTP {
 		if !m.httpIn.hand(top) {
 			top.Close()
@@ -154,7 +164,8 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 }
 
 // dissect looks behind a PROXY header and under the TLS, where there are any. It
-// returns the connection to read from, or why there is none.
+// returns the connection to read from, or why there is none. TLS that is another
+// server's is left as it is.
 func (m *Mux) dissect(c *Conn, until time.Time) (top *Conn, protocol Protocol, reason string) {
 	protocol, err := c.sniff()
 	if err == nil && protocol == Proxied {
@@ -172,11 +183,25 @@ func (m *Mux) dissect(c *Conn, until time.Time) (top *Conn, protocol Protocol, r
 		return c, Unknown, "proxy_late"
 	case protocol != TLS:
 		return c, protocol, ""
-	case m.cfg.TLS == nil:
+	}
+	c.keeping = len(m.forwards.Load().list) > 0
+	cfg := m.cfg.TLS
+	if cfg == nil {
+		if cfg = m.bare; !c.keeping {
+			return c, TLS, "tls_off"
+		}
+	}
+	secure := tls.Server(c, cfg)
+	err = secure.Handshake()
+	c.keeping, c.mute = false, false
+	if errors.Is(err, errPassedOn) {
+		return c, TLS, ""
+	}
+	c.kept = nil
+	if errors.Is(err, errNoTLS) {
 		return c, TLS, "tls_off"
 	}
-	secure := tls.Server(c, m.cfg.TLS)
-	if err := secure.Handshake(); err != nil {
+	if err != nil {
 		m.log.Debug("TLS handshake failed", "client", c.RemoteAddr(), "error", err)
 		return c, TLS, "tls"
 	}

@@ -2,7 +2,8 @@
 // WebSocket, STUN and TURN are told apart by the first bytes a client sends,
 // before the TLS handshake and after it. In TLS, the protocol may also be named
 // by ALPN: http/1.1 (RFC 7301), stun.turn or stun.nat-discovery (RFC 7443). Before all
-// that, a proxy that the operator has named may say by the PROXY protocol who came.
+// that, a proxy that the operator has named may say by the PROXY protocol who came. TLS
+// for the names of other servers is passed on to them as it is.
 //
 // Everything is bounded. A connection that has not said what it is costs a
 // goroutine and eight bytes, in TLS the handshake's state; it is cut off after
@@ -76,6 +77,13 @@ type Config struct {
 	// IdentifyTimeout is how long a client may take to say it, the TLS
 	// handshake included; 0: 10 s.
 	IdentifyTimeout time.Duration
+	// Own is this server's own name and Forwards what is passed on by name, as in
+	// SetForwards.
+	Own      string
+	Forwards []Forward
+	// Pass bounds silent connections that are passed on, for tests; zero fields take the
+	// usual values.
+	Pass PassTimes
 	// Times bounds what HTTP may take, for tests; zero fields take the usual values.
 	Times  Times
 	Logger *slog.Logger
@@ -93,13 +101,16 @@ type Times struct {
 type Stats struct {
 	// Open is the number of connections now.
 	Open int64
-	// Accepted counts by protocol: http, https, turn, turns.
+	// Forwarded is how many of them are passed on.
+	Forwarded int64
+	// Accepted counts by protocol: http, https, turn, turns, forward.
 	Accepted map[string]uint64
 	// Refused counts by reason: per_ip, per_network, crowded, timeout, closed, tls,
 	// tls_off, alpn, unknown, shutdown; and of PROXY headers: proxy_stranger (of an
 	// address that is not named), proxy_late (not at the very beginning),
 	// proxy_malformed, proxy_long, proxy_family (no TCP over IPv4 or IPv6) and
-	// proxy_timeout.
+	// proxy_timeout; and of what is to be passed on: forward_down (the other server
+	// takes nothing) and forward_full.
 	Refused map[string]uint64
 	// AcceptErrors counts failures of accept, such as EMFILE.
 	AcceptErrors uint64
@@ -130,6 +141,12 @@ type Mux struct {
 	refused  map[string]uint64
 
 	acceptErrors atomic.Uint64
+
+	forwards  atomic.Pointer[forwards]
+	passing   atomic.Int64    // connections that are passed on
+	bare      *tls.Config     // where there is no TLS but by name for others
+	upstreams *http.Transport // to the others' plain HTTP
+	toldDown  time.Duration   // when the log was last told that one of them is down
 }
 
 // New returns a Mux that serves when Serve is called.
@@ -155,6 +172,7 @@ func New(cfg Config) *Mux {
 		// cut it into several.
 		cfg.TLS.DynamicRecordSizingDisabled = true
 	}
+	cfg.Pass.Idle, cfg.Pass.Half = cmp.Or(cfg.Pass.Idle, time.Hour), cmp.Or(cfg.Pass.Half, 2*time.Minute)
 	m := &Mux{
 		cfg: cfg, log: cfg.Logger,
 		httpIn:   newChanListener(),
@@ -164,6 +182,12 @@ func New(cfg Config) *Mux {
 		accepted: make(map[string]uint64),
 		refused:  make(map[string]uint64),
 	}
+	m.bare = &tls.Config{GetConfigForClient: m.route}
+	if cfg.TLS != nil {
+		cfg.TLS.GetConfigForClient = m.route
+	}
+	m.upstreams = newUpstreams()
+	m.SetForwards(cfg.Own, cfg.Forwards)
 	begin := time.Now()
 	m.clock = func() time.Duration { return time.Since(begin) + 1 } // never 0
 	m.http = &http.Server{
@@ -193,6 +217,9 @@ func (m *Mux) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			state := secure.ConnectionState()
 			r.TLS = &state
 		}
+	}
+	if m.forwardHTTP(w, r) {
+		return
 	}
 	m.cfg.HTTP.ServeHTTP(w, r)
 }
@@ -230,6 +257,7 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, c := range left { // the TCP connections, under the TLS: none of them waits for its peer
 		c.Close()
 	}
+	m.upstreams.CloseIdleConnections()
 	m.accepts.Wait()
 	m.handing.Wait()
 	owned.Wait()
@@ -300,7 +328,7 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 func (m *Mux) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Stats{Open: int64(len(m.conns)), Accepted: make(map[string]uint64), Refused: make(map[string]uint64), AcceptErrors: m.acceptErrors.Load()}
+	s := Stats{Open: int64(len(m.conns)), Forwarded: m.passing.Load(), Accepted: make(map[string]uint64), Refused: make(map[string]uint64), AcceptErrors: m.acceptErrors.Load()}
 	for k, v := range m.accepted {
 		s.Accepted[k] = v
 	}

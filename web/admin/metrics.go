@@ -70,7 +70,7 @@ var (
 
 	connections  = gauge("port_connections", "TCP connections of the universal ports now.")
 	accepted     = counter("port_connections_total", "TCP connections by what they turned out to be.", "protocol")
-	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit: of the household (per_ip) or of its wider network (per_network); proxy_…: because of a PROXY protocol header: from an address that is not named in listen.trusted_proxies (stranger), not at the very beginning (late), bad (malformed, long, timeout), or of a client that has not come by TCP (family).", "reason")
+	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit: of the household (per_ip) or of its wider network (per_network); proxy_…: because of a PROXY protocol header: from an address that is not named in listen.trusted_proxies (stranger), not at the very beginning (late), bad (malformed, long, timeout), or of a client that has not come by TCP (family); forward_…: what listen.forward passes on, to a server that takes nothing (down) or over the bound of 8,192 at a time (full).", "reason")
 	acceptErrors = counter("port_accept_errors_total", "Failures to accept a TCP connection, such as too many open files.")
 	handedOut    = counter("web_credentials_total", "Credentials handed out by /config and /turn.")
 	invited      = counter("web_invitations_total", "Invitations made by /invitation.")

@@ -1,0 +1,129 @@
+package portmux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/proxyheader"
+)
+
+// What bounds the connections that are passed on.
+const (
+	maxPassed     = 8192             // at a time
+	dialPatience  = 5 * time.Second  // until the other server has accepted
+	helloPatience = 10 * time.Second // until it has taken the ClientHello
+	passChunk     = 1 << 20          // bytes between two looks at the clock
+)
+
+// PassTimes bounds a connection that is passed on and on which nothing passes.
+type PassTimes struct {
+	Idle time.Duration // in both directions; 1 h
+	Half time.Duration // when one end has closed its half; 2 min
+}
+
+// pass passes a connection on to another server, until both have ended it. reason is
+// why it could not.
+func (m *Mux) pass(c *Conn) (reason string) {
+	defer c.Close()
+	if m.passing.Add(1) > maxPassed {
+		m.passing.Add(-1)
+		return "forward_full"
+	}
+	defer m.passing.Add(-1)
+	m.mu.Lock()
+	ctx := m.ctx
+	m.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	upstream, err := (&net.Dialer{Timeout: dialPatience}).DialContext(ctx, "tcp", c.to.To)
+	if err != nil {
+		m.upstreamDown(c.to, err)
+		return "forward_down"
+	}
+	defer upstream.Close()
+	first := c.kept
+	c.kept = nil
+	if c.to.ProxyProtocol != "" {
+		h := proxyheader.Header{Client: addrPortOf(c.RemoteAddr()), Server: addrPortOf(c.LocalAddr())}
+		first = append(proxyheader.Append(nil, c.to.ProxyProtocol, h), first...)
+	}
+	upstream.SetWriteDeadline(time.Now().Add(helloPatience))
+	if _, err := upstream.Write(first); err != nil {
+		m.upstreamDown(c.to, err)
+		return "forward_down"
+	}
+	upstream.SetWriteDeadline(time.Time{})
+	p := passage{times: m.cfg.Pass}
+	p.touch()
+	var back sync.WaitGroup
+	back.Go(func() { p.copy(c.Conn, upstream) })
+	p.copy(upstream, c.Conn)
+	back.Wait()
+	return ""
+}
+
+// passage is one connection that is passed on, in both directions.
+type passage struct {
+	times PassTimes
+	last  atomic.Int64 // when something passed last, by the clock of begin
+	begin time.Time
+	half  atomic.Bool // one of the two has ended
+}
+
+func (p *passage) touch() {
+	if p.begin.IsZero() {
+		p.begin = time.Now()
+	}
+	p.last.Store(int64(time.Since(p.begin)))
+}
+
+func (p *passage) patience() time.Duration {
+	if p.half.Load() {
+		return p.times.Half
+	}
+	return p.times.Idle
+}
+
+// copy passes one direction on until it ends, and then says so to the other end. On
+// Linux the kernel does it by splice(2), for connections that are TCP on both sides:
+// what passes is not copied to here.
+func (p *passage) copy(to, from net.Conn) {
+	defer func() {
+		p.half.Store(true)
+		if tcp, ok := to.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
+			to.SetReadDeadline(time.Now().Add(p.times.Half))
+			return
+		}
+		to.Close()
+		from.Close()
+	}()
+	for {
+		patience := p.patience()
+		now := time.Now()
+		from.SetReadDeadline(now.Add(patience))
+		stalled := now.Add(patience + time.Minute) // later, so that it is clear which of the two it was
+		to.SetWriteDeadline(stalled)
+		n, err := io.Copy(to, io.LimitReader(from, passChunk))
+		if n > 0 {
+			p.touch()
+		}
+		switch {
+		case err == nil && n == passChunk:
+		case err == nil: // the end
+			return
+		case !errors.Is(err, os.ErrDeadlineExceeded), !time.Now().Before(stalled),
+			time.Since(p.begin)-time.Duration(p.last.Load()) >= p.patience():
+			// Broken, or its reader is stuck, or silent both ways: neither half goes on.
+			to.Close()
+			from.Close()
+			return
+		}
+	}
+}
