@@ -2,14 +2,18 @@
 
 package turnsrv
 
-import "turnhub/turnsrv/internal/core"
+import (
+	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/epoll"
+	"turnhub/turnsrv/internal/portable"
+)
 
 // newWorker gives a shard its driver.
-func newWorker(sh *core.Shard, workers int, portable bool) (worker, error) {
-	if portable {
-		return newPortable(sh), nil
+func newWorker(sh *core.Shard, cfg *Config) (worker, error) {
+	if cfg.Portable {
+		return portable.New(sh), nil
 	}
-	return newEpoll(sh, workers)
+	return epoll.New(sh, cfg.Workers)
 }
 
 // portableOnly would mean that this system has no driver of its own.

@@ -2,10 +2,13 @@
 
 package turnsrv
 
-import "turnhub/turnsrv/internal/core"
+import (
+	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/portable"
+)
 
 // newWorker gives a shard its driver.
-func newWorker(sh *core.Shard, _ int, _ bool) (worker, error) { return newPortable(sh), nil }
+func newWorker(sh *core.Shard, _ *Config) (worker, error) { return portable.New(sh), nil }
 
 // portableOnly: this system has no driver of its own.
 const portableOnly = true

@@ -1,64 +1,37 @@
 // Package turnsrv is a STUN and TURN server: RFC 8489 and RFC 8656, IPv4 and
-// IPv6, clients over UDP, TCP and TLS, peers over UDP.
+// IPv6, clients over UDP, TCP and TLS, peers over UDP. It is the front desk; the rooms
+// behind it, each of which knows only those named after it, are
 //
-// The server is divided into shards that share nothing on the data path. A
-// client's packets always arrive at the same shard (SO_REUSEPORT spreads UDP
+//	internal/epoll, internal/portable   the drivers, which do the I/O: on Linux one
+//	    worker per core with its own epoll and batched system calls, elsewhere a
+//	    goroutine per socket
+//	internal/core     the protocol, without any I/O, in shards that share nothing on
+//	    the data path
+//	internal/backlog  what waits for clients on slow lines
+//	policy            which peers a client may reach
+//	credentials       how time-limited credentials are made and verified
+//	internal/wire     the form of messages and addresses
+//
+// A client's packets always arrive at the same shard (SO_REUSEPORT spreads UDP
 // clients by their address, a stream is given to one), so its allocation, relay
 // sockets, permissions, channels, timers and counters live there and need no lock.
-// A shard is pure protocol; the driver below it does the I/O: on Linux one worker
-// per core with its own epoll and batched system calls, elsewhere a goroutine per
-// socket. What all shards share is either immutable and swapped as a whole
-// (policy, limits, relay addresses), a lock-free table (relay ports), or touched
-// by the control path only (quotas, reservations).
 package turnsrv
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"turnhub/internal/netaddr"
-	"turnhub/turnsrv/credentials"
 	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/portable"
 	"turnhub/turnsrv/policy"
 )
-
-// Config is what a Server is made of.
-type Config struct {
-	Realm       string
-	Software    string // the SOFTWARE attribute; empty: none
-	Credentials *credentials.Secrets
-	// Revoked reports whether a user's credentials that expire then open no
-	// allocation any more, because they are older than the user's revocation. It
-	// must be quick and safe for concurrent use. It is asked when an allocation is
-	// made, when that is done, and at each later request for it. Nil: none are.
-	Revoked func(user string, expires time.Time) bool
-	// Refused is told of each request whose credentials are wrong, and why. The
-	// client's address is genuine. It is called on the relay's workers, so it must
-	// be quick and safe for concurrent use. Nil: nobody is told.
-	Refused func(client netip.Addr, transport Transport, why AuthResult)
-	// Unproved reports whether anybody may have credentials for that user name: then
-	// what a household has allocated under it counts against the quota of nobody else
-	// who uses it. Nil: each name is one person's.
-	Unproved func(user string) bool
-	Relay    []netaddr.RelayAddress
-	PortMin  uint16 // of relayed addresses
-	PortMax  uint16
-	Policy   *policy.Policy
-	Limits   Limits
-	Workers  int // 0: one per CPU
-	// Portable makes the server run on the driver for other systems on Linux too.
-	Portable bool
-	Logger   *slog.Logger
-}
 
 // Server is a STUN and TURN server. All its methods are safe for concurrent use.
 type Server struct {
@@ -88,39 +61,22 @@ type worker interface {
 
 // New returns a server that neither listens nor serves yet.
 func New(cfg Config) (*Server, error) {
-	switch {
-	case cfg.Credentials == nil:
-		return nil, errors.New("turnsrv: no credentials")
-	case cfg.Realm == "" || len(cfg.Realm) > 127:
-		return nil, errors.New("turnsrv: the realm must have 1 to 127 bytes")
-	case cfg.PortMin == 0 || cfg.PortMin > cfg.PortMax:
-		return nil, fmt.Errorf("turnsrv: relay ports %d to %d are not a range", cfg.PortMin, cfg.PortMax)
-	case len(cfg.Software) > 127:
-		return nil, errors.New("turnsrv: the software name is longer than 127 bytes")
+	if err := cfg.complete(); err != nil {
+		return nil, err
 	}
-	if cfg.Policy == nil {
-		cfg.Policy = policy.New(policy.Config{})
-	}
-	if cfg.Workers <= 0 {
-		cfg.Workers = runtime.NumCPU()
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	cfg.Portable = cfg.Portable || portableOnly
 	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
 		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved,
 	})}
 	for i := range cfg.Workers {
-		w, err := newWorker(core.NewShard(s.shared), cfg.Workers, cfg.Portable)
+		w, err := newWorker(core.NewShard(s.shared), &cfg)
 		if err != nil {
 			return nil, fmt.Errorf("start relay worker %d: %w", i, err)
 		}
 		s.workers = append(s.workers, w)
 	}
-	s.workers = append(s.workers, newPortable(core.NewShard(s.shared)))
+	s.workers = append(s.workers, portable.New(core.NewShard(s.shared)))
 	return s, nil
 }
 

@@ -24,12 +24,15 @@ func TestArrows(t *testing.T) {
 		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
 
 		// The rooms of the relay. The protocol does not know what drives it.
-		"turnsrv":                  {"internal/netaddr", "internal/stream", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core"},
-		"turnsrv/policy":           {"internal/netaddr"},
-		"turnsrv/credentials":      {},
-		"turnsrv/internal/wire":    {},
-		"turnsrv/internal/backlog": {},
-		"turnsrv/internal/core":    {"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"},
+		"turnsrv": {"internal/netaddr", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog",
+			"turnsrv/internal/core", "turnsrv/internal/epoll", "turnsrv/internal/portable"},
+		"turnsrv/internal/epoll":    {"internal/stream", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core"},
+		"turnsrv/internal/portable": {"internal/stream", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core"},
+		"turnsrv/policy":            {"internal/netaddr"},
+		"turnsrv/credentials":       {},
+		"turnsrv/internal/wire":     {},
+		"turnsrv/internal/backlog":  {},
+		"turnsrv/internal/core":     {"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"},
 
 		// The floors of the hub. Delivery knows no room.
 		"internal/access":    {"internal/statefile"},

@@ -30,6 +30,16 @@ func EndpointIP(addr netip.Addr) Endpoint {
 	return Endpoint{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 }
 
+// ParseIP returns the endpoint, with port 0, of a socket's address as net.Addr has it in
+// text; zero where that is none.
+func ParseIP(address string) Endpoint {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return Endpoint{}
+	}
+	return EndpointIP(ap.Addr().WithZone(""))
+}
+
 // EndpointIPv4 returns the endpoint of an IPv4 address in host byte order.
 func EndpointIPv4(ip uint32, port uint16) Endpoint {
 	return Endpoint{Lo: mappedPrefix<<32 | uint64(ip), Port: port}

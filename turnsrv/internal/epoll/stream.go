@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import (
 	"net"
@@ -35,13 +35,8 @@ type streamState struct {
 	swept int64
 }
 
-const (
-	streamRead  = 64 << 10 // bytes per read
-	streamArena = 16*streamRead + 2*wire.MaxFrame
-)
-
 // Serve takes over the socket of a TCP or TLS connection.
-func (w *epollWorker) Serve(conn net.Conn, transport wire.Transport) bool {
+func (w *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
 	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return false
@@ -59,7 +54,7 @@ func (w *epollWorker) Serve(conn net.Conn, transport wire.Transport) bool {
 }
 
 // adopt enters a stream into the loop, which then handles what was read of it before.
-func (w *epollWorker) adopt(k *streamClient) {
+func (w *Worker) adopt(k *streamClient) {
 	st := &w.stream
 	if w.ended.Load() || k.conn.Attach(w.loop, &watched{w, k}) != nil {
 		k.conn.Close()
@@ -78,7 +73,7 @@ func (w *epollWorker) adopt(k *streamClient) {
 }
 
 // readable handles what a stream's client has sent.
-func (k *streamClient) readable(w *epollWorker, events stream.Events) {
+func (k *streamClient) readable(w *Worker, events stream.Events) {
 	if events&stream.Writable != 0 {
 		w.drain(k)
 	}
@@ -113,7 +108,7 @@ func (k *streamClient) readable(w *epollWorker, events stream.Events) {
 
 // frames handles the whole messages in the arena from start to end and returns
 // where the first that is not whole begins.
-func (w *epollWorker) frames(k *streamClient, start, end int) int {
+func (w *Worker) frames(k *streamClient, start, end int) int {
 	arena := w.stream.arena
 	free := wire.Headroom
 	for start < end {
@@ -141,7 +136,7 @@ func (w *epollWorker) frames(k *streamClient, start, end int) int {
 
 // flush writes what a round has queued for a stream client, several messages with
 // one write and in one TLS record.
-func (st *streamState) flush(w *epollWorker, c *core.Client) {
+func (st *streamState) flush(w *Worker, c *core.Client) {
 	k := c.Handle.(*streamClient)
 	t := &w.tx
 	head := c.Queued.Head
@@ -173,7 +168,7 @@ func (st *streamState) flush(w *epollWorker, c *core.Client) {
 	w.transmit(k, st.plain)
 }
 
-func (w *epollWorker) enqueue(k *streamClient, b []byte, media bool) {
+func (w *Worker) enqueue(k *streamClient, b []byte, media bool) {
 	if k.dead {
 		return
 	}
@@ -188,7 +183,7 @@ func (w *epollWorker) enqueue(k *streamClient, b []byte, media bool) {
 }
 
 // transmit sends whole messages. What the socket does not take is never dropped.
-func (w *epollWorker) transmit(k *streamClient, plain []byte) {
+func (w *Worker) transmit(k *streamClient, plain []byte) {
 	if len(plain) == 0 || k.dead {
 		return
 	}
@@ -203,7 +198,7 @@ func (w *epollWorker) transmit(k *streamClient, plain []byte) {
 }
 
 // drain goes on sending to a client that reads again.
-func (w *epollWorker) drain(k *streamClient) {
+func (w *Worker) drain(k *streamClient) {
 	for {
 		waiting := k.conn.Waiting()
 		left, err := k.conn.Flush()
@@ -236,7 +231,7 @@ func (w *epollWorker) drain(k *streamClient) {
 }
 
 // CloseClient ends a stream when what is queued for it has been written.
-func (w *epollWorker) CloseClient(c *core.Client) {
+func (w *Worker) CloseClient(c *core.Client) {
 	k := c.Handle.(*streamClient)
 	if k.dead {
 		return
@@ -252,7 +247,7 @@ func (w *epollWorker) CloseClient(c *core.Client) {
 }
 
 // closeStream ends a stream now.
-func (w *epollWorker) closeStream(k *streamClient) {
+func (w *Worker) closeStream(k *streamClient) {
 	if k.dead {
 		return
 	}
@@ -264,7 +259,7 @@ func (w *epollWorker) closeStream(k *streamClient) {
 }
 
 // again cuts off, once a second, the clients that say or read nothing.
-func (st *streamState) again(w *epollWorker) {
+func (st *streamState) again(w *Worker) {
 	now := w.shard.Second()
 	if now == st.swept || len(st.all) == 0 {
 		return
@@ -279,7 +274,7 @@ func (st *streamState) again(w *epollWorker) {
 	}
 }
 
-func (st *streamState) closeAll(w *epollWorker) {
+func (st *streamState) closeAll(w *Worker) {
 	for k := range st.all {
 		w.closeStream(k)
 	}

@@ -1,4 +1,4 @@
-package turnsrv
+package portable
 
 import (
 	"encoding/binary"
@@ -16,11 +16,11 @@ import (
 // again: what has become too old meanwhile never reaches it, what is fresh and every
 // answer does, and it is counted.
 func TestPortableDropsLate(t *testing.T) {
-	const limit = 300*ms + 2*portableRoundTrip
+	const limit = 300*ms + 2*assumedRoundTrip
 	s := core.NewShard(core.NewShared(core.Config{}))
 	ours, theirs := net.Pipe() // holds nothing: a write ends when it has been read
 	defer theirs.Close()
-	k := &portableStream{conn: ours, shard: s, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}}
+	k := &streamClient{conn: ours, shard: s, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client.Transport = wire.TCP

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import (
 	"golang.org/x/sys/unix"
@@ -20,17 +20,6 @@ type line struct {
 	looked int64
 	acked  uint64 // bytes, when it was looked
 }
-
-// Bytes that are sent ahead: at least one packet, at most what keeps a fast line
-// full between two rounds.
-const (
-	leastAhead = 1500
-	firstAhead = 8 << 10
-	mostAhead  = 256 << 10
-	lookEvery  = 50e6 // nanoseconds
-	lookAgain  = 2e9  // nanoseconds: after longer than this it was idle between
-	aheadFor   = 50   // a fiftieth of a second
-)
 
 // open sets a new socket up.
 func (l *line) open(fd int) {

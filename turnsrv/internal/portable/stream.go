@@ -1,4 +1,4 @@
-package turnsrv
+package portable
 
 import (
 	"net"
@@ -11,9 +11,9 @@ import (
 	"turnhub/turnsrv/internal/wire"
 )
 
-// portableStream is a TCP or TLS client of a portable shard: the goroutine that
+// streamClient is a TCP or TLS client of a portable shard: the goroutine that
 // brought it reads, another one writes.
-type portableStream struct {
+type streamClient struct {
 	client core.Client
 	conn   net.Conn
 	shard  *core.Shard
@@ -29,13 +29,13 @@ type portableStream struct {
 }
 
 // Serve runs a stream until it ends.
-func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
-	k := &portableStream{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(portableRoundTrip)}, shard: p.shard}
+func (p *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
+	k := &streamClient{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}, shard: p.shard}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
 	k.client = core.Client{Transport: transport, Handle: k}
 	if tcp := stream.TCP(conn); tcp != nil {
-		limitUnsent(tcp, portableAhead)
+		limitUnsent(tcp, writtenAhead)
 	}
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		k.client.Addr = wire.EndpointFrom(remote.AddrPort())
@@ -65,7 +65,7 @@ func (p *portable) Serve(conn net.Conn, transport wire.Transport) bool {
 	return true
 }
 
-func (p *portable) readStream(k *portableStream) {
+func (p *Worker) readStream(k *streamClient) {
 	buf := make([]byte, wire.Headroom+2*wire.MaxFrame+wire.Tailroom)
 	shell := &wire.Buffer{Mem: buf}
 	start, end := wire.Headroom, wire.Headroom
@@ -104,7 +104,7 @@ func (p *portable) readStream(k *portableStream) {
 }
 
 // push queues a message for the writer, and counts what has waited until now.
-func (k *portableStream) push(b []byte, media bool, now int64, count *backlog.Waited) (dropped int, ok bool) {
+func (k *streamClient) push(b []byte, media bool, now int64, count *backlog.Waited) (dropped int, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -118,7 +118,7 @@ func (k *portableStream) push(b []byte, media bool, now int64, count *backlog.Wa
 }
 
 // write writes what is queued, as much at once as there is.
-func (k *portableStream) write() {
+func (k *streamClient) write() {
 	var b []byte
 	for {
 		k.mu.Lock()
@@ -130,7 +130,7 @@ func (k *portableStream) write() {
 			k.close()
 			return
 		}
-		b = k.queue.Pop(b[:0], portableAhead, k.shard.Shared().Clock())
+		b = k.queue.Pop(b[:0], writtenAhead, k.shard.Shared().Clock())
 		k.mu.Unlock()
 		if len(b) == 0 { // all of it had become too old
 			continue
@@ -143,17 +143,8 @@ func (k *portableStream) write() {
 	}
 }
 
-// What nobody measures on this driver: the path's round trip, in nanoseconds, and how
-// many bytes are written at once and wait in the kernel.
-const (
-	portableRoundTrip = 50e6
-	portableAhead     = 4 << 10
-)
-
-const tlsRecordMax = 16 << 10 // RFC 8446 section 5.1
-
 // finish ends the stream when what is queued has been written.
-func (k *portableStream) finish() {
+func (k *streamClient) finish() {
 	k.mu.Lock()
 	k.ending = true
 	k.changed.Signal()
@@ -161,7 +152,7 @@ func (k *portableStream) finish() {
 }
 
 // close ends the stream. It does not wait.
-func (k *portableStream) close() {
+func (k *streamClient) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -173,7 +164,7 @@ func (k *portableStream) close() {
 }
 
 // sweepStreams cuts off the clients that say nothing.
-func (p *portable) sweepStreams() {
+func (p *Worker) sweepStreams() {
 	for k := range p.streams {
 		if p.shard.Second()-k.whole > core.StreamPatience && (!k.client.Allocated() || k.middle) {
 			k.close()

@@ -1,4 +1,7 @@
-package turnsrv
+// Package portable is the relay's driver for every system: a goroutine for each socket,
+// by the net package. On Linux it serves the streams whose socket the worker of package
+// epoll cannot own.
+package portable
 
 import (
 	"context"
@@ -13,7 +16,7 @@ import (
 	"turnhub/turnsrv/internal/wire"
 )
 
-// portable is the driver for every system: a goroutine per socket, and a mutex per
+// Worker is the driver for every system: a goroutine per socket, and a mutex per
 // shard that makes its single thread of control. Each packet is a round of its own
 // and is sent at once. On Linux it serves the streams whose socket no worker can
 // own.
@@ -21,12 +24,12 @@ import (
 // It lacks two things that need the system's own interfaces: on a host with
 // several addresses a listener bound to all of them may answer from another one,
 // and DONT-FRAGMENT is refused with 420.
-type portable struct {
+type Worker struct {
 	shard *core.Shard
 
 	mu        sync.Mutex // the shard's thread of control
 	listeners []*net.UDPConn
-	streams   map[*portableStream]struct{}
+	streams   map[*streamClient]struct{}
 	ended     bool
 	sockets   sync.WaitGroup
 
@@ -36,19 +39,21 @@ type portable struct {
 	mailed chan struct{} // room for one
 }
 
-func newPortable(s *core.Shard) *portable {
-	p := &portable{shard: s, streams: make(map[*portableStream]struct{}), mailed: make(chan struct{}, 1)}
+// New returns the driver of a shard.
+func New(s *core.Shard) *Worker {
+	p := &Worker{shard: s, streams: make(map[*streamClient]struct{}), mailed: make(chan struct{}, 1)}
 	s.Attach(p, false)
 	return p
 }
 
-func (p *portable) Listen(address netip.AddrPort) (netip.AddrPort, error) {
+// Listen binds a UDP socket.
+func (p *Worker) Listen(address netip.AddrPort) (netip.AddrPort, error) {
 	conn, err := listenUDP(address)
 	if err != nil {
 		return address, err
 	}
-	conn.SetReadBuffer(4 << 20)
-	conn.SetWriteBuffer(4 << 20)
+	conn.SetReadBuffer(listenerBytes)
+	conn.SetWriteBuffer(listenerBytes)
 	p.listeners = append(p.listeners, conn)
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort(), nil
 }
@@ -63,7 +68,7 @@ func listenUDP(ap netip.AddrPort) (*net.UDPConn, error) {
 }
 
 // Run serves until ctx ends.
-func (p *portable) Run(ctx context.Context) error {
+func (p *Worker) Run(ctx context.Context) error {
 	for i, conn := range p.listeners {
 		p.sockets.Go(func() { p.readClients(uint32(i), conn) })
 	}
@@ -105,7 +110,7 @@ func (p *portable) Run(ctx context.Context) error {
 	return nil
 }
 
-func (p *portable) take() []func(*core.Shard) {
+func (p *Worker) take() []func(*core.Shard) {
 	p.mail.Lock()
 	defer p.mail.Unlock()
 	posted := p.posted
@@ -114,7 +119,7 @@ func (p *portable) take() []func(*core.Shard) {
 }
 
 // round runs f in the shard's thread of control.
-func (p *portable) round(f func(*core.Shard)) {
+func (p *Worker) round(f func(*core.Shard)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shard.Tick()
@@ -123,7 +128,9 @@ func (p *portable) round(f func(*core.Shard)) {
 	p.shard.WakeOthers()
 }
 
-func (p *portable) Post(f func(*core.Shard)) {
+// Post runs f in the shard's thread of control, soon and in order; after the worker
+// has ended, at once.
+func (p *Worker) Post(f func(*core.Shard)) {
 	p.mail.Lock()
 	over := p.over
 	if !over {
@@ -137,7 +144,8 @@ func (p *portable) Post(f func(*core.Shard)) {
 	p.Wake()
 }
 
-func (p *portable) Wake() {
+// Wake makes the worker look at its shard's rings.
+func (p *Worker) Wake() {
 	select {
 	case p.mailed <- struct{}{}:
 	default:
@@ -146,8 +154,8 @@ func (p *portable) Wake() {
 
 // readClients reads from a listener. Errors concern single packets (a client's
 // ICMP unreachable) and end nothing.
-func (p *portable) readClients(number uint32, conn *net.UDPConn) {
-	g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
+func (p *Worker) readClients(number uint32, conn *net.UDPConn) {
+	g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+maxDatagram+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
 	visitor := new(core.Client)
 	p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) {
 		key := wire.FiveTuple{Client: from, Listener: number}
@@ -160,11 +168,9 @@ func (p *portable) readClients(number uint32, conn *net.UDPConn) {
 	})
 }
 
-const rxDatagramMax = 1<<16 - 1
-
-func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *core.Shard, from wire.Endpoint)) {
+func (p *Worker) read(conn *net.UDPConn, g *wire.Segment, f func(s *core.Shard, from wire.Endpoint)) {
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(g.Buf.Mem[wire.Headroom : wire.Headroom+rxDatagramMax])
+		n, from, err := conn.ReadFromUDPAddrPort(g.Buf.Mem[wire.Headroom : wire.Headroom+maxDatagram])
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -181,7 +187,8 @@ func (p *portable) read(conn *net.UDPConn, g *wire.Segment, f func(s *core.Shard
 	}
 }
 
-func (p *portable) BindRelay(r *core.Relay, port uint16) error {
+// BindRelay opens the socket of a relayed address, and a goroutine that reads from it.
+func (p *Worker) BindRelay(r *core.Relay, port uint16) error {
 	if p.ended {
 		return net.ErrClosed
 	}
@@ -194,27 +201,30 @@ func (p *portable) BindRelay(r *core.Relay, port uint16) error {
 	}
 	r.Handle = conn
 	p.sockets.Go(func() {
-		g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+rxDatagramMax+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
+		g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+maxDatagram+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
 		p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
 	})
 	return nil
 }
 
-func (p *portable) CloseRelay(r *core.Relay) { r.Handle.(*net.UDPConn).Close() }
+// CloseRelay closes it.
+func (p *Worker) CloseRelay(r *core.Relay) { r.Handle.(*net.UDPConn).Close() }
 
-func (p *portable) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, _ bool) {
+// ToPeer sends a payload from a relayed address.
+func (p *Worker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, _ bool) {
 	if _, err := r.Handle.(*net.UDPConn).WriteToUDPAddrPort(g.Bytes(), peer.AddrPort()); err != nil {
 		p.shard.Drop(core.DropSend, 1)
 	}
 }
 
-func (p *portable) ToClient(c *core.Client, g wire.Segment, media bool) {
+// ToClient sends a message, or queues it for a stream's writer.
+func (p *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 	switch handle := c.Handle.(type) {
 	case *net.UDPConn:
 		if _, err := handle.WriteToUDPAddrPort(g.Bytes(), c.Addr.AddrPort()); err != nil {
 			p.shard.Drop(core.DropSend, 1)
 		}
-	case *portableStream:
+	case *streamClient:
 		dropped, ok := handle.push(g.Bytes(), media, p.shard.Now(), p.shard.Waited(c.Transport))
 		p.shard.Drop(core.DropQueueFull, dropped)
 		if !ok {
@@ -223,25 +233,17 @@ func (p *portable) ToClient(c *core.Client, g wire.Segment, media bool) {
 	}
 }
 
-func (p *portable) CloseClient(c *core.Client) { c.Handle.(*portableStream).finish() }
+// CloseClient ends a stream client after what is queued has been written.
+func (p *Worker) CloseClient(c *core.Client) { c.Handle.(*streamClient).finish() }
 
 // LocalIP is the address of this host to which a stream client came. A datagram does
 // not say where it was sent to.
-func (p *portable) LocalIP(c *core.Client) wire.Endpoint {
-	if k, ok := c.Handle.(*portableStream); ok {
-		return localIP(k.conn.LocalAddr())
+func (p *Worker) LocalIP(c *core.Client) wire.Endpoint {
+	if k, ok := c.Handle.(*streamClient); ok {
+		return wire.ParseIP(k.conn.LocalAddr().String())
 	}
-	return localIP(c.Handle.(*net.UDPConn).LocalAddr())
-}
-
-// localIP is the IP address of a socket's own end, zero if it has none.
-func localIP(a net.Addr) wire.Endpoint {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return wire.Endpoint{}
-	}
-	return wire.EndpointIP(ap.Addr().WithZone(""))
+	return wire.ParseIP(c.Handle.(*net.UDPConn).LocalAddr().String())
 }
 
 // Flush has little to do: everything was sent at once.
-func (p *portable) Flush() { p.shard.Reclaim() }
+func (p *Worker) Flush() { p.shard.Reclaim() }

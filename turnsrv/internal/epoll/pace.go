@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import "turnhub/internal/stream"
 
@@ -49,7 +49,7 @@ func (p *pace) gauge(now int64, handled uint64, n int) {
 }
 
 // wait waits for events and starts a round.
-func (w *epollWorker) wait() {
+func (w *Worker) wait() {
 	p := &w.pace
 	if len(w.unread) == 0 && p.loaded && !w.shard.Waiting() {
 		p.rest.Rest()

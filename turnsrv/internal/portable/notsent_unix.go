@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package turnsrv
+package portable
 
 import (
 	"net"

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import (
 	"encoding/binary"
@@ -44,16 +44,6 @@ type run struct {
 	first, n int // in iovs
 	gso      bool
 }
-
-const (
-	txMessages = 64
-	txVectors  = 256
-	txControl  = 96
-	txItems    = 1024 // a round is flushed when so many are queued
-
-	gsoSegments = 64    // the kernel's least UDP_MAX_SEGMENTS
-	gsoBytes    = 65000 // below the longest UDP payload
-)
 
 func (t *sender) push(p *core.Queued, it item) (first bool) {
 	t.items = append(t.items, it)

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import (
 	"errors"
@@ -23,15 +23,8 @@ type relaySock struct {
 	pend   core.Queued
 }
 
-// relayBatch is the most datagrams that are read from a relay socket at once, so
-// that one busy peer does not hold up the others.
-const relayBatch = 32
-
-// relayBuffer is the bytes that a relay socket may hold for a busy worker: a key
-// frame's burst, several times. The memory is taken only while they are there.
-const relayBuffer = 512 << 10
-
-func (w *epollWorker) BindRelay(r *core.Relay, port uint16) error {
+// BindRelay opens the socket of a relayed address.
+func (w *Worker) BindRelay(r *core.Relay, port uint16) error {
 	fd, err := openUDP(netip.AddrPortFrom(r.Bind(), port), false)
 	if errors.Is(err, unix.EADDRINUSE) {
 		return core.ErrPortInUse
@@ -52,7 +45,8 @@ func (w *epollWorker) BindRelay(r *core.Relay, port uint16) error {
 	return nil
 }
 
-func (w *epollWorker) CloseRelay(r *core.Relay) {
+// CloseRelay closes it, after what waits to be sent from it.
+func (w *Worker) CloseRelay(r *core.Relay) {
 	sock := r.Handle.(*relaySock)
 	if sock.pend.Head != 0 {
 		w.flushRelay(r) // sent before it ended
@@ -62,7 +56,7 @@ func (w *epollWorker) CloseRelay(r *core.Relay) {
 }
 
 // readable handles a batch from peers.
-func (k *relaySock) readable(w *epollWorker, _ stream.Events) {
+func (k *relaySock) readable(w *Worker, _ stream.Events) {
 	from, to := w.receive(k.handle, relayBatch)
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
@@ -73,7 +67,7 @@ func (k *relaySock) readable(w *epollWorker, _ stream.Events) {
 }
 
 // ToPeer queues a datagram for a peer.
-func (w *epollWorker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, dontFragment bool) {
+func (w *Worker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, dontFragment bool) {
 	sock := r.Handle.(*relaySock)
 	if dontFragment {
 		w.sendUnfragmented(sock, peer, g)
@@ -84,7 +78,7 @@ func (w *epollWorker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, 
 	}
 }
 
-func (w *epollWorker) flushRelay(r *core.Relay) {
+func (w *Worker) flushRelay(r *core.Relay) {
 	sock := r.Handle.(*relaySock)
 	t := &w.tx
 	for at := sock.pend.Head; at != 0; {
@@ -105,7 +99,7 @@ func (w *epollWorker) flushRelay(r *core.Relay) {
 // sendUnfragmented sends one datagram with the DF bit set, or not at all (RFC 8656
 // section 14.8). The system has no control message for it on IPv4, so the socket's
 // option is set for as long as it takes.
-func (w *epollWorker) sendUnfragmented(sock *relaySock, peer wire.Endpoint, g wire.Segment) {
+func (w *Worker) sendUnfragmented(sock *relaySock, peer wire.Endpoint, g wire.Segment) {
 	if sock.pend.Head != 0 {
 		w.flushRelay(sock.relay) // in order
 	}

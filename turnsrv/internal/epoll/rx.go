@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-package turnsrv
+package epoll
 
 import (
 	"encoding/binary"
@@ -10,14 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"turnhub/turnsrv/internal/wire"
-)
-
-const (
-	rxBuffers  = 64
-	rxDatagram = 1 << 16 // UDP_GRO joins up to 64 KB
-	// rxStride spreads the buffers' beginnings over the sets of the cache.
-	rxStride  = wire.Headroom + rxDatagram + wire.Tailroom + 252
-	rxControl = 96
 )
 
 // receiver holds a worker's receive buffers and the arrays that recvmmsg(2) needs,

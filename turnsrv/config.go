@@ -1,0 +1,68 @@
+package turnsrv
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"turnhub/internal/netaddr"
+	"turnhub/turnsrv/credentials"
+	"turnhub/turnsrv/policy"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Realm       string
+	Software    string // the SOFTWARE attribute; empty: none
+	Credentials *credentials.Secrets
+	// Revoked reports whether a user's credentials that expire then open no
+	// allocation any more, because they are older than the user's revocation. It
+	// must be quick and safe for concurrent use. It is asked when an allocation is
+	// made, when that is done, and at each later request for it. Nil: none are.
+	Revoked func(user string, expires time.Time) bool
+	// Refused is told of each request whose credentials are wrong, and why. The
+	// client's address is genuine. It is called on the relay's workers, so it must
+	// be quick and safe for concurrent use. Nil: nobody is told.
+	Refused func(client netip.Addr, transport Transport, why AuthResult)
+	// Unproved reports whether anybody may have credentials for that user name: then
+	// what a household has allocated under it counts against the quota of nobody else
+	// who uses it. Nil: each name is one person's.
+	Unproved func(user string) bool
+	Relay    []netaddr.RelayAddress
+	PortMin  uint16 // of relayed addresses
+	PortMax  uint16
+	Policy   *policy.Policy
+	Limits   Limits
+	Workers  int // 0: one per CPU
+	// Portable makes the server run on the driver for other systems on Linux too.
+	Portable bool
+	Logger   *slog.Logger
+}
+
+// complete refuses what cannot be, and fills in what was left out.
+func (cfg *Config) complete() error {
+	switch {
+	case cfg.Credentials == nil:
+		return errors.New("turnsrv: no credentials")
+	case cfg.Realm == "" || len(cfg.Realm) > 127:
+		return errors.New("turnsrv: the realm must have 1 to 127 bytes")
+	case cfg.PortMin == 0 || cfg.PortMin > cfg.PortMax:
+		return fmt.Errorf("turnsrv: relay ports %d to %d are not a range", cfg.PortMin, cfg.PortMax)
+	case len(cfg.Software) > 127:
+		return errors.New("turnsrv: the software name is longer than 127 bytes")
+	}
+	if cfg.Policy == nil {
+		cfg.Policy = policy.New(policy.Config{})
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = runtime.NumCPU()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Portable = cfg.Portable || portableOnly
+	return nil
+}

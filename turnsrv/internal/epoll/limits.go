@@ -1,0 +1,56 @@
+//go:build linux && (amd64 || arm64)
+
+package epoll
+
+import "turnhub/turnsrv/internal/wire"
+
+// The bounds of this driver, with their units and why they are what they are.
+
+// What a worker receives in a round.
+const (
+	rxBuffers  = 64      // datagrams, or trains that UDP_GRO has joined: so many sockets are looked at, too
+	rxDatagram = 1 << 16 // bytes of each: UDP_GRO joins up to 64 KB
+	// rxStride is from one buffer to the next. It spreads their beginnings over the sets
+	// of the cache.
+	rxStride  = wire.Headroom + rxDatagram + wire.Tailroom + 252
+	rxControl = 96 // bytes of control messages: IPV6_PKTINFO and UDP_GRO
+
+	// relayBatch is the most datagrams that are read from a relay socket at once, so
+	// that one busy peer does not hold up the others.
+	relayBatch = 32
+)
+
+// What a worker sends with one system call.
+const (
+	txMessages = 64
+	txVectors  = 256 // datagrams
+	txControl  = 96  // bytes of control messages: IPV6_PKTINFO and UDP_SEGMENT
+
+	gsoSegments = 64    // datagrams in a message: the kernel's least UDP_MAX_SEGMENTS
+	gsoBytes    = 65000 // and bytes: below the longest UDP payload
+)
+
+// Buffers in the kernel, in bytes.
+const (
+	listenerBuffer = 4 << 20 // the system's default of 208 KB drops bursts
+
+	// relayBuffer is what a relay socket may hold for a busy worker: a key frame's
+	// burst, several times. The memory is taken only while they are there.
+	relayBuffer = 512 << 10
+)
+
+// Streams.
+const (
+	streamRead   = 64 << 10                        // bytes per read
+	streamArena  = 16*streamRead + 2*wire.MaxFrame // bytes that may be read in a round
+	tlsRecordMax = 16 << 10                        // RFC 8446 section 5.1
+
+	// Bytes that are sent ahead: at least one packet, at most what keeps a fast line
+	// full between two rounds.
+	leastAhead = 1500
+	firstAhead = 8 << 10
+	mostAhead  = 256 << 10
+	aheadFor   = 50   // a fiftieth of a second's worth
+	lookEvery  = 50e6 // nanoseconds between two looks at the kernel's figures
+	lookAgain  = 2e9  // nanoseconds: after longer than this the line was idle between
+)
