@@ -49,7 +49,12 @@ func install(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path+".new", binary, 0o755); err != nil {
+	// A child that another test forks meanwhile would hold the file open for writing until its exec, and until then
+	// nobody could run it ("text file busy").
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(path+".new", binary, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
