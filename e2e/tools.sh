@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what the tests drive is there: a C compiler for the race detector, Node for the client,
-# Chromium and coturn's client to call through the server, and for the network lab nftables and its friends.
+# Chromium, Firefox (and a screen for it to share) and coturn's client to call through the server, and for the network lab nftables and its friends.
 # As root it installs what is missing with apt-get; otherwise it says in one line what to install.
 # Usage: tools.sh [lint|test|lab|deb|lintian]   (lint, test, lab: each includes the one before it)
 set -eu
@@ -23,6 +23,8 @@ if [ "$level" = test ] || [ "$level" = lab ]; then
 	need gcc gcc
 	[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 	need chromium chromium
+	need firefox-esr firefox-esr
+	need Xvfb xvfb
 	need turnutils_uclient coturn
 	need openssl openssl
 	need certutil libnss3-tools

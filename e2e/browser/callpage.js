@@ -39,5 +39,5 @@ export async function join(page) {
 export function connected(page, count = 1) {
   return page.waitForFunction(
     (wanted) => document.querySelectorAll('.tile[data-state=connected]').length === wanted && document.querySelectorAll('.tile:not(.self)').length === wanted,
-    count, { timeout: 40_000 });
+    count, { timeout: 60_000 });
 }

@@ -27,12 +27,12 @@ export async function makeCertificates(dir, names) {
 }
 
 /**
- * Makes Chromium started with this HOME trust a certificate authority, as an administrator of real machines would.
- * @param {string} home
+ * Makes a certificate database as browsers keep it, which trusts one authority more, as an administrator of real machines
+ * would: Chromium's is `.pki/nssdb` in its home, Firefox's lies in its profile.
+ * @param {string} database folder to make
  * @param {string} caFile
  */
-export async function trustAuthority(home, caFile) {
-  const database = path.join(home, '.pki', 'nssdb');
+export async function makeDatabase(database, caFile) {
   await fs.mkdir(database, { recursive: true });
   await run('certutil', ['-N', '-d', `sql:${database}`, '--empty-password']);
   await run('certutil', ['-A', '-d', `sql:${database}`, '-n', 'turnhub test CA', '-t', 'C,,', '-i', caFile]);

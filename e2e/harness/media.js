@@ -1,3 +1,5 @@
+import { until } from './until.js';
+
 /** @typedef {import('playwright-core').Page} Page */
 
 /**
@@ -7,7 +9,7 @@
  * @param {{count?: number, seconds?: number, deadline?: number}} [options] seconds of media, deadline in milliseconds
  * @returns {Promise<number>} frames decoded in those seconds, all videos together
  */
-export function decodesVideo(page, { count = 1, seconds = 5, deadline = 40_000 } = {}) {
+export function decodesVideo(page, { count = 1, seconds = 5, deadline = 60_000 } = {}) {
   return page.evaluate(
     async ({ count, seconds, deadline }) => {
       const decoded = async () => {
@@ -45,6 +47,27 @@ export function decodesVideo(page, { count = 1, seconds = 5, deadline = 40_000 }
 }
 
 /**
+ * Waits until sound of somebody else comes out of the decoder, and is no silence.
+ * @param {Page} page
+ */
+export function hearsSound(page) {
+  return until(page, async () => {
+    let energy = 0;
+    for (const call of /** @type {any} */ (window).calls) {
+      if (call.connectionState === 'closed') continue;
+      for (const stat of (await call.getStats()).values()) {
+        if (stat.type === 'inbound-rtp' && stat.kind === 'audio') energy += stat.totalAudioEnergy ?? 0;
+      }
+    }
+    const page = /** @type {any} */ (window);
+    page.energy = Math.min(page.energy ?? energy, energy); // of a connection that was replaced none is left
+    if (energy <= page.energy) return false;
+    page.energy = undefined;
+    return true;
+  }, undefined, 60_000);
+}
+
+/**
  * The candidate pairs in use, one for each living connection of the page.
  * @param {Page} page
  * @returns {Promise<CandidatePair[]>}
@@ -64,9 +87,11 @@ export function candidatePairs(page) {
     for (const call of /** @type {any} */ (window).calls) {
       if (call.connectionState === 'closed') continue;
       const stats = await call.getStats();
-      for (const transport of stats.values()) {
-        if (transport.type !== 'transport' || !transport.selectedCandidatePairId) continue;
-        const pair = stats.get(transport.selectedCandidatePairId);
+      const transports = [...stats.values()].filter(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+      // Not every browser has statistics of transports; Firefox marks the pair itself.
+      const selected = transports.length ? transports.map(({ selectedCandidatePairId }) => stats.get(selectedCandidatePairId))
+        : [...stats.values()].filter(({ type, selected }) => type === 'candidate-pair' && selected);
+      for (const pair of selected) {
         const local = stats.get(pair.localCandidateId);
         const remote = stats.get(pair.remoteCandidateId);
         pairs.push({

@@ -56,5 +56,5 @@ export function observeCalls({ policy, only } = {}) {
     }
   }
   page.RTCPeerConnection = ObservedPeerConnection;
-  page.webkitRTCPeerConnection = ObservedPeerConnection;
+  if (page.webkitRTCPeerConnection) page.webkitRTCPeerConnection = ObservedPeerConnection;
 }

@@ -12,7 +12,8 @@ export const binary = process.env.E2E_TURNHUB ?? fileURLToPath(new URL('../../bi
 /**
  * @typedef {object} ServerOptions
  * @property {Record<string, any>} [config] members of config.yaml that differ from the harness's own (merged deeply)
- * @property {boolean} [tls] make a certificate (`caFile` of the result signed it) and serve TLS on every TCP port
+ * @property {boolean | {caFile: string, certFile: string, keyFile: string}} [tls] serve TLS on every TCP port, with a
+ *   certificate made for it (`caFile` of the result signed it) or with this one
  * @property {string[]} [names] what the certificate is for; default localhost and the loopback addresses
  * @property {string} [netns] network namespace to run in
  * @property {string} [base] URL to reach it at; default http(s)://localhost:PORT
@@ -27,7 +28,7 @@ export async function startServer(options = {}) {
   const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-e2e-'));
   const removeDir = onCleanup(() => fs.rm(dir, { recursive: true, force: true }));
   const [http, turn, admin] = await freePorts(3);
-  const certificates = options.tls
+  const certificates = typeof options.tls === 'object' ? options.tls : options.tls
     ? await makeCertificates(path.join(dir, 'tls'), options.names ?? ['localhost', '127.0.0.1', '::1'])
     : undefined;
   const config = merge(
