@@ -32,7 +32,7 @@ before(async () => {
   sites = { turnhub: turnhubSite(server.base), plain: plainSite(plain.base) };
   for (const [index, kind] of kinds.entries()) {
     if (!pairs.some((pair) => pair.includes(kind))) continue;
-    const pair = [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), server.caFile ?? '', 30));
+    const pair = [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), server.caFile ?? '', { fps: 30 }));
     callers[kind] = /** @type {[Caller, Caller]} */ (await Promise.all(pair));
   }
 });

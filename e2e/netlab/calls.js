@@ -5,6 +5,7 @@ import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('./kinds.js').Client} Client */
+/** @typedef {import('../harness/browser.js').Kind} Kind */
 
 /**
  * What a call is held on: turnhub's page, or the plain one beside it.
@@ -20,20 +21,29 @@ import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
  */
 
 /**
+ * The browsers of both sides, who is there first: E2E_PAIR=firefox-chromium, for instance. Two Chromium without it.
+ */
+export const browsers = /** @type {[Kind, Kind]} */ ((process.env.E2E_PAIR ?? 'chromium-chromium').split('-'));
+if (browsers.length !== 2 || !browsers.every((kind) => kind === 'chromium' || kind === 'firefox')) {
+  throw new Error(`E2E_PAIR=${process.env.E2E_PAIR}: write two of chromium and firefox with "-" between them`);
+}
+
+/**
  * Starts a client's browser.
  * @param {Client} client
  * @param {string} caFile
- * @param {number} [fps] pictures a second that its camera gives; with ten, several calls fit on two cores
+ * @param {{kind?: Kind, fps?: number}} [options] fps: pictures a second that its camera gives; with ten, several calls fit
+ *   on two cores
  * @returns {Promise<Caller>}
  */
-export async function startCaller(client, caFile, fps = 10) {
-  return { client, browser: await startBrowser({ netns: client.netns, caFile, proxy: client.proxy, fps }) };
+export async function startCaller(client, caFile, { kind = 'chromium', fps = 10 } = {}) {
+  return { client, browser: await startBrowser({ kind, netns: client.netns, caFile, proxy: client.proxy, fps }) };
 }
 
 /**
  * @typedef {object} CallResult
  * @property {string} kinds of the first and the second user
- * @property {number} first milliseconds from the second user's click to the first remote frame, on his page
+ * @property {number} first milliseconds from the second user's click to the first remote frame, on that page
  * @property {number} firstThere the same on the page of who was there before
  * @property {import('../harness/media.js').CandidatePair} pair of the second user
  * @property {import('../harness/media.js').CandidatePair} pairThere of the one who was there

@@ -48,7 +48,7 @@ const wanted = Object.entries(paths).filter(([path]) => !process.env.E2E_PATHS |
 for (const [index, [path, kind]] of wanted.entries()) {
   test(`${path}, 100 ms each way to either side`, async () => {
     const clients = await Promise.all([1, 2].map((side) => addClient(lab, kind, 2 * index + side, { delay: roundTrip / 2 })));
-    const [there, arriving] = await Promise.all(clients.map((client) => startCaller(client, server.caFile ?? '', 30)));
+    const [there, arriving] = await Promise.all(clients.map((client) => startCaller(client, server.caFile ?? '', { fps: 30 })));
     const site = turnhubSite(server.base);
     /** @type {import('./calls.js').Site} */
     const noted = {

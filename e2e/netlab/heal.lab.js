@@ -5,7 +5,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { cleanup } from '../harness/cleanup.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
-import { connectCall, startCaller } from './calls.js';
+import { browsers, connectCall, startCaller } from './calls.js';
 import { cutTunnels, loss, newAddress, offline, resetConnections, secondNetwork } from './faults.js';
 import { heal, healingTable } from './heal.js';
 import { startHost } from './host.js';
@@ -48,7 +48,7 @@ function callersOf(path) {
   let pair = callers.get(path);
   if (!pair) {
     const first = 2 * Object.keys(paths).indexOf(path) + 1;
-    const starting = [first, first + 1].map(async (number) => startCaller(await addClient(lab, paths[path], number), server.caFile ?? ''));
+    const starting = browsers.map(async (kind, side) => startCaller(await addClient(lab, paths[path], first + side), server.caFile ?? '', { kind }));
     pair = /** @type {Promise<[Caller, Caller]>} */ (Promise.all(starting));
     callers.set(path, pair);
   }

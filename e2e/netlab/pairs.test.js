@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
-import { holdCalls, startCaller, summary, table } from './calls.js';
+import { browsers, holdCalls, startCaller, summary, table } from './calls.js';
 import { startHost } from './host.js';
 import { addClient, kinds } from './kinds.js';
 import { Lab } from './lab.js';
@@ -30,7 +30,7 @@ async function callsBetween(chosen, { nat, every }) {
   assert.ok(server.caFile);
   const caFile = server.caFile;
   const callers = await Promise.all(
-    chosen.flatMap((kind, index) => [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), caFile))),
+    chosen.flatMap((kind, index) => [1, 2].map(async (side) => startCaller(await addClient(lab, kind, 2 * index + side), caFile, { kind: browsers[side - 1] }))),
   );
   /** @type {[import('./calls.js').Caller, import('./calls.js').Caller][]} */
   const pairs = [];
