@@ -1,11 +1,12 @@
 # make run    build and start turnhub on its built-in defaults; prints the URL to open
-# make test   everything: lint, Go tests with the race detector, client, browsers, fuzzing, network lab
+# make test   everything: lint, client, Go tests with the race detector, browsers, fuzzing, network lab
+# make unit   what of it is quick
 # Other targets stand below, each with its line. On Debian, as root, what is missing is installed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit client-test browser-test fuzz-short fuzz netlab netlab-test heal fast vuln bench soak deb deb-lint deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz-short fuzz netlab netlab-test heal browsers fast vuln bench soak deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -26,7 +27,11 @@ build: generate ## static binary at bin/turnhub
 
 test:
 	@e2e/tools.sh $$(e2e/netlab/possible >/dev/null 2>&1 && echo lab || echo test)
-	@$(MAKE) --no-print-directory lint unit client-test browser-test fuzz-short netlab-test
+	@$(MAKE) --no-print-directory lint client-test race-test whole-test
+	@$(MAKE) --no-print-directory -j2 fuzz-short pages-test
+
+unit: lint ## what is quick: lint, the packages' tests without the race detector, the client in Node
+	@$(MAKE) --no-print-directory -j2 -Otarget package-test client-test
 
 lint: e2e/node_modules/.ready web/client/node_modules/.ready ## gofmt, go vet, staticcheck, tsc --checkJs
 	@$(MAKE) --no-print-directory -j2 -Otarget lint-go lint-js
@@ -44,25 +49,38 @@ lint-js:
 	$(call heading,lint: tsc --checkJs)
 	@cd web/client && npm run --silent check
 
-# Those of e2e run other programs, which the cache of test results knows nothing of, and mostly wait for them.
-unit: build ## Go tests with the race detector
+package-test: build
+	$(call heading,Go tests of the packages)
+	@$(GO) test -timeout 8m $$($(GO) list ./... | grep -v '^turnhub/e2e')
+
+race-test: build ## Go tests of the packages with the race detector
 	$(call heading,Go tests with the race detector)
 	@$(GO) test -race -timeout 8m $$($(GO) list ./... | grep -v '^turnhub/e2e')
-	@$(GO) test -race -timeout 8m -count=1 -parallel 6 ./e2e/...
-	@cd deploy/schema && $(GO) test ./...
+
+# They run the binary and other programs, in which the race detector sees nothing and of which the cache of test results
+# knows nothing, and mostly wait for them.
+whole-test: build ## the binary against other people's programs
+	$(call heading,Go tests of the binary)
+	@$(GO) test -timeout 8m -count=1 -parallel 6 ./e2e/...
+
+# One after the other, as each of them fills both processors.
+pages-test:
+	@$(MAKE) --no-print-directory browser-test
+	@$(MAKE) --no-print-directory netlab-test
 
 client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 	$(call heading,client tests)
 	@cd web/client && npm test --silent
 
-browser-test: build e2e/node_modules/.ready ## two Chromium pages through the real binary
+browser-test: build e2e/node_modules/.ready ## pages in Chromium and Firefox through the real binary
 	$(call heading,browser tests)
 	@cd e2e && npm test --silent
 
-# Counted, not timed: a fuzzer that its time ends on a busy machine sometimes calls that a failure.
+# Counted, not timed: a fuzzer that its time ends on a busy machine sometimes calls that a failure. It takes the time that
+# what runs beside it leaves: pages are timed, inputs are not.
 fuzz-short: ## every fuzz target for a few thousand inputs
 	$(call heading,fuzzing for a short while)
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x
+	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZTIME=5000x
 
 fuzz: ## every fuzz target for FUZZTIME
 	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | \
@@ -100,10 +118,23 @@ vuln: ## known vulnerabilities in what is built in; asks vuln.go.dev and the npm
 bench: build ## side by side with coturn
 	$(GO) run ./bench
 
-soak: build ## the attacks of e2e/stayup_test.go in full, the table of narrow lines, then load for half an hour, watching memory
+soak: build e2e/node_modules/.ready ## all rounds that are too long for make test, every two browsers in every network, then load for half an hour, watching memory
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
+	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/layout.test.js browser/off.test.js browser/upgrade.test.js
+	@$(MAKE) --no-print-directory browsers
 	$(GO) run ./bench soak
+
+browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way
+	@e2e/tools.sh lab
+	@e2e/netlab/possible
+	@status=0; for pair in chromium-chromium chromium-firefox firefox-chromium firefox-firefox; do \
+	  printf '\n==== %s ====\n' $$pair; \
+	  (cd e2e && E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
+	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
+	done; exit $$status
 
 deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before
 	@rm -f dist/turnhub_*.deb
