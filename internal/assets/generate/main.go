@@ -28,7 +28,7 @@ const (
 )
 
 // others are files that are served beside the site.
-var others = []string{"../../web/admin/static", "../../signaling/socketio/client-dist"}
+var others = []string{"../../web/admin/static", "../../signaling/socketio/vendor"}
 
 func main() {
 	if err := run(); err != nil {
