@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 		if status != 1 {
 			t.Errorf("exit status %d", status)
 		}
-		wantLines(t, output, "no RTCConfiguration", "does not pass WebSockets on")
+		wantLines(t, output, "not an RTCConfiguration", "does not pass WebSockets on")
 	})
 	t.Run("usage", func(t *testing.T) {
 		if output, status := runTurnhub(t, nil, "check", "--config", "x", "https://example.org"); status != 2 {

@@ -68,7 +68,11 @@ func check(ctx context.Context, in invocation) error {
 	}
 	printRows(in.stdout, rows)
 	if !probe.Succeeded(rows) {
-		fmt.Fprintln(in.stderr, "turnhub check: calls would fail; the table says why and what to do")
+		wrong := "the server believes what anybody can forge"
+		if probe.CallsFail(rows) {
+			wrong = "calls would fail"
+		}
+		fmt.Fprintf(in.stderr, "turnhub check: %s; the table says why and what to do\n", wrong)
 		return errSilent
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Package access decides who may use the server: access tokens (JSON Web
 // Tokens, RFC 7519) in access.mode token, and the Origins whose pages may call.
 //
-// A token names a user (sub), optionally the rooms he may join (rooms), and
+// A token names a user (sub), optionally the rooms that user may join (rooms), and
 // always its end (exp). Its algorithm is bound to the configured key: an HS256
 // token is never checked against a public key, and alg "none" never passes.
 package access
@@ -43,8 +43,8 @@ func (c Claims) AllowsRoom(room string) bool {
 }
 
 // Revoked reports whether the token has been revoked since it was checked. Whoever
-// lets somebody in asks once more when that person is where Revoke's caller looks
-// for him: then either of the two sees the other.
+// lets somebody in asks once more when that person is where Revoke's caller looks:
+// then either of the two sees the other.
 func (c Claims) Revoked() bool {
 	if c.verifier == nil {
 		return false

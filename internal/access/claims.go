@@ -28,7 +28,7 @@ func (c *tokenClaims) UnmarshalJSON(text []byte) error {
 			switch {
 			case name == known:
 				if string(value) == "null" {
-					return claimError(fmt.Sprintf("its claim %s is null: give it a value, or leave it away", known))
+					return claimError(fmt.Sprintf("its claim %s is null: give it a value, or omit it", known))
 				}
 			case strings.EqualFold(name, known):
 				return claimError(fmt.Sprintf("it has a claim that differs from %s only in its case: write %s", known, known))
@@ -51,7 +51,7 @@ func (c *tokenClaims) UnmarshalJSON(text []byte) error {
 	if value, ok := values["rooms"]; ok {
 		var rooms []*string // a null among them would else be the room ""
 		if json.Unmarshal(value, &rooms) != nil || slices.Contains(rooms, nil) {
-			return claimError("its claim rooms must be a list of strings: leave it away for every room")
+			return claimError("its claim rooms must be a list of strings: omit it for every room")
 		}
 		list := make([]string, len(rooms))
 		for i, room := range rooms {

@@ -24,7 +24,7 @@ func TestDamagedRevokedFile(t *testing.T) {
 		"no time":        {text(`{"anna":true}`), "is damaged"},
 		"two halves":     {text(whole + whole), "is damaged"},
 		"zeros":          {text(strings.Repeat("\x00", 200)), "is damaged"},
-		"null":           {text("null"), "is no object"},
+		"null":           {text("null"), "is not an object"},
 		"newer":          {text(`{"version":3,"revoked":[]}`), "newer turnhub"},
 		"directory":      {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory"},
 		"dangling link":  {func(path string) error { return os.Symlink(path+"-gone", path) }, "a link to"},

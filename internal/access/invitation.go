@@ -21,13 +21,13 @@ import (
 )
 
 // An invitation is an access token that this server signs itself, so that whoever is
-// in a room can let others in without giving away a token of his own. It opens one
+// in a room can let others in without giving away a token of their own. It opens one
 // room. It ends after InvitationLife, or with the token of whoever made it, whichever
 // comes first, and with the key under which that token was signed. Its bearer is a
-// guest, whose name says who has invited him; a guest may invite others into the same
+// guest, whose name says who the inviter is; a guest may invite others into the same
 // room, never for longer.
 //
-// Revoking a user voids the invitations that he and those whom he has invited have
+// Revoking a user voids the invitations that this user and those invited by this user have
 // made; revoking a guest voids that one link, whoever has it, and what was made with
 // it.
 //

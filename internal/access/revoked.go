@@ -353,7 +353,7 @@ func readRevoked(path string) (map[string]time.Time, error) {
 		return nil, fmt.Errorf("%s is damaged: %w; %s", path, err, remedy)
 	}
 	if members == nil { // null
-		return nil, fmt.Errorf("%s is damaged: it is no object; %s", path, remedy)
+		return nil, fmt.Errorf("%s is damaged: it is not an object; %s", path, remedy)
 	}
 	var version float64
 	if raw, ok := members["version"]; ok && json.Unmarshal(raw, &version) == nil {
@@ -363,7 +363,7 @@ func readRevoked(path string) (map[string]time.Time, error) {
 	for name, raw := range members {
 		var at time.Time
 		if err := json.Unmarshal(raw, &at); err != nil {
-			return nil, fmt.Errorf("%s is damaged: when %q was revoked is no time (%w); %s", path, name, err, remedy)
+			return nil, fmt.Errorf("%s is damaged: when %q was revoked is not a time (%w); %s", path, name, err, remedy)
 		}
 		saved[name] = at
 	}

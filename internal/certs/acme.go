@@ -209,8 +209,8 @@ func (a *acme) HTTPChallenges(next http.Handler) http.Handler {
 }
 
 // GetCertificate answers a challenge, or shows the certificate for the name asked
-// for; to who asks for none the one for the address he came to, and else the
-// primary one.
+// for; to a client that asks for none the one for the address it came to, and else
+// the primary one.
 func (a *acme) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if slices.Contains(hello.SupportedProtos, acmez.ACMETLS1Protocol) {
 		return a.names.GetCertificate(hello)

@@ -32,7 +32,7 @@ const (
 )
 
 // selfSigned is a certificate of an authority of this server's own. Who wants
-// to trust the server adds ca.pem to his system once; certificates come and go.
+// to trust the server adds ca.pem to the system once; certificates come and go.
 // The authority can only vouch for the server's own names (name constraints,
 // RFC 5280 section 4.2.1.10), so trusting it risks nothing else.
 //

@@ -78,7 +78,7 @@ func (c *Config) Secrets(create bool) (secrets []string, warnings []Warning, err
 func damaged(path string, contents []byte) error {
 	switch {
 	case bytes.ContainsFunc(contents, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0xfffd }):
-		return fmt.Errorf("%s is damaged: it holds bytes that are no text; restore it from a backup, or move it away to have a new secret made, which makes credentials that were given out invalid", path)
+		return fmt.Errorf("%s is damaged: it holds bytes that are not text; restore it from a backup, or move it away to have a new secret made, which makes credentials that were given out invalid", path)
 	case bytes.HasPrefix(bytes.TrimSpace(contents), []byte("{")):
 		return fmt.Errorf("%s is in a format that this turnhub does not know, maybe a newer one's; install that version again, or move the file away to have a new secret made, which makes credentials that were given out invalid", path)
 	}

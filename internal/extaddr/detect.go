@@ -206,7 +206,7 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 		if mapped == local || reserved(mapped) == "" || reserved(mapped) == "documentation" {
 			return netaddr.RelayAddress{Bind: local, Advertise: mapped}, opts.behindNAT(stun.reflexive)
 		}
-		return same, []Warning{{fmt.Sprintf("the STUN server %s sees this host at %s, which is no public address either (%s)", stun.server, mapped, reserved(mapped)),
+		return same, []Warning{{fmt.Sprintf("the STUN server %s sees this host at %s, which is not a public address either (%s)", stun.server, mapped, reserved(mapped)),
 			"there is a second NAT on the way; the server needs a public address, or relay.external_ip with the one that is forwarded to it"}}
 	}
 	if outer, ok := opts.publicHost(ctx, h, local); ok {

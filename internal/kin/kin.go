@@ -95,7 +95,7 @@ func Conn(f *os.File) (*net.UnixConn, error) {
 	unix, ok := conn.(*net.UnixConn)
 	if !ok {
 		conn.Close()
-		return nil, errors.New("use a control pipe: it is no unix socket")
+		return nil, errors.New("use a control pipe: it is not a unix socket")
 	}
 	return unix, nil
 }

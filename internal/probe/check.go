@@ -33,6 +33,7 @@ type Row struct {
 	Took    time.Duration // zero when it does not apply
 	Detail  string
 	Remedy  string // for everything but OK
+	Trust   bool   // of a Failed one: calls would work, but the server believes what anybody can forge
 }
 
 // CheckConfig says what to check and what is known about it.
@@ -79,7 +80,12 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 	return append(rows, c.reach(ctx, pair, rows))
 }
 
-// Succeeded reports whether calls would work.
+// CallsFail reports whether a line says that calls would fail.
+func CallsFail(rows []Row) bool {
+	return slices.ContainsFunc(rows, func(r Row) bool { return r.Verdict == Failed && !r.Trust })
+}
+
+// Succeeded reports whether calls would work, and the server believes nobody wrongly.
 func Succeeded(rows []Row) bool {
 	return !slices.ContainsFunc(rows, func(r Row) bool { return r.Verdict == Failed })
 }
@@ -132,7 +138,7 @@ func (c *checker) urls(ctx context.Context, ice iceConfig) []Row {
 			case rows[i].Verdict == Failed && j.optional:
 				rows[i].Verdict = Skipped
 			case rows[i].Verdict == OK && j.missing && !j.optional && c.cfg.URL != "":
-				rows[i] = Row{Warned, j.url, rows[i].Took, rows[i].Detail + ", but /config does not hand it out", "the running server could not prove it; its log says why, and it tries again by itself"}
+				rows[i] = Row{Verdict: Warned, Subject: j.url, Took: rows[i].Took, Detail: rows[i].Detail + ", but /config does not hand it out", Remedy: "the running server could not prove it; its log says why, and it tries again by itself"}
 			}
 		})
 	}
@@ -171,7 +177,7 @@ func (c *checker) url(ctx context.Context, url, username, password string) Row {
 			// This machine has no IPv6; the server's cannot be judged from here.
 		case err != nil:
 			if !is4 && len(addresses) == 1 && lacksIPv6(err) {
-				return Row{Skipped, url, 0, "it has an IPv6 address only, and this machine none", "run the check from a machine with IPv6"}
+				return Row{Verdict: Skipped, Subject: url, Detail: "it has an IPv6 address only, and this machine none", Remedy: "run the check from a machine with IPv6"}
 			}
 			return failureRow(url, err)
 		case row.Verdict == "":

@@ -44,7 +44,7 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 			rows = append(rows, Row{Verdict: Skipped, Subject: subject, Detail: "believed from this machine, where listen.trusted_proxies names a proxy",
 				Remedy: "run turnhub check with the public URL, so that it goes through the proxy"})
 		case got == forwarded.Claimed:
-			rows = append(rows, Row{Verdict: Failed, Subject: subject,
+			rows = append(rows, Row{Verdict: Failed, Trust: true, Subject: subject,
 				Detail: fmt.Sprintf("the server believes that this machine is %s", got),
 				Remedy: "anybody can pretend to be anywhere, and so open the relay to any address: the reverse proxy must overwrite " + name + " with the client's address, or remove it" +
 					" (nginx: proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header Forwarded \"\";), see docs/front.md." +

@@ -93,6 +93,9 @@ func TestForgedHeaders(t *testing.T) {
 		if len(rows) != 2 || rows[0].Verdict != x.list || rows[1].Verdict != x.element {
 			t.Errorf("%s: %+v", name, rows)
 		}
+		if CallsFail(rows) || Succeeded(rows) == (x.list == Failed) {
+			t.Errorf("%s: who believes what is forged still carries calls: %+v", name, rows)
+		}
 		for _, row := range rows {
 			if row.Verdict != OK && row.Remedy == "" {
 				t.Errorf("%s: no remedy: %+v", name, row)

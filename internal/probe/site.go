@@ -111,7 +111,7 @@ func (c *checker) fetch(ctx context.Context, s site) (iceConfig, Row) {
 	}
 	took := time.Since(begin)
 	if err := json.Unmarshal(body, &ice); err != nil {
-		return iceConfig{}, Row{Verdict: Failed, Subject: subject, Detail: "the answer is no RTCConfiguration", Remedy: "another server is there: correct the address"}
+		return iceConfig{}, Row{Verdict: Failed, Subject: subject, Detail: "the answer is not an RTCConfiguration", Remedy: "another server is there: correct the address"}
 	}
 	ice.fetched = true
 	count := 0

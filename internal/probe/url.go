@@ -53,7 +53,7 @@ func ParseURL(text string) (Server, error) {
 	if host, port, err := net.SplitHostPort(hostport); err == nil {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return Server{}, fmt.Errorf("%q: %q is no port", text, port)
+			return Server{}, fmt.Errorf("%q: %q is not a port", text, port)
 		}
 		s.Host, s.Port = host, uint16(n)
 	} else if strings.Count(hostport, ":") > 0 && !strings.HasPrefix(hostport, "[") {
@@ -64,7 +64,7 @@ func ParseURL(text string) (Server, error) {
 		return Server{}, fmt.Errorf("%q names no host", text)
 	}
 	if strings.ContainsAny(s.Host, "[]?/@ ") || strings.Contains(s.Host, ":") && net.ParseIP(s.Host) == nil {
-		return Server{}, fmt.Errorf("%q: %q is no host", text, s.Host)
+		return Server{}, fmt.Errorf("%q: %q is not a host", text, s.Host)
 	}
 	return s, nil
 }

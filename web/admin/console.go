@@ -141,7 +141,7 @@ func (c *console) look() state {
 	return s
 }
 
-// fill makes the tables of one process: who is in which call, with his allocations.
+// fill makes the tables of one process: who is in which call, with the allocations of each.
 // The process is 0 for this one.
 func (s *state) fill(process int, sessions []signaling.SessionInfo, calls []signaling.CallInfo, allocations []turnsrv.AllocationInfo, now time.Time) {
 	byUser := make(map[string][]relayed, len(allocations))
