@@ -107,6 +107,8 @@ limits:
   allocations_per_user: 1000000
   allocations_per_ip: 1000000
   bandwidth_per_allocation: 4GB/s
+  packets_per_allocation: 1000000000/s
+  new_peers_per_allocation: 1000000/s
   unauthenticated_per_prefix: 1000000/s
   connections_per_ip: 1000000
   messages_per_second: 1000000

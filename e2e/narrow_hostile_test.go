@@ -49,7 +49,7 @@ func (c *hostileConn) Close() error {
 // of them is left in the end.
 func TestStayUpSlowReaders(t *testing.T) {
 	clients := long(100, 1000)
-	s := start(t, map[string]map[string]any{"relay": {"peers": "any"}, "limits": {"bandwidth_per_allocation": "0", "allocations_per_user": 10000, "allocations_per_ip": 10000}})
+	s := start(t, map[string]map[string]any{"relay": {"peers": "any"}, "limits": {"bandwidth_per_allocation": "0", "packets_per_allocation": "0", "allocations_per_user": 10000, "allocations_per_ip": 10000}})
 	s.alive(t, "before")
 	before := s.settled(t)
 	least := s.peakMemory(t)

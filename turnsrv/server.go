@@ -221,6 +221,14 @@ func (s *Server) ServeStream(conn net.Conn, transport Transport) {
 // wait until that is done, which takes the workers one round.
 func (s *Server) Recheck(users ...string) { s.shared.Recheck(users...) }
 
+// Volumes returns what users have relayed since it was asked last, the largest first
+// and at most 20,000 of them. There is something only where Limits.VolumePerUserDay is
+// set.
+func (s *Server) Volumes() []Volume { return s.shared.Volumes() }
+
+// AddVolumes adds what another process of this server has counted.
+func (s *Server) AddVolumes(volumes []Volume) { s.shared.AddVolumes(volumes) }
+
 // Revoke ends all allocations of a user, and all others whose credentials
 // Config.Revoked names, within one round of the workers, and returns how many there
 // are. Allocations that are being made see by Config.Revoked what comes before Revoke.

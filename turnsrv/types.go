@@ -34,6 +34,10 @@ var WaitedBounds = backlog.WaitedBounds
 // Limits bound what clients can use.
 type Limits = core.Limits
 
+// Volume is what one user has relayed within the day of Limits.VolumePerUserDay, to be
+// told to the process that takes over.
+type Volume = core.Volume
+
 // Stats is a snapshot of the server's counters.
 type Stats = core.Stats
 

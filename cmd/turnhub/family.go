@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"turnhub/internal/kin"
+	"turnhub/turnsrv"
 	"turnhub/web/admin"
 )
 
@@ -44,12 +45,14 @@ const (
 	askReload = "reload" // read the configuration again
 	askStop   = "stop"   // go down; a stopOrder
 	askBye    = "bye"    // the last counts of a process that ends
+	askVolume = "volume" // what users have had since the handover, of a process that ends; []turnsrv.Volume
 )
 
 type (
 	handover struct {
 		Past    admin.Counts         `json:"past"`              // of processes that have ended
 		Revoked map[string]time.Time `json:"revoked,omitempty"` // what could not be written down
+		Volumes []turnsrv.Volume     `json:"volumes,omitempty"` // what users have had of the day's
 	}
 	readiness struct {
 		Unused []string `json:"unused"` // inherited listeners that the configuration does not name
@@ -297,6 +300,16 @@ func (f *family) end(now bool) {
 	})
 }
 
+// youngestLinked is the process that serves, nil if it cannot be told anything.
+func (f *family) youngestLinked() (youngest *relative) {
+	for _, r := range f.all() {
+		if r.link != nil && r.generation > f.generation && (youngest == nil || r.generation > youngest.generation) {
+			youngest = r
+		}
+	}
+	return youngest
+}
+
 // farewell tells the others what this process has counted, for good.
 func (f *family) farewell() {
 	if len(f.all()) == 0 {
@@ -304,6 +317,14 @@ func (f *family) farewell() {
 	}
 	report := f.admin.Report(false)
 	ask(f, scrapePatience, askBye, report, func(*relative, struct{}, error) {})
+	if volumes := f.node.turn.Volumes(); len(volumes) > 0 {
+		// To one alone, or it would count twice in the sum.
+		if r := f.youngestLinked(); r != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+			defer cancel()
+			_ = r.link.Ask(ctx, askVolume, volumes, nil, nil)
+		}
+	}
 }
 
 // answer answers a relative's question.
@@ -377,6 +398,12 @@ func (f *family) answer(r *relative, what string, body json.RawMessage, file *os
 		f.mu.Unlock()
 		f.poke()
 		return nil, nil
+	case askVolume:
+		volumes, err := decode[[]turnsrv.Volume](body)
+		if err == nil {
+			f.node.turn.AddVolumes(volumes)
+		}
+		return nil, err
 	case askBye:
 		report, err := decode[admin.Report](body)
 		if err != nil {

@@ -218,6 +218,10 @@ func turnLimits(cfg *config.Config) turnsrv.Limits {
 		AllocationsTotal:         cfg.Limits.AllocationsTotal,
 		PermissionsPerAllocation: cfg.Limits.PermissionsPerAllocation,
 		BandwidthPerAllocation:   cfg.Limits.BandwidthPerAllocation,
+		PacketsPerAllocation:     cfg.Limits.PacketsPerAllocation,
+		NewPeersPerAllocation:    cfg.Limits.NewPeersPerAllocation,
+		BandwidthPerUser:         cfg.Limits.BandwidthPerUser,
+		VolumePerUserDay:         cfg.Limits.VolumePerUserDay,
 		UnauthenticatedPerPrefix: cfg.Limits.UnauthenticatedPerPrefix,
 	}
 }

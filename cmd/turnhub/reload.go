@@ -73,7 +73,8 @@ var liveKeys = []string{
 	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
 	"access.allowed_origins",
 	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",
-	"limits.permissions_per_allocation", "limits.bandwidth_per_allocation", "limits.unauthenticated_per_prefix",
+	"limits.permissions_per_allocation", "limits.bandwidth_per_allocation", "limits.packets_per_allocation",
+	"limits.new_peers_per_allocation", "limits.bandwidth_per_user", "limits.volume_per_user_day", "limits.unauthenticated_per_prefix",
 	"limits.message_size", "limits.messages_per_second",
 	"log.level", "drain_timeout", "upgrade_timeout",
 }

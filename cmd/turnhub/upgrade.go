@@ -229,7 +229,7 @@ func (n *node) accompany(young *relative, ended <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), goPatience)
 	defer cancel()
-	if err := young.link.Ask(ctx, askGo, handover{n.family.counted(), n.access.Unkept()}, nil, nil); err != nil {
+	if err := young.link.Ask(ctx, askGo, handover{n.family.counted(), n.access.Unkept(), n.turn.Volumes()}, nil, nil); err != nil {
 		return err
 	}
 	late := time.NewTimer(readyPatience)
@@ -455,12 +455,14 @@ func (s *succession) loaded(n *node) error {
 		case h := <-n.family.going:
 			n.family.inherit(h.Past)
 			n.access.Add(h.Revoked)
+			n.turn.AddVolumes(h.Volumes)
 		case <-s.parent.link.Done():
 			err = kin.ErrEnded
 			select {
 			case h := <-n.family.going: // that was its last word
 				n.family.inherit(h.Past)
 				n.access.Add(h.Revoked)
+				n.turn.AddVolumes(h.Volumes)
 			default:
 			}
 		case <-late.C:

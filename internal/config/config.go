@@ -130,6 +130,10 @@ type Limits struct {
 	AllocationsTotal         int // 0: what the port range holds
 	PermissionsPerAllocation int
 	BandwidthPerAllocation   int64   // bytes per second, 0: none
+	PacketsPerAllocation     float64 // per second, 0: none
+	NewPeersPerAllocation    float64 // per second after a burst, 0: none
+	BandwidthPerUser         int64   // bytes per second, 0: none
+	VolumePerUserDay         int64   // bytes, 0: none
 	UnauthenticatedPerPrefix float64 // answers per second
 	ConnectionsPerIP         int
 	MessageSize              int64   // bytes
@@ -164,6 +168,8 @@ func Default() *Config {
 			AllocationsPerIP:         128,
 			PermissionsPerAllocation: 128,
 			BandwidthPerAllocation:   8_000_000,
+			PacketsPerAllocation:     10_000,
+			NewPeersPerAllocation:    5,
 			UnauthenticatedPerPrefix: 50,
 			ConnectionsPerIP:         64,
 			MessageSize:              256 << 10,

@@ -214,6 +214,39 @@ func byteRate(p *int64) value {
 	})
 }
 
+// orNone lets a value be 0 too, for no limit.
+func orNone[T int64 | float64](p *T, v value) value {
+	set, get := v.set, v.get
+	v.form += ", or 0"
+	v.set = func(items []string) error {
+		if items[0] == "0" {
+			*p = 0
+			return nil
+		}
+		if err := set(items); err != nil {
+			return fmt.Errorf("%w, or 0 for none", err)
+		}
+		return nil
+	}
+	v.get = func() []string {
+		if *p == 0 {
+			return []string{"0"}
+		}
+		return get()
+	}
+	return v
+}
+
+// perSecondOrNone is perSecond, or 0 for no limit.
+func perSecondOrNone(p *float64, most float64) value {
+	return orNone(p, perSecond(p, most))
+}
+
+// sizeOrNone is size, or 0 for no limit.
+func sizeOrNone(p *int64, least, most int64) value {
+	return orNone(p, size(p, least, most))
+}
+
 func perSecond(p *float64, most float64) value {
 	return scalar(p, "number/s", func(s string) (float64, error) {
 		number, ok := strings.CutSuffix(s, "/s")

@@ -4,6 +4,8 @@
 // one number for each account.
 package ratelimit
 
+import "sync/atomic"
+
 // second is what one second is on the clocks here, which count nanoseconds from any
 // start that is not after the first use.
 const second = 1e9
@@ -55,4 +57,28 @@ func Open(now int64, rate Rate, saved float64) Account {
 		return Account{}
 	}
 	return Account{full: now + int64((rate.Burst-saved)*second/rate.PerSecond)}
+}
+
+// Shared is an Account that any number of goroutines use without a lock.
+type Shared struct {
+	full atomic.Int64 // as in Account
+}
+
+// sharedTries is how often Take looks again when others take in between; that often
+// they have come first only where nobody is refused for long.
+const sharedTries = 16
+
+// Take is Account.Take.
+func (a *Shared) Take(now int64, rate Rate, n float64) bool {
+	for range sharedTries {
+		old := a.full.Load()
+		account := Account{full: old}
+		if !account.Take(now, rate, n) {
+			return false
+		}
+		if account.full == old || a.full.CompareAndSwap(old, account.full) {
+			return true
+		}
+	}
+	return true
 }

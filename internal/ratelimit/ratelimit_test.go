@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -149,5 +150,25 @@ func TestLinesAreBounded(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { l.due(addr(3), 10e9) }); n != 0 {
 		t.Errorf("%v allocations for each event", n)
+	}
+}
+
+// TestShared is for the race detector: many goroutines get what one would.
+func TestShared(t *testing.T) {
+	var account Shared
+	var taken atomic.Int64
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 1000 {
+				if account.Take(1e9, Rate{PerSecond: 100, Burst: 100}, 1) {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if n := taken.Load(); n < 100 || n > 100+8*sharedTries {
+		t.Errorf("%d units of 100 were taken", n)
 	}
 }

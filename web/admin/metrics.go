@@ -42,7 +42,7 @@ var (
 	auth         = counter("relay_auth_total", "Requests by what came of their credentials.", "result")
 	requests     = counter("relay_requests_total", "Requests and indications.", "method")
 	errorAnswers = counter("relay_error_responses_total", "Error responses by STUN error code.", "code")
-	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy.", "reason")
+	peersDenied  = counter("relay_peers_denied_total", "Peers refused by the peer policy, or because an allocation asked for more new ones than `limits.new_peers_per_allocation` (new-peers).", "reason")
 	quotaRefused = counter("relay_quota_refused_total", "Allocations refused by a quota: of the user, of the household (address), of its wider network (network), or of all (total); rate: more in a second than the household may hold.", "quota")
 
 	streamQueue = prometheus.NewDesc("turnhub_relay_stream_queue_seconds", "How long packets waited here for a TCP or TLS client on a slow line; those that its line took at once are not counted.", []string{"transport"}, nil)

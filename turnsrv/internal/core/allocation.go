@@ -23,7 +23,9 @@ type allocation struct {
 	chans []channel
 	index *peerIndex // of both, when there are many
 
-	in, out  ratelimit.Account // of bytes: from the peers, to the peers
+	in, out  flow // from the peers, to the peers
+	newPeers ratelimit.Account
+	usage    *usage // with the user's other allocations
 	toPeer   Traffic
 	toClient Traffic
 

@@ -43,10 +43,3 @@ func (s *Shard) affords(c *Client, b []byte) bool {
 	}
 	return c.charge(s.now, cost)
 }
-
-// affordsBytes charges one direction of an allocation for relayed bytes. One that was
-// quiet may send a second's worth at once, as a key frame needs it.
-func (s *Shard) affordsBytes(direction *ratelimit.Account, n int) bool {
-	rate := float64(s.shared.bandwidth.Load())
-	return direction.Take(s.now, ratelimit.Rate{PerSecond: rate, Burst: rate}, float64(n))
-}

@@ -138,8 +138,7 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 			s.drop(DropPolicy)
 			return
 		}
-		if !s.affordsBytes(&a.out, n) {
-			s.drop(DropBandwidth)
+		if !s.affordsPacket(a, &a.out, n) {
 			return
 		}
 		s.count.inProcess.add(n)
@@ -154,8 +153,7 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 	if !s.stands(a, r, p) {
 		return
 	}
-	if !s.affordsBytes(&a.out, n) {
-		s.drop(DropBandwidth)
+	if !s.affordsPacket(a, &a.out, n) {
 		return
 	}
 	s.countToPeer(a, r, n)
@@ -238,8 +236,7 @@ func (s *Shard) deliver(r *Relay, peer wire.Endpoint, g wire.Segment) {
 // has a channel (RFC 8656 section 12.7), else as a Data indication (11.3).
 func (s *Shard) relayToClient(a *allocation, r *Relay, peer wire.Endpoint, g wire.Segment) {
 	n := g.Len()
-	if !s.affordsBytes(&a.in, n) {
-		s.drop(DropBandwidth)
+	if !s.affordsPacket(a, &a.in, n) {
 		return
 	}
 	c := a.client

@@ -15,11 +15,13 @@ import (
 type directory struct {
 	unproved func(user string) bool
 
-	mu     sync.Mutex
-	counts netaddr.Counts // allocations, counted as in userEntry
-	byUser map[string]*userEntry
-	held   map[holder]int             // allocations, counted as in userEntry
-	byIP   map[wire.Endpoint][]string // the user of each allocation
+	mu        sync.Mutex
+	counts    netaddr.Counts // allocations, counted as in userEntry
+	byUser    map[string]*userEntry
+	held      map[holder]int // allocations, counted as in userEntry
+	usages    map[holder]*usage
+	forgotten int64                      // second in which usages were last looked through for some to forget
+	byIP      map[wire.Endpoint][]string // the user of each allocation
 }
 
 type userEntry struct {
@@ -39,7 +41,7 @@ type holder struct {
 func newDirectory(unproved func(user string) bool) *directory {
 	return &directory{
 		unproved: unproved,
-		byUser:   make(map[string]*userEntry), held: make(map[holder]int), byIP: make(map[wire.Endpoint][]string),
+		byUser:   make(map[string]*userEntry), held: make(map[holder]int), usages: make(map[holder]*usage), byIP: make(map[wire.Endpoint][]string),
 	}
 }
 
@@ -163,6 +165,7 @@ func (d *directory) add(a *allocation) {
 	u := d.byUser[a.user]
 	u.allocs = append(u.allocs, a)
 	a.counted = true
+	d.use(a)
 	ip := a.client.Addr.IP()
 	d.byIP[ip] = append(d.byIP[ip], a.user)
 }
@@ -178,6 +181,7 @@ func (d *directory) remove(a *allocation) {
 
 func (d *directory) forget(a *allocation) {
 	a.counted = false
+	d.unuse(a)
 	if u := d.byUser[a.user]; u != nil {
 		for i, other := range u.allocs {
 			if other == a {

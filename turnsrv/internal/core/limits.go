@@ -32,6 +32,10 @@ const (
 	// 7675) have given up by then.
 	silence = 30
 
+	// newPeersBurst is how many new peers an allocation may name at once: all the
+	// addresses of everybody in a large call.
+	newPeersBurst = 32
+
 	// minChurn is how many allocations a second a household may at least make: to open
 	// and close sockets is dear, but many people may be behind one address.
 	minChurn = 100
@@ -62,6 +66,12 @@ const RealmBytes = 8
 
 // Tables of the whole server.
 const (
+	// maxUsages is of how many users is known what they have relayed today, and
+	// volumeWindow how long their day is, in seconds.
+	maxUsages    = 1 << 16
+	maxVolumes   = 20_000 // of them are told to the process that takes over
+	volumeWindow = 24 * 60 * 60
+
 	// maxReservations bounds the ports that EVEN-PORT put aside.
 	maxReservations = 1024
 

@@ -151,20 +151,26 @@ func (s *Shard) judge(a *allocation, peer wire.Endpoint, mapped bool, named *nam
 }
 
 // fits reports whether the allocation may hold permissions for all these peers,
-// which are distinct.
+// which are distinct, and may have so many new ones now.
 func (s *Shard) fits(a *allocation, peers []namedPeer) bool {
-	limit := s.permissionLimit()
-	if len(a.perms)+len(peers) <= limit {
-		return true
-	}
-	a.prune(s.second)
-	fresh := 0
-	for i := range peers {
-		if a.permission(peers[i].ip) == nil {
-			fresh++
+	fresh := s.fresh(a, peers)
+	if limit := s.permissionLimit(); len(a.perms)+fresh > limit {
+		a.prune(s.second)
+		if fresh = s.fresh(a, peers); len(a.perms)+fresh > limit {
+			return false
 		}
 	}
-	return len(a.perms)+fresh <= limit
+	return s.affordsPeers(a, fresh)
+}
+
+// fresh is how many of the peers have no permission.
+func (s *Shard) fresh(a *allocation, peers []namedPeer) (n int) {
+	for i := range peers {
+		if p := a.permission(peers[i].ip); p == nil || p.expires <= s.second {
+			n++
+		}
+	}
+	return n
 }
 
 // permit installs or refreshes a permission.

@@ -19,6 +19,10 @@ type Limits struct {
 	AllocationsTotal         int
 	PermissionsPerAllocation int     // and as many channels
 	BandwidthPerAllocation   int64   // payload bytes per second, each direction
+	PacketsPerAllocation     float64 // per second, each direction
+	NewPeersPerAllocation    float64 // peers without a permission, per second after a burst
+	BandwidthPerUser         int64   // payload bytes per second, over all allocations and both directions
+	VolumePerUserDay         int64   // payload bytes in 24 hours from the first of them, likewise
 	UnauthenticatedPerPrefix float64 // answers per second, per IPv4 /24 and IPv6 /48
 }
 
@@ -51,11 +55,11 @@ type Shared struct {
 	started    time.Time
 	shortRealm string // see realm.go
 
-	limits    atomic.Pointer[Limits]
-	bandwidth atomic.Int64 // Limits.BandwidthPerAllocation, for the data path
-	policy    atomic.Pointer[policy.Policy]
-	relays    atomic.Pointer[relaySpaces]
-	draining  atomic.Bool
+	limits   atomic.Pointer[Limits]
+	rates    atomic.Pointer[flowRates] // of limits, for the data path
+	policy   atomic.Pointer[policy.Policy]
+	relays   atomic.Pointer[relaySpaces]
+	draining atomic.Bool
 
 	nonceKey     []byte
 	prefixes     *prefixLimit // of answers to requests that prove nothing
@@ -174,7 +178,7 @@ func (s *Shared) revoked(username string) bool {
 // SetLimits replaces the limits. Allocations that exist stay, even above them.
 func (s *Shared) SetLimits(l Limits) {
 	s.limits.Store(&l)
-	s.bandwidth.Store(l.BandwidthPerAllocation)
+	s.rates.Store(newFlowRates(&l))
 }
 
 // SetRelay replaces the addresses on which new allocations get their relayed

@@ -23,6 +23,9 @@ const (
 	DropPolicy                       // the peer policy forbids what a permission once allowed
 	DropFamily                       // the peer's address family has no relayed address
 	DropBandwidth                    // bandwidth_per_allocation used up
+	DropPackets                      // packets_per_allocation used up
+	DropUserBandwidth                // bandwidth_per_user used up
+	DropUserVolume                   // volume_per_user_day used up
 	DropQueueFull                    // the client's stream does not keep up
 	DropLate                         // it waited too long for the client's stream: late is worse than lost
 	DropWorkerBusy                   // the other worker's ring is full
@@ -34,7 +37,7 @@ const (
 
 var dropNames = [drops]string{
 	"malformed", "fingerprint", "unexpected", "amplification", "control_cost", "rate_limited", "no_allocation", "no_channel",
-	"no_permission", "policy", "family", "bandwidth", "queue_full", "late", "worker_busy", "send",
+	"no_permission", "policy", "family", "bandwidth", "packets", "user_bandwidth", "user_volume", "queue_full", "late", "worker_busy", "send",
 	"relay_gone", "unknown_attribute",
 }
 

@@ -1,0 +1,193 @@
+package core
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"turnhub/internal/ratelimit"
+)
+
+// What relayed data may use up. A relay with credentials for everybody is otherwise
+// used as a tunnel: a call has a few peers, keeps within a bandwidth and sends packets
+// of some size.
+
+// flow is what one direction of an allocation has used.
+type flow struct{ bytes, packets ratelimit.Account }
+
+// flowRates are the limits as the data path reads them: one load a packet.
+type flowRates struct {
+	bytes, packets ratelimit.Rate // of one direction of an allocation
+	newPeers       ratelimit.Rate // of an allocation
+	userBytes      ratelimit.Rate // of a user, over all allocations and both directions
+	userVolume     int64          // bytes of a user in volumeWindow
+}
+
+// A second's worth may come at once, as a key frame needs it.
+func newFlowRates(l *Limits) *flowRates {
+	return &flowRates{
+		bytes:      aSecondsWorth(float64(l.BandwidthPerAllocation)),
+		packets:    aSecondsWorth(l.PacketsPerAllocation),
+		newPeers:   ratelimit.Rate{PerSecond: l.NewPeersPerAllocation, Burst: newPeersBurst},
+		userBytes:  aSecondsWorth(float64(l.BandwidthPerUser)),
+		userVolume: l.VolumePerUserDay,
+	}
+}
+
+// affords charges one direction of an allocation, and its user, for a packet of n
+// bytes, or counts the drop.
+func (s *Shard) affordsPacket(a *allocation, f *flow, n int) bool {
+	rates := s.shared.rates.Load()
+	switch {
+	case !f.packets.Take(s.now, rates.packets, 1):
+		s.drop(DropPackets)
+	case !f.bytes.Take(s.now, rates.bytes, float64(n)):
+		s.drop(DropBandwidth)
+	case !a.usage.bandwidth.Take(s.now, rates.userBytes, float64(n)):
+		s.drop(DropUserBandwidth)
+	case rates.userVolume > 0 && !a.usage.take(s.second, n, rates.userVolume):
+		s.drop(DropUserVolume)
+	default:
+		return true
+	}
+	return false
+}
+
+// affordsPeers charges an allocation for peers that it has no permission for.
+func (s *Shard) affordsPeers(a *allocation, fresh int) bool {
+	if fresh == 0 || a.newPeers.Take(s.now, s.shared.rates.Load().newPeers, float64(fresh)) {
+		return true
+	}
+	s.count.denied["new-peers"]++
+	return false
+}
+
+// usage is what all allocations of one holder of quotas have used together.
+type usage struct {
+	bandwidth ratelimit.Shared
+	began     atomic.Int64 // of the window, in seconds of the server's clock; 0: none yet
+	volume    atomic.Int64 // bytes in the window
+	told      atomic.Int64 // of these: to the process that takes over, under the directory's lock
+	held      int          // by so many allocations; under the directory's lock
+}
+
+// take counts n bytes in the window of a day that begins with the first of them, or
+// none where the user has had its volume.
+func (u *usage) take(second int64, n int, limit int64) bool {
+	if began := u.began.Load(); began == 0 || second-began >= volumeWindow {
+		if u.began.CompareAndSwap(began, max(second, 1)) {
+			u.volume.Store(0)
+			u.told.Store(0)
+		}
+	}
+	if u.volume.Add(int64(n)) <= limit {
+		return true
+	}
+	u.volume.Add(int64(-n))
+	return false
+}
+
+// consumer is who has a usage: the user, or where anybody may take any name the
+// household alone.
+func (d *directory) consumer(a *allocation) holder {
+	h := d.holder(a.user, a.client.Addr)
+	if h.household.IsValid() {
+		h.user = ""
+	}
+	return h
+}
+
+// use gives an allocation the usage of its user. The lock is held.
+func (d *directory) use(a *allocation) {
+	h := d.consumer(a)
+	u := d.usages[h]
+	if u == nil {
+		if len(d.usages) >= maxUsages {
+			d.forgetUsages(a.created)
+		}
+		u = new(usage)
+		d.usages[h] = u
+	}
+	u.held++
+	a.usage = u
+}
+
+// unuse ends use. What a user has had of the day's volume is kept for the day.
+func (d *directory) unuse(a *allocation) {
+	if a.usage.held--; a.usage.held == 0 && a.usage.volume.Load() == 0 {
+		delete(d.usages, d.consumer(a))
+	}
+}
+
+// forgetUsages makes room, much at a time: of those whose day is over, and if they are
+// few, of any that no allocation holds.
+func (d *directory) forgetUsages(now int64) {
+	if now == d.forgotten {
+		return // all others are held by allocations, which are bounded
+	}
+	d.forgotten = now
+	for h, u := range d.usages {
+		if u.held == 0 && now-u.began.Load() >= volumeWindow {
+			delete(d.usages, h)
+		}
+	}
+	for h, u := range d.usages {
+		if len(d.usages) < maxUsages*7/8 {
+			return
+		}
+		if u.held == 0 {
+			delete(d.usages, h)
+		}
+	}
+}
+
+// Volume is what a user, or where names prove nothing a household, has had of the
+// day's volume.
+type Volume struct {
+	User      string       `json:"user,omitempty"`
+	Household netip.Prefix `json:"household,omitzero"`
+	Bytes     int64        `json:"bytes"`
+	Age       int64        `json:"age"` // seconds since the first of them
+}
+
+// Volumes returns what users have had since it was asked last, for the process that
+// takes over.
+func (s *Shared) Volumes() (volumes []Volume) {
+	now := s.Clock() / 1e9
+	d := s.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for h, u := range d.usages {
+		bytes := u.volume.Load()
+		fresh := bytes - u.told.Swap(bytes)
+		if age := now - u.began.Load(); fresh > 0 && age < volumeWindow {
+			volumes = append(volumes, Volume{h.user, h.household, fresh, age})
+		}
+	}
+	slices.SortFunc(volumes, func(a, b Volume) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	return volumes[:min(len(volumes), maxVolumes)]
+}
+
+// AddVolumes takes over what another process of this server has counted.
+func (s *Shared) AddVolumes(volumes []Volume) {
+	now := s.Clock() / 1e9
+	d := s.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, v := range volumes[:min(len(volumes), maxVolumes)] {
+		h := holder{v.User, v.Household}
+		u := d.usages[h]
+		if u == nil {
+			if len(d.usages) >= maxUsages {
+				d.forgetUsages(now)
+			}
+			u = new(usage)
+			d.usages[h] = u
+		}
+		if began := now - v.Age; u.began.Load() == 0 || began < u.began.Load() {
+			u.began.Store(began)
+		}
+		u.volume.Add(v.Bytes)
+	}
+}
