@@ -134,6 +134,10 @@ async function findNat(stun, relay) {
 
 async function run() {
   document.body.dataset.state = 'running';
+  if (typeof RTCPeerConnection === 'undefined') { // nobody else's fault: neither the network's nor the server's
+    for (const check of ['socket', 'video', 'audio', 'nat', 'loop']) detail(check, null, t('check.no-webrtc'));
+    return conclude({urls: [], nat: 'unknown', loop: null, socket: false, devices: {audio: null, video: null}, webrtc: false});
+  }
   const {devices, media} = await checkDevices();
   const socketChecked = checkSocket();
   /** @type {Findings} */ const findings = {urls: [], nat: 'unknown', loop: null, socket: false, devices};

@@ -9,13 +9,14 @@ import {home} from '../base/home.js';
  * @property {UrlResult[]} urls
  * @property {NatKind} nat
  * @property {LoopResult | null} loop
+ * @property {boolean} [webrtc] false: this browser has no WebRTC, so nothing else says anything
  * @property {boolean} socket whether the signaling socket opens
  * @property {{audio: ProblemCode | null, video: ProblemCode | null}} devices null where the device works, else what is wrong
  */
 
 /**
  * One thing to say, as a code and its values; the page has the words.
- * @typedef {{code: 'no-socket' | 'no-relay-offered' | 'no-relay' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
+ * @typedef {{code: 'no-webrtc' | 'no-socket' | 'no-relay-offered' | 'no-relay' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
  *   | {code: 'loop', values: {error: 'timeout' | 'unreachable' | 'failed'}}
  *   | {code: 'loss', values: {loss: number}} | {code: 'latency', values: {latency: number}}
  *   | {code: 'device', values: {kind: 'audio' | 'video', problem: ProblemCode}}
@@ -42,7 +43,7 @@ function destination(url) {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export function verdict({urls, nat, loop, socket, devices}) {
+export function verdict({urls, nat, loop, socket, devices, webrtc = true}) {
   /** @type {Said[]} */ const text = [];
   /** @type {Said[]} */ const ask = [];
   /** @param {UrlResult['kind']} kind */
@@ -54,6 +55,7 @@ export function verdict({urls, nat, loop, socket, devices}) {
   /** @type {Verdict['level']} */ let level = 'good';
   const limited = () => { if (level === 'good') level = 'fair'; };
 
+  if (!webrtc) return {level: 'bad', text: [{code: 'no-webrtc'}], ask: []};
   if (!socket) {
     level = 'bad';
     text.push({code: 'no-socket'});

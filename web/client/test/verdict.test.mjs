@@ -36,6 +36,10 @@ test('nothing gets out', () => {
 
 test('no signaling socket', () => assert.equal(verdict({...good, socket: false}).level, 'bad'));
 test('no relay offered is the operator\'s to mend', () => assert.equal(verdict({...good, urls: []}).text[0].code, 'no-relay-offered'));
+test('a browser without WebRTC is blamed, and nobody else', () => {
+  assert.deepEqual(verdict({...good, urls: [], socket: false, webrtc: false}), {level: 'bad', text: [{code: 'no-webrtc'}], ask: []});
+});
+
 test('a lossy line', () => assert.deepEqual(verdict({...good, loop: {...good.loop, loss: 0.12}}).text.at(-1), {code: 'loss', values: {loss: 0.12}}));
 test('devices are named', () => assert.deepEqual(verdict({...good, devices: {audio: null, video: 'missing'}}).text.at(-1), {code: 'device', values: {kind: 'video', problem: 'missing'}}));
 
