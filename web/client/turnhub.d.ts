@@ -17,6 +17,8 @@ export type Clock = {
 };
 
 // ---- base/codes.js
+/** @param {unknown} error @returns {HubErrorCode | undefined} */
+declare function codeOf(error: unknown): HubErrorCode | undefined;
 /**
  * The close codes of turnhub.v1 (signaling/protocol.md): whether and how to come back.
  * `back`: "resume" the session, "fresh" session, or "no". `say` is for logs and developers: pages have words of their own
@@ -146,12 +148,24 @@ export namespace callTimes {
     export let orphan: number;
     let rejoin_1: number;
     export { rejoin_1 as rejoin };
+    export let unused: number;
     export let connecting: number;
 }
 export namespace gatherTimes {
     let together: number;
     let quiet: number;
     let most: number;
+}
+export namespace negotiationTimes {
+    let answer: number;
+    let again: number;
+    let againMost: number;
+}
+export namespace improvingTimes {
+    let late: number;
+    let ask: number;
+    let askMost: number;
+    let probe: number;
 }
 export namespace healingTimes {
     export let silence: number;
@@ -166,6 +180,9 @@ export namespace healingTimes {
     export { _yield as yield };
     export let result: number;
     export let replacement: number;
+    export let connect: number;
+    export let parameters: number;
+    export let asleep: number;
     export let picture: number;
     export let pictureLook: number;
     export let farewell: number;
@@ -211,10 +228,14 @@ declare class Prepared {
  * candidates gathered to answer whoever comes.
  */
 declare class Ahead {
-    /** @param {() => RTCConfiguration} configuration @param {LocalMedia} media */
-    constructor(configuration: () => RTCConfiguration, media: LocalMedia);
+    /**
+     * @param {() => RTCConfiguration} configuration @param {LocalMedia} media
+     * @param {() => boolean} [wanted] whether somebody has the offer and may answer it
+     */
+    constructor(configuration: () => RTCConfiguration, media: LocalMedia, wanted?: () => boolean);
     configuration: () => RTCConfiguration;
     media: LocalMedia;
+    wanted: () => boolean;
     /** Whether there is an offer. */
     get prepared(): boolean;
     /** Whether there is one that has been sent to nobody yet. */
@@ -241,6 +262,8 @@ declare class Ahead {
      * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
      */
     makeSpare(): void;
+    /** Somebody comes, or will soon: another spare connection is worth its relays. */
+    expect(): void;
     /** A connection that answers, with its candidates gathered where there was time. */
     connection(): RTCPeerConnection;
     /** Closes the spare connection. @returns {boolean} whether there was one */
@@ -277,6 +300,8 @@ export declare class Call extends Emitter<CallEvents> {
     peers: Set<Peer>;
     /** Identifies this end across sessions, so that a call outlives a restart of the server. */
     instance: `${string}-${string}-${string}-${string}-${string}`;
+    /** This browser and its major version, told to the others: some have mistakes that the other side has to know of. */
+    browser: string;
     hub: Hub;
     media: LocalMedia;
     limit: number;
@@ -288,6 +313,8 @@ export declare class Call extends Emitter<CallEvents> {
     configuration(lean?: boolean): RTCConfiguration;
     /** A connection that answers, with its candidates gathered ahead where there was time. */
     connection(): RTCPeerConnection;
+    /** Whether UDP gets out to the server; where other ways were ordered, nobody wants to know. */
+    probe(): Promise<boolean>;
     /** @param {string} to @param {any} data */
     signal(to: string, data: any): void;
     /**
@@ -330,65 +357,6 @@ export declare class Call extends Emitter<CallEvents> {
     #private;
 }
 export type HubCallState = CallState;
-export type CallOptions = {
-    /**
-     * what is sent; default: nothing
-     */
-    media?: MediaStream | LocalMedia | undefined;
-    /**
-     * "relay": never directly
-     */
-    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
-    /**
-     * only relays over this, for troubleshooting
-     */
-    transport?: Transport | undefined;
-    /**
-     * the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
-     */
-    screens?: boolean | undefined;
-    /**
-     * the most people, oneself included; at most 6
-     */
-    limit?: number | undefined;
-};
-export type CallPhase = "idle" | "joining" | "calling" | "ringing" | "active" | "ended";
-export type CallEvents = {
-    phase: CallPhase;
-    /**
-     * somebody is there
-     */
-    peer: Peer;
-    "peer-left": Peer;
-    chat: {
-        peer: Peer;
-        text: string;
-        at: number;
-    };
-    file: {
-        peer: Peer;
-        transfer: Transfer;
-    };
-    /**
-     * the call is over, by `leave` or for a reason of protocol.md
-     */
-    ended: Ended;
-};
-export type Ended = {
-    /**
-     * of protocol.md
-     */
-    reason: string;
-    /**
-     * what the other side wrote when it declined
-     */
-    detail: string;
-    by: "self" | "peer" | "server";
-    /**
-     * why it could not begin
-     */
-    code?: HubErrorCode | undefined;
-};
 
 // ---- call/data/bounds.js
 /** @param {unknown} data @returns {data is string} */
@@ -554,6 +522,67 @@ export type TransferEvents = {
     failed: TransferFailure;
 };
 
+// ---- call/events.js
+export type CallOptions = {
+    /**
+     * what is sent; default: nothing
+     */
+    media?: MediaStream | LocalMedia | undefined;
+    /**
+     * "relay": never directly
+     */
+    iceTransportPolicy?: RTCIceTransportPolicy | undefined;
+    /**
+     * only relays over this, for troubleshooting
+     */
+    transport?: Transport | undefined;
+    /**
+     * the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
+     */
+    screens?: boolean | undefined;
+    /**
+     * the most people, oneself included; at most 6
+     */
+    limit?: number | undefined;
+};
+export type CallPhase = "idle" | "joining" | "calling" | "ringing" | "active" | "ended";
+export type CallEvents = {
+    phase: CallPhase;
+    /**
+     * somebody is there
+     */
+    peer: Peer;
+    "peer-left": Peer;
+    chat: {
+        peer: Peer;
+        text: string;
+        at: number;
+    };
+    file: {
+        peer: Peer;
+        transfer: Transfer;
+    };
+    /**
+     * the call is over, by `leave` or for a reason of protocol.md
+     */
+    ended: Ended;
+};
+export type Ended = {
+    /**
+     * of protocol.md
+     */
+    reason: string;
+    /**
+     * what the other side wrote when it declined
+     */
+    detail: string;
+    by: "self" | "peer" | "server";
+    /**
+     * why it could not begin
+     */
+    code?: HubErrorCode | undefined;
+};
+
 // ---- call/firstframe.js
 /**
  * Looks for the first decoded picture of a connection, for some fifteen seconds after it is first asked.
@@ -576,6 +605,8 @@ declare class Lobby {
     room: string;
     /** Goes into the lobby of a room with an offer. @param {string} room @param {Prepared} prepared */
     enter(room: string, prepared: Prepared): void;
+    /** Somebody has our offer. */
+    get hosted(): boolean;
     /**
      * What the server says of our place in the lobby.
      * @param {string} room @param {string} [host] who has our offer
@@ -917,22 +948,46 @@ export declare function budget(others: number, screen?: boolean): {
     frameRate: number;
     audio: number;
 };
-/**
- * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
- * @param {RTCPeerConnection} pc
- * @param {number} others
- * @param {'' | import('./connection.js').Showing} screen '' while none is shared
- * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
- */
-declare function applyBudget(pc: RTCPeerConnection, others: number, screen: "" | Showing, lost?: boolean): Promise<void>;
-/**
- * Has the encoders begin anew with a picture that needs no other. After an outage the other side waits up to 3 s
- * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
- * @param {RTCPeerConnection} pc
- */
-declare function sendKeyFrame(pc: RTCPeerConnection): Promise<void>;
 /** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
 export declare const meshLimit: number;
+/**
+ * All that is written to the parameters of one person's senders, one after the other. Who writes has read before: two at
+ * once, and the later write takes back what the earlier one did (a key frame that was asked for at the moment of healing
+ * switched the picture off again). A browser that answers late or never holds up the rest for a moment only.
+ */
+declare class Senders {
+    /** @param {import('../../base/clock.js').Clock} clock */
+    constructor(clock: Clock);
+    /**
+     * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
+     * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+     */
+    limit(wanted: () => {
+        pc: RTCPeerConnection | null;
+        others: number;
+        screen: "" | Showing;
+        lost: boolean;
+    }): Promise<void>;
+    /** @param {() => RTCPeerConnection | null} connection */
+    keyFrame(connection: () => RTCPeerConnection | null): Promise<void>;
+    #private;
+}
+
+// ---- call/path/browsers.js
+/** @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
+declare function isFirefox(description: RTCSessionDescription | RTCSessionDescriptionInit | null): boolean;
+/**
+ * Whether we may restart ICE on a connection: the other side can answer that.
+ * @param {{pc: RTCPeerConnection, first: string}} negotiation @param {string} browser of the other side, as it says
+ */
+declare function mayRestart({ pc, first }: {
+    pc: RTCPeerConnection;
+    first: string;
+}, browser: string): boolean;
+/** Whether both browsers take candidates that come when they are connected already, and go over to a better path. */
+declare function takesLateCandidates({ localDescription, remoteDescription }: RTCPeerConnection): boolean;
+/** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
+declare function nameOfBrowser(agent: string): string;
 
 // ---- call/path/connection.js
 /**
@@ -1006,11 +1061,253 @@ declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
 export type Showing = "alone" | "beside";
 export type Transport = "udp" | "tcp" | "tls";
 
+// ---- call/path/healing.js
+/**
+ * Keeps one person connected. The means, from the cheapest to the surest: a restart of ICE on the connection in use; a
+ * whole new connection beside it, which takes its place once it carries media. Which comes first depends on what is
+ * broken; whichever fails is followed by the other, ever later, for as long as there is somebody to reach. It believes
+ * neither its own browser's states alone nor that the other side's browser does as it is told.
+ */
+declare class Healing {
+    /** @param {HealingHost} host */
+    constructor(host: HealingHost);
+    /** The path in use, or the last one. */
+    path: string;
+    /** The connection has been in use once. */
+    wasConnected: boolean;
+    /** @type {Replacements} */ replacements: Replacements;
+    /** @type {Improving} */ improving: Improving;
+    /** Nothing comes any more. */
+    get dead(): boolean;
+    /** How long there has been no connection, milliseconds. */
+    get unconnected(): number;
+    /** Nothing is to be sent into this path, as it is about to be healed by a restart of ICE and not to be replaced. */
+    get lost(): boolean;
+    /** The state of the connection in use has changed. */
+    changed(): void;
+    /** The other side offers anew: it has lost the path, perhaps. */
+    offered(): void;
+    /** What was offered came to nothing. @param {import('./negotiation.js').Failure} why */
+    failed(why: Failure): void;
+    /**
+     * Mends the path, or tries to, while the old one stays in use as long as it works. While the hub is away it waits for it.
+     * @param {boolean} [urgent] even if something has just begun or nothing seems wrong
+     */
+    heal(urgent?: boolean): void;
+    /** There may be a better path than the one in use, which goes on meanwhile. */
+    better(): void;
+    /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
+    recover(): void;
+    /** This page was asleep: nothing that was true before need be true still. */
+    woken(): void;
+    /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
+    configure(): void;
+    /** Another connection is in use. */
+    moved(): void;
+    /**
+     * Once a second: sees what the browser does not say.
+     * @param {import('./stats.js').Quality} quality
+     */
+    tick(quality: Quality): void;
+    close(): void;
+    #private;
+}
+/**
+ * What healing needs of its peer. It knows of no DOM and of no global of the browser.
+ */
+export type HealingHost = {
+    clock: Clock;
+    /**
+     * of the connection in use; null: nothing may be mended (both are not in the call)
+     */
+    current: () => Negotiation | null;
+    /**
+     * the connection in use, whatever may be done with it
+     */
+    pc: () => RTCPeerConnection | null;
+    state: () => PeerState;
+    setState: (state: PeerState) => void;
+    /**
+     * whether the hub is connected
+     */
+    online: () => boolean;
+    polite: () => boolean;
+    /**
+     * whether the other side's session is known
+     */
+    reachable: () => boolean;
+    /**
+     * of the other side, as it says
+     */
+    browser: () => string;
+    /**
+     * whether the other side says that it sends anything
+     */
+    sending: () => boolean;
+    configuration: (lean?: boolean) => RTCConfiguration;
+    /**
+     * what is sent has to be looked at
+     */
+    limit: () => void;
+    /**
+     * the path is another one
+     */
+    keyFrame: () => void;
+    replacements: Omit<ReplacementHost, "failed">;
+    /**
+     * whether UDP gets out to the server
+     */
+    probe: () => Promise<boolean>;
+};
+
+// ---- call/path/improving.js
+/**
+ * Looks for a better path than the one in use: direct before relayed, UDP before TCP before TLS. Chromium goes over by
+ * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and neither looks for a way
+ * that was closed when it gathered.
+ */
+declare class Improving {
+    /** @param {ImprovingHost} host */
+    constructor(host: ImprovingHost);
+    /** A connection, or another path of it, has come into use. @param {boolean} [anew] the network may be another one */
+    settle(anew?: boolean): void;
+    /** The network is another one: whatever its pair of browsers, we look. */
+    networkChanged(): void;
+    /** All ways are worth a look again. */
+    reset(): void;
+    /**
+     * @param {import('./stats.js').Quality} quality
+     * @param {import('./negotiation.js').Negotiation | null} current
+     */
+    tick({ path, local }: Quality, current: Negotiation | null): void;
+    close(): void;
+    #private;
+}
+export type ImprovingHost = {
+    clock: Clock;
+    /**
+     * whether UDP gets out to the server
+     */
+    probe: () => Promise<boolean>;
+    /**
+     * whether direct paths are allowed
+     */
+    direct: () => boolean;
+    /**
+     * looks for another path while the one in use goes on
+     */
+    better: () => void;
+};
+
+// ---- call/path/negotiation.js
+/**
+ * Offers and answers of one connection: perfect negotiation as in the W3C's webrtc-pc, and what that leaves to chance.
+ * Each offer has a number (`round`), which its answer bears, so that an answer that comes late or twice is not taken for
+ * that to another offer. One step follows the other. Whatever a browser does not take is rolled back on both sides, and
+ * an offer that nobody answers as well, so there is no state in which neither may offer.
+ */
+declare class Negotiation {
+    /**
+     * @param {RTCPeerConnection} pc @param {string} name of the connection, '' for the first
+     * @param {NegotiationHost} host
+     * @param {{say?: (description: RTCSessionDescriptionInit) => RTCSessionDescriptionInit, more?: any}} [options]
+     *   `say`: what is said of a description; `more`: goes with the first offer
+     */
+    constructor(pc: RTCPeerConnection, name: string, host: NegotiationHost, { say, more }?: {
+        say?: (description: RTCSessionDescriptionInit) => RTCSessionDescriptionInit;
+        more?: any;
+    });
+    /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first: "" | "ours" | "theirs";
+    pc: RTCPeerConnection;
+    name: string;
+    say: (description: RTCSessionDescriptionInit) => RTCSessionDescriptionInit;
+    more: any;
+    /** Others are told from now on. @param {NegotiationHost} host */
+    serve(host: NegotiationHost): void;
+    /** Whether an offer of ours waits for its answer. */
+    get waiting(): boolean;
+    /** Candidates of ours, to go after the description that they belong to. @param {...RTCIceCandidateInit} candidates */
+    found(...candidates: RTCIceCandidateInit[]): void;
+    flush(): void;
+    /** Our offer has been sent by other means. @param {number} [round] */
+    offered(round?: number): void;
+    /** Makes an offer, when the steps before are done and there is no other. */
+    offer(): void;
+    /** Says an offer again that may not have been delivered. */
+    repeat(): void;
+    /**
+     * Handles signaling data of the other side.
+     * @param {{description?: RTCSessionDescriptionInit, round?: number, candidates?: RTCIceCandidateInit[], candidate?: RTCIceCandidateInit, refused?: number}} data
+     * @returns {Promise<void>} settled when it is handled; never rejected
+     */
+    handle({ description, round, candidates, candidate, refused }: {
+        description?: RTCSessionDescriptionInit;
+        round?: number;
+        candidates?: RTCIceCandidateInit[];
+        candidate?: RTCIceCandidateInit;
+        refused?: number;
+    }): Promise<void>;
+    /**
+     * Answers an offer without its candidates and without saying so, for a call that is being accepted.
+     * @param {RTCSessionDescriptionInit} offer
+     */
+    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
+        answer: RTCSessionDescriptionInit | undefined;
+        candidates: RTCIceCandidateInit[];
+    }>;
+    /** Our offer has gone with a session that the server has forgotten. */
+    withdraw(): Promise<void>;
+    close(): void;
+    #private;
+}
+/**
+ * What a negotiation needs of its surroundings. It knows of no DOM and of no global of the browser.
+ */
+export type NegotiationHost = {
+    clock: Clock;
+    /**
+     * whether we give way where both offer at once
+     */
+    polite: () => boolean;
+    /**
+     * whether what is said goes out at once
+     */
+    online: () => boolean;
+    signal: (data: any) => void;
+    /**
+     * an offer is in force: puts what we send into the answer
+     */
+    answering: (pc: RTCPeerConnection) => void;
+    /**
+     * an offer has been answered: what the connection can carry may have changed
+     */
+    settled: () => void;
+    failed: (why: Failure) => void;
+};
+/**
+ * `refused`: a browser did not take a description; `mute`: our own made none
+ */
+export type Failure = "refused" | "unanswered" | "mute";
+
+// ---- call/path/probe.js
+/**
+ * Where the server answers over UDP: a STUN URL, or the UDP side of its relay, which answers the same.
+ * @param {RTCConfiguration} configuration @returns {string} '' where it does not
+ */
+declare function udpOf({ iceServers }: RTCConfiguration): string;
+/**
+ * Whether UDP gets from here to the server and back. It asks by STUN alone, so it takes no relay.
+ * @param {RTCConfiguration} configuration
+ * @returns {Promise<boolean>}
+ */
+declare function reachesUDP(configuration: RTCConfiguration): Promise<boolean>;
+
 // ---- call/path/replacement.js
 /**
  * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
  * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
- * told. So a whole connection is made beside the old one, and both sides go over when it carries media.
+ * told, and some browsers do not answer a restart rightly. So a whole connection is made beside the old one, and both
+ * sides go over when it carries media.
  *
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
  * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
@@ -1028,15 +1325,16 @@ declare class Replacements {
     get coming(): RTCPeerConnection | null;
     /**
      * Offers a new connection.
+     * @param {boolean} [always] also where the last attempt was one
      * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
      */
-    begin(): boolean;
+    begin(always?: boolean): boolean;
     /**
      * Handles signaling data of connections that are not in use.
      * @param {any} data
      * @returns {Promise<void> | null} null: it is for the one in use
      */
-    handle({ connection, replacement, instead, description, candidates }: any): Promise<void> | null;
+    handle(data: any): Promise<void> | null;
     /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
     forget(wholly?: boolean): void;
     /** Gives up the connection that is being made. */
@@ -1050,7 +1348,11 @@ declare class Replacements {
  * What replacements need of their peer.
  */
 export type ReplacementHost = {
-    configuration: () => RTCConfiguration;
+    clock: Clock;
+    /**
+     * a connection with fresh credentials
+     */
+    create: () => RTCPeerConnection;
     media: () => LocalMedia;
     showing: () => Showing;
     polite: () => boolean;
@@ -1059,6 +1361,7 @@ export type ReplacementHost = {
      */
     pictures: () => boolean;
     signal: (data: any) => void;
+    negotiation: NegotiationHost;
     /**
      * there is one; its channel has to be heard
      */
@@ -1067,7 +1370,7 @@ export type ReplacementHost = {
     /**
      * it carries media: go over to it
      */
-    ready: (pc: RTCPeerConnection, channel: RTCDataChannel) => void;
+    ready: (negotiation: Negotiation, channel: RTCDataChannel) => void;
     /**
      * it did not connect
      */
@@ -1133,7 +1436,7 @@ export type Quality = {
      */
     path: Path | "";
     /**
-     * of the relay that we use over TLS; 0: none
+     * of the relay that we use over TLS; 0: none, or the browser does not say
      */
     port: number;
     /**
@@ -1194,8 +1497,8 @@ export type Quality = {
 // ---- call/path/trickle.js
 /** Candidates on their way to the other side: after the description that they belong to, and together. */
 declare class Trickle {
-    /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
-    constructor(send: (candidates: RTCIceCandidateInit[]) => void);
+    /** @param {(candidates: RTCIceCandidateInit[]) => void} send @param {import('../../base/clock.js').Clock} clock */
+    constructor(send: (candidates: RTCIceCandidateInit[]) => void, clock: Clock);
     /** @param {...RTCIceCandidateInit} candidates */
     add(...candidates: RTCIceCandidateInit[]): void;
     /** The description is out. */
@@ -1218,10 +1521,11 @@ declare function silenceOf(report: RTCStatsReport): number;
  */
 declare class PathWatch {
     /**
+     * @param {import('../../base/clock.js').Clock} clock
      * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
      * @param {(dead: boolean) => void} changed told when the path dies or lives again
      */
-    constructor(report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
+    constructor(clock: Clock, report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
     /** Nothing comes any more. */
     dead: boolean;
     /** Looks closely for so long. @param {number} [milliseconds] */
@@ -1262,6 +1566,8 @@ export declare class Peer extends Emitter<PeerEvents> {
     firstFrame: number;
     id: string;
     polite: boolean;
+    /** What the server says of the peer. @param {PeerInfo} info */
+    introduce({ name, user, away }: PeerInfo): void;
     /** What comes from the peer's camera and microphone. */
     get stream(): MediaStream;
     /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
@@ -1311,21 +1617,21 @@ export declare class Peer extends Emitter<PeerEvents> {
      * @param {any} data
      */
     handle(data: any): Promise<void>;
-    /**
-     * Looks for another path, with fresh credentials, while the old one stays in use as long as it works. While the
-     * hub is away it waits for it.
-     * @param {boolean} [urgent] even if a restart has just begun or nothing seems wrong
-     */
+    /** Looks for another path, while the old one stays in use as long as it works. @param {boolean} [urgent] even if nothing seems wrong */
     restart(urgent?: boolean): void;
     /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
     recover(): void;
+    /** This page was asleep. */
+    woken(): void;
+    /** The network is another one: there may be a better path. */
+    networkChanged(): void;
+    /** Fresh credentials. */
+    configure(): void;
     /**
      * The peer has come back with another session (or we have), and the connection goes on.
      * @param {PeerInfo} info
      */
     rekey(info: PeerInfo): Promise<void>;
-    /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
-    configure(): void;
     /** Bitrates for the number of people in the call; no pictures into a path that is dead. */
     limit(): void;
     /** @returns {Promise<Quality>} */
@@ -1406,6 +1712,42 @@ export type PeerHost = {
      */
     connection: () => RTCPeerConnection;
     signal: (to: string, data: any) => void;
+    /**
+     * this browser and its major version, as it is told to the others
+     */
+    browser: string;
+    /**
+     * whether UDP gets out to the server
+     */
+    probe: () => Promise<boolean>;
+};
+
+// ---- call/pulse.js
+/** Once a second: measures everybody, tells the server how it goes, and sees that the page was asleep. */
+declare class Pulse {
+    /** @param {PulseHost} host */
+    constructor(host: PulseHost);
+    start(): void;
+    stop(): void;
+    /** Tells the server how it goes. @param {import('./peer.js').Peer} peer */
+    report(peer: Peer): void;
+    #private;
+}
+/**
+ * What the pulse needs of its call.
+ */
+export type PulseHost = {
+    hub: Hub;
+    peers: Set<Peer>;
+    room: () => string;
+    /**
+     * once a second
+     */
+    beat: () => void;
+    /**
+     * the session of this one is gone, and its media too
+     */
+    lost: (peer: Peer) => void;
 };
 
 // ---- call/rawcall.js
@@ -1432,6 +1774,31 @@ export type RawCallEvents = {
     stream: MediaStream;
     state: "connecting" | "connected" | "reconnecting";
     error: unknown;
+};
+
+// ---- call/returning.js
+/**
+ * The server has forgotten sessions while media between the browsers went on: who comes back with a new session is
+ * recognized by the `instance` of the call, and the connection goes on.
+ */
+declare class Returning {
+    /** @param {ReturningHost} host */
+    constructor(host: ReturningHost);
+    /** A call by name was forgotten: both meet in a room that only they know. @param {string} room */
+    meet(room: string): Promise<void>;
+    /** We have a new session in the room. @param {import('../session/hub.js').Joined} joined */
+    back(joined: Joined): void;
+    /** @param {PeerInfo} info @param {any} data @returns {Promise<void>} */
+    handle(info: PeerInfo, data: any): Promise<void>;
+    #private;
+}
+/**
+ * What those who come back with another session need of their call.
+ */
+export type ReturningHost = {
+    call: Call;
+    add: (info: PeerInfo) => Peer;
+    find: (id: string) => Peer | undefined;
 };
 
 // ---- call/videocall.js
@@ -1627,11 +1994,15 @@ export type LoopResult = {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export declare function verdict({ urls, nat, loop, socket, devices }: Findings): Verdict;
+export declare function verdict({ urls, nat, loop, socket, devices, webrtc }: Findings): Verdict;
 export type Findings = {
     urls: UrlResult[];
     nat: NatKind;
     loop: LoopResult | null;
+    /**
+     * false: this browser has no WebRTC, so nothing else says anything
+     */
+    webrtc?: boolean | undefined;
     /**
      * whether the signaling socket opens
      */
@@ -1648,7 +2019,7 @@ export type Findings = {
  * One thing to say, as a code and its values; the page has the words.
  */
 export type Said = {
-    code: "no-socket" | "no-relay-offered" | "no-relay" | "web-only" | "no-udp" | "connects" | "throughput";
+    code: "no-webrtc" | "no-socket" | "no-relay-offered" | "no-relay" | "web-only" | "no-udp" | "connects" | "throughput";
     values?: undefined;
 } | {
     code: "loop";
@@ -1696,6 +2067,46 @@ export type Verdict = {
      * what to ask the network's administrator for
      */
     ask: Said[];
+};
+
+// ---- session/heartbeat.js
+/** Sees that the other end of a socket is there: faster while the person is with others, so that a dead path is seen within seconds. */
+declare class Heartbeat {
+    /** @param {HeartbeatHost} host */
+    constructor(host: HeartbeatHost);
+    /** Smoothed round trip, milliseconds; 0: not known yet. */
+    rtt: number;
+    /** What the server asks for, milliseconds: between two, between two in a call, and until an answer. */
+    plan: {
+        interval: number;
+        call: number;
+        timeout: number;
+    };
+    inCall: boolean;
+    /** Milliseconds since the server was last heard. */
+    get silence(): number;
+    /** Sends a ping now and plans the next. */
+    beat(): void;
+    /** Something has come. */
+    heard(): void;
+    /** The answer to a ping. */
+    pong(): void;
+    stop(): void;
+    #private;
+}
+/**
+ * What the heartbeat needs of its session.
+ */
+export type HeartbeatHost = {
+    clock: Clock;
+    /**
+     * sends one
+     */
+    ping: () => void;
+    /**
+     * nothing has come for too long
+     */
+    silent: () => void;
 };
 
 // ---- session/hub.js
@@ -2013,6 +2424,25 @@ declare function watchPage({ changed, leaving }: {
     leaving: () => void;
 }): () => void;
 
+// ---- session/retry.js
+/**
+ * How long an attempt to connect may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
+ * begins again seconds after the path is back: in a call the first ones are given up early, if the server was quick
+ * before. Later ones give slow resolvers and proxies their time.
+ * @param {number} attempt the number of those before @param {{inCall: boolean, rtt: number}} heartbeat
+ * @param {number} openedIn how long the last one took that succeeded
+ */
+declare function patience(attempt: number, { inCall, rtt }: {
+    inCall: boolean;
+    rtt: number;
+}, openedIn: number): number;
+/**
+ * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most half a second
+ * at first, since it shows.
+ * @param {number} attempt the number of those before @param {boolean} inCall @param {number} least @param {number} random 0 ≤ x < 1
+ */
+declare function delay(attempt: number, inCall: boolean, least: number, random: number): number;
+
 // ---- session/session.js
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -2036,8 +2466,6 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     name: string;
     /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
     config: HubConfiguration;
-    /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
-    rtt: number;
     /**
      * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
      * @returns {Promise<void>} settled at the first welcome; rejected where it cannot come: `no-hub`, the address is not that
@@ -2101,6 +2529,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     protected welcomed(_how: Reconnected & {
         first: boolean;
     }): void;
+    /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
+    get rtt(): number;
     /** Milliseconds since the server was last heard. */
     get silence(): number;
     #private;

@@ -32,7 +32,8 @@ export function pathOf({path, port, far}) {
   if (far === 'yes' && path === 'relay-udp') return t('quality.far-udp');
   if (far === 'yes' && path === 'relay-tcp') return t('quality.far-tcp');
   if (far === 'yes' && path === 'relay-tls') return t('quality.far-tls');
-  return t(`quality.${path}`, {port: String(port)});
+  // Not every browser says over which port.
+  return t(`quality.${path}`, {port: port ? String(port) : ''}).trim();
 }
 
 /** How good the connection is, in bars of four. @param {Quality | null} quality */

@@ -46,3 +46,8 @@ export class HubError extends Error {
     this.after = after;
   }
 }
+
+/** @param {unknown} error @returns {HubErrorCode | undefined} */
+export function codeOf(error) {
+  return error instanceof HubError ? error.code : undefined;
+}

@@ -33,6 +33,8 @@ export const callTimes = {
   orphan: 15_000,
   /** Somebody of whom our return is not understood is a client of another kind, and gets an offer. */
   rejoin: 4000,
+  /** A connection that was made ahead, and that nobody has come for, holds its relays on the server for so long. */
+  unused: 30_000,
   /** A connection for the next one is not made while somebody has been connecting for less than this: it would slow that. */
   connecting: 5000,
 };
@@ -43,6 +45,26 @@ export const gatherTimes = {
   together: 5,
   /** Gathering ahead of the click is over when nothing has come for so long after a relay's candidate, or after `most`. */
   quiet: 500, most: 3000,
+};
+
+/** Offers and answers (call/path/negotiation.js). */
+export const negotiationTimes = {
+  /** An offer that nobody has answered for so long is said again where it is the first, else taken back: slow lines need
+   *  two round trips to the server, and a phone a second to answer. */
+  answer: 6000,
+  /** What a browser did not take is offered again after so long, doubled each time up to the most. */
+  again: 1000, againMost: 30_000,
+};
+
+/** Better paths than the one in use (call/path/improving.js). */
+export const improvingTimes = {
+  /** A path that is still relayed so long after it came into use is looked at again, for candidates that came late. */
+  late: 2000,
+  /** Over TCP or TLS, or after a direct path was lost, UDP is tried so often: found, it is in use within 10 s. Twice as
+   *  seldom each time that it has led to nothing. */
+  ask: 6000, askMost: 300_000,
+  /** A server that has not answered within this is not reached over UDP. */
+  probe: 1500,
 };
 
 /** Paths that break (call/path/). */
@@ -63,6 +85,12 @@ export const healingTimes = {
   result: 15_000,
   /** A new connection that is not connected by then is given up. */
   replacement: 5000,
+  /** Who has not been connected for so long from the beginning is tried in another way; lossy lines need 3 s, slow proxies 5. */
+  connect: 8000,
+  /** A browser that has not set a sender's parameters by then is not waited for. */
+  parameters: 2000,
+  /** A page whose clock has stood still for so long was asleep. */
+  asleep: 5000,
   /** So long a connected one may keep us waiting for its first picture, which is looked for so often. */
   picture: 1000, pictureLook: 30,
   /** The one before it is kept, silent, for the other side to go over too. */

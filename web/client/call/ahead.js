@@ -1,5 +1,5 @@
 import {addMedia, isUseless, openChannel, reconfigure} from './path/connection.js';
-import {gatherTimes} from '../base/times.js';
+import {callTimes, gatherTimes} from '../base/times.js';
 
 /** @typedef {import('./media/media.js').LocalMedia} LocalMedia */
 
@@ -84,11 +84,19 @@ export class Ahead {
   /** @type {Prepared | null} */ #prepared = null;
   /** @type {Prepared | null} the newest one, wherever it is now */ #newest = null;
   /** @type {RTCPeerConnection | null} */ #spare = null;
+  /** Nobody has come for the last one. */
+  #unused = false;
+  /** @type {any} */ #offerTimer = null;
+  /** @type {any} */ #spareTimer = null;
 
-  /** @param {() => RTCConfiguration} configuration @param {LocalMedia} media */
-  constructor(configuration, media) {
+  /**
+   * @param {() => RTCConfiguration} configuration @param {LocalMedia} media
+   * @param {() => boolean} [wanted] whether somebody has the offer and may answer it
+   */
+  constructor(configuration, media, wanted = () => false) {
     this.configuration = configuration;
     this.media = media;
+    this.wanted = wanted;
   }
 
   /** Whether there is an offer. */
@@ -103,6 +111,7 @@ export class Ahead {
   /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
   async prepare() {
     this.release();
+    this.#offerTimer = setTimeout(() => { if (this.waiting && !this.wanted()) this.release(); }, callTimes.unused);
     const prepared = this.#prepared = this.#newest = new Prepared(this.configuration(), this.media);
     await prepared.ready;
     return prepared;
@@ -110,6 +119,7 @@ export class Ahead {
 
   /** Gives the offer up, unless it has been sent. */
   release() {
+    clearTimeout(this.#offerTimer);
     if (this.waiting) this.#prepared?.close();
     this.#prepared = null;
   }
@@ -143,13 +153,20 @@ export class Ahead {
    * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
    */
   makeSpare() {
-    if (!this.#newest?.overUDP) this.#spare ??= new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+    if (this.#newest?.overUDP || this.#unused || this.#spare) return;
+    this.#spare = new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+    this.#spareTimer = setTimeout(() => { this.#unused = this.dropSpare(); }, callTimes.unused);
   }
+
+  /** Somebody comes, or will soon: another spare connection is worth its relays. */
+  expect() { this.#unused = false; }
 
   /** A connection that answers, with its candidates gathered where there was time. */
   connection() {
     const spare = this.#spare;
     this.#spare = null;
+    this.expect();
+    clearTimeout(this.#spareTimer);
     return spare ?? new RTCPeerConnection(this.configuration());
   }
 
@@ -157,6 +174,7 @@ export class Ahead {
   dropSpare() {
     const spare = this.#spare;
     this.#spare = null;
+    clearTimeout(this.#spareTimer);
     spare?.close();
     return spare !== null;
   }

@@ -1,9 +1,13 @@
 import {Emitter} from '../base/emitter.js';
-import {HubError} from '../base/codes.js';
+import {HubError, codeOf} from '../base/codes.js';
 import {LocalMedia} from './media/media.js';
 import {Peer} from './peer.js';
 import {Ahead} from './ahead.js';
 import {Lobby} from './lobby.js';
+import {Pulse} from './pulse.js';
+import {Returning} from './returning.js';
+import {nameOfBrowser} from './path/browsers.js';
+import {reachesUDP} from './path/probe.js';
 import {configuration, withoutCandidates} from './path/connection.js';
 import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
@@ -14,35 +18,10 @@ import {callTimes as times} from '../base/times.js';
 /** @typedef {import('../session/hub.js').Invitation} Invitation */
 /** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
 /** @typedef {import('../session/hub.js').CallState} HubCallState */
-
-/**
- * @typedef {object} CallOptions
- * @property {LocalMedia | MediaStream} [media] what is sent; default: nothing
- * @property {RTCIceTransportPolicy} [iceTransportPolicy] "relay": never directly
- * @property {import('./path/connection.js').Transport} [transport] only relays over this, for troubleshooting
- * @property {boolean} [screens] the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
- * @property {number} [limit] the most people, oneself included; at most 6
- */
-
-/** @typedef {'idle' | 'joining' | 'calling' | 'ringing' | 'active' | 'ended'} CallPhase */
-
-/**
- * @typedef {object} CallEvents
- * @property {CallPhase} phase
- * @property {Peer} peer somebody is there
- * @property {Peer} peer-left
- * @property {{peer: Peer, text: string, at: number}} chat
- * @property {{peer: Peer, transfer: import('./data/transfer.js').Transfer}} file
- * @property {Ended} ended the call is over, by `leave` or for a reason of protocol.md
- */
-
-/**
- * @typedef {object} Ended
- * @property {string} reason of protocol.md
- * @property {string} detail what the other side wrote when it declined
- * @property {'self' | 'peer' | 'server'} by
- * @property {import('../base/codes.js').HubErrorCode} [code] why it could not begin
- */
+/** @typedef {import('./events.js').CallOptions} CallOptions */
+/** @typedef {import('./events.js').CallPhase} CallPhase */
+/** @typedef {import('./events.js').CallEvents} CallEvents */
+/** @typedef {import('./events.js').Ended} Ended */
 
 /**
  * A call: everyone in a room, or the one who accepted. Media goes directly between the browsers, or through the
@@ -67,18 +46,20 @@ export class Call extends Emitter {
   peers = new Set();
   /** Identifies this end across sessions, so that a call outlives a restart of the server. */
   instance = crypto.randomUUID?.() ?? String(Math.random());
+  /** This browser and its major version, told to the others: some have mistakes that the other side has to know of. */
+  browser = nameOfBrowser(globalThis.navigator?.userAgent ?? '');
 
   /** @type {CallOptions} */ #options;
   /** @type {Ahead} */ #ahead;
   /** @type {Lobby} */ #lobby;
-  /** @type {any} */ #ticker = null;
+  #returning = new Returning({call: this, add: (info) => this.#add(info), find: (id) => this.#find(id)});
+  /** @type {Pulse} */ #pulse;
   /** @type {(() => void)[]} */ #unhook = [];
   /** The room whose lobby we are in, or will be. */
   #room = '';
   /** Where two who called by name meet when the server has forgotten their call. */
   #meeting = '';
   #started = 0;
-  #ticks = 0;
   /** @type {{resolve: () => void, reject: (error: Error) => void} | null} */ #answer = null;
   /** @type {any} the caller's offer, in case that both call at once */ #crossing = null;
 
@@ -90,8 +71,9 @@ export class Call extends Emitter {
     const {media} = options;
     this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
     this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
-    this.#ahead = new Ahead(() => this.configuration(), this.media);
+    this.#ahead = new Ahead(() => this.configuration(), this.media, () => this.#lobby.hosted);
     this.#lobby = new Lobby(this, this.#ahead);
+    this.#pulse = new Pulse({hub, peers: this.peers, room: () => this.room, beat: () => this.#beat(), lost: (peer) => this.#remove(peer)});
     this.#unhook.push(
       hub.on('peer-joined', (info) => { if (info.room === this.room) this.#onJoined(info); }),
       hub.on('peer-left', ({room, peer, reason}) => { if (room === this.room) this.#onLeft(peer, reason); }),
@@ -102,11 +84,11 @@ export class Call extends Emitter {
       hub.on('lobby-peer', ({room, peer, first}) => this.#onGuest(room, peer, first)),
       hub.on('lobby-left', ({peer}) => this.#lobby.gone(peer)),
       hub.on('call', (state) => this.#onCall(state)),
-      hub.on('incoming', () => this.#makeSpare()),
+      hub.on('incoming', () => { this.#ahead.expect(); this.#makeSpare(); }),
       hub.on('rejoined', (joined) => { if (joined.room === this.room) this.#onRejoined(joined); }),
       hub.on('config', () => this.#onConfig()),
       hub.on('welcome', (how) => this.#onWelcome(how)),
-      hub.on('network', () => { if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew(); }),
+      hub.on('network', () => this.#onNetwork()),
       hub.on('closed', () => this.#end('lost', '')),
       this.media.on('track', () => { for (const peer of this.peers) peer.send(); this.#limitAll(); }),
       this.media.on('change', () => { for (const peer of this.peers) peer.tellMedia(); }),
@@ -125,6 +107,11 @@ export class Call extends Emitter {
 
   /** A connection that answers, with its candidates gathered ahead where there was time. */
   connection() { return this.#ahead.connection(); }
+
+  /** Whether UDP gets out to the server; where other ways were ordered, nobody wants to know. */
+  async probe() {
+    return !this.#options.transport && reachesUDP(this.hub.config);
+  }
 
   /** @param {string} to @param {any} data */
   signal(to, data) {
@@ -187,8 +174,11 @@ export class Call extends Emitter {
       this.#setPhase('active');
       for (const info of joined.peers) {
         const mine = info.peer === joined.first;
-        const peer = this.#add(info, mine ? this.#lobby.take(info.peer) : null);
+        // Our offer has gone: it is answered, whatever has come from the lobby meanwhile.
         const prepared = mine && this.#ahead.offered ? this.#ahead.take() : null;
+        const known = mine ? this.#lobby.take(info.peer) : null;
+        if (prepared) known?.close();
+        const peer = this.#add(info, prepared ? null : known);
         if (peer.pc) peer.begin(info, {started: this.#started, told: true});
         else if (prepared) peer.offered(prepared);
         else peer.offer();
@@ -286,7 +276,7 @@ export class Call extends Emitter {
     if (this.phase !== 'idle') throw new Error('a Call is for one call: make a new one');
     this.#started = performance.now();
     this.#setPhase(phase);
-    this.#ticker = setInterval(() => this.#tick(), times.tick);
+    this.#pulse.start();
   }
 
   #firstOffer() {
@@ -305,10 +295,11 @@ export class Call extends Emitter {
   /** @param {PeerInfo} info @param {Peer | null} [known] from the lobby, to `begin` now @returns {Peer} */
   #add(info, known) {
     const peer = known ?? new Peer(this, info, {started: this.peers.size || this.phase === 'active' ? undefined : this.#started});
+    if (known) peer.introduce(info); // before the page is told
     this.peers.add(peer);
     peer.on('chat', (message) => this.emit('chat', {peer, ...message}));
     peer.on('file', (transfer) => this.emit('file', {peer, transfer}));
-    peer.on('firstFrame', () => this.#report(peer));
+    peer.on('firstFrame', () => this.#pulse.report(peer));
     this.emit('peer', peer);
     this.#limitAll();
     return peer;
@@ -363,8 +354,7 @@ export class Call extends Emitter {
       this.#remove(peer);
       return this.#add(info).offer();
     }
-    if (data.rejoin && info) return this.#onRejoin(info, data.rejoin);
-    if ('rejoined' in data && info) return this.#onRecognized(info, data);
+    if (info && (data.rejoin || 'rejoined' in data)) return this.#returning.handle(info, data);
     if (!peer && info && this.room) {
       if (this.peers.size >= this.limit - 1) return;
       peer = this.#add(info);
@@ -401,7 +391,7 @@ export class Call extends Emitter {
     if (state === 'accepted') this.#onAccepted({peer: id ?? '', name, user, polite: polite ?? true}, data);
     if (state === 'ended') {
       const alive = [...this.peers].some((peer) => peer.unconnected < times.orphan);
-      if ((reason === 'lost' || reason === 'shutdown') && alive && this.#meeting) this.#meet();
+      if ((reason === 'lost' || reason === 'shutdown') && alive && this.#meeting) this.#returning.meet(this.#meeting);
       else this.#end(reason ?? 'hangup', detail ?? '', (reason ?? 'hangup') === 'hangup' ? 'peer' : 'server');
     }
   }
@@ -433,18 +423,6 @@ export class Call extends Emitter {
     this.#answer?.resolve();
   }
 
-  /** The server has forgotten a call by name while its media goes on: both meet in a room that only they know. */
-  async #meet() {
-    this.id = '';
-    this.room = this.#meeting;
-    try {
-      const joined = await this.hub.join(this.room, {first: () => ({rejoin: this.instance})});
-      this.#onRejoined(joined);
-    } catch (error) {
-      console.warn('turnhub: meeting', error);
-    }
-  }
-
   /** @param {{first: boolean, resumed: boolean}} how */
   #onWelcome({first, resumed}) {
     if (first) return;
@@ -458,39 +436,10 @@ export class Call extends Emitter {
     for (const peer of this.peers) peer.recover();
   }
 
-  /** We have a new session in the room. @param {import('../session/hub.js').Joined} joined */
+  /** @param {import('../session/hub.js').Joined} joined */
   #onRejoined(joined) {
     this.#makeSpare();
-    for (const info of joined.peers) {
-      if (info.peer !== joined.first) this.signal(info.peer, {rejoin: this.instance});
-      // Who does not know this message is a client of another kind: it gets an offer.
-      setTimeout(() => {
-        const present = this.hub.rooms.get(this.room)?.peers.has(info.peer);
-        if (this.phase === 'active' && present && !this.#find(info.peer) && this.peers.size < this.limit - 1) this.#add(info).offer();
-      }, times.rejoin);
-    }
-  }
-
-  /** A peer has come back with a new session. @param {PeerInfo} info @param {string} instance */
-  async #onRejoin(info, instance) {
-    const peer = [...this.peers].find((candidate) => candidate.instance === instance);
-    this.signal(info.peer, {rejoined: peer ? this.instance : null, instance: this.instance});
-    if (!peer) return;
-    await peer.rekey(info);
-    await peer.measure();
-    // A relayed path has died with the server; a direct one that works is left alone.
-    if (peer.state !== 'connected' || peer.quality?.path !== 'direct') peer.restart(true);
-    else peer.recover();
-  }
-
-  /** A peer has answered our return. @param {PeerInfo} info @param {any} data */
-  async #onRecognized(info, data) {
-    const peer = data.rejoined && [...this.peers].find((candidate) => candidate.instance === data.rejoined);
-    if (peer) {
-      await peer.rekey(info);
-      return;
-    }
-    if (!this.#find(info.peer) && this.peers.size < this.limit - 1) this.#add(info).offer();
+    this.#returning.back(joined);
   }
 
   #onConfig() {
@@ -499,25 +448,14 @@ export class Call extends Emitter {
     if (!this.#ahead.configure()) this.#prepareAnew();
   }
 
-  #tick() {
-    this.#ticks++;
-    this.#makeSpare();
-    for (const peer of this.peers) {
-      peer.tick().catch(() => {});
-      if (peer.orphan && peer.unconnected > times.orphan) this.#remove(peer);
-      else if (this.#ticks % 10 === 0 && peer.state === 'connected') this.#report(peer);
-    }
-    if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');
+  #onNetwork() {
+    if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew();
+    for (const peer of this.peers) peer.networkChanged();
   }
 
-  /** @param {Peer} peer */
-  #report(peer) {
-    const {quality} = peer;
-    if (!quality?.path || peer.orphan) return;
-    this.hub.report({
-      ...(this.room ? {room: this.room} : {}), peer: peer.id, path: quality.path, rtt: quality.rtt, loss: quality.loss,
-      bitrate: Math.round(quality.received), ...(peer.firstFrame ? {firstFrame: peer.firstFrame} : {}),
-    });
+  #beat() {
+    this.#makeSpare();
+    if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');
   }
 
   /** @param {CallPhase} phase */
@@ -530,7 +468,7 @@ export class Call extends Emitter {
   /** @param {string} reason @param {string} detail @param {Ended['by']} [by] @param {Ended['code']} [code] */
   #end(reason, detail, by = 'server', code = undefined) {
     if (this.phase === 'ended') return;
-    clearInterval(this.#ticker);
+    this.#pulse.stop();
     for (const unhook of this.#unhook.splice(0)) unhook();
     this.#setPhase('ended');
     for (const peer of [...this.peers]) this.#remove(peer);
@@ -541,9 +479,4 @@ export class Call extends Emitter {
     answer?.reject(Object.assign(new Error(`the call was not answered: ${reason}`), {reason, detail}));
     this.emit('ended', {reason, detail, by, ...(code ? {code} : {})});
   }
-}
-
-/** @param {unknown} error */
-function codeOf(error) {
-  return error instanceof HubError ? error.code : undefined;
 }

@@ -50,6 +50,9 @@ export class Lobby {
     this.#call.hub.lobby(room, first).catch(() => {});
   }
 
+  /** Somebody has our offer. */
+  get hosted() { return this.#host !== ''; }
+
   /**
    * What the server says of our place in the lobby.
    * @param {string} room @param {string} [host] who has our offer
@@ -58,7 +61,8 @@ export class Lobby {
   at(room, host = '') {
     if (room !== this.room || host === this.#host) return true;
     const guest = this.#guests.get(host);
-    const lost = this.#host !== '' && !host;
+    // Gone with our host, or given up before there was one.
+    const lost = (this.#host !== '' && !host) || (host !== '' && !guest && !this.#ahead.prepared);
     this.#drop();
     this.#host = host;
     // Whoever waited for us has joined before us, and has become our host.
@@ -155,6 +159,7 @@ export class Lobby {
 
   /** The server has forgotten everybody. */
   forget() {
+    this.#drop();
     for (const id of [...this.#guests.keys()]) this.gone(id);
   }
 

@@ -1,7 +1,9 @@
 import {Emitter} from '../base/emitter.js';
 import {closeCodes, HubError} from '../base/codes.js';
 import {realClock} from '../base/clock.js';
+import {Heartbeat} from './heartbeat.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
+import {delay, patience} from './retry.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './page.js';
@@ -62,9 +64,6 @@ export class Session extends Emitter {
   name = '';
   /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
   config = {iceServers: []};
-  /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
-  rtt = 0;
-
   /** @type {SessionOptions} */ #options;
   /** @type {Clock} */ #clock;
   /** @type {AccessToken} */ #access;
@@ -77,11 +76,8 @@ export class Session extends Emitter {
   #nextRequest = 0;
   #outbox = new Outbox();
   /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */ #pending = new Map();
-  #heartbeat = {interval: 15000, call: 1000, timeout: 4000};
-  #inCall = false;
+  /** @type {Heartbeat} */ #heartbeat;
   /** @type {any} */ #ackTimer = null;
-  /** @type {any} */ #beatTimer = null;
-  /** @type {any} */ #deadTimer = null;
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   #attempt = 0;
@@ -90,8 +86,6 @@ export class Session extends Emitter {
   #restartAfter = -1;
   /** How long it took from the last attempt that succeeded to its welcome. */
   #openedIn = 0;
-  #pingAt = 0;
-  #heardAt = 0;
   #silent = false;
   /** @type {{promise: Promise<void>, resolve: () => void, reject: (error: Error) => void} | null} */ #opening = null;
   /** Ends the watch over the page and its network. */
@@ -103,6 +97,17 @@ export class Session extends Emitter {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.name = options.name ?? '';
+    this.#heartbeat = new Heartbeat({
+      clock: this.#clock,
+      ping: () => {
+        this.#transmit({type: 'ping', ack: this.#handled});
+        this.#acked = this.#handled;
+      },
+      silent: () => {
+        this.#silent = true;
+        if (this.#socket) this.#lost(this.#socket, 0, 'silent');
+      },
+    });
     this.#access = new AccessToken(options.token, {
       clock: this.#clock,
       request: (message) => this.request(message),
@@ -185,9 +190,9 @@ export class Session extends Emitter {
    * @param {boolean} inCall
    */
   setInCall(inCall) {
-    if (this.#inCall === inCall) return;
-    this.#inCall = inCall;
-    if (this.#welcomed) this.#beat();
+    if (this.#heartbeat.inCall === inCall) return;
+    this.#heartbeat.inCall = inCall;
+    if (this.#welcomed) this.#heartbeat.beat();
   }
 
   /**
@@ -201,7 +206,7 @@ export class Session extends Emitter {
       this.#dropSocket();
       this.#open();
     } else if (this.#welcomed) {
-      this.#beat();
+      this.#heartbeat.beat();
     }
   }
 
@@ -295,7 +300,7 @@ export class Session extends Emitter {
     this.#socket = socket;
     this.#welcomed = false;
     const begun = clock.now();
-    this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), this.#patience());
+    this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience(this.#attempt, this.#heartbeat, this.#openedIn));
     let opened = false;
     socket.onopen = () => {
       opened = true;
@@ -315,7 +320,7 @@ export class Session extends Emitter {
       } catch {
         return;
       }
-      this.#heard();
+      this.#heartbeat.heard();
       if (message.type === 'welcome') {
         this.#openedIn = clock.now() - begun;
         this.#onWelcome(message);
@@ -326,17 +331,6 @@ export class Session extends Emitter {
       this.#lost(socket, event.code, event.reason);
     };
     socket.onerror = () => {};
-  }
-
-  /**
-   * How long an attempt may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
-   * begins again seconds after the path is back: in a call the first ones are given up early, if the server was
-   * quick before. Later ones give slow resolvers and proxies their time.
-   */
-  #patience() {
-    const quick = this.#inCall ? 8 : 0;
-    if (this.#attempt < quick) return Math.min(times.quickAttemptMost, Math.max(times.quickAttempt, 6 * this.#openedIn, 10 * this.rtt));
-    return Math.min(times.attemptMost, times.attempt * 2 ** (this.#attempt - quick));
   }
 
   /** @param {string} token with which the socket was refused */
@@ -365,7 +359,7 @@ export class Session extends Emitter {
     this.#silent = false;
     this.#attempt = this.#strange = 0;
     this.#access.accepted();
-    this.#heartbeat = {...this.#heartbeat, ...welcome.heartbeat};
+    this.#heartbeat.plan = {...this.#heartbeat.plan, ...welcome.heartbeat};
     this.id = welcome.session;
     this.user = welcome.user ?? '';
     this.#token = welcome.resume?.token ?? '';
@@ -385,7 +379,7 @@ export class Session extends Emitter {
     this.#welcomed = true;
     for (const {seq, message} of this.#outbox.entries) this.#transmit({...message, seq});
     for (const {reject} of forgotten) reject(new HubError('session-lost', 'the server has forgotten this session', true));
-    this.#beat();
+    this.#heartbeat.beat();
     this.#setState('open');
     this.#opening?.resolve();
     this.welcomed({first, resumed, silent});
@@ -396,9 +390,7 @@ export class Session extends Emitter {
     this.#outbox.acknowledge(message.ack);
     if (message.type === 'ack') return;
     if (message.type === 'pong') {
-      const rtt = this.#clock.now() - this.#pingAt;
-      if (this.#pingAt) this.rtt = this.rtt ? this.rtt * 0.8 + rtt * 0.2 : rtt;
-      this.#pingAt = 0;
+      this.#heartbeat.pong();
       return;
     }
     if (typeof message.seq === 'number') {
@@ -429,39 +421,11 @@ export class Session extends Emitter {
     this.receive(message);
   }
 
-  #heard() {
-    this.#heardAt = this.#clock.now();
-    this.#clock.clearTimeout(this.#deadTimer);
-    this.#deadTimer = null;
-  }
-
-  /** Sends a ping now and plans the next. */
-  #beat() {
-    const clock = this.#clock;
-    clock.clearTimeout(this.#beatTimer);
-    if (!this.#welcomed) return;
-    if (!this.#pingAt) this.#pingAt = clock.now();
-    this.#transmit({type: 'ping', ack: this.#handled});
-    this.#acked = this.#handled;
-    if (!this.#deadTimer) {
-      // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
-      const {timeout} = this.#heartbeat;
-      const patience = this.#inCall ? Math.min(timeout, Math.max(times.silent, 6 * this.rtt)) : timeout;
-      const socket = this.#socket;
-      this.#deadTimer = clock.setTimeout(() => {
-        this.#silent = true;
-        if (socket) this.#lost(socket, 0, 'silent');
-      }, patience);
-    }
-    const {interval, call} = this.#heartbeat;
-    this.#beatTimer = clock.setTimeout(() => this.#beat(), this.#inCall ? call : interval);
-  }
-
   #dropSocket() {
     const clock = this.#clock;
-    for (const timer of [this.#connectTimer, this.#beatTimer, this.#deadTimer, this.#ackTimer]) clock.clearTimeout(timer);
-    this.#deadTimer = this.#ackTimer = null;
-    this.#pingAt = 0;
+    for (const timer of [this.#connectTimer, this.#ackTimer]) clock.clearTimeout(timer);
+    this.#ackTimer = null;
+    this.#heartbeat.stop();
     this.#welcomed = false;
     const socket = this.#socket;
     this.#socket = null;
@@ -491,21 +455,10 @@ export class Session extends Emitter {
 
   /** @param {number} least milliseconds */
   #openLater(least) {
-    this.#retryTimer = this.#clock.setTimeout(() => this.#open(), this.#delay(least));
+    // A server that restarts has spread its clients out already.
+    const pause = this.#restartAfter >= 0 ? this.#restartAfter : delay(this.#attempt, this.#heartbeat.inCall, least, this.#clock.random());
+    this.#retryTimer = this.#clock.setTimeout(() => this.#open(), pause);
     this.#attempt++;
-  }
-
-  /**
-   * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most half
-   * a second at first, since it shows.
-   * @param {number} least
-   */
-  #delay(least) {
-    if (this.#restartAfter >= 0) return this.#restartAfter; // the server has spread its clients out already
-    const jitter = 0.5 + this.#clock.random() / 2;
-    if (this.#attempt === 0) return Math.max(least, this.#inCall ? 0 : times.spread * jitter);
-    const most = this.#inCall ? (this.#attempt < 30 ? times.retryInCall : times.retryInLongCall) : times.retryMost;
-    return Math.max(least, jitter * Math.min(most, times.retry * 2 ** this.#attempt));
   }
 
   /** @param {number} code @param {string} reason @param {import('../base/codes.js').HubErrorCode} [error] for those who wait for the connection @param {Closed['why']} [why] */
@@ -536,8 +489,9 @@ export class Session extends Emitter {
     /** @type {any} */ (this).emit('state', state);
   }
 
+  /** Smoothed round trip to the server in milliseconds; 0: not known yet. */
+  get rtt() { return this.#heartbeat.rtt; }
+
   /** Milliseconds since the server was last heard. */
-  get silence() {
-    return this.#clock.now() - this.#heardAt;
-  }
+  get silence() { return this.#heartbeat.silence; }
 }

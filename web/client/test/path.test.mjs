@@ -1,3 +1,4 @@
+import {realClock} from '../base/clock.js';
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {PathWatch, silenceOf} from '../call/path/watch.js';
@@ -19,7 +20,7 @@ test('a path that is looked at dies when nothing comes, and lives again when som
   const silences = [20, 80, 700, 900, 50];
   const seen = [];
   await new Promise((resolve) => {
-    const watch = new PathWatch(async () => silent(silences.length > 1 ? silences.shift() : silences[0]), (dead) => {
+    const watch = new PathWatch(realClock, async () => silent(silences.length > 1 ? silences.shift() : silences[0]), (dead) => {
       seen.push(dead);
       if (!dead) resolve();
     });
@@ -31,7 +32,7 @@ test('a path that is looked at dies when nothing comes, and lives again when som
 test('a path that is known to be dead is looked at until it lives; nothing is told after close()', async () => {
   let silence = 5000, looks = 0;
   const seen = [];
-  const watch = new PathWatch(async () => { looks++; return silent(silence); }, (dead) => seen.push(dead));
+  const watch = new PathWatch(realClock, async () => { looks++; return silent(silence); }, (dead) => seen.push(dead));
   watch.set(true);
   watch.set(true);
   while (looks < 3) await new Promise((resolve) => setTimeout(resolve, 10));

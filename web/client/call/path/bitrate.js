@@ -1,4 +1,5 @@
 import {transceiverOf} from './connection.js';
+import {healingTimes as times} from '../../base/times.js';
 
 /**
  * What one person sends to each of the others in a mesh: everybody uploads one stream per peer, so what each gets
@@ -34,13 +35,57 @@ function share(others, screen, shown) {
 }
 
 /**
+ * All that is written to the parameters of one person's senders, one after the other. Who writes has read before: two at
+ * once, and the later write takes back what the earlier one did (a key frame that was asked for at the moment of healing
+ * switched the picture off again). A browser that answers late or never holds up the rest for a moment only.
+ */
+export class Senders {
+  /** @type {Promise<void>} */ #queue = Promise.resolve();
+  /** @type {import('../../base/clock.js').Clock} */ #clock;
+
+  /** @param {import('../../base/clock.js').Clock} clock */
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
+   * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+   */
+  limit(wanted) {
+    return this.#next(async () => {
+      const {pc, others, screen, lost} = wanted();
+      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost);
+    });
+  }
+
+  /** @param {() => RTCPeerConnection | null} connection */
+  keyFrame(connection) {
+    return this.#next(async () => {
+      const pc = connection();
+      if (pc && pc.signalingState !== 'closed') await sendKeyFrame(pc);
+    });
+  }
+
+  /** @param {() => Promise<void>} step */
+  #next(step) {
+    this.#queue = this.#queue.then(() => {
+      /** @type {any} */ let timer;
+      const late = new Promise((resolve) => { timer = this.#clock.setTimeout(() => resolve(undefined), times.parameters); });
+      return Promise.race([step().catch(() => {}), late]).then(() => this.#clock.clearTimeout(timer));
+    });
+    return this.#queue;
+  }
+}
+
+/**
  * Applies the budget to what a connection sends. A screen and a camera beside it share what one picture may take.
  * @param {RTCPeerConnection} pc
  * @param {number} others
  * @param {'' | import('./connection.js').Showing} screen '' while none is shared
- * @param {boolean} [lost] nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
+ * @param {boolean} lost nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  */
-export async function applyBudget(pc, others, screen, lost = false) {
+async function applyBudget(pc, others, screen, lost) {
   await Promise.all(pc.getTransceivers().map(async (transceiver) => {
     const {sender, receiver: {track: {kind}}} = transceiver;
     const shown = kind === 'video' && transceiver === transceiverOf(pc, 'video', true);
@@ -87,7 +132,7 @@ async function forgetSent(sender) {
  * before it asks for one. Browsers that do not know the option ignore it, and their peers ask.
  * @param {RTCPeerConnection} pc
  */
-export async function sendKeyFrame(pc) {
+async function sendKeyFrame(pc) {
   await Promise.all(pc.getSenders().map(async (sender) => {
     if (sender.track?.kind !== 'video') return;
     const parameters = sender.getParameters();

@@ -1,27 +1,30 @@
-import {Trickle} from './trickle.js';
-import {addMedia, answer, answerMedia, openChannel, sendMedia} from './connection.js';
+import {addMedia, openChannel, sendMedia} from './connection.js';
+import {Negotiation} from './negotiation.js';
 import {hasPicture} from './stats.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /**
  * What replacements need of their peer.
  * @typedef {object} ReplacementHost
- * @property {() => RTCConfiguration} configuration
+ * @property {import('../../base/clock.js').Clock} clock
+ * @property {() => RTCPeerConnection} create a connection with fresh credentials
  * @property {() => import('../media/media.js').LocalMedia} media
  * @property {() => import('./connection.js').Showing} showing
  * @property {() => boolean} polite
  * @property {() => boolean} pictures whether the other side sends any
  * @property {(data: any) => void} signal
+ * @property {import('./negotiation.js').NegotiationHost} negotiation
  * @property {(pc: RTCPeerConnection, channel: RTCDataChannel) => void} made there is one; its channel has to be heard
  * @property {(pc: RTCPeerConnection) => void} negotiated
- * @property {(pc: RTCPeerConnection, channel: RTCDataChannel) => void} ready it carries media: go over to it
+ * @property {(negotiation: Negotiation, channel: RTCDataChannel) => void} ready it carries media: go over to it
  * @property {() => void} failed it did not connect
  */
 
 /**
  * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
  * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
- * told. So a whole connection is made beside the old one, and both sides go over when it carries media.
+ * told, and some browsers do not answer a restart rightly. So a whole connection is made beside the old one, and both
+ * sides go over when it carries media.
  *
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
  * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
@@ -54,13 +57,14 @@ export class Replacements {
 
   /**
    * Offers a new connection.
+   * @param {boolean} [always] also where the last attempt was one
    * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
    */
-  begin() {
-    const possible = this.understood && !this.#tried;
+  begin(always = false) {
+    const possible = this.understood && (always || !this.#tried);
     this.abandon();
     this.#tried = possible;
-    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true).offer(this.#abandoned);
+    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {replacement: true, instead: this.#abandoned}).offer();
     return possible;
   }
 
@@ -69,20 +73,24 @@ export class Replacements {
    * @param {any} data
    * @returns {Promise<void> | null} null: it is for the one in use
    */
-  handle({connection, replacement, instead, description, candidates}) {
+  handle(data) {
+    const {connection, replacement, instead, description, round} = data;
     if (typeof connection !== 'string') return null; // another client, or an older one
     this.understood = true;
     if (connection === this.name) return null;
+    const coming = this.#coming;
+    if (coming && connection === coming.name) return coming.negotiation.handle(data);
     // Who offers the first connection again has begun anew, and does not know of those that took its place.
     if (description?.type === 'offer' && (replacement || connection === '')) {
       // Both at once, unless the other side has given ours up for it.
-      if (this.#coming?.ours && !this.#host.polite() && instead !== this.#coming.name) return Promise.resolve();
+      if (coming?.ours && !this.#host.polite() && instead !== coming.name) return Promise.resolve();
       this.abandon();
       this.#tried = true;
-      return this.#make(connection, false).answer(description);
+      return this.#make(connection, false).negotiation.handle(data);
     }
-    if (connection !== this.#coming?.name) return Promise.resolve(); // given up
-    return this.#coming.handle(description, candidates);
+    // One that was given up here. Who still offers on it should know.
+    if (description?.type === 'offer' && typeof round === 'number') this.#host.signal({connection, refused: round});
+    return Promise.resolve();
   }
 
   /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
@@ -91,9 +99,9 @@ export class Replacements {
     this.#tried = false;
   }
 
-  /** @param {string} name @param {boolean} ours */
-  #make(name, ours) {
-    const coming = this.#coming = new Replacement(name, ours, this.#host, (connected) => {
+  /** @param {string} name @param {boolean} ours @param {any} [more] */
+  #make(name, ours, more) {
+    const coming = this.#coming = new Replacement(name, ours, this.#host, more, (connected) => {
       if (this.#coming !== coming) return;
       this.#coming = null;
       if (connected) {
@@ -101,6 +109,7 @@ export class Replacements {
         this.#tried = false;
         this.#host.ready(coming.release(), coming.channel);
       } else {
+        this.#abandoned = name;
         coming.close();
         this.#host.failed();
       }
@@ -118,16 +127,17 @@ export class Replacements {
 
   /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
   retire(pc) {
+    const {clock} = this.#host;
     this.#old?.close();
-    clearTimeout(this.#timer);
+    clock.clearTimeout(this.#timer);
     this.#old = pc;
-    this.#timer = setTimeout(() => pc.close(), times.farewell);
+    this.#timer = clock.setTimeout(() => { pc.close(); this.#old = null; }, times.farewell);
     for (const sender of pc.getSenders()) sender.replaceTrack(null).catch(() => {});
   }
 
   close() {
     this.abandon();
-    clearTimeout(this.#timer);
+    this.#host.clock.clearTimeout(this.#timer);
     this.#old?.close();
   }
 }
@@ -137,102 +147,65 @@ class Replacement {
   /** @type {ReplacementHost} */ #host;
   /** @type {(connected: boolean) => void} */ #done;
   /** @type {any} */ #timer;
-  /** @type {Trickle} */ #trickle;
   #closed = false;
   #connected = false;
 
-  /** @param {string} name @param {boolean} ours @param {ReplacementHost} host @param {(connected: boolean) => void} done */
-  constructor(name, ours, host, done) {
+  /** @param {string} name @param {boolean} ours @param {ReplacementHost} host @param {any} more @param {(connected: boolean) => void} done */
+  constructor(name, ours, host, more, done) {
     this.name = name;
     this.ours = ours;
     this.#host = host;
     this.#done = done;
-    this.pc = new RTCPeerConnection(host.configuration());
-    this.channel = openChannel(this.pc);
-    host.made(this.pc, this.channel);
-    this.#trickle = new Trickle((candidates) => host.signal({connection: name, candidates}));
-    this.pc.onicecandidate = ({candidate}) => { if (candidate) this.#trickle.add(candidate); };
-    this.pc.onconnectionstatechange = () => this.#onState();
-    this.#timer = setTimeout(() => done(false), times.replacement);
+    const pc = this.pc = host.create();
+    this.channel = openChannel(pc);
+    host.made(pc, this.channel);
+    this.negotiation = new Negotiation(pc, name, {
+      ...host.negotiation,
+      settled: () => host.negotiated(pc),
+      failed: () => this.#end(false),
+    }, {more});
+    pc.onicecandidate = ({candidate}) => { if (candidate) this.negotiation.found(candidate); };
+    pc.onconnectionstatechange = () => this.#onState();
+    this.#timer = host.clock.setTimeout(() => this.#end(false), times.replacement);
   }
 
-  /** @param {string} instead the name of one that was given up for it */
-  async offer(instead) {
+  offer() {
     const {pc} = this;
     // The track comes afterwards: the other side would see its id again, and some browsers take it for the old track.
     addMedia(pc, this.#host.media(), true, this.#host.showing());
     sendMedia(pc, this.#host.media(), this.#host.showing());
-    await this.#try(async () => {
-      await pc.setLocalDescription();
-      this.#describe({replacement: true, instead, description: pc.localDescription});
-    });
+    this.negotiation.offer();
   }
 
-  /** @param {RTCSessionDescriptionInit} offer */
-  async answer(offer) {
-    const {pc} = this;
-    await this.#try(async () => {
-      await pc.setRemoteDescription(offer);
-      answerMedia(pc, this.#host.media(), false, this.#host.showing());
-      await answer(pc, (description) => this.#describe({description}));
-      this.#host.negotiated(pc);
-    });
-  }
-
-  /** @param {RTCSessionDescriptionInit | undefined} description an answer @param {RTCIceCandidateInit[]} [candidates] */
-  async handle(description, candidates = []) {
-    await this.#try(async () => {
-      const {pc} = this;
-      if (description) {
-        await pc.setRemoteDescription(description);
-        this.#host.negotiated(pc);
-      }
-      await Promise.all(candidates.map((candidate) => pc.addIceCandidate(candidate)));
-    });
-  }
-
-  /** @param {() => Promise<void>} step */
-  async #try(step) {
-    try {
-      await step();
-    } catch (error) {
-      if (this.#closed) return;
-      console.error('turnhub: replacement', error);
-      this.#done(false);
-    }
-  }
-
-  /** @param {any} data */
-  #describe(data) {
-    if (this.#closed) return;
-    this.#host.signal({connection: this.name, ...data});
-    this.#trickle.described();
+  /** @param {boolean} connected */
+  #end(connected) {
+    if (!this.#closed) this.#done(connected);
   }
 
   async #onState() {
-    const {connectionState} = this.pc;
-    if (connectionState === 'failed') this.#done(false);
+    const {clock} = this.#host, {connectionState} = this.pc;
+    if (connectionState === 'failed') this.#end(false);
     if (connectionState !== 'connected' || this.#connected) return;
     this.#connected = true;
-    clearTimeout(this.#timer);
-    const until = performance.now() + times.picture;
-    while (!this.#closed && this.#host.pictures() && performance.now() < until && !(await hasPicture(this.pc))) {
-      await new Promise((resolve) => setTimeout(resolve, times.pictureLook));
+    clock.clearTimeout(this.#timer);
+    const until = clock.now() + times.picture;
+    while (!this.#closed && this.#host.pictures() && clock.now() < until && !(await hasPicture(this.pc))) {
+      await new Promise((resolve) => clock.setTimeout(() => resolve(undefined), times.pictureLook));
     }
-    if (!this.#closed) this.#done(true);
+    this.#end(true);
   }
 
   /** Hands the connection over: from now on it is somebody else's. */
   release() {
-    this.#trickle.flush();
+    this.negotiation.flush();
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#host.clock.clearTimeout(this.#timer);
     this.pc.onicecandidate = this.pc.onconnectionstatechange = null;
-    return this.pc;
+    return this.negotiation;
   }
 
   close() {
-    this.#trickle.clear();
     this.release().close();
+    this.pc.close();
   }
 }

@@ -6,7 +6,7 @@ import {silenceOf} from './watch.js';
  * How the connection to one peer is. Rates are over the time since the snapshot before.
  * @typedef {object} Quality
  * @property {Path | ''} path '' while nothing is connected
- * @property {number} port of the relay that we use over TLS; 0: none
+ * @property {number} port of the relay that we use over TLS; 0: none, or the browser does not say
  * @property {'no' | 'yes' | 'unknown'} far whether the relay is the other side's; `unknown`: it is, and over what is not known
  * @property {number} rtt seconds
  * @property {number} loss lost packets of those sent to us, 0 to 1
@@ -34,7 +34,7 @@ export function describePath(local, remote, told = '') {
   if (local?.candidateType === 'relay') {
     const protocol = String(local.relayProtocol || /transport=(udp|tcp)/.exec(local.url ?? '')?.[1] || 'udp');
     const secure = protocol === 'tls' || /^turns:/.test(local.url ?? '');
-    if (secure) return {path: 'relay-tls', port: portOf(local.url, 5349), far: 'no'};
+    if (secure) return {path: 'relay-tls', port: portOf(local.url), far: 'no'};
     return {path: protocol === 'tcp' ? 'relay-tcp' : 'relay-udp', port: 0, far: 'no'};
   }
   if (remote?.candidateType === 'relay') {
@@ -43,9 +43,9 @@ export function describePath(local, remote, told = '') {
   return {path: 'direct', port: 0, far: 'no'};
 }
 
-/** @param {string | undefined} url @param {number} fallback */
-function portOf(url, fallback) {
-  return Number(/:(\d+)(?:\?|$)/.exec(url ?? '')?.[1]) || fallback;
+/** The port, 0 where the browser does not say which it is: of a URL without one it is the usual. @param {string | undefined} url */
+function portOf(url) {
+  return url ? Number(/:(\d+)(?:\?|$)/.exec(url)?.[1] ?? 5349) : 0;
 }
 
 /** Turns the snapshots of one RTCPeerConnection into Quality. */

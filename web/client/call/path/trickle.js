@@ -8,15 +8,18 @@ export class Trickle {
   /** @type {any} */ #timer = null;
   #described = false;
 
-  /** @param {(candidates: RTCIceCandidateInit[]) => void} send */
-  constructor(send) {
+  /** @type {import('../../base/clock.js').Clock} */ #clock;
+
+  /** @param {(candidates: RTCIceCandidateInit[]) => void} send @param {import('../../base/clock.js').Clock} clock */
+  constructor(send, clock) {
     this.#send = send;
+    this.#clock = clock;
   }
 
   /** @param {...RTCIceCandidateInit} candidates */
   add(...candidates) {
     this.#candidates.push(...candidates.filter(({candidate}) => !isUseless(candidate ?? '')));
-    if (this.#candidates.length) this.#timer ??= setTimeout(() => this.flush(), gatherTimes.together);
+    if (this.#candidates.length) this.#timer ??= this.#clock.setTimeout(() => this.flush(), gatherTimes.together);
   }
 
   /** The description is out. */
@@ -26,14 +29,14 @@ export class Trickle {
   }
 
   flush() {
-    clearTimeout(this.#timer);
+    this.#clock.clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#described && this.#candidates.length) this.#send(this.#candidates.splice(0));
   }
 
   /** Forgets what waits. */
   clear() {
-    clearTimeout(this.#timer);
+    this.#clock.clearTimeout(this.#timer);
     this.#timer = null;
     this.#candidates = [];
   }

@@ -22,6 +22,7 @@ export class PathWatch {
   /** Nothing comes any more. */
   dead = false;
 
+  /** @type {import('../../base/clock.js').Clock} */ #clock;
   /** @type {() => Promise<RTCStatsReport | null>} */ #report;
   /** @type {(dead: boolean) => void} */ #changed;
   #until = -Infinity;
@@ -29,17 +30,19 @@ export class PathWatch {
   #closed = false;
 
   /**
+   * @param {import('../../base/clock.js').Clock} clock
    * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
    * @param {(dead: boolean) => void} changed told when the path dies or lives again
    */
-  constructor(report, changed) {
+  constructor(clock, report, changed) {
+    this.#clock = clock;
     this.#report = report;
     this.#changed = changed;
   }
 
   /** Looks closely for so long. @param {number} [milliseconds] */
   look(milliseconds = times.lookFor) {
-    this.#until = performance.now() + milliseconds;
+    this.#until = this.#clock.now() + milliseconds;
     this.#run();
   }
 
@@ -59,12 +62,12 @@ export class PathWatch {
   async #run() {
     if (this.#running) return;
     this.#running = true;
-    while (!this.#closed && (this.dead || performance.now() < this.#until)) {
+    while (!this.#closed && (this.dead || this.#clock.now() < this.#until)) {
       const report = await this.#report().catch(() => null);
       const silence = report ? silenceOf(report) : Infinity;
       if (this.dead && silence < times.alive) this.set(false);
-      else if (!this.dead && silence > times.dead && silence < Infinity && performance.now() < this.#until) this.set(true);
-      await new Promise((resolve) => setTimeout(resolve, times.look));
+      else if (!this.dead && silence > times.dead && silence < Infinity && this.#clock.now() < this.#until) this.set(true);
+      await new Promise((resolve) => { this.#clock.setTimeout(() => resolve(undefined), times.look); });
     }
     this.#running = false;
   }

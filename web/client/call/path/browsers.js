@@ -1,0 +1,36 @@
+/**
+ * What is known of browsers' own mistakes, in one place. A browser is known by its descriptions (`o=mozilla…`), its version
+ * by what its client says (`browser` in signaling data).
+ */
+
+/**
+ * The first version of Firefox that keeps its DTLS role when another browser restarts ICE on a connection that Firefox has
+ * offered first. Firefox 153 answers `a=setup:active` though it is the server; Chromium refuses that answer, and where it is
+ * forced to take it, both sides' keys are gone. None is known yet.
+ */
+const firefoxKeepsRoles = Infinity;
+
+/** @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
+export function isFirefox(description) {
+  return /^o=mozilla/m.test(description?.sdp ?? '');
+}
+
+/**
+ * Whether we may restart ICE on a connection: the other side can answer that.
+ * @param {{pc: RTCPeerConnection, first: string}} negotiation @param {string} browser of the other side, as it says
+ */
+export function mayRestart({pc, first}, browser) {
+  if (first !== 'theirs' || !isFirefox(pc.remoteDescription) || isFirefox(pc.localDescription)) return true;
+  return Number(/^firefox\/(\d+)/.exec(browser)?.[1] ?? 0) >= firefoxKeepsRoles;
+}
+
+/** Whether both browsers take candidates that come when they are connected already, and go over to a better path. */
+export function takesLateCandidates(/** @type {RTCPeerConnection} */ {localDescription, remoteDescription}) {
+  return !isFirefox(localDescription) && !isFirefox(remoteDescription);
+}
+
+/** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
+export function nameOfBrowser(agent) {
+  const [, name, major] = /\b(Firefox|Chrome|Version)\/(\d+)/.exec(agent) ?? [];
+  return name ? `${name === 'Version' ? 'safari' : name.toLowerCase()}/${major}` : '';
+}

@@ -1,0 +1,281 @@
+import {Improving} from './improving.js';
+import {Replacements} from './replacement.js';
+import {PathWatch} from './watch.js';
+import {mayRestart} from './browsers.js';
+import {reconfigure} from './connection.js';
+import {healingTimes as times} from '../../base/times.js';
+
+/** @typedef {import('./negotiation.js').Negotiation} Negotiation */
+/** @typedef {import('../peer.js').PeerState} PeerState */
+
+/**
+ * What healing needs of its peer. It knows of no DOM and of no global of the browser.
+ * @typedef {object} HealingHost
+ * @property {import('../../base/clock.js').Clock} clock
+ * @property {() => Negotiation | null} current of the connection in use; null: nothing may be mended (both are not in the call)
+ * @property {() => RTCPeerConnection | null} pc the connection in use, whatever may be done with it
+ * @property {() => PeerState} state
+ * @property {(state: PeerState) => void} setState
+ * @property {() => boolean} online whether the hub is connected
+ * @property {() => boolean} polite
+ * @property {() => boolean} reachable whether the other side's session is known
+ * @property {() => string} browser of the other side, as it says
+ * @property {() => boolean} sending whether the other side says that it sends anything
+ * @property {(lean?: boolean) => RTCConfiguration} configuration
+ * @property {() => void} limit what is sent has to be looked at
+ * @property {() => void} keyFrame the path is another one
+ * @property {Omit<import('./replacement.js').ReplacementHost, 'failed'>} replacements
+ * @property {() => Promise<boolean>} probe whether UDP gets out to the server
+ */
+
+/**
+ * Keeps one person connected. The means, from the cheapest to the surest: a restart of ICE on the connection in use; a
+ * whole new connection beside it, which takes its place once it carries media. Which comes first depends on what is
+ * broken; whichever fails is followed by the other, ever later, for as long as there is somebody to reach. It believes
+ * neither its own browser's states alone nor that the other side's browser does as it is told.
+ */
+export class Healing {
+  /** The path in use, or the last one. */
+  path = '';
+  /** The connection has been in use once. */
+  wasConnected = false;
+  /** @type {Replacements} */ replacements;
+  /** @type {Improving} */ improving;
+
+  /** @type {HealingHost} */ #host;
+  /** @type {PathWatch} */ #watch;
+  /** Waits for the hub. */
+  #wanted = false;
+  /** Only another connection helps: a browser did not take what was negotiated, or lost more than its path. */
+  #beyondRestart = false;
+  /** Restarts of ICE since all was well. */
+  #restarts = 0;
+  #triedAt = -Infinity;
+  #offeredAt = -Infinity;
+  /** @type {number} */ #patience = times.restart;
+  #heardAt = 0;
+  #since;
+  /** @type {any} */ #timer = null;
+
+  /** @param {HealingHost} host */
+  constructor(host) {
+    this.#host = host;
+    const {clock} = host;
+    this.#since = clock.now();
+    this.replacements = new Replacements({...host.replacements, failed: () => {
+      this.heal(this.#watch.dead || this.#beyondRestart);
+      host.limit();
+    }});
+    this.#watch = new PathWatch(clock, async () => (await host.pc()?.getStats()) ?? null, (dead) => this.#onDead(dead));
+    this.improving = new Improving({clock, probe: host.probe, direct: () => host.configuration().iceTransportPolicy !== 'relay', better: () => this.better()});
+  }
+
+  /** Nothing comes any more. */
+  get dead() { return this.#watch.dead; }
+
+  /** How long there has been no connection, milliseconds. */
+  get unconnected() { return this.#host.state() === 'connected' ? 0 : this.#host.clock.now() - this.#since; }
+
+  /** Nothing is to be sent into this path, as it is about to be healed by a restart of ICE and not to be replaced. */
+  get lost() { return this.dead && !(this.#replaceFirst && this.replacements.hopeful); }
+
+  /** A relayed path (or one too new to be known) may be cut for one side alone: another connection is quicker. */
+  get #replaceFirst() { return this.replacements.understood && (this.path !== 'direct' || this.#beyondRestart); }
+
+  /** The state of the connection in use has changed. */
+  changed() {
+    const pc = this.#host.current()?.pc;
+    if (!pc) return;
+    const {connectionState, iceConnectionState} = pc;
+    const iceLives = iceConnectionState === 'connected' || iceConnectionState === 'completed';
+    if (connectionState === 'connected' && iceLives) {
+      if (this.wasConnected) this.#onPathChange();
+      this.wasConnected = true;
+      this.#wanted = this.#beyondRestart = false;
+      this.#restarts = 0;
+      this.#patience = times.restart;
+      this.#watchPath(pc);
+      if (this.#host.state() !== 'connected') this.#heardAt = this.#host.clock.now();
+      this.#setState('connected');
+      this.improving.settle();
+      this.#host.limit();
+      return;
+    }
+    const broken = [connectionState, iceConnectionState].some((state) => state === 'disconnected' || state === 'failed');
+    if (this.wasConnected) {
+      if (broken) this.#setState('reconnecting');
+    } else {
+      this.#setState('connecting');
+    }
+    // Keys that were not agreed upon are not mended by another path.
+    if (connectionState === 'failed' && iceLives) this.#beyondRestart = true;
+    // The polite side gives the other a moment, so that mostly one of the two offers.
+    if (broken) this.#later(this.#host.polite() && !this.#replaceFirst ? times.yield : 0);
+  }
+
+  /** @param {number} milliseconds */
+  #later(milliseconds) {
+    const {clock} = this.#host;
+    clock.clearTimeout(this.#timer);
+    this.#timer = clock.setTimeout(() => this.heal(), milliseconds);
+  }
+
+  /** @param {PeerState} state */
+  #setState(state) {
+    if (state !== 'connected' && this.#host.state() === 'connected') this.#since = this.#host.clock.now();
+    this.#host.setState(state);
+  }
+
+  /** A restart that heals a dead path changes the pair in use, and often no state at all. @param {RTCPeerConnection} pc */
+  #watchPath(pc) {
+    const ice = pc.getSenders().find(({transport}) => transport)?.transport?.iceTransport;
+    if (ice) ice.onselectedcandidatepairchange = () => this.#onPathChange();
+  }
+
+  #onPathChange() {
+    if (this.#watch.dead) this.#watch.set(false);
+    else if (this.wasConnected && this.#recently < times.result) this.#host.keyFrame();
+  }
+
+  /** How long ago either side has begun to mend, milliseconds. */
+  get #recently() { return this.#host.clock.now() - Math.max(this.#triedAt, this.#offeredAt); }
+
+  /** @param {boolean} dead */
+  #onDead(dead) {
+    this.#host.limit();
+    if (dead) this.heal(true);
+    else this.#patience = times.restart;
+  }
+
+  /** The other side offers anew: it has lost the path, perhaps. */
+  offered() {
+    this.#offeredAt = this.#host.clock.now();
+    if (this.wasConnected) this.#watch.look();
+  }
+
+  /** What was offered came to nothing. @param {import('./negotiation.js').Failure} why */
+  failed(why) {
+    // What one side has put in force, the other has not: the path may die at any moment, or is dead.
+    if (why !== 'unanswered') this.#beyondRestart = true;
+    if (this.wasConnected) this.#watch.look();
+    this.heal(this.#beyondRestart);
+  }
+
+  /**
+   * Mends the path, or tries to, while the old one stays in use as long as it works. While the hub is away it waits for it.
+   * @param {boolean} [urgent] even if something has just begun or nothing seems wrong
+   */
+  heal(urgent = false) {
+    const host = this.#host, current = host.current();
+    if (!current || !host.reachable()) return;
+    if (!urgent && host.state() === 'connected' && !this.#beyondRestart) return;
+    if (this.#recently < (urgent ? times.pause : this.#patience)) return;
+    if (!current.pc.remoteDescription && !this.#beyondRestart) return; // the first offer is said again until it is answered
+    if (!host.online()) {
+      this.#wanted = true;
+      return;
+    }
+    this.#wanted = false;
+    if (this.replacements.coming) return;
+    this.#triedAt = host.clock.now();
+    const restartable = !this.#beyondRestart && mayRestart(current, host.browser());
+    // A restart that has not healed a direct path is followed by a new connection, and that by a restart.
+    const replace = this.#replaceFirst || this.#restarts > 0 || !restartable;
+    const first = this.#patience === times.restart;
+    this.#patience = Math.min(times.restartMost, this.#patience * 1.5);
+    if (replace && this.replacements.begin(!restartable)) return;
+    if (!restartable && this.replacements.understood) return;
+    this.#restart(current, first);
+  }
+
+  /** @param {Negotiation} current @param {boolean} lean */
+  #restart(current, lean) {
+    this.#restarts++;
+    // The browser checks one pair of candidates after the other, slowly while it believes in the old path: the fewer
+    // there are, the sooner the right one's turn comes.
+    reconfigure(current.pc, this.#host.configuration(lean || undefined));
+    current.pc.restartIce();
+    this.#watch.look();
+  }
+
+  /** There may be a better path than the one in use, which goes on meanwhile. */
+  better() {
+    const host = this.#host, current = host.current();
+    if (!current || host.state() !== 'connected' || !host.online() || this.replacements.coming || current.waiting) return;
+    if (mayRestart(current, host.browser())) {
+      reconfigure(current.pc, host.configuration());
+      current.pc.restartIce();
+    } else {
+      this.replacements.begin(true);
+    }
+  }
+
+  /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
+  recover() {
+    const {state} = this.#host;
+    if (!this.#host.pc() || state() === 'closed') return;
+    this.replacements.forget();
+    this.#patience = times.restart;
+    if (this.#wanted || this.#watch.dead || (state() !== 'connected' && this.wasConnected)) this.heal(true);
+    this.#watch.look();
+  }
+
+  /** This page was asleep: nothing that was true before need be true still. */
+  woken() {
+    this.#patience = times.restart;
+    this.#triedAt = this.#offeredAt = -Infinity;
+    this.#watch.look();
+  }
+
+  /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
+  configure() {
+    const current = this.#host.current();
+    // Where no restart of ICE may be, other servers are not set either: the browser would restart with the next offer.
+    const others = current && mayRestart(current, this.#host.browser()) && reconfigure(current.pc, this.#host.configuration());
+    if (!others || !(this.#recently < times.restart || this.#host.state() === 'reconnecting')) return;
+    this.#triedAt = this.#offeredAt = -Infinity;
+    this.replacements.forget(true);
+    this.heal(true);
+  }
+
+  /** Another connection is in use. */
+  moved() {
+    this.#triedAt = this.#offeredAt = -Infinity;
+    this.#beyondRestart = false;
+    this.#restarts = 0;
+    this.#watch.set(false);
+  }
+
+  /**
+   * Once a second: sees what the browser does not say.
+   * @param {import('./stats.js').Quality} quality
+   */
+  tick(quality) {
+    const host = this.#host, pc = host.pc();
+    if (!pc) return;
+    this.path = quality.path || this.path;
+    const state = host.state();
+    // iceConnectionState alone lies: it stays "connected" on a path that has died under it.
+    const now = host.clock.now();
+    if (quality.received > 0) this.#heardAt = now;
+    // Where nothing has come since it was connected, browsers have no time to tell.
+    const silence = quality.silence < Infinity ? quality.silence : host.sending() ? now - this.#heardAt : 0;
+    if (state === 'connected' && silence > times.silence) {
+      this.#setState('reconnecting');
+      this.#watch.set(true);
+    } else if (state === 'reconnecting' && silence < 1000 && pc.connectionState === 'connected') {
+      this.#setState('connected');
+    }
+    const slow = state === 'connecting' && this.unconnected > times.connect;
+    if (host.state() === 'reconnecting' || pc.connectionState === 'failed' || slow) this.heal();
+    if (this.#beyondRestart) this.heal();
+    if (host.state() === 'connected') this.improving.tick(quality, this.#host.current());
+  }
+
+  close() {
+    this.#host.clock.clearTimeout(this.#timer);
+    this.#watch.close();
+    this.improving.close();
+    this.replacements.close();
+  }
+}

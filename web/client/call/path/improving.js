@@ -1,0 +1,104 @@
+import {takesLateCandidates} from './browsers.js';
+import {improvingTimes as times} from '../../base/times.js';
+
+/**
+ * @typedef {object} ImprovingHost
+ * @property {import('../../base/clock.js').Clock} clock
+ * @property {() => Promise<boolean>} probe whether UDP gets out to the server
+ * @property {() => boolean} direct whether direct paths are allowed
+ * @property {() => void} better looks for another path while the one in use goes on
+ */
+
+/**
+ * Looks for a better path than the one in use: direct before relayed, UDP before TCP before TLS. Chromium goes over by
+ * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and neither looks for a way
+ * that was closed when it gathered.
+ */
+export class Improving {
+  /** @type {ImprovingHost} */ #host;
+  #settledAt;
+  /** Looked again once already, for candidates that came late. */
+  #looked = false;
+  /** Our network has changed since. */
+  #another = false;
+  /** There was a direct path. */
+  #hadDirect = false;
+  /** It is looked for again after this. */
+  #askAt = Infinity;
+  /** @type {number} */ #pause = times.ask;
+  #asking = false;
+  #closed = false;
+
+  /** @param {ImprovingHost} host */
+  constructor(host) {
+    this.#host = host;
+    this.#settledAt = host.clock.now();
+  }
+
+  /** A connection, or another path of it, has come into use. @param {boolean} [anew] the network may be another one */
+  settle(anew = false) {
+    this.#settledAt = this.#host.clock.now();
+    if (anew) this.reset();
+  }
+
+  /** The network is another one: whatever its pair of browsers, we look. */
+  networkChanged() {
+    this.reset();
+    this.#another = true;
+    this.#settledAt = this.#host.clock.now();
+  }
+
+  /** All ways are worth a look again. */
+  reset() {
+    this.#looked = false;
+    this.#pause = times.ask;
+    this.#askAt = Infinity;
+  }
+
+  /**
+   * @param {import('./stats.js').Quality} quality
+   * @param {import('./negotiation.js').Negotiation | null} current
+   */
+  tick({path, local}, current) {
+    if (!current || !path || this.#closed) return;
+    if (path === 'direct') {
+      this.reset();
+      this.#hadDirect = true;
+      return;
+    }
+    const now = this.#host.clock.now();
+    if (!this.#looked && now - this.#settledAt >= times.late) {
+      this.#looked = true;
+      // One of the two, and the one that may in every pair of browsers.
+      if (this.#another) {
+        this.#another = false;
+        return this.#host.better();
+      }
+      if (current.first === 'ours' && this.#host.direct() && !takesLateCandidates(current.pc)) return this.#host.better();
+    }
+    const overTCP = path !== 'relay-udp' && local === 'relay';
+    const back = this.#hadDirect && current.first === 'ours' && this.#host.direct();
+    if (!overTCP && !back) {
+      this.#askAt = Infinity;
+      return;
+    }
+    if (this.#askAt === Infinity) this.#askAt = now + this.#pause;
+    if (now >= this.#askAt && !this.#asking) this.#ask();
+  }
+
+  /** A path that needs UDP may be there again. */
+  async #ask() {
+    this.#asking = true;
+    const open = await this.#host.probe().catch(() => false);
+    this.#asking = false;
+    if (this.#closed) return;
+    // Where the way was open and has not led to a better path, it is tried ever more seldom.
+    if (open) {
+      this.#pause = Math.min(times.askMost, this.#pause * 2);
+      this.#host.better();
+    }
+    this.#askAt = this.#host.clock.now() + this.#pause;
+  }
+
+  close() { this.#closed = true; }
+}

@@ -1,0 +1,285 @@
+import {answer, withoutCandidates} from './connection.js';
+import {Trickle} from './trickle.js';
+import {negotiationTimes as times} from '../../base/times.js';
+
+/** @typedef {import('../../base/clock.js').Clock} Clock */
+
+/**
+ * What a negotiation needs of its surroundings. It knows of no DOM and of no global of the browser.
+ * @typedef {object} NegotiationHost
+ * @property {Clock} clock
+ * @property {() => boolean} polite whether we give way where both offer at once
+ * @property {() => boolean} online whether what is said goes out at once
+ * @property {(data: any) => void} signal
+ * @property {(pc: RTCPeerConnection) => void} answering an offer is in force: puts what we send into the answer
+ * @property {() => void} settled an offer has been answered: what the connection can carry may have changed
+ * @property {(why: Failure) => void} failed
+ */
+
+/** @typedef {'refused' | 'unanswered' | 'mute'} Failure `refused`: a browser did not take a description; `mute`: our own made none */
+
+/**
+ * Offers and answers of one connection: perfect negotiation as in the W3C's webrtc-pc, and what that leaves to chance.
+ * Each offer has a number (`round`), which its answer bears, so that an answer that comes late or twice is not taken for
+ * that to another offer. One step follows the other. Whatever a browser does not take is rolled back on both sides, and
+ * an offer that nobody answers as well, so there is no state in which neither may offer.
+ */
+export class Negotiation {
+  /** @type {NegotiationHost} */ #host;
+  /** @type {Promise<void>} */ #steps = Promise.resolve();
+  #trickle;
+  #round = 0;
+  /** The last offer of theirs, and what was answered. */
+  #theirRound = NaN;
+  #theirOffer = '';
+  /** @type {RTCSessionDescriptionInit | null} */ #answered = null;
+  #ignoring = false;
+  /** Failures in a row. */
+  #failures = 0;
+  /** @type {any} */ #unanswered = null;
+  /** @type {any} */ #again = null;
+  /** There is something to negotiate, after a pause. */
+  #wanted = false;
+  #closed = false;
+  /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first = '';
+
+  /**
+   * @param {RTCPeerConnection} pc @param {string} name of the connection, '' for the first
+   * @param {NegotiationHost} host
+   * @param {{say?: (description: RTCSessionDescriptionInit) => RTCSessionDescriptionInit, more?: any}} [options]
+   *   `say`: what is said of a description; `more`: goes with the first offer
+   */
+  constructor(pc, name, host, {say = (description) => description, more = {}} = {}) {
+    this.pc = pc;
+    this.name = name;
+    this.#host = host;
+    this.say = say;
+    this.more = more;
+    this.#trickle = new Trickle((candidates) => this.#signal({candidates}), host.clock);
+  }
+
+  /** Others are told from now on. @param {NegotiationHost} host */
+  serve(host) { this.#host = host; }
+
+  /** Whether an offer of ours waits for its answer. */
+  get waiting() { return this.pc.signalingState === 'have-local-offer'; }
+
+  /** Candidates of ours, to go after the description that they belong to. @param {...RTCIceCandidateInit} candidates */
+  found(...candidates) { this.#trickle.add(...candidates); }
+
+  flush() { this.#trickle.flush(); }
+
+  /** Our offer has been sent by other means. @param {number} [round] */
+  offered(round = 1) {
+    this.#round = round;
+    this.#trickle.described();
+    this.#await();
+  }
+
+  /** Makes an offer, when the steps before are done and there is no other. */
+  offer() {
+    this.#step(async () => {
+      const {pc} = this;
+      if (pc.signalingState !== 'stable') return; // wanted again once it is
+      if (this.#again !== null) {
+        this.#wanted = true;
+        return;
+      }
+      try {
+        await pc.setLocalDescription();
+      } catch (error) {
+        this.#fail('mute', error);
+        return;
+      }
+      // An offer of theirs does not come between: it is a step of its own.
+      if (!this.waiting || this.#closed) return;
+      this.#round++;
+      this.#describe(pc.localDescription, this.#round, this.#round === 1 ? this.more : {});
+      this.#await();
+    });
+  }
+
+  /** Says an offer again that may not have been delivered. */
+  repeat() {
+    if (this.waiting) this.#describe(this.pc.localDescription, this.#round, this.#round === 1 ? this.more : {});
+  }
+
+  /**
+   * Handles signaling data of the other side.
+   * @param {{description?: RTCSessionDescriptionInit, round?: number, candidates?: RTCIceCandidateInit[], candidate?: RTCIceCandidateInit, refused?: number}} data
+   * @returns {Promise<void>} settled when it is handled; never rejected
+   */
+  handle({description, round, candidates, candidate, refused}) {
+    if (typeof refused === 'number') {
+      this.#step(async () => {
+        if (!this.waiting || refused !== this.#round) return;
+        await this.#rollBack();
+        this.#fail('refused', new Error('the other side has not taken our offer'));
+      });
+    }
+    if (description?.type === 'offer') this.#step(() => this.#onOffer(description, round));
+    if (description?.type === 'answer') this.#step(() => this.#onAnswer(description, round));
+    const found = Array.isArray(candidates) ? candidates : candidate ? [candidate] : [];
+    if (!found.length) return this.#steps;
+    return this.#step(async () => {
+      await Promise.all(found.map((each) => this.pc.addIceCandidate(each).catch((error) => {
+        // Those of an offer that was ignored, or rolled back, belong to nothing.
+        if (!this.#ignoring && !this.#failures && !this.#closed) console.warn('turnhub: a candidate was not taken', error);
+      })));
+    });
+  }
+
+  /**
+   * Answers an offer without its candidates and without saying so, for a call that is being accepted.
+   * @param {RTCSessionDescriptionInit} offer
+   */
+  async answerAhead(offer) {
+    const {description, candidates} = withoutCandidates(offer);
+    const {pc} = this;
+    await pc.setRemoteDescription(description);
+    this.#host.answering(pc);
+    await answer(pc);
+    this.first = 'theirs';
+    this.#answered = pc.localDescription?.toJSON() ?? null;
+    this.#trickle.described();
+    return {answer: this.#answered ?? undefined, candidates};
+  }
+
+  /** Our offer has gone with a session that the server has forgotten. */
+  async withdraw() {
+    await this.#step(async () => {
+      if (this.waiting) await this.#rollBack();
+    });
+  }
+
+  /** @param {RTCSessionDescriptionInit} offer @param {number} [round] */
+  async #onOffer(offer, round) {
+    const {pc} = this;
+    if (round === this.#theirRound && offer.sdp === this.#theirOffer && pc.signalingState === 'stable' && this.#answered) {
+      // Said twice: the first may have been lost, or our answer.
+      this.#describe(this.#answered, round);
+      return;
+    }
+    this.#ignoring = pc.signalingState !== 'stable' && !this.#host.polite();
+    if (this.#ignoring) return;
+    try {
+      // Where both have offered, this takes ours back.
+      await pc.setRemoteDescription(offer);
+      this.#stopWaiting();
+      this.#host.answering(pc);
+      await answer(pc, (ours) => {
+        if (this.#closed) return;
+        this.#answered = ours;
+        this.#theirRound = round ?? NaN;
+        this.#theirOffer = offer.sdp ?? '';
+        this.#describe(ours, round);
+      });
+      this.first ||= 'theirs';
+      this.#failures = 0;
+      this.#host.settled();
+    } catch (error) {
+      if (this.#closed) return;
+      await this.#rollBack();
+      if (round !== undefined) this.#signal({refused: round});
+      this.#fail('refused', error);
+    }
+  }
+
+  /** @param {RTCSessionDescriptionInit} description @param {number} [round] */
+  async #onAnswer(description, round) {
+    // A second answer, or one to an offer that was taken back.
+    if (!this.waiting || (round !== undefined && round !== this.#round)) return;
+    this.#stopWaiting();
+    try {
+      await this.pc.setRemoteDescription(description);
+      this.first ||= 'ours';
+      this.#failures = 0;
+      this.#host.settled();
+    } catch (error) {
+      if (this.#closed) return;
+      await this.#rollBack();
+      this.#fail('refused', error);
+    }
+  }
+
+  /** Back to where either may offer. */
+  async #rollBack() {
+    this.#stopWaiting();
+    const {pc} = this;
+    try {
+      if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({type: 'rollback'});
+      else if (pc.signalingState === 'have-remote-offer') await pc.setRemoteDescription({type: 'rollback'});
+    } catch (error) {
+      if (!this.#closed) console.error('turnhub: rollback', error);
+    }
+  }
+
+  /** @param {Failure} why @param {unknown} error */
+  #fail(why, error) {
+    if (this.#closed) return;
+    this.#failures++;
+    this.#wanted = why === 'mute';
+    console.warn(`turnhub: negotiation ${why}`, error);
+    this.#host.failed(why);
+    if (this.#closed) return;
+    // What was to be negotiated still is. Not at once: the same would be refused again.
+    this.#host.clock.clearTimeout(this.#again);
+    const pause = Math.min(times.againMost, times.again * 2 ** (this.#failures - 1));
+    this.#again = this.#host.clock.setTimeout(() => {
+      this.#again = null;
+      if (this.#wanted) this.offer();
+      this.#wanted = false;
+    }, pause);
+  }
+
+  /** Waits for the answer. The first offer is said again, as nothing can go on without it; others are taken back. */
+  #await() {
+    const {clock} = this.#host;
+    this.#stopWaiting();
+    this.#unanswered = clock.setTimeout(() => {
+      if (!this.waiting) return;
+      if (!this.#host.online()) return this.#await();
+      if (!this.pc.remoteDescription) {
+        this.repeat();
+        return this.#await();
+      }
+      this.#step(async () => {
+        if (!this.waiting) return;
+        await this.#rollBack();
+        this.#fail('unanswered', new Error('nobody has answered our offer'));
+      });
+    }, times.answer);
+  }
+
+  #stopWaiting() {
+    this.#host.clock.clearTimeout(this.#unanswered);
+    this.#unanswered = null;
+  }
+
+  /** @param {RTCSessionDescriptionInit | null} description @param {number} [round] @param {any} [more] */
+  #describe(description, round, more = {}) {
+    if (!description) return;
+    this.#signal({description: this.say(description), ...(round === undefined ? {} : {round}), ...more});
+    this.#trickle.described();
+  }
+
+  /** @param {any} data */
+  #signal(data) {
+    if (!this.#closed) this.#host.signal({connection: this.name, ...data});
+  }
+
+  /** @param {() => Promise<void>} step */
+  #step(step) {
+    this.#steps = this.#steps.then(() => (this.#closed ? undefined : step())).catch((error) => {
+      if (!this.#closed) console.error('turnhub: signaling', error);
+    });
+    return this.#steps;
+  }
+
+  close() {
+    this.#closed = true;
+    this.#stopWaiting();
+    this.#host.clock.clearTimeout(this.#again);
+    this.#trickle.clear();
+  }
+}

@@ -1,0 +1,26 @@
+import {sessionTimes as times} from '../base/times.js';
+
+/**
+ * How long an attempt to connect may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
+ * begins again seconds after the path is back: in a call the first ones are given up early, if the server was quick
+ * before. Later ones give slow resolvers and proxies their time.
+ * @param {number} attempt the number of those before @param {{inCall: boolean, rtt: number}} heartbeat
+ * @param {number} openedIn how long the last one took that succeeded
+ */
+export function patience(attempt, {inCall, rtt}, openedIn) {
+  const quick = inCall ? 8 : 0;
+  if (attempt < quick) return Math.min(times.quickAttemptMost, Math.max(times.quickAttempt, 6 * openedIn, 10 * rtt));
+  return Math.min(times.attemptMost, times.attempt * 2 ** (attempt - quick));
+}
+
+/**
+ * Milliseconds until the next attempt: at once after a cut, then doubling with jitter; a call waits at most half a second
+ * at first, since it shows.
+ * @param {number} attempt the number of those before @param {boolean} inCall @param {number} least @param {number} random 0 ≤ x < 1
+ */
+export function delay(attempt, inCall, least, random) {
+  const jitter = 0.5 + random / 2;
+  if (attempt === 0) return Math.max(least, inCall ? 0 : times.spread * jitter);
+  const most = inCall ? (attempt < 30 ? times.retryInCall : times.retryInLongCall) : times.retryMost;
+  return Math.max(least, jitter * Math.min(most, times.retry * 2 ** attempt));
+}

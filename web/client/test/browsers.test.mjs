@@ -1,0 +1,86 @@
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Senders} from '../call/path/bitrate.js';
+import {isFirefox, mayRestart, nameOfBrowser, takesLateCandidates} from '../call/path/browsers.js';
+import {udpOf} from '../call/path/probe.js';
+import {describePath} from '../call/path/stats.js';
+import {realClock} from '../base/clock.js';
+
+const firefox = {type: 'offer', sdp: 'v=0\r\no=mozilla...THIS_IS_SDPARTA-153.0 1 0 IN IP4 0.0.0.0\r\n'};
+const other = {type: 'offer', sdp: 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n'};
+const between = (ours, theirs) => ({localDescription: ours, remoteDescription: theirs});
+
+test('who may restart ICE: not we, where Firefox has offered first', () => {
+  assert.ok(isFirefox(firefox) && !isFirefox(other) && !isFirefox(null));
+  assert.equal(mayRestart({pc: between(other, firefox), first: 'theirs'}, 'firefox/153'), false);
+  assert.equal(mayRestart({pc: between(other, firefox), first: 'theirs'}, ''), false, 'of an unknown version');
+  for (const [ours, theirs, first] of [[other, firefox, 'ours'], [firefox, other, 'theirs'], [firefox, firefox, 'theirs'], [other, other, 'theirs']]) {
+    assert.equal(mayRestart({pc: between(ours, theirs), first}, ''), true);
+  }
+  assert.equal(takesLateCandidates(between(other, other)), true);
+  assert.equal(takesLateCandidates(between(other, firefox)), false);
+});
+
+test('browsers are called by name and major version', () => {
+  assert.equal(nameOfBrowser('Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0'), 'firefox/153');
+  assert.equal(nameOfBrowser('Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36'), 'chrome/156');
+  assert.equal(nameOfBrowser('Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15'), 'safari/18');
+  assert.equal(nameOfBrowser(''), '');
+});
+
+test('a port is named only where the browser names the URL', () => {
+  const relay = {candidateType: 'relay', relayProtocol: 'tls'};
+  assert.equal(describePath(relay, null).port, 0);
+  assert.equal(describePath({...relay, url: 'turns:h:443?transport=tcp'}, null).port, 443);
+  assert.equal(describePath({...relay, url: 'turns:h'}, null).port, 5349);
+});
+
+test('where UDP is asked for', () => {
+  assert.equal(udpOf({iceServers: [{urls: ['turns:h:443?transport=tcp']}, {urls: 'turn:h:3478?transport=udp'}]}), 'stun:h:3478');
+  assert.equal(udpOf({iceServers: [{urls: 'turn:h?transport=tcp'}]}), '');
+});
+
+/** A connection with one sender of pictures whose parameters take a moment to be set, as in Firefox. */
+function connection() {
+  let inForce = {encodings: [{active: true}], codecs: [{mimeType: 'video/VP8'}]};
+  const written = [];
+  let fails = 0;
+  const sender = {
+    track: {kind: 'video'},
+    getParameters: () => structuredClone(inForce),
+    setParameters: async (parameters) => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      if (fails-- > 0) throw new Error('not now');
+      written.push(parameters.encodings[0].active);
+      inForce = structuredClone(parameters);
+    },
+  };
+  const transceiver = {sender, mid: '0', receiver: {track: {kind: 'video'}}};
+  return {pc: {signalingState: 'stable', getTransceivers: () => [transceiver], getSenders: () => [sender]}, written,
+    active: () => inForce.encodings[0].active, fail: (times) => { fails = times; }};
+}
+
+test('a key frame that is asked for while the picture is switched on again does not switch it off', async () => {
+  const {pc, active} = connection();
+  const senders = new Senders(realClock);
+  const limit = (lost) => senders.limit(() => ({pc, others: 1, screen: '', lost}));
+  await limit(true);
+  assert.equal(active(), false);
+  // As on a path that heals: two events in one moment.
+  await Promise.all([limit(false), senders.keyFrame(() => pc)]);
+  assert.equal(active(), true);
+  await Promise.all([senders.keyFrame(() => pc), limit(false), senders.keyFrame(() => pc)]);
+  assert.equal(active(), true);
+});
+
+test('what a browser did not take is put in force the next time', async () => {
+  const {pc, active, fail} = connection();
+  const senders = new Senders(realClock);
+  const limit = (lost) => senders.limit(() => ({pc, others: 1, screen: '', lost}));
+  await limit(true);
+  fail(1);
+  await limit(false);
+  assert.equal(active(), false);
+  await limit(false);
+  assert.equal(active(), true);
+});
