@@ -212,7 +212,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 		if access.IsGuest(s.user) {
 			h.cfg.Access.Mark(s.id) // credentials of a guest's sessions do not tell which guest's
 		}
-		h.node.End(s.ref, "revoked", wire.CloseRevoked)
+		h.directory.post.End(s.ref, "revoked", wire.CloseRevoked)
 		if h.cfg.OnRevoke != nil {
 			h.cfg.OnRevoke(s.id)
 		}

@@ -88,6 +88,10 @@ func New(cfg Config) *Node {
 	return n
 }
 
+// SetMeaning puts another floor above, before anybody connects: whoever stands between
+// the two, such as another node.
+func (n *Node) SetMeaning(m Meaning) { n.meaning = m }
+
 func (n *Node) limits() *Limits { return n.limit.Load() }
 
 // Limits returns the limits of the moment.
