@@ -50,7 +50,12 @@ func startEnds(t *testing.T) *ends {
 	handler := web.New(web.Config{
 		Mint: func(user string, _ time.Time) (string, string) { return user, "password" },
 		URLs: func() []string { return []string{"turn:a:3478"} },
-		Hub:  hub, PeerJS: pjs, IsPeerJS: peerjs.Route, SocketIO: sio, Relay: relay,
+		Mounts: []web.Mount{
+			{Patterns: []string{"GET /ws"}, Handler: hub},
+			{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: pjs, Else: peerjs.Route},
+			{Patterns: []string{"/socket.io/"}, Handler: sio},
+			{Patterns: []string{"/relay/{channel...}"}, Handler: relay},
+		},
 	}, web.Settings{TTL: time.Hour, AllowedOrigins: []string{"*"}})
 	certificate := httptest.NewUnstartedServer(nil)
 	certificate.StartTLS()

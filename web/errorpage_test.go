@@ -14,7 +14,7 @@ const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*
 // TestWrongLinks: a person gets a page that says what to do, a program JSON.
 func TestWrongLinks(t *testing.T) {
 	s := server(func(c *Config, _ *Settings) {
-		c.Hub = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c.Mounts[0].Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "this is a WebSocket", http.StatusUpgradeRequired)
 		})
 	})
@@ -161,7 +161,7 @@ func TestNearlyRightLinks(t *testing.T) {
 // goes through.
 func TestErrorPageIsNoObstacle(t *testing.T) {
 	s := server(func(c *Config, _ *Settings) {
-		c.Relay = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.Mounts[3].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/relay/early" {
 				w.WriteHeader(http.StatusEarlyHints)
 			}

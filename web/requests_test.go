@@ -16,10 +16,12 @@ import (
 func TestRequestsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := New(Config{
-		Hub: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusUnauthorized)
-		}),
-		Relay:   http.NotFoundHandler(),
+		Mounts: []Mount{
+			{Patterns: []string{"GET /ws"}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusUnauthorized)
+			})},
+			{Patterns: []string{"/relay/{channel...}"}, Handler: http.NotFoundHandler()},
+		},
 		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
 		Logger:  slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, Settings{})

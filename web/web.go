@@ -35,14 +35,8 @@ type Config struct {
 	// Proxies are trusted reverse proxies; nil: none.
 	Proxies *forwarded.Proxies
 
-	Hub    http.Handler // /ws
-	PeerJS http.Handler // /peerjs and below
-	// IsPeerJS tells requests of PeerJS clients with another option path, which
-	// go to PeerJS where nothing else is at their path.
-	IsPeerJS    func(*http.Request) bool
-	SocketIO    http.Handler // /socket.io/
-	Relay       http.Handler // /relay/{channel}
-	RelayAtRoot http.Handler // WebSockets at /
+	// Mounts are the hub and its dialects.
+	Mounts []Mount
 
 	// Secure says that TLS is on: pages asked for in plain HTTP from elsewhere
 	// are sent to https on the same port, since a browser gives no camera to a
@@ -90,11 +84,6 @@ func (s *Server) SetSettings(settings Settings) { s.settings.Store(&settings) }
 const elsewhere = "/"
 
 func (s *Server) routes() {
-	handle := func(pattern string, h http.Handler) {
-		if h != nil {
-			s.mux.Handle(pattern, h)
-		}
-	}
 	for _, path := range []string{"/config", "/turn"} {
 		h := http.HandlerFunc(s.config)
 		if path == "/turn" {
@@ -105,11 +94,11 @@ func (s *Server) routes() {
 	}
 	s.mux.Handle("POST /invitation", s.cors(s.limited(http.HandlerFunc(s.invitation))))
 	s.mux.Handle("OPTIONS /invitation", s.cors(nil))
-	handle("GET /ws", s.cfg.Hub)
-	handle("/peerjs", s.cfg.PeerJS)
-	handle("/peerjs/", s.cfg.PeerJS)
-	handle("/socket.io/", s.cfg.SocketIO)
-	handle("/relay/{channel...}", s.cfg.Relay)
+	for _, m := range s.cfg.Mounts {
+		for _, pattern := range m.Patterns {
+			s.mux.Handle(pattern, m.Handler)
+		}
+	}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
 	page := func(name string) http.Handler { return s.page(s.admit(pageFile(name))) }
@@ -141,15 +130,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		defer page.finish(r)
 		w = page
 	}
-	if s.cfg.RelayAtRoot != nil && r.URL.Path == "/" && isUpgrade(r) {
-		s.cfg.RelayAtRoot.ServeHTTP(w, r)
+	if h := s.mounted(r); h != nil {
+		h.ServeHTTP(w, r)
 		return
-	}
-	if s.cfg.IsPeerJS != nil && s.cfg.IsPeerJS(r) {
-		if _, pattern := s.mux.Handler(r); pattern == "" || pattern == elsewhere {
-			s.cfg.PeerJS.ServeHTTP(w, r)
-			return
-		}
 	}
 	s.mux.ServeHTTP(w, r)
 }

@@ -34,7 +34,12 @@ func server(change func(*Config, *Settings)) *Server {
 		URLs:   func() []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
 		Health: func() []string { return nil }, Ready: func() []string { return []string{"no URL works"} },
 		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
-		Hub:     saying("hub"), PeerJS: saying("peerjs"), SocketIO: saying("socketio"), Relay: saying("relay"),
+		Mounts: []Mount{
+			{Patterns: []string{"GET /ws"}, Handler: saying("hub")},
+			{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: saying("peerjs")},
+			{Patterns: []string{"/socket.io/"}, Handler: saying("socketio")},
+			{Patterns: []string{"/relay/{channel...}"}, Handler: saying("relay")},
+		},
 	}
 	s := Settings{TTL: time.Hour, AllowedOrigins: []string{"*"}, RatePerPrefix: 50}
 	if change != nil {
@@ -401,7 +406,9 @@ func TestTLSRedirectsPages(t *testing.T) {
 }
 
 func TestRelayAtRoot(t *testing.T) {
-	s := server(func(c *Config, _ *Settings) { c.RelayAtRoot = saying("root relay") })
+	s := server(func(c *Config, _ *Settings) {
+		c.Mounts = append(c.Mounts, Mount{Handler: saying("root relay"), Ahead: WebSocketAtRoot})
+	})
 	if w := get(s, "/", "Upgrade: websocket", "Connection: Upgrade"); w.Body.String() != "root relay" {
 		t.Error(w.Body)
 	}
@@ -417,8 +424,7 @@ func TestRelayAtRoot(t *testing.T) {
 // nothing else is.
 func TestPeerJSAnywhere(t *testing.T) {
 	s := server(func(c *Config, _ *Settings) {
-		c.PeerJS, c.Relay = saying("peerjs"), saying("relay")
-		c.IsPeerJS = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/peerjs") }
+		c.Mounts[1].Else = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/peerjs") }
 	})
 	for path, want := range map[string]string{"/peerjs": "peerjs", "/some/app/peerjs": "peerjs", "/relay/peerjs": "relay"} {
 		if w := get(s, path, "Upgrade: websocket"); w.Body.String() != want {

@@ -262,10 +262,21 @@ func (n *node) certificate(host string) *x509.Certificate {
 
 func (n *node) makeWeb() {
 	cfg := n.cfg
-	sio := socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})
-	pjs := peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log})
-	raw := rawrelay.New(rawrelay.Config{Hub: n.hub, Logger: n.log})
-	n.dialects = []dialect{sio, pjs, raw}
+	relay := web.Mount{Patterns: []string{"/relay/{channel...}"}, Handler: rawrelay.New(rawrelay.Config{Hub: n.hub, Logger: n.log})}
+	if cfg.Signaling.RelayAtRoot {
+		relay.Ahead = web.WebSocketAtRoot
+	}
+	mounts := []web.Mount{
+		{Patterns: []string{"GET /ws"}, Handler: n.hub},
+		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
+		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},
+		relay,
+	}
+	for _, m := range mounts {
+		if d, ok := m.Handler.(dialect); ok {
+			n.dialects = append(n.dialects, d)
+		}
+	}
 
 	pages := web.Config{
 		Mint:      n.credentials.Mint,
@@ -276,17 +287,10 @@ func (n *node) makeWeb() {
 		Access:    n.access,
 		Proxies:   n.proxies,
 
-		Hub:      n.hub,
-		PeerJS:   pjs,
-		IsPeerJS: peerjs.Route,
-		SocketIO: sio,
-		Relay:    raw,
-		Secure:   n.certs != nil,
-		HSTS:     cfg.TLS.Mode == config.TLSACME || cfg.TLS.Mode == config.TLSFiles,
-		Logger:   n.log,
-	}
-	if cfg.Signaling.RelayAtRoot {
-		pages.RelayAtRoot = raw
+		Mounts: mounts,
+		Secure: n.certs != nil,
+		HSTS:   cfg.TLS.Mode == config.TLSACME || cfg.TLS.Mode == config.TLSFiles,
+		Logger: n.log,
 	}
 	n.web = web.New(pages, webSettings(cfg))
 
