@@ -5,8 +5,9 @@ import { onCleanup } from '../harness/cleanup.js';
  * A TCP way to a server that can be cut: what goes through it dies without a close handshake, and until it is mended
  * nothing new gets through.
  * @param {number} port of the server on loopback
+ * @param {'http' | 'https'} [scheme] what the server speaks there
  */
-export async function startProxy(port) {
+export async function startProxy(port, scheme = 'http') {
   let whole = true;
   /** @type {Set<net.Socket>} */
   const sockets = new Set();
@@ -29,7 +30,7 @@ export async function startProxy(port) {
     return new Promise((resolve) => proxy.close(resolve));
   });
   return {
-    base: `http://localhost:${/** @type {net.AddressInfo} */ (proxy.address()).port}`,
+    base: `${scheme}://localhost:${/** @type {net.AddressInfo} */ (proxy.address()).port}`,
     cut() {
       whole = false;
       for (const socket of sockets) socket.resetAndDestroy();
