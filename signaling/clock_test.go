@@ -32,7 +32,7 @@ func TestClockSetSinceTheStart(t *testing.T) {
 			return url
 		},
 		"TLS": func(t *testing.T, cfg Config, prepare func(*Hub)) string {
-			_, url := serveHub(t, cfg, httptest.NewTLSServer, prepare)
+			_, url := serveHub(t, cfg, newLayeredServer, prepare)
 			return url
 		},
 	}

@@ -71,7 +71,7 @@ func readFrame(t *testing.T, r *bufio.Reader) (opcode byte, payload string) {
 
 // A client that says hello without waiting for the 101 is heard, wherever TCP cuts it.
 func TestEarlyHello(t *testing.T) {
-	for transport, listen := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "TLS": newTLSServer} {
+	for transport, listen := range servers {
 		t.Run(transport, func(t *testing.T) {
 			_, url := listen(t, Config{})
 			for cut := range 200 {
@@ -106,7 +106,7 @@ func TestEarlyHello(t *testing.T) {
 
 // A Close with half a code breaks RFC 6455 section 5.5.1, before hello and after.
 func TestHalfACloseCode(t *testing.T) {
-	for transport, listen := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "TLS": newTLSServer} {
+	for transport, listen := range servers {
 		_, url := listen(t, Config{})
 		for _, before := range []string{"", clientFrame(0x81, `{"type":"hello"}`)} {
 			r := rawClient(t, url, before+clientFrame(0x88, "\x03"), 0)

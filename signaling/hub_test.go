@@ -163,8 +163,10 @@ func TestResume(t *testing.T) {
 }
 
 func TestResumeOverTLS(t *testing.T) {
-	_, url := newTLSServer(t, Config{})
-	testResume(t, url)
+	for _, start := range []func(testing.TB, Config) (*Hub, string){newTLSServer, newServedServer} {
+		_, url := start(t, Config{})
+		testResume(t, url)
+	}
 }
 
 func testResume(t *testing.T, url string) {
@@ -235,7 +237,7 @@ func TestRestart(t *testing.T) {
 // its binary is replaced and the hub lives on for its calls: whoever is let in is
 // told, the others are refused, and nobody stays. Then the hub opens again.
 func TestRestartLeavesNobodyBehind(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "TLS": newTLSServer} {
+	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
 			h, url := start(t, Config{Timing: Timing{Hello: time.Hour}})
 			old := openClient(t, url, `{"type":"hello"}`)

@@ -130,8 +130,10 @@ func TestTooBig(t *testing.T) {
 }
 
 func TestTooBigOverTLS(t *testing.T) {
-	_, url := newTLSServer(t, Config{Limits: Limits{MessageSize: 5000}, Timing: Timing{Close: patience}})
-	testTooBig(t, url)
+	for _, start := range []func(testing.TB, Config) (*Hub, string){newTLSServer, newServedServer} {
+		_, url := start(t, Config{Limits: Limits{MessageSize: 5000}, Timing: Timing{Close: patience}})
+		testTooBig(t, url)
+	}
 }
 
 func testTooBig(t *testing.T, url string) {
@@ -252,7 +254,7 @@ func TestBadHello(t *testing.T) {
 		c.send(hello)
 		c.expectClose(wire.CloseBadHello)
 	}
-	for _, start := range []func(testing.TB, Config) (*Hub, string){newServer, newTLSServer} {
+	for _, start := range servers {
 		_, url := start(t, Config{Timing: Timing{Hello: 50 * time.Millisecond}})
 		silent := dial(t, url)
 		silent.expectClose(wire.CloseBadHello)

@@ -40,7 +40,7 @@ func tokens(t testing.TB) (*access.Verifier, func(user string) string) {
 // TestRevokedBeforeHello: a revocation ends the sockets on which the user has not said
 // hello yet, and no hello on one of them is welcomed, also with a resume.
 func TestRevokedBeforeHello(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "tls": newTLSServer} {
+	for name, start := range servers {
 		t.Run(name, func(t *testing.T) {
 			v, mint := tokens(t)
 			h, url := start(t, Config{Access: v})

@@ -18,7 +18,7 @@ import (
 // relay asks, the console looks and the operator revokes. Nothing may stick,
 // race or be left over.
 func TestStress(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, Config) (*Hub, string){"plain": newServer, "tls": newTLSServer} {
+	for name, start := range servers {
 		t.Run(name, func(t *testing.T) { stress(t, start) })
 	}
 }

@@ -103,9 +103,12 @@ func (c *Conn) Attach(l *Loop, s Source) error {
 
 // Receive reads what has come, as much as fits into b, which has room for a byte at
 // least. It returns 0 and no error when there is nothing now, and an error together
-// with what came before it: io.EOF when the client has ended, os.ErrDeadlineExceeded
-// after the read deadline.
+// with what came before it: io.EOF when the client has ended. After the read deadline it
+// is os.ErrDeadlineExceeded, without anything.
 func (c *Conn) Receive(b []byte) (n int, err error) {
+	if c.late() {
+		return 0, os.ErrDeadlineExceeded
+	}
 	n = copy(b, c.early)
 	if c.early = c.early[n:]; len(c.early) > 0 {
 		c.rouse()
@@ -119,9 +122,6 @@ func (c *Conn) Receive(b []byte) (n int, err error) {
 	} else {
 		got, err = c.decrypt(b[n:])
 		n += got
-	}
-	if err == nil && c.late() {
-		err = os.ErrDeadlineExceeded
 	}
 	return n, err
 }
@@ -419,15 +419,16 @@ func (c *Conn) arm() {
 	}
 }
 
+// NetConn is the connection with all its layers, over the Conn. Its Close is Abort, and
+// write deadlines set on it do nothing.
+func (c *Conn) NetConn() net.Conn { return c.top }
+
 // FD is the socket, for its options; -1: closed.
 func (c *Conn) FD() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fd
 }
-
-// Secure reports whether there is TLS.
-func (c *Conn) Secure() bool { return c.tls != nil }
 
 // LocalAddr is where the client has connected to.
 func (c *Conn) LocalAddr() net.Addr { return c.local }

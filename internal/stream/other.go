@@ -55,4 +55,4 @@ func (*Conn) Close() bool                 { return false }
 func (*Conn) Abort()                      {}
 func (*Conn) SetReadDeadline(time.Time)   {}
 func (*Conn) SetWriteDeadline(time.Time)  {}
-func (*Conn) Secure() bool                { return false }
+func (*Conn) NetConn() net.Conn           { return nil }

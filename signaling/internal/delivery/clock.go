@@ -11,9 +11,6 @@ import "time"
 // runtime compares it evenly too, and is no time of the hub's clock.
 func within(d time.Duration) time.Time { return time.Now().Add(d) }
 
-// left is for how long a deadline of the network still is.
-func left(deadline time.Time) time.Duration { return time.Until(deadline) }
-
 // until takes a time of day in, such as a token's expiry, when it is told: as so long
 // from now by the hub's clock. A time of day that is set afterwards does not move it.
 // The zero time stays zero.

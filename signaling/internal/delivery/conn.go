@@ -28,7 +28,7 @@ import (
 type conn struct {
 	node    *Node
 	nc      net.Conn // nil in tests that carry the frames themselves
-	link    *link    // nil: over TLS
+	link    *link    // nil: no poller carries it
 	out     *flusher // of whoever reads
 	remote  netip.Addr
 	seen    netip.Addr
@@ -42,7 +42,6 @@ type conn struct {
 	first []byte       // the reader's: what has come with the upgrade request
 	done  bool         // the reader's: messages are not handled any more
 	lame  bool         // the reader's: nor are frames taken apart
-	rest  []byte       // of whoever writes: what the socket did not take
 
 	// Under sess.mu.
 	next    uint64        // the next number to send
@@ -73,7 +72,7 @@ func (f *flusher) flush() {
 }
 
 // kick sees to it that what waits is written. by is the socket whose reader is
-// here, or nil. If there is none, or over TLS, a goroutine writes. sess.mu is
+// here, or nil. If there is none, or no poller carries c, a goroutine writes. sess.mu is
 // held.
 func (c *conn) kick(by *conn) {
 	if c.writing || c.closed || c.nc == nil {
@@ -109,7 +108,11 @@ func (c *conn) shutLocked(code wire.CloseCode) {
 		// Close to be read on the other side.
 		deadline := within(c.node.timing.Close)
 		_ = c.nc.SetReadDeadline(deadline)
-		_ = c.nc.SetWriteDeadline(deadline)
+		if c.link != nil {
+			c.link.SetWriteDeadline(deadline)
+		} else {
+			_ = c.nc.SetWriteDeadline(deadline)
+		}
 	}
 	c.kick(nil)
 }
@@ -138,41 +141,47 @@ func (c *conn) write() {
 func (c *conn) writeNow() {
 	p := batches.Get().(*[]byte)
 	defer putBatch(p)
-	for range 4 {
+	for n := 1; ; n++ {
 		buf, closing := c.batch(p)
 		if len(buf) == 0 {
 			return
 		}
-		n, err := c.link.try(buf)
-		if err != nil {
+		if c.link.Send(buf) != nil {
 			c.dead()
 			return
 		}
-		if n < len(buf) {
-			c.rest = append(c.rest[:0], buf[n:]...)
-			c.link.await(true, c.writeWait(closing))
-			return
+		if n%maxRounds != 0 && c.link.Waiting() == 0 {
+			continue
 		}
+		c.link.SetWriteDeadline(within(c.writeWait(closing)))
+		c.link.stuck.Store(true)
+		c.link.Await(true)
+		return
 	}
-	c.link.await(true, c.node.timing.Write)
 }
 
-// writeRest goes on where writeNow has stopped.
+// writeRest sends what the socket did not take, and goes on where writeNow has stopped.
 func (c *conn) writeRest() {
-	n, err := c.link.try(c.rest)
-	if err != nil {
+	before := c.link.Waiting()
+	left, err := c.link.Flush()
+	switch {
+	case err != nil && c.sess == nil: // nobody writes to it but who reads
+		c.link.Abort()
+		return
+	case err != nil:
 		c.dead()
 		return
-	}
-	if n < len(c.rest) {
-		if c.rest = c.rest[n:]; n > 0 {
-			c.link.await(true, c.node.timing.Write)
+	case left > 0:
+		if left < before {
+			c.link.SetWriteDeadline(within(c.node.timing.Write))
 		}
 		return
 	}
-	c.rest = nil
-	c.link.await(false, 0)
-	c.writeNow()
+	c.link.Await(false)
+	if c.link.stuck.Swap(false) {
+		c.link.SetWriteDeadline(time.Time{})
+		c.writeNow()
+	}
 }
 
 func (c *conn) writeWait(closing bool) time.Duration {
@@ -206,9 +215,12 @@ func (c *conn) dead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.closed, c.writing = true, false
-	if c.read {
+	switch {
+	case c.read:
 		c.release()
-	} else {
+	case c.link != nil:
+		c.link.Abort()
+	default:
 		_ = c.nc.Close()
 	}
 }
@@ -217,8 +229,7 @@ func (c *conn) dead() {
 func (c *conn) release() {
 	if c.link == nil {
 		_ = c.nc.Close()
-	} else if c.link.release() {
-		_ = c.nc.Close() // the layers over the link
+	} else if c.link.Close() {
 		c.node.gone(c)
 	}
 }
@@ -346,7 +357,9 @@ func (c *conn) refuse(code wire.CloseCode, f *wire.Fault) {
 // direct writes what goes to a socket without a session.
 func (c *conn) direct(frames []byte) {
 	if c.link != nil {
-		_, _ = c.link.try(frames) // into an empty buffer; a client that fills it has not spoken as it should
+		if c.link.Waiting() == 0 { // a client that fills its buffer has not spoken as it should
+			_ = c.link.Send(frames)
+		}
 		return
 	}
 	_ = c.nc.SetWriteDeadline(within(c.node.timing.Close))
@@ -479,7 +492,7 @@ func (c *conn) finish(err error) {
 		c.closed, c.writing = true, false
 		c.release()
 	case c.link != nil:
-		c.link.deaf()
+		c.link.Deafen()
 	}
 }
 

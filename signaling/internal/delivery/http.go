@@ -137,10 +137,9 @@ func (n *Node) register(c *conn) bool {
 	defer n.gate.Unlock()
 	if n.closed {
 		n.sockets.Remove(c.remote, 1)
-		if c.link != nil {
-			c.link.release()
+		if c.link == nil || !c.link.Close() {
+			_ = c.nc.Close()
 		}
-		_ = c.nc.Close()
 		return false
 	}
 	n.conns[c] = struct{}{}

@@ -37,6 +37,7 @@ const (
 	maxLoose    = 32       // unnumbered messages that wait for a writer: more are noise
 	maxTogether = 16       // messages of one socket that are handled before anything is written: others wait
 	maxBatch    = 32 << 10 // bytes joined into one write: more gains nothing
+	maxRounds   = 4        // writes to one socket in a row: others wait
 	maxName     = 64       // characters of a display name, which is shown in a tile
 
 	// sessionsPerConnection is how many sessions an address may have for each
