@@ -15,7 +15,7 @@ import (
 const year = 365 * 24 * time.Hour
 
 // The machine's clock has been set since the hub's start, far in either direction:
-// who says hello in time gets in, who does not is ended when his time is over and
+// a client that says hello in time gets in, one that does not is ended when its time is over and
 // not before, tokens and credentials last as long as they said.
 func TestClockSetSinceTheStart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")

@@ -145,7 +145,7 @@ func TestDialectsNeedTokens(t *testing.T) {
 }
 
 // TestDialectsTellWhereTheirPeopleAre: the relay may reach the address of
-// somebody on a dialect's socket, for as long as he is there.
+// somebody on a dialect's socket, for as long as the socket is there.
 func TestDialectsTellWhereTheirPeopleAre(t *testing.T) {
 	here := netip.MustParseAddrPort("198.18.7.7:1234")
 	d := startDialects(t, func(c *signaling.Config) {
@@ -170,7 +170,7 @@ func TestDialectsTellWhereTheirPeopleAre(t *testing.T) {
 	}
 }
 
-// TestDialectsEndAtTheOperatorsWord: revoking a user ends his sockets of every
+// TestDialectsEndAtTheOperatorsWord: revoking a user ends the user's sockets of every
 // dialect, a restart everybody's, each with its code.
 func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -214,7 +214,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 }
 
 // TestDialectsWhileTheHubDrains: who comes to a process that is only carrying its
-// last calls is sent on, in a way that brings his client back, and the addresses of
+// last calls is sent on, in a way that brings the client back, and the addresses of
 // those who were here stay known to the relay until the hub opens again.
 func TestDialectsWhileTheHubDrains(t *testing.T) {
 	here := netip.MustParseAddrPort("198.18.7.7:1234")

@@ -42,7 +42,7 @@ func TestLobby(t *testing.T) {
 	b.say(`{"type":"signal","to":"` + a.id + `","data":2`)
 	a.expect("signal")
 	if !h.Together(a.id, b.id) || !h.Together(b.id, a.id) {
-		t.Fatal("a visitor and his host are not together")
+		t.Fatal("a visitor and its host are not together")
 	}
 	for _, text := range []string{`{"type":"message","to":"` + a.id + `","data":1`, `{"type":"message","room":"fox","data":1`,
 		`{"type":"report","peer":"` + a.id + `","path":"direct"`} {
@@ -51,11 +51,11 @@ func TestLobby(t *testing.T) {
 	}
 	a.silent()
 
-	// Who is there second hears nothing of the visitor, and is not his host.
+	// Who is there second hears nothing of the visitor, and is not its host.
 	c.join("fox")
 	a.expect("peer-joined")
 	if h.Together(b.id, c.id) {
-		t.Fatal("a visitor is together with somebody who is not his host")
+		t.Fatal("a visitor is together with somebody who is not its host")
 	}
 
 	// Another member becomes host by another offer only.
@@ -129,7 +129,7 @@ func TestLobbyOfAnEmptyRoom(t *testing.T) {
 		t.Fatal("two visitors of one host are together")
 	}
 
-	// The host comes: his visitors stay his.
+	// The host comes: its visitors stay.
 	a.join("fox")
 	b.silent()
 	b.join("fox")
@@ -145,7 +145,7 @@ func TestLobbyOfAnEmptyRoom(t *testing.T) {
 		t.Fatalf("heard %v", l)
 	}
 
-	// A visitor comes before his host: he is the host then, and nothing has to be said anew.
+	// A visitor comes before its host: it is the host then, and nothing has to be said anew.
 	enter(c)
 	if l := enter(a); l.str("first") != c.id {
 		t.Fatalf("heard %v", l)
@@ -160,7 +160,7 @@ func TestLobbyOfAnEmptyRoom(t *testing.T) {
 	a.expect("ok")
 	c.expect("lobby")
 
-	// Somebody comes who was in no lobby: both who wait go over to him.
+	// Somebody comes who was in no lobby: both who wait go over to that one.
 	enter(c)
 	if l := enter(a); l.str("first") != c.id {
 		t.Fatalf("heard %v", l)
@@ -193,7 +193,7 @@ func TestLobbyOfAnEmptyRoom(t *testing.T) {
 		t.Fatalf("heard %v", l)
 	}
 	if !h.Together(a.id, c.id) {
-		t.Fatal("a host who makes another offer loses his visitor")
+		t.Fatal("a host who makes another offer loses its visitor")
 	}
 	c.say(`{"type":"bye"`)
 	if l := a.expect("lobby"); l["first"] != nil {

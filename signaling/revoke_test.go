@@ -126,7 +126,7 @@ func waitFor(t testing.TB, ready func() bool) {
 	}
 }
 
-// intruder is somebody who knows that he will be revoked, and has everything open
+// intruder is somebody who is about to be revoked and knows it, and has everything open
 // that can be open by then.
 type intruder struct {
 	hub    *Hub
@@ -139,7 +139,7 @@ type intruder struct {
 	others []*Socket
 }
 
-// step does one thing of all that he may try. It fails softly: most must fail once he
+// step does one thing of all that may be tried. It fails softly: most must fail once the intruder
 // is revoked, and what counts is who is inside then.
 func (x *intruder) step() {
 	pick := func(n int) int { return x.rng.IntN(max(n, 1)) }
@@ -173,7 +173,7 @@ func (x *intruder) step() {
 				x.old = append(x.old, [2]string{c.id(), c.token()})
 			}
 		}
-	case 6: // a dialect lets him in
+	case 6: // a dialect lets the intruder in
 		if len(x.claims) > 0 {
 			info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("203.0.113.1:1000"), Claims: x.claims[pick(len(x.claims))]}
 			switch s, err := x.hub.Attach(info); {
@@ -192,7 +192,7 @@ func (x *intruder) step() {
 	}
 }
 
-// inside says what of him is alive: nothing may be.
+// inside says what of the intruder is alive: nothing may be.
 func (x *intruder) inside() error {
 	for _, s := range x.hub.directory.members.All() {
 		if s.user == x.user {
@@ -209,7 +209,7 @@ func (x *intruder) inside() error {
 	return nil
 }
 
-// leave takes him off the hub's books. No TURN credentials of his are good then.
+// leave takes the intruder off the hub's books, whose TURN credentials are no good then.
 func (x *intruder) leave() error {
 	for _, c := range x.conns {
 		c.Lost(false)

@@ -91,7 +91,7 @@ func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Fra
 	return true
 }
 
-// expire ends the wait of one sender: his messages are dropped, and he is told.
+// expire ends the wait of one sender: its messages are dropped, and it is told.
 func (r *realm) expire(src, dst string, sender *waiting) {
 	r.mu.Lock()
 	a := r.absent[dst]

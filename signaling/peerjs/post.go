@@ -28,10 +28,10 @@ const (
 //lint:ignore ST1005 the text is the protocol's
 var errInvalidToken = errors.New("Invalid token provided")
 
-// earlyKey is who says that he will come.
+// earlyKey is a client that has said it will come.
 type earlyKey struct{ id, owner string }
 
-// early is what somebody said before his socket was open.
+// early is what a client said before its socket was open.
 type early struct {
 	guest    *door.Guest // counts against the sender's address
 	messages []message

@@ -23,7 +23,7 @@ func TestEarlyPosts(t *testing.T) {
 			t.Fatalf("status %d", status)
 		}
 	}
-	// The same id with another token is another person's: his words are not the
+	// The same id with another token is another person's: these words are not the
 	// sender's.
 	f.request("POST", "/peerjs/sender/other/offer", `{"type":"OFFER","dst":"receiver","payload":"spoofed"}`)
 	f.want(f.dial("/peerjs?key=peerjs&id=sender&token=tok"), `{"type":"OPEN"}`)

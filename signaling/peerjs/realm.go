@@ -65,8 +65,8 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, guest *door.Guest
 		}
 		last := holder.socket
 		r.mu.Unlock()
-		// Before anybody is turned away the holder proves that he is there: a
-		// lost network leaves his socket behind for as long as nobody asks.
+		// Before anybody is turned away the holder proves that it is there: a
+		// lost network leaves its socket behind for as long as nobody asks.
 		if last.Alive(r.server.proof) {
 			return nil
 		}

@@ -3,7 +3,7 @@
 //
 // The protocol is that of the reference server, npm package peer 1.0. Where
 // that one leaves a client hanging, this one does better: a reconnect replaces
-// the old socket and is told OPEN, an id whose holder has lost his network is
+// the old socket and is told OPEN, an id whose holder has lost its network is
 // free as soon as somebody asks for it, and everything is bounded.
 //
 // A client's option path may be "/" or anything else. Each path is a realm of
@@ -36,7 +36,7 @@ const (
 	maxID    = 128
 	maxToken = 8 << 10
 	maxMount = 256
-	// proof is how long the holder of an id has to show that he is there.
+	// proof is how long the holder of an id has to show that it is there.
 	proof = 5 * time.Second
 )
 
@@ -236,7 +236,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	s.log.Debug("PeerJS socket ended", "realm", route.mount, "id", id, "cause", cause)
 }
 
-// complain tells a client that a message of his is wrong. The client goes on.
+// complain tells a client that one of its messages is wrong. The client goes on.
 func (s *Server) complain(who *client, text string) error {
 	who.guest.Count("dropped_bad")
 	who.socket.Send(notice(typeError, text))

@@ -129,7 +129,7 @@ func TestIDTaken(t *testing.T) {
 	<-read
 }
 
-// TestGhost: "should remove client" — an id whose holder has lost his network
+// TestGhost: "should remove client" — an id whose holder has lost its network
 // is free for who asks for it.
 func TestGhost(t *testing.T) {
 	f := start(t, signaling.Limits{}, func(s *Server) { s.proof = 300 * time.Millisecond })

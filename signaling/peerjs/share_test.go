@@ -28,7 +28,7 @@ func apart(t *testing.T) *fixture {
 }
 
 // TestHeldHasShares floods what waits for one absent peer, and all that waits,
-// from one household: a caller from another finds room for his offer.
+// from one household: a caller from another finds room for an offer.
 func TestHeldHasShares(t *testing.T) {
 	f := apart(t)
 	block := strings.Repeat("x", 100_000)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// proof is how long a member of a full channel has to show that he is there.
+	// proof is how long a member of a full channel has to show that it is there.
 	proof = 3 * time.Second
 	// maxProbed is how many are asked.
 	maxProbed = 8
@@ -84,7 +84,7 @@ func (m *member) send(frame wsock.Frame) {
 
 // evictSilent puts out the members who do not answer, and says whether there
 // were any: a lost network leaves its socket behind, and the person who comes
-// back finds his own place taken.
+// back finds its own place taken.
 func (c *channel) evictSilent() bool {
 	c.mu.Lock()
 	members := make(map[*member]*wsock.Conn)

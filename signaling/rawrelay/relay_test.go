@@ -228,7 +228,7 @@ func TestLostNetworkFreesItsPlace(t *testing.T) {
 	want(t, a, websocket.TextMessage, "back again")
 }
 
-// TestSlowReaderDelaysNobody: one who does not read is dropped with his code,
+// TestSlowReaderDelaysNobody: one who does not read is dropped with a code of its own,
 // the others get everything.
 func TestSlowReaderDelaysNobody(t *testing.T) {
 	url, relay := start(t, signaling.Limits{MessagesPerSecond: 10_000})

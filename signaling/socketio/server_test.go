@@ -215,7 +215,7 @@ func TestClosePacket(t *testing.T) {
 	}
 }
 
-// TestSlowPoller: one who does not fetch what waits for him is ended, the
+// TestSlowPoller: one who does not fetch what waits for it is ended, the
 // others get everything.
 func TestSlowPoller(t *testing.T) {
 	f := start(t, signaling.Limits{MessagesPerSecond: 10_000})

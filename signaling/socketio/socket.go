@@ -11,7 +11,7 @@ type socket struct {
 	session *session
 	key     roomKey
 	inRoom  bool // false after a join that found the room full
-	warned  bool // has been told that an event of his is not relayed
+	warned  bool // has been told that one of its events is not relayed
 }
 
 // connect opens the default namespace for a session.
@@ -128,7 +128,7 @@ func roomName(data []byte) (string, error) {
 	return "", fmt.Errorf("join: write emit(\"join\", room)")
 }
 
-// warn tells the client once that something of his goes nowhere.
+// warn tells the client once that something it has said goes nowhere.
 func (w *socket) warn(text string) {
 	if !w.warned {
 		w.warned = true

@@ -103,7 +103,7 @@ type Guest struct {
 }
 
 // Meter counts a message that came in. Somebody who sends faster than the rate
-// is held up, so that nothing of his is lost and nobody else notices; who goes
+// is held up, so that nothing of it is lost and nobody else notices; who goes
 // on regardless, or sends too large a message, gets a *wsock.CloseError.
 func (g *Guest) Meter(bytes int) error {
 	hold, err := g.socket.Pace(&g.pacer, bytes)
