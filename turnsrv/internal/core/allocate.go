@@ -294,7 +294,7 @@ func (s *Shard) makeRelays(a *allocation, w wanted, c *Client) stun.ErrorCode {
 func (s *Shard) makeRelay(a *allocation, family wire.Family, w wanted, c *Client) stun.ErrorCode {
 	spaces := s.shared.spaces()
 	code := stun.CodeAddrFamilyNotSupported
-	for _, space := range spaces.preferring(func() wire.Endpoint { return s.io.LocalIP(c) }) {
+	for _, space := range spaces.preferring(s.io, c) {
 		if space.family() != family {
 			continue
 		}

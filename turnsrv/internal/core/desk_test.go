@@ -80,7 +80,12 @@ type desk struct {
 
 func newDesk(t testing.TB, cfg Config) *desk {
 	t.Helper()
-	d := &desk{t: t, Shard: NewShard(NewShared(cfg)), io: new(recorder)}
+	return deskOn(t, NewShared(cfg))
+}
+
+// deskOn is one of several shards of a server.
+func deskOn(t testing.TB, of *Shared) *desk {
+	d := &desk{t: t, Shard: NewShard(of), io: new(recorder)}
 	d.io.shard = d.Shard
 	d.Attach(d.io, true)
 	return d

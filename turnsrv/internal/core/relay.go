@@ -157,12 +157,12 @@ func (r *relaySpaces) with(addresses []netaddr.RelayAddress, low, high uint16) *
 
 // preferring returns those in use for new allocations, the one first that is bound
 // to the address to which a client came.
-func (r *relaySpaces) preferring(local func() wire.Endpoint) []*relaySpace {
+func (r *relaySpaces) preferring(d Driver, c *Client) []*relaySpace {
 	active := r.all[:r.active]
 	if len(active) < 2 {
 		return active
 	}
-	came := local()
+	came := d.LocalIP(c)
 	for i, s := range active {
 		if i > 0 && s.bind.SameIP(came) {
 			return append([]*relaySpace{s}, slices.Delete(slices.Clone(active), i, i+1)...)
