@@ -83,7 +83,7 @@ func separates(b byte) bool {
 func expiry(digits string) (int64, error) {
 	seconds, err := strconv.ParseUint(digits, 10, 62)
 	if err != nil {
-		return 0, fmt.Errorf("the expiry of the username is no time: %w", err)
+		return 0, fmt.Errorf("the expiry of the username is not a time: %w", err)
 	}
 	return int64(seconds), nil
 }

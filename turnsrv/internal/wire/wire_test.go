@@ -21,7 +21,12 @@ func FuzzXORAddress(f *testing.F) {
 		m := stun.New()
 		copy(m.TransactionID[:], id)
 		m.WriteHeader()
-		m.Add(stun.AttrXORPeerAddress, value)
+		// Receivers ignore the first byte (RFC 8489 section 14.1), the codec does not.
+		plain := bytes.Clone(value)
+		if len(plain) > 0 {
+			plain[0] = 0
+		}
+		m.Add(stun.AttrXORPeerAddress, plain)
 		var theirs stun.XORMappedAddress
 		err := theirs.GetFromAs(m, stun.AttrXORPeerAddress)
 		ours, mapped, ok := XORAddress(value, m.Raw)
