@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // TestForwardToNginx has turnhub in front of Debian's nginx: TLS for its names is its
@@ -68,5 +72,56 @@ http {
 	fmt.Fprint(raw, "PROXY TCP4 8.8.8.8 127.0.0.1 5000 443\r\n")
 	if n, err := raw.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("a stranger's header is answered")
+	}
+}
+
+// TestBelowAPath has nginx serve turnhub below a path, by the text of docs/front.md,
+// and by a location that takes the path off: page, files, /config and socket are there.
+func TestBelowAPath(t *testing.T) {
+	t.Parallel()
+	path := program(t, "nginx", "nginx-light")
+	s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}}, "public_path", "/calls")
+	own, dir, port := s.directory(t), t.TempDir(), freePort(t)
+	location := recipe(t, "### Below a path", "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port))
+	stripped := strings.NewReplacer("location /calls/", "location /calls/", fmt.Sprint(s.port, ";"), fmt.Sprint(s.port, "/;")).Replace(location)
+	file := filepath.Join(dir, "nginx.conf")
+	write(t, file, fmt.Sprintf(`
+worker_processes 1; pid %[1]s/pid; error_log stderr; daemon off; master_process off;
+events { worker_connections 512; }
+http {
+	access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	ssl_certificate %[3]s/cert.pem; ssl_certificate_key %[3]s/key.pem;
+	server { listen 127.0.0.1:%[2]d ssl; server_name localhost; %[4]s }
+	server { listen 127.0.0.1:%[2]d ssl; server_name taken-off.example; %[5]s }
+}`, dir, port, own, location, stripped))
+	run(t, []int{port}, path, "-p", dir, "-e", "stderr", "-c", file)
+	link := regexp.MustCompile(`(?:src|href)="(/[^"#]+)`)
+	for _, name := range []string{"localhost", "taken-off.example"} {
+		if got, err := get(t, s, "127.0.0.9", name, port, "/calls/config"); err != nil || !strings.Contains(got, `"client":"127.0.0.9"`) || !strings.Contains(got, `"signaling":"wss://`+name+`/calls/ws"`) {
+			t.Errorf("%s: /calls/config says %s, %v", name, got, err)
+		}
+		page, err := get(t, s, "127.0.0.9", name, port, "/calls/")
+		links := link.FindAllStringSubmatch(page, -1)
+		if err != nil || len(links) < 3 {
+			t.Errorf("%s: the page has %d links, %v", name, len(links), err)
+		}
+		for _, m := range links {
+			if file, err := get(t, s, "127.0.0.9", name, port, m[1]); err != nil || !strings.HasPrefix(m[1], "/calls/") || strings.Contains(file, "not-found") || strings.Contains(file, "404 Not Found") {
+				t.Errorf("%s: the page leads to %s, %v", name, m[1], err)
+			}
+		}
+		dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: name}, Subprotocols: []string{"turnhub.v1"},
+			NetDial: func(network, _ string) (net.Conn, error) {
+				return as("127.0.0.9").Dial(network, fmt.Sprint("127.0.0.1:", port))
+			}}
+		ws, _, err := dialer.Dial("wss://"+name+"/calls/ws", nil)
+		if err != nil {
+			t.Errorf("%s: the socket: %v", name, err)
+			continue
+		}
+		if kind := hello(t, ws); kind != "welcome" {
+			t.Errorf("%s: hello is answered by %q", name, kind)
+		}
+		ws.Close()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,8 +20,8 @@ import (
 	"github.com/pion/turn/v4"
 )
 
-// recipe returns the code block of docs/front.md under a heading, with words replaced,
-// each of which must be there.
+// recipe returns the proxy's configuration in docs/front.md under a heading, with words
+// replaced, each of which must be there.
 func recipe(t *testing.T, heading string, changes ...string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../docs/front.md")
@@ -28,10 +29,15 @@ func recipe(t *testing.T, heading string, changes ...string) string {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(doc), "\n"+heading+"\n")
-	_, rest, begins := strings.Cut(rest, "```")
-	_, rest, _ = strings.Cut(rest, "\n")
-	block, _, ends := strings.Cut(rest, "\n```")
-	if !found || !begins || !ends {
+	rest, _, _ = strings.Cut(rest, "\n#")
+	block := ""
+	for _, m := range regexp.MustCompile("(?s)```(\\w*)\n(.*?)\n```").FindAllStringSubmatch(rest, -1) {
+		if m[1] != "yaml" { // that is ours
+			block = m[2]
+			break
+		}
+	}
+	if !found || block == "" {
 		t.Fatalf("docs/front.md has no code block under %q", heading)
 	}
 	for i := 0; i+1 < len(changes); i += 2 {

@@ -65,7 +65,7 @@ type server struct {
 
 // start runs turnhub on a port of its own with the given members of config.yaml on top, and waits until it is
 // ready. The test's end stops it, and fails the test when it does not end in order.
-func start(t *testing.T, config map[string]map[string]any) *server {
+func start(t *testing.T, config map[string]map[string]any, alone ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{port: freePort(t), log: &lockedBuffer{}}
@@ -80,6 +80,9 @@ func start(t *testing.T, config map[string]map[string]any) *server {
 		"tls":         map[string]any{"mode": "files", "cert_file": filepath.Join(dir, "cert.pem"), "key_file": filepath.Join(dir, "key.pem")},
 		"relay":       map[string]any{"external_ip": []string{"127.0.0.1", "::1"}},
 		"credentials": map[string]any{"secrets": []string{secret}},
+	}
+	for i := 0; i+1 < len(alone); i += 2 { // options of no section
+		settings[alone[i]] = alone[i+1]
 	}
 	for section, members := range config {
 		group, _ := settings[section].(map[string]any)

@@ -185,5 +185,5 @@ func (s *Server) signalingURL(r *http.Request) string {
 	if s.cfg.Proxies.Secure(r) {
 		scheme = "wss"
 	}
-	return scheme + "://" + r.Host + "/ws"
+	return scheme + "://" + r.Host + s.cfg.PublicPath + "/ws"
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"turnhub/internal/access"
@@ -20,16 +19,16 @@ import (
 // answers that are errors pass here, whichever handler has written them: programs get
 // them as they are, people as a page.
 
-// errorPages are the page in each language, by its tag; site() has put the hashed names
+// errorPages are the page in each language, by its tag; the site has put the hashed names
 // of its files in.
-var errorPages = sync.OnceValue(func() map[string]*template.Template {
+func errorPages(site *assets.Set) map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for l := range languages().All {
-		page := site().File(assets.InLanguage("static/error.html", l.Tag))
+		page := site.File(assets.InLanguage("static/error.html", l.Tag))
 		all[l.Tag] = template.Must(template.New("error").Parse(string(page.Content)))
 	}
 	return all
-})
+}
 
 // maxSaid bounds how much of an error's own text is looked at, in bytes.
 const maxSaid = 4 << 10
@@ -57,6 +56,7 @@ func forPeople(r *http.Request) bool {
 // errorWriter passes answers on, but for errors, which it keeps for finish.
 type errorWriter struct {
 	http.ResponseWriter
+	site   *Server
 	status int // of the error; 0: none
 	begun  bool
 	said   bytes.Buffer
@@ -95,7 +95,7 @@ func (e *errorWriter) finish(r *http.Request) {
 	h := e.ResponseWriter.Header()
 	l := languageOf(e.ResponseWriter, r)
 	var out bytes.Buffer
-	if err := errorPages()[l.Tag].Execute(&out, pageOf(l, r, e.status, e.said.Bytes())); err != nil {
+	if err := e.site.wrong[l.Tag].Execute(&out, e.site.pageOf(l, r, e.status, e.said.Bytes())); err != nil {
 		panic(err) // no value makes it fail, only a mistake in the page
 	}
 	securityHeaders(h)
@@ -121,10 +121,10 @@ type errorView struct {
 
 // pageOf says an error in words for people: its code is looked up, what the handler
 // has written beside it is for programs, and not shown.
-func pageOf(l *words.Language, r *http.Request, status int, said []byte) errorView {
+func (s *Server) pageOf(l *words.Language, r *http.Request, status int, said []byte) errorView {
 	var own struct{ Error, Reason string }
 	_ = json.Unmarshal(said, &own) // what is no JSON has no code
-	v := errorView{Status: status, State: "error", Title: l.Say("wrong.failed"), Text: l.Say(errorKey(status, own.Error)), Home: "/", Actions: true}
+	v := errorView{Status: status, State: "error", Title: l.Say("wrong.failed"), Text: l.Say(errorKey(status, own.Error)), Home: s.cfg.PublicPath + "/", Actions: true}
 	if token := r.URL.Query().Get("token"); token != "" {
 		v.Query = "?" + url.Values{"token": {token}}.Encode()
 		v.Home += v.Query
@@ -217,7 +217,7 @@ func meantRoom(p string) string {
 
 // moved sends who is nearly right to the address that is: /check/, /Check and
 // /index.html. It reports whether it has.
-func moved(w http.ResponseWriter, r *http.Request) bool {
+func (s *Server) moved(w http.ResponseWriter, r *http.Request) bool {
 	if !forPeople(r) {
 		return false
 	}
@@ -235,6 +235,6 @@ func moved(w http.ResponseWriter, r *http.Request) bool {
 		to += "?" + r.URL.RawQuery
 	}
 	w.Header().Set("Cache-Control", assets.Never)
-	http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+	http.Redirect(w, r, s.cfg.PublicPath+to, http.StatusTemporaryRedirect)
 	return true
 }

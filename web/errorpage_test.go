@@ -128,7 +128,7 @@ func TestErrorWords(t *testing.T) {
 		}
 		r := httptest.NewRequest("GET", "/config", nil)
 		for _, status := range []int{400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 503} {
-			v := pageOf(l, r, status, []byte(`{"error":"odd","message":"raw text of a handler"}`))
+			v := server(nil).pageOf(l, r, status, []byte(`{"error":"odd","message":"raw text of a handler"}`))
 			if v.Title == "" || strings.Contains(v.Title+v.Text, "raw text") {
 				t.Error(l.Tag, status, v)
 			}

@@ -19,11 +19,11 @@ var embedded embed.FS
 var site = sync.OnceValue(func() *assets.Set { return assets.Site(embedded, assets.MadeBundle) })
 
 // files serves /client/x.js from client, and /static/x and /x from static.
-func files(w http.ResponseWriter, r *http.Request) {
+func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-	file, caching := site().Find(name)
+	file, caching := s.site.Find(name)
 	if file == nil {
-		file, caching = site().Find("static/" + name)
+		file, caching = s.site.Find("static/" + name)
 	}
 	if file == nil || strings.HasSuffix(name, ".html") { // pages have names of their own
 		fail(w, http.StatusNotFound, "not-found", "there is nothing here: the call page is /, the network check /check")
@@ -33,10 +33,10 @@ func files(w http.ResponseWriter, r *http.Request) {
 }
 
 // pageFile serves one page, in the visitor's language.
-func pageFile(name string) http.Handler {
+func (s *Server) pageFile(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l := languageOf(w, r)
-		site().File(assets.InLanguage(name, l.Tag)).Serve(w, r, assets.Revalidate)
+		s.site.File(assets.InLanguage(name, l.Tag)).Serve(w, r, assets.Revalidate)
 	})
 }
 

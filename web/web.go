@@ -5,6 +5,7 @@ package web
 
 import (
 	"encoding/json"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/assets"
 	"turnhub/internal/forwarded"
 	"turnhub/internal/netaddr"
 )
@@ -38,6 +40,10 @@ type Config struct {
 	// Mounts are the hub and its dialects.
 	Mounts []Mount
 
+	// PublicPath is where a reverse proxy serves all of this below, such as /calls,
+	// whether it takes that off or not; empty: at the root.
+	PublicPath string
+
 	// Secure says that TLS is on: pages asked for in plain HTTP from elsewhere
 	// are sent to https on the same port, since a browser gives no camera to a
 	// page without it.
@@ -62,6 +68,8 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	rate     *rateLimit
 	mux      *http.ServeMux
+	site     *assets.Set
+	wrong    map[string]*template.Template // the page of errors in each language
 	requests requestLog
 	stats    stats
 }
@@ -72,6 +80,11 @@ func New(cfg Config, settings Settings) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
+	s.site = site()
+	if cfg.PublicPath != "" {
+		s.site = s.site.Below(cfg.PublicPath)
+	}
+	s.wrong = errorPages(s.site)
 	s.SetSettings(settings)
 	s.routes()
 	return s
@@ -101,10 +114,10 @@ func (s *Server) routes() {
 	}
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
-	page := func(name string) http.Handler { return s.page(s.admit(pageFile(name))) }
+	page := func(name string) http.Handler { return s.page(s.admit(s.pageFile(name))) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
-	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(files)))
+	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(s.files)))
 }
 
 // ServeHTTP answers a request.
@@ -122,11 +135,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.HSTS && r.TLS != nil {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
+	if s.rooted(w, r) {
+		return
+	}
 	if forPeople(r) {
-		if moved(w, r) {
+		if s.moved(w, r) {
 			return
 		}
-		page := &errorWriter{ResponseWriter: w}
+		page := &errorWriter{ResponseWriter: w, site: s}
 		defer page.finish(r)
 		w = page
 	}
@@ -144,7 +160,7 @@ func (s *Server) page(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.cfg.Secure && !s.cfg.Proxies.Secure(r) && !loopbackHost(r.Host) && r.Host != "" {
 			w.Header().Set("Cache-Control", "no-store")
-			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			http.Redirect(w, r, "https://"+r.Host+s.cfg.PublicPath+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 			return
 		}
 		securityHeaders(w.Header())

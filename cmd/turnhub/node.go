@@ -288,6 +288,9 @@ func (n *node) makeWeb() {
 		Proxies:   n.proxies,
 
 		Mounts: mounts,
+
+		PublicPath: cfg.PublicPath,
+
 		Secure: n.certs != nil,
 		HSTS:   cfg.TLS.Mode == config.TLSACME || cfg.TLS.Mode == config.TLSFiles,
 		Logger: n.log,

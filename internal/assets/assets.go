@@ -91,9 +91,10 @@ func NewFile(name string, content []byte) *File {
 		f.Type = "application/octet-stream"
 	}
 	if squeezable[ext] && len(content) >= leastSqueezed {
-		f.br = Made(f.Hash, "br")
+		hash := f.Hash // of this content, whatever the file is called later
+		f.br = Made(hash, "br")
 		f.gzipOnce = sync.OnceValue(func() []byte {
-			if ready := Made(f.Hash, "gz"); ready != nil {
+			if ready := Made(hash, "gz"); ready != nil {
 				return ready
 			}
 			var out bytes.Buffer

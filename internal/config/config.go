@@ -17,6 +17,7 @@ import (
 // usable as it is.
 type Config struct {
 	PublicHost     string // DNS name or IP; empty: the external IP
+	PublicPath     string // where a reverse proxy serves it below, as /calls; empty: at the root
 	Listen         Listen
 	TLS            TLS
 	Relay          Relay

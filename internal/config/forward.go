@@ -30,6 +30,22 @@ func forwards(p *[]Forward) value {
 	return v
 }
 
+// publicPath is a path without a slash at its end; /calls/ and calls mean the same.
+func publicPath(p *string) value {
+	return scalar(p, "path", func(s string) (string, error) {
+		bare := strings.Trim(s, "/")
+		for part := range strings.SplitSeq(bare, "/") {
+			if bare != "" && (part == "" || strings.Trim(part, ".") == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~") != "") {
+				return "", fmt.Errorf("%q is not a path; write letters, digits and - . _ ~ between slashes, such as /calls", s)
+			}
+		}
+		if bare == "" {
+			return "", nil
+		}
+		return "/" + bare, nil
+	}, same)
+}
+
 func parseForward(s string) (f Forward, err error) {
 	members := map[string]*string{"host": &f.Host, "to": &f.To, "http": &f.HTTP, "proxy_protocol": &f.ProxyProtocol}
 	seen := make(map[string]bool)

@@ -55,6 +55,15 @@ func TestMistakes(t *testing.T) {
 		{`listen: {trusted_proxies: [10.0.0.0/8, 172.16.0.0/12, "fd00::/8"]}`, "half the internet"},
 		{`listen: {trusted_proxies: [10.0.0.0/8, "2400:cb00::/32"]}`, ""},
 		{`listen: {trusted_proxies: [nginx]}`, `"nginx" is not a CIDR`},
+		// A path.
+		{`public_path: /calls`, ""},
+		{`public_path: team/calls/`, ""},
+		{`public_path: /`, ""},
+		{`public_path: /calls/../x`, `public_path: "/calls/../x" is not a path`},
+		{`public_path: "/a b"`, "is not a path"},
+		{`public_path: https://example.org/calls`, "is not a path"},
+		{`public_path: /a//b`, "is not a path"},
+		{`public_path: "/calls?x"`, "is not a path"},
 		// Names of other servers.
 		{`listen: {forward: [{host: "*.example.org", to: "127.0.0.1:8443", http: "127.0.0.1:8081", proxy_protocol: v2}]}`, ""},
 		{"listen:\n  forward:\n    - host: *.example.org\n      to: 127.0.0.1:8443\n    - {host: WWW.example.net, to: web:443}", ""},

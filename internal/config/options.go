@@ -17,6 +17,9 @@ func (c *Config) options() []option {
 		{key: "public_host", value: host(&c.PublicHost),
 			doc: "DNS name or IP address that clients use. Empty: the external IP."},
 
+		{key: "public_path", value: publicPath(&c.PublicPath),
+			doc: "Where a reverse proxy serves pages, /config and signaling below a path, such as /calls, whether or not it takes the path off. Empty: at the root."},
+
 		{key: "listen.tcp", value: listenAddresses(&c.Listen.TCP),
 			doc: "TCP addresses. Each port is universal: TLS, HTTP, WebSocket, STUN and TURN are told apart by the first bytes. A public server wants \":80\" and \":443\" here too. \":P\" and \"[::]:P\" are all addresses of both families; beside an IPv4 address on its port \"[::]:P\" is IPv6 alone, here and in listen.udp."},
 		{key: "listen.udp", value: listenAddresses(&c.Listen.UDP),

@@ -60,7 +60,7 @@ async function checkDevices() {
 
 /** Credentials of a new user each time, unless the token names one. @returns {Promise<RTCIceServer[]>} one URL each */
 async function fetchServers() {
-  const url = new URL('/config', location.href);
+  const url = new URL('config', location.href);
   if (token) url.searchParams.set('token', token);
   const response = await fetch(url);
   if (!response.ok) throw Object.assign(new Error(`/config: ${response.status}`), {code: (await response.json().catch(() => ({}))).error});
@@ -121,7 +121,7 @@ async function findNat(stun, relay) {
   const first = natKind({answered, mapped, hosts, secondPort: null});
   if (first !== 'unknown' || !relay) return first;
   // The relay lets nobody reach their own address before it has seen somebody else there: a second user and a socket are.
-  const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/relay/check-${crypto.randomUUID?.() ?? Math.random()}${token ? `?token=${encodeURIComponent(token)}` : ''}`);
+  const socket = new WebSocket(`${new URL('.', location.href).href.replace(/^http/, 'ws')}relay/check-${crypto.randomUUID?.() ?? Math.random()}${token ? `?token=${encodeURIComponent(token)}` : ''}`);
   try {
     await new Promise((resolve) => { socket.onopen = socket.onerror = resolve; });
     const other = (await fetchServers()).find(({urls}) => String(urls) === relay.result.url);

@@ -86,5 +86,5 @@ export const troubleshooting = {
 
 /** The link to a room, which keeps none of the visitor's own parameters. @param {string} room @param {string} [invitation] */
 export function linkTo(room, invitation = '') {
-  return `${location.origin}/${invitation && `?${new URLSearchParams({token: invitation})}`}#${room}`;
+  return `${location.origin}${location.pathname}${invitation && `?${new URLSearchParams({token: invitation})}`}#${room}`;
 }

@@ -9,7 +9,8 @@ import {HubError} from './codes.js';
 export function serverOf(module) {
   try {
     const url = new URL(module ?? '');
-    return url.protocol === 'http:' || url.protocol === 'https:' ? new URL('/', url) : null;
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') return null;
+    return new URL(/^.*\/(?=(?:client|static)\/)/.exec(url.pathname)?.[0] ?? '/', url); // it may be below a path (public_path)
   } catch {
     return null;
   }

@@ -121,7 +121,8 @@ export function initializeVideoCall(options) {
  * @param {URL} url @returns {Promise<RTCConfiguration>}
  */
 async function fetchConfiguration(url) {
-  const config = new URL('/config', url);
+  const config = new URL(/^.*\/(?=ws$|relay\/)/.exec(url.pathname)?.[0] ?? '/', url);
+  config.pathname += 'config';
   config.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
   const token = url.searchParams.get('token');
   if (token) config.searchParams.set('token', token);

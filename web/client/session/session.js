@@ -260,7 +260,7 @@ export class Session extends Emitter {
   }
 
   #url() {
-    const url = socketURL(this.#options.url ?? '/ws', "new Hub({url: 'wss://HOST/ws'})");
+    const url = socketURL(this.#options.url ?? 'ws', "new Hub({url: 'wss://HOST/ws'})");
     if (this.#access.value) url.searchParams.set('token', this.#access.value);
     return url;
   }
