@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
@@ -22,9 +20,9 @@ import (
 
 // conn is one native WebSocket. gorilla does the upgrade; frames are read and
 // written here, because their text is shared between sessions and many leave in
-// one system call. A poller reads and writes the socket of a plain TCP
-// connection. One over TLS has a goroutine that reads, and another that writes
-// while there is something to write.
+// one system call. A poller reads and writes the socket, over TCP and over TLS. One
+// that no poller carries, as on other systems, has a goroutine that reads, and another
+// that writes while there is something to write.
 type conn struct {
 	node    *Node
 	nc      net.Conn // nil in tests that carry the frames themselves
@@ -253,7 +251,7 @@ func (c *conn) fill(buf []byte) []byte {
 	}
 	c.loose = nil
 	if c.wsPong != nil {
-		buf = appendFrame(buf, websocket.PongMessage, len(c.wsPong))
+		buf = wsock.AppendHeader(buf, wsock.OpPong, len(c.wsPong))
 		buf = append(buf, c.wsPong...)
 		c.wsPong = nil
 	}
@@ -291,7 +289,7 @@ func (c *conn) fill(buf []byte) []byte {
 // appendClose appends a Close (RFC 6455 section 5.5.1).
 func appendClose(buf []byte, code wire.CloseCode) []byte {
 	reason := code.String()
-	buf = appendFrame(buf, websocket.CloseMessage, 2+len(reason))
+	buf = wsock.AppendHeader(buf, wsock.OpClose, 2+len(reason))
 	buf = binary.BigEndian.AppendUint16(buf, uint16(code))
 	return append(buf, reason...)
 }
@@ -308,22 +306,9 @@ func (c *conn) appendAck(b []byte) []byte {
 
 // appendText appends one text frame (RFC 6455 section 5.2).
 func appendText(buf []byte, b wire.Object, suffix []byte) []byte {
-	buf = appendFrame(buf, websocket.TextMessage, len(b)+len(suffix))
+	buf = wsock.AppendHeader(buf, wsock.OpText, len(b)+len(suffix))
 	buf = append(buf, b...)
 	return append(buf, suffix...)
-}
-
-// appendFrame appends the header of a final, unmasked frame.
-func appendFrame(buf []byte, opcode, length int) []byte {
-	const final = 0x80
-	buf = append(buf, final|byte(opcode))
-	switch {
-	case length < 126:
-		return append(buf, byte(length))
-	case length < 1<<16:
-		return binary.BigEndian.AppendUint16(append(buf, 126), uint16(length))
-	}
-	return binary.BigEndian.AppendUint64(append(buf, 127), uint64(length))
 }
 
 // turnBack has the reader of a socket without a session refuse it: with wire.CloseRestart
@@ -427,7 +412,7 @@ func (c *conn) take(b []byte, now time.Time) error {
 func (c *conn) pinged(payload []byte) {
 	s := c.sess
 	if s == nil {
-		c.direct(append(appendFrame(nil, websocket.PongMessage, len(payload)), payload...))
+		c.direct(append(wsock.AppendHeader(nil, wsock.OpPong, len(payload)), payload...))
 		return
 	}
 	s.mu.Lock()

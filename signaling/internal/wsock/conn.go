@@ -2,9 +2,10 @@
 // are checked and limited, writes go through a bounded queue and never block
 // the one who sends, and a peer that is gone is noticed.
 //
-// The upgrade is gorilla's. Reading is Reader's, and everything that leaves a socket, control frames too, passes one queue, so that a message to
-// many is encoded once and a backlog leaves in few system calls. The goroutine
-// that writes exists only while there is something to write; an idle socket
+// The upgrade is gorilla's. Reader and AppendHeader are the one reader and the one
+// encoder of frames, the hub's too. Everything that leaves a Conn, control frames too,
+// passes one queue, so that a message to many is encoded once and a backlog leaves in
+// few system calls. The goroutine that writes exists only while there is something to write; an idle socket
 // costs the one goroutine that reads.
 package wsock
 

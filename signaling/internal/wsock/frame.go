@@ -45,21 +45,22 @@ func (f Frame) Payload() []byte {
 // Size is the number of bytes that the frame takes on the wire.
 func (f Frame) Size() int { return len(f.wire) }
 
-// newFrame encodes an unfragmented, unmasked frame, as a server sends it (RFC
-// 6455 section 5.2).
-func newFrame(opcode byte, payload []byte) Frame {
-	wire := make([]byte, 0, 10+len(payload))
-	wire = append(wire, 0x80|opcode)
-	switch n := len(payload); {
-	case n < 126:
-		wire = append(wire, byte(n))
-	case n <= 0xFFFF:
-		wire = append(wire, 126)
-		wire = binary.BigEndian.AppendUint16(wire, uint16(n))
-	default:
-		wire = append(wire, 127)
-		wire = binary.BigEndian.AppendUint64(wire, uint64(n))
+// AppendHeader appends the header of an unfragmented, unmasked frame of so many bytes,
+// as a server sends it (RFC 6455 section 5.2).
+func AppendHeader(b []byte, opcode byte, length int) []byte {
+	const final = 0x80
+	b = append(b, final|opcode)
+	switch {
+	case length < 126:
+		return append(b, byte(length))
+	case length <= 0xFFFF:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(length))
 	}
+	return binary.BigEndian.AppendUint64(append(b, 127), uint64(length))
+}
+
+func newFrame(opcode byte, payload []byte) Frame {
+	wire := AppendHeader(make([]byte, 0, 10+len(payload)), opcode, len(payload))
 	return Frame{wire: append(wire, payload...)}
 }
 

@@ -12,10 +12,11 @@ var (
 	ErrTooBig   = errors.New("the message is too big")
 )
 
-// Opcodes of the frames that Reader returns (RFC 6455 section 5.2).
+// Opcodes of the frames that Reader returns and that are sent (RFC 6455 section 5.2).
 const (
 	OpText   = opText
 	OpBinary = opBinary
+	OpClose  = opClose
 	OpPing   = opPing
 	OpPong   = opPong
 )
