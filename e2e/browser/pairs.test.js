@@ -133,9 +133,8 @@ async function cutSocket(page, proxy) {
  * @param {Page[]} pages of who is there, and of who comes
  * @param {Server} server
  * @param {Proxy} proxy through which the second comes
- * @param {boolean} restarts whether ICE is restarted
  */
-async function callOf(pages, server, proxy, restarts) {
+async function callOf(pages, server, proxy) {
   const [there, arriving] = pages;
   const room = 'pairs';
   await arriving.addInitScript(keepBlobs);
@@ -151,7 +150,7 @@ async function callOf(pages, server, proxy, restarts) {
   await shareScreen(arriving, there);
   await seeAndHear(pages);
 
-  for (const page of restarts ? pages : []) {
+  for (const page of pages) {
     await restartIce(page, pages);
     await seeAndHear(pages);
   }
@@ -181,8 +180,7 @@ for (const [first, second] of pairs) {
     const proxy = await startProxy(server.ports.http, 'https');
     const pages = await Promise.all([first, second].map((kind) => browsers[kind].newPage()));
     try {
-      // The client does not get over it yet when Chromium refuses Firefox's answer to such a restart.
-      await callOf(pages, server, proxy, first !== 'chromium' || second !== 'firefox');
+      await callOf(pages, server, proxy);
     } finally {
       await Promise.all(pages.map((page) => page.context().close()));
       await server.stop();
