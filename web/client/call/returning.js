@@ -47,10 +47,14 @@ export class Returning {
     const {call, add} = this.#host;
     for (const info of joined.peers) {
       if (info.peer !== joined.first) call.signal(info.peer, {rejoin: call.instance});
-      // Who does not know this message is a client of another kind: it gets an offer.
-      setTimeout(() => {
-        if (this.#free(info.peer) && call.hub.rooms.get(call.room)?.peers.has(info.peer)) add(info).offer();
-      }, times.rejoin);
+      // Who does not know this message is a client of another kind: it gets an offer. Not while somebody is missed who may
+      // be that one, and whose answer is on its way.
+      const offer = () => {
+        if (!this.#free(info.peer) || !call.hub.rooms.get(call.room)?.peers.has(info.peer)) return;
+        if ([...call.peers].some(({orphan}) => orphan)) setTimeout(offer, times.rejoin);
+        else add(info).offer();
+      };
+      setTimeout(offer, times.rejoin);
     }
   }
 

@@ -3,7 +3,6 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {PeerChannel} from '../call/data/channel.js';
-import {fileLimit} from '../call/data/transfer.js';
 
 class FakeChannel extends EventTarget {
   readyState = 'open';

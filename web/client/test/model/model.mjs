@@ -18,7 +18,7 @@ export async function play(seed, {log = () => {}} = {}) {
   const world = {
     time, random, direct: random.happens(0.6), networks: 0, down: new Set(), sockets: new Set(), connections: new Set(),
     clients: {a: {firefox: random.happens(0.5)}, b: {firefox: random.happens(0.5)}},
-    allowed: new Map(), roles: 0,
+    allowed: new Map(),
     name: (kind) => `${kind}${++names[kind]}`,
     wait: (milliseconds) => new Promise((resolve) => { time.set(resolve, milliseconds); }),
     reachable: (client) => !world.down.has(client),
@@ -116,7 +116,6 @@ export async function play(seed, {log = () => {}} = {}) {
 
   function judge(first, last) {
     const found = [...heard];
-    if (world.roles) found.push(`${world.roles} answers of Firefox in the wrong role were provoked`);
     sides.forEach(({call, hub: hubOf, name}, i) => {
       const {peer, pc} = last[i];
       const say = (text) => found.push(`${name}: ${text}`);

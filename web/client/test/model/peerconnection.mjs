@@ -269,7 +269,6 @@ export function connectionsOf(world) {
         const role = fieldOf(description, 'setup') === 'active' ? 'server' : 'client';
         const anew = this.currentRemoteDescription && fieldOf(description, 'fingerprint') !== fieldOf(this.currentRemoteDescription, 'fingerprint');
         if (this.role && this.role !== role && !anew) {
-          world.roles++;
           this.broken = !this.firefox;
           throw failure('InvalidAccessError', 'Failed to set SSL role for the transport.');
         }
