@@ -125,6 +125,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/layout.test.js browser/off.test.js browser/upgrade.test.js
 	@$(MAKE) --no-print-directory browsers
+	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
 
 browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way
