@@ -136,3 +136,10 @@ func following(g wire.Segment, a *arrival) (wire.Segment, bool) {
 	}
 	return g, true
 }
+
+// recvmmsg, like what sends, is a raw system call: the sockets are non-blocking, so the
+// scheduler need not know.
+func recvmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}

@@ -98,23 +98,6 @@ func bigBuffers(fd, size int) {
 	}
 }
 
-// recvmmsg and sendmmsg use raw system calls: the sockets are non-blocking, so the
-// scheduler need not know.
-func recvmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
-}
-
-func sendmmsg(fd int, msgs []mmsghdr) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
-}
-
-func sendto(fd int, p *byte, n int, sa *sockaddr) unix.Errno {
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(p)), uintptr(n), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.len))
-	return errno
-}
-
 // Control messages (cmsg(3)). Both machines have an 8-byte alignment.
 const cmsgHeader = unix.SizeofCmsghdr
 
