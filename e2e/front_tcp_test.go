@@ -257,6 +257,14 @@ func TestBehindTCPProxy(t *testing.T) {
 			if err := tls.Client(raw, &tls.Config{InsecureSkipVerify: true}).Handshake(); err == nil {
 				t.Error("a forged header is let through")
 			}
+			trust := []string{"SSL_CERT_FILE=" + s.caFile, "SSL_CERT_DIR=/nonexistent"}
+			output, _ := runTurnhub(t, trust, "check", fmt.Sprintf("https://localhost:%d", port))
+			wantLines(t, output, "ok a forged PROXY header not believed")
+			output, status := runTurnhub(t, trust, "check", fmt.Sprintf("https://localhost:%d", s.port)) // as through a proxy that sends none
+			if status != 1 {
+				t.Errorf("a header that is believed from anybody: exit status %d", status)
+			}
+			wantLines(t, output, "FAIL a forged PROXY header the server believes that this machine is 192.0.2.254", "send-proxy-v2")
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,26 +35,10 @@ func behindNginx(t *testing.T, trusted []string) front {
 		}
 	}
 	f := front{server: start(t, map[string]map[string]any{"listen": {"trusted_proxies": trusted}}), good: freePort(t), bare: freePort(t)}
-	doc, err := os.ReadFile("../docs/front.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := regexp.MustCompile("(?s)```nginx\n(.*?)```").FindStringSubmatch(string(doc))
-	if block == nil {
-		t.Fatal("docs/front.md has no block for nginx")
-	}
 	own := f.directory(t)
 	dir := t.TempDir()
-	change := func(text, old, now string) string {
-		if !strings.Contains(text, old) {
-			t.Fatalf("the block for nginx has no %q", old)
-		}
-		return strings.ReplaceAll(text, old, now)
-	}
-	documented := change(block[1], "443", fmt.Sprint(f.good))
-	documented = change(documented, "/etc/ssl/calls.pem", filepath.Join(own, "cert.pem"))
-	documented = change(documented, "/etc/ssl/calls.key", filepath.Join(own, "key.pem"))
-	documented = change(documented, "8080", fmt.Sprint(f.port))
+	documented := recipe(t, "### nginx", "443", fmt.Sprint(f.good), "/etc/ssl/calls.pem", filepath.Join(own, "cert.pem"),
+		"/etc/ssl/calls.key", filepath.Join(own, "key.pem"), "8080", fmt.Sprint(f.port))
 	config := fmt.Sprintf(`
 worker_processes 1; pid %[1]s/pid; error_log stderr; daemon off; master_process off;
 events { worker_connections 512; }

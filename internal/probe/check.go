@@ -93,6 +93,7 @@ func Succeeded(rows []Row) bool {
 type checker struct {
 	cfg   CheckConfig
 	roots *x509.CertPool // nil: the system's alone
+	first []byte         // before all else on each connection for HTTP
 }
 
 func pool(extra []*x509.Certificate) *x509.CertPool {

@@ -13,6 +13,7 @@ import (
 
 	"turnhub/internal/forwarded"
 	"turnhub/internal/netaddr"
+	"turnhub/internal/proxyheader"
 )
 
 // front looks at what stands between this machine and the server, by what the
@@ -57,6 +58,7 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 			rows = append(rows, Row{Verdict: OK, Subject: subject, Detail: fmt.Sprintf("not believed: you are %s", got)})
 		}
 	}
+	rows = append(rows, c.forgedHeader(ctx, s))
 	if path.hides(plain) {
 		line := netip.PrefixFrom(plain, plain.BitLen()).String()
 		if plain.IsLoopback() {
@@ -66,6 +68,29 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 			Remedy: fmt.Sprintf("if it is a reverse proxy, all people count as one visitor, who may have limits.connections_per_ip connections: write listen.trusted_proxies: [%s] and let the proxy set X-Forwarded-For, see docs/front.md", line)})
 	}
 	return rows
+}
+
+// forgedHeader claims by the PROXY protocol to be somebody else.
+func (c *checker) forgedHeader(ctx context.Context, s site) Row {
+	row := Row{Verdict: OK, Subject: "a forged PROXY header", Detail: "not believed"}
+	if through, _ := http.ProxyFromEnvironment(&http.Request{URL: s.base}); through != nil {
+		return Row{Verdict: Skipped, Subject: row.Subject, Detail: "this network's own way out would get it", Remedy: "run turnhub check from a machine that connects directly"}
+	}
+	liar := &checker{cfg: c.cfg, roots: c.roots}
+	liar.first = proxyheader.Append(nil, proxyheader.V1, proxyheader.Header{
+		Client: netip.AddrPortFrom(forwarded.Claimed, 5000), Server: netip.AddrPortFrom(forwarded.Claimed, 443),
+	})
+	switch got, path, ok := liar.believed(ctx, s, nil); {
+	case !ok || got != forwarded.Claimed:
+	case path.to.IsLoopback() && c.cfg.Side != nil:
+		row = Row{Verdict: Skipped, Subject: row.Subject, Detail: "believed from this machine, where listen.trusted_proxies names a proxy",
+			Remedy: "run turnhub check with the public URL, so that it goes through the proxy"}
+	default:
+		row = Row{Verdict: Failed, Trust: true, Subject: row.Subject, Detail: fmt.Sprintf("the server believes that this machine is %s", got),
+			Remedy: "anybody can pretend to be anywhere: what is in front of this URL passes on what clients write and sends no header of its own; let it send one (HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on), or take it out of listen.trusted_proxies, see docs/front.md." +
+				" Where nothing is in front of this URL, listen.trusted_proxies names this machine: then run the check from another"}
+	}
+	return row
 }
 
 // socketURL judges the URL that browsers are told for the signaling socket.

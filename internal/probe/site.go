@@ -176,6 +176,14 @@ func (c *checker) ask(ctx context.Context, s site, path string, headers http.Hea
 // dial connects for HTTP and WebSocket, on the server itself by the local side of
 // the NAT.
 func (c *checker) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.connect(ctx, network, address)
+	if err == nil && c.first != nil {
+		_, _ = conn.Write(c.first) // who does not take it answers nothing
+	}
+	return conn, err
+}
+
+func (c *checker) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	var dialer net.Dialer
 	host, port, err := net.SplitHostPort(address)
 	if c.cfg.Side == nil || err != nil {
