@@ -32,7 +32,7 @@ export async function play(seed, {log = () => {}} = {}) {
   };
   const hub = new ModelHub(world);
   const Connection = connectionsOf(world);
-  install(time, {RTCPeerConnection: Connection, WebSocket: hub.Socket});
+  install(time, random.next, {RTCPeerConnection: Connection, WebSocket: hub.Socket});
   for (const client of ['a', 'b']) time.set(() => { for (const pc of [...world.connections]) if (pc.client === client) pc.step(); }, 200, 200, client);
   const heard = [];
   for (const [level, name] of [['warn', 'warns'], ['error', 'errors']]) console[level] = (...words) => { log(`${time.now.toFixed(0)} ${name}: ${words.map((word) => word?.stack ?? word).join(' ')}`); };

@@ -118,8 +118,8 @@ export class FakeStream {
 
 export const track = (kind) => new FakeTrack(kind);
 
-/** What the client finds instead of a browser, for as long as a test runs. @param {Time} time @param {Record<string, any>} classes */
-export function install(time, classes) {
+/** What the client finds instead of a browser, for as long as a test runs. @param {Time} time @param {() => number} random @param {Record<string, any>} classes */
+export function install(time, random, classes) {
   Object.assign(globalThis, {
     setTimeout: (run, milliseconds) => time.set(run, milliseconds),
     setInterval: (run, milliseconds) => time.set(run, milliseconds, milliseconds),
@@ -132,4 +132,5 @@ export function install(time, classes) {
   const getUserMedia = async ({audio, video}) => new FakeStream([...(audio ? [track('audio')] : []), ...(video ? [track('video')] : [])]);
   Object.defineProperty(globalThis, 'navigator', {configurable: true, value: {mediaDevices: {getUserMedia}, userAgent: ''}});
   performance.now = () => time.now;
+  Math.random = random; // the jitter of attempts, so that a seed plays the same again
 }
