@@ -52,7 +52,7 @@ var commands = map[string]documented{
 
 	"make run":      {run: "make -C $TOP run", serves: true, says: "ready"},
 	"make build":    {run: "make -C $TOP -n build", says: "go build"},
-	"make test":     {run: "make -C $TOP -n test", says: "unit"},
+	"make test":     {run: "make -C $TOP -n test", says: "race-test"},
 	"make deb":      {elsewhere: ofDeb + `"systemd/package", "deb"`},
 	"make fast":     {run: "make -C $TOP -n fast", says: "run --silent fast"},
 	"make heal":     {run: "make -C $TOP -n heal", says: "run --silent heal"},
