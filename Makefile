@@ -62,6 +62,7 @@ race-test: build ## Go tests of the packages with the race detector
 whole-test: build ## the binary against other people's programs
 	$(call heading,Go tests of the binary)
 	@$(GO) test -timeout 8m -count=1 -parallel 6 ./e2e/...
+	@cd deploy/schema && $(GO) test ./...
 
 # One after the other, as each of them fills both processors.
 pages-test:

@@ -59,6 +59,10 @@ func (b *bytesBetween) Send(to, cause delivery.Ref, o wire.Object) bool {
 	return b.below.Send(over(b, "Send", to), cause, over(b, "object", o))
 }
 
+func (b *bytesBetween) Fits(to, cause delivery.Ref, bytes int) bool {
+	return b.below.Fits(to, cause, over(b, "Fits", bytes))
+}
+
 func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[]byte) {
 	there := over(b, "SendOnly", o)
 	if buffer != nil {
@@ -109,7 +113,7 @@ func TestFloorsShareNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expect(a, "peer-left")
-	for _, call := range []string{"Opened", "Reached", "Message", "Away", "Ended", "Send", "SendOnly", "End"} {
+	for _, call := range []string{"Opened", "Reached", "Message", "Away", "Ended", "Send", "Fits", "SendOnly", "End"} {
 		if calls[call] == 0 {
 			t.Errorf("%s was never called", call)
 		}

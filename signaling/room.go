@@ -175,6 +175,11 @@ func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, p := range r.members {
+		if p != s && !d.post.Fits(p.ref, s.ref, len(b)) {
+			return notYet(p)
+		}
+	}
+	for _, p := range r.members {
 		if p != s {
 			p.pushBy(s, b)
 		}

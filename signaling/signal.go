@@ -1,6 +1,8 @@
 package signaling
 
 import (
+	"time"
+
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/wire"
 )
@@ -28,11 +30,21 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 	if m.Data == nil {
 		return wire.Faultf(wire.CodeBadMessage, "data is missing")
 	}
+	if !d.post.Fits(p.ref, s.ref, len(m.Data)) {
+		return notYet(p)
+	}
 	b, buffer := signalFrom(s.id, m.Data)
 	d.post.SendOnly(p.ref, s.ref, b, buffer)
 	d.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
+}
+
+// notYet refuses a message to a session that has not acknowledged what came before.
+func notYet(p *member) *wire.Fault {
+	f := wire.Faultf(wire.CodeRate, "%.40q has not acknowledged what you sent before: say it again in a second", p.id)
+	f.After = time.Second
+	return f
 }
 
 func signalFrom(id string, data []byte) (wire.Object, *[]byte) {
@@ -60,6 +72,9 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		p, f := d.addressee(s, m, (*member).shares)
 		if f != nil {
 			return f
+		}
+		if !d.post.Fits(p.ref, s.ref, len(m.Data)) {
+			return notYet(p)
 		}
 		p.pushBy(s, b.Raw("data", m.Data))
 	} else {

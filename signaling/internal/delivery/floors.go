@@ -62,6 +62,10 @@ type Post interface {
 	// handled, on its own goroutine, or 0: its socket's reader writes what it has
 	// caused, once it has handled what came together.
 	Send(to, cause Ref, b wire.Object) (reached bool)
+	// Fits reports whether a message of cause, of so many bytes, may be sent: what one
+	// may have waiting for another is bounded, or anybody could fill somebody's queue
+	// and have that one ended for not reading.
+	Fits(to, cause Ref, bytes int) bool
 	// SendOnly is Send for a message to nobody else, in a buffer of NewBuffer, which
 	// it takes over; nil: in none.
 	SendOnly(to, cause Ref, b wire.Object, buffer *[]byte)

@@ -32,7 +32,16 @@ const (
 	// slow; one that never reads costs no more than this.
 	maxQueueMessages = 1024
 	maxQueueBytes    = 1 << 20
-	overhead         = 48 // bytes that a waiting message costs beside its text
+	// shareMessages and shareBytes are what one sender may have of that, and what is
+	// left for the server's own messages: as many as a client that resumes sends at once,
+	// and the largest message.
+	shareMessages = maxQueueMessages / 4
+	shareBytes    = maxQueueBytes / 4
+	// slowAfter is how long more than a share may wait before senders are no longer held
+	// up for it: 1 MiB in that time is a line of 1.7 Mbit/s, and a client acknowledges
+	// every second.
+	slowAfter = 5 * time.Second
+	overhead  = 48 // bytes that a waiting message costs beside its text
 
 	maxLoose    = 32       // unnumbered messages that wait for a writer: more are noise
 	maxTogether = 16       // messages of one socket that are handled before anything is written: others wait

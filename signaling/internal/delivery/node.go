@@ -138,7 +138,18 @@ func (n *Node) readerOf(cause Ref) *conn {
 // Send implements Post.
 func (n *Node) Send(to, cause Ref, b wire.Object) (reached bool) {
 	s := n.session(to)
-	return s != nil && s.pushBy(n.readerOf(cause), b)
+	return s != nil && s.pushItem(item{text: b, cause: cause}, n.readerOf(cause))
+}
+
+// Fits implements Post.
+func (n *Node) Fits(to, cause Ref, bytes int) bool {
+	s := n.session(to)
+	if s == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.fits(cause, bytes, n.now)
 }
 
 // SendOnly implements Post.
@@ -149,7 +160,7 @@ func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) {
 	}
 	reader := n.readerOf(cause)
 	s.mu.Lock()
-	s.pushLocked(item{b, buffer}, reader)
+	s.pushLocked(item{b, buffer, cause}, reader)
 	s.mu.Unlock()
 }
 

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"sync"
+	"time"
 
 	"turnhub/signaling/internal/wire"
 )
@@ -13,12 +14,15 @@ type outbox struct {
 	head  int
 	base  uint64 // the highest number that is acknowledged
 	bytes int
+	// since is when more than a share had to wait, zero while less does.
+	since time.Time
 }
 
 // item is a message and, where nobody else has it, the buffer that it fills.
 type item struct {
 	text   wire.Object
 	buffer *[]byte
+	cause  Ref // whose message it is, 0: the server's own
 }
 
 // last returns the number of the newest message.
@@ -42,6 +46,39 @@ func (o *outbox) add(b item) bool {
 	return true
 }
 
+// fits reports whether a message of n bytes of one sender may be added at the time
+// now. What one sender has waiting here is bounded by a share, and what all have
+// leaves a share for what the server itself has to say, so that a sender is refused and
+// nobody is ended who reads as fast as it can. For somebody who has let more than a
+// share wait for long no sender is held up: it is ended when the box is full.
+func (o *outbox) fits(cause Ref, n int, clock func() time.Time) bool {
+	waiting := len(o.items) - o.head
+	switch {
+	case n+overhead > maxQueueBytes:
+		return false // ever
+	case waiting == 0, waiting < shareMessages && o.bytes+n+overhead <= shareBytes:
+		return true
+	}
+	now := clock()
+	if o.since.IsZero() {
+		o.since = now
+	}
+	if now.Sub(o.since) > slowAfter {
+		return true
+	}
+	if waiting >= maxQueueMessages-shareMessages || o.bytes+n+overhead > maxQueueBytes-shareBytes {
+		return false
+	}
+	messages, bytes := 0, 0
+	for i := o.head; i < len(o.items); i++ {
+		if o.items[i].cause == cause {
+			messages++
+			bytes += len(o.items[i].text) + overhead
+		}
+	}
+	return messages == 0 || messages < shareMessages && bytes+n+overhead <= shareBytes
+}
+
 // ack drops everything up to number n. It reports whether n makes sense.
 func (o *outbox) ack(n uint64) bool {
 	if n > o.last() {
@@ -57,6 +94,9 @@ func (o *outbox) ack(n uint64) bool {
 		o.head++
 		o.base++
 	}
+	if len(o.items)-o.head < shareMessages && o.bytes <= shareBytes {
+		o.since = time.Time{}
+	}
 	if o.head == len(o.items) {
 		o.head = 0
 		if o.items = o.items[:0]; cap(o.items) > 32 {
@@ -69,7 +109,7 @@ func (o *outbox) ack(n uint64) bool {
 // drop empties the box; its numbers go on.
 func (o *outbox) drop() {
 	o.base = o.last()
-	o.items, o.head, o.bytes = nil, 0, 0
+	o.items, o.head, o.bytes, o.since = nil, 0, 0, time.Time{}
 }
 
 // buffers holds buffers of messages to one session, by size: they make up nearly

@@ -56,9 +56,13 @@ func (s *session) push(b wire.Object) { s.pushBy(nil, b) }
 // pushBy is push for what a message on the socket by has caused: its reader writes
 // it. It reports whether the session has a socket.
 func (s *session) pushBy(by *conn, b wire.Object) (reached bool) {
+	return s.pushItem(item{text: b}, by)
+}
+
+func (s *session) pushItem(b item, by *conn) (reached bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(item{text: b}, by)
+	s.pushLocked(b, by)
 	return s.conn != nil && !s.ended
 }
 
