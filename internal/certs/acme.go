@@ -106,6 +106,9 @@ func openACME(cfg Config, tuning acmeTuning) (*acme, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("tls.acme.cache_dir: %w; make it writable for this user: without it every start asks for a new certificate, and soon gets none", err)
 	}
+	if err := mendStorage(dir, a.log); err != nil {
+		return nil, err
+	}
 	a.build(cfg, dir, tuning)
 	return a, nil
 }
