@@ -115,6 +115,11 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 	for _, s := range h.directory.members.All() {
 		h.node.End(s.ref, "lost", wire.CloseRevoked)
 	}
+	// A session that its timer is ending just now is off the directory before it is off
+	// the node.
+	for until := time.Now().Add(patience); h.Stats().Sessions != 0 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
 	d := h.directory
 	if len(d.users) != 0 || len(d.byCall) != 0 || d.rooms.Len() != 0 || h.Stats().Sessions != 0 {
 		t.Fatalf("left over: %d users, %d calls, %d rooms, %d people", len(d.users), len(d.byCall), d.rooms.Len(), h.Stats().Sessions)
