@@ -34,7 +34,7 @@ type requestLog struct {
 func newRequestLog(log *slog.Logger, proxies *forwarded.Proxies) requestLog {
 	return requestLog{
 		log: log, proxies: proxies, process: rand.Text()[:6] + "-",
-		count: new(atomic.Uint64), refused: ratelimit.NewLines(),
+		count: new(atomic.Uint64), refused: new(ratelimit.Lines),
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"turnhub/internal/ratelimit"
 	"turnhub/turnsrv"
 )
 
@@ -14,7 +13,7 @@ import (
 // names an address once a second at most, and few addresses in all.
 func TestRefusalsAreBounded(t *testing.T) {
 	var text strings.Builder
-	n := &node{refused: ratelimit.NewLines(), log: slog.New(slog.NewTextHandler(&text, nil))}
+	n := &node{log: slog.New(slog.NewTextHandler(&text, nil))}
 	for range 100 {
 		n.logRefused(netip.MustParseAddr("203.0.113.7"), turnsrv.TransportUDP, turnsrv.AuthBadIntegrity)
 	}

@@ -61,7 +61,7 @@ type node struct {
 	dialects    []dialect
 	proxies     *forwarded.Proxies
 	rechecker   *rechecker
-	refused     *ratelimit.Lines // of wrong TURN credentials in the log
+	refused     ratelimit.Lines // of wrong TURN credentials in the log
 	web         *web.Server
 	mux         *portmux.Mux
 	prober      *probe.Prober

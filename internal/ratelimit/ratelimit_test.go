@@ -131,7 +131,10 @@ func TestTableOfMany(t *testing.T) {
 }
 
 func TestLinesAreBounded(t *testing.T) {
-	l := NewLines()
+	var l Lines
+	if !l.Due(netip.IPv4Unspecified()) {
+		t.Error("the first event is none")
+	}
 	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	if !l.due(addr(1), 5e9) || l.due(addr(1), 5e9) || !l.due(addr(1), 6e9) {
 		t.Error("not one line for each address and second")
