@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/delivery"
 )
 
@@ -260,10 +261,10 @@ func TestSeenAddress(t *testing.T) {
 		{"0.0.0.0", false, false}, {"224.0.0.1", false, false}, {"169.254.169.254", false, false}, {"fe80::1", false, false},
 	} {
 		addr := netip.MustParseAddr(x.addr)
-		if got := delivery.SeenAddress(addr, true).IsValid(); got != x.direct {
+		if got := netaddr.SeenAddress(addr, true).IsValid(); got != x.direct {
 			t.Errorf("%s, direct: seen %v", addr, got)
 		}
-		if got := delivery.SeenAddress(addr, false).IsValid(); got != x.proxied {
+		if got := netaddr.SeenAddress(addr, false).IsValid(); got != x.proxied {
 			t.Errorf("%s, through a proxy: seen %v", addr, got)
 		}
 	}

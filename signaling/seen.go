@@ -31,7 +31,7 @@ func (h *Hub) Together(a, b string) bool {
 }
 
 // Seen reports whether the signaling socket of someone together with user has
-// arrived from addr, by the rules of delivery.SeenAddress.
+// arrived from addr, by the rules of netaddr.SeenAddress.
 func (h *Hub) Seen(user string, addr netip.Addr) bool {
 	addr = netaddr.Plain(addr)
 	if !strings.HasPrefix(user, SessionPrefix) {

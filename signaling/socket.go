@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"turnhub/internal/access"
+	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
 	"turnhub/signaling/internal/delivery"
 )
@@ -40,7 +41,7 @@ type Socket struct {
 // The caller calls Detach when the connection is gone.
 func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
 	addr := info.Remote.Addr()
-	s := &Socket{hub: h, info: info, seen: delivery.SeenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
+	s := &Socket{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
 	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(s) }); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Cla
 	}
 	c := &conn{
 		node: n, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: n.until(claims.Expires),
-		remote: remote.Addr(), seen: SeenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
+		remote: remote.Addr(), seen: netaddr.SeenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
 	}
 	if early, ok := c.nc.(*wsock.Early); ok {
 		c.nc, c.first = early.NetConn(), early.Take()

@@ -27,7 +27,7 @@ type session struct {
 	messages ratelimit.Account // received, under in
 	reader   *conn             // under in: the socket whose message is being handled
 	claims   access.Claims     // under in
-	seen     netip.Addr        // under in: where the newest socket came from, see SeenAddress
+	seen     netip.Addr        // under in: where the newest socket came from, see netaddr.SeenAddress
 
 	mu      sync.Mutex
 	conn    *conn // nil: lost

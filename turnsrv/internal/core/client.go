@@ -1,6 +1,9 @@
 package core
 
 import (
+	"net"
+
+	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
 	"turnhub/turnsrv/internal/wire"
 )
@@ -12,12 +15,33 @@ import (
 type Client struct {
 	Transport wire.Transport
 	Addr      wire.Endpoint
+	Told      bool           // Addr is what a proxy has said, see StreamClient
 	Key       wire.FiveTuple // UDP only
 	Handle    any            // the driver's: a listener or a stream
 	Queued    Queued         // the driver's
 
 	alloc   *allocation
 	control ratelimit.Account // see charge
+}
+
+// StreamClient returns the client of a TCP or TLS connection. Its address is that of
+// the connection, or what a proxy has said where the connection has a method Told that
+// reports so; the zero Endpoint where the connection is no TCP.
+func StreamClient(conn net.Conn, transport wire.Transport, handle any) Client {
+	c := Client{Transport: transport, Handle: handle}
+	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.Addr = wire.EndpointFrom(remote.AddrPort())
+	}
+	if t, ok := conn.(interface{ Told() bool }); ok {
+		c.Told = t.Told()
+	}
+	return c
+}
+
+// seenAt returns where the server itself has seen the client, for those who want to
+// reach it there. Of an address that it was only told it believes less.
+func (c *Client) seenAt() (ip wire.Endpoint, seen bool) {
+	return c.Addr.IP(), !c.Told || netaddr.SeenAddress(c.Addr.Addr(), false).IsValid()
 }
 
 // Queued is a driver's list of what a client waits to be sent, as positions in its

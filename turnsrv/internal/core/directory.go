@@ -21,7 +21,7 @@ type directory struct {
 	held      map[holder]int // allocations, counted as in userEntry
 	usages    map[holder]*usage
 	forgotten int64                      // second in which usages were last looked through for some to forget
-	byIP      map[wire.Endpoint][]string // the user of each allocation
+	byIP      map[wire.Endpoint][]string // the user of each allocation, where its client was seen
 }
 
 type userEntry struct {
@@ -166,8 +166,9 @@ func (d *directory) add(a *allocation) {
 	u.allocs = append(u.allocs, a)
 	a.counted = true
 	d.use(a)
-	ip := a.client.Addr.IP()
-	d.byIP[ip] = append(d.byIP[ip], a.user)
+	if ip, seen := a.client.seenAt(); seen {
+		d.byIP[ip] = append(d.byIP[ip], a.user)
+	}
 }
 
 // remove takes an allocation out and gives back its reservation.
@@ -193,7 +194,16 @@ func (d *directory) forget(a *allocation) {
 			}
 		}
 	}
-	ip := a.client.Addr.IP()
+	d.leave(a)
+	d.release(a.user, a.client.Addr, 1)
+}
+
+// leave takes an allocation from where its client was seen.
+func (d *directory) leave(a *allocation) {
+	ip, seen := a.client.seenAt()
+	if !seen {
+		return
+	}
 	users := d.byIP[ip]
 	for i, user := range users {
 		if user == a.user {
@@ -206,7 +216,6 @@ func (d *directory) forget(a *allocation) {
 	if len(d.byIP[ip]) == 0 {
 		delete(d.byIP, ip)
 	}
-	d.release(a.user, a.client.Addr, 1)
 }
 
 // of returns the allocations of a user.
@@ -233,7 +242,7 @@ func (d *directory) which(want func(*allocation) bool) (found []*allocation) {
 	return found
 }
 
-// clientsAt yields the users whose clients' packets come from an address.
+// clientsAt yields the users whose clients this server has seen at an address.
 func (d *directory) clientsAt(addr netip.Addr) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		d.mu.Lock()

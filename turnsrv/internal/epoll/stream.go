@@ -37,8 +37,9 @@ type streamState struct {
 
 // Serve takes over the socket of a TCP or TLS connection.
 func (w *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
-	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
+	k := new(streamClient)
+	k.client = core.StreamClient(conn, transport, k) // before what is over the socket is taken off
+	if k.client.Addr == (wire.Endpoint{}) {
 		return false
 	}
 	taken, err := stream.Take(conn)
@@ -46,9 +47,7 @@ func (w *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
 		return false
 	}
 	taken.KeepWhole()
-	ap := remote.AddrPort()
-	k := &streamClient{conn: taken}
-	k.client = core.Client{Transport: transport, Addr: wire.EndpointFrom(ap), Handle: k}
+	k.conn = taken
 	w.Post(func(*core.Shard) { w.adopt(k) })
 	return true
 }

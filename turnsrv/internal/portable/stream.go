@@ -33,12 +33,9 @@ func (p *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
 	k := &streamClient{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}, shard: p.shard}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client = core.Client{Transport: transport, Handle: k}
+	k.client = core.StreamClient(conn, transport, k)
 	if tcp := stream.TCP(conn); tcp != nil {
 		limitUnsent(tcp, writtenAhead)
-	}
-	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		k.client.Addr = wire.EndpointFrom(remote.AddrPort())
 	}
 	p.mu.Lock()
 	if p.ended {
