@@ -1,7 +1,7 @@
 package core
 
 import (
-	"net"
+	"net/netip"
 
 	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
@@ -24,14 +24,11 @@ type Client struct {
 	control ratelimit.Account // see charge
 }
 
-// StreamClient returns the client of a TCP or TLS connection. Its address is that of
-// the connection, or what a proxy has said where the connection has a method Told that
-// reports so; the zero Endpoint where the connection is no TCP.
-func StreamClient(conn net.Conn, transport wire.Transport, handle any) Client {
-	c := Client{Transport: transport, Handle: handle}
-	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		c.Addr = wire.EndpointFrom(remote.AddrPort())
-	}
+// StreamClient returns the client of a TCP or TLS connection, which comes from remote;
+// or of which a proxy has said so, where the connection has a method Told that reports
+// it.
+func StreamClient(conn any, remote netip.AddrPort, transport wire.Transport, handle any) Client {
+	c := Client{Transport: transport, Addr: wire.EndpointFrom(remote), Handle: handle}
 	if t, ok := conn.(interface{ Told() bool }); ok {
 		c.Told = t.Told()
 	}

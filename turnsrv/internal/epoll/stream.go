@@ -37,11 +37,12 @@ type streamState struct {
 
 // Serve takes over the socket of a TCP or TLS connection.
 func (w *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
-	k := new(streamClient)
-	k.client = core.StreamClient(conn, transport, k) // before what is over the socket is taken off
-	if k.client.Addr == (wire.Endpoint{}) {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
 		return false
 	}
+	k := new(streamClient)
+	k.client = core.StreamClient(conn, remote.AddrPort(), transport, k)
 	taken, err := stream.Take(conn)
 	if err != nil {
 		return false

@@ -2,6 +2,7 @@ package portable
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -33,7 +34,11 @@ func (p *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
 	k := &streamClient{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}, shard: p.shard}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
-	k.client = core.StreamClient(conn, transport, k)
+	var from netip.AddrPort
+	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		from = remote.AddrPort()
+	}
+	k.client = core.StreamClient(conn, from, transport, k)
 	if tcp := stream.TCP(conn); tcp != nil {
 		limitUnsent(tcp, writtenAhead)
 	}
