@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,12 +18,16 @@ import (
 	"turnhub/signaling/internal/wire"
 )
 
-// A client that reads nothing is ended with its room none the wiser: everybody
-// else gets everything, in order.
+// A client that reads nothing is ended: it holds its room up for some seconds, by the
+// hub's clock, and then everybody else gets everything, in order.
 func TestStalledClient(t *testing.T) {
 	const others, messages = 8, 2 * 1024
 	const window = 1024 / 8 // how far the sender may be ahead of those who do read
-	h, url := newServer(t, Config{Limits: Limits{MessagesPerSecond: 1 << 20}})
+	var ahead atomic.Int64  // by which the hub's clock is
+	h, url := serveHub(t, Config{Limits: Limits{MessagesPerSecond: 1 << 20}}, httptest.NewServer, func(h *Hub) {
+		now := h.now
+		h.now = func() time.Time { return now().Add(time.Duration(ahead.Load())) }
+	})
 	stalled := openClient(t, url, `{"type":"hello"}`)
 	stalled.join("r")
 	var room []*client
@@ -39,7 +45,24 @@ func TestStalledClient(t *testing.T) {
 	for _, c := range room[1:] {
 		go func() { done <- c.readChat(messages, stalled.id, window, read) }()
 	}
-	sender := room[0]
+	sender, heard := room[0], 0
+	say := func(i int) (refused bool) {
+		sender.say(fmt.Sprintf(`{"type":"message","room":"r","id":%d,"ack":%d,"data":{"n":%d,"pad":%q}`, i+1, heard, i, pad))
+		for {
+			f := sender.read()
+			heard = max(heard, f.num("seq"))
+			switch f.str("type") {
+			case "ok":
+				return false
+			case "error":
+				if f.str("code") != string(wire.CodeRate) {
+					t.Fatal(f)
+				}
+				return true
+			}
+		}
+	}
+	refusals := 0
 	for i := range messages {
 		if i > 0 && i%window == 0 {
 			for range room[1:] {
@@ -50,7 +73,12 @@ func TestStalledClient(t *testing.T) {
 				}
 			}
 		}
-		sender.say(fmt.Sprintf(`{"type":"message","room":"r","data":{"n":%d,"pad":%q}`, i, pad))
+		for say(i) {
+			if refusals++; refusals > 10 {
+				t.Fatal("the room is held up for more than 10 s")
+			}
+			ahead.Add(int64(time.Second))
+		}
 	}
 	for range room[1:] {
 		if err := <-done; err != nil {
