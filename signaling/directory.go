@@ -89,44 +89,6 @@ func (d *directory) Reached(ref delivery.Ref, now delivery.Standing) {
 	d.hub.changed(partners...)
 }
 
-// Message implements delivery.Meaning.
-func (d *directory) Message(ref delivery.Ref, m *wire.Message) *wire.Fault {
-	s := d.member(ref)
-	if s == nil {
-		return nil
-	}
-	switch string(m.Type) {
-	case `"signal"`:
-		return d.signal(s, m)
-	case `"message"`:
-		return d.message(s, m)
-	case `"join"`:
-		return d.join(s, m)
-	case `"leave"`:
-		return d.leave(s, m)
-	case `"lobby"`:
-		return d.lobby(s, m)
-	case `"subscribe"`:
-		return d.subscribe(s, m)
-	case `"unsubscribe"`:
-		return d.unsubscribe(s, m)
-	case `"invite"`:
-		return d.invite(s, m)
-	case `"accept"`:
-		return d.accept(s, m)
-	case `"decline"`:
-		return d.decline(s, m)
-	case `"hangup"`:
-		return d.hangup(s, m)
-	case `"report"`:
-		return d.report(s, m)
-	}
-	if typ, ok := wire.Text(m.Type); ok {
-		return wire.Faultf(wire.CodeUnknownType, "there is no message type %.32q", typ)
-	}
-	return wire.Faultf(wire.CodeBadMessage, "type must be a string")
-}
-
 // Away implements delivery.Meaning.
 func (d *directory) Away(ref delivery.Ref, away bool) {
 	s := d.member(ref)

@@ -29,18 +29,6 @@ type lobbies struct {
 	m  map[string][]*visit
 }
 
-// reaches reports whether two sessions may exchange signaling data and packets
-// through the relay: they share a room or a call, or one is the other's host in a
-// lobby. It takes no lock.
-func (s *member) reaches(other *member) bool {
-	return s.shares(other) || s.visits(other) || other.visits(s)
-}
-
-func (s *member) visits(other *member) bool {
-	v := s.visit.Load()
-	return v != nil && v.host.Load() == other
-}
-
 // lobby takes a session into the lobby of a room, out of any other.
 func (d *directory) lobby(s *member, m *wire.Message) *wire.Fault {
 	name, f := roomName(m.Room)

@@ -87,27 +87,6 @@ func (s *member) describe(b wire.Object) wire.Object {
 	return b
 }
 
-// shares reports whether two sessions are in one room or one accepted call. It
-// takes no lock.
-func (s *member) shares(other *member) bool {
-	if s == other {
-		return true
-	}
-	for _, a := range s.roomList() {
-		for _, b := range other.roomList() {
-			if a == b {
-				return true
-			}
-		}
-	}
-	for _, c := range s.callList() {
-		if c.with(other) {
-			return true
-		}
-	}
-	return false
-}
-
 // partnerAt reports whether somebody else who shares a room or an accepted call
 // with s has been seen at addr.
 func (s *member) partnerAt(addr netip.Addr) bool {

@@ -114,61 +114,11 @@ func (n *Node) SetAllowedOrigins(origins []string) {
 // AllowsOrigin reports whether a page of the request's Origin may connect.
 func (n *Node) AllowsOrigin(r *http.Request) bool { return access.AllowOrigin(r, *n.origins.Load()) }
 
-func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
-
 // forget takes a session off the node's books.
 func (n *Node) forget(s *session) {
 	n.byID.Remove(s.id, s)
 	n.sessions.Remove(uint64(s.ref))
 	n.people.Remove(s.opener, 1)
-}
-
-// readerOf returns the socket whose message is being handled on this goroutine: the
-// one of the session cause, if that is not 0.
-func (n *Node) readerOf(cause Ref) *conn {
-	if cause == 0 {
-		return nil
-	}
-	if s := n.session(cause); s != nil {
-		return s.reader
-	}
-	return nil
-}
-
-// Send implements Post.
-func (n *Node) Send(to, cause Ref, b wire.Object) (reached bool) {
-	s := n.session(to)
-	return s != nil && s.pushItem(item{text: b, cause: cause}, n.readerOf(cause))
-}
-
-// Fits implements Post.
-func (n *Node) Fits(to, cause Ref, bytes int) bool {
-	s := n.session(to)
-	if s == nil {
-		return true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.fits(cause, bytes, n.now)
-}
-
-// SendOnly implements Post.
-func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) {
-	s := n.session(to)
-	if s == nil {
-		return
-	}
-	reader := n.readerOf(cause)
-	s.mu.Lock()
-	s.pushLocked(item{b, buffer, cause}, reader)
-	s.mu.Unlock()
-}
-
-// End implements Post. It waits for a message of the session that is being handled.
-func (n *Node) End(ref Ref, reason string, code wire.CloseCode) {
-	if s := n.session(ref); s != nil {
-		s.end(reason, code)
-	}
 }
 
 // Admit lets somebody in who speaks another dialect, from addr: entered is called

@@ -46,6 +46,8 @@ type session struct {
 	timer   timers.Timer
 }
 
+func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
+
 // standing is what may change of a session. session.in is held.
 func (s *session) standing() Standing { return Standing{Seen: s.seen, Rooms: s.claims.Rooms} }
 
@@ -75,6 +77,47 @@ func (s *session) pushLocked(b item, by *conn) {
 		s.node.stats.dropped.Add("slow")
 		s.doomLocked("lost", wire.CloseSlow)
 	}
+}
+
+// readerOf returns the socket whose message is being handled on this goroutine: the
+// one of the session cause, if that is not 0.
+func (n *Node) readerOf(cause Ref) *conn {
+	if cause == 0 {
+		return nil
+	}
+	if s := n.session(cause); s != nil {
+		return s.reader
+	}
+	return nil
+}
+
+// Send implements Post.
+func (n *Node) Send(to, cause Ref, b wire.Object) (reached bool) {
+	s := n.session(to)
+	return s != nil && s.pushItem(item{text: b, cause: cause}, n.readerOf(cause))
+}
+
+// Fits implements Post.
+func (n *Node) Fits(to, cause Ref, bytes int) bool {
+	s := n.session(to)
+	if s == nil {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.fits(cause, bytes, n.now)
+}
+
+// SendOnly implements Post.
+func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) {
+	s := n.session(to)
+	if s == nil {
+		return
+	}
+	reader := n.readerOf(cause)
+	s.mu.Lock()
+	s.pushLocked(item{b, buffer, cause}, reader)
+	s.mu.Unlock()
 }
 
 // doomLocked ends the session from the timers' goroutine: whoever is here holds
@@ -123,6 +166,13 @@ func (s *session) end(reason string, code wire.CloseCode) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.endIn(reason, code)
+}
+
+// End implements Post. It waits for a message of the session that is being handled.
+func (n *Node) End(ref Ref, reason string, code wire.CloseCode) {
+	if s := n.session(ref); s != nil {
+		s.end(reason, code)
+	}
 }
 
 // endIn is end with session.in held.

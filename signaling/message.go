@@ -7,6 +7,45 @@ import (
 	"turnhub/signaling/internal/wire"
 )
 
+// Message implements delivery.Meaning: what a client asks, and below it what one says to
+// another, and whether it may.
+func (d *directory) Message(ref delivery.Ref, m *wire.Message) *wire.Fault {
+	s := d.member(ref)
+	if s == nil {
+		return nil
+	}
+	switch string(m.Type) {
+	case `"signal"`:
+		return d.signal(s, m)
+	case `"message"`:
+		return d.message(s, m)
+	case `"join"`:
+		return d.join(s, m)
+	case `"leave"`:
+		return d.leave(s, m)
+	case `"lobby"`:
+		return d.lobby(s, m)
+	case `"subscribe"`:
+		return d.subscribe(s, m)
+	case `"unsubscribe"`:
+		return d.unsubscribe(s, m)
+	case `"invite"`:
+		return d.invite(s, m)
+	case `"accept"`:
+		return d.accept(s, m)
+	case `"decline"`:
+		return d.decline(s, m)
+	case `"hangup"`:
+		return d.hangup(s, m)
+	case `"report"`:
+		return d.report(s, m)
+	}
+	if typ, ok := wire.Text(m.Type); ok {
+		return wire.Faultf(wire.CodeUnknownType, "there is no message type %.32q", typ)
+	}
+	return wire.Faultf(wire.CodeBadMessage, "type must be a string")
+}
+
 // addressee finds the session that a message is to, if s may send to it.
 func (d *directory) addressee(s *member, m *wire.Message, may func(s, p *member) bool) (*member, *wire.Fault) {
 	id, f := wire.NeedText("to", m.To)
@@ -18,6 +57,39 @@ func (d *directory) addressee(s *member, m *wire.Message, may func(s, p *member)
 		return nil, wire.Faultf(wire.CodeNotInRoom, "you share no room or call with %.40q", id)
 	}
 	return p, nil
+}
+
+// shares reports whether two sessions are in one room or one accepted call. It
+// takes no lock.
+func (s *member) shares(other *member) bool {
+	if s == other {
+		return true
+	}
+	for _, a := range s.roomList() {
+		for _, b := range other.roomList() {
+			if a == b {
+				return true
+			}
+		}
+	}
+	for _, c := range s.callList() {
+		if c.with(other) {
+			return true
+		}
+	}
+	return false
+}
+
+// reaches reports whether two sessions may exchange signaling data and packets
+// through the relay: they share a room or a call, or one is the other's host in a
+// lobby. It takes no lock.
+func (s *member) reaches(other *member) bool {
+	return s.shares(other) || s.visits(other) || other.visits(s)
+}
+
+func (s *member) visits(other *member) bool {
+	v := s.visit.Load()
+	return v != nil && v.host.Load() == other
 }
 
 // signal passes on what two browsers need to connect. It is the message of which
