@@ -12,6 +12,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/assets"
+	"turnhub/internal/handshake"
 	"turnhub/internal/words"
 )
 
@@ -36,7 +37,7 @@ const maxSaid = 4 << 10
 // forPeople reports whether a person looks at the answer: it is the address that a
 // browser was sent to, not what a program of a page asks for.
 func forPeople(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || isUpgrade(r) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || handshake.IsWebSocket(r) {
 		return false
 	}
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {

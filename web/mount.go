@@ -1,6 +1,10 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+
+	"turnhub/internal/handshake"
+)
 
 // Mount is where the hub or another dialect of it is reached. To add a dialect is to
 // add one.
@@ -32,4 +36,4 @@ func (s *Server) mounted(r *http.Request) http.Handler {
 
 // WebSocketAtRoot reports whether a request opens a WebSocket at /: for a Mount that
 // takes those.
-func WebSocketAtRoot(r *http.Request) bool { return r.URL.Path == "/" && isUpgrade(r) }
+func WebSocketAtRoot(r *http.Request) bool { return r.URL.Path == "/" && handshake.IsWebSocket(r) }

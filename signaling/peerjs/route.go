@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"turnhub/internal/handshake"
 )
 
 // kinds of request.
@@ -38,7 +40,7 @@ func parse(r *http.Request) route {
 	n := len(segments)
 	last := segments[n-1]
 	switch {
-	case isUpgrade(r):
+	case handshake.IsWebSocket(r):
 		if last == "peerjs" {
 			return route{kind: routeSocket, mount: mount(segments[:n-1])}
 		}
@@ -56,10 +58,6 @@ func parse(r *http.Request) route {
 		return route{kind: routeInfo, mount: mount(segments)}
 	}
 	return route{}
-}
-
-func isUpgrade(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 func isVerb(name string) bool {

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"turnhub/internal/handshake"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wire"
@@ -72,7 +73,7 @@ func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, Prefix) // "/" is the channel at the root
 	limit, err := parseMax(r.URL.Query().Get("max"))
 	switch {
-	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+	case !handshake.IsWebSocket(r):
 		w.Header().Set("Upgrade", "websocket")
 		door.Refuse(w, http.StatusUpgradeRequired, "websocket", "this is a WebSocket: new WebSocket(\"wss://…"+Prefix+"CHANNEL\")")
 		return

@@ -27,6 +27,7 @@ import (
 
 	"turnhub/internal/assets"
 	"turnhub/internal/body"
+	"turnhub/internal/handshake"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
 	"turnhub/signaling/internal/wsock"
@@ -154,7 +155,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	transport, websocket := query.Get("transport"), isUpgrade(r)
+	transport, websocket := query.Get("transport"), handshake.IsWebSocket(r)
 	switch {
 	case transport != "polling" && transport != "websocket":
 		fail(w, codeUnknownTransport, "")
@@ -207,10 +208,6 @@ func (s *Server) begin() bool {
 	}
 	s.running.Add(1)
 	return true
-}
-
-func isUpgrade(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 func (s *Server) session(id string) *session {
