@@ -174,18 +174,46 @@ func TestStayUpDeafClient(t *testing.T) {
 		defer listener.Close()
 		defer speaker.Close()
 		const messages = 400 // 64 KB each: far more than what the socket's buffers hold
-		go func() {          // the speaker reads, so that it is not deaf itself
+		answers := make(chan time.Duration, 1)
+		go func() { // the speaker reads, so that it is not deaf itself
+			defer close(answers)
 			for {
-				if _, _, err := speaker.ReadMessage(); err != nil {
+				var answer struct {
+					Type  string
+					ID    *int
+					Code  string
+					After int // ms
+				}
+				if err := speaker.ReadJSON(&answer); err != nil {
 					return
+				}
+				switch {
+				case answer.ID == nil:
+				case answer.Type == "ok":
+					answers <- 0
+				default:
+					answers <- time.Duration(answer.After) * time.Millisecond
 				}
 			}
 		}()
 		text := strings.Repeat("x", 64<<10)
-		for n := range messages {
-			if err := speaker.WriteJSON(map[string]any{"type": "message", "room": "deaf", "data": text, "seq": n + 2}); err != nil {
+		held := time.Duration(0)
+		for n, seq := 0, 2; n < messages; seq++ {
+			if err := speaker.WriteJSON(map[string]any{"type": "message", "room": "deaf", "data": text, "seq": seq, "id": seq}); err != nil {
 				t.Fatalf("the speaker was cut off at message %d: %v", n, err)
 			}
+			again, open := <-answers
+			if !open {
+				t.Fatalf("the speaker was cut off at message %d", n)
+			}
+			if again > 0 { // the deaf one has not acknowledged what came before
+				if held += again; held > 5*time.Second {
+					t.Fatal("the deaf one holds up the room for good")
+				}
+				<-time.After(again)
+				continue
+			}
+			n++
 			heard := awaitType(t, listener, "message") // at the listener's pace, not at the deaf one's
 			if err := listener.WriteJSON(map[string]any{"type": "ack", "ack": heard}); err != nil {
 				t.Fatalf("the listener was cut off at message %d: %v", n, err)

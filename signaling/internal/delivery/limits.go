@@ -38,9 +38,8 @@ const (
 	shareMessages = maxQueueMessages / 4
 	shareBytes    = maxQueueBytes / 4
 	// slowAfter is how long more than a share may wait before senders are no longer held
-	// up for it: 1 MiB in that time is a line of 1.7 Mbit/s, and a client acknowledges
-	// every second.
-	slowAfter = 5 * time.Second
+	// up for it: a client acknowledges after 256 KiB, and after a second in any case.
+	slowAfter = 2 * time.Second
 	overhead  = 48 // bytes that a waiting message costs beside its text
 
 	maxLoose    = 32       // unnumbered messages that wait for a writer: more are noise
