@@ -59,8 +59,8 @@ func TestClockSetSinceTheStart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				begun := time.Now() // before the server's clock runs for it
 				mute := dial(t, url+"?token="+token)
-				begun := time.Now()
 				a := dial(t, url+"?token="+token)
 				a.send(`{"type":"hello"}`)
 				a.welcome()

@@ -174,10 +174,18 @@ func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	// When most have not acknowledged what came before, it is too much; when few have
+	// not, it is they who do not read, and nobody else waits for them.
+	var full *member
+	lagging := 0
 	for _, p := range r.members {
 		if p != s && !d.post.Fits(p.ref, s.ref, len(b)) {
-			return notYet(p)
+			full = p
+			lagging++
 		}
+	}
+	if 2*lagging > len(r.members)-1 {
+		return notYet(full)
 	}
 	for _, p := range r.members {
 		if p != s {
