@@ -27,8 +27,7 @@ build: generate ## static binary at bin/turnhub
 
 test:
 	@e2e/tools.sh $$(e2e/netlab/possible >/dev/null 2>&1 && echo lab || echo test)
-	@$(MAKE) --no-print-directory lint client-test race-test whole-test
-	@$(MAKE) --no-print-directory -j2 fuzz-short pages-test
+	@$(MAKE) --no-print-directory lint client-test race-test whole-test fuzz-short pages-test
 
 unit: lint ## what is quick: lint, the packages' tests without the race detector, the client in Node
 	@$(MAKE) --no-print-directory -j2 -Otarget package-test client-test
@@ -81,7 +80,7 @@ browser-test: build e2e/node_modules/.ready ## pages in Chromium and Firefox thr
 # what runs beside it leaves: pages are timed, inputs are not.
 fuzz-short: ## every fuzz target for a few thousand inputs
 	$(call heading,fuzzing for a short while)
-	@nice -n 19 $(MAKE) --no-print-directory fuzz FUZZTIME=5000x
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x
 
 fuzz: ## every fuzz target for FUZZTIME
 	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | \
