@@ -197,6 +197,31 @@ func TestForwardFails(t *testing.T) {
 	}
 }
 
+// TestForwardOneWay has a server say a byte now and then to a client that only listens,
+// for three times as long as silence is borne: server-sent events over TLS.
+func TestForwardOneWay(t *testing.T) {
+	const idle, said = time.Second, 30
+	events := upstream(t, func(c *net.TCPConn) {
+		tick := time.NewTicker(idle / 10)
+		defer tick.Stop()
+		for range said {
+			<-tick.C
+			if _, err := c.Write([]byte("x")); err != nil {
+				return
+			}
+		}
+	})
+	b := start(t, func(c *Config) {
+		c.Forwards = []Forward{{Host: "events.example.org", To: events}}
+		c.Pass = PassTimes{Idle: idle, Half: time.Minute}
+	})
+	conn := b.dial(t)
+	conn.Write(clientHello(t, "events.example.org"))
+	if got := ask(t, conn, said); len(got) != said {
+		t.Errorf("%d bytes of %d have come", len(got), said)
+	}
+}
+
 func isReset(err error) bool { return err != nil && strings.Contains(err.Error(), "reset") }
 
 // TestForwardHTTP passes plain HTTP for other names on, or sends it to https, and

@@ -60,8 +60,7 @@ func (m *Mux) pass(c *Conn) (reason string) {
 		return "forward_down"
 	}
 	upstream.SetWriteDeadline(time.Time{})
-	p := passage{times: m.cfg.Pass}
-	p.touch()
+	p := passage{times: m.cfg.Pass, begin: time.Now()}
 	var back sync.WaitGroup
 	back.Go(func() { p.copy(c.Conn, upstream) })
 	p.copy(upstream, c.Conn)
@@ -69,19 +68,16 @@ func (m *Mux) pass(c *Conn) (reason string) {
 	return ""
 }
 
+// passLooks is how often in the time of its patience each direction looks at the clock
+// where little passes. What passes in between is not seen, since the kernel moves it.
+const passLooks = 4
+
 // passage is one connection that is passed on, in both directions.
 type passage struct {
 	times PassTimes
-	last  atomic.Int64 // when something passed last, by the clock of begin
 	begin time.Time
-	half  atomic.Bool // one of the two has ended
-}
-
-func (p *passage) touch() {
-	if p.begin.IsZero() {
-		p.begin = time.Now()
-	}
-	p.last.Store(int64(time.Since(p.begin)))
+	last  atomic.Int64 // when it was last seen that something has passed: nanoseconds since begin
+	half  atomic.Bool  // one of the two has ended
 }
 
 func (p *passage) patience() time.Duration {
@@ -89,6 +85,13 @@ func (p *passage) patience() time.Duration {
 		return p.times.Half
 	}
 	return p.times.Idle
+}
+
+// silent reports whether nothing has passed for as long as may be, in either direction:
+// what passes is seen one look later at the latest.
+func (p *passage) silent() bool {
+	patience := p.patience()
+	return time.Since(p.begin)-time.Duration(p.last.Load()) >= patience+patience/passLooks
 }
 
 // copy passes one direction on until it ends, and then says so to the other end. On
@@ -107,19 +110,19 @@ func (p *passage) copy(to, from net.Conn) {
 	for {
 		patience := p.patience()
 		now := time.Now()
-		from.SetReadDeadline(now.Add(patience))
+		from.SetReadDeadline(now.Add(patience / passLooks))
 		stalled := now.Add(patience + time.Minute) // later, so that it is clear which of the two it was
 		to.SetWriteDeadline(stalled)
 		n, err := io.Copy(to, io.LimitReader(from, passChunk))
 		if n > 0 {
-			p.touch()
+			p.last.Store(int64(time.Since(p.begin)))
 		}
 		switch {
 		case err == nil && n == passChunk:
 		case err == nil: // the end
 			return
 		case !errors.Is(err, os.ErrDeadlineExceeded), !time.Now().Before(stalled),
-			time.Since(p.begin)-time.Duration(p.last.Load()) >= p.patience():
+			p.silent():
 			// Broken, or its reader is stuck, or silent both ways: neither half goes on.
 			to.Close()
 			from.Close()
