@@ -292,3 +292,40 @@ func TestForwardHTTP(t *testing.T) {
 		t.Errorf("after a reload without it: %s", res.Status)
 	}
 }
+
+// TestForwardHTTPEnds has whatever becomes of a plain HTTP request end, with the
+// connection to the other server: a WebSocket, and an answer that does not come.
+func TestForwardHTTPEnds(t *testing.T) {
+	ended := make(chan struct{}, 2)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { ended <- struct{}{} }()
+		if r.Header.Get("Upgrade") == "" {
+			<-r.Context().Done()
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+		io.Copy(io.Discard, conn)
+	}))
+	defer other.Close()
+	b := start(t, func(c *Config) {
+		c.Forwards = []Forward{{Host: "www.example.org", To: "127.0.0.1:1", HTTP: other.Listener.Addr().String()}}
+		c.Pass = PassTimes{HTTP: 500 * time.Millisecond}
+	})
+	for request, want := range map[string]string{"Connection: Upgrade\r\nUpgrade: websocket\r\n": "hello", "": ""} {
+		conn := b.dial(t)
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: www.example.org\r\n"+request+"\r\n")
+		got, err := io.ReadAll(conn)
+		if err != nil && !isReset(err) || !strings.Contains(string(got), want) {
+			t.Errorf("%q: %q, %v", request, got, err)
+		}
+		conn.Close()
+		<-ended
+	}
+}

@@ -1,6 +1,7 @@
 package portmux
 
 import (
+	"context"
 	"io"
 	"log"
 	"net"
@@ -8,9 +9,6 @@ import (
 	"net/http/httputil"
 	"time"
 )
-
-// forwardTimes bounds a plain HTTP request that is passed on: for more there is https.
-const forwardTimes = 10 * time.Minute
 
 // forwardHTTP answers requests for the names of other servers; false: it is ours. In
 // plain HTTP they are passed on, so that the other server gets its certificates, or
@@ -30,9 +28,14 @@ func (m *Mux) forwardHTTP(w http.ResponseWriter, r *http.Request) bool {
 	case to.HTTP == "":
 		http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	default:
+		// The deadlines end a request; the context ends its waiting for the other server,
+		// and the connection that it becomes by an upgrade, where deadlines are taken off.
+		until := time.Now().Add(m.cfg.Pass.HTTP)
+		ctx, cancel := context.WithDeadline(r.Context(), until)
+		defer cancel()
 		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(time.Now().Add(forwardTimes))
-		_ = control.SetWriteDeadline(time.Now().Add(forwardTimes))
+		_ = control.SetReadDeadline(until)
+		_ = control.SetWriteDeadline(until)
 		proxy := httputil.ReverseProxy{
 			Rewrite: func(p *httputil.ProxyRequest) {
 				p.Out.URL.Scheme, p.Out.URL.Host = "http", to.HTTP
@@ -51,7 +54,7 @@ func (m *Mux) forwardHTTP(w http.ResponseWriter, r *http.Request) bool {
 				http.Error(w, "the server of this name does not answer", http.StatusBadGateway)
 			},
 		}
-		proxy.ServeHTTP(w, r)
+		proxy.ServeHTTP(w, r.WithContext(ctx))
 	}
 	return true
 }

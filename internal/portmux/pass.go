@@ -21,10 +21,12 @@ const (
 	passChunk     = 1 << 20          // bytes between two looks at the clock
 )
 
-// PassTimes bounds a connection that is passed on and on which nothing passes.
+// PassTimes bounds what is passed on: TLS connections on which nothing passes, and
+// plain HTTP.
 type PassTimes struct {
-	Idle time.Duration // in both directions; 1 h
-	Half time.Duration // when one end has closed its half; 2 min
+	Idle time.Duration // nothing in both directions; 1 h
+	Half time.Duration // nothing, when one end has closed its half; 2 min
+	HTTP time.Duration // a request of plain HTTP with all that comes of it, a WebSocket too; 10 min: for more there is https
 }
 
 // pass passes a connection on to another server, until both have ended it. reason is

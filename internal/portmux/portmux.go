@@ -81,8 +81,7 @@ type Config struct {
 	// SetForwards.
 	Own      string
 	Forwards []Forward
-	// Pass bounds silent connections that are passed on, for tests; zero fields take the
-	// usual values.
+	// Pass bounds what is passed on, for tests; zero fields take the usual values.
 	Pass PassTimes
 	// Times bounds what HTTP may take, for tests; zero fields take the usual values.
 	Times  Times
@@ -173,6 +172,7 @@ func New(cfg Config) *Mux {
 		cfg.TLS.DynamicRecordSizingDisabled = true
 	}
 	cfg.Pass.Idle, cfg.Pass.Half = cmp.Or(cfg.Pass.Idle, time.Hour), cmp.Or(cfg.Pass.Half, 2*time.Minute)
+	cfg.Pass.HTTP = cmp.Or(cfg.Pass.HTTP, 10*time.Minute)
 	m := &Mux{
 		cfg: cfg, log: cfg.Logger,
 		httpIn:   newChanListener(),
