@@ -1,6 +1,8 @@
 package access
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,5 +123,50 @@ func TestUnkept(t *testing.T) {
 	}
 	if err := young.Keep(); err != nil || len(old.Unkept()) != 0 {
 		t.Errorf("%v, unkept is %v", err, old.Unkept())
+	}
+}
+
+// TestRevokedFileIsBounded revokes more users than are remembered, with a file and with
+// what another process hands over: the oldest are forgotten, there too, and no other.
+func TestRevokedFileIsBounded(t *testing.T) {
+	cfg := Config{SecretFile: write(t, "secret", secret), RevokedFile: filepath.Join(t.TempDir(), "revoked.json")}
+	begin := time.Now().Add(-time.Hour).Round(0)
+	full := make(map[string]time.Time)
+	for i := range MaxRevoked {
+		full[fmt.Sprint("user-", i)] = begin.Add(time.Duration(i) * time.Millisecond)
+	}
+	written, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.RevokedFile, written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err := NewVerifier(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"anna", "bob"} {
+		if err := v.Revoke(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.Add(map[string]time.Time{"carla": time.Now(), "long-ago": begin.Add(-time.Minute)})
+	if err := v.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := NewVerifier(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for which, v := range map[string]*Verifier{"the server": v, "the next one": again} {
+		if len(v.list.at) != MaxRevoked || len(v.list.tags) != MaxRevoked {
+			t.Errorf("%s remembers %d", which, len(v.list.at))
+		}
+		for name, want := range map[string]bool{"anna": true, "bob": true, "carla": true, "user-3": true, "user-2": false, "user-0": false, "long-ago": false} {
+			if got := !v.RevokedAt(name).IsZero(); got != want {
+				t.Errorf("%s: %s is revoked: %v", which, name, got)
+			}
+		}
 	}
 }

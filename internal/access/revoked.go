@@ -83,6 +83,11 @@ func (r revocations) remove(name string) {
 	}
 }
 
+// oldest is the name that was revoked first.
+func (r revocations) oldest() string {
+	return slices.MinFunc(slices.Collect(maps.Keys(r.at)), func(a, b string) int { return r.at[a].Compare(r.at[b]) })
+}
+
 // of returns when the holder of TURN credentials was revoked: the user, the session,
 // the session's user, or who has invited the guest.
 func (r revocations) of(user string) (at time.Time) {
@@ -158,17 +163,22 @@ func (v *Verifier) remember(name string, now time.Time) {
 	if now.Before(v.list.at[name]) {
 		return // by a clock that has been set back
 	}
-	if len(v.list.at) >= MaxRevoked {
-		v.forgetExpired(now)
-	}
-	if _, known := v.list.at[name]; !known && len(v.list.at) >= MaxRevoked {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.list.at)), func(a, b string) int {
-			return v.list.at[a].Compare(v.list.at[b])
-		})
-		v.cfg.Logger.Error("too many users are revoked: the oldest revocation is forgotten; change the key of the tokens", "user", oldest, "most", MaxRevoked)
-		v.list.remove(oldest)
-	}
+	v.makeRoom(name, now)
 	v.list.set(name, now)
+}
+
+// makeRoom forgets who must be forgotten for a name to be remembered. Verifier.mu is held.
+func (v *Verifier) makeRoom(name string, now time.Time) {
+	if _, known := v.list.at[name]; known || len(v.list.at) < MaxRevoked {
+		return
+	}
+	v.forgetExpired(now)
+	if len(v.list.at) < MaxRevoked {
+		return
+	}
+	oldest := v.list.oldest()
+	v.cfg.Logger.Error("too many users are revoked: the oldest revocation is forgotten; change the key of the tokens", "user", oldest, "most", MaxRevoked)
+	v.list.remove(oldest)
 }
 
 // forgetExpired takes out what was revoked so long ago that everything of it has
@@ -309,9 +319,14 @@ func (v *Verifier) Add(revoked map[string]time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for name, at := range revoked {
-		if at.After(v.list.at[name]) {
-			v.list.set(name, at)
+		if !at.After(v.list.at[name]) {
+			continue
 		}
+		if len(v.list.at) >= MaxRevoked && !at.After(v.list.at[v.list.oldest()]) {
+			continue // the first who would be forgotten, or has been
+		}
+		v.makeRoom(name, time.Now())
+		v.list.set(name, at)
 	}
 }
 
