@@ -85,6 +85,15 @@ func TestBelowAPath(t *testing.T) {
 	if res := get(s, prefix+"x/", browser...); res.Code != 404 {
 		t.Errorf("another path that begins like it: %d", res.Code)
 	}
+	// Whoever came before public_path was written gets the page anew, with its addresses.
+	before := get(server(nil), "/", browser...).Header().Get("ETag")
+	if res := get(s, prefix+"/", append(browser, "If-None-Match: "+before)...); res.Code != http.StatusOK {
+		t.Errorf("the page from before is answered by %d", res.Code)
+	}
+	own := get(s, prefix+"/", browser...).Header().Get("ETag")
+	if res := get(s, prefix+"/", append(browser, "If-None-Match: "+own)...); res.Code != http.StatusNotModified {
+		t.Errorf("the page that has not changed is answered by %d", res.Code)
+	}
 	insecure := server(func(c *Config, _ *Settings) { c.PublicPath, c.Secure = prefix, true })
 	for _, at := range []string{"/check?a=1", prefix + "/check?a=1"} {
 		if got := get(insecure, at, "Accept: text/html").Header().Get("Location"); got != "https://example.com"+prefix+"/check?a=1" {

@@ -77,8 +77,9 @@ const leastSqueezed = 256
 type File struct {
 	Content []byte
 	Type    string // Content-Type
-	Hash    string
+	Hash    string // in the name by which browsers keep it for good
 
+	tag      string // of the content, in its ETag
 	br       []byte
 	gzipOnce func() []byte // nil: not worth it
 }
@@ -87,14 +88,14 @@ type File struct {
 func NewFile(name string, content []byte) *File {
 	ext := path.Ext(name)
 	f := &File{Content: content, Type: types[ext], Hash: Hash(content)}
+	f.tag = f.Hash
 	if f.Type == "" {
 		f.Type = "application/octet-stream"
 	}
 	if squeezable[ext] && len(content) >= leastSqueezed {
-		hash := f.Hash // of this content, whatever the file is called later
-		f.br = Made(hash, "br")
+		f.br = Made(f.tag, "br")
 		f.gzipOnce = sync.OnceValue(func() []byte {
-			if ready := Made(hash, "gz"); ready != nil {
+			if ready := Made(f.tag, "gz"); ready != nil {
 				return ready
 			}
 			var out bytes.Buffer
@@ -147,7 +148,7 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request, caching string) {
 	h.Set("Cache-Control", caching)
 	h.Add("Vary", "Accept-Encoding")
 	content, encoding := f.form(r.Header.Values("Accept-Encoding"))
-	tag := f.Hash
+	tag := f.tag
 	if encoding != "" {
 		h.Set("Content-Encoding", encoding)
 		h.Set("Content-Length", strconv.Itoa(len(content))) // ServeContent leaves it out

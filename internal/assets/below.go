@@ -15,6 +15,8 @@ var texts = []string{".html", ".js", ".css", ".webmanifest"}
 
 // Below returns the files of a site as they are where its root is at prefix, such as
 // /calls. Their names stay, by which browsers keep them: they are asked for below it.
+// Their tags are those of what they say now, since a browser that came before public_path
+// was written has the others under the same addresses.
 func (s *Set) Below(prefix string) *Set {
 	below := new(Set)
 	for name, f := range s.files {
