@@ -200,12 +200,21 @@ test('a page brings what its scripts ask for, and not more', () => {
   }
 });
 
+test('a number and its unit stay in one line', () => {
+  for (const [tag, words] of Object.entries(languages)) {
+    for (const key of keysOf(words)) {
+      if (key.startsWith('report.')) continue; // plain text for a mail, which is searched
+      for (const text of formsOf(textOf(words, key))) assert.doesNotMatch(text, /[}0-9] (?:%|(?:ms|s|k?B|MB|[kM]bit\/s)(?!\p{L}))/u, `${tag}: ${key}`);
+    }
+  }
+});
+
 test('a language is written as its readers write', async () => {
   const words = await import('../../static/words.js');
   words.speak('de', languages.de);
   assert.equal(words.t('chat.unread', {count: 1}), 'Chat, 1 ungelesene Nachricht');
   assert.equal(words.t('chat.unread', {count: 12345}), 'Chat, 12.345 ungelesene Nachrichten');
-  assert.equal(words.sizeOf(2_540_000), '2,5 MB');
+  assert.equal(words.sizeOf(2_540_000), '2,5\u00a0MB');
   assert.equal(words.t('call.left', {who: '{who} $& $1'}), '{who} $& $1 ist gegangen', 'a name is a name');
   assert.deepEqual(words.nodesOf('missed.at', {who: 'Ida', time: '14:03'}), ['Ida', ' hat um ', '14:03', ' angerufen']);
   assert.equal(words.whyOf({code: 'room-full', message: 'raw text of the server'}), languages.de.error['room-full']);
