@@ -953,7 +953,8 @@ export declare const meshLimit: number;
 /**
  * All that is written to the parameters of one person's senders, one after the other. Who writes has read before: two at
  * once, and the later write takes back what the earlier one did (a key frame that was asked for at the moment of healing
- * switched the picture off again). A browser that answers late or never holds up the rest for a moment only.
+ * switched the picture off again). A browser that answers late or never holds up the rest for a moment only. As each asks
+ * what is wanted when its turn comes, one that waits does for all: however often something changes, the queue stays short.
  */
 declare class Senders {
     /** @param {import('../../base/clock.js').Clock} clock */
@@ -961,13 +962,14 @@ declare class Senders {
     /**
      * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
      * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+     * @param {unknown} [about] tells those of other connections from those of the one in use
      */
     limit(wanted: () => {
         pc: RTCPeerConnection | null;
         others: number;
         screen: "" | Showing;
         lost: boolean;
-    }): Promise<void>;
+    }, about?: unknown): Promise<void>;
     /** @param {() => RTCPeerConnection | null} connection */
     keyFrame(connection: () => RTCPeerConnection | null): Promise<void>;
     #private;

@@ -116,7 +116,7 @@ export class Peer extends Emitter {
       signal: (data) => this.#signal(data),
       negotiation: {...this.#serving, answering: (pc) => answerMedia(pc, this.#host.media, false, this.#sharing.showing)},
       made: (pc, channel) => this.#channel.hear(pc, channel),
-      negotiated: (pc) => { this.#senders.limit(() => this.#wanted(pc, false)); },
+      negotiated: (pc) => { this.#senders.limit(() => this.#wanted(pc, false), pc); },
       ready: (negotiation, channel) => this.#moveTo(negotiation, channel),
     },
   });

@@ -84,3 +84,20 @@ test('what a browser did not take is put in force the next time', async () => {
   await limit(false);
   assert.equal(active(), true);
 });
+
+test('however often something changes while a browser is slow, one more is set, and what is wanted then', async () => {
+  const {pc, active, written} = connection();
+  const senders = new Senders(realClock);
+  let lost = true, asked = 0;
+  const limit = () => senders.limit(() => { asked++; return {pc, others: 1, screen: '', lost}; });
+  const first = limit();
+  await Promise.resolve(); // its turn has come
+  for (let i = 0; i < 1000; i++) { lost = !lost; limit(); }
+  lost = false;
+  await Promise.all([first, limit()]);
+  assert.equal(asked, 2);
+  assert.equal(active(), true);
+  assert.deepEqual(written, [false, true]);
+  await limit();
+  assert.equal(asked, 3, 'and the next time again');
+});

@@ -37,10 +37,12 @@ function share(others, screen, shown) {
 /**
  * All that is written to the parameters of one person's senders, one after the other. Who writes has read before: two at
  * once, and the later write takes back what the earlier one did (a key frame that was asked for at the moment of healing
- * switched the picture off again). A browser that answers late or never holds up the rest for a moment only.
+ * switched the picture off again). A browser that answers late or never holds up the rest for a moment only. As each asks
+ * what is wanted when its turn comes, one that waits does for all: however often something changes, the queue stays short.
  */
 export class Senders {
   /** @type {Promise<void>} */ #queue = Promise.resolve();
+  /** What waits for its turn. @type {Set<unknown>} */ #waiting = new Set();
   /** @type {import('../../base/clock.js').Clock} */ #clock;
 
   /** @param {import('../../base/clock.js').Clock} clock */
@@ -51,9 +53,10 @@ export class Senders {
   /**
    * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
    * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+   * @param {unknown} [about] tells those of other connections from those of the one in use
    */
-  limit(wanted) {
-    return this.#next(async () => {
+  limit(wanted, about = 'in use') {
+    return this.#next(about, async () => {
       const {pc, others, screen, lost} = wanted();
       if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost);
     });
@@ -61,15 +64,18 @@ export class Senders {
 
   /** @param {() => RTCPeerConnection | null} connection */
   keyFrame(connection) {
-    return this.#next(async () => {
+    return this.#next('key frame', async () => {
       const pc = connection();
       if (pc && pc.signalingState !== 'closed') await sendKeyFrame(pc);
     });
   }
 
-  /** @param {() => Promise<void>} step */
-  #next(step) {
+  /** @param {unknown} what @param {() => Promise<void>} step */
+  #next(what, step) {
+    if (this.#waiting.has(what)) return this.#queue;
+    this.#waiting.add(what);
     this.#queue = this.#queue.then(() => {
+      this.#waiting.delete(what);
       /** @type {any} */ let timer;
       const late = new Promise((resolve) => { timer = this.#clock.setTimeout(() => resolve(undefined), times.parameters); });
       return Promise.race([step().catch(() => {}), late]).then(() => this.#clock.clearTimeout(timer));
