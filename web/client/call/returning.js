@@ -63,15 +63,21 @@ export class Returning {
     return data.rejoin ? this.#onReturn(info, data.rejoin) : this.#onRecognized(info, data.rejoined);
   }
 
-  /** @param {unknown} instance @returns {Peer | undefined} */
-  #known(instance) {
-    return [...this.#host.call.peers].find((candidate) => candidate.instance === instance);
+  /**
+   * Whose end of the call this is, coming back as `id`. Everybody in the call knows everybody's instance: whose session is
+   * in the room still, and awake, has not come back as somebody else.
+   * @param {unknown} instance @param {string} id @returns {Peer | undefined}
+   */
+  #known(instance, id) {
+    const {peers, hub, room} = this.#host.call, members = hub.rooms.get(room)?.peers;
+    return [...peers].find((candidate) => candidate.instance === instance
+      && (candidate.id === id || candidate.orphan || candidate.away || !members?.has(candidate.id)));
   }
 
   /** A peer has come back with a new session. @param {PeerInfo} info @param {unknown} instance */
   async #onReturn(info, instance) {
     const {call} = this.#host;
-    const peer = this.#known(instance);
+    const peer = this.#known(instance, info.peer);
     call.signal(info.peer, {rejoined: peer ? call.instance : null, instance: call.instance});
     if (!peer) return;
     await peer.rekey(info);
@@ -83,7 +89,7 @@ export class Returning {
 
   /** A peer has answered our return. @param {PeerInfo} info @param {unknown} instance */
   async #onRecognized(info, instance) {
-    const peer = instance ? this.#known(instance) : undefined;
+    const peer = instance ? this.#known(instance, info.peer) : undefined;
     if (peer) await peer.rekey(info);
     else if (this.#free(info.peer)) this.#host.add(info).offer();
   }

@@ -3,6 +3,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {PeerChannel} from '../call/data/channel.js';
+import {Returning} from '../call/returning.js';
 
 class FakeChannel extends EventTarget {
   readyState = 'open';
@@ -164,4 +165,28 @@ test('chat, paths and messages of no shape at all', (t) => {
   control.hear({type: 'chat', text: 'x'.repeat(16384), key: 'k'});
   control.hear({type: 'chat', text: 'again', key: 'k'});
   assert.deepEqual(shown.chat.map(({text}) => text.length), [16384]);
+});
+
+test('nobody comes back as somebody who is there', async () => {
+  const person = (id, instance) => ({id, instance, orphan: false, away: false, state: 'connected', quality: {path: 'direct'},
+    async rekey(info) { this.id = info.peer; }, async measure() {}, restart() {}, recover() {}});
+  const ida = person('ida', 'i1'), mallory = person('mallory', 'm1');
+  const said = [];
+  const room = new Map([['ida', {}], ['mallory', {}], ['ida-again', {}]]);
+  const call = {peers: new Set([mallory, ida]), room: 'r', instance: 'ours', limit: 6, phase: 'active', hub: {rooms: new Map([['r', {peers: room}]])},
+    signal: (to, data) => said.push({to, ...data})};
+  const returning = new Returning({call, add: () => assert.fail('nobody is new'), find: (id) => [...call.peers].find((peer) => peer.id === id)});
+  await returning.handle({peer: 'mallory'}, {rejoin: 'i1'});
+  await returning.handle({peer: 'mallory'}, {rejoined: 'i1'});
+  assert.equal(ida.id, 'ida');
+  mallory.instance = 'i1'; // says that it is hers
+  room.delete('ida');
+  await returning.handle({peer: 'ida-again'}, {rejoin: 'i1'});
+  assert.deepEqual([ida.id, mallory.id], ['ida-again', 'mallory']);
+  assert.deepEqual(said.map(({to, rejoined}) => [to, rejoined]), [['mallory', null], ['ida-again', 'ours']]);
+  // Who is away may come back before the server has given the old session up.
+  ida.away = true;
+  room.set('ida-again', {}).set('ida-once-more', {});
+  await returning.handle({peer: 'ida-once-more'}, {rejoin: 'i1'});
+  assert.equal(ida.id, 'ida-once-more');
 });
