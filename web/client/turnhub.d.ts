@@ -180,6 +180,7 @@ export namespace healingTimes {
     export { _yield as yield };
     export let result: number;
     export let replacement: number;
+    export let another: number;
     export let connect: number;
     export let parameters: number;
     export let asleep: number;
@@ -1312,7 +1313,8 @@ declare function reachesUDP(configuration: RTCConfiguration): Promise<boolean>;
  * sides go over when it carries media.
  *
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
- * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
+ * new one says so (`replacement`). Where both offer one at once, the impolite side's is made. However often the other side
+ * asks for one or refuses ours, no more are made than somebody needs who means well: each takes relays from the server.
  */
 declare class Replacements {
     /** @param {ReplacementHost} host */
@@ -1328,7 +1330,7 @@ declare class Replacements {
     /**
      * Offers a new connection.
      * @param {boolean} [always] also where the last attempt was one
-     * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
+     * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
      */
     begin(always?: boolean): boolean;
     /**

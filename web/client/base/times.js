@@ -85,6 +85,8 @@ export const healingTimes = {
   result: 15_000,
   /** A new connection that is not connected by then is given up. */
   replacement: 5000,
+  /** In the long run one person costs a new connection so often at the most, whatever the other side asks for or refuses. */
+  another: 2000,
   /** Who has not been connected for so long from the beginning is tried in another way; lossy lines need 3 s, slow proxies 5. */
   connect: 8000,
   /** A browser that has not set a sender's parameters by then is not waited for. */

@@ -3,6 +3,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {PeerChannel} from '../call/data/channel.js';
+import {Replacements} from '../call/path/replacement.js';
 import {Returning} from '../call/returning.js';
 
 class FakeChannel extends EventTarget {
@@ -189,4 +190,46 @@ test('nobody comes back as somebody who is there', async () => {
   room.set('ida-again', {}).set('ida-once-more', {});
   await returning.handle({peer: 'ida-once-more'}, {rejoin: 'i1'});
   assert.equal(ida.id, 'ida-once-more');
+});
+
+/** Connections in place of one, with a browser that takes nothing, and time that stands. */
+function replacing() {
+  const made = [], said = [];
+  const clock = {now: () => time.now, setTimeout: () => 0, clearTimeout() {}, random: () => 0}, time = {now: 0};
+  const takesNothing = async () => { throw new Error('not this'); };
+  const create = () => {
+    const pc = {signalingState: 'stable', closed: false, createDataChannel: () => ({}), addTransceiver() {}, getTransceivers: () => [],
+      setLocalDescription: takesNothing, setRemoteDescription: takesNothing, close() { this.closed = true; }};
+    made.push(pc);
+    return pc;
+  };
+  const signal = (data) => said.push(data), none = () => {};
+  const replacements = new Replacements({clock, create, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal,
+    negotiation: {clock, polite: () => true, online: () => true, signal, answering: none, settled: none, failed: none},
+    made: none, negotiated: none, ready: none, failed: none});
+  return {made, said, replacements, time};
+}
+
+test('who asks for one new connection after the other gets few, and each is closed', async (t) => {
+  t.mock.method(console, 'warn', () => {});
+  const {made, said, replacements, time} = replacing();
+  const ask = async (count) => {
+    for (let i = 0; i < count; i++) await replacements.handle({connection: `c${i}`, replacement: true, round: 1, description: {type: 'offer', sdp: ''}});
+  };
+  await ask(500);
+  assert.equal(made.length, 8);
+  assert.deepEqual(said.at(-1), {connection: 'c499', refused: 1}, 'and is told');
+  time.now += 10_000;
+  await ask(500);
+  assert.equal(made.length, 13);
+  assert.ok(made.every(({closed}) => closed));
+});
+
+test('who refuses every new connection does not have us make them for ever', (t) => {
+  t.mock.method(console, 'warn', () => {});
+  const {made, replacements, time} = replacing();
+  replacements.understood = true;
+  for (let i = 0; i < 200; i++, time.now += 500) replacements.begin(true);
+  assert.ok(made.length <= 8 + 50, `${made.length} in 100 s`);
+  assert.ok(made.slice(0, -1).every(({closed}) => closed));
 });

@@ -20,6 +20,9 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {() => void} failed it did not connect
  */
 
+/** So many new connections may be made one after the other; then one each `times.another`. */
+const atOnce = 8;
+
 /**
  * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
  * side that was not cut off goes on sending to the old one until nothing has come on it for seconds, whatever it is
@@ -27,7 +30,8 @@ import {healingTimes as times} from '../../base/times.js';
  * sides go over when it carries media.
  *
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
- * new one says so (`replacement`). Where both offer one at once, the impolite side's is made.
+ * new one says so (`replacement`). Where both offer one at once, the impolite side's is made. However often the other side
+ * asks for one or refuses ours, no more are made than somebody needs who means well: each takes relays from the server.
  */
 export class Replacements {
   /** Names the connection in use; the first is ''. */
@@ -41,6 +45,8 @@ export class Replacements {
   #abandoned = '';
   /** The last attempt was a replacement, so the next is another. */
   #tried = false;
+  /** When all that were made are paid for. */
+  #paidAt = -Infinity;
   /** @type {RTCPeerConnection | null} */ #old = null;
   /** @type {any} */ #timer = null;
 
@@ -58,10 +64,10 @@ export class Replacements {
   /**
    * Offers a new connection.
    * @param {boolean} [always] also where the last attempt was one
-   * @returns {boolean} false: the other side does not understand it, or the last attempt was one: restart ICE instead
+   * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
    */
   begin(always = false) {
-    const possible = this.understood && (always || !this.#tried);
+    const possible = this.understood && (always || !this.#tried) && this.#pay();
     this.abandon();
     this.#tried = possible;
     if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {replacement: true, instead: this.#abandoned}).offer();
@@ -84,13 +90,23 @@ export class Replacements {
     if (description?.type === 'offer' && (replacement || connection === '')) {
       // Both at once, unless the other side has given ours up for it.
       if (coming?.ours && !this.#host.polite() && instead !== coming.name) return Promise.resolve();
-      this.abandon();
-      this.#tried = true;
-      return this.#make(connection, false).negotiation.handle(data);
+      if (this.#pay()) {
+        this.abandon();
+        this.#tried = true;
+        return this.#make(connection, false).negotiation.handle(data);
+      }
     }
-    // One that was given up here. Who still offers on it should know.
+    // One that was given up here, or is one too many. Who still offers on it should know.
     if (description?.type === 'offer' && typeof round === 'number') this.#host.signal({connection, refused: round});
     return Promise.resolve();
+  }
+
+  /** @returns {boolean} false: there were too many lately */
+  #pay() {
+    const now = this.#host.clock.now(), paidAt = Math.max(now, this.#paidAt) + times.another;
+    if (paidAt - now > atOnce * times.another) return false;
+    this.#paidAt = paidAt;
+    return true;
   }
 
   /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
