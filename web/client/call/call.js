@@ -62,6 +62,7 @@ export class Call extends Emitter {
   #started = 0;
   /** @type {{resolve: () => void, reject: (error: Error) => void} | null} */ #answer = null;
   /** @type {any} the caller's offer, in case that both call at once */ #crossing = null;
+  /** With whom a connection of the lobby goes on: only they may have lost it. @type {WeakSet<Peer>} */ #kept = new WeakSet();
 
   /** @param {Hub} hub @param {CallOptions} [options] */
   constructor(hub, options = {}) {
@@ -179,8 +180,10 @@ export class Call extends Emitter {
         const known = mine ? this.#lobby.take(info.peer) : null;
         if (prepared) known?.close();
         const peer = this.#add(info, prepared ? null : known);
-        if (peer.pc) peer.begin(info, {started: this.#started, told: true});
-        else if (prepared) peer.offered(prepared);
+        if (peer.pc) {
+          this.#kept.add(peer);
+          peer.begin(info, {started: this.#started, told: true});
+        } else if (prepared) peer.offered(prepared);
         else peer.offer();
       }
       this.#lobby.joined();
@@ -350,7 +353,7 @@ export class Call extends Emitter {
   async #onSignal(from, data, info = this.hub.rooms.get(this.room)?.peers.get(from)) {
     if (typeof data !== 'object' || data === null || this.phase === 'ended') return;
     let peer = this.#find(from) ?? this.#lobby.find(from, data);
-    if (data.anew && peer && info && this.peers.has(peer)) {
+    if (data.anew && peer && info && this.#kept.delete(peer)) {
       this.#remove(peer);
       return this.#add(info).offer();
     }

@@ -2,9 +2,13 @@
 // has not accepted.
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import {Emitter} from '../base/emitter.js';
+import {Call} from '../call/call.js';
+import {LocalMedia} from '../call/media/media.js';
 import {PeerChannel} from '../call/data/channel.js';
 import {Replacements} from '../call/path/replacement.js';
 import {Returning} from '../call/returning.js';
+import {FakeStream} from './model/world.mjs';
 
 class FakeChannel extends EventTarget {
   readyState = 'open';
@@ -232,4 +236,35 @@ test('who refuses every new connection does not have us make them for ever', (t)
   for (let i = 0; i < 200; i++, time.now += 500) replacements.begin(true);
   assert.ok(made.length <= 8 + 50, `${made.length} in 100 s`);
   assert.ok(made.slice(0, -1).every(({closed}) => closed));
+});
+
+test('who asks to be connected with anew, and has not come from the lobby, is not', async (t) => {
+  const made = [];
+  class Connection extends EventTarget {
+    signalingState = 'stable'; connectionState = 'new'; iceGatheringState = 'new'; localDescription = null;
+    constructor() { super(); made.push(this); }
+    createDataChannel() { return new FakeChannel(); }
+    addTransceiver() {}
+    getTransceivers() { return []; }
+    getSenders() { return []; }
+    setLocalDescription() { return new Promise(() => {}); }
+    close() { this.signalingState = 'closed'; }
+  }
+  const before = {RTCPeerConnection: globalThis.RTCPeerConnection, MediaStream: globalThis.MediaStream};
+  t.after(() => Object.assign(globalThis, before));
+  Object.assign(globalThis, {RTCPeerConnection: Connection, MediaStream: FakeStream});
+  class FakeHub extends Emitter {
+    config = {iceServers: []}; state = 'open'; calls = new Map(); rooms = new Map([['r', {peers: new Map([['mallory', {peer: 'mallory', polite: true}]])}]]);
+    async join() { return {peers: [...this.rooms.get('r').peers.values()], first: ''}; }
+    async leave() {}
+    signal() {}
+  }
+  const hub = new FakeHub();
+  const call = new Call(hub, {media: LocalMedia.from(new FakeStream())});
+  t.after(() => call.leave());
+  await call.join('r');
+  const [peer] = call.peers, connections = made.length;
+  for (let i = 0; i < 100; i++) hub.emit('signal', {from: 'mallory', data: {anew: true}});
+  assert.equal(made.length, connections);
+  assert.deepEqual([...call.peers], [peer]);
 });
