@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"turnhub/internal/netaddr"
@@ -42,7 +43,8 @@ type Options struct {
 	PortMax     uint16        //
 	Patience    time.Duration // longest wait for the network in Detect; 0: DefaultPatience
 
-	clouds []cloud // tests; nil: the real ones
+	clouds  []cloud                                                               // tests; nil: the real ones
+	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error) // tests; nil: the system's
 }
 
 // A Warning is something that keeps calls from connecting from some place, with
@@ -130,12 +132,15 @@ func detect(ctx context.Context, opts Options, h host, quick bool) ([]netaddr.Re
 	var relay []netaddr.RelayAddress
 	var warnings []Warning
 	public := false
+	within, cancel := context.WithCancel(ctx)
+	named := opts.lookUp(within, h)
+	defer func() { cancel(); named() }()
 	for _, is4 := range []bool{true, false} {
 		local := opts.local(h, is4)
 		if !local.IsValid() {
 			continue
 		}
-		address, more := detectFamily(ctx, opts, h, local)
+		address, more := detectFamily(ctx, opts, h, local, named)
 		if reserved(address.Advertise) == "" {
 			public = true
 		}
@@ -169,8 +174,9 @@ func (o Options) local(h host, is4 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// detectFamily finds the outer side of a local address.
-func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (netaddr.RelayAddress, []Warning) {
+// detectFamily finds the outer side of a local address. named are public_host's
+// addresses, to be waited for.
+func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr, named func() []netip.Addr) (netaddr.RelayAddress, []Warning) {
 	same := netaddr.RelayAddress{Bind: local, Advertise: local}
 	why := reserved(local)
 	if why == "" {
@@ -209,7 +215,7 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 		return same, []Warning{{fmt.Sprintf("the STUN server %s sees this host at %s, which is not a public address either (%s)", stun.server, mapped, reserved(mapped)),
 			"there is a second NAT on the way; the server needs a public address, or relay.external_ip with the one that is forwarded to it"}}
 	}
-	if outer, ok := opts.publicHost(ctx, h, local); ok {
+	if outer, ok := forwarding(named(), h, local); ok {
 		return netaddr.RelayAddress{Bind: local, Advertise: outer}, []Warning{{
 			fmt.Sprintf("this host has only the %s address %s, so the relay's is taken to be public_host's, %s", kind(why), local, outer),
 			fmt.Sprintf("see that the listening ports are forwarded to %s, and write relay.external_ip: \"%s=%s\" to make this message go away", local, local, outer)}}
@@ -226,22 +232,33 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr) (
 		opts.PortMin, opts.PortMax, local, local)}}
 }
 
-// publicHost is the public address of public_host in the family of a local address that
-// nobody outside knows: in a container, and behind a router that forwards ports, it is
-// where clients come to. One that this host has itself tells nothing new.
-func (o Options) publicHost(ctx context.Context, h host, local netip.Addr) (netip.Addr, bool) {
-	if o.PublicHost == "" {
-		return netip.Addr{}, false
+// lookUp asks for the addresses of public_host where one of this host's own is not
+// enough, while others are asked too: these may take all the time that there is. The
+// answer is waited for by whoever wants it, and ends with ctx.
+func (o Options) lookUp(ctx context.Context, h host) (answer func() []netip.Addr) {
+	inner := func(is4 bool) bool {
+		local := o.local(h, is4)
+		return local.IsValid() && !local.IsLoopback() && reserved(local) != ""
 	}
-	network := "ip6"
-	if local.Is4() {
-		network = "ip4"
+	if o.PublicHost == "" || !inner(true) && !inner(false) {
+		return func() []netip.Addr { return nil }
 	}
-	found, err := net.DefaultResolver.LookupNetIP(ctx, network, o.PublicHost) // takes addresses too
-	if err != nil {
-		return netip.Addr{}, false
+	resolve := o.resolve
+	if resolve == nil {
+		resolve = net.DefaultResolver.LookupNetIP // takes addresses too
 	}
-	for _, addr := range found {
+	var found []netip.Addr
+	var asking sync.WaitGroup
+	asking.Go(func() { found, _ = resolve(ctx, "ip", o.PublicHost) }) // without an answer it is nowhere
+	return func() []netip.Addr { asking.Wait(); return found }
+}
+
+// forwarding is the one of public_host's addresses that is public and of the family of a
+// local address that nobody outside knows: in a container, and behind a router that
+// forwards ports, it is where clients come to. One that this host has itself tells
+// nothing new.
+func forwarding(named []netip.Addr, h host, local netip.Addr) (netip.Addr, bool) {
+	for _, addr := range named {
 		addr = addr.Unmap().WithZone("")
 		if addr.Is4() == local.Is4() && !h.has(addr) && (reserved(addr) == "" || reserved(addr) == "documentation") {
 			return addr, true

@@ -3,6 +3,7 @@ package extaddr
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
@@ -127,6 +128,28 @@ func TestDetect(t *testing.T) {
 				t.Errorf("warnings %v, want one with %q", warnings, test.warning)
 			}
 		})
+	}
+}
+
+// TestPublicHostIsAskedForInTime has a cloud's address lead nowhere, as it does in a
+// container at home, so that asking there takes all the time: public_host is known all
+// the same, for both families.
+func TestPublicHostIsAskedForInTime(t *testing.T) {
+	nowhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer nowhere.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	relay, _, err := detect(ctx, Options{
+		PublicHost: "calls.example.org", clouds: all(nowhere.URL),
+		resolve: func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return []netip.Addr{netip.MustParseAddr("8.8.4.7"), netip.MustParseAddr("2a00::7")}, nil
+		},
+	}, fakeHost("172.17.0.2", "fd00::2"), false)
+	if got, want := show(relay), "172.17.0.2=8.8.4.7 fd00::2=2a00::7"; err != nil || got != want {
+		t.Errorf("relay %q, want %q (%v)", got, want, err)
 	}
 }
 
