@@ -63,12 +63,12 @@ func (b *bytesBetween) Fits(to, cause delivery.Ref, bytes int) bool {
 	return b.below.Fits(to, cause, over(b, "Fits", bytes))
 }
 
-func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[]byte) {
+func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[]byte) bool {
 	there := over(b, "SendOnly", o)
 	if buffer != nil {
 		clear((*buffer)[:cap(*buffer)]) // another machine cannot take it over
 	}
-	b.below.SendOnly(to, cause, there, nil)
+	return b.below.SendOnly(to, cause, there, nil)
 }
 
 func (b *bytesBetween) End(s delivery.Ref, reason string, code wire.CloseCode) {

@@ -102,11 +102,9 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 	if m.Data == nil {
 		return wire.Faultf(wire.CodeBadMessage, "data is missing")
 	}
-	if !d.post.Fits(p.ref, s.ref, len(m.Data)) {
+	if b, buffer := signalFrom(s.id, m.Data); !d.post.SendOnly(p.ref, s.ref, b, buffer) {
 		return notYet(p)
 	}
-	b, buffer := signalFrom(s.id, m.Data)
-	d.post.SendOnly(p.ref, s.ref, b, buffer)
 	d.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
@@ -145,10 +143,9 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		if f != nil {
 			return f
 		}
-		if !d.post.Fits(p.ref, s.ref, len(m.Data)) {
+		if !d.post.SendOnly(p.ref, s.ref, b.Raw("data", m.Data), nil) {
 			return notYet(p)
 		}
-		p.pushBy(s, b.Raw("data", m.Data))
 	} else {
 		room, f := roomName(m.Room)
 		if f != nil {

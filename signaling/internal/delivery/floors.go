@@ -66,9 +66,9 @@ type Post interface {
 	// may have waiting for another is bounded, or anybody could fill somebody's queue
 	// and have that one ended for not reading.
 	Fits(to, cause Ref, bytes int) bool
-	// SendOnly is Send for a message to nobody else, in a buffer of NewBuffer, which
-	// it takes over; nil: in none.
-	SendOnly(to, cause Ref, b wire.Object, buffer *[]byte)
+	// SendOnly is Send for a message to nobody else, unless it does not fit: false. It is
+	// in a buffer of NewBuffer, which SendOnly takes over; nil: in none.
+	SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool)
 	// End ends a session. reason is what others are told, code what its client is.
 	End(s Ref, reason string, code wire.CloseCode)
 }

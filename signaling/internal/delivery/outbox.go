@@ -52,11 +52,19 @@ func (o *outbox) add(b item) bool {
 // nobody is ended who reads as fast as it can. For somebody who has let more than a
 // share wait for long no sender is held up: it is ended when the box is full.
 func (o *outbox) fits(cause Ref, n int, clock func() time.Time) bool {
+	if len(o.items)-o.head < shareMessages && o.bytes+n+overhead <= shareBytes {
+		return true
+	}
+	return o.fitsAmongMany(cause, n, clock)
+}
+
+// fitsAmongMany is fits where more than a share would wait.
+func (o *outbox) fitsAmongMany(cause Ref, n int, clock func() time.Time) bool {
 	waiting := len(o.items) - o.head
 	switch {
 	case n+overhead > maxQueueBytes:
 		return false // ever
-	case waiting == 0, waiting < shareMessages && o.bytes+n+overhead <= shareBytes:
+	case waiting == 0:
 		return true
 	}
 	now := clock()

@@ -105,19 +105,32 @@ func (n *Node) Fits(to, cause Ref, bytes int) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn == nil || s.out.fits(cause, bytes, n.now) // what waits for one who is away is bounded by its end
+	return s.fitsLocked(cause, bytes)
+}
+
+// fitsLocked is outbox.fits of a session with a socket. Nobody is held up for one
+// without: what waits for it is bounded by its end.
+func (s *session) fitsLocked(cause Ref, bytes int) bool {
+	return s.conn == nil || s.out.fits(cause, bytes, s.node.now)
 }
 
 // SendOnly implements Post.
-func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) {
+func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool) {
 	s := n.session(to)
 	if s == nil {
-		return
+		return true
 	}
 	reader := n.readerOf(cause)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fitsLocked(cause, len(b)) {
+		if buffer != nil {
+			freeBuffer(buffer)
+		}
+		return false
+	}
 	s.pushLocked(item{b, buffer, cause}, reader)
-	s.mu.Unlock()
+	return true
 }
 
 // doomLocked ends the session from the timers' goroutine: whoever is here holds
