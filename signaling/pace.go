@@ -12,7 +12,7 @@ const maxHeld = 10 * time.Second
 
 // Pacer is the account of one sender for Pace. Its zero value is ready.
 type Pacer struct {
-	messages ratelimit.Account
+	messages ratelimit.Meter
 	held     time.Duration
 }
 

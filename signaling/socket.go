@@ -30,7 +30,7 @@ type Socket struct {
 	done  chan struct{}
 
 	mu       sync.Mutex
-	messages ratelimit.Account
+	messages ratelimit.Meter
 	rooms    map[string]struct{}
 	gone     bool
 	ended    bool

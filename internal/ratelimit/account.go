@@ -20,8 +20,9 @@ type Rate struct {
 // can be taken. Its owner serializes its use.
 type Account struct {
 	// full is when all that can be saved will be there, in nanoseconds. What is
-	// missing of the burst is the time from now until then, at the rate of the moment:
-	// the rate can change at any time.
+	// missing of the burst is the time from now until then. So what is missing when the
+	// rate changes takes as long to come back as it would have: a second where that is
+	// what can be saved. Where it is much more, use a Meter.
 	full int64
 }
 
@@ -31,8 +32,9 @@ func (a *Account) Take(now int64, rate Rate, n float64) bool {
 		return true
 	}
 	unit := second / rate.PerSecond
+	burst := int64(rate.Burst * unit)
 	full := max(a.full, now) + int64(n*unit)
-	if full-now > int64(rate.Burst*unit) {
+	if full-now > burst {
 		return false
 	}
 	a.full = full
@@ -41,7 +43,7 @@ func (a *Account) Take(now int64, rate Rate, n float64) bool {
 
 // Charge removes n units even when they are not there. It returns for how many
 // nanoseconds what is left lasts at the rate; below zero, in how many the debt will
-// be paid off.
+// be paid off. A debt is kept as a time, so it is a debt at that rate alone: see Meter.
 func (a *Account) Charge(now int64, rate Rate, n float64) int64 {
 	if rate.PerSecond <= 0 {
 		return 0
@@ -49,6 +51,21 @@ func (a *Account) Charge(now int64, rate Rate, n float64) int64 {
 	unit := second / rate.PerSecond
 	a.full = max(a.full, now) + int64(n*unit)
 	return int64(rate.Burst*unit) - (a.full - now)
+}
+
+// Meter is an Account that is charged whatever there is, at a rate that may change
+// while it is used: with another rate it begins anew.
+type Meter struct {
+	account Account
+	rate    Rate
+}
+
+// Charge is Account.Charge.
+func (m *Meter) Charge(now int64, rate Rate, n float64) int64 {
+	if m.rate != rate {
+		*m = Meter{rate: rate}
+	}
+	return m.account.Charge(now, rate, n)
 }
 
 // Open is an account that has so many units of its burst at the time now.

@@ -52,6 +52,25 @@ func TestAccountIsATokenBucket(t *testing.T) {
 	}
 }
 
+// TestRateChanges: who is full, or in debt, at one rate is not held to that at another,
+// as after a reload.
+func TestRateChanges(t *testing.T) {
+	slow, quick := Rate{PerSecond: 0.1, Burst: 100}, Rate{PerSecond: 100, Burst: 200}
+	table := NewTable[int](4)
+	table.Take(1, 1e9, Rate{PerSecond: 0.001, Burst: 1})
+	table.Take(1, 4e9, quick)
+	if !table.Take(1, 6e9, quick) {
+		t.Error("a table keeps the time of the slow rate")
+	}
+	var meter Meter
+	if left := meter.Charge(1e9, slow, 150); left >= 0 {
+		t.Fatal(left)
+	}
+	if left := meter.Charge(1e9, quick, 1); left < 0 {
+		t.Errorf("in debt for %d ns at a rate that began just now", -left)
+	}
+}
+
 func TestNoLimit(t *testing.T) {
 	var a Account
 	if !a.Take(1, Rate{}, 1e18) || a.Charge(1, Rate{}, 1e18) != 0 || a != (Account{}) || Open(1, Rate{}, 5) != (Account{}) {

@@ -63,13 +63,14 @@ func (t *Table[K]) Take(key K, now int64, rate Rate) bool {
 		}
 		full := micros
 		if found {
-			full = max(full, old&time44)
+			full = min(max(full, old&time44), micros+burst) // no more than the burst can be missing
 		}
-		if full+cost > micros+burst {
-			return false
+		taken := full+cost <= micros+burst
+		if taken {
+			full += cost
 		}
-		if set[best].CompareAndSwap(old, tag|(full+cost)&time44) {
-			return true
+		if now := tag | full&time44; now == old || set[best].CompareAndSwap(old, now) {
+			return taken
 		}
 	}
 	return false

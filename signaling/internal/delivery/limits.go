@@ -83,7 +83,7 @@ const maxDebt = 10 * time.Second
 
 // Count counts one message at now. It returns nil, ErrRate when the message is over
 // the rate, or ErrFlood when the sender goes on regardless.
-func Count(sender *ratelimit.Account, now time.Time, rate ratelimit.Rate) error {
+func Count(sender *ratelimit.Meter, now time.Time, rate ratelimit.Rate) error {
 	switch left := sender.Charge(now.UnixNano(), rate, 1); {
 	case left >= 0:
 		return nil

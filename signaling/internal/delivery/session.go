@@ -24,10 +24,10 @@ type session struct {
 	// in is held while one of the session's messages is handled, and while it
 	// opens, resumes or ends: these never overlap.
 	in       sync.Mutex
-	messages ratelimit.Account // received, under in
-	reader   *conn             // under in: the socket whose message is being handled
-	claims   access.Claims     // under in
-	seen     netip.Addr        // under in: where the newest socket came from, see netaddr.SeenAddress
+	messages ratelimit.Meter // received, under in
+	reader   *conn           // under in: the socket whose message is being handled
+	claims   access.Claims   // under in
+	seen     netip.Addr      // under in: where the newest socket came from, see netaddr.SeenAddress
 
 	mu      sync.Mutex
 	conn    *conn // nil: lost
