@@ -13,7 +13,20 @@ const maxHeld = 10 * time.Second
 // Pacer is the account of one sender for Pace. Its zero value is ready.
 type Pacer struct {
 	messages ratelimit.Meter
+	bytes    ratelimit.Meter
 	held     time.Duration
+}
+
+// QueueBytes is how much may wait for somebody in a dialect who does not read: room for
+// a few messages of the largest size.
+func (h *Hub) QueueBytes() int { return max(1<<20, 4*h.MessageSize()) }
+
+// pacedBytes is how fast one sender may fill such a queue: half of it at once, and then
+// the whole in a second, more where more messages are allowed. So somebody who fetches
+// what there is once in a while is not ended for what one other says in between.
+func (h *Hub) pacedBytes() ratelimit.Rate {
+	queue := float64(h.QueueBytes())
+	return ratelimit.Rate{PerSecond: queue * max(1, float64(h.node.Limits().MessagesPerSecond)/100), Burst: queue / 2}
 }
 
 // Pace is Allow for a dialect that cannot drop a message without breaking what
@@ -27,7 +40,10 @@ func (s *Socket) Pace(p *Pacer, bytes int) (time.Duration, error) {
 		return 0, ErrTooBig
 	}
 	s.mu.Lock()
-	hold, err := p.take(s.hub.now(), limits.Messages())
+	now := s.hub.now()
+	hold, err := p.take(now, limits.Messages())
+	// Bytes that are held up are no flood: they are as many as somebody wants to say.
+	hold = max(hold, time.Duration(-p.bytes.Charge(now.UnixNano(), s.hub.pacedBytes(), float64(bytes))))
 	s.mu.Unlock()
 	if err != nil {
 		s.hub.node.CountDropped("rate")

@@ -239,6 +239,39 @@ func TestSlowPoller(t *testing.T) {
 	}
 }
 
+// TestBurstBetweenTwoPolls: one who fetches what there is now and then gets all of a
+// burst that is more than what may wait for it at a time.
+func TestBurstBetweenTwoPolls(t *testing.T) {
+	f := start(t, signaling.Limits{})
+	poller := f.connect("")
+	sender, other := f.socket(""), f.socket("")
+	big := `42["message","` + strings.Repeat("x", 250_000) + `"]`
+	go func() {
+		for range 8 {
+			if sender.WriteMessage(websocket.TextMessage, []byte(big)) != nil {
+				return
+			}
+		}
+	}()
+	got := 0
+	for range 4 { // a poll for every two of them
+		f.want(other, big)
+		f.want(other, big)
+		status, _, body := f.request("GET", poller.query, "")
+		if status != 200 {
+			t.Fatalf("ended after %d messages: %d %.200s", got, status, body)
+		}
+		got += strings.Count(body, `42["message"`)
+	}
+	for got < 8 {
+		status, _, body := f.request("GET", poller.query, "")
+		if status != 200 {
+			t.Fatalf("ended after %d messages: %d %.200s", got, status, body)
+		}
+		got += strings.Count(body, `42["message"`)
+	}
+}
+
 func TestConnectionsPerAddress(t *testing.T) {
 	f := start(t, signaling.Limits{ConnectionsPerIP: 2})
 	a := f.connect("")

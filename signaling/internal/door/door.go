@@ -30,9 +30,8 @@ func New(dialect string, hub *signaling.Hub) *Door { return &Door{hub, dialect} 
 // MessageSize is limits.message_size at the moment, in bytes.
 func (d *Door) MessageSize() int { return d.hub.MessageSize() }
 
-// QueueBytes is how much may wait for somebody who does not read: room for a
-// few messages of the largest size.
-func (d *Door) QueueBytes() int { return max(1<<20, 4*d.MessageSize()) }
+// QueueBytes is how much may wait for somebody who does not read, in bytes.
+func (d *Door) QueueBytes() int { return d.hub.QueueBytes() }
 
 // Admit checks Origin and access token. Where it returns false it has answered
 // the request: 403 for the Origin, 401 for the token, both with a JSON error.
