@@ -76,8 +76,7 @@ browser-test: build e2e/node_modules/.ready ## pages in Chromium and Firefox thr
 	$(call heading,browser tests)
 	@cd e2e && npm test --silent
 
-# Counted, not timed: a fuzzer that its time ends on a busy machine sometimes calls that a failure. It takes the time that
-# what runs beside it leaves: pages are timed, inputs are not.
+# Counted, not timed: a fuzzer that its time ends on a busy machine sometimes calls that a failure.
 fuzz-short: ## every fuzz target for a few thousand inputs
 	$(call heading,fuzzing for a short while)
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x

@@ -278,3 +278,36 @@ func TestUpgradeOfUpgrades(t *testing.T) {
 	f.upgrade()
 	calls[2].goesOn("after an upgrade of the process that served again")
 }
+
+// TestVolumeOutlivesUpgrade: what a person has had of the day's volume counts in the
+// next process and in another session of the same person, and no one else pays for it.
+func TestVolumeOutlivesUpgrade(t *testing.T) {
+	t.Parallel()
+	f := startFamily(t, "limits: {volume_per_user_day: 1MiB}\n")
+	const volume, size = 1 << 20, 1000 // bytes
+	relayed := func(c *call, most int) (n int) {
+		payload, buf := make([]byte, size), make([]byte, size)
+		for n < most {
+			if _, err := c.ends[0].WriteTo(payload, c.ends[1].LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.ends[1].SetReadDeadline(time.Now().Add(2 * time.Second))
+			if _, _, err := c.ends[1].ReadFrom(buf); err != nil {
+				return n
+			}
+			n++
+		}
+		return n
+	}
+	before := f.metric("turnhub_relay_drops_total")
+	if n := relayed(f.call("anna", "boris"), 600); n != 600 {
+		t.Fatalf("%d of 600 packets: %v dropped", n, f.metric("turnhub_relay_drops_total")-before)
+	}
+	f.upgrade()
+	if n := relayed(f.call("anna", "carl"), 600); n != volume/size-600 {
+		t.Errorf("%d more packets after the upgrade, want %d", n, volume/size-600)
+	}
+	if n := relayed(f.call("dora", "emil"), 10); n != 10 {
+		t.Errorf("somebody else has %d of 10 packets", n)
+	}
+}

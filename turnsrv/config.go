@@ -31,6 +31,10 @@ type Config struct {
 	// what a household has allocated under it counts against the quota of nobody else
 	// who uses it. Nil: each name is one person's.
 	Unproved func(user string) bool
+	// Consumer returns under which name what a user relays is counted, for
+	// Limits.BandwidthPerUser and VolumePerUserDay: a person may have many user names.
+	// Where it is not proved, the household is counted. Nil: every user name by itself.
+	Consumer func(user string) (name string, proved bool)
 	Relay    []netaddr.RelayAddress
 	PortMin  uint16 // of relayed addresses
 	PortMax  uint16

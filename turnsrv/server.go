@@ -67,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
-		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved,
+		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer,
 	})}
 	for i := range cfg.Workers {
 		w, err := newWorker(core.NewShard(s.shared), &cfg)
@@ -221,10 +221,10 @@ func (s *Server) ServeStream(conn net.Conn, transport Transport) {
 // wait until that is done, which takes the workers one round.
 func (s *Server) Recheck(users ...string) { s.shared.Recheck(users...) }
 
-// Volumes returns what users have relayed since it was asked last, the largest first
-// and at most 20,000 of them. There is something only where Limits.VolumePerUserDay is
-// set.
-func (s *Server) Volumes() []Volume { return s.shared.Volumes() }
+// Volumes returns what users have relayed of their day, or with since only what has
+// come after the last time it was asked; the largest first and at most 20,000 of them.
+// There is something only where Limits.VolumePerUserDay is set.
+func (s *Server) Volumes(since bool) []Volume { return s.shared.Volumes(since) }
 
 // AddVolumes adds what another process of this server has counted.
 func (s *Server) AddVolumes(volumes []Volume) { s.shared.AddVolumes(volumes) }

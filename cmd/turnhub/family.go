@@ -317,7 +317,7 @@ func (f *family) farewell() {
 	}
 	report := f.admin.Report(false)
 	ask(f, scrapePatience, askBye, report, func(*relative, struct{}, error) {})
-	if volumes := f.node.turn.Volumes(); len(volumes) > 0 {
+	if volumes := f.node.turn.Volumes(true); len(volumes) > 0 {
 		// To one alone, or it would count twice in the sum.
 		if r := f.youngestLinked(); r != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)

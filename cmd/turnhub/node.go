@@ -180,13 +180,14 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Unproved: func(user string) bool {
 			return n.access.IsOpen() && !strings.HasPrefix(user, access.SessionPrefix)
 		},
-		Refused: n.logRefused,
-		Relay:   relay,
-		PortMin: n.cfg.Relay.PortMin,
-		PortMax: n.cfg.Relay.PortMax,
-		Policy:  n.policy(n.cfg),
-		Limits:  turnLimits(n.cfg),
-		Logger:  n.log,
+		Consumer: n.access.Consumer,
+		Refused:  n.logRefused,
+		Relay:    relay,
+		PortMin:  n.cfg.Relay.PortMin,
+		PortMax:  n.cfg.Relay.PortMax,
+		Policy:   n.policy(n.cfg),
+		Limits:   turnLimits(n.cfg),
+		Logger:   n.log,
 	})
 	return err
 }

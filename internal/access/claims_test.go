@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -136,5 +137,36 @@ func TestClaimsByTheirNames(t *testing.T) {
 	}
 	if c, err := v.Check(token); err != nil || c.AllowsRoom("a") {
 		t.Errorf("a token minted for no room: %+v, %v", c, err)
+	}
+}
+
+// TestConsumer: whatever somebody calls himself in credentials, one answers for it.
+func TestConsumer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(strings.Repeat("s", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := NewVerifier(Config{SecretFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna, proved := tokens.Consumer("anna")
+	if !proved {
+		t.Error("a token proves nothing")
+	}
+	for _, session := range []string{SessionPrefix + SessionTag("anna") + "0123456789", SessionPrefix + SessionTag("anna") + "abcdefghij"} {
+		if name, proved := tokens.Consumer(session); name != anna || !proved {
+			t.Errorf("%s is %s", session, name)
+		}
+	}
+	if name, _ := tokens.Consumer("boris"); name == anna {
+		t.Error("boris is anna")
+	}
+	open, err := NewVerifier(Config{Open: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, proved := open.Consumer(SessionPrefix + SessionTag("anna") + "0123456789"); proved {
+		t.Error("where access is open a name proves something")
 	}
 }

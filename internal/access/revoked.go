@@ -43,6 +43,19 @@ func SessionTag(user string) string {
 
 const tagLength = 8
 
+// Consumer is who answers for what is used up under a user name of TURN credentials:
+// all sessions of a user together, and a guest with who has invited. Proved is false
+// where anybody may take any name, and have any number of sessions.
+func (v *Verifier) Consumer(user string) (name string, proved bool) {
+	if v.IsOpen() {
+		return "", false
+	}
+	if tag, ok := tagOf(user); ok {
+		return tag, true
+	}
+	return SessionTag(user), true
+}
+
 // tagOf returns the tag in a session's id.
 func tagOf(session string) (string, bool) {
 	id, ok := strings.CutPrefix(session, SessionPrefix)

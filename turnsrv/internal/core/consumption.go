@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
 )
 
@@ -35,7 +36,7 @@ func newFlowRates(l *Limits) *flowRates {
 	}
 }
 
-// affords charges one direction of an allocation, and its user, for a packet of n
+// affordsPacket charges one direction of an allocation, and its user, for a packet of n
 // bytes, or counts the drop.
 func (s *Shard) affordsPacket(a *allocation, f *flow, n int) bool {
 	rates := s.shared.rates.Load()
@@ -88,14 +89,17 @@ func (u *usage) take(second int64, n int, limit int64) bool {
 	return false
 }
 
-// consumer is who has a usage: the user, or where anybody may take any name the
+// consumer is who has a usage: as Config.Consumer says, where names prove nothing the
 // household alone.
 func (d *directory) consumer(a *allocation) holder {
-	h := d.holder(a.user, a.client.Addr)
-	if h.household.IsValid() {
-		h.user = ""
+	name, proved := a.user, true
+	if d.consumerOf != nil {
+		name, proved = d.consumerOf(a.user)
 	}
-	return h
+	if !proved {
+		return holder{household: netaddr.Household(a.client.Addr.Addr())}
+	}
+	return holder{user: name}
 }
 
 // use gives an allocation the usage of its user. The lock is held.
@@ -145,24 +149,27 @@ func (d *directory) forgetUsages(now int64) {
 // Volume is what a user, or where names prove nothing a household, has had of the
 // day's volume.
 type Volume struct {
-	User      string       `json:"user,omitempty"`
+	User      string       `json:"user,omitempty"` // as Config.Consumer names it
 	Household netip.Prefix `json:"household,omitzero"`
 	Bytes     int64        `json:"bytes"`
 	Age       int64        `json:"age"` // seconds since the first of them
 }
 
-// Volumes returns what users have had since it was asked last, for the process that
-// takes over.
-func (s *Shared) Volumes() (volumes []Volume) {
+// Volumes returns what users have had of their day, for the process that takes over; or
+// with since only what has come after the last time it was asked, when this process ends.
+func (s *Shared) Volumes(since bool) (volumes []Volume) {
 	now := s.Clock() / 1e9
 	d := s.directory
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for h, u := range d.usages {
-		bytes := u.volume.Load()
-		fresh := bytes - u.told.Swap(bytes)
-		if age := now - u.began.Load(); fresh > 0 && age < volumeWindow {
-			volumes = append(volumes, Volume{h.user, h.household, fresh, age})
+		all := u.volume.Load()
+		told := u.told.Swap(all)
+		if !since {
+			told = 0 // an earlier successor may have come to nothing
+		}
+		if age := now - u.began.Load(); all > told && age < volumeWindow {
+			volumes = append(volumes, Volume{h.user, h.household, all - told, age})
 		}
 	}
 	slices.SortFunc(volumes, func(a, b Volume) int { return cmp.Compare(b.Bytes, a.Bytes) })
@@ -185,7 +192,13 @@ func (s *Shared) AddVolumes(volumes []Volume) {
 			u = new(usage)
 			d.usages[h] = u
 		}
-		if began := now - v.Age; u.began.Load() == 0 || began < u.began.Load() {
+		began := now - v.Age
+		switch own := u.began.Load(); {
+		case own == 0 || now-own >= volumeWindow: // of a day that is over
+			u.began.Store(began)
+			u.volume.Store(0)
+			u.told.Store(0)
+		case began < own:
 			u.began.Store(began)
 		}
 		u.volume.Add(v.Bytes)

@@ -148,9 +148,15 @@ func TestVolumePerDay(t *testing.T) {
 	if n := a.through(6, 1000, false); n != 4 || d.count.drops[DropUserVolume] != 2 {
 		t.Errorf("%d kB more, %v", n, d.count.drops)
 	}
-	told := d.shared.Volumes()
-	if len(told) != 1 || told[0].User != "anna" || told[0].Bytes != 10_000 || d.shared.Volumes() != nil {
-		t.Fatalf("%+v, and not once alone", told)
+	told := d.shared.Volumes(false)
+	if len(told) != 1 || told[0].User != "anna" || told[0].Bytes != 10_000 {
+		t.Fatalf("%+v", told)
+	}
+	if since := d.shared.Volumes(true); since != nil {
+		t.Errorf("told twice: %+v", since)
+	}
+	if again := d.shared.Volumes(false); !slices.Equal(again, told) {
+		t.Errorf("a second successor is told %+v", again)
 	}
 
 	next := newDesk(t, cfg)
@@ -170,15 +176,32 @@ func TestVolumePerDay(t *testing.T) {
 func TestVolumeOfAHousehold(t *testing.T) {
 	cfg := deskConfig(t)
 	cfg.Limits.VolumePerUserDay = 10_000
-	cfg.Unproved = func(string) bool { return true }
+	cfg.Consumer = func(user string) (string, bool) { return user, false }
 	d := newDesk(t, cfg)
 	for i, want := range []int{8, 2, 0} {
 		if n := d.calling(fmt.Sprint("name", i), uint16(1000+i)).through(8, 1000, true); n != want {
 			t.Errorf("name %d: %d kB, want %d", i, n, want)
 		}
 	}
-	if told := d.shared.Volumes(); len(told) != 1 || told[0].User != "" || told[0].Household != netip.MustParsePrefix("192.0.2.1/32") {
+	if told := d.shared.Volumes(false); len(told) != 1 || told[0].User != "" || told[0].Household != netip.MustParsePrefix("192.0.2.1/32") {
 		t.Errorf("%+v", told)
+	}
+}
+
+// TestVolumeOfSessions: a person with many sessions, each a user name of its own, has one
+// volume.
+func TestVolumeOfSessions(t *testing.T) {
+	cfg := deskConfig(t)
+	cfg.Limits.VolumePerUserDay = 10_000
+	cfg.Consumer = func(user string) (string, bool) { return user[:4], true }
+	d := newDesk(t, cfg)
+	for i, step := range []struct {
+		user string
+		want int
+	}{{"anna-1", 8}, {"anna-2", 2}, {"boris-1", 8}, {"anna-3", 0}} {
+		if n := d.calling(step.user, uint16(1000+i)).through(8, 1000, true); n != step.want {
+			t.Errorf("%s: %d kB, want %d", step.user, n, step.want)
+		}
 	}
 }
 
@@ -196,7 +219,7 @@ func TestUsagesAreBounded(t *testing.T) {
 	if n := len(d.shared.directory.usages); n > maxUsages+maxVolumes {
 		t.Errorf("%d users", n)
 	}
-	if n := len(d.shared.Volumes()); n != maxVolumes {
+	if n := len(d.shared.Volumes(false)); n != maxVolumes {
 		t.Errorf("%d are told", n)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // It is where quotas are counted, so that they are exact however many workers
 // allocate at once. Only the control path uses it.
 type directory struct {
-	unproved func(user string) bool
+	unproved   func(user string) bool
+	consumerOf func(user string) (name string, proved bool)
 
 	mu        sync.Mutex
 	counts    netaddr.Counts // allocations, counted as in userEntry
@@ -37,11 +38,11 @@ type holder struct {
 	household netip.Prefix
 }
 
-// newDirectory returns an empty directory; unproved is Config.Unproved.
-func newDirectory(unproved func(user string) bool) *directory {
+// newDirectory returns an empty directory; its arguments are those of Config.
+func newDirectory(unproved func(user string) bool, consumer func(user string) (name string, proved bool)) *directory {
 	return &directory{
-		unproved: unproved,
-		byUser:   make(map[string]*userEntry), held: make(map[holder]int), usages: make(map[holder]*usage), byIP: make(map[wire.Endpoint][]string),
+		unproved: unproved, consumerOf: consumer,
+		byUser: make(map[string]*userEntry), held: make(map[holder]int), usages: make(map[holder]*usage), byIP: make(map[wire.Endpoint][]string),
 	}
 }
 

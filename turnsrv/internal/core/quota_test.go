@@ -14,7 +14,7 @@ import (
 // TestQuotaPerNetwork holds everybody in an IPv6 /64 to one quota per address, since
 // who has one can send from 2^64 of them, and all of a /48 to a larger one.
 func TestQuotaPerNetwork(t *testing.T) {
-	d := newDirectory(nil)
+	d := newDirectory(nil, nil)
 	limits := &Limits{AllocationsPerIP: 2}
 	for _, step := range []struct{ client, refused string }{
 		{"2001:db8::1", ""}, {"2001:db8::2", ""}, {"2001:db8::3", "address"}, {"2001:db8:0:1::1", ""},
@@ -25,7 +25,7 @@ func TestQuotaPerNetwork(t *testing.T) {
 		}
 	}
 	// A /48 has 65,536 households, and gets as much as 16 of them.
-	d = newDirectory(nil)
+	d = newDirectory(nil, nil)
 	for home := range 100 {
 		addr := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 7: byte(home), 15: 1})
 		want := ""
@@ -56,7 +56,7 @@ func TestNamesAreNoQuotas(t *testing.T) {
 	limits := &Limits{AllocationsPerUser: 2}
 	at := func(addr string) wire.Endpoint { return wire.EndpointIP(netip.MustParseAddr(addr)) }
 	for _, open := range []bool{false, true} {
-		d := newDirectory(func(user string) bool { return open && user != "s_proved" })
+		d := newDirectory(func(user string) bool { return open && user != "s_proved" }, nil)
 		for _, user := range []string{"victim", "s_proved"} {
 			elsewhere := ""
 			if !open || user == "s_proved" {

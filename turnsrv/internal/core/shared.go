@@ -43,6 +43,7 @@ type Config struct {
 	Revoked  func(user string, expires time.Time) bool
 	Refused  func(client netip.Addr, transport wire.Transport, why AuthResult)
 	Unproved func(user string) bool
+	Consumer func(user string) (name string, proved bool)
 }
 
 // Shared is what all shards of one server have in common: what is either immutable
@@ -74,7 +75,7 @@ type Shared struct {
 func NewShared(cfg Config) *Shared {
 	s := &Shared{
 		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
-		nonceKey: wire.NewNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved),
+		nonceKey: wire.NewNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved, cfg.Consumer),
 	}
 	s.reservations.directory = s.directory
 	s.policy.Store(cfg.Policy)
