@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import {Senders} from '../call/path/bitrate.js';
 import {isFirefox, mayRestart, nameOfBrowser, takesLateCandidates} from '../call/path/browsers.js';
 import {udpOf} from '../call/path/probe.js';
+import {Replacements} from '../call/path/replacement.js';
 import {describePath} from '../call/path/stats.js';
 import {realClock} from '../base/clock.js';
+import {FakeClock} from './fakes.mjs';
 
 const firefox = {type: 'offer', sdp: 'v=0\r\no=mozilla...THIS_IS_SDPARTA-153.0 1 0 IN IP4 0.0.0.0\r\n'};
 const other = {type: 'offer', sdp: 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n'};
@@ -101,3 +103,25 @@ test('however often something changes while a browser is slow, one more is set, 
   await limit();
   assert.equal(asked, 3, 'and the next time again');
 });
+
+for (const [how, getStats] of [['never answers', () => new Promise(() => {})], ['answers with an error', async () => { throw new Error('not now'); }]]) {
+  test(`a new connection comes into use also where the browser, asked for its picture, ${how}`, async () => {
+    const clock = new FakeClock(), none = () => {};
+    const pc = {signalingState: 'stable', connectionState: 'new', getStats, createDataChannel: () => ({}), addTransceiver: none, getTransceivers: () => [],
+      setLocalDescription: async () => {}, close: () => assert.fail('is in use')};
+    const used = [];
+    const replacements = new Replacements({clock, create: () => pc, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal: none,
+      negotiation: {clock, polite: () => true, online: () => true, signal: none, answering: none, settled: none, failed: none},
+      made: none, negotiated: none, ready: (negotiation) => used.push(negotiation.pc), failed: none});
+    replacements.understood = true;
+    replacements.begin();
+    pc.connectionState = 'connected';
+    pc.onconnectionstatechange();
+    for (let i = 0; i < 100; i++) {
+      await new Promise(setImmediate);
+      clock.advance(20);
+    }
+    assert.deepEqual(used, [pc]);
+    assert.equal(replacements.coming, null);
+  });
+}

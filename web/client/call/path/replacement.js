@@ -204,8 +204,9 @@ class Replacement {
     if (connectionState !== 'connected' || this.#connected) return;
     this.#connected = true;
     clock.clearTimeout(this.#timer);
-    const until = clock.now() + times.picture;
-    while (!this.#closed && this.#host.pictures() && clock.now() < until && !(await hasPicture(this.pc))) {
+    // Whatever the browser answers, or does not: nothing else is tried as long as this one is on its way.
+    this.#timer = clock.setTimeout(() => this.#end(true), times.picture);
+    while (!this.#closed && this.#host.pictures() && !(await hasPicture(this.pc).catch(() => false))) {
       await new Promise((resolve) => clock.setTimeout(() => resolve(undefined), times.pictureLook));
     }
     this.#end(true);
