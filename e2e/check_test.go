@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,14 +102,8 @@ func TestCheck(t *testing.T) {
 		wantLines(t, output, "connection refused", "nothing listens on TCP")
 	})
 	t.Run("somebody else", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "It works!") })}
-		go other.Serve(listener)
-		defer other.Close()
-		output, status := runTurnhub(t, nil, "check", "http://"+listener.Addr().String())
+		other := somebodyElse(t)
+		output, status := runTurnhub(t, nil, "check", other.URL)
 		if status != 1 {
 			t.Errorf("exit status %d", status)
 		}
@@ -122,6 +117,13 @@ func TestCheck(t *testing.T) {
 			t.Errorf("exit status %d: %s", status, output)
 		}
 	})
+}
+
+// somebodyElse is a web server that is not turnhub.
+func somebodyElse(t *testing.T) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "It works!") }))
+	t.Cleanup(server.Close)
+	return server
 }
 
 // With tokens the check needs one too; on the server it makes its own.
@@ -181,14 +183,8 @@ func TestCheckSelf(t *testing.T) {
 		t.Errorf("of a stopped process: exit status %d: %s", status, output)
 	}
 	wantLines(t, output, "nothing answers at 127.0.0.1:")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "It works!") })}
-	go other.Serve(listener)
-	defer other.Close()
-	at := "TURNHUB_LISTEN_ADMIN=" + listener.Addr().String()
+	other := somebodyElse(t)
+	at := "TURNHUB_LISTEN_ADMIN=" + other.Listener.Addr().String()
 	if output, status := runTurnhub(t, []string{at}, "check", "--self"); status != 1 || !strings.Contains(output, "is not turnhub") {
 		t.Errorf("of another program: exit status %d: %s", status, output)
 	}

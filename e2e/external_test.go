@@ -105,16 +105,24 @@ func (h hosts) serve(t *testing.T, publicHost, externalIP string) *lockedBuffer 
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
 	command := exec.Command("ip", "netns", "exec", h.server, binary, "serve", "--config", file)
-	command.Dir, command.Stdout, command.Stderr = dir, log, log
+	command.Dir = dir
+	return serving(t, command)
+}
+
+// serving starts a server, waits until it is ready, and ends it with the test. It
+// returns its log. What the command runs must have become turnhub by exec.
+func serving(t *testing.T, command *exec.Cmd) *lockedBuffer {
+	t.Helper()
+	log := &lockedBuffer{}
+	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { command.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM) // ip has become turnhub by exec
+		_ = command.Process.Signal(syscall.SIGTERM)
 		<-ended
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", log)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -96,29 +95,8 @@ func TestImage(t *testing.T) {
 	}
 
 	environ := []string{"TURNHUB_PUBLIC_HOST=203.0.113.7", "TURNHUB_TLS_MODE=self-signed"}
-	log := &lockedBuffer{}
 	server := h.contained(root, environ, append([]string{"/turnhub", "serve"}, config...)...)
-	server.Stdout, server.Stderr = log, log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { server.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGTERM)
-		<-ended
-		if t.Failed() {
-			t.Logf("the server's log:\n%s", log)
-		}
-	})
-	until(t, "the server is ready", func() bool {
-		select {
-		case <-ended:
-			t.Fatalf("the server ended:\n%s", log)
-		default:
-		}
-		return strings.Contains(log.String(), "msg=ready")
-	})
+	serving(t, server)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
