@@ -106,10 +106,12 @@ func (l *udpListener) readable(w *Worker, _ stream.Events) {
 	}
 }
 
-// visitor returns a client without allocation, which lasts until the round ends.
+// visitor returns a client without allocation, which lasts until the round ends or as
+// many others have come.
 func (w *Worker) visitor(l *udpListener, key wire.FiveTuple) *core.Client {
 	if w.visits == len(w.visitors) {
 		w.Flush()
+		w.visits = 0
 	}
 	c := &w.visitors[w.visits]
 	w.visits++

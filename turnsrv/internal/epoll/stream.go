@@ -82,7 +82,7 @@ func (k *streamClient) readable(w *Worker, events stream.Events) {
 	}
 	st := &w.stream
 	if len(st.arena)-st.used < wire.Headroom+len(k.partial)+streamRead+wire.Tailroom {
-		w.Flush()
+		w.turnOver()
 	}
 	start := st.used + wire.Headroom
 	at := start + copy(st.arena[start:], k.partial)

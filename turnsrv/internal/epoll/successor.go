@@ -101,7 +101,7 @@ func (w *Worker) Resume(fd int, ap netip.AddrPort) error {
 // Yield leaves the listeners to a successor and keeps the clients with an allocation,
 // each on a socket connected to its five-tuple. It returns how many could not be kept.
 func (w *Worker) Yield() (lost int) {
-	w.Flush()
+	w.turnOver()
 	old := w.listeners
 	w.listeners, w.left = nil, nil
 	for _, l := range old {
@@ -206,6 +206,6 @@ func (w *Worker) readKnown(l *udpListener) {
 				w.shard.FromClient(c, g)
 			}
 		}
-		w.Flush()
+		w.turnOver()
 	}
 }

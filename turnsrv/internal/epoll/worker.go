@@ -151,7 +151,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		if w.loop.Woken() {
 			w.runPosted()
 		}
-		w.Flush()
+		w.turnOver()
 		w.shard.WakeOthers()
 	}
 	w.close()
@@ -184,7 +184,7 @@ func (w *Worker) close() {
 // receive reads up to limit datagrams from a socket that is watched by its edges.
 func (w *Worker) receive(h *stream.Handle, limit int) (from, to int) {
 	if w.rx.used == rxBuffers {
-		w.Flush()
+		w.turnOver()
 	}
 	from, to, more := w.rx.receive(h.FD(), limit)
 	if more {
@@ -212,7 +212,8 @@ func (w *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 	}
 }
 
-// Flush sends everything that is queued and frees the round's buffers.
+// Flush sends everything that is queued. It may come in the middle of what was received
+// together, whose buffers stay.
 func (w *Worker) Flush() {
 	t := &w.tx
 	if len(t.items) > 0 {
@@ -229,10 +230,16 @@ func (w *Worker) Flush() {
 		}
 		t.reset()
 	}
+	w.shard.Reclaim()
+}
+
+// turnOver is Flush where all that was received has been handled: its buffers are free
+// again.
+func (w *Worker) turnOver() {
+	w.Flush()
 	w.rx.reset()
 	w.visits = 0
 	w.stream.used = 0
-	w.shard.Reclaim()
 }
 
 // unsent counts datagrams that the kernel refused to send.
