@@ -88,20 +88,16 @@ func (l *udpListener) readable(w *Worker, _ stream.Events) {
 		a := w.rx.arrival(i)
 		key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
 		if last == nil || last.Key != key {
-			if last = s.Client(key); last == nil {
-				last = w.visitor(l, key)
-			}
+			last = s.Client(key)
 		}
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
+			if last == nil {
+				last = w.visitor(l, key)
+			}
 			s.FromClient(last, g)
 			// It may have made its allocation just now. Without one, the next datagram is
 			// another visitor's: this one's may have been handed over for sending.
-			if last = last.Current(); last == nil {
-				last = w.visitor(l, key)
-			}
-		}
-		if !last.Allocated() {
-			last = nil
+			last = last.Current()
 		}
 	}
 }

@@ -133,3 +133,26 @@ func TestFlushKeepsWhatWasReceived(t *testing.T) {
 	}
 	check("with another socket's received")
 }
+
+// TestOneVisitorForEachDatagram: clients without an allocation fill a round's places no
+// sooner than their datagrams its buffers.
+func TestOneVisitorForEachDatagram(t *testing.T) {
+	w := idleWorker(t)
+	near, far := socketPair(t)
+	fd, err := stream.DuplicateFD(near)
+	if err == nil {
+		err = w.Adopt(fd, netip.MustParseAddrPort("127.0.0.1:1"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 20
+	for range count {
+		if _, err := unix.Write(far, []byte("no STUN")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.listeners[0].readable(w, stream.Readable); w.shard.Handled() != count || w.visits != count {
+		t.Fatalf("%d datagrams took %d places", w.shard.Handled(), w.visits)
+	}
+}
