@@ -91,7 +91,7 @@ func (s *Server) Resume(files []*os.File) error {
 	var errs []error
 	for _, ap := range order {
 		for i, fd := range byAddress[ap] {
-			done := make(chan error)
+			done := make(chan error, 1) // a worker that has ended answers before Post returns
 			w := workers[i%len(workers)]
 			w.Post(func(*core.Shard) {
 				if e, ok := w.(bequeather); ok {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 
@@ -106,6 +107,38 @@ func TestHandover(t *testing.T) {
 	defer a.Close()
 	if n := len(young.Allocations()); n != 9 {
 		t.Errorf("the successor has %d allocations, want 9", n)
+	}
+}
+
+// TestHandoverAfterTheEnd: a server that has ended meanwhile neither closes descriptors
+// that are somebody else's by now, nor hands them over, nor waits for ever.
+func TestHandoverAfterTheEnd(t *testing.T) {
+	s := startServer(t, testConfig(t))
+	files, err := s.ListenerFiles()
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	s.stop()
+	var others []*os.File
+	for range 100 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		others = append(others, f)
+	}
+	s.Yield()
+	if again, err := s.ListenerFiles(); err != nil || len(again) != 0 {
+		t.Errorf("%d listeners, %v", len(again), err)
+	}
+	if err := s.Resume(files); err != nil {
+		t.Error(err)
+	}
+	for _, f := range others {
+		if _, err := f.Stat(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

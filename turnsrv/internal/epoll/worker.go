@@ -167,6 +167,7 @@ func (w *Worker) close() {
 	for _, l := range w.listeners {
 		w.closeFD(l.handle)
 	}
+	w.listeners, w.left = nil, nil // what is still posted must not close them again
 	w.after.Lock()
 	defer w.after.Unlock()
 	w.mu.Lock()
