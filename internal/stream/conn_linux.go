@@ -413,9 +413,25 @@ func (c *Conn) arm() {
 			c.timer = nil
 		}
 	case c.timer == nil:
-		c.timer = time.AfterFunc(time.Until(at), c.rouse)
+		c.timer = time.AfterFunc(time.Until(at), c.due)
 	default:
 		c.timer.Reset(time.Until(at))
+	}
+}
+
+// due is the timer's: a deadline is over, and the other may be still to come.
+func (c *Conn) due() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.handle != nil {
+		c.handle.Rouse()
+	}
+	later := c.read
+	if later.Before(c.write) {
+		later = c.write
+	}
+	if c.timer != nil && !later.IsZero() && !over(later) {
+		c.timer.Reset(time.Until(later))
 	}
 }
 

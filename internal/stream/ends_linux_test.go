@@ -109,6 +109,40 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+// TestBothDeadlines: one that is over without anything to be done about it, and stays set,
+// does not keep the other from being told, in whichever order they are set.
+func TestBothDeadlines(t *testing.T) {
+	for _, writeFirst := range []bool{true, false} {
+		_, near, _ := pair(t, false, nil)
+		c, err := Take(near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		told := make(chan struct{}, 100)
+		if err := c.Attach(turning(t), sourceFunc(func(Events) {
+			if _, err := c.Receive(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				told <- struct{}{}
+			}
+		})); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		if writeFirst {
+			c.SetWriteDeadline(now.Add(-time.Second)) // nothing waits to be written
+		}
+		c.SetReadDeadline(now.Add(50 * time.Millisecond))
+		if !writeFirst {
+			c.SetWriteDeadline(now.Add(time.Millisecond))
+		}
+		select {
+		case <-told:
+		case <-time.After(20 * time.Second):
+			t.Fatal("nobody was told of the read deadline")
+		}
+	}
+}
+
 // TestHalfClose: a client that has ended still gets what it is sent, and TLS's
 // close_notify.
 func TestHalfClose(t *testing.T) {
