@@ -237,6 +237,7 @@ func (c *Conn) push(b []byte) error {
 	}
 	if c.tls != nil && !c.sending.Load() {
 		if c.answers += len(b); c.answers > maxAnswers {
+			_ = unix.Shutdown(c.fd, unix.SHUT_RDWR) // TLS keeps the error until the next Send
 			return ErrFlood
 		}
 	}

@@ -222,7 +222,8 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := c.Attach(l, sourceFunc(func(Events) {})); err != nil {
+	var seen Events
+	if err := c.Attach(l, sourceFunc(func(e Events) { seen |= e })); err != nil {
 		t.Fatal(err)
 	}
 	for c.Waiting() == 0 { // its buffers are full
@@ -235,6 +236,12 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 		if _, err := (*bottom)(c).Write([]byte("an answer")); err != nil {
 			if !errors.Is(err, ErrFlood) || c.Waiting() > waiting+maxAnswers {
 				t.Fatal(err, c.Waiting())
+			}
+			for seen&Hangup == 0 {
+				if l.Poll(5000) == 0 {
+					t.Fatal("the loop does not see the end")
+				}
+				l.Dispatch()
 			}
 			_ = client.Close()
 			return
