@@ -55,7 +55,8 @@ type node struct {
 	credentials *turncred.Secrets
 	ttl         atomic.Int64 // the longest credentials.ttl so far, in nanoseconds
 	access      *access.Verifier
-	certs       certs.Source // nil: no TLS
+	certs       certs.Source   // nil: no TLS
+	tickets     *certs.Tickets // nil: no TLS
 	turn        *turnsrv.Server
 	hub         *signaling.Hub
 	dialects    []dialect
@@ -319,6 +320,10 @@ func (n *node) makeWeb() {
 		listener.HTTP = certs.HTTPChallenges(n.certs, n.web)
 	}
 	n.mux = portmux.New(listener)
+	if n.certs != nil {
+		n.tickets = certs.OpenTickets(filepath.Join(cfg.StateDir, "ticket-keys"), n.log)
+		n.mux.SetTicketKeys(n.tickets.Keys())
+	}
 }
 
 func forwards(cfg *config.Config) (list []portmux.Forward) {
@@ -371,6 +376,9 @@ func (n *node) serve(ctx context.Context) error {
 	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	run("hub", n.hub.Serve)
 	run("rechecks", quiet(n.rechecker.serve))
+	if n.tickets != nil {
+		run("session tickets", quiet(func(ctx context.Context) { n.tickets.Serve(ctx, n.mux.SetTicketKeys) }))
+	}
 	n.office.open(ctx, n.sockets.admin, func(office context.Context, adminListener net.Listener) <-chan struct{} {
 		var held sync.WaitGroup
 		hold := func(name string, f func(context.Context) error) {

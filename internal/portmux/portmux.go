@@ -208,6 +208,14 @@ func New(cfg Config) *Mux {
 	return m
 }
 
+// SetTicketKeys sets the keys of TLS session tickets; the first is the one that new
+// tickets are sealed with. Without it they are the process's own.
+func (m *Mux) SetTicketKeys(keys [][32]byte) {
+	if m.cfg.TLS != nil {
+		m.cfg.TLS.SetSessionTicketKeys(keys)
+	}
+}
+
 type connKey struct{}
 
 // serveHTTP sets r.TLS, which http.Server does for its own TLS only.
