@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -100,6 +102,69 @@ test('a browser without WebRTC', async () => {
   await page.addInitScript(() => { delete (/** @type {any} */ (window)).RTCPeerConnection; });
   await page.goto(server.base);
   await notice(page, 'unsupported', /cannot make calls/);
+  await page.goto(`${server.base}/check`);
+  await page.waitForSelector('body[data-state=done][data-level=bad]');
+  assert.match(await page.innerText('#text'), /^This browser cannot make calls/);
+  assert.doesNotMatch(await page.innerText('body'), /operator|administrator/, 'nobody else is blamed');
+  await page.context().close();
+});
+
+test('a question for the camera that nobody answers holds up neither the check nor, for long, the call', async () => {
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.1'); // takes connections and says nothing
+  onCleanup(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = /** @type {net.AddressInfo} */ (silent.address());
+  const page = await browser.newPage();
+  await page.addInitScript((port) => {
+    const own = /** @type {any} */ (window);
+    navigator.mediaDevices.getUserMedia = (want) => new Promise((_, reject) => { own.refuse = () => reject(new DOMException('no', 'NotAllowedError')); own.asked = want; });
+    if (!location.pathname.endsWith('/check')) return;
+    const later = own.setTimeout, aborted = AbortSignal.timeout.bind(AbortSignal), NativeSocket = WebSocket, ask = fetch.bind(own);
+    own.setTimeout = (/** @type {any} */ run, /** @type {number} */ time, /** @type {any[]} */ ...more) => later(run, time / 100, ...more);
+    AbortSignal.timeout = (time) => aborted(time / 100);
+    own.WebSocket = class extends NativeSocket { constructor() { super(`ws://127.0.0.1:${port}`); } };
+    own.fetch = (/** @type {any} */ url, /** @type {any} */ more) => ask(`http://127.0.0.1:${port}/${url && ''}`, more);
+  }, port);
+
+  await page.goto(`${server.base}/check`);
+  await page.waitForSelector('body[data-state=done][data-level=bad]');
+  assert.match(await page.innerText('#details'), /asked for the camera and has not been answered/);
+  assert.match(await page.innerText('#details'), /the server does not answer/);
+
+  await page.goto(`${server.base}/#asked`);
+  await page.waitForSelector('body[data-hub=open]');
+  await page.waitForFunction(() => /** @type {any} */ (window).asked);
+  assert.equal(await page.evaluate(() => /** @type {any} */ (window).calls.length), 0, 'the system asks for the camera first, and then for the local network');
+  await page.click('#join');
+  await page.waitForSelector('#toasts :text("beside the address bar")');
+  assert.equal(await page.evaluate(() => /** @type {any} */ (window).calls.length), 0);
+  const other = await browser.newPage();
+  await openLobby(other, server.base, { room: 'asked' });
+  await join(other);
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };
+    /** @type {any} */ (window).refuse();
+  });
+  await Promise.all([connected(page), connected(other)]);
+  await Promise.all([page, other].map((one) => one.context().close()));
+});
+
+test('the check without a camera says beforehand what the system may ask', async () => {
+  const page = await browser.newPage();
+  await page.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('none', 'NotFoundError'); };
+    const Native = RTCPeerConnection, own = /** @type {any} */ (window);
+    own.RTCPeerConnection = class extends Native {
+      /** @param {RTCConfiguration} [config] */
+      constructor(config) {
+        super(config);
+        own.said ??= document.querySelector('#text')?.textContent;
+      }
+    };
+  });
+  await page.goto(`${server.base}/check`);
+  await page.waitForFunction(() => /** @type {any} */ (window).said);
+  assert.match(await page.evaluate(() => /** @type {any} */ (window).said), /devices on your local network/);
   await page.context().close();
 });
 

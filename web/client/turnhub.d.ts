@@ -145,6 +145,7 @@ export namespace callTimes {
     export let tick: number;
     export let firstFrameLook: number;
     export let firstFrameWithin: number;
+    export let question: number;
     export let orphan: number;
     let rejoin_1: number;
     export { rejoin_1 as rejoin };
@@ -245,8 +246,11 @@ declare class Ahead {
     isWaiting(prepared: Prepared): boolean;
     /** Whether there is one that has been sent. */
     get offered(): boolean;
-    /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
-    prepare(): Promise<Prepared>;
+    /**
+     * Makes the offer, in place of one that nobody has got, once the browser's question for the camera is answered.
+     * @param {number} [most] milliseconds to wait for that @returns {Promise<Prepared>} settled when it exists
+     */
+    prepare(most?: number): Promise<Prepared>;
     /** Gives the offer up, unless it has been sent. */
     release(): void;
     /** The offer to send; undefined where there is none, or none that is still good. */
@@ -678,6 +682,8 @@ declare class Device {
     get starting(): boolean;
     /** It is there and on. */
     get on(): boolean;
+    /** The first question to the browser while it is open: the visitor may be looking at it. @returns {Promise<void> | null} */
+    get firstQuestion(): Promise<void> | null;
     get missing(): boolean;
     /**
      * The person's wish. Switching off works before this returns. A camera is released, so that its light goes out; a
@@ -760,6 +766,14 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     track(kind: Kind): MediaStreamTrack | null;
     /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
     starting(kind: Kind): boolean;
+    /**
+     * Settled when the browser has answered its first question for a device; at once where none is open. Until then no connection
+     * is made: macOS and iOS ask for the local network when one looks for its ways, and that would come before the camera.
+     * @param {number} [most] milliseconds
+     */
+    answered(most?: number): Promise<void>;
+    /** Whether the browser's first question for a device is open. */
+    get asking(): boolean;
     /** What is being sent: the microphone, the camera, the screen. */
     get sending(): {
         audio: boolean;
@@ -836,7 +850,7 @@ export type MediaOptions = {
 /** @param {Kind} kind @param {unknown} error @returns {Problem} */
 declare function explain(kind: Kind, error: unknown): Problem;
 export type Kind = "audio" | "video";
-export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "failed";
+export type ProblemCode = "refused" | "missing" | "busy" | "insecure" | "unanswered" | "failed";
 /**
  * Why there is no microphone or camera, as a code; the page has the words.
  */
@@ -844,7 +858,8 @@ export type Problem = {
     kind: Kind;
     /**
      * `insecure`: browsers give devices only to pages with a secure address; `refused`: blocked for
-     * this page; `missing`: none is there; `busy`: in use by another program or switched off; `failed`: anything else
+     * this page; `missing`: none is there; `busy`: in use by another program or switched off; `unanswered`: the visitor has not answered
+     * the browser's question yet; `failed`: anything else
      */
     code: ProblemCode;
     /**

@@ -8,9 +8,29 @@ import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Findings} Findings */
 /** @typedef {import('/client/turnhub.js').UrlResult} UrlResult */
+/** @typedef {import('/client/turnhub.js').Kind} Kind */
+/** @typedef {import('/client/turnhub.js').Problem} Problem */
 
 /** What `/config` may answer that has words of its own. */
 const configErrors = /** @type {const} */ (['origin', 'rate', 'revoked', 'unauthorized', 'no-working-url']);
+
+/**
+ * Nothing here is waited for without limit, milliseconds: the visitor and the browser's question, whose answer comes late or
+ * never (Firefox asks nobody in a window that has not been looked at); a WebSocket and `/config` behind slow proxies; and the
+ * kind of NAT, which is made of several of these.
+ */
+const patience = {question: 60_000, socket: 15_000, config: 15_000, nat: 45_000};
+
+/**
+ * @template T
+ * @param {Promise<T>} promise @param {number} milliseconds @param {T} otherwise where it is not settled by then
+ * @returns {Promise<T>}
+ */
+function limited(promise, milliseconds, otherwise) {
+  /** @type {any} */ let timer;
+  /** @type {Promise<T>} */ const late = new Promise((resolve) => { timer = setTimeout(() => resolve(otherwise), milliseconds); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
 
 /** @param {string} check @param {boolean | null} works @param {string} text */
 function detail(check, works, text) {
@@ -37,9 +57,8 @@ function urlRow(url) {
 
 async function checkSocket() {
   const hub = new Hub({token});
-  const failed = new Promise((resolve) => setTimeout(() => resolve(false), 15000));
   const begun = performance.now();
-  const works = await Promise.race([hub.connect().then(() => true, () => false), failed]);
+  const works = await limited(hub.connect().then(() => true, () => false), patience.socket, false);
   detail('socket', works, works ? t('check.socket-works', {time: Math.round(performance.now() - begun)}) : t('check.socket-fails'));
   hub.close();
   return works;
@@ -47,8 +66,10 @@ async function checkSocket() {
 
 async function checkDevices() {
   const media = new LocalMedia();
-  await media.open();
-  const {audio, video} = media.problems;
+  await limited(media.open(), patience.question, []);
+  /** @param {Kind} kind @returns {Problem | undefined} */
+  const problem = (kind) => media.problems[kind] ?? (media.starting(kind) ? {kind, code: 'unanswered', error: null} : undefined);
+  const audio = problem('audio'), video = problem('video');
   const devices = {audio: audio?.code ?? null, video: video?.code ?? null};
   const settings = media.video?.getSettings();
   detail('video', !video, video ? wordsOf(video)
@@ -62,7 +83,7 @@ async function checkDevices() {
 async function fetchServers() {
   const url = new URL('config', location.href);
   if (token) url.searchParams.set('token', token);
-  const response = await fetch(url);
+  const response = await fetch(url, {signal: AbortSignal.timeout(patience.config)});
   if (!response.ok) throw Object.assign(new Error(`/config: ${response.status}`), {code: (await response.json().catch(() => ({}))).error});
   return single(await response.json());
 }
@@ -123,8 +144,9 @@ async function findNat(stun, relay) {
   // The relay lets nobody reach their own address before it has seen somebody else there: a second user and a socket are.
   const socket = new WebSocket(`${new URL('.', location.href).href.replace(/^http/, 'ws')}relay/check-${crypto.randomUUID?.() ?? Math.random()}${token ? `?token=${encodeURIComponent(token)}` : ''}`);
   try {
-    await new Promise((resolve) => { socket.onopen = socket.onerror = resolve; });
-    const other = (await fetchServers()).find(({urls}) => String(urls) === relay.result.url);
+    // Where it does not open, or there is no second user, the kind may stay unknown; the rest goes on.
+    await limited(new Promise((resolve) => { socket.onopen = socket.onerror = resolve; }), patience.socket, undefined);
+    const other = (await fetchServers().catch(() => [])).find(({urls}) => String(urls) === relay.result.url);
     const seen = await secondMapping(stun.server, relay.server, other);
     return natKind({answered, mapped: [...mapped, ...seen.mapped], hosts: [...hosts, ...seen.hosts], secondPort: seen.secondPort});
   } finally {
@@ -139,13 +161,15 @@ async function run() {
     return conclude({urls: [], nat: 'unknown', loop: null, socket: false, devices: {audio: null, video: null}, webrtc: false});
   }
   const {devices, media} = await checkDevices();
+  // Said before the first connection is made: that is when such a system asks.
+  if (!media.audio && !media.video) $('#text').append(el('p', {}, t('check.system-asks')));
   const socketChecked = checkSocket();
   /** @type {Findings} */ const findings = {urls: [], nat: 'unknown', loop: null, socket: false, devices};
   try {
     const checks = checkUrls(withStun(await fetchServers()));
     const checked = await checks.enough;
     const relays = checked.filter(({result}) => result.works && result.kind !== 'stun').sort(byMerit);
-    findings.nat = await findNat(checked.find(({result}) => result.kind === 'stun'), relays[0]);
+    findings.nat = await limited(findNat(checked.find(({result}) => result.kind === 'stun'), relays[0]), patience.nat, 'unknown');
     detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked', t(`check.nat-${findings.nat}`));
     if (relays.length) {
       findings.loop = await relayLoop([relays[0].server]);

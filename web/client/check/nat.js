@@ -147,8 +147,7 @@ const opened = (channel) => new Promise((resolve) => {
 async function gathered(pc) {
   pc.createDataChannel('nat');
   const first = new Promise((resolve) => { pc.onicecandidate = resolve; });
-  await pc.setLocalDescription();
-  await within(first, times.candidate, 'no answer').catch(() => {});
+  await within(Promise.all([pc.setLocalDescription(), first]), times.candidate, 'no answer').catch(() => {});
 }
 
 /**
@@ -173,7 +172,7 @@ export async function secondMapping(stun, turn, other) {
   pair.b.createDataChannel('nat', {negotiated: true, id: 0});
   try {
     await within(Promise.race([pair.connect().then(() => opened(channel)), pair.failed]), times.mapping, 'no answer');
-    const report = await pair.b.getStats();
+    const report = await within(pair.b.getStats(), times.mapping, 'no statistics');
     for (const transport of /** @type {Iterable<any>} */ (report.values())) {
       if (transport.type !== 'transport') continue;
       const used = report.get(transport.selectedCandidatePairId);

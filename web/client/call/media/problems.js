@@ -1,12 +1,13 @@
 /** @typedef {'audio' | 'video'} Kind */
-/** @typedef {'refused' | 'missing' | 'busy' | 'insecure' | 'failed'} ProblemCode */
+/** @typedef {'refused' | 'missing' | 'busy' | 'insecure' | 'unanswered' | 'failed'} ProblemCode */
 
 /**
  * Why there is no microphone or camera, as a code; the page has the words.
  * @typedef {object} Problem
  * @property {Kind} kind
  * @property {ProblemCode} code `insecure`: browsers give devices only to pages with a secure address; `refused`: blocked for
- *   this page; `missing`: none is there; `busy`: in use by another program or switched off; `failed`: anything else
+ *   this page; `missing`: none is there; `busy`: in use by another program or switched off; `unanswered`: the visitor has not answered
+ *   the browser's question yet; `failed`: anything else
  * @property {unknown} error what the browser said
  */
 
