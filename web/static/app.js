@@ -176,6 +176,7 @@ function enter(link, callee = '') {
   showConnection(hub.state);
   $('#room-label').hidden = !link;
   if (link) $('#room-name').textContent = call.room || roomField.value;
+  if (media.asking) setTimeout(() => { if (media.asking && body.dataset.view === 'call') toast(t('call.asking')); }, 1500); // most answer before
 }
 
 async function join() {
@@ -231,7 +232,7 @@ async function answer(invitation) {
   const accepting = call.accept(invitation);
   enter('', invitation.name);
   document.title = t('call.document', {name: invitation.name});
-  await accepting.catch((error) => toast(whyOf(error), 'bad'));
+  await accepting.catch((error) => { if (error?.code !== 'closed') toast(whyOf(error), 'bad'); });
 }
 
 /** @param {Call} over @param {import('/client/turnhub.js').Ended} ended */

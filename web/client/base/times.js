@@ -29,6 +29,8 @@ export const callTimes = {
   tick: 1000,
   /** The first decoded picture is looked for so often, and for so long. */
   firstFrameLook: 50, firstFrameWithin: 15_000,
+  /** The click waits so long for the browser's answer about the camera, and then goes on without one. */
+  question: 30_000,
   /** Who has lost the session and carries no media for so long has left. */
   orphan: 15_000,
   /** Somebody of whom our return is not understood is a client of another kind, and gets an offer. */

@@ -86,6 +86,8 @@ export class Ahead {
   /** @type {RTCPeerConnection | null} */ #spare = null;
   /** Nobody has come for the last one. */
   #unused = false;
+  /** Counts what is prepared or given up, so that what waits for the visitor's answer knows. */
+  #turn = 0;
   /** @type {any} */ #offerTimer = null;
   /** @type {any} */ #spareTimer = null;
 
@@ -108,9 +110,15 @@ export class Ahead {
   /** Whether there is one that has been sent. */
   get offered() { return this.#prepared?.taken ?? false; }
 
-  /** Makes the offer, in place of one that nobody has got. @returns {Promise<Prepared>} settled when it exists */
-  async prepare() {
+  /**
+   * Makes the offer, in place of one that nobody has got, once the browser's question for the camera is answered.
+   * @param {number} [most] milliseconds to wait for that @returns {Promise<Prepared>} settled when it exists
+   */
+  async prepare(most) {
     this.release();
+    const turn = this.#turn;
+    if (this.media.asking) await this.media.answered(most);
+    if (turn !== this.#turn) throw new Error('given up meanwhile');
     this.#offerTimer = setTimeout(() => { if (this.waiting && !this.wanted()) this.release(); }, callTimes.unused);
     const prepared = this.#prepared = this.#newest = new Prepared(this.configuration(), this.media);
     await prepared.ready;
@@ -119,6 +127,7 @@ export class Ahead {
 
   /** Gives the offer up, unless it has been sent. */
   release() {
+    this.#turn++;
     clearTimeout(this.#offerTimer);
     if (this.waiting) this.#prepared?.close();
     this.#prepared = null;
@@ -153,7 +162,7 @@ export class Ahead {
    * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
    */
   makeSpare() {
-    if (this.#newest?.overUDP || this.#unused || this.#spare) return;
+    if (this.#newest?.overUDP || this.#unused || this.#spare || this.media.asking) return;
     this.#spare = new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
     this.#spareTimer = setTimeout(() => { this.#unused = this.dropSpare(); }, callTimes.unused);
   }
@@ -191,6 +200,7 @@ export class Ahead {
   }
 
   close() {
+    this.#turn++;
     this.drop();
     this.dropSpare();
   }

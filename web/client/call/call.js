@@ -161,6 +161,7 @@ export class Call extends Emitter {
     this.room = room;
     if (this.#lobby.room !== room) this.#lobby.leave(true);
     try {
+      await this.#permitted();
       const joined = await this.hub.join(room, {
         first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#lobby.first() ?? this.#firstOffer()),
       });
@@ -208,7 +209,8 @@ export class Call extends Emitter {
     const answered = new Promise((resolve, reject) => { this.#answer = {resolve: () => resolve(undefined), reject}; });
     answered.catch(() => {});
     try {
-      if (!this.#ahead.prepared) await this.#ahead.prepare();
+      await this.#permitted();
+      if (!this.#ahead.prepared) await this.#ahead.prepare(0);
       const crossing = [...this.hub.calls.keys()].map((call) => this.hub.invitation(call)).find((invitation) => invitation?.user === user);
       this.#crossing = crossing?.data ?? null;
       this.#meeting = crossing?.data?.meeting ?? this.#meeting;
@@ -229,8 +231,9 @@ export class Call extends Emitter {
     this.release(); // the offer is the caller's
     this.id = invitation.call;
     this.#meeting = invitation.data?.meeting ?? '';
-    const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
     try {
+      await this.#permitted();
+      const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
       const {first} = invitation.data ?? {};
       await peer.handle({instance: first?.instance, connection: first?.connection});
       // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
@@ -280,6 +283,12 @@ export class Call extends Emitter {
     this.#started = performance.now();
     this.#setPhase(phase);
     this.#pulse.start();
+  }
+
+  /** The browser has answered about the camera, or has been waited for long enough. */
+  async #permitted() {
+    if (this.media.asking) await this.media.answered(times.question);
+    if (this.phase === 'ended') throw new HubError('closed', 'hung up before the call began');
   }
 
   #firstOffer() {

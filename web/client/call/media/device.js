@@ -33,6 +33,8 @@ export class Device {
   #choice = 0;
   /** @type {Promise<void> | null} the question that the browser has not answered yet */ #question = null;
   #awaitsPermission = false;
+  /** The browser has answered a question before. */
+  #answeredOnce = false;
 
   /**
    * @param {Kind} kind
@@ -51,6 +53,8 @@ export class Device {
   get starting() { return this.wanted && this.#question !== null; }
   /** It is there and on. */
   get on() { return this.track !== null && this.track.readyState !== 'ended' && this.wished; }
+  /** The first question to the browser while it is open: the visitor may be looking at it. @returns {Promise<void> | null} */
+  get firstQuestion() { return this.#answeredOnce ? null : this.#question; }
   get missing() { return this.wanted && (this.track === null || this.#outdated); }
 
   /**
@@ -132,6 +136,7 @@ export class Device {
     } finally {
       // Here and not later: a wish that comes next has to find that nobody asks any more.
       this.#question = null;
+      this.#answeredOnce = true;
       this.#changed(false);
     }
   }

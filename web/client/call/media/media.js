@@ -119,6 +119,21 @@ export class LocalMedia extends Emitter {
   /** Whether the browser is being asked for it: the visitor has to answer, or the device starts. @param {Kind} kind */
   starting(kind) { return this.#devices[kind].starting; }
 
+  /**
+   * Settled when the browser has answered its first question for a device; at once where none is open. Until then no connection
+   * is made: macOS and iOS ask for the local network when one looks for its ways, and that would come before the camera.
+   * @param {number} [most] milliseconds
+   */
+  async answered(most) {
+    /** @type {any} */ let timer;
+    const answers = Promise.all(Object.values(this.#devices).map(({firstQuestion}) => firstQuestion));
+    await (most === undefined ? answers : Promise.race([answers, new Promise((resolve) => { timer = setTimeout(resolve, most); })]));
+    clearTimeout(timer);
+  }
+
+  /** Whether the browser's first question for a device is open. */
+  get asking() { return Object.values(this.#devices).some(({firstQuestion}) => firstQuestion !== null); }
+
   /** What is being sent: the microphone, the camera, the screen. */
   get sending() {
     return {audio: this.#devices.audio.on, video: this.#devices.video.on, screen: this.screen !== null};
