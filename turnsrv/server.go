@@ -26,6 +26,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/internal/core"
@@ -258,6 +259,14 @@ func (s *Server) Stats() Stats {
 	stats.Workers = len(s.workers) - 1 // without the one for odd streams
 	return stats
 }
+
+// Reached is how long ago a packet from outside has last come to a relayed address of a
+// family from an address to which that had sent nothing, so that its firewall lets
+// strangers in; negative: never.
+func (s *Server) Reached(f Family) time.Duration { return s.shared.Reached(f) }
+
+// AddReached adds what another process of this server knows of it, as Reached tells it.
+func (s *Server) AddReached(f Family, ago time.Duration) { s.shared.AddReached(f, ago) }
 
 // Allocations returns all allocations, in no order.
 func (s *Server) Allocations() []AllocationInfo { return s.shared.Allocations() }

@@ -28,6 +28,9 @@ type rtcConfiguration struct {
 	Expires    time.Time   `json:"expires"`             // RFC 3339
 	Signaling  string      `json:"signaling,omitempty"` // wss URL
 	Client     string      `json:"client,omitempty"`    // the address at which the server believes the asker to be
+	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
+	// from outside or "closed", which is the normal case.
+	Range map[string]string `json:"range,omitempty"`
 }
 
 // RTCConfiguration returns an RTCConfiguration as JSON with fresh credentials
@@ -39,7 +42,11 @@ func (s *Server) RTCConfiguration(user string) (json.RawMessage, time.Duration) 
 }
 
 func (s *Server) rtcConfiguration(user string) rtcConfiguration {
-	return NewRTCConfiguration(s.cfg.URLs(), s.cfg.Mint, user, s.settings.Load().TTL)
+	c := NewRTCConfiguration(s.cfg.URLs(), s.cfg.Mint, user, s.settings.Load().TTL)
+	if s.cfg.Range != nil {
+		c.Range = s.cfg.Range()
+	}
+	return c
 }
 
 // NewRTCConfiguration makes a configuration of the best of urls. STUN URLs,

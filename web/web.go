@@ -26,6 +26,9 @@ type Config struct {
 	Mint func(user string, expires time.Time) (username, password string)
 	// URLs returns the STUN and TURN URLs that work, the best first.
 	URLs func() []string
+	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
+	// from outside or "closed"; nil: nothing is said.
+	Range func() map[string]string
 	// Health returns what is wrong with the process, and Ready what keeps it
 	// from serving calls; empty: nothing.
 	Health, Ready func() []string

@@ -30,6 +30,7 @@ func (n *node) adminConfig() admin.Config {
 		Ports:       n.mux.Stats,
 		Web:         n.web.Stats,
 		Certificate: n.certificateEnd,
+		Range:       n.relayRange,
 		Health:      health,
 		Errors:      n.errors,
 		Logger:      n.log,

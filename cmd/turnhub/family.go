@@ -53,6 +53,8 @@ type (
 		Past    admin.Counts         `json:"past"`              // of processes that have ended
 		Revoked map[string]time.Time `json:"revoked,omitempty"` // what could not be written down
 		Volumes []turnsrv.Volume     `json:"volumes,omitempty"` // what users have had of the day's
+		// Reached is turnsrv.Server.Reached, in nanoseconds, by family.
+		Reached map[turnsrv.Family]time.Duration `json:"reached,omitempty"`
 	}
 	readiness struct {
 		Unused []string `json:"unused"` // inherited listeners that the configuration does not name

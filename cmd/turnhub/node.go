@@ -53,7 +53,8 @@ type node struct {
 	addresses   addresses
 	warned      []extaddr.Warning // at start
 	credentials *turncred.Secrets
-	ttl         atomic.Int64 // the longest credentials.ttl so far, in nanoseconds
+	rangeSaid   atomic.Pointer[string] // relay.range
+	ttl         atomic.Int64           // the longest credentials.ttl so far, in nanoseconds
 	access      *access.Verifier
 	certs       certs.Source   // nil: no TLS
 	tickets     *certs.Tickets // nil: no TLS
@@ -92,6 +93,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
 	n.family = newFamily(log, 0)
 	n.ttl.Store(int64(cfg.Credentials.TTL))
+	n.rangeSaid.Store(&cfg.Relay.Range)
 	n.proxies = forwarded.New(cfg.Listen.TrustedProxies, log)
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
@@ -283,6 +285,7 @@ func (n *node) makeWeb() {
 	pages := web.Config{
 		Mint:      n.credentials.Mint,
 		URLs:      n.prober.URLs,
+		Range:     n.relayRange,
 		Health:    n.health,
 		Ready:     n.ready,
 		URLStates: n.urlStates,

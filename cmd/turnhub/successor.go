@@ -86,16 +86,12 @@ func (s *succession) loaded(n *node) error {
 		defer late.Stop()
 		select {
 		case h := <-n.family.going:
-			n.family.inherit(h.Past)
-			n.access.Add(h.Revoked)
-			n.turn.AddVolumes(h.Volumes)
+			n.inherit(h)
 		case <-s.parent.link.Done():
 			err = kin.ErrEnded
 			select {
 			case h := <-n.family.going: // that was its last word
-				n.family.inherit(h.Past)
-				n.access.Add(h.Revoked)
-				n.turn.AddVolumes(h.Volumes)
+				n.inherit(h)
 			default:
 			}
 		case <-late.C:
@@ -110,6 +106,16 @@ func (s *succession) loaded(n *node) error {
 		return err
 	}
 	return nil
+}
+
+// inherit takes over what the predecessor knows.
+func (n *node) inherit(h handover) {
+	n.family.inherit(h.Past)
+	n.access.Add(h.Revoked)
+	n.turn.AddVolumes(h.Volumes)
+	for family, ago := range h.Reached {
+		n.turn.AddReached(family, ago)
+	}
 }
 
 // ready tells the predecessor that the clients may come.

@@ -79,10 +79,18 @@ type Relay struct {
 	STUNServers      []string     // host or host:port
 	BindIP           []netip.Addr // empty: all
 	PortMin, PortMax uint16
+	Range            string // one of the Range constants
 	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
 	DenyPeers        []netip.Prefix
 }
+
+// The values of relay.range.
+const (
+	RangeAuto   = "auto"
+	RangeOpen   = "open"
+	RangeClosed = "closed"
+)
 
 // ExternalIP is an address that clients see, and where 1:1 NAT stands between,
 // the local address that it is translated to (else the zero Addr).
@@ -160,6 +168,7 @@ func Default() *Config {
 			Realm:   "turnhub",
 			PortMin: 49152,
 			PortMax: 65535,
+			Range:   RangeAuto,
 			Peers:   "calls",
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},

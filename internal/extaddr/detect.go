@@ -228,8 +228,8 @@ func detectFamily(ctx context.Context, opts Options, h host, local netip.Addr, n
 		problem += " (" + strings.ReplaceAll(stun.err.Error(), "\n", ", ") + ")"
 	}
 	return same, []Warning{{problem, fmt.Sprintf(
-		"for calls over the internet forward UDP %d-%d and the listening ports to %s and write relay.external_ip: \"%s=YOUR.PUBLIC.ADDRESS\"; inside one network all is well as it is",
-		opts.PortMin, opts.PortMax, local, local)}}
+		"for calls over the internet forward the listening ports to %s and write relay.external_ip: \"%s=YOUR.PUBLIC.ADDRESS\"; inside one network all is well as it is",
+		local, local)}}
 }
 
 // lookUp asks for the addresses of public_host where one of this host's own is not
@@ -285,8 +285,8 @@ func choose(pairs []mapping, h host, local netip.Addr) (netaddr.RelayAddress, bo
 
 // behindNAT says what STUN cannot know: whether anybody gets in.
 func (o Options) behindNAT(r reflexive) []Warning {
-	remedy := fmt.Sprintf("the router must forward UDP %d-%d and the listening ports to %s; write relay.external_ip: \"%s=%s\" when they are, to make this message go away",
-		o.PortMin, o.PortMax, r.local.Addr(), r.local.Addr(), r.mapped.Addr())
+	remedy := fmt.Sprintf("the router must forward the listening ports to %s, and UDP %d-%d too where relay.range is to be open; write relay.external_ip: \"%s=%s\" when they are, to make this message go away",
+		r.local.Addr(), o.PortMin, o.PortMax, r.local.Addr(), r.mapped.Addr())
 	problem := fmt.Sprintf("the public address %s was learned from the STUN server %s: this host is behind NAT", r.mapped.Addr(), r.server)
 	if !r.preserved() {
 		problem += " that changes ports, which is no 1:1 NAT"

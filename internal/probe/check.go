@@ -77,7 +77,7 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 		return rows
 	}
 	defer pair.close()
-	return append(rows, c.reach(ctx, pair, rows))
+	return append(rows, c.reach(ctx, pair, rows, ice.Range))
 }
 
 // CallsFail reports whether a line says that calls would fail.

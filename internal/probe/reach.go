@@ -17,12 +17,15 @@ import (
 // waited for.
 const reachTimeout = 3 * time.Second
 
+// meetInside is why a closed range is no fault.
+const meetInside = "two relayed people meet inside the server, and calls need no more"
+
 // reach sees whether a peer that needs no relay can exchange packets with a
-// relayed address: a plain UDP socket of this machine plays the peer. It shows a
-// relay port range that a firewall closes, and a wrong relay.external_ip. Calls
-// connect without it, relay to relay, but foreign peers (TURN for Matrix,
-// Nextcloud, …) do not.
-func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
+// relayed address: a plain UDP socket of this machine plays the peer, whose first packet
+// is one that nothing has asked for. It shows whether the relay's ports are open, which
+// calls do not need, and a wrong relay.external_ip. said is what /config tells of the
+// ports, by address family.
+func (c *checker) reach(ctx context.Context, p *pair, rows []Row, said map[string]string) Row {
 	row := Row{Verdict: Skipped, Subject: "relayed address from here"}
 	url, username, password := c.udpURL(p.a.ice, rows)
 	if url == "" {
@@ -75,19 +78,41 @@ func (c *checker) reach(ctx context.Context, p *pair, rows []Row) Row {
 	begin := time.Now()
 	inward, outward, foreign := exchange(ctx, l, peer, relayed)
 	row.Took = time.Since(begin)
-	switch {
-	case foreign.IsValid():
-		row.Verdict = Failed
-		row.Detail = fmt.Sprintf("relayed packets come from %s, but the server says %s", foreign.Addr(), relayed.Addr())
-		row.Remedy = fmt.Sprintf("write relay.external_ip: auto, or %s", foreign.Addr())
-	case inward && outward:
-		row.Verdict, row.Detail = OK, "packets pass both ways"
-	default:
-		row.Verdict, row.Took = Warned, 0
-		row.Detail = "no packet came through: calls go relay to relay, and foreign peers are not reached"
-		row.Remedy = "open the UDP range relay.port_min to relay.port_max in the firewall and security group, and see that relay.external_ip is right"
+	row.Verdict, row.Detail, row.Remedy = rangeVerdict(inward && outward, relayed, foreign, said[familyOf(relayed.Addr())])
+	if row.Verdict != OK {
+		row.Took = 0
 	}
 	return row
+}
+
+// familyOf is how /config names an address's family.
+func familyOf(addr netip.Addr) string {
+	if addr.Unmap().Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+// rangeVerdict judges what exchange has found. said is what /config tells of the ports.
+func rangeVerdict(both bool, relayed, foreign netip.AddrPort, said string) (v Verdict, detail, remedy string) {
+	switch {
+	case both && said == "closed":
+		return OK, "packets pass both ways, though /config says that the range is closed: what has passed shows it, unless relay.range says so", ""
+	case both:
+		return OK, "packets pass both ways", ""
+	case foreign.IsValid() && foreign.Addr() != relayed.Addr():
+		return Warned, fmt.Sprintf("relayed packets come from %s, but the server says %s: %s", foreign.Addr(), relayed.Addr(), meetInside),
+			fmt.Sprintf("write relay.external_ip: auto, or %s", foreign.Addr())
+	}
+	how := ""
+	if foreign.IsValid() { // a container's host hides its ports
+		how = fmt.Sprintf(" (what is relayed comes from port %d)", foreign.Port())
+	}
+	if said == "open" {
+		return Warned, "the relay's range is closed from here" + how + ", though /config says that it is open: " + meetInside,
+			"with relay.range: open, see that the firewall and the security group let UDP relay.port_min to relay.port_max in, and that relay.external_ip is right; or write relay.range: auto"
+	}
+	return Noted, "the relay's range is closed" + how + ", as is normal: " + meetInside, ""
 }
 
 // udpURL returns a TURN URL over UDP that the table says works, with credentials.

@@ -23,8 +23,9 @@ type iceConfig struct {
 		Username   string  `json:"username"`
 		Credential string  `json:"credential"`
 	} `json:"iceServers"`
-	Signaling string `json:"signaling"`
-	Client    string `json:"client"` // where the server believes us to be
+	Signaling string            `json:"signaling"`
+	Client    string            `json:"client"` // where the server believes us to be
+	Range     map[string]string `json:"range"`  // open or closed, by ipv4 and ipv6
 
 	fetched bool
 	reasons string // of /readyz, when there are no servers

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 
 	"turnhub/internal/netaddr"
 )
@@ -214,19 +215,18 @@ func (p *Policy) forbidden(addr netip.Addr) Verdict {
 	}
 	// The host's own addresses are closed unless the operator names them: a
 	// test on loopback does.
-	if p.cfg.Own != nil && !p.exempt(addr) {
-		for _, own := range p.cfg.Own() {
-			for _, form := range forms {
-				if form == own.WithZone("").Unmap() {
-					return denied("own-host")
-				}
-			}
-		}
+	if !p.exempt(addr) && slices.ContainsFunc(forms, p.OwnHost) {
+		return denied("own-host")
 	}
 	if p.cfg.Proxy != nil && p.cfg.Proxy(addr) && !p.exempt(addr) {
 		return denied("proxy")
 	}
 	return allowed
+}
+
+// OwnHost reports whether an address is one of the host's own.
+func (p *Policy) OwnHost(addr netip.Addr) bool {
+	return p.cfg.Own != nil && slices.ContainsFunc(p.cfg.Own(), func(own netip.Addr) bool { return addr == own.WithZone("").Unmap() })
 }
 
 // special judges by IANA's registries.

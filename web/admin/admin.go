@@ -49,7 +49,7 @@ type Probe struct {
 	Passes, Failures uint64        `json:"-"`
 }
 
-// Config is what New needs. All members but Logger and those about other processes
+// Config is what New needs. All members but Logger, Range and those about other processes
 // are required.
 type Config struct {
 	Version     string
@@ -59,9 +59,12 @@ type Config struct {
 	Ports       func() portmux.Stats
 	Web         func() web.Stats
 	Certificate func() time.Time // when it expires; the zero time without TLS
-	Health      http.Handler     // serves /healthz and /readyz
-	Errors      *Errors          // the last warnings and errors of the log
-	Logger      *slog.Logger
+	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
+	// from outside or "closed"; nil: nothing is said.
+	Range  func() map[string]string
+	Health http.Handler // serves /healthz and /readyz
+	Errors *Errors      // the last warnings and errors of the log
+	Logger *slog.Logger
 
 	// Others asks the other processes of this server for their reports; nil: there
 	// are none.

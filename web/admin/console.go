@@ -48,6 +48,7 @@ type state struct {
 	PeopleCount int               `json:"peopleCount"`
 	Probes      []Probe           `json:"probes"`
 	Certificate *time.Time        `json:"certificate,omitempty"`
+	Range       map[string]string `json:"range,omitempty"` // open or closed, by address family
 	Errors      []Line            `json:"errors"`
 	Processes   []process         `json:"processes,omitempty"` // where there are several, this one first
 }
@@ -119,6 +120,9 @@ func (c *console) look() state {
 	}
 	if expires := c.cfg.Certificate(); !expires.IsZero() {
 		s.Certificate = &expires
+	}
+	if c.cfg.Range != nil {
+		s.Range = c.cfg.Range()
 	}
 	s.fill(0, c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
 	if len(others) > 0 {

@@ -358,5 +358,7 @@ func (s *Shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bo
 func (s *Shard) newRelay(a *allocation, space *relaySpace, port uint16) *Relay {
 	r := &Relay{shard: s, space: space, user: a.user, addr: space.advertise, alloc: a}
 	r.addr.Port = port
+	spoke := space.spoke[port-space.first]
+	r.echoes = spoke != 0 && s.second < int64(spoke)+remembered
 	return r
 }

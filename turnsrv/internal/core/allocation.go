@@ -47,6 +47,8 @@ type allocation struct {
 	wheelPrev, wheelNext *allocation
 	slot                 int32 // of the wheel, -1 when in none
 	dead                 bool
+	sent                 bool // something over a socket, to any peer
+	forgot               bool // to whom: such a permission has been pruned
 }
 
 // permission lets one IP address send to, and receive from, an allocation (RFC
@@ -58,6 +60,7 @@ type permission struct {
 	// outside: the policy admits the address itself. Without it only the relayed
 	// addresses of this server on that IP are meant, each judged by its owner.
 	outside bool
+	sent    bool    // something, over a socket: see unasked.go
 	pair    pairing // for Send indications
 }
 
@@ -85,6 +88,8 @@ func (a *allocation) prune(now int64) {
 	for _, p := range a.perms {
 		if p.expires > now {
 			keep = append(keep, p)
+		} else {
+			a.forgot = a.forgot || p.sent
 		}
 	}
 	a.perms = keep

@@ -156,6 +156,9 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 	if !s.affordsPacket(a, &a.out, n) {
 		return
 	}
+	if !p.sent {
+		p.sent, a.sent = true, true
+	}
 	s.countToPeer(a, r, n)
 	s.io.ToPeer(r, peer, g, dontFragment)
 }
@@ -208,8 +211,12 @@ func (s *Shard) FromPeer(r *Relay, peer wire.Endpoint, g wire.Segment) {
 		s.drop(DropRelayGone)
 		return
 	}
-	p := s.permitted(a, peer)
-	if p == nil {
+	p := a.permission(peer)
+	if p == nil || !p.sent {
+		s.unasked(r, p, peer)
+	}
+	if p == nil || p.expires <= s.second {
+		s.drop(DropNoPermission)
 		return
 	}
 	if !s.stands(a, r, p) {

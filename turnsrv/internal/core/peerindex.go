@@ -59,7 +59,7 @@ func (a *allocation) channelByPeer(peer wire.Endpoint) *channel {
 
 // addPermission appends a permission for an IP address that has none.
 func (a *allocation) addPermission(peer wire.Endpoint) *permission {
-	a.perms = append(a.perms, permission{ip: peer.IP()})
+	a.perms = append(a.perms, permission{ip: peer.IP(), sent: a.forgot})
 	last := len(a.perms) - 1
 	if a.index != nil {
 		a.index.perms[peer.IP()] = int32(last)

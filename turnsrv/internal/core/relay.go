@@ -23,6 +23,8 @@ type Relay struct {
 	epoch atomic.Uint32
 
 	alloc  *allocation // nil when it has ended
+	echoes bool        // its port has sent for somebody else a short time ago: see unasked.go
+	looked int64       // second of the last look at an unasked packet
 	Handle any         // the driver's
 }
 
@@ -37,6 +39,7 @@ type relaySpace struct {
 	first           uint16                  // port
 	ports           []atomic.Pointer[Relay] // from first on
 	used            atomic.Int32
+	spoke           []uint32 // second in which each port's last user ended that has sent anything; 0: none has
 
 	mu      sync.Mutex // guards:
 	foreign []foreignPort
@@ -49,6 +52,7 @@ func newRelaySpace(a netaddr.RelayAddress, low, high uint16) *relaySpace {
 	return &relaySpace{
 		RelayAddress: a, bind: wire.EndpointIP(a.Bind), advertise: wire.EndpointIP(a.Advertise),
 		first: low, ports: make([]atomic.Pointer[Relay], int(high)-int(low)+1),
+		spoke: make([]uint32, int(high)-int(low)+1),
 	}
 }
 

@@ -173,6 +173,9 @@ func (s *Shard) end(a *allocation) {
 }
 
 func (s *Shard) closeRelay(r *Relay) {
+	if r.alloc.sent {
+		r.space.spoke[r.addr.Port-r.space.first] = uint32(s.second) // before release: whoever claims the port sees it
+	}
 	r.alloc.relays[r.addr.Family()] = nil
 	r.alloc = nil
 	s.io.CloseRelay(r)

@@ -61,6 +61,7 @@ type Shared struct {
 	policy   atomic.Pointer[policy.Policy]
 	relays   atomic.Pointer[relaySpaces]
 	draining atomic.Bool
+	open     openness
 
 	nonceKey     []byte
 	prefixes     *prefixLimit // of answers to requests that prove nothing

@@ -125,7 +125,12 @@ function drawProbes(state) {
   byId('probes').replaceChildren(table(['URL', 'State', 'Since', 'What to do'], (state.probes ?? []).map((/** @type {any} */ p) => [
     cell(p.url, 'wide'), p.proved ? cell('works', 'good') : cell('fails', 'bad'), when(p.since), cell(p.failure ?? '', 'wide')])));
   byId('certificate').textContent = state.certificate ? `The certificate expires on ${when(state.certificate)}.` : '';
+  byId('range').textContent = Object.entries(state.range ?? {}).map(([family, is]) => rangeWords(family.replace('ip', 'IP'), is)).join(' ');
 }
+
+/** @param {string} family @param {string} is */
+const rangeWords = (family, is) => is === 'open' ? `The relay's ports are open to ${family}.`
+  : `The relay's ports are closed to ${family}, as is normal: two relayed people meet inside the server.`;
 
 /** @param {any} state */
 function drawPeople(state) {
