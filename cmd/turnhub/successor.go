@@ -12,27 +12,6 @@ import (
 	"turnhub/internal/kin"
 )
 
-// An upgrade replaces the running binary by the one on disk, on SIGUSR2, without
-// losing a call:
-//
-//  1. The old process starts the new one with its sockets and a control pipe.
-//  2. The new one reads the configuration and says "loaded" with the version of the
-//     link (package kin) that both know, which the pipe is from then on. Until then
-//     any failure leaves the old one as it was.
-//  3. The old one yields: it ends what only one may do, keeps its clients'
-//     allocations and connections, and leaves the listeners alone. It says "go".
-//  4. The new one reads the revoked users again, serves, proves its relay and says
-//     "ready".
-//  5. The old one tells the clients of its hub to come back, which brings them to
-//     the new one, where they restart ICE while the old path still carries them. It
-//     ends when its last allocation has ended, or after upgrade_timeout.
-//
-// Whichever dies, at whatever moment: the other serves. The new one takes "go" for
-// said when the old one is gone, and the old one, which has kept a file of each
-// listener, takes them back when the new one ends and has not been told to.
-//
-// Versions before the link say "loaded" alone; then the words "go" and "ready" are
-// lines too, and the pipe is closed.
 // succession is the new process's side of an upgrade; without predecessor it does
 // nothing.
 type succession struct {

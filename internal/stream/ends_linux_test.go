@@ -8,7 +8,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-) // TestSlowReader: what the socket does not take waits, is sent when there is room, and
+)
+
+// TestSlowReader: what the socket does not take waits, is sent when there is room, and
 // nothing is lost or told in vain.
 func TestSlowReader(t *testing.T) {
 	both(t, func(t *testing.T, secure bool) {
