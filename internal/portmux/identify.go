@@ -152,6 +152,7 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 			m.refused[reason]++
 			m.mu.Unlock()
 		}
+		c.Close()
 		return
 	}
 	if protocol == HTTP {

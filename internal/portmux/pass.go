@@ -30,9 +30,8 @@ type PassTimes struct {
 }
 
 // pass passes a connection on to another server, until both have ended it. reason is
-// why it could not.
+// why it could not. The caller closes c, when it has counted that.
 func (m *Mux) pass(c *Conn) (reason string) {
-	defer c.Close()
 	if m.passing.Add(1) > maxPassed {
 		m.passing.Add(-1)
 		return "forward_full"
