@@ -16,7 +16,7 @@ const launchers = { chromium: launchChromium, firefox: launchFirefox };
  * @property {string} [netns] network namespace to run in
  * @property {string} [caFile] certificate authority to trust
  * @property {string} [proxy] HTTP proxy for everything, such as "http://10.0.0.1:3128"
- * @property {number} [fps] pictures a second of the fake cameras; default 10
+ * @property {number} [fps] pictures a second of the fake cameras; default 5
  * @property {boolean} [devices] false: the machine's own devices, which in a test are none at all
  * @property {number} [cameras] Chromium: how many fake cameras there are; default 1. The second is a depth camera, of which WebRTC takes no picture
  * @property {boolean} [granted] Chromium: false: pages have no camera and microphone until `permit` allows them

@@ -30,7 +30,7 @@ const flags = [
  * @param {string} home a folder of its own
  * @param {NodeJS.ProcessEnv} env
  */
-export async function launchChromium({ netns, caFile, proxy, fps = 10, cameras = 1, devices = true, granted = true, args: more = [] }, home, env) {
+export async function launchChromium({ netns, caFile, proxy, fps = 5, cameras = 1, devices = true, granted = true, args: more = [] }, home, env) {
   if (caFile) await makeDatabase(path.join(home, '.pki', 'nssdb'), caFile);
   let executablePath = executable;
   if (netns) {

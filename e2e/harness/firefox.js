@@ -31,7 +31,7 @@ const preferences = {
  * @param {string} home a folder of its own
  * @param {NodeJS.ProcessEnv} env
  */
-export async function launchFirefox({ netns, caFile, proxy, fps = 10, devices = true, display }, home, env) {
+export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = true, display }, home, env) {
   const authorities = path.join(home, 'authorities');
   if (caFile) await makeDatabase(authorities, caFile);
   const via = proxy ? new URL(proxy) : undefined;

@@ -3,13 +3,13 @@ import { until } from './until.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 /**
- * Waits until remote video was decoded in every second of five consecutive seconds; throws when that does not
+ * Waits until remote video was decoded in each of so many consecutive seconds; throws when that does not
  * come true within the deadline. `count` is how many remote videos must do so at the same time.
  * @param {Page} page
  * @param {{count?: number, seconds?: number, deadline?: number}} [options] seconds of media, deadline in milliseconds
  * @returns {Promise<number>} frames decoded in those seconds, all videos together
  */
-export function decodesVideo(page, { count = 1, seconds = 5, deadline = 60_000 } = {}) {
+export function decodesVideo(page, { count = 1, seconds = 2, deadline = 60_000 } = {}) {
   return page.evaluate(
     async ({ count, seconds, deadline }) => {
       const decoded = async () => {

@@ -32,11 +32,11 @@ if (browsers.length !== 2 || !browsers.every((kind) => kind === 'chromium' || ki
  * Starts a client's browser.
  * @param {Client} client
  * @param {string} caFile
- * @param {{kind?: Kind, fps?: number}} [options] fps: pictures a second that its camera gives; with ten, several calls fit
+ * @param {{kind?: Kind, fps?: number}} [options] fps: pictures a second that its camera gives; with five, several calls fit
  *   on two cores
  * @returns {Promise<Caller>}
  */
-export async function startCaller(client, caFile, { kind = 'chromium', fps = 10 } = {}) {
+export async function startCaller(client, caFile, { kind = 'chromium', fps = 5 } = {}) {
   return { client, browser: await startBrowser({ kind, netns: client.netns, caFile, proxy: client.proxy, fps }) };
 }
 
@@ -47,7 +47,7 @@ export async function startCaller(client, caFile, { kind = 'chromium', fps = 10 
  * @property {number} firstThere the same on the page of who was there before
  * @property {import('../harness/media.js').CandidatePair} pair of the second user
  * @property {import('../harness/media.js').CandidatePair} pairThere of the one who was there
- * @property {number[]} frames decoded in five seconds, second user first
+ * @property {number[]} frames decoded in two seconds, second user first
  */
 
 /**
@@ -72,7 +72,7 @@ export async function connectCall(site, there, arriving, room, rest = 0) {
 }
 
 /**
- * Holds a connected call: five seconds of video both ways, then both pages are closed.
+ * Holds a connected call: two seconds of video both ways, then both pages are closed.
  * @param {Awaited<ReturnType<typeof connectCall>>} call
  * @param {Caller} there
  * @param {Caller} arriving
@@ -94,7 +94,7 @@ export function table(results) {
   const describe = (/** @type {import('../harness/media.js').CandidatePair} */ pair) =>
     `${pair.local}${pair.relayProtocol && `/${pair.relayProtocol}`} – ${pair.remote}`;
   const rows = results.map((r) => [r.kinds, describe(r.pairThere), describe(r.pair), `${r.first} ms`, `${r.firstThere} ms`, r.frames.join(' + ')]);
-  const header = ['networks', 'pair, who was there', 'pair, who came', 'first frame', 'and there', 'frames in 5 s'];
+  const header = ['networks', 'pair, who was there', 'pair, who came', 'first frame', 'and there', 'frames in 2 s'];
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));
   const line = (/** @type {string[]} */ cells) => `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
   return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
@@ -111,7 +111,7 @@ export function summary(results) {
 
 /**
  * Holds a call between every two kinds of network. Setting up is done one call at a time, so that its time can be
- * told; the five seconds of video overlap with the next calls, of other clients, up to `lanes` at once.
+ * told; the two seconds of video overlap with the next calls, of other clients, up to `lanes` at once.
  * @param {Site} site
  * @param {[Caller, Caller][]} pairs who is there, who arrives
  * @param {number} [lanes]
