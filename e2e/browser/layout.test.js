@@ -21,8 +21,10 @@ before(async () => {
 });
 after(cleanup);
 
-/** In CSS pixels, which is all that zoom changes: 1440 × 900 at 200 %, 1280 × 800 at 200 %, phones on their side, small ones upright. */
-const sizes = [[720, 450], [640, 400], [844, 390], [667, 375], [320, 568], [360, 740]].map(([width, height]) => ({ width, height }));
+/** In CSS pixels, which is all that zoom changes: 1280 × 800 at 200 %, a phone on its side, a small one upright; with E2E_LONG
+ * 1440 × 900 at 200 %, and larger ones of both. */
+const sizes = [[640, 400], [667, 375], [320, 568], [720, 450], [844, 390], [360, 740]].slice(0, process.env.E2E_LONG ? 6 : 3)
+  .map(([width, height]) => ({ width, height }));
 
 /** @type {string[]} */ let complaints = [];
 

@@ -93,7 +93,8 @@ async function callWithPeerJS(open, version) {
 }
 
 for (const policy of /** @type {const} */ (['all', 'relay'])) {
-  for (const [name, run] of Object.entries(programs)) {
+  for (const [index, [name, run]] of Object.entries(programs).entries()) {
+    if (!process.env.E2E_LONG && (index % 2 === 0) === (policy === 'relay')) continue; // each one way
     test(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async () => {
       /** @type {Page[]} */
       const opened = [];
