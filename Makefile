@@ -1,19 +1,20 @@
 # make run    build and start turnhub on its built-in defaults; prints the URL to open
-# make test   everything: lint, client, Go tests with the race detector, browsers, fuzzing, network lab
+# make test   everything: lint, client, Go tests with the race detector, browsers, network lab
 # make unit   what of it is quick
 # Other targets stand below, each with its line. On Debian, as root, what is missing is installed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz-short fuzz netlab netlab-test heal browsers fast vuln bench soak deb deb-lint deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal browsers fast vuln bench soak deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME ?= 10m
-heading = @printf '\n==== %s ====\n' '$(1)'
+export TEST_BEGAN := $(or $(TEST_BEGAN),$(shell date +%s))
+heading = @printf '\n==== %s (%d s after the start) ====\n' '$(1)' $$(($$(date +%s) - TEST_BEGAN))
 
 run: build
 	@exec bin/turnhub serve
@@ -27,7 +28,7 @@ build: generate ## static binary at bin/turnhub
 
 test:
 	@e2e/tools.sh $$(e2e/netlab/possible >/dev/null 2>&1 && echo lab || echo test)
-	@$(MAKE) --no-print-directory lint client-test race-test whole-test fuzz-short pages-test
+	@$(MAKE) --no-print-directory lint client-test race-test whole-test pages-test
 
 unit: lint ## what is quick: lint, the packages' tests without the race detector, the client in Node
 	@$(MAKE) --no-print-directory -j2 -Otarget package-test client-test
@@ -63,10 +64,9 @@ whole-test: build ## the binary against other people's programs
 	@$(GO) test -timeout 8m -count=1 -parallel 6 ./e2e/...
 	@cd deploy/schema && $(GO) test ./...
 
-# One after the other, as each of them fills both processors.
+# Side by side: both wait for networks and clocks half of their time. What hangs is ended, so that its output is seen.
 pages-test:
-	@$(MAKE) --no-print-directory browser-test
-	@$(MAKE) --no-print-directory netlab-test
+	@$(MAKE) --no-print-directory -j2 -Otarget browser-test netlab-test
 
 client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 	$(call heading,client tests)
@@ -74,14 +74,11 @@ client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 
 browser-test: build e2e/node_modules/.ready ## pages in Chromium and Firefox through the real binary
 	$(call heading,browser tests)
-	@cd e2e && npm test --silent
+	@cd e2e && timeout -k 30 30m npm test --silent
 
-# Counted, not timed: a fuzzer that its time ends on a busy machine sometimes calls that a failure.
-fuzz-short: ## every fuzz target for a few thousand inputs
-	$(call heading,fuzzing for a short while)
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=5000x
-
-fuzz: ## every fuzz target for FUZZTIME
+# The inputs of the corpora are run by the packages' tests. Counted, not timed, where it has to be short: a fuzzer that its
+# time ends on a busy machine sometimes calls that a failure.
+fuzz: ## every fuzz target for FUZZTIME, a time or a number of inputs such as 5000x
 	@grep -rn --include='*_test.go' -oE '^func Fuzz[A-Za-z0-9_]+' . | \
 	  while IFS=: read -r file _ name; do \
 	    name=$${name#func }; package=$$(dirname $$file); \
@@ -101,7 +98,7 @@ heal: build e2e/node_modules/.ready ## running calls broken in every way (HEAL=R
 
 netlab-test: build e2e/node_modules/.ready
 	$(call heading,network lab)
-	@if e2e/netlab/possible; then cd e2e && npm run --silent netlab; \
+	@if e2e/netlab/possible; then cd e2e && timeout -k 30 30m npm run --silent netlab; \
 	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
 
 fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, and beside a plain page over pion
@@ -122,7 +119,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
-	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/layout.test.js browser/off.test.js browser/upgrade.test.js
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/heal.test.js browser/layout.test.js browser/off.test.js browser/seeds.test.js browser/upgrade.test.js
 	@$(MAKE) --no-print-directory browsers
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
