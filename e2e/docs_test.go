@@ -72,7 +72,7 @@ var commands = map[string]documented{
 	"ss -lntp":                                                         {run: "ss -lntp", says: "LISTEN"},
 	"setcap cap_net_bind_service=+ep":                                  {run: "cp $(command -v turnhub) low && setcap cap_net_bind_service=+ep low && getcap low", says: "cap_net_bind_service"},
 	"ufw allow 80,443,3478/tcp":                                        {run: "ufw --dry-run allow 80,443,3478/tcp", says: "--dports 80,443,3478"},
-	"ufw allow 3478/udp":                                               {run: "ufw --dry-run allow 3478/udp", says: "--dport 3478"},
+	"ufw allow 443,3478/udp":                                           {run: "ufw --dry-run allow 443,3478/udp", says: "--dports 443,3478"},
 	"ufw allow 49152:65535/udp":                                        {run: "ufw --dry-run allow 49152:65535/udp", says: "--dports 49152:65535"},
 	"docker build -t turnhub --build-arg VERSION=$(systemd/version) .": {elsewhere: "e2e/image_test.go: ../deploy/image"},
 	"docker run -d -p 80:80 -p 443:443 -p 443:443/udp -v turnhub:/state -e TURNHUB_PUBLIC_HOST=calls.example.org turnhub": {elsewhere: `e2e/image_test.go: "TURNHUB_PUBLIC_HOST=203.0.113.7"`},

@@ -283,22 +283,23 @@ func TestExternalAddress(t *testing.T) {
 	t.Run("an open port range", func(t *testing.T) {
 		t.Parallel()
 		h := newHosts(t, false)
-		h.serve(t, "", "auto")
+		h.serve(t, "", "auto", "TURNHUB_LISTEN_UDP=auto", "TURNHUB_LISTEN_TCP=:8080,:443")
 		// The first check brings the packet that shows it, the second is told so.
 		for _, first := range []bool{true, false} {
 			output, status := h.check(t, site)
 			if status != 0 || strings.Contains(output, "though /config says that the range is closed") != first {
 				t.Errorf("first check %v, exit status %d:\n%s", first, status, output)
 			}
-			wantLines(t, output, "ok relayed address 203.0.113.7", "packets pass both ways")
+			wantLines(t, output, "ok turn:203.0.113.7:3478?transport=udp", "ok turn:203.0.113.7:443?transport=udp", "ok relayed address 203.0.113.7", "packets pass both ways")
 		}
 	})
 	for said, want := range map[string]string{"auto": "note relayed address 203.0.113.7", "closed": "note relayed address 203.0.113.7", "open": "warn relayed address 203.0.113.7"} {
 		t.Run("a closed port range, "+said, func(t *testing.T) {
 			t.Parallel()
 			h := newHosts(t, false)
-			h.serve(t, "", "auto", "TURNHUB_RELAY_RANGE="+said)
+			h.serve(t, "", "auto", "TURNHUB_RELAY_RANGE="+said, "TURNHUB_LISTEN_UDP=auto", "TURNHUB_LISTEN_TCP=:8080,:443")
 			rules(t, h.server, `table inet filter {
+			chain in443 { type filter hook input priority 0; iifname "eth0" udp dport 443 reject; }
 			chain in { type filter hook input priority 0; iifname "eth0" udp dport 49152-65535 drop; }
 			chain out { type filter hook output priority 0; oifname "eth0" udp sport 49152-65535 drop; }
 		}`)
@@ -306,7 +307,7 @@ func TestExternalAddress(t *testing.T) {
 			if status != 0 {
 				t.Errorf("exit status %d: two relayed people meet inside the server", status)
 			}
-			wantLines(t, output, "ok turn:203.0.113.7:3478?transport=udp", "ok ws:", want, "the relay's range is closed", "two relayed people meet inside the server")
+			wantLines(t, output, "ok turn:203.0.113.7:3478?transport=udp", "warn turn:203.0.113.7:443?transport=udp", "calls work by the other UDP port", "ok ws:", want, "the relay's range is closed", "two relayed people meet inside the server")
 		})
 	}
 	t.Run("a closed port", func(t *testing.T) {

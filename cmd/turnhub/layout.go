@@ -30,7 +30,8 @@ func extaddrOptions(cfg *config.Config) extaddr.Options {
 func configuredLayout(cfg *config.Config, relay []netaddr.RelayAddress) (probe.Layout, error) {
 	l := probe.Layout{PublicHost: cfg.PublicHost, Relay: relay, TLS: cfg.TLS.Mode != config.TLSOff, Front: len(cfg.Listen.TrustedProxies) > 0}
 	var err error
-	if l.UDP, err = addrPorts(cfg.Listen.UDP); err != nil {
+	udp, _ := cfg.Listen.UDPAddresses() // what auto may add is known to the running server alone
+	if l.UDP, err = addrPorts(udp); err != nil {
 		return l, err
 	}
 	l.TCP, err = addrPorts(cfg.Listen.TCP)

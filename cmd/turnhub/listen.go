@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"turnhub/internal/config"
 	"turnhub/turnsrv"
 )
 
@@ -17,11 +18,15 @@ type sockets struct {
 	tcp   []net.Listener
 	udp   []netip.AddrPort // bound by the relay
 	admin net.Listener     // nil for none
+	// missed are the addresses of listen.udp: auto that could not be had, and why.
+	missed []error
 }
 
 // listen binds everything that is not inherited, or says of every address what
 // is in the way.
-func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv.Server, in *inherited) (sockets, error) {
+func listen(ctx context.Context, want config.Listen, relay *turnsrv.Server, in *inherited) (sockets, error) {
+	tcp, admin := want.TCP, want.Admin
+	udp, may := want.UDPAddresses()
 	var s sockets
 	var errs []error
 	bind := func(w wish) ([]net.Listener, error) {
@@ -53,6 +58,22 @@ func listen(ctx context.Context, tcp, udp []string, admin string, relay *turnsrv
 		s.tcp = append(s.tcp, lns...)
 	}
 	for _, w := range packets {
+		bound, err := listenUDP(w, relay, in)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.udp = append(s.udp, bound)
+	}
+	extra, err := wishes(may)
+	if err != nil {
+		return s, err
+	}
+	for _, w := range extra {
+		if err := in.available(w); err != nil {
+			s.missed = append(s.missed, listenError("udp", w.address, "listen.udp", err))
+			continue
+		}
 		bound, err := listenUDP(w, relay, in)
 		if err != nil {
 			errs = append(errs, err)
@@ -159,6 +180,40 @@ func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, er
 		return second, nil
 	}
 	return bound[0], nil
+}
+
+// available tries whether an address can be had over UDP, without keeping it: what is
+// inherited can.
+func (in *inherited) available(w wish) error {
+	for _, f := range in.udp {
+		if bound, err := udpAddress(f); err == nil && w.matches(bound) {
+			return nil
+		}
+	}
+	addresses := []string{w.address}
+	if w.both {
+		port := fmt.Sprint(":", w.addr.Port())
+		addresses = []string{"0.0.0.0" + port, "[::]" + port}
+	}
+	for _, address := range addresses {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			at = w.addr
+		}
+		network := "udp4"
+		if at.Addr().Is6() {
+			network = "udp6"
+		}
+		switch conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at)); {
+		case err == nil:
+			conn.Close()
+		case w.both && at.Addr().Is6() && !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES):
+			// a host without IPv6
+		default:
+			return err
+		}
+	}
+	return nil
 }
 
 func (s sockets) close() {

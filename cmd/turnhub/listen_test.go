@@ -107,6 +107,41 @@ func answers(network, address string) bool {
 	return err == nil && stun.IsMessage(b[:n])
 }
 
+// TestAvailable takes for available what nobody has and what is inherited, and says why
+// the rest is not.
+func TestAvailable(t *testing.T) {
+	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	port := pc.LocalAddr().(*net.UDPAddr).Port
+	file, err := pc.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, x := range []struct {
+		address string
+		in      inherited
+		free    bool
+	}{
+		{fmt.Sprint("127.0.0.1:", port), inherited{}, false},
+		{fmt.Sprint(":", port), inherited{}, false},
+		{fmt.Sprint("127.0.0.1:", port), inherited{udp: []*os.File{file}}, true},
+		{fmt.Sprint("127.0.0.2:", port), inherited{}, true},
+		{"192.0.2.77:4444", inherited{}, false}, // not this host's
+	} {
+		w, err := wishes([]string{x.address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.in.available(w[0]); (err == nil) != x.free {
+			t.Errorf("%s, %d inherited: %v", x.address, len(x.in.udp), err)
+		}
+	}
+}
+
 // TestWishes are the meanings of addresses, and which inherited sockets are theirs.
 func TestWishes(t *testing.T) {
 	for _, row := range []struct {

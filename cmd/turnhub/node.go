@@ -138,8 +138,11 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	}
 	n.warn(relayWarnings(cfg, n.turn, relay))
 	n.rechecker.recheck, n.rechecker.revoke = n.turn.Recheck, n.turn.Revoke
-	if n.sockets, err = listen(ctx, cfg.Listen.TCP, cfg.Listen.UDP, cfg.Listen.Admin, n.turn, in); err != nil {
+	if n.sockets, err = listen(ctx, cfg.Listen, n.turn, in); err != nil {
 		return nil, err
+	}
+	for _, err := range n.sockets.missed {
+		log.Info("listen.udp: auto goes without an address", "why", err)
 	}
 	n.unused = in.unused
 	n.listening = slices.Clone(n.sockets.tcp)

@@ -8,8 +8,10 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -38,10 +40,35 @@ type Config struct {
 
 // Listen is where the server listens: addresses as for net.Listen.
 type Listen struct {
-	TCP, UDP       []string
+	TCP            []string
+	UDP            []string       // or auto alone: see UDPAddresses
 	Admin          string         // empty: no admin listener
 	TrustedProxies []netip.Prefix // whose forwarding and PROXY headers are believed
 	Forward        []Forward      // names of other servers
+}
+
+const listenAutoWord = "auto"
+
+// UDPAddresses are the addresses to listen on over UDP: those that must be had, and those
+// that auto adds where they can be had.
+func (l *Listen) UDPAddresses() (must, may []string) {
+	if !slices.Equal(l.UDP, []string{listenAutoWord}) {
+		return l.UDP, nil
+	}
+	for _, address := range l.TCP {
+		switch host, port, _ := net.SplitHostPort(address); port { // it has been read before
+		case "3478":
+			must = append(must, address)
+		case "443":
+			if ip, _ := netip.ParseAddr(host); host != "localhost" && !ip.IsLoopback() { // where nobody but a proxy comes
+				may = append(may, address)
+			}
+		}
+	}
+	if must == nil {
+		must = []string{":3478"}
+	}
+	return must, may
 }
 
 // Forward passes on what comes for the names of another server.

@@ -102,6 +102,29 @@ drain_timeout: 1h
 	}
 }
 
+// TestUDPAddresses is what listen.udp: auto comes to beside listen.tcp.
+func TestUDPAddresses(t *testing.T) {
+	for _, x := range []struct{ tcp, udp, must, may string }{
+		{":8080 :3478", "auto", ":3478", ""},
+		{":80 :443 :3478", "auto", ":3478", ":443"},
+		{":80 :443", "auto", ":3478", ":443"},
+		{"1.2.3.4:443 1.2.3.4:3478 [2001:db8::1]:443", "auto", "1.2.3.4:3478", "1.2.3.4:443 [2001:db8::1]:443"},
+		{"127.0.0.1:443 localhost:443 :3478", "auto", ":3478", ""},
+		{":443", ":3478", ":3478", ""},
+		{":443", "", "", ""},
+	} {
+		l := Listen{TCP: strings.Fields(x.tcp), UDP: strings.Fields(x.udp)}
+		must, may := l.UDPAddresses()
+		if got := strings.Join(must, " ") + "|" + strings.Join(may, " "); got != x.must+"|"+x.may {
+			t.Errorf("%+v: %s", x, got)
+		}
+	}
+	c, err := parse("c.yaml", []byte("listen: {udp: auto}\n"), nil)
+	if err != nil || strings.Join(c.Listen.UDP, " ") != "auto" {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	for _, tc := range []struct {
 		name, yaml string
@@ -118,6 +141,8 @@ func TestFaults(t *testing.T) {
 			`c.yaml:5: relay.peers: "everyone" does not exist; write one of calls, public, any`,
 			`c.yaml:7: limits.message_size: "1PB" is not a size`}},
 		{name: "several in one list", yaml: "listen:\n  udp: [\"3478\", \":0x1\", \":3478\"]", want: []string{`"3478" is not an address to listen on`, `":0x1" is not an address`}},
+		{name: "auto and more", yaml: "listen: {udp: [auto, \":3478\"]}\n", want: []string{"listen.udp: auto stands among addresses; write auto alone"}},
+		{name: "auto over TCP", yaml: "listen: {tcp: auto}\n", want: []string{`listen.tcp: "auto" is not an address to listen on`}},
 		{name: "not YAML", yaml: "a: b: c\n", want: []string{"c.yaml:1: this is not YAML"}},
 		{name: "tab", yaml: "relay:\n\tport_min: 1\n", want: []string{"c.yaml:2: this is not YAML"}},
 		{name: "a list at the top", yaml: "- a\n", want: []string{"c.yaml:1: a section of options belongs here"}},

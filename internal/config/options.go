@@ -22,8 +22,8 @@ func (c *Config) options() []option {
 
 		{key: "listen.tcp", value: listenAddresses(&c.Listen.TCP),
 			doc: "TCP addresses. Each port is universal: TLS, HTTP, WebSocket, STUN and TURN are told apart by the first bytes. A public server wants \":80\" and \":443\" here too. \":P\" and \"[::]:P\" are all addresses of both families; beside an IPv4 address on its port \"[::]:P\" is IPv6 alone, here and in listen.udp."},
-		{key: "listen.udp", value: listenAddresses(&c.Listen.UDP),
-			doc: "UDP addresses for STUN and TURN."},
+		{key: "listen.udp", value: listenAuto(&c.Listen.UDP),
+			doc: "UDP addresses for STUN and TURN. auto: port 3478, and 443 beside it where listen.tcp has 443, this user may have it, and no other program does: some networks let nothing of UDP out but to 443 (QUIC), others everything but that."},
 		{key: "listen.admin", value: listenAddress(&c.Listen.Admin),
 			doc: "Metrics, health, console and pprof; never public: loopback, or a private address of this host. Empty: none."},
 		{key: "listen.trusted_proxies", value: prefixes(&c.Listen.TrustedProxies),

@@ -304,6 +304,25 @@ func listenAddresses(p *[]string) value {
 	return sequence(p, "list of host:port", parseListen, same)
 }
 
+// listenAuto is listenAddresses, or auto alone.
+func listenAuto(p *[]string) value {
+	v := sequence(p, "list of host:port, or auto", func(s string) (string, error) {
+		if s == listenAutoWord {
+			return "", errors.New("auto stands among addresses; write auto alone, or addresses alone")
+		}
+		return parseListen(s)
+	}, same)
+	set := v.set
+	v.set = func(items []string) error {
+		if len(items) == 1 && items[0] == listenAutoWord {
+			*p = items
+			return nil
+		}
+		return set(items)
+	}
+	return v
+}
+
 func listenAddress(p *string) value {
 	return scalar(p, "host:port", func(s string) (string, error) {
 		if s == "" {

@@ -144,10 +144,26 @@ func (c *checker) urls(ctx context.Context, ice iceConfig) []Row {
 		})
 	}
 	group.Wait()
+	excuseSecondUDP(rows)
 	if len(jobs) == 0 && ice.fetched {
 		rows = append(rows, Row{Verdict: Failed, Subject: "TURN", Detail: "the server hands out no URL: it could not prove any" + ice.reasons, Remedy: "see /readyz and the server's log, where each failure has its remedy"})
 	}
 	return rows
+}
+
+// excuseSecondUDP calls a UDP port that cannot be reached no failure where another can:
+// each opens the way to nearly all networks.
+func excuseSecondUDP(rows []Row) {
+	udp := func(r Row, v Verdict) bool {
+		s, err := ParseURL(r.Subject)
+		return err == nil && s.Scheme == "turn" && s.Transport == "udp" && r.Verdict == v
+	}
+	for i := range rows {
+		if udp(rows[i], Failed) && slices.ContainsFunc(rows, func(r Row) bool { return udp(r, OK) }) {
+			rows[i].Verdict = Warned
+			rows[i].Remedy += "; calls work by the other UDP port: a second one helps where networks let only 443 (QUIC) out over UDP, or all but 443"
+		}
+	}
 }
 
 // url proves one URL by each address family of its host that this machine has.

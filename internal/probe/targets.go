@@ -31,10 +31,13 @@ type Layout struct {
 	Front bool
 }
 
-// Targets returns the URLs for a layout, best first, at most MaxURLs: UDP, TCP,
-// TLS, and one more way in where there is one. For a name it is TLS by the IP
-// address, since a network without a working resolver stops a URL with a name for
-// seconds; for an IPv4 address it is the IPv6 one.
+// Targets returns the URLs for a layout, at most MaxURLs, by the table of
+// docs/firewall.md: best first those by which a way is open that nothing else opens. That
+// is a second UDP port where 443 and 3478 are there: some networks let nothing of UDP out
+// but to 443, others everything but that. For a name it is TLS by the IP address too,
+// since a network without a working resolver stops a URL with a name for seconds; for an
+// IPv4 address it is the IPv6 one. Where two over UDP make them more, plain TCP is left out: wherever
+// it passes, TLS does, which costs one round trip more.
 func Targets(l Layout) []Target {
 	var targets []Target
 	add := func(scheme, transport string, at netip.AddrPort, host string, optional bool) {
@@ -54,6 +57,10 @@ func Targets(l Layout) []Target {
 		plain = choose(l.TCP, 3478, 80)
 	}
 	add("turn", "udp", udp, l.PublicHost, false)
+	if second := choose(l.UDP, 443); second.Port() == 443 && udp.Port() != 443 && second.Addr().IsLoopback() == udp.Addr().IsLoopback() {
+		add("turn", "udp", second, l.PublicHost, true)
+	}
+	tcp := len(targets)
 	add("turn", "tcp", plain, l.PublicHost, false)
 	if l.behindFront() {
 		add("turns", "tls", netip.AddrPortFrom(netip.IPv4Unspecified(), 443), l.PublicHost, true)
@@ -74,6 +81,9 @@ func Targets(l Layout) []Target {
 				break
 			}
 		}
+	}
+	if len(targets) > MaxURLs && tcp == 2 && secure.IsValid() {
+		targets = slices.Delete(targets, tcp, tcp+1)
 	}
 	return targets[:min(len(targets), MaxURLs)]
 }
