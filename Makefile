@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal browsers fast vuln bench soak deb deb-lint deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -96,6 +96,11 @@ heal: build e2e/node_modules/.ready ## running calls broken in every way (HEAL=R
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent heal
 
+narrow: build e2e/node_modules/.ready ## calls whose line becomes narrow and wide again; a table of what is late, still and silent
+	@e2e/tools.sh lab
+	@e2e/netlab/possible
+	@cd e2e && npm run --silent narrow
+
 netlab-test: build e2e/node_modules/.ready
 	$(call heading,network lab)
 	@if e2e/netlab/possible; then cd e2e && timeout -k 30 30m npm run --silent netlab; \
@@ -121,6 +126,8 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/heal.test.js browser/layout.test.js browser/off.test.js browser/seeds.test.js browser/upgrade.test.js
 	@$(MAKE) --no-print-directory browsers
+	@$(MAKE) --no-print-directory narrow
+	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
 

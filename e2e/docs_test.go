@@ -56,6 +56,7 @@ var commands = map[string]documented{
 	"make deb":      {elsewhere: ofDeb + `"systemd/package", "deb"`},
 	"make fast":     {run: "make -C $TOP -n fast", says: "run --silent fast"},
 	"make heal":     {run: "make -C $TOP -n heal", says: "run --silent heal"},
+	"make narrow":   {run: "make -C $TOP -n narrow", says: "run --silent narrow"},
 	"make vuln":     {run: "make -C $TOP -n vuln", says: "govulncheck"},
 	"make soak":     {run: "make -C $TOP -n soak", says: "TestNarrowLine"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},

@@ -168,9 +168,24 @@ export namespace improvingTimes {
     let askMost: number;
     let probe: number;
 }
+export namespace lineTimes {
+    export let look: number;
+    export let ping: number;
+    export let pingNarrow: number;
+    let late_1: number;
+    export { late_1 as late };
+    export let count: number;
+    export let rate: number;
+    export let asked: number;
+    let answer_1: number;
+    export { answer_1 as answer };
+    export let busy: number;
+    export let jump: number;
+}
 export namespace healingTimes {
     export let silence: number;
-    export let look: number;
+    let look_1: number;
+    export { look_1 as look };
     export let lookFor: number;
     export let dead: number;
     export let alive: number;
@@ -190,12 +205,13 @@ export namespace healingTimes {
     export let farewell: number;
 }
 export namespace checkTimes {
-    let url: number;
-    let candidate: number;
-    let mapping: number;
-    let loop: number;
-    let ping: number;
-    let lastPings: number;
+    export let url: number;
+    export let candidate: number;
+    export let mapping: number;
+    export let loop: number;
+    let ping_1: number;
+    export { ping_1 as ping };
+    export let lastPings: number;
 }
 
 // ---- call/ahead.js
@@ -386,9 +402,29 @@ declare function fileOffer({ id, name, size, mime }: any): {
     size: number;
     mime: string;
 } | null;
+/**
+ * A message that is timed; null where it is none. What it asks for can lower what is sent to whoever asks, and not below
+ * what carries sound.
+ * @param {any} message
+ * @returns {Timed | null}
+ */
+declare function timed({ type, n, at, got, most, late }: any): Timed | null;
+/** @param {unknown} state @returns {state is import('../path/line.js').LineState} */
+declare function isLineState(state: unknown): state is LineState;
 /** The longest chat message that is shown, characters. */
 declare const chatLimit: number;
 declare const paths: string[];
+/**
+ * A message that is timed, see PathTiming.
+ */
+export type Timed = {
+    type: "ping" | "pong";
+    n: number;
+    at: number;
+    got: number;
+    most: number;
+    late: number;
+};
 
 // ---- call/data/channel.js
 /**
@@ -399,6 +435,7 @@ declare const paths: string[];
  */
 declare class PeerChannel extends Emitter<ChannelEvents> {
     constructor();
+    /** How files are sent. @type {import('./transfer.js').Pace | undefined} */ pace: Pace | undefined;
     /** Whether there is a data channel, open or not. */
     get used(): boolean;
     get open(): boolean;
@@ -446,6 +483,14 @@ export type ChannelEvents = {
      * how the other side sees its end of the path
      */
     path: Path;
+    /**
+     * a message that tells how long the way is
+     */
+    timed: Timed;
+    /**
+     * what of the other side's fits its line
+     */
+    line: LineState;
     chat: {
         text: string;
         at: number;
@@ -500,8 +545,8 @@ export declare class Transfer extends Emitter<TransferEvents> {
     pause(): void;
     /** The receiver's end of the channel. @param {RTCDataChannel} channel */
     receive(channel: RTCDataChannel): void;
-    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
-    send(channel: RTCDataChannel, file: Blob, from?: number): Promise<void>;
+    /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has @param {Pace} [pace] */
+    send(channel: RTCDataChannel, file: Blob, from?: number, pace?: Pace): Promise<void>;
     /** It is whole. @param {Blob | null} [result] what the receiver has */
     finish(result?: Blob | null): void;
     #private;
@@ -512,6 +557,16 @@ export declare class Transfer extends Emitter<TransferEvents> {
  * than was announced came; `cut-off`: the connection ended before the file was whole; `unreadable`: the file cannot be read.
  */
 export type TransferFailure = "canceled" | "declined" | "refused" | "stopped" | "left" | "too-large" | "wrong" | "cut-off" | "unreadable";
+/**
+ * How fast a file is sent.
+ */
+export type Pace = {
+    /**
+     * bits per second, asked before each piece; Infinity: as fast as the connection takes it
+     */
+    rate: () => number;
+    sent: (bytes: number) => void;
+};
 export type TransferEvents = {
     /**
      * bytes so far
@@ -977,7 +1032,7 @@ declare class Senders {
     constructor(clock: Clock);
     /**
      * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
-     * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+     * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance}} wanted
      * @param {unknown} [about] tells those of other connections from those of the one in use
      */
     limit(wanted: () => {
@@ -985,6 +1040,7 @@ declare class Senders {
         others: number;
         screen: "" | Showing;
         lost: boolean;
+        allowance?: Allowance;
     }, about?: unknown): Promise<void>;
     /** @param {() => RTCPeerConnection | null} connection */
     keyFrame(connection: () => RTCPeerConnection | null): Promise<void>;
@@ -1215,6 +1271,160 @@ export type ImprovingHost = {
      * looks for another path while the one in use goes on
      */
     better: () => void;
+};
+
+// ---- call/path/line.js
+/** The line to one person: measured while it leads over TCP or TLS, and what is sent over it, see NarrowLine. */
+declare class Line {
+    /** @param {LineHost} host */
+    constructor(host: LineHost);
+    /** @type {Readonly<Allowance>} */ allowance: Readonly<Allowance>;
+    /** What of ours fits, and what of theirs does, as they say. @type {LineState} */ ours: LineState;
+    /** @type {LineState} */ theirs: LineState;
+    /** Once a second. @param {import('../../session/hub.js').Path | ''} path */
+    tick(path: Path | ""): void;
+    /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
+    hear(message: Timed): void;
+    /** @param {LineState} state */
+    hearState(state: LineState): void;
+    /** Another connection is in use, or the channel has opened: the other side is told anew. */
+    moved(): void;
+    close(): void;
+    /** How files are sent: bits per second, and what was. @type {import('../data/transfer.js').Pace} */
+    pace: Pace;
+    #private;
+}
+/**
+ * what of a call fits a line: all of it, less of it, sound alone
+ */
+export type LineState = "wide" | "narrow" | "no-picture";
+/**
+ * What the line needs of its peer.
+ */
+export type LineHost = {
+    clock: Clock;
+    /**
+     * the connection in use, while it is connected
+     */
+    pc: () => RTCPeerConnection | null;
+    /**
+     * whether messages go out at once
+     */
+    open: () => boolean;
+    tell: (message: any) => void;
+    /**
+     * another allowance
+     */
+    changed: () => void;
+    /**
+     * the line is in another state, on our side or theirs
+     */
+    said: () => void;
+};
+
+// ---- call/path/narrow.js
+/** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
+declare const soundFloor: 16000;
+declare const around: 94;
+/** Nobody is asked for less than this, bits per second: it carries the sound. */
+declare const leastAsked: 24000;
+/** @type {Readonly<Allowance>} */
+declare const plenty: Readonly<Allowance>;
+declare function soundTakes(audio: number, long: boolean): number;
+/** The controller of what is sent to one person. */
+declare class NarrowLine {
+    /** @type {Allowance} */ allowance: Allowance;
+    /** Bytes by which the next packet that is timed should be longer than others, to see what the line takes. */
+    pad: number;
+    /** @param {Sample} sample @returns {Allowance} */
+    take({ now, stream, delay, sent, received, asked, files, pad }: Sample): Allowance;
+    #private;
+}
+/**
+ * What to ask the other side for, from how long what it sends waits on its way to us. Infinity: as much as it likes.
+ */
+declare class Asking {
+    /** @param {number} now @param {number} delay milliseconds, of what comes @param {number} received bits per second */
+    take(now: number, delay: number, received: number): number;
+    #private;
+}
+/**
+ * One look at the line, four times a second.
+ */
+export type Sample = {
+    /**
+     * milliseconds, of a clock that is never set back
+     */
+    now: number;
+    /**
+     * the path leads over TCP or TLS, here or there
+     */
+    stream: boolean;
+    /**
+     * milliseconds that what is sent now waits on its way: how much longer it takes than at the best of times
+     */
+    delay: number;
+    /**
+     * bits per second in the last second, pictures, sound, files and what is around them
+     */
+    sent: number;
+    /**
+     * bits per second of it that arrived, as the other side says; 0: it does not
+     */
+    received?: number | undefined;
+    /**
+     * bits per second that the other side wants at most; Infinity
+     */
+    asked?: number | undefined;
+    /**
+     * bits per second of it that are files
+     */
+    files?: number | undefined;
+    /**
+     * bytes by which the packet that was timed was longer than others
+     */
+    pad?: number | undefined;
+};
+/**
+ * What to send.
+ */
+export type Allowance = {
+    /**
+     * the line takes less than the call wants
+     */
+    narrow: boolean;
+    /**
+     * the same for people: pictures that stop for a moment are no other state
+     */
+    state: LineState;
+    /**
+     * whether pictures are sent
+     */
+    picture: boolean;
+    /**
+     * bits per second of all pictures; Infinity
+     */
+    video: number;
+    /**
+     * what the sides of a picture are divided by, at the least
+     */
+    scale: number;
+    /**
+     * at the most
+     */
+    frameRate: number;
+    /**
+     * bits per second of sound; Infinity
+     */
+    audio: number;
+    /**
+     * packets of sound may be longer than 20 ms
+     */
+    long: boolean;
+    /**
+     * bits per second; Infinity
+     */
+    files: number;
 };
 
 // ---- call/path/negotiation.js
@@ -1513,6 +1723,50 @@ export type Quality = {
     remote: string;
 };
 
+// ---- call/path/timing.js
+/**
+ * Times messages through the path, and tells the queue on the way there from that on the way here: the clocks of the two
+ * are not the same, but each runs evenly, so what counts is how much later than at the best of times a message is.
+ */
+declare class PathTiming {
+    /** @param {import('../../base/clock.js').Clock} clock @param {(message: any) => void} tell */
+    constructor(clock: Clock, tell: (message: any) => void);
+    /** Milliseconds that what we send waits on its way, and what comes to us. */
+    there: number;
+    here: number;
+    /** What the other side says that it gets of us, and wants of us at most; bits per second. */
+    got: number;
+    /** The other side answers. */
+    answered: boolean;
+    /** The page was late by so much, milliseconds: no packet was. @param {number} late */
+    busy(late: number): void;
+    /** Bits per second that the other side wants at most; what it does not say again is forgotten. */
+    get asked(): number;
+    /**
+     * Sends a ping where none is on its way and the last is so long ago.
+     * @param {number} every milliseconds @param {number} pad bytes @param {number} most bits per second that we ask for
+     */
+    ping(every: number, pad: number, most: number): void;
+    /**
+     * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
+     * comes to us tells how much of it may be the way here.
+     */
+    get waiting(): number;
+    /**
+     * A ping or pong of the other side.
+     * @param {import('../data/bounds.js').Timed} message
+     * @param {{got: number, most: number}} ours bits per second that we get of them, and that we ask for
+     * @returns {number | null} by how many bytes our ping was longer than others, where this answers it
+     */
+    hear({ type, n, at, got, most, late: theirs }: Timed, ours: {
+        got: number;
+        most: number;
+    }): number | null;
+    /** Another connection is in use: what is known of the path is not true of it. */
+    forget(): void;
+    #private;
+}
+
 // ---- call/path/trickle.js
 /** Candidates on their way to the other side: after the description that they belong to, and together. */
 declare class Trickle {
@@ -1593,6 +1847,11 @@ export declare class Peer extends Emitter<PeerEvents> {
     get screen(): MediaStream;
     /** How loud the peer is heard at this moment, 0 to 1. */
     get loudness(): number;
+    /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
+    get line(): {
+        ours: LineState;
+        theirs: LineState;
+    };
     /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
     get pc(): RTCPeerConnection | null;
     /** How long the peer has not been connected, milliseconds. */
@@ -1694,6 +1953,13 @@ export type PeerEvents = {
      * once a second
      */
     quality: Quality;
+    /**
+     * what of the call fits the line has changed
+     */
+    line: {
+        ours: LineState;
+        theirs: LineState;
+    };
     chat: {
         text: string;
         at: number;

@@ -69,6 +69,24 @@ export const improvingTimes = {
   probe: 1500,
 };
 
+/** The line that a path leads over, as long as that is TCP or TLS (call/path/line.js). */
+export const lineTimes = {
+  /** It is looked at so often. A packet is timed so often, and less often where each takes from the sound. */
+  look: 100, ping: 250, pingNarrow: 500,
+  /** One that is on its way for so much longer than the best tells that something waits. */
+  late: 200,
+  /** Bytes are counted so often, and rates are of so long. */
+  count: 400, rate: 1300,
+  /** The other side's wish to get less holds for so long, unless it is said again. */
+  asked: 3000,
+  /** In the long run the other side's pings are answered so often: it sends one each `ping`. */
+  answer: 100,
+  /** So long a page that was late is excused for it. */
+  busy: 1500,
+  /** By so much two clocks may seem to have moved against each other before one was set. */
+  jump: 50,
+};
+
 /** Paths that break (call/path/). */
 export const healingTimes = {
   /** A path that has carried nothing for so long is dead: in a call something comes at least every second. */

@@ -9,10 +9,12 @@ import {watchFirstFrame} from './firstframe.js';
 import {addMedia, answerMedia, isUseless, openChannel, unhook, withoutCandidates} from './path/connection.js';
 import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
 import {Senders} from './path/bitrate.js';
+import {Line} from './path/line.js';
 
 /** @typedef {import('./path/stats.js').Quality} Quality */
 /** @typedef {import('./data/channel.js').Sending} Sending */
 /** @typedef {import('./data/transfer.js').Transfer} Transfer */
+/** @typedef {import('./path/line.js').LineState} LineState */
 /** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
 /** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
 
@@ -25,6 +27,7 @@ import {Senders} from './path/bitrate.js';
  * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
+ * @property {{ours: LineState, theirs: LineState}} line what of the call fits the line has changed
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  * @property {number} firstFrame milliseconds from join or accept to the first decoded frame
@@ -91,6 +94,14 @@ export class Peer extends Emitter {
     settled: () => this.#sharing.negotiated(),
     failed: (why) => this.#healing.failed(why),
   };
+  /** @type {Line} */ #line = new Line({
+    clock: realClock,
+    pc: () => (this.state === 'connected' && !this.#quiet ? this.pc : null),
+    open: () => this.#channel.open,
+    tell: (message) => this.tell(message),
+    changed: () => this.limit(),
+    said: () => this.emit('line', this.line),
+  });
   /** @type {Healing} */ #healing = new Healing({
     clock: realClock,
     current: () => (this.#quiet || this.state === 'closed' ? null : this.#negotiation),
@@ -136,7 +147,13 @@ export class Peer extends Emitter {
     if (started) this.#started = started;
     this.#quiet = quiet;
     if (quiet) this.#channel.hold();
-    this.#channel.on('open', () => { if (!this.#quiet) this.tellMedia(); });
+    this.#channel.on('open', () => {
+      this.#line.moved();
+      if (!this.#quiet) this.tellMedia();
+    });
+    this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
+    this.#channel.pace = this.#line.pace;
+    this.#channel.on('line', (state) => this.#line.hearState(state));
     this.#channel.on('media', ({screens, ...media}) => {
       if (this.#received.pictures(media.video)) this.emit('stream', this.stream);
       this.emit('media', this.media = media);
@@ -163,6 +180,9 @@ export class Peer extends Emitter {
   get screen() { return this.#received.screen; }
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() { return this.pc && this.state === 'connected' && this.media.audio ? loudness(this.pc) : 0; }
+
+  /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
+  get line() { return {ours: this.#line.ours, theirs: this.#line.theirs}; }
 
   /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
   get pc() { return this.#negotiation?.pc ?? null; }
@@ -362,7 +382,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection | null} pc @param {boolean} lost */
   #wanted(pc, lost) {
-    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost};
+    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance};
   }
 
   /** @returns {Promise<Quality>} */
@@ -379,6 +399,7 @@ export class Peer extends Emitter {
     this.quality = quality;
     this.emit('quality', quality);
     this.#healing.tick(quality);
+    this.#line.tick(quality.path);
     this.limit(); // what a browser did not take before
     // Who sends nothing is heard all the same.
     const {audio, video} = this.#host.media.sending;
@@ -416,6 +437,7 @@ export class Peer extends Emitter {
     if (this.state === 'closed') return;
     this.#setState('closed');
     this.#healing.close();
+    this.#line.close();
     this.#negotiation?.close();
     this.#channel.close();
     if (this.pc) unhook(this.pc).close();

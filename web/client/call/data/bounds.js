@@ -3,6 +3,8 @@
  * out. So everything that comes over a data channel is held against these, once, where it comes in.
  */
 
+import {leastAsked} from '../path/narrow.js';
+
 /** The longest message on the data channel, characters; the longest of our own, chat, is well below. */
 const messageLimit = 64 * 1024;
 /** The longest chat message that is shown, characters. */
@@ -54,4 +56,33 @@ export function mimeOf(mime) {
 export function fileOffer({id, name, size, mime}) {
   if (!isKey(id) || typeof name !== 'string' || !Number.isSafeInteger(size) || size < 0) return null;
   return {id, name: nameWithin(name), size: Number(size), mime: mimeOf(mime)};
+}
+
+/**
+ * A message that is timed, see PathTiming.
+ * @typedef {{type: 'ping' | 'pong', n: number, at: number, got: number, most: number, late: number}} Timed
+ */
+
+/** No line takes more, bits per second, and no page is later, milliseconds. */
+const mostRate = 1e10, mostLate = 5000;
+
+/**
+ * A message that is timed; null where it is none. What it asks for can lower what is sent to whoever asks, and not below
+ * what carries sound.
+ * @param {any} message
+ * @returns {Timed | null}
+ */
+export function timed({type, n, at, got, most, late}) {
+  if (!Number.isSafeInteger(n) || n < 0 || !Number.isFinite(at)) return null;
+  const rate = (/** @type {unknown} */ value) => (Number.isFinite(value) && Number(value) >= 0 ? Math.min(Number(value), mostRate) : null);
+  const wanted = rate(most);
+  return {type, n, at, got: rate(got) ?? 0, most: wanted === null ? Infinity : Math.max(leastAsked, wanted),
+    late: Math.min(rate(late) ?? 0, mostLate)};
+}
+
+/** @type {readonly unknown[]} */ const lineStates = ['wide', 'narrow', 'no-picture'];
+
+/** @param {unknown} state @returns {state is import('../path/line.js').LineState} */
+export function isLineState(state) {
+  return lineStates.includes(state);
 }

@@ -1,6 +1,6 @@
 import {Emitter} from '../../base/emitter.js';
 import {Transfer} from './transfer.js';
-import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './bounds.js';
+import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, timed} from './bounds.js';
 
 /**
  * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
@@ -12,6 +12,8 @@ import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './
  * @property {void} open
  * @property {Sending & {screens: boolean}} media `screens`: shows a screen beside the camera
  * @property {import('../../session/hub.js').Path} path how the other side sees its end of the path
+ * @property {import('./bounds.js').Timed} timed a message that tells how long the way is
+ * @property {import('../path/line.js').LineState} line what of the other side's fits its line
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  */
@@ -19,7 +21,7 @@ import {chatLimit, fileOffer, isKey, isText, mimeOf, nameWithin, paths} from './
 /** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
 /** What is told as it is now, and is not worth repeating. */
-const momentary = ['media', 'path', 'alive', 'had'];
+const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
@@ -39,6 +41,7 @@ export class PeerChannel extends Emitter {
   /** The keys of messages that came lately. @type {Set<string>} */ #had = new Set();
   #keys = crypto.randomUUID?.() ?? String(Math.random());
   #said = 0;
+  /** How files are sent. @type {import('./transfer.js').Pace | undefined} */ pace = undefined;
 
   /** Whether there is a data channel, open or not. */
   get used() { return this.#channel !== null; }
@@ -136,6 +139,15 @@ export class PeerChannel extends Emitter {
       case 'path':
         if (paths.includes(message.path)) this.emit('path', message.path);
         return;
+      case 'ping': case 'pong': {
+        // Of the connection in use alone: another's way is another.
+        const sound = pc === this.#pc ? timed(message) : null;
+        if (sound) this.emit('timed', sound);
+        return;
+      }
+      case 'line':
+        if (isLineState(message.state)) this.emit('line', message.state);
+        return;
       case 'chat':
         if (typeof message.text === 'string' && message.text.length <= chatLimit) this.emit('chat', {text: message.text, at: Date.now()});
         return;
@@ -160,7 +172,7 @@ export class PeerChannel extends Emitter {
         // Taken once for each connection: not a channel and a reader more with every word.
         if (transfer.state === 'running' && transfer.over === pc) return;
         transfer.over = pc;
-        transfer.send(pc.createDataChannel(id), file, at).catch((error) => {
+        transfer.send(pc.createDataChannel(id), file, at, this.pace).catch((error) => {
           console.warn('turnhub: file', error);
           transfer.fail('unreadable');
         });

@@ -3,6 +3,8 @@ import {Emitter} from '../../base/emitter.js';
 // A message of 16 KiB passes every browser's SCTP; a queue of 1 MiB keeps the path full up to 80 Mbit/s at 100 ms.
 const chunkBytes = 16 * 1024;
 const queueBytes = 1 << 20;
+// On a line that is measured nothing waits here for longer than this, milliseconds, and a piece is a packet: sound goes between.
+const waits = 200, packetBytes = 1100;
 // So many pieces are kept before they are put together.
 const mostParts = 1024;
 
@@ -15,6 +17,16 @@ export const fileLimit = 512 * 1024 * 1024;
  * than was announced came; `cut-off`: the connection ended before the file was whole; `unreadable`: the file cannot be read.
  * @typedef {'canceled' | 'declined' | 'refused' | 'stopped' | 'left' | 'too-large' | 'wrong' | 'cut-off' | 'unreadable'} TransferFailure
  */
+
+/**
+ * How fast a file is sent.
+ * @typedef {object} Pace
+ * @property {() => number} rate bits per second, asked before each piece; Infinity: as fast as the connection takes it
+ * @property {(bytes: number) => void} sent
+ */
+
+/** @type {Pace} */
+const unpaced = {rate: () => Infinity, sent: () => {}};
 
 /**
  * @typedef {object} TransferEvents
@@ -111,20 +123,24 @@ export class Transfer extends Emitter {
     if (this.size === 0) this.finish(new Blob([], {type: this.mime}));
   }
 
-  /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has */
-  async send(channel, file, from = 0) {
+  /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has @param {Pace} [pace] */
+  async send(channel, file, from = 0, pace = unpaced) {
     this.pause();
     this.#channel = channel;
     this.bytes = from;
     this.state = 'running';
     channel.binaryType = 'arraybuffer';
-    channel.bufferedAmountLowThreshold = queueBytes / 2;
     // The receiver closes the channel when it has everything.
     channel.onclose = () => (this.bytes === this.size ? this.finish() : this.fail('stopped'));
     await new Promise((resolve) => { if (channel.readyState === 'open') resolve(null); else channel.onopen = resolve; });
-    for (let at = from; at < file.size && channel === this.#channel; at += chunkBytes) {
-      const chunk = await file.slice(at, at + chunkBytes).arrayBuffer();
-      if (channel.bufferedAmount > queueBytes) {
+    for (let at = from; at < file.size && channel === this.#channel;) {
+      const rate = pace.rate(), paced = rate < Infinity;
+      const length = paced && rate < 2_000_000 ? packetBytes : chunkBytes;
+      const chunk = await file.slice(at, at + length).arrayBuffer();
+      const most = paced ? Math.max(length, (rate * waits) / 8000) : queueBytes;
+      if (paced) await new Promise((resolve) => setTimeout(resolve, (chunk.byteLength * 8000) / rate));
+      if (channel.bufferedAmount > most) {
+        channel.bufferedAmountLowThreshold = most / 2;
         await new Promise((resolve) => {
           channel.onbufferedamountlow = resolve;
           channel.addEventListener('close', resolve, {once: true});
@@ -132,7 +148,9 @@ export class Transfer extends Emitter {
       }
       if (channel !== this.#channel || channel.readyState !== 'open') return;
       channel.send(chunk);
+      at += chunk.byteLength;
       this.bytes += chunk.byteLength;
+      pace.sent(chunk.byteLength);
       this.emit('progress', this.bytes);
     }
   }

@@ -1,4 +1,5 @@
 import {transceiverOf} from './connection.js';
+import {plenty} from './narrow.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /**
@@ -27,11 +28,22 @@ export function budget(others, screen = false) {
   return screen ? {...row, scale: 1, frameRate: Math.min(row.frameRate, 15)} : row;
 }
 
-/** @param {number} others @param {'' | import('./connection.js').Showing} screen @param {boolean} shown whether it is for the screen beside the camera */
-function share(others, screen, shown) {
-  if (screen !== 'beside') return budget(others, screen !== '');
-  const row = budget(others, shown);
-  return shown ? {...row, video: row.video * 0.8} : {...row, video: row.video * 0.2, scale: row.scale * 2, frameRate: Math.min(row.frameRate, 15)};
+/**
+ * What one picture may have, and sound.
+ * @param {number} others @param {'' | import('./connection.js').Showing} screen @param {boolean} shown whether it is for the screen beside the camera
+ * @param {import('./narrow.js').Allowance} line what the line takes
+ */
+function share(others, screen, shown, line) {
+  const alone = screen !== 'beside', isScreen = alone ? screen !== '' : shown, row = budget(others, isScreen);
+  const part = alone ? 1 : shown ? 0.8 : 0.2;
+  const scale = alone || shown ? row.scale : row.scale * 2, frameRate = alone || shown ? row.frameRate : Math.min(row.frameRate, 15);
+  return {
+    video: Math.round(part * Math.min(row.video, line.video)),
+    // Of a screen one wants to read what it says: half of its pixels go, and no more.
+    scale: isScreen ? Math.max(scale, Math.min(line.scale, 1.5)) : Math.max(scale, line.scale),
+    frameRate: Math.min(frameRate, line.frameRate),
+    audio: Math.min(row.audio, line.audio),
+  };
 }
 
 /**
@@ -52,13 +64,13 @@ export class Senders {
 
   /**
    * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
-   * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean}} wanted
+   * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance}} wanted
    * @param {unknown} [about] tells those of other connections from those of the one in use
    */
   limit(wanted, about = 'in use') {
     return this.#next(about, async () => {
-      const {pc, others, screen, lost} = wanted();
-      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost);
+      const {pc, others, screen, lost, allowance = plenty} = wanted();
+      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost, allowance);
     });
   }
 
@@ -90,12 +102,13 @@ export class Senders {
  * @param {number} others
  * @param {'' | import('./connection.js').Showing} screen '' while none is shared
  * @param {boolean} lost nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
+ * @param {import('./narrow.js').Allowance} line what the line takes
  */
-async function applyBudget(pc, others, screen, lost) {
+async function applyBudget(pc, others, screen, lost, line) {
   await Promise.all(pc.getTransceivers().map(async (transceiver) => {
     const {sender, receiver: {track: {kind}}} = transceiver;
     const shown = kind === 'video' && transceiver === transceiverOf(pc, 'video', true);
-    const {video, scale, frameRate, audio} = share(others, screen, shown);
+    const {video, scale, frameRate, audio} = share(others, screen, shown, line);
     let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
     if (kind === 'video' && lost && parameters.encodings[0].active) {
@@ -104,8 +117,8 @@ async function applyBudget(pc, others, screen, lost) {
     }
     const [encoding] = parameters.encodings;
     const wanted = kind === 'video'
-      ? {active: !lost, maxBitrate: video, scaleResolutionDownBy: scale, maxFramerate: frameRate}
-      : {maxBitrate: audio};
+      ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: scale, maxFramerate: frameRate}
+      : sound(audio, line.long && 'adaptivePtime' in encoding, encoding);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
     if (same) return;
@@ -113,6 +126,15 @@ async function applyBudget(pc, others, screen, lost) {
     // A connection that closes meanwhile has nothing left to limit.
     await sender.setParameters(parameters).catch(() => {});
   }));
+}
+
+/**
+ * What is set of sound. At 20 ms what is around the packets takes more of the line than what is in them. Chromium makes
+ * them 40 ms long when it has less than this, to which it adds what is around them: it sends 25 kbit/s.
+ * @param {number} audio bits per second @param {boolean} long @param {any} encoding
+ */
+function sound(audio, long, encoding) {
+  return {maxBitrate: long ? 8000 : audio, ...(long || encoding.adaptivePtime ? {adaptivePtime: long} : {})};
 }
 
 /**

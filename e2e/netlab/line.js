@@ -1,0 +1,108 @@
+/** @typedef {import('playwright-core').Page} Page */
+
+/**
+ * What one page of a call has come to, ten times a second.
+ * @typedef {object} Note
+ * @property {number} at milliseconds since 1970
+ * @property {number} rtt seconds
+ * @property {number} frames decoded so far
+ * @property {number} width of the picture
+ * @property {number} samples of sound so far
+ * @property {number} concealed of them invented
+ * @property {number} audio bytes of sound received so far, without headers
+ * @property {number} video bytes of pictures received so far
+ * @property {number} sent bytes sent so far
+ * @property {boolean} off the other side has left the picture out
+ */
+
+/** Starts to note how the line goes. @param {Page} page */
+export function noteLine(page) {
+  return page.evaluate(() => {
+    const all = /** @type {any} */ (window);
+    all.lineNotes = [];
+    const look = async () => {
+      const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
+      if (pc) {
+        const report = await pc.getStats();
+        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '' };
+        const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
+        for (const stat of report.values()) {
+          if (transport ? stat.id === transport.selectedCandidatePairId : stat.type === 'candidate-pair' && stat.selected) {
+            note.rtt = stat.currentRoundTripTime ?? 0;
+            note.sent = stat.bytesSent;
+            note.limit = `${Math.round(stat.availableOutgoingBitrate / 1000)}`;
+          }
+          if (stat.type === 'inbound-rtp' && stat.kind === 'video') {
+            note.frames += stat.framesDecoded ?? 0;
+            note.width = Math.max(note.width, stat.frameWidth ?? 0);
+            note.video += stat.bytesReceived;
+          }
+          if (stat.type === 'inbound-rtp' && stat.kind === 'audio') {
+            note.samples += stat.totalSamplesReceived ?? 0;
+            note.concealed += stat.concealedSamples ?? 0;
+            note.audio += stat.bytesReceived;
+          }
+        }
+        note.off = document.querySelector('.tile[data-line~="no-picture"]') !== null;
+        all.lineNotes.push(note);
+      }
+      setTimeout(look, 100);
+    };
+    return look();
+  });
+}
+
+/**
+ * Sums up what was noted.
+ * @param {Page} page @param {number} narrowed when the line became narrow @param {number} freed when it was wide again
+ * @param {number} findingOut milliseconds that are left out of the round trips
+ */
+export async function readLine(page, narrowed, freed, findingOut) {
+  /** @type {(Note & {limit: string})[]} */
+  const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
+  const during = notes.filter(({ at }) => at >= narrowed && at < freed);
+  const trips = during.filter(({ at }) => at >= narrowed + findingOut).map(({ rtt }) => rtt * 1000).sort((a, b) => a - b);
+  let still = 0, off = 0, gap = 0, silence = 0, lastFrame = narrowed;
+  for (const [index, note] of during.entries()) {
+    const before = during[index - 1];
+    if (!before) continue;
+    const step = note.at - before.at;
+    if (note.off) off += step;
+    if (note.frames > before.frames || note.off) {
+      if (note.at - lastFrame >= 500 && !before.off) still += note.at - lastFrame;
+      lastFrame = note.at;
+    }
+    // Away is what was wholly invented; the buffer's stretching of what has come is not.
+    const samples = note.samples - before.samples, concealed = note.concealed - before.concealed;
+    silence = samples === 0 || concealed > samples * 0.8 ? silence + step : 0;
+    gap = Math.max(gap, silence);
+  }
+  if (freed - lastFrame >= 500) still += freed - lastFrame;
+  const [first, last] = [during[0], during.at(-1)];
+  if (!first || !last) throw new Error('nothing was noted');
+  const seconds = (last.at - first.at) / 1000;
+  // Full quality: as large a picture as before, and nine of ten of its frames in two seconds.
+  const calm = notes.filter(({ at }) => at < narrowed);
+  const width = Math.max(...calm.map((note) => note.width));
+  const rate = (calm.at(-1)?.frames ?? 0) - calm[0].frames, per = ((calm.at(-1)?.at ?? 0) - calm[0].at) / 1000;
+  const whole = notes.find((note, index) => {
+    const later = notes.slice(index).find(({ at }) => at >= note.at + 2000);
+    return note.at > freed && note.width >= width && later && later.frames - note.frames >= 0.9 * 2 * (rate / per);
+  });
+  const perSecond = notes.filter((_, index) => index % 10 === 0);
+  return {
+    median: Math.round(trips[trips.length >> 1] ?? NaN),
+    worst: Math.round(trips.at(-1) ?? NaN),
+    still: (still / 1000).toFixed(1),
+    off: (off / 1000).toFixed(1),
+    gap,
+    invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
+    sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
+    back: whole ? `${((whole.at - freed) / 1000).toFixed(1)} s` : 'not within 10 s',
+    notes: perSecond.slice(1).map((note, index) => {
+      const before = perSecond[index], span = (note.at - before.at) / 1000;
+      const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);
+      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
+    }),
+  };
+}

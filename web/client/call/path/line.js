@@ -1,0 +1,149 @@
+import {PathTiming} from './timing.js';
+import {Asking, NarrowLine, around, plenty} from './narrow.js';
+import {lineTimes as times} from '../../base/times.js';
+
+/** @typedef {import('./narrow.js').Allowance} Allowance */
+/** @typedef {'wide' | 'narrow' | 'no-picture'} LineState what of a call fits a line: all of it, less of it, sound alone */
+
+/**
+ * What the line needs of its peer.
+ * @typedef {object} LineHost
+ * @property {import('../../base/clock.js').Clock} clock
+ * @property {() => RTCPeerConnection | null} pc the connection in use, while it is connected
+ * @property {() => boolean} open whether messages go out at once
+ * @property {(message: any) => void} tell
+ * @property {() => void} changed another allowance
+ * @property {() => void} said the line is in another state, on our side or theirs
+ */
+
+/** @param {Allowance} a @param {Allowance} b */
+const same = (a, b) => Object.entries(a).every(([key, value]) => b[/** @type {keyof Allowance} */ (key)] === value);
+
+/** The line to one person: measured while it leads over TCP or TLS, and what is sent over it, see NarrowLine. */
+export class Line {
+  /** @type {Readonly<Allowance>} */ allowance = plenty;
+  /** What of ours fits, and what of theirs does, as they say. @type {LineState} */ ours = 'wide';
+  /** @type {LineState} */ theirs = 'wide';
+
+  /** @type {LineHost} */ #host;
+  #timing;
+  #narrow = new NarrowLine();
+  #asking = new Asking();
+  #most = Infinity;
+  #stream = false;
+  #running = false;
+  /** @type {RTCPeerConnection | null} that was measured last */ #pc = null;
+  /** Bits per second, in the last second or so. */
+  #sent = 0;
+  #received = 0;
+  /** @type {{at: number, sent: number, received: number}[]} */ #counts = [];
+  #countedAt = -Infinity;
+  #counting = false;
+  #fileBytes = 0;
+  #files = 0;
+  /** @type {LineState | ''} */ #told = '';
+  #closed = false;
+
+  /** @param {LineHost} host */
+  constructor(host) {
+    this.#host = host;
+    this.#timing = new PathTiming(host.clock, (message) => host.tell(message));
+  }
+
+  /** Once a second. @param {import('../../session/hub.js').Path | ''} path */
+  tick(path) {
+    this.#stream = path === 'relay-tcp' || path === 'relay-tls';
+    if (this.#stream) this.#run();
+    else if (this.allowance !== plenty) this.#take(0, 0);
+    if (this.ours !== this.#told && this.#host.open() && (this.#told || this.ours !== 'wide')) {
+      this.#told = this.ours;
+      this.#host.tell({type: 'line', state: this.ours});
+    }
+  }
+
+  /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
+  hear(message) {
+    const pad = this.#timing.hear(message, {got: this.#received, most: this.#most});
+    if (pad !== null && this.#stream) this.#take(this.#timing.there, pad);
+  }
+
+  /** @param {LineState} state */
+  hearState(state) {
+    if (this.theirs === state) return;
+    this.theirs = state;
+    this.#host.said();
+  }
+
+  /** Another connection is in use, or the channel has opened: the other side is told anew. */
+  moved() {
+    this.#timing.forget();
+    this.#counts = [];
+    this.#told = this.ours === 'wide' ? this.#told : '';
+  }
+
+  close() { this.#closed = true; }
+
+  /** How files are sent: bits per second, and what was. @type {import('../data/transfer.js').Pace} */
+  pace = {rate: () => this.allowance.files, sent: (bytes) => { this.#fileBytes += bytes; }};
+
+  async #run() {
+    if (this.#running) return;
+    this.#running = true;
+    const {clock} = this.#host;
+    while (!this.#closed && this.#stream) {
+      const now = clock.now(), pc = this.#host.pc();
+      if (pc !== this.#pc) this.moved();
+      this.#pc = pc;
+      if (pc && this.#host.open()) {
+        if (now - this.#countedAt > times.count) this.#count(pc, now);
+        this.#most = this.#asking.take(now, this.#timing.here, this.#received);
+        const {waiting} = this.#timing;
+        if (waiting > times.late) this.#take(waiting, 0);
+        this.#timing.ping(this.allowance.narrow ? times.pingNarrow : times.ping, this.#narrow.pad, this.#most);
+      }
+      const before = clock.now();
+      await new Promise((resolve) => { clock.setTimeout(() => resolve(undefined), times.look); });
+      this.#timing.busy(clock.now() - before - times.look);
+    }
+    this.#running = false;
+  }
+
+  /** @param {number} delay @param {number} pad */
+  #take(delay, pad) {
+    const before = this.allowance;
+    this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
+      received: this.#timing.got, asked: this.#timing.asked, files: this.#files, pad});
+    // What files may send they ask for by themselves.
+    if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
+    const {state} = this.allowance;
+    if (state === this.ours) return;
+    this.ours = state;
+    this.#host.said();
+  }
+
+  /** Looks at how much goes and comes. @param {RTCPeerConnection} pc @param {number} now */
+  async #count(pc, now) {
+    if (this.#counting) return;
+    this.#counting = true;
+    this.#files = (this.#fileBytes * 8000) / Math.max(times.count, Math.min(now - this.#countedAt, times.rate));
+    this.#fileBytes = 0;
+    this.#countedAt = now;
+    const report = await pc.getStats().catch(() => null);
+    this.#counting = false;
+    /** @type {any} */ let pair = null;
+    for (const entry of /** @type {Iterable<any>} */ (report?.values() ?? [])) {
+      if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
+    }
+    if (!pair || pc !== this.#pc) return;
+    // Bytes as the line sees them, where the browser says how many packets they were in.
+    const count = {at: pair.timestamp ?? now, sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? 0),
+      received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? 0)};
+    const [first] = this.#counts;
+    if (first && (count.sent < first.sent || count.received < first.received)) this.#counts = [];
+    this.#counts = [...this.#counts.filter(({at}) => at > count.at - times.rate), count];
+    const from = this.#counts[0], seconds = (count.at - from.at) / 1000;
+    if (seconds <= 0) return;
+    this.#sent = ((count.sent - from.sent) * 8) / seconds;
+    this.#received = ((count.received - from.received) * 8) / seconds;
+  }
+}

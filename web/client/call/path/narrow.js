@@ -1,0 +1,265 @@
+/**
+ * What to send over a line that takes less than the call wants: nothing but arithmetic, so that it can be played through
+ * in Node against simulated lines. The relay hands on over TCP and TLS whatever it is given, and so does the browser's own
+ * socket: what is too much waits, where a datagram would be lost, and the browser's congestion control sees it seconds
+ * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
+ */
+
+/** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
+const calm = 90, full = 200, drowning = 400;
+/** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
+export const soundFloor = 16_000;
+/** Headers of RTP and SRTP, and what TURN, TLS, TCP and IP put around each packet and no browser counts, bytes. */
+const header = 42;
+export const around = 94;
+/** Packets of sound a second: of 20 ms, and of 40 ms as browsers make them when they have little (`adaptivePtime`), and what is in those. */
+const packets = 50, longPackets = 25, inLong = 25_500;
+/** What lasts for so long is a queue, milliseconds. */
+const moment = 350;
+/** A cut leaves so much of what got through, that the queue empties. */
+const cutTo = 0.75;
+/** Nobody is asked for less than this, bits per second: it carries the sound. */
+export const leastAsked = 24_000;
+/** More than this is not narrow, whatever the queue does, bits per second. */
+const wide = 2_000_000;
+
+/**
+ * The pictures of a narrow line, from the best: from how many bits per second each is sent, what its sides are divided by
+ * and how many frames a second it has.
+ */
+const pictures = [
+  {from: 500_000, scale: 1, frameRate: 30},
+  {from: 220_000, scale: 1.5, frameRate: 24},
+  {from: 90_000, scale: 2, frameRate: 15},
+  {from: 45_000, scale: 3, frameRate: 10},
+  {from: 25_000, scale: 4, frameRate: 6},
+];
+/** Below the last there is none; one that was left out comes back from here. */
+const comesBack = 40_000;
+
+/**
+ * One look at the line, four times a second.
+ * @typedef {object} Sample
+ * @property {number} now milliseconds, of a clock that is never set back
+ * @property {boolean} stream the path leads over TCP or TLS, here or there
+ * @property {number} delay milliseconds that what is sent now waits on its way: how much longer it takes than at the best of times
+ * @property {number} sent bits per second in the last second, pictures, sound, files and what is around them
+ * @property {number} [received] bits per second of it that arrived, as the other side says; 0: it does not
+ * @property {number} [asked] bits per second that the other side wants at most; Infinity
+ * @property {number} [files] bits per second of it that are files
+ * @property {number} [pad] bytes by which the packet that was timed was longer than others
+ */
+
+/**
+ * What to send.
+ * @typedef {object} Allowance
+ * @property {boolean} narrow the line takes less than the call wants
+ * @property {import('./line.js').LineState} state the same for people: pictures that stop for a moment are no other state
+ * @property {boolean} picture whether pictures are sent
+ * @property {number} video bits per second of all pictures; Infinity
+ * @property {number} scale what the sides of a picture are divided by, at the least
+ * @property {number} frameRate at the most
+ * @property {number} audio bits per second of sound; Infinity
+ * @property {boolean} long packets of sound may be longer than 20 ms
+ * @property {number} files bits per second; Infinity
+ */
+
+/** @type {Readonly<Allowance>} */
+export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true, video: Infinity, scale: 1, frameRate: Infinity, audio: Infinity, long: false, files: Infinity});
+
+/** What sound takes of the line, bits per second, with all that is around it. @param {number} audio @param {boolean} long */
+export const soundTakes = (audio, long) => (long ? inLong : audio) + (long ? longPackets : packets) * (header + around) * 8;
+
+/** Files begin with so many bits per second, have so many at the least, and above so many as much as they like. */
+const filesFirst = 64_000, filesLeast = 8000, filesFree = 50_000_000;
+
+/** In steps of an eighth, that a browser is not told of every little change. @param {number} rate */
+const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 1000) / Math.log(1.12)));
+
+/** What a line has to take before a picture comes back. */
+const comingBack = soundTakes(soundFloor, true) + comesBack * 1.3;
+
+/** The controller of what is sent to one person. */
+export class NarrowLine {
+  /** @type {Allowance} */ allowance = plenty;
+  /** Bytes by which the next packet that is timed should be longer than others, to see what the line takes. */
+  pad = 0;
+
+  /** What may be sent in all, bits per second as the line counts them; Infinity: as much as the browser likes. */
+  #room = Infinity;
+  /** What the line has been seen to take at most. */
+  #ceiling = Infinity;
+  /** When it was cut last, when a queue was seen last, and when the room grew last. */
+  #cutAt = -Infinity;
+  #queuedAt = -Infinity;
+  #grownAt = -Infinity;
+  /** So long a line that was too narrow is left alone before more is tried. */
+  #patience = 1000;
+  /** More than the ceiling is being tried. */
+  #trying = false;
+  /** The queue is being emptied: no picture goes out. */
+  #emptying = false;
+  #step = 0;
+  #steppedAt = -Infinity;
+  /** When the picture was left out, and since when it is back. */
+  #offAt = -Infinity;
+  #backAt = -Infinity;
+  /** So long it stays out, at the least. */
+  #stays = 2000;
+  /** What the last long packets say that the line takes, bits per second. @type {number[]} */ #seen = [];
+  #paddedAt = -Infinity;
+  #files = filesFirst;
+  /** Of the last moment. @type {{at: number, delay: number}[]} */ #delays = [];
+
+  /** Whether a picture is left out. */
+  get #off() { return this.#step === pictures.length; }
+
+  /** @param {Sample} sample @returns {Allowance} */
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0}) {
+    if (!stream) return this.#free();
+    if (pad) {
+      if (delay < drowning) this.#seen = [...this.#seen.slice(-1), (pad * 8000) / Math.max(delay, 1)];
+    } else {
+      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, sent, files);
+    }
+    const room = Math.min(this.#room, asked);
+    if (room === Infinity) return this.#free(false);
+    this.pad = this.#off && now - this.#paddedAt > 1000 && delay < calm ? 1000 : 0;
+    if (this.pad) this.#paddedAt = now;
+    return (this.allowance = this.#share(now, room));
+  }
+
+  /** @param {number} now @param {number} delay @param {number} through bits per second that got through @param {number} sent @param {number} files */
+  #measure(now, delay, through, sent, files) {
+    if (delay > calm) this.#queuedAt = now;
+    // Files give way first: they have time.
+    if (delay > calm) this.#files = Math.max(filesLeast, Math.min(this.#files, Math.max(files, filesFirst)) * (delay > full ? 0.4 : 0.7));
+    else this.#files = this.#files > filesFree ? Infinity : this.#files * 1.12;
+    if (this.#emptying && delay < calm) this.#emptying = false;
+    // What was cut shows only when what waited before has gone.
+    const waits = this.#waits(now, delay);
+    const due = now - this.#cutAt > Math.min(2500, Math.max(700, delay * 1.3));
+    const bulk = files > through / 3 && delay < drowning && now - this.#cutAt > 0;
+    // A browser that has no time for its page is late as well: then what is sent arrives all the same.
+    const stuck = through < sent * (this.#room === Infinity ? 0.88 : 0.97) || waits > 2 * drowning;
+    if (waits > full && stuck && due && !bulk) this.#cut(now, Math.min(through, wide));
+    else if (delay <= calm && this.#room < Infinity) this.#grow(now, through);
+    if (waits > drowning && this.#room < Infinity) this.#emptying = true;
+  }
+
+  /** How long everything has waited in the last moment, milliseconds: a single packet may be late. @param {number} now @param {number} delay */
+  #waits(now, delay) {
+    // Those of the last moment, and one before them.
+    const all = this.#delays, from = Math.max(0, all.findIndex(({at}) => at > now - moment) - 1);
+    this.#delays = [...(all.length && all[all.length - 1].at <= now - moment ? all.slice(-1) : all.slice(from)), {at: now, delay}];
+    return now - this.#delays[0].at < moment / 2 ? 0 : Math.min(...this.#delays.map((each) => each.delay));
+  }
+
+  /** @param {number} now @param {number} through */
+  #cut(now, through) {
+    const most = soundTakes(soundFloor, true);
+    if (this.#trying) this.#patience = Math.min(3500, this.#patience * 2);
+    this.#trying = false;
+    // What the line takes lies between what got through and what was sent. At first, and as long as there is a queue, it
+    // is what got through.
+    const fresh = this.#room === Infinity || now - this.#cutAt < 4000;
+    this.#ceiling = Math.max(most, fresh ? Math.min(this.#ceiling, through) : Math.min(this.#room, Math.max(this.#ceiling, through)));
+    this.#room = Math.max(most, Math.min(this.#room, this.#ceiling) * cutTo);
+    this.#cutAt = this.#grownAt = now;
+  }
+
+  /** @param {number} now @param {number} through */
+  #grow(now, through) {
+    const since = now - Math.max(this.#cutAt, this.#queuedAt);
+    const below = this.#room < this.#ceiling * 0.9;
+    if (since < (below ? 600 : this.#patience)) {
+      this.#grownAt = now;
+      return;
+    }
+    const seconds = Math.min(1, (now - this.#grownAt) / 1000);
+    this.#grownAt = now;
+    // Up to what the line took before, then a little more; when that is taken as well it is another line, or a wider one.
+    // Where the call wants less than it may have, more of it harms nothing.
+    const rate = below ? 1.35 : through > this.#ceiling * 1.15 ? 3 : through < this.#room * 0.6 && now - Math.max(this.#cutAt, this.#backAt) > 4000 ? 1.7 : 1.25;
+    this.#trying = !below;
+    this.#room *= rate ** seconds;
+    // Sound alone does not show how much more there is: that the long packets do.
+    if (this.#off) this.#room = Math.min(this.#room, Math.max(comingBack, Math.min(...this.#seen) * 0.8));
+    if (this.#room > this.#ceiling * 2) this.#patience = 1000;
+    if (this.#room < wide) return;
+    this.#room = this.#ceiling = Infinity;
+    this.#patience = 1000;
+    this.#trying = false;
+  }
+
+  /** How the room is shared: sound before pictures. @param {number} now @param {number} room @returns {Allowance} */
+  #share(now, room) {
+    const long = this.#emptying || room < 250_000;
+    const audio = long ? soundFloor : room < 800_000 ? 32_000 : Infinity;
+    const video = Math.max(0, (room - soundTakes(Math.min(audio, 32_000), long)) / 1.12);
+    this.#choose(now, video);
+    const picture = !this.#off && !this.#emptying;
+    const {scale, frameRate} = pictures[Math.min(this.#step, pictures.length - 1)];
+    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files};
+  }
+
+  /** Which picture: a worse one soon, a better one late, none when the least does not fit. @param {number} now @param {number} video */
+  #choose(now, video) {
+    let wanted = pictures.findIndex(({from}) => video >= from);
+    if (wanted < 0) wanted = pictures.length;
+    if (this.#off) {
+      if (video < comesBack || this.#seen.length < 2 || Math.min(...this.#seen) < comingBack * 1.1 || now - this.#offAt < this.#stays) return;
+      this.#backAt = now;
+      this.#step = Math.min(wanted, pictures.length - 1);
+      this.#steppedAt = now;
+    } else if (wanted > this.#step) {
+      if (now - this.#steppedAt < 700) return;
+      this.#step = wanted;
+      this.#steppedAt = now;
+      if (!this.#off) return;
+      this.#offAt = now;
+      this.#seen = [];
+      // One that had to go again soon was brought back too early.
+      this.#stays = now - this.#backAt < 8000 ? Math.min(6000, this.#stays * 2) : 2000;
+    } else if (wanted < this.#step) {
+      // Each step costs a key frame, so some room is left.
+      if (now - this.#steppedAt < 1500 || video < pictures[this.#step - 1].from * 1.15) return;
+      this.#step = this.#room > this.#ceiling * 1.3 ? wanted : this.#step - 1;
+      this.#steppedAt = now;
+    }
+  }
+
+  /** @param {boolean} [wholly] the path is not one of those that are measured */
+  #free(wholly = true) {
+    this.pad = 0;
+    this.#emptying = false;
+    if (this.#off) this.#offAt = -Infinity;
+    this.#step = 0;
+    if (wholly) {
+      this.#room = this.#ceiling = Infinity;
+      this.#cutAt = this.#queuedAt = this.#grownAt = this.#steppedAt = -Infinity;
+      this.#files = filesFirst;
+      return (this.allowance = plenty);
+    }
+    return (this.allowance = this.#files < Infinity ? {...plenty, files: this.#files} : plenty);
+  }
+}
+
+/**
+ * What to ask the other side for, from how long what it sends waits on its way to us. Infinity: as much as it likes.
+ */
+export class Asking {
+  #most = Infinity;
+  #askedAt = -Infinity;
+
+  /** @param {number} now @param {number} delay milliseconds, of what comes @param {number} received bits per second */
+  take(now, delay, received) {
+    if (delay > drowning && received < wide && now - this.#askedAt > delay) {
+      this.#most = Math.max(leastAsked, Math.min(this.#most, received * cutTo));
+      this.#askedAt = now;
+    } else if (delay < full && now - this.#askedAt > 2000) {
+      this.#most = Infinity;
+    }
+    return this.#most;
+  }
+}

@@ -1,0 +1,161 @@
+import {lineTimes as times} from '../../base/times.js';
+
+/** At most so many pings are answered at once, and one each `times.answer` then. */
+const answersAtOnce = 10;
+/** At most so many pings are on their way. */
+const mostOut = 8;
+/** The best of times is forgotten after so many milliseconds, so that a path that has become longer is not taken for a queue. */
+const remember = 60_000;
+
+/** The least of the last minute or so. */
+class Least {
+  /** @type {[number, number]} the halves */ #halves = [Infinity, Infinity];
+  #since = -Infinity;
+
+  /** @param {number} now @param {number} value */
+  take(now, value) {
+    if (now - this.#since > remember / 2) {
+      this.#halves = [Infinity, this.#halves[0]];
+      this.#since = now;
+    }
+    this.#halves[0] = Math.min(this.#halves[0], value);
+  }
+
+  get value() { return Math.min(...this.#halves); }
+  forget() { this.#halves = [Infinity, Infinity]; }
+}
+
+/**
+ * Times messages through the path, and tells the queue on the way there from that on the way here: the clocks of the two
+ * are not the same, but each runs evenly, so what counts is how much later than at the best of times a message is.
+ */
+export class PathTiming {
+  /** Milliseconds that what we send waits on its way, and what comes to us. */
+  there = 0;
+  here = 0;
+  /** What the other side says that it gets of us, and wants of us at most; bits per second. */
+  got = 0;
+  #asked = Infinity;
+  #askedAt = -Infinity;
+  /** The other side answers. */
+  answered = false;
+
+  /** By how much this page has been late lately, and the other side's, milliseconds. @type {{at: number, late: number}[]} */ #lateness = [];
+  #theirLate = 0;
+  /** @type {import('../../base/clock.js').Clock} */ #clock;
+  /** @type {(message: any) => void} */ #tell;
+  #number = 0;
+  /** On their way, the oldest first. @type {{n: number, at: number, pad: number}[]} */ #out = [];
+  #pingedAt = -Infinity;
+  #heardAt = -Infinity;
+  #answers = answersAtOnce;
+  #answeredAt = 0;
+  #least = {trip: new Least(), there: new Least(), here: new Least()};
+
+  /** @param {import('../../base/clock.js').Clock} clock @param {(message: any) => void} tell */
+  constructor(clock, tell) {
+    this.#clock = clock;
+    this.#tell = tell;
+  }
+
+  /** The page was late by so much, milliseconds: no packet was. @param {number} late */
+  busy(late) {
+    const now = this.#clock.now();
+    this.#lateness = [...this.#lateness.filter(({at}) => at > now - times.busy), {at: now, late: Math.max(0, late)}];
+  }
+
+  /** By how much both pages have been late. */
+  get #excused() { return this.#late + this.#theirLate; }
+  get #late() { return Math.round(Math.max(0, ...this.#lateness.map(({late}) => late))); }
+
+  /** Bits per second that the other side wants at most; what it does not say again is forgotten. */
+  get asked() { return this.#clock.now() - this.#askedAt < times.asked ? this.#asked : Infinity; }
+
+  /**
+   * Sends a ping where none is on its way and the last is so long ago.
+   * @param {number} every milliseconds @param {number} pad bytes @param {number} most bits per second that we ask for
+   */
+  ping(every, pad, most) {
+    const now = this.#clock.now();
+    if (now - this.#pingedAt < every) return;
+    // Also while others are on their way: the other side tells by them that the way to it is free.
+    this.#out = [...this.#out.slice(1 - mostOut), {n: ++this.#number, at: now, pad}];
+    this.#pingedAt = now;
+    this.#tell({type: 'ping', n: this.#number, at: now, late: this.#late, ...asking(most), ...(pad ? {pad: 'x'.repeat(pad)} : {})});
+  }
+
+  /**
+   * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
+   * comes to us tells how much of it may be the way here.
+   */
+  get waiting() {
+    const [oldest] = this.#out;
+    if (!oldest || !this.answered) return 0;
+    const now = this.#clock.now(), late = now - oldest.at - this.#least.trip.value;
+    return Math.max(0, late - this.#excused - Math.max(this.here, now - this.#heardAt - times.ping));
+  }
+
+  /**
+   * A ping or pong of the other side.
+   * @param {import('../data/bounds.js').Timed} message
+   * @param {{got: number, most: number}} ours bits per second that we get of them, and that we ask for
+   * @returns {number | null} by how many bytes our ping was longer than others, where this answers it
+   */
+  hear({type, n, at, got, most, late: theirs}, ours) {
+    const now = this.#clock.now();
+    this.#heardAt = now;
+    this.#asked = most;
+    this.#theirLate = theirs;
+    this.#askedAt = now;
+    if (type === 'ping') {
+      this.#least.here.take(now, now - at);
+      this.here = Math.max(0, now - at - this.#least.here.value - this.#excused);
+      this.#answer(now, n, ours);
+      return null;
+    }
+    const sent = this.#out.find((each) => each.n === n);
+    if (!sent) return null;
+    const trip = now - sent.at, there = at - sent.at, here = now - at;
+    this.#out = this.#out.filter((each) => each.n > n); // the channel keeps their order
+    this.answered = true;
+    this.got = got;
+    const least = this.#least;
+    least.trip.take(now, trip);
+    if (!sent.pad) {
+      least.there.take(now, there);
+      least.here.take(now, here);
+    }
+    // Of the same moments or not, the two make hardly less than the round trip: else a clock was set, or stood still.
+    if (least.there.value + least.here.value < least.trip.value - times.jump) {
+      least.there.forget();
+      least.here.forget();
+      least.there.take(now, there);
+      least.here.take(now, here);
+    }
+    // Whatever the other side says, neither way waited longer than both.
+    const late = trip - least.trip.value;
+    this.there = Math.min(late, Math.max(0, there - least.there.value - this.#excused));
+    this.here = Math.min(late, Math.max(0, here - least.here.value - this.#excused));
+    return sent.pad;
+  }
+
+  /** @param {number} now @param {number} n @param {{got: number, most: number}} ours */
+  #answer(now, n, {got, most}) {
+    this.#answers = Math.min(answersAtOnce, this.#answers + (now - this.#answeredAt) / times.answer);
+    this.#answeredAt = now;
+    if (this.#answers < 1) return;
+    this.#answers--;
+    this.#tell({type: 'pong', n, at: now, got: Math.round(got), late: this.#late, ...asking(most)});
+  }
+
+  /** Another connection is in use: what is known of the path is not true of it. */
+  forget() {
+    this.#out = [];
+    this.there = this.here = this.got = 0;
+    this.answered = false;
+    for (const least of Object.values(this.#least)) least.forget();
+  }
+}
+
+/** @param {number} most */
+const asking = (most) => (most < Infinity ? {most: Math.round(most)} : {});

@@ -1,0 +1,164 @@
+// The line to one person: which way the queue is, what the other side's words can do, and what comes of it at the senders.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Line} from '../call/path/line.js';
+import {PathTiming} from '../call/path/timing.js';
+import {Senders} from '../call/path/bitrate.js';
+import {leastAsked, plenty, soundFloor} from '../call/path/narrow.js';
+import {isLineState, timed} from '../call/data/bounds.js';
+import {PeerChannel} from '../call/data/channel.js';
+import {realClock} from '../base/clock.js';
+import {lineTimes as times} from '../base/times.js';
+import {FakeClock} from './fakes.mjs';
+
+/** Two sides whose clocks differ, and a way each way that takes so long. */
+function pair() {
+  const clock = new FakeClock(), way = {there: 20, back: 20}, set = {by: 1_000_000};
+  const far = {...clock, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout, now: () => clock.time + set.by, random: () => 0};
+  const a = new PathTiming(clock, (message) => { clock.setTimeout(() => b.hear(timed(message), {got: 90_000, most: Infinity}), way.there); });
+  const b = new PathTiming(far, (message) => { clock.setTimeout(() => a.hear(timed(message), {got: 0, most: Infinity}), way.back); });
+  const run = (rounds) => {
+    for (let i = 0; i < rounds; i++) {
+      a.ping(times.ping, 0, Infinity);
+      b.ping(times.ping, 0, Infinity);
+      clock.advance(times.ping);
+    }
+  };
+  return {clock, way, set, a, b, run};
+}
+
+test('the queue is told from the one the other way, whatever the clocks say', () => {
+  const {way, a, b, run} = pair();
+  run(8);
+  assert.deepEqual([a.there, a.here, b.there, b.here], [0, 0, 0, 0]);
+  way.there = 120;
+  run(8);
+  assert.deepEqual([a.there, a.here, b.there, b.here], [100, 0, 0, 100]);
+  Object.assign(way, {there: 20, back: 100});
+  run(8);
+  assert.deepEqual([a.there, a.here, b.there, b.here], [0, 80, 80, 0]);
+  assert.equal(a.got, 90_000);
+});
+
+test('what is on its way counts before it is answered, on the way that it is on', () => {
+  const {way, a, run} = pair();
+  run(8);
+  way.there = 1500;
+  run(4);
+  assert.ok(a.waiting > 300, String(a.waiting));
+  const other = pair();
+  other.run(8);
+  other.way.back = 1500; // nothing comes any more, so it may all be the way here
+  other.run(3);
+  assert.ok(other.a.waiting < 251, String(other.a.waiting));
+});
+
+test('a clock that is set, or stood still, is no queue', () => {
+  for (const by of [60_000, -60_000]) {
+    const {set, a, b, run} = pair();
+    run(8);
+    set.by += by;
+    run(8);
+    assert.deepEqual([a.there, a.here, b.there, b.here], [0, 0, 0, 0]);
+  }
+});
+
+test('pings are answered, and a flood of them is not', () => {
+  const told = [], clock = new FakeClock();
+  const timing = new PathTiming(clock, (message) => told.push(message));
+  for (let n = 0; n < 10_000; n++) timing.hear(timed({type: 'ping', n, at: 5}), {got: 1, most: Infinity});
+  assert.ok(told.length <= 10, String(told.length));
+  clock.advance(times.ping);
+  timing.hear(timed({type: 'ping', n: 1, at: 5}), {got: 1, most: Infinity});
+  assert.deepEqual(told.at(-1), {type: 'pong', n: 1, at: clock.now(), got: 1, late: 0});
+});
+
+test('what the other side says of the line is held to bounds', () => {
+  for (const bad of [{}, {n: 1}, {n: -1, at: 1}, {n: 1.5, at: 1}, {n: 1, at: '1'}, {n: 1, at: null}, {n: '1', at: 1}, {n: 2 ** 60, at: 1}]) assert.equal(timed({type: 'ping', ...bad}), null, JSON.stringify(bad));
+  const most = (value) => timed({type: 'pong', n: 1, at: 1, most: value})?.most;
+  assert.deepEqual([most(undefined), most(-5), most('9'), most(null), most({}), most(0), most(1), most(60_000)], [Infinity, Infinity, Infinity, Infinity, Infinity, leastAsked, leastAsked, 60_000]);
+  assert.equal(timed({type: 'pong', n: 1, at: 1, got: 'x'})?.got, 0);
+  for (const bad of ['', 'off', 1, null, {}, ['wide']]) assert.equal(isLineState(bad), false);
+});
+
+test('what it asks for holds for as long as it is said', () => {
+  const clock = new FakeClock(), timing = new PathTiming(clock, () => {});
+  timing.hear(timed({type: 'ping', n: 1, at: 1, most: 50_000}), {got: 0, most: Infinity});
+  assert.equal(timing.asked, 50_000);
+  clock.advance(times.asked);
+  assert.equal(timing.asked, Infinity);
+});
+
+test('messages of the line reach who asks for them, and others are kept out', () => {
+  const channel = new PeerChannel(), heard = [];
+  channel.on('timed', (message) => heard.push(message.n));
+  channel.on('line', (state) => heard.push(state));
+  for (const message of [{type: 'ping', n: 1, at: 1}, {type: 'ping', n: 'x', at: 1}, {type: 'pong', n: 2, at: 2}, {type: 'line', state: 'no-picture'}, {type: 'line', state: 'dark'}]) channel.receive(message);
+  assert.deepEqual(heard, [1, 2, 'no-picture']);
+});
+
+/** A connection that sends sound and a picture. */
+function connection() {
+  const made = (kind) => {
+    let set = {encodings: [{active: true, ...(kind === 'audio' ? {adaptivePtime: false} : {})}], codecs: []};
+    const sender = {track: {kind, enabled: false}, writes: 0, getParameters: () => structuredClone(set), setParameters: async (parameters) => { sender.writes++; set = structuredClone(parameters); }};
+    return {mid: kind, sender, receiver: {track: {kind}}};
+  };
+  const transceivers = [made('audio'), made('video')];
+  return {signalingState: 'stable', getTransceivers: () => transceivers, getSenders: () => transceivers.map(({sender}) => sender),
+    encoding: (i) => transceivers[i].sender.getParameters().encodings[0], transceivers};
+}
+
+test('a narrow line takes from the picture first, and leaves the tracks as the person wants them', async () => {
+  const pc = connection(), senders = new Senders(realClock);
+  const put = (allowance) => senders.limit(() => ({pc, others: 1, screen: '', lost: false, allowance}));
+  await put({...plenty, narrow: true, state: 'narrow', video: 50_000, scale: 3, frameRate: 10, audio: 20_000, long: true});
+  assert.deepEqual(pc.encoding(1), {active: true, maxBitrate: 50_000, scaleResolutionDownBy: 3, maxFramerate: 10});
+  assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: true, maxBitrate: 8000});
+  await put({...plenty, narrow: true, state: 'no-picture', picture: false, video: 20_000, scale: 4, frameRate: 6, audio: soundFloor, long: true});
+  assert.equal(pc.encoding(1).active, false);
+  assert.equal(pc.encoding(0).active, true, 'sound goes on');
+  await put(plenty);
+  assert.deepEqual(pc.encoding(1), {active: true, maxBitrate: 2_500_000, scaleResolutionDownBy: 1, maxFramerate: 30});
+  assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: false, maxBitrate: 48_000});
+  assert.deepEqual(pc.transceivers.map(({sender}) => sender.track.enabled), [false, false], 'what was switched off stays off');
+  const writes = pc.transceivers.map(({sender}) => sender.writes);
+  await put(plenty);
+  assert.deepEqual(pc.transceivers.map(({sender}) => sender.writes), writes, 'what is in force is not set again');
+});
+
+test('the line is measured while it leads over TCP or TLS, and let go of after', async () => {
+  const clock = new FakeClock(), told = [], said = [];
+  let changes = 0;
+  const stats = {at: 0};
+  const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: stats.at += 5000, bytesReceived: stats.at, packetsSent: 1}]])};
+  const line = new Line({clock, pc: () => pc, open: () => true, tell: (message) => told.push(message), changed: () => changes++, said: () => said.push(line.ours)});
+  const pass = async (milliseconds) => { for (let t = 0; t < milliseconds; t += 50) { clock.advance(50); for (let i = 0; i < 10; i++) await null; } };
+  line.tick('relay-udp');
+  await pass(1000);
+  assert.equal(told.length, 0, 'UDP is the browser\'s own affair');
+  line.tick('relay-tls');
+  /** Answers the last ping after so long. */
+  const answer = async (delay) => {
+    const ping = told.filter(({type}) => type === 'ping').at(-1);
+    await pass(delay);
+    line.hear(timed({type: 'pong', n: ping.n, at: clock.time, got: 60_000}));
+    await pass(300);
+  };
+  await pass(300);
+  for (let i = 0; i < 4; i++) await answer(50);
+  assert.equal(line.allowance.narrow, false);
+  assert.equal(changes, 0, 'nothing is set for that');
+  for (let i = 0; i < 4; i++) await answer(900);
+  assert.equal(line.ours === 'wide', false);
+  assert.ok(changes > 0 && said.length > 0);
+  line.tick('relay-tls');
+  assert.equal(told.at(-1).type, 'line');
+  line.tick('direct');
+  assert.equal(line.allowance, plenty);
+  assert.equal(line.ours, 'wide');
+  await pass(500);
+  const before = told.length;
+  await pass(2000);
+  assert.equal(told.length, before, 'and nothing is timed any more');
+});

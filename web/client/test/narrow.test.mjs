@@ -1,0 +1,156 @@
+// A call over a simulated narrow line: a queue of bytes that empties at the line's rate, packets that are timed through it as
+// the other side's are, and a browser that sends what it is allowed. SEED=n repeats one schedule, SCHEDULES=n makes more.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Asking, NarrowLine, leastAsked, plenty, soundFloor, soundTakes} from '../call/path/narrow.js';
+import {chance} from './model/world.mjs';
+
+const tick = 10;
+
+/**
+ * Plays a call. `rate(t)` is what the line takes, bits per second, at so many milliseconds.
+ * @returns a look each 100 ms: when, the wait in the queue, and what was allowed
+ */
+function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, files = () => false} = {}) {
+  const line = new NarrowLine(), looks = [];
+  let queue = 0, browser = 300_000, fileShare = 0;
+  /** What was sent and what arrived, in bits as browsers count them, in the last second. */
+  const sent = [], arrived = [];
+  const within = (list, now) => { while (list.length && list[0].at <= now - 1000) list.shift(); return list.reduce((sum, {bits}) => sum + bits, 0); };
+  let probe = null;
+  for (let now = 0; now < milliseconds; now += tick) {
+    const {picture, video, audio, long, files: filesMost} = line.allowance;
+    // A browser's own control goes up by 8 % a second and hardly down before a second has passed.
+    browser = Math.min(3_000_000, browser * 1.08 ** (tick / 1000));
+    const pictures = picture ? Math.min(video, browser, wants) : 0;
+    const sound = long ? 25_500 : Math.min(audio, 40_000), perSecond = long ? 25 : 50;
+    fileShare = files(now) ? Math.min(filesMost, 2_000_000) : 0;
+    const counted = (pictures + sound + perSecond * 42 * 8 + fileShare) * (tick / 1000);
+    const onLine = counted + ((pictures / 8000 + perSecond + fileShare / 8000) * 94 * 8 * tick) / 1000;
+    const before = queue;
+    queue = Math.max(0, queue + onLine - (rate(now) * tick) / 1000);
+    const left = before + onLine - queue;
+    sent.push({at: now, bits: onLine});
+    arrived.push({at: now, bits: left});
+    if (!probe && now % 250 === 0) {
+      probe = {ahead: queue + line.pad * 8, at: now, pad: line.pad};
+      queue += line.pad * 8;
+    }
+    if (probe) {
+      // One that is on its way counts for as long as it is.
+      probe.ahead -= (rate(now) * tick) / 1000;
+      const waited = now - probe.at, back = probe.ahead <= 0;
+      if (back || (waited > 200 && waited % 100 === 0)) {
+        const delay = Math.max(0, waited + jitter(now));
+        line.take({now, stream: true, delay, sent: within(sent, now), received: answers ? within(arrived, now) : 0, pad: back ? probe.pad : 0,
+          files: fileShare});
+        if (back) probe = null;
+      }
+    }
+    if (now % 100 === 0) looks.push({now, wait: (queue / rate(now)) * 1000, sound, pictures, ...line.allowance});
+  }
+  return looks;
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+const from = (looks, start, end = Infinity) => looks.filter(({now}) => now >= start && now < end);
+/** How often pictures were left out or came back. */
+const turns = (looks) => looks.filter((look, i) => i && (look.picture && look.scale > 0) !== looks[i - 1].picture).length;
+
+const open = 20_000_000;
+for (const kbit of [300, 200, 130, 80, 64]) {
+  test(`${kbit} kbit/s: nothing waits long, sound keeps its rate, and everything is back within 10 s`, (t) => {
+    const looks = play(70_000, (now) => (now < 5000 || now >= 45_000 ? open : kbit * 1000));
+    // What was on its way when the line became narrow has to get through first, at whatever rate that takes.
+    const narrow = from(looks, kbit < 100 ? 26_000 : 11_000, 45_000), wait = narrow.map((look) => look.wait);
+    const shown = narrow.filter(({picture}) => picture);
+    t.diagnostic(`${kbit} kbit/s: waits ${Math.round(median(wait))} ms, at worst ${Math.round(Math.max(...wait))} ms; pictures ${Math.round((100 * shown.length) / narrow.length)} % of the time, `
+      + `${Math.round(median(shown.map(({pictures}) => pictures)) / 1000) || 0} kbit/s, sides ÷ ${median(shown.map(({scale}) => scale))}, ${median(shown.map(({frameRate}) => frameRate))} a second; `
+      + `sound ${median(narrow.map(({sound}) => sound)) / 1000} kbit/s; ${turns(narrow)} turns`);
+    if (kbit > 70) assert.ok(median(wait) <= 250, `waits ${median(wait)} ms`);
+    if (kbit > 70) assert.ok(Math.max(...wait) <= 1000, `waits ${Math.max(...wait)} ms at worst`);
+    assert.ok(narrow.every(({sound}) => sound >= soundFloor));
+    assert.ok(turns(narrow) <= 12, `${turns(narrow)} turns`);
+    if (kbit >= 130) assert.ok(shown.length > narrow.length * 0.7, 'the picture stays');
+    if (kbit <= 80) assert.ok(shown.length < narrow.length * 0.2, 'the picture goes');
+    const back = looks.find((look) => look.now >= 45_000 && !look.narrow);
+    assert.ok(back && back.now <= 55_000, `back ${back?.now}`);
+    assert.deepEqual({...looks.at(-1), files: 0}, {...looks.at(-1), ...plenty, files: 0});
+  });
+}
+
+test('it reacts within a second', () => {
+  const looks = play(8000, (now) => (now < 5000 ? open : 130_000));
+  const cut = looks.find(({narrow}) => narrow);
+  assert.ok(cut && cut.now <= 6000, `after ${cut && cut.now - 5000} ms`);
+});
+
+test('a line that takes everything is left alone, whatever it jitters', () => {
+  const random = chance(7);
+  const looks = play(60_000, () => open, {jitter: () => random.within(0, 80)});
+  assert.ok(looks.every(({narrow}) => !narrow));
+});
+
+test('a path without a stream is the browser\'s own affair', () => {
+  const line = new NarrowLine();
+  for (let now = 0; now < 10_000; now += 250) assert.equal(line.take({now, stream: false, delay: 3000, sent: 1e6}), plenty);
+});
+
+test('who leaves TCP is free at once', () => {
+  const line = new NarrowLine();
+  for (let now = 0; now < 5000; now += 250) line.take({now, stream: true, delay: 900, sent: 80_000, received: 60_000});
+  assert.equal(line.allowance.narrow, true);
+  assert.equal(line.take({now: 5000, stream: false, delay: 0, sent: 0}), plenty);
+});
+
+test('what the other side asks for lowers what is sent and nothing else', () => {
+  const line = new NarrowLine();
+  const take = (now, asked) => line.take({now, stream: true, delay: 0, sent: 500_000, asked});
+  assert.equal(take(0, Infinity).narrow, false);
+  for (let now = 250; now < 3000; now += 250) take(now, leastAsked);
+  const {picture, audio, narrow} = line.allowance;
+  assert.deepEqual({picture, audio, narrow}, {picture: false, audio: soundFloor, narrow: true});
+  assert.equal(take(3000, Infinity).narrow, false, 'and no longer than it asks');
+});
+
+test('who hears late asks for less, and no longer when it is over', () => {
+  const asking = new Asking();
+  assert.equal(asking.take(0, 100, 500_000), Infinity);
+  const first = asking.take(1000, 1200, 200_000);
+  assert.equal(first, 150_000);
+  assert.equal(asking.take(1500, 1200, 200_000), first, 'what was asked needs its time');
+  assert.ok(asking.take(4000, 1200, 1000) >= leastAsked);
+  assert.equal(asking.take(9000, 20, 100_000), Infinity);
+});
+
+test('files give way to sound and picture', () => {
+  const looks = play(30_000, () => 400_000, {wants: 120_000, files: (now) => now > 5000});
+  const late = from(looks, 12_000);
+  assert.ok(median(late.map(({wait}) => wait)) <= 250, `waits ${median(late.map(({wait}) => wait))}`);
+  assert.ok(median(late.map(({files}) => files)) >= 8000);
+});
+
+// What must be true of every line: see the assertions. A schedule has a few rates, noise that comes and goes, and a free end.
+const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({length: Number(process.env.SCHEDULES ?? 40)}, (_, i) => i + 1);
+test('random lines', () => {
+  for (const seed of seeds) {
+    const random = chance(seed);
+    const rates = Array.from({length: 5}, () => [50, 64, 80, 100, 130, 200, 300, 500, 1000, 5000][Math.floor(random.next() * 10)] * 1000);
+    const length = random.within(4000, 15_000), busy = random.within(200, 3000), noisy = random.happens(0.5);
+    const rate = (now) => {
+      const whole = now >= rates.length * length ? open : rates[Math.floor(now / length)];
+      return noisy && now < rates.length * length && Math.floor(now / busy) % 2 ? whole * 0.7 : whole;
+    };
+    const looks = play(rates.length * length + 15_000, rate, {wants: random.within(100_000, 2_500_000), jitter: () => random.within(0, 40), answers: random.happens(0.7)});
+    const told = `SEED=${seed} (${rates.map((r) => r / 1000)}, ${Math.round(length)} ms each)`;
+    assert.ok(looks.every(({sound, audio}) => sound >= soundFloor && audio >= soundFloor), `${told}: sound below its floor`);
+    assert.ok(looks.every(({video, scale, frameRate, files}) => video >= 20_000 && scale >= 1 && scale <= 4 && frameRate >= 6 && files >= 8000), `${told}: not what a sender takes`);
+    const end = looks.at(-1);
+    assert.ok(!end.narrow && end.picture, `${told}: not whole in the end`);
+    const seconds = looks.length / 10;
+    assert.ok(turns(looks) <= Math.max(8, seconds / 1.5), `${told}: ${turns(looks)} turns in ${seconds} s`);
+    // Where sound alone fits hardly, what was on its way takes long.
+    const settled = looks.filter(({now}) => now % length > 5000 && rate(now) >= 100_000);
+    if (settled.length > 50) assert.ok(median(settled.map(({wait}) => wait)) <= 400, `${told}: waits ${median(settled.map(({wait}) => wait))} ms`);
+  }
+});
