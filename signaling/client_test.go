@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wstest"
 )
 
 // patience bounds a test that waits for something that does not come.
@@ -30,7 +30,7 @@ func newServer(t testing.TB, cfg Config) (*Hub, string) {
 // them: their sockets can be taken over.
 func newTLSServer(t testing.TB, cfg Config) (*Hub, string) {
 	t.Helper()
-	return serveHub(t, cfg, newLayeredServer)
+	return serveHub(t, cfg, wstest.NewTLSServer)
 }
 
 // newServedServer is newServer over TLS where each socket has a goroutine, as on systems
@@ -44,38 +44,6 @@ func newServedServer(t testing.TB, cfg Config) (*Hub, string) {
 var servers = map[string]func(testing.TB, Config) (*Hub, string){
 	"plain": newServer, "TLS": newTLSServer, "TLS with goroutines": newServedServer,
 }
-
-func newLayeredServer(handler http.Handler) *httptest.Server {
-	srv := httptest.NewTLSServer(nil) // for its certificate
-	config := srv.TLS.Clone()
-	srv.Close()
-	config.NextProtos = []string{"http/1.1"}
-	srv = httptest.NewUnstartedServer(handler)
-	srv.Listener = layeredListener{srv.Listener, config}
-	srv.Start()
-	srv.URL = "https" + strings.TrimPrefix(srv.URL, "http")
-	return srv
-}
-
-type layeredListener struct {
-	net.Listener
-	config *tls.Config
-}
-
-func (l layeredListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return tls.Server(&layer{c}, l.config), nil
-}
-
-// layer is a connection whose lower one can be exchanged, as portmux has it.
-type layer struct{ net.Conn }
-
-func (l *layer) Buffered() []byte      { return nil }
-func (l *layer) NetConn() net.Conn     { return l.Conn }
-func (l *layer) SetNetConn(c net.Conn) { l.Conn = c }
 
 func serveHub(t testing.TB, cfg Config, listen func(http.Handler) *httptest.Server, prepare ...func(*Hub)) (*Hub, string) {
 	t.Helper()

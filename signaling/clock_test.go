@@ -10,6 +10,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wstest"
 )
 
 const year = 365 * 24 * time.Hour
@@ -32,7 +33,7 @@ func TestClockSetSinceTheStart(t *testing.T) {
 			return url
 		},
 		"TLS": func(t *testing.T, cfg Config, prepare func(*Hub)) string {
-			_, url := serveHub(t, cfg, newLayeredServer, prepare)
+			_, url := serveHub(t, cfg, wstest.NewTLSServer, prepare)
 			return url
 		},
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"turnhub/internal/access"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wstest"
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
@@ -53,7 +53,7 @@ func startDialects(t *testing.T, change func(*signaling.Config)) *dialects {
 	mux.Handle("/blue/", pjs)
 	mux.Handle("/socket.io/", sio)
 	mux.Handle("/relay/", raw)
-	server := httptest.NewServer(mux)
+	server := wstest.NewServer(mux)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

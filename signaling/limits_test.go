@@ -279,7 +279,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	openClient(t, url, `{"type":"hello"}`)
 	dial(t, url).expectClose(wire.CloseFull)
 	loopback := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("127.0.0.1:5")}
-	if _, err := h.Attach(loopback); !errors.Is(err, ErrFull) {
+	if _, err := h.Attach(loopback, func() {}); !errors.Is(err, ErrFull) {
 		t.Fatalf("Attach: %v, want ErrFull", err)
 	}
 	a.send(`{"type":"bye"}`)
@@ -287,7 +287,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	a.ws.Close()
 	// Its place is free once its goroutine is gone.
 	for deadline := time.Now().Add(patience); ; {
-		s, err := h.Attach(loopback)
+		s, err := h.Attach(loopback, func() {})
 		if err == nil {
 			s.Detach()
 			s.Detach()

@@ -226,7 +226,7 @@ func TestTogetherAndSeen(t *testing.T) {
 	if s.hub.Seen("vasya", addr) || s.hub.Seen("s_gone", addr) {
 		t.Error("Seen by people who are not there")
 	}
-	x, err := s.hub.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("9.9.9.9:1"), Direct: true})
+	x, err := s.hub.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("9.9.9.9:1"), Direct: true}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,12 +273,12 @@ func TestSeenAddress(t *testing.T) {
 func TestSocketLimits(t *testing.T) {
 	s := newStill(t, Config{Limits: Limits{ConnectionsPerIP: 1, MessageSize: 10, MessagesPerSecond: 1}})
 	info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
-	x, err := s.hub.Attach(info)
+	x, err := s.hub.Attach(info, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	info.Remote = netip.MustParseAddrPort("[2001:db8::2]:1") // the same household
-	if _, err := s.hub.Attach(info); !errors.Is(err, ErrFull) {
+	if _, err := s.hub.Attach(info, func() {}); !errors.Is(err, ErrFull) {
 		t.Fatalf("got %v, want ErrFull", err)
 	}
 	if err := x.Allow(11); !errors.Is(err, ErrTooBig) {
@@ -299,7 +299,7 @@ func TestSocketLimits(t *testing.T) {
 	default:
 		t.Fatal("the socket was not told of the restart")
 	}
-	if _, err := s.hub.Attach(info); !errors.Is(err, ErrDrain) {
+	if _, err := s.hub.Attach(info, func() {}); !errors.Is(err, ErrDrain) {
 		t.Fatalf("got %v, want ErrDrain", err)
 	}
 }

@@ -176,7 +176,7 @@ func (x *intruder) step() {
 	case 6: // a dialect lets the intruder in
 		if len(x.claims) > 0 {
 			info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("203.0.113.1:1000"), Claims: x.claims[pick(len(x.claims))]}
-			switch s, err := x.hub.Attach(info); {
+			switch s, err := x.hub.Attach(info, func() {}); {
 			case err == nil:
 				x.others = append(x.others, s)
 			case !errors.Is(err, access.ErrRevoked):

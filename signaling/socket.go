@@ -27,6 +27,7 @@ type Socket struct {
 	info  SocketInfo
 	seen  netip.Addr
 	since time.Time
+	sever func() // see Attach
 	done  chan struct{}
 
 	mu       sync.Mutex
@@ -38,10 +39,12 @@ type Socket struct {
 
 // Attach admits one connection of a dialect. The error is ErrFull, ErrDrain or, where
 // the token has been revoked since it was checked, access.ErrRevoked.
-// The caller calls Detach when the connection is gone.
-func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
+// The caller calls Detach when the connection is gone. sever is called once, in a goroutine
+// of its own, if the hub wants the connection to end: revoked by the operator, or the server
+// is going down.
+func (h *Hub) Attach(info SocketInfo, sever func()) (*Socket, error) {
 	addr := info.Remote.Addr()
-	s := &Socket{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), done: make(chan struct{})}
+	s := &Socket{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), sever: sever, done: make(chan struct{})}
 	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(s) }); err != nil {
 		return nil, err
 	}
@@ -51,8 +54,7 @@ func (h *Hub) Attach(info SocketInfo) (*Socket, error) {
 // Addr is where the person is.
 func (s *Socket) Addr() netip.Addr { return s.info.Remote.Addr() }
 
-// Done is closed when the hub wants the connection to end: revoked by the
-// operator, or the server is going down.
+// Done is closed when the hub wants the connection to end, see Attach.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
 // Allow counts one message of so many bytes that came in. On ErrRate the
@@ -123,9 +125,10 @@ func (s *Socket) Detach() {
 func (s *Socket) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended {
+	if !s.ended && !s.gone {
 		s.ended = true
 		close(s.done)
+		go s.sever()
 	}
 }
 

@@ -27,6 +27,9 @@ var (
 // AllowsOrigin reports whether a page of the request's Origin may connect.
 func (h *Hub) AllowsOrigin(r *http.Request) bool { return h.node.AllowsOrigin(r) }
 
+// Loops carry the sockets of dialects beside the hub's.
+func (h *Hub) Loops() *delivery.Loops { return h.node.Loops() }
+
 // CheckToken returns the claims of an access token.
 func (h *Hub) CheckToken(token string) (access.Claims, error) { return h.cfg.Access.Check(token) }
 

@@ -92,6 +92,9 @@ func (c *Conn) Attach(l *Loop, s Source) error {
 		return net.ErrClosed
 	}
 	c.wants = Readable
+	if len(c.unsent) > 0 {
+		c.wants |= Writable
+	}
 	h, err := l.Add(c.fd, s, c.wants)
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func (c *Conn) Receive(b []byte) (n int, err error) {
 	}
 	n = copy(b, c.early)
 	if c.early = c.early[n:]; len(c.early) > 0 {
-		c.rouse()
+		c.Rouse()
 		return n, nil
 	}
 	c.early = nil
@@ -184,7 +187,7 @@ func (c *Conn) decrypt(b []byte) (n int, err error) {
 	}
 	if err == nil {
 		c.input = append([]byte(nil), c.input...) // the buffer is the next one's
-		c.rouse()                                 // there may be more, in TLS's hands too
+		c.Rouse()                                 // there may be more, in TLS's hands too
 	}
 	return n, err
 }
@@ -198,7 +201,8 @@ func (c *Conn) loop() *Loop {
 	return c.handle.loop
 }
 
-func (c *Conn) rouse() {
+// Rouse has the source called soon without events.
+func (c *Conn) Rouse() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.handle != nil {
@@ -311,13 +315,34 @@ func (c *Conn) Await(room bool) {
 	_ = c.watch(wants)
 }
 
-// Deafen ends the reading: the client has ended, and would be ready for ever.
+// Deafen ends the reading, until Hear: a client that has ended would be ready for ever.
+// Hangup is told all the same.
 func (c *Conn) Deafen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fd >= 0 {
 		_ = c.watch(c.wants &^ Readable)
 	}
+}
+
+// Hear ends Deafen.
+func (c *Conn) Hear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd >= 0 {
+		_ = c.watch(c.wants | Readable)
+	}
+}
+
+// Unacknowledged is how many bytes the other side's TCP has not acknowledged.
+func (c *Conn) Unacknowledged() (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	n, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+	return n + len(c.unsent), err
 }
 
 // watch says what the source waits for. Not to get it ends the connection. c.mu is held.
@@ -452,58 +477,3 @@ func (c *Conn) LocalAddr() net.Addr { return c.local }
 
 // RemoteAddr is where the client is.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
-
-// bottom is the Conn in the shape of a net.Conn, which its layers work over.
-type bottom Conn
-
-// errNothing is a temporary error, which crypto/tls does not remember.
-var errNothing = nothing{}
-
-type nothing struct{}
-
-func (nothing) Error() string   { return "nothing has come" }
-func (nothing) Timeout() bool   { return true }
-func (nothing) Temporary() bool { return true }
-
-// Read returns what Receive has read for TLS.
-func (b *bottom) Read(p []byte) (int, error) {
-	if len(b.input) == 0 {
-		if b.eof {
-			return 0, b.fail
-		}
-		return 0, errNothing
-	}
-	n := copy(p, b.input)
-	b.input = b.input[n:]
-	return n, nil
-}
-
-func (b *bottom) Write(p []byte) (int, error) {
-	if err := (*Conn)(b).push(p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// Close is what whoever ends the connection from outside calls: the loop sees the end.
-func (b *bottom) Close() error {
-	(*Conn)(b).Abort()
-	return nil
-}
-
-func (b *bottom) LocalAddr() net.Addr  { return b.local }
-func (b *bottom) RemoteAddr() net.Addr { return b.remote }
-
-func (b *bottom) SetDeadline(t time.Time) error {
-	(*Conn)(b).SetReadDeadline(t)
-	return b.SetWriteDeadline(t)
-}
-
-func (b *bottom) SetReadDeadline(t time.Time) error {
-	(*Conn)(b).SetReadDeadline(t)
-	return nil
-}
-
-// SetWriteDeadline does nothing: crypto/tls sets one to send close_notify, and nothing
-// waits here.
-func (b *bottom) SetWriteDeadline(time.Time) error { return nil }

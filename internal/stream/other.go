@@ -43,16 +43,19 @@ type Conn struct{}
 // Take returns ErrForeign: every connection is served as a net.Conn here.
 func Take(net.Conn) (*Conn, error) { return nil, ErrForeign }
 
-func (*Conn) Attach(*Loop, Source) error  { return errors.ErrUnsupported }
-func (*Conn) Receive([]byte) (int, error) { return 0, errors.ErrUnsupported }
-func (*Conn) Send([]byte) error           { return errors.ErrUnsupported }
-func (*Conn) Flush() (int, error)         { return 0, errors.ErrUnsupported }
-func (*Conn) Waiting() int                { return 0 }
-func (*Conn) Await(bool)                  {}
-func (*Conn) Deafen()                     {}
-func (*Conn) CloseWrite()                 {}
-func (*Conn) Close() bool                 { return false }
-func (*Conn) Abort()                      {}
-func (*Conn) SetReadDeadline(time.Time)   {}
-func (*Conn) SetWriteDeadline(time.Time)  {}
-func (*Conn) NetConn() net.Conn           { return nil }
+func (*Conn) Attach(*Loop, Source) error   { return errors.ErrUnsupported }
+func (*Conn) Receive([]byte) (int, error)  { return 0, errors.ErrUnsupported }
+func (*Conn) Send([]byte) error            { return errors.ErrUnsupported }
+func (*Conn) Flush() (int, error)          { return 0, errors.ErrUnsupported }
+func (*Conn) Waiting() int                 { return 0 }
+func (*Conn) Await(bool)                   {}
+func (*Conn) Deafen()                      {}
+func (*Conn) Hear()                        {}
+func (*Conn) Rouse()                       {}
+func (*Conn) Unacknowledged() (int, error) { return 0, errors.ErrUnsupported }
+func (*Conn) CloseWrite()                  {}
+func (*Conn) Close() bool                  { return false }
+func (*Conn) Abort()                       {}
+func (*Conn) SetReadDeadline(time.Time)    {}
+func (*Conn) SetWriteDeadline(time.Time)   {}
+func (*Conn) NetConn() net.Conn            { return nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 type fixture struct {
@@ -29,7 +29,7 @@ func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture
 	if change != nil {
 		change(server)
 	}
-	web := httptest.NewServer(server)
+	web := wstest.NewServer(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

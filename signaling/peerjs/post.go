@@ -90,7 +90,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func(end func(
 	}
 	if who != nil {
 		r.mu.Unlock()
-		if err := who.guest.Meter(size); err != nil {
+		if err := who.guest.Wait(size); err != nil {
 			return http.StatusTooManyRequests, err
 		}
 		r.handle(who, m)

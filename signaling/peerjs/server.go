@@ -152,7 +152,7 @@ func (s *Server) servePeers(w http.ResponseWriter, route route) {
 	_ = json.NewEncoder(w).Encode(ids)
 }
 
-// serveSocket runs one client's socket.
+// serveSocket opens one client's socket.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route) {
 	claims, ok := s.door.Admit(w, r)
 	if !ok {
@@ -162,27 +162,27 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
-	defer s.sockets.Done()
 	var guest *door.Guest
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
 		MessageSize: s.door.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.door.QueueBytes() + maxHeldBytes,
-		Meter: func(bytes int) error {
+		Loops:       s.door.Loops(),
+		Meter: func(bytes int) (time.Duration, error) {
 			if guest == nil {
-				return nil
+				return 0, nil
 			}
 			return guest.Meter(bytes)
 		},
 	})
 	if err != nil {
+		s.sockets.Done()
 		return // answered
 	}
 	if !s.sockets.Add(socket) {
 		socket.Close(int(wire.CloseRestart), signaling.ErrDrain.Error())
 	}
-	defer s.sockets.Remove(socket)
 	query := r.URL.Query()
 	id, token := query.Get("id"), query.Get("token")
 	refusal := ""
@@ -197,7 +197,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		refusal = "the access token does not allow this path"
 	}
 	if refusal != "" {
-		s.turn(socket, notice(typeError, refusal), refusal)
+		s.turn(socket, notice(typeError, refusal), refusal, nil)
 		return
 	}
 	guest, err = s.door.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
@@ -205,23 +205,25 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	case errors.Is(err, signaling.ErrDrain):
 		turned := door.Turned(err) // and no ERROR: the client is to come back
 		socket.Close(turned.Code, turned.Reason)
-		_ = socket.Serve(func(int, []byte) error { return nil })
+		s.sockets.Start(socket, ignore, nil)
 		return
 	case err != nil:
-		s.turn(socket, notice(typeError, textLimit), err.Error())
+		s.turn(socket, notice(typeError, textLimit), err.Error(), nil)
 		return
 	}
-	defer guest.Leave()
 	realm := s.enter(route.mount)
-	defer s.leave(realm)
+	leave := func(error) {
+		s.leave(realm)
+		guest.Leave()
+	}
 	who := realm.register(id, owner(claims, token), socket, guest)
 	if who == nil {
-		s.turn(socket, notice(typeIDTaken, textTaken), textTaken)
+		s.turn(socket, notice(typeIDTaken, textTaken), textTaken, leave)
 		return
 	}
 	guest.Join("peerjs/" + route.mount)
 	realm.catchUp(who)
-	cause := socket.Serve(func(kind int, payload []byte) error {
+	s.sockets.Start(socket, func(kind int, payload []byte) error {
 		if kind != wsock.KindText {
 			return s.complain(who, "message is not text")
 		}
@@ -231,10 +233,14 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		}
 		realm.handle(who, m)
 		return nil
+	}, func(cause error) {
+		realm.remove(who)
+		s.log.Debug("PeerJS socket ended", "realm", realm.name, "id", id, "cause", cause)
+		leave(cause)
 	})
-	realm.remove(who)
-	s.log.Debug("PeerJS socket ended", "realm", route.mount, "id", id, "cause", cause)
 }
+
+func ignore(int, []byte) error { return nil }
 
 // complain tells a client that one of its messages is wrong. The client goes on.
 func (s *Server) complain(who *client, text string) error {
@@ -243,11 +249,11 @@ func (s *Server) complain(who *client, text string) error {
 	return nil
 }
 
-// turn says why and closes.
-func (s *Server) turn(socket *wsock.Conn, why wsock.Frame, reason string) {
+// turn says why and closes. ended, which may be nil, is called at the end.
+func (s *Server) turn(socket *wsock.Conn, why wsock.Frame, reason string, ended func(error)) {
 	socket.Send(why)
 	socket.Close(wsock.CodeNormal, reason)
-	_ = socket.Serve(func(int, []byte) error { return nil })
+	s.sockets.Start(socket, ignore, ended)
 }
 
 // owner is what a later socket or POST of the same peer shows: the user of the

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"turnhub/internal/handshake"
@@ -64,7 +65,7 @@ func New(cfg Config) *Relay {
 	}
 }
 
-// ServeHTTP serves one socket until it ends.
+// ServeHTTP opens one socket.
 func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	claims, ok := s.door.Admit(w, r)
 	if !ok {
@@ -124,9 +125,10 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		TooBig:      int(wire.CloseTooBig),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.door.QueueBytes(),
-		Meter: func(bytes int) error {
+		Loops:       s.door.Loops(),
+		Meter: func(bytes int) (time.Duration, error) {
 			if who.guest == nil {
-				return nil
+				return 0, nil
 			}
 			return who.guest.Meter(bytes)
 		},
@@ -135,46 +137,47 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
-	defer s.sockets.Done()
 	// In before the client can know that its socket is open: whoever sees that
 	// speaks to it at once.
 	c, ok := s.join(name, who)
 	part := sync.OnceFunc(func() { s.part(name, c, who) })
-	defer part()
 	socket, err := wsock.Upgrade(w, r, options)
 	if err != nil {
+		part()
+		s.sockets.Done()
 		return // answered
 	}
 	if !s.sockets.Add(socket) {
 		socket.Close(int(wire.CloseRestart), signaling.ErrDrain.Error())
 	}
-	defer s.sockets.Remove(socket)
 	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		part()
 		turned := door.Turned(err)
 		socket.Close(turned.Code, turned.Reason)
-		_ = socket.Serve(ignore)
+		s.sockets.Start(socket, ignore, nil)
 		return
 	}
-	defer guest.Leave()
 	c.open(who, socket, guest)
 	if !ok && c.evictSilent() {
 		c, ok = s.join(name, who)
 	}
+	leave := func(cause error) {
+		s.log.Debug("raw relay socket ended", "channel", name, "cause", cause)
+		part()
+		guest.Leave()
+	}
 	if !ok {
 		guest.Count("refused_full")
 		socket.Close(int(wire.CloseFull), "the channel is full")
-		_ = socket.Serve(ignore)
+		s.sockets.Start(socket, ignore, leave)
 		return
 	}
-	defer part()
 	guest.Join("relay/" + name)
-	cause := socket.Serve(func(kind int, payload []byte) error {
+	s.sockets.Start(socket, func(kind int, payload []byte) error {
 		c.relay(who, kind, payload)
 		return nil
-	})
-	s.log.Debug("raw relay socket ended", "channel", name, "cause", cause)
+	}, leave)
 }
 
 func ignore(int, []byte) error { return nil }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +26,7 @@ func start(t *testing.T, limits signaling.Limits, origins ...string) (string, *R
 	t.Helper()
 
 	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})})
-	server := httptest.NewServer(relay)
+	server := wstest.NewServer(relay)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -406,7 +405,7 @@ func TestCloseSaysRestart(t *testing.T) {
 // BenchmarkBroadcast is one message to 31 others, all reading.
 func BenchmarkBroadcast(b *testing.B) {
 	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: signaling.Limits{MessagesPerSecond: 1 << 30}})})
-	server := httptest.NewServer(relay)
+	server := wstest.NewServer(relay)
 	defer server.Close()
 	url := "ws" + strings.TrimPrefix(server.URL, "http") + "/relay/x"
 	var sockets []*websocket.Conn
@@ -454,7 +453,7 @@ func TestTokenExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	relay := New(Config{Hub: signaling.NewHub(signaling.Config{Access: verifier, Timing: signaling.Timing{Grace: time.Millisecond}})})
-	server := httptest.NewServer(relay)
+	server := wstest.NewServer(relay)
 	defer server.Close()
 	token, err := access.Mint(file, "vasya", nil, time.Now().Add(2*time.Second))
 	if err != nil {

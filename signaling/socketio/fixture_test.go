@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 type fixture struct {
@@ -26,7 +26,7 @@ func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 	t.Helper()
 
 	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})})
-	web := httptest.NewServer(server)
+	web := wstest.NewServer(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -142,7 +142,7 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, p := range packets {
-		err := c.guest.Meter(len(p.data))
+		err := c.guest.Wait(len(p.data))
 		if err == nil {
 			err = c.receive(p)
 		}

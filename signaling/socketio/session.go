@@ -36,7 +36,8 @@ type session struct {
 	ws        *wsock.Conn // nil while polling
 	textOnly  bool        // a client of protocol 3 takes no binary there
 	upgrading bool
-	probed    bool // the upgrade was probed: polls are let go at once
+	probing   *wsock.Conn // the transport that it moves to, perhaps
+	probed    bool        // the upgrade was probed: polls are let go at once
 	posting   bool
 	pinged    bool // a ping waits for its pong
 	single    bool // the client does not encode its text twice, see once
@@ -291,10 +292,13 @@ func (c *session) close(reason string) {
 	c.closed = true
 	close(c.done)
 	c.heartbeat.Stop()
-	ws := c.ws
+	ws, probing := c.ws, c.probing
 	c.out.Unlock()
 	if ws != nil {
 		ws.Close(wsock.CodeNormal, reason)
+	}
+	if probing != nil {
+		probing.Close(wsock.CodeNormal, "the session has ended")
 	}
 	c.server.remove(c)
 	c.in.Lock()

@@ -25,11 +25,12 @@ func (c *session) options() wsock.Options {
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  c.server.queueBytes(),
 		Ping:        -1,
+		Loops:       c.server.door.Loops(),
 		Meter:       c.guest.Meter,
 	}
 }
 
-// serveWebSocket runs a session that begins on a WebSocket.
+// serveWebSocket goes on with a session that begins on a WebSocket.
 func (c *session) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	ws, err := wsock.Upgrade(w, r, c.options())
 	if err != nil {
@@ -37,8 +38,16 @@ func (c *session) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.moveTo(ws, textOnly(r))
-	cause := ws.Serve(c.receiveFrame)
-	c.fail(cause)
+	c.server.start(ws, c.receiveFrame, c.fail)
+}
+
+// start is ws.Start for a request that is being answered, whose end Close waits for.
+func (s *Server) start(ws *wsock.Conn, handle func(int, []byte) error, ended func(error)) {
+	s.running.Add(1)
+	ws.Start(handle, func(cause error) {
+		defer s.running.Done()
+		ended(cause)
+	})
 }
 
 // receiveFrame handles one WebSocket message.
@@ -95,32 +104,32 @@ func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		c.stopUpgrade()
 		return
 	}
+	c.out.Lock()
+	c.probing = ws
+	closed := c.closed
+	c.out.Unlock()
+	if closed {
+		ws.Close(wsock.CodeNormal, "the session has ended")
+	}
 	timeout := time.AfterFunc(c.server.timing.Upgrade, func() {
 		if !c.uses(ws) {
 			ws.Close(wsock.CodePolicy, "the upgrade was not completed")
 		}
 	})
-	defer timeout.Stop()
-	closing := make(chan struct{})
-	defer close(closing)
-	go func() { // a session that ends takes the probe with it
-		select {
-		case <-c.done:
-			ws.Close(wsock.CodeNormal, "the session has ended")
-		case <-closing:
-		}
-	}()
-	cause := ws.Serve(func(kind int, payload []byte) error {
+	text := textOnly(r)
+	c.server.start(ws, func(kind int, payload []byte) error {
 		if c.uses(ws) {
 			return c.receiveFrame(kind, payload)
 		}
-		return c.probe(ws, payload, textOnly(r))
+		return c.probe(ws, payload, text)
+	}, func(cause error) {
+		timeout.Stop()
+		if c.uses(ws) {
+			c.fail(cause)
+			return
+		}
+		c.stopUpgrade()
 	})
-	if c.uses(ws) {
-		c.fail(cause)
-		return
-	}
-	c.stopUpgrade()
 }
 
 // probe handles a message of a WebSocket that is not yet the transport.
@@ -158,7 +167,7 @@ func (c *session) moveTo(ws *wsock.Conn, textOnly bool) {
 		}
 	}
 	c.queue, c.queued = nil, 0
-	c.ws, c.upgrading, c.probed = ws, false, false
+	c.ws, c.probing, c.upgrading, c.probed = ws, nil, false, false
 	c.wakeLocked()
 	if c.closed {
 		ws.Close(wsock.CodeNormal, "the session has ended")
@@ -174,5 +183,5 @@ func (c *session) uses(ws *wsock.Conn) bool {
 func (c *session) stopUpgrade() {
 	c.out.Lock()
 	defer c.out.Unlock()
-	c.upgrading, c.probed = false, false
+	c.probing, c.upgrading, c.probed = nil, false, false
 }

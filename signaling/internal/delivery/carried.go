@@ -6,6 +6,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wsock"
 )
 
 // Carried is a socket without a network: whoever has it hands in what the client has
@@ -40,7 +41,7 @@ func (x *Carried) Take() (frames []byte) {
 	for more := true; more; {
 		before := len(frames)
 		frames = append(frames, x.c.fill(nil)...)
-		more = len(frames)-before > maxBatch
+		more = len(frames)-before > wsock.MaxBatch
 	}
 	return frames
 }

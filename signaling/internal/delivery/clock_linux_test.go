@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"turnhub/signaling/internal/timers"
+	"turnhub/signaling/internal/wsock"
 )
 
 // A write that is stuck has as long as the hub says, by the hub's clock.
@@ -30,37 +31,30 @@ func TestClockOfAStuckWrite(t *testing.T) {
 		now := func() time.Time { return start.Add(time.Since(start) - by) }
 		n := New(Config{Timers: timers.New(), Now: now, Day: time.Now, Log: slog.New(slog.DiscardHandler), Timing: Timing{Write: 200 * time.Millisecond}})
 		go n.timers.Serve(t.Context(), now)
-		p, err := newPoller(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &conn{node: n, nc: server, done: true}
+		c := &conn{node: n, done: true}
+		c.line = wsock.NewLine(server, c, n.loops, n.timing.Write)
 		n.sockets.Force(c.remote, 1)
 		n.wait.Add(1)
-		if !p.newLink(c) {
-			t.Fatal("the poller does not take the socket")
+		if !c.line.Carried() {
+			t.Fatal("the event loop does not take the socket")
 		}
-		block := make([]byte, 1<<20)
-		for c.link.Waiting() < 16*len(block) { // more than the kernel's buffers can grow
-			if err = c.link.Send(block); err != nil {
-				t.Fatal(err)
-			}
-		}
-		c.link.start()
+		c.line.Direct(make([]byte, 16<<20), 0) // more than the kernel's buffers can grow
+		c.line.Start()
 		begun := time.Now()
-		c.link.SetWriteDeadline(within(200 * time.Millisecond))
-		for {
-			if c.link.FD() < 0 {
-				break
-			}
-			if time.Since(begun) > 20*time.Second {
-				t.Fatalf("clock set by %v: a stuck write of 200 ms waits for ever", by)
-			}
-			time.Sleep(time.Millisecond)
+		c.line.SetWriteDeadline(within(200 * time.Millisecond))
+		gone := make(chan struct{})
+		go func() {
+			n.wait.Wait()
+			close(gone)
+		}()
+		select {
+		case <-gone:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("clock set by %v: a stuck write of 200 ms waits for ever", by)
 		}
 		if took := time.Since(begun); took < 150*time.Millisecond {
 			t.Errorf("clock set by %v: a stuck write of 200 ms was given up after %v", by, took)
 		}
-		p.close()
+		n.Close()
 	}
 }

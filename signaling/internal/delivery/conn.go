@@ -3,13 +3,9 @@ package delivery
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,16 +14,11 @@ import (
 	"turnhub/signaling/internal/wsock"
 )
 
-// conn is one native WebSocket. gorilla does the upgrade; frames are read and
-// written here, because their text is shared between sessions and many leave in
-// one system call. A poller reads and writes the socket, over TCP and over TLS. One
-// that no poller carries, as on other systems, has a goroutine that reads, and another
-// that writes while there is something to write.
+// conn is one native WebSocket. Its text is shared between sessions, so it keeps no
+// queue: its frames are made when they can leave, many in one system call.
 type conn struct {
 	node    *Node
-	nc      net.Conn // nil in tests that carry the frames themselves
-	link    *link    // nil: no poller carries it
-	out     *flusher // of whoever reads
+	line    *wsock.Line // nil in tests that carry the frames themselves
 	remote  netip.Addr
 	seen    netip.Addr
 	claims  access.Claims
@@ -35,62 +26,29 @@ type conn struct {
 	request string       // the upgrade's id in the log
 	heard   atomic.Int64 // when anything came last, Unix nanoseconds
 
-	sess  *session     // set once by the reader, before anything below is used
-	in    wsock.Reader // the reader's
-	first []byte       // the reader's: what has come with the upgrade request
-	done  bool         // the reader's: messages are not handled any more
-	lame  bool         // the reader's: nor are frames taken apart
+	sess *session // set once by the reader, before anything below is used
+	done bool     // the reader's: messages are not handled any more
 
 	// Under sess.mu.
-	next    uint64        // the next number to send
-	loose   []wire.Object // goes before the numbered ones
-	pong    bool          // an answer to a ping is due
-	ackDue  bool
-	wsPong  []byte // an answer to a WebSocket ping (RFC 6455 section 5.5.3)
-	writing bool   // somebody writes, or is about to
-	code    wire.CloseCode
-	closed  bool // the Close frame is written
-	read    bool // the reader is gone: the writer closes TCP
+	next   uint64        // the next number to send
+	loose  []wire.Object // goes before the numbered ones
+	pong   bool          // an answer to a ping is due
+	ackDue bool
+	wsPong []byte // an answer to a WebSocket ping (RFC 6455 section 5.5.3)
+	code   wire.CloseCode
+	closed bool // the Close frame is written
 }
 
-// flusher holds the sockets that a goroutine which reads has caused to be
-// written to. It writes once it has handled what came together.
-type flusher struct{ kicked []*conn }
-
-// flush writes. What a socket does not take at once waits for its poller: nobody
-// waits for another.
-func (f *flusher) flush() {
-	for i, c := range f.kicked {
-		f.kicked[i] = nil
-		c.writeNow()
-	}
-	if f.kicked = f.kicked[:0]; cap(f.kicked) > 1024 {
-		f.kicked = nil
-	}
-}
-
-// kick sees to it that what waits is written. by is the socket whose reader is
-// here, or nil. If there is none, or no poller carries c, a goroutine writes. sess.mu is
-// held.
+// kick sees to it that what waits is written. by is the socket whose reader is here, or
+// nil. sess.mu is held.
 func (c *conn) kick(by *conn) {
-	if c.writing || c.closed || c.nc == nil {
-		return
+	switch {
+	case c.closed || c.line == nil:
+	case by == nil:
+		c.line.Kick(nil)
+	default:
+		c.line.Kick(by.line)
 	}
-	c.writing = true
-	if by != nil && c.link != nil {
-		by.out.kicked = append(by.out.kicked, c)
-		return
-	}
-	// The reader still counts in wait, so this is no Add beside a Wait at zero.
-	c.node.wait.Add(1)
-	go func() {
-		defer c.node.wait.Done()
-		if c.link != nil {
-			c.writeNow()
-		} else {
-			c.write()
-		}
-	}()
 }
 
 // shutLocked ends the socket with a code: what waits is not sent any more,
@@ -101,144 +59,33 @@ func (c *conn) shutLocked(code wire.CloseCode) {
 	}
 	c.code = code
 	c.node.stats.closed.Add(code.String())
-	if c.nc != nil {
+	if c.line != nil {
 		// Whoever is stuck in a read or a write gets free, late enough for the
 		// Close to be read on the other side.
 		deadline := within(c.node.timing.Close)
-		_ = c.nc.SetReadDeadline(deadline)
-		if c.link != nil {
-			c.link.SetWriteDeadline(deadline)
-		} else {
-			_ = c.nc.SetWriteDeadline(deadline)
-		}
+		c.line.SetReadDeadline(deadline)
+		c.line.SetWriteDeadline(deadline)
 	}
 	c.kick(nil)
 }
 
-var batches = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
-
-// write sends until nothing is left.
-func (c *conn) write() {
-	p := batches.Get().(*[]byte)
-	defer putBatch(p)
-	for {
-		buf, closing := c.batch(p)
-		if len(buf) == 0 {
-			return
-		}
-		_ = c.nc.SetWriteDeadline(within(c.writeWait(closing)))
-		if _, err := c.nc.Write(buf); err != nil {
-			c.dead()
-			return
-		}
-	}
-}
-
-// writeNow is write for whoever must not wait: what the socket does not take, or
-// what still comes after some rounds, is left to its poller.
-func (c *conn) writeNow() {
-	p := batches.Get().(*[]byte)
-	defer putBatch(p)
-	for n := 1; ; n++ {
-		buf, closing := c.batch(p)
-		if len(buf) == 0 {
-			return
-		}
-		if c.link.Send(buf) != nil {
-			c.dead()
-			return
-		}
-		if n%maxRounds != 0 && c.link.Waiting() == 0 {
-			continue
-		}
-		c.link.SetWriteDeadline(within(c.writeWait(closing)))
-		c.link.stuck.Store(true)
-		c.link.Await(true)
-		return
-	}
-}
-
-// writeRest sends what the socket did not take, and goes on where writeNow has stopped.
-func (c *conn) writeRest() {
-	before := c.link.Waiting()
-	left, err := c.link.Flush()
-	switch {
-	case err != nil && c.sess == nil: // nobody writes to it but who reads
-		c.link.Abort()
-		return
-	case err != nil:
-		c.dead()
-		return
-	case left > 0:
-		if left < before {
-			c.link.SetWriteDeadline(within(c.node.timing.Write))
-		}
-		return
-	}
-	c.link.Await(false)
-	if c.link.stuck.Swap(false) {
-		c.link.SetWriteDeadline(time.Time{})
-		c.writeNow()
-	}
-}
-
-func (c *conn) writeWait(closing bool) time.Duration {
-	if closing {
-		return c.node.timing.Close
-	}
-	return c.node.timing.Write
-}
-
-// batch takes what is due into p. If there is nothing, the writer's time is
-// over.
-func (c *conn) batch(p *[]byte) (buf []byte, closing bool) {
+// Due implements wsock.User.
+func (c *conn) Due(buf []byte) (frames []byte, within time.Duration) {
 	s := c.sess
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	buf = c.fill((*p)[:0])
-	*p = buf
-	if len(buf) == 0 {
-		c.writing = false
-		if c.read {
-			c.release()
-		}
+	frames = c.fill(buf)
+	c.node.stats.bytesOut.Add(uint64(len(frames)))
+	if c.code != 0 {
+		return frames, c.node.timing.Close
 	}
-	c.node.stats.bytesOut.Add(uint64(len(buf)))
-	return buf, c.code != 0
+	return frames, c.node.timing.Write
 }
 
-// dead gives a socket up that cannot be written to. The reader sees it.
-func (c *conn) dead() {
-	s := c.sess
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.closed, c.writing = true, false
-	switch {
-	case c.read:
-		c.release()
-	case c.link != nil:
-		c.link.Abort()
-	default:
-		_ = c.nc.Close()
-	}
-}
+// Gone implements wsock.User.
+func (c *conn) Gone() { c.node.gone(c) }
 
-// release closes a socket that nobody reads or writes any more.
-func (c *conn) release() {
-	if c.link == nil {
-		_ = c.nc.Close()
-	} else if c.link.Close() {
-		c.node.gone(c)
-	}
-}
-
-func putBatch(p *[]byte) {
-	if cap(*p) <= 2*maxBatch {
-		batches.Put(p)
-	}
-}
-
-// fill appends the frames that are due, about maxBatch bytes of them. sess.mu
+// fill appends the frames that are due, about wsock.MaxBatch bytes of them. sess.mu
 // is held.
 func (c *conn) fill(buf []byte) []byte {
 	if c.closed {
@@ -259,7 +106,7 @@ func (c *conn) fill(buf []byte) []byte {
 	if mine {
 		var tail [64]byte
 		c.next = max(c.next, s.out.base+1)
-		for last := s.out.last(); c.next <= last && len(buf) < maxBatch; c.next++ {
+		for last := s.out.last(); c.next <= last && len(buf) < wsock.MaxBatch; c.next++ {
 			suffix := append(tail[:0], `,"seq":`...)
 			suffix = strconv.AppendUint(suffix, c.next, 10)
 			suffix = append(c.appendAck(suffix), '}')
@@ -315,8 +162,8 @@ func appendText(buf []byte, b wire.Object, suffix []byte) []byte {
 // since the server is going down, or with wire.CloseRevoked. Node.gate is held, or else the
 // reader might just be opening a session.
 func (c *conn) turnBack() {
-	if c.nc != nil {
-		_ = c.nc.SetReadDeadline(c.node.now().Add(-time.Second))
+	if c.line != nil {
+		c.line.SetReadDeadline(within(-time.Second))
 	}
 }
 
@@ -325,7 +172,7 @@ func (c *conn) turnBack() {
 // before it has read the code.
 func (c *conn) refuse(code wire.CloseCode, f *wire.Fault) {
 	c.node.stats.closed.Add(code.String())
-	if c.nc == nil {
+	if c.line == nil {
 		c.code = code
 		return
 	}
@@ -335,84 +182,36 @@ func (c *conn) refuse(code wire.CloseCode, f *wire.Fault) {
 		buf = appendText(buf, f.Message(nil), []byte{'}'})
 	}
 	c.done = true
-	_ = c.nc.SetReadDeadline(within(c.node.timing.Close))
-	c.direct(appendClose(buf, code))
+	c.line.SetReadDeadline(within(c.node.timing.Close))
+	c.line.Direct(appendClose(buf, code), c.node.timing.Close)
 }
 
-// direct writes what goes to a socket without a session.
-func (c *conn) direct(frames []byte) {
-	if c.link != nil {
-		if c.link.Waiting() == 0 { // a client that fills its buffer has not spoken as it should
-			_ = c.link.Send(frames)
-		}
-		return
-	}
-	_ = c.nc.SetWriteDeadline(within(c.node.timing.Close))
-	_, _ = c.nc.Write(frames)
-}
-
-// serve reads a socket that no poller carries, until it ends.
-func (c *conn) serve() {
-	var buf [1024]byte
-	for {
-		var n int
-		var err error
-		if n = copy(buf[:], c.first); n > 0 {
-			c.first = c.first[n:]
-		} else {
-			n, err = c.nc.Read(buf[:])
-		}
-		if n > 0 {
-			if e := c.take(buf[:n], c.node.now()); e != nil {
-				err = e
-			}
-			c.out.flush()
-		}
-		if err != nil && !c.over(err) {
-			c.finish(err)
-			c.out.flush()
-			c.node.gone(c)
-			return
-		}
-	}
-}
-
-// errEnded is the end of a connection without a Close.
-var errEnded = fmt.Errorf("the connection has ended: %w", io.EOF)
-
-// take handles the bytes that have come. An error is the socket's end.
-func (c *conn) take(b []byte, now time.Time) error {
-	if c.lame {
-		return nil
-	}
-	limit := c.node.limits().MessageSize
+// Came implements wsock.User.
+func (c *conn) Came(now time.Time) (limit int) {
 	c.heard.Store(now.UnixNano())
-	c.in.Add(b)
-	for n := 1; ; n++ {
-		if n%maxTogether == 0 {
-			c.out.flush()
-		}
-		opcode, payload, err := c.in.Next(limit)
-		switch {
-		case err != nil:
-			return err
-		case opcode == 0:
-			return nil
-		case c.done:
-		case opcode == wsock.OpPing:
-			c.pinged(payload)
-		case opcode != wsock.OpPong:
-			c.node.stats.bytesIn.Add(uint64(len(payload)))
-			c.handle(payload, opcode == wsock.OpText, now)
-		}
+	return c.node.limits().MessageSize
+}
+
+// Frame implements wsock.User.
+func (c *conn) Frame(opcode byte, payload []byte, now time.Time) {
+	switch {
+	case c.done:
+	case opcode == wsock.OpPing:
+		c.pinged(payload)
+	case opcode != wsock.OpPong:
+		c.node.stats.bytesIn.Add(uint64(len(payload)))
+		c.handle(payload, opcode == wsock.OpText, now)
 	}
 }
+
+// Resumed implements wsock.User. The hub holds nobody up: it refuses.
+func (c *conn) Resumed(time.Time) {}
 
 // pinged answers a WebSocket ping (RFC 6455 section 5.5.3).
 func (c *conn) pinged(payload []byte) {
 	s := c.sess
 	if s == nil {
-		c.direct(append(wsock.AppendHeader(nil, wsock.OpPong, len(payload)), payload...))
+		c.line.Direct(append(wsock.AppendHeader(nil, wsock.OpPong, len(payload)), payload...), c.node.timing.Close)
 		return
 	}
 	s.mu.Lock()
@@ -421,15 +220,14 @@ func (c *conn) pinged(payload []byte) {
 	c.kick(c)
 }
 
-// over is told that no more can be handled. It reports whether the socket is to
-// be read all the same, because the client is being told why.
-func (c *conn) over(err error) bool {
+// Over implements wsock.User.
+func (c *conn) Over(err error) (readOn bool) {
 	var code wire.CloseCode
 	switch {
 	case errors.Is(err, wsock.ErrTooBig):
-		code, c.lame = wire.CloseTooBig, true
+		code = wire.CloseTooBig
 	case errors.Is(err, wsock.ErrProtocol):
-		code, c.lame = wire.CloseProtocol, true
+		code = wire.CloseProtocol
 	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
 		switch code = wire.CloseBadHello; {
 		case c.claims.Revoked():
@@ -453,12 +251,11 @@ func (c *conn) over(err error) bool {
 	return true
 }
 
-// finish ends the reading.
-func (c *conn) finish(err error) {
+// Ended implements wsock.User.
+func (c *conn) Ended(err error) (drain bool) {
 	s := c.sess
 	if s == nil {
-		c.release()
-		return
+		return false
 	}
 	var closed *wsock.CloseError
 	byClient := errors.As(err, &closed)
@@ -469,16 +266,7 @@ func (c *conn) finish(err error) {
 	}
 	s.mu.Unlock()
 	s.lost(c, byClient && closed.Code == wsock.CodeGoingAway)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c.read = true
-	switch {
-	case !c.writing, errors.Is(err, os.ErrDeadlineExceeded): // a writer that is stuck is the reason
-		c.closed, c.writing = true, false
-		c.release()
-	case c.link != nil:
-		c.link.Deafen()
-	}
+	return !errors.Is(err, os.ErrDeadlineExceeded) // a writer that is stuck is the reason
 }
 
 // handle takes one message: the first must be hello.

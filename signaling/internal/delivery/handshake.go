@@ -182,8 +182,8 @@ func (c *conn) resume(r resume, now time.Time) bool {
 // the others have been told that the session was away. session.in is held.
 func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	config, renew := c.node.iceConfig(s)
-	if c.nc != nil {
-		_ = c.nc.SetReadDeadline(time.Time{})
+	if c.line != nil {
+		c.line.SetReadDeadline(time.Time{})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,19 +54,14 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	switch c := n.upgrade(w, r, claims); {
-	case c == nil || !n.register(c):
+	if c := n.upgrade(w, r, claims); c == nil || !n.register(c) {
 		n.wait.Done()
-	case c.link != nil:
-		c.link.start()
-	default:
-		// Not in the caller's goroutine: net/http's is large and holds the
-		// request.
-		go c.serve()
+	} else {
+		c.line.Start()
 	}
 }
 
-// begin counts a goroutine for Close to wait for. False: it waits already.
+// begin counts a socket for Close to wait for. False: it waits already.
 func (n *Node) begin() bool {
 	n.gate.Lock()
 	defer n.gate.Unlock()
@@ -89,46 +84,19 @@ func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Cla
 		return nil
 	}
 	c := &conn{
-		node: n, nc: ws.NetConn(), out: new(flusher), claims: claims, expires: n.until(claims.Expires),
+		node: n, claims: claims, expires: n.until(claims.Expires),
 		remote: remote.Addr(), seen: netaddr.SeenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
-	}
-	if early, ok := c.nc.(*wsock.Early); ok {
-		c.nc, c.first = early.NetConn(), early.Take()
 	}
 	if over != netaddr.Within {
 		// Told by a close code: a browser shows nothing of a refused upgrade.
 		n.stats.refused.Add(string(over))
+		c.line = wsock.NewLine(ws.NetConn(), c, nil, n.timing.Write)
 		c.turnAway()
 		return nil
 	}
-	if p := n.poller(); p != nil {
-		p.newLink(c)
-	}
-	_ = c.nc.SetReadDeadline(within(n.timing.Hello))
+	c.line = wsock.NewLine(ws.NetConn(), c, n.loops, n.timing.Write)
+	c.line.SetReadDeadline(within(n.timing.Hello))
 	return c
-}
-
-// poller returns the next socket's poller; nil: there is none on this system, or
-// the hub is closed.
-func (n *Node) poller() *poller {
-	n.gate.Lock()
-	defer n.gate.Unlock()
-	if n.closed {
-		return nil
-	}
-	for len(n.pollers) < pollerCount() {
-		p, err := newPoller(n)
-		if err != nil {
-			n.log.Error("cannot poll sockets: each gets a goroutine", "error", err)
-			return nil
-		}
-		n.pollers = append(n.pollers, p)
-	}
-	if len(n.pollers) == 0 {
-		return nil
-	}
-	n.lastPoller++
-	return n.pollers[n.lastPoller%len(n.pollers)]
 }
 
 // register puts a socket onto the hub's books, unless the hub is closed.
@@ -137,9 +105,7 @@ func (n *Node) register(c *conn) bool {
 	defer n.gate.Unlock()
 	if n.closed {
 		n.sockets.Remove(c.remote, 1)
-		if c.link == nil || !c.link.Close() {
-			_ = c.nc.Close()
-		}
+		c.line.Discard()
 		return false
 	}
 	n.conns[c] = struct{}{}
@@ -152,10 +118,10 @@ func (n *Node) register(c *conn) bool {
 // turnAway refuses a socket over the limits without waiting for it.
 func (c *conn) turnAway() {
 	c.node.stats.closed.Add(wire.CloseFull.String())
-	c.direct(appendClose(nil, wire.CloseFull))
+	c.line.Direct(appendClose(nil, wire.CloseFull), c.node.timing.Close)
 	// Not at once: what the client has sent meanwhile would reset TCP before it
 	// has read the code.
-	time.AfterFunc(c.node.timing.Close, func() { _ = c.nc.Close() })
+	time.AfterFunc(c.node.timing.Close, c.line.Discard)
 }
 
 // gone takes a socket off the hub's books.

@@ -42,11 +42,8 @@ const (
 	slowAfter = 2 * time.Second
 	overhead  = 48 // bytes that a waiting message costs beside its text
 
-	maxLoose    = 32       // unnumbered messages that wait for a writer: more are noise
-	maxTogether = 16       // messages of one socket that are handled before anything is written: others wait
-	maxBatch    = 32 << 10 // bytes joined into one write: more gains nothing
-	maxRounds   = 4        // writes to one socket in a row: others wait
-	maxName     = 64       // characters of a display name, which is shown in a tile
+	maxLoose = 32 // unnumbered messages that wait for a writer: more are noise
+	maxName  = 64 // characters of a display name, which is shown in a tile
 
 	// sessionsPerConnection is how many sessions an address may have for each
 	// socket that it may have: some wait for their socket to come back.

@@ -28,6 +28,7 @@ import (
 	"turnhub/signaling/internal/lookup"
 	"turnhub/signaling/internal/timers"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wsock"
 )
 
 // Config is what a Node is made of. Access and IceConfig may be nil; all else is
@@ -65,14 +66,13 @@ type Node struct {
 	sockets  netaddr.Counts // every socket, of dialects too
 	people   netaddr.Counts // sessions by the address that opened them
 
-	draining   atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
-	letting    sync.RWMutex // held while somebody is let in; before all other locks
-	gate       sync.RWMutex // closed is set under it
-	closed     bool
-	conns      map[*conn]struct{} // under gate
-	pollers    []*poller          // under gate
-	lastPoller int                // under gate: which took the newest socket
-	wait       sync.WaitGroup     // the sockets' goroutines
+	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
+	letting  sync.RWMutex // held while somebody is let in; before all other locks
+	gate     sync.RWMutex // closed is set under it
+	closed   bool
+	conns    map[*conn]struct{} // under gate
+	loops    *wsock.Loops
+	wait     sync.WaitGroup // sockets
 }
 
 // New returns a node that takes connections at once. Its times are driven by
@@ -83,6 +83,9 @@ func New(cfg Config) *Node {
 		now: cfg.Now, day: cfg.Day, timers: cfg.Timers,
 		byID: lookup.NewByName[session](), conns: make(map[*conn]struct{}),
 	}
+	n.loops = wsock.NewLoops(cfg.Now, func(err error) {
+		n.log.Error("no event loop: each socket gets a goroutine", "error", err)
+	})
 	n.SetLimits(cfg.Limits)
 	n.SetAllowedOrigins(cfg.Origins)
 	return n
@@ -207,28 +210,30 @@ func (n *Node) Reopen() {
 	}
 }
 
-// Close waits, after Drain and SendAway, until every socket and its goroutines are
-// gone. Calling it twice is harmless.
+// Loops carry sockets.
+type Loops = wsock.Loops
+
+// Loops carry the hub's sockets, and those of dialects while the hub is open.
+func (n *Node) Loops() *Loops { return n.loops }
+
+// Close waits, after Drain and SendAway, until every socket is gone and the event loops
+// are over, but for those that carry a dialect's socket still. Calling it twice is harmless.
 func (n *Node) Close() {
 	n.gate.Lock()
 	n.closed = true
-	pollers := n.pollers
-	n.pollers = nil
 	n.gate.Unlock()
 	last := time.AfterFunc(n.timing.Close, func() { // those that have said no hello yet, too
 		n.gate.Lock()
 		defer n.gate.Unlock()
 		for c := range n.conns {
-			if c.nc != nil {
-				_ = c.nc.Close()
+			if c.line != nil {
+				c.line.Abort()
 			}
 		}
 	})
 	defer last.Stop()
 	n.wait.Wait()
-	for _, p := range pollers {
-		p.close()
-	}
+	n.loops.Close()
 }
 
 // RefreshConfig gives every session a new RTCConfiguration: the URLs have changed.

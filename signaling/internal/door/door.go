@@ -33,6 +33,9 @@ func (d *Door) MessageSize() int { return d.hub.MessageSize() }
 // QueueBytes is how much may wait for somebody who does not read, in bytes.
 func (d *Door) QueueBytes() int { return d.hub.QueueBytes() }
 
+// Loops carry the dialect's sockets.
+func (d *Door) Loops() *wsock.Loops { return d.hub.Loops() }
+
 // Admit checks Origin and access token. Where it returns false it has answered
 // the request: 403 for the Origin, 401 for the token, both with a JSON error.
 func (d *Door) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, bool) {
@@ -66,30 +69,22 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 		Remote:  remote,
 		Direct:  direct,
 		Claims:  claims,
+	}, func() {
+		if d.hub.Draining() {
+			end(Turned(signaling.ErrDrain))
+		} else {
+			end(&wsock.CloseError{Code: int(wire.CloseRevoked), Reason: "ended by the operator"})
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	g := &Guest{socket: socket, Claims: claims, left: make(chan struct{})}
-	go func() {
-		var expired <-chan time.Time
-		if !claims.Expires.IsZero() {
-			timer := time.NewTimer(time.Until(claims.Expires) + d.hub.TokenGrace())
-			defer timer.Stop()
-			expired = timer.C
-		}
-		select {
-		case <-expired:
+	if !claims.Expires.IsZero() {
+		g.expiry = time.AfterFunc(time.Until(claims.Expires)+d.hub.TokenGrace(), func() {
 			end(&wsock.CloseError{Code: int(wire.CloseRefused), Reason: access.ErrExpired.Error()})
-		case <-socket.Done():
-			if d.hub.Draining() {
-				end(Turned(signaling.ErrDrain))
-			} else {
-				end(&wsock.CloseError{Code: int(wire.CloseRevoked), Reason: "ended by the operator"})
-			}
-		case <-g.left:
-		}
-	}()
+		})
+	}
 	return g, nil
 }
 
@@ -99,26 +94,35 @@ type Guest struct {
 	socket *signaling.Socket
 	pacer  signaling.Pacer
 	left   chan struct{}
+	expiry *time.Timer // nil: never
 }
 
 // Meter counts a message that came in. Somebody who sends faster than the rate
-// is held up, so that nothing of it is lost and nobody else notices; who goes
+// is held up for so long, so that nothing of it is lost and nobody else notices; who goes
 // on regardless, or sends too large a message, gets a *wsock.CloseError.
-func (g *Guest) Meter(bytes int) error {
-	hold, err := g.socket.Pace(&g.pacer, bytes)
+func (g *Guest) Meter(bytes int) (hold time.Duration, err error) {
+	hold, err = g.socket.Pace(&g.pacer, bytes)
 	switch {
 	case errors.Is(err, signaling.ErrTooBig):
-		return &wsock.CloseError{Code: int(wire.CloseTooBig), Reason: err.Error()}
+		return 0, &wsock.CloseError{Code: int(wire.CloseTooBig), Reason: err.Error()}
 	case err != nil:
-		return &wsock.CloseError{Code: int(wire.CloseFlood), Reason: err.Error()}
-	case hold > 0:
-		timer := time.NewTimer(min(hold, maxHold))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-g.left:
-		case <-g.socket.Done():
-		}
+		return 0, &wsock.CloseError{Code: int(wire.CloseFlood), Reason: err.Error()}
+	}
+	return min(hold, maxHold), nil
+}
+
+// Wait is Meter for a request, whose goroutine is held up itself.
+func (g *Guest) Wait(bytes int) error {
+	hold, err := g.Meter(bytes)
+	if err != nil || hold <= 0 {
+		return err
+	}
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.left:
+	case <-g.socket.Done():
 	}
 	return nil
 }
@@ -138,5 +142,8 @@ func (g *Guest) Part(room string) { g.socket.Leave(room) }
 // Leave ends the guest's account. It is called once.
 func (g *Guest) Leave() {
 	close(g.left)
+	if g.expiry != nil {
+		g.expiry.Stop()
+	}
 	g.socket.Detach()
 }

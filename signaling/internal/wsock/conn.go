@@ -1,18 +1,16 @@
-// Package wsock is one server-side WebSocket as every dialect needs it: reads
-// are checked and limited, writes go through a bounded queue and never block
-// the one who sends, and a peer that is gone is noticed.
+// Package wsock is the server side of WebSockets, the hub's and every dialect's: gorilla
+// does the upgrade, Reader takes frames apart and AppendHeader makes them, and a Line reads
+// and writes a socket, in an event loop where one can carry it.
 //
-// The upgrade is gorilla's. Reader and AppendHeader are the one reader and the one
-// encoder of frames, the hub's too. Everything that leaves a Conn, control frames too,
-// passes one queue, so that a message to many is encoded once and a backlog leaves in
-// few system calls. The goroutine that writes exists only while there is something to write; an idle socket
-// costs the one goroutine that reads.
+// Conn is a Line as the dialects need it: reads are metered and limited, writes go through
+// a bounded queue and never block the one who sends, and a peer that is gone is noticed.
+// Everything that leaves it, control frames too, passes one queue, so that a message to
+// many is encoded once and a backlog leaves in few system calls.
 package wsock
 
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -53,8 +51,8 @@ const closeWait = 2 * time.Second
 // not awaited (section 7.1.7), only that the Close is read before TCP is reset.
 const failWait = 500 * time.Millisecond
 
-// maxBatch is how many bytes of small frames are joined into one write.
-const maxBatch = 32 << 10
+// abandonWait is how long a peer that does not read has to read at least the Close.
+const abandonWait = time.Second
 
 // CloseError ends a socket with a code and a reason; Serve's handler returns it.
 type CloseError struct {
@@ -89,31 +87,39 @@ type Options struct {
 	// WriteTimeout is the longest that one write may take.
 	WriteTimeout time.Duration
 	// Meter, where set, is called for every frame that arrives, before it is
-	// handled. It may block, which slows the sender down and nobody else; a
-	// *CloseError from it ends the socket.
-	Meter func(bytes int) error
+	// handled. It says for how long the frame, and all that follows it, is held up,
+	// which slows the sender down and nobody else; a *CloseError ends the socket.
+	Meter func(bytes int) (hold time.Duration, err error)
+	// Loops carry the socket where they can; nil: it has a goroutine.
+	Loops *Loops
 }
 
-// Conn is one WebSocket. Its methods are safe for concurrent use, except
-// Serve, which is called once.
+// Conn is one WebSocket. Its methods are safe for concurrent use, except Start and
+// Serve, of which one is called once.
 type Conn struct {
-	net net.Conn
-	opt Options
+	opt   Options
+	line  *Line
+	serve func(kind int, payload []byte) error
+	ended func(error)
 
-	in   Reader // of Serve
-	lame bool   // of Serve: no frames are taken apart any more
+	// The reader's.
+	kept  []byte // a message that is held up
+	kind  byte   // its opcode; 0: there is none
+	cause error  // how the socket has ended
 
 	mu      sync.Mutex
 	queue   []Frame
-	queued  int  // bytes in queue and in the batch that is being written
-	writing bool // the writer runs
-	pong    bool // a pong is in the queue
-	ending  bool // a Close is in the queue or sent: nothing follows it
-	half    bool // after the Close our side of TCP is closed: the other's answer would not be understood
-	dead    bool // TCP is closed
+	begun   int           // bytes of the first of queue that were taken
+	taken   int           // bytes that are being written
+	queued  int           // bytes in queue and of what is being written
+	within  time.Duration // how long a write may take
+	pong    bool          // a pong is in the queue
+	ending  bool          // a Close is in the queue or sent: nothing follows it
+	closed  bool          // the Close is the kernel's
+	half    bool          // after the Close our side of TCP is closed: the other's answer would not be understood
+	dead    bool          // TCP is closed
 	waiters []chan struct{}
 	pinger  *time.Timer
-	writer  sync.WaitGroup
 }
 
 // Upgrade answers the handshake of RFC 6455 section 4.2. Who may connect has
@@ -139,101 +145,103 @@ func Upgrade(w http.ResponseWriter, r *http.Request, opt Options) (*Conn, error)
 	if opt.WriteTimeout == 0 {
 		opt.WriteTimeout = DefaultWriteTimeout
 	}
-	c := &Conn{net: ws.NetConn(), opt: opt}
+	c := &Conn{opt: opt, within: opt.WriteTimeout}
+	c.line = NewLine(ws.NetConn(), user{c}, opt.Loops, opt.WriteTimeout)
 	if opt.Ping > 0 {
 		c.touch()
 		c.mu.Lock()
 		c.pinger = time.AfterFunc(opt.Ping, c.ping)
 		c.mu.Unlock()
 	} else {
-		_ = c.net.SetReadDeadline(time.Time{})
+		c.line.SetReadDeadline(time.Time{})
 	}
 	return c, nil
 }
 
-// Serve reads until the socket ends and hands every message to handle, in
-// order. An error of handle closes the socket: with its code when it is a
-// *CloseError. When Serve returns, the socket is closed and nothing of it runs
-// any more; the error says how it ended and is never nil.
+// Start hands every message to handle from now on, in order. handle must not wait. An
+// error of it closes the socket: with its code when it is a *CloseError. ended is called
+// when the socket is closed and nothing of it runs any more; its error says how it ended
+// and is never nil.
+func (c *Conn) Start(handle func(kind int, payload []byte) error, ended func(cause error)) {
+	c.serve, c.ended = handle, ended
+	c.line.Start()
+}
+
+// Serve is Start that waits for the end, and returns how it was.
 func (c *Conn) Serve(handle func(kind int, payload []byte) error) error {
-	var cause error
-	var buf [4096]byte
-	for {
-		kind, payload, err := c.read(buf[:])
-		if err == nil && !c.isEnding() {
-			err = handle(kind, payload)
+	cause := make(chan error, 1)
+	c.Start(handle, func(err error) { cause <- err })
+	return <-cause
+}
+
+// user is a Conn as its Line sees it.
+type user struct{ *Conn }
+
+// Came implements User.
+func (c user) Came(time.Time) (limit int) { return c.opt.MessageSize }
+
+// Frame implements User.
+func (c user) Frame(opcode byte, payload []byte, _ time.Time) {
+	c.heard()
+	hold, err := c.meter(len(payload))
+	switch {
+	case err != nil:
+		c.fail(err)
+		return
+	case opcode == OpPing:
+		c.onPing(payload)
+	case opcode == OpPong:
+	case hold > 0:
+		c.kind, c.kept = opcode, append([]byte(nil), payload...)
+	default:
+		c.message(opcode, append([]byte(nil), payload...))
+	}
+	if hold > 0 {
+		c.line.Pause(hold)
+	}
+}
+
+// Resumed implements User.
+func (c user) Resumed(time.Time) {
+	if kind, kept := c.kind, c.kept; kind != 0 {
+		c.kind, c.kept = 0, nil
+		c.message(kind, kept)
+	}
+}
+
+// message handles a message, which is the handler's.
+func (c user) message(opcode byte, payload []byte) {
+	switch {
+	case c.isEnding():
+	case opcode == OpText && !utf8.Valid(payload):
+		c.fail(&CloseError{CodeInvalidText, "text message is not UTF-8"})
+	default:
+		if err := c.serve(int(opcode), payload); err != nil {
+			c.fail(err)
 		}
-		if err == nil {
-			continue
-		}
-		if cause == nil {
-			cause = err
-		}
-		var closing *CloseError
-		if !errors.As(err, &closing) {
-			c.finish(err)
-			break
-		}
-		// Reading goes on until the peer has answered the Close: closing TCP
-		// with unread bytes would reset it and lose the Close.
+	}
+}
+
+// fail ends the socket. Reading goes on until the peer has answered the Close.
+func (c user) fail(err error) {
+	c.note(err)
+	var closing *CloseError
+	if errors.As(err, &closing) {
 		c.Close(closing.Code, closing.Reason)
-	}
-	c.end()
-	c.writer.Wait()
-	return cause
-}
-
-// finish lets the answer to the peer's own Close leave before TCP is closed.
-func (c *Conn) finish(cause error) {
-	var closed *PeerClosed
-	if errors.As(cause, &closed) && c.isEnding() {
-		_ = c.net.SetWriteDeadline(time.Now().Add(closeWait))
-		c.writer.Wait()
+	} else {
+		c.line.Abort()
 	}
 }
 
-// read returns the next whole message, which is the caller's. Control frames on the
-// way are answered.
-func (c *Conn) read(buf []byte) (int, []byte, error) {
-	for {
-		var opcode byte
-		var payload []byte
-		var err error
-		if !c.lame {
-			opcode, payload, err = c.in.Next(c.opt.MessageSize)
-		}
-		switch {
-		case err != nil:
-			return 0, nil, c.broken(err)
-		case opcode == OpPing:
-			c.onPing(payload)
-		case opcode == OpPong:
-			c.heard()
-			c.meterControl(0)
-		case opcode != 0:
-			c.heard()
-			if err := c.meter(len(payload)); err != nil {
-				return 0, nil, err
-			}
-			if opcode == OpText && !utf8.Valid(payload) {
-				return 0, nil, &CloseError{CodeInvalidText, "text message is not UTF-8"}
-			}
-			return int(opcode), append([]byte(nil), payload...), nil
-		default:
-			n, err := c.net.Read(buf)
-			switch {
-			case n == 0 && err != nil:
-				return 0, nil, err
-			case !c.lame:
-				c.in.Add(buf[:n])
-			}
-		}
+// note keeps the first cause of the end.
+func (c user) note(err error) {
+	if c.cause == nil {
+		c.cause = err
 	}
 }
 
-// broken takes an error of Reader. After one of ours nothing more can be taken apart:
-// what still comes is read for TCP's sake alone, until the deadline of the Close.
-func (c *Conn) broken(err error) error {
+// Over implements User.
+func (c user) Over(err error) (readOn bool) {
 	var closed *CloseError
 	switch {
 	case errors.As(err, &closed):
@@ -241,56 +249,103 @@ func (c *Conn) broken(err error) error {
 		if code == codeNone {
 			code = CodeNormal
 		}
+		c.note(&PeerClosed{closed.Code})
 		c.Close(code, "")
-		return &PeerClosed{closed.Code}
+		c.mu.Lock()
+		c.within = closeWait
+		c.mu.Unlock()
+		c.line.SetWriteDeadline(time.Now().Add(closeWait))
+		return false
 	case errors.Is(err, ErrTooBig):
-		c.deafen()
-		if err := c.meter(c.opt.MessageSize + 1); err != nil {
-			return err
+		c.halve()
+		// The meter's word goes first.
+		if _, metered := c.meter(c.opt.MessageSize + 1); metered != nil {
+			err = metered
+		} else {
+			err = &CloseError{c.opt.TooBig, fmt.Sprintf("message larger than %d bytes", c.opt.MessageSize)}
 		}
-		return &CloseError{c.opt.TooBig, fmt.Sprintf("message larger than %d bytes", c.opt.MessageSize)}
+		c.fail(err)
+		return true
+	case errors.Is(err, ErrProtocol):
+		c.halve()
+		c.fail(&CloseError{CodeProtocol, err.Error()})
+		return true
 	}
-	c.deafen()
-	return &CloseError{CodeProtocol, err.Error()}
+	c.note(err)
+	return false
 }
 
-// deafen ends the taking apart of frames.
-func (c *Conn) deafen() {
-	c.lame = true
+// halve has our side of TCP closed after the Close: what follows cannot be taken apart.
+func (c user) halve() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.half = true
 }
 
-// closeWrite closes our side of TCP, with TLS's close_notify before it.
-func closeWrite(conn net.Conn) {
-	for {
-		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-			return
-		}
-		wrapped, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			return
-		}
-		conn = wrapped.NetConn()
-	}
+// Ended implements User: the answer to the peer's Close is written still.
+func (c user) Ended(err error) (drain bool) {
+	var closed *CloseError
+	return errors.As(err, &closed)
 }
 
-func (c *Conn) meter(bytes int) error {
+// Gone implements User.
+func (c user) Gone() {
+	c.mu.Lock()
+	c.dead = true
+	c.queue = nil
+	c.wakeLocked()
+	if c.pinger != nil {
+		c.pinger.Stop()
+	}
+	c.mu.Unlock()
+	c.ended(c.cause)
+}
+
+// Due implements User.
+func (c user) Due(buf []byte) ([]byte, time.Duration) {
+	c.mu.Lock()
+	buf = c.take(buf)
+	within, half, last := c.within, c.half, len(buf) == 0 && c.ending && !c.closed
+	if last { // the kernel has the Close
+		c.closed = true
+		wait := closeWait
+		if half {
+			wait = failWait
+		}
+		c.line.SetReadDeadline(time.Now().Add(wait))
+	}
+	c.mu.Unlock()
+	if last && half {
+		c.line.CloseWrite()
+	}
+	return buf, within
+}
+
+// take appends up to MaxBatch bytes of the queue to buf. Those of the last time are
+// written. c.mu is held.
+func (c *Conn) take(buf []byte) []byte {
+	c.queued -= c.taken
+	c.pong = false
+	for len(c.queue) > 0 && len(buf) < MaxBatch {
+		rest := c.queue[0].wire[c.begun:]
+		n := min(len(rest), MaxBatch-len(buf))
+		buf = append(buf, rest[:n]...)
+		if c.begun += n; n == len(rest) {
+			c.queue[0] = Frame{}
+			c.queue, c.begun = c.queue[1:], 0
+		}
+	}
+	if c.taken = len(buf); c.taken == 0 {
+		c.queue = nil
+	}
+	return buf
+}
+
+func (c *Conn) meter(bytes int) (hold time.Duration, err error) {
 	if c.opt.Meter == nil || c.isEnding() {
-		return nil
+		return 0, nil
 	}
 	return c.opt.Meter(bytes)
-}
-
-// meterControl meters a control frame. The Close is sent from here, and reading goes
-// on.
-func (c *Conn) meterControl(bytes int) {
-	var closing *CloseError
-	if errors.As(c.meter(bytes), &closing) {
-		c.Close(closing.Code, closing.Reason)
-	}
 }
 
 // Send queues a message and says whether it was taken. It never blocks. A peer
@@ -319,7 +374,8 @@ func (c *Conn) Close(code int, reason string) {
 	}
 	c.pushLocked(closeFrame(code, reason))
 	c.ending = true
-	_ = c.net.SetReadDeadline(time.Now().Add(c.opt.WriteTimeout))
+	c.line.SetReadDeadline(time.Now().Add(c.opt.WriteTimeout))
+	c.line.Resume() // what is held up is not handled any more, but the answer is waited for
 }
 
 // Alive says whether the peer is still there: it is pinged, and whatever arrives
@@ -341,7 +397,7 @@ func (c *Conn) Alive(timeout time.Duration) bool {
 	case <-heard:
 		return !c.isEnding()
 	case <-timer.C:
-		all, known := acknowledged(c.net)
+		all, known := c.line.acknowledged()
 		return known && all && !c.isEnding()
 	}
 }
@@ -372,7 +428,7 @@ func (c *Conn) touch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.opt.Ping > 0 && !c.ending {
-		_ = c.net.SetReadDeadline(time.Now().Add(c.opt.Silence))
+		c.line.SetReadDeadline(time.Now().Add(c.opt.Silence))
 	}
 }
 
@@ -390,8 +446,6 @@ func (c *Conn) ping() {
 // onPing answers a ping; of several that wait only one is answered (RFC 6455
 // section 5.5.3 allows it), so a flood of pings cannot fill the queue.
 func (c *Conn) onPing(payload []byte) {
-	c.heard()
-	c.meterControl(len(payload))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ending && !c.dead && !c.pong {
@@ -401,37 +455,29 @@ func (c *Conn) onPing(payload []byte) {
 }
 
 // abandonLocked gives up a peer that does not read: what waits for it is
-// dropped, and it gets a Close if its window opens within a second.
+// dropped, but for the rest of what it has the beginning of, and it gets a Close if its
+// window opens within a second.
 func (c *Conn) abandonLocked(code int, reason string) {
-	for _, f := range c.queue {
+	kept := c.queue[:0]
+	for i, f := range c.queue {
+		if i == 0 && c.begun > 0 {
+			kept = append(kept, f)
+			continue
+		}
 		c.queued -= f.Size()
 	}
-	c.queue = nil
+	clear(c.queue[len(kept):])
+	c.queue = kept
 	c.pushLocked(closeFrame(code, reason))
 	c.ending = true
-	_ = c.net.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = c.net.SetReadDeadline(time.Now().Add(time.Second + closeWait))
+	c.within = abandonWait
+	c.line.SetWriteDeadline(time.Now().Add(abandonWait))
+	c.line.SetReadDeadline(time.Now().Add(abandonWait + closeWait))
+	c.line.Resume()
 }
 
 func (c *Conn) pushLocked(f Frame) {
 	c.queue = append(c.queue, f)
 	c.queued += f.Size()
-	if !c.writing {
-		c.writing = true
-		c.writer.Add(1)
-		go c.write()
-	}
-}
-
-// end closes TCP.
-func (c *Conn) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dead = true
-	c.queue = nil
-	c.wakeLocked()
-	if c.pinger != nil {
-		c.pinger.Stop()
-	}
-	_ = c.net.Close()
+	c.line.Kick(nil)
 }

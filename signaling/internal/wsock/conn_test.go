@@ -2,37 +2,61 @@ package wsock
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling/internal/wstest"
 )
 
+// way is how the sockets of a test are served, see wstest.Ways.
+type way string
+
+// eachWay runs a test in all ways.
+func eachWay(t *testing.T, test func(t *testing.T, w way)) {
+	for name := range wstest.Ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, way(name))
+		})
+	}
+}
+
 // serve starts a server whose sockets are handed to run, and returns its URL
 // and the ends of its sockets.
-func serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) error) (string, <-chan error) {
+func (w way) serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) error) (string, <-chan error) {
 	t.Helper()
-	ended := make(chan error, 16)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := Upgrade(w, r, opt)
+	ended := make(chan error, 64)
+	loops := NewLoops(time.Now, func(err error) { t.Error(err) })
+	opt.Loops = loops
+	server := wstest.Ways[string(w)](http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		c, err := Upgrade(answer, r, opt)
 		if err != nil {
 			return
 		}
-		ended <- c.Serve(run(c))
+		if c.line.Carried() != (w != "goroutines") {
+			t.Errorf("carried by an event loop: %v", c.line.Carried())
+		}
+		c.Start(run(c), func(cause error) { ended <- cause })
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.Close()
+		loops.Close()
+	})
 	return "ws" + strings.TrimPrefix(server.URL, "http"), ended
 }
 
+var dialer = websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+
 func dial(t *testing.T, url string) *websocket.Conn {
 	t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+	ws, _, err := dialer.Dial(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,192 +97,211 @@ func echo(c *Conn) func(int, []byte) error {
 // TestFrameLengths sends messages around each boundary of the length encoding
 // of RFC 6455 section 5.2.
 func TestFrameLengths(t *testing.T) {
-	url, _ := serve(t, options, echo)
-	ws := dial(t, url)
-	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} {
-		for _, kind := range []int{websocket.TextMessage, websocket.BinaryMessage} {
-			sent := bytes.Repeat([]byte{'x'}, n)
-			if err := ws.WriteMessage(kind, sent); err != nil {
-				t.Fatal(err)
-			}
-			k, got, err := ws.ReadMessage()
-			if err != nil || k != kind || !bytes.Equal(got, sent) {
-				t.Fatalf("%d bytes of kind %d came back as %d of kind %d, %v", n, kind, len(got), k, err)
+	eachWay(t, func(t *testing.T, w way) {
+		url, _ := w.serve(t, options, echo)
+		ws := dial(t, url)
+		for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} {
+			for _, kind := range []int{websocket.TextMessage, websocket.BinaryMessage} {
+				sent := bytes.Repeat([]byte{'x'}, n)
+				if err := ws.WriteMessage(kind, sent); err != nil {
+					t.Fatal(err)
+				}
+				k, got, err := ws.ReadMessage()
+				if err != nil || k != kind || !bytes.Equal(got, sent) {
+					t.Fatalf("%d bytes of kind %d came back as %d of kind %d, %v", n, kind, len(got), k, err)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestBadMessagesEndWithCode(t *testing.T) {
-	small := options
-	small.MessageSize = 100
-	for name, c := range map[string]struct {
-		send   func(*websocket.Conn) error
-		code   int
-		reason string
-	}{
-		"too big": {func(ws *websocket.Conn) error {
-			return ws.WriteMessage(websocket.TextMessage, make([]byte, 101))
-		}, 4009, "larger than 100 bytes"},
-		"not UTF-8": {func(ws *websocket.Conn) error {
-			return ws.WriteMessage(websocket.TextMessage, []byte{0xC3, 0x28})
-		}, CodeInvalidText, "UTF-8"},
-		"refused by the handler": {func(ws *websocket.Conn) error {
-			return ws.WriteMessage(websocket.TextMessage, []byte("no"))
-		}, 1008, "no"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			url, _ := serve(t, small, func(*Conn) func(int, []byte) error {
-				return func(int, []byte) error { return &CloseError{1008, "no"} }
+	eachWay(t, func(t *testing.T, w way) {
+		small := options
+		small.MessageSize = 100
+		for name, c := range map[string]struct {
+			send   func(*websocket.Conn) error
+			code   int
+			reason string
+		}{
+			"too big": {func(ws *websocket.Conn) error {
+				return ws.WriteMessage(websocket.TextMessage, make([]byte, 101))
+			}, 4009, "larger than 100 bytes"},
+			"not UTF-8": {func(ws *websocket.Conn) error {
+				return ws.WriteMessage(websocket.TextMessage, []byte{0xC3, 0x28})
+			}, CodeInvalidText, "UTF-8"},
+			"refused by the handler": {func(ws *websocket.Conn) error {
+				return ws.WriteMessage(websocket.TextMessage, []byte("no"))
+			}, 1008, "no"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				url, _ := w.serve(t, small, func(*Conn) func(int, []byte) error {
+					return func(int, []byte) error { return &CloseError{1008, "no"} }
+				})
+				ws := dial(t, url)
+				if err := c.send(ws); err != nil {
+					t.Fatal(err)
+				}
+				wantClose(t, ws, c.code, c.reason)
 			})
-			ws := dial(t, url)
-			if err := c.send(ws); err != nil {
-				t.Fatal(err)
-			}
-			wantClose(t, ws, c.code, c.reason)
-		})
-	}
+		}
+	})
 }
 
 // TestCloseFollowsWhatIsQueued: a last word and the Close both arrive.
 func TestCloseFollowsWhatIsQueued(t *testing.T) {
-	url, ended := serve(t, options, func(c *Conn) func(int, []byte) error {
+	eachWay(t, func(t *testing.T, w way) {
+		url, ended := w.serve(t, options, func(c *Conn) func(int, []byte) error {
+			for range 100 {
+				c.Send(Text([]byte("last word")))
+			}
+			c.Close(4001, "replaced")
+			if c.Send(Text([]byte("late"))) {
+				t.Error("a message was taken after Close")
+			}
+			return echo(c)
+		})
+		ws := dial(t, url)
 		for range 100 {
-			c.Send(Text([]byte("last word")))
+			if _, got, err := ws.ReadMessage(); err != nil || string(got) != "last word" {
+				t.Fatalf("got %q, %v", got, err)
+			}
 		}
-		c.Close(4001, "replaced")
-		if c.Send(Text([]byte("late"))) {
-			t.Error("a message was taken after Close")
-		}
-		return echo(c)
+		wantClose(t, ws, 4001, "replaced")
+		<-ended
 	})
-	ws := dial(t, url)
-	for range 100 {
-		if _, got, err := ws.ReadMessage(); err != nil || string(got) != "last word" {
-			t.Fatalf("got %q, %v", got, err)
-		}
-	}
-	wantClose(t, ws, 4001, "replaced")
-	<-ended
 }
 
 // TestPeersCloseIsAnswered: the client's Close comes back with its code.
 func TestPeersCloseIsAnswered(t *testing.T) {
-	url, ended := serve(t, options, echo)
-	ws := dial(t, url)
-	if err := ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "")); err != nil {
-		t.Fatal(err)
-	}
-	wantClose(t, ws, 4321, "")
-	var closed *PeerClosed
-	if err := <-ended; !errors.As(err, &closed) || closed.Code != 4321 {
-		t.Fatalf("ended with %v", err)
-	}
+	eachWay(t, func(t *testing.T, w way) {
+		url, ended := w.serve(t, options, echo)
+		ws := dial(t, url)
+		if err := ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "")); err != nil {
+			t.Fatal(err)
+		}
+		wantClose(t, ws, 4321, "")
+		var closed *PeerClosed
+		if err := <-ended; !errors.As(err, &closed) || closed.Code != 4321 {
+			t.Fatalf("ended with %v", err)
+		}
+	})
 }
 
 // TestSlowPeerIsAbandoned: Send never blocks, and a peer that does not read is
 // ended when its queue is full.
 func TestSlowPeerIsAbandoned(t *testing.T) {
-	small := options
-	small.QueueBytes = 1 << 20
-	url, ended := serve(t, small, func(c *Conn) func(int, []byte) error {
-		f := Binary(make([]byte, 64<<10))
-		for c.Send(f) {
+	eachWay(t, func(t *testing.T, w way) {
+		small := options
+		small.QueueBytes = 1 << 20
+		url, ended := w.serve(t, small, func(c *Conn) func(int, []byte) error {
+			f := Binary(make([]byte, 64<<10))
+			for c.Send(f) {
+			}
+			return echo(c)
+		})
+		dial(t, url) // never reads
+		if err := <-ended; err == nil {
+			t.Fatal("no cause")
 		}
-		return echo(c)
 	})
-	dial(t, url) // never reads
-	if err := <-ended; err == nil {
-		t.Fatal("no cause")
-	}
 }
 
 func TestSilentPeerIsGone(t *testing.T) {
-	quick := options
-	quick.Ping, quick.Silence = 1e6, 50e6
-	url, ended := serve(t, quick, echo)
-	ws := dial(t, url)
-	ws.SetPingHandler(func(string) error { return nil }) // half open: pings go unanswered
-	go func() {
-		for {
-			if _, _, err := ws.ReadMessage(); err != nil {
-				return
+	eachWay(t, func(t *testing.T, w way) {
+		quick := options
+		quick.Ping, quick.Silence = 1e6, 50e6
+		url, ended := w.serve(t, quick, echo)
+		ws := dial(t, url)
+		ws.SetPingHandler(func(string) error { return nil }) // half open: pings go unanswered
+		go func() {
+			for {
+				if _, _, err := ws.ReadMessage(); err != nil {
+					return
+				}
 			}
+		}()
+		var timeout net.Error
+		if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Fatalf("ended with %v, want a timeout", err)
 		}
-	}()
-	var timeout net.Error
-	if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Fatalf("ended with %v, want a timeout", err)
-	}
+	})
 }
 
 func TestAlive(t *testing.T) {
-	alive := make(chan bool)
-	url, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
-		go func() { alive <- c.Alive(1e10) }()
-		return echo(c)
-	})
-	ws := dial(t, url)
-	go ws.ReadMessage() // answers the ping
-	if !<-alive {
-		t.Fatal("a peer that answers counts as gone")
-	}
+	eachWay(t, func(t *testing.T, w way) {
+		alive := make(chan bool)
+		url, _ := w.serve(t, options, func(c *Conn) func(int, []byte) error {
+			go func() { alive <- c.Alive(1e10) }()
+			return echo(c)
+		})
+		ws := dial(t, url)
+		go ws.ReadMessage() // answers the ping
+		if !<-alive {
+			t.Fatal("a peer that answers counts as gone")
+		}
 
-	// A program that does not read, so that only its TCP answers.
-	busy, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
-		go func() { alive <- c.Alive(1e8) }()
-		return echo(c)
-	})
-	dial(t, busy)
-	if !<-alive {
-		t.Fatal("a peer that is busy counts as gone")
-	}
+		// A program that does not read, so that only its TCP answers.
+		busy, _ := w.serve(t, options, func(c *Conn) func(int, []byte) error {
+			go func() { alive <- c.Alive(1e8) }()
+			return echo(c)
+		})
+		dial(t, busy)
+		if !<-alive {
+			t.Fatal("a peer that is busy counts as gone")
+		}
 
-	start := make(chan struct{})
-	lost, _ := serve(t, options, func(c *Conn) func(int, []byte) error {
-		go func() {
-			<-start
-			alive <- c.Alive(1e8)
-		}()
-		return echo(c)
+		start := make(chan struct{})
+		lost, _ := w.serve(t, options, func(c *Conn) func(int, []byte) error {
+			go func() {
+				<-start
+				alive <- c.Alive(1e8)
+			}()
+			return echo(c)
+		})
+		wstest.LoseNetwork(t, dial(t, lost).NetConn())
+		close(start)
+		if <-alive {
+			t.Fatal("a peer whose network is lost counts as alive")
+		}
 	})
-	wstest.LoseNetwork(t, dial(t, lost).NetConn())
-	close(start)
-	if <-alive {
-		t.Fatal("a peer whose network is lost counts as alive")
-	}
 }
 
 // TestMeterClosesOnFloodOfPings: control frames are metered like messages.
 func TestMeterClosesOnFloodOfPings(t *testing.T) {
-	metered := options
-	n := 0
-	metered.Meter = func(int) error {
-		if n++; n > 10 {
-			return &CloseError{4007, "flood"}
+	eachWay(t, func(t *testing.T, w way) {
+		metered := options
+		n := 0
+		metered.Meter = func(int) (time.Duration, error) {
+			if n++; n > 10 {
+				return 0, &CloseError{4007, "flood"}
+			}
+			return 0, nil
 		}
-		return nil
-	}
-	url, ended := serve(t, metered, echo)
-	ws := dial(t, url)
-	for range 20 {
-		if err := ws.WriteMessage(websocket.PingMessage, nil); err != nil {
-			t.Fatal(err)
+		url, ended := w.serve(t, metered, echo)
+		ws := dial(t, url)
+		for range 20 {
+			if err := ws.WriteMessage(websocket.PingMessage, nil); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	wantClose(t, ws, 4007, "flood")
-	<-ended
+		wantClose(t, ws, 4007, "flood")
+		<-ended
+	})
 }
 
 func TestFirstSubprotocolIsTaken(t *testing.T) {
-	url, _ := serve(t, options, echo)
-	dialer := websocket.Dialer{Subprotocols: []string{"chat", "other"}}
-	ws, _, err := dialer.Dial(url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
-	if ws.Subprotocol() != "chat" {
-		t.Fatalf("subprotocol %q", ws.Subprotocol())
-	}
+	eachWay(t, func(t *testing.T, w way) {
+		url, _ := w.serve(t, options, echo)
+		dialer := dialer
+		dialer.Subprotocols = []string{"chat", "other"}
+		ws, _, err := dialer.Dial(url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ws.Close()
+		if ws.Subprotocol() != "chat" {
+			t.Fatalf("subprotocol %q", ws.Subprotocol())
+		}
+	})
 }

@@ -28,8 +28,8 @@ func (s *Set) Begin() bool {
 // Done ends what Begin has begun.
 func (s *Set) Done() { s.running.Done() }
 
-// Add takes a socket in until Remove. False: the set is closed, and the socket
-// has to be closed by the caller.
+// Add takes a socket in until it has ended, see Start. False: the set is closed, and the
+// socket has to be closed by the caller.
 func (s *Set) Add(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,11 +40,18 @@ func (s *Set) Add(c *Conn) bool {
 	return !s.closed
 }
 
-// Remove takes a socket out.
-func (s *Set) Remove(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.sockets, c)
+// Start is c.Start for a socket of the set, whose request Begin has counted. After ended,
+// which may be nil, the socket is taken out.
+func (s *Set) Start(c *Conn, handle func(kind int, payload []byte) error, ended func(cause error)) {
+	c.Start(handle, func(cause error) {
+		if ended != nil {
+			ended(cause)
+		}
+		s.mu.Lock()
+		delete(s.sockets, c)
+		s.mu.Unlock()
+		s.Done()
+	})
 }
 
 // Len is how many sockets are in the set.

@@ -69,31 +69,33 @@ func TestEarlyMessages(t *testing.T) {
 
 // Frames that break RFC 6455 end with 1002, and are told so.
 func TestProtocolErrorsAreTold(t *testing.T) {
-	for name, wire := range map[string][]byte{
-		"a Close with half a code (section 5.5.1)":   masked(0x88, "\x03"),
-		"a Close with a code nobody may send":        masked(0x88, "\x03\xED"),
-		"a Close whose reason is not UTF-8":          masked(0x88, "\x03\xE8\xFF"),
-		"an unmasked frame (section 5.1)":            newFrame(opText, []byte("x")).wire,
-		"a reserved bit (section 5.2)":               masked(0xC1, "x"),
-		"an opcode that is none":                     masked(0x83, "x"),
-		"a continuation of nothing (section 5.4)":    masked(0x80, "x"),
-		"a fragmented ping (section 5.5)":            masked(0x09, "x"),
-		"a ping of 126 bytes":                        masked(0x89, string(make([]byte, 126))),
-		"a message inside another":                   append(masked(0x01, "x"), masked(0x81, "y")...),
-		"one after a good message and a good ping":   append(append(masked(0x81, "good"), masked(0x89, "ping")...), masked(0xF1, "bad")...),
-		"more than the socket holds, after the fact": append(masked(0xF1, "bad"), make([]byte, 1<<20)...),
-	} {
-		t.Run(name, func(t *testing.T) {
-			url, ended := serve(t, options, func(c *Conn) func(int, []byte) error {
-				return func(int, []byte) error { return nil }
+	eachWay(t, func(t *testing.T, w way) {
+		for name, wire := range map[string][]byte{
+			"a Close with half a code (section 5.5.1)":   masked(0x88, "\x03"),
+			"a Close with a code nobody may send":        masked(0x88, "\x03\xED"),
+			"a Close whose reason is not UTF-8":          masked(0x88, "\x03\xE8\xFF"),
+			"an unmasked frame (section 5.1)":            newFrame(opText, []byte("x")).wire,
+			"a reserved bit (section 5.2)":               masked(0xC1, "x"),
+			"an opcode that is none":                     masked(0x83, "x"),
+			"a continuation of nothing (section 5.4)":    masked(0x80, "x"),
+			"a fragmented ping (section 5.5)":            masked(0x09, "x"),
+			"a ping of 126 bytes":                        masked(0x89, string(make([]byte, 126))),
+			"a message inside another":                   append(masked(0x01, "x"), masked(0x81, "y")...),
+			"one after a good message and a good ping":   append(append(masked(0x81, "good"), masked(0x89, "ping")...), masked(0xF1, "bad")...),
+			"more than the socket holds, after the fact": append(masked(0xF1, "bad"), make([]byte, 1<<20)...),
+		} {
+			t.Run(name, func(t *testing.T) {
+				url, ended := w.serve(t, options, func(c *Conn) func(int, []byte) error {
+					return func(int, []byte) error { return nil }
+				})
+				ws := dial(t, url)
+				go func() { _, _ = ws.NetConn().Write(wire) }()
+				wantClose(t, ws, websocket.CloseProtocolError, "")
+				ws.Close()
+				<-ended
 			})
-			ws := dial(t, url)
-			go func() { _, _ = ws.NetConn().Write(wire) }()
-			wantClose(t, ws, websocket.CloseProtocolError, "")
-			ws.Close()
-			<-ended
-		})
-	}
+		}
+	})
 }
 
 func tlsDial(server *httptest.Server) (net.Conn, error) {

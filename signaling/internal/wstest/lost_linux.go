@@ -1,12 +1,12 @@
-// Package wstest makes the circumstances in which sockets are tested.
 package wstest
 
 import (
 	"net"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/internal/stream"
 )
 
 // LoseNetwork lets nothing reach the TCP connection any more, as when its
@@ -14,7 +14,7 @@ import (
 // kernel drops the packets by a socket filter, so no privilege is needed.
 func LoseNetwork(t testing.TB, conn net.Conn) {
 	t.Helper()
-	raw, err := conn.(syscall.Conn).SyscallConn()
+	raw, err := stream.TCP(conn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package delivery
 import (
 	"crypto/tls"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,28 +14,8 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/timers"
+	"turnhub/signaling/internal/wstest"
 )
-
-// layer is a connection whose lower one can be exchanged, as portmux has it.
-type layer struct{ net.Conn }
-
-func (l *layer) Buffered() []byte      { return nil }
-func (l *layer) NetConn() net.Conn     { return l.Conn }
-func (l *layer) SetNetConn(c net.Conn) { l.Conn = c }
-
-// layered makes TLS connections with such layers.
-type layered struct {
-	net.Listener
-	config *tls.Config
-}
-
-func (l layered) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return tls.Server(&layer{c}, l.config), nil
-}
 
 // The event loop carries the sockets of TCP and of TLS; one of TLS whose layers cannot
 // be put over another connection has a goroutine.
@@ -51,16 +30,12 @@ func TestSocketsAreCarried(t *testing.T) {
 	})
 	foreign := httptest.NewTLSServer(n)
 	defer foreign.Close()
-	config := foreign.TLS.Clone()
-	config.NextProtos = nil
-	plain, secure := httptest.NewServer(n), httptest.NewUnstartedServer(n)
+	plain, secure := httptest.NewServer(n), wstest.NewTLSServer(n)
 	defer plain.Close()
-	secure.Listener = layered{secure.Listener, config}
-	secure.Start()
 	defer secure.Close()
 	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	for url, carried := range map[string]bool{
-		"ws" + strings.TrimPrefix(plain.URL, "http"): true, "wss" + strings.TrimPrefix(secure.URL, "http"): true, "wss" + strings.TrimPrefix(foreign.URL, "https"): false,
+		"ws" + strings.TrimPrefix(plain.URL, "http"): true, "wss" + strings.TrimPrefix(secure.URL, "https"): true, "wss" + strings.TrimPrefix(foreign.URL, "https"): false,
 	} {
 		ws, _, err := dialer.Dial(url, nil)
 		if err != nil {
@@ -73,8 +48,8 @@ func TestSocketsAreCarried(t *testing.T) {
 			}
 			n.gate.Unlock()
 			if c != nil {
-				if (c.link != nil) != carried {
-					t.Errorf("%s: carried by the event loop: %v", url, c.link != nil)
+				if c.line.Carried() != carried {
+					t.Errorf("%s: carried by the event loop: %v", url, c.line.Carried())
 				}
 				break
 			}

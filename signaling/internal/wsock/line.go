@@ -1,0 +1,389 @@
+package wsock
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/internal/stream"
+)
+
+const (
+	// MaxBatch is how many bytes of frames are joined into one write: more gains nothing.
+	MaxBatch = 32 << 10
+	// maxTogether is how many messages of one socket are handled before what they have
+	// caused is written, and maxRounds how many writes to one socket come in a row: others
+	// wait.
+	maxTogether = 16
+	maxRounds   = 4
+)
+
+// errEnded is the end of a connection without a Close.
+var errEnded = fmt.Errorf("the connection has ended: %w", io.EOF)
+
+// User is who speaks over a Line. All of it but Due is called by whoever reads, one call
+// at a time, and never waits: with an event loop thousands of others would wait too.
+type User interface {
+	// Came is told that something has come, and returns the largest message that is
+	// taken, in bytes.
+	Came(now time.Time) (limit int)
+	// Frame takes a whole message, a ping or a pong. The payload is good until it returns.
+	Frame(opcode byte, payload []byte, now time.Time)
+	// Resumed is called when a Pause is over, before the next Frame.
+	Resumed(now time.Time)
+	// Over is told that no more can be handled: by ErrTooBig, ErrProtocol, a *CloseError
+	// for the client's Close, os.ErrDeadlineExceeded or another error of the network. It
+	// reports whether to read on all the same, as TCP would be reset before the client has
+	// read a Close.
+	Over(err error) (readOn bool)
+	// Ended is told that nothing is read any more. It reports whether what is due is still
+	// to be written.
+	Ended(err error) (drain bool)
+	// Due appends the frames that are due, about MaxBatch bytes of them, and says how long
+	// writing them may take. It is called again when all of them are the kernel's, until it
+	// appends nothing; by one goroutine at a time.
+	Due(buf []byte) (frames []byte, within time.Duration)
+	// Gone is called once, at the very end, when the socket is closed.
+	Gone()
+}
+
+// Line is one upgraded connection, of the hub and of every dialect: the one reader and
+// the one writer of WebSockets. An event loop reads and writes it, over TCP and over TLS.
+// One that no loop can carry, as on other systems, has a goroutine that reads, and another
+// that writes while there is something to write. Its methods may be called by anyone
+// unless they say otherwise.
+type Line struct {
+	user     User
+	now      func() time.Time // what the user is told, see Loops
+	progress time.Duration    // how long a write may stand still that has begun
+	nc       net.Conn
+	link     *link // nil: no loop carries it
+	out      *flusher
+
+	// The reader's.
+	in     Reader
+	first  []byte // what has come with the upgrade request
+	lame   bool   // no frames are taken apart any more
+	paused bool
+
+	held  atomic.Bool   // the pause goes on
+	awake chan struct{} // ends it, where a goroutine reads
+
+	mu       sync.Mutex
+	timer    *time.Timer // of the pause
+	writing  bool        // somebody writes, or is about to
+	again    bool        // something may be due since the writer has looked
+	ended    bool        // nothing is written any more
+	read     bool        // nothing is read any more: whoever writes last closes the socket
+	released bool        // it is closed
+}
+
+// NewLine takes over an upgraded connection, with loops to carry it where it can be
+// carried; nil: none, and the user is not told the time. Nothing is read before Start. progress is how long a write that the
+// socket takes in pieces may stand still.
+func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Line {
+	l := &Line{user: user, nc: conn, out: new(flusher), progress: progress, now: never}
+	if early, ok := conn.(*Early); ok {
+		l.nc, l.first = early.NetConn(), early.Take()
+	}
+	if loops != nil {
+		l.now = loops.now
+		loops.carry(l)
+	}
+	if l.link == nil {
+		l.awake = make(chan struct{}, 1)
+	}
+	return l
+}
+
+func never() time.Time { return time.Time{} }
+
+// Carried reports whether an event loop carries the line.
+func (l *Line) Carried() bool { return l.link != nil }
+
+// Start begins to read. Every line is started, or discarded.
+func (l *Line) Start() {
+	switch {
+	case l.link == nil:
+		// Not in the caller's goroutine: net/http's is large and holds the request.
+		go l.serve()
+	case l.link.Attach(l.link.loop.events, l.link) != nil: // the kernel is out of memory
+		l.finish(errEnded)
+	}
+}
+
+// Discard closes a line instead of starting it.
+func (l *Line) Discard() { l.close() }
+
+// serve reads a line that no loop carries, until it ends.
+func (l *Line) serve() {
+	var buf [1024]byte
+	for {
+		var n int
+		var err error
+		if n = copy(buf[:], l.first); n > 0 {
+			l.first = l.first[n:]
+		} else {
+			n, err = l.nc.Read(buf[:])
+		}
+		var ended error
+		if n > 0 {
+			ended = l.take(buf[:n], l.now())
+			l.out.flush()
+		}
+		for l.paused && ended == nil {
+			<-l.awake
+			ended = l.resume(l.now())
+			l.out.flush()
+		}
+		if ended != nil {
+			err = ended
+		}
+		if err != nil && !l.user.Over(err) {
+			l.finish(err)
+			l.out.flush()
+			return
+		}
+	}
+}
+
+// take handles the bytes that have come. An error is the line's end.
+func (l *Line) take(b []byte, now time.Time) error {
+	if l.lame {
+		return nil
+	}
+	l.in.Add(b)
+	return l.frames(now)
+}
+
+// frames handles what has come as far as it is whole, unless there is a pause.
+func (l *Line) frames(now time.Time) error {
+	limit := l.user.Came(now)
+	for n := 1; ; n++ {
+		if n%maxTogether == 0 {
+			l.out.flush()
+		}
+		opcode, payload, err := l.in.Next(limit)
+		switch {
+		case err != nil:
+			l.lame = true
+			return err
+		case opcode == 0:
+			return nil
+		}
+		if l.user.Frame(opcode, payload, now); l.paused {
+			l.in.keep()
+			return nil
+		}
+	}
+}
+
+// link is a line's place in a loop.
+type link struct {
+	*stream.Conn
+	loop    *loop
+	line    *Line
+	reading bool        // the loop's: it is still read from
+	stuck   atomic.Bool // the writer waits for room: whoever swaps it goes on
+}
+
+// Ready is the loop's: the socket can go on.
+func (k *link) Ready(events stream.Events) {
+	l, now := k.line, k.loop.now
+	if first := l.first; len(first) > 0 {
+		l.first = nil
+		k.over(l.take(first, now))
+	}
+	if events != stream.Readable {
+		l.writeRest()
+	}
+	if l.paused && k.reading {
+		k.goOn(events, now)
+	}
+	if !k.reading || l.paused {
+		return
+	}
+	b := k.loop.input[:]
+	n, err := k.Receive(b)
+	if n > 0 {
+		if e := l.take(b[:n], now); e != nil {
+			err = e
+		}
+	}
+	k.over(err)
+}
+
+// over tells the user that no more can be handled, and why.
+func (k *link) over(err error) {
+	if err != nil && k.reading && !k.line.user.Over(err) {
+		k.reading = false
+		k.line.finish(err)
+	}
+}
+
+// flusher holds the lines that a goroutine which reads has caused to be written to. It
+// writes once it has handled what came together.
+type flusher struct{ kicked []*Line }
+
+// flush writes. What a socket does not take at once waits for its loop: nobody waits for
+// another.
+func (f *flusher) flush() {
+	for i, l := range f.kicked {
+		f.kicked[i] = nil
+		l.writeNow()
+	}
+	if f.kicked = f.kicked[:0]; cap(f.kicked) > 1024 {
+		f.kicked = nil
+	}
+}
+
+// Kick sees to it that what is due is written. by is the line whose reader is here, or
+// nil. If there is none, or no loop carries l, a goroutine writes. It may be called with
+// the lock that Due takes.
+func (l *Line) Kick(by *Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writing || l.ended {
+		l.again = true
+		return
+	}
+	l.writing = true
+	switch {
+	case by != nil && l.link != nil:
+		by.out.kicked = append(by.out.kicked, l)
+	case l.link != nil:
+		go l.writeNow()
+	default:
+		go l.write()
+	}
+}
+
+var batches = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+func putBatch(p *[]byte) {
+	if cap(*p) <= 2*MaxBatch {
+		batches.Put(p)
+	}
+}
+
+// write sends until nothing is left.
+func (l *Line) write() {
+	p := batches.Get().(*[]byte)
+	defer putBatch(p)
+	for {
+		buf, within := l.batch(p)
+		if len(buf) == 0 {
+			return
+		}
+		_ = l.nc.SetWriteDeadline(time.Now().Add(within))
+		if _, err := l.nc.Write(buf); err != nil {
+			l.dead()
+			return
+		}
+	}
+}
+
+// writeNow is write for whoever must not wait: what the socket does not take, or what
+// still comes after some rounds, is left to its loop.
+func (l *Line) writeNow() {
+	p := batches.Get().(*[]byte)
+	defer putBatch(p)
+	for n := 1; ; n++ {
+		buf, within := l.batch(p)
+		if len(buf) == 0 {
+			return
+		}
+		if l.link.Send(buf) != nil {
+			l.dead()
+			return
+		}
+		if n%maxRounds != 0 && l.link.Waiting() == 0 {
+			continue
+		}
+		l.link.SetWriteDeadline(time.Now().Add(within))
+		l.link.stuck.Store(true)
+		l.link.Await(true)
+		return
+	}
+}
+
+// writeRest sends what the socket did not take, and goes on where writeNow has stopped.
+func (l *Line) writeRest() {
+	before := l.link.Waiting()
+	left, err := l.link.Flush()
+	switch {
+	case err != nil:
+		l.dead()
+		return
+	case left > 0:
+		if left < before {
+			l.link.SetWriteDeadline(time.Now().Add(l.progress))
+		}
+		return
+	}
+	l.link.Await(false)
+	if l.link.stuck.Swap(false) {
+		l.link.SetWriteDeadline(time.Time{})
+		l.writeNow()
+	}
+}
+
+// batch takes what is due into p. If there is nothing, the writer's time is over.
+func (l *Line) batch(p *[]byte) (buf []byte, within time.Duration) {
+	for l.look() {
+		if buf, within = l.user.Due((*p)[:0]); len(buf) > 0 {
+			*p = buf
+			return buf, within
+		}
+		if l.rest() {
+			break
+		}
+	}
+	return nil, 0
+}
+
+// look begins to ask for what is due. False: nothing is written any more.
+func (l *Line) look() bool {
+	l.mu.Lock()
+	ended, last := l.ended, l.ended && l.read
+	l.again = false
+	if ended {
+		l.writing = false
+	}
+	l.mu.Unlock()
+	if last {
+		l.release()
+	}
+	return !ended
+}
+
+// rest ends the writing, unless something has come up since the last look.
+func (l *Line) rest() bool {
+	l.mu.Lock()
+	if l.again {
+		l.mu.Unlock()
+		return false
+	}
+	l.writing = false
+	last := l.read
+	l.mu.Unlock()
+	if last {
+		l.release()
+	}
+	return true
+}
+
+// Direct writes frames past Due, where nobody else writes.
+func (l *Line) Direct(frames []byte, within time.Duration) {
+	if l.link != nil {
+		if l.link.Waiting() == 0 { // a client that fills its buffer has not spoken as it should
+			_ = l.link.Send(frames)
+		}
+		return
+	}
+	_ = l.nc.SetWriteDeadline(time.Now().Add(within))
+	_, _ = l.nc.Write(frames)
+}
