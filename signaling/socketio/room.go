@@ -50,8 +50,9 @@ func (r *room) say(except *socket, packets ...packet) (reached int) {
 }
 
 // enter puts a socket into a room that has place, and returns how many were
-// there before; ok is false when it is full.
-func (s *Server) enter(key roomKey, who *socket) (before int, ok bool) {
+// there before; ok is false when it is full. In any case the socket is told the first
+// packets, before the others can say anything to it and not after it has missed something.
+func (s *Server) enter(key roomKey, who *socket, first ...packet) (before int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[key]
@@ -62,6 +63,7 @@ func (s *Server) enter(key roomKey, who *socket) (before int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before = len(r.members)
+	who.session.send(first...)
 	if key.joined && before >= pair || before >= maxLobby {
 		return before, false
 	}

@@ -17,10 +17,12 @@ type socket struct {
 // connect opens the default namespace for a session.
 func (s *Server) connect(c *session) *socket {
 	who := &socket{id: newID(), session: c}
-	c.send(c.welcome(who.id))
+	welcome := c.welcome(who.id)
 	// A token for certain rooms is none for the channel that everybody shares.
 	if c.guest.Claims.AllowsRoom(c.channel) {
-		who.enter(roomKey{channel: c.channel})
+		who.enter(roomKey{channel: c.channel}, welcome)
+	} else {
+		c.send(welcome)
 	}
 	return who
 }
@@ -28,8 +30,8 @@ func (s *Server) connect(c *session) *socket {
 // leave takes a socket out of everything.
 func (s *Server) leave(who *socket) { who.exit() }
 
-func (w *socket) enter(key roomKey) (before int, ok bool) {
-	if before, ok = w.session.server.enter(key, w); ok {
+func (w *socket) enter(key roomKey, first ...packet) (before int, ok bool) {
+	if before, ok = w.session.server.enter(key, w, first...); ok {
 		w.key, w.inRoom = key, true
 		w.session.guest.Join(key.label())
 	}
