@@ -83,6 +83,9 @@ func TestBelowAPath(t *testing.T) {
 	s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}}, "public_path", "/calls")
 	own, dir, port := s.directory(t), t.TempDir(), freePort(t)
 	location := recipe(t, "### Below a path", "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port))
+	_, admin, _ := strings.Cut(s.admin, "//")
+	write(t, filepath.Join(dir, "operators"), "operator:{PLAIN}secret\n")
+	office := recipe(t, "### The console", "127.0.0.1:9478", admin, "/etc/nginx/operators", filepath.Join(dir, "operators"))
 	stripped := strings.NewReplacer("location /calls/", "location /calls/", fmt.Sprint(s.port, ";"), fmt.Sprint(s.port, "/;")).Replace(location)
 	file := filepath.Join(dir, "nginx.conf")
 	write(t, file, fmt.Sprintf(`
@@ -91,10 +94,42 @@ events { worker_connections 512; }
 http {
 	access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 	ssl_certificate %[3]s/cert.pem; ssl_certificate_key %[3]s/key.pem;
-	server { listen 127.0.0.1:%[2]d ssl; server_name localhost; %[4]s }
+	server { listen 127.0.0.1:%[2]d ssl; server_name localhost; %[4]s %[6]s }
 	server { listen 127.0.0.1:%[2]d ssl; server_name taken-off.example; %[5]s }
-}`, dir, port, own, location, stripped))
+}`, dir, port, own, location, stripped, office))
 	run(t, []int{port}, path, "-p", dir, "-e", "stderr", "-c", file)
+	f := front{server: s, good: port}
+	f.events(t, port, "/calls/console/events", "operator", "secret")
+	console, err := f.client(port).Get("https://operator:secret@localhost/calls/console/")
+	if err != nil || console.StatusCode != 200 {
+		t.Errorf("the console: %v, %v", console, err)
+	}
+	relative := regexp.MustCompile(`(?:src|href)="([^":#]+)"`)
+	for _, m := range relative.FindAllStringSubmatch(all(t, console), -1) {
+		if file, err := f.client(port).Get("https://operator:secret@localhost/calls/console/" + m[1]); err != nil || file.StatusCode != 200 || m[1][0] == '/' {
+			t.Errorf("the console leads to %s: %v, %v", m[1], file, err)
+		}
+	}
+	if stranger, err := f.client(port).Get("https://localhost/calls/console/state"); err != nil || stranger.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the console without a password: %v, %v", stranger, err)
+	}
+	order, err := http.NewRequest("POST", "https://operator:secret@localhost/calls/console/revoke", strings.NewReader(`{"user":"nobody"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	order.Header = http.Header{"Content-Type": {"application/json"}, "Origin": {"https://localhost"}, "Sec-Fetch-Site": {"same-origin"}}
+	if done, err := f.client(port).Do(order); err != nil || done.StatusCode != 200 {
+		t.Errorf("an order of the console: %v, %v", done, err)
+	}
+	order.Body = io.NopCloser(strings.NewReader(`{"user":"nobody"}`))
+	order.Header.Set("Sec-Fetch-Site", "cross-site")
+	if done, err := f.client(port).Do(order); err != nil || done.StatusCode != http.StatusForbidden {
+		t.Errorf("an order of another site's page: %v, %v", done, err)
+	}
+	trust := []string{"SSL_CERT_FILE=" + s.caFile, "SSL_CERT_DIR=/nonexistent"}
+	report, _ := runTurnhub(t, trust, "check", "--config", filepath.Join(own, "config.yaml"))
+	wantLines(t, report, fmt.Sprintf("ok https://localhost:%d/calls/config", s.port), fmt.Sprintf("ok wss://localhost:%d/calls/ws", s.port))
+
 	link := regexp.MustCompile(`(?:src|href)="(/[^"#]+)`)
 	for _, name := range []string{"localhost", "taken-off.example"} {
 		if got, err := get(t, s, "127.0.0.9", name, port, "/calls/config"); err != nil || !strings.Contains(got, `"client":"127.0.0.9"`) || !strings.Contains(got, `"signaling":"wss://`+name+`/calls/ws"`) {

@@ -85,14 +85,14 @@ func as(from string) *net.Dialer {
 type asked struct{ Client, Signaling string }
 
 // ask gets /config through one of nginx's ports.
-func (f front) ask(t *testing.T, from string, port int, headers ...string) (a asked) {
+func (f front) ask(t *testing.T, from string, port int, path string, headers ...string) (a asked) {
 	t.Helper()
 	scheme := "http"
 	if port == f.good {
 		scheme = "https"
 	}
 	client := &http.Client{Transport: &http.Transport{DialContext: as(from).DialContext, DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: f.roots}}}
-	r, err := http.NewRequest("GET", fmt.Sprintf("%s://localhost:%d/config", scheme, port), nil)
+	r, err := http.NewRequest("GET", fmt.Sprintf("%s://localhost:%d%s", scheme, port, path), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,12 +145,12 @@ func TestBehindNamedNginx(t *testing.T) {
 	f := behindNginx(t, []string{"127.0.0.1/32", "::1/128"})
 	socket := fmt.Sprintf("wss://localhost:%d/ws", f.good)
 	for _, headers := range [][]string{nil, forgeries, forgeries[:1], forgeries[1:2]} {
-		if got := f.ask(t, "127.0.0.9", f.good, headers...); got.Client != "127.0.0.9" || got.Signaling != socket {
+		if got := f.ask(t, "127.0.0.9", f.good, "/config", headers...); got.Client != "127.0.0.9" || got.Signaling != socket {
 			t.Errorf("%q: %+v", headers, got)
 		}
 	}
 	// proxy_pass alone: nginx is the accomplice of whoever lies.
-	if got := f.ask(t, "127.0.0.9", f.bare, forgeries[:1]...); got.Client != "8.8.8.8" {
+	if got := f.ask(t, "127.0.0.9", f.bare, "/config", forgeries[:1]...); got.Client != "8.8.8.8" {
 		t.Errorf("nginx does not pass the header on: %+v", got)
 	}
 	if strings.Contains(f.log.String(), "not believed") {
@@ -188,7 +188,7 @@ func TestBehindUnnamedNginx(t *testing.T) {
 	f := behindNginx(t, nil)
 	for _, port := range []int{f.good, f.bare} {
 		for _, headers := range [][]string{nil, forgeries} {
-			if got := f.ask(t, "127.0.0.9", port, headers...); got.Client != "127.0.0.1" || !strings.HasPrefix(got.Signaling, "ws://") || strings.Contains(got.Signaling, "evil") {
+			if got := f.ask(t, "127.0.0.9", port, "/config", headers...); got.Client != "127.0.0.1" || !strings.HasPrefix(got.Signaling, "ws://") || strings.Contains(got.Signaling, "evil") {
 				t.Errorf("port %d, %q: %+v", port, headers, got)
 			}
 		}

@@ -95,7 +95,7 @@ func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfi
 	if err != nil {
 		return probe.CheckConfig{}, err
 	}
-	own := probe.CheckConfig{URL: layout.Site(), Targets: probe.Targets(layout), Side: layout.Side, Roots: ownRoots(cfg)}
+	own := probe.CheckConfig{URL: siteOf(cfg, layout), Targets: probe.Targets(layout), Side: layout.Side, Roots: ownRoots(cfg)}
 	if secrets, _, err := cfg.Secrets(false); err != nil {
 		fmt.Fprintln(in.stderr, "turnhub check: only what the server hands out is tried:", err)
 	} else if minter, err := turncred.New(secrets); err == nil {
@@ -109,6 +109,15 @@ func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfi
 		own.URL += "?" + url.Values{"token": {token}}.Encode()
 	}
 	return own, nil
+}
+
+// siteOf is the URL of the pages; empty when no TCP port is listened on. Below a path it is
+// there, whether or not a proxy takes the path off.
+func siteOf(cfg *config.Config, layout probe.Layout) string {
+	if site := layout.Site(); site != "" {
+		return site + cfg.PublicPath
+	}
+	return ""
 }
 
 // ownRoots are the certificates that this server's configuration vouches for:

@@ -218,6 +218,7 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy is to pass each state on at once
 	control := http.NewResponseController(w)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

@@ -51,7 +51,7 @@ function drawCalls(state) {
     call.people.forEach((/** @type {any} */ person, /** @type {number} */ i) => {
       const r = person.report ?? {};
       const end = i === 0 && call.kind === 'call'
-        ? button('End the call', `End the call ${call.id}?`, 'Both sides are told that it has ended.', '/end', { call: call.id }) : '';
+        ? button('End the call', `End the call ${call.id}?`, 'Both sides are told that it has ended.', 'end', { call: call.id }) : '';
       rows.push([
         i === 0 ? cell(inProcess(call.kind === 'call' ? `call, ${call.state}` : `room ${call.id}`, call), 'wide') : '',
         i === 0 ? duration(call.since) : '',
@@ -94,7 +94,7 @@ function pathOf(person) {
 /** @param {any} person */
 function revokeButton(person) {
   return button('Revoke', `Revoke ${person.name}?`,
-    'The session and its relay allocations end at once. Revoke the user name to refuse access tokens.', '/revoke', { user: person.session });
+    'The session and its relay allocations end at once. Revoke the user name to refuse access tokens.', 'revoke', { user: person.session });
 }
 
 /** @param {Record<string, number>} paths */
@@ -187,7 +187,7 @@ function ask(title, text, yes) {
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => drawPlots(byId('plots')));
 addEventListener('resize', () => { if (document.querySelector('#plots canvas')) drawPlots(byId('plots')); });
 
-const events = new EventSource('/events');
+const events = new EventSource('events');
 events.onmessage = (event) => {
   byId('link').textContent = 'live';
   byId('link').dataset.live = 'yes';

@@ -1,6 +1,6 @@
 // @ts-check
 // Five minutes of rates, drawn by uPlot.
-import uPlot from '/vendor/uplot/uPlot.js';
+import uPlot from './vendor/uplot/uPlot.js';
 
 const kept = 300; // seconds
 
