@@ -78,6 +78,7 @@ var commands = map[string]documented{
 	"docker build -t turnhub --build-arg VERSION=$(systemd/version) .": {elsewhere: "e2e/image_test.go: ../deploy/image"},
 	"docker run -d -p 80:80 -p 443:443 -p 443:443/udp -v turnhub:/state -e TURNHUB_PUBLIC_HOST=calls.example.org turnhub": {elsewhere: `e2e/image_test.go: "TURNHUB_PUBLIC_HOST=203.0.113.7"`},
 	"turnhub check --self":                   {elsewhere: `e2e/check_test.go: "check", "--self"`},
+	"turnhub check --idle":                   {elsewhere: `e2e/front_wrong_test.go: []string{"--idle"}`},
 	"docker stop":                            {foreign: "sends SIGTERM, which e2e does too"},
 	"sudo apt install make git":              {foreign: "installs what building this needs: it is here"},
 	"ssh -L 9478:127.0.0.1:9478 HOST":        {foreign: notOurs},

@@ -26,12 +26,16 @@ import (
 // checkTimeout bounds a whole check.
 const checkTimeout = 40 * time.Second
 
+// idleTime is for how long a proxy must leave a quiet socket open.
+const idleTime = 65 * time.Second
+
 // check goes the way of a browser: with a URL to any server from anywhere, else to
 // the one of the configuration.
 func check(ctx context.Context, in invocation) error {
-	var self bool
+	var self, idle bool
 	file, others, err := in.flags(1, func(f *flag.FlagSet) {
 		f.BoolVar(&self, "self", false, "ask only whether the server on this machine answers, as a health check does")
+		f.BoolVar(&idle, "idle", false, "see too whether a quiet socket stays open, which takes a minute")
 	})
 	if err != nil {
 		return err
@@ -40,13 +44,20 @@ func check(ctx context.Context, in invocation) error {
 		if len(others) > 0 {
 			return usageError{"either --self or a URL"}
 		}
+		if idle {
+			return usageError{"either --self or --idle"}
+		}
 		cfg, err := config.Load(file, in.environ)
 		if err != nil {
 			return err
 		}
 		return checkSelf(ctx, cfg, in)
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	most := checkTimeout
+	if idle {
+		most += idleTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	// An interrupted check gives back what it has made before it ends.
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -61,6 +72,9 @@ func check(ctx context.Context, in invocation) error {
 		if cfg, err = checkOwn(ctx, file, in); err != nil {
 			return err
 		}
+	}
+	if idle {
+		cfg.Idle = idleTime
 	}
 	rows := probe.Check(ctx, cfg)
 	if ctx.Err() == context.Canceled {

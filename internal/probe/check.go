@@ -49,6 +49,9 @@ type CheckConfig struct {
 	// Side maps an address to where this machine reaches it, for a check on the
 	// server itself behind NAT; nil: as it is.
 	Side func(netip.Addr) (at netip.Addr, local bool)
+	// Idle is for how long a signaling socket must stay open on which the client says
+	// nothing; 0: that is not tried.
+	Idle time.Duration
 	// Roots are trusted beside the system's authorities; nil: none.
 	Roots []*x509.Certificate
 }
@@ -77,7 +80,11 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 		return rows
 	}
 	defer pair.close()
-	return append(rows, c.reach(ctx, pair, rows, ice.Range))
+	rows = append(rows, c.reach(ctx, pair, rows, ice.Range))
+	if cfg.Idle > 0 {
+		rows = append(rows, c.idle(ctx, site))
+	}
+	return rows
 }
 
 // CallsFail reports whether a line says that calls would fail.
@@ -94,6 +101,7 @@ type checker struct {
 	cfg   CheckConfig
 	roots *x509.CertPool // nil: the system's alone
 	first []byte         // before all else on each connection for HTTP
+	proxy string         // that has shown itself in front, see proxyOf
 }
 
 func pool(extra []*x509.Certificate) *x509.CertPool {

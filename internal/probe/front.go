@@ -60,12 +60,12 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 	}
 	rows = append(rows, c.forgedHeader(ctx, s))
 	if path.hides(plain) {
-		line := netip.PrefixFrom(plain, plain.BitLen()).String()
+		named := netip.PrefixFrom(plain, plain.BitLen()).String()
 		if plain.IsLoopback() {
-			line = "127.0.0.1/32, ::1/128"
+			named = "127.0.0.1/32, ::1/128"
 		}
 		rows = append(rows, Row{Verdict: Warned, Subject: "your address", Detail: fmt.Sprintf("the server takes this machine for %s, which is something in front of the server", plain),
-			Remedy: fmt.Sprintf("if it is a reverse proxy, all people count as one visitor, who may have limits.connections_per_ip connections: write listen.trusted_proxies: [%s] and let the proxy set X-Forwarded-For, see docs/front.md", line)})
+			Remedy: fmt.Sprintf("if it is a reverse proxy, all people count as one visitor, who may have limits.connections_per_ip connections: write listen.trusted_proxies: [%s] and let the proxy set it: %s", named, line(noClient, c.proxy))})
 	}
 	return rows
 }

@@ -100,11 +100,11 @@ func (c *checker) fetch(ctx context.Context, s site) (iceConfig, Row) {
 	body, status, err := c.get(ctx, s, "/config")
 	switch {
 	case err != nil:
-		return ice, failureRow(subject, httpFailure(s, err))
+		return ice, failureRow(subject, c.httpFailure(ctx, s, err))
 	case status == http.StatusUnauthorized:
 		return ice, Row{Verdict: Failed, Subject: subject, Detail: "401: the server wants an access token", Remedy: fmt.Sprintf("write turnhub check '%s?token=TOKEN' with one from `turnhub token`", s.base)}
 	case status == http.StatusNotFound:
-		return ice, Row{Verdict: Failed, Subject: subject, Detail: "404", Remedy: "no turnhub is there: correct the address, or the paths that the reverse proxy passes on"}
+		return ice, Row{Verdict: Failed, Subject: subject, Detail: "404", Remedy: "no turnhub is there: correct the address, or the paths that the reverse proxy passes on: " + line(notTurnhub, c.proxy)}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		return ice, Row{Verdict: Failed, Subject: subject, Detail: strconv.Itoa(status), Remedy: "the reverse proxy does not reach turnhub: start it, and correct the address that the proxy passes on to"}
 	case status != http.StatusOK:
@@ -112,7 +112,7 @@ func (c *checker) fetch(ctx context.Context, s site) (iceConfig, Row) {
 	}
 	took := time.Since(begin)
 	if err := json.Unmarshal(body, &ice); err != nil {
-		return iceConfig{}, Row{Verdict: Failed, Subject: subject, Detail: "the answer is not an RTCConfiguration", Remedy: "another server is there: correct the address"}
+		return iceConfig{}, Row{Verdict: Failed, Subject: subject, Detail: "the answer is not an RTCConfiguration, but that of another server" + of(c.proxy), Remedy: "correct the address, or let what is there pass it on to turnhub: " + line(notTurnhub, c.proxy)}
 	}
 	ice.fetched = true
 	count := 0
@@ -170,6 +170,9 @@ func (c *checker) ask(ctx context.Context, s site, path string, headers http.Hea
 		return nil, 0, err
 	}
 	defer response.Body.Close()
+	if proxy := proxyOf(response.Header); proxy != "" {
+		c.proxy = proxy
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	return body, response.StatusCode, err
 }
@@ -203,6 +206,16 @@ func (c *checker) connect(ctx context.Context, network, address string) (net.Con
 		}
 	}
 	return nil, err
+}
+
+// httpFailure is httpFailure, and tells a server that speaks HTTP/2 alone from one that
+// does not answer.
+func (c *checker) httpFailure(ctx context.Context, s site, err error) *Failure {
+	f := httpFailure(s, err)
+	if f.Stage != StageDNS && f.Stage != StageConnect && c.http2Alone(ctx, s) {
+		return &Failure{Stage: StageTLS, Err: errors.New("HTTP/2 alone is spoken there"), Remedy: "browsers open WebSockets over HTTP/1.1: " + line(onlyHTTP2, "")}
+	}
+	return f
 }
 
 // httpFailure explains why a page could not be had.

@@ -94,7 +94,7 @@ func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Fa
 	}
 	conn, response, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
-		return nil, socketFailure(at, response, err)
+		return nil, c.socketFailure(ctx, at, response, err)
 	}
 	conn.SetReadLimit(1 << 20)
 	var s *session
@@ -130,6 +130,38 @@ func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Fa
 	}
 	s.ice = welcome.Config
 	return s, nil
+}
+
+// idle holds a signaling socket open on which only the server's own pings pass, one each
+// 15 seconds.
+func (c *checker) idle(ctx context.Context, at site) Row {
+	row := Row{Verdict: Failed, Subject: fmt.Sprintf("a quiet socket for %s", c.cfg.Idle)}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Idle+eachTimeout)
+	defer cancel()
+	u := *at.base
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	u.Path += "/ws"
+	if at.token != "" {
+		u.RawQuery = url.Values{"token": {at.token}}.Encode()
+	}
+	s, failure := c.hello(ctx, at, u.String())
+	if failure != nil {
+		return failureRow(row.Subject, failure)
+	}
+	defer s.close()
+	begin := time.Now()
+	s.conn.SetReadDeadline(begin.Add(c.cfg.Idle))
+	for {
+		if _, _, err := s.conn.ReadMessage(); err == nil {
+			continue
+		} else if isTimeout(err) && time.Since(begin) >= c.cfg.Idle {
+			row.Verdict, row.Detail = OK, "it stays open"
+			return row
+		}
+		row.Detail = fmt.Sprintf("closed after %s", round(time.Since(begin)))
+		row.Remedy = "something in front ends quiet connections: " + line(quietEnds, c.proxy)
+		return row
+	}
 }
 
 // meet joins both to a room and waits until the first hears of the second.
@@ -171,9 +203,9 @@ func (s *session) await(ctx context.Context, want string) error {
 }
 
 // socketFailure explains why the WebSocket could not be opened.
-func socketFailure(s site, response *http.Response, err error) *Failure {
+func (c *checker) socketFailure(ctx context.Context, s site, response *http.Response, err error) *Failure {
 	if response == nil {
-		return httpFailure(s, err)
+		return c.httpFailure(ctx, s, err)
 	}
 	f := &Failure{Stage: StageSignaling, Err: fmt.Errorf("the WebSocket was refused with %s", response.Status)}
 	switch response.StatusCode {
@@ -186,7 +218,10 @@ func socketFailure(s site, response *http.Response, err error) *Failure {
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		f.Remedy = "the reverse proxy does not reach turnhub"
 	default:
-		f.Remedy = "the reverse proxy does not pass WebSockets on: it must forward the Upgrade and Connection headers for /ws"
+		if proxy := proxyOf(response.Header); proxy != "" {
+			c.proxy = proxy
+		}
+		f.Remedy = "the reverse proxy does not pass WebSockets on: " + line(noUpgrade, c.proxy)
 	}
 	return f
 }

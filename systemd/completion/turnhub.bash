@@ -27,7 +27,7 @@ _turnhub() {
 	case $command in
 	serve) flags="--config --help" ;;
 	check)
-		flags="--config --self --help"
+		flags="--config --idle --self --help"
 		[[ $word == -* ]] || flags="https:// http:// $flags"
 		compopt -o nospace 2>/dev/null
 		;;

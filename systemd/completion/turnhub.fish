@@ -11,6 +11,7 @@ complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a help -d 'E
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -l version -d 'Print the version'
 complete -c turnhub -l help -d 'Explain it'
 complete -c turnhub -n "__fish_seen_subcommand_from serve check credentials token config" -l config -r -F -d 'Configuration'
+complete -c turnhub -n "__fish_seen_subcommand_from check" -l idle -d 'Also whether a quiet socket stays open'
 complete -c turnhub -n "__fish_seen_subcommand_from check" -l self -d 'Only whether the server on this machine answers'
 complete -c turnhub -n "__fish_seen_subcommand_from check" -a 'https:// http://' -d 'Address of the pages'
 complete -c turnhub -n "__fish_seen_subcommand_from credentials token" -l user -x -a '(__fish_complete_users)' -d 'Whose it is'

@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWrongProxies has `turnhub check` name the line that a real proxy's configuration
+// lacks, or has too many.
+func TestWrongProxies(t *testing.T) {
+	t.Parallel()
+	s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}})
+	own, dir := s.directory(t), t.TempDir()
+	trust := []string{"SSL_CERT_FILE=" + s.caFile, "SSL_CERT_DIR=/nonexistent"}
+	good := recipe(t, "### nginx", "443", "PORT", "calls.example.org", "localhost", "/etc/ssl/calls.pem", filepath.Join(own, "cert.pem"), "/etc/ssl/calls.key", filepath.Join(own, "key.pem"), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port))
+	without := func(text string, lines ...string) string {
+		for _, l := range lines {
+			if !strings.Contains(text, l) {
+				t.Fatalf("the recipe has no %q", l)
+			}
+			text = strings.ReplaceAll(text, l, "")
+		}
+		return text
+	}
+	both := filepath.Join(dir, "calls.pem")
+	write(t, both, textOf(t, filepath.Join(own, "cert.pem"))+textOf(t, filepath.Join(own, "key.pem")))
+	haproxy := recipe(t, "### HAProxy", ":443", "127.0.0.1:PORT", "/etc/ssl/calls.pem", both, "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port))
+	for _, x := range []struct {
+		name, proxy, text string
+		flags             []string
+		want              []string
+	}{
+		{"no Upgrade", "nginx", without(good, "proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $http_connection;"), nil,
+			[]string{"FAIL wss://localhost:", "nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;"}},
+		{"another server", "nginx", strings.ReplaceAll(good, "proxy_pass http", `return 200 "welcome"; #`), nil,
+			[]string{"FAIL https://localhost:", "that of another server (nginx)", "nginx: location / { proxy_pass"}},
+		{"no server", "nginx", strings.ReplaceAll(good, "proxy_pass http", `return 404; #`), nil,
+			[]string{"FAIL https://localhost:", "no turnhub is there", "nginx: location / { proxy_pass"}},
+		{"client's own header", "nginx", without(good, "proxy_set_header X-Forwarded-For $remote_addr;"), nil,
+			[]string{"FAIL a forged X-Forwarded-For", "proxy_set_header X-Forwarded-For $remote_addr;"}},
+		{"quiet sockets end", "nginx", strings.ReplaceAll(good, "proxy_buffering off;", "proxy_read_timeout 1s;"), []string{"--idle"},
+			[]string{"FAIL a quiet socket for 1m5s", "closed after", "nginx: proxy_read_timeout 60s;"}},
+		{"no Upgrade", "haproxy", strings.Replace(haproxy, "    default_backend", "    http-request del-header Upgrade\n    default_backend", 1), nil,
+			[]string{"FAIL wss://localhost:", "take away what removes them, such as http-request del-header Upgrade"}},
+		{"HTTP/2 alone", "haproxy", strings.Replace(haproxy, both, both+" alpn h2 proto h2", 1), nil,
+			[]string{"FAIL https://localhost:", "HTTP/2 alone is spoken there", "alpn h2,http/1.1"}},
+		{"another server", "haproxy", strings.Replace(haproxy, "    default_backend", "    http-request return status 200 content-type text/plain string hello\n    default_backend", 1), nil,
+			[]string{"FAIL https://localhost:", "that of another server", "default_backend turnhub (HAProxy)"}},
+	} {
+		t.Run(x.proxy+", "+x.name, func(t *testing.T) {
+			t.Parallel()
+			port, work := freePort(t), t.TempDir()
+			text := strings.ReplaceAll(x.text, "PORT", fmt.Sprint(port))
+			file := filepath.Join(work, "conf")
+			if x.proxy == "haproxy" {
+				write(t, file, "defaults\n\ttimeout connect 5000\n\ttimeout client 50000\n\ttimeout server 50000\n"+text+"\n")
+				run(t, []int{port}, program(t, "haproxy", "haproxy"), "-db", "-f", file)
+			} else {
+				write(t, file, fmt.Sprintf("worker_processes 1; pid %[1]s/pid; error_log stderr; daemon off; master_process off;\nevents { worker_connections 512; }\nhttp { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n%[2]s\n}", work, text))
+				run(t, []int{port}, program(t, "nginx", "nginx-light"), "-p", work, "-e", "stderr", "-c", file)
+			}
+			output, status := runTurnhub(t, trust, append(append([]string{"check"}, x.flags...), fmt.Sprintf("https://localhost:%d", port))...)
+			if status != 1 {
+				t.Errorf("exit status %d", status)
+			}
+			wantLines(t, output, x.want...)
+		})
+	}
+}
