@@ -218,7 +218,8 @@ func TestClosePacket(t *testing.T) {
 // TestSlowPoller: one who does not fetch what waits for it is ended, the
 // others get everything.
 func TestSlowPoller(t *testing.T) {
-	f := start(t, signaling.Limits{MessagesPerSecond: 10_000})
+	// As fast as one may who does not crowd out somebody that reads: see signaling.Pacer.
+	f := start(t, signaling.Limits{MessagesPerSecond: 400})
 	slow := f.connect("")
 	a, b := f.socket(""), f.socket("")
 	big := `42["message","` + strings.Repeat("x", 100<<10) + `"]`
