@@ -1,5 +1,19 @@
 // Made from the JSDoc types by `npm run types`: do not edit.
 
+// ---- base/candidate.js
+/**
+ * What a candidate says, read from its own line (RFC 8839, 5.1): Firefox before 126 has no members for it.
+ * @param {RTCIceCandidateInit} candidate
+ * @returns {{type: string, address: string, port: number, priority: number}} `type`: host, srflx, prflx, relay, or '' for the end
+ *   of candidates; `address` may be a name of mDNS
+ */
+declare function partsOf({ candidate }: RTCIceCandidateInit): {
+    type: string;
+    address: string;
+    port: number;
+    priority: number;
+};
+
 // ---- base/clock.js
 /** @type {Clock} */
 declare const realClock: Clock;

@@ -68,7 +68,7 @@ export const token = (() => {
     return given ?? undefined;
   }
   query.delete('token');
-  history.replaceState(history.state, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
+  history.replaceState(history.state, '', `${location.pathname}${String(query) && `?${query}`}${location.hash}`);
   return given;
 })();
 

@@ -1,4 +1,5 @@
 import {addMedia, isUseless, openChannel, reconfigure} from './path/connection.js';
+import {partsOf} from '../base/candidate.js';
 import {callTimes, gatherTimes} from '../base/times.js';
 
 /** @typedef {import('./media/media.js').LocalMedia} LocalMedia */
@@ -22,7 +23,8 @@ export class Prepared {
     addMedia(this.pc, media, true);
     this.pc.onicecandidate = ({candidate}) => {
       if (!candidate) return;
-      this.overUDP ||= candidate.type === 'srflx' || (candidate.type === 'relay' && isOverUDP(candidate));
+      const {type, priority} = partsOf(candidate);
+      this.overUDP ||= type === 'srflx' || (type === 'relay' && isOverUDP(priority));
       if (this.#sink) this.#sink(candidate);
       else this.#candidates.push(candidate);
     };
@@ -42,7 +44,7 @@ export class Prepared {
       timer = setTimeout(resolve, gatherTimes.most);
       pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(undefined); });
       pc.addEventListener('icecandidate', ({candidate}) => {
-        if (candidate?.type !== 'relay') return;
+        if (!candidate || partsOf(candidate).type !== 'relay') return;
         clearTimeout(timer);
         timer = setTimeout(resolve, gatherTimes.quiet);
       });
@@ -72,9 +74,9 @@ export class Prepared {
 
 /**
  * Whether a relay was reached over UDP: libwebrtc prefers it to one over TCP (1) or TLS (0).
- * @param {RTCIceCandidate} candidate
+ * @param {number} priority
  */
-const isOverUDP = ({priority}) => (priority ?? 0) >>> 24 === 2;
+const isOverUDP = (priority) => priority >>> 24 === 2;
 
 /**
  * The connections of a call that are made ahead of their need: the offer for whoever is there already, and one with

@@ -1,4 +1,5 @@
 import {transportOf} from '../call/path/connection.js';
+import {partsOf} from '../base/candidate.js';
 import {checkTimes as times} from '../base/times.js';
 
 /**
@@ -67,9 +68,10 @@ export async function checkUrl(server, patience = times.url, signal) {
     pc.onicecandidate = ({candidate}) => {
       // Gathering that ends without an error and without a mapping: the server saw our own address.
       if (!candidate) return resolve(kind === 'stun' && !error);
-      if (candidate.type === 'host' && candidate.address) hosts.push(candidate.address);
-      if (candidate.type === 'srflx') mapped.push({address: candidate.address ?? '', port: candidate.port ?? 0});
-      if (candidate.type === (kind === 'stun' ? 'srflx' : 'relay')) resolve(true);
+      const {type, address, port} = partsOf(candidate);
+      if (type === 'host') hosts.push(address);
+      if (type === 'srflx') mapped.push({address, port});
+      if (type === (kind === 'stun' ? 'srflx' : 'relay')) resolve(true);
     };
     pc.setLocalDescription().catch(() => resolve(false));
   });
@@ -165,8 +167,10 @@ export async function secondMapping(stun, turn, other) {
   /** @type {{address: string, port: number}[]} */ const mapped = [];
   /** @type {string[]} */ const hosts = [];
   pair.a.addEventListener('icecandidate', ({candidate}) => {
-    if (candidate?.type === 'srflx') mapped.push({address: candidate.address ?? '', port: candidate.port ?? 0});
-    if (candidate?.type === 'host' && candidate.address) hosts.push(candidate.address);
+    if (!candidate) return;
+    const {type, address, port} = partsOf(candidate);
+    if (type === 'srflx') mapped.push({address, port});
+    if (type === 'host') hosts.push(address);
   });
   const channel = pair.a.createDataChannel('nat', {negotiated: true, id: 0});
   pair.b.createDataChannel('nat', {negotiated: true, id: 0});

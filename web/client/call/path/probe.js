@@ -1,3 +1,4 @@
+import {partsOf} from '../../base/candidate.js';
 import {improvingTimes as times} from '../../base/times.js';
 
 /**
@@ -26,7 +27,7 @@ export async function reachesUDP(configuration) {
     const answered = new Promise((resolve) => {
       pc.onicecandidateerror = () => { asked = false; };
       pc.onicecandidate = ({candidate}) => {
-        if (candidate?.type === 'srflx') resolve(true);
+        if (candidate && partsOf(candidate).type === 'srflx') resolve(true);
         // Gathering that ends early and without an error: the server has seen an address that is our own.
         if (!candidate) resolve(asked);
       };

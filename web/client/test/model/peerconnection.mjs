@@ -335,7 +335,7 @@ export function connectionsOf(world) {
       for (const type of ['host', 'relay']) {
         time.set(() => {
           if (this.signalingState === 'closed' || this.gathered !== ufrag) return;
-          const text = `candidate:1 1 udp 1 10.0.0.1 ${type === 'host' ? 5000 : 49152} typ ${type}${type === 'relay' ? ' raddr 10.0.0.2 rport 9' : ''} ufrag ${ufrag}`;
+          const text = `candidate:1 1 udp ${0x02ffffff} 10.0.0.1 ${type === 'host' ? 5000 : 49152} typ ${type}${type === 'relay' ? ' raddr 10.0.0.2 rport 9' : ''} ufrag ${ufrag}`;
           const candidate = {candidate: text, type, sdpMid: '0', usernameFragment: ufrag, address: '10.0.0.1', port: 1, priority: 0x02ffffff};
           const event = Object.assign(new Event('icecandidate'), {candidate: {...candidate, toJSON: () => ({candidate: text, sdpMid: '0', usernameFragment: ufrag})}});
           this.onicecandidate?.(event);

@@ -1,0 +1,24 @@
+/**
+ * What the client or the pages use although not every browser that docs/browsers.md promises has it: what happens there.
+ * Interface.member as the compiler's library names it. `remove` takes it away in a page, so that e2e/browser/without.test.js
+ * can make a call without it; absent where its absence shows nowhere: a property that is only set, an event that only does
+ * not come.
+ * @type {Record<string, {why: string, remove?: string}>}
+ */
+export const guarded = {
+  'MediaDevices.getDisplayMedia': {why: 'phones cannot share a screen: the button is hidden', remove: 'delete MediaDevices.prototype.getDisplayMedia'},
+  'MediaStreamTrack.contentHint': {why: 'only set: a shared screen is encoded like a film', remove: 'delete MediaStreamTrack.prototype.contentHint'},
+  'MediaDevices.ondevicechange': {why: 'only listened to: what is plugged in is taken up when it is asked for'},
+  'RTCDtlsTransport.iceTransport': {why: 'a change of path is seen by the clock instead', remove: 'delete RTCDtlsTransport.prototype.iceTransport'},
+  'RTCIceTransport.onselectedcandidatepairchange': {why: 'the same', remove: 'delete RTCIceTransport.prototype.onselectedcandidatepairchange'},
+  'RTCPeerConnection.onicecandidateerror': {why: 'only listened to: a URL that fails is given up by its time', remove: 'delete RTCPeerConnection.prototype.onicecandidateerror'},
+  'RTCPeerConnectionIceErrorEvent.errorCode': {why: 'the event does not come there'},
+  'RTCPeerConnectionIceErrorEvent.errorText': {why: 'the event does not come there'},
+  'HTMLVideoElement.playsInline': {why: 'only set; phones of Apple need it, and have it'},
+  'Navigator.vibrate': {why: 'it rings without', remove: 'delete Navigator.prototype.vibrate'},
+  'WakeLock.request': {why: 'the screen goes dark as it would without us', remove: 'delete Navigator.prototype.wakeLock'},
+  'Navigator.wakeLock': {why: 'the same', remove: 'delete Navigator.prototype.wakeLock'},
+  'WakeLockSentinel.release': {why: 'there is none then'},
+  'WakeLockSentinel.onrelease': {why: 'there is none then'},
+  'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
+};
