@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak deb deb-lint deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -125,12 +125,17 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestBehindHTTPProxy ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
-	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/heal.test.js browser/layout.test.js browser/off.test.js browser/seeds.test.js browser/upgrade.test.js
-	@$(MAKE) --no-print-directory browsers
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/heal.test.js browser/layout.test.js browser/off.test.js browser/seeds.test.js browser/upgrade.test.js browser/without.test.js
+	@$(MAKE) --no-print-directory stacks browsers
 	@$(MAKE) --no-print-directory narrow
 	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
+
+stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC stacks outside browsers, and the bots of examples/ in calls with Chromium and Firefox
+	@e2e/tools.sh stacks
+	@cd examples/bot-pion && $(GO) vet ./...
+	@cd e2e && E2E_LONG=1 node --test --test-concurrency=1 stacks/*.test.js
 
 browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way
 	@e2e/tools.sh lab
@@ -157,7 +162,7 @@ release: generate ## static archives for amd64 and arm64 with checksums in dist/
 	@systemd/package archive $(VERSION)
 
 clean:
-	rm -rf bin dist e2e/out bench/out e2e/node_modules web/client/node_modules
+	rm -rf bin dist e2e/out bench/out e2e/node_modules e2e/stacks/node_modules web/client/node_modules examples/bot-pion/bot-pion
 
 %/node_modules/.ready: %/package-lock.json
 	@e2e/tools.sh lint

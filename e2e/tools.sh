@@ -2,7 +2,7 @@
 # Makes sure that what the tests drive is there: a C compiler for the race detector, Node for the client,
 # Chromium, Firefox (and a screen for it to share) and coturn's client to call through the server, and for the network lab nftables and its friends.
 # As root it installs what is missing with apt-get; otherwise it says in one line what to install.
-# Usage: tools.sh [lint|test|lab|deb|lintian]   (lint, test, lab: each includes the one before it)
+# Usage: tools.sh [lint|test|lab|stacks|deb|lintian]   (lint, test, lab: each includes the one before it; stacks includes test)
 set -eu
 level=${1:-test}
 missing=""
@@ -19,7 +19,7 @@ else
 	need node nodejs
 	need npm npm
 fi
-if [ "$level" = test ] || [ "$level" = lab ]; then
+if [ "$level" = test ] || [ "$level" = lab ] || [ "$level" = stacks ]; then
 	need gcc gcc
 	[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 	need chromium chromium
@@ -31,6 +31,14 @@ if [ "$level" = test ] || [ "$level" = lab ]; then
 	need nginx nginx-light
 	[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$missing libnginx-mod-stream"
 	need haproxy haproxy
+fi
+if [ "$level" = stacks ]; then
+	for module in aiortc aiohttp gi; do
+		/usr/bin/python3 -c "import $module" >/dev/null 2>&1 || missing="$missing python3-$module"
+	done
+	need gst-launch-1.0 gstreamer1.0-tools
+	[ -e "$(find /usr/lib -name libgstnice.so -print -quit)" ] || missing="$missing gstreamer1.0-nice"
+	[ -e "$(find /usr/lib -name libgstwebrtc.so -print -quit)" ] || missing="$missing gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0"
 fi
 if [ "$level" = lab ]; then
 	need ip iproute2
