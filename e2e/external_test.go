@@ -310,6 +310,21 @@ func TestExternalAddress(t *testing.T) {
 			wantLines(t, output, "ok turn:203.0.113.7:3478?transport=udp", "warn turn:203.0.113.7:443?transport=udp", "calls work by the other UDP port", "ok ws:", want, "the relay's range is closed", "two relayed people meet inside the server")
 		})
 	}
+	t.Run("from a container's gateway", func(t *testing.T) {
+		t.Parallel()
+		h := newHosts(t, true)
+		log := h.serve(t, "", "10.77.0.5", "container=oci")
+		command := exec.Command("ip", "netns", "exec", h.router, binary, "check", "http://10.77.0.5:8080")
+		output, err := command.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v", err)
+		}
+		// Both sessions of the check are there, and yet nobody has been seen there.
+		wantLines(t, string(output), "ok turn:10.77.0.5:3478?transport=udp", "ok ws:", "the server does not relay to 10.77.0.1, in its own network (403)")
+		if n := strings.Count(log.String(), "clients come from this container's own gateway"); n != 1 || !strings.Contains(log.String(), "gateway=10.77.0.1") {
+			t.Errorf("it is said %d times", n)
+		}
+	})
 	t.Run("a closed port", func(t *testing.T) {
 		t.Parallel()
 		h := newHosts(t, false)

@@ -28,6 +28,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/internal/forwarded"
+	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/timers"
 	"turnhub/signaling/internal/wire"
@@ -54,6 +55,8 @@ type Config struct {
 	// ClientAddress says where the person behind a request is; nil is the
 	// function of that name.
 	ClientAddress func(*http.Request) (netip.AddrPort, bool)
+	// Gateway may have more sockets than another address; nil: there is none.
+	Gateway *netaddr.Gateway
 	// Timing is for tests; zero fields take the values of protocol.md.
 	Timing Timing
 }
@@ -110,7 +113,7 @@ func NewHub(cfg Config) *Hub {
 		Meaning: h.directory, Timers: h.timers,
 		Now: func() time.Time { return h.now() }, Day: func() time.Time { return h.day() },
 		Timing: cfg.Timing, Limits: cfg.Limits, Log: h.log, Access: cfg.Access, Origins: cfg.AllowedOrigins,
-		ClientAddress: h.cfg.ClientAddress, IceConfig: cfg.IceConfig,
+		ClientAddress: h.cfg.ClientAddress, Gateway: cfg.Gateway, IceConfig: cfg.IceConfig,
 	})
 	h.directory.post = h.node
 	return h

@@ -35,12 +35,15 @@ type Config struct {
 	// Limits.BandwidthPerUser and VolumePerUserDay: a person may have many user names.
 	// Where it is not proved, the household is counted. Nil: every user name by itself.
 	Consumer func(user string) (name string, proved bool)
-	Relay    []netaddr.RelayAddress
-	PortMin  uint16 // of relayed addresses
-	PortMax  uint16
-	Policy   *policy.Policy
-	Limits   Limits
-	Workers  int // 0: one per CPU
+	// Gateway is the address in whose place everybody may come, for which the limits by
+	// address are netaddr.GatewayShare times as wide; nil: there is none.
+	Gateway *netaddr.Gateway
+	Relay   []netaddr.RelayAddress
+	PortMin uint16 // of relayed addresses
+	PortMax uint16
+	Policy  *policy.Policy
+	Limits  Limits
+	Workers int // 0: one per CPU
 	// Portable makes the server run on the driver for other systems on Linux too.
 	Portable bool
 	Logger   *slog.Logger

@@ -68,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
-		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer,
+		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
 	})}
 	for i := range cfg.Workers {
 		w, err := newWorker(core.NewShard(s.shared), &cfg)

@@ -39,6 +39,8 @@ type Config struct {
 	Access *access.Verifier
 	// Proxies are trusted reverse proxies; nil: none.
 	Proxies *forwarded.Proxies
+	// Gateway may ask for more than another address; nil: there is none.
+	Gateway *netaddr.Gateway
 
 	// Mounts are the hub and its dialects.
 	Mounts []Mount
@@ -235,7 +237,7 @@ func (s *Server) cors(next http.Handler) http.Handler {
 func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		client, _ := s.cfg.Proxies.ClientAddress(r)
-		if over := s.rate.allow(client.Addr(), s.settings.Load().RatePerPrefix); over != netaddr.Within {
+		if over := s.rate.allow(client.Addr(), s.settings.Load().RatePerPrefix*float64(s.cfg.Gateway.Times(client.Addr()))); over != netaddr.Within {
 			if over == netaddr.OverNetwork {
 				s.stats.limitedNetwork.Add(1)
 			} else {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +63,7 @@ type node struct {
 	hub         *signaling.Hub
 	dialects    []dialect
 	proxies     *forwarded.Proxies
+	gateway     *netaddr.Gateway // of a container, nil outside one
 	rechecker   *rechecker
 	refused     ratelimit.Lines // of wrong TURN credentials in the log
 	web         *web.Server
@@ -95,6 +97,9 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	n.ttl.Store(int64(cfg.Credentials.TTL))
 	n.rangeSaid.Store(&cfg.Relay.Range)
 	n.proxies = forwarded.New(cfg.Listen.TrustedProxies, log)
+	if contained(os.Environ()) {
+		n.gateway = netaddr.NewGateway(defaultGateways(), n.tellGateway)
+	}
 	secrets, warnings, err := cfg.Secrets(true)
 	if err != nil {
 		return nil, err
@@ -174,6 +179,7 @@ func (n *node) makeHub() {
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,
 		ClientAddress:  n.proxies.ClientAddress,
+		Gateway:        n.gateway,
 	})
 }
 
@@ -187,6 +193,7 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 			return n.access.IsOpen() && !strings.HasPrefix(user, access.SessionPrefix)
 		},
 		Consumer: n.access.Consumer,
+		Gateway:  n.gateway,
 		Refused:  n.logRefused,
 		Relay:    relay,
 		PortMin:  n.cfg.Relay.PortMin,
@@ -206,7 +213,7 @@ func (n *node) policy(cfg *config.Config) *policy.Policy {
 		Deny:  cfg.Relay.DenyPeers,
 		Calls: n.hub,
 		Own:   n.addresses.Own,
-		Proxy: n.proxies.Named,
+		Proxy: func(addr netip.Addr) bool { return n.proxies.Named(addr) || n.gateway.Is(addr) },
 	})
 }
 
@@ -294,6 +301,7 @@ func (n *node) makeWeb() {
 		URLStates: n.urlStates,
 		Access:    n.access,
 		Proxies:   n.proxies,
+		Gateway:   n.gateway,
 
 		Mounts: mounts,
 
@@ -315,6 +323,7 @@ func (n *node) makeWeb() {
 			n.turn.ServeStream(conn, transport)
 		},
 		ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		Gateway:          n.gateway,
 		Own:              cfg.PublicHost,
 		Forwards:         forwards(cfg),
 		Proxy:            n.proxies.Named,

@@ -73,7 +73,7 @@ func (m *Mux) share(addr netip.Addr) netaddr.Share {
 	if m.cfg.Proxy != nil && m.cfg.Proxy(addr) {
 		return netaddr.Share{}
 	}
-	return netaddr.Share{Household: m.cfg.ConnectionsPerIP}
+	return netaddr.Share{Household: m.cfg.ConnectionsPerIP * m.cfg.Gateway.Times(addr)}
 }
 
 // limits are the reasons that an operator may have to do something about.

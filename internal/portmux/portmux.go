@@ -60,6 +60,8 @@ type Config struct {
 	// ConnectionsPerIP bounds the connections of one household, and with
 	// netaddr.NetworkShare those of its wider network; 0: no bound.
 	ConnectionsPerIP int
+	// Gateway may have more of them; nil: there is none.
+	Gateway *netaddr.Gateway
 	// Proxy reports whether the operator has named an address as a proxy's: behind it
 	// are many visitors, so it is not counted, and what it says in a header of the PROXY
 	// protocol, with which each of its connections may begin, is believed. Nil: none is.

@@ -78,7 +78,7 @@ func (c *conn) begin(m *wire.Message, now time.Time) {
 		return
 	}
 	limits := n.limits()
-	if over := n.people.Add(c.remote, 1, limits.sessions()); over != netaddr.Within {
+	if over := n.people.Add(c.remote, 1, limits.sessions(n.cfg.Gateway.Times(c.remote))); over != netaddr.Within {
 		n.stats.refused.Add(string(over))
 		c.refuse(wire.CloseFull, nil)
 		return

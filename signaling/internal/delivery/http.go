@@ -75,7 +75,7 @@ func (n *Node) begin() bool {
 func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Claims) *conn {
 	remote, direct := n.cfg.ClientAddress(r)
 	limits := n.limits()
-	over := n.sockets.Add(remote.Addr(), 1, limits.sockets())
+	over := n.sockets.Add(remote.Addr(), 1, limits.sockets(n.cfg.Gateway.Times(remote.Addr())))
 	ws, err := wsock.Handshake(&upgrader, w, r)
 	if err != nil { // answered by Upgrade
 		if over == netaddr.Within {

@@ -90,14 +90,14 @@ func Count(sender *ratelimit.Meter, now time.Time, rate ratelimit.Rate) error {
 	return ErrFlood
 }
 
-// sockets is how many sockets there may be.
-func (l Limits) sockets() netaddr.Share {
-	return netaddr.Share{Household: l.ConnectionsPerIP, Total: l.ConnectionsTotal}
+// sockets is how many sockets there may be, for a household that counts as that many.
+func (l Limits) sockets(times int) netaddr.Share {
+	return netaddr.Share{Household: l.ConnectionsPerIP * times, Total: l.ConnectionsTotal}
 }
 
-// sessions is how many sessions there may be.
-func (l Limits) sessions() netaddr.Share {
-	return netaddr.Share{Household: l.ConnectionsPerIP * sessionsPerConnection, Total: l.ConnectionsTotal * 2}
+// sessions is how many sessions there may be, likewise.
+func (l Limits) sessions(times int) netaddr.Share {
+	return netaddr.Share{Household: l.ConnectionsPerIP * sessionsPerConnection * times, Total: l.ConnectionsTotal * 2}
 }
 
 // What a sender is told who is over a limit; a dialect says it in its own words.

@@ -44,6 +44,8 @@ type Config struct {
 	Access        *access.Verifier
 	Origins       []string
 	ClientAddress func(*http.Request) (client netip.AddrPort, direct bool)
+	// Gateway may have more sockets than another address; nil: there is none.
+	Gateway *netaddr.Gateway
 	// IceConfig returns a session's RTCConfiguration and for how long it is good.
 	IceConfig func(session, user string) (config json.RawMessage, life time.Duration)
 }
@@ -138,7 +140,7 @@ func (n *Node) Admit(addr netip.Addr, claims access.Claims, entered func()) erro
 		n.stats.refused.Add("token")
 		return access.ErrRevoked
 	}
-	if over := n.sockets.Add(addr, 1, n.limits().sockets()); over != netaddr.Within {
+	if over := n.sockets.Add(addr, 1, n.limits().sockets(n.cfg.Gateway.Times(addr))); over != netaddr.Within {
 		n.stats.refused.Add(string(over))
 		return ErrFull
 	}

@@ -52,7 +52,7 @@ func (s *Shard) allocate(q *request) {
 		return
 	}
 	// No household makes more allocations in a second than it may hold, or minChurn.
-	rate := s.shared.limits.Load().AllocationsPerIP
+	rate := s.shared.limits.Load().AllocationsPerIP * s.shared.cfg.Gateway.Times(q.client.Addr.Addr())
 	if rate > 0 && !s.shared.churn.Take(q.client.Addr.Household(), s.now, aSecondsWorth(float64(max(rate, minChurn)))) {
 		s.count.quota["rate"]++
 		s.fail(q, stun.CodeAllocQuotaReached)

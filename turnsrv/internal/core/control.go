@@ -317,7 +317,11 @@ func (q *request) unproven() bool { return !q.authenticated && q.client.Transpor
 // mayAnswer bounds how often unproven requests can make the server send, so that it is
 // no reflector.
 func (s *Shard) mayAnswer(q *request) bool {
-	if q.unproven() && !s.shared.prefixes.Take(q.client.Addr.Network(), s.now, aSecondsWorth(s.shared.limits.Load().UnauthenticatedPerPrefix)) {
+	if !q.unproven() {
+		return true
+	}
+	rate := s.shared.limits.Load().UnauthenticatedPerPrefix * float64(s.shared.cfg.Gateway.Times(q.client.Addr.Addr()))
+	if !s.shared.prefixes.Take(q.client.Addr.Network(), s.now, aSecondsWorth(rate)) {
 		s.drop(DropRateLimited)
 		return false
 	}

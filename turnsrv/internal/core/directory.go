@@ -13,6 +13,7 @@ import (
 // It is where quotas are counted, so that they are exact however many workers
 // allocate at once. Only the control path uses it.
 type directory struct {
+	gateway    *netaddr.Gateway // see Config
 	unproved   func(user string) bool
 	consumerOf func(user string) (name string, proved bool)
 
@@ -98,7 +99,7 @@ func (d *directory) fits(self holder, client wire.Endpoint, n int, limits *Limit
 	if limits.AllocationsPerUser > 0 && d.held[self]+n > limits.AllocationsPerUser {
 		return overUser
 	}
-	switch d.counts.Add(client.Addr(), n, netaddr.Share{Household: limits.AllocationsPerIP, Total: limits.AllocationsTotal}) {
+	switch d.counts.Add(client.Addr(), n, netaddr.Share{Household: limits.AllocationsPerIP * d.gateway.Times(client.Addr()), Total: limits.AllocationsTotal}) {
 	case netaddr.OverTotal:
 		return overTotal
 	case netaddr.OverHousehold:

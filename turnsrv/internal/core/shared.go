@@ -44,6 +44,8 @@ type Config struct {
 	Refused  func(client netip.Addr, transport wire.Transport, why AuthResult)
 	Unproved func(user string) bool
 	Consumer func(user string) (name string, proved bool)
+
+	Gateway *netaddr.Gateway // see turnsrv.Config
 }
 
 // Shared is what all shards of one server have in common: what is either immutable
@@ -79,6 +81,7 @@ func NewShared(cfg Config) *Shared {
 		nonceKey: wire.NewNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved, cfg.Consumer),
 	}
 	s.reservations.directory = s.directory
+	s.directory.gateway = cfg.Gateway
 	s.policy.Store(cfg.Policy)
 	s.relays.Store(new(relaySpaces))
 	s.SetRelay(cfg.Relay)
