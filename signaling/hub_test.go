@@ -142,8 +142,22 @@ func TestCall(t *testing.T) {
 	if c := m.expectState("ended"); c.str("reason") != "unavailable" {
 		t.Fatalf("ended %v", c)
 	}
-	v.say(`{"type":"report","peer":"` + p2.id + `","path":"relay-tls","rtt":0.04,"loss":0,"bitrate":9e5,"firstFrame":420,"id":4`)
+	v.say(`{"type":"report","peer":"` + p2.id + `","path":"relay-tls","rtt":0.04,"loss":0,"bitrate":9e5,"firstFrame":420,"line":"no-picture","id":4`)
 	v.expect("ok")
+	if st := h.Stats(); st.Narrow["no-picture"] != 1 || len(st.Narrow) != 1 {
+		t.Fatalf("narrow lines %v", st.Narrow)
+	}
+	for _, line := range []string{`"wide"`, "null"} {
+		v.say(`{"type":"report","peer":"` + p2.id + `","path":"relay-tls","line":` + line + `,"id":7`)
+		v.expect("ok")
+	}
+	v.say(`{"type":"report","peer":"` + p2.id + `","path":"relay-tls","line":"dark","id":8`)
+	if f := v.expect("error"); f.str("code") != "bad-message" {
+		t.Fatalf("a line that there is not: %v", f)
+	}
+	if st := h.Stats(); len(st.Narrow) != 1 {
+		t.Fatalf("narrow lines %v", st.Narrow)
+	}
 	if c := h.Calls(); len(c) != 1 || c[0].Path != "relay-tls" || c[0].State != "accepted" {
 		t.Fatalf("calls %v", c)
 	}

@@ -116,6 +116,9 @@ func TestProtocolExamples(t *testing.T) {
 			if k == "path" {
 				m[k] = "relay-tls"
 			}
+			if k == "line" {
+				m[k] = "narrow"
+			}
 		}
 		c.seq++
 		m["seq"], m["id"] = c.seq, c.seq

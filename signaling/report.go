@@ -10,11 +10,12 @@ import (
 // Report is what a client says of its media path to a peer.
 type Report struct {
 	Peer       string    `json:"peer"`
-	Path       string    `json:"path"`       // direct, relay-udp, relay-tcp, relay-tls
-	RTT        float64   `json:"rtt"`        // seconds
-	Loss       float64   `json:"loss"`       // fraction
-	Bitrate    float64   `json:"bitrate"`    // bits per second
-	FirstFrame float64   `json:"firstFrame"` // milliseconds from join or accept; 0: not said
+	Path       string    `json:"path"`           // direct, relay-udp, relay-tcp, relay-tls
+	RTT        float64   `json:"rtt"`            // seconds
+	Loss       float64   `json:"loss"`           // fraction
+	Bitrate    float64   `json:"bitrate"`        // bits per second
+	FirstFrame float64   `json:"firstFrame"`     // milliseconds from join or accept; 0: not said
+	Line       string    `json:"line,omitempty"` // narrow, no-picture: the line takes less than the call wants, or sound alone
 	At         time.Time `json:"at"`
 }
 
@@ -29,6 +30,10 @@ func worse(a, b string) string {
 // paths are the media paths that a report may name, the best first.
 var paths = []string{"direct", "relay-udp", "relay-tcp", "relay-tls"}
 
+// lines are what a report may say of the line: the call fits it, less of it does, or
+// its sound alone.
+var lines = []string{"wide", "narrow", "no-picture"}
+
 func (d *directory) report(s *member, m *wire.Message) *wire.Fault {
 	r := &Report{At: d.hub.now()}
 	if m.Path != nil && string(m.Path) != "null" {
@@ -38,6 +43,16 @@ func (d *directory) report(s *member, m *wire.Message) *wire.Fault {
 			return wire.Faultf(wire.CodeBadMessage, "path must be one of %q", paths)
 		}
 		r.Path = paths[i]
+	}
+	if m.Line != nil && string(m.Line) != "null" {
+		raw, _ := wire.Text(m.Line)
+		i := slices.Index(lines, string(raw))
+		if i < 0 {
+			return wire.Faultf(wire.CodeBadMessage, "line must be one of %q", lines)
+		}
+		if i > 0 {
+			r.Line = lines[i]
+		}
 	}
 	for _, n := range []struct {
 		member string

@@ -25,6 +25,7 @@ type Stats struct {
 	Dropped                             map[string]uint64             // messages: rate, flood, too-big, slow
 	Dialects                            map[string]map[string]uint64  // messages by dialect and fate
 	Paths                               map[string]uint64             // reports of a first frame, by path
+	Narrow                              map[string]uint64             // reports of a line that is too narrow, by what fits: narrow, no-picture
 	FirstFrames, FirstFrameMilliseconds uint64                        // how many were reported, and their sum
 	FirstFrameBuckets                   [len(FirstFrameBounds)]uint64 // how many were within each bound
 }
@@ -40,6 +41,7 @@ var FirstFrameBounds = [...]time.Duration{
 type stats struct {
 	relayed, calls atomic.Uint64
 	ended, paths   tally.Tally
+	narrow         tally.Tally
 
 	mu         sync.Mutex
 	dialects   map[string]map[string]uint64
@@ -61,6 +63,9 @@ func (x *stats) dialect(name, kind string) {
 }
 
 func (x *stats) reported(r *Report) {
+	if r.Line != "" {
+		x.narrow.Add(r.Line)
+	}
 	if r.FirstFrame == 0 || r.Path == "" {
 		return
 	}
@@ -84,7 +89,7 @@ func (h *Hub) Stats() Stats {
 		Opened: below.Opened, Resumed: below.Resumed, ResumeFailed: below.ResumeFailed,
 		MessagesIn: below.In, MessagesOut: below.Out, BytesIn: below.BytesIn, BytesOut: below.BytesOut,
 		Refused: below.Refused, Closed: below.Closed, Faults: below.Faults, Dropped: below.Dropped,
-		Relayed: x.relayed.Load(), Invites: x.calls.Load(), Ended: x.ended.Copy(), Paths: x.paths.Copy(),
+		Relayed: x.relayed.Load(), Invites: x.calls.Load(), Ended: x.ended.Copy(), Paths: x.paths.Copy(), Narrow: x.narrow.Copy(),
 	}
 	st.Rooms, st.Ringing, st.Calls, st.Users = h.directory.counts()
 	h.strangers.mu.RLock()

@@ -62,7 +62,7 @@ export async function readLine(page, narrowed, freed, findingOut) {
   const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
   const during = notes.filter(({ at }) => at >= narrowed && at < freed);
   const trips = during.filter(({ at }) => at >= narrowed + findingOut).map(({ rtt }) => rtt * 1000).sort((a, b) => a - b);
-  let still = 0, off = 0, gap = 0, silence = 0, lastFrame = narrowed;
+  let still = 0, off = 0, gap = 0, later = 0, silence = 0, lastFrame = narrowed;
   for (const [index, note] of during.entries()) {
     const before = during[index - 1];
     if (!before) continue;
@@ -76,6 +76,7 @@ export async function readLine(page, narrowed, freed, findingOut) {
     const samples = note.samples - before.samples, concealed = note.concealed - before.concealed;
     silence = samples === 0 || concealed > samples * 0.8 ? silence + step : 0;
     gap = Math.max(gap, silence);
+    if (note.at - silence >= narrowed + findingOut) later = Math.max(later, silence);
   }
   if (freed - lastFrame >= 500) still += freed - lastFrame;
   const [first, last] = [during[0], during.at(-1)];
@@ -96,6 +97,7 @@ export async function readLine(page, narrowed, freed, findingOut) {
     still: (still / 1000).toFixed(1),
     off: (off / 1000).toFixed(1),
     gap,
+    later,
     invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
     sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
     back: whole ? `${((whole.at - freed) / 1000).toFixed(1)} s` : 'not within 10 s',

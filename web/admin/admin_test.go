@@ -62,7 +62,7 @@ func (f *fakeHub) Revoke(user string) (int, error) { return f.fakeRelay.Revoke(u
 
 func (*fakeHub) Stats() signaling.Stats {
 	one := map[string]uint64{"rate": 1}
-	return signaling.Stats{Refused: one, Ended: one, Closed: one, Faults: one, Dropped: one, Paths: map[string]uint64{"direct": 1},
+	return signaling.Stats{Refused: one, Ended: one, Closed: one, Faults: one, Dropped: one, Paths: map[string]uint64{"direct": 1}, Narrow: map[string]uint64{"narrow": 1},
 		Dialects: map[string]map[string]uint64{"peerjs": one}, FirstFrames: 1, FirstFrameMilliseconds: 400}
 }
 

@@ -66,6 +66,7 @@ var (
 	dialects       = counter("hub_dialect_messages_total", "Messages of the dialects by their fate.", "dialect", "fate")
 
 	paths      = counter("call_paths_total", "First frames by the path of the media, as clients report it.", "path")
+	narrow     = counter("call_narrow_total", "Reports of a line that takes less than its call wants, by what fits: a smaller picture (narrow), or none (no-picture). Clients report every ten seconds.", "fits")
 	firstFrame = prometheus.NewDesc("turnhub_call_first_frame_seconds", "Time from join or accept to the first remote frame, as clients report it.", nil, nil)
 
 	connections  = gauge("port_connections", "TCP connections of the universal ports now.")
@@ -88,7 +89,7 @@ var everyDesc = []*prometheus.Desc{
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
-	hubDrops.desc, dialects.desc, paths.desc, firstFrame,
+	hubDrops.desc, dialects.desc, paths.desc, narrow.desc, firstFrame,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 }
@@ -210,6 +211,7 @@ func collectHub(s signaling.Stats, put func(metric, float64, ...string), out cha
 	each(s.Faults, faults, put)
 	each(s.Dropped, hubDrops, put)
 	each(s.Paths, paths, put)
+	each(s.Narrow, narrow, put)
 	for dialect, fates := range s.Dialects {
 		for fate, n := range fates {
 			put(dialects, float64(n), dialect, fate)

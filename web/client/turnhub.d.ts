@@ -1355,11 +1355,15 @@ declare class NarrowLine {
     #private;
 }
 /**
- * What to ask the other side for, from how long what it sends waits on its way to us. Infinity: as much as it likes.
+ * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
+ * answered, packet by packet, on a way that may be too narrow for our sound.
  */
 declare class Asking {
-    /** @param {number} now @param {number} delay milliseconds, of what comes @param {number} received bits per second */
-    take(now: number, delay: number, received: number): number;
+    /**
+     * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
+     * @param {number} received bits per second
+     */
+    take(now: number, here: number, there: number, received: number): number;
     #private;
 }
 /**
@@ -2576,6 +2580,10 @@ export type Report = {
      * milliseconds from join or accept to the first remote frame
      */
     firstFrame?: number | undefined;
+    /**
+     * what of the call fits its line
+     */
+    line?: LineState | undefined;
 };
 export type HubEvents = {
     /**
@@ -2685,7 +2693,7 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "busy" | "hangup" | "declined" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "busy" | "hangup" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 

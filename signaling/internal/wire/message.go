@@ -14,7 +14,7 @@ type Message struct {
 	Room, To, Data, First          []byte
 	Users, Call, Reason, Token     []byte
 	Peer, Path, RTT, Loss          []byte
-	Bitrate, FirstFrame            []byte
+	Bitrate, FirstFrame, Line      []byte
 }
 
 func (m *Message) set(key, value []byte) {
@@ -63,6 +63,8 @@ func (m *Message) set(key, value []byte) {
 		m.Bitrate = value
 	case "firstFrame":
 		m.FirstFrame = value
+	case "line":
+		m.Line = value
 	}
 }
 

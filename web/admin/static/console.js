@@ -86,7 +86,8 @@ function drawProcesses(processes) {
 
 /** @param {any} person */
 function pathOf(person) {
-  if (person.report?.path) return pathNames[person.report.path] ?? person.report.path;
+  const { path, line } = person.report ?? {};
+  if (path) return `${pathNames[path] ?? path}${line === 'no-picture' ? ', line too narrow for a picture' : line ? ', narrow line' : ''}`;
   const carried = (person.relay ?? []).filter((/** @type {any} */ a) => a.toPeer + a.toClient > 0);
   return carried.length ? `relayed over ${carried[0].transport.toUpperCase()}` : '';
 }

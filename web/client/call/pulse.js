@@ -13,6 +13,9 @@ const reportEvery = 10;
  * @property {(peer: import('./peer.js').Peer) => void} lost the session of this one is gone, and its media too
  */
 
+/** @param {import('./peer.js').Peer['line']} line */
+const narrowest = ({ours, theirs}) => (ours === 'no-picture' || theirs === 'wide' ? ours : theirs);
+
 /** Once a second: measures everybody, tells the server how it goes, and sees that the page was asleep. */
 export class Pulse {
   /** @type {PulseHost} */ #host;
@@ -57,6 +60,7 @@ export class Pulse {
     this.#host.hub.report({
       ...(room ? {room} : {}), peer: peer.id, path: quality.path, rtt: quality.rtt, loss: quality.loss,
       bitrate: Math.round(quality.received), ...(peer.firstFrame ? {firstFrame: peer.firstFrame} : {}),
+      ...(narrowest(peer.line) === 'wide' ? {} : {line: narrowest(peer.line)}),
     });
   }
 }

@@ -31,6 +31,7 @@ import {sessionTimes as times} from '../base/times.js';
  * @property {number} [loss] 0 to 1
  * @property {number} [bitrate] bits per second
  * @property {number} [firstFrame] milliseconds from join or accept to the first remote frame
+ * @property {import('../call/path/line.js').LineState} [line] what of the call fits its line
  */
 
 /**

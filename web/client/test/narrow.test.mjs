@@ -113,14 +113,22 @@ test('what the other side asks for lowers what is sent and nothing else', () => 
   assert.equal(take(3000, Infinity).narrow, false, 'and no longer than it asks');
 });
 
-test('who hears late asks for less, and no longer when it is over', () => {
+test('who hears late asks for less, and for more again when it is over', () => {
   const asking = new Asking();
-  assert.equal(asking.take(0, 100, 500_000), Infinity);
-  const first = asking.take(1000, 1200, 200_000);
+  assert.equal(asking.take(0, 100, 0, 500_000), Infinity);
+  const first = asking.take(2000, 1200, 0, 200_000);
   assert.equal(first, 150_000);
-  assert.equal(asking.take(1500, 1200, 200_000), first, 'what was asked needs its time');
-  assert.ok(asking.take(4000, 1200, 1000) >= leastAsked);
-  assert.equal(asking.take(9000, 20, 100_000), Infinity);
+  assert.equal(asking.take(2500, 1200, 0, 200_000), first, 'what was asked needs its time');
+  assert.ok(asking.take(5000, 1200, 0, 1000) >= leastAsked);
+  const later = [];
+  for (let now = 7500; now < 20_000; now += 100) later.push(asking.take(now, 20, 0, 100_000));
+  assert.ok(later.every((most, i) => i === 0 || most >= later[i - 1]), 'never less while all is well');
+  assert.equal(later.at(-1), Infinity);
+});
+
+test('who has no room for the sound alone asks for less, whose answers take of it', () => {
+  const asking = new Asking();
+  assert.equal(asking.take(2000, 0, 300, 200_000), 100_000);
 });
 
 test('files give way to sound and picture', () => {

@@ -96,7 +96,7 @@ export class Line {
       this.#pc = pc;
       if (pc && this.#host.open()) {
         if (now - this.#countedAt > times.count) this.#count(pc, now);
-        this.#most = this.#asking.take(now, this.#timing.here, this.#received);
+        this.#most = this.#asking.take(now, this.#timing.here, this.ours === 'no-picture' ? this.#timing.there : 0, this.#received);
         const {waiting} = this.#timing;
         if (waiting > times.late) this.#take(waiting, 0);
         this.#timing.ping(this.allowance.narrow ? times.pingNarrow : times.ping, this.#narrow.pad, this.#most);

@@ -141,7 +141,7 @@ export class NarrowLine {
     const due = now - this.#cutAt > Math.min(2500, Math.max(700, delay * 1.3));
     const bulk = files > through / 3 && delay < drowning && now - this.#cutAt > 0;
     // A browser that has no time for its page is late as well: then what is sent arrives all the same.
-    const stuck = through < sent * (this.#room === Infinity ? 0.88 : 0.97) || waits > 2 * drowning;
+    const stuck = through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning;
     if (waits > full && stuck && due && !bulk) this.#cut(now, Math.min(through, wide));
     else if (delay <= calm && this.#room < Infinity) this.#grow(now, through);
     if (waits > drowning && this.#room < Infinity) this.#emptying = true;
@@ -246,19 +246,25 @@ export class NarrowLine {
 }
 
 /**
- * What to ask the other side for, from how long what it sends waits on its way to us. Infinity: as much as it likes.
+ * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
+ * answered, packet by packet, on a way that may be too narrow for our sound.
  */
 export class Asking {
   #most = Infinity;
   #askedAt = -Infinity;
 
-  /** @param {number} now @param {number} delay milliseconds, of what comes @param {number} received bits per second */
-  take(now, delay, received) {
-    if (delay > drowning && received < wide && now - this.#askedAt > delay) {
-      this.#most = Math.max(leastAsked, Math.min(this.#most, received * cutTo));
+  /**
+   * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
+   * @param {number} received bits per second
+   */
+  take(now, here, there, received) {
+    const much = here > drowning || there > full;
+    if (much && received < wide && now - this.#askedAt > Math.max(1000, here, there)) {
+      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (here > drowning ? cutTo : 0.5));
       this.#askedAt = now;
-    } else if (delay < full && now - this.#askedAt > 2000) {
-      this.#most = Infinity;
+    } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {
+      this.#most = this.#most * 1.6 < wide ? this.#most * 1.6 : Infinity;
+      this.#askedAt = now - 1000;
     }
     return this.#most;
   }
