@@ -92,7 +92,7 @@ function judge(kind, { level, says, asks, ways, details, report }) {
   assert.match(details.socket, /^Works/);
   assert.match(details.video, /^Works/);
   assert.match(details.audio, /^Works/);
-  const loop = /^(.*) ms there and back, jitter (.*) ms, (.*) % lost, (.*) Mbit\/s/.exec(details.loop);
+  const loop = /^(.*)\sms there and back, jitter (.*)\sms, (.*)\s% lost, (.*)\sMbit\/s/.exec(details.loop);
   assert.ok(loop, details.loop);
   const [latency, jitter, loss, throughput] = loop.slice(1).map(Number);
   assert.ok(latency > 0 && jitter >= 0 && loss < 100 && throughput > 0, details.loop);
