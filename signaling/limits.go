@@ -8,7 +8,6 @@ import "time"
 const (
 	maxRoomMembers     = 100         // sessions in a room: a mesh of browsers carries far fewer
 	maxRoomsPerSession = 16          // rooms of a session
-	maxRoomName        = 128         // bytes
 	maxLobby           = 8           // sessions in the lobby of one room: each may cost a member a connection
 	maxSubscriptions   = 256         // users whose presence a session follows: an address book
 	maxWatchers        = 10_000      // subscribers of one user: each hears of every change

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/internal/access"
 	"turnhub/signaling/internal/wire"
 )
 
@@ -242,8 +243,8 @@ func roomName(raw []byte) (string, *wire.Fault) {
 	if f != nil {
 		return "", f
 	}
-	if len(s) < 1 || len(s) > maxRoomName {
-		return "", wire.Faultf(wire.CodeBadName, "room must have 1 to %d characters", maxRoomName)
+	if len(s) < 1 || len(s) > access.MaxRoomName {
+		return "", wire.Faultf(wire.CodeBadName, "room must have 1 to %d characters", access.MaxRoomName)
 	}
 	for _, c := range s {
 		switch {

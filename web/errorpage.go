@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -139,7 +140,7 @@ func (s *Server) pageOf(l *words.Language, r *http.Request, status int, said []b
 		}
 	case strings.HasPrefix(r.URL.Path, "/static/"), strings.HasPrefix(r.URL.Path, "/client/"):
 		v.Title, v.Text = l.Say("wrong.no-file"), l.Say("wrong.start")
-	case isService(r.URL.Path):
+	case s.isService(r.URL.Path):
 		v.State = "service"
 		if !answersPeople(r.URL.Path) {
 			v.Title, v.Text = l.Say("wrong.service"), l.Say("wrong.service-text")
@@ -195,14 +196,25 @@ func refusalKey(reason string) string {
 // says.
 func answersPeople(p string) bool { return p == "/config" || p == "/turn" || p == "/invitation" }
 
-// isService reports whether an address is one that only programs use.
-func isService(p string) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-	switch first {
-	case "ws", "media", "relay", "peerjs", "socket.io", "config", "turn", "invitation":
+// isService reports whether an address is one that only programs use: it begins as one
+// of ours or of a dialect's does.
+func (s *Server) isService(p string) bool {
+	first := firstOf(p)
+	if slices.Contains([]string{"config", "turn", "invitation"}, first) {
 		return true
 	}
-	return false
+	return slices.ContainsFunc(s.cfg.Mounts, func(m Mount) bool {
+		return slices.ContainsFunc(m.Patterns, func(pattern string) bool {
+			_, path, _ := strings.Cut(pattern, "/") // behind a method, perhaps
+			return firstOf("/"+path) == first
+		})
+	})
+}
+
+// firstOf is the first part of a path: relay of /relay/blue.
+func firstOf(p string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
+	return first
 }
 
 // meantRoom returns the room that somebody may have meant with a path: /my-room. The
@@ -210,7 +222,7 @@ func isService(p string) bool {
 func meantRoom(p string) string {
 	name := strings.Trim(p, "/")
 	odd := func(c rune) bool { return c < ' ' || c == '/' || c == utf8.RuneError }
-	if utf8.RuneCountInString(name) > 128 || strings.ContainsFunc(name, odd) {
+	if utf8.RuneCountInString(name) > access.MaxRoomName || strings.ContainsFunc(name, odd) {
 		return ""
 	}
 	return name

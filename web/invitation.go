@@ -51,5 +51,5 @@ func validRoom(name string) bool {
 			return false
 		}
 	}
-	return 1 <= len(name) && len(name) <= 128
+	return 1 <= len(name) && len(name) <= access.MaxRoomName
 }

@@ -53,9 +53,11 @@ const (
 	keyIDSize   = 4
 	macSize     = 16
 	keySize     = 32
-	// maxRoom is the longest name of a room, in bytes.
-	maxRoom = 128
 )
+
+// MaxRoomName is the longest name of a room, in bytes: the hub's, a dialect's, and that an
+// invitation names.
+const MaxRoomName = 128
 
 // Errors of Invite, beside those of Verify.
 var (
@@ -180,7 +182,7 @@ func (v *Verifier) Invite(token, room string) (Invitation, error) {
 	if err != nil {
 		return Invitation{}, err
 	}
-	if !claims.AllowsRoom(room) || len(room) < 1 || len(room) > maxRoom {
+	if !claims.AllowsRoom(room) || len(room) < 1 || len(room) > MaxRoomName {
 		return Invitation{}, ErrOtherRoom
 	}
 	now := time.Now()

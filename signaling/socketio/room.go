@@ -2,9 +2,6 @@ package socketio
 
 import "sync"
 
-// maxRoomName is the longest name of a room in bytes.
-const maxRoomName = 128
-
 // maxLobby is how many sockets share a channel without joining. One more is
 // connected, but in no room until it joins one.
 const maxLobby = 256

@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/internal/access"
 	"turnhub/internal/assets"
 	"turnhub/internal/body"
 	"turnhub/internal/handshake"
@@ -55,9 +57,6 @@ func (t Timing) withDefaults() Timing {
 
 // writeTimeout is how long the answer to a poll may take.
 const writeTimeout = 10 * time.Second
-
-// maxChannel is the longest value of ?channel= in bytes.
-const maxChannel = 128
 
 // Config is what the server needs of the rest.
 type Config struct {
@@ -188,8 +187,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	channel := query.Get("channel")
-	if len(channel) > maxChannel {
-		fail(w, codeBadRequest, "channel is longer than 128 bytes")
+	if len(channel) > access.MaxRoomName {
+		fail(w, codeBadRequest, fmt.Sprintf("channel is longer than %d bytes", access.MaxRoomName))
 		return
 	}
 	if channel != "" && !claims.AllowsRoom(channel) {

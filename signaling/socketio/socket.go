@@ -3,6 +3,8 @@ package socketio
 import (
 	"fmt"
 	"strconv"
+
+	"turnhub/internal/access"
 )
 
 // socket is a client in the default namespace. Its session's lock in guards it.
@@ -120,8 +122,8 @@ func roomName(data []byte) (string, error) {
 	}
 	switch name := argument.(type) {
 	case string:
-		if name == "" || len(name) > maxRoomName {
-			return "", fmt.Errorf("join: a room's name has 1 to %d bytes", maxRoomName)
+		if name == "" || len(name) > access.MaxRoomName {
+			return "", fmt.Errorf("join: a room's name has 1 to %d bytes", access.MaxRoomName)
 		}
 		return name, nil
 	case float64:
