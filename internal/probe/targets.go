@@ -36,8 +36,8 @@ type Layout struct {
 // is a second UDP port where 443 and 3478 are there: some networks let nothing of UDP out
 // but to 443, others everything but that. For a name it is TLS by the IP address too,
 // since a network without a working resolver stops a URL with a name for seconds; for an
-// IPv4 address it is the IPv6 one. Where two over UDP make them more, plain TCP is left out: wherever
-// it passes, TLS does, which costs one round trip more.
+// IPv4 address it is the IPv6 one. Where two over UDP make them more, plain TCP is left
+// out: wherever it passes, TLS does, which costs one round trip more.
 func Targets(l Layout) []Target {
 	var targets []Target
 	add := func(scheme, transport string, at netip.AddrPort, host string, optional bool) {

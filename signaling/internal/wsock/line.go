@@ -82,8 +82,8 @@ type Line struct {
 }
 
 // NewLine takes over an upgraded connection, with loops to carry it where it can be
-// carried; nil: none, and the user is not told the time. Nothing is read before Start. progress is how long a write that the
-// socket takes in pieces may stand still.
+// carried; nil: none, and the user is not told the time. Nothing is read before Start.
+// progress is how long a write that the socket takes in pieces may stand still.
 func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Line {
 	l := &Line{user: user, nc: conn, out: new(flusher), progress: progress, now: never}
 	if early, ok := conn.(*Early); ok {
