@@ -38,13 +38,39 @@ async function plugHost(lab) {
 }
 
 /**
+ * What a firewall before the server leaves open: three ports over TCP and one over UDP, and the answers to what the server
+ * sends; or not even those, so that nothing passes a relayed address but inside the server.
+ * @typedef {'three' | 'no range'} Firewall
+ */
+
+/** @param {Lab} lab @param {Firewall} firewall */
+function closePorts(lab, firewall) {
+  const range = '49152-65535';
+  return lab.nft('host', `table inet firewall {
+    chain inward {
+      type filter hook input priority filter; policy drop;
+      iifname "lo" accept
+      meta l4proto { icmp, ipv6-icmp } accept
+      ${firewall === 'no range' ? `udp dport ${range} counter drop` : ''}
+      ct state established,related accept
+      tcp dport { 80, 443, 3478 } accept
+      udp dport 3478 accept
+    }
+    chain outward {
+      type filter hook output priority filter; policy accept;
+      ${firewall === 'no range' ? `oifname "eth0" udp sport ${range} counter drop` : ''}
+    }
+  }`);
+}
+
+/**
  * Starts turnhub on a host of its own in the lab: https://turnhub.test, ports 443 and 3478.
  * @param {Lab} lab
- * @param {{nat?: boolean, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
+ * @param {{nat?: boolean, firewall?: Firewall, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
  *   address, and a router maps the public one to it, one to one, without letting the host reach itself by it; names:
  *   more of them for the certificate
  */
-export async function startHost(lab, { nat = false, names = [], config = {} } = {}) {
+export async function startHost(lab, { nat = false, firewall, names = [], config = {} } = {}) {
   await lab.namespace('host');
   if (nat) {
     await lab.namespace('gate');
@@ -66,6 +92,7 @@ export async function startHost(lab, { nat = false, names = [], config = {} } = 
   } else {
     await plugHost(lab);
   }
+  if (firewall) await closePorts(lab, firewall);
   return startServer({
     netns: lab.netns('host'),
     base: `https://${serverName}`,

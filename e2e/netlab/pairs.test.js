@@ -22,11 +22,11 @@ const transports = {
 /**
  * Calls within a lab of its own.
  * @param {import('./kinds.js').Kind[]} chosen
- * @param {{nat?: boolean, every?: boolean}} options every: each kind with every other; else each with its like
+ * @param {{nat?: boolean, firewall?: import('./host.js').Firewall, every?: boolean}} options every: each kind with every other; else each with its like
  */
-async function callsBetween(chosen, { nat, every }) {
+async function callsBetween(chosen, { nat, firewall, every }) {
   const lab = await Lab.create();
-  const server = await startHost(lab, { nat });
+  const server = await startHost(lab, { nat, firewall });
   assert.ok(server.caFile);
   const caFile = server.caFile;
   const callers = await Promise.all(
@@ -60,3 +60,9 @@ test('every kind of network with every other', async () => {
 test('the server behind 1:1 NAT', async () => {
   await callsBetween(['open', 'cone', 'symmetric', 'udp-blocked', 'tcp-443', 'tls-443', 'proxy'], { nat: true });
 });
+
+for (const firewall of /** @type {const} */ (['three', 'no range'])) {
+  test(`every kind of network with every other, ${firewall === 'three' ? 'three ports open' : 'and nothing passes the relay\'s range'}`, { skip: !process.env.E2E_LONG }, async () => {
+    await callsBetween([...kinds], { firewall, every: true });
+  });
+}
