@@ -12,13 +12,15 @@ import (
 
 	"turnhub/turnsrv/internal/core"
 	"turnhub/turnsrv/internal/epoll"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // A successor takes over the UDP listeners of a running server without losing a
 // packet of its calls. It inherits the very sockets (ListenerFiles, AdoptUDP).
 // When it is ready, the old server yields: for each client with an allocation it
 // connects a socket of its own to the client's five-tuple, to which the kernel
-// then prefers to deliver, and leaves the listeners alone. So old calls go on in
+// then prefers to deliver, and leaves the listeners alone. What the kernel gives to the
+// wrong worker meanwhile is passed on. So old calls go on in
 // the old process, and everything else meets the new one. If that ends before its
 // time, the old server resumes the listeners, of which its owner has kept a file.
 
@@ -29,9 +31,15 @@ type bequeather interface {
 	Files() ([]*os.File, error)
 	// Adopt serves a socket that is bound to an address, and owns it.
 	Adopt(fd int, ap netip.AddrPort) error
-	// Yield leaves the listeners to a successor and keeps the clients with an
-	// allocation. It returns how many could not be kept.
-	Yield() (lost int)
+	// HandOver begins a handover: what comes for a client that the worker does not know
+	// is given to pass.
+	HandOver(pass func(key wire.FiveTuple, datagram []byte))
+	// Astray takes such a datagram, if the worker knows the client.
+	Astray(key wire.FiveTuple, datagram []byte)
+	// Keep keeps the clients with an allocation. It returns how many could not be kept.
+	Keep() (lost int)
+	// Yield leaves the listeners to a successor.
+	Yield()
 	// Resume serves a listener again, under the number that it had.
 	Resume(fd int, ap netip.AddrPort) error
 }
@@ -114,8 +122,21 @@ func (s *Server) Resume(files []*os.File) error {
 // many clients could not be kept, for want of file descriptors.
 func (s *Server) Yield() (lost int) {
 	s.Drain()
-	s.eachBequeather(func(w bequeather) { lost += w.Yield() })
+	s.eachBequeather(func(w bequeather) { w.HandOver(s.passTo(w)) })
+	s.eachBequeather(func(w bequeather) { lost += w.Keep() })
+	s.eachBequeather(func(w bequeather) { w.Yield() })
 	return lost
+}
+
+// passTo gives a datagram to all workers but one.
+func (s *Server) passTo(but bequeather) func(key wire.FiveTuple, datagram []byte) {
+	return func(key wire.FiveTuple, datagram []byte) {
+		for _, each := range s.workers {
+			if w, ok := each.(bequeather); ok && w != but {
+				each.Post(func(*core.Shard) { w.Astray(key, datagram) })
+			}
+		}
+	}
 }
 
 // eachBequeather runs f for each worker that can hand over, one after the other, in its

@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/turn/v4"
 )
@@ -271,5 +273,71 @@ func until(t *testing.T, ok func() bool) {
 			t.Fatal("it did not come")
 		}
 		runtime.Gosched()
+	}
+}
+
+// TestHandoverLosesNothing hands over while calls go on, each with a packet on its way at
+// any moment: all of them arrive, though the kernel gives some to sockets that are not
+// their client's yet, or not any more.
+func TestHandoverLosesNothing(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Workers = 4
+	s := startServer(t, cfg)
+	for round := range 10 {
+		stop := make(chan struct{})
+		var calls sync.WaitGroup
+		for range 6 {
+			var ends [2]net.PacketConn
+			var clients [2]*turn.Client
+			for i := range ends {
+				clients[i] = pionClient(t, s, "udp4", "anna")
+				var err error
+				if ends[i], err = clients[i].Allocate(); err != nil {
+					t.Fatal(err)
+				}
+				defer ends[i].Close()
+			}
+			for i, c := range clients {
+				if err := c.CreatePermission(ends[1-i].LocalAddr()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			calls.Go(func() {
+				buf := make([]byte, 100)
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					from, to := ends[n%2], ends[1-n%2]
+					payload := fmt.Sprint("packet ", n)
+					if _, err := from.WriteTo([]byte(payload), to.LocalAddr()); err != nil {
+						t.Error(err)
+						return
+					}
+					to.SetReadDeadline(time.Now().Add(5 * time.Second))
+					if k, _, err := to.ReadFrom(buf); err != nil || string(buf[:k]) != payload {
+						t.Errorf("round %d: %s: %q, %v", round, payload, buf[:k], err)
+						return
+					}
+				}
+			})
+		}
+		spare, err := s.ListenerFiles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lost := s.Yield(); lost != 0 {
+			t.Fatalf("%d clients were lost", lost)
+		}
+		close(stop)
+		calls.Wait()
+		if err := s.Resume(spare); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			return
+		}
 	}
 }

@@ -23,7 +23,8 @@ type udpListener struct {
 	local   wire.Endpoint // the bound address
 	pktinfo bool          // bound to all addresses: answers must leave from the right one
 	dirty   []*core.Client
-	kept    bool // a socket for one client alone, see Yield
+	kept    bool           // a socket for one client alone, see Keep:
+	own     wire.FiveTuple // its key
 }
 
 func (l *udpListener) localIP(c *core.Client) wire.Endpoint {
@@ -89,6 +90,10 @@ func (l *udpListener) readable(w *Worker, _ stream.Events) {
 		key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
 		if last == nil || last.Key != key {
 			last = s.Client(key)
+		}
+		if last == nil && w.passes(l, key) {
+			w.passOn(i, &a, key)
+			continue
 		}
 		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
 			if last == nil {

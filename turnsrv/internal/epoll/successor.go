@@ -98,19 +98,10 @@ func (w *Worker) Resume(fd int, ap netip.AddrPort) error {
 	return nil
 }
 
-// Yield leaves the listeners to a successor and keeps the clients with an allocation,
-// each on a socket connected to its five-tuple. It returns how many could not be kept.
-func (w *Worker) Yield() (lost int) {
+// Keep keeps the clients with an allocation, each on a socket connected to its
+// five-tuple, and goes on reading the listeners. It returns how many could not be kept.
+func (w *Worker) Keep() (lost int) {
 	w.turnOver()
-	old := w.listeners
-	w.listeners, w.left = nil, nil
-	for _, l := range old {
-		if l.kept {
-			w.listeners = append(w.listeners, l)
-		} else {
-			w.left = append(w.left, l)
-		}
-	}
 	for c := range w.shard.Clients {
 		l, ok := c.Handle.(*udpListener)
 		if !ok || !c.Allocated() || l.kept {
@@ -125,12 +116,27 @@ func (w *Worker) Yield() (lost int) {
 		c.Handle = keep.udpListener
 		w.listeners = append(w.listeners, keep.udpListener)
 	}
+	return lost
+}
+
+// Yield leaves the listeners to a successor, when all workers have kept their clients.
+func (w *Worker) Yield() {
+	w.turnOver()
+	old := w.listeners
+	w.listeners, w.left = nil, nil
+	for _, l := range old {
+		if l.kept {
+			w.listeners = append(w.listeners, l)
+		} else {
+			w.left = append(w.left, l)
+		}
+	}
 	for _, l := range w.left {
 		w.readKnown(l)
 		l.handle.Remove() // closing does not: the successor has the socket too
 		w.closeFD(l.handle)
 	}
-	return lost
+	w.astray.handing = false
 }
 
 // keptClient is a listener for one client alone.
@@ -165,7 +171,7 @@ func (w *Worker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
 		err = unix.Connect(fd, to)
 	}
 	own := *l
-	own.fd, own.dirty, own.kept = fd, nil, true
+	own.fd, own.dirty, own.kept, own.own = fd, nil, true, c.Key
 	keep := &keptClient{&own, c}
 	if err == nil {
 		own.handle, err = w.watch(fd, keep, edge)
@@ -189,7 +195,7 @@ func (k *keptClient) readable(w *Worker, events stream.Events) {
 }
 
 // readKnown handles what is left in a listener that was yielded, of clients that
-// stay here. The others send again, to the successor.
+// stay here, or with another worker. The others send again, to the successor.
 func (w *Worker) readKnown(l *udpListener) {
 	for {
 		from, to, _ := w.rx.receive(l.fd, rxBuffers)
@@ -198,8 +204,10 @@ func (w *Worker) readKnown(l *udpListener) {
 		}
 		for i := from; i < to; i++ {
 			a := w.rx.arrival(i)
-			c := w.shard.Client(wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number})
+			key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
+			c := w.shard.Client(key)
 			if c == nil {
+				w.passOn(i, &a, key)
 				continue
 			}
 			for g, ok := w.rx.first(i, &a), true; ok && c.Allocated(); g, ok = following(g, &a) {

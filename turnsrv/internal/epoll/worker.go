@@ -32,6 +32,7 @@ type Worker struct {
 
 	listeners []*udpListener
 	left      []*udpListener // to a successor, see Yield
+	astray    astray
 	rx        *receiver
 	tx        sender
 	stream    streamState
