@@ -159,6 +159,7 @@ export namespace callTimes {
     export let tick: number;
     export let firstFrameLook: number;
     export let firstFrameWithin: number;
+    export let statistics: number;
     export let question: number;
     export let orphan: number;
     let rejoin_1: number;
@@ -1656,8 +1657,16 @@ export declare function describePath(local: any, remote: any, told?: Path | ""):
     port: number;
     far: "no" | "yes" | "unknown";
 };
-/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
-declare function hasPicture(pc: RTCPeerConnection): Promise<boolean>;
+/**
+ * How a connection is, in the browser's words; null where it does not say. Everybody asks here and not the connection
+ * itself: Firefox never answers about one that is closed meanwhile, and who waits for that does nothing else any more.
+ * @param {RTCPeerConnection} pc
+ * @param {import('../../base/clock.js').Clock} [clock]
+ * @returns {Promise<RTCStatsReport | null>}
+ */
+declare function statsOf(pc: RTCPeerConnection, clock?: Clock): Promise<RTCStatsReport | null>;
+/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc @param {import('../../base/clock.js').Clock} [clock] */
+declare function hasPicture(pc: RTCPeerConnection, clock?: Clock): Promise<boolean>;
 /**
  * How loud the other side is heard at this moment, 0 to 1, as its packets say it: reading it asks nothing of the browser
  * but memory. 0 where they do not say.

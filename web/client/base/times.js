@@ -29,6 +29,8 @@ export const callTimes = {
   tick: 1000,
   /** The first decoded picture is looked for so often, and for so long. */
   firstFrameLook: 50, firstFrameWithin: 15_000,
+  /** A browser that has not said by then how a connection is never will: Firefox does not where it is closed meanwhile. */
+  statistics: 2000,
   /** The click waits so long for the browser's answer about the camera, and then goes on without one. */
   question: 30_000,
   /** Who has lost the session and carries no media for so long has left. */

@@ -1,6 +1,6 @@
 import {Emitter} from '../base/emitter.js';
 import {realClock} from '../base/clock.js';
-import {Meter, loudness} from './path/stats.js';
+import {Meter, loudness, statsOf} from './path/stats.js';
 import {Negotiation} from './path/negotiation.js';
 import {Healing} from './path/healing.js';
 import {PeerChannel} from './data/channel.js';
@@ -387,15 +387,15 @@ export class Peer extends Emitter {
 
   /** @returns {Promise<Quality>} */
   async measure() {
-    const report = this.pc ? await this.pc.getStats() : /** @type {RTCStatsReport} */ (/** @type {unknown} */ (new Map()));
-    return this.#meter.read(report, this.#told);
+    return this.#meter.read((this.pc && await statsOf(this.pc)) ?? /** @type {RTCStatsReport} */ (/** @type {unknown} */ (new Map())), this.#told);
   }
 
   /** Once a second: measures, and sees what the browser does not say. */
   async tick() {
     if (!this.pc || this.state === 'closed') return;
-    const quality = await this.measure();
-    if (/** @type {string} */ (this.state) === 'closed') return;
+    const report = await statsOf(this.pc);
+    if (!report || /** @type {string} */ (this.state) === 'closed') return;
+    const quality = this.#meter.read(report, this.#told);
     this.quality = quality;
     this.emit('quality', quality);
     this.#healing.tick(quality);

@@ -1,4 +1,5 @@
 import {transportOf} from '../call/path/connection.js';
+import {statsOf} from '../call/path/stats.js';
 import {partsOf} from '../base/candidate.js';
 import {checkTimes as times} from '../base/times.js';
 
@@ -176,11 +177,11 @@ export async function secondMapping(stun, turn, other) {
   pair.b.createDataChannel('nat', {negotiated: true, id: 0});
   try {
     await within(Promise.race([pair.connect().then(() => opened(channel)), pair.failed]), times.mapping, 'no answer');
-    const report = await within(pair.b.getStats(), times.mapping, 'no statistics');
-    for (const transport of /** @type {Iterable<any>} */ (report.values())) {
+    const report = await statsOf(pair.b);
+    for (const transport of /** @type {Iterable<any>} */ (report?.values() ?? [])) {
       if (transport.type !== 'transport') continue;
-      const used = report.get(transport.selectedCandidatePairId);
-      const remote = used && report.get(used.remoteCandidateId);
+      const used = report?.get(transport.selectedCandidatePairId);
+      const remote = used && report?.get(used.remoteCandidateId);
       if (remote) return {mapped, hosts, secondPort: remote.port || null};
     }
   } catch {

@@ -1,6 +1,7 @@
 import {Improving} from './improving.js';
 import {Replacements} from './replacement.js';
 import {PathWatch} from './watch.js';
+import {statsOf} from './stats.js';
 import {mayRestart} from './browsers.js';
 import {reconfigure} from './connection.js';
 import {healingTimes as times} from '../../base/times.js';
@@ -66,7 +67,7 @@ export class Healing {
       this.heal(this.#watch.dead || this.#beyondRestart);
       host.limit();
     }});
-    this.#watch = new PathWatch(clock, async () => (await host.pc()?.getStats()) ?? null, (dead) => this.#onDead(dead));
+    this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
     this.improving = new Improving({clock, probe: host.probe, direct: () => host.configuration().iceTransportPolicy !== 'relay', better: () => this.better()});
   }
 

@@ -1,5 +1,6 @@
 import {PathTiming} from './timing.js';
 import {Asking, NarrowLine, around, plenty} from './narrow.js';
+import {statsOf} from './stats.js';
 import {lineTimes as times} from '../../base/times.js';
 
 /** @typedef {import('./narrow.js').Allowance} Allowance */
@@ -128,7 +129,7 @@ export class Line {
     this.#files = (this.#fileBytes * 8000) / Math.max(times.count, Math.min(now - this.#countedAt, times.rate));
     this.#fileBytes = 0;
     this.#countedAt = now;
-    const report = await pc.getStats().catch(() => null);
+    const report = await statsOf(pc, this.#host.clock);
     this.#counting = false;
     /** @type {any} */ let pair = null;
     for (const entry of /** @type {Iterable<any>} */ (report?.values() ?? [])) {

@@ -206,7 +206,7 @@ class Replacement {
     clock.clearTimeout(this.#timer);
     // Whatever the browser answers, or does not: nothing else is tried as long as this one is on its way.
     this.#timer = clock.setTimeout(() => this.#end(true), times.picture);
-    while (!this.#closed && this.#host.pictures() && !(await hasPicture(this.pc).catch(() => false))) {
+    while (!this.#closed && this.#host.pictures() && !(await hasPicture(this.pc, clock))) {
       await new Promise((resolve) => clock.setTimeout(() => resolve(undefined), times.pictureLook));
     }
     this.#end(true);

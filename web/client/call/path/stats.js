@@ -1,4 +1,6 @@
 import {silenceOf} from './watch.js';
+import {realClock} from '../../base/clock.js';
+import {callTimes as times} from '../../base/times.js';
 
 /** @typedef {import('../../session/hub.js').Path} Path */
 
@@ -106,9 +108,22 @@ export class Meter {
   }
 }
 
-/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc */
-export async function hasPicture(pc) {
-  for (const entry of (await pc.getStats()).values()) {
+/**
+ * How a connection is, in the browser's words; null where it does not say. Everybody asks here and not the connection
+ * itself: Firefox never answers about one that is closed meanwhile, and who waits for that does nothing else any more.
+ * @param {RTCPeerConnection} pc
+ * @param {import('../../base/clock.js').Clock} [clock]
+ * @returns {Promise<RTCStatsReport | null>}
+ */
+export function statsOf(pc, clock = realClock) {
+  /** @type {any} */ let timer;
+  /** @type {Promise<null>} */ const late = new Promise((resolve) => { timer = clock.setTimeout(() => resolve(null), times.statistics); });
+  return Promise.race([pc.getStats().catch(() => null), late]).finally(() => clock.clearTimeout(timer));
+}
+
+/** Whether a picture of the other side has been decoded. @param {RTCPeerConnection} pc @param {import('../../base/clock.js').Clock} [clock] */
+export async function hasPicture(pc, clock) {
+  for (const entry of (await statsOf(pc, clock))?.values() ?? []) {
     if (entry.type === 'inbound-rtp' && entry.kind === 'video' && entry.framesDecoded > 0) return true;
   }
   return false;
