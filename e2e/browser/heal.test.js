@@ -25,7 +25,7 @@ const frames = (page) => page.evaluate(async () => {
   let total = 0;
   for (const call of /** @type {any} */ (window).calls) {
     if (call.connectionState === 'closed') continue;
-    for (const stat of (await call.getStats()).values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') total += stat.framesDecoded ?? 0;
+    for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') total += stat.framesDecoded ?? 0;
   }
   return total;
 });
@@ -80,7 +80,7 @@ for (const [kind, query] of [['a direct', ''], ['a call over TCP: a relayed', '?
       let total = 0;
       for (const call of /** @type {any} */ (window).calls) {
         if (call.connectionState === 'closed') continue;
-        for (const stat of (await call.getStats()).values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') total += stat.framesDecoded ?? 0;
+        for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') total += stat.framesDecoded ?? 0;
       }
       return total > count + 5;
     }, counts[i])));

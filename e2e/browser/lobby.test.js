@@ -49,7 +49,7 @@ const known = (page) => page.evaluate(async () => {
   let bytes = 0;
   const remote = [];
   for (const pc of /** @type {any} */ (window).calls) {
-    for (const entry of (await pc.getStats()).values()) {
+    for (const entry of (await /** @type {any} */ (window).statsOf(pc)).values()) {
       if (entry.type === 'inbound-rtp') bytes += entry.bytesReceived;
       if (entry.type === 'remote-candidate') remote.push(entry.candidateType);
     }

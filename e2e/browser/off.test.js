@@ -72,7 +72,7 @@ async function received(page) {
     let frames = 0, energy = 0;
     for (const call of /** @type {any} */ (window).calls) {
       if (call.connectionState === 'closed') continue;
-      for (const stat of (await call.getStats()).values()) {
+      for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) {
         if (stat.type !== 'inbound-rtp') continue;
         frames += stat.framesDecoded ?? 0;
         energy += stat.totalAudioEnergy ?? 0;

@@ -47,13 +47,13 @@ const watched = (page) => page.evaluate(() => {
 });
 
 /** The relayed addresses that the call knows, its own and the other's. @param {Page} page @returns {Promise<string[]>} */
-const relayed = (page) => page.evaluate(async () => [.../** @type {any} */ (await /** @type {any} */ (window).watched.getStats()).values()]
+const relayed = (page) => page.evaluate(async () => [.../** @type {any} */ (await /** @type {any} */ (window).statsOf(/** @type {any} */ (window).watched)).values()]
   .filter(({ type, candidateType }) => /-candidate$/.test(type) && candidateType === 'relay')
   .map(({ address, port }) => `${address}:${port}`));
 
 /** Waits until none of these relayed addresses carries the call. @param {Page} page @param {string[]} old */
 const moved = (page, old) => until(page, async (old) => {
-  const stats = await /** @type {any} */ (window).watched.getStats();
+  const stats = await /** @type {any} */ (window).statsOf(/** @type {any} */ (window).watched);
   const transport = [...stats.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
   if (!transport) return false;
   const pair = stats.get(transport.selectedCandidatePairId);

@@ -30,6 +30,14 @@ export async function cleanup() {
   if (errors.length) throw new AggregateError(errors, 'cleanup failed');
 }
 
+// What waits for ever (a browser that does not answer, say) fails, and does not hold up all that comes after.
+const most = process.env.E2E_LONG ? 240 : 30; // minutes
+setTimeout(() => {
+  console.error(`${process.argv[1]}: not over within ${most} minutes`);
+  setTimeout(() => process.exit(1), 60_000).unref();
+  process.kill(process.pid, 'SIGTERM');
+}, most * 60_000).unref();
+
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.once(signal, async () => {
     await cleanup().catch((error) => console.error(error));

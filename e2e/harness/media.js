@@ -17,7 +17,7 @@ export function decodesVideo(page, { count = 1, seconds = 2, deadline = 60_000 }
         const frames = new Map();
         for (const [index, call] of /** @type {any} */ (window).calls.entries()) {
           if (call.connectionState === 'closed') continue;
-          for (const stat of (await call.getStats()).values()) {
+          for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) {
             if (stat.type === 'inbound-rtp' && stat.kind === 'video') frames.set(`${index}/${stat.id}`, stat.framesDecoded ?? 0);
           }
         }
@@ -55,7 +55,7 @@ export function hearsSound(page) {
     let energy = 0;
     for (const call of /** @type {any} */ (window).calls) {
       if (call.connectionState === 'closed') continue;
-      for (const stat of (await call.getStats()).values()) {
+      for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) {
         if (stat.type === 'inbound-rtp' && stat.kind === 'audio') energy += stat.totalAudioEnergy ?? 0;
       }
     }
@@ -86,7 +86,7 @@ export function candidatePairs(page) {
     const pairs = [];
     for (const call of /** @type {any} */ (window).calls) {
       if (call.connectionState === 'closed') continue;
-      const stats = await call.getStats();
+      const stats = await /** @type {any} */ (window).statsOf(call);
       const transports = [...stats.values()].filter(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
       // Not every browser has statistics of transports; Firefox marks the pair itself.
       const selected = transports.length ? transports.map(({ selectedCandidatePairId }) => stats.get(selectedCandidatePairId))
@@ -135,7 +135,7 @@ export function watchFrames(page) {
       for (const call of notes.calls) {
         if (call.connectionState === 'closed') continue;
         let frames = 0;
-        for (const stat of (await call.getStats()).values()) {
+        for (const stat of (await /** @type {any} */ (window).statsOf(call)).values()) {
           if (stat.type === 'inbound-rtp' && stat.kind === 'video') frames += stat.framesDecoded ?? 0;
         }
         if (frames > (seen.get(call) ?? 0)) rise = true;

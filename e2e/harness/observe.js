@@ -6,7 +6,7 @@
 
 /**
  * Runs in every page before the page's own scripts: keeps each RTCPeerConnection in `window.calls`, notes when
- * remote video shows its first frame, and narrows the configuration where the test asks for it. The page under
+ * remote video shows its first frame, has `window.statsOf` answer for each in any case, and narrows the configuration where the test asks for it. The page under
  * test goes through its own code all the way; it only finds fewer servers, as on a network that blocks the rest.
  * @param {Narrowing} narrowing
  */
@@ -16,6 +16,8 @@ export function observeCalls({ policy, only } = {}) {
   const page = /** @type {any} */ (window);
   /** @type {RTCPeerConnection[]} */
   page.calls = [];
+  // Firefox never says anything of one that is closed meanwhile.
+  page.statsOf = (/** @type {RTCPeerConnection} */ call) => Promise.race([call.getStats(), new Promise((resolve) => { setTimeout(() => resolve(new Map()), 3000); })]);
   /** when each remote video track showed its first frame, in milliseconds since 1970 */
   page.firstFrames = [];
 

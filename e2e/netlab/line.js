@@ -23,7 +23,7 @@ export function noteLine(page) {
     const look = async () => {
       const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
       if (pc) {
-        const report = await pc.getStats();
+        const report = await /** @type {any} */ (window).statsOf(pc);
         const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '' };
         const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
         for (const stat of report.values()) {
