@@ -317,7 +317,7 @@ func TestForwardHTTPEnds(t *testing.T) {
 		c.Forwards = []Forward{{Host: "www.example.org", To: "127.0.0.1:1", HTTP: other.Listener.Addr().String()}}
 		c.Pass = PassTimes{HTTP: 500 * time.Millisecond}
 	})
-	for request, want := range map[string]string{"Connection: Upgrade\r\nUpgrade: websocket\r\n": "hello", "": ""} {
+	for request, want := range map[string]string{"Connection: Upgrade\r\nUpgrade: websocket\r\n": "hello", "": " 502 Bad Gateway"} {
 		conn := b.dial(t)
 		conn.SetDeadline(time.Now().Add(20 * time.Second))
 		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: www.example.org\r\n"+request+"\r\n")

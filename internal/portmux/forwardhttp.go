@@ -2,6 +2,7 @@ package portmux
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -28,14 +29,15 @@ func (m *Mux) forwardHTTP(w http.ResponseWriter, r *http.Request) bool {
 	case to.HTTP == "":
 		http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	default:
-		// The deadlines end a request; the context ends its waiting for the other server,
-		// and the connection that it becomes by an upgrade, where deadlines are taken off.
+		// The context ends the waiting for the other server, and the connection that a request
+		// becomes by an upgrade; the deadlines end the waiting for the client, a little later,
+		// so that it is told.
 		until := time.Now().Add(m.cfg.Pass.HTTP)
 		ctx, cancel := context.WithDeadline(r.Context(), until)
 		defer cancel()
 		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(until)
-		_ = control.SetWriteDeadline(until)
+		_ = control.SetReadDeadline(until.Add(tellPatience))
+		_ = control.SetWriteDeadline(until.Add(tellPatience))
 		proxy := httputil.ReverseProxy{
 			Rewrite: func(p *httputil.ProxyRequest) {
 				p.Out.URL.Scheme, p.Out.URL.Host = "http", to.HTTP
@@ -45,12 +47,13 @@ func (m *Mux) forwardHTTP(w http.ResponseWriter, r *http.Request) bool {
 			Transport: m.upstreams,
 			ErrorLog:  log.New(io.Discard, "", 0),
 			ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-				if r.Context().Err() == nil { // else the client has gone
+				if !errors.Is(r.Context().Err(), context.Canceled) { // else the client has gone
 					m.mu.Lock()
 					m.refused["forward_down"]++
 					m.mu.Unlock()
 					m.upstreamDown(to, err)
 				}
+				w.Header().Set("Connection", "close")
 				http.Error(w, "the server of this name does not answer", http.StatusBadGateway)
 			},
 		}

@@ -18,6 +18,7 @@ const (
 	maxPassed     = 8192             // at a time
 	dialPatience  = 5 * time.Second  // until the other server has accepted
 	helloPatience = 10 * time.Second // until it has taken the ClientHello
+	tellPatience  = 5 * time.Second  // until a client has taken why its request ends
 	passChunk     = 1 << 20          // bytes between two looks at the clock
 )
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +36,10 @@ func (w way) serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) 
 	ended := make(chan error, 64)
 	loops := NewLoops(time.Now, func(err error) { t.Error(err) })
 	opt.Loops = loops
+	var handlers sync.WaitGroup
 	server := wstest.Ways[string(w)](http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		handlers.Add(1)
+		defer handlers.Done()
 		c, err := Upgrade(answer, r, opt)
 		if err != nil {
 			return
@@ -47,6 +51,7 @@ func (w way) serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) 
 	}))
 	t.Cleanup(func() {
 		server.Close()
+		handlers.Wait() // those of upgraded connections, for which the server does not wait
 		loops.Close()
 	})
 	return "ws" + strings.TrimPrefix(server.URL, "http"), ended
