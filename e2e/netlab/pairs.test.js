@@ -22,7 +22,8 @@ const transports = {
 /**
  * Calls within a lab of its own.
  * @param {import('./kinds.js').Kind[]} chosen
- * @param {{nat?: boolean, firewall?: import('./host.js').Firewall, every?: boolean}} options every: each kind with every other; else each with its like
+ * @param {{nat?: boolean, firewall?: import('./host.js').Firewall, every?: (a: string, b: string) => boolean}} options every: which kinds call each
+ *   other; each calls its like
  */
 async function callsBetween(chosen, { nat, firewall, every }) {
   const lab = await Lab.create();
@@ -35,7 +36,9 @@ async function callsBetween(chosen, { nat, firewall, every }) {
   /** @type {[import('./calls.js').Caller, import('./calls.js').Caller][]} */
   const pairs = [];
   for (let i = 0; i < chosen.length; i++) {
-    for (let j = i; j < (every ? chosen.length : i + 1); j++) pairs.push([callers[2 * i], callers[2 * j + 1]]);
+    for (let j = i; j < chosen.length; j++) {
+      if (j === i || every?.(chosen[i], chosen[j])) pairs.push([callers[2 * i], callers[2 * j + 1]]);
+    }
   }
   const { results, failures } = await holdCalls(turnhubSite(server.base), pairs);
   console.log(`${table(results)}\n${summary(results)}`);
@@ -45,8 +48,11 @@ async function callsBetween(chosen, { nat, firewall, every }) {
   return results;
 }
 
-test('every kind of network with every other', async () => {
-  for (const { kinds: name, pair, pairThere } of await callsBetween([...kinds], { every: true })) {
+/** Of the 36 pairs of two kinds those with the kind that is the hardest to get straight through and with the one of another family; with E2E_LONG all. */
+const every = (/** @type {string[]} */ ...pair) => Boolean(process.env.E2E_LONG) || pair.includes('symmetric') || pair.includes('ipv6');
+
+test('every kind of network with others', async () => {
+  for (const { kinds: name, pair, pairThere } of await callsBetween([...kinds], { every })) {
     const [there, arrived] = name.split(' – ');
     for (const [kind, mine] of /** @type {const} */ ([[there, pairThere], [arrived, pair]])) {
       const allowed = transports[/** @type {keyof typeof transports} */ (kind)];
@@ -63,6 +69,6 @@ test('the server behind 1:1 NAT', async () => {
 
 for (const firewall of /** @type {const} */ (['three', 'no range'])) {
   test(`every kind of network with every other, ${firewall === 'three' ? 'three ports open' : 'and nothing passes the relay\'s range'}`, { skip: !process.env.E2E_LONG }, async () => {
-    await callsBetween([...kinds], { firewall, every: true });
+    await callsBetween([...kinds], { firewall, every });
   });
 }

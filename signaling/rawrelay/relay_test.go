@@ -52,8 +52,8 @@ func join(t *testing.T, url string) *websocket.Conn {
 	return ws
 }
 
-// entered waits until the relay has so many sockets in the channel: one that is
-// closed leaves a moment later.
+// entered waits until the relay has so many sockets in the channel, counted by the hub:
+// one opens and one leaves a moment later than its client knows.
 func (s *Relay) entered(t *testing.T, name string, n int) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -63,7 +63,12 @@ func (s *Relay) entered(t *testing.T, name string, n int) {
 		s.mu.Unlock()
 		if c != nil {
 			c.mu.Lock()
-			have := len(c.members)
+			have := 0
+			for m := range c.members {
+				if m.socket != nil {
+					have++
+				}
+			}
 			c.mu.Unlock()
 			if have == n {
 				return
@@ -378,6 +383,7 @@ func TestOriginsAndConnectionsPerAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ws.Close() })
+		_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
 		return ws
 	}
 	open()
