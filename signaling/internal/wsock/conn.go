@@ -184,21 +184,32 @@ func (c user) Came(time.Time) (limit int) { return c.opt.MessageSize }
 func (c user) Frame(opcode byte, payload []byte, _ time.Time) {
 	c.heard()
 	hold, err := c.meter(len(payload))
-	switch {
-	case err != nil:
+	if err != nil {
 		c.fail(err)
 		return
+	}
+	held := hold > 0 && c.hold(hold)
+	switch {
 	case opcode == OpPing:
 		c.onPing(payload)
 	case opcode == OpPong:
-	case hold > 0:
+	case held:
 		c.kind, c.kept = opcode, append([]byte(nil), payload...)
 	default:
 		c.message(opcode, append([]byte(nil), payload...))
 	}
-	if hold > 0 {
-		c.line.Pause(hold)
+}
+
+// hold holds the sender up, unless the socket is closing: its Close has ended every hold,
+// and the client's answer is waited for.
+func (c user) hold(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending || c.dead {
+		return false
 	}
+	c.line.Pause(d)
+	return true
 }
 
 // Resumed implements User.

@@ -103,6 +103,36 @@ func TestHoldKeepsTheOrder(t *testing.T) {
 	})
 }
 
+// A Close that comes between the meter's word and the hold is not held up either.
+func TestCloseBeforeAHold(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		metered := options
+		var conn *Conn
+		metered.Meter = func(int) (time.Duration, error) {
+			conn.Close(4005, "restart")
+			return long, nil
+		}
+		for name, say := range map[string]int{"message": websocket.TextMessage, "ping": websocket.PingMessage} {
+			url, ended := w.serve(t, metered, func(c *Conn) func(int, []byte) error {
+				conn = c
+				return func(int, []byte) error {
+					t.Errorf("%s: what is held up was handled", name)
+					return nil
+				}
+			})
+			ws := dial(t, url)
+			if err := ws.WriteMessage(say, []byte("held")); err != nil {
+				t.Fatal(err)
+			}
+			wantClose(t, ws, 4005, "restart")
+			var closed *PeerClosed
+			if err := <-ended; !errors.As(err, &closed) || closed.Code != 4005 {
+				t.Errorf("%s: ended with %v, want the client's answer", name, err)
+			}
+		}
+	})
+}
+
 // A Close ends a hold: the client gets the code at once, its answer is waited for, and
 // what was held up is not handled.
 func TestCloseEndsAHold(t *testing.T) {
