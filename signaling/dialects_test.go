@@ -92,7 +92,7 @@ func (d *dialects) status(method, path string) (int, string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := wstest.Client.Do(request)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 			for path, ws := range sockets {
 				var err error
 				for err == nil {
-					_, _, err = ws.ReadMessage()
+					_, _, err = wstest.Read(ws)
 				}
 				want := int(c.code)
 				if strings.Contains(path, "socket.io") {
@@ -239,7 +239,7 @@ func TestDialectsWhileTheHubDrains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, text, err := ws.ReadMessage()
+		_, text, err := wstest.Read(ws)
 		if !websocket.IsCloseError(err, int(wire.CloseRestart)) {
 			t.Errorf("%s: %q, %v", path, text, err)
 		}
@@ -267,11 +267,5 @@ func TestDialectsWhileTheHubDrains(t *testing.T) {
 // until waits for something that another goroutine does.
 func (d *dialects) until(true func() bool) {
 	d.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !true() {
-		if time.Now().After(deadline) {
-			d.t.Fatal("it did not happen")
-		}
-		time.Sleep(time.Millisecond) // the pause of a poll
-	}
+	wstest.Until(d.t, "what the test waits for", true)
 }

@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -49,5 +50,39 @@ func TestPacerEndsAFlood(t *testing.T) {
 	}
 	if err := press(int(rate.Burst) + 1200); !errors.Is(err, ErrFlood) {
 		t.Fatalf("12 s over the rate: %v, want ErrFlood", err)
+	}
+}
+
+// TestPacerLeavesRoom: one who fetches what there is two times in a second is not ended
+// for what one other says in between, however much that is.
+func TestPacerLeavesRoom(t *testing.T) {
+	h := NewHub(Config{})
+	defer h.Close()
+	start := time.Unix(1000, 0)
+	now := start
+	h.now = func() time.Time { return now }
+	s, err := h.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("192.0.2.1:1")}, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Detach()
+	var p Pacer
+	const message = 200_000
+	waiting, fetches := 0, 0
+	for range 100 {
+		hold, err := s.Pace(&p, message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(hold) // and it is passed on
+		for ; now.Sub(start) >= time.Duration(fetches)*500*time.Millisecond; fetches++ {
+			waiting = 0
+		}
+		if waiting += message; waiting > h.QueueBytes() {
+			t.Fatalf("after %v %d bytes wait, and %d may", now.Sub(start), waiting, h.QueueBytes())
+		}
+	}
+	if took := now.Sub(start); took > 25*time.Second {
+		t.Errorf("%d bytes took %v, a queue full in a second is allowed", 100*message, took)
 	}
 }

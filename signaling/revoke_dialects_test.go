@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 // TestRevokedWhileItsBodyComes: a POST of PeerJS whose user is revoked after its token
@@ -26,7 +27,7 @@ func TestRevokedWhileItsBodyComes(t *testing.T) {
 			request.Header.Set("Expect", "100-continue")
 			request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{Got100Continue: heard}))
 		}
-		client := http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+		client := http.Client{Timeout: wstest.Patience, Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
 		defer client.CloseIdleConnections()
 		response, err := client.Do(request)
 		if err != nil {

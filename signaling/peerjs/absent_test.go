@@ -8,6 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 // TestQueue: "should save message in queue when destination client not
@@ -51,8 +52,8 @@ func TestExpire(t *testing.T) {
 	for _, pair := range [][2]string{{"a", "b"}, {"a", "d"}, {"c", "b"}} {
 		f.expire(pair[0], pair[1])
 	}
-	_, first, _ := a.ReadMessage()
-	_, second, _ := a.ReadMessage()
+	_, first, _ := wstest.Read(a)
+	_, second, _ := wstest.Read(a)
 	got := string(first) + string(second)
 	for _, absent := range []string{"b", "d"} {
 		if !strings.Contains(got, `{"type":"EXPIRE","src":"`+absent+`","dst":"a"}`) {

@@ -25,7 +25,8 @@ type fixture struct {
 func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture {
 	t.Helper()
 
-	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits})})
+	hub := signaling.NewHub(signaling.Config{Limits: limits})
+	server := New(Config{Hub: hub})
 	if change != nil {
 		change(server)
 	}
@@ -37,6 +38,7 @@ func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture
 			t.Errorf("close the server: %v", err)
 		}
 		web.Close()
+		hub.Close()
 	})
 	return &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
 }
@@ -48,7 +50,6 @@ func (f *fixture) dial(path string) *websocket.Conn {
 		f.t.Fatalf("%s: %v", path, err)
 	}
 	f.t.Cleanup(func() { ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
 	return ws
 }
 
@@ -62,7 +63,7 @@ func (f *fixture) peer(id string) *websocket.Conn {
 
 func (f *fixture) want(ws *websocket.Conn, text string) {
 	f.t.Helper()
-	_, got, err := ws.ReadMessage()
+	_, got, err := wstest.Read(ws)
 	if err != nil || string(got) != text {
 		f.t.Fatalf("got %.200s, %v; want %.200s", got, err, text)
 	}
@@ -77,7 +78,7 @@ func (f *fixture) send(ws *websocket.Conn, text string) {
 
 func (f *fixture) wantClose(ws *websocket.Conn, code int) {
 	f.t.Helper()
-	_, got, err := ws.ReadMessage()
+	_, got, err := wstest.Read(ws)
 	var closed *websocket.CloseError
 	if !errors.As(err, &closed) || closed.Code != code {
 		f.t.Fatalf("got %s, %v; want close code %d", got, err, code)
@@ -92,7 +93,7 @@ func (f *fixture) request(method, path, body string) (int, http.Header, string) 
 		f.t.Fatal(err)
 	}
 	request.Header.Set("Origin", "null")
-	response, err := http.DefaultClient.Do(request)
+	response, err := wstest.Client.Do(request)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"turnhub/signaling"
 )
 
@@ -43,23 +41,24 @@ func TestEarlyPosts(t *testing.T) {
 
 // TestEarlyPostsExpire: who never opens a socket leaves nothing behind.
 func TestEarlyPostsExpire(t *testing.T) {
-	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(s *Server) { s.expiry = 2 * time.Second })
+	f := start(t, signaling.Limits{ConnectionsPerIP: 2}, func(s *Server) { s.expiry = time.Hour })
 	receiver := f.peer("receiver")
 	f.request("POST", "/peerjs/sender/tok/offer", `{"type":"OFFER","dst":"receiver","payload":"old"}`)
 	if status, _, _ := f.request("POST", "/peerjs/another/tok/offer", `{"type":"OFFER","dst":"receiver"}`); status != http.StatusTooManyRequests {
 		t.Errorf("waiting posts do not count as connections: %d", status)
 	}
-	var sender *websocket.Conn
-	for { // the place is free when the first has expired
-		sender = f.dial("/peerjs?key=peerjs&id=sender&token=tok2")
-		_, got, err := sender.ReadMessage()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) == `{"type":"OPEN"}` {
-			break
-		}
+	f.mu.Lock()
+	r := f.realms[""]
+	f.mu.Unlock()
+	r.mu.Lock()
+	var k earlyKey
+	for k = range r.early {
 	}
+	e := r.early[k]
+	r.mu.Unlock()
+	r.forgetEarly(k, e) // the timer's
+	sender := f.dial("/peerjs?key=peerjs&id=sender&token=tok2")
+	f.want(sender, `{"type":"OPEN"}`)
 	f.send(sender, `{"type":"OFFER","dst":"receiver","payload":"new"}`)
 	f.want(receiver, `{"type":"OFFER","src":"sender","dst":"receiver","payload":"new"}`)
 }

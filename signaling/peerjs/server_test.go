@@ -2,6 +2,7 @@ package peerjs
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -78,7 +79,7 @@ func TestPreflight(t *testing.T) {
 	request.Header.Set("Origin", "http://page.example")
 	request.Header.Set("Access-Control-Request-Method", "POST")
 	request.Header.Set("Access-Control-Request-Headers", "content-type")
-	response, err := http.DefaultClient.Do(request)
+	response, err := wstest.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,18 +116,18 @@ func TestIDTaken(t *testing.T) {
 	a, b := f.peer("a"), f.peer("b")
 	f.send(a, `{"type":"HEARTBEAT"}`) // no answer to it
 	thief := f.dial("/peerjs?key=peerjs&id=a&token=other")
-	go func() { _, _, _ = b.ReadMessage() }()
-	read := make(chan struct{})
+	go func() { _, _, _ = wstest.Read(b) }()
+	read := make(chan string, 1)
 	go func() { // reads, so that it answers the server's ping
-		defer close(read)
-		if _, got, err := a.ReadMessage(); err != nil || string(got) != `{"type":"OFFER","src":"c","dst":"a","payload":1}` {
-			t.Errorf("got %s, %v", got, err)
-		}
+		_, got, err := wstest.Read(a)
+		read <- fmt.Sprintf("%s %v", got, err)
 	}()
 	f.want(thief, `{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}`)
 	f.wantClose(thief, websocket.CloseNormalClosure)
 	f.send(f.peer("c"), `{"type":"OFFER","dst":"a","payload":1}`)
-	<-read
+	if got := <-read; got != `{"type":"OFFER","src":"c","dst":"a","payload":1} <nil>` {
+		t.Errorf("got %s", got)
+	}
 }
 
 // TestGhost: "should remove client" — an id whose holder has lost its network
@@ -162,17 +163,15 @@ func TestLimit(t *testing.T) {
 	f.want(b, `{"type":"ERROR","payload":{"msg":"Server has reached its concurrent user limit"}}`)
 	f.wantClose(b, websocket.CloseNormalClosure)
 	a.Close()
-	for { // the place is free when the server has seen a go
+	wstest.Until(t, "the server has seen a go", func() bool {
 		c := f.dial("/peerjs?key=peerjs&id=c&token=c")
-		_, got, err := c.ReadMessage()
+		defer c.Close()
+		_, got, err := wstest.Read(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(got) == `{"type":"OPEN"}` {
-			return
-		}
-		c.Close()
-	}
+		return string(got) == `{"type":"OPEN"}`
+	})
 }
 
 // TestForwarding: "should send message to destination client when destination
@@ -280,19 +279,11 @@ func TestRealmsEnd(t *testing.T) {
 	f.want(a, `{"type":"EXPIRE","src":"nobody","dst":"a"}`)
 	f.request("POST", "/x/peerjs/early/t/offer", `{"type":"OFFER","dst":"a"}`)
 	a.Close()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	wstest.Until(t, "no realm is left", func() bool {
 		f.mu.Lock()
-		n := len(f.realms)
-		f.mu.Unlock()
-		if n == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d realms are left", n)
-		}
-		time.Sleep(time.Millisecond) // the pause of a poll
-	}
+		defer f.mu.Unlock()
+		return len(f.realms) == 0
+	})
 }
 
 // TestBadMessages: a clear ERROR to the sender, who stays connected; nobody
@@ -306,7 +297,7 @@ func TestBadMessages(t *testing.T) {
 		`{"type":"offer","dst":"b"}`, `{"TYPE":"OFFER","dst":"b"}`, `{"type":"OFFER","dst":"` + strings.Repeat("x", 200) + `"}`,
 	} {
 		f.send(a, bad)
-		_, got, err := a.ReadMessage()
+		_, got, err := wstest.Read(a)
 		var answer struct {
 			Type    string
 			Payload struct{ Msg string }

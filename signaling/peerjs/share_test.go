@@ -12,6 +12,7 @@ import (
 	"turnhub/internal/access"
 	"turnhub/signaling"
 	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/wstest"
 )
 
 // apart is a server whose clients come from the address in ?from=.
@@ -61,7 +62,7 @@ func TestHeldHasShares(t *testing.T) {
 	f.want(anna, `{"type":"OFFER","src":"anna","dst":"anna","payload":"all handled"}`)
 	victim := f.dial("/peerjs?key=peerjs&token=t&from=7.7.7.7&id=victim")
 	for {
-		_, text, err := victim.ReadMessage()
+		_, text, err := wstest.Read(victim)
 		if err != nil {
 			t.Fatal("the offer of another household was not kept: ", err)
 		}

@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wstest"
 )
 
 // TestErrors: the codes of the reference server (engine.io, BaseServer.errors).
@@ -75,14 +75,14 @@ func TestBadInput(t *testing.T) {
 		ws := f.socket("&channel=bad")
 		f.send(ws, body)
 		var closed *websocket.CloseError
-		_, got, err := ws.ReadMessage()
+		_, got, err := wstest.Read(ws)
 		if !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation && closed.Code != int(wire.CloseTooBig) || closed.Text == "" {
 			t.Errorf("%.60q on a WebSocket: %s, %v", body, got, err)
 		}
 	}
 	binary := f.socket("&channel=bad")
 	_ = binary.WriteMessage(websocket.BinaryMessage, []byte{1})
-	if _, _, err := binary.ReadMessage(); err == nil {
+	if _, _, err := wstest.Read(binary); err == nil {
 		t.Error("an attachment without a message was taken")
 	}
 	p := f.connect("")
@@ -97,27 +97,17 @@ func TestBadInput(t *testing.T) {
 func TestOverlaps(t *testing.T) {
 	f := start(t, signaling.Limits{})
 	p := f.connect("")
-	first := make(chan string)
-	go func() {
-		_, _, body := f.request("GET", p.query, "")
-		first <- body
-	}()
-	for {
-		f.mu.Lock()
-		session := f.sessions[p.query[strings.LastIndex(p.query, "=")+1:]]
-		f.mu.Unlock()
+	first := p.poll()
+	wstest.Until(t, "the first poll waits", func() bool {
+		session := f.session(p.query[strings.LastIndex(p.query, "=")+1:])
 		session.out.Lock()
-		waits := session.poll != nil
-		session.out.Unlock()
-		if waits {
-			break
-		}
-		time.Sleep(time.Millisecond) // the pause of a poll
-	}
+		defer session.out.Unlock()
+		return session.poll != nil
+	})
 	if status, _, _ := f.request("GET", p.query, ""); status != 400 {
 		t.Errorf("the second poll: %d", status)
 	}
-	if body := <-first; body != "1" {
-		t.Errorf("the first poll: %q, want a close packet", body)
+	if got := <-first; got.err != nil || got.body != "1" {
+		t.Errorf("the first poll: %q, %v, want a close packet", got.body, got.err)
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf16"
 
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 // framed is a text payload.
@@ -142,7 +142,7 @@ func TestSession3(t *testing.T) {
 	f.want(now, "42[\"message\",\"Ä\u0099\"]")
 	post(old, framed(`451-["message",{"_placeholder":true,"num":0}]`, "b4AQID"))
 	f.want(now, `451-["message",{"_placeholder":true,"num":0}]`)
-	if kind, data, err := now.ReadMessage(); err != nil || kind != websocket.BinaryMessage || !bytes.Equal(data, []byte{1, 2, 3}) {
+	if kind, data, err := wstest.Read(now); err != nil || kind != websocket.BinaryMessage || !bytes.Equal(data, []byte{1, 2, 3}) {
 		t.Fatalf("%d %q %v", kind, data, err)
 	}
 	post(old, framed("40/admin?x=1"))
@@ -177,9 +177,8 @@ func TestBadSession3(t *testing.T) {
 		}
 		defer ws.Close()
 		_ = ws.WriteMessage(websocket.BinaryMessage, message)
-		_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
 		for err == nil {
-			_, _, err = ws.ReadMessage()
+			_, _, err = wstest.Read(ws)
 		}
 		var closed *websocket.CloseError
 		if !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation {
@@ -197,7 +196,7 @@ func TestJSONPOrigin(t *testing.T) {
 	for referer, want := range map[string]int{"https://good.example/page": 200, "https://evil.example/": 403, "": 403} {
 		r, _ := http.NewRequest("GET", f.http+"/socket.io/"+polling3+"&j=0", nil)
 		r.Header.Set("Referer", referer)
-		response, err := http.DefaultClient.Do(r)
+		response, err := wstest.Client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -25,7 +26,8 @@ type fixture struct {
 func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 	t.Helper()
 
-	server := New(Config{Hub: signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})})
+	hub := signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})
+	server := New(Config{Hub: hub})
 	web := wstest.NewServer(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -34,9 +36,13 @@ func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 			t.Errorf("close the server: %v", err)
 		}
 		web.Close()
-		if len(server.sessions) > 0 || len(server.rooms) > 0 {
-			t.Errorf("left behind: %d sessions, %d rooms", len(server.sessions), len(server.rooms))
-		}
+		// One who did not read is ended beside all requests.
+		wstest.Until(t, "no session and no room is left behind", func() bool {
+			server.mu.Lock()
+			defer server.mu.Unlock()
+			return len(server.sessions) == 0 && len(server.rooms) == 0
+		})
+		hub.Close()
 	})
 	return &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
 }
@@ -44,22 +50,28 @@ func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 // request makes an HTTP request as a page would.
 func (f *fixture) request(method, query, body string) (int, http.Header, string) {
 	f.t.Helper()
-	request, err := http.NewRequest(method, f.http+"/socket.io/"+query, strings.NewReader(body))
+	status, header, text, err := f.try(method, query, body)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	return status, header, text
+}
+
+// try is request for a goroutine that is not the test's own, which must not end the test.
+func (f *fixture) try(method, query, body string) (int, http.Header, string, error) {
+	request, err := http.NewRequest(method, f.http+"/socket.io/"+query, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, "", err
 	}
 	request.Header.Set("Origin", "http://page.example")
 	request.Header.Set("Content-Type", "text/plain;charset=UTF-8")
-	response, err := http.DefaultClient.Do(request)
+	response, err := wstest.Client.Do(request)
 	if err != nil {
-		f.t.Fatal(err)
+		return 0, nil, "", err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(text)
+	return response.StatusCode, response.Header, string(text), err
 }
 
 // poller is a client on long-polling.
@@ -108,12 +120,41 @@ func (p *poller) post(body string) {
 func (p *poller) next() string {
 	p.f.t.Helper()
 	if len(p.left) == 0 {
-		status, _, body := p.f.request("GET", p.query, "")
-		if status != 200 {
-			p.f.t.Fatalf("poll: %d %s", status, body)
-		}
-		p.left = strings.Split(body, "\x1e")
+		p.take(<-p.poll())
 	}
+	return p.first()
+}
+
+// polled is the answer to a poll.
+type polled struct {
+	body string
+	err  error
+}
+
+// poll begins a poll, while the test does something else.
+func (p *poller) poll() <-chan polled {
+	answer := make(chan polled, 1)
+	go func() {
+		status, _, body, err := p.f.try("GET", p.query, "")
+		if err == nil && status != 200 {
+			err = fmt.Errorf("poll: %d %s", status, body)
+		}
+		answer <- polled{body, err}
+	}()
+	return answer
+}
+
+// take takes the packets of a poll.
+func (p *poller) take(packets polled) {
+	p.f.t.Helper()
+	if packets.err != nil {
+		p.f.t.Fatal(packets.err)
+	}
+	p.left = strings.Split(packets.body, "\x1e")
+}
+
+// first is the first packet that is left.
+func (p *poller) first() string {
 	packet := p.left[0]
 	p.left = p.left[1:]
 	return packet
@@ -134,7 +175,6 @@ func (f *fixture) socket(extra string) *websocket.Conn {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if got := f.read(ws); !strings.HasPrefix(got, "0{") || !strings.Contains(got, `"upgrades":[]`) {
 		f.t.Fatalf("handshake: %s", got)
 	}
@@ -147,7 +187,7 @@ func (f *fixture) socket(extra string) *websocket.Conn {
 
 func (f *fixture) read(ws *websocket.Conn) string {
 	f.t.Helper()
-	_, got, err := ws.ReadMessage()
+	_, got, err := wstest.Read(ws)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wstest"
 )
 
 // TestMessages: long-polling and WebSocket share a channel; bytes and order
@@ -41,7 +41,7 @@ func TestBinary(t *testing.T) {
 	a.want("439[]")
 	f.want(b, "45"+header)
 	for _, part := range []string{"\x01\x02\x03", "\x04\x05"} {
-		kind, got, err := b.ReadMessage()
+		kind, got, err := wstest.Read(b)
 		if err != nil || kind != websocket.BinaryMessage || string(got) != part {
 			t.Fatalf("attachment %q of kind %d, %v", got, kind, err)
 		}
@@ -116,13 +116,11 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ws.Close()
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second))
-	polled := make(chan string)
-	go func() { polled <- a.next() }()
+	polled := a.poll()
 	f.send(ws, "2probe")
 	f.want(ws, "3probe")
-	if got := <-polled; got != "6" {
-		t.Fatalf("the poll is released with %q", got)
+	if a.take(<-polled); len(a.left) != 1 || a.left[0] != "6" {
+		t.Fatalf("the poll is released with %q", a.left)
 	}
 	f.send(b, `42["message","while nobody polls"]`)
 	f.send(b, `421["message","twice"]`)
@@ -155,22 +153,16 @@ func TestFailedUpgradeGoesOnPolling(t *testing.T) {
 		}
 		f.send(ws, first)
 		var closed *websocket.CloseError
-		if _, _, err := ws.ReadMessage(); !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation {
+		if _, _, err := wstest.Read(ws); !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation {
 			t.Fatalf("%s: %v", first, err)
 		}
 		ws.Close()
-		for { // the server has put it away
-			a.f.mu.Lock()
-			session := f.sessions[a.query[strings.LastIndex(a.query, "=")+1:]]
-			a.f.mu.Unlock()
+		wstest.Until(t, "the server has put the upgrade away", func() bool {
+			session := f.session(a.query[strings.LastIndex(a.query, "=")+1:])
 			session.out.Lock()
-			upgrading := session.upgrading
-			session.out.Unlock()
-			if !upgrading {
-				break
-			}
-			time.Sleep(time.Millisecond) // the pause of a poll
-		}
+			defer session.out.Unlock()
+			return !session.upgrading
+		})
 	}
 	f.send(b, `42["message","still polling"]`)
 	a.want(`42["message","still polling"]`)
@@ -233,11 +225,10 @@ func TestSlowPoller(t *testing.T) {
 	for range 30 {
 		f.want(b, big)
 	}
-	for {
-		if status, _, _ := f.request("GET", slow.query, ""); status == 400 {
-			return
-		}
-	}
+	wstest.Until(t, "the slow one is ended", func() bool {
+		status, _, _ := f.request("GET", slow.query, "")
+		return status == 400
+	})
 }
 
 // TestBurstBetweenTwoPolls: one who fetches what there is now and then gets all of a
@@ -247,29 +238,27 @@ func TestBurstBetweenTwoPolls(t *testing.T) {
 	poller := f.connect("")
 	sender, other := f.socket(""), f.socket("")
 	big := `42["message","` + strings.Repeat("x", 250_000) + `"]`
+	// What may wait for the poller, which a sender that is not held up has filled at once
+	// (TestPacerLeavesRoom of package signaling).
+	unread := make(chan struct{}, 4)
 	go func() {
 		for range 8 {
+			unread <- struct{}{}
 			if sender.WriteMessage(websocket.TextMessage, []byte(big)) != nil {
 				return
 			}
 		}
 	}()
-	got := 0
-	for range 4 { // a poll for every two of them
-		f.want(other, big)
-		f.want(other, big)
+	for got := 0; got < 8; {
 		status, _, body := f.request("GET", poller.query, "")
 		if status != 200 {
 			t.Fatalf("ended after %d messages: %d %.200s", got, status, body)
 		}
-		got += strings.Count(body, `42["message"`)
-	}
-	for got < 8 {
-		status, _, body := f.request("GET", poller.query, "")
-		if status != 200 {
-			t.Fatalf("ended after %d messages: %d %.200s", got, status, body)
+		for range strings.Count(body, `42["message"`) {
+			f.want(other, big)
+			got++
+			<-unread
 		}
-		got += strings.Count(body, `42["message"`)
 	}
 }
 
@@ -310,7 +299,7 @@ func TestClient(t *testing.T) {
 		}
 		request, _ := http.NewRequest("GET", f.http+"/socket.io/"+name, nil)
 		request.Header.Set("If-None-Match", h.Get("ETag"))
-		response, err := http.DefaultClient.Do(request)
+		response, err := wstest.Client.Do(request)
 		if err != nil || response.StatusCode != http.StatusNotModified {
 			t.Errorf("%s a second time: %v, %v", name, response, err)
 		}
@@ -341,7 +330,7 @@ func TestHeartbeat(t *testing.T) {
 	f.want(ws, "2")
 	session.beat() // as when the timer rings before a pong came
 	var closed *websocket.CloseError
-	if _, _, err := ws.ReadMessage(); !errors.As(err, &closed) || closed.Text != "ping timeout" {
+	if _, _, err := wstest.Read(ws); !errors.As(err, &closed) || closed.Text != "ping timeout" {
 		t.Errorf("%v", err)
 	}
 }
@@ -350,16 +339,15 @@ func TestHeartbeat(t *testing.T) {
 func TestCloseEndsSessions(t *testing.T) {
 	f := start(t, signaling.Limits{})
 	a, b := f.connect(""), f.socket("")
-	polled := make(chan string)
-	go func() { polled <- a.next() }()
+	polled := a.poll()
 	f.send(b, `42["message","so that the poll is under way"]`)
-	if got := <-polled; !strings.HasPrefix(got, "42") {
-		t.Fatal(got)
+	if a.take(<-polled); !strings.HasPrefix(a.left[0], "42") {
+		t.Fatal(a.left)
 	}
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.ReadMessage(); err == nil {
+	if _, _, err := wstest.Read(b); err == nil {
 		t.Error("the socket goes on")
 	}
 	if status, _, _ := f.request("GET", polling, ""); status != http.StatusServiceUnavailable {
