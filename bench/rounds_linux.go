@@ -70,7 +70,7 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 			p.stop()
 		}
 	}()
-	by := b.figures[r.name] // who takes no part this time keeps his figures
+	by := b.figures[r.name] // one that takes no part this time keeps its figures
 	if by == nil {
 		by = make(map[string]*figure)
 		b.figures[r.name] = by

@@ -138,7 +138,7 @@ func (f front) socket(t *testing.T, from string, headers http.Header) (*websocke
 var forgeries = []string{"X-Forwarded-For: 8.8.8.8", "Forwarded: for=8.8.8.8;proto=http;host=evil.example", "X-Real-IP: 8.8.8.8",
 	"X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http"}
 
-// TestBehindNamedNginx is the documented way: everybody is who he is, however he
+// TestBehindNamedNginx is the documented way: every client is who it is, however it
 // lies, and nginx itself is no visitor.
 func TestBehindNamedNginx(t *testing.T) {
 	t.Parallel()

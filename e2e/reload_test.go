@@ -78,6 +78,6 @@ func TestLimitsSurviveReload(t *testing.T) {
 	full("after the reload")
 	// The burst is 258 messages: to have them all again takes minutes.
 	if !limited(100) {
-		t.Error("the reload gave a sender his whole burst again")
+		t.Error("the reload gave a sender its whole burst again")
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"turnhub/internal/access"
 )
 
-// TestRevokedUserStaysOut has somebody who waits for his revocation keep sockets on which
-// he has said nothing, over TCP and TLS, and say hello on them, and open more, as soon as
-// his session ends. He never gets in again.
+// TestRevokedUserStaysOut has a client that waits for its revocation keep sockets on which
+// it has said nothing, over TCP and TLS, and say hello on them, and open more, as soon as
+// its session ends. It never gets in again.
 func TestRevokedUserStaysOut(t *testing.T) {
 	t.Parallel()
 	secretFile := filepath.Join(t.TempDir(), "token-secret")
@@ -55,7 +55,7 @@ func TestRevokedUserStaysOut(t *testing.T) {
 			case err != nil:
 				t.Fatal(err)
 			case strings.Contains(string(text), `"welcome"`):
-				t.Fatalf("he is welcome: %s", text)
+				t.Fatalf("the revoked user is welcome: %s", text)
 			}
 		}
 	}

@@ -131,7 +131,7 @@ func TestConfig(t *testing.T) {
 		t.Error(w.Body)
 	}
 	if w := get(s, "/config", proxy, "X-Forwarded-For: 9.9.9.9"); !strings.Contains(w.Body.String(), `"client":"9.9.9.9"`) {
-		t.Error("the asker is not told where the server believes him to be", w.Body)
+		t.Error("the asker is not told where the server believes the asker to be", w.Body)
 	}
 	if w := get(s, "/config", "X-Forwarded-For: 9.9.9.9"); !strings.Contains(w.Body.String(), `"client":"198.51.100.9"`) {
 		t.Error(w.Body)

@@ -96,7 +96,7 @@ func TestExposed(t *testing.T) {
 	}
 }
 
-// TestRevokedUser takes the relay from a revoked user until he gets new credentials.
+// TestRevokedUser takes the relay from a revoked user until that user gets new credentials.
 func TestRevokedUser(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "token-secret")
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {

@@ -102,7 +102,7 @@ func reachNothing(t *testing.T, config string) {
 	}
 	attackTURN.settle()
 
-	// The control: his own friends he does reach, by relay and where they were seen.
+	// The control: the attacker's own friends are reached, by relay and where they were seen.
 	friendHost := w.listen(helperIP)
 	if c := attackTURN.permit(helperTURN.relayed.Addr()); c != 0 {
 		t.Fatalf("an accomplice's relayed address: %d", c)
@@ -116,7 +116,7 @@ func reachNothing(t *testing.T, config string) {
 	}
 	if config == opened {
 		if c := attackTURN.permit(friendHost.addr.Addr()); c != 0 {
-			t.Fatalf("an accomplice's own host, where he was seen: %d", c)
+			t.Fatalf("an accomplice's own host, where it was seen: %d", c)
 		}
 		w.until("a packet reaches the accomplice's host", func() bool {
 			attackTURN.send(friendHost.addr, "hello")

@@ -36,7 +36,7 @@ for (const { title, html } of examples) {
       // Written into a document that the server really sent: a page out of nowhere may not open sockets to loopback.
       await page.goto(`${server.base}/healthz?me=${me}`);
       await page.setContent(html);
-      // One after the other: on a raw relay nobody hears what was said before he came.
+      // One after the other: on a raw relay nobody hears what was said before they came.
       await page.waitForFunction(() => /** @type {any} */ (window).calls.length > 0 || document.querySelector('#call'));
       pages.push(page);
     }

@@ -112,7 +112,7 @@ for (const [kind, start] of Object.entries(kinds)) {
     await petya.waitForSelector('#qr-dialog[open]');
     const scanned = await scan(petya, '#qr');
     assert.equal(scanned, await petya.textContent('#qr-link'));
-    assert.notEqual(new URL(scanned).searchParams.get('token'), token, 'nor is a guest\'s own token in his links');
+    assert.notEqual(new URL(scanned).searchParams.get('token'), token, 'nor is a guest\'s own token in the guest\'s links');
     const masha = await open(scanned);
     await ready(masha);
     await join(masha);
@@ -125,7 +125,7 @@ for (const [kind, start] of Object.entries(kinds)) {
     await other.waitForSelector('body[data-view=notice][data-state=refused]');
     await other.context().close();
 
-    // The inviter is revoked, and with him whom he has invited.
+    // The inviter is revoked, and with the inviter all who were invited.
     const answer = await fetch(`${server.admin}/revoke`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ user: 'vasya' }) });
     assert.equal(answer.status, 200);
     await Promise.all([vasya, petya, masha].map((page) => page.waitForSelector('body[data-view=notice]:is([data-state=revoked], [data-state=refused])')));

@@ -68,7 +68,7 @@ const texts = [
 const binaries = { data: Buffer.from([0, 255, 10, 4]), more: [Buffer.alloc(70_000, 7), 'тext'], none: Buffer.alloc(0) };
 
 /**
- * Whatever one says, the other hears as it was, once and in order, and nobody hears himself.
+ * Whatever one says, the other hears as it was, once and in order, and nobody hears their own words.
  * @param {any} from @param {any} to
  */
 async function talk(from, to) {

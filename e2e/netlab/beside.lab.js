@@ -1,5 +1,5 @@
 // turnhub beside a plain page over pion's TURN server, in the same lab, with the same browsers, in turns: the time from
-// the second user's click to his first remote frame. The times need an idle machine, so nothing is asserted of them.
+// the second user's click to that user's first remote frame. The times need an idle machine, so nothing is asserted of them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';

@@ -1,6 +1,6 @@
-// How many round trips lie between the second user's click and his first remote frame, when a packet to the server and
+// How many round trips lie between the second user's click and that user's first remote frame, when a packet to the server and
 // back takes 200 ms from either side. For each path a table row, and the ladder: what went out of and into the second
-// user's network, from a capture of tcpdump, beside what his page saw. Captures stay in out/far-*.pcap.
+// user's network, from a capture of tcpdump, beside what the page saw. Captures stay in out/far-*.pcap.
 import fs from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';

@@ -140,7 +140,7 @@ func TestClaimsByTheirNames(t *testing.T) {
 	}
 }
 
-// TestConsumer: whatever somebody calls himself in credentials, one answers for it.
+// TestConsumer: whatever a client calls itself in credentials, one answers for it.
 func TestConsumer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(strings.Repeat("s", 40)), 0o600); err != nil {

@@ -14,7 +14,7 @@ func TestDisplace(t *testing.T) {
 		{"9.9.9.1 9.9.9.1 9.9.9.1", "8.8.8.8", 2},
 		{"9.9.9.1 9.9.9.1 7.7.7.7", "8.8.8.8", 1},
 		{"9.9.9.1 9.9.9.1 9.9.9.1", "9.9.9.1", -1}, // a household does not displace itself
-		{"9.9.9.1 7.7.7.7", "8.8.8.8", -1},         // nobody has more than his share
+		{"9.9.9.1 7.7.7.7", "8.8.8.8", -1},         // nobody has more than their share
 		{"9.9.9.1 9.9.9.1 8.8.8.8", "8.8.8.8", -1},
 		{"9.9.9.1 9.9.9.1 9.9.9.1 8.8.8.8", "8.8.8.8", 2},
 		// A /48 with one call from each of its homes.

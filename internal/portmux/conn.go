@@ -92,7 +92,7 @@ func (c *Conn) NetConn() net.Conn { return c.Conn }
 
 // SetNetConn exchanges the connection below for one over the same socket, for
 // who owns the socket itself but goes on with a TLS layer over this one. The
-// bytes that were read for sniffing are his to take care of.
+// bytes that were read for sniffing are the caller's to take care of.
 func (c *Conn) SetNetConn(conn net.Conn) {
 	c.below.Lock()
 	defer c.below.Unlock()

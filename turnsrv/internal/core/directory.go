@@ -32,7 +32,7 @@ type userEntry struct {
 }
 
 // holder is who has a user's quota. It names the household too where anybody may call
-// himself by the user name: else whoever knows a name could use up its quota, and have
+// themselves by the user name: else whoever knows a name could use up its quota, and have
 // its silent allocations ended.
 type holder struct {
 	user      string
