@@ -17,7 +17,7 @@ import { connected, join, openLobby } from './callpage.js';
 before(async () => {
   const server = await startServer();
   const browser = await startBrowser({ cameras: 3 });
-  [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  [vasya, petya] = await Promise.all([browser.newPage({ clean: true }), browser.newPage({ clean: true })]);
   await vasya.addInitScript(() => {
     const own = /** @type {any} */ (window);
     own.locks = 0;

@@ -120,7 +120,7 @@ test('in the lobby and in the call, however quickly it is clicked', async () => 
 });
 
 test('who comes with the camera off is heard', async () => {
-  const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  const [vasya, petya] = await Promise.all([browser.newPage({ clean: true }), browser.newPage({ clean: true })]);
   await openLobby(petya, server.base, { name: 'Petya', room: 'heard' });
   await join(petya);
   await openLobby(vasya, server.base, { name: 'Vasya', room: 'heard' });

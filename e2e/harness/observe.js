@@ -1,21 +1,23 @@
 /**
  * @typedef {object} Narrowing
  * @property {'all' | 'relay'} [policy] iceTransportPolicy of every connection
+ * @property {boolean} [clean] clean the microphone's sound as the page asks: with that the fake one's beeps are as loud as speech
  * @property {'udp' | 'tcp' | 'tls'} [only] drop all ICE servers but TURN URLs of this transport
  */
 
 /**
  * Runs in every page before the page's own scripts: keeps each RTCPeerConnection in `window.calls`, notes when
- * remote video shows its first frame, has `window.statsOf` answer for each in any case, has the microphone's sound as it is, and narrows the configuration where
- * the test asks for it. The page under test goes through its own code all the way; it only finds fewer servers, as on a network that blocks the rest.
+ * remote video shows its first frame, has `window.statsOf` answer for each in any case, leaves the microphone's sound as
+ * it is unless the test asks for it clean, and narrows the configuration where the test asks for it. The page under test
+ * goes through its own code all the way; it only finds fewer servers, as on a network that blocks the rest.
  * @param {Narrowing} narrowing
  */
-export function observeCalls({ policy, only } = {}) {
-  // The fake microphone needs no cleaning, which takes as much of a processor as the pictures do.
+export function observeCalls({ policy, only, clean } = {}) {
+  // The fake microphone seldom needs cleaning, which takes as much of a processor as the pictures do.
   const devices = navigator.mediaDevices;
   const ask = devices?.getUserMedia?.bind(devices);
   const uncleaned = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  if (ask) {
+  if (ask && !clean) {
     devices.getUserMedia = (constraints) => ask(constraints?.audio
       ? { ...constraints, audio: { ...(constraints.audio === true ? {} : constraints.audio), ...uncleaned } } : constraints);
   }
