@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -128,22 +129,25 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// freePort returns a port that is free on TCP and UDP.
+// freePort returns a port that is free on TCP and UDP, below those that the system gives to
+// whoever asks for any, as many tests do at the same time.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 100 {
+		port := 20000 + rand.IntN(12000)
+		address := fmt.Sprint(":", port)
+		ln, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := ln.Addr().(*net.TCPAddr).Port
-		pc, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
 		ln.Close()
-		if err == nil {
+		if pc, err := net.ListenPacket("udp", address); err == nil {
 			pc.Close()
 			return port
 		}
 	}
+	t.Fatal("no free port")
+	return 0
 }
 
 // until polls for a condition that comes true in its own time.
