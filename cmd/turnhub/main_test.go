@@ -267,6 +267,12 @@ state_dir: %s
 		t.Errorf("status %d\n%s", code, &log)
 	}
 	silent.Close()
+	defer func() {
+		if t.Failed() {
+			stacks := make([]byte, 1<<20)
+			t.Logf("%s", stacks[:runtime.Stack(stacks, true)])
+		}
+	}()
 	until(t, "the end of every goroutine", &log, func() bool { return runtime.NumGoroutine() <= before+2 })
 	if strings.Contains(log.String(), "level=ERROR msg=\"the self check") {
 		t.Error(log.String())

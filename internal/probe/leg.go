@@ -27,6 +27,7 @@ type leg struct {
 	relay              net.PacketConn // nil before allocate; written under mutex
 	mutex              sync.Mutex
 	pumped             chan struct{} // closed when the reading goroutine has ended
+	released           bool          // release has looked at relay; under mutex
 	stop               func() bool
 	once               sync.Once // of end
 
@@ -107,7 +108,9 @@ func (l *leg) allocate() error {
 	relay, err := l.client.Allocate()
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.relay = relay
+	if l.relay = relay; relay != nil && l.released {
+		_ = relay.Close() // its timers have nobody else to end them
+	}
 	return err
 }
 
@@ -139,13 +142,14 @@ const (
 func (l *leg) release() {
 	l.mutex.Lock()
 	relay := l.relay
+	l.released = true
 	l.mutex.Unlock()
+	if relay != nil {
+		defer relay.Close() // whose own Refresh finds nothing any more
+	}
 	request := l.refresh()
 	if request == nil {
 		return
-	}
-	if relay != nil {
-		defer relay.Close() // whose own Refresh finds nothing any more
 	}
 	answered := l.conn.expect(request.TransactionID)
 	for range releaseTries {
