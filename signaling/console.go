@@ -41,13 +41,13 @@ func (h *Hub) Sessions() []SessionInfo {
 		i.Report = h.directory.reportOf(s)
 		list = append(list, i)
 	}
-	for _, s := range h.strangers.all() {
-		i := SessionInfo{Dialect: s.info.Dialect, User: s.info.Claims.User, Address: s.info.Remote.Addr().String(), Since: s.since}
-		s.mu.Lock()
-		for r := range s.rooms {
+	for _, c := range h.strangers.all() {
+		i := SessionInfo{Dialect: c.info.Dialect, User: c.info.Claims.User, Address: c.info.Remote.Addr().String(), Since: c.since}
+		c.mu.Lock()
+		for r := range c.rooms {
 			i.Rooms = append(i.Rooms, r)
 		}
-		s.mu.Unlock()
+		c.mu.Unlock()
 		list = append(list, i)
 	}
 	slices.SortFunc(list, func(a, b SessionInfo) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })

@@ -97,7 +97,7 @@ func NewHub(cfg Config) *Hub {
 		ring:   ringFor,
 		timers: timers.New(),
 		strangers: strangers{
-			sockets: make(map[*Socket]struct{}),
+			clients: make(map[*DialectClient]struct{}),
 			seen:    make(map[netip.Addr]int),
 			rooms:   make(map[string]int),
 		},
@@ -157,8 +157,8 @@ func (h *Hub) Restart(smear time.Duration) {
 	h.strangers.part()
 	h.departed.begin(true)
 	h.node.SendAway(smear)
-	for _, s := range h.strangers.all() {
-		s.end()
+	for _, c := range h.strangers.all() {
+		c.end()
 	}
 }
 
@@ -220,9 +220,9 @@ func (h *Hub) Revoke(user string) (int, error) {
 			h.cfg.OnRevoke(s.id)
 		}
 	}
-	for _, s := range h.strangers.all() {
-		if s.info.Claims.User == user || s.info.Claims.InvitedBy(user) {
-			s.end()
+	for _, c := range h.strangers.all() {
+		if c.info.Claims.User == user || c.info.Claims.InvitedBy(user) {
+			c.end()
 			n++
 		}
 	}

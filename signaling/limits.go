@@ -17,7 +17,7 @@ const (
 	maxReason          = 256         // bytes of a decline's reason, which a person reads
 	missedEvery        = time.Second // between two words to one user of calls that found the line busy
 	maxDeparted        = 10_000      // sessions that are remembered while the hub goes down
-	maxDialectRooms    = 64          // rooms of a dialect's socket that the console shows
+	maxDialectRooms    = 64          // rooms of a dialect's client that the console shows
 	maxReported        = 64          // peers about whom a session's last report is remembered
 	loggedPeople       = 16          // names in the line about a room
 )

@@ -278,7 +278,7 @@ func TestConnectionsPerAddress(t *testing.T) {
 	a := openClient(t, url, `{"type":"hello"}`)
 	openClient(t, url, `{"type":"hello"}`)
 	dial(t, url).expectClose(wire.CloseFull)
-	loopback := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("127.0.0.1:5")}
+	loopback := ClientInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("127.0.0.1:5")}
 	if _, err := h.Attach(loopback, func() {}); !errors.Is(err, ErrFull) {
 		t.Fatalf("Attach: %v, want ErrFull", err)
 	}

@@ -33,23 +33,23 @@ func (h *Hub) pacedBytes() ratelimit.Rate {
 // it carries: it says for how long the dialect stops reading before it goes on.
 // A burst is thus spread out and nothing of it is lost. On ErrTooBig and
 // ErrFlood, which is when a sender keeps pressing, the connection ends.
-func (s *Socket) Pace(p *Pacer, bytes int) (time.Duration, error) {
-	limits := s.hub.node.Limits()
+func (c *DialectClient) Pace(p *Pacer, bytes int) (time.Duration, error) {
+	limits := c.hub.node.Limits()
 	if bytes > limits.MessageSize {
-		s.hub.node.CountDropped("too-big")
+		c.hub.node.CountDropped("too-big")
 		return 0, ErrTooBig
 	}
-	s.mu.Lock()
-	now := s.hub.now()
+	c.mu.Lock()
+	now := c.hub.now()
 	hold, err := p.take(now, limits.Messages())
 	// Bytes that are held up are no flood: they are as many as somebody wants to say.
-	hold = max(hold, time.Duration(-p.bytes.Charge(now.UnixNano(), s.hub.pacedBytes(), float64(bytes))))
-	s.mu.Unlock()
+	hold = max(hold, time.Duration(-p.bytes.Charge(now.UnixNano(), c.hub.pacedBytes(), float64(bytes))))
+	c.mu.Unlock()
 	if err != nil {
-		s.hub.node.CountDropped("rate")
+		c.hub.node.CountDropped("rate")
 		return 0, err
 	}
-	s.hub.node.CountTaken()
+	c.hub.node.CountTaken()
 	return hold, nil
 }
 

@@ -61,7 +61,7 @@ func TestPacerLeavesRoom(t *testing.T) {
 	start := time.Unix(1000, 0)
 	now := start
 	h.now = func() time.Time { return now }
-	s, err := h.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("192.0.2.1:1")}, func() {})
+	s, err := h.Attach(ClientInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("192.0.2.1:1")}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func TestTogetherAndSeen(t *testing.T) {
 	if s.hub.Seen("vasya", addr) || s.hub.Seen("s_gone", addr) {
 		t.Error("Seen by people who are not there")
 	}
-	x, err := s.hub.Attach(SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("9.9.9.9:1"), Direct: true}, func() {})
+	x, err := s.hub.Attach(ClientInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("9.9.9.9:1"), Direct: true}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestSeenAddress(t *testing.T) {
 
 func TestSocketLimits(t *testing.T) {
 	s := newStill(t, Config{Limits: Limits{ConnectionsPerIP: 1, MessageSize: 10, MessagesPerSecond: 1}})
-	info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	info := ClientInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("[2001:db8::1]:1")}
 	x, err := s.hub.Attach(info, func() {})
 	if err != nil {
 		t.Fatal(err)

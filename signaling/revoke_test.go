@@ -136,7 +136,7 @@ type intruder struct {
 	claims []access.Claims
 	conns  []*carried
 	old    [][2]string // ids and tokens of sessions
-	others []*Socket
+	others []*DialectClient
 }
 
 // step does one thing of all that may be tried. It fails softly: most must fail once the intruder
@@ -175,7 +175,7 @@ func (x *intruder) step() {
 		}
 	case 6: // a dialect lets the intruder in
 		if len(x.claims) > 0 {
-			info := SocketInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("203.0.113.1:1000"), Claims: x.claims[pick(len(x.claims))]}
+			info := ClientInfo{Dialect: "relay", Remote: netip.MustParseAddrPort("203.0.113.1:1000"), Claims: x.claims[pick(len(x.claims))]}
 			switch s, err := x.hub.Attach(info, func() {}); {
 			case err == nil:
 				x.others = append(x.others, s)

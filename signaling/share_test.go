@@ -15,7 +15,7 @@ import (
 func TestSocketsPerNetwork(t *testing.T) {
 	s := newStill(t, Config{Limits: Limits{ConnectionsPerIP: 2, ConnectionsTotal: 40}})
 	attach := func(addr netip.Addr) error {
-		_, err := s.hub.Attach(SocketInfo{Dialect: "relay", Remote: netip.AddrPortFrom(addr, 1), Direct: true}, func() {})
+		_, err := s.hub.Attach(ClientInfo{Dialect: "relay", Remote: netip.AddrPortFrom(addr, 1), Direct: true}, func() {})
 		return err
 	}
 	home := func(i int) netip.Addr {

@@ -93,7 +93,7 @@ func (h *Hub) Stats() Stats {
 	}
 	st.Rooms, st.Ringing, st.Calls, st.Users = h.directory.counts()
 	h.strangers.mu.RLock()
-	st.Strangers = len(h.strangers.sockets)
+	st.Strangers = len(h.strangers.clients)
 	st.Rooms += len(h.strangers.rooms)
 	h.strangers.mu.RUnlock()
 	x.mu.Lock()

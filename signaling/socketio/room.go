@@ -2,11 +2,11 @@ package socketio
 
 import "sync"
 
-// maxLobby is how many sockets share a channel without joining. One more is
+// maxLobby is how many members share a channel without joining. One more is
 // connected, but in no room until it joins one.
 const maxLobby = 256
 
-// pair is how many sockets a joined room holds.
+// pair is how many members a joined room holds.
 const pair = 2
 
 // roomKey names a room. Rooms of different channels are different; the room
@@ -27,34 +27,34 @@ func (k roomKey) label() string {
 	return label
 }
 
-// room is a set of sockets. Its lock makes what they say one sequence that all
+// room is a set of members. Its lock makes what they say one sequence that all
 // of them see alike.
 type room struct {
 	mu      sync.Mutex
-	members map[*socket]struct{}
+	members map[*member]struct{}
 }
 
 // say sends packets to everybody but one.
-func (r *room) say(except *socket, packets ...packet) (reached int) {
+func (r *room) say(except *member, packets ...packet) (reached int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for member := range r.members {
-		if member != except && member.session.send(packets...) {
+	for who := range r.members {
+		if who != except && who.session.send(packets...) {
 			reached++
 		}
 	}
 	return reached
 }
 
-// enter puts a socket into a room that has place, and returns how many were
-// there before; ok is false when it is full. In any case the socket is told the first
+// enter puts a member into a room that has place, and returns how many were
+// there before; ok is false when it is full. In any case the member is told the first
 // packets, before the others can say anything to it and not after it has missed something.
-func (s *Server) enter(key roomKey, who *socket, first ...packet) (before int, ok bool) {
+func (s *Server) enter(key roomKey, who *member, first ...packet) (before int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[key]
 	if r == nil {
-		r = &room{members: make(map[*socket]struct{})}
+		r = &room{members: make(map[*member]struct{})}
 		s.rooms[key] = r
 	}
 	r.mu.Lock()
@@ -68,9 +68,9 @@ func (s *Server) enter(key roomKey, who *socket, first ...packet) (before int, o
 	return before, true
 }
 
-// exit takes a socket out of a room, and tells the one who is left behind in a
+// exit takes a member out of a room, and tells the one who is left behind in a
 // joined room.
-func (s *Server) exit(key roomKey, who *socket) {
+func (s *Server) exit(key roomKey, who *member) {
 	s.mu.Lock()
 	r := s.rooms[key]
 	if r == nil {

@@ -48,7 +48,7 @@ type session struct {
 	// in makes the handling of what the client sends one sequence, whatever
 	// transport it comes from.
 	in        sync.Mutex
-	socket    *socket   // the default namespace, nil before CONNECT
+	member    *member   // the default namespace, nil before CONNECT
 	partial   *assembly // a binary message whose attachments still come
 	bytes     int       // of partial
 	connected *time.Timer
@@ -241,25 +241,25 @@ func (c *session) dispatch(m message, attachments []packet) error {
 		return parseError("namespace %q is not connected", m.namespace)
 	}
 	if m.kind == typeConnect {
-		if c.era && c.socket != nil {
+		if c.era && c.member != nil {
 			return nil // it is, unasked
 		}
-		if c.socket != nil {
+		if c.member != nil {
 			return parseError("the namespace is connected already")
 		}
 		c.connected.Stop()
-		c.socket = c.server.connect(c)
+		c.member = c.server.connect(c)
 		return nil
 	}
-	if c.socket == nil {
+	if c.member == nil {
 		return parseError("not connected to the namespace")
 	}
 	switch m.kind {
 	case typeDisconnect:
-		c.server.leave(c.socket)
-		c.socket = nil
+		c.server.leave(c.member)
+		c.member = nil
 	case typeEvent, typeBinaryEvent:
-		c.socket.handle(m, attachments)
+		c.member.handle(m, attachments)
 	}
 	return nil // acknowledgements of messages that the server never asked to have acknowledged
 }
@@ -304,9 +304,9 @@ func (c *session) close(reason string) {
 	c.in.Lock()
 	defer c.in.Unlock()
 	c.connected.Stop()
-	if c.socket != nil {
-		c.server.leave(c.socket)
-		c.socket = nil
+	if c.member != nil {
+		c.server.leave(c.member)
+		c.member = nil
 	}
 	c.guest.Leave()
 	c.server.log.Debug("Socket.IO session ended", "session", c.id, "reason", reason)

@@ -16,7 +16,7 @@ func (c *session) join3() {
 	defer c.in.Unlock()
 	if !c.isClosed() {
 		c.connected.Stop()
-		c.socket = c.server.connect(c)
+		c.member = c.server.connect(c)
 	}
 }
 

@@ -64,7 +64,7 @@ func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) 
 // leaves when it has ended.
 func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Guest, error) {
 	remote, direct := d.hub.AddressOf(r)
-	socket, err := d.hub.Attach(signaling.SocketInfo{
+	client, err := d.hub.Attach(signaling.ClientInfo{
 		Dialect: d.dialect,
 		Remote:  remote,
 		Direct:  direct,
@@ -79,7 +79,7 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{socket: socket, Claims: claims, left: make(chan struct{})}
+	g := &Guest{client: client, Claims: claims, left: make(chan struct{})}
 	if !claims.Expires.IsZero() {
 		g.expiry = time.AfterFunc(time.Until(claims.Expires)+d.hub.TokenGrace(), func() {
 			end(&wsock.CloseError{Code: int(wire.CloseRefused), Reason: access.ErrExpired.Error()})
@@ -91,7 +91,7 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 // Guest is one connection inside.
 type Guest struct {
 	Claims access.Claims
-	socket *signaling.Socket
+	client *signaling.DialectClient
 	pacer  signaling.Pacer
 	left   chan struct{}
 	expiry *time.Timer // nil: never
@@ -101,7 +101,7 @@ type Guest struct {
 // is held up for so long, so that nothing of it is lost and nobody else notices; who goes
 // on regardless, or sends too large a message, gets a *wsock.CloseError.
 func (g *Guest) Meter(bytes int) (hold time.Duration, err error) {
-	hold, err = g.socket.Pace(&g.pacer, bytes)
+	hold, err = g.client.Pace(&g.pacer, bytes)
 	switch {
 	case errors.Is(err, signaling.ErrTooBig):
 		return 0, &wsock.CloseError{Code: int(wire.CloseTooBig), Reason: err.Error()}
@@ -122,22 +122,22 @@ func (g *Guest) Wait(bytes int) error {
 	select {
 	case <-timer.C:
 	case <-g.left:
-	case <-g.socket.Done():
+	case <-g.client.Done():
 	}
 	return nil
 }
 
 // Addr is where the guest is, by which what is kept of the client is counted.
-func (g *Guest) Addr() netip.Addr { return g.socket.Addr() }
+func (g *Guest) Addr() netip.Addr { return g.client.Addr() }
 
-// Count counts a message's fate, see signaling.Socket.
-func (g *Guest) Count(kind string) { g.socket.Count(kind) }
+// Count counts a message's fate, see signaling.DialectClient.
+func (g *Guest) Count(kind string) { g.client.Count(kind) }
 
 // Join and Part say that the guest is in a room, or no longer.
-func (g *Guest) Join(room string) { g.socket.Join(room) }
+func (g *Guest) Join(room string) { g.client.Join(room) }
 
 // Part ends Join.
-func (g *Guest) Part(room string) { g.socket.Leave(room) }
+func (g *Guest) Part(room string) { g.client.Leave(room) }
 
 // Leave ends the guest's account. It is called once.
 func (g *Guest) Leave() {
@@ -145,5 +145,5 @@ func (g *Guest) Leave() {
 	if g.expiry != nil {
 		g.expiry.Stop()
 	}
-	g.socket.Detach()
+	g.client.Detach()
 }

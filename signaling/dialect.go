@@ -11,20 +11,20 @@ import (
 	"turnhub/signaling/internal/delivery"
 )
 
-// SocketInfo is what a dialect knows about a connection.
-type SocketInfo struct {
+// ClientInfo is what a dialect knows about a client that asks to be let in.
+type ClientInfo struct {
 	Dialect string         // peerjs, socketio, relay
-	Remote  netip.AddrPort // where the person is, see ClientAddress
+	Remote  netip.AddrPort // where the client is, see ClientAddress
 	Direct  bool           // the connection came from Remote itself, not through a reverse proxy
 	Claims  access.Claims  // of the access token; zero in mode open
 }
 
-// Socket is a person who speaks another dialect: somebody without a hub
-// session. The hub counts it against the limits, shows it in the console, and
-// lets other people without session reach its address through the relay.
-type Socket struct {
+// DialectClient is a client that speaks a dialect: one without a hub session. The hub
+// counts it against the limits, shows it in the console, and lets others without a
+// session reach its address through the relay.
+type DialectClient struct {
 	hub   *Hub
-	info  SocketInfo
+	info  ClientInfo
 	seen  netip.Addr
 	since time.Time
 	sever func() // see Attach
@@ -42,100 +42,100 @@ type Socket struct {
 // The caller calls Detach when the connection is gone. sever is called once, in a goroutine
 // of its own, if the hub wants the connection to end: revoked by the operator, or the server
 // is going down.
-func (h *Hub) Attach(info SocketInfo, sever func()) (*Socket, error) {
+func (h *Hub) Attach(info ClientInfo, sever func()) (*DialectClient, error) {
 	addr := info.Remote.Addr()
-	s := &Socket{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), sever: sever, done: make(chan struct{})}
-	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(s) }); err != nil {
+	c := &DialectClient{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), sever: sever, done: make(chan struct{})}
+	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(c) }); err != nil {
 		return nil, err
 	}
-	return s, nil
+	return c, nil
 }
 
-// Addr is where the person is.
-func (s *Socket) Addr() netip.Addr { return s.info.Remote.Addr() }
+// Addr is where the client is.
+func (c *DialectClient) Addr() netip.Addr { return c.info.Remote.Addr() }
 
 // Done is closed when the hub wants the connection to end, see Attach.
-func (s *Socket) Done() <-chan struct{} { return s.done }
+func (c *DialectClient) Done() <-chan struct{} { return c.done }
 
 // Allow counts one message of so many bytes that came in. On ErrRate the
 // dialect drops the message; on ErrTooBig and ErrFlood it ends the connection.
-func (s *Socket) Allow(bytes int) error {
-	limits := s.hub.node.Limits()
+func (c *DialectClient) Allow(bytes int) error {
+	limits := c.hub.node.Limits()
 	if bytes > limits.MessageSize {
-		s.hub.node.CountDropped("too-big")
+		c.hub.node.CountDropped("too-big")
 		return ErrTooBig
 	}
-	s.mu.Lock()
-	err := delivery.Count(&s.messages, s.hub.now(), limits.Messages())
-	s.mu.Unlock()
+	c.mu.Lock()
+	err := delivery.Count(&c.messages, c.hub.now(), limits.Messages())
+	c.mu.Unlock()
 	if err != nil {
-		s.hub.node.CountDropped("rate")
+		c.hub.node.CountDropped("rate")
 		return err
 	}
-	s.hub.node.CountTaken()
+	c.hub.node.CountTaken()
 	return nil
 }
 
-// Join says that the person is in a room of the dialect, named with the
-// dialect in front: relay/chan. Rooms beyond 64 per socket are not shown.
-func (s *Socket) Join(room string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, in := s.rooms[room]; in || s.gone || len(s.rooms) >= maxDialectRooms {
+// Join says that the client is in a room of the dialect, named with the
+// dialect in front: relay/chan. Rooms beyond 64 of one client are not shown.
+func (c *DialectClient) Join(room string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, in := c.rooms[room]; in || c.gone || len(c.rooms) >= maxDialectRooms {
 		return
 	}
-	if s.rooms == nil {
-		s.rooms = make(map[string]struct{})
+	if c.rooms == nil {
+		c.rooms = make(map[string]struct{})
 	}
-	s.rooms[room] = struct{}{}
-	s.hub.strangers.enter(room)
+	c.rooms[room] = struct{}{}
+	c.hub.strangers.enter(room)
 }
 
 // Leave ends Join.
-func (s *Socket) Leave(room string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, in := s.rooms[room]; in {
-		delete(s.rooms, room)
-		s.hub.strangers.exit(room)
+func (c *DialectClient) Leave(room string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, in := c.rooms[room]; in {
+		delete(c.rooms, room)
+		c.hub.strangers.exit(room)
 	}
 }
 
 // Count counts a message's fate for the metrics: "relayed", or why it was
 // dropped. kind must come from a small fixed set.
-func (s *Socket) Count(kind string) { s.hub.stats.dialect(s.info.Dialect, kind) }
+func (c *DialectClient) Count(kind string) { c.hub.stats.dialect(c.info.Dialect, kind) }
 
 // Detach ends the connection's account. Calling it twice is harmless.
-func (s *Socket) Detach() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gone {
+func (c *DialectClient) Detach() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
 		return
 	}
-	s.gone = true
-	for room := range s.rooms {
-		s.hub.strangers.exit(room)
+	c.gone = true
+	for room := range c.rooms {
+		c.hub.strangers.exit(room)
 	}
-	s.rooms = nil
-	s.hub.strangers.remove(s)
-	s.hub.node.Leave(s.info.Remote.Addr())
+	c.rooms = nil
+	c.hub.strangers.remove(c)
+	c.hub.node.Leave(c.info.Remote.Addr())
 }
 
 // end asks the dialect to end the connection.
-func (s *Socket) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended && !s.gone {
-		s.ended = true
-		close(s.done)
-		go s.sever()
+func (c *DialectClient) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended && !c.gone {
+		c.ended = true
+		close(c.done)
+		go c.sever()
 	}
 }
 
 // strangers are the people without a hub session.
 type strangers struct {
 	mu      sync.RWMutex
-	sockets map[*Socket]struct{}
+	clients map[*DialectClient]struct{}
 	seen    map[netip.Addr]int
 	rooms   map[string]int
 	// parted are the addresses of those who were told to come back to another
@@ -143,22 +143,22 @@ type strangers struct {
 	parted map[netip.Addr]struct{}
 }
 
-func (p *strangers) add(s *Socket) {
+func (p *strangers) add(c *DialectClient) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sockets[s] = struct{}{}
-	if s.seen.IsValid() {
-		p.seen[s.seen]++
+	p.clients[c] = struct{}{}
+	if c.seen.IsValid() {
+		p.seen[c.seen]++
 	}
 }
 
-func (p *strangers) remove(s *Socket) {
+func (p *strangers) remove(c *DialectClient) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.sockets, s)
-	if s.seen.IsValid() {
-		if p.seen[s.seen]--; p.seen[s.seen] <= 0 {
-			delete(p.seen, s.seen)
+	delete(p.clients, c)
+	if c.seen.IsValid() {
+		if p.seen[c.seen]--; p.seen[c.seen] <= 0 {
+			delete(p.seen, c.seen)
 		}
 	}
 }
@@ -201,13 +201,13 @@ func (p *strangers) forget() {
 	p.parted = nil
 }
 
-// all returns the sockets of the moment.
-func (p *strangers) all() []*Socket {
+// all returns the clients of the moment.
+func (p *strangers) all() []*DialectClient {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	list := make([]*Socket, 0, len(p.sockets))
-	for s := range p.sockets {
-		list = append(list, s)
+	list := make([]*DialectClient, 0, len(p.clients))
+	for c := range p.clients {
+		list = append(list, c)
 	}
 	return list
 }

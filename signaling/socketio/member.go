@@ -7,8 +7,9 @@ import (
 	"turnhub/internal/access"
 )
 
-// socket is a client in the default namespace. Its session's lock in guards it.
-type socket struct {
+// member is a client in the default namespace, which Socket.IO calls a socket. Its
+// session's lock in guards it.
+type member struct {
 	id      string
 	session *session
 	key     roomKey
@@ -17,8 +18,8 @@ type socket struct {
 }
 
 // connect opens the default namespace for a session.
-func (s *Server) connect(c *session) *socket {
-	who := &socket{id: newID(), session: c}
+func (s *Server) connect(c *session) *member {
+	who := &member{id: newID(), session: c}
 	welcome := c.welcome(who.id)
 	// A token for certain rooms is none for the channel that everybody shares.
 	if c.guest.Claims.AllowsRoom(c.channel) {
@@ -29,10 +30,10 @@ func (s *Server) connect(c *session) *socket {
 	return who
 }
 
-// leave takes a socket out of everything.
-func (s *Server) leave(who *socket) { who.exit() }
+// leave takes a member out of everything.
+func (s *Server) leave(who *member) { who.exit() }
 
-func (w *socket) enter(key roomKey, first ...packet) (before int, ok bool) {
+func (w *member) enter(key roomKey, first ...packet) (before int, ok bool) {
 	if before, ok = w.session.server.enter(key, w, first...); ok {
 		w.key, w.inRoom = key, true
 		w.session.guest.Join(key.label())
@@ -40,7 +41,7 @@ func (w *socket) enter(key roomKey, first ...packet) (before int, ok bool) {
 	return before, ok
 }
 
-func (w *socket) exit() {
+func (w *member) exit() {
 	if w.inRoom {
 		w.inRoom = false
 		w.session.guest.Part(w.key.label())
@@ -49,7 +50,7 @@ func (w *socket) exit() {
 }
 
 // handle takes an event of the client.
-func (w *socket) handle(m message, attachments []packet) {
+func (w *member) handle(m message, attachments []packet) {
 	switch m.event {
 	case "message":
 		w.relay(m, attachments)
@@ -68,7 +69,7 @@ func (w *socket) handle(m message, attachments []packet) {
 }
 
 // relay passes a message on to the others of the room, its bytes unchanged.
-func (w *socket) relay(m message, attachments []packet) {
+func (w *member) relay(m message, attachments []packet) {
 	r := w.session.server.find(w.key)
 	if !w.inRoom || r == nil {
 		w.session.guest.Count("dropped_outside")
@@ -78,9 +79,9 @@ func (w *socket) relay(m message, attachments []packet) {
 	w.session.guest.Count("relayed")
 }
 
-// join moves the socket into a room for two: the first is told "created", the
+// join moves the member into a room for two: the first is told "created", the
 // second nothing, a third "full", and stays outside.
-func (w *socket) join(m message) string {
+func (w *member) join(m message) string {
 	name, err := roomName(m.data)
 	if err != nil {
 		w.session.send(event("error", map[string]string{"message": err.Error()}))
@@ -133,7 +134,7 @@ func roomName(data []byte) (string, error) {
 }
 
 // warn tells the client once that something it has said goes nowhere.
-func (w *socket) warn(text string) {
+func (w *member) warn(text string) {
 	if !w.warned {
 		w.warned = true
 		w.session.send(event("error", map[string]string{"message": text}))
