@@ -41,7 +41,7 @@ func (h *Hub) Sessions() []SessionInfo {
 		i.Report = h.directory.reportOf(s)
 		list = append(list, i)
 	}
-	for _, c := range h.strangers.all() {
+	for _, c := range h.dialectClients.all() {
 		i := SessionInfo{Dialect: c.info.Dialect, User: c.info.Claims.User, Address: c.info.Remote.Addr().String(), Since: c.since}
 		c.mu.Lock()
 		for r := range c.rooms {

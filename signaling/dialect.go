@@ -45,7 +45,7 @@ type DialectClient struct {
 func (h *Hub) Attach(info ClientInfo, sever func()) (*DialectClient, error) {
 	addr := info.Remote.Addr()
 	c := &DialectClient{hub: h, info: info, seen: netaddr.SeenAddress(addr, info.Direct), since: h.now(), sever: sever, done: make(chan struct{})}
-	if err := h.node.Admit(addr, info.Claims, func() { h.strangers.add(c) }); err != nil {
+	if err := h.node.Admit(addr, info.Claims, func() { h.dialectClients.add(c) }); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -88,7 +88,7 @@ func (c *DialectClient) Join(room string) {
 		c.rooms = make(map[string]struct{})
 	}
 	c.rooms[room] = struct{}{}
-	c.hub.strangers.enter(room)
+	c.hub.dialectClients.enter(room)
 }
 
 // Leave ends Join.
@@ -97,7 +97,7 @@ func (c *DialectClient) Leave(room string) {
 	defer c.mu.Unlock()
 	if _, in := c.rooms[room]; in {
 		delete(c.rooms, room)
-		c.hub.strangers.exit(room)
+		c.hub.dialectClients.exit(room)
 	}
 }
 
@@ -114,10 +114,10 @@ func (c *DialectClient) Detach() {
 	}
 	c.gone = true
 	for room := range c.rooms {
-		c.hub.strangers.exit(room)
+		c.hub.dialectClients.exit(room)
 	}
 	c.rooms = nil
-	c.hub.strangers.remove(c)
+	c.hub.dialectClients.remove(c)
 	c.hub.node.Leave(c.info.Remote.Addr())
 }
 
@@ -132,8 +132,8 @@ func (c *DialectClient) end() {
 	}
 }
 
-// strangers are the people without a hub session.
-type strangers struct {
+// dialectClients are all of them that are let in, and where they are.
+type dialectClients struct {
 	mu      sync.RWMutex
 	clients map[*DialectClient]struct{}
 	seen    map[netip.Addr]int
@@ -143,70 +143,70 @@ type strangers struct {
 	parted map[netip.Addr]struct{}
 }
 
-func (p *strangers) add(c *DialectClient) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clients[c] = struct{}{}
+func (d *dialectClients) add(c *DialectClient) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clients[c] = struct{}{}
 	if c.seen.IsValid() {
-		p.seen[c.seen]++
+		d.seen[c.seen]++
 	}
 }
 
-func (p *strangers) remove(c *DialectClient) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.clients, c)
+func (d *dialectClients) remove(c *DialectClient) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.clients, c)
 	if c.seen.IsValid() {
-		if p.seen[c.seen]--; p.seen[c.seen] <= 0 {
-			delete(p.seen, c.seen)
+		if d.seen[c.seen]--; d.seen[c.seen] <= 0 {
+			delete(d.seen, c.seen)
 		}
 	}
 }
 
-func (p *strangers) enter(room string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rooms[room]++
+func (d *dialectClients) enter(room string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rooms[room]++
 }
 
-func (p *strangers) exit(room string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rooms[room]--; p.rooms[room] <= 0 {
-		delete(p.rooms, room)
+func (d *dialectClients) exit(room string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rooms[room]--; d.rooms[room] <= 0 {
+		delete(d.rooms, room)
 	}
 }
 
-func (p *strangers) at(addr netip.Addr) bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	_, parted := p.parted[addr]
-	return parted || p.seen[addr] > 0
+func (d *dialectClients) at(addr netip.Addr) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	_, parted := d.parted[addr]
+	return parted || d.seen[addr] > 0
 }
 
 // part remembers where everybody is, who is about to be sent away.
-func (p *strangers) part() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.parted = make(map[netip.Addr]struct{}, len(p.seen))
-	for addr := range p.seen {
-		p.parted[addr] = struct{}{}
+func (d *dialectClients) part() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parted = make(map[netip.Addr]struct{}, len(d.seen))
+	for addr := range d.seen {
+		d.parted[addr] = struct{}{}
 	}
 }
 
 // forget ends part.
-func (p *strangers) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.parted = nil
+func (d *dialectClients) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parted = nil
 }
 
 // all returns the clients of the moment.
-func (p *strangers) all() []*DialectClient {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	list := make([]*DialectClient, 0, len(p.clients))
-	for c := range p.clients {
+func (d *dialectClients) all() []*DialectClient {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	list := make([]*DialectClient, 0, len(d.clients))
+	for c := range d.clients {
 		list = append(list, c)
 	}
 	return list

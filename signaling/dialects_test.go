@@ -192,7 +192,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 				defer ws.Close()
 				sockets[path] = ws
 			}
-			d.until(func() bool { return d.hub.Stats().Strangers == 3 })
+			d.until(func() bool { return d.hub.Stats().DialectClients == 3 })
 			c.end(d.hub)
 			for path, ws := range sockets {
 				var err error
@@ -208,7 +208,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 					t.Errorf("%s: %v, want %d", path, err, want)
 				}
 			}
-			d.until(func() bool { return d.hub.Stats().Strangers == 0 })
+			d.until(func() bool { return d.hub.Stats().DialectClients == 0 })
 		})
 	}
 }
@@ -230,7 +230,7 @@ func TestDialectsWhileTheHubDrains(t *testing.T) {
 	defer before.Close()
 	d.until(func() bool { return d.hub.Seen("somebody", here.Addr()) })
 	d.hub.Restart(0)
-	d.until(func() bool { return d.hub.Stats().Strangers == 0 })
+	d.until(func() bool { return d.hub.Stats().DialectClients == 0 })
 	if !d.hub.Seen("somebody", here.Addr()) {
 		t.Error("the relay does not know any more where the people of its calls are")
 	}

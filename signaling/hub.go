@@ -72,18 +72,18 @@ const ringFor = 45 * time.Second
 
 // Hub joins people. Safe for concurrent use.
 type Hub struct {
-	cfg       Config
-	log       *slog.Logger
-	now       func() time.Time // the hub's clock, see clock.go
-	day       func() time.Time // the time of day, for the expiry of tokens alone
-	callID    func() string
-	ring      time.Duration
-	timers    *timers.Timers
-	stats     stats
-	node      *delivery.Node
-	directory *directory
-	strangers strangers
-	departed  departed
+	cfg            Config
+	log            *slog.Logger
+	now            func() time.Time // the hub's clock, see clock.go
+	day            func() time.Time // the time of day, for the expiry of tokens alone
+	callID         func() string
+	ring           time.Duration
+	timers         *timers.Timers
+	stats          stats
+	node           *delivery.Node
+	directory      *directory
+	dialectClients dialectClients
+	departed       departed
 }
 
 // NewHub returns a hub that takes connections at once; Serve drives its times.
@@ -96,7 +96,7 @@ func NewHub(cfg Config) *Hub {
 		callID: newCallID,
 		ring:   ringFor,
 		timers: timers.New(),
-		strangers: strangers{
+		dialectClients: dialectClients{
 			clients: make(map[*DialectClient]struct{}),
 			seen:    make(map[netip.Addr]int),
 			rooms:   make(map[string]int),
@@ -154,10 +154,10 @@ func (h *Hub) Serve(ctx context.Context) error {
 // with 4005.
 func (h *Hub) Restart(smear time.Duration) {
 	h.node.Drain()
-	h.strangers.part()
+	h.dialectClients.part()
 	h.departed.begin(true)
 	h.node.SendAway(smear)
-	for _, c := range h.strangers.all() {
+	for _, c := range h.dialectClients.all() {
 		c.end()
 	}
 }
@@ -166,7 +166,7 @@ func (h *Hub) Restart(smear time.Duration) {
 // has ended. Who was here before and does not come back soon is gone: most have a
 // session of that other process by now, and come as somebody new.
 func (h *Hub) Reopen() {
-	h.strangers.forget()
+	h.dialectClients.forget()
 	h.departed.begin(false)
 	h.node.Reopen()
 }
@@ -220,7 +220,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 			h.cfg.OnRevoke(s.id)
 		}
 	}
-	for _, c := range h.strangers.all() {
+	for _, c := range h.dialectClients.all() {
 		if c.info.Claims.User == user || c.info.Claims.InvitedBy(user) {
 			c.end()
 			n++

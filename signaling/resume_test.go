@@ -234,7 +234,7 @@ func TestTogetherAndSeen(t *testing.T) {
 		t.Error("a dialect's socket is seen by the wrong people")
 	}
 	x.Join("relay/r")
-	if st := s.hub.Stats(); st.Strangers != 1 || st.Rooms != 2 {
+	if st := s.hub.Stats(); st.DialectClients != 1 || st.Rooms != 2 {
 		t.Errorf("stats %+v", st)
 	}
 	x.Detach()

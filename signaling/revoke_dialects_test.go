@@ -40,7 +40,7 @@ func TestRevokedWhileItsBodyComes(t *testing.T) {
 	if status := post(strings.NewReader(offer), nil); status != http.StatusOK {
 		t.Fatalf("before: %d", status)
 	}
-	if n := d.hub.Stats().Strangers; n != 1 {
+	if n := d.hub.Stats().DialectClients; n != 1 {
 		t.Fatalf("%d wait for their socket, want 1", n)
 	}
 	body, fill := io.Pipe()
@@ -56,5 +56,5 @@ func TestRevokedWhileItsBodyComes(t *testing.T) {
 	if status := post(body, func() { close(let) }); status != http.StatusUnauthorized {
 		t.Errorf("the body came after the revocation: %d, want 401", status)
 	}
-	d.until(func() bool { return d.hub.Stats().Strangers == 0 })
+	d.until(func() bool { return d.hub.Stats().DialectClients == 0 })
 }

@@ -10,9 +10,12 @@ import (
 )
 
 // Stats is a snapshot. Counters count since the start. The maps' keys come from
-// small fixed sets and are fit to be labels.
+// small fixed sets and are fit to be labels. As JSON the fields have the names that other
+// versions know: the processes of an upgrade tell each other theirs.
 type Stats struct {
-	Sockets, Sessions, Strangers        int // open now; Strangers are the sockets of dialects
+	Sockets, Sessions int // open now
+	// DialectClients speak PeerJS, Socket.IO or the raw relay, now.
+	DialectClients                      int `json:"Strangers"`
 	Rooms, Ringing, Calls, Users        int // now; Calls are accepted
 	Opened, Resumed, ResumeFailed       uint64
 	Refused                             map[string]uint64 // sockets and sessions: per_ip, per_network, total, origin, token, draining
@@ -92,10 +95,10 @@ func (h *Hub) Stats() Stats {
 		Relayed: x.relayed.Load(), Invites: x.calls.Load(), Ended: x.ended.Copy(), Paths: x.paths.Copy(), Narrow: x.narrow.Copy(),
 	}
 	st.Rooms, st.Ringing, st.Calls, st.Users = h.directory.counts()
-	h.strangers.mu.RLock()
-	st.Strangers = len(h.strangers.clients)
-	st.Rooms += len(h.strangers.rooms)
-	h.strangers.mu.RUnlock()
+	h.dialectClients.mu.RLock()
+	st.DialectClients = len(h.dialectClients.clients)
+	st.Rooms += len(h.dialectClients.rooms)
+	h.dialectClients.mu.RUnlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	st.FirstFrames, st.FirstFrameMilliseconds, st.FirstFrameBuckets = x.frames, x.framesTime, x.framesIn

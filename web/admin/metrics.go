@@ -49,7 +49,7 @@ var (
 
 	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
 	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")
-	strangers      = gauge("hub_dialect_sockets", "Connections of PeerJS, Socket.IO and raw relay now.")
+	dialectClients = gauge("hub_dialect_sockets", "Connections of PeerJS, Socket.IO and raw relay now.")
 	rooms          = gauge("hub_rooms", "Rooms now.")
 	users          = gauge("hub_users", "User names online now.")
 	calls          = gauge("hub_calls", "Calls by name now.", "state")
@@ -87,7 +87,7 @@ var (
 var everyDesc = []*prometheus.Desc{
 	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
-	sockets.desc, sessions.desc, strangers.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
+	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, narrow.desc, firstFrame,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
@@ -191,7 +191,7 @@ func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string), out cha
 func collectHub(s signaling.Stats, put func(metric, float64, ...string), out chan<- prometheus.Metric) {
 	put(sockets, float64(s.Sockets))
 	put(sessions, float64(s.Sessions))
-	put(strangers, float64(s.Strangers))
+	put(dialectClients, float64(s.DialectClients))
 	put(rooms, float64(s.Rooms))
 	put(users, float64(s.Users))
 	put(calls, float64(s.Ringing), "ringing")
