@@ -28,9 +28,9 @@ func TestLobby(t *testing.T) {
 		t.Fatalf("heard %v", l)
 	}
 	a.join("fox")
-	guest := a.expect("lobby-peer")
-	if guest.str("peer") != b.id || guest["name"] != nil || guest["first"].(map[string]any)["n"] != 1.0 {
-		t.Fatalf("heard %v", guest)
+	visitor := a.expect("lobby-peer")
+	if visitor.str("peer") != b.id || visitor["name"] != nil || visitor["first"].(map[string]any)["n"] != 1.0 {
+		t.Fatalf("heard %v", visitor)
 	}
 	if l := b.expect("lobby"); l.str("first") != a.id || l["id"] != nil {
 		t.Fatalf("heard %v", l)
@@ -73,8 +73,8 @@ func TestLobby(t *testing.T) {
 	if l := b.expect("lobby"); l.str("first") != c.id {
 		t.Fatalf("heard %v", l)
 	}
-	if guest := c.expect("lobby-peer"); guest["first"].(map[string]any)["n"] != 2.0 {
-		t.Fatalf("heard %v", guest)
+	if visitor := c.expect("lobby-peer"); visitor["first"].(map[string]any)["n"] != 2.0 {
+		t.Fatalf("heard %v", visitor)
 	}
 
 	// Joining is told as ever, and first goes to the host even if another is longer there.

@@ -55,7 +55,7 @@ type waiting struct {
 // holdLocked keeps a message for an absent peer. A message for which there is
 // no room is dropped; the sender's EXPIRE comes all the same.
 func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Frame) (kept bool) {
-	src, addr := from.id, from.guest.Addr()
+	src, addr := from.id, from.entrant.Addr()
 	a := r.absent[dst]
 	if a == nil {
 		a = &absence{senders: make(map[string]*waiting)}
@@ -119,7 +119,7 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 	who := r.clients[src]
 	if who != nil {
 		who.socket.Send(message{kind: typeExpire, dst: src}.forwarded(dst))
-		who.guest.Count("expired")
+		who.entrant.Count("expired")
 	}
 	r.mu.Unlock()
 	r.server.sweep(r)
@@ -140,7 +140,7 @@ func (r *realm) deliverLocked(who *client) {
 		if !who.socket.Send(m.frame) {
 			continue
 		}
-		who.guest.Count("relayed")
+		who.entrant.Count("relayed")
 		if m.offer {
 			who.meet(m.src)
 		}

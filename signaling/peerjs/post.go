@@ -9,7 +9,7 @@ import (
 	"turnhub/internal/access"
 	"turnhub/internal/body"
 	"turnhub/internal/netaddr"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -33,7 +33,7 @@ type earlyKey struct{ id, owner string }
 
 // early is what a client said before its socket was open.
 type early struct {
-	guest    *door.Guest // counts against the sender's address
+	entrant  *admission.Entrant // counts against the sender's address
 	messages []message
 	bytes    int
 	timer    *time.Timer
@@ -43,12 +43,12 @@ type early struct {
 // belongs to another token.
 func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, claims access.Claims) {
 	if route.id == "" || len(route.id) > maxID || len(route.token) > maxToken {
-		door.Refuse(w, http.StatusBadRequest, "bad-message", "id or token is missing or too long")
+		admission.Refuse(w, http.StatusBadRequest, "bad-message", "id or token is missing or too long")
 		return
 	}
-	text, err := body.Read(w, r, int64(s.door.MessageSize()), s.bodyTimeout)
+	text, err := body.Read(w, r, int64(s.desk.MessageSize()), s.bodyTimeout)
 	if err != nil {
-		door.Refuse(w, body.Status(err), "bad-message", err.Error())
+		admission.Refuse(w, body.Status(err), "bad-message", err.Error())
 		return
 	}
 	m, err := decode(text)
@@ -56,7 +56,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 		err = errors.New("type of the message and path do not fit together")
 	}
 	if err != nil {
-		door.Refuse(w, http.StatusBadRequest, "bad-message", err.Error())
+		admission.Refuse(w, http.StatusBadRequest, "bad-message", err.Error())
 		return
 	}
 	if claims.Revoked() { // while the body came
@@ -65,15 +65,15 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 	}
 	realm := s.enter(route.mount)
 	defer s.leave(realm)
-	status, err := realm.post(route.id, owner(claims, route.token), m, len(text), func(end func()) (*door.Guest, error) {
-		return s.door.Enter(r, claims, func(*wsock.CloseError) { end() })
+	status, err := realm.post(route.id, owner(claims, route.token), m, len(text), func(end func()) (*admission.Entrant, error) {
+		return s.desk.Enter(r, claims, func(*wsock.CloseError) { end() })
 	})
 	switch {
 	case errors.Is(err, access.ErrRevoked):
 		access.Deny(w, err)
 		return
 	case err != nil:
-		door.Refuse(w, status, "refused", err.Error())
+		admission.Refuse(w, status, "refused", err.Error())
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -81,7 +81,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request, route route, 
 }
 
 // post takes a message of a peer whose socket is open, or will be.
-func (r *realm) post(id, owner string, m message, size int, enter func(end func()) (*door.Guest, error)) (int, error) {
+func (r *realm) post(id, owner string, m message, size int, enter func(end func()) (*admission.Entrant, error)) (int, error) {
 	r.mu.Lock()
 	who := r.clients[id]
 	if who != nil && !who.owns(owner) {
@@ -90,7 +90,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func(end func(
 	}
 	if who != nil {
 		r.mu.Unlock()
-		if err := who.guest.Wait(size); err != nil {
+		if err := who.entrant.Wait(size); err != nil {
 			return http.StatusTooManyRequests, err
 		}
 		r.handle(who, m)
@@ -101,15 +101,15 @@ func (r *realm) post(id, owner string, m message, size int, enter func(end func(
 	e := r.early[k]
 	if e == nil {
 		e = new(early)
-		guest, err := enter(func() { r.forgetEarly(k, e) })
+		entrant, err := enter(func() { r.forgetEarly(k, e) })
 		if err != nil {
-			return door.Status(err), err
+			return admission.Status(err), err
 		}
-		e.guest = guest
+		e.entrant = entrant
 		e.timer = time.AfterFunc(r.server.expiry, func() { r.forgetEarly(k, e) })
 		r.early[k] = e
 	}
-	if len(e.messages) >= maxEarly || e.bytes+size > maxEarlyBytes || r.server.held.Add(e.guest.Addr(), size, shareOfServer) != netaddr.Within {
+	if len(e.messages) >= maxEarly || e.bytes+size > maxEarlyBytes || r.server.held.Add(e.entrant.Addr(), size, shareOfServer) != netaddr.Within {
 		return http.StatusTooManyRequests, errors.New("open the socket first")
 	}
 	e.messages = append(e.messages, m)
@@ -127,28 +127,28 @@ func (r *realm) catchUp(who *client) {
 	if e == nil {
 		return
 	}
-	r.server.held.Remove(e.guest.Addr(), e.bytes)
+	r.server.held.Remove(e.entrant.Addr(), e.bytes)
 	e.timer.Stop()
-	e.guest.Leave()
+	e.entrant.Leave()
 	for _, m := range e.messages {
 		r.handle(who, m)
 	}
 }
 
 // forgetEarly ends the wait for a socket that did not come, or must not come any more.
-// Whoever takes e out of the realm has its guest leave.
+// Whoever takes e out of the realm has its entrant leave.
 func (r *realm) forgetEarly(k earlyKey, e *early) {
 	r.mu.Lock()
 	mine := r.early[k] == e
 	if mine {
 		delete(r.early, k)
-		r.server.held.Remove(e.guest.Addr(), e.bytes)
+		r.server.held.Remove(e.entrant.Addr(), e.bytes)
 	}
 	r.mu.Unlock()
 	if !mine {
 		return
 	}
 	e.timer.Stop()
-	e.guest.Leave()
+	e.entrant.Leave()
 	r.server.sweep(r)
 }

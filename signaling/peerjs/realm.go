@@ -5,7 +5,7 @@ import (
 	"slices"
 	"sync"
 
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
@@ -27,11 +27,11 @@ type realm struct {
 
 // client is one peer. The realm's lock guards it.
 type client struct {
-	id     string
-	owner  string // what proves that a later socket is the same peer's
-	socket *wsock.Conn
-	guest  *door.Guest
-	known  map[string]struct{}
+	id      string
+	owner   string // what proves that a later socket is the same peer's
+	socket  *wsock.Conn
+	entrant *admission.Entrant
+	known   map[string]struct{}
 }
 
 // owns reports whether a newcomer with this proof is the same peer.
@@ -54,12 +54,12 @@ func (c *client) knows(id string) bool {
 
 // register makes the socket that of a peer, sends OPEN, then what waited for
 // it. It returns nil when somebody else is that peer.
-func (r *realm) register(id, owner string, socket *wsock.Conn, guest *door.Guest) *client {
+func (r *realm) register(id, owner string, socket *wsock.Conn, entrant *admission.Entrant) *client {
 	for {
 		r.mu.Lock()
 		holder := r.clients[id]
 		if holder == nil || holder.owns(owner) {
-			who := r.takeLocked(holder, id, owner, socket, guest)
+			who := r.takeLocked(holder, id, owner, socket, entrant)
 			r.mu.Unlock()
 			return who
 		}
@@ -80,8 +80,8 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, guest *door.Guest
 }
 
 // takeLocked puts the socket in place of what was there.
-func (r *realm) takeLocked(holder *client, id, owner string, socket *wsock.Conn, guest *door.Guest) *client {
-	who := &client{id: id, owner: owner, socket: socket, guest: guest, known: make(map[string]struct{})}
+func (r *realm) takeLocked(holder *client, id, owner string, socket *wsock.Conn, entrant *admission.Entrant) *client {
+	who := &client{id: id, owner: owner, socket: socket, entrant: entrant, known: make(map[string]struct{})}
 	if holder != nil {
 		who.known = holder.known
 		holder.socket.Close(int(wire.CloseReplaced), "this peer has a newer socket")
@@ -135,7 +135,7 @@ func (r *realm) relay(from *client, m message) {
 	defer r.mu.Unlock()
 	to := r.clients[m.dst]
 	if m.kind == typeLeave && (to == nil || !to.knows(from.id)) {
-		from.guest.Count("dropped_stranger")
+		from.entrant.Count("dropped_stranger")
 		return
 	}
 	if m.kind == typeOffer {
@@ -143,22 +143,22 @@ func (r *realm) relay(from *client, m message) {
 	}
 	switch {
 	case to != nil && to.socket.Send(frame):
-		from.guest.Count("relayed")
+		from.entrant.Count("relayed")
 		if m.kind == typeOffer {
 			to.meet(from.id)
 		}
 	case to != nil:
 		// The peer's socket is ending: the caller hears it at once, where it
 		// has a connection to close.
-		from.guest.Count("dropped_slow")
+		from.entrant.Count("dropped_slow")
 		if from.knows(m.dst) && m.kind != typeLeave && m.kind != typeExpire {
 			from.socket.Send(message{kind: typeLeave, dst: from.id}.forwarded(m.dst))
 		}
 	case m.kind == typeExpire:
-		from.guest.Count("dropped_absent")
+		from.entrant.Count("dropped_absent")
 	case r.holdLocked(from, m.dst, m.kind == typeOffer, frame):
-		from.guest.Count("held")
+		from.entrant.Count("held")
 	default:
-		from.guest.Count("dropped_full")
+		from.entrant.Count("dropped_full")
 	}
 }

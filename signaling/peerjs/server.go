@@ -24,7 +24,7 @@ import (
 	"turnhub/internal/body"
 	"turnhub/internal/netaddr"
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
@@ -55,7 +55,7 @@ type Config struct {
 
 // Server is the http.Handler of a PeerJS server.
 type Server struct {
-	door      *door.Door
+	desk      *admission.Desk
 	discovery bool
 	log       *slog.Logger
 	expiry    time.Duration
@@ -76,7 +76,7 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		door:      door.New("peerjs", cfg.Hub),
+		desk:      admission.New("peerjs", cfg.Hub),
 		discovery: cfg.Discovery,
 		log:       cfg.Logger,
 		expiry:    expiry,
@@ -94,9 +94,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveSocket(w, r, route)
 		return
 	}
-	s.door.CORS(w, r, false)
+	s.desk.CORS(w, r, false)
 	if r.Method == http.MethodOptions {
-		door.Preflight(w, r, "GET,HEAD,PUT,PATCH,POST,DELETE")
+		admission.Preflight(w, r, "GET,HEAD,PUT,PATCH,POST,DELETE")
 		return
 	}
 	if route.kind == routeNone || route.kind == routeStream || len(route.mount) > maxMount {
@@ -107,12 +107,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if token == "" {
 		token = route.token
 	}
-	claims, ok := s.door.AdmitToken(w, r, token)
+	claims, ok := s.desk.AdmitToken(w, r, token)
 	if !ok {
 		return
 	}
 	if !claims.AllowsRoom(route.mount) {
-		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this path")
+		admission.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this path")
 		return
 	}
 	h := w.Header()
@@ -154,26 +154,26 @@ func (s *Server) servePeers(w http.ResponseWriter, route route) {
 
 // serveSocket opens one client's socket.
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route) {
-	claims, ok := s.door.Admit(w, r)
+	claims, ok := s.desk.Admit(w, r)
 	if !ok {
 		return
 	}
 	if !s.sockets.Begin() {
-		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
+		admission.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
-	var guest *door.Guest
+	var entrant *admission.Entrant
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
-		MessageSize: s.door.MessageSize(),
+		MessageSize: s.desk.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
 		Slow:        int(wire.CloseSlow),
-		QueueBytes:  s.door.QueueBytes() + maxHeldBytes,
-		Loops:       s.door.Loops(),
+		QueueBytes:  s.desk.QueueBytes() + maxHeldBytes,
+		Loops:       s.desk.Loops(),
 		Meter: func(bytes int) (time.Duration, error) {
-			if guest == nil {
+			if entrant == nil {
 				return 0, nil
 			}
-			return guest.Meter(bytes)
+			return entrant.Meter(bytes)
 		},
 	})
 	if err != nil {
@@ -200,10 +200,10 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		s.turn(socket, notice(typeError, refusal), refusal, nil)
 		return
 	}
-	guest, err = s.door.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
+	entrant, err = s.desk.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	switch {
 	case errors.Is(err, signaling.ErrDrain):
-		turned := door.Turned(err) // and no ERROR: the client is to come back
+		turned := admission.Turned(err) // and no ERROR: the client is to come back
 		socket.Close(turned.Code, turned.Reason)
 		s.sockets.Start(socket, ignore, nil)
 		return
@@ -214,14 +214,14 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	realm := s.enter(route.mount)
 	leave := func(error) {
 		s.leave(realm)
-		guest.Leave()
+		entrant.Leave()
 	}
-	who := realm.register(id, owner(claims, token), socket, guest)
+	who := realm.register(id, owner(claims, token), socket, entrant)
 	if who == nil {
 		s.turn(socket, notice(typeIDTaken, textTaken), textTaken, leave)
 		return
 	}
-	guest.Join("peerjs/" + route.mount)
+	entrant.Join("peerjs/" + route.mount)
 	realm.catchUp(who)
 	s.sockets.Start(socket, func(kind int, payload []byte) error {
 		if kind != wsock.KindText {
@@ -244,7 +244,7 @@ func ignore(int, []byte) error { return nil }
 
 // complain tells a client that one of its messages is wrong. The client goes on.
 func (s *Server) complain(who *client, text string) error {
-	who.guest.Count("dropped_bad")
+	who.entrant.Count("dropped_bad")
 	who.socket.Send(notice(typeError, text))
 	return nil
 }

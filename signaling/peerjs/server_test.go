@@ -12,7 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wstest"
 )
@@ -66,7 +66,7 @@ func TestCORS(t *testing.T) {
 		}
 	}
 	strict := start(t, signaling.Limits{}, func(s *Server) {
-		s.door = door.New("peerjs", signaling.NewHub(signaling.Config{AllowedOrigins: []string{"https://good.example"}}))
+		s.desk = admission.New("peerjs", signaling.NewHub(signaling.Config{AllowedOrigins: []string{"https://good.example"}}))
 	})
 	if status, h, _ := strict.request("GET", "/peerjs/id", ""); status != 403 || h.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a foreign origin: %d %v", status, h)

@@ -11,7 +11,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wstest"
 )
 
@@ -19,7 +19,7 @@ import (
 func apart(t *testing.T) *fixture {
 	return start(t, signaling.Limits{}, func(s *Server) {
 		s.expiry = time.Hour
-		s.door = door.New("peerjs", signaling.NewHub(signaling.Config{
+		s.desk = admission.New("peerjs", signaling.NewHub(signaling.Config{
 			Limits: signaling.Limits{MessagesPerSecond: 100_000},
 			ClientAddress: func(r *http.Request) (netip.AddrPort, bool) {
 				return netip.AddrPortFrom(netip.MustParseAddr(r.URL.Query().Get("from")), 1), true
@@ -82,14 +82,14 @@ func TestSendersHaveShares(t *testing.T) {
 	defer r.mu.Unlock()
 	kept := 0
 	for i := range maxHeldFor {
-		guest, err := f.door.Enter(httptest.NewRequest("GET", "/?from=9.9.9.1", nil), access.Claims{}, nil)
+		entrant, err := f.desk.Enter(httptest.NewRequest("GET", "/?from=9.9.9.1", nil), access.Claims{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.holdLocked(&client{id: fmt.Sprint(i), guest: guest}, "victim", true, message{kind: "OFFER", dst: "victim"}.forwarded(fmt.Sprint(i))) {
+		if r.holdLocked(&client{id: fmt.Sprint(i), entrant: entrant}, "victim", true, message{kind: "OFFER", dst: "victim"}.forwarded(fmt.Sprint(i))) {
 			kept++
 		}
-		guest.Leave()
+		entrant.Leave()
 	}
 	if a := r.absent["victim"]; kept != shareFor.Household/2 || len(a.senders) != (shareFor.Household+1)/2 {
 		t.Errorf("%d messages of %d senders are kept, the share of both is %d", kept, len(a.senders), shareFor.Household)

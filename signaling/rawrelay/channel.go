@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
@@ -30,9 +30,9 @@ type member struct {
 	limit int // the most sockets that it wants in its channel
 
 	// Under channel.mu.
-	socket *wsock.Conn   // nil: about to open
-	guest  *door.Guest   // nil as long
-	early  []wsock.Frame // what was said meanwhile
+	socket  *wsock.Conn        // nil: about to open
+	entrant *admission.Entrant // nil as long
+	early   []wsock.Frame      // what was said meanwhile
 }
 
 // join puts a socket into a channel unless that would be one more than it or
@@ -59,10 +59,10 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 }
 
 // open gives a member its socket, and the socket what was said before.
-func (c *channel) open(who *member, socket *wsock.Conn, guest *door.Guest) {
+func (c *channel) open(who *member, socket *wsock.Conn, entrant *admission.Entrant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	who.socket, who.guest = socket, guest
+	who.socket, who.entrant = socket, entrant
 	for _, frame := range who.early {
 		who.send(frame)
 	}
@@ -76,9 +76,9 @@ func (m *member) send(frame wsock.Frame) {
 		m.early = append(m.early, frame)
 	case m.socket == nil: // a socket does not take that long to open
 	case m.socket.Send(frame):
-		m.guest.Count("relayed")
+		m.entrant.Count("relayed")
 	default:
-		m.guest.Count("dropped_slow")
+		m.entrant.Count("dropped_slow")
 	}
 }
 
@@ -136,7 +136,7 @@ func (c *channel) relay(from *member, kind int, payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.members) < 2 {
-		from.guest.Count("dropped_alone")
+		from.entrant.Count("dropped_alone")
 		return
 	}
 	frame := wsock.Binary(payload)

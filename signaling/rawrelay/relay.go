@@ -22,7 +22,7 @@ import (
 
 	"turnhub/internal/handshake"
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
 )
@@ -45,7 +45,7 @@ type Config struct {
 
 // Relay is the http.Handler of /relay/{channel}, and with relay_at_root of /.
 type Relay struct {
-	door    *door.Door
+	desk    *admission.Desk
 	log     *slog.Logger
 	sockets wsock.Set
 
@@ -59,7 +59,7 @@ func New(cfg Config) *Relay {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Relay{
-		door:     door.New("relay", cfg.Hub),
+		desk:     admission.New("relay", cfg.Hub),
 		log:      cfg.Logger,
 		channels: make(map[string]*channel),
 	}
@@ -67,7 +67,7 @@ func New(cfg Config) *Relay {
 
 // ServeHTTP opens one socket.
 func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	claims, ok := s.door.Admit(w, r)
+	claims, ok := s.desk.Admit(w, r)
 	if !ok {
 		return
 	}
@@ -76,20 +76,20 @@ func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !handshake.IsWebSocket(r):
 		w.Header().Set("Upgrade", "websocket")
-		door.Refuse(w, http.StatusUpgradeRequired, "websocket", "this is a WebSocket: new WebSocket(\"wss://…"+Prefix+"CHANNEL\")")
+		admission.Refuse(w, http.StatusUpgradeRequired, "websocket", "this is a WebSocket: new WebSocket(\"wss://…"+Prefix+"CHANNEL\")")
 		return
 	case name == "" || len(name) > maxChannelName || !printable(name):
-		door.Refuse(w, http.StatusBadRequest, "bad-name", fmt.Sprintf("a channel's name has 1 to %d bytes, none of them control characters", maxChannelName))
+		admission.Refuse(w, http.StatusBadRequest, "bad-name", fmt.Sprintf("a channel's name has 1 to %d bytes, none of them control characters", maxChannelName))
 		return
 	case err != nil:
-		door.Refuse(w, http.StatusBadRequest, "bad-max", err.Error())
+		admission.Refuse(w, http.StatusBadRequest, "bad-max", err.Error())
 		return
 	case !claims.AllowsRoom(name):
-		door.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
+		admission.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
 		return
 	}
-	s.serve(w, r, &member{limit: limit}, name, func(end func(*wsock.CloseError)) (*door.Guest, error) {
-		return s.door.Enter(r, claims, end)
+	s.serve(w, r, &member{limit: limit}, name, func(end func(*wsock.CloseError)) (*admission.Entrant, error) {
+		return s.desk.Enter(r, claims, end)
 	})
 }
 
@@ -119,22 +119,22 @@ func printable(name string) bool {
 
 // serve upgrades, enters and relays. Refusals come after the upgrade, as a
 // Close with a reason: a page cannot see the status of a failed upgrade.
-func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func(*wsock.CloseError)) (*door.Guest, error)) {
+func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name string, enter func(func(*wsock.CloseError)) (*admission.Entrant, error)) {
 	options := wsock.Options{
-		MessageSize: s.door.MessageSize(),
+		MessageSize: s.desk.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
 		Slow:        int(wire.CloseSlow),
-		QueueBytes:  s.door.QueueBytes(),
-		Loops:       s.door.Loops(),
+		QueueBytes:  s.desk.QueueBytes(),
+		Loops:       s.desk.Loops(),
 		Meter: func(bytes int) (time.Duration, error) {
-			if who.guest == nil {
+			if who.entrant == nil {
 				return 0, nil
 			}
-			return who.guest.Meter(bytes)
+			return who.entrant.Meter(bytes)
 		},
 	}
 	if !s.sockets.Begin() {
-		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
+		admission.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
 	// In before the client can know that its socket is open: whoever sees that
@@ -150,30 +150,30 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 	if !s.sockets.Add(socket) {
 		socket.Close(int(wire.CloseRestart), signaling.ErrDrain.Error())
 	}
-	guest, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
+	entrant, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		part()
-		turned := door.Turned(err)
+		turned := admission.Turned(err)
 		socket.Close(turned.Code, turned.Reason)
 		s.sockets.Start(socket, ignore, nil)
 		return
 	}
-	c.open(who, socket, guest)
+	c.open(who, socket, entrant)
 	if !ok && c.evictSilent() {
 		c, ok = s.join(name, who)
 	}
 	leave := func(cause error) {
 		s.log.Debug("raw relay socket ended", "channel", name, "cause", cause)
 		part()
-		guest.Leave()
+		entrant.Leave()
 	}
 	if !ok {
-		guest.Count("refused_full")
+		entrant.Count("refused_full")
 		socket.Close(int(wire.CloseFull), "the channel is full")
 		s.sockets.Start(socket, ignore, leave)
 		return
 	}
-	guest.Join("relay/" + name)
+	entrant.Join("relay/" + name)
 	s.sockets.Start(socket, func(kind int, payload []byte) error {
 		c.relay(who, kind, payload)
 		return nil

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"turnhub/internal/access"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -16,15 +16,15 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access
 		c.era, c.base64 = true, form || textOnly(r)
 	}
 	ready := make(chan struct{})
-	guest, err := s.door.Enter(r, claims, func(why *wsock.CloseError) {
+	entrant, err := s.desk.Enter(r, claims, func(why *wsock.CloseError) {
 		<-ready
 		c.close(why.Reason)
 	})
 	if err != nil {
-		failWith(w, door.Status(err), codeForbidden, err.Error())
+		failWith(w, admission.Status(err), codeForbidden, err.Error())
 		return
 	}
-	c.guest = guest
+	c.entrant = entrant
 	upgrades := []string{"websocket"}
 	if websocket {
 		upgrades = []string{}

@@ -22,7 +22,7 @@ func (s *Server) connect(c *session) *member {
 	who := &member{id: newID(), session: c}
 	welcome := c.welcome(who.id)
 	// A token for certain rooms is none for the channel that everybody shares.
-	if c.guest.Claims.AllowsRoom(c.channel) {
+	if c.entrant.Claims.AllowsRoom(c.channel) {
 		who.enter(roomKey{channel: c.channel}, welcome)
 	} else {
 		c.send(welcome)
@@ -36,7 +36,7 @@ func (s *Server) leave(who *member) { who.exit() }
 func (w *member) enter(key roomKey, first ...packet) (before int, ok bool) {
 	if before, ok = w.session.server.enter(key, w, first...); ok {
 		w.key, w.inRoom = key, true
-		w.session.guest.Join(key.label())
+		w.session.entrant.Join(key.label())
 	}
 	return before, ok
 }
@@ -44,7 +44,7 @@ func (w *member) enter(key roomKey, first ...packet) (before int, ok bool) {
 func (w *member) exit() {
 	if w.inRoom {
 		w.inRoom = false
-		w.session.guest.Part(w.key.label())
+		w.session.entrant.Part(w.key.label())
 		w.session.server.exit(w.key, w)
 	}
 }
@@ -63,7 +63,7 @@ func (w *member) handle(m message, attachments []packet) {
 			w.session.send(acknowledge(m.ack, result))
 		}
 	default:
-		w.session.guest.Count("dropped_event")
+		w.session.entrant.Count("dropped_event")
 		w.warn(fmt.Sprintf("this server relays \"message\" events; %q was dropped", m.event))
 	}
 }
@@ -72,11 +72,11 @@ func (w *member) handle(m message, attachments []packet) {
 func (w *member) relay(m message, attachments []packet) {
 	r := w.session.server.find(w.key)
 	if !w.inRoom || r == nil {
-		w.session.guest.Count("dropped_outside")
+		w.session.entrant.Count("dropped_outside")
 		return
 	}
 	r.say(w, append([]packet{m.relayed()}, attachments...)...)
-	w.session.guest.Count("relayed")
+	w.session.entrant.Count("relayed")
 }
 
 // join moves the member into a room for two: the first is told "created", the
@@ -87,7 +87,7 @@ func (w *member) join(m message) string {
 		w.session.send(event("error", map[string]string{"message": err.Error()}))
 		return "refused"
 	}
-	if !w.session.guest.Claims.AllowsRoom(name) {
+	if !w.session.entrant.Claims.AllowsRoom(name) {
 		w.session.send(event("error", map[string]string{"message": "the access token does not allow this room"}))
 		return "refused"
 	}
@@ -105,7 +105,7 @@ func (w *member) join(m message) string {
 		return "full"
 	}
 	if was {
-		w.session.guest.Part(last.label())
+		w.session.entrant.Part(last.label())
 		w.session.server.exit(last, w)
 	}
 	if before == 0 {

@@ -128,7 +128,7 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status := body.Status(err)
 		if status == http.StatusRequestEntityTooLarge {
-			c.guest.Count("dropped_too_big")
+			c.entrant.Count("dropped_too_big")
 		} else {
 			c.close("post was given up by the client")
 		}
@@ -142,7 +142,7 @@ func (c *session) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, p := range packets {
-		err := c.guest.Wait(len(p.data))
+		err := c.entrant.Wait(len(p.data))
 		if err == nil {
 			err = c.receive(p)
 		}

@@ -31,7 +31,7 @@ import (
 	"turnhub/internal/body"
 	"turnhub/internal/handshake"
 	"turnhub/signaling"
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -67,7 +67,7 @@ type Config struct {
 
 // Server is the http.Handler of /socket.io/.
 type Server struct {
-	door   *door.Door
+	desk   *admission.Desk
 	log    *slog.Logger
 	assets *assets.Set
 
@@ -86,7 +86,7 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		door:   door.New("socketio", cfg.Hub),
+		desk:   admission.New("socketio", cfg.Hub),
 		log:    cfg.Logger,
 		assets: loadAssets(),
 
@@ -113,7 +113,7 @@ func (s *Server) Close(ctx context.Context) error {
 }
 
 // limit is the largest message in bytes.
-func (s *Server) limit() int { return s.door.MessageSize() }
+func (s *Server) limit() int { return s.desk.MessageSize() }
 
 // maxPayload is the largest body of a long-polling POST: one message of the
 // largest size with all of it in base64, and some room beside it.
@@ -128,18 +128,18 @@ func (s *Server) maxPayload3(form bool) int {
 }
 
 // queueBytes bounds what waits for a client.
-func (s *Server) queueBytes() int { return s.door.QueueBytes() }
+func (s *Server) queueBytes() int { return s.desk.QueueBytes() }
 
 // ServeHTTP answers everything under /socket.io/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.begin() {
-		door.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
+		admission.Refuse(w, http.StatusServiceUnavailable, "restart", signaling.ErrDrain.Error())
 		return
 	}
 	defer s.running.Done()
-	s.door.CORS(w, r, true)
+	s.desk.CORS(w, r, true)
 	if r.Method == http.MethodOptions {
-		door.Preflight(w, r, "GET,POST")
+		admission.Preflight(w, r, "GET,POST")
 		return
 	}
 	if name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]; name != "" && name != "socket.io" {
@@ -150,7 +150,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := jsonp(query); ok {
 		r = asPage(r)
 	}
-	claims, ok := s.door.Admit(w, r)
+	claims, ok := s.desk.Admit(w, r)
 	if !ok {
 		return
 	}
@@ -169,7 +169,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if sid := query.Get("sid"); sid != "" {
 		c := s.session(sid)
 		switch {
-		case c == nil || c.guest.Claims.User != claims.User:
+		case c == nil || c.entrant.Claims.User != claims.User:
 			fail(w, codeUnknownSID, "")
 		case websocket:
 			c.serveUpgrade(w, r)

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"turnhub/signaling/internal/door"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -23,7 +23,7 @@ func parseError(format string, args ...any) error {
 type session struct {
 	id      string
 	server  *Server
-	guest   *door.Guest
+	entrant *admission.Entrant
 	channel string
 	era     bool // protocol 3, of the clients 1.x and 2.x
 	base64  bool // such a client takes no binary on long-polling
@@ -115,7 +115,7 @@ func (c *session) send(packets ...packet) bool {
 	}
 	if c.queued+size > c.server.queueBytes() {
 		c.out.Unlock()
-		c.guest.Count("dropped_slow")
+		c.entrant.Count("dropped_slow")
 		// The caller may hold a room, which closing needs.
 		go c.close("the client does not read")
 		return false
@@ -276,7 +276,7 @@ func (c *session) fail(err error) {
 	var bad errPayload
 	if errors.As(err, &bad) {
 		reason = "parse error: " + bad.Error()
-		c.guest.Count("dropped_bad")
+		c.entrant.Count("dropped_bad")
 	}
 	c.close(reason)
 }
@@ -308,6 +308,6 @@ func (c *session) close(reason string) {
 		c.server.leave(c.member)
 		c.member = nil
 	}
-	c.guest.Leave()
+	c.entrant.Leave()
 	c.server.log.Debug("Socket.IO session ended", "session", c.id, "reason", reason)
 }

@@ -25,8 +25,8 @@ func (c *session) options() wsock.Options {
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  c.server.queueBytes(),
 		Ping:        -1,
-		Loops:       c.server.door.Loops(),
-		Meter:       c.guest.Meter,
+		Loops:       c.server.desk.Loops(),
+		Meter:       c.entrant.Meter,
 	}
 }
 
@@ -82,7 +82,7 @@ func (c *session) receiveFramed(p packet) error {
 
 // refuse turns the client's error into the Close that tells it.
 func (c *session) refuse(err error) error {
-	c.guest.Count("dropped_bad")
+	c.entrant.Count("dropped_bad")
 	return &wsock.CloseError{Code: wsock.CodePolicy, Reason: "parse error: " + err.Error()}
 }
 

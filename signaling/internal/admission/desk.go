@@ -1,6 +1,6 @@
-// Package door lets people into the dialects: who may enter, counted against
+// Package admission lets clients into the dialects: which may enter, counted against
 // the hub's limits, held to the message rate, and sent out when the hub says so.
-package door
+package admission
 
 import (
 	"errors"
@@ -18,32 +18,32 @@ import (
 // limits.messages_per_second.
 const maxHold = 5 * time.Second
 
-// Door admits the people of one dialect.
-type Door struct {
+// Desk admits the clients of one dialect.
+type Desk struct {
 	hub     *signaling.Hub
 	dialect string
 }
 
-// New makes the door of a dialect.
-func New(dialect string, hub *signaling.Hub) *Door { return &Door{hub, dialect} }
+// New makes the desk of a dialect.
+func New(dialect string, hub *signaling.Hub) *Desk { return &Desk{hub, dialect} }
 
 // MessageSize is limits.message_size at the moment, in bytes.
-func (d *Door) MessageSize() int { return d.hub.MessageSize() }
+func (d *Desk) MessageSize() int { return d.hub.MessageSize() }
 
 // QueueBytes is how much may wait for somebody who does not read, in bytes.
-func (d *Door) QueueBytes() int { return d.hub.QueueBytes() }
+func (d *Desk) QueueBytes() int { return d.hub.QueueBytes() }
 
 // Loops carry the dialect's sockets.
-func (d *Door) Loops() *wsock.Loops { return d.hub.Loops() }
+func (d *Desk) Loops() *wsock.Loops { return d.hub.Loops() }
 
 // Admit checks Origin and access token. Where it returns false it has answered
 // the request: 403 for the Origin, 401 for the token, both with a JSON error.
-func (d *Door) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, bool) {
+func (d *Desk) Admit(w http.ResponseWriter, r *http.Request) (access.Claims, bool) {
 	return d.AdmitToken(w, r, access.FromRequest(r))
 }
 
 // AdmitToken is Admit with a token that stands elsewhere in the request.
-func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) (access.Claims, bool) {
+func (d *Desk) AdmitToken(w http.ResponseWriter, r *http.Request, token string) (access.Claims, bool) {
 	if !d.hub.AllowsOrigin(r) {
 		d.hub.CountRefused("origin")
 		Refuse(w, http.StatusForbidden, "origin", "pages of this Origin may not connect here: add it to access.allowed_origins")
@@ -60,9 +60,9 @@ func (d *Door) AdmitToken(w http.ResponseWriter, r *http.Request, token string) 
 
 // Enter counts one connection. The error is the hub's: signaling.ErrFull,
 // signaling.ErrDrain or access.ErrRevoked. end is called when the hub wants the connection to end,
-// with the Close that says why, or when the access token has expired; the guest
+// with the Close that says why, or when the access token has expired; the entrant
 // leaves when it has ended.
-func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Guest, error) {
+func (d *Desk) Enter(r *http.Request, claims access.Claims, end func(*wsock.CloseError)) (*Entrant, error) {
 	remote, direct := d.hub.AddressOf(r)
 	client, err := d.hub.Attach(signaling.ClientInfo{
 		Dialect: d.dialect,
@@ -79,17 +79,17 @@ func (d *Door) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{client: client, Claims: claims, left: make(chan struct{})}
+	e := &Entrant{client: client, Claims: claims, left: make(chan struct{})}
 	if !claims.Expires.IsZero() {
-		g.expiry = time.AfterFunc(time.Until(claims.Expires)+d.hub.TokenGrace(), func() {
+		e.expiry = time.AfterFunc(time.Until(claims.Expires)+d.hub.TokenGrace(), func() {
 			end(&wsock.CloseError{Code: int(wire.CloseRefused), Reason: access.ErrExpired.Error()})
 		})
 	}
-	return g, nil
+	return e, nil
 }
 
-// Guest is one connection inside.
-type Guest struct {
+// Entrant is one client that has entered.
+type Entrant struct {
 	Claims access.Claims
 	client *signaling.DialectClient
 	pacer  signaling.Pacer
@@ -100,8 +100,8 @@ type Guest struct {
 // Meter counts a message that came in. Somebody who sends faster than the rate
 // is held up for so long, so that nothing of it is lost and nobody else notices; who goes
 // on regardless, or sends too large a message, gets a *wsock.CloseError.
-func (g *Guest) Meter(bytes int) (hold time.Duration, err error) {
-	hold, err = g.client.Pace(&g.pacer, bytes)
+func (e *Entrant) Meter(bytes int) (hold time.Duration, err error) {
+	hold, err = e.client.Pace(&e.pacer, bytes)
 	switch {
 	case errors.Is(err, signaling.ErrTooBig):
 		return 0, &wsock.CloseError{Code: int(wire.CloseTooBig), Reason: err.Error()}
@@ -112,8 +112,8 @@ func (g *Guest) Meter(bytes int) (hold time.Duration, err error) {
 }
 
 // Wait is Meter for a request, whose goroutine is held up itself.
-func (g *Guest) Wait(bytes int) error {
-	hold, err := g.Meter(bytes)
+func (e *Entrant) Wait(bytes int) error {
+	hold, err := e.Meter(bytes)
 	if err != nil || hold <= 0 {
 		return err
 	}
@@ -121,29 +121,29 @@ func (g *Guest) Wait(bytes int) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-g.left:
-	case <-g.client.Done():
+	case <-e.left:
+	case <-e.client.Done():
 	}
 	return nil
 }
 
-// Addr is where the guest is, by which what is kept of the client is counted.
-func (g *Guest) Addr() netip.Addr { return g.client.Addr() }
+// Addr is where the entrant is, by which what is kept of the client is counted.
+func (e *Entrant) Addr() netip.Addr { return e.client.Addr() }
 
 // Count counts a message's fate, see signaling.DialectClient.
-func (g *Guest) Count(kind string) { g.client.Count(kind) }
+func (e *Entrant) Count(kind string) { e.client.Count(kind) }
 
-// Join and Part say that the guest is in a room, or no longer.
-func (g *Guest) Join(room string) { g.client.Join(room) }
+// Join and Part say that the entrant is in a room, or no longer.
+func (e *Entrant) Join(room string) { e.client.Join(room) }
 
 // Part ends Join.
-func (g *Guest) Part(room string) { g.client.Leave(room) }
+func (e *Entrant) Part(room string) { e.client.Leave(room) }
 
-// Leave ends the guest's account. It is called once.
-func (g *Guest) Leave() {
-	close(g.left)
-	if g.expiry != nil {
-		g.expiry.Stop()
+// Leave ends the entrant's account. It is called once.
+func (e *Entrant) Leave() {
+	close(e.left)
+	if e.expiry != nil {
+		e.expiry.Stop()
 	}
-	g.client.Detach()
+	e.client.Detach()
 }

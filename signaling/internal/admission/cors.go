@@ -1,11 +1,11 @@
-package door
+package admission
 
 import "net/http"
 
 // CORS writes the headers that let a page of an allowed Origin read the
 // answer: the exact Origin, "null" included, never "*". It goes before
 // anything else, so that errors carry them too.
-func (d *Door) CORS(w http.ResponseWriter, r *http.Request, credentials bool) {
+func (d *Desk) CORS(w http.ResponseWriter, r *http.Request, credentials bool) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	origin := r.Header.Get("Origin")
