@@ -103,7 +103,7 @@ func (r *realm) post(id, owner string, m message, size int, enter func(end func(
 		e = new(early)
 		entrant, err := enter(func() { r.forgetEarly(k, e) })
 		if err != nil {
-			return admission.Status(err), err
+			return admission.StatusFor(err), err
 		}
 		e.entrant = entrant
 		e.timer = time.AfterFunc(r.server.expiry, func() { r.forgetEarly(k, e) })

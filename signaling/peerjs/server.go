@@ -197,18 +197,18 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 		refusal = "the access token does not allow this path"
 	}
 	if refusal != "" {
-		s.turn(socket, notice(typeError, refusal), refusal, nil)
+		s.refuse(socket, notice(typeError, refusal), refusal, nil)
 		return
 	}
 	entrant, err = s.desk.Enter(r, claims, func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	switch {
 	case errors.Is(err, signaling.ErrDrain):
-		turned := admission.Turned(err) // and no ERROR: the client is to come back
-		socket.Close(turned.Code, turned.Reason)
+		why := admission.CloseFor(err) // and no ERROR: the client is to come back
+		socket.Close(why.Code, why.Reason)
 		s.sockets.Start(socket, ignore, nil)
 		return
 	case err != nil:
-		s.turn(socket, notice(typeError, textLimit), err.Error(), nil)
+		s.refuse(socket, notice(typeError, textLimit), err.Error(), nil)
 		return
 	}
 	realm := s.enter(route.mount)
@@ -218,7 +218,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	}
 	who := realm.register(id, owner(claims, token), socket, entrant)
 	if who == nil {
-		s.turn(socket, notice(typeIDTaken, textTaken), textTaken, leave)
+		s.refuse(socket, notice(typeIDTaken, textTaken), textTaken, leave)
 		return
 	}
 	entrant.Join("peerjs/" + route.mount)
@@ -249,8 +249,8 @@ func (s *Server) complain(who *client, text string) error {
 	return nil
 }
 
-// turn says why and closes. ended, which may be nil, is called at the end.
-func (s *Server) turn(socket *wsock.Conn, why wsock.Frame, reason string, ended func(error)) {
+// refuse says why and closes. ended, which may be nil, is called at the end.
+func (s *Server) refuse(socket *wsock.Conn, why wsock.Frame, reason string, ended func(error)) {
 	socket.Send(why)
 	socket.Close(wsock.CodeNormal, reason)
 	s.sockets.Start(socket, ignore, ended)

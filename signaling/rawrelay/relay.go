@@ -153,8 +153,8 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 	entrant, err := enter(func(why *wsock.CloseError) { socket.Close(why.Code, why.Reason) })
 	if err != nil {
 		part()
-		turned := admission.Turned(err)
-		socket.Close(turned.Code, turned.Reason)
+		why := admission.CloseFor(err)
+		socket.Close(why.Code, why.Reason)
 		s.sockets.Start(socket, ignore, nil)
 		return
 	}

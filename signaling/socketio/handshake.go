@@ -21,7 +21,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, claims access
 		c.close(why.Reason)
 	})
 	if err != nil {
-		failWith(w, admission.Status(err), codeForbidden, err.Error())
+		failWith(w, admission.StatusFor(err), codeForbidden, err.Error())
 		return
 	}
 	c.entrant = entrant

@@ -21,8 +21,8 @@ func Refuse(w http.ResponseWriter, status int, code, message string) {
 	fmt.Fprintf(w, "{\"error\":%q,\"message\":%q}\n", code, message)
 }
 
-// Turned is the Close for somebody whom the hub did not let in.
-func Turned(err error) *wsock.CloseError {
+// CloseFor is the Close for a client that the hub did not let in, by Enter's error.
+func CloseFor(err error) *wsock.CloseError {
 	code := wire.CloseFull
 	switch {
 	case errors.Is(err, signaling.ErrDrain):
@@ -33,8 +33,8 @@ func Turned(err error) *wsock.CloseError {
 	return &wsock.CloseError{Code: int(code), Reason: err.Error()}
 }
 
-// Status is the HTTP status for somebody whom the hub did not let in.
-func Status(err error) int {
+// StatusFor is the HTTP status for a client that the hub did not let in.
+func StatusFor(err error) int {
 	switch {
 	case errors.Is(err, signaling.ErrDrain):
 		return http.StatusServiceUnavailable

@@ -71,7 +71,7 @@ func (d *Desk) Enter(r *http.Request, claims access.Claims, end func(*wsock.Clos
 		Claims:  claims,
 	}, func() {
 		if d.hub.Draining() {
-			end(Turned(signaling.ErrDrain))
+			end(CloseFor(signaling.ErrDrain))
 		} else {
 			end(&wsock.CloseError{Code: int(wire.CloseRevoked), Reason: "ended by the operator"})
 		}

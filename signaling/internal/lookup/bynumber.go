@@ -23,7 +23,7 @@ const blockSize = 512
 type block[V any] [blockSize]struct {
 	number atomic.Uint64 // of the value; 0: none
 	value  atomic.Pointer[V]
-	turn   uint32 // under ByNumber.mu: how often the place has been used
+	uses   uint32 // under ByNumber.mu: how often the place has been used
 }
 
 // Get returns the value of that number; nil: it has none, or none any more.
@@ -58,10 +58,10 @@ func (x *ByNumber[V]) Add(fresh func(number uint64) *V) *V {
 		x.used++
 	}
 	p := x.place(place)
-	p.turn++
-	turn := p.turn
+	p.uses++
+	uses := p.uses
 	x.mu.Unlock()
-	number := uint64(turn)<<32 | uint64(place)
+	number := uint64(uses)<<32 | uint64(place)
 	v := fresh(number)
 	p.value.Store(v)
 	p.number.Store(number)
@@ -100,7 +100,7 @@ func (x *ByNumber[V]) Remove(number uint64) {
 func (x *ByNumber[V]) place(at uint32) *struct {
 	number atomic.Uint64
 	value  atomic.Pointer[V]
-	turn   uint32
+	uses   uint32
 } {
 	var blocks []*block[V]
 	if p := x.blocks.Load(); p != nil {
