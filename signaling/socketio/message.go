@@ -237,8 +237,8 @@ func connected(id string) packet {
 	return packet{kind: packetMessage, data: append([]byte{typeConnect}, mustJSON(map[string]string{"sid": id})...)}
 }
 
-// refused answers a CONNECT to a namespace that is not there.
-func refused(namespace, why string) packet {
+// connectError answers a CONNECT to a namespace that is not there.
+func connectError(namespace, why string) packet {
 	data := append([]byte{typeConnectError}, namespace...)
 	data = append(data, ',')
 	return packet{kind: packetMessage, data: append(data, mustJSON(map[string]string{"message": why})...)}

@@ -41,7 +41,7 @@ func (c *session) welcome(id string) packet {
 // reason is a string, and the namespace comes with a query that is not its name.
 func (c *session) refusal(namespace, why string) packet {
 	if !c.era {
-		return refused(namespace, why)
+		return connectError(namespace, why)
 	}
 	name, _, _ := strings.Cut(namespace, "?")
 	data := append([]byte{typeConnectError}, name...)

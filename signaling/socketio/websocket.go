@@ -90,12 +90,12 @@ func (c *session) refuse(err error) error {
 // "Upgrade"): the client probes the new transport, then switches.
 func (c *session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	c.out.Lock()
-	refused := c.closed || c.ws != nil || c.upgrading
-	if !refused {
+	busy := c.closed || c.ws != nil || c.upgrading
+	if !busy {
 		c.upgrading = true
 	}
 	c.out.Unlock()
-	if refused {
+	if busy {
 		fail(w, codeBadRequest, "the session cannot be upgraded now")
 		return
 	}
