@@ -14,12 +14,12 @@ func (l *Line) finish(err error) {
 	l.ended = l.ended || idle || !drain
 	l.mu.Unlock()
 	switch {
-	case idle, !drain && l.link != nil:
+	case idle, !drain && l.carrier != nil:
 		l.release()
 	case !drain:
 		_ = l.nc.Close() // whoever writes sees it, and releases it
-	case l.link != nil:
-		l.link.Deafen()
+	case l.carrier != nil:
+		l.carrier.Deafen()
 	}
 }
 
@@ -41,19 +41,19 @@ func (l *Line) close() bool {
 	l.mu.Unlock()
 	switch {
 	case before:
-	case l.link == nil:
+	case l.carrier == nil:
 		_ = l.nc.Close()
 	default:
-		l.link.Close()
-		l.link.loop.left()
+		l.carrier.Close()
+		l.carrier.loop.left()
 	}
 	return !before
 }
 
 // Abort ends the connection at once; whoever reads sees it.
 func (l *Line) Abort() {
-	if l.link != nil {
-		l.link.Abort()
+	if l.carrier != nil {
+		l.carrier.Abort()
 	} else {
 		_ = l.nc.Close()
 	}
@@ -62,8 +62,8 @@ func (l *Line) Abort() {
 // CloseWrite closes our side of TCP, with TLS's close_notify before it. It is called from
 // Due.
 func (l *Line) CloseWrite() {
-	if l.link != nil {
-		l.link.CloseWrite()
+	if l.carrier != nil {
+		l.carrier.CloseWrite()
 	} else {
 		closeWrite(l.nc)
 	}
@@ -85,8 +85,8 @@ func closeWrite(conn net.Conn) {
 
 // SetReadDeadline has Over told of os.ErrDeadlineExceeded at t; the zero time: never.
 func (l *Line) SetReadDeadline(t time.Time) {
-	if l.link != nil {
-		l.link.SetReadDeadline(t)
+	if l.carrier != nil {
+		l.carrier.SetReadDeadline(t)
 	} else {
 		_ = l.nc.SetReadDeadline(t)
 	}
@@ -94,8 +94,8 @@ func (l *Line) SetReadDeadline(t time.Time) {
 
 // SetWriteDeadline bounds the write that is going on.
 func (l *Line) SetWriteDeadline(t time.Time) {
-	if l.link != nil {
-		l.link.SetWriteDeadline(t)
+	if l.carrier != nil {
+		l.carrier.SetWriteDeadline(t)
 	} else {
 		_ = l.nc.SetWriteDeadline(t)
 	}
@@ -117,9 +117,9 @@ func (l *Line) dead() {
 // acknowledged reports whether the other side's TCP has acknowledged everything that was
 // written. ok is false where the socket does not tell.
 func (l *Line) acknowledged() (all, ok bool) {
-	if l.link == nil {
+	if l.carrier == nil {
 		return acknowledged(l.nc)
 	}
-	waiting, err := l.link.Unacknowledged()
+	waiting, err := l.carrier.Unacknowledged()
 	return waiting == 0, err == nil
 }

@@ -60,7 +60,7 @@ type Line struct {
 	now      func() time.Time // what the user is told, see Loops
 	progress time.Duration    // how long a write may stand still that has begun
 	nc       net.Conn
-	link     *link // nil: no loop carries it
+	carrier  *carrier // nil: no loop carries it
 	out      *flusher
 
 	// The reader's.
@@ -93,7 +93,7 @@ func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Li
 		l.now = loops.now
 		loops.carry(l)
 	}
-	if l.link == nil {
+	if l.carrier == nil {
 		l.awake = make(chan struct{}, 1)
 	}
 	return l
@@ -102,15 +102,15 @@ func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Li
 func never() time.Time { return time.Time{} }
 
 // Carried reports whether an event loop carries the line.
-func (l *Line) Carried() bool { return l.link != nil }
+func (l *Line) Carried() bool { return l.carrier != nil }
 
 // Start begins to read. Every line is started, or discarded.
 func (l *Line) Start() {
 	switch {
-	case l.link == nil:
+	case l.carrier == nil:
 		// Not in the caller's goroutine: net/http's is large and holds the request.
 		go l.serve()
-	case l.link.Attach(l.link.loop.events, l.link) != nil: // the kernel is out of memory
+	case l.carrier.Attach(l.carrier.loop.events, l.carrier) != nil: // the kernel is out of memory
 		l.finish(errEnded)
 	}
 }
@@ -181,8 +181,8 @@ func (l *Line) frames(now time.Time) error {
 	}
 }
 
-// link is a line's place in a loop.
-type link struct {
+// carrier is what carries a line in a loop: its connection there.
+type carrier struct {
 	*stream.Conn
 	loop    *loop
 	line    *Line
@@ -191,7 +191,7 @@ type link struct {
 }
 
 // Ready is the loop's: the socket can go on.
-func (k *link) Ready(events stream.Events) {
+func (k *carrier) Ready(events stream.Events) {
 	l, now := k.line, k.loop.now
 	if first := l.first; len(first) > 0 {
 		l.first = nil
@@ -217,7 +217,7 @@ func (k *link) Ready(events stream.Events) {
 }
 
 // over tells the user that no more can be handled, and why.
-func (k *link) over(err error) {
+func (k *carrier) over(err error) {
 	if err != nil && k.reading && !k.line.user.Over(err) {
 		k.reading = false
 		k.line.finish(err)
@@ -252,9 +252,9 @@ func (l *Line) Kick(by *Line) {
 	}
 	l.writing = true
 	switch {
-	case by != nil && l.link != nil:
+	case by != nil && l.carrier != nil:
 		by.out.kicked = append(by.out.kicked, l)
-	case l.link != nil:
+	case l.carrier != nil:
 		go l.writeNow()
 	default:
 		go l.write()
@@ -296,37 +296,37 @@ func (l *Line) writeNow() {
 		if len(buf) == 0 {
 			return
 		}
-		if l.link.Send(buf) != nil {
+		if l.carrier.Send(buf) != nil {
 			l.dead()
 			return
 		}
-		if n%maxRounds != 0 && l.link.Waiting() == 0 {
+		if n%maxRounds != 0 && l.carrier.Waiting() == 0 {
 			continue
 		}
-		l.link.SetWriteDeadline(time.Now().Add(within))
-		l.link.stuck.Store(true)
-		l.link.Await(true)
+		l.carrier.SetWriteDeadline(time.Now().Add(within))
+		l.carrier.stuck.Store(true)
+		l.carrier.Await(true)
 		return
 	}
 }
 
 // writeRest sends what the socket did not take, and goes on where writeNow has stopped.
 func (l *Line) writeRest() {
-	before := l.link.Waiting()
-	left, err := l.link.Flush()
+	before := l.carrier.Waiting()
+	left, err := l.carrier.Flush()
 	switch {
 	case err != nil:
 		l.dead()
 		return
 	case left > 0:
 		if left < before {
-			l.link.SetWriteDeadline(time.Now().Add(l.progress))
+			l.carrier.SetWriteDeadline(time.Now().Add(l.progress))
 		}
 		return
 	}
-	l.link.Await(false)
-	if l.link.stuck.Swap(false) {
-		l.link.SetWriteDeadline(time.Time{})
+	l.carrier.Await(false)
+	if l.carrier.stuck.Swap(false) {
+		l.carrier.SetWriteDeadline(time.Time{})
 		l.writeNow()
 	}
 }
@@ -378,9 +378,9 @@ func (l *Line) rest() bool {
 
 // Direct writes frames past Due, where nobody else writes.
 func (l *Line) Direct(frames []byte, within time.Duration) {
-	if l.link != nil {
-		if l.link.Waiting() == 0 { // a client that fills its buffer has not spoken as it should
-			_ = l.link.Send(frames)
+	if l.carrier != nil {
+		if l.carrier.Waiting() == 0 { // a client that fills its buffer has not spoken as it should
+			_ = l.carrier.Send(frames)
 		}
 		return
 	}

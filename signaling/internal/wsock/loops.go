@@ -61,7 +61,7 @@ func (s *Loops) carry(l *Line) {
 		p.left()
 		return
 	}
-	l.link = &link{Conn: taken, loop: p, line: l, reading: true}
+	l.carrier = &carrier{Conn: taken, loop: p, line: l, reading: true}
 	l.nc, l.out = taken.NetConn(), &p.out
 }
 

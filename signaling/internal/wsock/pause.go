@@ -11,8 +11,8 @@ import (
 func (l *Line) Pause(d time.Duration) {
 	l.paused = true
 	l.held.Store(true)
-	if l.link != nil {
-		l.link.Deafen()
+	if l.carrier != nil {
+		l.carrier.Deafen()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -29,8 +29,8 @@ func (l *Line) Resume() {
 		l.timer.Stop()
 	}
 	l.mu.Unlock()
-	if l.link != nil {
-		l.link.Rouse()
+	if l.carrier != nil {
+		l.carrier.Rouse()
 		return
 	}
 	select {
@@ -54,7 +54,7 @@ func (l *Line) resume(now time.Time) error {
 
 // goOn ends a pause that is over. One whose connection has ended would be told of that
 // again and again.
-func (k *link) goOn(events stream.Events, now time.Time) {
+func (k *carrier) goOn(events stream.Events, now time.Time) {
 	l := k.line
 	switch {
 	case events&stream.Hangup != 0:
