@@ -32,9 +32,9 @@ func (b *bench) measureLimits(ctx context.Context) error {
 		if !slices.Contains(limitRows, r.name) {
 			continue
 		}
-		for _, name := range two {
+		for _, name := range few {
 			v := rivalNamed(name)
-			if v.raw && !r.bare {
+			if !v.takesPart(r) {
 				continue
 			}
 			l, err := b.limit(ctx, r, v)

@@ -15,12 +15,12 @@ type row struct {
 	judge string   // latency: the row is judged by its p99, not by its throughput
 }
 
-// two are enough in the rows that only vary another one.
-var two = []string{"coturn", "turnhub", "forwarder"}
+// few are enough in the rows that only vary another one.
+var few = []string{"coturn", "coturn-new", "coturn-mux", "turnhub", "forwarder"}
 
-// brief leaves the row to coturn and turnhub.
+// brief leaves the row to the coturns and turnhub.
 func brief(r row) row {
-	r.who = two
+	r.who = few
 	return r
 }
 

@@ -42,7 +42,7 @@ func main() {
 
 const (
 	allParts  = "relay,limits,cores,profile,hostile,hub"
-	allRivals = "coturn,turnhub,pion4,pion5,forwarder"
+	allRivals = "coturn,coturn-new,coturn-mux,turnhub,pion4,pion5,forwarder"
 )
 
 // flags are the command line.

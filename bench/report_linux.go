@@ -37,8 +37,12 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 | | |
 |---|---|
 `, b.Machine)
-	for _, name := range []string{"turnhub", "coturn", "pion4", "pion5", "forwarder", "peer", "centrifugo", "go"} {
-		fmt.Fprintf(s, "| %s | %s |\n", name, b.Versions[name])
+	for _, name := range []string{"turnhub", "coturn", "coturn-new", "coturn-mux", "pion4", "pion5", "forwarder", "peer", "centrifugo", "go"} {
+		version := b.Versions[name]
+		if version == "" {
+			version = "not measured"
+		}
+		fmt.Fprintf(s, "| %s | %s |\n", name, version)
 	}
 	s.WriteString("\n| part | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
 	for name := range strings.SplitSeq(allParts, ",") {
@@ -49,22 +53,27 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 	fmt.Fprintf(s, `
 Every server runs pinned to one core, the generator on the other, so the load average of an undisturbed run is near 2. Well above that other work ran on the machine: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to three times; that happened %d times.
 
-How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
+How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; each client's peer has an address of its own, which coturn-mux needs; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
 
 `, b.Disturbed)
 }
 
 // throughput is the table of packets per second of the server's processor time.
 func (b *bench) throughput(s *strings.Builder) {
-	s.WriteString("## Packets for a second of the server's processor time\n\nIn thousands; the ratio is turnhub to coturn. The forwarder is no TURN server but what the machine allows one that sends each packet by itself: a packet in, the same packet out, in batches.\n\n" +
-		"| load | coturn | pion v4 | pion v5 | forwarder | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	s.WriteString("## Packets for a second of the server's processor time\n\nIn thousands; the ratio is turnhub to Debian's coturn; beside it, to the best of the three coturns in that row, where all were measured. The forwarder is no TURN server but what the machine allows one that sends each packet by itself: a packet in, the same packet out, in batches.\n\n" +
+		"| load | coturn | coturn-new | coturn-mux | pion v4 | pion v5 | forwarder | **turnhub** | to the best | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, r := range relayRows {
 		by := b.figures[r.name]
 		if r.kind != "media" || r.judge == "latency" || by == nil {
 			continue
 		}
-		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | **%s** | %s |\n", r.title, thousands(by["coturn"]), thousands(by["pion4"]),
-			thousands(by["pion5"]), thousands(by["forwarder"]), thousands(by["turnhub"]), verdict(r.aim, by))
+		toBest := "–"
+		if by["coturn-new"].score() > 0 {
+			toBest = fmt.Sprintf("%.2f", by["turnhub"].score()/bestCoturn(by))
+		}
+		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | %s | %s | **%s** | %s | %s |\n", r.title, thousands(by["coturn"]),
+			thousands(by["coturn-new"]), thousands(by["coturn-mux"]), thousands(by["pion4"]), thousands(by["pion5"]),
+			thousands(by["forwarder"]), thousands(by["turnhub"]), toBest, verdict(r.aim, by))
 	}
 	s.WriteString("\n![turnhub's packets per processor second against coturn's](plots/throughput.svg)\n\n")
 }
@@ -95,7 +104,7 @@ func verdict(aim float64, by map[string]*figure) string {
 // latencies is loss and one-way latency in all rows.
 func (b *bench) latencies(s *strings.Builder) {
 	s.WriteString("## Loss and one-way latency\n\nMicroseconds p50 / p99 / p99.9, and the packets lost where any were. The aim is no loss where coturn has none, and a p99 not above coturn's.\n\n" +
-		"| load | coturn | pion v4 | pion v5 | turnhub | |\n|---|--:|--:|--:|--:|---|\n")
+		"| load | coturn | coturn-new | coturn-mux | pion v4 | pion v5 | turnhub | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, r := range relayRows {
 		by := b.figures[r.name]
 		if r.kind != "media" || by == nil {
@@ -111,8 +120,8 @@ func (b *bench) latencies(s *strings.Builder) {
 				mark += ", loss"
 			}
 		}
-		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | %s |\n", r.title, latency(by["coturn"]), latency(by["pion4"]),
-			latency(by["pion5"]), latency(by["turnhub"]), mark)
+		fmt.Fprintf(s, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", r.title, latency(by["coturn"]), latency(by["coturn-new"]),
+			latency(by["coturn-mux"]), latency(by["pion4"]), latency(by["pion5"]), latency(by["turnhub"]), mark)
 	}
 	s.WriteString("\n![p99 of the one-way latency](plots/latency.svg)\n\n")
 }
@@ -129,10 +138,10 @@ func latency(f *figure) string {
 }
 
 func (b *bench) allocations(s *strings.Builder) {
-	s.WriteString("## Allocations\n\n| | coturn | pion v4 | pion v5 | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|---|\n")
+	s.WriteString("## Allocations\n\n| | coturn | coturn-new | coturn-mux | pion v4 | pion v5 | **turnhub** | ratio | aim | |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	if by := b.figures["churn"]; by != nil {
-		fmt.Fprintf(s, "| clients that come and go per processor second, thousands (new address, 401, Allocate, end) | %s | %s | %s | **%s** | %s |\n",
-			thousands(by["coturn"]), thousands(by["pion4"]), thousands(by["pion5"]), thousands(by["turnhub"]), verdict(2, by))
+		fmt.Fprintf(s, "| clients that come and go per processor second, thousands (new address, 401, Allocate, end) | %s | %s | %s | %s | %s | **%s** | %s |\n",
+			thousands(by["coturn"]), thousands(by["coturn-new"]), thousands(by["coturn-mux"]), thousands(by["pion4"]), thousands(by["pion5"]), thousands(by["turnhub"]), verdict(2, by))
 	}
 	if by := b.figures["idle"]; by != nil {
 		cell := func(name string) string {
@@ -148,8 +157,8 @@ func (b *bench) allocations(s *strings.Builder) {
 				mark = "missed"
 			}
 		}
-		fmt.Fprintf(s, "| memory (RSS) for each of 10,000 idle allocations | %s | %s | %s | **%s** | – | 6 KB | %s |\n",
-			cell("coturn"), cell("pion4"), cell("pion5"), cell("turnhub"), mark)
+		fmt.Fprintf(s, "| memory (RSS) for each of 10,000 idle allocations | %s | %s | %s | %s | %s | **%s** | – | 6 KB | %s |\n",
+			cell("coturn"), cell("coturn-new"), cell("coturn-mux"), cell("pion4"), cell("pion5"), cell("turnhub"), mark)
 	}
 	s.WriteString("\n")
 	if by := b.figures["hold"]; by != nil && by["turnhub"] != nil {

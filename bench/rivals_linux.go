@@ -33,6 +33,11 @@ type rival struct {
 	tlsPort uint16
 	// streamPort is set where nothing but a TCP port is there to wait for.
 	streamPort uint16
+	// needs is an environment variable that names its program: without it the rival is
+	// left out.
+	needs string
+	// oneAddress marks a server that gives all clients the same relayed address.
+	oneAddress bool
 	// raw marks the forwarder, which is no TURN server: it takes part in the rows
 	// that say so, as a yardstick.
 	raw     bool
@@ -52,6 +57,15 @@ var rivals = []*rival{
 	{
 		name: "coturn", address: mustAddr("127.12.0.1"), tlsPort: tlsPort, command: coturn,
 		version: func(*environment) string { return "coturn " + output("turnserver", "--version") },
+	},
+	{
+		name: "coturn-new", address: mustAddr("127.12.0.5"), tlsPort: tlsPort, command: coturnNew(),
+		needs: newCoturn, version: newCoturnVersion(", with its defaults"),
+	},
+	{
+		name: "coturn-mux", address: mustAddr("127.12.0.6"), tlsPort: tlsPort, command: coturnNew("--multiplex-peer", "--udp-gso"),
+		needs: newCoturn, oneAddress: true,
+		version: newCoturnVersion(" with --multiplex-peer --udp-gso: one relayed address for all clients, which RFC 8656 does not allow"),
 	},
 	{
 		name: "turnhub", address: mustAddr("127.12.0.2"), tlsPort: plainPort, command: turnhub,
@@ -74,18 +88,6 @@ var rivals = []*rival{
 			return "recvmmsg and sendmmsg in one thread, no protocol (bench/load/forward_linux.go)"
 		},
 	},
-}
-
-func coturn(r *rival, e *environment, cpus []int) []string {
-	ip := r.address.String()
-	return []string{
-		"turnserver", "-n", "-L", ip, "-E", ip, "-p", strconv.Itoa(plainPort), "--tls-listening-port", strconv.Itoa(tlsPort),
-		"--use-auth-secret", "--static-auth-secret", secret, "-r", "bench", "--allow-loopback-peers",
-		"--min-port", "10000", "--max-port", "65535", "-m", strconv.Itoa(len(cpus)),
-		"--cert", e.path("cert.pem"), "--pkey", e.path("key.pem"), "--no-dtls", "--no-cli", "--no-software-attribute",
-		"--no-rfc5780", "--no-stun-backward-compatibility", "--simple-log", "--no-stdout-log", "--log-file", "/dev/null",
-		"--pidfile", e.path("coturn.pid"), "--userdb", e.path("coturn.db"),
-	}
 }
 
 func pion(r *rival, e *environment, cpus []int) []string {
@@ -168,7 +170,8 @@ func (r *rival) start(ctx context.Context, e *environment, cpus ...int) (*proces
 		p.done <- p.cmd.Wait()
 		close(p.done)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	// coturn 4.17 shuffles its ports for five seconds of processor time first.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := r.ready(ctx); err != nil {
 		p.stop()
@@ -228,13 +231,18 @@ func rivalNamed(name string) *rival {
 	return nil
 }
 
+// output is the first line that a program writes.
 func output(name string, args ...string) string {
+	first, _, _ := strings.Cut(outputAll(name, args...), "\n")
+	return first
+}
+
+func outputAll(name string, args ...string) string {
 	text, err := exec.Command(name, args...).Output()
 	if err != nil && len(text) == 0 {
 		return "not there: " + err.Error()
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	return first
+	return strings.TrimSpace(string(text))
 }
 
 func moduleVersion(path string) string {
@@ -253,7 +261,10 @@ func chooseRivals(names string) ([]*rival, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		r := rivalNamed(name)
 		if r == nil {
-			return nil, fmt.Errorf("rival %q: there are coturn, turnhub, pion4, pion5 and forwarder", name)
+			return nil, fmt.Errorf("rival %q: there are %s", name, allRivals)
+		}
+		if r.missing() {
+			fmt.Fprintf(os.Stderr, "bench: %s is not measured: %s names no program\n", name, r.needs)
 		}
 		chosen = append(chosen, r)
 	}

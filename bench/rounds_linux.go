@@ -76,7 +76,7 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 		b.figures[r.name] = by
 	}
 	for _, v := range b.rivals {
-		if len(r.who) > 0 && !slices.Contains(r.who, v.name) || v.raw && !r.bare {
+		if !v.takesPart(r) {
 			continue
 		}
 		p, err := v.start(ctx, b.env, b.env.cpu.server)

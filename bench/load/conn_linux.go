@@ -42,6 +42,7 @@ func ParseServer(text string) (Server, error) {
 type conn struct {
 	fd     int
 	stream bool
+	peer   bool          // not a client's: a plain UDP peer's socket
 	rw     io.ReadWriter // streams: the socket itself or TLS over it
 	raw    *rawStream
 	in     []byte // streams: what has been read and not handled

@@ -39,7 +39,7 @@ type shard struct {
 	clients   []*client
 	flows     []*flow
 	receivers []*conn // their fds carry media to us
-	peer      *conn   // the plain UDP peer's socket, one for all clients of the shard
+	peers     []*conn // the plain UDP peers' sockets, see peer
 	epoll     int
 	events    []unix.EpollEvent
 
@@ -63,11 +63,6 @@ func (s *shard) setUp(first, n int) error {
 	if s.o.GRO {
 		s.trains = newBatch(true)
 	}
-	if !s.o.Pair {
-		if err := s.openPeer(); err != nil {
-			return err
-		}
-	}
 	for i := range n {
 		a, err := s.open(first + i)
 		if err != nil {
@@ -84,7 +79,7 @@ func (s *shard) setUp(first, n int) error {
 			}
 			continue
 		}
-		if err := s.reach(a); err != nil {
+		if err := s.reach(a, i); err != nil {
 			return fmt.Errorf("client %d: %w", first+i, err)
 		}
 	}
@@ -118,50 +113,6 @@ func (s *shard) open(i int) (*client, error) {
 		s.clients = append(s.clients, c)
 		return c, err
 	}
-}
-
-func (s *shard) openPeer() error {
-	fd, err := socket(unix.SOCK_DGRAM, s.o.Peer)
-	if err != nil {
-		return err
-	}
-	s.peer = &conn{fd: fd}
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(s.o.Peer, 0))); err != nil {
-		return fmt.Errorf("bind the peer's socket: %w", err)
-	}
-	return nil
-}
-
-// reach joins a client and the plain UDP peer.
-func (s *shard) reach(c *client) error {
-	bound, err := unix.Getsockname(s.peer.fd)
-	if err != nil {
-		return fmt.Errorf("read the peer's address: %w", err)
-	}
-	var port int
-	switch a := bound.(type) {
-	case *unix.SockaddrInet4:
-		port = a.Port
-	case *unix.SockaddrInet6:
-		port = a.Port
-	}
-	peer := netip.AddrPortFrom(s.o.Peer, uint16(port))
-	if err := s.admit(c, peer); err != nil {
-		return err
-	}
-	if s.o.Direction != "down" {
-		if err := s.clientFlow(c, peer); err != nil {
-			return err
-		}
-	}
-	if s.o.Direction != "up" {
-		f, err := newFlow(len(s.flows), nil, s.peer.fd, c.relayed, rawFrame(s.o.Size), s.o)
-		if err != nil {
-			return err
-		}
-		s.flows = append(s.flows, f)
-	}
-	return nil
 }
 
 // connect joins two clients of the server.
@@ -211,9 +162,7 @@ func (s *shard) clientFlow(c *client, peer netip.AddrPort) error {
 
 // watch prepares everything that media may come to.
 func (s *shard) watch() error {
-	if s.peer != nil {
-		s.receivers = append(s.receivers, s.peer)
-	}
+	s.receivers = append(s.receivers, s.peers...)
 	for _, c := range s.clients {
 		if c.raw != nil {
 			c.raw.patient = false
@@ -255,8 +204,8 @@ func (s *shard) close() {
 		}
 		c.close()
 	}
-	if s.peer != nil {
-		s.peer.close()
+	for _, c := range s.peers {
+		c.close()
 	}
 	unix.Close(s.epoll)
 }
@@ -372,7 +321,7 @@ func (s *shard) receive(c *conn) {
 	if !c.stream {
 		b = s.trains
 	}
-	if c == s.peer {
+	if c.peer {
 		deliver = s.fromPeerFn
 	}
 	for range 8 { // then the senders have their turn again
