@@ -41,6 +41,7 @@ type Config struct {
 	Relay   []netaddr.RelayAddress
 	PortMin uint16 // of relayed addresses
 	PortMax uint16
+	Sockets Sockets // of relayed addresses
 	Policy  *policy.Policy
 	Limits  Limits
 	Workers int // 0: one per CPU

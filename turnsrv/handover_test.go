@@ -341,3 +341,83 @@ func TestHandoverLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestHandoverWithoutSockets holds a conversation without sockets while a successor takes
+// over, which gives none of its ports out, be they with a socket or without, and has all
+// the others.
+func TestHandoverWithoutSockets(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Relay = cfg.Relay[:1]
+	cfg.PortMin, cfg.PortMax = 12300, 12307
+	cfg.Sockets = SocketsOn
+	old := startServer(t, cfg)
+	taken := make(map[string]bool)
+	allocate := func(ts *testServer, name string) (*turn.Client, net.PacketConn) {
+		t.Helper()
+		c := pionClient(t, ts, "udp4", name)
+		conn, err := c.Allocate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := conn.LocalAddr().String(); taken[at] {
+			t.Fatalf("%s was given out twice", at)
+		}
+		taken[conn.LocalAddr().String()] = true
+		return c, conn
+	}
+	_, socket := allocate(old, "socket")
+	defer socket.Close()
+	old.SetSockets(SocketsOff)
+	alice, a := allocate(old, "alice")
+	bob, b := allocate(old, "bob")
+	for _, permit := range []error{alice.CreatePermission(b.LocalAddr()), bob.CreatePermission(a.LocalAddr())} {
+		if permit != nil {
+			t.Fatal(permit)
+		}
+	}
+	talk := func() {
+		t.Helper()
+		for i := range 20 {
+			payload := bytes.Repeat([]byte{byte(i)}, 100+i)
+			if _, err := a.WriteTo(payload, b.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+			exchange(t, b, payload, a.LocalAddr())
+		}
+	}
+	talk()
+	spare, err := old.ListenerFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := cfg
+	next.Sockets = SocketsOff
+	young := successor(t, old, next)
+	young.SetElders(old.Ports())
+	talk()
+	for i := range 5 {
+		_, conn := allocate(young, fmt.Sprint("young", i))
+		defer conn.Close()
+	}
+	if _, err := pionClient(t, young, "udp4", "ninth").Allocate(); err == nil {
+		t.Error("a ninth of eight ports was given out")
+	}
+	talk()
+	a.Close()
+	b.Close()
+	until(t, func() bool { return len(old.Allocations()) == 1 })
+	young.SetElders(old.Ports())
+	for range 2 {
+		conn, err := pionClient(t, young, "udp4", "later").Allocate()
+		if err != nil {
+			t.Fatalf("a port that the old server has given back: %v", err)
+		}
+		if conn.LocalAddr().String() == socket.LocalAddr().String() {
+			t.Error("the old server's socket was given out too")
+		}
+		defer conn.Close()
+	}
+	for _, f := range spare {
+		f.Close()
+	}
+}

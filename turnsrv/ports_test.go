@@ -16,11 +16,12 @@ import (
 
 // TestLastPorts lets another program hold half of a narrow range of relay ports:
 // every port of the other half can be had, then comes 508, in both families, and
-// for pairs too.
+// for pairs too. (relay.sockets: auto would go on without sockets.)
 func TestLastPorts(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		const low, high = 12100, 12139
 		cfg.PortMin, cfg.PortMax = low, high
+		cfg.Sockets = SocketsOn
 		ips := []string{"127.0.0.1", "::1"}
 		for f, ip := range ips {
 			addr := netip.MustParseAddr(ip)

@@ -67,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
-		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Logger: cfg.Logger,
+		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Sockets: cfg.Sockets, Logger: cfg.Logger,
 		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
 	})}
 	for i := range cfg.Workers {
@@ -267,6 +267,23 @@ func (s *Server) Reached(f Family) time.Duration { return s.shared.Reached(f) }
 
 // AddReached adds what another process of this server knows of it, as Reached tells it.
 func (s *Server) AddReached(f Family, ago time.Duration) { s.shared.AddReached(f, ago) }
+
+// SetSockets says which allocations get sockets from now on. Those that exist stay.
+func (s *Server) SetSockets(mode Sockets) { s.shared.SetSockets(mode) }
+
+// Left reports whether a relayed packet has ever left the server: then SocketsAuto makes
+// no allocation without a socket.
+func (s *Server) Left() bool { return s.shared.Left() }
+
+// SetLeft says that one has left another process of this server.
+func (s *Server) SetLeft() { s.shared.SetLeft() }
+
+// Ports returns the relay ports that this process has given out, and those of SetElders.
+func (s *Server) Ports() []Ports { return s.shared.Ports() }
+
+// SetElders keeps clear of the ports that older processes of this server have given out.
+// It replaces what was said before.
+func (s *Server) SetElders(ports []Ports) { s.shared.SetElders(ports) }
 
 // Allocations returns all allocations, in no order.
 func (s *Server) Allocations() []AllocationInfo { return s.shared.Allocations() }

@@ -34,6 +34,19 @@ var WaitedBounds = backlog.WaitedBounds
 // Limits bound what clients can use.
 type Limits = core.Limits
 
+// Sockets says which relayed addresses get a socket.
+type Sockets = core.Sockets
+
+// Which do.
+const (
+	SocketsAuto = core.SocketsAuto
+	SocketsOn   = core.SocketsOn
+	SocketsOff  = core.SocketsOff
+)
+
+// Ports are ports of one relay address, to be told to the process that takes over.
+type Ports = core.Ports
+
 // Volume is what one user has relayed within the day of Limits.VolumePerUserDay, to be
 // told to the process that takes over.
 type Volume = core.Volume

@@ -45,6 +45,7 @@ const (
 	askReload = "reload" // read the configuration again
 	askStop   = "stop"   // go down; a stopOrder
 	askBye    = "bye"    // the last counts of a process that ends
+	askPorts  = "ports"  // which relay ports it keeps, of an older process; []turnsrv.Ports
 	askVolume = "volume" // what users have had since the handover, of a process that ends; []turnsrv.Volume
 )
 
@@ -55,6 +56,8 @@ type (
 		Volumes []turnsrv.Volume     `json:"volumes,omitempty"` // what users have had of the day's
 		// Reached is turnsrv.Server.Reached, in nanoseconds, by family.
 		Reached map[turnsrv.Family]time.Duration `json:"reached,omitempty"`
+		Ports   []turnsrv.Ports                  `json:"ports,omitempty"` // relay ports that are given out
+		Left    bool                             `json:"left,omitempty"`  // turnsrv.Server.Left
 	}
 	readiness struct {
 		Unused []string `json:"unused"` // inherited listeners that the configuration does not name
@@ -400,6 +403,8 @@ func (f *family) answer(r *relative, what string, body json.RawMessage, file *os
 		f.mu.Unlock()
 		f.poke()
 		return nil, nil
+	case askPorts:
+		return f.node.turn.Ports(), nil
 	case askVolume:
 		volumes, err := decode[[]turnsrv.Volume](body)
 		if err == nil {

@@ -53,6 +53,7 @@ type node struct {
 	addresses   addresses
 	warned      []extaddr.Warning // at start
 	credentials *turncred.Secrets
+	elders      *elders
 	rangeSaid   atomic.Pointer[string] // relay.range
 	ttl         atomic.Int64           // the longest credentials.ttl so far, in nanoseconds
 	access      *access.Verifier
@@ -197,10 +198,12 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Relay:    relay,
 		PortMin:  n.cfg.Relay.PortMin,
 		PortMax:  n.cfg.Relay.PortMax,
+		Sockets:  turnSockets(n.cfg),
 		Policy:   n.policy(n.cfg),
 		Limits:   turnLimits(n.cfg),
 		Logger:   n.log,
 	})
+	n.elders = &elders{turn: n.turn, mode: turnSockets(n.cfg)}
 	return err
 }
 
@@ -389,6 +392,7 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	run("hub", n.hub.Serve)
+	run("relay ports of older processes", quiet(n.watchElders))
 	run("rechecks", quiet(n.rechecker.serve))
 	if n.tickets != nil {
 		run("session tickets", quiet(func(ctx context.Context) { n.tickets.Serve(ctx, n.mux.SetTicketKeys) }))

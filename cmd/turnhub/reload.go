@@ -55,6 +55,7 @@ func (n *node) reload(environ []string) error {
 	n.level.Set(logLevel(cfg.Log.Level))
 	n.ttl.Store(max(n.ttl.Load(), int64(cfg.Credentials.TTL)))
 	n.rangeSaid.Store(&cfg.Relay.Range)
+	n.elders.setMode(turnSockets(cfg))
 	n.turn.SetLimits(turnLimits(cfg))
 	n.turn.SetPolicy(n.policy(cfg))
 	n.hub.SetLimits(hubLimits(cfg))
@@ -70,7 +71,7 @@ func (n *node) reload(environ []string) error {
 // liveKeys are the options that a reload changes.
 var liveKeys = []string{
 	"listen.forward",
-	"relay.range", "relay.peers", "relay.allow_peers", "relay.deny_peers",
+	"relay.range", "relay.sockets", "relay.peers", "relay.allow_peers", "relay.deny_peers",
 	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
 	"access.allowed_origins",
 	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",

@@ -95,6 +95,10 @@ func (n *node) inherit(h handover) {
 	for family, ago := range h.Reached {
 		n.turn.AddReached(family, ago)
 	}
+	if h.Left {
+		n.turn.SetLeft()
+	}
+	n.elders.know(h.Ports)
 }
 
 // ready tells the predecessor that the clients may come.

@@ -228,7 +228,7 @@ func (n *node) accompany(young *relative, ended <-chan struct{}) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), goPatience)
 	defer cancel()
-	if err := young.link.Ask(ctx, askGo, handover{n.family.counted(), n.access.Unkept(), n.turn.Volumes(false), n.reached()}, nil, nil); err != nil {
+	if err := young.link.Ask(ctx, askGo, handover{n.family.counted(), n.access.Unkept(), n.turn.Volumes(false), n.reached(), n.turn.Ports(), n.turn.Left()}, nil, nil); err != nil {
 		return err
 	}
 	late := time.NewTimer(readyPatience)

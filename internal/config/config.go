@@ -107,6 +107,7 @@ type Relay struct {
 	BindIP           []netip.Addr // empty: all
 	PortMin, PortMax uint16
 	Range            string // one of the Range constants
+	Sockets          string // one of the Sockets constants
 	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
 	DenyPeers        []netip.Prefix
@@ -117,6 +118,13 @@ const (
 	RangeAuto   = "auto"
 	RangeOpen   = "open"
 	RangeClosed = "closed"
+)
+
+// The values of relay.sockets.
+const (
+	SocketsAuto = "auto"
+	SocketsOn   = "on"
+	SocketsOff  = "off"
 )
 
 // ExternalIP is an address that clients see, and where 1:1 NAT stands between,
@@ -196,6 +204,7 @@ func Default() *Config {
 			PortMin: 49152,
 			PortMax: 65535,
 			Range:   RangeAuto,
+			Sockets: SocketsAuto,
 			Peers:   "calls",
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},

@@ -60,6 +60,8 @@ func (c *Config) options() []option {
 			doc: "Last UDP port for relayed addresses. Two are needed for each call with both sides relayed."},
 		{key: "relay.range", value: choice(&c.Relay.Range, RangeAuto, RangeOpen, RangeClosed),
 			doc: "Whether the firewall lets UDP port_min to port_max in. Calls do not need it: two relayed people meet inside the server. Peers of relay.peers: public do. auto: closed until a packet from outside has reached one from an address to which that had sent nothing, and again after an hour without such a packet, each address family for itself. /config tells the clients and `turnhub check`."},
+		{key: "relay.sockets", value: choice(&c.Relay.Sockets, SocketsAuto, SocketsOn, SocketsOff),
+			doc: "Whether relayed addresses have a UDP socket of their own. Without one they work relay to relay inside this server only, take no descriptor, and share the port's number with whatever else of the host has it. on: all have one; off: none, so that 60,000 fit one IPv4 address from port_min: 1024 up; auto: those that the host has no descriptors or free ports for go without, but none once a relayed packet has left this server."},
 		{key: "relay.peers", value: choice(&c.Relay.Peers, "calls", "public", "any"),
 			doc: "Whom clients may reach through the relay. calls: only people in the same call, at addresses where this server itself has seen them; public: any public address, for TURN with somebody else's signaling; any: everything (tests only)."},
 		{key: "relay.allow_peers", value: prefixes(&c.Relay.AllowPeers),

@@ -36,6 +36,7 @@ var (
 	ended        = counter("relay_allocations_ended_total", "Allocations ended.", "reason")
 	packets      = counter("relay_packets_total", "Packets relayed.", "direction", "transport", "family")
 	payload      = counter("relay_bytes_total", "Payload bytes relayed.", "direction", "transport", "family")
+	bare         = gauge("relay_allocations_without_socket", "Relayed addresses without a socket of their own now, see relay.sockets; among the allocations.")
 	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
 	relayDrops   = counter("relay_drops_total", "Packets not relayed or not answered.", "reason")
 	streamLate   = counter("relay_stream_late_total", "Packets dropped since they had waited too long for a TCP or TLS client on a slow line; among the drops with the reason late.", "transport")
@@ -85,7 +86,7 @@ var (
 
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
-	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, inProcess.desc,
+	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, bare.desc, inProcess.desc,
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
@@ -177,6 +178,7 @@ func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string), out cha
 	put(ended, float64(s.Revoked), "revoked")
 	put(ended, float64(s.Replaced), "replaced")
 	put(ended, float64(s.Ended-s.Expired-s.Revoked-s.Replaced), "client")
+	put(bare, float64(s.Bare))
 	put(inProcess, float64(s.InProcess.Packets))
 	each(s.Drops, relayDrops, put)
 	each(s.Auth, auth, put)

@@ -262,7 +262,9 @@ func (s *Shard) makeRelays(a *allocation, w wanted, c *Client) stun.ErrorCode {
 	if w.reservation {
 		res := w.reserved
 		r := s.newRelay(a, res.space, res.port)
-		if err := s.io.BindRelay(r, res.port); err != nil {
+		if res.bare && s.shared.withoutSocket() {
+			r.bare = true
+		} else if err := s.bind(r, res.port); err != nil {
 			res.space.release(res.port)
 			return stun.CodeInsufficientCapacity
 		}
@@ -308,21 +310,41 @@ func (s *Shard) makeRelay(a *allocation, family wire.Family, w wanted, c *Client
 				s.log.Warn("cannot open a relay socket", "bind", space.Bind, "port", port, "error", err)
 				return code
 			}
-			if w.pair {
-				token, ok := s.shared.reservations.put(s.second, reservation{space: space, port: port + 1, user: a.user, client: c.Addr})
-				if !ok {
-					s.io.CloseRelay(r)
-					space.release(port)
-					space.release(port + 1)
-					return code
-				}
-				a.token = token
-			}
-			a.relays[family] = r
-			return 0
+			return s.keep(r, w, c)
+		}
+	}
+	if code != stun.CodeInsufficientCapacity || !s.shared.withoutSocket() {
+		return code
+	}
+	for _, space := range spaces.preferring(s.io, c) {
+		if space.family() != family {
+			continue
+		}
+		// What is left is with other programs, which does not matter without a socket.
+		if port, ok := space.takeForeign(w.even, w.pair); ok {
+			r := s.newRelay(a, space, port)
+			s.goWithout(r, ErrPortInUse)
+			return s.keep(r, w, c)
 		}
 	}
 	return code
+}
+
+// keep gives an allocation a relayed address, and with pair reserves the next port.
+func (s *Shard) keep(r *Relay, w wanted, c *Client) stun.ErrorCode {
+	a, port := r.alloc, r.addr.Port
+	if w.pair {
+		token, ok := s.shared.reservations.put(s.second, reservation{space: r.space, port: port + 1, user: a.user, client: c.Addr, bare: r.bare})
+		if !ok {
+			s.unbind(r)
+			r.space.release(port)
+			r.space.release(port + 1)
+			return stun.CodeInsufficientCapacity
+		}
+		a.token = token
+	}
+	a.relays[r.addr.Family()] = r
+	return 0
 }
 
 // openRelay binds a claimed port, with pair after a look at whether the next one
@@ -331,7 +353,7 @@ func (s *Shard) makeRelay(a *allocation, family wire.Family, w wanted, c *Client
 func (s *Shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bool) (*Relay, error) {
 	bind := func(port uint16) (*Relay, error) {
 		r := s.newRelay(a, space, port)
-		err := s.io.BindRelay(r, port)
+		err := s.bind(r, port)
 		switch {
 		case errors.Is(err, ErrPortInUse):
 			space.setAside(port, s.second)
@@ -346,7 +368,7 @@ func (s *Shard) openRelay(a *allocation, space *relaySpace, port uint16, pair bo
 			space.release(port)
 			return nil, err
 		}
-		s.io.CloseRelay(next)
+		s.unbind(next)
 	}
 	r, err := bind(port)
 	if err != nil && pair {

@@ -153,11 +153,15 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 	if !s.stands(a, r, p) {
 		return
 	}
+	if r.bare {
+		s.drop(DropNoSocket)
+		return
+	}
 	if !s.affordsPacket(a, &a.out, n) {
 		return
 	}
 	if !p.sent {
-		p.sent, a.sent = true, true
+		s.leaves(a, p)
 	}
 	s.countToPeer(a, r, n)
 	s.io.ToPeer(r, peer, g, dontFragment)

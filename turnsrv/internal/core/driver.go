@@ -21,9 +21,10 @@ import (
 // That goes for the driver's own receive buffers as for the core's memory.
 type Driver interface {
 	// BindRelay opens the socket of a relayed address; the handle of the relay is for
-	// the driver. A port that another program holds is ErrPortInUse.
+	// the driver. A port that another program holds is ErrPortInUse; ErrNoDescriptors
+	// says that the machine has no socket to give.
 	BindRelay(r *Relay, port uint16) error
-	// CloseRelay closes it, after what was handed over for it before has been sent.
+	// CloseRelay closes it (never one without a socket), after what was handed over for it before has been sent.
 	CloseRelay(r *Relay)
 	// ToPeer sends a payload from a relayed address; with dontFragment as one packet
 	// or not at all.
@@ -49,3 +50,7 @@ type Driver interface {
 // driver that closes a socket later than CloseRelay returns may find a port of its own
 // in use; it is tried again some seconds later.
 var ErrPortInUse = errors.New("port in use")
+
+// ErrNoDescriptors is what BindRelay returns where this process or the machine can open
+// no more sockets.
+var ErrNoDescriptors = errors.New("no descriptors left for a socket")

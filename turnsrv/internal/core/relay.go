@@ -23,6 +23,7 @@ type Relay struct {
 	epoch atomic.Uint32
 
 	alloc  *allocation // nil when it has ended
+	bare   bool        // has no socket: see sockets.go
 	echoes bool        // its port has sent for somebody else a short time ago: see unasked.go
 	looked int64       // second of the last look at an unasked packet
 	Handle any         // the driver's
@@ -39,7 +40,8 @@ type relaySpace struct {
 	first           uint16                  // port
 	ports           []atomic.Pointer[Relay] // from first on
 	used            atomic.Int32
-	spoke           []uint32 // second in which each port's last user ended that has sent anything; 0: none has
+	elders          atomic.Pointer[[portBytes]byte] // ports of older processes of this server, by port; nil: none
+	spoke           []uint32                        // second in which each port's last user ended that has sent anything; 0: none has
 
 	mu      sync.Mutex // guards:
 	foreign []foreignPort
@@ -64,7 +66,7 @@ func (s *relaySpace) owns(e wire.Endpoint) bool {
 }
 
 func (s *relaySpace) claim(port uint16) bool {
-	if !s.ports[port-s.first].CompareAndSwap(nil, reserved) {
+	if s.elsewhere(port) || !s.ports[port-s.first].CompareAndSwap(nil, reserved) {
 		return false
 	}
 	s.used.Add(1)

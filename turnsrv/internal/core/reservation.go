@@ -26,6 +26,7 @@ type reservation struct {
 	port    uint16
 	user    string
 	client  wire.Endpoint
+	bare    bool  // the even port has no socket
 	expires int64 // seconds
 }
 

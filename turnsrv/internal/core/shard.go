@@ -178,7 +178,7 @@ func (s *Shard) closeRelay(r *Relay) {
 	}
 	r.alloc.relays[r.addr.Family()] = nil
 	r.alloc = nil
-	s.io.CloseRelay(r)
+	s.unbind(r)
 	r.space.release(r.addr.Port)
 }
 

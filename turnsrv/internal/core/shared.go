@@ -36,6 +36,7 @@ type Config struct {
 	PortMin     uint16 // of relayed addresses
 	PortMax     uint16
 	Limits      Limits
+	Sockets     Sockets
 	Logger      *slog.Logger
 
 	// Hooks, each safe for concurrent use and quick; nil: none. See turnsrv.Config.
@@ -64,6 +65,11 @@ type Shared struct {
 	relays   atomic.Pointer[relaySpaces]
 	draining atomic.Bool
 	open     openness
+	sockets  atomic.Int32 // a Sockets
+	left     atomic.Bool  // a relayed packet has left the server, ever
+	bare     atomic.Bool  // it has been said that allocations get no socket
+
+	elders atomic.Pointer[[]Ports] // of older processes
 
 	nonceKey     []byte
 	prefixes     *prefixLimit // of answers to requests that prove nothing
@@ -84,6 +90,7 @@ func NewShared(cfg Config) *Shared {
 	s.directory.gateway = cfg.Gateway
 	s.policy.Store(cfg.Policy)
 	s.relays.Store(new(relaySpaces))
+	s.SetSockets(cfg.Sockets)
 	s.SetRelay(cfg.Relay)
 	s.SetLimits(cfg.Limits)
 	return s
@@ -191,7 +198,9 @@ func (s *Shared) SetLimits(l Limits) {
 func (s *Shared) SetRelay(addresses []netaddr.RelayAddress) {
 	for {
 		old := s.relays.Load()
-		if s.relays.CompareAndSwap(old, old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)) {
+		next := old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)
+		s.keepClear(next)
+		if s.relays.CompareAndSwap(old, next) {
 			return
 		}
 	}
@@ -221,6 +230,9 @@ func (s *Shared) Stats() Stats {
 			for f, r := range a.relays {
 				if r != nil {
 					stats.Allocations[a.client.Transport][f]++
+					if r.bare {
+						stats.Bare++
+					}
 				}
 			}
 		}

@@ -29,6 +29,7 @@ const (
 	DropQueueFull                    // the client's stream does not keep up
 	DropLate                         // it waited too long for the client's stream: late is worse than lost
 	DropWorkerBusy                   // the other worker's ring is full
+	DropNoSocket                     // it would have to leave the process, and its relayed address has no socket
 	DropSend                         // the kernel refused to send
 	DropRelayGone                    // the relayed address of this server that was the peer has ended
 	DropUnknownAttribute             // an indication with an unknown mandatory attribute
@@ -37,7 +38,7 @@ const (
 
 var dropNames = [drops]string{
 	"malformed", "fingerprint", "unexpected", "amplification", "control_cost", "rate_limited", "no_allocation", "no_channel",
-	"no_permission", "policy", "family", "bandwidth", "packets", "user_bandwidth", "user_volume", "queue_full", "late", "worker_busy", "send",
+	"no_permission", "policy", "family", "bandwidth", "packets", "user_bandwidth", "user_volume", "queue_full", "late", "worker_busy", "no_socket", "send",
 	"relay_gone", "unknown_attribute",
 }
 
@@ -98,6 +99,7 @@ type counters struct {
 type Stats struct {
 	Workers     int
 	Allocations [wire.Transports][wire.Families]int // now, by client transport and relayed family
+	Bare        int                                 // of them without a socket
 	Created     uint64                              // allocations
 	Ended       uint64                              // allocations, for whatever reason
 	Expired     uint64                              // of them by time

@@ -4,6 +4,7 @@ package epoll
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"unsafe"
 
@@ -30,7 +31,7 @@ func (w *Worker) BindRelay(r *core.Relay, port uint16) error {
 		return core.ErrPortInUse
 	}
 	if err != nil {
-		return err
+		return noDescriptors(err)
 	}
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, relayBuffer) != nil {
@@ -39,10 +40,18 @@ func (w *Worker) BindRelay(r *core.Relay, port uint16) error {
 	sock := &relaySock{relay: r, fd: fd, v6: r.Bind().Is6()}
 	if sock.handle, err = w.watch(fd, sock, edge); err != nil {
 		unix.Close(fd)
-		return err
+		return noDescriptors(err)
 	}
 	r.Handle = sock
 	return nil
+}
+
+// noDescriptors names the errors of a host that can open, or watch (ENOSPC), no more.
+func noDescriptors(err error) error {
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w: %w", core.ErrNoDescriptors, err)
+	}
+	return err
 }
 
 // CloseRelay closes it, after what waits to be sent from it.

@@ -6,6 +6,7 @@ package portable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -195,6 +196,9 @@ func (p *Worker) BindRelay(r *core.Relay, port uint16) error {
 	conn, err := listenUDP(netip.AddrPortFrom(r.Bind(), port))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return core.ErrPortInUse
+	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return fmt.Errorf("%w: %w", core.ErrNoDescriptors, err)
 	}
 	if err != nil {
 		return err
