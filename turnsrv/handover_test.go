@@ -7,17 +7,35 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/pion/stun/v2"
 	"github.com/pion/turn/v4"
+	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/turntest"
 )
 
 // successor starts a server on the listeners of another.
 func successor(t *testing.T, old *testServer, cfg Config) *testServer {
+	t.Helper()
+	young, lost := handOver(t, old, cfg, func() {})
+	if lost != 0 {
+		t.Fatalf("%d clients were lost", lost)
+	}
+	return young
+}
+
+// handOver is successor, with something done just before the old server yields, and
+// returns how many clients were lost.
+func handOver(t *testing.T, old *testServer, cfg Config, before func()) (young *testServer, lost int) {
 	t.Helper()
 	files, err := old.ListenerFiles()
 	if err != nil {
@@ -42,12 +60,11 @@ func successor(t *testing.T, old *testServer, cfg Config) *testServer {
 			t.Error(err)
 		}
 	})
-	if lost := old.Yield(); lost != 0 {
-		t.Fatalf("%d clients were lost", lost)
-	}
+	before()
+	lost = old.Yield()
 	go func() { done <- s.Serve(ctx) }()
 	s.Stats()
-	return &testServer{Server: s, udp: old.udp, udp6: old.udp6}
+	return &testServer{Server: s, udp: old.udp, udp6: old.udp6}, lost
 }
 
 // TestHandover holds a relayed conversation while a successor takes the port over:
@@ -419,5 +436,86 @@ func TestHandoverWithoutSockets(t *testing.T) {
 	}
 	for _, f := range spare {
 		f.Close()
+	}
+}
+
+// TestHandoverWithoutDescriptors hands over in a process that has no descriptor left: by
+// relay.sockets: auto the relay sockets that were never used make room for the clients,
+// whose conversation goes on; by on the clients are lost, and counted.
+func TestHandoverWithoutDescriptors(t *testing.T) {
+	for _, mode := range []Sockets{SocketsAuto, SocketsOn} {
+		cfg := testConfig(t)
+		cfg.Relay, cfg.Sockets = cfg.Relay[:1], mode
+		old := startServer(t, cfg)
+		alice, bob := dialRaw(t, old, "alice"), dialRaw(t, old, "bob")
+		at := []netip.AddrPort{alice.Allocate()[0], bob.Allocate()[0]}
+		talk := func() {
+			t.Helper()
+			for i, c := range []*turntest.Client{alice, bob} {
+				if code := turntest.CodeOf(c.Do(stun.MethodCreatePermission, turntest.Peer(at[1-i].String()))); code != 0 {
+					t.Fatal(code)
+				}
+			}
+			for _, way := range []struct {
+				from, to *turntest.Client
+				at       netip.AddrPort
+			}{{alice, bob, at[1]}, {bob, alice, at[0]}} {
+				way.from.Send(turntest.Send(way.at.String(), []byte("here")))
+				if got := way.to.Receive(); !strings.Contains(string(got), "here") {
+					t.Errorf("%q", got)
+				}
+			}
+		}
+		var again func()
+		_, lost := handOver(t, old, cfg, func() { again = noDescriptors(t) })
+		again()
+		if (lost > 0) != (mode == SocketsOn) {
+			t.Errorf("mode %v: %d clients are lost", mode, lost)
+		}
+		if mode == SocketsAuto {
+			talk()
+			if n := old.Stats().Bare; n != 2 {
+				t.Errorf("%d relayed addresses have no socket, want 2", n)
+			}
+		}
+	}
+}
+
+// noDescriptors uses up this process's descriptors, and lowers their limit so that each
+// that is closed can be had again. again gives them back.
+func noDescriptors(t *testing.T) (again func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	highest := 0
+	for _, fd := range open {
+		if n, _ := strconv.Atoi(fd.Name()); n > highest {
+			highest = n
+		}
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(highest) + 1, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	var fill []int
+	for {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			break
+		}
+		fill = append(fill, fd)
+	}
+	return func() {
+		for _, fd := range fill {
+			unix.Close(fd)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

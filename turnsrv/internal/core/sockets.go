@@ -76,6 +76,27 @@ func (s *Shard) goWithout(r *Relay, why error) {
 	}
 }
 
+// GiveUpSockets closes the sockets that have never been used, where relayed addresses may
+// do without, and reports whether there were any: a handover needs a descriptor for each
+// client over UDP, and a client is worth more.
+func (s *Shard) GiveUpSockets() (any bool) {
+	if !s.shared.withoutSocket() {
+		return false
+	}
+	for c := range s.Clients {
+		if c.alloc == nil || c.alloc.sent {
+			continue
+		}
+		for _, r := range c.alloc.relays {
+			if r != nil && !r.bare {
+				s.io.CloseRelay(r)
+				r.bare, any = true, true
+			}
+		}
+	}
+	return any
+}
+
 // takeForeign takes a port that was set aside since another program holds it, with pair
 // an even one whose next is free or set aside too. The port stays claimed.
 func (s *relaySpace) takeForeign(even, pair bool) (port uint16, ok bool) {

@@ -378,3 +378,44 @@ func TestSocketsAgainstReference(t *testing.T) {
 		}
 	}
 }
+
+// TestGiveUpSockets gives up the sockets that were never used, and no others, where
+// relayed addresses may do without; what passes inside the process goes on.
+func TestGiveUpSockets(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		mode Sockets
+		left bool
+		want int // sockets that stay
+	}{
+		{"auto", SocketsAuto, false, 1},
+		{"auto, and something has left", SocketsAuto, true, 3},
+		{"on", SocketsOn, false, 3},
+		{"off", SocketsOff, true, 1},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			cfg := deskConfig(t)
+			cfg.Sockets = SocketsOn
+			d, h := hostDesk(t, cfg, 10)
+			alice, bob, used := d.user("alice", 1000), d.user("bob", 1001), d.user("used", 1002)
+			ra, rb := alice.relayed(), bob.relayed()
+			ru := used.relayed()
+			used.c.alloc.sent = true // to an address of this server, in another process
+			if x.left {
+				d.shared.SetLeft()
+			}
+			d.shared.SetSockets(x.mode)
+			if gave := d.GiveUpSockets(); gave != (x.want == 1) || len(h.open) != x.want || !h.open[ru] {
+				t.Errorf("gave up: %v, %d are open", gave, len(h.open))
+			}
+			if d.GiveUpSockets() {
+				t.Error("a second time")
+			}
+			meet(t, alice, bob, ra, rb)
+			d.wait(time.Hour)
+			if len(h.open) != 0 || d.shared.Stats().Bare != 0 {
+				t.Error("something is left")
+			}
+		})
+	}
+}

@@ -100,14 +100,21 @@ func (w *Worker) Resume(fd int, ap netip.AddrPort) error {
 
 // Keep keeps the clients with an allocation, each on a socket connected to its
 // five-tuple, and goes on reading the listeners. It returns how many could not be kept.
+// Where descriptors are short, relay sockets that were never used give way.
 func (w *Worker) Keep() (lost int) {
 	w.turnOver()
+	asked := false
 	for c := range w.shard.Clients {
 		l, ok := c.Handle.(*udpListener)
 		if !ok || !c.Allocated() || l.kept {
 			continue
 		}
 		keep, err := w.connect(l, c)
+		if err != nil && !asked && errors.Is(noDescriptors(err), core.ErrNoDescriptors) {
+			if asked = true; w.shard.GiveUpSockets() {
+				keep, err = w.connect(l, c)
+			}
+		}
 		if err != nil {
 			lost++
 			w.shard.ClientGone(c)
