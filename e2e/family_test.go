@@ -311,3 +311,68 @@ func TestVolumeOutlivesUpgrade(t *testing.T) {
 		t.Errorf("somebody else has %d of 10 packets", n)
 	}
 }
+
+// TestSocketsOverUpgrades upgrades a server whose relayed addresses have no sockets: a
+// call goes on through two upgrades, no process gives out a port that another has, and
+// each has the ports again that a process has taken with it.
+func TestSocketsOverUpgrades(t *testing.T) {
+	t.Parallel()
+	const ports = 16
+	low := freePort(t)
+	f := startFamily(t, fmt.Sprintf("relay: {external_ip: 127.0.0.1, sockets: off, port_min: %d, port_max: %d}\n", low, low+ports-1))
+	taken := make(map[string]bool)
+	take := func(ends ...net.PacketConn) {
+		t.Helper()
+		for _, end := range ends {
+			at := end.LocalAddr().String()
+			if taken[at] {
+				t.Fatalf("%s was given out twice", at)
+			}
+			taken[at] = true
+		}
+	}
+	first := f.call("anna", "boris")
+	take(first.ends[:]...)
+	f.upgrade()
+	second := f.call("carl", "dora")
+	take(second.ends[:]...)
+	f.upgrade()
+	third := f.call("emil", "frida") // knows of both
+	take(third.ends[:]...)
+	for _, c := range []*call{first, second, third} {
+		c.goesOn("after two upgrades")
+	}
+	if n := f.metric("turnhub_relay_allocations_without_socket"); n < 6 || n != f.metric("turnhub_relay_allocations") {
+		t.Errorf("%v of %v relayed addresses have no socket", n, f.metric("turnhub_relay_allocations"))
+	}
+	fill := func(what string, with *guest) {
+		t.Helper()
+		until(t, what, func() bool { // the server's own probe may have a port for a moment
+			for {
+				_, end, err := f.relay(with.username, with.password)
+				if err != nil {
+					if !strings.Contains(err.Error(), "508") {
+						t.Fatal(err)
+					}
+					return f.metric("turnhub_relay_allocations") == ports
+				}
+				take(end)
+			}
+		})
+	}
+	fill("every port is given out", third.people[0])
+	// The last two processes die: the first serves again, with its own ports and all the others.
+	f.signal(f.pids[2], syscall.SIGKILL)
+	f.signal(f.pids[1], syscall.SIGKILL)
+	f.pids = f.pids[:1]
+	until(t, "the first serves again", func() bool {
+		return strings.Contains(f.log.String(), fmt.Sprintf("this one serves again, with the binary and the configuration that it has\" pid=%d\n", f.pids[0]))
+	})
+	f.untilServed("and is ready")
+	first.goesOn("when its process serves again")
+	clear(taken)
+	take(first.ends[:]...)
+	fourth := f.call("gert", "hans")
+	take(fourth.ends[:]...)
+	fill("every port is given out again", fourth.people[0])
+}

@@ -266,9 +266,11 @@ func TestErrorsOnSockets(t *testing.T) {
 }
 
 // TestNoDescriptors takes the process's file descriptors away: Allocate gets 508,
-// what exists goes on, and when there are some again all is well.
+// what exists goes on, and when there are some again all is well. (relay.sockets: auto
+// would go on without sockets: TestSocketsWithoutDescriptors.)
 func TestNoDescriptors(t *testing.T) {
 	eachDriver(t, func(t *testing.T, cfg Config) {
+		cfg.Sockets = SocketsOn
 		ts := startServer(t, cfg)
 		c, waiting := dialRaw(t, ts, "alice"), dialRaw(t, ts, "bob")
 		c.Allocate()

@@ -88,8 +88,9 @@ func (n *node) watchElders(ctx context.Context) {
 	}
 }
 
-// askElders learns which ports the older processes have given back. Where one does not
-// answer, what was known before holds.
+// askElders learns which ports the older processes have given back, and tells them whether
+// a relayed packet has left this one: should it die, the youngest of them serves again.
+// Where one does not answer, what was known before holds.
 func (n *node) askElders() {
 	older := 0
 	for _, r := range n.family.all() {
@@ -102,7 +103,7 @@ func (n *node) askElders() {
 		return
 	}
 	all, failed := []turnsrv.Ports{}, false
-	ask(n.family, scrapePatience, askPorts, nil, func(r *relative, ports []turnsrv.Ports, err error) {
+	ask(n.family, scrapePatience, askPorts, n.turn.Left(), func(r *relative, ports []turnsrv.Ports, err error) {
 		if r.generation < n.family.generation {
 			all, failed = append(all, ports...), failed || err != nil
 		}

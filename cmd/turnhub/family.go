@@ -45,7 +45,7 @@ const (
 	askReload = "reload" // read the configuration again
 	askStop   = "stop"   // go down; a stopOrder
 	askBye    = "bye"    // the last counts of a process that ends
-	askPorts  = "ports"  // which relay ports it keeps, of an older process; []turnsrv.Ports
+	askPorts  = "ports"  // which relay ports it keeps, of an older process; turnsrv.Server.Left of who asks; []turnsrv.Ports
 	askVolume = "volume" // what users have had since the handover, of a process that ends; []turnsrv.Volume
 )
 
@@ -176,6 +176,9 @@ func (f *family) remove(r *relative) {
 	f.mu.Unlock()
 	f.log.Debug("another process of this server has ended", "pid", r.pid)
 	f.poke()
+	if f.node != nil {
+		f.node.askElders()
+	}
 }
 
 func (f *family) poke() {
@@ -404,7 +407,11 @@ func (f *family) answer(r *relative, what string, body json.RawMessage, file *os
 		f.poke()
 		return nil, nil
 	case askPorts:
-		return f.node.turn.Ports(), nil
+		left, err := decode[bool](body)
+		if left {
+			f.node.turn.SetLeft()
+		}
+		return f.node.turn.Ports(), err
 	case askVolume:
 		volumes, err := decode[[]turnsrv.Volume](body)
 		if err == nil {

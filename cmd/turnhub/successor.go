@@ -50,6 +50,7 @@ func (s *succession) loaded(n *node) error {
 	_, err := io.WriteString(s.conn, word+"\n")
 	if s.version == 0 {
 		s.parent = n.family.add(s.predecessor, s.generation, nil, nil)
+		n.elders.know(nil)
 		if err == nil {
 			word, err = hear(s.conn, readyPatience)
 		}
@@ -80,6 +81,7 @@ func (s *succession) loaded(n *node) error {
 	if err != nil {
 		n.log.Warn("the process that was to be replaced has died; this one takes its place", "pid", s.predecessor)
 		supervisor{n}.notify(fmt.Sprintf("MAINPID=%d", os.Getpid()))
+		n.askElders() // it may not have come to tell their ports
 	}
 	if err := n.access.LoadRevoked(); err != nil {
 		return err

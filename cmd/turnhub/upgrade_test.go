@@ -253,7 +253,8 @@ func TestUpgrade(t *testing.T) {
 
 // TestUpgradeWithoutLink replaces the binary by one that knows no link: both say so,
 // an action of the operator is not answered with success, and when the new process
-// dies the old one serves again all the same.
+// dies the old one serves again all the same. While the old one lives, whose relay ports
+// nobody can ask for, relayed addresses have sockets, whatever relay.sockets says.
 func TestUpgradeWithoutLink(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "turnhub")
@@ -267,7 +268,7 @@ func TestUpgradeWithoutLink(t *testing.T) {
 	server := exec.Command(program)
 	server.Env = append(os.Environ(), asProgram+"=1", withoutLink+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
 		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
-		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir)
+		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir, "TURNHUB_RELAY_SOCKETS=off")
 	server.Stdout, server.Stderr = &log, &log
 	server.WaitDelay = time.Second
 	if err := server.Start(); err != nil {
@@ -290,22 +291,39 @@ func TestUpgradeWithoutLink(t *testing.T) {
 		return res.StatusCode == http.StatusOK
 	}
 	until(t, "ready", &log, ready)
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	allocate := func() {
+		t.Helper()
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		username, password := credentials.Mint("anna", time.Now().Add(time.Hour))
+		client, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: fmt.Sprintf("127.0.0.1:%d", port), Conn: conn, Username: username, Password: password})
+		if err == nil {
+			err = client.Listen()
+		}
+		if err == nil {
+			_, err = client.Allocate()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close(); conn.Close() })
 	}
-	username, password := credentials.Mint("anna", time.Now().Add(time.Hour))
-	client, err := turn.NewClient(&turn.ClientConfig{TURNServerAddr: fmt.Sprintf("127.0.0.1:%d", port), Conn: conn, Username: username, Password: password})
-	if err == nil {
-		err = client.Listen()
+	// bare is how many relayed addresses of the process that serves have no socket.
+	bare := func() string {
+		res, err := plain.Get(base + "/metrics")
+		if err != nil {
+			return err.Error()
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return regexp.MustCompile(`(?m)^turnhub_relay_allocations_without_socket .*$`).FindString(string(text))
 	}
-	if err == nil {
-		_, err = client.Allocate()
+	allocate()
+	if !strings.HasSuffix(bare(), " 1") {
+		t.Errorf("before the upgrade: %s", bare())
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close(); conn.Close() })
 
 	server.Process.Signal(syscall.SIGUSR2)
 	until(t, "the new process", &log, func() bool { return strings.Contains(log.String(), "a new process has taken over") && ready() })
@@ -320,6 +338,10 @@ func TestUpgradeWithoutLink(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode != http.StatusBadGateway || !strings.Contains(string(text), strconv.Itoa(server.Process.Pid)) {
 		t.Errorf("a revocation that does not reach the old process: %s %s", res.Status, text)
+	}
+	allocate()
+	if !strings.HasSuffix(bare(), " 0") {
+		t.Errorf("beside a process that cannot say which ports it has: %s", bare())
 	}
 	_, rest, _ := strings.Cut(log.String(), "taken over\" pid=")
 	number, _, _ := strings.Cut(rest, " ")
