@@ -2,7 +2,6 @@ package stream
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -26,6 +25,7 @@ type Conn struct {
 	// The loop's goroutine's.
 	early []byte // what a layer over TLS had read
 	input []byte // what was read of the socket and not yet taken by TLS
+	holds bool   // TLS has a buffer of the loop's to itself, see decrypt
 	eof   bool   // nothing comes after input
 	fail  error  // nor after eof
 
@@ -42,10 +42,8 @@ type Conn struct {
 	timer   *time.Timer // nil: no deadline is set
 }
 
-const (
-	recordBuffer = 32 << 10 // bytes of one read under TLS
-	maxAnswers   = 16 << 10 // bytes of TLS's own, alerts and key updates, that wait at most
-)
+// maxAnswers is how many bytes of TLS's own, alerts and key updates, wait at most.
+const maxAnswers = 16 << 10
 
 // Take takes the socket out of conn: from then on it is the Conn's, and conn and its
 // layers go on over that. On an error conn is as it was.
@@ -158,38 +156,6 @@ func (c *Conn) readSocket(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return int(n), nil
-}
-
-// decrypt reads what the socket has and decrypts all of it that fits into b.
-func (c *Conn) decrypt(b []byte) (n int, err error) {
-	if len(c.input) == 0 && !c.eof {
-		l := c.loop()
-		if l == nil {
-			return 0, net.ErrClosed
-		}
-		if l.records == nil {
-			l.records = make([]byte, recordBuffer)
-		}
-		got, err := c.readSocket(l.records)
-		c.input = l.records[:got]
-		if err != nil {
-			c.eof, c.fail = true, err
-		}
-	}
-	for n < len(b) && err == nil {
-		var got int
-		got, err = c.tls.Read(b[n:])
-		n += got
-	}
-	if errors.Is(err, errNothing) {
-		c.input = nil // all of it is in TLS's hands, or there was none
-		return n, nil
-	}
-	if err == nil {
-		c.input = append([]byte(nil), c.input...) // the buffer is the next one's
-		c.Rouse()                                 // there may be more, in TLS's hands too
-	}
-	return n, err
 }
 
 func (c *Conn) loop() *Loop {

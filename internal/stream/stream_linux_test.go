@@ -36,7 +36,11 @@ func (b *bridge) Read(p []byte) (int, error) {
 }
 
 func (b *bridge) Close() error {
-	b.once.Do(func() { close(b.closed) })
+	b.once.Do(func() {
+		if b.closed != nil {
+			close(b.closed)
+		}
+	})
 	return b.Conn.Close()
 }
 
@@ -108,7 +112,7 @@ func pair(t *testing.T, secure bool, config func(client, server *tls.Config)) (f
 }
 
 // turning runs a loop for as long as the test lasts.
-func turning(t *testing.T) *Loop {
+func turning(t testing.TB) *Loop {
 	t.Helper()
 	l, err := NewLoop(64)
 	if err != nil {
