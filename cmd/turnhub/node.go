@@ -394,6 +394,7 @@ func (n *node) serve(ctx context.Context) error {
 	run("hub", n.hub.Serve)
 	run("relay ports of older processes", quiet(n.watchElders))
 	run("rechecks", quiet(n.rechecker.serve))
+	run("memory", quiet(new(memory).serve))
 	if n.tickets != nil {
 		run("session tickets", quiet(func(ctx context.Context) { n.tickets.Serve(ctx, n.mux.SetTicketKeys) }))
 	}
