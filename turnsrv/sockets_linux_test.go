@@ -4,20 +4,16 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/pion/stun/v2"
 	"golang.org/x/sys/unix"
 
-	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/internal/turntest"
-	"turnhub/turnsrv/internal/wire"
 )
 
 // TestSocketsWithoutDescriptors lets a server, in a process of its own, run out of
@@ -96,47 +92,4 @@ func TestSocketsWithoutDescriptors(t *testing.T) {
 			t.Errorf("%s of %d have no socket", bare, clients)
 		}
 	})
-}
-
-// TestSixtyThousand makes 60,000 allocations on one IPv4 address.
-func TestSixtyThousand(t *testing.T) {
-	if os.Getenv("E2E_LONG") == "" {
-		t.Skip("E2E_LONG=1 runs it")
-	}
-	cfg := testConfig(t)
-	cfg.Relay = []netaddr.RelayAddress{{Bind: netip.MustParseAddr("127.0.0.1"), Advertise: netip.MustParseAddr("127.0.0.1")}}
-	cfg.PortMin, cfg.PortMax, cfg.Sockets = 1024, 65535, SocketsOff
-	ts := startServer(t, cfg)
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapInuse
-	}
-	const many = 60_000
-	before := heap()
-	seen := make([]bool, 1<<16)
-	made := 0
-	for i := 0; made < many && i < 2*many; i++ {
-		local := &net.UDPAddr{IP: net.IPv4(127, 0, byte(2+i/30000), 1), Port: 20000 + i%30000}
-		conn, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(ts.udp))
-		if err != nil {
-			continue // another program's port
-		}
-		c := &turntest.Client{T: t, Conn: conn, Realm: turntest.Realm}
-		c.Username, c.Password = turntest.Mint(cfg.Credentials, fmt.Sprint("user", i))
-		at := c.Allocate()[0]
-		conn.Close()
-		if seen[at.Port()] {
-			t.Fatalf("%v was given out twice", at)
-		}
-		seen[at.Port()] = true
-		made++
-	}
-	stats := ts.Stats()
-	if made != many || stats.Allocations[wire.UDP][wire.IPv4] != many || stats.Bare != many {
-		t.Fatalf("%d of %d allocations, %d without socket", stats.Allocations[wire.UDP][wire.IPv4], many, stats.Bare)
-	}
-	t.Logf("%d allocations, %d bytes of memory each", many, (heap()-before)/many)
 }
