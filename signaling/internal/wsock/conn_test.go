@@ -34,6 +34,12 @@ func eachWay(t *testing.T, test func(t *testing.T, w way)) {
 func (w way) serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) error) (string, <-chan error) {
 	t.Helper()
 	ended := make(chan error, 64)
+	return w.serveEnding(t, opt, run, func(cause error) { ended <- cause }), ended
+}
+
+// serveEnding is serve for a test that is itself told of the ends.
+func (w way) serveEnding(t *testing.T, opt Options, run func(*Conn) func(int, []byte) error, ended func(error)) string {
+	t.Helper()
 	loops := NewLoops(time.Now, func(err error) { t.Error(err) })
 	opt.Loops = loops
 	var handlers sync.WaitGroup
@@ -47,14 +53,14 @@ func (w way) serve(t *testing.T, opt Options, run func(*Conn) func(int, []byte) 
 		if c.line.Carried() != (w != "goroutines") {
 			t.Errorf("carried by an event loop: %v", c.line.Carried())
 		}
-		c.Start(run(c), func(cause error) { ended <- cause })
+		c.Start(run(c), ended)
 	}))
 	t.Cleanup(func() {
 		server.Close()
 		handlers.Wait() // those of upgraded connections, for which the server does not wait
 		loops.Close()
 	})
-	return "ws" + strings.TrimPrefix(server.URL, "http"), ended
+	return "ws" + strings.TrimPrefix(server.URL, "http")
 }
 
 var dialer = websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
@@ -67,6 +73,15 @@ func dial(t *testing.T, url string) *websocket.Conn {
 	}
 	t.Cleanup(func() { ws.Close() })
 	return ws
+}
+
+// read is ws.ReadMessage that ends.
+func read(ws *websocket.Conn) (kind int, message []byte, err error) { return wstest.Read(ws) }
+
+// wait waits for what a channel tells, or fails.
+func wait[T any](t *testing.T, told <-chan T, what string) (v T) {
+	t.Helper()
+	return wstest.Wait(t, told, what)
 }
 
 func wantClose(t *testing.T, ws *websocket.Conn, code int, reason string) {

@@ -186,8 +186,12 @@ type carrier struct {
 	*stream.Conn
 	loop    *loop
 	line    *Line
-	reading bool        // the loop's: it is still read from
-	stuck   atomic.Bool // the writer waits for room: whoever swaps it goes on
+	reading bool // the loop's: it is still read from
+
+	// pen is held by whoever writes a batch, and never while waiting for the socket. The
+	// user's locks that Due takes are taken under it.
+	pen   sync.Mutex
+	stuck bool // under pen: the writer waits for room, and the loop goes on for it
 }
 
 // Ready is the loop's: the socket can go on.
@@ -291,23 +295,43 @@ func (l *Line) write() {
 func (l *Line) writeNow() {
 	p := batches.Get().(*[]byte)
 	defer putBatch(p)
-	for n := 1; ; n++ {
-		buf, within := l.batch(p)
-		if len(buf) == 0 {
-			return
-		}
-		if l.carrier.Send(buf) != nil {
+	for n := 1; l.look(); n++ {
+		wrote, full, err := l.carrier.step(p, n%maxRounds == 0)
+		switch {
+		case err != nil:
 			l.dead()
 			return
+		case full: // the loop goes on
+			return
+		case !wrote && l.rest():
+			return
 		}
-		if n%maxRounds != 0 && l.carrier.Waiting() == 0 {
-			continue
-		}
-		l.carrier.SetWriteDeadline(time.Now().Add(within))
-		l.carrier.stuck.Store(true)
-		l.carrier.Await(true)
-		return
 	}
+}
+
+// step writes a batch of what is due. Where the socket does not take it, or it is the last
+// one that the caller writes, the loop is told to go on: full.
+func (k *carrier) step(p *[]byte, last bool) (wrote, full bool, err error) {
+	k.pen.Lock()
+	defer k.pen.Unlock()
+	within := k.line.progress
+	if full = k.Waiting() > 0; !full {
+		var buf []byte
+		if buf, within = k.line.user.Due((*p)[:0]); len(buf) == 0 {
+			return false, false, nil
+		}
+		*p, wrote = buf, true
+		if err = k.Send(buf); err != nil {
+			return false, false, err
+		}
+		full = last || k.Waiting() > 0
+	}
+	if full {
+		k.SetWriteDeadline(time.Now().Add(within))
+		k.stuck = true
+		k.Await(true)
+	}
+	return wrote, full, nil
 }
 
 // writeRest sends what the socket did not take, and goes on where writeNow has stopped.
@@ -317,18 +341,69 @@ func (l *Line) writeRest() {
 	switch {
 	case err != nil:
 		l.dead()
-		return
 	case left > 0:
 		if left < before {
 			l.carrier.SetWriteDeadline(time.Now().Add(l.progress))
 		}
-		return
-	}
-	l.carrier.Await(false)
-	if l.carrier.stuck.Swap(false) {
-		l.carrier.SetWriteDeadline(time.Time{})
+	case l.carrier.unstick():
 		l.writeNow()
 	}
+}
+
+// unstick ends the wait for room, and reports whether there was one.
+func (k *carrier) unstick() bool {
+	k.pen.Lock()
+	defer k.pen.Unlock()
+	if k.Waiting() > 0 { // Relieve was here
+		return false
+	}
+	k.Await(false)
+	if !k.stuck {
+		return false
+	}
+	k.stuck = false
+	k.SetWriteDeadline(time.Time{})
+	return true
+}
+
+// Relieve writes what is due as far as the socket takes it now, for a caller with more to
+// say than may wait: whoever is to write may not have come to run yet, and then a client
+// that reads all it gets would seem to be slow. It reports whether the socket has taken
+// everything. It does not wait for the socket and does not call Gone, so that it may be
+// called with any lock but those that Due takes. A line that no loop carries is left to
+// its goroutine, which waits in its writes.
+func (l *Line) Relieve() (all bool) {
+	if l.carrier == nil {
+		return false
+	}
+	p := batches.Get().(*[]byte)
+	defer putBatch(p)
+	all, err := l.carrier.relieve(p)
+	if err != nil {
+		l.Abort() // whoever reads or writes sees it, and gives the line up
+	}
+	return all
+}
+
+func (k *carrier) relieve(p *[]byte) (all bool, err error) {
+	k.pen.Lock()
+	defer k.pen.Unlock()
+	before := k.Waiting()
+	left, err := k.Flush()
+	moved := left < before
+	for err == nil && left == 0 {
+		buf, _ := k.line.user.Due((*p)[:0])
+		if len(buf) == 0 {
+			return true, nil
+		}
+		*p, moved = buf, true
+		err = k.Send(buf)
+		left = k.Waiting()
+	}
+	if moved && k.stuck && err == nil {
+		k.SetWriteDeadline(time.Now().Add(k.line.progress))
+	}
+	return false, err
 }
 
 // batch takes what is due into p. If there is nothing, the writer's time is over.

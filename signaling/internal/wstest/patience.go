@@ -21,6 +21,19 @@ func Read(ws *websocket.Conn) (kind int, message []byte, err error) {
 	return ws.ReadMessage()
 }
 
+// Wait waits for what another goroutine tells by a channel, or closes.
+func Wait[T any](t testing.TB, told <-chan T, what string) (v T) {
+	t.Helper()
+	over := time.NewTimer(Patience)
+	defer over.Stop()
+	select {
+	case v = <-told:
+	case <-over.C:
+		t.Fatalf("it did not happen: %s", what)
+	}
+	return v
+}
+
 // Until waits for something that another goroutine does. Where a client knows that it is
 // in, or out, before the server has counted that, the test waits for the count.
 func Until(t testing.TB, what string, true func() bool) {
