@@ -47,7 +47,7 @@ func TestClockSetSinceTheStart(t *testing.T) {
 				cfg := Config{
 					Access: verifier,
 					Timing: Timing{Hello: hello, Close: 100 * time.Millisecond, Notice: time.Hour},
-					IceConfig: func(string, string) (json.RawMessage, time.Duration) {
+					IceConfig: func(string, string, uint16) (json.RawMessage, time.Duration) {
 						configs <- struct{}{}
 						return json.RawMessage(`{"iceServers":[]}`), 12 * time.Hour
 					},

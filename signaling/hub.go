@@ -39,8 +39,8 @@ type Config struct {
 	Limits Limits
 	// IceConfig returns an RTCConfiguration as JSON with credentials for the
 	// TURN user session, and for how long they are good (0: for ever). user is the
-	// session's user name.
-	IceConfig func(session, user string) (config json.RawMessage, life time.Duration)
+	// session's user name, port that by which its newest socket came.
+	IceConfig func(session, user string, port uint16) (config json.RawMessage, life time.Duration)
 	// OnChange is told which sessions have lost somebody to relay to, so that
 	// the relay takes the permissions away. It must not call the hub's methods
 	// that end something.
@@ -55,6 +55,8 @@ type Config struct {
 	// ClientAddress says where the person behind a request is; nil is the
 	// function of that name.
 	ClientAddress func(*http.Request) (netip.AddrPort, bool)
+	// Port says by which port that person came; nil is the function of that name.
+	Port func(*http.Request) uint16
 	// Gateway may have more sockets than another address; nil: there is none.
 	Gateway *netaddr.Gateway
 	// Timing is for tests; zero fields take the values of protocol.md.
@@ -108,12 +110,15 @@ func NewHub(cfg Config) *Hub {
 	if h.cfg.ClientAddress == nil {
 		h.cfg.ClientAddress = forwarded.New(nil, nil).ClientAddress
 	}
+	if h.cfg.Port == nil {
+		h.cfg.Port = forwarded.New(nil, nil).Port
+	}
 	h.directory = newDirectory(h)
 	h.node = delivery.New(delivery.Config{
 		Meaning: h.directory, Timers: h.timers,
 		Now: func() time.Time { return h.now() }, Day: func() time.Time { return h.day() },
 		Timing: cfg.Timing, Limits: cfg.Limits, Log: h.log, Access: cfg.Access, Origins: cfg.AllowedOrigins,
-		ClientAddress: h.cfg.ClientAddress, Gateway: cfg.Gateway, IceConfig: cfg.IceConfig,
+		ClientAddress: h.cfg.ClientAddress, Port: h.cfg.Port, Gateway: cfg.Gateway, IceConfig: cfg.IceConfig,
 	})
 	h.directory.post = h.node
 	return h

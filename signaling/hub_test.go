@@ -2,9 +2,12 @@ package signaling
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +17,9 @@ import (
 )
 
 func TestRoom(t *testing.T) {
-	h, url := newServer(t, Config{IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+	var by atomic.Uint32
+	h, url := newServer(t, Config{IceConfig: func(session, user string, port uint16) (json.RawMessage, time.Duration) {
+		by.Store(uint32(port))
 		return json.RawMessage(`{"iceServers":[{"urls":"stun:x","username":"` + session + `"}]}`), time.Hour
 	}})
 	a := dial(t, url)
@@ -22,6 +27,9 @@ func TestRoom(t *testing.T) {
 	w := a.welcome()
 	if got := w["config"].(map[string]any)["iceServers"].([]any)[0].(map[string]any)["username"]; got != a.id {
 		t.Fatalf("credentials for %v, want %s", got, a.id)
+	}
+	if !strings.Contains(url, fmt.Sprintf(":%d", by.Load())) {
+		t.Errorf("came by port %d of %s", by.Load(), url)
 	}
 	b := openClient(t, url, `{"type":"hello","name":"Vasya"}`)
 	c := openClient(t, url, `{"type":"hello"}`)

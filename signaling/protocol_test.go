@@ -100,7 +100,7 @@ func TestProtocolExamples(t *testing.T) {
 	credentials := make(chan time.Time, 100)
 	h, url := newServer(t, Config{
 		Timing: Timing{Away: time.Millisecond, Ack: time.Millisecond},
-		IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+		IceConfig: func(session, user string, _ uint16) (json.RawMessage, time.Duration) {
 			credentials <- time.Now()
 			return json.RawMessage(`{"iceServers":[],"ttl":43200,"expires":"2026-01-01T00:00:00Z"}`), time.Hour
 		},

@@ -175,7 +175,7 @@ func TestQueueBounds(t *testing.T) {
 
 func TestCredentialRenewal(t *testing.T) {
 	life := 12 * time.Hour
-	s := newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string) (json.RawMessage, time.Duration) {
+	s := newStill(t, Config{Timing: Timing{Heartbeat: 1000 * time.Hour}, IceConfig: func(session, user string, _ uint16) (json.RawMessage, time.Duration) {
 		return json.RawMessage(`{"iceServers":[]}`), life
 	}})
 	a := s.hello(`{"type":"hello"}`)

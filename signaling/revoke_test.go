@@ -83,7 +83,7 @@ func TestRevokedDuringTheUpgrade(t *testing.T) {
 func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
 	v, mint := tokens(t)
 	halfWay, on := make(chan struct{}), make(chan struct{})
-	h := NewHub(Config{Access: v, IceConfig: func(string, string) (json.RawMessage, time.Duration) {
+	h := NewHub(Config{Access: v, IceConfig: func(string, string, uint16) (json.RawMessage, time.Duration) {
 		close(halfWay) // which is asked for behind the check
 		<-on
 		return json.RawMessage(`{}`), 0

@@ -38,7 +38,7 @@ func stress(t *testing.T, start func(testing.TB, Config) (*Hub, string)) {
 				hub.Seen(s, netip.MustParseAddr("127.0.0.1"))
 			}
 		},
-		IceConfig: func(string, string) (json.RawMessage, time.Duration) {
+		IceConfig: func(string, string, uint16) (json.RawMessage, time.Duration) {
 			return json.RawMessage(`{"iceServers":[]}`), time.Second
 		},
 	})

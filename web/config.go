@@ -34,15 +34,15 @@ type rtcConfiguration struct {
 }
 
 // RTCConfiguration returns an RTCConfiguration as JSON with fresh credentials
-// for a TURN user, and for how long they are good.
-func (s *Server) RTCConfiguration(user string) (json.RawMessage, time.Duration) {
-	c := s.rtcConfiguration(user)
+// for a TURN user who has come by a port, and for how long they are good.
+func (s *Server) RTCConfiguration(user string, port uint16) (json.RawMessage, time.Duration) {
+	c := s.rtcConfiguration(user, port)
 	out, _ := json.Marshal(c) // it has no type that can fail
 	return out, time.Duration(c.TTL) * time.Second
 }
 
-func (s *Server) rtcConfiguration(user string) rtcConfiguration {
-	c := NewRTCConfiguration(s.cfg.URLs(), s.cfg.Mint, user, s.settings.Load().TTL)
+func (s *Server) rtcConfiguration(user string, port uint16) rtcConfiguration {
+	c := NewRTCConfiguration(s.cfg.URLs(port), s.cfg.Mint, user, s.settings.Load().TTL)
 	if s.cfg.Range != nil {
 		c.Range = s.cfg.Range()
 	}
@@ -87,7 +87,7 @@ func (s *Server) config(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c := s.rtcConfiguration(user)
+	c := s.rtcConfiguration(user, s.cfg.Proxies.Port(r))
 	if len(c.ICEServers) == 0 {
 		s.unproved(w)
 		return
@@ -125,7 +125,7 @@ func (s *Server) turn(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c := s.rtcConfiguration(user)
+	c := s.rtcConfiguration(user, s.cfg.Proxies.Port(r))
 	if len(c.ICEServers) == 0 {
 		s.unproved(w)
 		return

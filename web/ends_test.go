@@ -49,7 +49,7 @@ func startEnds(t *testing.T) *ends {
 	relay := rawrelay.New(rawrelay.Config{Hub: hub})
 	handler := web.New(web.Config{
 		Mint: func(user string, _ time.Time) (string, string) { return user, "password" },
-		URLs: func() []string { return []string{"turn:a:3478"} },
+		URLs: func(uint16) []string { return []string{"turn:a:3478"} },
 		Mounts: []web.Mount{
 			{Patterns: []string{"GET /ws"}, Handler: hub},
 			{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: pjs, Else: peerjs.Route},

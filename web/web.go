@@ -24,8 +24,9 @@ type Config struct {
 	// Mint returns the TURN username and password of a user that open
 	// allocations until expires.
 	Mint func(user string, expires time.Time) (username, password string)
-	// URLs returns the STUN and TURN URLs that work, the best first.
-	URLs func() []string
+	// URLs returns the STUN and TURN URLs that work for somebody who has come by a port
+	// (0: it is not known), the best first.
+	URLs func(port uint16) []string
 	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
 	// from outside or "closed"; nil: nothing is said.
 	Range func() map[string]string

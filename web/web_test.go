@@ -31,7 +31,7 @@ func saying(s string) http.Handler {
 func server(change func(*Config, *Settings)) *Server {
 	c := Config{
 		Mint:   mint,
-		URLs:   func() []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
+		URLs:   func(uint16) []string { return []string{"turn:a:3478?transport=udp", "turn:a:3478?transport=tcp"} },
 		Health: func() []string { return nil }, Ready: func() []string { return []string{"no URL works"} },
 		Proxies: forwarded.New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil),
 		Mounts: []Mount{
@@ -163,7 +163,7 @@ func TestConfigNamesFourURLsAtMost(t *testing.T) {
 }
 
 func TestNothingProved(t *testing.T) {
-	s := server(func(c *Config, _ *Settings) { c.URLs = func() []string { return nil } })
+	s := server(func(c *Config, _ *Settings) { c.URLs = func(uint16) []string { return nil } })
 	for _, path := range []string{"/config", "/turn?service=turn"} {
 		if w := get(s, path); w.Code != 503 || !strings.Contains(w.Body.String(), "turnhub check") {
 			t.Error(path, w.Code, w.Body)

@@ -170,8 +170,8 @@ func (n *node) warn(warnings []extaddr.Warning) {
 func (n *node) makeHub() {
 	n.hub = signaling.NewHub(signaling.Config{
 		Limits: hubLimits(n.cfg),
-		IceConfig: func(session, _ string) (json.RawMessage, time.Duration) {
-			return n.web.RTCConfiguration(session)
+		IceConfig: func(session, _ string, port uint16) (json.RawMessage, time.Duration) {
+			return n.web.RTCConfiguration(session, port)
 		},
 		OnChange:       n.rechecker.change,
 		OnRevoke:       n.rechecker.end,
@@ -179,6 +179,7 @@ func (n *node) makeHub() {
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,
 		ClientAddress:  n.proxies.ClientAddress,
+		Port:           n.proxies.Port,
 		Gateway:        n.gateway,
 	})
 }
@@ -245,14 +246,15 @@ func turnLimits(cfg *config.Config) turnsrv.Limits {
 func (n *node) makeProber() {
 	n.prober = probe.New(probe.Config{
 		Targets: func() []probe.Target {
-			return probe.Targets(probe.Layout{
+			layout := probe.Layout{
 				PublicHost: n.cfg.PublicHost,
 				Relay:      n.addresses.Relay(),
 				UDP:        n.sockets.udp,
 				TCP:        n.sockets.tcpAddresses(),
 				TLS:        n.certs != nil,
 				Front:      len(n.cfg.Listen.TrustedProxies) > 0,
-			})
+			}
+			return append(probe.Targets(layout), probe.Beside(layout)...)
 		},
 		Mint: func() (string, string) {
 			return n.credentials.Mint(probe.User, time.Now().Add(10*time.Minute))

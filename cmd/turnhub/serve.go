@@ -135,7 +135,7 @@ func serve(ctx context.Context, in invocation) error {
 // announce says that the server is ready, for people and for programs.
 func announce(n *node, in invocation, log *slog.Logger) {
 	open := n.openURL()
-	urls := n.prober.URLs()
+	urls := n.prober.URLs(0)
 	if err := n.prober.Ready(); err != nil {
 		log.Error("running, but no TURN URL works; calls that need the relay will fail", "open", open, "error", err)
 		return

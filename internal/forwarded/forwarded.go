@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,6 +169,23 @@ func (p *Proxies) Host(r *http.Request) string {
 		return name
 	}
 	return host
+}
+
+// Port returns the port by which the person came, as Host has it; 0 where that says
+// nothing that can be one.
+func (p *Proxies) Port(r *http.Request) uint16 {
+	host := p.Host(r)
+	if bare(host) {
+		if p.Secure(r) {
+			return 443
+		}
+		return 80
+	}
+	port, err := strconv.ParseUint(host[strings.LastIndexByte(host, ':')+1:], 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(port)
 }
 
 // bare reports whether a host has no port.

@@ -255,3 +255,36 @@ func FuzzForwarded(f *testing.F) {
 		}
 	})
 }
+
+// TestPort reads the port that the person has typed, or the protocol's own.
+func TestPort(t *testing.T) {
+	proxies := New([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}, nil)
+	for _, tc := range []struct {
+		remote, host string
+		headers      map[string]string
+		tls          bool
+		want         uint16
+	}{
+		{"198.51.100.7:1", "calls.example.org", nil, true, 443},
+		{"198.51.100.7:1", "calls.example.org", nil, false, 80},
+		{"198.51.100.7:1", "calls.example.org:80", nil, true, 80},
+		{"198.51.100.7:1", "[2001:db8::1]", nil, true, 443},
+		{"198.51.100.7:1", "[2001:db8::1]:8443", nil, true, 8443},
+		{"198.51.100.7:1", "calls.example.org:99999", nil, true, 0},
+		{"198.51.100.7:1", "calls.example.org", map[string]string{"X-Forwarded-Host": "x:80"}, true, 443},
+		{"192.0.2.1:1", "calls.example.org", map[string]string{"X-Forwarded-Proto": "https"}, false, 443},
+		{"192.0.2.1:1", "localhost", map[string]string{"X-Forwarded-Host": "calls.example.org:80", "X-Forwarded-Proto": "https"}, false, 80},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.Host = tc.remote, tc.host
+		if tc.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		for name, value := range tc.headers {
+			r.Header.Set(name, value)
+		}
+		if got := proxies.Port(r); got != tc.want {
+			t.Errorf("%+v: %d", tc, got)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Config struct {
 type State struct {
 	URL      string
 	Optional bool
+	Port     uint16    // see Target
 	Proved   bool      // handed out
 	Since    time.Time // when Proved last changed
 	Probed   time.Time // when it was last tried
@@ -130,11 +131,26 @@ func (p *Prober) Trigger() {
 // First is closed when the first round is over.
 func (p *Prober) First() <-chan struct{} { return p.first }
 
-// URLs returns what may be handed out, best first.
-func (p *Prober) URLs() []string {
+// URLs returns what may be handed out to somebody who has come by a TCP port (0: it is not
+// known), best first, at most MaxURLs: where that port has a URL of its own, and nothing
+// else leads to it, that goes before the last of them.
+func (p *Prober) URLs(port uint16) []string {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	return proved(p.states)
+	urls, own := []string{}, ""
+	for _, s := range p.states {
+		switch {
+		case !s.Proved:
+		case s.Port == 0:
+			urls = append(urls, s.URL)
+		case s.Port == port:
+			own = s.URL
+		}
+	}
+	if own != "" {
+		urls = append(urls[:min(len(urls), MaxURLs-1)], own)
+	}
+	return urls
 }
 
 // States returns what is known about each URL, in the order of preference.
@@ -219,7 +235,7 @@ func (p *Prober) state(url string) State {
 // proved is withdrawn only when a second try fails too.
 func (p *Prober) probe(ctx context.Context, target Target, old State, username, password string) State {
 	state := old
-	state.URL, state.Optional = target.URL, target.Optional
+	state.URL, state.Optional, state.Port = target.URL, target.Optional, target.Port
 	results, failure := p.families(ctx, target, username, password)
 	if len(results) == 0 && old.Proved && ctx.Err() == nil {
 		p.log.Debug("a proved URL failed once", "url", target.URL, "error", failure)

@@ -53,14 +53,14 @@ func TestProber(t *testing.T) {
 		Logger:      slog.New(slog.NewTextHandler(&logged, nil)),
 		Timeout:     20 * time.Second,
 	})
-	if err := p.Ready(); err == nil || len(p.URLs()) != 0 {
-		t.Errorf("before the first round: ready %v, URLs %v", err, p.URLs())
+	if err := p.Ready(); err == nil || len(p.URLs(0)) != 0 {
+		t.Errorf("before the first round: ready %v, URLs %v", err, p.URLs(0))
 	}
 	if p.round(t.Context()) {
 		t.Error("healthy with a URL that fails")
 	}
-	if want := []string{udp, tcp, secure, mapped}; !slices.Equal(p.URLs(), want) {
-		t.Errorf("URLs %v, want %v", p.URLs(), want)
+	if want := []string{udp, tcp, secure, mapped}; !slices.Equal(p.URLs(0), want) {
+		t.Errorf("URLs %v, want %v", p.URLs(0), want)
 	}
 	if err := p.Ready(); err != nil || changes != 1 {
 		t.Errorf("ready %v, %d changes", err, changes)
@@ -94,8 +94,8 @@ func TestProber(t *testing.T) {
 	// What no longer works is withdrawn.
 	targets = []Target{{URL: wrong}}
 	p.round(t.Context())
-	if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "refused") || len(p.URLs()) != 0 || changes != 2 {
-		t.Errorf("ready %v, URLs %v, %d changes", err, p.URLs(), changes)
+	if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "refused") || len(p.URLs(0)) != 0 || changes != 2 {
+		t.Errorf("ready %v, URLs %v, %d changes", err, p.URLs(0), changes)
 	}
 }
 
@@ -114,8 +114,8 @@ func TestProberRun(t *testing.T) {
 	done := make(chan struct{})
 	go func() { p.Run(ctx); close(done) }()
 	<-p.First()
-	if len(p.URLs()) != 1 {
-		t.Errorf("URLs %v: %v", p.URLs(), p.Ready())
+	if len(p.URLs(0)) != 1 {
+		t.Errorf("URLs %v: %v", p.URLs(0), p.Ready())
 	}
 	<-rounds
 	p.Trigger()
@@ -140,6 +140,55 @@ func TestSide(t *testing.T) {
 	}
 	if _, local, foreign := p.side(netip.MustParseAddr("127.0.0.1")); local || foreign {
 		t.Error("loopback")
+	}
+}
+
+// TestBeside gives those who come by a port that no other URL leads to one of their own.
+func TestBeside(t *testing.T) {
+	at := netip.MustParseAddrPort
+	relay := relayAt("8.8.4.7=8.8.4.7")()
+	for _, test := range []struct {
+		name   string
+		layout Layout
+		want   string
+	}{
+		{"80 beside 443", Layout{PublicHost: "turn.example.org", Relay: relay, UDP: []netip.AddrPort{at("[::]:443"), at("[::]:3478")}, TCP: []netip.AddrPort{at("[::]:80"), at("[::]:443")}, TLS: true},
+			"turns:turn.example.org:80?transport=tcp 80"},
+		{"80 is plain TCP's already", Layout{PublicHost: "turn.example.org", Relay: relay, TCP: []netip.AddrPort{at("[::]:80")}}, ""},
+		{"and with TLS", Layout{PublicHost: "turn.example.org", Relay: relay, UDP: []netip.AddrPort{at("[::]:443")}, TCP: []netip.AddrPort{at("[::]:80"), at("[::]:443")}, TLS: true}, ""},
+		{"without TLS", Layout{Relay: relay, UDP: []netip.AddrPort{at("[::]:3478")}, TCP: []netip.AddrPort{at("[::]:80"), at("[::]:3478")}}, "turn:8.8.4.7:80?transport=tcp 80"},
+		{"a proxy's", Layout{PublicHost: "turn.example.org", Relay: relay, TCP: []netip.AddrPort{at("127.0.0.1:80"), at("[::]:443")}, TLS: true}, ""},
+		{"ports for nobody's sake", Layout{PublicHost: "turn.example.org", Relay: relay, TCP: []netip.AddrPort{at("[::]:8080"), at("[::]:443")}, TLS: true}, ""},
+		{"nothing", Layout{}, ""},
+	} {
+		var words []string
+		for _, target := range Beside(test.layout) {
+			words = append(words, target.URL, fmt.Sprint(target.Port))
+		}
+		if got := strings.Join(words, " "); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+
+	p := New(Config{})
+	for i, url := range []string{"a", "b", "c", "d", "e"} {
+		p.states = append(p.states, State{URL: url, Proved: true, Port: []uint16{0, 0, 0, 0, 80}[i]})
+	}
+	for _, test := range []struct {
+		port uint16
+		want string
+	}{{0, "abcd"}, {443, "abcd"}, {80, "abce"}} {
+		if got := strings.Join(p.URLs(test.port), ""); got != test.want {
+			t.Errorf("by port %d: %s, want %s", test.port, got, test.want)
+		}
+	}
+	p.states[3].Proved = false
+	if got := strings.Join(p.URLs(80), ""); got != "abce" {
+		t.Errorf("with one that fails: %s", got)
+	}
+	p.states[4].Proved = false
+	if got := strings.Join(p.URLs(80), ""); got != "abc" {
+		t.Errorf("its own fails: %s", got)
 	}
 }
 

@@ -18,6 +18,9 @@ type Target struct {
 	URL string
 	// Optional targets are nice to have: that one does not work is no failure.
 	Optional bool
+	// Port is not 0 for what is handed out to those alone who have come by this TCP port:
+	// it is the one that their network is known to let through.
+	Port uint16
 }
 
 // Layout is what the URLs follow from.
@@ -46,7 +49,7 @@ func Targets(l Layout) []Target {
 		}
 		if at.IsValid() && host != "" {
 			url := Server{Scheme: scheme, Host: host, Port: at.Port(), Transport: transport}.String()
-			targets = append(targets, Target{url, optional})
+			targets = append(targets, Target{URL: url, Optional: optional})
 		}
 	}
 	udp := choose(l.UDP, 3478, 443)
@@ -86,6 +89,36 @@ func Targets(l Layout) []Target {
 		targets = slices.Delete(targets, tcp, tcp+1)
 	}
 	return targets[:min(len(targets), MaxURLs)]
+}
+
+// Beside returns the URLs for those who come by TCP port 80 or 443, which closed networks
+// let through, where no URL of Targets leads to that port.
+func Beside(l Layout) (targets []Target) {
+	scheme, transport := "turn", "tcp"
+	if l.TLS {
+		scheme, transport = "turns", "tls"
+	}
+	for _, port := range []uint16{443, 80} {
+		at := choose(l.TCP, port)
+		host := l.PublicHost
+		if host == "" {
+			host = l.host(at.Addr())
+		}
+		if at.Port() != port || at.Addr().IsLoopback() || host == "" || leadsTo(Targets(l), port) {
+			continue
+		}
+		url := Server{Scheme: scheme, Host: host, Port: port, Transport: transport}.String()
+		targets = append(targets, Target{URL: url, Optional: true, Port: port})
+	}
+	return targets
+}
+
+// leadsTo reports whether one of some targets leads to a TCP port.
+func leadsTo(targets []Target, port uint16) bool {
+	return slices.ContainsFunc(targets, func(t Target) bool {
+		s, err := ParseURL(t.URL)
+		return err == nil && s.Port == port && s.Transport != "udp"
+	})
 }
 
 // behindFront reports whether TLS may come by port 443 though none is listened on.

@@ -28,6 +28,7 @@ type conn struct {
 
 	sess *session // set once by the reader, before anything below is used
 	done bool     // the reader's: messages are not handled any more
+	port uint16   // by which it came, see Config.Port
 
 	// Under sess.mu.
 	next   uint64        // the next number to send

@@ -86,7 +86,7 @@ func (c *conn) begin(m *wire.Message, now time.Time) {
 	s := n.sessions.Add(func(ref uint64) *session {
 		return &session{
 			node: n, ref: Ref(ref), id: newSessionID(user), token: secretText(24),
-			user: user, claims: c.claims, opener: c.remote, seen: c.seen,
+			user: user, claims: c.claims, opener: c.remote, seen: c.seen, port: c.port,
 		}
 	})
 	s.timer.Fire = s.tick
@@ -163,6 +163,9 @@ func (c *conn) resume(r resume, now time.Time) bool {
 	defer s.in.Unlock()
 	s.mu.Lock()
 	bad := s.claims.User != c.claims.User || s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
+	if !bad {
+		s.port = c.port
+	}
 	s.mu.Unlock()
 	if bad {
 		n.stats.resumeFailed.Add(1)

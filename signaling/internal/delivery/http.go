@@ -85,7 +85,7 @@ func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Cla
 	}
 	c := &conn{
 		node: n, claims: claims, expires: n.until(claims.Expires),
-		remote: remote.Addr(), seen: netaddr.SeenAddress(remote.Addr(), direct), request: w.Header().Get("X-Request-Id"),
+		remote: remote.Addr(), seen: netaddr.SeenAddress(remote.Addr(), direct), port: n.cfg.Port(r), request: w.Header().Get("X-Request-Id"),
 	}
 	if over != netaddr.Within {
 		// Told by a close code: a browser shows nothing of a refused upgrade.

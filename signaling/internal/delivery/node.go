@@ -46,8 +46,10 @@ type Config struct {
 	ClientAddress func(*http.Request) (client netip.AddrPort, direct bool)
 	// Gateway may have more sockets than another address; nil: there is none.
 	Gateway *netaddr.Gateway
+	// Port says by which port the person behind a request came.
+	Port func(*http.Request) uint16
 	// IceConfig returns a session's RTCConfiguration and for how long it is good.
-	IceConfig func(session, user string) (config json.RawMessage, life time.Duration)
+	IceConfig func(session, user string, port uint16) (config json.RawMessage, life time.Duration)
 }
 
 // Node holds the sessions of one process. Safe for concurrent use.

@@ -36,6 +36,7 @@ type session struct {
 	told    uint64 // highest number that is acknowledged to the client
 	gone    bool   // the others have been told that it is away
 	ended   bool
+	port    uint16 // by which its newest socket came, see Config.Port
 	doom    string // it must end, for this reason
 	lostAt  time.Time
 	window  time.Duration
@@ -364,7 +365,10 @@ func (n *Node) iceConfig(s *session) (config []byte, renew time.Time) {
 	if n.cfg.IceConfig == nil {
 		return []byte(`{"iceServers":[]}`), time.Time{}
 	}
-	config, life := n.cfg.IceConfig(s.id, s.user)
+	s.mu.Lock()
+	port := s.port
+	s.mu.Unlock()
+	config, life := n.cfg.IceConfig(s.id, s.user, port)
 	if life > 0 {
 		// At three quarters of their life, and never in a tight loop.
 		renew = n.now().Add(max(life/4*3, 5*time.Second))
