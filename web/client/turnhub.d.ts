@@ -147,6 +147,8 @@ export namespace sessionTimes {
     let attempt: number;
     let attemptMost: number;
     let silent: number;
+    let wary: number;
+    let waryFor: number;
     let spread: number;
     let retry: number;
     let retryMost: number;
@@ -2399,6 +2401,8 @@ declare class Heartbeat {
     get silence(): number;
     /** Sends a ping now and plans the next. */
     beat(): void;
+    /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
+    expect(): void;
     /** Something has come. */
     heard(): void;
     /** The answer to a ping. */

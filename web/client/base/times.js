@@ -13,6 +13,8 @@ export const sessionTimes = {
   attempt: 8000, attemptMost: 30_000,
   /** In a call a silent socket is given up after so long at the earliest: coming back costs three round trips and loses nothing. */
   silent: 1500,
+  /** For so long after a socket has gone silent the next is looked at so often, alone too: with `silent` a freeze is seen within 5 s. */
+  wary: 3000, waryFor: 600_000,
   /** From a cut to the next attempt: at once in a call, else spread over so long. */
   spread: 200,
   /** Between attempts: the first, doubled each time up to the most; a call shows, so it waits less, for its first 30. */

@@ -21,6 +21,8 @@ export class Heartbeat {
   /** @type {any} */ #dead = null;
   #pingAt = 0;
   #heardAt = 0;
+  /** Until when the network is one on which sockets have gone silent. */
+  #waryUntil = -Infinity;
 
   /** @param {HeartbeatHost} host */
   constructor(host) {
@@ -32,14 +34,28 @@ export class Heartbeat {
 
   /** Sends a ping now and plans the next. */
   beat() {
-    const {clock, ping, silent} = this.#host;
+    const {clock, ping} = this.#host;
     clock.clearTimeout(this.#next);
     if (!this.#pingAt) this.#pingAt = clock.now();
     ping();
-    const {interval, call, timeout} = this.plan;
+    const {interval, call} = this.plan;
+    this.expect();
+    this.#next = clock.setTimeout(() => this.beat(), this.inCall ? call : this.#wary ? Math.min(interval, times.wary) : interval);
+  }
+
+  /** Some networks let connections freeze after some kilobytes: where one has, the next is looked after better. */
+  get #wary() { return this.#host.clock.now() < this.#waryUntil; }
+
+  /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
+  expect() {
+    const {clock, silent} = this.#host;
+    const {timeout} = this.plan;
     // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
-    this.#dead ??= clock.setTimeout(silent, this.inCall ? Math.min(timeout, Math.max(times.silent, 6 * this.rtt)) : timeout);
-    this.#next = clock.setTimeout(() => this.beat(), this.inCall ? call : interval);
+    const most = this.inCall || this.#wary ? Math.min(timeout, Math.max(times.silent, 6 * this.rtt)) : timeout;
+    this.#dead ??= clock.setTimeout(() => {
+      this.#waryUntil = clock.now() + times.waryFor;
+      silent();
+    }, most);
   }
 
   /** Something has come. */

@@ -44,6 +44,9 @@ import {sessionTimes as times} from '../base/times.js';
 const ackAfter = 32;
 const ackBytes = 1 << 18;
 
+/** So many characters are on the other side within a second or two on any line. */
+const quick = 1 << 14;
+
 /** So many attempts in a row that find somebody else than a turnhub are enough (some 3 s), or, for a page of another site, nobody (some 12 s). */
 const strangers = 4, nobody = 7;
 
@@ -72,6 +75,8 @@ export class Session extends Emitter {
   #welcomed = false;
   #handled = 0;
   #unacknowledged = 0;
+  /** Characters sent since anything has come. */
+  #unanswered = 0;
   #acked = 0;
   #nextRequest = 0;
   #outbox = new Outbox();
@@ -217,7 +222,10 @@ export class Session extends Emitter {
   send(message) {
     if (this.state === 'closed' && !this.#opening) throw new HubError('closed', 'the hub is closed: call connect() first');
     const {seq} = this.#outbox.add(message);
-    if (this.#welcomed) this.#transmit({...message, seq});
+    if (!this.#welcomed) return;
+    this.#transmit({...message, seq});
+    // It is acknowledged within a second, unless a slow line still has to carry it.
+    if (this.#unanswered <= quick) this.#heartbeat.expect();
   }
 
   /**
@@ -256,7 +264,9 @@ export class Session extends Emitter {
   #transmit(message) {
     if (this.#handled > this.#acked) message.ack = this.#acked = this.#handled;
     this.#unacknowledged = 0;
-    this.#socket?.send(JSON.stringify(message));
+    const text = JSON.stringify(message);
+    this.#unanswered += text.length;
+    this.#socket?.send(text);
   }
 
   #url() {
@@ -299,6 +309,7 @@ export class Session extends Emitter {
     const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url().href, 'turnhub.v1');
     this.#socket = socket;
     this.#welcomed = false;
+    this.#unanswered = 0;
     const begun = clock.now();
     this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience(this.#attempt, this.#heartbeat, this.#openedIn));
     let opened = false;
@@ -321,6 +332,7 @@ export class Session extends Emitter {
         return;
       }
       this.#heartbeat.heard();
+      this.#unanswered = 0;
       if (message.type === 'welcome') {
         this.#openedIn = clock.now() - begun;
         this.#onWelcome(message);

@@ -172,6 +172,41 @@ test('heartbeat: each interval, each second in company; a silent socket is given
   assert.deepEqual(how, {first: false, resumed: true, silent: true});
 });
 
+test('a frozen socket is noticed by what is sent, and the next one within 5 s by itself', async () => {
+  const {hub, clock, sockets} = await open();
+  const answer = (/** @type {any} */ socket) => socket.say({type: 'pong', ack: 0});
+  answer(sockets[0]);
+  clock.advance(14_000);
+  hub.join('blue').catch(() => {});
+  clock.advance(3900);
+  assert.equal(sockets[0].closed, false);
+  clock.advance(200);
+  assert.equal(sockets[0].closed, true, 'a numbered message is acknowledged within a second');
+  clock.advance(500);
+  assert.equal(sockets.length, 2);
+  sockets[1].open();
+  sockets[1].say(welcome({resumed: true, ack: 1}));
+  answer(sockets[1]);
+  clock.advance(5000); // alone, with nothing to say
+  assert.equal(sockets[1].closed, true);
+  clock.advance(500);
+  sockets[2].open();
+  sockets[2].say(welcome({resumed: true, ack: 1}));
+  for (let i = 0; i < 1300; i++) { answer(sockets[2]); clock.advance(500); }
+  const before = sockets[2].all('ping').length;
+  for (let i = 0; i < 60; i++) { answer(sockets[2]); clock.advance(500); }
+  assert.equal(sockets[2].all('ping').length - before, 2, 'ten minutes later all is as before');
+});
+
+test('a long message on a slow line is no frozen socket', async () => {
+  const {hub, clock, sockets} = await open();
+  sockets[0].say({type: 'pong', ack: 0});
+  hub.signal('s_a', 'x'.repeat(100_000));
+  hub.signal('s_a', 'short');
+  clock.advance(10_000);
+  assert.equal(sockets[0].closed, false);
+});
+
 test('in a call dead attempts are given up early, and later ones are patient', async () => {
   const {hub, clock, sockets} = await open();
   const joined = hub.join('blue');
