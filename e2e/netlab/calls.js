@@ -10,7 +10,7 @@ import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
 /**
  * What a call is held on: turnhub's page, or the plain one beside it.
  * @typedef {object} Site
- * @property {(page: Page, room: string) => Promise<void>} open loads the page and waits until one can join
+ * @property {(page: Page, room: string, port?: number) => Promise<void>} open loads the page, by another port than 443 if one is named, and waits until one can join
  * @property {(page: Page) => Promise<number>} join clicks, and returns when that was (milliseconds since 1970)
  * @property {(page: Page) => Promise<unknown>} joined waits until the page is in the room
  */
@@ -62,7 +62,11 @@ export async function startCaller(client, caFile, { kind = 'chromium', fps = 5 }
 export async function connectCall(site, there, arriving, room, rest = 0) {
   const pages = await Promise.all([there, arriving].map(({ browser }) => browser.newPage()));
   const [pageThere, page] = pages;
-  await Promise.all(pages.map((each) => site.open(each, room)));
+  await Promise.all([there, arriving].map(async ({ client }, index) => {
+    await client.pageIsLoaded?.(false);
+    await site.open(pages[index], room, client.port);
+    await client.pageIsLoaded?.(true);
+  }));
   await site.join(pageThere);
   await site.joined(pageThere);
   if (rest) await pause(rest);

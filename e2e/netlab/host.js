@@ -38,7 +38,7 @@ async function plugHost(lab) {
 }
 
 /**
- * What a firewall before the server leaves open: three ports over TCP and one over UDP, and the answers to what the server
+ * What a firewall before the server leaves open: three ports over TCP and two over UDP, and the answers to what the server
  * sends; or not even those, so that nothing passes a relayed address but inside the server.
  * @typedef {'three' | 'no range'} Firewall
  */
@@ -54,7 +54,7 @@ function closePorts(lab, firewall) {
       ${firewall === 'no range' ? `udp dport ${range} counter drop` : ''}
       ct state established,related accept
       tcp dport { 80, 443, 3478 } accept
-      udp dport 3478 accept
+      udp dport { 443, 3478 } accept
     }
     chain outward {
       type filter hook output priority filter; policy accept;

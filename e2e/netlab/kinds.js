@@ -15,6 +15,9 @@ const outward = {
   symmetric: 'accept',
   'udp-blocked': `${names}; meta l4proto tcp accept`,
   'tcp-443': `${names}; tcp dport 443 accept`,
+  'quic-only': `${names}; tcp dport { 80, 443 } accept; udp dport 443 accept`,
+  tcp80: `${names}; tcp dport 80 accept`,
+  'slow-tcp': 'accept',
   // A flow stays closed until its client's first bytes are a TLS handshake record with a ClientHello in it.
   'tls-443': `${names}
     tcp dport 443 ct mark 1 accept
@@ -26,7 +29,13 @@ const outward = {
 /** Every kind of network that a client of the lab can sit in. */
 export const kinds = /** @type {const} */ (['open', 'cone', 'symmetric', 'udp-blocked', 'tcp-443', 'tls-443', 'proxy', 'proxy-no-dns', 'ipv6']);
 
-/** @typedef {typeof kinds[number]} Kind */
+/**
+ * Rarer ones, for the long rounds: web servers' ports alone with QUIC or without TLS's own, and one where each TCP connection
+ * freezes after 20 kB once the page is loaded (as reported from Russia), and UDP passes.
+ */
+export const rareKinds = /** @type {const} */ (['quic-only', 'tcp80', 'slow-tcp']);
+
+/** @typedef {typeof kinds[number] | typeof rareKinds[number]} Kind */
 
 /**
  * @typedef {object} Client
@@ -36,6 +45,8 @@ export const kinds = /** @type {const} */ (['open', 'cone', 'symmetric', 'udp-bl
  * @property {string} router short name of the namespace whose device `wan` leads out: the client's own where it has no router
  * @property {string} wanAddress IPv4 address on the public segment, "" for ipv6
  * @property {string} [proxy] URL of its HTTP proxy
+ * @property {number} [port] TCP port of the server's pages that it can reach, where that is not 443
+ * @property {(loaded: boolean) => Promise<unknown>} [pageIsLoaded] where connections freeze: whether a page is loaded, for which they do not
  */
 
 /**
@@ -73,6 +84,8 @@ export async function addClient(lab, kind, number, { delay = 0 } = {}) {
       ip netns exec $${router} sysctl -qw net.ipv4.ip_forward=1
       ip -n $${name} route add default via 10.0.${number}.1`);
     await lab.nft(router, natRouter(outward[kind], kind === 'symmetric'));
+    if (kind === 'tcp80') client.port = 80;
+    if (kind === 'slow-tcp') client.pageIsLoaded = await freezing(lab, router);
   }
   return client;
 }
@@ -121,6 +134,21 @@ function natRouter(allowed, symmetric) {
     }
     chain nat { type nat hook postrouting priority srcnat; oifname "wan" masquerade ${symmetric ? 'fully-random' : ''}; }
   }`;
+}
+
+/**
+ * Prepares a router that lets each TCP connection have so many bytes, in both directions together, and then nothing more, without a word.
+ * @param {Lab} lab @param {string} router @param {number} [bytes]
+ */
+async function freezing(lab, router, bytes = 20_000) {
+  await lab.sh(`ip netns exec $${router} sysctl -qw net.netfilter.nf_conntrack_acct=1`);
+  return (/** @type {boolean} */ on) => lab.sh(`ip netns exec $${router} nft -f - <<'END'
+    table inet slow
+    delete table inet slow
+    ${on ? `table inet slow {
+      chain forward { type filter hook forward priority -10; meta l4proto tcp ct bytes > ${bytes} drop; }
+    }` : ''}
+END`);
 }
 
 /**

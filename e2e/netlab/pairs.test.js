@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
 import { browsers, holdCalls, startCaller, summary, table } from './calls.js';
 import { startHost } from './host.js';
-import { addClient, kinds } from './kinds.js';
+import { addClient, kinds, rareKinds } from './kinds.js';
 import { Lab } from './lab.js';
 import { turnhubSite } from './sites.js';
 
@@ -17,17 +17,19 @@ const transports = {
   'tls-443': ['tls'],
   proxy: ['tls'],
   'proxy-no-dns': ['tls'],
+  'quic-only': ['udp'],
+  tcp80: ['tls'],
 };
 
 /**
  * Calls within a lab of its own.
  * @param {import('./kinds.js').Kind[]} chosen
- * @param {{nat?: boolean, firewall?: import('./host.js').Firewall, every?: (a: string, b: string) => boolean}} options every: which kinds call each
- *   other; each calls its like
+ * @param {{nat?: boolean, firewall?: import('./host.js').Firewall, config?: Record<string, any>, every?: (a: string, b: string) => boolean}} options
+ *   every: which kinds call each other; each calls its like
  */
-async function callsBetween(chosen, { nat, firewall, every }) {
+async function callsBetween(chosen, { nat, firewall, config, every }) {
   const lab = await Lab.create();
-  const server = await startHost(lab, { nat, firewall });
+  const server = await startHost(lab, { nat, firewall, config });
   assert.ok(server.caFile);
   const caFile = server.caFile;
   const callers = await Promise.all(
@@ -52,7 +54,29 @@ async function callsBetween(chosen, { nat, firewall, every }) {
 const every = (/** @type {string[]} */ ...pair) => Boolean(process.env.E2E_LONG) || pair.includes('symmetric') || pair.includes('ipv6');
 
 test('every kind of network with others', async () => {
-  for (const { kinds: name, pair, pairThere } of await callsBetween([...kinds], { every })) {
+  judge(await callsBetween([...kinds], { every }));
+});
+
+/** As README says. */
+const allPorts = { listen: { tcp: [':80', ':443', ':3478'], udp: [':443', ':3478'] } };
+
+test('every kind that is rare with each other and with two more', { skip: !process.env.E2E_LONG }, async () => {
+  const results = await callsBetween([...rareKinds, 'symmetric', 'tls-443'], { firewall: 'three', config: allPorts, every: (...pair) => pair.some((kind) => rareKinds.some((each) => each === kind)) });
+  judge(results);
+  for (const { kinds: name, pair, pairThere } of results) {
+    const sides = name.split(' – ');
+    for (const [index, mine] of [pairThere, pair].entries()) {
+      if (sides[index] === 'slow-tcp') assert.ok(mine.local !== 'relay' || mine.relayProtocol === 'udp', `${name}: ${JSON.stringify(mine)}`);
+      // The statistics of Firefox have no URL.
+      if (mine.url && sides[index] === 'quic-only') assert.match(mine.url, /:443\?transport=udp/, name);
+      if (mine.url && sides[index] === 'tcp80') assert.match(mine.url, /^turns:turnhub\.test:80\?/, name);
+    }
+  }
+});
+
+/** @param {import('./calls.js').CallResult[]} results */
+function judge(results) {
+  for (const { kinds: name, pair, pairThere } of results) {
     const [there, arrived] = name.split(' – ');
     for (const [kind, mine] of /** @type {const} */ ([[there, pairThere], [arrived, pair]])) {
       const allowed = transports[/** @type {keyof typeof transports} */ (kind)];
@@ -61,7 +85,7 @@ test('every kind of network with others', async () => {
       assert.ok(allowed.includes(mine.relayProtocol), `${name}: ${JSON.stringify(mine)}`);
     }
   }
-});
+}
 
 test('the server behind 1:1 NAT', async () => {
   await callsBetween(['open', 'cone', 'symmetric', 'udp-blocked', 'tcp-443', 'tls-443', 'proxy'], { nat: true });

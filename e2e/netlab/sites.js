@@ -8,7 +8,7 @@ import { clickJoin, inRoom, openLobby } from '../harness/callpage.js';
  * @returns {Site}
  */
 export function turnhubSite(base) {
-  return { open: (page, room) => openLobby(page, base, room), join: clickJoin, joined: inRoom };
+  return { open: (page, room, port) => openLobby(page, port ? `${base}:${port}` : base, room), join: clickJoin, joined: inRoom };
 }
 
 /**
