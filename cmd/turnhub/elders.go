@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"turnhub/internal/config"
+	"turnhub/internal/statefile"
 	"turnhub/turnsrv"
 )
 
@@ -18,11 +22,40 @@ const eldersInterval = 30 * time.Second
 // one without a socket only the processes themselves can.
 type elders struct {
 	turn *turnsrv.Server
+	log  *slog.Logger
+	file string // is there once a relayed packet has left the server
+
+	noted bool // that one has, or that this cannot be written down
 
 	mu    sync.Mutex
 	mode  turnsrv.Sockets // of relay.sockets
 	blind bool            // one cannot say which ports it has
 	any   bool            // there are some
+}
+
+// leftFile is in the state directory once a relayed packet has left the server: it holds
+// nothing that is read.
+const leftFile = "relay-left"
+
+func newElders(turn *turnsrv.Server, cfg *config.Config, log *slog.Logger) *elders {
+	e := &elders{turn: turn, log: log, file: filepath.Join(cfg.StateDir, leftFile), mode: turnSockets(cfg)}
+	if _, err := os.Lstat(e.file); err == nil {
+		e.noted = true
+		turn.SetLeft()
+	}
+	return e
+}
+
+// note writes down that a relayed packet has left the server, for the time after a restart.
+func (e *elders) note() {
+	if e.noted || !e.turn.Left() {
+		return
+	}
+	e.noted = true
+	const text = "A relayed packet has left this server, so that relay.sockets: auto gives every relayed address a socket. Remove this file and restart to have that forgotten.\n"
+	if err := statefile.Write(e.file, []byte(text), 0o600); err != nil {
+		e.log.Warn("cannot write down that a relayed packet has left the server; after a restart relay.sockets: auto knows nothing of it until the next one does", "error", err)
+	}
 }
 
 // turnSockets is relay.sockets.
@@ -74,15 +107,18 @@ func (e *elders) apply() {
 	e.turn.SetSockets(e.mode)
 }
 
-// watchElders asks the older processes from time to time.
+// watchElders asks the older processes from time to time, and keeps what must outlast this
+// one.
 func (n *node) watchElders(ctx context.Context) {
 	tick := time.NewTicker(eldersInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			n.elders.note()
 			return
 		case <-tick.C:
+			n.elders.note()
 			n.askElders()
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pion/turn/v4"
 
+	"turnhub/internal/config"
 	"turnhub/turnsrv"
 )
 
@@ -20,10 +22,11 @@ func TestElders(t *testing.T) {
 	defer cancel()
 	port := freePort(t)
 	var log output
-	n := startNode(t, ctx, []string{
+	environ := []string{
 		"STATE_DIRECTORY=" + t.TempDir(), fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
 		"TURNHUB_LISTEN_ADMIN=", "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_RELAY_SOCKETS=off",
-	}, &log)
+	}
+	n := startNode(t, ctx, environ, &log)
 	var served sync.WaitGroup
 	served.Go(func() { n.serve(ctx) })
 	<-n.prober.First()
@@ -84,4 +87,30 @@ func TestElders(t *testing.T) {
 	}
 	cancel()
 	served.Wait()
+	// And after a restart.
+	again, stop := context.WithCancel(context.Background())
+	defer stop()
+	n = startNode(t, again, environ, &log)
+	if !n.turn.Left() {
+		t.Error("that a packet has left is forgotten after a restart")
+	}
+	stop()
+	n.serve(again)
+	if strings.Contains(log.String(), "cannot write down") {
+		t.Error(log.String())
+	}
+}
+
+// TestDefaultLimitsHoldCalls holds the defaults that the call of six in the relay's own tests
+// (TestCallOfSixTouchesNoBound) goes by, and that a user has no bound over all calls.
+func TestDefaultLimitsHoldCalls(t *testing.T) {
+	cfg, err := config.Load("", []string{"STATE_DIRECTORY=" + t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := turnLimits(cfg)
+	if l.BandwidthPerAllocation < 8_000_000 || l.PacketsPerAllocation < 10_000 || l.NewPeersPerAllocation < 5 || l.PermissionsPerAllocation < 128 ||
+		l.BandwidthPerUser != 0 || l.VolumePerUserDay != 0 {
+		t.Errorf("%+v", l)
+	}
 }

@@ -204,7 +204,9 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Limits:   turnLimits(n.cfg),
 		Logger:   n.log,
 	})
-	n.elders = &elders{turn: n.turn, mode: turnSockets(n.cfg)}
+	if err == nil {
+		n.elders = newElders(n.turn, n.cfg, n.log)
+	}
 	return err
 }
 
