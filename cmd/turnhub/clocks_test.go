@@ -55,7 +55,7 @@ var clocks = map[string]string{
 	"signaling/internal/delivery/clock.go":   "what crosses to the hub's clock",
 	"signaling/internal/delivery/session.go": "time.Unix of a time of the hub's own clock, kept as a number",
 	"signaling/internal/timers/":             "the same",
-	"signaling/internal/admission/desk.go":        "a token's expiry is taken in as a duration",
+	"signaling/internal/admission/desk.go":   "a token's expiry is taken in as a duration",
 }
 
 func TestClocks(t *testing.T) {
