@@ -132,9 +132,9 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestManyAllocations -v ./e2e
 	for way in TLS goroutines; do WEBSOCKET_WAY=$$way $(GO) test -count=1 -timeout 10m ./signaling/peerjs ./signaling/rawrelay ./signaling/socketio || exit 1; done
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
-	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/errors.test.js browser/heal.test.js browser/layout.test.js browser/off.test.js browser/seeds.test.js browser/upgrade.test.js browser/without.test.js
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/*.test.js browser/*.long.js
 	@e2e/tools.sh lab
-	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 --test-name-pattern='every kind|frozen|slow-tcp|quic-only' netlab/pairs.test.js netlab/routers.test.js netlab/frozen.lab.js
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js
 	@$(MAKE) --no-print-directory stacks browsers
 	@$(MAKE) --no-print-directory narrow
 	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -66,7 +67,7 @@ const asks = (page) => page.evaluate(() => !dispatchEvent(new Event('beforeunloa
 
 const others = '.tile:not(.self):not(.screen)';
 
-test('another camera in the middle of the call: the picture goes on', async () => {
+long('another camera in the middle of the call: the picture goes on', async () => {
   await moves(petya);
   assert.equal(await camera(vasya), 'fake_device_0');
   await vasya.click('#settings');
@@ -80,7 +81,7 @@ test('another camera in the middle of the call: the picture goes on', async () =
   assert.equal(await petya.getAttribute(others, 'data-state'), 'connected');
 });
 
-test('the screen is shared beside the camera, from both sides, and taken back', async () => {
+long('the screen is shared beside the camera, from both sides, and taken back', async () => {
   // A browser that has much to do sends smaller pictures for a while; only a whole one can be told from what comes after.
   const width = await vasya.evaluate(() => /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector('.tile.self video')).srcObject).getVideoTracks()[0].getSettings().width ?? 0);
   await moves(petya, width);
@@ -119,7 +120,7 @@ test('the screen is shared beside the camera, from both sides, and taken back', 
   await petya.waitForSelector('.tile.screen', { state: 'detached' });
 });
 
-test('who speaks is marked, who is muted is not; the tab asks before it closes, and the screen stays on', async () => {
+long('who speaks is marked, who is muted is not; the tab asks before it closes, and the screen stays on', async () => {
   await petya.waitForSelector(`${others}.speaking`); // the fake microphone beeps
   await vasya.click('#audio');
   await petya.waitForSelector(`${others}:not(.speaking) .muted:not([hidden])`);
@@ -143,7 +144,7 @@ test('chat goes over as it was written', async () => {
   assert.equal(await vasya.textContent('#messages li.own p:last-child'), said);
 });
 
-test('a file arrives byte for byte, and one that nobody wants does not', async () => {
+long('a file arrives byte for byte, and one that nobody wants does not', async () => {
   const contents = randomBytes(1_500_001);
   await petya.setInputFiles('#chat-file', { name: 'plan.bin', mimeType: 'application/octet-stream', buffer: contents });
   await vasya.getByRole('button', { name: 'Take it' }).click();

@@ -5,6 +5,7 @@ import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup, onCleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 
@@ -85,7 +86,7 @@ test('a raw relay and its configuration are those of the server that the module 
   await Promise.all(pages.map((page) => page.context().close()));
 });
 
-test('where there is no server to be found, connect says so', async () => {
+long('where there is no server to be found, connect says so', async () => {
   const page = await browser.newPage();
   shop.pages['/'] = '<p>shop';
   await page.goto(shop.base);

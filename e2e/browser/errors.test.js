@@ -12,6 +12,7 @@ import jsqr from 'jsqr';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { startCrowd } from '../harness/crowd.js';
+import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
 import { binary, startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -41,7 +42,7 @@ async function problems(page, ...problems) {
   }, problems.sort());
 }
 
-test('the QR code says the link', async () => {
+long('the QR code says the link', async () => {
   const page = await browser.newPage();
   await openLobby(page, server.base, { room: 'blue-fox-42' });
   await page.click('#show-qr');
@@ -55,7 +56,7 @@ test('the QR code says the link', async () => {
   await page.context().close();
 });
 
-test('a full room', async () => {
+long('a full room', async () => {
   const [people, page] = await Promise.all([browser.newPage(), browser.newPage()]);
   await people.goto(`${server.base}/healthz`);
   const crowd = await startCrowd(people);
@@ -109,7 +110,7 @@ test('a browser without WebRTC', async () => {
   await page.context().close();
 });
 
-test('a question for the camera that nobody answers holds up neither the check nor, for long, the call', { skip: !process.env.E2E_LONG }, async () => {
+long('a question for the camera that nobody answers holds up neither the check nor, for long, the call', async () => {
   const silent = net.createServer(() => {}).listen(0, '127.0.0.1'); // takes connections and says nothing
   onCleanup(() => silent.close());
   await once(silent, 'listening');
@@ -199,7 +200,7 @@ test('camera and microphone refused, then allowed', async () => {
   await asking.close();
 });
 
-test('no camera: sound only; and one that is plugged in is taken up', async () => {
+long('no camera: sound only; and one that is plugged in is taken up', async () => {
   const deaf = await startBrowser({ cameras: 0 });
   const [page, other] = await Promise.all([deaf.newPage(), browser.newPage()]);
   for (const one of [page, other]) await openLobby(one, server.base, { room: 'sound' });
@@ -242,7 +243,7 @@ test('no camera: sound only; and one that is plugged in is taken up', async () =
   await deaf.close();
 });
 
-test('no microphone: the others see, and are told that there is no sound', async () => {
+long('no microphone: the others see, and are told that there is no sound', async () => {
   const [page, other] = await Promise.all([browser.newPage(), browser.newPage()]);
   // Chromium's fake devices always have a microphone: this page is told that there is none.
   await page.addInitScript(() => {
@@ -266,7 +267,7 @@ test('no microphone: the others see, and are told that there is no sound', async
   await Promise.all([page, other].map((one) => one.context().close()));
 });
 
-test('neither microphone nor camera: one hears and sees the others', async () => {
+long('neither microphone nor camera: one hears and sees the others', async () => {
   const bare = await startBrowser({ devices: false });
   const [page, other] = await Promise.all([bare.newPage(), browser.newPage()]);
   for (const one of [page, other]) await openLobby(one, server.base, { room: 'receive' });
@@ -321,7 +322,7 @@ test('access tokens: none, a wrong one, a good one, and one that is no longer go
   await closed.stop();
 });
 
-test('access tokens that expire are renewed, and the session goes on', async () => {
+long('access tokens that expire are renewed, and the session goes on', async () => {
   const { closed, mint } = await closedServer();
   const page = await browser.newPage();
   await page.exposeFunction('mint', mint);

@@ -6,6 +6,7 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { startCrowd } from '../harness/crowd.js';
 import { faults, faultsNow } from '../harness/layout.js';
+import { long } from '../harness/long.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -62,7 +63,7 @@ test('the judge sees what lies on something else, and what is cut off', async ()
   await page.context().close();
 });
 
-test('lobby, wrong link, ringing, incoming call, what ended', judged(async () => {
+long('lobby, wrong link, ringing, incoming call, what ended', judged(async () => {
   const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
   await openLobby(vasya, server.base, { name: 'Vasya', user: 'vasya', secret: 'secret-of-vasya' });
   await openLobby(petya, server.base, { name: 'Petya', user: 'petya', secret: 'secret-of-petya' });
@@ -87,7 +88,7 @@ test('lobby, wrong link, ringing, incoming call, what ended', judged(async () =>
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 }));
 
-test('waiting, dialogs, calls of two, four and (E2E_LONG) six, chat', judged(async () => {
+long('waiting, dialogs, calls of two, four and six, chat', judged(async () => {
   const page = await browser.newPage();
   const host = await browser.newPage();
   await openLobby(page, server.base, { name: 'Vasya', room: 'layout' });
@@ -101,7 +102,7 @@ test('waiting, dialogs, calls of two, four and (E2E_LONG) six, chat', judged(asy
   const crowd = await startCrowd(host);
   let people = 1;
   const names = ['Anna Maria Bartholomäus-Schmidt', 'محمد', 'Čeněk', 'Bo', 'Ida'];
-  for (const name of process.env.E2E_LONG ? names : names.slice(0, 3)) { // six send and decode 30 pictures
+  for (const name of names) {
     await crowd.enter(name, 'layout');
     people++;
     if (people % 2) continue;
@@ -120,7 +121,7 @@ test('waiting, dialogs, calls of two, four and (E2E_LONG) six, chat', judged(asy
   await Promise.all([page, host].map((page) => page.context().close()));
 }));
 
-test('the network check and the console', judged(async () => {
+long('the network check and the console', judged(async () => {
   const [check, operator] = await Promise.all([browser.newPage(), browser.newPage()]);
   await check.goto(`${server.base}/check`);
   await check.waitForSelector('body[data-state=done]', { timeout: 60_000 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -90,7 +91,7 @@ test('the lobby: connected through the relay, and nothing to see, hear or learn 
   await Promise.all([there, comes].map(({ page }) => page.context().close()));
 });
 
-test('the lobby: who came later joins first', async () => {
+long('the lobby: who came later joins first', async () => {
   const [early, late] = await Promise.all([browser.newPage(), browser.newPage()]);
   await openLobby(early, server.base, { room: 'order' });
   await openLobby(late, server.base, { room: 'order' });
@@ -144,7 +145,7 @@ test('the lobby: no offer coaxes an address out of a host', async () => {
   await Promise.all([there, stranger].map((page) => page.context().close()));
 });
 
-test('the lobby: who goes, and a host who goes', async () => {
+long('the lobby: who goes, and a host who goes', async () => {
   const [first, second, comes] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   await openLobby(first, server.base, { room: 'hosts' });
   await join(first);

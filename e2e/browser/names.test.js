@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { connected, openLobby } from './callpage.js';
@@ -68,7 +69,7 @@ test('ring, accept, talk, hang up; the other device stops ringing', async () => 
   await Promise.all([vasya, petya, tablet].map((page) => page.context().close()));
 });
 
-test('a call is heard, and told to who looks elsewhere; the caller gives up and it is over', async () => {
+long('a call is heard, and told to who looks elsewhere; the caller gives up and it is over', async () => {
   const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
   // No tab of a browser without a screen is ever hidden, nor has it notifications to look at.
   await petya.evaluate(() => {
@@ -100,7 +101,7 @@ test('a call is heard, and told to who looks elsewhere; the caller gives up and 
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
-test('decline, busy and nobody there', async () => {
+long('decline, busy and nobody there', async () => {
   const [vasya, petya, masha] = await Promise.all([person('Vasya'), person('Petya'), person('Masha')]);
   await dial(vasya, 'petya');
   await petya.waitForSelector('#incoming[open]');
@@ -122,7 +123,7 @@ test('decline, busy and nobody there', async () => {
   await Promise.all([vasya, petya, masha].map((page) => page.context().close()));
 });
 
-test('the caller gives up, and calls again', async () => {
+long('the caller gives up, and calls again', async () => {
   const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
   await dial(vasya, 'petya');
   await petya.waitForSelector('#incoming[open]');
@@ -143,7 +144,7 @@ test('the caller gives up, and calls again', async () => {
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
-test('both call each other at once: one call', async () => {
+long('both call each other at once: one call', async () => {
   const [vasya, petya] = await Promise.all([person('Vasya'), person('Petya')]);
   await Promise.all([vasya.fill('#callee', 'petya'), petya.fill('#callee', 'vasya')]);
   await Promise.all([vasya, petya].map((page) => page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector('#invite')).click())));

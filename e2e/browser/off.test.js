@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 
@@ -102,7 +103,7 @@ async function agrees(page, other, prefix, round) {
   assert.fail(`round ${round}: shown ${JSON.stringify(now)}, received ${JSON.stringify(got)}`);
 }
 
-test('in the lobby and in the call, however quickly it is clicked', async () => {
+long('in the lobby and in the call, however quickly it is clicked', async () => {
   const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
   await late(vasya);
   await openLobby(petya, server.base, { name: 'Petya', room: 'off' });
@@ -112,14 +113,14 @@ test('in the lobby and in the call, however quickly it is clicked', async () => 
   await join(vasya);
   await Promise.all([connected(vasya), connected(petya)]);
   await agrees(vasya, petya, '', 0);
-  for (let round = 1; round <= (process.env.E2E_LONG ? 40 : 3); round++) {
+  for (let round = 1; round <= 40; round++) {
     await clicks(vasya, '', 1 + Math.floor(random() * 8));
     await agrees(vasya, petya, '', round);
   }
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
-test('who comes with the camera off is heard', async () => {
+long('who comes with the camera off is heard', async () => {
   const [vasya, petya] = await Promise.all([browser.newPage({ clean: true }), browser.newPage({ clean: true })]);
   await openLobby(petya, server.base, { name: 'Petya', room: 'heard' });
   await join(petya);

@@ -37,7 +37,7 @@ after(cleanup);
 const others = '.tile:not(.self):not(.screen)';
 
 /** Waits until both pages see and hear each other. @param {Page[]} pages @param {number} [seconds] */
-async function seeAndHear(pages, seconds = 2) {
+async function seeAndHear(pages, seconds = 1) {
   await Promise.all(pages.flatMap((page) => [connected(page), decodesVideo(page, { seconds }), hearsSound(page)]));
 }
 

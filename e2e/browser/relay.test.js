@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { clickJoin, inRoom, openLobby } from '../harness/callpage.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
@@ -20,7 +21,7 @@ before(async () => {
 after(cleanup);
 
 for (const only of /** @type {const} */ (['udp', 'tcp', 'tls'])) {
-  test(`a call with both ends relayed over ${only}`, async () => {
+  (only === 'tls' ? test : long)(`a call with both ends relayed over ${only}`, async () => {
     const pages = await Promise.all(browsers.map((browser) => browser.newPage({ policy: 'relay', only })));
     const [first, second] = pages;
     await Promise.all(pages.map((page) => openLobby(page, server.base, `relay-${only}`)));

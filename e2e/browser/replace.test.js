@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { startCrowd } from '../harness/crowd.js';
+import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { until } from '../harness/until.js';
@@ -84,7 +85,7 @@ async function restartServer() {
 /** @param {Page} page @param {string} text */
 const say = (page, text) => page.evaluate((text) => /** @type {any} */ (window).seen.call.chat(text), text);
 
-test('the relay is gone: another connection, and neither chat nor a file is lost', async () => {
+long('the relay is gone: another connection, and neither chat nor a file is lost', async () => {
   const vasya = await enter('Vasya', 'cut');
   const petya = await enter('Petya', 'cut');
   await Promise.all([relayed(vasya), relayed(petya)]);
@@ -151,7 +152,7 @@ test('both offer one at once while the old path still works: one is made, and th
 });
 
 for (const [kind, what] of /** @type {const} */ ([['older', 'an older client'], ['deaf', 'a replacement that does not come about']])) {
-  test(`${what}: ICE is restarted on the old connection`, async () => {
+  long(`${what}: ICE is restarted on the old connection`, async () => {
     const vasya = await enter('Vasya', kind, kind);
     const petya = await enter('Petya', kind, kind);
     await Promise.all([relayed(vasya), relayed(petya)]);

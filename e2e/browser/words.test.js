@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { faultsNow } from '../harness/layout.js';
+import { long } from '../harness/long.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -57,7 +58,7 @@ async function judge(page, view) {
   assert.deepEqual(wrong, []);
 }
 
-test('the lobby, the choice of a language, a wrong link, a call', async () => {
+long('the lobby, the choice of a language, a wrong link, a call', async () => {
   const [vasya, petya] = await Promise.all([open(), open()]);
   await openLobby(vasya, server.base, { name: 'Vasya' });
   await judge(vasya, 'lobby');

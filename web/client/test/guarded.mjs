@@ -1,6 +1,6 @@
 /**
  * What the client or the pages use although not every browser that docs/browsers.md promises has it: what happens there.
- * Interface.member as the compiler's library names it. `remove` takes it away in a page, so that e2e/browser/without.test.js
+ * Interface.member as the compiler's library names it. `remove` takes it away in a page, so that e2e/browser/without.long.js
  * can make a call without it; absent where its absence shows nowhere: a property that is only set, an event that only does
  * not come.
  * @type {Record<string, {why: string, remove?: string}>}
