@@ -73,6 +73,7 @@ type Server struct {
 	cfg      Config
 	settings atomic.Pointer[Settings]
 	rate     *rateLimit
+	streams  chan struct{} // those that wait, see stream
 	mux      *http.ServeMux
 	site     *assets.Set
 	wrong    map[string]*template.Template // the page of errors in each language
@@ -85,7 +86,7 @@ func New(cfg Config, settings Settings) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), streams: make(chan struct{}, streamsAtOnce), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
 	s.site = site()
 	if cfg.PublicPath != "" {
 		s.site = s.site.Below(cfg.PublicPath)
@@ -123,6 +124,7 @@ func (s *Server) routes() {
 	page := func(name string) http.Handler { return s.page(s.admit(s.pageFile(name))) }
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
+	s.mux.Handle("GET /check/stream", s.limited(http.HandlerFunc(s.stream)))
 	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(s.files)))
 }
 

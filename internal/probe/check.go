@@ -72,9 +72,22 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 		return []Row{{Verdict: Failed, Subject: cfg.URL, Detail: err.Error(), Remedy: "write the address that people open in the browser, such as https://turn.example.org"}}
 	}
 	ice, row := c.fetch(ctx, site)
+	said := make(chan Row, 1)
+	go func() { // it takes a second
+		defer close(said)
+		if !ice.fetched {
+			return
+		}
+		if row, ok := c.streamed(ctx, site); ok {
+			said <- row
+		}
+	}()
 	rows := append([]Row{row}, c.front(ctx, site, ice)...)
 	rows = append(rows, c.urls(ctx, ice)...)
 	socket, pair := c.signaling(ctx, site)
+	for row := range said {
+		rows = append(rows, row)
+	}
 	rows = append(rows, socket)
 	if pair == nil {
 		return rows

@@ -33,6 +33,7 @@ const (
 	quietEnds               // a quiet connection is ended early
 	noClient                // it does not say who came
 	notTurnhub              // something else answers
+	buffers                 // it keeps answers back until they have ended
 )
 
 // missing are the lines that mend a fault, by proxy; that of "" is for those that do not
@@ -62,6 +63,12 @@ var missing = map[fault]map[string]string{
 		"Apache": "ProxyPass / http://127.0.0.1:8080/ upgrade=websocket",
 		"Caddy":  "reverse_proxy 127.0.0.1:8080",
 		"":       "default_backend turnhub (HAProxy)",
+	},
+	buffers: {
+		"nginx":  "proxy_buffering off;",
+		"Apache": "flushpackets=on on the ProxyPass line",
+		"Caddy":  "flush_interval -1 in the reverse_proxy block",
+		"":       "HAProxy: take option http-buffer-request and filters for compression away; others: switch the buffering of answers off",
 	},
 }
 

@@ -159,11 +159,7 @@ func (c *checker) ask(ctx context.Context, s site, path string, headers http.Hea
 	if s.token != "" {
 		request.Header.Set("Authorization", "Bearer "+s.token)
 	}
-	transport := &http.Transport{
-		Proxy:           http.ProxyFromEnvironment,
-		DialContext:     c.dial,
-		TLSClientConfig: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12},
-	}
+	transport := c.transport()
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
@@ -175,6 +171,15 @@ func (c *checker) ask(ctx context.Context, s site, path string, headers http.Hea
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	return body, response.StatusCode, err
+}
+
+// transport goes to the server as a browser would.
+func (c *checker) transport() *http.Transport {
+	return &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		DialContext:     c.dial,
+		TLSClientConfig: &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12},
+	}
 }
 
 // dial connects for HTTP and WebSocket, on the server itself by the local side of
