@@ -15,6 +15,7 @@ import (
 
 	"turnhub/internal/access"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wstest"
 )
 
 // tokens returns a verifier, and a function that mints.
@@ -98,7 +99,7 @@ func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
 		defer close(in)
 		c.Say([]byte(`{"type":"hello"}`), h.now())
 	}()
-	<-halfWay
+	wstest.Wait(t, halfWay, "a hello is half way")
 	go func() {
 		defer close(done)
 		_, _ = h.Revoke("alice")
@@ -110,8 +111,8 @@ func TestRevocationWaitsForWhoIsHalfWayIn(t *testing.T) {
 	case <-time.After(50 * time.Millisecond): // long enough for one that does not wait
 	}
 	close(on)
-	<-in
-	<-done
+	wstest.Wait(t, in, "the hello is handled")
+	wstest.Wait(t, done, "the revocation is done")
 	if !c.open() || len(h.directory.members.All()) != 0 {
 		t.Errorf("%d sessions are left", len(h.directory.members.All()))
 	}
@@ -277,7 +278,12 @@ func TestNothingOvertakesARevocation(t *testing.T) {
 			})
 		}
 		at.Go(func() { _, _ = h.Revoke(user) })
-		at.Wait()
+		over := make(chan struct{})
+		go func() {
+			at.Wait()
+			close(over)
+		}()
+		wstest.Wait(t, over, "all of the intruder's steps are done")
 		for _, x := range all {
 			if err := errors.Join(x.inside(), x.leave()); err != nil {
 				t.Fatalf("seed %d, several at once, round %d: %v", seed, round, err)

@@ -41,26 +41,19 @@ func TestSocketsAreCarried(t *testing.T) {
 		if err != nil {
 			t.Fatal(url, err)
 		}
-		for {
+		open := func() (c *conn, number int) {
 			n.gate.Lock()
-			var c *conn
+			defer n.gate.Unlock()
 			for c = range n.conns {
 			}
-			n.gate.Unlock()
-			if c != nil {
-				if c.line.Carried() != carried {
-					t.Errorf("%s: carried by the event loop: %v", url, c.line.Carried())
-				}
-				break
-			}
-			time.Sleep(time.Millisecond)
+			return c, len(n.conns)
+		}
+		wstest.Until(t, "the socket is on the books", func() bool { _, number := open(); return number > 0 })
+		if c, _ := open(); c.line.Carried() != carried {
+			t.Errorf("%s: carried by the event loop: %v", url, c.line.Carried())
 		}
 		ws.Close()
-		for left := 1; left > 0; time.Sleep(time.Millisecond) {
-			n.gate.Lock()
-			left = len(n.conns)
-			n.gate.Unlock()
-		}
+		wstest.Until(t, "the socket is off the books", func() bool { _, number := open(); return number == 0 })
 	}
 	n.Close()
 }

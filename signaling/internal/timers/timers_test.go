@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"turnhub/signaling/internal/wstest"
 )
 
 // TestTimers moves and stops timers at random beside a list: each fires once, in the
@@ -74,9 +76,9 @@ func TestServe(t *testing.T) {
 	late, early := Timer{Fire: func(time.Time) { fired <- 2 }}, Timer{Fire: func(time.Time) { fired <- 1 }}
 	ts.Set(&late, time.Now().Add(100*time.Millisecond))
 	ts.Set(&early, time.Now().Add(time.Millisecond))
-	if order := []int{<-fired, <-fired}; !slices.Equal(order, []int{1, 2}) {
+	if order := []int{wstest.Wait(t, fired, "one fires"), wstest.Wait(t, fired, "both fire")}; !slices.Equal(order, []int{1, 2}) {
 		t.Errorf("fired in the order %v", order)
 	}
 	cancel()
-	<-done
+	wstest.Wait(t, done, "Serve returns")
 }

@@ -87,7 +87,7 @@ func wait[T any](t *testing.T, told <-chan T, what string) (v T) {
 func wantClose(t *testing.T, ws *websocket.Conn, code int, reason string) {
 	t.Helper()
 	for {
-		_, _, err := ws.ReadMessage()
+		_, _, err := read(ws)
 		var closed *websocket.CloseError
 		if errors.As(err, &closed) {
 			if closed.Code != code || !strings.Contains(closed.Text, reason) {
@@ -126,7 +126,7 @@ func TestFrameLengths(t *testing.T) {
 				if err := ws.WriteMessage(kind, sent); err != nil {
 					t.Fatal(err)
 				}
-				k, got, err := ws.ReadMessage()
+				k, got, err := read(ws)
 				if err != nil || k != kind || !bytes.Equal(got, sent) {
 					t.Fatalf("%d bytes of kind %d came back as %d of kind %d, %v", n, kind, len(got), k, err)
 				}
@@ -183,12 +183,12 @@ func TestCloseFollowsWhatIsQueued(t *testing.T) {
 		})
 		ws := dial(t, url)
 		for range 100 {
-			if _, got, err := ws.ReadMessage(); err != nil || string(got) != "last word" {
+			if _, got, err := read(ws); err != nil || string(got) != "last word" {
 				t.Fatalf("got %q, %v", got, err)
 			}
 		}
 		wantClose(t, ws, 4001, "replaced")
-		<-ended
+		wait(t, ended, "the socket has ended")
 	})
 }
 
@@ -202,7 +202,7 @@ func TestPeersCloseIsAnswered(t *testing.T) {
 		}
 		wantClose(t, ws, 4321, "")
 		var closed *PeerClosed
-		if err := <-ended; !errors.As(err, &closed) || closed.Code != 4321 {
+		if err := wait(t, ended, "the socket has ended"); !errors.As(err, &closed) || closed.Code != 4321 {
 			t.Fatalf("ended with %v", err)
 		}
 	})
@@ -221,7 +221,7 @@ func TestSlowPeerIsAbandoned(t *testing.T) {
 			return echo(c)
 		})
 		dial(t, url) // never reads
-		if err := <-ended; err == nil {
+		if err := wait(t, ended, "the socket has ended"); err == nil {
 			t.Fatal("no cause")
 		}
 	})
@@ -236,13 +236,13 @@ func TestSilentPeerIsGone(t *testing.T) {
 		ws.SetPingHandler(func(string) error { return nil }) // half open: pings go unanswered
 		go func() {
 			for {
-				if _, _, err := ws.ReadMessage(); err != nil {
+				if _, _, err := read(ws); err != nil {
 					return
 				}
 			}
 		}()
 		var timeout net.Error
-		if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
+		if err := wait(t, ended, "the socket has ended"); !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Fatalf("ended with %v, want a timeout", err)
 		}
 	})
@@ -250,14 +250,14 @@ func TestSilentPeerIsGone(t *testing.T) {
 
 func TestAlive(t *testing.T) {
 	eachWay(t, func(t *testing.T, w way) {
-		alive := make(chan bool)
+		alive := make(chan bool, 1)
 		url, _ := w.serve(t, options, func(c *Conn) func(int, []byte) error {
 			go func() { alive <- c.Alive(1e10) }()
 			return echo(c)
 		})
 		ws := dial(t, url)
-		go ws.ReadMessage() // answers the ping
-		if !<-alive {
+		go read(ws) // answers the ping
+		if !wait(t, alive, "Alive has answered") {
 			t.Fatal("a peer that answers counts as gone")
 		}
 
@@ -267,7 +267,7 @@ func TestAlive(t *testing.T) {
 			return echo(c)
 		})
 		dial(t, busy)
-		if !<-alive {
+		if !wait(t, alive, "Alive has answered") {
 			t.Fatal("a peer that is busy counts as gone")
 		}
 
@@ -281,7 +281,7 @@ func TestAlive(t *testing.T) {
 		})
 		wstest.LoseNetwork(t, dial(t, lost).NetConn())
 		close(start)
-		if <-alive {
+		if wait(t, alive, "Alive has answered") {
 			t.Fatal("a peer whose network is lost counts as alive")
 		}
 	})
@@ -306,7 +306,7 @@ func TestMeterClosesOnFloodOfPings(t *testing.T) {
 			}
 		}
 		wantClose(t, ws, 4007, "flood")
-		<-ended
+		wait(t, ended, "the socket has ended")
 	})
 }
 

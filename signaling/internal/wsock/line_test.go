@@ -42,7 +42,7 @@ func TestHoldDelaysNobodyElse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, got, err := ws.ReadMessage(); err != nil || string(got) != "first" {
+			if _, got, err := read(ws); err != nil || string(got) != "first" {
 				t.Fatalf("got %q, %v", got, err)
 			}
 			held = append(held, ws)
@@ -52,11 +52,11 @@ func TestHoldDelaysNobodyElse(t *testing.T) {
 			if err := ws.WriteMessage(websocket.TextMessage, []byte("me")); err != nil {
 				t.Fatal(err)
 			}
-			if _, got, err := ws.ReadMessage(); err != nil || string(got) != "me" {
+			if _, got, err := read(ws); err != nil || string(got) != "me" {
 				t.Fatalf("got %q, %v", got, err)
 			}
 			ws.Close()
-			<-ended
+			wait(t, ended, "the socket has ended")
 		}
 		if w == "goroutines" {
 			return // one sees the end of TCP when the hold is over
@@ -67,7 +67,7 @@ func TestHoldDelaysNobodyElse(t *testing.T) {
 			if err := errors.Join(tcp.SetLinger(0), tcp.Close()); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-ended; err == nil {
+			if err := wait(t, ended, "the socket has ended"); err == nil {
 				t.Error("ended without a cause")
 			}
 		}
@@ -96,7 +96,7 @@ func TestHoldKeepsTheOrder(t *testing.T) {
 			}
 		}()
 		for i := range messages {
-			if _, got, err := ws.ReadMessage(); err != nil || string(got) != message(i) {
+			if _, got, err := read(ws); err != nil || string(got) != message(i) {
 				t.Fatalf("message %d: %d bytes, %v", i, len(got), err)
 			}
 		}
@@ -126,7 +126,7 @@ func TestCloseBeforeAHold(t *testing.T) {
 			}
 			wantClose(t, ws, 4005, "restart")
 			var closed *PeerClosed
-			if err := <-ended; !errors.As(err, &closed) || closed.Code != 4005 {
+			if err := wait(t, ended, "the socket has ended"); !errors.As(err, &closed) || closed.Code != 4005 {
 				t.Errorf("%s: ended with %v, want the client's answer", name, err)
 			}
 		}
@@ -159,7 +159,7 @@ func TestCloseEndsAHold(t *testing.T) {
 		}
 		wantClose(t, ws, 4005, "restart")
 		var closed *PeerClosed
-		if err := <-ended; !errors.As(err, &closed) || closed.Code != 4005 {
+		if err := wait(t, ended, "the socket has ended"); !errors.As(err, &closed) || closed.Code != 4005 {
 			t.Errorf("ended with %v, want the client's answer", err)
 		}
 	})
@@ -181,9 +181,9 @@ func TestNothingIsCutForTheClose(t *testing.T) {
 			return echo(c)
 		})
 		ws := dial(t, url)
-		<-full
+		wait(t, full, "the queue is full")
 		for {
-			_, got, err := ws.ReadMessage()
+			_, got, err := read(ws)
 			if err == nil {
 				if len(got) != 300<<10 {
 					t.Fatalf("a message of %d bytes", len(got))
@@ -216,7 +216,7 @@ func TestSentBeforeStart(t *testing.T) {
 		})
 		ws := dial(t, url)
 		for i := range messages {
-			if _, got, err := ws.ReadMessage(); err != nil || len(got) != size {
+			if _, got, err := read(ws); err != nil || len(got) != size {
 				t.Fatalf("message %d: %d bytes, %v", i, len(got), err)
 			}
 		}

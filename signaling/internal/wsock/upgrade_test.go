@@ -92,7 +92,7 @@ func TestProtocolErrorsAreTold(t *testing.T) {
 				go func() { _, _ = ws.NetConn().Write(wire) }()
 				wantClose(t, ws, websocket.CloseProtocolError, "")
 				ws.Close()
-				<-ended
+				wait(t, ended, "the socket has ended")
 			})
 		}
 	})
