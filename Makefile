@@ -101,7 +101,7 @@ heal: build e2e/node_modules/.ready ## running calls broken in every way (HEAL=R
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent heal
 
-narrow: build e2e/node_modules/.ready ## calls whose line becomes narrow and wide again; a table of what is late, still and silent
+narrow: build e2e/node_modules/.ready ## calls whose line becomes narrow or loses packets, and recovers; tables of what is late, still, silent and invented
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent narrow
@@ -137,7 +137,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js
 	@$(MAKE) --no-print-directory stacks browsers
 	@$(MAKE) --no-print-directory narrow
-	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs
+	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs test/redundancy.test.mjs
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
 

@@ -13,6 +13,11 @@
  * @property {number} video bytes of pictures received so far
  * @property {number} sent bytes sent so far
  * @property {boolean} off the other side has left the picture out
+ * @property {number} spoken bytes of sound sent so far, without headers
+ * @property {boolean} twice the sound that is sent is redundant
+ * @property {boolean} hears that what is heard is
+ * @property {number} lost share of the sound sent that is lost, as the other side says
+ * @property {string} limit kbit/s that the browser thinks it may send
  */
 
 /** Starts to note how the line goes. @param {Page} page */
@@ -20,11 +25,15 @@ export function noteLine(page) {
   return page.evaluate(() => {
     const all = /** @type {any} */ (window);
     all.lineNotes = [];
+    const redundant = (/** @type {string} */ sdp) => {
+      const [, first] = /^m=audio \d+ \S+ (\d+)/m.exec(sdp) ?? [];
+      return first !== undefined && new RegExp(`^a=rtpmap:${first} red/`, 'mi').test(sdp);
+    };
     const look = async () => {
       const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
       if (pc) {
         const report = await /** @type {any} */ (window).statsOf(pc);
-        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '' };
+        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0 };
         const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
         for (const stat of report.values()) {
           if (transport ? stat.id === transport.selectedCandidatePairId : stat.type === 'candidate-pair' && stat.selected) {
@@ -37,12 +46,17 @@ export function noteLine(page) {
             note.width = Math.max(note.width, stat.frameWidth ?? 0);
             note.video += stat.bytesReceived;
           }
+          if (stat.type === 'outbound-rtp' && stat.kind === 'audio') note.spoken += stat.bytesSent;
+          if (stat.type === 'remote-inbound-rtp' && stat.kind === 'audio') note.lost = Math.max(note.lost, stat.fractionLost ?? 0);
           if (stat.type === 'inbound-rtp' && stat.kind === 'audio') {
             note.samples += stat.totalSamplesReceived ?? 0;
             note.concealed += stat.concealedSamples ?? 0;
             note.audio += stat.bytesReceived;
           }
         }
+        // The order of who hears says what is sent: RED before Opus.
+        note.twice = redundant(pc.remoteDescription?.sdp ?? '');
+        note.hears = redundant(pc.localDescription?.sdp ?? '');
         note.off = document.querySelector('.tile[data-line~="no-picture"]') !== null;
         all.lineNotes.push(note);
       }
@@ -58,7 +72,7 @@ export function noteLine(page) {
  * @param {number} findingOut milliseconds that are left out of the round trips
  */
 export async function readLine(page, narrowed, freed, findingOut) {
-  /** @type {(Note & {limit: string})[]} */
+  /** @type {Note[]} */
   const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
   const during = notes.filter(({ at }) => at >= narrowed && at < freed);
   const trips = during.filter(({ at }) => at >= narrowed + findingOut).map(({ rtt }) => rtt * 1000).sort((a, b) => a - b);
@@ -97,6 +111,8 @@ export async function readLine(page, narrowed, freed, findingOut) {
     still: (still / 1000).toFixed(1),
     off: (off / 1000).toFixed(1),
     gap,
+    /** Whether the sound that is sent became redundant, or was no longer. */
+    twice: during.filter((note, index) => index > 0 && note.twice !== during[index - 1].twice).length ? 'yes' : 'no',
     later,
     invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
     sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
@@ -105,6 +121,48 @@ export async function readLine(page, narrowed, freed, findingOut) {
       const before = perSecond[index], span = (note.at - before.at) / 1000;
       const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);
       return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
+    }),
+  };
+}
+
+/**
+ * Sums up what became of the sound while packets were lost.
+ * @param {Page} page @param {number} began when packets began to be lost @param {number} ended when they no longer were
+ */
+export async function readSound(page, began, ended) {
+  /** @type {Note[]} */
+  const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
+  // Of the time in which packets were lost, what was heard once and what was heard twice.
+  const invented = (/** @type {boolean} */ twice) => {
+    let samples = 0, concealed = 0, last = 0;
+    for (const [index, note] of notes.entries()) {
+      const before = notes[index - 1];
+      if (!before || note.at < began || note.at >= ended || note.hears !== twice || before.hears !== twice || note.samples < before.samples) continue;
+      samples += note.samples - before.samples;
+      concealed += note.concealed - before.concealed;
+      last += note.at - before.at;
+    }
+    return `${samples ? ((100 * concealed) / samples).toFixed(1) : '–'} % (${(last / 1000).toFixed(0)} s)`;
+  };
+  const rate = (/** @type {number} */ from, /** @type {number} */ to) => {
+    const span = notes.filter(({ at }) => at >= from && at < to);
+    if (span.length < 2) throw new Error('nothing was noted');
+    // Another connection counts anew.
+    const spoken = span.reduce((sum, note, index) => sum + Math.max(0, index ? note.spoken - span[index - 1].spoken : 0), 0);
+    return Math.round((spoken * 8) / (span[span.length - 1].at - span[0].at));
+  };
+  const turns = notes.filter((note, index) => index > 0 && note.twice !== notes[index - 1].twice);
+  return {
+    once: invented(false),
+    twice: invented(true),
+    calm: rate(0, began),
+    during: rate(began, ended),
+    end: rate((notes.at(-1)?.at ?? 0) - 3000, Infinity),
+    /** When the sound that is sent became redundant, and was no longer, seconds after packets began, and ended, to be lost. */
+    redundant: turns.map(({ at, twice }) => (twice ? `from ${((at - began) / 1000).toFixed(1)} s` : `until ${((at - ended) / 1000).toFixed(1)} s after`)).join(', ') || 'never',
+    notes: notes.filter((_, index) => index % 20 === 0).map((note, index, all) => {
+      const before = all[index - 1] ?? note, span = Math.max(1, note.at - before.at);
+      return `${((note.at - began) / 1000).toFixed(1)} s: lost ${(100 * note.lost).toFixed(0)} % sound ${Math.round(((note.spoken - before.spoken) * 8) / span)} sent ${Math.round(((note.sent - before.sent) * 8) / span)} available ${note.limit} rtt ${Math.round(note.rtt * 1000)} invented ${((100 * (note.concealed - before.concealed)) / Math.max(1, note.samples - before.samples)).toFixed(1)} % frames ${note.frames - before.frames} ${note.twice ? 'RED' : ''}`;
     }),
   };
 }

@@ -32,7 +32,7 @@ let lab;
 let server;
 /** @type {Map<Path, Promise<[Caller, Caller]>>} */
 const callers = new Map();
-const rows = ['| line | round trip, median | worst | picture still | picture off | longest gap in sound | … after 4 s | invented | sound sent | back after |', '|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|'];
+const rows = ['| line | round trip, median | worst | picture still | picture off | longest gap in sound | … after 4 s | invented | sound heard | sent twice | back after |', '|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|'];
 
 before(async () => {
   lab = await Lab.create();
@@ -70,8 +70,8 @@ for (const [number, { path, direction, kbit }] of links.entries()) {
     await narrowLink(lab, there.client, direction, 0);
     await pause(12_000);
     const [own, other] = await Promise.all([readLine(a, narrowed, freed, findingOut), readLine(page, narrowed, freed, findingOut)]);
-    const { still, off, gap, later, invented, back, sounds } = seen === a ? own : other;
-    const row = `| ${path}, ${direction} ${kbit} kbit/s | ${own.median} ms | ${own.worst} ms | ${still} s | ${off} s | ${gap} ms | ${later} ms | ${invented} % | ${sounds} kbit/s | ${back} |`;
+    const { still, off, gap, later, invented, back, sounds, twice } = seen === a ? own : other;
+    const row = `| ${path}, ${direction} ${kbit} kbit/s | ${own.median} ms | ${own.worst} ms | ${still} s | ${off} s | ${gap} ms | ${later} ms | ${invented} % | ${sounds} kbit/s | ${twice} | ${back} |`;
     rows.push(row);
     console.log(row);
     if (process.env.E2E_NOTES) console.log(own.notes.join('\n'), '\n--\n', other.notes.join('\n'));

@@ -199,6 +199,12 @@ export namespace lineTimes {
     export let busy: number;
     export let jump: number;
 }
+export namespace soundTimes {
+    let again_1: number;
+    export { again_1 as again };
+    let againMost_1: number;
+    export { againMost_1 as againMost };
+}
 export namespace healingTimes {
     export let silence: number;
     let look_1: number;
@@ -508,6 +514,10 @@ export type ChannelEvents = {
      * what of the other side's fits its line
      */
     line: LineState;
+    /**
+     * the other side's line has room for sound that is sent twice
+     */
+    redundant: boolean;
     chat: {
         text: string;
         at: number;
@@ -1551,6 +1561,46 @@ declare function udpOf({ iceServers }: RTCConfiguration): string;
  */
 declare function reachesUDP(configuration: RTCConfiguration): Promise<boolean>;
 
+// ---- call/path/redundancy.js
+/**
+ * Whether sound is sent twice: nothing but arithmetic, so that it can be played through in Node. Redundant audio (RED, RFC
+ * 2198) puts the packet before into each packet, so that one that is lost alone is not missed. Who sends sees whether its
+ * line has room for that (`Room`), who hears sees what is lost (`Redundancy`).
+ */
+/** Sound that is sent twice has so many bits per second at the most, each time: both together are what it has alone. */
+declare const eachOfTwo: 24000;
+/** Whether what we send has room for sound to be sent twice. */
+declare class Room {
+    /** There is room. */
+    is: boolean;
+    /**
+     * One look at the line, about once a second.
+     * @param {number} now milliseconds, of a clock that is never set back
+     * @param {boolean} narrow the line takes less than the call wants, as its queue says
+     * @param {number} available bits per second that the browser thinks the path carries; 0: it does not say
+     * @param {number} rtt seconds; 0: not known
+     */
+    take(now: number, narrow: boolean, available: number, rtt: number): boolean;
+    /** Another connection is in use, whose round trip is another. */
+    forget(): void;
+    #private;
+}
+/** Whether we want to hear the other side's sound twice. It changes seldom: each change is an offer and an answer. */
+declare class Redundancy {
+    /** It is wanted. */
+    wanted: boolean;
+    /**
+     * One look at the sound that comes, about once a second.
+     * @param {number} now milliseconds, of a clock that is never set back
+     * @param {number} received packets so far @param {number} lost packets so far
+     * @param {boolean} room the other side's line has room for it
+     */
+    take(now: number, received: number, lost: number, room: boolean): boolean;
+    /** Another connection is in use, whose packets count anew. */
+    forget(): void;
+    #private;
+}
+
 // ---- call/path/replacement.js
 /**
  * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
@@ -1644,6 +1694,47 @@ declare function isRelayed({ candidate }: RTCIceCandidateInit): boolean;
 declare function withoutAddresses({ type, sdp }: RTCSessionDescriptionInit): {
     type: RTCSdpType;
     sdp: string;
+};
+
+// ---- call/path/sound.js
+/** Whether a description says that redundant sound can be received. @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
+declare function knowsRed(description: RTCSessionDescription | RTCSessionDescriptionInit | null): boolean;
+/** Whether who has made a description wants redundant sound before other. @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
+declare function prefersRed(description: RTCSessionDescription | RTCSessionDescriptionInit | null): boolean;
+/**
+ * The sound of one person, sent twice where some of it is lost. Each side hears what it misses, and the other side says
+ * whether its line has room: who misses something asks for it by the order of codecs in an offer. An encoding's `codec`
+ * would need no offer, but Chromium takes RED there and goes on as before.
+ */
+declare class Sound {
+    /** @param {SoundHost} host */
+    constructor(host: SoundHost);
+    /** Once a second. @param {RTCStatsReport} report @param {import('./stats.js').Quality} quality */
+    tick(report: RTCStatsReport, quality: Quality): void;
+    /** Whether the other side's line has room, as it says. @param {boolean} possible */
+    hear(possible: boolean): void;
+    /** An offer is in force: without a word of ours the answer would want what the offer wants. @param {RTCPeerConnection} pc */
+    prepare(pc: RTCPeerConnection): void;
+    #private;
+}
+/**
+ * What sound needs of its peer.
+ */
+export type SoundHost = {
+    clock: Clock;
+    /**
+     * of the connection in use, while it is connected and can be negotiated
+     */
+    current: () => Negotiation | null;
+    /**
+     * whether messages go out at once
+     */
+    open: () => boolean;
+    /**
+     * the line takes less than the call wants
+     */
+    narrow: () => boolean;
+    tell: (message: any) => void;
 };
 
 // ---- call/path/stats.js

@@ -91,6 +91,12 @@ export const lineTimes = {
   jump: 50,
 };
 
+/** Sound that is sent twice (call/path/sound.js). */
+export const soundTimes = {
+  /** An offer that has changed nothing is followed by another after so long, later each time, and after so long at the most. */
+  again: 5000, againMost: 120_000,
+};
+
 /** Paths that break (call/path/). */
 export const healingTimes = {
   /** A path that has carried nothing for so long is dead: in a call something comes at least every second. */

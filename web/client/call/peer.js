@@ -10,6 +10,7 @@ import {addMedia, answerMedia, isUseless, openChannel, unhook, withoutCandidates
 import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
 import {Senders} from './path/bitrate.js';
 import {Line} from './path/line.js';
+import {Sound} from './path/sound.js';
 
 /** @typedef {import('./path/stats.js').Quality} Quality */
 /** @typedef {import('./data/channel.js').Sending} Sending */
@@ -102,6 +103,13 @@ export class Peer extends Emitter {
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });
+  /** @type {Sound} */ #sound = new Sound({
+    clock: realClock,
+    current: () => (this.state === 'connected' && !this.#quiet && this.#host.online && !this.orphan ? this.#negotiation : null),
+    open: () => this.#channel.open,
+    narrow: () => this.#line.allowance.narrow,
+    tell: (message) => this.tell(message),
+  });
   /** @type {Healing} */ #healing = new Healing({
     clock: realClock,
     current: () => (this.#quiet || this.state === 'closed' ? null : this.#negotiation),
@@ -154,6 +162,7 @@ export class Peer extends Emitter {
     this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
     this.#channel.pace = this.#line.pace;
     this.#channel.on('line', (state) => this.#line.hearState(state));
+    this.#channel.on('redundant', (possible) => this.#sound.hear(possible));
     this.#channel.on('media', ({screens, ...media}) => {
       if (this.#received.pictures(media.video)) this.emit('stream', this.stream);
       this.emit('media', this.media = media);
@@ -279,6 +288,7 @@ export class Peer extends Emitter {
   #prepareAnswer(pc) {
     if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
     answerMedia(pc, this.#host.media, this.#quiet, this.#sharing.showing);
+    this.#sound.prepare(pc);
   }
 
   /** Takes the first connection into use. @param {RTCPeerConnection} pc @param {RTCDataChannel | null} channel */
@@ -400,6 +410,7 @@ export class Peer extends Emitter {
     this.emit('quality', quality);
     this.#healing.tick(quality);
     this.#line.tick(quality.path);
+    this.#sound.tick(report, quality);
     this.limit(); // what a browser did not take before
     // Who sends nothing is heard all the same.
     const {audio, video} = this.#host.media.sending;

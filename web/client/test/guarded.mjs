@@ -15,6 +15,7 @@ export const guarded = {
   'RTCPeerConnectionIceErrorEvent.errorCode': {why: 'the event does not come there'},
   'RTCPeerConnectionIceErrorEvent.errorText': {why: 'the event does not come there'},
   'HTMLVideoElement.playsInline': {why: 'only set; phones of Apple need it, and have it'},
+  'RTCRtpTransceiver.setCodecPreferences': {why: 'sound that is lost is not sent twice', remove: 'delete RTCRtpTransceiver.prototype.setCodecPreferences'},
   'Navigator.vibrate': {why: 'it rings without', remove: 'delete Navigator.prototype.vibrate'},
   'WakeLock.request': {why: 'the screen goes dark as it would without us', remove: 'delete Navigator.prototype.wakeLock'},
   'Navigator.wakeLock': {why: 'the same', remove: 'delete Navigator.prototype.wakeLock'},

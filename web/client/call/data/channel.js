@@ -14,6 +14,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
  * @property {import('../../session/hub.js').Path} path how the other side sees its end of the path
  * @property {import('./bounds.js').Timed} timed a message that tells how long the way is
  * @property {import('../path/line.js').LineState} line what of the other side's fits its line
+ * @property {boolean} redundant the other side's line has room for sound that is sent twice
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  */
@@ -21,7 +22,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
 /** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
 /** What is told as it is now, and is not worth repeating. */
-const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line'];
+const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
@@ -147,6 +148,9 @@ export class PeerChannel extends Emitter {
       }
       case 'line':
         if (isLineState(message.state)) this.emit('line', message.state);
+        return;
+      case 'redundant':
+        if (typeof message.possible === 'boolean') this.emit('redundant', message.possible);
         return;
       case 'chat':
         if (typeof message.text === 'string' && message.text.length <= chatLimit) this.emit('chat', {text: message.text, at: Date.now()});

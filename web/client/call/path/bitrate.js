@@ -1,5 +1,6 @@
 import {transceiverOf} from './connection.js';
 import {plenty} from './narrow.js';
+import {eachOfTwo} from './redundancy.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /**
@@ -118,7 +119,7 @@ async function applyBudget(pc, others, screen, lost, line) {
     const [encoding] = parameters.encodings;
     const wanted = kind === 'video'
       ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: scale, maxFramerate: frameRate}
-      : sound(audio, line.long && 'adaptivePtime' in encoding, encoding);
+      : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && 'adaptivePtime' in encoding, encoding);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
     if (same) return;
@@ -127,6 +128,9 @@ async function applyBudget(pc, others, screen, lost, line) {
     await sender.setParameters(parameters).catch(() => {});
   }));
 }
+
+/** Whether sound is sent twice: the first codec is the one in use. @param {RTCRtpSendParameters} parameters */
+const isTwice = ({codecs}) => /^audio\/red$/i.test(codecs?.[0]?.mimeType ?? '');
 
 /**
  * What is set of sound. At 20 ms what is around the packets takes more of the line than what is in them. Chromium makes
