@@ -19,11 +19,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"turnhub/internal/freeport"
 )
 
 const secret = "an-end-to-end-secret"
@@ -159,31 +160,7 @@ func (s *server) untilReady(t *testing.T, ended chan error) {
 	}
 }
 
-// freePort returns a port that is free for TCP and UDP, below the system's ephemeral range and the relay's.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		n, err := rand.Int(rand.Reader, big.NewInt(12000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := 20000 + int(n.Int64())
-		address := ":" + strconv.Itoa(port)
-		tcp, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		tcp.Close()
-		udp, err := net.ListenPacket("udp", address)
-		if err != nil {
-			continue
-		}
-		udp.Close()
-		return port
-	}
-	t.Fatal("no free port")
-	return 0
-}
+func freePort(t *testing.T) int { return freeport.Any(t) }
 
 // certificate writes cert.pem, key.pem and ca.pem for localhost into dir and returns the last one's path.
 func (s *server) certificate(t *testing.T, dir string) string {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"turnhub/internal/freeport"
 )
 
 // output is a log that can be read while it is written.
@@ -129,26 +130,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// freePort returns a port that is free on TCP and UDP, below those that the system gives to
-// whoever asks for any, as many tests do at the same time.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		address := fmt.Sprint(":", port)
-		ln, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		ln.Close()
-		if pc, err := net.ListenPacket("udp", address); err == nil {
-			pc.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
+func freePort(t *testing.T) int { return freeport.Any(t) }
 
 // until polls for a condition that comes true in its own time.
 func until(t *testing.T, what string, log *output, ok func() bool) {

@@ -5,16 +5,12 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"turnhub/internal/freeport"
 )
 
-// freePort returns a UDP port that nobody had a moment ago.
 func freePort(t *testing.T, ip netip.Addr) netip.AddrPort {
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return local(c)
+	return netip.AddrPortFrom(ip, uint16(freeport.Any(t)))
 }
 
 // waitForAnswer asks until a Binding request is answered.

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	random "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +27,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"turnhub/internal/freeport"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -266,19 +267,7 @@ func resolve(conn net.Conn) {
 	}
 }
 
-// freeAddress is below the ports that the system gives to whoever asks for any.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprint("127.0.0.1:", 20000+random.IntN(12000))
-		if listener, err := net.Listen("tcp", address); err == nil {
-			listener.Close()
-			return address
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
+func freeAddress(t *testing.T) string { return fmt.Sprint("127.0.0.1:", freeport.Any(t)) }
 
 // waitFor polls what another process does. It fails the test after a minute.
 func waitFor(t *testing.T, what string, done func() bool) {
