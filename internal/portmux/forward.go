@@ -74,7 +74,8 @@ const (
 
 // route is asked by crypto/tls as soon as it has read a ClientHello, in however many
 // segments and records it came: whether its name (with Encrypted ClientHello the outer
-// one) is another server's. Then nothing has been answered, and nothing will be.
+// one) is another server's. Then nothing has been answered, and nothing will be. Ours it
+// tells how to shake hands with a client that comes with a ticket.
 func (m *Mux) route(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c, ok := hello.Conn.(*Conn)
 	if !ok || !c.keeping {
@@ -84,10 +85,14 @@ func (m *Mux) route(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c.mute = true
 		return nil, errPassedOn
 	}
+	kept := c.kept
 	c.keeping, c.kept = false, nil
 	if m.cfg.TLS == nil {
 		c.mute = true // an alert of ours says it better
 		return nil, errNoTLS
+	}
+	if marked(m.cfg.TLS, kept) {
+		return m.resuming, nil
 	}
 	return nil, nil
 }

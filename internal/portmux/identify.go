@@ -185,13 +185,13 @@ func (m *Mux) dissect(c *Conn, until time.Time) (top *Conn, protocol Protocol, r
 	case protocol != TLS:
 		return c, protocol, ""
 	}
-	c.keeping = len(m.forwards.Load().list) > 0
 	cfg := m.cfg.TLS
 	if cfg == nil {
-		if cfg = m.bare; !c.keeping {
+		if cfg = m.bare; len(m.forwards.Load().list) == 0 {
 			return c, TLS, "tls_off"
 		}
 	}
+	c.keeping = true
 	secure := tls.Server(c, cfg)
 	err = secure.Handshake()
 	c.keeping, c.mute = false, false

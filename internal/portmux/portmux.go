@@ -145,6 +145,7 @@ type Mux struct {
 
 	forwards  atomic.Pointer[forwards]
 	passing   atomic.Int64    // connections that are passed on
+	resuming  *tls.Config     // for those who come with a ticket, see marked
 	bare      *tls.Config     // where there is no TLS but by name for others
 	upstreams *http.Transport // to the others' plain HTTP
 	toldDown  time.Duration   // when the log was last told that one of them is down
@@ -186,6 +187,7 @@ func New(cfg Config) *Mux {
 	}
 	m.bare = &tls.Config{GetConfigForClient: m.route}
 	if cfg.TLS != nil {
+		m.resuming = markTickets(cfg.TLS)
 		cfg.TLS.GetConfigForClient = m.route
 	}
 	m.upstreams = newUpstreams()
@@ -215,6 +217,7 @@ func New(cfg Config) *Mux {
 func (m *Mux) SetTicketKeys(keys [][32]byte) {
 	if m.cfg.TLS != nil {
 		m.cfg.TLS.SetSessionTicketKeys(keys)
+		m.resuming.SetSessionTicketKeys(keys)
 	}
 }
 
