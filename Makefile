@@ -94,7 +94,7 @@ fuzz: ## every fuzz target for FUZZTIME, a time or a number of inputs such as 50
 netlab: build e2e/node_modules/.ready ## calls between every two kinds of network
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
-	@cd e2e && npm run --silent netlab
+	@cd e2e && E2E_LONG=1 npm run --silent netlab
 
 heal: build e2e/node_modules/.ready ## running calls broken in every way (HEAL=REGEX: some); a table of how long each took to heal
 	@e2e/tools.sh lab
@@ -151,7 +151,7 @@ browsers: build e2e/node_modules/.ready ## calls of every two browsers between e
 	@e2e/netlab/possible
 	@status=0; for pair in chromium-chromium chromium-firefox firefox-chromium firefox-firefox; do \
 	  printf '\n==== %s ====\n' $$pair; \
-	  (cd e2e && E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
+	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
 	done; exit $$status
 
