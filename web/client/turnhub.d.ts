@@ -2946,45 +2946,6 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     get silence(): number;
     #private;
 }
-export type SessionOptions = {
-    /**
-     * the hub's WebSocket URL; default: `/ws` of the server that served this module, so that a copy of
-     * it (npm, a bundle) has to name one
-     */
-    url?: string | undefined;
-    /**
-     * what others see, at most 64 characters
-     */
-    name?: string | undefined;
-    /**
-     * the name by which others call this person
-     */
-    user?: string | undefined;
-    /**
-     * what keeps others from taking `user` (8 to 128 characters, kept by the client)
-     */
-    userSecret?: string | undefined;
-    /**
-     * access token, for servers with `access.mode: token`; a
-     * function is asked for the first and again before each expires
-     */
-    token?: string | TokenSource | undefined;
-    /**
-     * another implementation, for tests and other runtimes
-     */
-    WebSocket?: {
-        new (url: string | URL, protocols?: string | string[]): WebSocket;
-        prototype: WebSocket;
-        readonly CONNECTING: 0;
-        readonly OPEN: 1;
-        readonly CLOSING: 2;
-        readonly CLOSED: 3;
-    } | undefined;
-    /**
-     * for tests
-     */
-    clock?: Clock | undefined;
-};
 export type HubConfiguration = RTCConfiguration & {
     ttl?: number;
     expires?: string;
@@ -2992,30 +2953,6 @@ export type HubConfiguration = RTCConfiguration & {
 export type SessionState = "closed" | "connecting" | "open" | "reconnecting";
 export type Message = Record<string, any> & {
     type: string;
-};
-export type Closed = {
-    /**
-     * of protocol.md; 0: what answers is no turnhub server, 1000: closed here
-     */
-    code: number;
-    /**
-     * for logs and developers
-     */
-    reason: string;
-    /**
-     * what the access token lacks, where the server has said so
-     */
-    why?: "invalid" | "expired" | "revoked" | "missing" | undefined;
-};
-export type Reconnected = {
-    /**
-     * false: the server had forgotten the session; rooms and calls are gone there
-     */
-    resumed: boolean;
-    /**
-     * the old socket died without a word, so the network itself has probably changed
-     */
-    silent: boolean;
 };
 
 // ---- session/token.js
@@ -3059,6 +2996,71 @@ export type TokenHost = {
     clock: Clock;
     request: (message: Message) => Promise<any>;
     failed: (error: HubError) => void;
+};
+
+// ---- session/types.js
+export type SessionOptions = {
+    /**
+     * the hub's WebSocket URL; default: `/ws` of the server that served this module, so that a copy of
+     * it (npm, a bundle) has to name one
+     */
+    url?: string | undefined;
+    /**
+     * what others see, at most 64 characters
+     */
+    name?: string | undefined;
+    /**
+     * the name by which others call this person
+     */
+    user?: string | undefined;
+    /**
+     * what keeps others from taking `user` (8 to 128 characters, kept by the client)
+     */
+    userSecret?: string | undefined;
+    /**
+     * access token, for servers with `access.mode: token`; a
+     * function is asked for the first and again before each expires
+     */
+    token?: string | TokenSource | undefined;
+    /**
+     * another implementation, for tests and other runtimes
+     */
+    WebSocket?: {
+        new (url: string | URL, protocols?: string | string[]): WebSocket;
+        prototype: WebSocket;
+        readonly CONNECTING: 0;
+        readonly OPEN: 1;
+        readonly CLOSING: 2;
+        readonly CLOSED: 3;
+    } | undefined;
+    /**
+     * for tests
+     */
+    clock?: Clock | undefined;
+};
+export type Closed = {
+    /**
+     * of protocol.md; 0: what answers is no turnhub server, 1000: closed here
+     */
+    code: number;
+    /**
+     * for logs and developers
+     */
+    reason: string;
+    /**
+     * what the access token lacks, where the server has said so
+     */
+    why?: "invalid" | "expired" | "revoked" | "missing" | undefined;
+};
+export type Reconnected = {
+    /**
+     * false: the server had forgotten the session; rooms and calls are gone there
+     */
+    resumed: boolean;
+    /**
+     * the old socket died without a word, so the network itself has probably changed
+     */
+    silent: boolean;
 };
 
 export {};
