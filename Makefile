@@ -111,7 +111,7 @@ netlab-test: build e2e/node_modules/.ready
 	@if e2e/netlab/possible; then cd e2e && timeout -k 30 30m npm run --silent netlab; \
 	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
 
-fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, and beside a plain page over pion
+fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, beside a plain page over pion, and with the relay ports closed
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent fast
