@@ -139,6 +139,22 @@ export type Refusal = (typeof refusals)[number];
 /** What an access token may lack: `missing` where there is none. */
 declare const refusals: readonly ["missing", "expired", "revoked", "invalid"];
 
+// ---- base/quota.js
+/**
+ * So many at once, and then one each so often: what others may have us do, however often they ask. The time is in
+ * milliseconds.
+ */
+declare class Quota {
+    /** @param {import('./clock.js').Clock} clock @param {number} atOnce @param {number} every */
+    constructor(clock: Clock, atOnce: number, every: number);
+    clock: Clock;
+    atOnce: number;
+    every: number;
+    /** @returns {boolean} false: there were too many lately */
+    take(): boolean;
+    #private;
+}
+
 // ---- base/times.js
 export namespace sessionTimes {
     let acknowledge: number;
@@ -164,6 +180,8 @@ export namespace callTimes {
     export let statistics: number;
     export let question: number;
     export let orphan: number;
+    export let offers: number;
+    export let returns: number;
     let rejoin_1: number;
     export { rejoin_1 as rejoin };
     export let unused: number;
@@ -221,6 +239,7 @@ export namespace healingTimes {
     export let replacement: number;
     export let another: number;
     export let connect: number;
+    export let inVain: number;
     export let parameters: number;
     export let asleep: number;
     export let picture: number;
@@ -1496,24 +1515,21 @@ declare class Negotiation {
     repeat(): void;
     /**
      * Handles signaling data of the other side.
-     * @param {{description?: RTCSessionDescriptionInit, round?: number, candidates?: RTCIceCandidateInit[], candidate?: RTCIceCandidateInit, refused?: number}} data
+     * @param {import('./received.js').SignalData} data
      * @returns {Promise<void>} settled when it is handled; never rejected
      */
-    handle({ description, round, candidates, candidate, refused }: {
-        description?: RTCSessionDescriptionInit;
-        round?: number;
-        candidates?: RTCIceCandidateInit[];
-        candidate?: RTCIceCandidateInit;
-        refused?: number;
-    }): Promise<void>;
+    handle({ description, unusable, round, candidates, refused }: SignalData): Promise<void>;
+    /** All candidates that have come belong to another connection. */
+    get astray(): boolean;
     /**
      * Answers an offer without its candidates and without saying so, for a call that is being accepted.
-     * @param {RTCSessionDescriptionInit} offer
+     * @param {import('./received.js').SaidDescription} offer
+     * @returns {Promise<{answer?: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]} | null>} null: it was not taken, and it is as if it had not come
      */
-    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
-        answer: RTCSessionDescriptionInit | undefined;
+    answerAhead(offer: SaidDescription): Promise<{
+        answer?: RTCSessionDescriptionInit;
         candidates: RTCIceCandidateInit[];
-    }>;
+    } | null>;
     /** Our offer has gone with a session that the server has forgotten. */
     withdraw(): Promise<void>;
     close(): void;
@@ -1542,6 +1558,10 @@ export type NegotiationHost = {
      */
     settled: () => void;
     failed: (why: Failure) => void;
+    /**
+     * what is wrong between the two; '': they understand each other
+     */
+    trouble: (trouble: Trouble | "") => void;
 };
 /**
  * `refused`: a browser did not take a description; `mute`: our own made none
@@ -1560,6 +1580,69 @@ declare function udpOf({ iceServers }: RTCConfiguration): string;
  * @returns {Promise<boolean>}
  */
 declare function reachesUDP(configuration: RTCConfiguration): Promise<boolean>;
+
+// ---- call/path/received.js
+/** @param {any} data signaling data, or what came with joining or a call @returns {SignalData} */
+declare function received(data: any): SignalData;
+/** What is wrong with a description; '': nothing that shows before the browser reads it. @param {any} description @returns {Unusable | ''} */
+declare function wrongWith({ type, sdp }: any): Unusable | "";
+/** Why a browser has refused a description that looked well. @param {string} sdp @returns {Unusable} */
+declare function troubleOf(sdp: string): Unusable;
+/**
+ * What of an offer its answer leaves out: a kind of which each section was rejected; both: `codecs`.
+ * @param {string} offer @param {string} answer
+ * @returns {{what: 'audio' | 'video' | 'codecs' | '', all: boolean}} `all`: there is nothing to connect for
+ */
+declare function leftOut(offer: string, answer: string): {
+    what: "audio" | "video" | "codecs" | "";
+    all: boolean;
+};
+/** Whether a candidate belongs to what is described. One that does not say may. @param {RTCIceCandidateInit} init @param {RTCPeerConnection} pc */
+declare function belongs({ candidate, usernameFragment }: RTCIceCandidateInit, { pendingRemoteDescription, currentRemoteDescription, remoteDescription }: RTCPeerConnection): boolean;
+/**
+ * Why what one side said is of no use to the other: `size` (more than a call needs), `shape` (no description at all), `ice`
+ * (not how it is reached, and with which key), `bundle` (a connection for each kind), `candidates` (addresses of another
+ * connection), `refused` (the browser does not take it, for whatever reason).
+ */
+export type Unusable = "size" | "shape" | "ice" | "bundle" | "candidates" | "refused";
+/**
+ * What is wrong between two people, for a page to say: on whose side the words were that could not be used, or that the two
+ * know no common format for sound (`audio`), pictures (`video`) or either (`codecs`).
+ */
+export type Trouble = `theirs-${Unusable}` | `ours-${Unusable}` | "audio" | "video" | "codecs";
+export type SaidDescription = {
+    type: "offer" | "answer";
+    sdp: string;
+};
+/**
+ * Signaling data of which nothing has to be feared: what is here has its type and its bounds.
+ */
+export type SignalData = {
+    description?: SaidDescription | undefined;
+    /**
+     * there was a description, and it is not used
+     */
+    unusable?: {
+        type: string;
+        code: Unusable;
+    } | undefined;
+    candidates: RTCIceCandidateInit[];
+    instance?: string | undefined;
+    browser?: string | undefined;
+    connection?: string | undefined;
+    instead?: string | undefined;
+    round?: number | undefined;
+    refused?: number | undefined;
+    /**
+     * what the other side says of what we said
+     */
+    trouble?: Trouble | undefined;
+    replacement?: boolean | undefined;
+    /**
+     * of the data channel, which holds it to bounds of its own
+     */
+    app?: any;
+};
 
 // ---- call/path/redundancy.js
 /**
@@ -1631,10 +1714,10 @@ declare class Replacements {
     begin(always?: boolean): boolean;
     /**
      * Handles signaling data of connections that are not in use.
-     * @param {any} data
+     * @param {import('./received.js').SignalData} data
      * @returns {Promise<void> | null} null: it is for the one in use
      */
-    handle(data: any): Promise<void> | null;
+    handle(data: SignalData): Promise<void> | null;
     /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
     forget(wholly?: boolean): void;
     /** Gives up the connection that is being made. */
@@ -1672,9 +1755,9 @@ export type ReplacementHost = {
      */
     ready: (negotiation: Negotiation, channel: RTCDataChannel) => void;
     /**
-     * it did not connect
+     * it did not connect; '': whatever was agreed upon
      */
-    failed: () => void;
+    failed: (why: Failure | "") => void;
 };
 
 // ---- call/path/sanitize.js
@@ -1957,6 +2040,7 @@ export declare class Peer extends Emitter<PeerEvents> {
     orphan: boolean;
     /** milliseconds from join or accept to the first decoded frame; 0: none yet */
     firstFrame: number;
+    /** What the two programs cannot do with each other, and why; '': nothing of the kind is known. @type {Trouble | ''} */ trouble: Trouble | "";
     id: string;
     polite: boolean;
     /** What the server says of the peer. @param {PeerInfo} info */
@@ -2004,12 +2088,12 @@ export declare class Peer extends Emitter<PeerEvents> {
     /**
      * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
      * being accepted.
-     * @param {RTCSessionDescriptionInit} offer
+     * @param {any} first the caller's offer, as it came
      */
-    answerAhead(offer: RTCSessionDescriptionInit): Promise<{
-        answer: RTCSessionDescriptionInit | undefined;
+    answerAhead(first: any): Promise<{
+        answer?: RTCSessionDescriptionInit;
         candidates: RTCIceCandidateInit[];
-    }>;
+    } | null>;
     /**
      * Handles signaling data of the peer: `{description}`, `{candidates}`, `{candidate}`.
      * @param {any} data
@@ -2080,6 +2164,10 @@ export type PeerEvents = {
         ours: LineState;
         theirs: LineState;
     };
+    /**
+     * what is wrong between the two programs has changed
+     */
+    trouble: Trouble | "";
     chat: {
         text: string;
         at: number;

@@ -55,6 +55,7 @@ export class Tile {
       peer.on('name', () => this.#update()),
       peer.on('media', () => this.#update()),
       peer.on('line', () => this.#update()),
+      peer.on('trouble', () => this.#update()),
       peer.on('firstFrame', (time) => { this.element.dataset.firstFrame = String(time); }),
       peer.on('quality', (measured) => {
         this.#panel.add(measured);
@@ -74,7 +75,7 @@ export class Tile {
 
   /** Everything that says something of the peer, the name too: it may come late, or change. */
   #update() {
-    const {state, media, away, line} = this.peer;
+    const {state, media, away, line, trouble} = this.peer;
     const name = nameOf(this.peer);
     const inPlace = media.screen && !media.beside;
     const {dataset} = this.element;
@@ -84,7 +85,9 @@ export class Tile {
     dataset.peer = this.peer.id;
     const tooNarrow = line.theirs === 'no-picture' && media.video;
     dataset.line = tooNarrow ? 'no-picture' : '';
-    this.#overlay.textContent = state === 'connecting' || state === 'reconnecting' ? t(`call.${state}`) : tooNarrow ? t('call.too-narrow') : '';
+    dataset.trouble = trouble;
+    this.#overlay.textContent = trouble ? t(`trouble.${trouble}`, {who: name})
+      : state === 'connecting' || state === 'reconnecting' ? t(`call.${state}`) : tooNarrow ? t('call.too-narrow') : '';
     this.#muted.hidden = media.audio;
     this.#name.textContent = inPlace ? t('call.screen', {who: name}) : name;
     paintAvatar(this.#avatar, name);

@@ -37,6 +37,8 @@ export const callTimes = {
   question: 30_000,
   /** Who has lost the session and carries no media for so long has left. */
   orphan: 15_000,
+  /** In the long run a person's offers are read so often, and told so often that we know, or do not know, them again. */
+  offers: 1000, returns: 250,
   /** Somebody of whom our return is not understood is a client of another kind, and gets an offer. */
   rejoin: 4000,
   /** A connection that was made ahead, and that nobody has come for, holds its relays on the server for so long. */
@@ -119,6 +121,8 @@ export const healingTimes = {
   another: 2000,
   /** Who has not been connected for so long from the beginning is tried in another way; lossy lines need 3 s, slow proxies 5. */
   connect: 8000,
+  /** Where browsers have refused each other again and again on what was a connection once, one more is tried so often. */
+  inVain: 60_000,
   /** A browser that has not set a sender's parameters by then is not waited for. */
   parameters: 2000,
   /** A page whose clock has stood still for so long was asleep. */

@@ -8,6 +8,7 @@ import {Pulse} from './pulse.js';
 import {Returning} from './returning.js';
 import {nameOfBrowser} from './path/browsers.js';
 import {reachesUDP} from './path/probe.js';
+import {received} from './path/received.js';
 import {configuration, withoutCandidates} from './path/connection.js';
 import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
@@ -237,7 +238,7 @@ export class Call extends Emitter {
       const {first} = invitation.data ?? {};
       await peer.handle({instance: first?.instance, connection: first?.connection});
       // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
-      const ahead = first?.description ? await peer.answerAhead(first.description) : null;
+      const ahead = await peer.answerAhead(first);
       await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
@@ -343,7 +344,8 @@ export class Call extends Emitter {
       if (this.peers.size >= this.limit - 1) return guest.close();
       guest.send(); // before the page is told, which draws
       this.#add(info, guest).begin(info);
-      guest.handle({instance: first.instance, connection: first.connection, candidates: first.candidates ?? withoutCandidates(first.description ?? {}).candidates});
+      const {candidates, description} = received(first);
+      guest.handle({instance: first.instance, connection: first.connection, candidates: candidates.length || !description ? candidates : withoutCandidates(description).candidates});
     } else if (first?.candidates && !first.description) {
       this.signal(id, {anew: true}); // goes on with a connection that we have not
     } else if (first) {

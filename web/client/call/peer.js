@@ -11,11 +11,15 @@ import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
 import {Senders} from './path/bitrate.js';
 import {Line} from './path/line.js';
 import {Sound} from './path/sound.js';
+import {received} from './path/received.js';
+import {Quota} from '../base/quota.js';
+import {callTimes, healingTimes} from '../base/times.js';
 
 /** @typedef {import('./path/stats.js').Quality} Quality */
 /** @typedef {import('./data/channel.js').Sending} Sending */
 /** @typedef {import('./data/transfer.js').Transfer} Transfer */
 /** @typedef {import('./path/line.js').LineState} LineState */
+/** @typedef {import('./path/received.js').Trouble} Trouble */
 /** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
 /** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
 
@@ -29,6 +33,7 @@ import {Sound} from './path/sound.js';
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
  * @property {{ours: LineState, theirs: LineState}} line what of the call fits the line has changed
+ * @property {Trouble | ''} trouble what is wrong between the two programs has changed
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  * @property {number} firstFrame milliseconds from join or accept to the first decoded frame
@@ -49,6 +54,12 @@ import {Sound} from './path/sound.js';
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  */
 
+/** So many offers of one person are read at once. */
+const offersAtOnce = 16;
+
+/** Whether what is wrong concerns sound or pictures alone, on a connection that may live. @param {Trouble | ''} trouble */
+const isPartial = (trouble) => trouble === 'audio' || trouble === 'video' || trouble === 'codecs';
+
 /**
  * Another person in the call. Perfect negotiation as in the W3C's webrtc-pc; the server says who is polite.
  * @extends {Emitter<PeerEvents>}
@@ -68,6 +79,7 @@ export class Peer extends Emitter {
   orphan = false;
   /** milliseconds from join or accept to the first decoded frame; 0: none yet */
   firstFrame = 0;
+  /** What the two programs cannot do with each other, and why; '': nothing of the kind is known. @type {Trouble | ''} */ trouble = '';
 
   /** @type {PeerHost} */ #host;
   /** @type {Negotiation | null} of the connection in use */ #negotiation = null;
@@ -82,6 +94,7 @@ export class Peer extends Emitter {
   #withheldTold = 0;
   #started = performance.now();
   #received = new Received();
+  #offers = new Quota(realClock, offersAtOnce, callTimes.offers);
   /** @type {Sharing} */ #sharing = new Sharing({
     media: () => this.#host.media, pc: () => this.pc, quiet: () => this.#quiet, coming: () => this.#healing.replacements.coming,
     online: () => this.#host.online, screens: () => this.#host.screens, tell: (message) => this.tell(message), limit: () => this.limit(),
@@ -94,6 +107,7 @@ export class Peer extends Emitter {
     answering: (pc) => this.#prepareAnswer(pc),
     settled: () => this.#sharing.negotiated(),
     failed: (why) => this.#healing.failed(why),
+    trouble: (what) => { if (what || isPartial(this.trouble)) this.#setTrouble(what); },
   };
   /** @type {Line} */ #line = new Line({
     clock: realClock,
@@ -261,9 +275,11 @@ export class Peer extends Emitter {
   /**
    * The answer to an offer, without any connectivity check before `candidates` are handled: for a call that is
    * being accepted.
-   * @param {RTCSessionDescriptionInit} offer
+   * @param {any} first the caller's offer, as it came
    */
-  async answerAhead(offer) {
+  async answerAhead(first) {
+    const {description: offer} = received(first);
+    if (offer?.type !== 'offer') return null;
     return (this.#negotiation ?? this.#adopt(this.#host.connection(), null)).answerAhead(offer);
   }
 
@@ -272,16 +288,31 @@ export class Peer extends Emitter {
    * @param {any} data
    */
   async handle(data) {
-    if (this.state === 'closed' || typeof data !== 'object' || data === null) return;
-    if (typeof data.instance === 'string') this.instance = data.instance;
-    if (typeof data.browser === 'string') this.#browser = data.browser;
-    if (data.app && !this.#quiet) this.#channel.receive(data.app);
-    if (data.replacement && this.#quiet) return;
-    if (data.description?.type === 'offer') this.#healing.offered();
-    const other = this.#healing.replacements.handle(data);
+    if (this.state === 'closed') return;
+    const said = received(data), {description, unusable, round} = said;
+    if (said.instance !== undefined) this.instance = said.instance;
+    if (said.browser !== undefined) this.#browser = said.browser;
+    if (said.app && !this.#quiet) this.#channel.receive(said.app);
+    if (said.replacement && this.#quiet) return;
+    if (said.trouble && (this.state !== 'connected' || isPartial(said.trouble))) this.#setTrouble(said.trouble);
+    if (description?.type === 'offer' || unusable?.type === 'offer') {
+      // Each is answered, which the server counts as our message.
+      if (!this.#offers.take()) return;
+      if (description) this.#healing.offered();
+      else if (this.state !== 'connected') this.#setTrouble(`theirs-${/** @type {import('./path/received.js').Unusable} */ (unusable?.code)}`);
+    }
+    const other = this.#healing.replacements.handle(said);
     if (other) return other;
-    if (!this.#negotiation && !data.description) return;
-    await (this.#negotiation ?? this.#adopt(this.#host.connection(), null)).handle(data);
+    if (this.#negotiation || description) return (this.#negotiation ?? this.#adopt(this.#host.connection(), null)).handle(said);
+    // No connection is made for what none can be made of.
+    if (unusable) this.#signal({connection: '', ...(round === undefined ? {} : {refused: round}), trouble: unusable.code});
+  }
+
+  /** @param {Trouble | ''} trouble */
+  #setTrouble(trouble) {
+    if (trouble === this.trouble || this.state === 'closed') return;
+    this.trouble = trouble;
+    this.emit('trouble', trouble);
   }
 
   /** @param {RTCPeerConnection} pc */
@@ -355,6 +386,7 @@ export class Peer extends Emitter {
   #setState(state) {
     if (this.state === state || this.state === 'closed') return;
     this.state = state;
+    if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
     this.emit('state', state);
   }
 
@@ -409,6 +441,10 @@ export class Peer extends Emitter {
     this.quality = quality;
     this.emit('quality', quality);
     this.#healing.tick(quality);
+    if (this.state === 'connecting' && this.unconnected > healingTimes.connect && this.#negotiation?.astray && this.trouble !== 'theirs-candidates') {
+      this.#setTrouble('theirs-candidates');
+      this.#signal({trouble: 'candidates'});
+    }
     this.#line.tick(quality.path);
     this.#sound.tick(report, quality);
     this.limit(); // what a browser did not take before

@@ -1,5 +1,12 @@
 import {Emitter} from '../base/emitter.js';
+import {Quota} from '../base/quota.js';
+import {realClock} from '../base/clock.js';
+import {callTimes} from '../base/times.js';
 import {addMedia, answerMedia, transceiverOf} from './path/connection.js';
+import {received} from './path/received.js';
+
+/** So many offers are answered at once, each perhaps with a connection of its own. */
+const offersAtOnce = 16;
 
 /**
  * @typedef {object} RawCallEvents
@@ -25,6 +32,7 @@ export class RawCall extends Emitter {
   #closed = false;
   /** @type {any} */ #retry = null;
   #attempt = 0;
+  #offers = new Quota(realClock, offersAtOnce, callTimes.offers);
   /** @type {Promise<void>} */ #queue = Promise.resolve();
 
   /**
@@ -113,9 +121,11 @@ export class RawCall extends Emitter {
     } catch {
       return; // somebody else's
     }
-    if (message?.sdp?.type) await this.#onDescription(message.sdp, Number(message.tie ?? Infinity));
-    if (message?.ice && this.#pc) {
-      await this.#pc.addIceCandidate(message.ice).catch((error) => { if (!this.#ignoreOffer) throw error; });
+    const {description, unusable, candidates} = received({description: message?.sdp, candidate: message?.ice});
+    if (unusable) throw new Error(`the other side's ${unusable.type} cannot be used: ${unusable.code}`);
+    if (description) await this.#onDescription(description, Number(message.tie ?? Infinity));
+    for (const candidate of this.#pc ? candidates : []) {
+      await this.#pc?.addIceCandidate(candidate).catch((error) => { if (!this.#ignoreOffer) throw error; });
     }
   }
 
@@ -129,6 +139,7 @@ export class RawCall extends Emitter {
       }
       return;
     }
+    if (!this.#offers.take()) return;
     const collision = this.#makingOffer || pc.signalingState !== 'stable';
     this.#ignoreOffer = collision && this.#tie > tie;
     if (this.#ignoreOffer) {

@@ -1,3 +1,5 @@
+import {Quota} from '../base/quota.js';
+import {realClock} from '../base/clock.js';
 import {callTimes as times} from '../base/times.js';
 
 /** @typedef {import('./call.js').Call} Call */
@@ -18,6 +20,8 @@ import {callTimes as times} from '../base/times.js';
  */
 export class Returning {
   /** @type {ReturningHost} */ #host;
+  /** Each return is answered, which the server counts as our message. */
+  #answers = new Quota(realClock, 20, times.returns);
 
   /** @param {ReturningHost} host */
   constructor(host) {
@@ -77,6 +81,7 @@ export class Returning {
   /** A peer has come back with a new session. @param {PeerInfo} info @param {unknown} instance */
   async #onReturn(info, instance) {
     const {call} = this.#host;
+    if (!this.#answers.take()) return;
     const peer = this.#known(instance, info.peer);
     call.signal(info.peer, {rejoined: peer ? call.instance : null, instance: call.instance});
     if (!peer) return;

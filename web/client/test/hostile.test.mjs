@@ -209,7 +209,7 @@ function replacing() {
   };
   const signal = (data) => said.push(data), none = () => {};
   const replacements = new Replacements({clock, create, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal,
-    negotiation: {clock, polite: () => true, online: () => true, signal, answering: none, settled: none, failed: none},
+    negotiation: {clock, polite: () => true, online: () => true, signal, answering: none, settled: none, failed: none, trouble: none},
     made: none, negotiated: none, ready: none, failed: none});
   return {made, said, replacements, time};
 }
@@ -218,7 +218,7 @@ test('who asks for one new connection after the other gets few, and each is clos
   t.mock.method(console, 'warn', () => {});
   const {made, said, replacements, time} = replacing();
   const ask = async (count) => {
-    for (let i = 0; i < count; i++) await replacements.handle({connection: `c${i}`, replacement: true, round: 1, description: {type: 'offer', sdp: ''}});
+    for (let i = 0; i < count; i++) await replacements.handle({connection: `c${i}`, replacement: true, round: 1, description: {type: 'offer', sdp: ''}, candidates: []});
   };
   await ask(500);
   assert.equal(made.length, 8);

@@ -29,6 +29,9 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  */
 
+/** After so many refusals in a row nothing more is offered. */
+const mostRefusals = 12;
+
 /**
  * Keeps one person connected. The means, from the cheapest to the surest: a restart of ICE on the connection in use; a
  * whole new connection beside it, which takes its place once it carries media. Which comes first depends on what is
@@ -51,6 +54,8 @@ export class Healing {
   #beyondRestart = false;
   /** Restarts of ICE since all was well. */
   #restarts = 0;
+  /** Descriptions that one of the two browsers did not take, since all was well or something has changed. */
+  #refusals = 0;
   #triedAt = -Infinity;
   #offeredAt = -Infinity;
   /** @type {number} */ #patience = times.restart;
@@ -63,7 +68,8 @@ export class Healing {
     this.#host = host;
     const {clock} = host;
     this.#since = clock.now();
-    this.replacements = new Replacements({...host.replacements, failed: () => {
+    this.replacements = new Replacements({...host.replacements, failed: (why) => {
+      if (why === 'refused') this.#refusals++;
       this.heal(this.#watch.dead || this.#beyondRestart);
       host.limit();
     }});
@@ -93,7 +99,7 @@ export class Healing {
       if (this.wasConnected) this.#onPathChange();
       this.wasConnected = true;
       this.#wanted = this.#beyondRestart = false;
-      this.#restarts = 0;
+      this.#restarts = this.#refusals = 0;
       this.#patience = times.restart;
       this.#watchPath(pc);
       if (this.#host.state() !== 'connected') this.#heardAt = this.#host.clock.now();
@@ -154,10 +160,18 @@ export class Healing {
     if (this.wasConnected) this.#watch.look();
   }
 
+  /** The two browsers do not understand each other, and the next offer would fare no better: only what has been connected may be again. */
+  get #inVain() {
+    if (this.#refusals < mostRefusals) return false;
+    if (!this.wasConnected) return true;
+    return this.#host.clock.now() - this.#triedAt < times.inVain;
+  }
+
   /** What was offered came to nothing. @param {import('./negotiation.js').Failure} why */
   failed(why) {
     // What one side has put in force, the other has not: the path may die at any moment, or is dead.
     if (why !== 'unanswered') this.#beyondRestart = true;
+    if (why === 'refused') this.#refusals++;
     if (this.wasConnected) this.#watch.look();
     this.heal(this.#beyondRestart);
   }
@@ -168,7 +182,7 @@ export class Healing {
    */
   heal(urgent = false) {
     const host = this.#host, current = host.current();
-    if (!current || !host.reachable()) return;
+    if (!current || !host.reachable() || this.#inVain) return;
     if (!urgent && host.state() === 'connected' && !this.#beyondRestart) return;
     if (this.#recently < (urgent ? times.pause : this.#patience)) return;
     if (!current.pc.remoteDescription && !this.#beyondRestart) return; // the first offer is said again until it is answered
@@ -217,6 +231,7 @@ export class Healing {
     if (!this.#host.pc() || state() === 'closed') return;
     this.replacements.forget();
     this.#patience = times.restart;
+    this.#refusals = 0;
     if (this.#wanted || this.#watch.dead || (state() !== 'connected' && this.wasConnected)) this.heal(true);
     this.#watch.look();
   }
@@ -243,7 +258,7 @@ export class Healing {
   moved() {
     this.#triedAt = this.#offeredAt = -Infinity;
     this.#beyondRestart = false;
-    this.#restarts = 0;
+    this.#restarts = this.#refusals = 0;
     this.#watch.set(false);
   }
 

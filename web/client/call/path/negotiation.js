@@ -1,4 +1,5 @@
 import {answer, withoutCandidates} from './connection.js';
+import {belongs, leftOut, troubleOf} from './received.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
 
@@ -14,9 +15,16 @@ import {negotiationTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection) => void} answering an offer is in force: puts what we send into the answer
  * @property {() => void} settled an offer has been answered: what the connection can carry may have changed
  * @property {(why: Failure) => void} failed
+ * @property {(trouble: import('./received.js').Trouble | '') => void} trouble what is wrong between the two; '': they understand each other
  */
 
 /** @typedef {'refused' | 'unanswered' | 'mute'} Failure `refused`: a browser did not take a description; `mute`: our own made none */
+
+/** So many candidates of one description are looked at: a browser with eight networks and four relays has some sixty. */
+const mostCandidates = 512;
+
+/** After so many failures in a row no more offers are made of this connection, unless the other side makes one that is taken. */
+const mostFailures = 12;
 
 /**
  * Offers and answers of one connection: perfect negotiation as in the W3C's webrtc-pc, and what that leaves to chance.
@@ -41,6 +49,9 @@ export class Negotiation {
   /** There is something to negotiate, after a pause. */
   #wanted = false;
   #closed = false;
+  /** Candidates since the last description of theirs: of another generation, and those that can be used. */
+  #strays = 0;
+  #usable = 0;
   /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first = '';
 
   /**
@@ -81,6 +92,7 @@ export class Negotiation {
     this.#step(async () => {
       const {pc} = this;
       if (pc.signalingState !== 'stable') return; // wanted again once it is
+      if (this.#failures >= mostFailures) return;
       if (this.#again !== null) {
         this.#wanted = true;
         return;
@@ -106,11 +118,12 @@ export class Negotiation {
 
   /**
    * Handles signaling data of the other side.
-   * @param {{description?: RTCSessionDescriptionInit, round?: number, candidates?: RTCIceCandidateInit[], candidate?: RTCIceCandidateInit, refused?: number}} data
+   * @param {import('./received.js').SignalData} data
    * @returns {Promise<void>} settled when it is handled; never rejected
    */
-  handle({description, round, candidates, candidate, refused}) {
-    if (typeof refused === 'number') {
+  handle({description, unusable, round, candidates, refused}) {
+    if (unusable) this.#step(() => this.#onUnusable(unusable, round));
+    if (refused !== undefined) {
       this.#step(async () => {
         if (!this.waiting || refused !== this.#round) return;
         await this.#rollBack();
@@ -119,9 +132,11 @@ export class Negotiation {
     }
     if (description?.type === 'offer') this.#step(() => this.#onOffer(description, round));
     if (description?.type === 'answer') this.#step(() => this.#onAnswer(description, round));
-    const found = Array.isArray(candidates) ? candidates : candidate ? [candidate] : [];
-    if (!found.length) return this.#steps;
+    if (!candidates.length) return this.#steps;
     return this.#step(async () => {
+      const found = candidates.filter((each) => belongs(each, this.pc)).slice(0, Math.max(0, mostCandidates - this.#usable));
+      if (found.length) this.#usable += found.length;
+      else this.#strays += candidates.length;
       await Promise.all(found.map((each) => this.pc.addIceCandidate(each).catch((error) => {
         // Those of an offer that was ignored, or rolled back, belong to nothing.
         if (!this.#ignoring && !this.#failures && !this.#closed) console.warn('turnhub: a candidate was not taken', error);
@@ -129,16 +144,38 @@ export class Negotiation {
     });
   }
 
+  /** All candidates that have come belong to another connection. */
+  get astray() { return this.#strays > 0 && !this.#usable && !/^a=candidate:/m.test(this.pc.remoteDescription?.sdp ?? ''); }
+
+  /** What was said was no description that could be used. @param {{type: string, code: import('./received.js').Unusable}} what @param {number} [round] */
+  async #onUnusable({type, code}, round) {
+    const answered = type === 'answer' && this.waiting && (round === undefined || round === this.#round);
+    // An answer that nobody waits for harms nobody, nor does an offer that ours wins over.
+    if (type === 'answer' ? !answered : this.waiting && !this.#host.polite()) return;
+    this.#host.trouble(`theirs-${code}`);
+    this.#signal({...(type === 'offer' && round !== undefined ? {refused: round} : {}), trouble: code});
+    if (!answered) return;
+    await this.#rollBack();
+    this.#fail('refused', new Error(`the answer cannot be used: ${code}`));
+  }
+
   /**
    * Answers an offer without its candidates and without saying so, for a call that is being accepted.
-   * @param {RTCSessionDescriptionInit} offer
+   * @param {import('./received.js').SaidDescription} offer
+   * @returns {Promise<{answer?: RTCSessionDescriptionInit, candidates: RTCIceCandidateInit[]} | null>} null: it was not taken, and it is as if it had not come
    */
   async answerAhead(offer) {
     const {description, candidates} = withoutCandidates(offer);
     const {pc} = this;
-    await pc.setRemoteDescription(description);
-    this.#host.answering(pc);
-    await answer(pc);
+    try {
+      await pc.setRemoteDescription(description);
+      this.#host.answering(pc);
+      await answer(pc);
+    } catch (error) {
+      console.warn('turnhub: the offer of the call', error);
+      await this.#rollBack();
+      return null;
+    }
     this.first = 'theirs';
     this.#answered = pc.localDescription?.toJSON() ?? null;
     this.#trickle.described();
@@ -152,7 +189,7 @@ export class Negotiation {
     });
   }
 
-  /** @param {RTCSessionDescriptionInit} offer @param {number} [round] */
+  /** @param {import('./received.js').SaidDescription} offer @param {number} [round] */
   async #onOffer(offer, round) {
     const {pc} = this;
     if (round === this.#theirRound && offer.sdp === this.#theirOffer && pc.signalingState === 'stable' && this.#answered) {
@@ -165,40 +202,54 @@ export class Negotiation {
     try {
       // Where both have offered, this takes ours back.
       await pc.setRemoteDescription(offer);
+      this.#strays = this.#usable = 0;
       this.#stopWaiting();
       this.#host.answering(pc);
       await answer(pc, (ours) => {
         if (this.#closed) return;
         this.#answered = ours;
         this.#theirRound = round ?? NaN;
-        this.#theirOffer = offer.sdp ?? '';
+        this.#theirOffer = offer.sdp;
         this.#describe(ours, round);
       });
       this.first ||= 'theirs';
-      this.#failures = 0;
-      this.#host.settled();
+      this.#settled(offer.sdp, this.#answered?.sdp);
     } catch (error) {
-      if (this.#closed) return;
-      await this.#rollBack();
-      if (round !== undefined) this.#signal({refused: round});
-      this.#fail('refused', error);
+      await this.#onRefused(offer.sdp, error, round === undefined ? {} : {refused: round});
     }
   }
 
-  /** @param {RTCSessionDescriptionInit} description @param {number} [round] */
+  /** Offer and answer are in force. @param {string} offer @param {string} [answer] */
+  #settled(offer, answer = '') {
+    this.#failures = 0;
+    const {what, all} = leftOut(offer, answer);
+    this.#host.trouble(what);
+    this.#host.settled();
+    if (all) this.#fail('refused', new Error('there is nothing that both browsers know'));
+  }
+
+  /** Our browser does not take what they say. @param {string} sdp @param {unknown} error @param {any} [more] is said with it */
+  async #onRefused(sdp, error, more = {}) {
+    if (this.#closed) return;
+    await this.#rollBack();
+    const trouble = troubleOf(sdp);
+    this.#host.trouble(`theirs-${trouble}`);
+    this.#signal({...more, trouble});
+    this.#fail('refused', error);
+  }
+
+  /** @param {import('./received.js').SaidDescription} description @param {number} [round] */
   async #onAnswer(description, round) {
     // A second answer, or one to an offer that was taken back.
     if (!this.waiting || (round !== undefined && round !== this.#round)) return;
     this.#stopWaiting();
     try {
       await this.pc.setRemoteDescription(description);
+      this.#strays = this.#usable = 0;
       this.first ||= 'ours';
-      this.#failures = 0;
-      this.#host.settled();
+      this.#settled(this.pc.localDescription?.sdp ?? '', description.sdp);
     } catch (error) {
-      if (this.#closed) return;
-      await this.#rollBack();
-      this.#fail('refused', error);
+      await this.#onRefused(description.sdp, error);
     }
   }
 

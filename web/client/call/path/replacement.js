@@ -1,6 +1,7 @@
 import {addMedia, openChannel, sendMedia} from './connection.js';
 import {Negotiation} from './negotiation.js';
 import {hasPicture} from './stats.js';
+import {Quota} from '../../base/quota.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /**
@@ -17,7 +18,7 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection, channel: RTCDataChannel) => void} made there is one; its channel has to be heard
  * @property {(pc: RTCPeerConnection) => void} negotiated
  * @property {(negotiation: Negotiation, channel: RTCDataChannel) => void} ready it carries media: go over to it
- * @property {() => void} failed it did not connect
+ * @property {(why: import('./negotiation.js').Failure | '') => void} failed it did not connect; '': whatever was agreed upon
  */
 
 /** So many new connections may be made one after the other; then one each `times.another`. */
@@ -45,14 +46,14 @@ export class Replacements {
   #abandoned = '';
   /** The last attempt was a replacement, so the next is another. */
   #tried = false;
-  /** When all that were made are paid for. */
-  #paidAt = -Infinity;
+  #quota;
   /** @type {RTCPeerConnection | null} */ #old = null;
   /** @type {any} */ #timer = null;
 
   /** @param {ReplacementHost} host */
   constructor(host) {
     this.#host = host;
+    this.#quota = new Quota(host.clock, atOnce, times.another);
   }
 
   /** One is being made, or will be tried next. */
@@ -67,7 +68,7 @@ export class Replacements {
    * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
    */
   begin(always = false) {
-    const possible = this.understood && (always || !this.#tried) && this.#pay();
+    const possible = this.understood && (always || !this.#tried) && this.#quota.take();
     this.abandon();
     this.#tried = possible;
     if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {replacement: true, instead: this.#abandoned}).offer();
@@ -76,12 +77,12 @@ export class Replacements {
 
   /**
    * Handles signaling data of connections that are not in use.
-   * @param {any} data
+   * @param {import('./received.js').SignalData} data
    * @returns {Promise<void> | null} null: it is for the one in use
    */
   handle(data) {
-    const {connection, replacement, instead, description, round} = data;
-    if (typeof connection !== 'string') return null; // another client, or an older one
+    const {connection, replacement, instead, description, unusable, round} = data;
+    if (connection === undefined) return null; // another client, or an older one
     this.understood = true;
     if (connection === this.name) return null;
     const coming = this.#coming;
@@ -90,23 +91,16 @@ export class Replacements {
     if (description?.type === 'offer' && (replacement || connection === '')) {
       // Both at once, unless the other side has given ours up for it.
       if (coming?.ours && !this.#host.polite() && instead !== coming.name) return Promise.resolve();
-      if (this.#pay()) {
+      if (this.#quota.take()) {
         this.abandon();
         this.#tried = true;
         return this.#make(connection, false).negotiation.handle(data);
       }
     }
     // One that was given up here, or is one too many. Who still offers on it should know.
-    if (description?.type === 'offer' && typeof round === 'number') this.#host.signal({connection, refused: round});
+    const offered = description?.type === 'offer' || unusable?.type === 'offer';
+    if (offered && round !== undefined) this.#host.signal({connection, refused: round, ...(unusable && {trouble: unusable.code})});
     return Promise.resolve();
-  }
-
-  /** @returns {boolean} false: there were too many lately */
-  #pay() {
-    const now = this.#host.clock.now(), paidAt = Math.max(now, this.#paidAt) + times.another;
-    if (paidAt - now > atOnce * times.another) return false;
-    this.#paidAt = paidAt;
-    return true;
   }
 
   /** What went wrong before says nothing any more: something has changed. @param {boolean} [wholly] also what is being made */
@@ -117,7 +111,7 @@ export class Replacements {
 
   /** @param {string} name @param {boolean} ours @param {any} [more] */
   #make(name, ours, more) {
-    const coming = this.#coming = new Replacement(name, ours, this.#host, more, (connected) => {
+    const coming = this.#coming = new Replacement(name, ours, this.#host, more, (connected, why) => {
       if (this.#coming !== coming) return;
       this.#coming = null;
       if (connected) {
@@ -127,7 +121,7 @@ export class Replacements {
       } else {
         this.#abandoned = name;
         coming.close();
-        this.#host.failed();
+        this.#host.failed(why);
       }
     });
     return coming;
@@ -161,12 +155,12 @@ export class Replacements {
 /** One connection on its way into use. */
 class Replacement {
   /** @type {ReplacementHost} */ #host;
-  /** @type {(connected: boolean) => void} */ #done;
+  /** @type {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} */ #done;
   /** @type {any} */ #timer;
   #closed = false;
   #connected = false;
 
-  /** @param {string} name @param {boolean} ours @param {ReplacementHost} host @param {any} more @param {(connected: boolean) => void} done */
+  /** @param {string} name @param {boolean} ours @param {ReplacementHost} host @param {any} more @param {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} done */
   constructor(name, ours, host, more, done) {
     this.name = name;
     this.ours = ours;
@@ -178,7 +172,7 @@ class Replacement {
     this.negotiation = new Negotiation(pc, name, {
       ...host.negotiation,
       settled: () => host.negotiated(pc),
-      failed: () => this.#end(false),
+      failed: (why) => this.#end(false, why),
     }, {more});
     pc.onicecandidate = ({candidate}) => { if (candidate) this.negotiation.found(candidate); };
     pc.onconnectionstatechange = () => this.#onState();
@@ -193,9 +187,9 @@ class Replacement {
     this.negotiation.offer();
   }
 
-  /** @param {boolean} connected */
-  #end(connected) {
-    if (!this.#closed) this.#done(connected);
+  /** @param {boolean} connected @param {import('./negotiation.js').Failure | ''} [why] */
+  #end(connected, why = '') {
+    if (!this.#closed) this.#done(connected, why);
   }
 
   async #onState() {

@@ -169,8 +169,8 @@ export function connectionsOf(world) {
     }
 
     #text(ufrag, setup, kinds) {
-      const lines = ['v=0', `o=${this.firefox ? 'mozilla...THIS_IS_SDPARTA-153.0' : '-'} 1 1 IN IP4 0.0.0.0`, 's=-', 't=0 0'];
-      kinds.forEach(({kind, mid}) => lines.push(`m=${kind} 9 UDP/TLS/RTP/SAVPF 96`, `a=mid:${mid}`, `a=ice-ufrag:${ufrag}`, `a=fingerprint:sha-256 ${this.id}`, `a=setup:${setup}`));
+      const lines = ['v=0', `o=${this.firefox ? 'mozilla...THIS_IS_SDPARTA-153.0' : '-'} 1 1 IN IP4 0.0.0.0`, 's=-', 't=0 0', `a=group:BUNDLE ${kinds.map(({mid}) => mid).join(' ')} data`];
+      kinds.forEach(({kind, mid}) => lines.push(`m=${kind} 9 UDP/TLS/RTP/SAVPF 96`, `a=mid:${mid}`, `a=ice-ufrag:${ufrag}`, 'a=ice-pwd:x', `a=fingerprint:sha-256 ${this.id}`, `a=setup:${setup}`));
       lines.push('m=application 9 UDP/DTLS/SCTP webrtc-datachannel', 'a=mid:data', `a=ice-ufrag:${ufrag}`, `a=fingerprint:sha-256 ${this.id}`, `a=setup:${setup}`, '');
       return lines.join('\r\n');
     }
@@ -248,6 +248,7 @@ export function connectionsOf(world) {
         if (type === 'offer') {
           if (state === 'have-local-offer') this.#rollBack();
           else if (state !== 'stable') throw failure('InvalidStateError', `an offer in ${state}`);
+          if (!sdp.includes('a=group:BUNDLE')) throw failure('InvalidAccessError', 'max-bundle, and no BUNDLE group');
           if (world.odd('offer refused')) throw failure('InvalidAccessError', 'the browser does not take this offer');
           this.#before = this.#transceivers.map((transceiver) => [transceiver, transceiver.mid]);
           for (const {kind, mid} of mlines(sdp)) {
