@@ -111,8 +111,8 @@ export async function readLine(page, narrowed, freed, findingOut) {
     still: (still / 1000).toFixed(1),
     off: (off / 1000).toFixed(1),
     gap,
-    /** Whether the sound that is sent became redundant, or was no longer. */
-    twice: during.filter((note, index) => index > 0 && note.twice !== during[index - 1].twice).length ? 'yes' : 'no',
+    /** Whether the sound that came over the line was redundant at any time. */
+    twice: during.some(({ hears }) => hears) ? 'yes' : 'no',
     later,
     invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
     sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
