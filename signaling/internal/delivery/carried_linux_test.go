@@ -27,6 +27,7 @@ func TestSocketsAreCarried(t *testing.T) {
 	n := New(Config{
 		Timers: timers.New(), Now: time.Now, Day: time.Now, Log: slog.New(slog.DiscardHandler), Access: verifier,
 		ClientAddress: func(*http.Request) (netip.AddrPort, bool) { return netip.AddrPort{}, true },
+		Port:          func(*http.Request) uint16 { return 0 },
 	})
 	foreign := httptest.NewTLSServer(n)
 	defer foreign.Close()
