@@ -226,6 +226,10 @@ func (l *Loop) collect(n int) int {
 	return n
 }
 
+// FD is a descriptor that is readable while there are events: for who waits elsewhere,
+// and then calls Poll.
+func (l *Loop) FD() int { return l.epoll }
+
 // Woken reports whether Wake ended the last wait.
 func (l *Loop) Woken() bool { return l.woken }
 

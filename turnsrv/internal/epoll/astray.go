@@ -32,8 +32,8 @@ func (w *Worker) passes(l *udpListener, key wire.FiveTuple) bool {
 }
 
 // passOn hands the datagrams in a buffer to the other workers.
-func (w *Worker) passOn(i int, a *arrival, key wire.FiveTuple) {
-	for g, ok := w.rx.first(i, a), true; ok && w.astray.passed < maxAstray; g, ok = following(g, a) {
+func (w *Worker) passOn(b *wire.Buffer, a *arrival, key wire.FiveTuple) {
+	for g, ok := firstOf(b, a), true; ok && w.astray.passed < maxAstray; g, ok = following(g, a) {
 		w.astray.passed++
 		w.astray.pass(key, append(make([]byte, 0, g.Len()), g.Bytes()...))
 	}

@@ -30,6 +30,19 @@ const (
 	gsoBytes    = 65000 // and bytes: below the longest UDP payload
 )
 
+// What a ring holds.
+const (
+	ringEntries     = 256     // requests
+	ringCompletions = 1024    // of a round: all buffers, and all sends refused
+	ringSlots       = 1 << 16 // sockets
+	ringBuffers     = 256     // as rxBuffers, but busy sockets take several
+	ringPatience    = 1000    // tries, after which a ring is broken
+
+	// ringStride has the room in front that the kernel uses for an address, control
+	// messages and their lengths, which is more than wire.Headroom.
+	ringStride = 256 + rxDatagram + wire.Tailroom + 60
+)
+
 // Buffers in the kernel, in bytes.
 const (
 	listenerBuffer = 4 << 20 // the system's default of 208 KB drops bursts

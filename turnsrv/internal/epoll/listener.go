@@ -16,8 +16,7 @@ import (
 
 // udpListener is a worker's share of a UDP listener.
 type udpListener struct {
-	fd      int
-	handle  *stream.Handle
+	socket
 	number  uint32 // in listeners
 	v6      bool
 	local   wire.Endpoint // the bound address
@@ -59,7 +58,7 @@ func (w *Worker) Adopt(fd int, ap netip.AddrPort) (err error) {
 	bigBuffers(fd, listenerBuffer)
 	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 	l := &udpListener{
-		fd: fd, number: uint32(len(w.listeners)), v6: ap.Addr().Is6(),
+		number: uint32(len(w.listeners)), v6: ap.Addr().Is6(),
 		local: wire.EndpointFrom(ap), pktinfo: ap.Addr().IsUnspecified(),
 	}
 	if l.pktinfo {
@@ -70,7 +69,7 @@ func (w *Worker) Adopt(fd int, ap netip.AddrPort) (err error) {
 		}
 	}
 	if err == nil {
-		l.handle, err = w.watch(fd, l, edge)
+		l.socket, err = w.open(fd, l)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -83,28 +82,37 @@ func (w *Worker) Adopt(fd int, ap netip.AddrPort) (err error) {
 // readable handles a batch from the listener.
 func (l *udpListener) readable(w *Worker, _ stream.Events) {
 	from, to := w.receive(l.handle, rxBuffers)
-	s := w.shard
 	var last *core.Client
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
-		key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
-		if last == nil || last.Key != key {
-			last = s.Client(key)
-		}
-		if last == nil && w.passes(l, key) {
-			w.passOn(i, &a, key)
-			continue
-		}
-		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
-			if last == nil {
-				last = w.visitor(l, key)
-			}
-			s.FromClient(last, g)
-			// It may have made its allocation just now. Without one, the next datagram is
-			// another visitor's: this one's may have been handed over for sending.
-			last = last.Current()
-		}
+		last = l.take(w, last, &w.rx.buffers[i], &a)
 	}
+}
+
+// arrived handles what a ring has received.
+func (l *udpListener) arrived(w *Worker, b *wire.Buffer, a *arrival) { l.take(w, nil, b, a) }
+
+// take handles what came together from one client, and returns that if it has an
+// allocation: last is the client before it.
+func (l *udpListener) take(w *Worker, last *core.Client, b *wire.Buffer, a *arrival) *core.Client {
+	key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
+	if last == nil || last.Key != key {
+		last = w.shard.Client(key)
+	}
+	if last == nil && w.passes(l, key) {
+		w.passOn(b, a, key)
+		return nil
+	}
+	for g, ok := firstOf(b, a), true; ok; g, ok = following(g, a) {
+		if last == nil {
+			last = w.visitor(l, key)
+		}
+		w.shard.FromClient(last, g)
+		// It may have made its allocation just now. Without one, the next datagram is
+		// another visitor's: this one's may have been handed over for sending.
+		last = last.Current()
+	}
+	return last
 }
 
 // visitor returns a client without allocation, which lasts until the round ends or as
@@ -126,7 +134,7 @@ func (w *Worker) flushListener(l *udpListener) {
 	for _, c := range l.dirty {
 		for at := c.Queued.Head; at != 0; {
 			if t.full() {
-				w.unsent(t.send(l.fd, &w.gso))
+				w.transfer(&l.socket)
 			}
 			n := t.nmsgs
 			at, _ = t.add(at, w.gso)
@@ -134,7 +142,7 @@ func (w *Worker) flushListener(l *udpListener) {
 		}
 		c.Queued = core.Queued{}
 	}
-	w.unsent(t.send(l.fd, &w.gso))
+	w.transfer(&l.socket)
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
 }

@@ -17,11 +17,10 @@ import (
 
 // relaySock is a relay socket in a worker's epoll.
 type relaySock struct {
-	relay  *core.Relay
-	fd     int
-	handle *stream.Handle
-	v6     bool
-	pend   core.Queued
+	socket
+	relay *core.Relay
+	v6    bool
+	pend  core.Queued
 }
 
 // BindRelay opens the socket of a relayed address.
@@ -37,8 +36,8 @@ func (w *Worker) BindRelay(r *core.Relay, port uint16) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, relayBuffer) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, relayBuffer)
 	}
-	sock := &relaySock{relay: r, fd: fd, v6: r.Bind().Is6()}
-	if sock.handle, err = w.watch(fd, sock, edge); err != nil {
+	sock := &relaySock{relay: r, v6: r.Bind().Is6()}
+	if sock.socket, err = w.open(fd, sock); err != nil {
 		unix.Close(fd)
 		return noDescriptors(err)
 	}
@@ -60,8 +59,7 @@ func (w *Worker) CloseRelay(r *core.Relay) {
 	if sock.pend.Head != 0 {
 		w.flushRelay(r) // sent before it ended
 	}
-	w.closeFD(sock.handle)
-	sock.fd = -1
+	w.shut(&sock.socket)
 }
 
 // readable handles a batch from peers.
@@ -69,9 +67,13 @@ func (k *relaySock) readable(w *Worker, _ stream.Events) {
 	from, to := w.receive(k.handle, relayBatch)
 	for i := from; i < to; i++ {
 		a := w.rx.arrival(i)
-		for g, ok := w.rx.first(i, &a), true; ok; g, ok = following(g, &a) {
-			w.shard.FromPeer(k.relay, a.from, g)
-		}
+		k.arrived(w, &w.rx.buffers[i], &a)
+	}
+}
+
+func (k *relaySock) arrived(w *Worker, b *wire.Buffer, a *arrival) {
+	for g, ok := firstOf(b, a), true; ok; g, ok = following(g, a) {
+		w.shard.FromPeer(k.relay, a.from, g)
 	}
 }
 
@@ -92,7 +94,7 @@ func (w *Worker) flushRelay(r *core.Relay) {
 	t := &w.tx
 	for at := sock.pend.Head; at != 0; {
 		if t.full() {
-			w.unsent(t.send(sock.fd, &w.gso))
+			w.transfer(&sock.socket)
 		}
 		n := t.nmsgs
 		var first *item
@@ -101,7 +103,7 @@ func (w *Worker) flushRelay(r *core.Relay) {
 		sa.set(first.peer, sock.v6)
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&sa.raw)), sa.len
 	}
-	w.unsent(t.send(sock.fd, &w.gso))
+	w.transfer(&sock.socket)
 	sock.pend = core.Queued{}
 }
 
@@ -112,6 +114,7 @@ func (w *Worker) sendUnfragmented(sock *relaySock, peer wire.Endpoint, g wire.Se
 	if sock.pend.Head != 0 {
 		w.flushRelay(sock.relay) // in order
 	}
+	w.settle()
 	level, option, normal := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT
 	if sock.v6 {
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER

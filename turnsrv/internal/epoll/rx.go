@@ -79,14 +79,20 @@ func (r *receiver) reset() {
 type arrival struct {
 	from    wire.Endpoint
 	size    int           // bytes
+	at      int           // where in the buffer the first begins
 	segment int           // bytes of each datagram that UDP_GRO joined, 0: one datagram
 	local   wire.Endpoint // with IP_PKTINFO: the address it was sent to
 }
 
 func (r *receiver) arrival(i int) (a arrival) {
 	a.from = endpointOf(&r.names[i])
-	a.size = int(r.msgs[i].len)
-	b := r.control[i][:r.msgs[i].hdr.Controllen]
+	a.size, a.at = int(r.msgs[i].len), wire.Headroom
+	a.read(r.control[i][:r.msgs[i].hdr.Controllen])
+	return a
+}
+
+// read takes what the control messages say.
+func (a *arrival) read(b []byte) {
 	for len(b) >= cmsgHeader {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		size := int(h.Len)
@@ -109,24 +115,20 @@ func (r *receiver) arrival(i int) (a arrival) {
 			break
 		}
 	}
-	return a
 }
 
-// first returns the first datagram in a buffer, and following the next one after
+// firstOf returns the first datagram in a buffer, and following the next one after
 // it; ok is false after the last.
-func (r *receiver) first(i int, a *arrival) wire.Segment {
-	g := wire.Segment{
-		Buf: &r.buffers[i],
-		Lo:  wire.Headroom, Hi: wire.Headroom + a.size, Free: wire.Headroom, Spare: wire.Tailroom,
-	}
+func firstOf(b *wire.Buffer, a *arrival) wire.Segment {
+	g := wire.Segment{Buf: b, Lo: a.at, Hi: a.at + a.size, Free: a.at, Spare: wire.Tailroom}
 	if a.segment > 0 && a.segment < a.size {
-		g.Hi, g.Spare = wire.Headroom+a.segment, 0
+		g.Hi, g.Spare = a.at+a.segment, 0
 	}
 	return g
 }
 
 func following(g wire.Segment, a *arrival) (wire.Segment, bool) {
-	end := wire.Headroom + a.size
+	end := a.at + a.size
 	if g.Hi >= end {
 		return g, false
 	}

@@ -27,7 +27,7 @@ func idleWorker(t *testing.T) *Worker {
 	}
 	w, err := New(core.NewShard(core.NewShared(core.Config{
 		Realm: "here", Credentials: secrets, Policy: policy.New(policy.Config{Mode: policy.ModeAny}), Logger: slog.New(slog.DiscardHandler),
-	})), 1)
+	})), 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestFlushKeepsWhatWasReceived(t *testing.T) {
 			if got := fmt.Sprint(a.size, a.segment); got != "300 0" {
 				t.Errorf("%s, datagram %d has size and segment %s", when, i, got)
 			}
-			if g := w.rx.first(from+i, &a); !bytes.Equal(g.Buf.Mem[wire.Headroom:wire.Headroom+300], want[i]) {
+			if g := firstOf(&w.rx.buffers[from+i], &a); !bytes.Equal(g.Buf.Mem[wire.Headroom:wire.Headroom+300], want[i]) {
 				t.Errorf("%s, datagram %d is another", when, i)
 			}
 		}

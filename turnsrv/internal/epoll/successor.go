@@ -138,10 +138,12 @@ func (w *Worker) Yield() {
 			w.left = append(w.left, l)
 		}
 	}
+	if w.ring != nil {
+		w.ring.stop(w, w.left)
+	}
 	for _, l := range w.left {
 		w.readKnown(l)
-		l.handle.Remove() // closing does not: the successor has the socket too
-		w.closeFD(l.handle)
+		w.leave(&l.socket)
 	}
 	w.astray.handing = false
 }
@@ -178,10 +180,10 @@ func (w *Worker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
 		err = unix.Connect(fd, to)
 	}
 	own := *l
-	own.fd, own.dirty, own.kept, own.own = fd, nil, true, c.Key
+	own.dirty, own.kept, own.own = nil, true, c.Key
 	keep := &keptClient{&own, c}
 	if err == nil {
-		own.handle, err = w.watch(fd, keep, edge)
+		own.socket, err = w.open(fd, keep)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -194,9 +196,18 @@ func (w *Worker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
 // has ended its allocation.
 func (k *keptClient) readable(w *Worker, events stream.Events) {
 	k.udpListener.readable(w, events)
+	k.ended(w)
+}
+
+func (k *keptClient) arrived(w *Worker, b *wire.Buffer, a *arrival) {
+	k.udpListener.arrived(w, b, a)
+	k.ended(w)
+}
+
+func (k *keptClient) ended(w *Worker) {
 	if !k.client.Allocated() {
 		w.Flush() // the answer to its last Refresh
-		w.closeFD(k.handle)
+		w.shut(&k.socket)
 		w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool { return l == k.udpListener })
 	}
 }
@@ -214,10 +225,10 @@ func (w *Worker) readKnown(l *udpListener) {
 			key := wire.FiveTuple{Client: a.from, LocalHi: a.local.Hi, LocalLo: a.local.Lo, Listener: l.number}
 			c := w.shard.Client(key)
 			if c == nil {
-				w.passOn(i, &a, key)
+				w.passOn(&w.rx.buffers[i], &a, key)
 				continue
 			}
-			for g, ok := w.rx.first(i, &a), true; ok && c.Allocated(); g, ok = following(g, &a) {
+			for g, ok := firstOf(&w.rx.buffers[i], &a), true; ok && c.Allocated(); g, ok = following(g, &a) {
 				w.shard.FromClient(c, g)
 			}
 		}

@@ -43,6 +43,7 @@ type item struct {
 type run struct {
 	first, n int // in iovs
 	gso      bool
+	fd, slot int // of the socket, on a ring
 }
 
 func (t *sender) push(p *core.Queued, it item) (first bool) {

@@ -144,13 +144,13 @@ func TestArrivals(t *testing.T) {
 	defer r.close()
 	rng := rand.New(rand.NewPCG(1, 9))
 	for range 3000 {
-		a := arrival{size: rng.IntN(3000)}
+		a := arrival{at: wire.Headroom, size: rng.IntN(3000)}
 		if rng.IntN(3) > 0 {
 			a.segment = 1 + rng.IntN(1500)
 		}
 		i := rng.IntN(rxBuffers)
 		at, count := wire.Headroom, 0
-		for g, ok := r.first(i, &a), true; ok; g, ok = following(g, &a) {
+		for g, ok := firstOf(&r.buffers[i], &a), true; ok; g, ok = following(g, &a) {
 			if g.Buf != &r.buffers[i] || g.Lo != at || g.Hi > wire.Headroom+a.size {
 				t.Fatalf("%+v: segment %d from %d to %d, want from %d", a, count, g.Lo, g.Hi, at)
 			}

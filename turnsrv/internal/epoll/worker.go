@@ -37,6 +37,7 @@ type Worker struct {
 	tx        sender
 	stream    streamState
 	gso       bool
+	ring      *ring                  // nil: datagram sockets are in the loop
 	visitors  [rxBuffers]core.Client // without allocation, of this round
 	visits    int
 
@@ -67,7 +68,8 @@ type watched struct {
 func (s *watched) Ready(events stream.Events) { s.source.readable(s.worker, events) }
 
 // New returns the driver of a shard, of which there are so many.
-func New(sh *core.Shard, workers int) (*Worker, error) {
+// With ring its datagram sockets are served by an io_uring.
+func New(sh *core.Shard, workers int, ring bool) (*Worker, error) {
 	w := &Worker{shard: sh, workers: workers, gso: true}
 	var err error
 	if w.rx, err = newReceiver(); err != nil {
@@ -75,6 +77,11 @@ func New(sh *core.Shard, workers int) (*Worker, error) {
 	}
 	if w.loop, err = stream.NewLoop(rxBuffers); err != nil {
 		return nil, err
+	}
+	if ring {
+		if w.ring, err = newRing(w.loop); err != nil {
+			return nil, err
+		}
 	}
 	w.pace.rest = stream.NewPause(restFor)
 	sh.Attach(w, true)
@@ -140,6 +147,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { w.Post(func(*core.Shard) {}) })
 	defer stop()
+	if w.ring != nil {
+		return w.runRing(ctx)
+	}
 	for ctx.Err() == nil {
 		w.wait()
 		w.reading, w.unread = w.unread, w.reading[:0]
@@ -166,7 +176,7 @@ func (w *Worker) close() {
 	w.Flush()
 	w.stream.closeAll(w)
 	for _, l := range w.listeners {
-		w.closeFD(l.handle)
+		w.shut(&l.socket)
 	}
 	w.listeners, w.left = nil, nil // what is still posted must not close them again
 	w.after.Lock()
@@ -178,6 +188,9 @@ func (w *Worker) close() {
 	w.mu.Unlock()
 	for _, f := range posted {
 		f(w.shard)
+	}
+	if w.ring != nil {
+		w.ring.close()
 	}
 	w.loop.Close()
 	w.rx.close()
@@ -217,20 +230,35 @@ func (w *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 // Flush sends everything that is queued. It may come in the middle of what was received
 // together, whose buffers stay.
 func (w *Worker) Flush() {
+	w.enter()
+	w.flushed()
+}
+
+// enter sends what is queued, or enters it into the ring, where it is sent at the latest
+// with the next wait: what it is made of stays until flushed.
+func (w *Worker) enter() {
 	t := &w.tx
-	if len(t.items) > 0 {
-		for _, l := range w.listeners {
-			if len(l.dirty) > 0 {
-				w.flushListener(l)
-			}
+	if len(t.items) == 0 {
+		return
+	}
+	for _, l := range w.listeners {
+		if len(l.dirty) > 0 {
+			w.flushListener(l)
 		}
-		for _, r := range t.relays {
-			w.flushRelay(r)
-		}
-		for i := 0; i < len(t.streams); i++ {
-			w.stream.flush(w, t.streams[i])
-		}
-		t.reset()
+	}
+	for _, r := range t.relays {
+		w.flushRelay(r)
+	}
+	for i := 0; i < len(t.streams); i++ {
+		w.stream.flush(w, t.streams[i])
+	}
+}
+
+// flushed ends what enter has begun.
+func (w *Worker) flushed() {
+	if len(w.tx.items) > 0 {
+		w.settle()
+		w.tx.reset()
 	}
 	w.shard.Reclaim()
 }
@@ -238,8 +266,17 @@ func (w *Worker) Flush() {
 // turnOver is Flush where all that was received has been handled: its buffers are free
 // again.
 func (w *Worker) turnOver() {
-	w.Flush()
+	w.enter()
+	w.turnedOver()
+}
+
+// turnedOver ends a round whose sends are on their way.
+func (w *Worker) turnedOver() {
+	w.flushed()
 	w.rx.reset()
+	if w.ring != nil {
+		w.ring.recycle()
+	}
 	w.visits = 0
 	w.stream.used = 0
 }
