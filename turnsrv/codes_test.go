@@ -182,7 +182,7 @@ func TestCodes(t *testing.T) {
 							c = dial(t)
 						}
 						want := step.want
-						if cfg.Portable && step.name == "DONT-FRAGMENT" {
+						if cfg.Driver == DriverPortable && step.name == "DONT-FRAGMENT" {
 							want = 420
 						}
 						if got := turntest.CodeOf(step.do(c)); got != want {

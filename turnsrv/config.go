@@ -45,10 +45,23 @@ type Config struct {
 	Policy  *policy.Policy
 	Limits  Limits
 	Workers int // 0: one per CPU
-	// Portable makes the server run on the driver for other systems on Linux too.
-	Portable bool
-	Logger   *slog.Logger
+	// Driver does the I/O. One that the system refuses is an error of New, which says
+	// why.
+	Driver Driver
+	auto   bool // it was DriverAuto
+	Logger *slog.Logger
 }
+
+// Driver is how a server receives and sends.
+type Driver string
+
+// The drivers.
+const (
+	DriverAuto     Driver = "auto"     // io_uring, or epoll where that is refused; the empty one too
+	DriverRing     Driver = "io_uring" // Linux 6.1 and later, where it is allowed
+	DriverEpoll    Driver = "epoll"    // Linux
+	DriverPortable Driver = "portable" // every system
+)
 
 // complete refuses what cannot be, and fills in what was left out.
 func (cfg *Config) complete() error {
@@ -71,6 +84,17 @@ func (cfg *Config) complete() error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.Portable = cfg.Portable || portableOnly
+	switch cfg.Driver {
+	case "", DriverAuto, DriverRing, DriverEpoll, DriverPortable:
+	default:
+		return fmt.Errorf("turnsrv: the driver %q is none of auto, io_uring, epoll and portable", cfg.Driver)
+	}
+	driver, why, err := ChooseDriver(cfg.Driver)
+	if err != nil {
+		return fmt.Errorf("turnsrv: the driver %s: %w", cfg.Driver, err)
+	}
+	cfg.auto = cfg.Driver == "" || cfg.Driver == DriverAuto
+	cfg.Driver = driver
+	cfg.Logger.Info("relay driver", "driver", string(driver), "why", why)
 	return nil
 }

@@ -81,6 +81,9 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Driver is how the server sends and receives.
+func (s *Server) Driver() Driver { return s.cfg.Driver }
+
 // ListenUDP binds a UDP address ("host:port", the host may be empty) at once; it
 // is served by Serve. It returns the address, with the port if that was 0.
 func (s *Server) ListenUDP(address string) (netip.AddrPort, error) {
@@ -109,7 +112,7 @@ func (s *Server) ListenUDP(address string) (netip.AddrPort, error) {
 
 func (s *Server) listen(ap netip.AddrPort) (netip.AddrPort, error) {
 	workers := s.workers[:len(s.workers)-1]
-	if s.cfg.Portable {
+	if s.cfg.Driver == DriverPortable {
 		workers = workers[:1] // one socket, since nothing spreads clients there
 	}
 	if err := probeUDP(ap); err != nil {

@@ -2,9 +2,9 @@ package turnsrv
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 
 	"turnhub/internal/netaddr"
@@ -36,6 +36,8 @@ func testConfig(t testing.TB) Config {
 		PortMin: 11100, PortMax: 11899,
 		Policy:  policy.New(policy.Config{Mode: policy.ModeAny}),
 		Workers: 2,
+		// Every test can be run on a driver: TURNSRV_DRIVER=io_uring go test ./turnsrv
+		Driver: Driver(os.Getenv("TURNSRV_DRIVER")),
 	}
 }
 
@@ -84,10 +86,13 @@ func serveTest(t testing.TB, s *Server) *testServer {
 
 // eachDriver runs a test on every driver that this system has.
 func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
-	for _, portable := range []bool{false, true} {
-		t.Run(fmt.Sprintf("portable=%v", portable), func(t *testing.T) {
+	for _, driver := range []Driver{DriverEpoll, DriverRing, DriverPortable} {
+		t.Run(string(driver), func(t *testing.T) {
+			if _, _, err := ChooseDriver(driver); err != nil {
+				t.Skip(err)
+			}
 			cfg := testConfig(t)
-			cfg.Portable = portable
+			cfg.Driver = driver
 			test(t, cfg)
 		})
 	}

@@ -24,6 +24,7 @@ func (n *node) adminConfig() admin.Config {
 	health.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { web.Readiness(w, n.ready, n.urlStates) })
 	return admin.Config{
 		Version:     softwareVersion(),
+		Driver:      string(n.turn.Driver()),
 		Relay:       n.turn,
 		Hub:         n.hub,
 		Probes:      n.probes,

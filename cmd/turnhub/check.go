@@ -20,6 +20,7 @@ import (
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
+	"turnhub/turnsrv"
 	turncred "turnhub/turnsrv/credentials"
 )
 
@@ -63,20 +64,26 @@ func check(ctx context.Context, in invocation) error {
 	ctx, release := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer release()
 	var cfg probe.CheckConfig
+	var own []probe.Row
 	switch {
 	case len(others) == 1 && file != "":
 		return usageError{"either --config or a URL"}
 	case len(others) == 1:
 		cfg.URL = others[0]
 	default:
-		if cfg, err = checkOwn(ctx, file, in); err != nil {
+		configured, err := in.load(file)
+		if err != nil {
 			return err
 		}
+		if cfg, err = checkOwn(ctx, configured, in); err != nil {
+			return err
+		}
+		own = append(own, checkDriver(configured))
 	}
 	if idle {
 		cfg.Idle = idleTime
 	}
-	rows := probe.Check(ctx, cfg)
+	rows := append(probe.Check(ctx, cfg), own...)
 	if ctx.Err() == context.Canceled {
 		return errors.New("interrupted")
 	}
@@ -93,11 +100,7 @@ func check(ctx context.Context, in invocation) error {
 }
 
 // checkOwn says what a configuration leads to.
-func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfig, error) {
-	cfg, err := in.load(file)
-	if err != nil {
-		return probe.CheckConfig{}, err
-	}
+func checkOwn(ctx context.Context, cfg *config.Config, in invocation) (probe.CheckConfig, error) {
 	relay, warnings, err := extaddr.Detect(ctx, extaddrOptions(cfg))
 	if err != nil {
 		return probe.CheckConfig{}, err
@@ -123,6 +126,18 @@ func checkOwn(ctx context.Context, file string, in invocation) (probe.CheckConfi
 		own.URL += "?" + url.Values{"token": {token}}.Encode()
 	}
 	return own, nil
+}
+
+// checkDriver says how the relay would send and receive if this process were the server.
+func checkDriver(cfg *config.Config) probe.Row {
+	row := probe.Row{Verdict: probe.OK, Subject: "relay.driver"}
+	driver, why, err := turnsrv.ChooseDriver(turnsrv.Driver(cfg.Relay.Driver))
+	if err != nil {
+		row.Verdict, row.Detail, row.Remedy = probe.Failed, err.Error(), "The server would not start: let relay.driver be auto."
+		return row
+	}
+	row.Detail = string(driver) + ": " + why
+	return row
 }
 
 // siteOf is the URL of the pages; empty when no TCP port is listened on. Below a path it is

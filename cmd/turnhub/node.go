@@ -202,6 +202,7 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Sockets:  turnSockets(n.cfg),
 		Policy:   n.policy(n.cfg),
 		Limits:   turnLimits(n.cfg),
+		Driver:   turnsrv.Driver(n.cfg.Relay.Driver),
 		Logger:   n.log,
 	})
 	if err == nil {

@@ -108,6 +108,7 @@ type Relay struct {
 	PortMin, PortMax uint16
 	Range            string // one of the Range constants
 	Sockets          string // one of the Sockets constants
+	Driver           string // one of the Driver constants
 	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
 	DenyPeers        []netip.Prefix
@@ -125,6 +126,14 @@ const (
 	SocketsAuto = "auto"
 	SocketsOn   = "on"
 	SocketsOff  = "off"
+)
+
+// The values of relay.driver.
+const (
+	DriverAuto     = "auto"
+	DriverRing     = "io_uring"
+	DriverEpoll    = "epoll"
+	DriverPortable = "portable"
 )
 
 // ExternalIP is an address that clients see, and where 1:1 NAT stands between,
@@ -205,6 +214,7 @@ func Default() *Config {
 			PortMax: 65535,
 			Range:   RangeAuto,
 			Sockets: SocketsAuto,
+			Driver:  DriverAuto,
 			Peers:   "calls",
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},

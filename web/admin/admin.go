@@ -53,6 +53,7 @@ type Probe struct {
 // are required.
 type Config struct {
 	Version     string
+	Driver      string // of the relay
 	Relay       Relay
 	Hub         Hub
 	Probes      func() []Probe

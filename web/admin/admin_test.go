@@ -89,7 +89,7 @@ func newServer(t *testing.T) (*httptest.Server, *fakeHub, *fakeRelay) {
 
 func testConfig(hub Hub, relay Relay) Config {
 	return Config{
-		Version: "test", Relay: relay, Hub: hub,
+		Version: "test", Driver: "epoll", Relay: relay, Hub: hub,
 		Probes: func() []Probe { return []Probe{{URL: "turn:example.org", Proved: true, Passes: 1}} },
 		Ports: func() portmux.Stats {
 			return portmux.Stats{Accepted: map[string]uint64{"http": 1}, Refused: map[string]uint64{"timeout": 1}}

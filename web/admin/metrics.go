@@ -30,6 +30,7 @@ var (
 	buildInfo = gauge("build_info", "Always 1; the version is the label.", "version")
 	processes = gauge("processes", "Processes of this server now: one that serves, and after an upgrade those that carry their last calls; silent ones do not answer.", "state")
 
+	driver       = gauge("relay_driver_info", "Always 1; how the relay sends and receives is the label, see relay.driver.", "driver")
 	allocations  = gauge("relay_allocations", "Allocations now.", "transport", "family")
 	streams      = gauge("relay_streams", "TCP and TLS clients of the relay now.")
 	created      = counter("relay_allocations_created_total", "Allocations made.")
@@ -86,7 +87,7 @@ var (
 
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
-	buildInfo.desc, processes.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, bare.desc, inProcess.desc,
+	buildInfo.desc, processes.desc, driver.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, bare.desc, inProcess.desc,
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
@@ -110,6 +111,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, value, labels...)
 	}
 	put(buildInfo, 1, c.cfg.Version)
+	put(driver, 1, c.cfg.Driver)
 	others := c.cfg.reports(false)
 	states := map[string]int{"serving": 1, "draining": 0, "silent": 0}
 	for _, r := range others {
