@@ -29,8 +29,8 @@ build: generate ## static binary at bin/turnhub
 test:
 	@e2e/tools.sh $$(e2e/netlab/possible >/dev/null 2>&1 && echo lab || echo test)
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j3 -Otarget client-test race-test whole-test
-	@$(MAKE) --no-print-directory pages-test
+	@$(MAKE) --no-print-directory -j2 -Otarget client-test race-test
+	@$(MAKE) --no-print-directory whole-test pages-test
 
 unit: lint ## what is quick: lint, the packages' tests without the race detector, the client in Node
 	@$(MAKE) --no-print-directory -j2 -Otarget package-test client-test
