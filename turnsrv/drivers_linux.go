@@ -9,9 +9,9 @@ import (
 	"turnhub/turnsrv/internal/uring"
 )
 
-// ChooseDriver returns the driver that a server gets here, and why. Auto is epoll, and
-// says whether io_uring, whose every operation is tried, would work. One that was asked
-// for and is refused is an error, which says why and what to do.
+// ChooseDriver returns the driver that a server gets here, and why. Auto is epoll. Of
+// io_uring every operation is tried; where one is refused that is an error, which says why
+// and what to do.
 func ChooseDriver(wanted Driver) (d Driver, why string, err error) {
 	switch wanted {
 	case DriverRing:
@@ -19,10 +19,7 @@ func ChooseDriver(wanted Driver) (d Driver, why string, err error) {
 			return "", "", err
 		}
 	case DriverAuto, "":
-		if err := uring.Probe(); err != nil {
-			return DriverEpoll, err.Error(), nil
-		}
-		return DriverEpoll, "io_uring works here too, and costs less for single packets: relay.driver chooses it", nil
+		return DriverEpoll, "io_uring is for whoever names it", nil
 	}
 	return wanted, "configured", nil
 }
