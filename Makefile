@@ -13,6 +13,7 @@ VERSION ?= $(shell systemd/version)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME ?= 10m
+CHURN ?= 10m
 export TEST_BEGAN := $(or $(TEST_BEGAN),$(shell date +%s))
 heading = @printf '\n==== %s (%d s after the start) ====\n' '$(1)' $$(($$(date +%s) - TEST_BEGAN))
 
@@ -130,6 +131,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run 'TestBehindHTTPProxy|TestCallsOutliveReload' ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestManyAllocations -v ./e2e
+	TURNSRV_CHURN=$(CHURN) $(GO) test -count=1 -timeout 10h -run TestChurn -v ./turnsrv
 	for way in TLS goroutines; do WEBSOCKET_WAY=$$way $(GO) test -count=1 -timeout 10m ./signaling/peerjs ./signaling/rawrelay ./signaling/socketio || exit 1; done
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/*.test.js browser/*.long.js

@@ -163,7 +163,8 @@ func (r *ring) send(n int, t *sender) {
 	}
 }
 
-// submit starts all that is queued. Where completions overflow they are taken first.
+// submit starts all that is queued. Where completions overflow they are taken first, and
+// all of them afterwards: a refusal that came later would be taken for another message's.
 func (r *ring) submit() {
 	for range ringPatience {
 		if err := r.uring.Submit(); err != nil {
@@ -171,7 +172,7 @@ func (r *ring) submit() {
 			return
 		}
 		r.reap()
-		if r.uring.Queued() == 0 {
+		if r.uring.Queued() == 0 && !r.uring.Overflown() {
 			return
 		}
 	}
@@ -304,7 +305,7 @@ func (w *Worker) runRing(ctx context.Context) error {
 			r.broken(r.uring.Poll(0, keyLoop))
 		}
 		r.handle(w)
-		w.stream.again(w)
+		w.eachSecond()
 		w.shard.Drain()
 		if polled && w.loop.Woken() {
 			w.runPosted()

@@ -32,7 +32,6 @@ type streamState struct {
 	shell wire.Buffer // over arena
 	used  int
 	plain []byte // messages joined for one write
-	swept int64
 }
 
 // Serve takes over the socket of a TCP or TLS connection.
@@ -258,13 +257,9 @@ func (w *Worker) closeStream(k *streamClient) {
 	w.shard.Streams(-1)
 }
 
-// again cuts off, once a second, the clients that say or read nothing.
-func (st *streamState) again(w *Worker) {
+// sweep cuts off the clients that say or read nothing.
+func (st *streamState) sweep(w *Worker) {
 	now := w.shard.Second()
-	if now == st.swept || len(st.all) == 0 {
-		return
-	}
-	st.swept = now
 	for k := range st.all {
 		silent := now-k.whole > core.StreamPatience && (!k.client.Allocated() || len(k.partial) > 0)
 		stalled := k.progress != 0 && now-k.progress > core.StreamStall

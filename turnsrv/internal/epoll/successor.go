@@ -149,10 +149,7 @@ func (w *Worker) Yield() {
 }
 
 // keptClient is a listener for one client alone.
-type keptClient struct {
-	*udpListener
-	client *core.Client
-}
+type keptClient struct{ *udpListener }
 
 // connect makes the socket that takes over one client of a listener.
 func (w *Worker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
@@ -181,7 +178,7 @@ func (w *Worker) connect(l *udpListener, c *core.Client) (*keptClient, error) {
 	}
 	own := *l
 	own.dirty, own.kept, own.own = nil, true, c.Key
-	keep := &keptClient{&own, c}
+	keep := &keptClient{&own}
 	if err == nil {
 		own.socket, err = w.open(fd, keep)
 	}
@@ -205,11 +202,27 @@ func (k *keptClient) arrived(w *Worker, b *wire.Buffer, a *arrival) {
 }
 
 func (k *keptClient) ended(w *Worker) {
-	if !k.client.Allocated() {
-		w.Flush() // the answer to its last Refresh
-		w.shut(&k.socket)
-		w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool { return l == k.udpListener })
+	if w.shard.Client(k.own) == nil {
+		w.sweepKept()
 	}
+}
+
+// sweepKept closes the sockets of kept clients whose allocation has ended: here, by a
+// request that came to another socket, or by time. As long as such a socket is there, the
+// successor hears nothing of its client.
+func (w *Worker) sweepKept() {
+	ended := func(l *udpListener) bool { return l.kept && w.shard.Client(l.own) == nil }
+	if !slices.ContainsFunc(w.listeners, ended) {
+		return
+	}
+	w.Flush() // the answer to a last Refresh
+	w.listeners = slices.DeleteFunc(w.listeners, func(l *udpListener) bool {
+		gone := ended(l)
+		if gone {
+			w.shut(&l.socket)
+		}
+		return gone
+	})
 }
 
 // readKnown handles what is left in a listener that was yielded, of clients that

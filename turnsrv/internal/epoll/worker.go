@@ -44,6 +44,7 @@ type Worker struct {
 	unread  []*stream.Handle // sockets that had more for us, of the last round
 	reading []*stream.Handle // the same, of this round
 	pace    pace
+	swept   int64 // second of the last eachSecond
 
 	sleeping atomic.Bool // waits for events: others must wake it
 
@@ -157,7 +158,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		for _, h := range w.reading {
 			h.Ready(stream.Readable)
 		}
-		w.stream.again(w)
+		w.eachSecond()
 		w.shard.Drain()
 		if w.loop.Woken() {
 			w.runPosted()
@@ -167,6 +168,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.close()
 	return nil
+}
+
+// eachSecond looks, once a second, at who has gone without a word.
+func (w *Worker) eachSecond() {
+	if now := w.shard.Second(); now != w.swept {
+		w.swept = now
+		w.stream.sweep(w)
+		w.sweepKept()
+	}
 }
 
 // close ends everything that the worker holds.

@@ -229,7 +229,7 @@ func (r *Ring) Queued() int { return int(r.tail - r.sent) }
 // Submit starts what is queued. What the kernel does not take, because completions
 // overflow, stays queued: take some with Next, and go on.
 func (r *Ring) Submit() error {
-	if r.tail == r.sent {
+	if r.tail == r.sent && !r.Overflown() {
 		return nil
 	}
 	return r.enter(0, 0, nil, false)
