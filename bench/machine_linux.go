@@ -28,7 +28,19 @@ func (b *bench) describePart(name string, begun time.Time, busy string) {
 	if b.Parts == nil {
 		b.Parts = make(map[string]part)
 	}
-	b.Parts[name] = part{
+	b.Parts[name] = b.measured(begun, busy)
+}
+
+// describeRow is describePart for one row of the relay.
+func (b *bench) describeRow(name string, begun time.Time, busy string) {
+	if b.Rows == nil {
+		b.Rows = make(map[string]part)
+	}
+	b.Rows[name] = b.measured(begun, busy)
+}
+
+func (b *bench) measured(begun time.Time, busy string) part {
+	return part{
 		Begun: begun.UTC().Format("2006-01-02 15:04"), Ended: time.Now().UTC().Format("15:04 MST"),
 		Turnhub: b.Versions["turnhub"], Rounds: b.rounds, Duration: b.duration,
 		Busy: busy + " to " + loadAverage(),

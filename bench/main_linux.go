@@ -3,6 +3,7 @@
 //
 //	go run ./bench                         everything (about 20 minutes)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
+//	go run ./bench -only udp-172 -keep     one row, written down: a whole table in pieces, each where the machine is quiet
 //	go run ./bench -part hub               one part: relay, limits, cores, profile, hostile or hub
 //	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
@@ -49,13 +50,14 @@ const (
 type flags struct {
 	rivals, only, part, duration string
 	rounds, server, load, nice   int
-	report                       bool
+	report, keep                 bool
 }
 
 func run(ctx context.Context) error {
 	var f flags
 	flag.StringVar(&f.rivals, "rivals", allRivals, "who takes part in the relay's rows")
 	flag.StringVar(&f.only, "only", "", "regular expression over the rows' names; the results are shown, not written down")
+	flag.BoolVar(&f.keep, "keep", false, "write down what -only chooses")
 	flag.StringVar(&f.part, "part", allParts, "which parts")
 	flag.IntVar(&f.rounds, "rounds", 5, "alternating rounds")
 	flag.StringVar(&f.duration, "duration", "1200ms", "measured time of one turn")
@@ -80,7 +82,7 @@ func run(ctx context.Context) error {
 	if err := b.measure(ctx, f); err != nil {
 		return err
 	}
-	if f.only != "" {
+	if f.only != "" && !f.keep {
 		return nil
 	}
 	if err := b.save(); err != nil {
@@ -102,6 +104,7 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 		return err
 	}
 	defer os.RemoveAll(b.env.dir)
+	defer b.stop()
 	b.env.cpu.server, b.env.cpu.load = f.server, f.load
 	if err := renice(f.nice); err != nil {
 		return err
@@ -144,7 +147,7 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 			continue
 		}
 		begun, busy := time.Now(), loadAverage()
-		if err := part.run(ctx, wanted, f.only == ""); err != nil {
+		if err := part.run(ctx, wanted, f.only == "" || f.keep); err != nil {
 			return err
 		}
 		b.describePart(part.name, begun, busy)
@@ -155,13 +158,16 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 // measureRelay runs the relay's rows. With keep, half an hour is not lost by what
 // comes.
 func (b *bench) measureRelay(ctx context.Context, wanted *regexp.Regexp, keep bool) error {
+	defer b.stop()
 	for _, r := range relayRows {
 		if !wanted.MatchString(r.name) {
 			continue
 		}
+		begun, busy := time.Now(), loadAverage()
 		if err := b.runRow(ctx, r); err != nil {
 			return err
 		}
+		b.describeRow(r.name, begun, busy)
 		fmt.Println(b.line(r))
 		if keep {
 			if err := b.save(); err != nil {

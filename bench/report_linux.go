@@ -46,7 +46,9 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 	}
 	s.WriteString("\n| part | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
 	for name := range strings.SplitSeq(allParts, ",") {
-		if p, ok := b.Parts[name]; ok {
+		if name == "relay" && len(b.Rows) > 0 {
+			b.pieces(s)
+		} else if p, ok := b.Parts[name]; ok {
 			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 	}
@@ -56,6 +58,37 @@ Every server runs pinned to one core, the generator on the other, so the load av
 How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; each client's peer has an address of its own, which coturn-mux needs; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
 
 `, b.Disturbed)
+}
+
+// pieces tells when the relay's rows were measured: those one after the other of one
+// build and in one way are one piece.
+func (b *bench) pieces(s *strings.Builder) {
+	var rows []string
+	var p part
+	write := func() {
+		if len(rows) > 0 {
+			fmt.Fprintf(s, "| relay: %s | %s to %s | %s | %d of %s | %s |\n", strings.Join(rows, ", "), p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+		}
+		rows = nil
+	}
+	for _, r := range relayRows {
+		this, known := b.Rows[r.name]
+		if !known {
+			if this = b.Parts["relay"]; b.figures[r.name] == nil || this.Begun == "" {
+				continue
+			}
+		}
+		if len(rows) > 0 && (this.Turnhub != p.Turnhub || this.Rounds != p.Rounds || this.Duration != p.Duration || this.Begun[:10] != p.Begun[:10]) {
+			write()
+		}
+		if len(rows) == 0 {
+			p = this
+		}
+		rows = append(rows, r.name)
+		p.Ended = max(p.Ended, this.Ended)
+		p.Begun = min(p.Begun, this.Begun)
+	}
+	write()
 }
 
 // throughput is the table of packets per second of the server's processor time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,7 @@ type figures map[string]map[string]*figure
 // A bench runs rows.
 type bench struct {
 	env      *environment
+	running  map[string]*process // by rival, from row to row
 	rivals   []*rival
 	rounds   int
 	duration string
@@ -43,6 +45,7 @@ type results struct {
 	Machine  string            `json:"machine"`
 	Versions map[string]string `json:"versions"`
 	Parts    map[string]part   `json:"parts"`
+	Rows     map[string]part   `json:"rows"` // of the relay: each may be measured by itself
 	Figures  figures           `json:"figures"`
 	Limits   []limit           `json:"limits"`
 	Profile  string            `json:"profile"`
@@ -61,30 +64,48 @@ type part struct {
 	Busy     string `json:"busy"` // the machine's load average when it began and ended
 }
 
-// runRow starts all rivals, gives each its turn in every round (the order
-// turns too) and ends them.
+// stop ends all rivals.
+func (b *bench) stop() {
+	for _, p := range b.running {
+		p.stop()
+	}
+	b.running = nil
+}
+
+// process is a rival that runs. Where memory is measured it is a fresh one.
+func (b *bench) process(ctx context.Context, v *rival, r row) (*process, error) {
+	if p := b.running[v.name]; p != nil {
+		if r.kind == "media" {
+			return p, nil
+		}
+		delete(b.running, v.name)
+		p.stop()
+	}
+	p, err := v.start(ctx, b.env, b.env.cpu.server)
+	if err != nil {
+		return nil, err
+	}
+	if b.running == nil {
+		b.running = make(map[string]*process)
+	}
+	b.running[v.name] = p
+	return p, nil
+}
+
+// runRow gives each rival its turn in every round; the order turns too.
 func (b *bench) runRow(ctx context.Context, r row) error {
 	processes := make([]*process, 0, len(b.rivals))
-	defer func() {
-		for _, p := range processes {
-			p.stop()
-		}
-	}()
-	by := b.figures[r.name] // one that takes no part this time keeps its figures
-	if by == nil {
-		by = make(map[string]*figure)
-		b.figures[r.name] = by
-	}
+	fresh := make(map[string]*figure)
 	for _, v := range b.rivals {
 		if !v.takesPart(r) {
 			continue
 		}
-		p, err := v.start(ctx, b.env, b.env.cpu.server)
+		p, err := b.process(ctx, v, r)
 		if err != nil {
 			return err
 		}
 		processes = append(processes, p)
-		by[v.name] = new(figure)
+		fresh[v.name] = new(figure)
 	}
 	rounds := b.rounds
 	if r.kind == "idle" {
@@ -93,11 +114,15 @@ func (b *bench) runRow(ctx context.Context, r row) error {
 	for round := range rounds {
 		for i := range processes {
 			p := processes[(i+round)%len(processes)]
-			if err := b.turn(ctx, r, p, by[p.name]); err != nil {
+			if err := b.turn(ctx, r, p, fresh[p.name]); err != nil {
 				return fmt.Errorf("%s under %s: %w", p.name, r.name, err)
 			}
 		}
 	}
+	if b.figures[r.name] == nil { // one that takes no part this time keeps its figures
+		b.figures[r.name] = make(map[string]*figure)
+	}
+	maps.Copy(b.figures[r.name], fresh)
 	return nil
 }
 
