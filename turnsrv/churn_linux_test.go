@@ -293,13 +293,13 @@ func TestChurn(t *testing.T) {
 			calls += c.calls.Load()
 			return func(call uint32) bool { return call < calls }
 		}
-		c.run(16, enough(24)) // everything has its size
+		c.run(16, enough(16)) // everything has its size
 		until(t, settled)
 		before, fds, start := held(t), descriptors(t), time.Now()
 		if cfg.Driver != DriverPortable {
-			c.every = 12
+			c.every = 8
 		}
-		c.run(16, enough(40))
+		c.run(16, enough(24))
 		for round := 1; time.Since(start) < length && !t.Failed(); round++ {
 			end := start.Add(min(time.Duration(round)*time.Minute, length))
 			c.run(16, func(uint32) bool { return time.Now().Before(end) })

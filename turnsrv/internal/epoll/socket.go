@@ -92,6 +92,10 @@ func (w *Worker) settle() {
 				w.gso = false // the device cannot checksum what it would cut
 			}
 			w.unsent(t.sendSingly(run.fd, f.message))
+		case pending(f.err):
+			if _, errno := sendmmsg(run.fd, t.msgs[f.message:f.message+1]); errno != 0 {
+				w.unsent(run.n)
+			}
 		default:
 			w.unsent(run.n)
 		}

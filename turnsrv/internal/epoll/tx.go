@@ -108,12 +108,19 @@ func (t *sender) send(fd int, gso *bool) (refused int) {
 	for at := 0; at < t.nmsgs; {
 		if t.nmsgs == 1 && t.runs[0].n == 1 && t.msgs[0].hdr.Control == nil {
 			v := &t.iovs[t.runs[0].first]
-			if sendto(fd, v.Base, int(v.Len), &t.addrs[0]) != 0 {
+			errno := sendto(fd, v.Base, int(v.Len), &t.addrs[0])
+			if pending(errno) {
+				errno = sendto(fd, v.Base, int(v.Len), &t.addrs[0])
+			}
+			if errno != 0 {
 				refused++
 			}
 			break
 		}
 		n, errno := sendmmsg(fd, t.msgs[at:t.nmsgs])
+		if pending(errno) {
+			n, errno = sendmmsg(fd, t.msgs[at:t.nmsgs])
+		}
 		if errno == 0 {
 			at += n
 			continue
@@ -130,6 +137,16 @@ func (t *sender) send(fd int, gso *bool) (refused int) {
 	}
 	t.nmsgs, t.niovs = 0, 0
 	return refused
+}
+
+// pending tells the errors of an ICMP message that has come for what a connected socket
+// sent before: the next call has it in place of sending, and the one after that sends.
+func pending(errno unix.Errno) bool {
+	switch errno {
+	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EHOSTDOWN, unix.ENOPROTOOPT, unix.EPROTO:
+		return true
+	}
+	return false
 }
 
 // sendSingly sends the datagrams of a run one by one, with the message's other
