@@ -13,6 +13,7 @@ declare function partsOf({ candidate }: RTCIceCandidateInit): {
     port: number;
     priority: number;
 };
+declare function isOverUDP(priority: number): boolean;
 
 // ---- base/clock.js
 /** @type {Clock} */
@@ -191,6 +192,7 @@ export namespace gatherTimes {
     let together: number;
     let quiet: number;
     let most: number;
+    let sure: number;
 }
 export namespace negotiationTimes {
     let answer: number;
@@ -202,6 +204,7 @@ export namespace improvingTimes {
     let ask: number;
     let askMost: number;
     let probe: number;
+    let settled: number;
 }
 export namespace lineTimes {
     export let look: number;
@@ -262,11 +265,9 @@ export namespace checkTimes {
  * while the visitor looks at the lobby, it saves the time of gathering after the click.
  */
 declare class Prepared {
-    /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
-    constructor(configuration: RTCConfiguration, media: LocalMedia);
+    /** @param {RTCPeerConnection} pc a new one @param {LocalMedia} media @param {Promise<void>} [gathered] settled when most of its candidates are there */
+    constructor(pc: RTCPeerConnection, media: LocalMedia, gathered?: Promise<void>);
     taken: boolean;
-    /** UDP gets through. */
-    overUDP: boolean;
     pc: RTCPeerConnection;
     channel: RTCDataChannel;
     /** Settled when the offer exists; its candidates come as they are found. */
@@ -289,11 +290,11 @@ declare class Prepared {
  */
 declare class Ahead {
     /**
-     * @param {() => RTCConfiguration} configuration @param {LocalMedia} media
+     * @param {Connections} connections @param {LocalMedia} media
      * @param {() => boolean} [wanted] whether somebody has the offer and may answer it
      */
-    constructor(configuration: () => RTCConfiguration, media: LocalMedia, wanted?: () => boolean);
-    configuration: () => RTCConfiguration;
+    constructor(connections: Connections, media: LocalMedia, wanted?: () => boolean);
+    connections: Connections;
     media: LocalMedia;
     wanted: () => boolean;
     /** Whether there is an offer. */
@@ -320,10 +321,7 @@ declare class Ahead {
     take(): Prepared | null;
     /** Closes the connection of the offer, sent or not. */
     drop(): void;
-    /**
-     * For whoever comes next: a connection that gathers now. Not where UDP gets through: there the candidates come soon
-     * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
-     */
+    /** For whoever comes next: a connection that gathers now. */
     makeSpare(): void;
     /** Somebody comes, or will soon: another spare connection is worth its relays. */
     expect(): void;
@@ -368,16 +366,15 @@ export declare class Call extends Emitter<CallEvents> {
     hub: Hub;
     media: LocalMedia;
     limit: number;
+    connections: Connections;
     /** How many others there are. */
     get size(): number;
     get online(): boolean;
     get screens(): boolean;
-    /** The configuration of this call's connections. @param {boolean} [lean] */
-    configuration(lean?: boolean): RTCConfiguration;
+    /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
+    configuration(all?: boolean): RTCConfiguration;
     /** A connection that answers, with its candidates gathered ahead where there was time. */
     connection(): RTCPeerConnection;
-    /** Whether UDP gets out to the server; where other ways were ordered, nobody wants to know. */
-    probe(): Promise<boolean>;
     /** @param {string} to @param {any} data */
     signal(to: string, data: any): void;
     /**
@@ -420,6 +417,25 @@ export declare class Call extends Emitter<CallEvents> {
     #private;
 }
 export type HubCallState = CallState;
+
+// ---- call/connections.js
+/** The connections of a call: with which servers they are made. */
+declare class Connections {
+    /** @param {import('../session/hub.js').Hub} hub @param {import('./events.js').CallOptions} options */
+    constructor(hub: Hub, options: CallOptions);
+    relays: Relays;
+    /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
+    configuration(all?: boolean): RTCConfiguration;
+    /** A new one. @param {boolean} [all] with every relay @param {RTCConfiguration} [more] */
+    make(all?: boolean, more?: RTCConfiguration): RTCPeerConnection;
+    /** Whether another would have no other servers that matter. @param {RTCPeerConnection} pc */
+    fits(pc: RTCPeerConnection): boolean;
+    /** Whether one holds more relays than it needs. @param {RTCPeerConnection} pc @param {boolean} relayed its path leads over one */
+    tooMany(pc: RTCPeerConnection, relayed: boolean): boolean;
+    /** Whether UDP gets out to the server; where other ways were ordered, nobody wants to know. */
+    probe(): Promise<boolean>;
+    #private;
+}
 
 // ---- call/data/bounds.js
 /** @param {unknown} data @returns {data is string} */
@@ -1113,21 +1129,26 @@ declare function nameOfBrowser(agent: string): string;
 /**
  * The configuration of one connection, from the one that the hub gave.
  * @param {RTCConfiguration} base
- * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
- *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
+ * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, choose?: (relays: string[]) => string[]}} [options]
+ *   `transport`: only relays over this; `choose`: which of the relays' URLs; all without it
  * @returns {RTCConfiguration}
  */
-declare function configuration(base: RTCConfiguration, { iceTransportPolicy, transport, lean }?: {
+declare function configuration(base: RTCConfiguration, { iceTransportPolicy, transport, choose }?: {
     iceTransportPolicy?: RTCIceTransportPolicy;
     transport?: Transport;
-    lean?: boolean;
+    choose?: (relays: string[]) => string[];
 }): RTCConfiguration;
 /**
- * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
+ * Gives a connection other servers. Everything else has to stay as it was made.
  * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
- * @returns {boolean} whether the servers are other ones
  */
-declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
+declare function reconfigure(pc: RTCPeerConnection, configuration: RTCConfiguration): void;
+/**
+ * The same servers that a connection has, with fresh credentials.
+ * @param {RTCPeerConnection} pc @param {RTCConfiguration} all that there are
+ * @returns {RTCConfiguration | null} null: some of them are there no more
+ */
+declare function renewed(pc: RTCPeerConnection, all: RTCConfiguration): RTCConfiguration | null;
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 declare function transportOf(url: string): Transport | "";
 /**
@@ -1175,6 +1196,8 @@ declare function withoutCandidates({ type, sdp }: RTCSessionDescriptionInit): {
 declare function answer(pc: RTCPeerConnection, say?: (description: RTCSessionDescriptionInit) => void): Promise<void>;
 /** Ends the listening to a connection that is going out of use. @param {RTCPeerConnection} pc */
 declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
+declare function urlsOf({ iceServers }: RTCConfiguration): string[];
+declare function hasServers(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
 /**
  * whether one picture is sent, the screen in place of the camera, or both
  */
@@ -1214,8 +1237,8 @@ declare class Healing {
      * @param {boolean} [urgent] even if something has just begun or nothing seems wrong
      */
     heal(urgent?: boolean): void;
-    /** There may be a better path than the one in use, which goes on meanwhile. */
-    better(): void;
+    /** There may be a better path than the one in use, which goes on meanwhile. @param {boolean} [replace] by another connection */
+    better(replace?: boolean): void;
     /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
     recover(): void;
     /** This page was asleep: nothing that was true before need be true still. */
@@ -1264,7 +1287,18 @@ export type HealingHost = {
      * whether the other side says that it sends anything
      */
     sending: () => boolean;
-    configuration: (lean?: boolean) => RTCConfiguration;
+    /**
+     * with the relays that a call needs, or with all
+     */
+    configuration: (all?: boolean) => RTCConfiguration;
+    /**
+     * whether another connection would have no other servers that matter
+     */
+    fits: (pc: RTCPeerConnection) => boolean;
+    /**
+     * whether a connection holds more relays than it needs
+     */
+    tooMany: (pc: RTCPeerConnection, relayed: boolean) => boolean;
     /**
      * what is sent has to be looked at
      */
@@ -1313,6 +1347,18 @@ export type ImprovingHost = {
      * whether direct paths are allowed
      */
     direct: () => boolean;
+    /**
+     * whether another connection would have no other servers that matter
+     */
+    fits: (pc: RTCPeerConnection) => boolean;
+    /**
+     * whether it holds more of them than it needs
+     */
+    tooMany: (pc: RTCPeerConnection, relayed: boolean) => boolean;
+    /**
+     * goes on with fewer
+     */
+    fit: (relayed: boolean) => void;
     /**
      * looks for another path while the one in use goes on
      */
@@ -1684,6 +1730,51 @@ declare class Redundancy {
     #private;
 }
 
+// ---- call/path/relays.js
+/** A settled call holds so many relays on the server for each person, at the most. */
+declare const mostRelays: 4;
+/**
+ * Which of the server's relays a connection asks for. A browser takes one from each URL on each of its networks, IPv4 and
+ * IPv6 apart, keeps all of them for as long as the connection lives, and uses one. So there are two: the best that is
+ * known to get through, and the surest. What gets through on this network is learned from what connections find.
+ */
+declare class Relays {
+    /** @type {WeakMap<object, Relays>} */ static "__#private@#known": WeakMap<object, Relays>;
+    /** Those of a hub: what is known outlives a call. @param {object} hub */
+    static of(hub: object): Relays;
+    /** @param {import('../../base/clock.js').Clock} clock */
+    constructor(clock: Clock);
+    /** The network is another one, or lets through what it did not. */
+    forget(): void;
+    /** There may have been no network at all. */
+    again(): void;
+    /**
+     * Those to ask for, of all that the server has.
+     * @param {string[]} urls of relays, best first
+     * @returns {string[]}
+     */
+    choose(urls: string[]): string[];
+    /** Settled when what is likely to come of a connection's candidates has come. @param {RTCPeerConnection} pc that is watched */
+    gathered(pc: RTCPeerConnection): Promise<void> | undefined;
+    /**
+     * Whether a connection holds more relays than a settled call should, and another would hold fewer. Browsers give those
+     * of before a restart of ICE back, but Chromium keeps some for as long as the path leads over a relay.
+     * @param {RTCPeerConnection} pc @param {boolean} relayed @param {string[]} urls that another would ask
+     */
+    tooMany(pc: RTCPeerConnection, relayed: boolean, urls: string[]): boolean;
+    /**
+     * Whether another connection would ask for nothing that this one has not asked for, and hold no fewer relays.
+     * @param {RTCPeerConnection} pc @param {string[]} urls that another would ask
+     */
+    fits(pc: RTCPeerConnection, urls: string[]): boolean;
+    /**
+     * Learns from a connection, each time that it gathers: until that is over, or no relay has come for a while after another.
+     * @param {RTCPeerConnection} pc @returns {RTCPeerConnection}
+     */
+    watch(pc: RTCPeerConnection): RTCPeerConnection;
+    #private;
+}
+
 // ---- call/path/replacement.js
 /**
  * New connections in place of those whose path was cut. A restart of ICE gives a new path too, but the browser of the
@@ -1733,9 +1824,9 @@ declare class Replacements {
 export type ReplacementHost = {
     clock: Clock;
     /**
-     * a connection with fresh credentials
+     * a connection with fresh credentials, with the relays that a call needs or with all
      */
-    create: () => RTCPeerConnection;
+    create: (all?: boolean) => RTCPeerConnection;
     media: () => LocalMedia;
     showing: () => Showing;
     polite: () => boolean;
@@ -2199,7 +2290,7 @@ export type PeerHost = {
      * whether a screen is shown beside the camera
      */
     screens: boolean;
-    configuration: (lean?: boolean) => RTCConfiguration;
+    connections: Connections;
     /**
      * a connection that answers, with candidates gathered ahead
      */
@@ -2209,10 +2300,6 @@ export type PeerHost = {
      * this browser and its major version, as it is told to the others
      */
     browser: string;
-    /**
-     * whether UDP gets out to the server
-     */
-    probe: () => Promise<boolean>;
 };
 
 // ---- call/pulse.js

@@ -53,6 +53,8 @@ export const gatherTimes = {
   together: 5,
   /** Gathering ahead of the click is over when nothing has come for so long after a relay's candidate, or after `most`. */
   quiet: 500, most: 3000,
+  /** That no relay answers over UDP is believed after so long at the earliest: what was lost is sent again. */
+  sure: 1000,
 };
 
 /** Offers and answers (call/path/negotiation.js). */
@@ -73,6 +75,8 @@ export const improvingTimes = {
   ask: 6000, askMost: 300_000,
   /** A server that has not answered within this is not reached over UDP. */
   probe: 1500,
+  /** A connection that was healed, and took more relays for that than it needs, gives them back after so long. */
+  settled: 10_000,
 };
 
 /** The line that a path leads over, as long as that is TCP or TLS (call/path/line.js). */

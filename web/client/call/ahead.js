@@ -1,8 +1,8 @@
-import {addMedia, isUseless, openChannel, reconfigure} from './path/connection.js';
-import {partsOf} from '../base/candidate.js';
-import {callTimes, gatherTimes} from '../base/times.js';
+import {addMedia, isUseless, openChannel, reconfigure, renewed} from './path/connection.js';
+import {callTimes} from '../base/times.js';
 
 /** @typedef {import('./media/media.js').LocalMedia} LocalMedia */
+/** @typedef {import('./connections.js').Connections} Connections */
 
 /**
  * A connection whose offer exists and whose candidates are gathered before anybody to offer it to is known: made
@@ -13,18 +13,14 @@ export class Prepared {
   /** @type {((candidate: RTCIceCandidate) => void) | null} */ #sink = null;
   #closed = () => {};
   taken = false;
-  /** UDP gets through. */
-  overUDP = false;
 
-  /** @param {RTCConfiguration} configuration @param {LocalMedia} media */
-  constructor(configuration, media) {
-    this.pc = new RTCPeerConnection(configuration);
+  /** @param {RTCPeerConnection} pc a new one @param {LocalMedia} media @param {Promise<void>} [gathered] settled when most of its candidates are there */
+  constructor(pc, media, gathered) {
+    this.pc = pc;
     this.channel = openChannel(this.pc);
     addMedia(this.pc, media, true);
     this.pc.onicecandidate = ({candidate}) => {
       if (!candidate) return;
-      const {type, priority} = partsOf(candidate);
-      this.overUDP ||= type === 'srflx' || (type === 'relay' && isOverUDP(priority));
       if (this.#sink) this.#sink(candidate);
       else this.#candidates.push(candidate);
     };
@@ -33,23 +29,7 @@ export class Prepared {
     /** Settled when the offer exists; its candidates come as they are found. */
     this.ready = Promise.race([this.pc.setLocalDescription(), closed]);
     /** Settled when what is likely to come has come. */
-    this.gathered = Promise.race([this.#gather(), closed]);
-  }
-
-  /** Until all candidates are there, or nothing more has come for half a second after a relay's; for 3 s at most. */
-  async #gather() {
-    const {pc} = this;
-    /** @type {any} */ let timer;
-    await new Promise((resolve) => {
-      timer = setTimeout(resolve, gatherTimes.most);
-      pc.addEventListener('icegatheringstatechange', () => { if (pc.iceGatheringState === 'complete') resolve(undefined); });
-      pc.addEventListener('icecandidate', ({candidate}) => {
-        if (!candidate || partsOf(candidate).type !== 'relay') return;
-        clearTimeout(timer);
-        timer = setTimeout(resolve, gatherTimes.quiet);
-      });
-    });
-    clearTimeout(timer);
+    this.gathered = Promise.race([gathered, closed]);
   }
 
   /** The offer with what was gathered so far; what comes later waits for `flow`. */
@@ -73,18 +53,11 @@ export class Prepared {
 }
 
 /**
- * Whether a relay was reached over UDP: libwebrtc prefers it to one over TCP (1) or TLS (0).
- * @param {number} priority
- */
-const isOverUDP = (priority) => priority >>> 24 === 2;
-
-/**
  * The connections of a call that are made ahead of their need: the offer for whoever is there already, and one with
  * candidates gathered to answer whoever comes.
  */
 export class Ahead {
   /** @type {Prepared | null} */ #prepared = null;
-  /** @type {Prepared | null} the newest one, wherever it is now */ #newest = null;
   /** @type {RTCPeerConnection | null} */ #spare = null;
   /** Nobody has come for the last one. */
   #unused = false;
@@ -94,11 +67,11 @@ export class Ahead {
   /** @type {any} */ #spareTimer = null;
 
   /**
-   * @param {() => RTCConfiguration} configuration @param {LocalMedia} media
+   * @param {Connections} connections @param {LocalMedia} media
    * @param {() => boolean} [wanted] whether somebody has the offer and may answer it
    */
-  constructor(configuration, media, wanted = () => false) {
-    this.configuration = configuration;
+  constructor(connections, media, wanted = () => false) {
+    this.connections = connections;
     this.media = media;
     this.wanted = wanted;
   }
@@ -122,7 +95,7 @@ export class Ahead {
     if (this.media.asking) await this.media.answered(most);
     if (turn !== this.#turn) throw new Error('given up meanwhile');
     this.#offerTimer = setTimeout(() => { if (this.waiting && !this.wanted()) this.release(); }, callTimes.unused);
-    const prepared = this.#prepared = this.#newest = new Prepared(this.configuration(), this.media);
+    const pc = this.connections.make(), prepared = this.#prepared = new Prepared(pc, this.media, this.connections.relays.gathered(pc));
     await prepared.ready;
     return prepared;
   }
@@ -159,13 +132,10 @@ export class Ahead {
     this.take()?.close();
   }
 
-  /**
-   * For whoever comes next: a connection that gathers now. Not where UDP gets through: there the candidates come soon
-   * enough, and Chromium needs three seconds more for the first restart of ICE on a connection that has gathered ahead.
-   */
+  /** For whoever comes next: a connection that gathers now. */
   makeSpare() {
-    if (this.#newest?.overUDP || this.#unused || this.#spare || this.media.asking) return;
-    this.#spare = new RTCPeerConnection({...this.configuration(), iceCandidatePoolSize: 1});
+    if (this.#unused || this.#spare || this.media.asking) return;
+    this.#spare = this.connections.make(false, {iceCandidatePoolSize: 1});
     this.#spareTimer = setTimeout(() => { this.#unused = this.dropSpare(); }, callTimes.unused);
   }
 
@@ -178,7 +148,7 @@ export class Ahead {
     this.#spare = null;
     this.expect();
     clearTimeout(this.#spareTimer);
-    return spare ?? new RTCPeerConnection(this.configuration());
+    return spare ?? this.connections.make();
   }
 
   /** Closes the spare connection. @returns {boolean} whether there was one */
@@ -194,10 +164,9 @@ export class Ahead {
   configure() {
     if (this.dropSpare()) this.makeSpare();
     if (!this.#prepared || this.#prepared.taken) return true;
-    const urls = (/** @type {RTCConfiguration} */ {iceServers}) => String(iceServers?.map((server) => server.urls));
-    const now = this.configuration();
-    if (urls(now) !== urls(this.#prepared.pc.getConfiguration())) return false;
-    reconfigure(this.#prepared.pc, now);
+    const {pc} = this.#prepared, now = renewed(pc, this.connections.configuration(true));
+    if (!now) return false;
+    reconfigure(pc, now);
     return true;
   }
 

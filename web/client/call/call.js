@@ -7,9 +7,9 @@ import {Lobby} from './lobby.js';
 import {Pulse} from './pulse.js';
 import {Returning} from './returning.js';
 import {nameOfBrowser} from './path/browsers.js';
-import {reachesUDP} from './path/probe.js';
 import {received} from './path/received.js';
-import {configuration, withoutCandidates} from './path/connection.js';
+import {Connections} from './connections.js';
+import {withoutCandidates} from './path/connection.js';
 import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
 import {randomRoom} from '../session/hub.js';
@@ -73,7 +73,8 @@ export class Call extends Emitter {
     const {media} = options;
     this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
     this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
-    this.#ahead = new Ahead(() => this.configuration(), this.media, () => this.#lobby.hosted);
+    this.connections = new Connections(hub, options);
+    this.#ahead = new Ahead(this.connections, this.media, () => this.#lobby.hosted);
     this.#lobby = new Lobby(this, this.#ahead);
     this.#pulse = new Pulse({hub, peers: this.peers, room: () => this.room, beat: () => this.#beat(), lost: (peer) => this.#remove(peer)});
     this.#unhook.push(
@@ -102,18 +103,11 @@ export class Call extends Emitter {
   get online() { return this.hub.state === 'open'; }
   get screens() { return this.#options.screens ?? false; }
 
-  /** The configuration of this call's connections. @param {boolean} [lean] */
-  configuration(lean = this.peers.size > 3) {
-    return configuration(this.hub.config, {...this.#options, lean});
-  }
+  /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
+  configuration(all) { return this.connections.configuration(all); }
 
   /** A connection that answers, with its candidates gathered ahead where there was time. */
   connection() { return this.#ahead.connection(); }
-
-  /** Whether UDP gets out to the server; where other ways were ordered, nobody wants to know. */
-  async probe() {
-    return !this.#options.transport && reachesUDP(this.hub.config);
-  }
 
   /** @param {string} to @param {any} data */
   signal(to, data) {
@@ -140,10 +134,14 @@ export class Call extends Emitter {
   async #prepareAnew() {
     if (this.phase !== 'idle') return;
     this.#lobby.leave(this.#lobby.room !== this.#room);
-    const prepared = await this.#ahead.prepare().catch(() => null);
-    await prepared?.gathered;
-    if (prepared && this.#ahead.isWaiting(prepared) && this.#room && this.phase === 'idle' && this.online) {
-      this.#lobby.enter(this.#room, prepared);
+    // What the first has found tells which relays the next should ask for.
+    for (let tries = 0; tries < 3; tries++) {
+      const prepared = await this.#ahead.prepare().catch(() => null);
+      await prepared?.gathered;
+      if (!prepared || !this.#ahead.isWaiting(prepared) || this.phase !== 'idle') return;
+      if (!this.connections.fits(prepared.pc) && tries < 2) continue;
+      if (this.#room && this.online) this.#lobby.enter(this.#room, prepared);
+      return;
     }
   }
 
@@ -440,6 +438,7 @@ export class Call extends Emitter {
   /** @param {{first: boolean, resumed: boolean}} how */
   #onWelcome({first, resumed}) {
     if (first) return;
+    this.connections.relays.again();
     if (!resumed) {
       for (const peer of this.peers) peer.orphan = true;
       if (this.#ahead.prepared || this.#lobby.room) this.#prepareAnew();
@@ -463,6 +462,7 @@ export class Call extends Emitter {
   }
 
   #onNetwork() {
+    this.connections.relays.forget();
     if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew();
     for (const peer of this.peers) peer.networkChanged();
   }

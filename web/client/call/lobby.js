@@ -10,7 +10,7 @@ import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
 /** At most so many who have not joined are connected with at once. */
 const guestLimit = 2;
 /**
- * And none beyond so many connections in all: each holds some four relay ports, of which the server gives a person so many
+ * And none beyond so many connections in all: each holds up to four relay ports, of which the server gives a person so many
  * (`limits.allocations_per_user`), and who joins has to get some.
  */
 const connectionLimit = 3;

@@ -47,11 +47,10 @@ import {callTimes, healingTimes} from '../base/times.js';
  * @property {number} size how many others there are
  * @property {boolean} online whether the hub is connected
  * @property {boolean} screens whether a screen is shown beside the camera
- * @property {(lean?: boolean) => RTCConfiguration} configuration
+ * @property {import('./connections.js').Connections} connections
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal
  * @property {string} browser this browser and its major version, as it is told to the others
- * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  */
 
 /** So many offers of one person are read at once. */
@@ -135,13 +134,15 @@ export class Peer extends Emitter {
     browser: () => this.#browser,
     polite: () => this.polite,
     sending: () => this.media.audio || this.media.video,
-    configuration: (lean) => this.#host.configuration(lean),
+    configuration: (all) => this.#host.connections.configuration(all),
+    fits: (pc) => this.#host.connections.fits(pc),
+    tooMany: (pc, relayed) => this.#host.connections.tooMany(pc, relayed),
     limit: () => this.limit(),
     keyFrame: () => { this.#senders.keyFrame(() => this.pc); },
-    probe: () => this.#host.probe(),
+    probe: () => this.#host.connections.probe(),
     replacements: {
       clock: realClock,
-      create: () => new RTCPeerConnection(this.#host.configuration()),
+      create: (all) => this.#host.connections.make(all),
       media: () => this.#host.media,
       showing: () => this.#sharing.showing,
       polite: () => this.polite,
@@ -215,7 +216,7 @@ export class Peer extends Emitter {
 
   /** Offers a new connection. */
   offer() {
-    const pc = new RTCPeerConnection(this.#host.configuration());
+    const pc = this.#host.connections.make();
     this.#adopt(pc, openChannel(pc));
     addMedia(pc, this.#host.media, false, this.#sharing.showing); // negotiationneeded does the rest
   }

@@ -15,38 +15,52 @@ const slots = [{kind: 'audio', screen: false}, {kind: 'video', screen: false}, {
 /**
  * The configuration of one connection, from the one that the hub gave.
  * @param {RTCConfiguration} base
- * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, lean?: boolean}} [options]
- *   `transport`: only relays over this; `lean`: only the first and the last relay, for connections in a large mesh
+ * @param {{iceTransportPolicy?: RTCIceTransportPolicy, transport?: Transport, choose?: (relays: string[]) => string[]}} [options]
+ *   `transport`: only relays over this; `choose`: which of the relays' URLs; all without it
  * @returns {RTCConfiguration}
  */
-export function configuration(base, {iceTransportPolicy = 'all', transport, lean = false} = {}) {
-  /** @type {RTCIceServer[]} */ let iceServers = [];
-  for (const server of base.iceServers ?? []) {
-    const urls = [server.urls].flat().filter((url) => !transport || transportOf(url) === transport);
-    if (urls.length) iceServers.push({...server, urls});
-  }
-  if (lean) {
-    const relays = iceServers.flatMap(({urls}) => urls).filter((url) => /^turns?:/.test(url));
-    const dropped = new Set(relays.slice(1, -1));
-    iceServers = iceServers
-      .map((server) => ({...server, urls: [server.urls].flat().filter((url) => !dropped.has(url))}))
-      .filter(({urls}) => urls.length > 0);
+export function configuration(base, {iceTransportPolicy = 'all', transport, choose} = {}) {
+  let iceServers = only(base.iceServers ?? [], (url) => !transport || transportOf(url) === transport);
+  if (choose) {
+    const relays = urlsOf({iceServers}).filter(isRelay), chosen = new Set(choose(relays));
+    iceServers = only(iceServers, (url) => !isRelay(url) || chosen.has(url));
   }
   return {iceServers, iceTransportPolicy, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require'};
 }
 
+/** The URLs of all its servers. @param {RTCConfiguration} configuration */
+export const urlsOf = ({iceServers = []}) => iceServers.flatMap(({urls}) => urls);
+
+/** @param {string} url */
+const isRelay = (url) => /^turns?:/.test(url);
+
+/** @param {RTCIceServer[]} servers @param {(url: string) => boolean} wanted */
+function only(servers, wanted) {
+  return servers.map((server) => ({...server, urls: [server.urls].flat().filter(wanted)})).filter(({urls}) => urls.length > 0);
+}
+
 /**
- * Gives a connection fresh servers and credentials. Everything else has to stay as it was made.
+ * Gives a connection other servers. Everything else has to stay as it was made.
  * @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration
- * @returns {boolean} whether the servers are other ones
  */
 export function reconfigure(pc, configuration) {
-  if (pc.signalingState === 'closed') return false;
-  const {iceCandidatePoolSize = 0, iceServers} = pc.getConfiguration();
+  if (pc.signalingState === 'closed') return;
+  const {iceCandidatePoolSize = 0} = pc.getConfiguration();
   pc.setConfiguration({...configuration, iceCandidatePoolSize});
-  const urls = (/** @type {RTCIceServer[] | undefined} */ servers) => String(servers?.map((server) => server.urls));
-  return urls(iceServers) !== urls(configuration.iceServers);
 }
+
+/**
+ * The same servers that a connection has, with fresh credentials.
+ * @param {RTCPeerConnection} pc @param {RTCConfiguration} all that there are
+ * @returns {RTCConfiguration | null} null: some of them are there no more
+ */
+export function renewed(pc, all) {
+  const has = new Set(urlsOf(pc.getConfiguration())), iceServers = only(all.iceServers ?? [], (url) => has.has(url));
+  return urlsOf({iceServers}).length === has.size && has.size > 0 ? {...all, iceServers} : null;
+}
+
+/** Whether a connection has just these servers. @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration */
+export const hasServers = (pc, configuration) => String(urlsOf(pc.getConfiguration())) === String(urlsOf(configuration));
 
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 export function transportOf(url) {

@@ -3,7 +3,7 @@ import {Replacements} from './replacement.js';
 import {PathWatch} from './watch.js';
 import {statsOf} from './stats.js';
 import {mayRestart} from './browsers.js';
-import {reconfigure} from './connection.js';
+import {hasServers, reconfigure, renewed} from './connection.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /** @typedef {import('./negotiation.js').Negotiation} Negotiation */
@@ -22,7 +22,9 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {() => boolean} reachable whether the other side's session is known
  * @property {() => string} browser of the other side, as it says
  * @property {() => boolean} sending whether the other side says that it sends anything
- * @property {(lean?: boolean) => RTCConfiguration} configuration
+ * @property {(all?: boolean) => RTCConfiguration} configuration with the relays that a call needs, or with all
+ * @property {(pc: RTCPeerConnection) => boolean} fits whether another connection would have no other servers that matter
+ * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether a connection holds more relays than it needs
  * @property {() => void} limit what is sent has to be looked at
  * @property {() => void} keyFrame the path is another one
  * @property {Omit<import('./replacement.js').ReplacementHost, 'failed'>} replacements
@@ -52,6 +54,8 @@ export class Healing {
   #wanted = false;
   /** Only another connection helps: a browser did not take what was negotiated, or lost more than its path. */
   #beyondRestart = false;
+  /** The first try has come to nothing: whatever relay there is may be the one that helps. */
+  #all = false;
   /** Restarts of ICE since all was well. */
   #restarts = 0;
   /** Descriptions that one of the two browsers did not take, since all was well or something has changed. */
@@ -68,13 +72,16 @@ export class Healing {
     this.#host = host;
     const {clock} = host;
     this.#since = clock.now();
-    this.replacements = new Replacements({...host.replacements, failed: (why) => {
+    this.replacements = new Replacements({...host.replacements, create: () => host.replacements.create(this.#all), failed: (why) => {
       if (why === 'refused') this.#refusals++;
       this.heal(this.#watch.dead || this.#beyondRestart);
       host.limit();
     }});
     this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
-    this.improving = new Improving({clock, probe: host.probe, direct: () => host.configuration().iceTransportPolicy !== 'relay', better: () => this.better()});
+    this.improving = new Improving({
+      clock, probe: host.probe, direct: () => host.configuration().iceTransportPolicy !== 'relay', better: () => this.better(),
+      fits: host.fits, tooMany: host.tooMany, fit: (relayed) => this.#fit(relayed),
+    });
   }
 
   /** Nothing comes any more. */
@@ -98,7 +105,7 @@ export class Healing {
     if (connectionState === 'connected' && iceLives) {
       if (this.wasConnected) this.#onPathChange();
       this.wasConnected = true;
-      this.#wanted = this.#beyondRestart = false;
+      this.#wanted = this.#beyondRestart = this.#all = false;
       this.#restarts = this.#refusals = 0;
       this.#patience = times.restart;
       this.#watchPath(pc);
@@ -196,28 +203,34 @@ export class Healing {
     const restartable = !this.#beyondRestart && mayRestart(current, host.browser());
     // A restart that has not healed a direct path is followed by a new connection, and that by a restart.
     const replace = this.#replaceFirst || this.#restarts > 0 || !restartable;
-    const first = this.#patience === times.restart;
+    this.#all = this.#patience > times.restart;
     this.#patience = Math.min(times.restartMost, this.#patience * 1.5);
     if (replace && this.replacements.begin(!restartable)) return;
     if (!restartable && this.replacements.understood) return;
-    this.#restart(current, first);
+    this.#restart(current);
   }
 
-  /** @param {Negotiation} current @param {boolean} lean */
-  #restart(current, lean) {
+  /** @param {Negotiation} current */
+  #restart(current) {
     this.#restarts++;
     // The browser checks one pair of candidates after the other, slowly while it believes in the old path: the fewer
     // there are, the sooner the right one's turn comes.
-    reconfigure(current.pc, this.#host.configuration(lean || undefined));
+    reconfigure(current.pc, this.#host.configuration(this.#all));
     current.pc.restartIce();
     this.#watch.look();
   }
 
-  /** There may be a better path than the one in use, which goes on meanwhile. */
-  better() {
+  /** Fewer relays are enough. @param {boolean} relayed a restart of ICE would leave some of them */
+  #fit(relayed) {
+    if (relayed && this.replacements.understood) this.better(true);
+    else this.better();
+  }
+
+  /** There may be a better path than the one in use, which goes on meanwhile. @param {boolean} [replace] by another connection */
+  better(replace = false) {
     const host = this.#host, current = host.current();
     if (!current || host.state() !== 'connected' || !host.online() || this.replacements.coming || current.waiting) return;
-    if (mayRestart(current, host.browser())) {
+    if (!replace && mayRestart(current, host.browser())) {
       reconfigure(current.pc, host.configuration());
       current.pc.restartIce();
     } else {
@@ -245,10 +258,14 @@ export class Healing {
 
   /** Fresh credentials, or servers that were not there when a restart of ICE had begun. */
   configure() {
-    const current = this.#host.current();
+    const host = this.#host, current = host.current();
     // Where no restart of ICE may be, other servers are not set either: the browser would restart with the next offer.
-    const others = current && mayRestart(current, this.#host.browser()) && reconfigure(current.pc, this.#host.configuration());
-    if (!others || !(this.#recently < times.restart || this.#host.state() === 'reconnecting')) return;
+    if (!current || !mayRestart(current, host.browser())) return;
+    const same = renewed(current.pc, host.configuration(true)), now = host.configuration(this.#all);
+    const healing = this.#recently < times.restart || host.state() === 'reconnecting';
+    const others = !same || (healing && !hasServers(current.pc, now));
+    reconfigure(current.pc, others ? now : same);
+    if (!others || !healing) return;
     this.#triedAt = this.#offeredAt = -Infinity;
     this.replacements.forget(true);
     this.heal(true);

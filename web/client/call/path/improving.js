@@ -6,6 +6,9 @@ import {improvingTimes as times} from '../../base/times.js';
  * @property {import('../../base/clock.js').Clock} clock
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  * @property {() => boolean} direct whether direct paths are allowed
+ * @property {(pc: RTCPeerConnection) => boolean} fits whether another connection would have no other servers that matter
+ * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether it holds more of them than it needs
+ * @property {(relayed: boolean) => void} fit goes on with fewer
  * @property {() => void} better looks for another path while the one in use goes on
  */
 
@@ -19,6 +22,10 @@ export class Improving {
   #settledAt;
   /** Looked again once already, for candidates that came late. */
   #looked = false;
+  /** More relays than are needed are given back so long after it has come into use. */
+  /** @type {number} */ #keep = times.settled;
+  /** They have been, or there are none. */
+  #fitted = false;
   /** Our network has changed since. */
   #another = false;
   /** There was a direct path. */
@@ -38,12 +45,14 @@ export class Improving {
   /** A connection, or another path of it, has come into use. @param {boolean} [anew] the network may be another one */
   settle(anew = false) {
     this.#settledAt = this.#host.clock.now();
+    this.#fitted = false;
     if (anew) this.reset();
   }
 
   /** The network is another one: whatever its pair of browsers, we look. */
   networkChanged() {
     this.reset();
+    this.#keep = times.settled;
     this.#another = true;
     this.#settledAt = this.#host.clock.now();
   }
@@ -61,12 +70,20 @@ export class Improving {
    */
   tick({path, local}, current) {
     if (!current || !path || this.#closed) return;
+    const now = this.#host.clock.now(), overTCP = path !== 'direct' && path !== 'relay-udp' && local === 'relay';
+    if (!this.#fitted && now - this.#settledAt >= this.#keep) {
+      this.#fitted = true;
+      if (this.#host.tooMany(current.pc, path !== 'direct')) {
+        // Where the fewer do not reach as far, all are asked for again.
+        this.#keep = Math.min(times.askMost, this.#keep * 2);
+        return this.#host.fit(path !== 'direct');
+      }
+    }
     if (path === 'direct') {
       this.reset();
       this.#hadDirect = true;
       return;
     }
-    const now = this.#host.clock.now();
     if (!this.#looked && now - this.#settledAt >= times.late) {
       this.#looked = true;
       // One of the two, and the one that may in every pair of browsers.
@@ -75,8 +92,9 @@ export class Improving {
         return this.#host.better();
       }
       if (current.first === 'ours' && this.#host.direct() && !takesLateCandidates(current.pc)) return this.#host.better();
+      // What it has found shows that another relay may be better.
+      if (overTCP && !this.#host.fits(current.pc)) return this.#host.better();
     }
-    const overTCP = path !== 'relay-udp' && local === 'relay';
     const back = this.#hadDirect && current.first === 'ours' && this.#host.direct();
     if (!overTCP && !back) {
       this.#askAt = Infinity;

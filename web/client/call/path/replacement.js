@@ -8,7 +8,7 @@ import {healingTimes as times} from '../../base/times.js';
  * What replacements need of their peer.
  * @typedef {object} ReplacementHost
  * @property {import('../../base/clock.js').Clock} clock
- * @property {() => RTCPeerConnection} create a connection with fresh credentials
+ * @property {(all?: boolean) => RTCPeerConnection} create a connection with fresh credentials, with the relays that a call needs or with all
  * @property {() => import('../media/media.js').LocalMedia} media
  * @property {() => import('./connection.js').Showing} showing
  * @property {() => boolean} polite

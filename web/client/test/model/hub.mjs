@@ -69,7 +69,7 @@ export class ModelHub {
 
   #hello(socket, {resume}) {
     const known = resume && this.sessions.get(resume.session);
-    const config = {iceServers: [{urls: [`turn:${socket.client}:3478?transport=udp`], username: `u${this.#count}`}]};
+    const config = {iceServers: [{urls: ['turn:$:3478?transport=udp', 'turn:$:3478?transport=tcp', 'turns:$:443?transport=tcp'].map((url) => url.replace('$', socket.client)), username: `u${this.#count}`}]};
     if (known && known.token === resume.token) {
       const old = known.socket;
       known.socket = socket;

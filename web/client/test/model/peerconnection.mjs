@@ -328,11 +328,16 @@ export function connectionsOf(world) {
       if (whole !== before && this.connectionState === whole) this.onconnectionstatechange?.();
     }
 
+    #gathering(state) {
+      this.iceGatheringState = state;
+      this.dispatchEvent(new Event('icegatheringstatechange'));
+    }
+
     #gather({sdp}) {
       const ufrag = /a=ice-ufrag:(\S+)/.exec(sdp)[1];
       if (this.gathered === ufrag) return;
       this.gathered = ufrag;
-      this.iceGatheringState = 'gathering';
+      this.#gathering('gathering');
       for (const type of ['host', 'relay']) {
         time.set(() => {
           if (this.signalingState === 'closed' || this.gathered !== ufrag) return;
@@ -341,7 +346,7 @@ export function connectionsOf(world) {
           const event = Object.assign(new Event('icecandidate'), {candidate: {...candidate, toJSON: () => ({candidate: text, sdpMid: '0', usernameFragment: ufrag})}});
           this.onicecandidate?.(event);
           this.dispatchEvent(event);
-          if (type === 'relay') this.iceGatheringState = 'complete';
+          if (type === 'relay') this.#gathering('complete');
         }, random.within(1, type === 'host' ? 10 : 250));
       }
     }
