@@ -48,6 +48,7 @@ type Config struct {
 	// Driver does the I/O. One that the system refuses is an error of New, which says
 	// why.
 	Driver Driver
+	auto   bool // it was DriverAuto
 	Logger *slog.Logger
 }
 
@@ -56,7 +57,7 @@ type Driver string
 
 // The drivers.
 const (
-	DriverAuto     Driver = "auto"     // the system's best proven one: epoll on Linux; the empty one too
+	DriverAuto     Driver = "auto"     // io_uring, or epoll where that is refused; the empty one too
 	DriverRing     Driver = "io_uring" // Linux 6.1 and later, where it is allowed
 	DriverEpoll    Driver = "epoll"    // Linux
 	DriverPortable Driver = "portable" // every system
@@ -92,6 +93,7 @@ func (cfg *Config) complete() error {
 	if err != nil {
 		return fmt.Errorf("turnsrv: the driver %s: %w", cfg.Driver, err)
 	}
+	cfg.auto = cfg.Driver == "" || cfg.Driver == DriverAuto
 	cfg.Driver = driver
 	cfg.Logger.Info("relay driver", "driver", string(driver), "why", why)
 	return nil
