@@ -30,6 +30,21 @@ before(async () => {
 /** @typedef {import('playwright-core').Page} Page */
 
 /**
+ * Has the browser's fake camera run before a page asks for it. On a busy machine Chromium can give up starting it, and
+ * the page, which asks once in the middle of the call, then waits for ever.
+ */
+async function startCamera() {
+  for (let tries = 1; ; tries++) {
+    try {
+      Object.assign(window, { running: await navigator.mediaDevices.getUserMedia({ video: true, audio: true }) });
+      return;
+    } catch (error) {
+      if (tries === 5) throw error;
+    }
+  }
+}
+
+/**
  * Each program: how its two pages are opened, the second when the first waits for it.
  * @type {Record<string, (open: (path: string) => Promise<Page>) => Promise<[Page, Page]>>}
  */
@@ -42,7 +57,10 @@ const programs = {
   'calls by name at ws://host:port': async (open) => {
     const petya = await open('/by-name/index.html?me=Petya');
     const vasya = await open('/by-name/index.html?me=Vasya');
-    for (const page of [petya, vasya]) await page.waitForFunction(() => document.title.endsWith('is online'));
+    for (const page of [petya, vasya]) {
+      await page.waitForFunction(() => document.title.endsWith('is online'));
+      await page.evaluate(startCamera);
+    }
     await vasya.evaluate(() => window.eval('call("Petya")'));
     return [vasya, petya];
   },
