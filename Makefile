@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak stacks deb deb-lint deb-test release clean
+.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -138,10 +138,21 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	@e2e/tools.sh lab
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js
 	@$(MAKE) --no-print-directory stacks browsers
-	@$(MAKE) --no-print-directory narrow
+	@$(MAKE) --no-print-directory narrow drivers
 	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs test/redundancy.test.mjs
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
+
+drivers: build e2e/node_modules/.ready ## the relay's own tests, those against coturn, calls in browsers and the network lab on every driver of the relay
+	@e2e/tools.sh lab
+	@e2e/netlab/possible
+	@status=0; for driver in io_uring epoll portable; do \
+	  printf '\n==== relay.driver: %s ====\n' $$driver; \
+	  TURNSRV_DRIVER=$$driver $(GO) test -count=1 -timeout 20m ./turnsrv || status=1; \
+	  export TURNHUB_RELAY_DRIVER=$$driver; \
+	  $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
+	  (cd e2e && node --test --test-concurrency=1 browser/*.test.js && npm run --silent netlab) || status=1; \
+	done; exit $$status
 
 stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC stacks outside browsers, and the bots of examples/ in calls with Chromium and Firefox
 	@e2e/tools.sh stacks

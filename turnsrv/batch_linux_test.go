@@ -202,6 +202,7 @@ func TestBacklog(t *testing.T) {
 
 // TestWildcardListener checks that answers leave from the address that was asked.
 func TestWildcardListener(t *testing.T) {
+	notPortable(t, "does not learn to which address a datagram came")
 	s, err := New(testConfig(t))
 	if err != nil {
 		t.Fatal(err)

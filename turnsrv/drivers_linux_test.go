@@ -55,5 +55,7 @@ func TestAutoDriver(t *testing.T) {
 	if _, _, err := ChooseDriver(DriverRing); err == nil || !strings.Contains(err.Error(), "seccomp") {
 		t.Errorf("io_uring: %v", err)
 	}
-	startServer(t, testConfig(t)).stop()
+	cfg := testConfig(t)
+	cfg.Driver = DriverAuto
+	startServer(t, cfg).stop()
 }

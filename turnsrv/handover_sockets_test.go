@@ -23,6 +23,7 @@ import (
 // over, which gives none of its ports out, be they with a socket or without, and has all
 // the others.
 func TestHandoverWithoutSockets(t *testing.T) {
+	notPortable(t, "hands nothing over")
 	cfg := testConfig(t)
 	cfg.Relay = cfg.Relay[:1]
 	cfg.PortMin, cfg.PortMax = 12300, 12307
@@ -103,6 +104,7 @@ func TestHandoverWithoutSockets(t *testing.T) {
 // relay.sockets: auto the relay sockets that were never used make room for the clients,
 // whose conversation goes on; by on the clients are lost, and counted.
 func TestHandoverWithoutDescriptors(t *testing.T) {
+	notPortable(t, "hands nothing over")
 	for _, mode := range []Sockets{SocketsAuto, SocketsOn} {
 		cfg := testConfig(t)
 		cfg.Relay, cfg.Sockets = cfg.Relay[:1], mode

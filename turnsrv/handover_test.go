@@ -64,6 +64,7 @@ func handOver(t *testing.T, old *testServer, cfg Config, before func()) (young *
 // the old allocations go on, new ones are made by the successor, and a client that
 // has ended its allocation meets the successor on the same five-tuple.
 func TestHandover(t *testing.T) {
+	notPortable(t, "hands nothing over")
 	old := startServer(t, testConfig(t))
 	alice, bob := pionClient(t, old, "udp4", "alice"), pionClient(t, old, "udp4", "bob")
 	a, err := alice.Allocate()
@@ -125,6 +126,7 @@ func TestHandover(t *testing.T) {
 // TestHandoverAfterTheEnd: a server that has ended meanwhile neither closes descriptors
 // that are somebody else's by now, nor hands them over, nor waits for ever.
 func TestHandoverAfterTheEnd(t *testing.T) {
+	notPortable(t, "hands nothing over")
 	s := startServer(t, testConfig(t))
 	files, err := s.ListenerFiles()
 	if err != nil || len(files) == 0 {
@@ -225,6 +227,7 @@ func TestHandoverTakenBack(t *testing.T) {
 // by one: the successor's own clients, spread over its workers by the kernel, stay
 // with the worker that knows them.
 func TestHandoverLeavesTheOthersAlone(t *testing.T) {
+	notPortable(t, "hands nothing over")
 	cfg := testConfig(t)
 	cfg.Workers = 4
 	old := startServer(t, cfg)

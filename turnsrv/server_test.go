@@ -84,6 +84,15 @@ func serveTest(t testing.TB, s *Server) *testServer {
 	return ts
 }
 
+// notPortable skips a test of what the portable driver has never had, where all tests are
+// run on that.
+func notPortable(t *testing.T, what string) {
+	t.Helper()
+	if Driver(os.Getenv("TURNSRV_DRIVER")) == DriverPortable {
+		t.Skip("the portable driver " + what)
+	}
+}
+
 // eachDriver runs a test on every driver that this system has.
 func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
 	for _, driver := range []Driver{DriverEpoll, DriverRing, DriverPortable} {
