@@ -150,7 +150,9 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 		if err := part.run(ctx, wanted, f.only == "" || f.keep); err != nil {
 			return err
 		}
-		b.describePart(part.name, begun, busy)
+		if f.only == "" { // of some rows each tells for itself
+			b.describePart(part.name, begun, busy)
+		}
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 		}
 	}
 	fmt.Fprintf(s, `
-Every server runs pinned to one core, the generator on the other, so the load average of an undisturbed run is near 2. Well above that other work ran on the machine: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to three times; that happened %d times.
+Every server runs pinned to one core, the generator on the other, so the load average of an undisturbed run is near 2. Well above that other work ran on the machine: then the packets per second of processor time and their ratios still mean something, the latencies little. A turn in which the generator, which never sleeps, got less than nine tenths of its core is taken again, up to three times; that happened %d times. The relay's rows may be measured by themselves; a rival that took no part in one then keeps its figure of the time before.
 
 How the load looks: each client has a socket of its own and sends one packet a system call, round robin over all clients, so that independent packets arrive; each client's peer has an address of its own, which coturn-mux needs; a train is one UDP_SEGMENT send, which a server may take with UDP_GRO; 8 frames a write for TCP and TLS. Saturated means 256 packets in flight over 16 clients. turnhub's quotas and bandwidth limit are on and set out of the way; the rivals have none. [README.md](README.md) tells how to run each piece alone.
 
