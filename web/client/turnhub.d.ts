@@ -140,6 +140,18 @@ export type Refusal = (typeof refusals)[number];
 /** What an access token may lack: `missing` where there is none. */
 declare const refusals: readonly ["missing", "expired", "revoked", "invalid"];
 
+// ---- base/http.js
+/**
+ * Asks a server for JSON. What has not come in time is given up: on a connection that was kept open and has frozen since,
+ * a browser waits for minutes.
+ * @param {URL} url @param {RequestInit} [options] @param {number} [within] milliseconds
+ * @returns {Promise<{answer: Response, said: any} | null>} `said` is null where the body is no JSON; null: nobody answered
+ */
+declare function ask(url: URL, options?: RequestInit, within?: number): Promise<{
+    answer: Response;
+    said: any;
+} | null>;
+
 // ---- base/quota.js
 /**
  * So many at once, and then one each so often: what others may have us do, however often they ask. The time is in
@@ -174,6 +186,9 @@ export namespace sessionTimes {
     let renewToken: number;
     let rejoin: number;
 }
+export namespace httpTimes {
+    let answer: number;
+}
 export namespace callTimes {
     export let tick: number;
     export let firstFrameLook: number;
@@ -195,9 +210,10 @@ export namespace gatherTimes {
     let sure: number;
 }
 export namespace negotiationTimes {
-    let answer: number;
-    let again: number;
-    let againMost: number;
+    let answer_1: number;
+    export { answer_1 as answer };
+    export let again: number;
+    export let againMost: number;
 }
 export namespace improvingTimes {
     let late: number;
@@ -215,8 +231,8 @@ export namespace lineTimes {
     export let count: number;
     export let rate: number;
     export let asked: number;
-    let answer_1: number;
-    export { answer_1 as answer };
+    let answer_2: number;
+    export { answer_2 as answer };
     export let busy: number;
     export let jump: number;
 }

@@ -1,4 +1,5 @@
 import {HubError} from './codes.js';
+import {ask} from './http.js';
 
 /**
  * The server that a module came from. A page of another origin that imports `https://calls.example.org/client/turnhub.js`
@@ -68,13 +69,13 @@ export async function whyRefused(socket) {
   const url = beside(socket, 'config');
   const {host} = url;
   const noHub = {is: /** @type {const} */ ('no-hub'), message: `${host} answers, but not as a turnhub server: give the address of one, new Hub({url: 'wss://HOST/ws'})`};
-  const answer = await fetch(url).catch(() => null);
-  if (!answer) {
+  const asked = await ask(url);
+  if (!asked) {
     // Either nobody is there, or somebody who does not let this page read, as every turnhub does.
-    const there = await fetch(url, {mode: 'no-cors', credentials: 'omit'}).catch(() => null);
+    const there = await ask(url, {mode: 'no-cors', credentials: 'omit'});
     return there ? noHub : {is: 'silent', message: `${host} cannot be reached from here, or is no turnhub server: give the address of one, new Hub({url: 'wss://HOST/ws'})`};
   }
-  const said = await answer.json().catch(() => null);
+  const {answer, said} = asked;
   const ours = said !== null && typeof said === 'object' && ('iceServers' in said || typeof said.message === 'string');
   if (answer.status === 401) return {is: 'refused', message: ours ? said.message : '', why: refusals.find((each) => each === said?.reason)};
   if (answer.status === 403 && ours && said.error === 'origin') return {is: 'origin', message: said.message};

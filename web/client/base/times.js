@@ -25,6 +25,12 @@ export const sessionTimes = {
   rejoin: 1000,
 };
 
+/** Questions to the server beside the socket (base/http.js). */
+export const httpTimes = {
+  /** An answer that has not come by then comes no more: slow resolvers and proxies need 5 s. */
+  answer: 10_000,
+};
+
 /** The call as a whole (call/). */
 export const callTimes = {
   /** People are measured, and what browsers do not say is looked for, so often. */

@@ -1,5 +1,6 @@
 import {Call} from './call.js';
 import {socketURL} from '../base/home.js';
+import {ask} from '../base/http.js';
 import {Hub} from '../session/hub.js';
 import {LocalMedia} from './media/media.js';
 import {RawCall} from './rawcall.js';
@@ -126,11 +127,6 @@ async function fetchConfiguration(url) {
   config.protocol = url.protocol === 'wss:' ? 'https:' : 'http:';
   const token = url.searchParams.get('token');
   if (token) config.searchParams.set('token', token);
-  try {
-    const response = await fetch(config);
-    if (response.ok) return await response.json();
-  } catch {
-    // some other relay, without /config
-  }
-  return {};
+  const asked = await ask(config);
+  return asked?.answer.ok && asked.said || {}; // some other relay has no /config
 }

@@ -3,6 +3,7 @@ import {closeCodes, HubError} from '../base/codes.js';
 import {realClock} from '../base/clock.js';
 import {Heartbeat} from './heartbeat.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
+import {ask} from '../base/http.js';
 import {delay, patience} from './retry.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
@@ -153,8 +154,7 @@ export class Session extends Emitter {
     url.search = String(new URLSearchParams({room}));
     /** @type {Record<string, string>} */ const headers = {};
     if (this.#access.value) headers.authorization = `Bearer ${this.#access.value}`;
-    const answer = await fetch(url, {method: 'POST', headers}).catch(() => null);
-    const said = await answer?.json().catch(() => null);
+    const {answer = null, said = null} = await ask(url, {method: 'POST', headers}) ?? {};
     if (!answer?.ok || typeof said?.token !== 'string') {
       const refused = answer && answer.status < 500 && answer.status !== 429;
       throw new HubError(refused ? 'forbidden' : 'rate', said?.message ?? 'no invitation could be made: the server does not answer', !refused);
