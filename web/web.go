@@ -74,6 +74,8 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	rate     *rateLimit
 	streams  chan struct{} // those that wait, see stream
+	quiets   chan struct{} // those that are open, see quiet
+	quietFor time.Duration // how long each is, quietTime
 	mux      *http.ServeMux
 	site     *assets.Set
 	wrong    map[string]*template.Template // the page of errors in each language
@@ -86,7 +88,8 @@ func New(cfg Config, settings Settings) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), streams: make(chan struct{}, streamsAtOnce), requests: newRequestLog(cfg.Logger, cfg.Proxies)}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), rate: newRateLimit(), streams: make(chan struct{}, streamsAtOnce),
+		quiets: make(chan struct{}, quietAtOnce), quietFor: quietTime, requests: newRequestLog(cfg.Logger, cfg.Proxies)}
 	s.site = site()
 	if cfg.PublicPath != "" {
 		s.site = s.site.Below(cfg.PublicPath)
@@ -125,6 +128,7 @@ func (s *Server) routes() {
 	s.mux.Handle("GET /{$}", page("static/index.html"))
 	s.mux.Handle("GET /check", page("static/check.html"))
 	s.mux.Handle("GET /check/stream", s.limited(http.HandlerFunc(s.stream)))
+	s.mux.Handle("GET /check/quiet", s.limited(http.HandlerFunc(s.quiet)))
 	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(s.files)))
 }
 

@@ -50,7 +50,7 @@ type CheckConfig struct {
 	// server itself behind NAT; nil: as it is.
 	Side func(netip.Addr) (at netip.Addr, local bool)
 	// Idle is for how long a signaling socket must stay open on which the client says
-	// nothing; 0: that is not tried.
+	// nothing, and a minute's silence is tried beside it; 0: neither is tried.
 	Idle time.Duration
 	// Roots are trusted beside the system's authorities; nil: none.
 	Roots []*x509.Certificate
@@ -95,7 +95,7 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 	defer pair.close()
 	rows = append(rows, c.reach(ctx, pair, rows, ice.Range))
 	if cfg.Idle > 0 {
-		rows = append(rows, c.idle(ctx, site))
+		rows = append(rows, c.idles(ctx, site)...)
 	}
 	return rows
 }

@@ -80,6 +80,17 @@ func (s site) page(path string) string {
 	return u.String()
 }
 
+// socket is the URL of a WebSocket, with the token where there is one.
+func (s site) socket(path string) string {
+	u := *s.base
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	u.Path += path
+	if s.token != "" {
+		u.RawQuery = url.Values{"token": {s.token}}.Encode()
+	}
+	return u.String()
+}
+
 // server is the site as something to connect to, for the remedies.
 func (s site) server() Server {
 	port, transport := uint16(80), "tcp"

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +20,9 @@ import (
 type session struct {
 	conn *websocket.Conn
 	ice  iceConfig
-	stop func() bool // unties it from the context that ends its reads
+	// heartbeat is how often somebody who is alone sends a ping.
+	heartbeat time.Duration
+	stop      func() bool // unties it from the context that ends its reads
 }
 
 // pair is two sessions in one room, so that the peer policy lets the one relay to
@@ -55,20 +57,14 @@ func (s *session) close() {
 func (c *checker) signaling(ctx context.Context, s site) (Row, *pair) {
 	ctx, cancel := context.WithTimeout(ctx, eachTimeout)
 	defer cancel()
-	u := *s.base
-	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	u.Path += "/ws"
-	subject := u.String()
-	if s.token != "" {
-		u.RawQuery = url.Values{"token": {s.token}}.Encode()
-	}
+	subject, _, _ := strings.Cut(s.socket("/ws"), "?")
 	begin := time.Now()
-	a, failure := c.hello(ctx, s, u.String())
+	a, failure := c.hello(ctx, s, s.socket("/ws"))
 	if failure != nil {
 		return failureRow(subject, failure), nil
 	}
 	took := time.Since(begin)
-	b, failure := c.hello(ctx, s, u.String())
+	b, failure := c.hello(ctx, s, s.socket("/ws"))
 	if failure != nil {
 		a.close()
 		return failureRow(subject, failure), nil
@@ -83,15 +79,20 @@ func (c *checker) signaling(ctx context.Context, s site) (Row, *pair) {
 	return Row{Verdict: OK, Subject: subject, Took: took, Detail: "two sessions met in a room"}, both
 }
 
-// hello opens a socket and says hello.
-func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Failure) {
-	dialer := websocket.Dialer{
+// dialer opens WebSockets as a browser does.
+func (c *checker) dialer() *websocket.Dialer {
+	return &websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
 		NetDialContext:   c.dial,
 		TLSClientConfig:  &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
-		Subprotocols:     []string{"turnhub.v1"},
 		HandshakeTimeout: eachTimeout,
 	}
+}
+
+// hello opens a socket and says hello.
+func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Failure) {
+	dialer := c.dialer()
+	dialer.Subprotocols = []string{"turnhub.v1"}
 	conn, response, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
 		return nil, c.socketFailure(ctx, at, response, err)
@@ -121,6 +122,10 @@ func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Fa
 		Type    string    `json:"type"`
 		Message string    `json:"message"`
 		Config  iceConfig `json:"config"`
+
+		Heartbeat struct {
+			Interval int64 `json:"interval"` // milliseconds
+		} `json:"heartbeat"`
 	}
 	if err := conn.ReadJSON(&welcome); err != nil {
 		return fail(fmt.Errorf("no welcome: %w", err), "the socket opens but nothing passes: a proxy on the way buffers WebSocket messages, or the server is going down")
@@ -129,39 +134,8 @@ func (c *checker) hello(ctx context.Context, at site, url string) (*session, *Fa
 		return fail(fmt.Errorf("%s instead of welcome: %s", welcome.Type, welcome.Message), "look at the server's log")
 	}
 	s.ice = welcome.Config
+	s.heartbeat = time.Duration(min(max(welcome.Heartbeat.Interval, 1000), 60_000)) * time.Millisecond
 	return s, nil
-}
-
-// idle holds a signaling socket open on which only the server's own pings pass, one each
-// 15 seconds.
-func (c *checker) idle(ctx context.Context, at site) Row {
-	row := Row{Verdict: Failed, Subject: fmt.Sprintf("a quiet socket for %s", c.cfg.Idle)}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Idle+eachTimeout)
-	defer cancel()
-	u := *at.base
-	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	u.Path += "/ws"
-	if at.token != "" {
-		u.RawQuery = url.Values{"token": {at.token}}.Encode()
-	}
-	s, failure := c.hello(ctx, at, u.String())
-	if failure != nil {
-		return failureRow(row.Subject, failure)
-	}
-	defer s.close()
-	begin := time.Now()
-	s.conn.SetReadDeadline(begin.Add(c.cfg.Idle))
-	for {
-		if _, _, err := s.conn.ReadMessage(); err == nil {
-			continue
-		} else if isTimeout(err) && time.Since(begin) >= c.cfg.Idle {
-			row.Verdict, row.Detail = OK, "it stays open"
-			return row
-		}
-		row.Detail = fmt.Sprintf("closed after %s", round(time.Since(begin)))
-		row.Remedy = "something in front ends quiet connections: " + line(quietEnds, c.proxy)
-		return row
-	}
 }
 
 // meet joins both to a room and waits until the first hears of the second.
