@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"turnhub/internal/config"
 	"turnhub/turnsrv"
@@ -152,7 +153,11 @@ func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, er
 		if w.both {
 			address = port
 		}
-		bound, err := relay.ListenUDP(address)
+		var bound netip.AddrPort
+		err := onceFree(func() (err error) {
+			bound, err = relay.ListenUDP(address)
+			return err
+		})
 		if err != nil {
 			err = listenError("udp", w.address, "listen.udp", err)
 		}
@@ -172,7 +177,11 @@ func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, er
 	if ipv4 {
 		other = "[::]"
 	}
-	second, err := relay.ListenUDP(other + port)
+	var second netip.AddrPort
+	err = onceFree(func() (err error) {
+		second, err = relay.ListenUDP(other + port)
+		return err
+	})
 	switch {
 	case err != nil && !in.fromSystemd && errors.Is(err, syscall.EADDRINUSE):
 		return netip.AddrPort{}, listenError("udp", w.address, "listen.udp", err)
@@ -180,6 +189,19 @@ func listenUDP(w wish, relay *turnsrv.Server, in *inherited) (netip.AddrPort, er
 		return second, nil
 	}
 	return bound[0], nil
+}
+
+// onceFree binds an address, again for some two seconds where it is in use: the kernel lets
+// go of sockets that io_uring had in use a little after their process has ended, whatever
+// ended it.
+func onceFree(bind func() error) (err error) {
+	for range 100 {
+		if err = bind(); !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
 }
 
 // available tries whether an address can be had over UDP, without keeping it: what is
@@ -204,9 +226,15 @@ func (in *inherited) available(w wish) error {
 		if at.Addr().Is6() {
 			network = "udp6"
 		}
-		switch conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at)); {
+		err = onceFree(func() error {
+			conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		})
+		switch {
 		case err == nil:
-			conn.Close()
 		case w.both && at.Addr().Is6() && !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES):
 			// a host without IPv6
 		default:

@@ -130,6 +130,24 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
+// TestOnceFree has a port that is let go of a little after its process has ended.
+func TestOnceFree(t *testing.T) {
+	taken := 3
+	err := onceFree(func() error {
+		if taken--; taken > 0 {
+			return &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+		}
+		return nil
+	})
+	if err != nil || taken != 0 {
+		t.Error(err, taken)
+	}
+	tries := 0
+	if err := onceFree(func() error { tries++; return syscall.EACCES }); err != syscall.EACCES || tries != 1 {
+		t.Error("what no patience mends is tried again:", err, tries)
+	}
+}
+
 func freePort(t *testing.T) int { return freeport.Any(t) }
 
 // until polls for a condition that comes true in its own time.
