@@ -233,6 +233,12 @@ func (s *Server) Volumes(since bool) []Volume { return s.shared.Volumes(since) }
 // AddVolumes adds what another process of this server has counted.
 func (s *Server) AddVolumes(volumes []Volume) { s.shared.AddVolumes(volumes) }
 
+// Beside opens the account of a user's path from that address that goes past the relay,
+// within the limits of one allocation and those of the user.
+func (s *Server) Beside(user string, client netip.Addr) *Beside {
+	return s.shared.Beside(user, client)
+}
+
 // Revoke ends all allocations of a user, and all others whose credentials
 // Config.Revoked names, within one round of the workers, and returns how many there
 // are. Allocations that are being made see by Config.Revoked what comes before Revoke.

@@ -51,6 +51,9 @@ type Ports = core.Ports
 // told to the process that takes over.
 type Volume = core.Volume
 
+// Beside is what one end of a path beside the relay uses up.
+type Beside = core.Beside
+
 // Stats is a snapshot of the server's counters.
 type Stats = core.Stats
 

@@ -59,3 +59,21 @@ func (*Conn) Abort()                       {}
 func (*Conn) SetReadDeadline(time.Time)    {}
 func (*Conn) SetWriteDeadline(time.Time)   {}
 func (*Conn) NetConn() net.Conn            { return nil }
+
+// KeepWhole does nothing.
+func (*Conn) KeepWhole() {}
+
+// FD is no descriptor.
+func (*Conn) FD() int { return -1 }
+
+// Ahead limits nothing here.
+type Ahead struct{}
+
+// Open does nothing.
+func (*Ahead) Open(int) {}
+
+// Bytes is how many bytes are written at once.
+func (*Ahead) Bytes() int { return 16 << 10 }
+
+// Look asks nothing.
+func (*Ahead) Look(int, int64) (roundTrip int64, ok bool) { return 0, false }

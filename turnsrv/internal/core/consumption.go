@@ -39,20 +39,31 @@ func newFlowRates(l *Limits) *flowRates {
 // affordsPacket charges one direction of an allocation, and its user, for a packet of n
 // bytes, or counts the drop.
 func (s *Shard) affordsPacket(a *allocation, f *flow, n int) bool {
-	rates := s.shared.rates.Load()
-	switch {
-	case !f.packets.Take(s.now, rates.packets, 1):
-		s.drop(DropPackets)
-	case !f.bytes.Take(s.now, rates.bytes, float64(n)):
-		s.drop(DropBandwidth)
-	case !a.usage.bandwidth.Take(s.now, rates.userBytes, float64(n)):
-		s.drop(DropUserBandwidth)
-	case rates.userVolume > 0 && !a.usage.take(s.second, n, rates.userVolume):
-		s.drop(DropUserVolume)
-	default:
+	drop := s.shared.rates.Load().charge(f, a.usage, s.now, s.second, n)
+	if drop == noDrop {
 		return true
 	}
+	s.drop(drop)
 	return false
+}
+
+// noDrop is what charge returns for a packet that goes.
+const noDrop = drops
+
+// charge charges one direction, and its user, for a packet of n bytes, or says why it is
+// dropped.
+func (r *flowRates) charge(f *flow, u *usage, now, second int64, n int) Drop {
+	switch {
+	case !f.packets.Take(now, r.packets, 1):
+		return DropPackets
+	case !f.bytes.Take(now, r.bytes, float64(n)):
+		return DropBandwidth
+	case !u.bandwidth.Take(now, r.userBytes, float64(n)):
+		return DropUserBandwidth
+	case r.userVolume > 0 && !u.take(second, n, r.userVolume):
+		return DropUserVolume
+	}
+	return noDrop
 }
 
 // affordsPeers charges an allocation for peers that it has no permission for.
@@ -91,36 +102,45 @@ func (u *usage) take(second int64, n int, limit int64) bool {
 
 // consumer is who has a usage: as Config.Consumer says, where names prove nothing the
 // household alone.
-func (d *directory) consumer(a *allocation) holder {
-	name, proved := a.user, true
+func (d *directory) consumer(user string, client netip.Addr) holder {
+	name, proved := user, true
 	if d.consumerOf != nil {
-		name, proved = d.consumerOf(a.user)
+		name, proved = d.consumerOf(user)
 	}
 	if !proved {
-		return holder{household: netaddr.Household(a.client.Addr.Addr())}
+		return holder{household: netaddr.Household(client)}
 	}
 	return holder{user: name}
 }
 
 // use gives an allocation the usage of its user. The lock is held.
 func (d *directory) use(a *allocation) {
-	h := d.consumer(a)
+	a.usage = d.hold(d.consumer(a.user, a.client.Addr.Addr()), a.created)
+}
+
+// unuse ends use.
+func (d *directory) unuse(a *allocation) {
+	d.letGo(d.consumer(a.user, a.client.Addr.Addr()), a.usage)
+}
+
+// hold returns what somebody has used up, until letGo. The lock is held.
+func (d *directory) hold(h holder, now int64) *usage {
 	u := d.usages[h]
 	if u == nil {
 		if len(d.usages) >= maxUsages {
-			d.forgetUsages(a.created)
+			d.forgetUsages(now)
 		}
 		u = new(usage)
 		d.usages[h] = u
 	}
 	u.held++
-	a.usage = u
+	return u
 }
 
-// unuse ends use. What a user has had of the day's volume is kept for the day.
-func (d *directory) unuse(a *allocation) {
-	if a.usage.held--; a.usage.held == 0 && a.usage.volume.Load() == 0 {
-		delete(d.usages, d.consumer(a))
+// letGo ends hold. What a user has had of the day's volume is kept for the day.
+func (d *directory) letGo(h holder, u *usage) {
+	if u.held--; u.held == 0 && u.volume.Load() == 0 {
+		delete(d.usages, h)
 	}
 }
 

@@ -57,13 +57,4 @@ const (
 	streamRead   = 64 << 10                        // bytes per read
 	streamArena  = 16*streamRead + 2*wire.MaxFrame // bytes that may be read in a round
 	tlsRecordMax = 16 << 10                        // RFC 8446 section 5.1
-
-	// Bytes that are sent ahead: at least one packet, at most what keeps a fast line
-	// full between two rounds.
-	leastAhead = 1500
-	firstAhead = 8 << 10
-	mostAhead  = 256 << 10
-	aheadFor   = 50   // a fiftieth of a second's worth
-	lookEvery  = 50e6 // nanoseconds between two looks at the kernel's figures
-	lookAgain  = 2e9  // nanoseconds: after longer than this the line was idle between
 )

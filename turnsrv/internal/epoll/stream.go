@@ -216,7 +216,7 @@ func (w *Worker) drain(k *streamClient) {
 		}
 		k.line.look(k.conn.FD(), w.shard.Now())
 		k.queue.Age = k.line.age
-		w.stream.plain = k.queue.Pop(w.stream.plain[:0], k.line.ahead, w.shard.Now())
+		w.stream.plain = k.queue.Pop(w.stream.plain[:0], k.line.Bytes(), w.shard.Now())
 		w.transmit(k, w.stream.plain)
 		if k.dead || k.conn.Waiting() > 0 {
 			return
