@@ -129,6 +129,9 @@ func (d *directory) Ended(ref delivery.Ref, reason string) {
 	partners := s.partners()
 	d.exit(s, reason)
 	d.forget(s)
+	if d.hub.cfg.OnEnd != nil {
+		d.hub.cfg.OnEnd(s.id, reason)
+	}
 	d.hub.changed(partners...)
 }
 

@@ -45,6 +45,9 @@ type Config struct {
 	// the relay takes the permissions away. It must not call the hub's methods
 	// that end something.
 	OnChange func(sessions ...string)
+	// OnEnd is told of a session that ends, before OnChange is, and why: see the reasons
+	// of peer-left. It must not call the hub's methods that end something.
+	OnEnd func(session, reason string)
 	// OnRevoke is told which session the operator has ended.
 	OnRevoke func(session string)
 	Logger   *slog.Logger

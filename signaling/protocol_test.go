@@ -57,11 +57,12 @@ func TestProtocolTables(t *testing.T) {
 	}
 }
 
-// examples returns every message that protocol.md shows, by type; a client's and
-// a server's message of one type are both there.
+// examples returns every message of /ws that protocol.md shows, by type; a client's and
+// a server's message of one type are both there. Those of media sockets are tried in their
+// own package.
 func examples(t *testing.T) map[string][]frame {
 	found := make(map[string][]frame)
-	doc := readProtocol(t)
+	doc, _, _ := strings.Cut(readProtocol(t), "\n## Media through a WebSocket")
 	for at := 0; ; {
 		i := strings.Index(doc[at:], `{"type":`)
 		if i < 0 {

@@ -10,7 +10,7 @@ import (
 // Report is what a client says of its media path to a peer.
 type Report struct {
 	Peer       string    `json:"peer"`
-	Path       string    `json:"path"`           // direct, relay-udp, relay-tcp, relay-tls
+	Path       string    `json:"path"`           // direct, relay-udp, relay-tcp, relay-tls, websocket
 	RTT        float64   `json:"rtt"`            // seconds
 	Loss       float64   `json:"loss"`           // fraction
 	Bitrate    float64   `json:"bitrate"`        // bits per second
@@ -28,7 +28,7 @@ func worse(a, b string) string {
 }
 
 // paths are the media paths that a report may name, the best first.
-var paths = []string{"direct", "relay-udp", "relay-tcp", "relay-tls"}
+var paths = []string{"direct", "relay-udp", "relay-tcp", "relay-tls", "websocket"}
 
 // lines are what a report may say of the line: the call fits it, less of it does, or
 // its sound alone.

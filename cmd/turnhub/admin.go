@@ -27,6 +27,7 @@ func (n *node) adminConfig() admin.Config {
 		Driver:      string(n.turn.Driver()),
 		Relay:       n.turn,
 		Hub:         n.hub,
+		Media:       n.media.Stats,
 		Probes:      n.probes,
 		Ports:       n.mux.Stats,
 		Web:         n.web.Stats,

@@ -46,6 +46,10 @@ func TestArrows(t *testing.T) {
 			"internal/netaddr", "internal/ratelimit", "internal/access", "internal/stream",
 			"signaling/internal/lookup", "signaling/internal/tally", "signaling/internal/timers", "signaling/internal/wire", "signaling/internal/wsock",
 		},
+		"signaling/media": {
+			"internal/handshake", "internal/ratelimit", "signaling",
+			"signaling/internal/admission", "signaling/internal/tally", "signaling/internal/wire", "signaling/internal/wsock",
+		},
 		"signaling/internal/wire":   {},
 		"signaling/internal/wsock":  {"internal/stream"},
 		"signaling/internal/timers": {},

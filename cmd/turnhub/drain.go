@@ -14,18 +14,20 @@ func (n *node) drain(ctx context.Context, signals <-chan os.Signal) (interrupted
 	return n.await(ctx, signals, n.settings().DrainTimeout)
 }
 
-// carried is how much would end with this process: allocations, and connections that
-// are passed on to other servers.
-func (n *node) carried() int { return len(n.turn.Allocations()) + int(n.mux.Stats().Forwarded) }
+// carried is how much would end with this process: allocations, media sockets, which go on
+// until their clients have come back, and connections that are passed on to other servers.
+func (n *node) carried() int {
+	return len(n.turn.Allocations()) + n.media.Len() + int(n.mux.Stats().Forwarded)
+}
 
-// await waits until no allocation is left, and no connection that is passed on. It reports
+// await waits until no allocation is left, no media socket, and no connection that is passed on. It reports
 // whether a signal has ended that.
 func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Duration) (interrupted bool) {
 	left := n.carried()
 	if most == 0 || left == 0 {
 		return false
 	}
-	n.log.Info("waiting for calls to end", "allocations", len(n.turn.Allocations()), "passed_on", left-len(n.turn.Allocations()), "at_most", most)
+	n.log.Info("waiting for calls to end", "allocations", len(n.turn.Allocations()), "media_sockets", n.media.Len(), "passed_on", n.mux.Stats().Forwarded, "at_most", most)
 	deadline := time.NewTimer(most)
 	defer deadline.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -39,7 +41,7 @@ func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Du
 				return true
 			}
 		case <-deadline.C:
-			n.log.Warn("allocations, or connections that are passed on, are still in use and end now", "left", left)
+			n.log.Warn("allocations, media sockets, or connections that are passed on, are still in use and end now", "left", left)
 			return false
 		case <-tick.C:
 			left = n.carried()
@@ -52,5 +54,5 @@ func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Du
 func (n *node) farewell() {
 	n.draining.Store(true)
 	n.turn.Drain()
-	n.hub.Restart(2 * time.Second)
+	n.sendAway(2 * time.Second)
 }

@@ -29,6 +29,7 @@ import (
 	"turnhub/internal/probe"
 	"turnhub/internal/ratelimit"
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
@@ -61,6 +62,7 @@ type node struct {
 	tickets     *certs.Tickets // nil: no TLS
 	turn        *turnsrv.Server
 	hub         *signaling.Hub
+	media       *media.Server
 	dialects    []dialect
 	proxies     *forwarded.Proxies
 	gateway     *netaddr.Gateway // of a container, nil outside one
@@ -173,7 +175,11 @@ func (n *node) makeHub() {
 		IceConfig: func(session, _ string, port uint16) (json.RawMessage, time.Duration) {
 			return n.web.RTCConfiguration(session, port)
 		},
-		OnChange:       n.rechecker.change,
+		OnChange: func(sessions ...string) {
+			n.rechecker.change(sessions...)
+			n.media.Recheck(sessions...)
+		},
+		OnEnd:          func(session, reason string) { n.media.Ended(session, reason) },
 		OnRevoke:       n.rechecker.end,
 		Logger:         n.log,
 		Access:         n.access,
@@ -182,6 +188,18 @@ func (n *node) makeHub() {
 		Port:           n.proxies.Port,
 		Gateway:        n.gateway,
 	})
+	n.media = media.New(media.Config{
+		Hub:     n.hub,
+		Account: func(session string, client netip.Addr) media.Account { return n.turn.Beside(session, client) },
+		Logger:  n.log,
+	})
+	n.media.SetOn(n.cfg.Relay.WebSocketMedia == config.WebSocketMediaOn)
+}
+
+// sendAway tells the clients to come back, spread evenly over smear.
+func (n *node) sendAway(smear time.Duration) {
+	n.hub.Restart(smear)
+	n.media.Restart(smear)
 }
 
 func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
@@ -289,6 +307,7 @@ func (n *node) makeWeb() {
 	}
 	mounts := []web.Mount{
 		{Patterns: []string{"GET /ws"}, Handler: n.hub},
+		{Patterns: []string{"GET /media"}, Handler: n.media},
 		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
 		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},
 		relay,

@@ -60,6 +60,7 @@ func (n *node) reload(environ []string) error {
 	n.turn.SetPolicy(n.policy(cfg))
 	n.hub.SetLimits(hubLimits(cfg))
 	n.hub.SetAllowedOrigins(cfg.Access.AllowedOrigins)
+	n.media.SetOn(cfg.Relay.WebSocketMedia == config.WebSocketMediaOn)
 	n.web.SetSettings(webSettings(cfg))
 	n.mux.SetForwards(n.cfg.PublicHost, forwards(cfg))
 	n.live = n.live.With(cfg, liveKeys)
@@ -71,7 +72,7 @@ func (n *node) reload(environ []string) error {
 // liveKeys are the options that a reload changes.
 var liveKeys = []string{
 	"listen.forward",
-	"relay.range", "relay.sockets", "relay.peers", "relay.allow_peers", "relay.deny_peers",
+	"relay.range", "relay.sockets", "relay.websocket_media", "relay.peers", "relay.allow_peers", "relay.deny_peers",
 	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
 	"access.allowed_origins",
 	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",

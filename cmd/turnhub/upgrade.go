@@ -275,7 +275,7 @@ func (n *node) linger(ctx context.Context, signals <-chan os.Signal) (over bool)
 			closeAll(n.spares)
 		}
 	}()
-	n.hub.Restart(time.Second)
+	n.sendAway(time.Second)
 	timeout := n.settings().UpgradeTimeout
 	n.log.Info("waiting for calls to end", "allocations", len(n.turn.Allocations()), "at_most", timeout)
 	deadline := time.NewTimer(timeout)
@@ -313,7 +313,7 @@ func (n *node) linger(ctx context.Context, signals <-chan os.Signal) (over bool)
 				return true
 			}
 		case <-deadline.C:
-			n.log.Warn("allocations, or connections that are passed on, are still in use and end now", "left", left)
+			n.log.Warn("allocations, media sockets, or connections that are passed on, are still in use and end now", "left", left)
 			return true
 		case <-n.family.wake:
 		case <-tick.C:
@@ -362,6 +362,7 @@ func (n *node) resume() {
 	}
 	n.draining.Store(false)
 	n.hub.Reopen()
+	n.media.Reopen()
 	n.mux.ResumeAccepting(public...)
 	supervisor{n}.notify(fmt.Sprintf("MAINPID=%d\nREADY=1\nSTATUS=%s", os.Getpid(), n.status()))
 	n.office.take(adminListener)

@@ -109,6 +109,7 @@ type Relay struct {
 	Range            string // one of the Range constants
 	Sockets          string // one of the Sockets constants
 	Driver           string // one of the Driver constants
+	WebSocketMedia   string // one of the WebSocketMedia constants
 	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
 	DenyPeers        []netip.Prefix
@@ -134,6 +135,12 @@ const (
 	DriverRing     = "io_uring"
 	DriverEpoll    = "epoll"
 	DriverPortable = "portable"
+)
+
+// The values of relay.websocket_media.
+const (
+	WebSocketMediaOn  = "on"
+	WebSocketMediaOff = "off"
 )
 
 // ExternalIP is an address that clients see, and where 1:1 NAT stands between,
@@ -216,6 +223,8 @@ func Default() *Config {
 			Sockets: SocketsAuto,
 			Driver:  DriverAuto,
 			Peers:   "calls",
+
+			WebSocketMedia: WebSocketMediaOff,
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},
 		Access:      Access{Mode: AccessOpen, AllowedOrigins: []string{"*"}},

@@ -17,6 +17,7 @@ import (
 
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 	"turnhub/turnsrv"
 	"turnhub/web"
 )
@@ -56,6 +57,7 @@ type Config struct {
 	Driver      string // of the relay
 	Relay       Relay
 	Hub         Hub
+	Media       func() media.Stats // of media through WebSockets; nil: there are none
 	Probes      func() []Probe
 	Ports       func() portmux.Stats
 	Web         func() web.Stats

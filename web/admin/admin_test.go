@@ -20,6 +20,7 @@ import (
 
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 	"turnhub/turnsrv"
 	"turnhub/web"
 )
@@ -94,7 +95,11 @@ func testConfig(hub Hub, relay Relay) Config {
 		Ports: func() portmux.Stats {
 			return portmux.Stats{Accepted: map[string]uint64{"http": 1}, Refused: map[string]uint64{"timeout": 1}}
 		},
-		Web:         func() web.Stats { return web.Stats{Credentials: 1} },
+		Web: func() web.Stats { return web.Stats{Credentials: 1} },
+		Media: func() media.Stats {
+			one := map[string]uint64{"sound": 1}
+			return media.Stats{Sockets: 2, Paths: 1, Frames: one, Bytes: one, Keys: 1, Closed: map[string]uint64{"replaced": 1}, Dropped: map[string]map[string]uint64{"sound": {"late": 1}}}
+		},
 		Certificate: func() time.Time { return time.Unix(2e9, 0) },
 		Health:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }),
 		Errors:      NewErrors(slog.DiscardHandler),

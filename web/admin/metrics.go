@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 	"turnhub/turnsrv"
 )
 
@@ -71,6 +72,14 @@ var (
 	narrow     = counter("call_narrow_total", "Reports of a line that takes less than its call wants, by what fits: a smaller picture (narrow), or none (no-picture). Clients report every ten seconds.", "fits")
 	firstFrame = prometheus.NewDesc("turnhub_call_first_frame_seconds", "Time from join or accept to the first remote frame, as clients report it.", nil, nil)
 
+	mediaSockets = gauge("media_sockets", "WebSockets of media now, see relay.websocket_media.")
+	mediaPaths   = gauge("media_paths", "Pairs of people whose media go through a WebSocket now.")
+	mediaFrames  = counter("media_frames_total", "Frames of media passed through WebSockets.", "kind")
+	mediaBytes   = counter("media_bytes_total", "Bytes of these frames.", "kind")
+	mediaDrops   = counter("media_drops_total", "Frames of media through WebSockets that were dropped: the other end was not there (alone), they had waited too long (late) or too many waited (full), a newer key picture came (newer), a picture before them was dropped (no_key), too many messages waited (flood), they were none (short, kind, text), or a limit of allocations or users did not let them through.", "kind", "reason")
+	mediaKeys    = counter("media_keys_total", "Key pictures asked for, since a picture was dropped or somebody has come.")
+	mediaClosed  = counter("media_closed_total", "Media sockets ended by the server.", "code")
+
 	connections  = gauge("port_connections", "TCP connections of the universal ports now.")
 	accepted     = counter("port_connections_total", "TCP connections by what they turned out to be.", "protocol")
 	turnedAway   = counter("port_refused_total", "TCP connections closed before they said what they are, or because of a limit: of the household (per_ip) or of its wider network (per_network); proxy_…: because of a PROXY protocol header: from an address that is not named in listen.trusted_proxies (stranger), not at the very beginning (late), bad (malformed, long, timeout), or of a client that has not come by TCP (family); forward_…: what listen.forward passes on, to a server that takes nothing (down) or over the bound of 8,192 at a time (full).", "reason")
@@ -92,6 +101,7 @@ var everyDesc = []*prometheus.Desc{
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, narrow.desc, firstFrame,
+	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 }
@@ -127,6 +137,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	total := c.cfg.total(others)
 	collectRelay(total.Relay, put, out)
 	collectHub(total.Hub, put, out)
+	collectMedia(total.Media, put)
 	ports := total.Ports
 	put(connections, float64(ports.Open))
 	put(acceptErrors, float64(ports.AcceptErrors))
@@ -227,6 +238,20 @@ func collectHub(s signaling.Stats, put func(metric, float64, ...string), out cha
 	}
 	sum := time.Duration(s.FirstFrameMilliseconds) * time.Millisecond
 	out <- prometheus.MustNewConstHistogram(firstFrame, s.FirstFrames, sum.Seconds(), buckets)
+}
+
+func collectMedia(s media.Stats, put func(metric, float64, ...string)) {
+	put(mediaSockets, float64(s.Sockets))
+	put(mediaPaths, float64(s.Paths))
+	put(mediaKeys, float64(s.Keys))
+	each(s.Frames, mediaFrames, put)
+	each(s.Bytes, mediaBytes, put)
+	each(s.Closed, mediaClosed, put)
+	for kind, reasons := range s.Dropped {
+		for reason, n := range reasons {
+			put(mediaDrops, float64(n), kind, reason)
+		}
+	}
 }
 
 func each(counts map[string]uint64, m metric, put func(metric, float64, ...string)) {

@@ -79,7 +79,11 @@ func first[T any](rows []T) []T { return rows[:min(len(rows), MaxTableRows)] }
 
 // Counts are the counters of this process.
 func (c *Config) Counts() Counts {
-	return Counts{c.Relay.Stats(), c.Hub.Stats(), c.Ports(), c.Web()}
+	counts := Counts{Relay: c.Relay.Stats(), Hub: c.Hub.Stats(), Ports: c.Ports(), Web: c.Web()}
+	if c.Media != nil {
+		counts.Media = c.Media()
+	}
+	return counts
 }
 
 // Do does an action of the operator in this process.

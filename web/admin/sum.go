@@ -5,6 +5,7 @@ import (
 
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 	"turnhub/turnsrv"
 	"turnhub/web"
 )
@@ -15,6 +16,7 @@ type Counts struct {
 	Hub   signaling.Stats
 	Ports portmux.Stats
 	Web   web.Stats
+	Media media.Stats
 }
 
 // Add adds another process's. What is signed is a level, such as the number of

@@ -181,6 +181,17 @@ func (c *conn) resume(r resume, now time.Time) bool {
 	return true
 }
 
+// Owns reports whether a session lives and token is the one by which it is resumed.
+func (n *Node) Owns(session, token string) bool {
+	s := n.byID.Get(session)
+	if s == nil || subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended && s.doom == ""
+}
+
 // attach makes c the session's socket and sends the welcome. It reports whether
 // the others have been told that the session was away. session.in is held.
 func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
@@ -209,6 +220,9 @@ func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	b = b.Bool("resumed", resumed).Number("ack", s.handled)
 	b = b.Raw("heartbeat", fmt.Appendf(nil, `{"interval":%d,"call":%d,"timeout":%d}`, t.Heartbeat.Milliseconds(), t.InCall.Milliseconds(), t.Timeout.Milliseconds()))
 	b = b.Raw("config", config)
+	if media := c.node.media.Load(); media != nil {
+		b = b.Raw("media", *media)
+	}
 	c.loose = append([]wire.Object{b}, c.loose...)
 	c.kick(c)
 	s.schedule()

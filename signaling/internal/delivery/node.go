@@ -65,6 +65,7 @@ type Node struct {
 
 	limit    atomic.Pointer[Limits]
 	origins  atomic.Pointer[[]string]
+	media    atomic.Pointer[[]byte] // what a welcome says of media sockets; nil: there are none
 	sessions lookup.ByNumber[session]
 	byID     *lookup.ByName[session]
 	sockets  netaddr.Counts // every socket, of dialects too
@@ -116,6 +117,17 @@ func (n *Node) SetAllowedOrigins(origins []string) {
 		origins = []string{"*"}
 	}
 	n.origins.Store(&origins)
+}
+
+// SetMedia says where media may go through a WebSocket, as seen from the hub's own, and the
+// largest frame in bytes; an empty path: nowhere.
+func (n *Node) SetMedia(path string, frame int) {
+	if path == "" {
+		n.media.Store(nil)
+		return
+	}
+	b := []byte(wire.Inner("path", path).Number("frame", uint64(frame)).End())
+	n.media.Store(&b)
 }
 
 // AllowsOrigin reports whether a page of the request's Origin may connect.

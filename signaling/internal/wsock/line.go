@@ -187,11 +187,13 @@ type carrier struct {
 	loop    *loop
 	line    *Line
 	reading bool // the loop's: it is still read from
+	shallow bool // see Shallow
 
 	// pen is held by whoever writes a batch, and never while waiting for the socket. The
 	// user's locks that Due takes are taken under it.
 	pen   sync.Mutex
-	stuck bool // under pen: the writer waits for room, and the loop goes on for it
+	stuck bool         // under pen: the writer waits for room, and the loop goes on for it
+	ahead stream.Ahead // under pen
 }
 
 // Ready is the loop's: the socket can go on.
@@ -327,6 +329,7 @@ func (k *carrier) step(p *[]byte, last bool) (wrote, full bool, err error) {
 		full = last || k.Waiting() > 0
 	}
 	if full {
+		k.look()
 		k.SetWriteDeadline(time.Now().Add(within))
 		k.stuck = true
 		k.Await(true)

@@ -8,6 +8,7 @@ const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 const pathNames = /** @type {Record<string, string>} */ ({
   'direct': 'direct', 'relay-udp': 'relayed over UDP', 'relay-tcp': 'relayed over TCP', 'relay-tls': 'relayed over TLS',
+  'websocket': 'WebSocket',
 });
 
 /** @param {any} state */
