@@ -265,6 +265,17 @@ export namespace healingTimes {
     export let pictureLook: number;
     export let farewell: number;
 }
+export namespace lastDoorTimes {
+    export let patience: number;
+    let look_2: number;
+    export { look_2 as look };
+    let again_2: number;
+    export { again_2 as again };
+    let againMost_2: number;
+    export { againMost_2 as againMost };
+    export let open: number;
+    export let keep: number;
+}
 export namespace checkTimes {
     export let url: number;
     export let candidate: number;
@@ -730,6 +741,88 @@ export type Ended = {
  */
 declare function watchFirstFrame(connection: () => RTCPeerConnection | null, connected: () => boolean, found: () => void): void;
 
+// ---- call/host.js
+export type PeerEvents = {
+    state: PeerState;
+    /**
+     * the peer's name is known, or another
+     */
+    name: string;
+    /**
+     * a track of the peer has come
+     */
+    stream: MediaStream;
+    /**
+     * a track of the screen that the peer shares beside the camera has come
+     */
+    screen: MediaStream;
+    /**
+     * another connection is in use, and `stream`, the same object, has its tracks
+     */
+    replaced: RTCPeerConnection;
+    /**
+     * what the peer says that it sends
+     */
+    media: Sending;
+    /**
+     * once a second
+     */
+    quality: Quality;
+    /**
+     * what of the call fits the line has changed
+     */
+    line: {
+        ours: LineState;
+        theirs: LineState;
+    };
+    /**
+     * what is wrong between the two programs has changed
+     */
+    trouble: Trouble | "";
+    chat: {
+        text: string;
+        at: number;
+    };
+    /**
+     * the peer offers a file
+     */
+    file: Transfer;
+    /**
+     * milliseconds from join or accept to the first decoded frame
+     */
+    firstFrame: number;
+};
+/**
+ * What a peer needs of its call.
+ */
+export type PeerHost = {
+    media: LocalMedia;
+    instance: string;
+    /**
+     * how many others there are
+     */
+    size: number;
+    /**
+     * whether the hub is connected
+     */
+    online: boolean;
+    /**
+     * whether a screen is shown beside the camera
+     */
+    screens: boolean;
+    connections: Connections;
+    /**
+     * a connection that answers, with candidates gathered ahead
+     */
+    connection: () => RTCPeerConnection;
+    signal: (to: string, data: any) => void;
+    /**
+     * this browser and its major version, as it is told to the others
+     */
+    browser: string;
+    hub: Pick<Hub, "passesMedia" | "mediaSocket">;
+};
+
 // ---- call/lobby.js
 /**
  * Connections with people of whom one has not joined yet (protocol.md, "The lobby"). They are complete but quiet: no
@@ -1055,6 +1148,11 @@ declare class Received {
     show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
     /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
     pictures(sent: boolean): boolean;
+    /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
+    carry(tracks: Record<"stream" | "screen", {
+        audio: MediaStreamTrack | null;
+        video: MediaStreamTrack | null;
+    }> | null): void;
     #private;
 }
 /**
@@ -1084,6 +1182,10 @@ export type SharingHost = {
     coming: () => RTCPeerConnection | null;
     tell: (message: any) => void;
     limit: () => void;
+    /**
+     * our media goes to the other side without a connection
+     */
+    carried: () => boolean;
 };
 
 // ---- call/path/bitrate.js
@@ -1379,6 +1481,67 @@ export type ImprovingHost = {
      * looks for another path while the one in use goes on
      */
     better: () => void;
+};
+
+// ---- call/path/lastdoor.js
+/**
+ * Opens the way through the server's WebSocket where no path of WebRTC comes about or is left, and closes it once there is
+ * one. What does it is loaded when it is needed first.
+ */
+declare class LastDoor {
+    /** @param {LastDoorHost} host */
+    constructor(host: LastDoorHost);
+    /** Media goes this way. */
+    carries: boolean;
+    /** The way in use; null: none. */
+    get path(): WebSocketPath | null;
+    /** A path of WebRTC may have come or gone. */
+    look(): void;
+    /** The other side wants it, or answers. @param {DoorKey} said */
+    hear(said: DoorKey): Promise<void>;
+    /** What we send has changed. */
+    send(): void;
+    close(): void;
+    #private;
+}
+/**
+ * a browser's key for the way through the server's WebSocket, and what it can do there
+ */
+export type DoorKey = {
+    key: string;
+    pictures: string[];
+    sound: boolean;
+};
+/**
+ * What the last door needs of its peer.
+ */
+export type LastDoorHost = {
+    clock: Clock;
+    /**
+     * what does it
+     */
+    load: () => Promise<{
+        WebSocketPath: new (host: PathHost) => WebSocketPath;
+        abilities: () => Promise<Omit<DoorKey, "key"> | null>;
+    }>;
+    /**
+     * whether the server passes media on, and the other side can be told
+     */
+    possible: () => boolean;
+    /**
+     * how long there has been no WebRTC path, milliseconds; 0: there is one
+     */
+    unconnected: () => number;
+    /**
+     * whether there is anybody in the call to be connected with
+     */
+    waiting: () => boolean;
+    say: (said: DoorKey) => void;
+    path: () => Omit<PathHost, "closed" | "sending" | "opened">;
+    /**
+     * media goes this way, or does not any more
+     */
+    changed: (carries: boolean) => void;
 };
 
 // ---- call/path/line.js
@@ -1700,6 +1863,10 @@ export type SignalData = {
      */
     trouble?: Trouble | undefined;
     replacement?: boolean | undefined;
+    /**
+     * for the way through the server's WebSocket
+     */
+    websocket?: DoorKey | undefined;
     /**
      * of the data channel, which holds it to bounds of its own
      */
@@ -2133,7 +2300,6 @@ export declare class Peer extends Emitter<PeerEvents> {
         started?: number;
         quiet?: boolean;
     });
-    /** @type {PeerState} */ state: PeerState;
     name: string;
     user: string;
     /** What the peer says that it sends. */
@@ -2150,6 +2316,8 @@ export declare class Peer extends Emitter<PeerEvents> {
     /** What the two programs cannot do with each other, and why; '': nothing of the kind is known. @type {Trouble | ''} */ trouble: Trouble | "";
     id: string;
     polite: boolean;
+    /** @type {PeerState} */
+    get state(): PeerState;
     /** What the server says of the peer. @param {PeerInfo} info */
     introduce({ name, user, away }: PeerInfo): void;
     /** What comes from the peer's camera and microphone. */
@@ -2238,85 +2406,6 @@ export declare class Peer extends Emitter<PeerEvents> {
     #private;
 }
 export type PeerState = "connecting" | "connected" | "reconnecting" | "closed";
-export type PeerEvents = {
-    state: PeerState;
-    /**
-     * the peer's name is known, or another
-     */
-    name: string;
-    /**
-     * a track of the peer has come
-     */
-    stream: MediaStream;
-    /**
-     * a track of the screen that the peer shares beside the camera has come
-     */
-    screen: MediaStream;
-    /**
-     * another connection is in use, and `stream`, the same object, has its tracks
-     */
-    replaced: RTCPeerConnection;
-    /**
-     * what the peer says that it sends
-     */
-    media: Sending;
-    /**
-     * once a second
-     */
-    quality: Quality;
-    /**
-     * what of the call fits the line has changed
-     */
-    line: {
-        ours: LineState;
-        theirs: LineState;
-    };
-    /**
-     * what is wrong between the two programs has changed
-     */
-    trouble: Trouble | "";
-    chat: {
-        text: string;
-        at: number;
-    };
-    /**
-     * the peer offers a file
-     */
-    file: Transfer;
-    /**
-     * milliseconds from join or accept to the first decoded frame
-     */
-    firstFrame: number;
-};
-/**
- * What a peer needs of its call.
- */
-export type PeerHost = {
-    media: LocalMedia;
-    instance: string;
-    /**
-     * how many others there are
-     */
-    size: number;
-    /**
-     * whether the hub is connected
-     */
-    online: boolean;
-    /**
-     * whether a screen is shown beside the camera
-     */
-    screens: boolean;
-    connections: Connections;
-    /**
-     * a connection that answers, with candidates gathered ahead
-     */
-    connection: () => RTCPeerConnection;
-    signal: (to: string, data: any) => void;
-    /**
-     * this browser and its major version, as it is told to the others
-     */
-    browser: string;
-};
 
 // ---- call/pulse.js
 /** Once a second: measures everybody, tells the server how it goes, and sees that the page was asleep. */
@@ -2461,6 +2550,413 @@ export type VideoCall = {
     ready: Promise<void>;
 };
 
+// ---- call/way.js
+/** By which way media and messages go: the connection, or the server's WebSocket while there is none. */
+declare class Way {
+    /** @param {WayHost} host */
+    constructor(host: WayHost);
+    /** Of the connections alone. @type {PeerState} */ reached: PeerState;
+    /** @type {LastDoor} */ door: LastDoor;
+    /** @type {PeerState} */
+    get state(): PeerState;
+    /** Whether there is a channel on a connection, open or not. */
+    get talks(): boolean;
+    /** The connections are in another state. @param {PeerState} state */
+    reach(state: PeerState): void;
+    /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
+    talk(pc: RTCPeerConnection, channel: RTCDataChannel): void;
+    /** What fits it; null: that is for the connection to say. @returns {{ours: LineState, theirs: LineState} | null} */
+    get line(): {
+        ours: LineState;
+        theirs: LineState;
+    } | null;
+    /** How it is, by the way in use. @param {Quality} quality of the connection @returns {Quality} */
+    quality(quality: Quality): Quality;
+    #private;
+}
+/**
+ * What the way needs of its peer.
+ */
+export type WayHost = {
+    call: () => PeerHost;
+    /**
+     * the other side's session
+     */
+    id: () => string;
+    /**
+     * nothing may flow yet
+     */
+    quiet: () => boolean;
+    /**
+     * the other side's session is gone
+     */
+    orphan: () => boolean;
+    /**
+     * how long there has been no connection, milliseconds
+     */
+    unconnected: () => number;
+    channel: PeerChannel;
+    received: Received;
+    signal: (data: any) => void;
+    /**
+     * what of the call fits it is another
+     */
+    line: () => void;
+    /**
+     * a picture has come that way
+     */
+    shown: () => void;
+    /**
+     * the peer is in another state
+     */
+    said: (state: PeerState) => void;
+    /**
+     * its tracks are others
+     */
+    stream: () => void;
+};
+
+// ---- call/websocket/capture.worklet.js
+
+
+// ---- call/websocket/channels.js
+/** All channels of one path. Numbers that we give are even on one side and odd on the other. */
+declare class Channels {
+    /**
+     * @param {boolean} even which numbers are ours
+     * @param {(content: Uint8Array<ArrayBuffer>) => void} out
+     * @param {(channel: Channel) => void} incoming the other side has opened one
+     */
+    constructor(even: boolean, out: (content: Uint8Array<ArrayBuffer>) => void, incoming: (channel: Channel) => void);
+    /** The one for chat and state. */
+    main: Channel;
+    /** @param {string} label */
+    createDataChannel(label: string): Channel;
+    /** @param {Channel} channel @param {number} op @param {Uint8Array} data */
+    send(channel: Channel, op: number, data: Uint8Array): void;
+    /** @param {Uint8Array<ArrayBuffer>} content */
+    take(content: Uint8Array<ArrayBuffer>): void;
+    /** Says how much has come. */
+    say(): void;
+    /** @param {Channel} channel */
+    forget(channel: Channel): void;
+    /** The path has ended. Those who use them go on elsewhere. */
+    close(): void;
+    #private;
+}
+export type ChannelState = "connecting" | "open" | "closed";
+/** One of them: the part of RTCDataChannel that is used here. */
+declare class Channel extends EventTarget {
+    /** @param {Channels} all @param {number} id @param {string} label */
+    constructor(all: Channels, id: number, label: string);
+    /** @type {ChannelState} */ readyState: ChannelState;
+    bufferedAmount: number;
+    bufferedAmountLowThreshold: number;
+    binaryType: string;
+    /** @type {((event: {data: any}) => void) | null} */ onmessage: ((event: {
+        data: any;
+    }) => void) | null;
+    /** @type {(() => void) | null} */ onopen: (() => void) | null;
+    /** @type {(() => void) | null} */ onclose: (() => void) | null;
+    /** @type {(() => void) | null} */ onbufferedamountlow: (() => void) | null;
+    all: Channels;
+    id: number;
+    label: string;
+    /** @param {string | ArrayBuffer} data */
+    send(data: string | ArrayBuffer): void;
+    close(): void;
+    closed(): void;
+    /** @param {number} bytes that were sent */
+    left(bytes: number): void;
+}
+
+// ---- call/websocket/path.js
+/** What this browser can do here: told to the other side with our key. */
+declare function abilities(): Promise<{
+    pictures: Codec[];
+    sound: boolean;
+} | null>;
+/** Media between two browsers through one WebSocket of each. */
+declare class WebSocketPath {
+    /** @param {PathHost} host */
+    constructor(host: PathHost);
+    publicKey: string;
+    /** Both ends are there and understand each other. */
+    open: boolean;
+    /** Messages and files. @type {Channels | null} */ channels: Channels | null;
+    /** What is known of the path now, once a second. */
+    stats: {
+        rtt: number;
+        loss: number;
+        jitter: number;
+        sent: number;
+        received: number;
+        available: number;
+        frames: number;
+        frameRate: number;
+        width: number;
+        height: number;
+        silence: number;
+    };
+    begin(): Promise<void>;
+    get audio(): MediaStreamTrack | null;
+    get video(): MediaStreamTrack;
+    get screen(): MediaStreamTrack;
+    get loudness(): number;
+    /** Whether our line has room for pictures, and whether theirs has. */
+    get fits(): {
+        ours: boolean;
+        theirs: boolean;
+    };
+    /**
+     * The other side has said its key and what it can do.
+     * @param {{key: string, pictures: string[], sound: boolean}} theirs
+     */
+    agree(theirs: {
+        key: string;
+        pictures: string[];
+        sound: boolean;
+    }): Promise<void>;
+    /** What we send has changed. */
+    send(): void;
+    close(): void;
+    #private;
+}
+/**
+ * What the path needs of its peer.
+ */
+export type PathHost = {
+    /**
+     * to the server, on its way
+     */
+    socket: () => WebSocket | null;
+    media: LocalMedia;
+    /**
+     * whether our media is to go this way now
+     */
+    sending: () => boolean;
+    /**
+     * both ends are there
+     */
+    opened: () => void;
+    /**
+     * a channel that the other side has opened
+     */
+    incoming: (channel: any) => void;
+    /**
+     * `audio`, `video` or `screen` is another
+     */
+    tracks: () => void;
+    /**
+     * what fits the line is another, of ours or of theirs
+     */
+    line: () => void;
+    /**
+     * a picture has been shown
+     */
+    shown: () => void;
+    /**
+     * it has ended
+     */
+    closed: () => void;
+};
+
+// ---- call/websocket/pictures.js
+/** The codecs whose pictures this browser decodes, the preferred first. @returns {Promise<Codec[]>} */
+declare function decodes(): Promise<Codec[]>;
+/** The first of these that this browser encodes. @param {string[]} theirs @returns {Promise<Codec | ''>} */
+declare function codecFor(theirs: string[]): Promise<Codec | "">;
+/** Encodes one track, as large and as often as the rate allows. */
+declare class PictureSender {
+    /**
+     * @param {Codec} codec @param {boolean} screen whose pictures they are
+     * @param {() => number} rate bits per second; 0: none is sent now
+     * @param {(kind: import('./seal.js').FrameKind, content: Uint8Array<ArrayBuffer>) => void} send
+     */
+    constructor(codec: Codec, screen: boolean, rate: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => void);
+    /** @param {MediaStreamTrack | null} track */
+    use(track: MediaStreamTrack | null): void;
+    /** The other side cannot go on without a whole picture. */
+    wantKey(): void;
+    close(): void;
+    #private;
+}
+/** Puts the pieces of pictures together. */
+declare class Pieces {
+    /**
+     * @param {number} kind @param {Uint8Array<ArrayBuffer>} content
+     * @param {boolean} gap something before it is missing
+     * @returns {Picture | null} one that is whole now
+     */
+    take(kind: number, content: Uint8Array<ArrayBuffer>, gap: boolean): Picture | null;
+    #private;
+}
+/** Decodes the other side's pictures of the camera or of the screen, and shows each when its sound is played. */
+declare class PictureReceiver {
+    /**
+     * @param {(at: number) => number} dueAt when what was taken at that time of the sender's is to be shown, by our clock
+     * @param {() => void} wantKey only a whole picture helps
+     * @param {() => void} shown
+     */
+    constructor(dueAt: (at: number) => number, wantKey: () => void, shown: () => void);
+    /** Pictures shown so far, and how large the last is. */
+    frames: number;
+    width: number;
+    height: number;
+    /** @type {MediaStreamTrack} */ track: MediaStreamTrack;
+    /** A whole picture has come. @param {Picture} picture */
+    take({ key, at, codec, data, complete }: Picture): void;
+    close(): void;
+    #private;
+}
+export type Codec = "vp8" | "h264";
+/**
+ * `complete`: none before it is missing
+ */
+export type Picture = {
+    key: boolean;
+    at: number;
+    screen: boolean;
+    codec: Codec;
+    data: Uint8Array<ArrayBuffer>;
+    complete: boolean;
+};
+
+// ---- call/websocket/playout.js
+/** Samples per second, and of one packet. */
+declare const sampleRate: 48000;
+declare const packetMs: 20;
+/**
+ * A queue of sound whose length follows how unevenly it comes. What comes too late is not played, what is missing is
+ * concealed; clocks that run differently are evened out.
+ */
+declare class Playout {
+    /** Samples that had to be made up. */
+    concealed: number;
+    /** The time of the sample that is played next, by the sender's clock in milliseconds; NaN: none yet. */
+    at: number;
+    /** Whether something that came is being played. */
+    get playing(): boolean;
+    /** Milliseconds that should wait. */
+    get target(): number;
+    /** Milliseconds that wait. */
+    get waiting(): number;
+    /** @param {number} at of its first sample, by the sender's clock @param {Float32Array} samples @param {number} now milliseconds, by ours */
+    push(at: number, samples: Float32Array, now: number): void;
+    /** Fills a block. @param {Float32Array} block */
+    pull(block: Float32Array): void;
+    #private;
+}
+declare const packetSamples: number;
+
+// ---- call/websocket/playout.worklet.js
+
+
+// ---- call/websocket/rate.js
+/** What of a picture a rate is enough for. @param {number} rate @returns {{width: number, height: number, frames: number}} */
+declare function sizeFor(rate: number): {
+    width: number;
+    height: number;
+    frames: number;
+};
+declare class Rate {
+    /** Of the picture, bits per second; 0: the line carries sound alone. */
+    picture: number;
+    /**
+     * @param {number} now milliseconds @param {RateReport} report
+     * @param {number} queued milliseconds that what waits in our own browser takes to leave
+     */
+    take(now: number, { age, got, lost }: RateReport, queued?: number): void;
+    #private;
+}
+/**
+ * how late even the least late were, milliseconds; bits per second; frames that did not come
+ */
+export type RateReport = {
+    age: number;
+    got: number;
+    lost: number;
+};
+
+// ---- call/websocket/seal.js
+/** What a frame is. The server reads this, and nothing else of it. A picture begins with a `picture` or, where it needs none before it, a `key`; the rest of it comes in pieces. */
+declare const kinds: Readonly<{
+    sound: 1;
+    picture: 2;
+    key: 3;
+    message: 4;
+    report: 5;
+    piece: 6;
+}>;
+declare function laneOf(kind: number): number;
+declare function toText(bytes: Uint8Array): string;
+/** Our half of an agreement, good for one path. */
+declare class Exchange {
+    static begin(): Promise<Exchange>;
+    /** What the other side needs of it: an uncompressed point of P-256 (SEC 1, 2.3.3), base64url. */
+    publicKey: string;
+    /**
+     * A key for each direction (HKDF of RFC 5869 over the shared secret), so that no number is ever used twice under one.
+     * @param {string} theirs the other side's public key
+     * @returns {Promise<{sealer: Sealer, opener: Opener}>} rejected where that is none
+     */
+    agree(theirs: string): Promise<{
+        sealer: Sealer;
+        opener: Opener;
+    }>;
+    #private;
+}
+/** Seals frames, each lane under its counter. */
+declare class Sealer {
+    /** @param {CryptoKey} key */
+    constructor(key: CryptoKey);
+    /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @returns {Promise<Uint8Array<ArrayBuffer>>} */
+    seal(kind: FrameKind, content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
+    #private;
+}
+/** Opens frames, each once and those of a lane in the order in which they were sealed; some may be missing. */
+declare class Opener {
+    /** @param {CryptoKey} key */
+    constructor(key: CryptoKey);
+    /** Frames that were not opened: forged, altered, said again or too late. */
+    refused: number;
+    /** `missing`: so many before it did not come. @param {Uint8Array<ArrayBuffer>} frame @returns {Promise<{kind: FrameKind, missing: number, content: Uint8Array<ArrayBuffer>} | null>} */
+    open(frame: Uint8Array<ArrayBuffer>): Promise<{
+        kind: FrameKind;
+        missing: number;
+        content: Uint8Array<ArrayBuffer>;
+    } | null>;
+    #private;
+}
+export type FrameKind = 1 | 2 | 3 | 4 | 5 | 6;
+
+// ---- call/websocket/sounds.js
+/** Whether this browser has Opus. */
+declare function hasSound(): Promise<boolean>;
+/** Sends a microphone's sound. */
+declare class SoundSender {
+    /** @param {(content: Uint8Array<ArrayBuffer>) => void} send */
+    constructor(send: (content: Uint8Array<ArrayBuffer>) => void);
+    /** @param {MediaStreamTrack | null} track */
+    use(track: MediaStreamTrack | null): void;
+    close(): void;
+    #private;
+}
+/** Plays what comes. */
+declare class SoundReceiver {
+    /** @param {(track: MediaStreamTrack) => void} ready */
+    constructor(ready: (track: MediaStreamTrack) => void);
+    /** How loud it is, 0 to 1. */
+    level: number;
+    /** @type {MediaStreamTrack | null} once there is one */ track: MediaStreamTrack | null;
+    /** When what was taken at that time of the sender's is played, by our clock, milliseconds; NaN: nothing is played. @param {number} at */
+    dueAt(at: number): number;
+    /** @param {Uint8Array<ArrayBuffer>} content */
+    take(content: Uint8Array<ArrayBuffer>): void;
+    close(): void;
+    #private;
+}
+
 // ---- check/nat.js
 /** @param {string} url @returns {UrlResult['kind']} */
 export declare function kindOf(url: string): UrlResult["kind"];
@@ -2590,7 +3086,7 @@ export type LoopResult = {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export declare function verdict({ urls, nat, loop, socket, devices, webrtc }: Findings): Verdict;
+export declare function verdict({ urls, nat, loop, socket, media, devices, webrtc }: Findings): Verdict;
 export type Findings = {
     urls: UrlResult[];
     nat: NatKind;
@@ -2604,6 +3100,10 @@ export type Findings = {
      */
     socket: boolean;
     /**
+     * whether media would go through a WebSocket where nothing else does
+     */
+    media?: boolean | undefined;
+    /**
      * null where the device works, else what is wrong
      */
     devices: {
@@ -2615,7 +3115,7 @@ export type Findings = {
  * One thing to say, as a code and its values; the page has the words.
  */
 export type Said = {
-    code: "no-webrtc" | "no-socket" | "no-relay-offered" | "no-relay" | "web-only" | "no-udp" | "connects" | "throughput";
+    code: "no-webrtc" | "no-socket" | "no-relay-offered" | "no-relay" | "websocket" | "web-only" | "no-udp" | "connects" | "throughput";
     values?: undefined;
 } | {
     code: "loop";
@@ -2639,7 +3139,7 @@ export type Said = {
         problem: ProblemCode;
     };
 } | {
-    code: "ask-socket";
+    code: "ask-socket" | "ask-exempt";
     values: {
         host: string;
     };
@@ -2851,7 +3351,7 @@ export type Joined = {
      */
     first?: string | undefined;
 };
-export type Path = "direct" | "relay-udp" | "relay-tcp" | "relay-tls";
+export type Path = "direct" | "relay-udp" | "relay-tcp" | "relay-tls" | "websocket";
 /**
  * How the call with one peer goes, for the server's metrics and console.
  */
@@ -3094,6 +3594,10 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
         token: string;
         expires: Date | null;
     }>;
+    /** Whether the server passes on media where no other way is left. */
+    get passesMedia(): boolean;
+    /** A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. @param {string} peer */
+    mediaSocket(peer: string): WebSocket | null;
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;
     /**

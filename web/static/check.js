@@ -60,8 +60,9 @@ async function checkSocket() {
   const begun = performance.now();
   const works = await limited(hub.connect().then(() => true, () => false), patience.socket, false);
   detail('socket', works, works ? t('check.socket-works', {time: Math.round(performance.now() - begun)}) : t('check.socket-fails'));
+  const media = works && hub.passesMedia && 'VideoEncoder' in globalThis;
   hub.close();
-  return works;
+  return {socket: works, media};
 }
 
 async function checkDevices() {
@@ -187,7 +188,7 @@ async function run() {
     detail('loop', false, t('check.no-config', {why: t(`check.config-${why}`)}));
     detail('nat', null, t('check.nat-unknown'));
   }
-  findings.socket = await socketChecked;
+  Object.assign(findings, await socketChecked);
   media.close();
   conclude(findings);
 }

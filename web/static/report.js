@@ -23,6 +23,7 @@ function sentence({code, values}) {
     case 'loop': return t('verdict.loop', {why: t(`check.loop-${values.error}`)});
     case 'loss': return t('verdict.loss', {loss: Math.round(values.loss * 100)});
     case 'latency': return t('verdict.latency', {latency: Math.round(values.latency)});
+    case 'ask-exempt': return t('verdict.ask-exempt', {host: values.host || location.host});
     case 'ask-socket': return t('verdict.ask-socket', {host: values.host || location.host});
     case 'ask-udp': case 'ask-tcp': case 'ask-tls': return t(`verdict.${code}`, {port: String(values.port), host: values.host});
     default: return t(`verdict.${code}`);

@@ -9,10 +9,17 @@ export function nameOf(peer) {
   return peer.name || t('person.guest');
 }
 
+/** The tracks that an element has begun with. @type {WeakMap<HTMLVideoElement, MediaStreamTrack[]>} */
+const begunWith = new WeakMap();
+
 /** Shows a stream, and asks for the click that some browsers want before they play sound. @param {HTMLVideoElement} video @param {MediaStream} stream @param {HTMLElement} tile */
 export function play(video, stream, tile) {
-  // An element that has waited for pictures plays the sound alone only when it begins anew.
-  if (video.srcObject !== stream || (video.readyState === 0 && !stream.getVideoTracks().length)) video.srcObject = stream;
+  const tracks = stream.getTracks(), waitsFor = begunWith.get(video)?.some((track) => !tracks.includes(track));
+  // An element that has waited for pictures plays the sound alone, or in Firefox another track's pictures, only when it begins anew.
+  if (video.srcObject !== stream || (video.readyState === 0 && (waitsFor || !stream.getVideoTracks().length))) {
+    video.srcObject = stream;
+    begunWith.set(video, tracks);
+  }
   video.play().catch(({name}) => {
     if (name !== 'NotAllowedError') return;
     const start = el('button', {type: 'button', class: 'secondary play', onclick: () => { video.play(); start.remove(); }}, t('call.hear'));

@@ -112,6 +112,15 @@ func bundle(name string) ([]byte, error) {
 		LegalComments: api.LegalCommentsEndOfFile, Charset: api.CharsetUTF8,
 		Plugins: []api.Plugin{{Name: "site", Setup: func(b api.PluginBuild) {
 			// As the server does: /client/x.js is in client, /static/x.js in static.
+			// What the client loads when it is needed stays a file of its own.
+			b.OnResolve(api.OnResolveOptions{Filter: `^\.`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+				file := filepath.Join(a.ResolveDir, a.Path)
+				name, err := filepath.Rel(filepath.Join(root, "client"), file)
+				if a.Kind != api.ResolveJSDynamicImport || err != nil || !filepath.IsLocal(name) {
+					return api.OnResolveResult{}, nil
+				}
+				return api.OnResolveResult{Path: "../client/" + filepath.ToSlash(name), External: true}, nil
+			})
 			b.OnResolve(api.OnResolveOptions{Filter: "^/(client|static)/"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 				return api.OnResolveResult{Path: filepath.Join(root, a.Path)}, nil
 			})

@@ -143,6 +143,18 @@ export const healingTimes = {
   farewell: 2000,
 };
 
+/** The way through the server's WebSocket (call/path/lastdoor.js). */
+export const lastDoorTimes = {
+  /** It is tried after so long without a path of WebRTC, and looked after so often. */
+  patience: 1500, look: 1000,
+  /** What came to nothing is tried again after so long, later each time. */
+  again: 4000, againMost: 30_000,
+  /** Who does not answer within this is tried again. */
+  open: 8000,
+  /** It stays so long beside a path of WebRTC, silent. */
+  keep: 5000,
+};
+
 /** The network check (check/). */
 export const checkTimes = {
   /** A TLS relay behind a slow proxy needs more than 10 s. */

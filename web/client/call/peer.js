@@ -12,6 +12,7 @@ import {Senders} from './path/bitrate.js';
 import {Line} from './path/line.js';
 import {Sound} from './path/sound.js';
 import {received} from './path/received.js';
+import {Way} from './way.js';
 import {Quota} from '../base/quota.js';
 import {callTimes, healingTimes} from '../base/times.js';
 
@@ -23,35 +24,8 @@ import {callTimes, healingTimes} from '../base/times.js';
 /** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
 /** @typedef {'connecting' | 'connected' | 'reconnecting' | 'closed'} PeerState */
 
-/**
- * @typedef {object} PeerEvents
- * @property {PeerState} state
- * @property {string} name the peer's name is known, or another
- * @property {MediaStream} stream a track of the peer has come
- * @property {MediaStream} screen a track of the screen that the peer shares beside the camera has come
- * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks
- * @property {Sending} media what the peer says that it sends
- * @property {Quality} quality once a second
- * @property {{ours: LineState, theirs: LineState}} line what of the call fits the line has changed
- * @property {Trouble | ''} trouble what is wrong between the two programs has changed
- * @property {{text: string, at: number}} chat
- * @property {Transfer} file the peer offers a file
- * @property {number} firstFrame milliseconds from join or accept to the first decoded frame
- */
-
-/**
- * What a peer needs of its call.
- * @typedef {object} PeerHost
- * @property {import('./media/media.js').LocalMedia} media
- * @property {string} instance
- * @property {number} size how many others there are
- * @property {boolean} online whether the hub is connected
- * @property {boolean} screens whether a screen is shown beside the camera
- * @property {import('./connections.js').Connections} connections
- * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
- * @property {(to: string, data: any) => void} signal
- * @property {string} browser this browser and its major version, as it is told to the others
- */
+/** @typedef {import('./host.js').PeerEvents} PeerEvents */
+/** @typedef {import('./host.js').PeerHost} PeerHost */
 
 /** So many offers of one person are read at once. */
 const offersAtOnce = 16;
@@ -64,7 +38,6 @@ const isPartial = (trouble) => trouble === 'audio' || trouble === 'video' || tro
  * @extends {Emitter<PeerEvents>}
  */
 export class Peer extends Emitter {
-  /** @type {PeerState} */ state = 'connecting';
   name = '';
   user = '';
   /** What the peer says that it sends. */
@@ -97,6 +70,7 @@ export class Peer extends Emitter {
   /** @type {Sharing} */ #sharing = new Sharing({
     media: () => this.#host.media, pc: () => this.pc, quiet: () => this.#quiet, coming: () => this.#healing.replacements.coming,
     online: () => this.#host.online, screens: () => this.#host.screens, tell: (message) => this.tell(message), limit: () => this.limit(),
+    carried: () => this.#way.door.carries,
   });
   /** @type {import('./path/negotiation.js').NegotiationHost} */ #serving = {
     clock: realClock,
@@ -110,7 +84,7 @@ export class Peer extends Emitter {
   };
   /** @type {Line} */ #line = new Line({
     clock: realClock,
-    pc: () => (this.state === 'connected' && !this.#quiet ? this.pc : null),
+    pc: () => (this.#way.reached === 'connected' && !this.#quiet ? this.pc : null),
     open: () => this.#channel.open,
     tell: (message) => this.tell(message),
     changed: () => this.limit(),
@@ -118,7 +92,7 @@ export class Peer extends Emitter {
   });
   /** @type {Sound} */ #sound = new Sound({
     clock: realClock,
-    current: () => (this.state === 'connected' && !this.#quiet && this.#host.online && !this.orphan ? this.#negotiation : null),
+    current: () => (this.#way.reached === 'connected' && !this.#quiet && this.#host.online && !this.orphan ? this.#negotiation : null),
     open: () => this.#channel.open,
     narrow: () => this.#line.allowance.narrow,
     tell: (message) => this.tell(message),
@@ -127,8 +101,8 @@ export class Peer extends Emitter {
     clock: realClock,
     current: () => (this.#quiet || this.state === 'closed' ? null : this.#negotiation),
     pc: () => (this.state === 'closed' ? null : this.pc),
-    state: () => this.state,
-    setState: (state) => this.#setState(state),
+    state: () => this.#way.reached,
+    setState: (state) => this.#way.reach(state),
     online: () => this.#host.online,
     reachable: () => !this.orphan,
     browser: () => this.#browser,
@@ -152,6 +126,15 @@ export class Peer extends Emitter {
       made: (pc, channel) => this.#channel.hear(pc, channel),
       negotiated: (pc) => { this.#senders.limit(() => this.#wanted(pc, false), pc); },
       ready: (negotiation, channel) => this.#moveTo(negotiation, channel),
+    },
+  });
+  /** @type {Way} */ #way = new Way({
+    call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
+    channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
+    shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
+    said: (state) => {
+      if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
+      this.emit('state', state);
     },
   });
   /** @type {import('../session/hub.js').Path | ''} */ #told = '';
@@ -188,6 +171,9 @@ export class Peer extends Emitter {
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
   }
 
+  /** @type {PeerState} */
+  get state() { return this.#way.state; }
+
   /** What the server says of the peer. @param {PeerInfo} info */
   introduce({name = '', user = '', away = false}) {
     this.user = user;
@@ -203,16 +189,19 @@ export class Peer extends Emitter {
   /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
   get screen() { return this.#received.screen; }
   /** How loud the peer is heard at this moment, 0 to 1. */
-  get loudness() { return this.pc && this.state === 'connected' && this.media.audio ? loudness(this.pc) : 0; }
+  get loudness() {
+    if (this.state !== 'connected' || !this.media.audio) return 0;
+    return this.#way.door.path?.loudness ?? (this.pc ? loudness(this.pc) : 0);
+  }
 
   /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
-  get line() { return {ours: this.#line.ours, theirs: this.#line.theirs}; }
+  get line() { return this.#way.line ?? {ours: this.#line.ours, theirs: this.#line.theirs}; }
 
   /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
   get pc() { return this.#negotiation?.pc ?? null; }
 
   /** How long the peer has not been connected, milliseconds. */
-  get unconnected() { return this.#healing.unconnected; }
+  get unconnected() { return this.#way.door.carries ? 0 : this.#healing.unconnected; }
 
   /** Offers a new connection. */
   offer() {
@@ -241,7 +230,10 @@ export class Peer extends Emitter {
   }
 
   /** Sends our media: what of it there is has changed. */
-  send() { this.#sharing.send(); }
+  send() {
+    this.#sharing.send();
+    this.#way.door.send();
+  }
 
   /** Tells the peer what we send. */
   tellMedia() { this.#sharing.tell(); }
@@ -265,6 +257,7 @@ export class Peer extends Emitter {
     if (this.stream.getTracks().length) this.emit('stream', this.stream);
     this.#healing.improving.settle(true);
     this.#healing.changed();
+    this.#way.door.look();
     this.limit();
   }
 
@@ -295,6 +288,7 @@ export class Peer extends Emitter {
     if (said.browser !== undefined) this.#browser = said.browser;
     if (said.app && !this.#quiet) this.#channel.receive(said.app);
     if (said.replacement && this.#quiet) return;
+    if (said.websocket) return this.#way.door.hear(said.websocket);
     if (said.trouble && (this.state !== 'connected' || isPartial(said.trouble))) this.#setTrouble(said.trouble);
     if (description?.type === 'offer' || unusable?.type === 'offer') {
       // Each is answered, which the server counts as our message.
@@ -318,7 +312,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection} pc */
   #prepareAnswer(pc) {
-    if (!this.#channel.used && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#channel.use(pc, openChannel(pc));
+    if (!this.#way.talks && /^m=application/m.test(pc.remoteDescription?.sdp ?? '')) this.#way.talk(pc, openChannel(pc));
     answerMedia(pc, this.#host.media, this.#quiet, this.#sharing.showing);
     this.#sound.prepare(pc);
   }
@@ -337,7 +331,7 @@ export class Peer extends Emitter {
   #use(negotiation, channel) {
     const {pc} = negotiation;
     this.#negotiation = negotiation;
-    if (channel) this.#channel.use(pc, channel);
+    if (channel) this.#way.talk(pc, channel);
     pc.onnegotiationneeded = () => negotiation.offer();
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#found(candidate); };
     pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#healing.changed();
@@ -381,14 +375,6 @@ export class Peer extends Emitter {
     if (this.state === 'closed' || this.orphan) return;
     const browser = data.description ? {browser: this.#host.browser} : {};
     this.#host.signal(this.id, {instance: this.#host.instance, ...browser, ...data});
-  }
-
-  /** @param {PeerState} state */
-  #setState(state) {
-    if (this.state === state || this.state === 'closed') return;
-    this.state = state;
-    if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
-    this.emit('state', state);
   }
 
   /** Looks for another path, while the old one stays in use as long as it works. @param {boolean} [urgent] even if nothing seems wrong */
@@ -439,8 +425,8 @@ export class Peer extends Emitter {
     const report = await statsOf(this.pc);
     if (!report || /** @type {string} */ (this.state) === 'closed') return;
     const quality = this.#meter.read(report, this.#told);
-    this.quality = quality;
-    this.emit('quality', quality);
+    this.quality = this.#way.quality(quality);
+    this.emit('quality', this.quality);
     this.#healing.tick(quality);
     if (this.state === 'connecting' && this.unconnected > healingTimes.connect && this.#negotiation?.astray && this.trouble !== 'theirs-candidates') {
       this.#setTrouble('theirs-candidates');
@@ -462,10 +448,12 @@ export class Peer extends Emitter {
   /** Speed is felt from the click to the first picture, so that is what is measured. */
   #watchFirstFrame() {
     watchFirstFrame(() => (this.firstFrame || this.state === 'closed' ? null : this.pc),
-      () => this.#healing.wasConnected || this.pc?.connectionState === 'connected', () => {
-        this.firstFrame = Math.round(performance.now() - this.#started);
-        this.emit('firstFrame', this.firstFrame);
-      });
+      () => this.#healing.wasConnected || this.pc?.connectionState === 'connected', () => this.#first());
+  }
+
+  #first() {
+    this.firstFrame = Math.round(performance.now() - this.#started);
+    this.emit('firstFrame', this.firstFrame);
   }
 
   /** Sends a message on the data channel, or keeps it until that is open. @param {any} message */
@@ -483,7 +471,7 @@ export class Peer extends Emitter {
 
   close() {
     if (this.state === 'closed') return;
-    this.#setState('closed');
+    this.#way.reach('closed');
     this.#healing.close();
     this.#line.close();
     this.#negotiation?.close();

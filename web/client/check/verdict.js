@@ -11,16 +11,17 @@ import {home} from '../base/home.js';
  * @property {LoopResult | null} loop
  * @property {boolean} [webrtc] false: this browser has no WebRTC, so nothing else says anything
  * @property {boolean} socket whether the signaling socket opens
+ * @property {boolean} [media] whether media would go through a WebSocket where nothing else does
  * @property {{audio: ProblemCode | null, video: ProblemCode | null}} devices null where the device works, else what is wrong
  */
 
 /**
  * One thing to say, as a code and its values; the page has the words.
- * @typedef {{code: 'no-webrtc' | 'no-socket' | 'no-relay-offered' | 'no-relay' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
+ * @typedef {{code: 'no-webrtc' | 'no-socket' | 'no-relay-offered' | 'no-relay' | 'websocket' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
  *   | {code: 'loop', values: {error: 'timeout' | 'unreachable' | 'failed'}}
  *   | {code: 'loss', values: {loss: number}} | {code: 'latency', values: {latency: number}}
  *   | {code: 'device', values: {kind: 'audio' | 'video', problem: ProblemCode}}
- *   | {code: 'ask-socket', values: {host: string}}
+ *   | {code: 'ask-socket' | 'ask-exempt', values: {host: string}}
  *   | {code: 'ask-udp' | 'ask-tcp' | 'ask-tls', values: {host: string, port: number}}} Said
  */
 
@@ -43,7 +44,7 @@ function destination(url) {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export function verdict({urls, nat, loop, socket, devices, webrtc = true}) {
+export function verdict({urls, nat, loop, socket, media = false, devices, webrtc = true}) {
   /** @type {Said[]} */ const text = [];
   /** @type {Said[]} */ const ask = [];
   /** @param {UrlResult['kind']} kind */
@@ -65,9 +66,12 @@ export function verdict({urls, nat, loop, socket, devices, webrtc = true}) {
     level = 'bad';
     text.push({code: 'no-relay-offered'});
   } else if (!relay) {
-    if (nat === 'blocked' || nat === 'unknown' || nat === 'symmetric') level = 'bad';
+    // A proxy that reads HTTPS lets a WebSocket through, and nothing that is no HTTP.
+    const through = socket && media;
+    if (!through && (nat === 'blocked' || nat === 'unknown' || nat === 'symmetric')) level = 'bad';
     limited();
-    text.push({code: 'no-relay'});
+    text.push({code: through ? 'websocket' : 'no-relay'});
+    if (through) ask.push({code: 'ask-exempt', values: {host: home?.host ?? ''}});
   } else if (udpBlocked) {
     limited();
     text.push({code: works('tls') && !works('tcp') ? 'web-only' : 'no-udp'});

@@ -19,7 +19,7 @@ import {sessionTimes as times} from '../base/times.js';
  * @property {string} [first] the peer that got our `first`
  */
 
-/** @typedef {'direct' | 'relay-udp' | 'relay-tcp' | 'relay-tls'} Path */
+/** @typedef {'direct' | 'relay-udp' | 'relay-tcp' | 'relay-tls' | 'websocket'} Path */
 
 /**
  * How the call with one peer goes, for the server's metrics and console.

@@ -50,6 +50,7 @@ export class Session extends Emitter {
   /** @type {AccessToken} */ #access;
   /** @type {WebSocket | null} */ #socket = null;
   #token = '';
+  /** Where the media of two people may go through a WebSocket, beside ours. @type {{path: string} | null} */ #media = null;
   #welcomed = false;
   #handled = 0;
   #unacknowledged = 0;
@@ -160,6 +161,18 @@ export class Session extends Emitter {
       throw new HubError(refused ? 'forbidden' : 'rate', said?.message ?? 'no invitation could be made: the server does not answer', !refused);
     }
     return {token: said.token, expires: said.expires ? new Date(said.expires) : null};
+  }
+
+  /** Whether the server passes on media where no other way is left. */
+  get passesMedia() { return this.#media !== null; }
+
+  /** A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. @param {string} peer */
+  mediaSocket(peer) {
+    if (!this.#media || !this.#welcomed) return null;
+    const url = new URL(this.#media.path, this.#url());
+    const socket = new (this.#options.WebSocket ?? WebSocket)(url.href, 'turnhub.media.v1');
+    socket.onopen = () => socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
+    return socket;
   }
 
   /** The access token expires in so many milliseconds. @protected @param {number} after */
@@ -352,6 +365,7 @@ export class Session extends Emitter {
     this.id = welcome.session;
     this.user = welcome.user ?? '';
     this.#token = welcome.resume?.token ?? '';
+    this.#media = typeof welcome.media?.path === 'string' ? welcome.media : null;
     if (welcome.config) this.config = welcome.config;
     /** @type {{reject: (error: Error) => void}[]} */ let forgotten = [];
     if (resumed) {

@@ -21,5 +21,12 @@ export const guarded = {
   'Navigator.wakeLock': {why: 'the same', remove: 'delete Navigator.prototype.wakeLock'},
   'WakeLockSentinel.release': {why: 'there is none then'},
   'WakeLockSentinel.onrelease': {why: 'there is none then'},
+  'AudioContext.outputLatency': {why: 'taken for none: pictures come a little before their sound'},
   'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
 };
+
+/** Interfaces that stand behind one check as a whole. */
+const codecs = 'without WebCodecs there is no way through the WebSocket: see call/websocket/path.js, abilities';
+/** @type {Record<string, {why: string, remove: string}>} */
+export const interfaces = Object.fromEntries(['VideoEncoder', 'VideoDecoder', 'VideoFrame', 'EncodedVideoChunk', 'AudioEncoder', 'AudioDecoder',
+  'AudioData', 'EncodedAudioChunk'].map((name) => [name, {why: codecs, remove: `delete globalThis.${name}`}]));

@@ -34,6 +34,13 @@ test('nothing gets out', () => {
   assert.deepEqual(ask.at(-1), {code: 'ask-tls', values: {host: 'h', port: 443}});
 });
 
+test('a proxy that reads HTTPS: calls work, and it is asked to leave this host alone', () => {
+  const inspected = {...good, nat: 'blocked', loop: null, urls: all.map((each) => url(each, false)), media: true};
+  const {level, text, ask} = verdict(inspected);
+  assert.deepEqual([level, text[0].code, ask[0].code], ['fair', 'websocket', 'ask-exempt']);
+  assert.equal(verdict({...inspected, socket: false}).level, 'bad');
+});
+
 test('no signaling socket', () => assert.equal(verdict({...good, socket: false}).level, 'bad'));
 test('no relay offered is the operator\'s to mend', () => assert.equal(verdict({...good, urls: []}).text[0].code, 'no-relay-offered'));
 test('a browser without WebRTC is blamed, and nobody else', () => {

@@ -13,6 +13,7 @@ import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
  * @property {() => RTCPeerConnection | null} coming the one that is made to take its place
  * @property {(message: any) => void} tell
  * @property {() => void} limit
+ * @property {() => boolean} carried our media goes to the other side without a connection
  */
 
 /**
@@ -38,7 +39,7 @@ export class Sharing {
   /** On the connection in use: without the hub it cannot be changed for a screen. @returns {Showing} */
   get #now() {
     const pc = this.#host.pc();
-    const possible = pc && (transceiverOf(pc, 'video', true) || this.#host.online());
+    const possible = this.#host.carried() || (pc && (transceiverOf(pc, 'video', true) || this.#host.online()));
     return this.understood && possible ? 'beside' : 'alone';
   }
 
@@ -80,7 +81,7 @@ export class Sharing {
     const {audio, video, screen} = this.#host.media().sending;
     const beside = this.screen === 'beside';
     const pc = this.#host.pc();
-    const ready = !beside || (pc !== null && transceiverOf(pc, 'video', true) !== undefined);
+    const ready = !beside || this.#host.carried() || (pc !== null && transceiverOf(pc, 'video', true) !== undefined);
     return {type: 'media', audio, video: video || (screen && !beside), screen: screen && ready, beside: screen && beside && ready,
       screens: this.#host.screens()};
   }
@@ -95,29 +96,49 @@ export class Received {
   stream = new MediaStream();
   screen = new MediaStream();
 
-  /** @type {MediaStreamTrack | null} */ #camera = null;
+  /** @typedef {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} Tracks */
+  /** Of the connection. @type {Record<'stream' | 'screen', Tracks>} */ #tracks = {stream: {audio: null, video: null}, screen: {audio: null, video: null}};
+  /** In place of them, while media goes another way. @type {Record<'stream' | 'screen', Tracks> | null} */ #carried = null;
   #pictures = true;
 
   /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
   show(pc, transceiver) {
-    const {track} = transceiver.receiver;
-    const where = transceiverOf(pc, /** @type {import('./media.js').Kind} */ (track.kind), true) === transceiver ? 'screen' : 'stream';
-    const camera = where === 'stream' && track.kind === 'video';
-    if (camera) this.#camera = track;
-    const before = this[where].getTracks().filter((old) => old.kind === track.kind && old !== track);
-    // In this order a <video> goes from one to the other without a black picture between.
-    if (!camera || this.#pictures) this[where].addTrack(track);
-    for (const old of before) this[where].removeTrack(old);
+    const {track} = transceiver.receiver, kind = /** @type {import('./media.js').Kind} */ (track.kind);
+    const where = transceiverOf(pc, kind, true) === transceiver ? 'screen' : 'stream';
+    this.#tracks[where][kind] = track;
+    this.#arrange();
     return where;
   }
 
   /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
   pictures(sent) {
-    if (this.#pictures === sent) return false;
     this.#pictures = sent;
-    if (!this.#camera) return false;
-    if (sent) this.stream.addTrack(this.#camera);
-    else this.stream.removeTrack(this.#camera);
-    return true;
+    return this.#arrange();
+  }
+
+  /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
+  carry(tracks) {
+    this.#carried = tracks;
+    this.#arrange();
+  }
+
+  #arrange() {
+    let changed = false;
+    for (const where of /** @type {const} */ (['stream', 'screen'])) {
+      const {audio, video} = (this.#carried ?? this.#tracks)[where], stream = this[where];
+      const wanted = [audio, where === 'stream' && !this.#pictures ? null : video];
+      // In this order a <video> goes from one to the other without a black picture between.
+      for (const track of wanted) {
+        if (!track || stream.getTracks().includes(track)) continue;
+        stream.addTrack(track);
+        changed = true;
+      }
+      for (const old of stream.getTracks()) {
+        if (wanted.includes(old)) continue;
+        stream.removeTrack(old);
+        changed = true;
+      }
+    }
+    return changed;
   }
 }

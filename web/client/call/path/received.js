@@ -30,6 +30,7 @@
  * @property {number} [refused]
  * @property {Trouble} [trouble] what the other side says of what we said
  * @property {boolean} [replacement]
+ * @property {import('./lastdoor.js').DoorKey} [websocket] for the way through the server's WebSocket
  * @property {any} [app] of the data channel, which holds it to bounds of its own
  */
 
@@ -61,6 +62,11 @@ export function received(data) {
   if (unusables.includes(data.trouble)) sound.trouble = /** @type {Trouble} */ (`ours-${data.trouble}`);
   if (['audio', 'video', 'codecs'].includes(data.trouble)) sound.trouble = data.trouble;
   if (data.app) sound.app = data.app;
+  const {key, pictures, sound: hears} = data.websocket ?? {};
+  // An uncompressed point of P-256, base64url.
+  if (typeof key === 'string' && /^[\w-]{87}$/.test(key) && Array.isArray(pictures)) {
+    sound.websocket = {key, pictures: pictures.slice(0, 8).filter((each) => nameIn(each) !== undefined), sound: hears === true};
+  }
   // A provisional answer is followed by one that counts.
   if (description === undefined || description === null || description.type === 'pranswer') return sound;
   const {type, sdp} = description, code = wrongWith(description);

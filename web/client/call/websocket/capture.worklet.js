@@ -1,0 +1,35 @@
+// Hands what a microphone gives to the page: mono, in packets, at the rate that Opus takes.
+import {packetSamples, sampleRate as wanted} from './playout.js';
+
+/** @type {any} */ const scope = globalThis;
+
+class Capture extends scope.AudioWorkletProcessor {
+  #packet = new Float32Array(packetSamples);
+  #filled = 0;
+  /** Where the next sample lies, in those of the block. */
+  #at = 0;
+  #before = 0;
+
+  /** @param {Float32Array[][]} inputs */
+  process([channels]) {
+    const [first, ...others] = channels ?? [];
+    if (!first) return true;
+    const step = scope.sampleRate / wanted;
+    /** @param {number} i */
+    const sampleAt = (i) => (i < 0 ? this.#before : others.reduce((sum, channel) => sum + channel[i], first[i]) / (1 + others.length));
+    for (; this.#at <= first.length - 1; this.#at += step) {
+      const low = Math.floor(this.#at), part = this.#at - low;
+      const sample = part ? sampleAt(low) * (1 - part) + sampleAt(low + 1) * part : sampleAt(low);
+      this.#packet[this.#filled++] = sample;
+      if (this.#filled < packetSamples) continue;
+      /** @type {any} */ (this).port.postMessage(this.#packet, [this.#packet.buffer]);
+      this.#packet = new Float32Array(packetSamples);
+      this.#filled = 0;
+    }
+    this.#before = sampleAt(first.length - 1);
+    this.#at -= first.length;
+    return true;
+  }
+}
+
+scope.registerProcessor('turnhub-capture', Capture);

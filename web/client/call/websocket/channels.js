@@ -1,0 +1,166 @@
+// Messages and files on a path through the server's WebSocket: what looks like data channels to those who use them.
+
+/** What a message is about. */
+const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4};
+/** So much may be on its way, bytes: what comes is answered for, so that nothing fills the server. */
+const windowBytes = 64 * 1024;
+/** So many channels may be open at once. */
+const mostChannels = 66;
+/** Number of the channel, operation. */
+const headBytes = 3;
+
+/** @typedef {'connecting' | 'open' | 'closed'} ChannelState */
+
+/** One of them: the part of RTCDataChannel that is used here. */
+class Channel extends EventTarget {
+  /** @type {ChannelState} */ readyState = 'open';
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  binaryType = 'arraybuffer';
+  /** @type {((event: {data: any}) => void) | null} */ onmessage = null;
+  /** @type {(() => void) | null} */ onopen = null;
+  /** @type {(() => void) | null} */ onclose = null;
+  /** @type {(() => void) | null} */ onbufferedamountlow = null;
+
+  /** @param {Channels} all @param {number} id @param {string} label */
+  constructor(all, id, label) {
+    super();
+    this.all = all;
+    this.id = id;
+    this.label = label;
+  }
+
+  /** @param {string | ArrayBuffer} data */
+  send(data) {
+    if (this.readyState !== 'open') throw new Error('this channel is closed');
+    if (typeof data === 'string') this.all.send(this, ops.text, new TextEncoder().encode(data));
+    else this.all.send(this, ops.binary, new Uint8Array(data));
+  }
+
+  close() {
+    if (this.readyState === 'closed') return;
+    this.all.send(this, ops.close, new Uint8Array());
+    this.closed();
+  }
+
+  closed() {
+    if (this.readyState === 'closed') return;
+    this.readyState = 'closed';
+    this.all.forget(this);
+    this.dispatchEvent(new Event('close'));
+    this.onclose?.();
+  }
+
+  /** @param {number} bytes that were sent */
+  left(bytes) {
+    const before = this.bufferedAmount;
+    this.bufferedAmount -= bytes;
+    if (before > this.bufferedAmountLowThreshold && this.bufferedAmount <= this.bufferedAmountLowThreshold) this.onbufferedamountlow?.();
+  }
+}
+
+/** All channels of one path. Numbers that we give are even on one side and odd on the other. */
+export class Channels {
+  /** The one for chat and state. */
+  main = new Channel(this, 0, '');
+
+  /** @type {Map<number, Channel>} */ #channels = new Map([[0, this.main]]);
+  /** @type {{channel: Channel, frame: Uint8Array<ArrayBuffer>, bytes: number}[]} */ #queue = [];
+  #unanswered = 0;
+  #unsaid = 0;
+  #next;
+  #out;
+  #incoming;
+
+  /**
+   * @param {boolean} even which numbers are ours
+   * @param {(content: Uint8Array<ArrayBuffer>) => void} out
+   * @param {(channel: Channel) => void} incoming the other side has opened one
+   */
+  constructor(even, out, incoming) {
+    this.#next = even ? 2 : 1;
+    this.#out = out;
+    this.#incoming = incoming;
+  }
+
+  /** @param {string} label */
+  createDataChannel(label) {
+    const channel = new Channel(this, this.#next, label);
+    this.#next = (this.#next + 2) & 0xffff;
+    this.#channels.set(channel.id, channel);
+    this.send(channel, ops.open, new TextEncoder().encode(label));
+    return channel;
+  }
+
+  /** @param {Channel} channel @param {number} op @param {Uint8Array} data */
+  send(channel, op, data) {
+    const frame = new Uint8Array(headBytes + data.length);
+    new DataView(frame.buffer).setUint16(0, channel.id);
+    frame[2] = op;
+    frame.set(data, headBytes);
+    channel.bufferedAmount += data.length;
+    const item = {channel, frame, bytes: data.length};
+    // What is said goes before the pieces of files.
+    const at = channel === this.main ? this.#queue.findIndex((other) => other.channel !== this.main) : -1;
+    if (at < 0) this.#queue.push(item);
+    else this.#queue.splice(at, 0, item);
+    this.#pump();
+  }
+
+  #pump() {
+    while (this.#queue.length && (this.#unanswered === 0 || this.#unanswered + this.#queue[0].frame.length <= windowBytes)) {
+      const {channel, frame, bytes} = /** @type {{channel: Channel, frame: Uint8Array<ArrayBuffer>, bytes: number}} */ (this.#queue.shift());
+      this.#unanswered += frame.length;
+      this.#out(frame);
+      channel.left(bytes);
+    }
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} content */
+  take(content) {
+    if (content.length < headBytes) return;
+    const view = new DataView(content.buffer, content.byteOffset), id = view.getUint16(0), op = content[2], data = content.slice(headBytes);
+    if (op === ops.had) {
+      if (data.length === 4) this.#unanswered = Math.max(0, this.#unanswered - new DataView(data.buffer).getUint32(0));
+      return this.#pump();
+    }
+    this.#unsaid += content.length;
+    if (this.#unsaid >= windowBytes / 4) this.say();
+    const channel = this.#channels.get(id);
+    if (op === ops.open) {
+      if (channel || this.#channels.size >= mostChannels || data.length > 256) return;
+      const opened = new Channel(this, id, new TextDecoder().decode(data));
+      this.#channels.set(id, opened);
+      this.#incoming(opened);
+    } else if (op === ops.close) {
+      if (channel !== this.main) channel?.closed();
+    } else if (op === ops.text || op === ops.binary) {
+      channel?.onmessage?.({data: op === ops.text ? new TextDecoder().decode(data) : data.buffer});
+    }
+  }
+
+  /** Says how much has come. */
+  say() {
+    if (!this.#unsaid) return;
+    const frame = new Uint8Array(headBytes + 4), view = new DataView(frame.buffer);
+    frame[2] = ops.had;
+    view.setUint32(headBytes, this.#unsaid);
+    this.#unsaid = 0;
+    this.#out(frame);
+  }
+
+  /** @param {Channel} channel */
+  forget(channel) {
+    if (this.#channels.get(channel.id) === channel) this.#channels.delete(channel.id);
+    if (channel.readyState === 'closed') this.#queue = this.#queue.filter((item) => item.channel !== channel || item.frame[2] === ops.close);
+  }
+
+  /** The path has ended. Those who use them go on elsewhere. */
+  close() {
+    this.#queue = [];
+    for (const channel of [...this.#channels.values()]) {
+      channel.onmessage = channel.onclose = channel.onopen = null;
+      channel.closed();
+    }
+  }
+}

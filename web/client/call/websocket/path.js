@@ -1,0 +1,312 @@
+// The last door: where a network lets nothing through but HTTPS that it inspects, picture and sound go through a WebSocket
+// of the server, sealed between the two browsers. Loaded when it is needed.
+import {Exchange, kinds} from './seal.js';
+import {Rate} from './rate.js';
+import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictures.js';
+import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
+import {Channels} from './channels.js';
+
+/** @typedef {import('./seal.js').FrameKind} FrameKind */
+
+/** What is told twice a second; without a word for so long the path is dead, milliseconds. */
+const reportEvery = 500, deadAfter = 4000;
+/** So much may wait in our browser before pictures are left out, milliseconds at the rate that gets through. */
+const queueMost = 250;
+/** The socket is opened by then, or never. */
+const openWithin = 10_000;
+
+/** What this browser can do here: told to the other side with our key. */
+export async function abilities() {
+  const secure = !!globalThis.crypto?.subtle && !!globalThis.WebSocket;
+  if (!secure) return null;
+  const [pictures, sound] = await Promise.all([decodes(), hasSound()]);
+  return pictures.length || sound ? {pictures, sound} : null;
+}
+
+/**
+ * What the path needs of its peer.
+ * @typedef {object} PathHost
+ * @property {() => WebSocket | null} socket to the server, on its way
+ * @property {import('../media/media.js').LocalMedia} media
+ * @property {() => boolean} sending whether our media is to go this way now
+ * @property {() => void} opened both ends are there
+ * @property {(channel: any) => void} incoming a channel that the other side has opened
+ * @property {() => void} tracks `audio`, `video` or `screen` is another
+ * @property {() => void} line what fits the line is another, of ours or of theirs
+ * @property {() => void} shown a picture has been shown
+ * @property {() => void} closed it has ended
+ */
+
+/** Media between two browsers through one WebSocket of each. */
+export class WebSocketPath {
+  publicKey = '';
+  /** Both ends are there and understand each other. */
+  open = false;
+  /** Messages and files. @type {Channels | null} */ channels = null;
+  /** @type {SoundReceiver | null} */ #soundIn = null;
+  /** @type {SoundSender | null} */ #soundOut = null;
+  /** @type {PictureSender[]} camera, screen */ #picturesOut = [];
+  /** @type {PictureReceiver[]} camera, screen */ #picturesIn = [];
+  #rate = new Rate();
+  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {import('./seal.js').Sealer | null} */ #sealer = null;
+  /** @type {import('./seal.js').Opener | null} */ #opener = null;
+  /** @type {Exchange | null} */ #exchange = null;
+  #host;
+  /** @type {any} */ #timer = null;
+  #closed = false;
+  #sealing = Promise.resolve();
+  #opening = Promise.resolve();
+  #unopened = 0;
+  #heardAt = performance.now();
+  /** Counted since the last report. */
+  #got = 0;
+  #lost = 0;
+  #age = Infinity;
+  #pieces = new Pieces();
+  /** The least time that a frame took, by two clocks that differ. @type {number[]} */ #least = [];
+  #sentBits = 0;
+  #receivedBits = 0;
+  #leavesAt = 250_000;
+  #countedAt = performance.now();
+  #framesBefore = 0;
+  /** Milliseconds. */
+  #rtt = 0;
+  #pingAt = 0;
+  #wantedKeyAt = -Infinity;
+  #keysFor = new Set();
+  #theirsFit = true;
+  #told = '';
+  /** The other side has nothing but this. */
+  #used = false;
+  /** What is known of the path now, once a second. */
+  stats = {rtt: 0, loss: 0, jitter: 0, sent: 0, received: 0, available: 0, frames: 0, frameRate: 0, width: 0, height: 0, silence: 0};
+
+  /** @param {PathHost} host */
+  constructor(host) {
+    this.#host = host;
+  }
+
+  async begin() {
+    this.#exchange = await Exchange.begin();
+    this.publicKey = this.#exchange.publicKey;
+  }
+
+  get audio() { return this.#soundIn?.track ?? null; }
+  get video() { return this.#picturesIn[0]?.track ?? null; }
+  get screen() { return this.#picturesIn[1]?.track ?? null; }
+  get loudness() { return this.#soundIn?.level ?? 0; }
+  get #frames() { return this.#picturesIn[0]?.frames ?? 0; }
+  /** Whether our line has room for pictures, and whether theirs has. */
+  get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
+
+  /**
+   * The other side has said its key and what it can do.
+   * @param {{key: string, pictures: string[], sound: boolean}} theirs
+   */
+  async agree(theirs) {
+    const exchange = /** @type {Exchange} */ (this.#exchange);
+    const {sealer, opener} = await exchange.agree(theirs.key);
+    if (this.#closed) return;
+    this.#sealer = sealer;
+    this.#opener = opener;
+    const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);
+    if (this.#closed) return;
+    const socket = this.#socket = this.#host.socket();
+    if (!socket) return this.close();
+    socket.binaryType = 'arraybuffer';
+    socket.onmessage = ({data}) => { if (typeof data === 'string') this.#said(data); else this.#came(new Uint8Array(data)); };
+    socket.onclose = () => this.close();
+    const dueAt = (/** @type {number} */ at) => {
+      const due = this.#soundIn?.dueAt(at) ?? NaN, now = performance.now();
+      return Number.isNaN(due) ? now : Math.min(due, now + 400);
+    };
+    for (const screen of [false, true]) {
+      const i = Number(screen);
+      if (codec) {
+        this.#picturesOut[i] = new PictureSender(codec, screen, () => this.#pictureRate(i), (kind, content) => this.#seal(kind, content));
+      }
+      this.#picturesIn[i] = new PictureReceiver(dueAt, () => this.#wantKey(screen), () => { if (!screen) this.#host.shown(); });
+    }
+    if (sound && theirs.sound) {
+      this.#soundOut = new SoundSender((content) => this.#seal(kinds.sound, content));
+      this.#soundIn = new SoundReceiver(() => this.#host.tracks());
+    }
+    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#seal(kinds.message, content), (channel) => this.#host.incoming(channel));
+    this.#heardAt = performance.now();
+    this.#timer = setInterval(() => this.#tick(), reportEvery);
+    this.send();
+  }
+
+  /** What we send has changed. */
+  send() {
+    const {media} = this.#host, sending = this.open && this.#host.sending();
+    this.#soundOut?.use(sending ? media.audio : null);
+    this.#picturesOut[0]?.use(sending ? media.camera : null);
+    this.#picturesOut[1]?.use(sending ? media.screen : null);
+  }
+
+  /** @param {number} which 0: the camera, 1: the screen */
+  #pictureRate(which) {
+    const rate = this.#rate.picture, share = this.#host.media.screen && this.#host.media.camera ? (which ? 0.7 : 0.3) : 1;
+    // What would wait here is better not made.
+    return this.#queued > queueMost ? 0 : rate * share;
+  }
+
+  /** Milliseconds that what waits in our browser takes to leave. */
+  get #queued() { return (((this.#socket?.bufferedAmount ?? 0) * 8) / this.#leavesAt) * 1000; }
+
+  /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content */
+  #seal(kind, content) {
+    this.#sealing = this.#sealing.then(async () => {
+      const socket = this.#socket;
+      if (!this.#sealer || socket?.readyState !== WebSocket.OPEN) return;
+      if (kind === kinds.sound && this.#queued > 2 * queueMost) return; // late is worse than lost
+      const frame = await this.#sealer.seal(kind, content);
+      socket.send(frame);
+      this.#sentBits += frame.length * 8;
+    }).catch((error) => console.warn('turnhub: a frame was not sent', error));
+  }
+
+  /** @param {string} text of the server */
+  #said(text) {
+    let said;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      return;
+    }
+    if (said.type === 'ready' || said.type === 'peer') {
+      if (said.here) this.#report();
+    } else if (said.type === 'key') {
+      for (const pictures of this.#picturesOut) pictures.wantKey();
+    } else if (said.type === 'pong' && this.#pingAt) {
+      this.#pingAt = 0;
+    }
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} frame */
+  #came(frame) {
+    if (this.#unopened > 200) return; // a flood: what is not opened is not kept
+    this.#unopened++;
+    this.#receivedBits += frame.length * 8;
+    this.#opening = this.#opening.then(async () => {
+      const opened = await this.#opener?.open(frame);
+      this.#unopened--;
+      if (!opened || this.#closed) return;
+      const {kind, missing, content} = opened;
+      this.#heardAt = performance.now();
+      this.#got += frame.length * 8;
+      this.#lost += missing;
+      if (!this.open) this.#opened();
+      this.#take(kind, content, missing > 0);
+    }).catch((error) => console.warn('turnhub: a frame was of no use', error));
+  }
+
+  #opened() {
+    this.open = true;
+    this.#report();
+    this.#host.opened();
+    this.send();
+  }
+
+  /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @param {boolean} gap */
+  #take(kind, content, gap) {
+    if (kind === kinds.message) return this.channels?.take(content);
+    if (kind === kinds.report) return this.#heard(content);
+    if (kind !== kinds.piece && content.length > 4) this.#note(new DataView(content.buffer, content.byteOffset).getUint32(0));
+    if (kind === kinds.sound) return this.#soundIn?.take(content);
+    const picture = this.#pieces.take(kind, content, gap);
+    if (picture) this.#picturesIn[Number(picture.screen)]?.take(picture);
+  }
+
+  /**
+   * How late the least late frame is since the last report, against the earliest of the last half minute: what waits in a
+   * queue makes all of them late, and a busy page some (the idea of RFC 8289).
+   * @param {number} at by the sender's clock
+   */
+  #note(at) {
+    const took = performance.now() - at;
+    this.#least[0] = Math.min(this.#least[0] ?? Infinity, took);
+    this.#age = Math.min(this.#age, took - Math.min(...this.#least));
+  }
+
+  /** @param {boolean} screen */
+  #wantKey(screen) {
+    this.#keysFor.add(screen ? 1 : 0);
+    const now = performance.now();
+    if (now - this.#wantedKeyAt < 300) return;
+    this.#wantedKeyAt = now;
+    this.#report();
+  }
+
+  #report() {
+    const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
+    const report = {age: this.#age < Infinity ? Math.round(this.#age) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0,
+      at: Math.round(now), echo: this.#echo};
+    this.#keysFor.clear();
+    this.#seal(kinds.report, new Uint8Array(new TextEncoder().encode(JSON.stringify(report))));
+  }
+
+  /** The other side's clock as it was told last, and when: for the round trip. */
+  #theirs = {at: 0, heard: 0};
+  get #echo() { return this.#theirs.heard ? {at: this.#theirs.at, held: Math.round(performance.now() - this.#theirs.heard)} : null; }
+
+  /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
+  #heard(content) {
+    if (content.length > 1024) return;
+    const {age, got, lost, keys, uses, fits, at, echo} = JSON.parse(new TextDecoder().decode(content));
+    const now = performance.now();
+    if (![age, got, lost].every(Number.isFinite)) return;
+    if (this.#used !== (uses === true)) {
+      this.#used = uses === true;
+      this.send();
+    }
+    if (Number.isFinite(at)) this.#theirs = {at, heard: now};
+    if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
+    this.#rate.take(now, {age, got, lost}, this.#queued);
+    this.#theirsFit = fits !== false;
+    const line = JSON.stringify(this.fits);
+    if (line !== this.#told) this.#host.line();
+    this.#told = line;
+    if (Array.isArray(keys)) for (const which of keys.slice(0, 2)) this.#picturesOut[which === 1 ? 1 : 0]?.wantKey();
+  }
+
+  #tick() {
+    const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
+    if (now - this.#heardAt > (this.open ? deadAfter : openWithin)) return this.close();
+    this.#report();
+    this.channels?.say();
+    const leaves = this.#sentBits / seconds;
+    if (this.#queued > 0 && leaves > 0) this.#leavesAt = Math.max(20_000, 0.7 * this.#leavesAt + 0.3 * leaves);
+    else this.#leavesAt = Math.max(this.#leavesAt, leaves);
+    const [pictures] = this.#picturesIn, frames = this.#frames;
+    this.stats = {...this.stats, rtt: this.#rtt / 1000, sent: leaves, received: this.#receivedBits / seconds, available: this.#rate.picture,
+      frames, frameRate: (frames - this.#framesBefore) / seconds, width: pictures?.width ?? 0, height: pictures?.height ?? 0, silence: now - this.#heardAt};
+    this.#framesBefore = frames;
+    this.#sentBits = this.#receivedBits = this.#got = this.#lost = 0;
+    this.#age = Infinity;
+    this.#countedAt = now;
+    // Clocks drift: the least is that of the last half minute.
+    if (++this.#slot % 20 === 0) this.#least = [Infinity, ...this.#least].slice(0, 3);
+  }
+
+  #slot = 0;
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.open = false;
+    clearInterval(this.#timer);
+    if (this.#socket) {
+      this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close();
+    }
+    this.#soundOut?.close();
+    this.#soundIn?.close();
+    for (const pictures of [...this.#picturesOut, ...this.#picturesIn]) pictures.close();
+    this.channels?.close();
+    this.#host.closed();
+  }
+}
+

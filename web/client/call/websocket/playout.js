@@ -1,0 +1,144 @@
+// When sound that came is played. It runs in an AudioWorklet, and by itself in tests: it knows of nothing but samples.
+
+/** Samples per second, and of one packet. */
+export const sampleRate = 48_000;
+export const packetMs = 20;
+const packetSamples = (sampleRate * packetMs) / 1000;
+
+/** Milliseconds that may wait: as few as the line allows. */
+const least = 60, most = 400;
+/** What is played late is played by so much faster, what would run out by so much slower: nobody hears that. */
+const hurry = 0.04;
+/** A gap is filled with what was before it, ever softer, for so long; after that it is silent. */
+const concealMs = 60;
+/** The lateness of so many packets is looked at: ten seconds of them. */
+const looked = 500;
+
+/**
+ * A queue of sound whose length follows how unevenly it comes. What comes too late is not played, what is missing is
+ * concealed; clocks that run differently are evened out.
+ */
+export class Playout {
+  /** Samples that had to be made up. */
+  concealed = 0;
+  /** The time of the sample that is played next, by the sender's clock in milliseconds; NaN: none yet. */
+  at = NaN;
+
+  /** @type {{at: number, samples: Float32Array}[]} by time */ #queue = [];
+  #offset = 0;
+  #playing = false;
+  /** How late each packet was, against the earliest: milliseconds. @type {number[]} */ #lateness = [];
+  #target = least;
+  /** The packet before a gap, and how much of that is filled. */
+  #last = /** @type {Float32Array} */ (new Float32Array(0));
+  #filled = 0;
+  /** Between two samples, where it is played faster or slower. */
+  #between = 0;
+
+  /** Whether something that came is being played. */
+  get playing() { return this.#playing; }
+
+  /** Milliseconds that should wait. */
+  get target() { return this.#target; }
+
+  /** Milliseconds that wait. */
+  get waiting() {
+    const last = this.#queue.at(-1);
+    return last ? last.at + (last.samples.length / sampleRate) * 1000 - (Number.isNaN(this.at) ? this.#queue[0].at : this.at) : 0;
+  }
+
+  /** @param {number} at of its first sample, by the sender's clock @param {Float32Array} samples @param {number} now milliseconds, by ours */
+  push(at, samples, now) {
+    this.#note(now - at);
+    if (at + packetMs / 2 < this.at) return; // too late
+    const before = this.#queue.at(-1);
+    if (before && at <= before.at) return;
+    this.#queue.push({at, samples});
+    // A sender whose clock jumps, or somebody who was away: what is far too much is not played.
+    while (this.waiting > most + 200 && this.#queue.length > 1) this.#skip();
+  }
+
+  /** @param {number} delay */
+  #note(delay) {
+    this.#lateness.push(delay);
+    if (this.#lateness.length > looked) this.#lateness.shift();
+    if (this.#lateness.length % 10 !== 0 && this.#lateness.length > 10 && this.#playing) return;
+    const sorted = [...this.#lateness].sort((a, b) => a - b);
+    const late = sorted[Math.floor(sorted.length * 0.98)] - sorted[0];
+    this.#target = Math.min(most, Math.max(least, late + packetMs));
+  }
+
+  #skip() {
+    this.#queue.shift();
+    this.#offset = 0;
+    this.at = this.#queue[0]?.at ?? this.at;
+  }
+
+  /** Fills a block. @param {Float32Array} block */
+  pull(block) {
+    if (!this.#playing && this.#queue.length && this.waiting >= this.#target) {
+      this.#playing = true;
+      this.at = this.#queue[0].at + (this.#offset / sampleRate) * 1000;
+    }
+    if (!this.#playing) return this.#conceal(block, 0);
+    const waiting = this.waiting;
+    const speed = waiting > this.#target + 40 ? 1 + hurry : waiting < this.#target - 40 ? 1 - hurry : 1;
+    for (let i = 0; i < block.length; i++) {
+      const sample = this.#next();
+      if (sample === null) return this.#conceal(block, i);
+      block[i] = sample;
+      this.#between += speed - 1;
+      if (this.#between >= 1) { this.#between--; this.#advance(); }
+      if (this.#between <= -1) { this.#between++; if (i + 1 < block.length) block[++i] = sample; }
+    }
+  }
+
+  /** @returns {number | null} null: there is nothing to play */
+  #next() {
+    const head = this.#queue[0];
+    if (!head) {
+      this.#playing = false;
+      return null;
+    }
+    // What is missing between two packets passes as time.
+    if (this.at < head.at - 1) {
+      this.at += 1000 / sampleRate;
+      this.concealed++;
+      return this.#made();
+    }
+    const sample = head.samples[this.#offset];
+    this.#filled = 0;
+    this.#advance();
+    return sample;
+  }
+
+  #advance() {
+    const head = this.#queue[0];
+    if (!head) return;
+    if (this.at < head.at - 1) { this.at += 1000 / sampleRate; return; }
+    this.#offset++;
+    this.at = head.at + (this.#offset / sampleRate) * 1000;
+    if (this.#offset < head.samples.length) return;
+    this.#last = head.samples;
+    this.#queue.shift();
+    this.#offset = 0;
+  }
+
+  /** A sample in place of one that is missing. */
+  #made() {
+    const length = (concealMs / 1000) * sampleRate;
+    if (!this.#last.length || this.#filled >= length) return 0;
+    const n = this.#filled++, period = this.#last.length;
+    // Forward and back again, so that nothing jumps.
+    const lap = Math.floor(n / period), at = n % period;
+    return this.#last[lap % 2 ? at : period - 1 - at] * (1 - n / length);
+  }
+
+  /** @param {Float32Array} block @param {number} from */
+  #conceal(block, from) {
+    for (let i = from; i < block.length; i++) block[i] = this.#made();
+    if (!Number.isNaN(this.at)) this.concealed += block.length - from;
+  }
+}
+
+export {packetSamples};

@@ -1,0 +1,69 @@
+// How much is sent through a WebSocket: it has no congestion control that a page can see, so the receiver says how late
+// what comes is, and the sender follows.
+
+/** Bits per second of the picture. */
+const begin = 300_000, highest = 800_000, lowest = 40_000;
+/** Milliseconds: what is later than this waits somewhere; what is less late has room. */
+const late = 250, fresh = 100;
+/** At the lowest rate too much for so long, milliseconds: sound alone. */
+const patience = 3000;
+/** Without a picture, it is tried again after so long, milliseconds, each time twice as long up to the most. */
+const again = 8000, againMost = 60_000;
+
+/** @typedef {{age: number, got: number, lost: number}} RateReport how late even the least late were, milliseconds; bits per second; frames that did not come */
+
+/** What of a picture a rate is enough for. @param {number} rate @returns {{width: number, height: number, frames: number}} */
+export function sizeFor(rate) {
+  if (rate >= 220_000) return {width: 640, height: 360, frames: 15};
+  if (rate >= 120_000) return {width: 480, height: 270, frames: 12};
+  if (rate >= 70_000) return {width: 320, height: 180, frames: 10};
+  return {width: 320, height: 180, frames: 5};
+}
+
+export class Rate {
+  /** Of the picture, bits per second; 0: the line carries sound alone. */
+  picture = begin;
+
+  #cutAt = -Infinity;
+  #offAt = 0;
+  #pause = again;
+  #goodSince = NaN;
+  #lowestSince = NaN;
+
+  /**
+   * @param {number} now milliseconds @param {RateReport} report
+   * @param {number} queued milliseconds that what waits in our own browser takes to leave
+   */
+  take(now, {age, got, lost}, queued = 0) {
+    const delay = Math.max(age, queued);
+    if (this.picture === 0) {
+      if (delay > late || lost) this.#offAt = now;
+      if (now - this.#offAt > this.#pause) {
+        this.picture = lowest * 1.5;
+        this.#cutAt = now;
+        this.#goodSince = NaN;
+      }
+      return;
+    }
+    if (delay > late || lost > 2) {
+      this.#goodSince = NaN;
+      if (now - this.#cutAt < 900) return;
+      this.#cutAt = now;
+      // What gets through is what the line carries, if as much was sent.
+      const base = Math.max(this.picture / 2, Math.min(this.picture, got));
+      this.picture = base * (delay > 4 * late ? 0.6 : 0.8);
+      if (this.picture >= lowest) return;
+      this.picture = lowest;
+      if (Number.isNaN(this.#lowestSince)) this.#lowestSince = now;
+      if (now - this.#lowestSince < patience) return;
+      this.picture = 0;
+      this.#offAt = now;
+      this.#pause = Math.min(againMost, this.#pause * 2);
+    } else if (delay < fresh) {
+      if (Number.isNaN(this.#goodSince)) this.#goodSince = now;
+      if (now - this.#goodSince > 20_000) this.#pause = again;
+      this.#lowestSince = NaN;
+      if (now - this.#cutAt > 1500) this.picture = Math.min(highest, this.picture * 1.06);
+    }
+  }
+}

@@ -1,0 +1,196 @@
+// Sound on its way out and in: Opus by WebCodecs, captured and played by worklets.
+import {packetMs, sampleRate} from './playout.js';
+
+/** Bits per second. */
+const bitrate = 24_000;
+/** The time of its first sample. */
+const headBytes = 4;
+/** Softer than this is silence, which is not sent once it has lasted so many packets; one in so many goes all the same. */
+const silent = 0.0015, silentFor = 20, silentEach = 20;
+
+/** Whether this browser has Opus. */
+export async function hasSound() {
+  if (!globalThis.AudioEncoder || !globalThis.AudioDecoder || !globalThis.AudioWorkletNode) return false;
+  const known = await AudioEncoder.isConfigSupported(encoding).catch(() => ({supported: false}));
+  return known.supported === true;
+}
+
+/** @type {AudioEncoderConfig} */
+const encoding = {codec: 'opus', sampleRate, numberOfChannels: 1, bitrate, opus: {frameDuration: packetMs * 1000}};
+
+/** @type {Promise<AudioContext> | null} one for all the people of a page */ let shared = null;
+let users = 0;
+
+/** @returns {Promise<AudioContext>} */
+function open() {
+  users++;
+  shared ??= (async () => {
+    const context = new AudioContext({latencyHint: 'interactive'});
+    await Promise.all(['capture', 'playout'].map((name) => context.audioWorklet.addModule(new URL(`./${name}.worklet.js`, import.meta.url).href)));
+    return context;
+  })();
+  shared.catch(() => {});
+  return shared;
+}
+
+function close() {
+  if (--users > 0 || !shared) return;
+  const old = shared;
+  shared = null;
+  old.then((context) => context.close()).catch(() => {});
+}
+
+/** Sends a microphone's sound. */
+export class SoundSender {
+  /** @type {MediaStreamTrack | null} */ #track = null;
+  /** @type {AudioContext | null} */ #context = null;
+  /** @type {AudioNode[]} */ #nodes = [];
+  /** @type {AudioEncoder | null} */ #encoder = null;
+  /** Samples so far, and when the first was taken, milliseconds. */
+  #taken = 0;
+  #from = NaN;
+  #quiet = 0;
+  #closed = false;
+  #send;
+
+  /** @param {(content: Uint8Array<ArrayBuffer>) => void} send */
+  constructor(send) {
+    this.#send = send;
+    open().then((context) => {
+      if (this.#closed) return;
+      this.#context = context;
+      this.#capture();
+    }).catch((error) => console.warn('turnhub: sound', error));
+  }
+
+  /** @param {MediaStreamTrack | null} track */
+  use(track) {
+    if (track === this.#track) return;
+    this.#track = track;
+    this.#capture();
+  }
+
+  #capture() {
+    for (const node of this.#nodes.splice(0)) node.disconnect();
+    const context = this.#context, track = this.#track;
+    if (!context || !track || this.#closed) return;
+    context.resume().catch(() => {});
+    const source = context.createMediaStreamSource(new MediaStream([track]));
+    const node = new AudioWorkletNode(context, 'turnhub-capture', {numberOfOutputs: 0});
+    node.port.onmessage = ({data}) => { if (track === this.#track && !this.#closed) this.#take(data); };
+    source.connect(node);
+    this.#nodes = [source, node];
+    this.#from = NaN;
+  }
+
+  /** @param {Float32Array<ArrayBuffer>} samples */
+  #take(samples) {
+    // By the number of samples, and not by when they come here: that is uneven. A page that was asleep begins anew.
+    const now = performance.now() - packetMs, at = this.#from + (this.#taken / sampleRate) * 1000;
+    if (Number.isNaN(this.#from) || Math.abs(now - at) > 300) {
+      this.#from = now;
+      this.#taken = 0;
+    }
+    const time = this.#from + (this.#taken / sampleRate) * 1000;
+    this.#taken += samples.length;
+    let sum = 0;
+    for (const sample of samples) sum += sample * sample;
+    this.#quiet = Math.sqrt(sum / samples.length) < silent ? this.#quiet + 1 : 0;
+    if (this.#quiet > silentFor && this.#quiet % silentEach) return;
+    try {
+      if (this.#encoder?.state !== 'configured') {
+        this.#encoder = new AudioEncoder({output: (chunk) => this.#out(chunk), error: (error) => console.warn('turnhub: sound', error)});
+        this.#encoder.configure(encoding);
+      }
+      const data = new AudioData({format: 'f32-planar', sampleRate, numberOfFrames: samples.length, numberOfChannels: 1, timestamp: Math.round(time * 1000), data: samples});
+      this.#encoder.encode(data);
+      data.close();
+    } catch (error) {
+      console.warn('turnhub: sound was not encoded', error);
+    }
+  }
+
+  /** @param {EncodedAudioChunk} chunk */
+  #out(chunk) {
+    const content = new Uint8Array(headBytes + chunk.byteLength);
+    new DataView(content.buffer).setUint32(0, Math.max(0, chunk.timestamp / 1000) >>> 0);
+    chunk.copyTo(content.subarray(headBytes));
+    this.#send(content);
+  }
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const node of this.#nodes.splice(0)) node.disconnect();
+    if (this.#encoder && this.#encoder.state !== 'closed') this.#encoder.close();
+    close();
+  }
+}
+
+/** Plays what comes. */
+export class SoundReceiver {
+  /** How loud it is, 0 to 1. */
+  level = 0;
+  /** @type {MediaStreamTrack | null} once there is one */ track = null;
+
+  /** @type {AudioDecoder | null} */ #decoder = null;
+  /** @type {AudioWorkletNode | null} */ #node = null;
+  /** By how much what is played is behind our clock, milliseconds; NaN: nothing is played. */
+  #behind = NaN;
+  #closed = false;
+
+  /** @param {(track: MediaStreamTrack) => void} ready */
+  constructor(ready) {
+    open().then((context) => {
+      if (this.#closed) return;
+      context.resume().catch(() => {});
+      const node = this.#node = new AudioWorkletNode(context, 'turnhub-playout', {numberOfInputs: 0, outputChannelCount: [1]});
+      node.port.onmessage = ({data: {at, level}}) => {
+        this.level = level;
+        const late = (context.outputLatency || 0) * 1000;
+        this.#behind = performance.now() - at + (Number.isFinite(late) ? late : 0);
+      };
+      const out = context.createMediaStreamDestination();
+      node.connect(out);
+      [this.track] = out.stream.getAudioTracks();
+      ready(/** @type {MediaStreamTrack} */ (this.track));
+    }).catch((error) => console.warn('turnhub: sound', error));
+  }
+
+  /** When what was taken at that time of the sender's is played, by our clock, milliseconds; NaN: nothing is played. @param {number} at */
+  dueAt(at) { return at + this.#behind; }
+
+  /** @param {Uint8Array<ArrayBuffer>} content */
+  take(content) {
+    if (!this.#node || content.length <= headBytes) return;
+    const timestamp = new DataView(content.buffer, content.byteOffset).getUint32(0) * 1000;
+    try {
+      if (this.#decoder?.state !== 'configured') {
+        this.#decoder = new AudioDecoder({output: (data) => this.#out(data), error: () => {}});
+        this.#decoder.configure({codec: 'opus', sampleRate, numberOfChannels: 1});
+      }
+      // What is asked of it and not done is bounded by what may come: a hostile side is paced by the server.
+      if (this.#decoder.decodeQueueSize < 50) this.#decoder.decode(new EncodedAudioChunk({type: 'key', timestamp, data: content.subarray(headBytes)}));
+    } catch { /* the next begins anew */ }
+  }
+
+  /** @param {AudioData} data */
+  #out(data) {
+    const samples = new Float32Array(data.numberOfFrames);
+    if (this.#node && data.sampleRate === sampleRate) {
+      data.copyTo(samples, {planeIndex: 0, format: 'f32-planar'});
+      this.#node.port.postMessage({at: data.timestamp / 1000, samples, now: performance.now()}, [samples.buffer]);
+    }
+    data.close();
+  }
+
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#node?.port.postMessage(null);
+    this.#node?.disconnect();
+    if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
+    this.track?.stop();
+    close();
+  }
+}

@@ -1,0 +1,345 @@
+// The way through the server's WebSocket: keys, when sound is played, how much is sent, messages. Pictures need a browser:
+// e2e/browser/websocket.long.js.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Exchange, kinds} from '../call/websocket/seal.js';
+import {Playout, packetSamples, sampleRate} from '../call/websocket/playout.js';
+import {Rate, sizeFor} from '../call/websocket/rate.js';
+import {Channels} from '../call/websocket/channels.js';
+import {Pieces} from '../call/websocket/pictures.js';
+import {LastDoor} from '../call/path/lastdoor.js';
+import {received} from '../call/path/received.js';
+import {lastDoorTimes} from '../base/times.js';
+import {FakeClock} from './fakes.mjs';
+
+/** Numbers that look random, and are the same with the same seed. @param {number} seed */
+function random(seed) {
+  let state = seed >>> 0;
+  return (/** @type {number} */ most) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state / 2 ** 32) * most;
+  };
+}
+
+async function agreed() {
+  const [a, b] = [await Exchange.begin(), await Exchange.begin()];
+  return [await a.agree(b.publicKey), await b.agree(a.publicKey)];
+}
+
+const bytes = (/** @type {number[]} */ ...values) => new Uint8Array(values);
+
+test('what is sealed is opened by the other side alone, once and in order', async () => {
+  const [a, b] = await agreed();
+  const sealed = [];
+  for (let i = 0; i < 5; i++) sealed.push(await a.sealer.seal(kinds.sound, bytes(1, 2, i)));
+  assert.ok(!Buffer.from(sealed[4]).includes(Buffer.from([1, 2, 4])), 'nothing of it is readable');
+  assert.equal(await a.opener.open(sealed[0]), null, 'the way back has another key');
+  assert.deepEqual((await b.opener.open(sealed[0]))?.content, bytes(1, 2, 0));
+  assert.equal(await b.opener.open(sealed[0]), null, 'said again');
+  const late = await b.opener.open(sealed[3]);
+  assert.deepEqual([late?.missing, late?.kind], [2, kinds.sound]);
+  assert.equal(await b.opener.open(sealed[1]), null, 'too late');
+  for (const at of [0, 4, 9, sealed[4].length - 1]) {
+    const altered = sealed[4].slice();
+    altered[at] ^= 1;
+    assert.equal(await b.opener.open(altered), null, `byte ${at} altered`);
+  }
+  assert.equal(await b.opener.open(sealed[4].slice(0, 20)), null, 'cut off');
+  assert.deepEqual((await b.opener.open(sealed[4]))?.content, bytes(1, 2, 4), 'what was refused has spoilt nothing');
+  assert.equal(b.opener.refused, 7);
+});
+
+test('sound may overtake pictures', async () => {
+  const [a, b] = await agreed();
+  const picture = await a.sealer.seal(kinds.key, bytes(1)), sound = await a.sealer.seal(kinds.sound, bytes(2)), piece = await a.sealer.seal(kinds.piece, bytes(3));
+  for (const [frame, missing] of /** @type {const} */ ([[sound, 0], [picture, 0], [piece, 0]])) assert.equal((await b.opener.open(frame))?.missing, missing);
+  const other = await a.sealer.seal(kinds.picture, bytes(4));
+  other[0] = kinds.key;
+  assert.equal(await b.opener.open(other), null, 'a picture that is said to be another kind');
+});
+
+test('a key that is none, or our own, is refused', async () => {
+  const a = await Exchange.begin();
+  await assert.rejects(a.agree(a.publicKey));
+  await assert.rejects(a.agree('A'.repeat(87)));
+  await assert.rejects(a.agree(''));
+});
+
+const tone = (/** @type {number} */ from) => Float32Array.from({length: packetSamples}, (_, i) => Math.sin((from * sampleRate / 1000 + i) / 20));
+
+/** Plays a line of packets: [sent at, comes at]; the level of each 20 ms that is played. @param {[number, number][]} packets @param {number} until */
+function play(packets, until) {
+  const playout = new Playout(), block = new Float32Array(packetSamples);
+  /** @type {{at: number, level: number, target: number, waiting: number}[]} */ const played = [];
+  let next = 0;
+  for (let now = 0; now < until; now += 20) {
+    for (; next < packets.length && packets[next][1] <= now; next++) playout.push(packets[next][0], tone(packets[next][0]), packets[next][1]);
+    playout.pull(block);
+    played.push({at: playout.at, level: Math.max(...block.map(Math.abs)), target: playout.target, waiting: playout.waiting});
+  }
+  return {playout, played};
+}
+
+test('sound that comes evenly is played after 60 ms, without a gap', () => {
+  const {playout, played} = play(Array.from({length: 500}, (_, i) => [i * 20, i * 20 + 30]), 10_000);
+  assert.equal(playout.target, 60);
+  assert.ok(played.slice(10, 490).every(({level}) => level > 0.5));
+  assert.ok(played.slice(10, 490).every(({waiting}) => waiting <= 120));
+});
+
+test('sound that comes unevenly waits longer, and what is missing is concealed', () => {
+  const noise = random(7);
+  let free = 0;
+  const packets = /** @type {[number, number][]} */ (Array.from({length: 1000}, (_, i) => {
+    free = Math.max(free, i * 20 + 30 + noise(150)); // in order, as a stream is
+    return [i * 20, free];
+  })).filter((_, i) => i % 50 !== 49);
+  const {playout, played} = play(packets, 20_000);
+  assert.ok(playout.target > 100 && playout.target <= 220, `${playout.target} ms`);
+  const gaps = played.slice(100, 980).filter(({level}) => level === 0).length;
+  assert.ok(gaps < 5, `${gaps} silent of 880`);
+  assert.ok(playout.concealed > 0);
+});
+
+test('a line that stands still for two seconds does not stay two seconds late', () => {
+  const packets = /** @type {[number, number][]} */ (Array.from({length: 1000}, (_, i) => [i * 20, i * 20 >= 4000 && i * 20 < 6000 ? 6000 : i * 20 + 20]));
+  const {played} = play(packets, 20_000);
+  assert.ok(played[900].waiting < 450, `${played[900].waiting} ms wait`);
+  assert.ok(played.slice(320, 900).filter(({level}) => level > 0.1).length > 550);
+});
+
+test('two clocks that differ by a thousandth neither starve nor pile up', () => {
+  for (const drift of [0.999, 1.001]) {
+    const {played} = play(Array.from({length: 15_000}, (_, i) => [i * 20, i * 20 * drift + 20]), 290_000);
+    assert.ok(played.slice(100).every(({waiting}) => waiting < 300));
+    assert.ok(played.slice(100).filter(({level}) => level < 0.1).length < 20);
+  }
+});
+
+test('whatever comes, little is kept: 20,000 random packets', () => {
+  const seed = 20261128, pick = random(seed);
+  const playout = new Playout(), block = new Float32Array(128);
+  for (let i = 0, now = 0; i < 20_000; i++) {
+    now += pick(40);
+    playout.push(pick(10) < 1 ? pick(2 ** 32) : now + pick(400) - 200, new Float32Array(Math.ceil(pick(packetSamples * 2))), now);
+    playout.pull(block);
+    assert.ok(block.every((value) => Math.abs(value) <= 1 && !Number.isNaN(value)), `seed ${seed}`);
+    assert.ok(playout.target >= 60 && playout.target <= 400);
+  }
+});
+
+/** A line of so many bits a second with a queue: what is sent through it by the rate. @param {(now: number) => number} line @param {number} seconds */
+function through(line, seconds) {
+  const rate = new Rate(), sound = 30_000;
+  let queue = 0;
+  const seen = [];
+  for (let now = 0; now < seconds * 1000; now += 500) {
+    const carries = line(now) / 2;
+    queue += (rate.picture + sound) / 2;
+    const got = Math.min(queue, carries);
+    queue -= got;
+    let lost = 0;
+    while (queue / (carries * 2) > 0.4) { queue -= carries * 0.1; lost++; } // the server drops what is late
+    rate.take(now, {age: (queue / (carries * 2)) * 1000, got: got * 2, lost});
+    seen.push({now, picture: rate.picture, delay: (queue / (carries * 2)) * 1000});
+  }
+  return seen;
+}
+
+test('the rate follows the line, down within a second or two and up again', () => {
+  const seen = through((now) => (now > 20_000 && now < 50_000 ? 130_000 : 1_000_000), 120);
+  const at = (/** @type {number} */ second) => /** @type {{picture: number, delay: number}} */ (seen.find(({now}) => now >= second * 1000));
+  assert.ok(at(19).picture > 500_000, `${at(19).picture} at first`);
+  assert.ok(at(26).picture + 30_000 < 150_000 && at(26).picture > 30_000, `${at(26).picture} on the narrow line`);
+  assert.ok(at(40).delay < 450);
+  assert.ok(at(110).picture > 400_000, `${at(110).picture} again`);
+});
+
+test('a line that carries sound alone has no picture, and has one again when there is room', () => {
+  const seen = through((now) => (now < 40_000 ? 45_000 : 1_000_000), 240);
+  assert.equal(seen[60].picture, 0);
+  assert.ok(/** @type {any} */ (seen.at(-1)).picture > 300_000);
+  assert.deepEqual(sizeFor(300_000), {width: 640, height: 360, frames: 15});
+});
+
+/** Two ends, and what is on its way between them. */
+function channels() {
+  /** @type {{to: 0 | 1, content: Uint8Array}[]} */ const way = [];
+  /** @type {any[][]} */ const incoming = [[], []];
+  const ends = /** @type {[Channels, Channels]} */ ([0, 1].map((i) => new Channels(i === 0, (content) => { way.push({to: /** @type {0 | 1} */ (1 - i), content}); }, (channel) => incoming[i].push(channel))));
+  const carry = () => { for (let item = way.shift(); item; item = way.shift()) ends[item.to].take(/** @type {any} */ (item.content)); };
+  return {ends, way, incoming, carry};
+}
+
+test('messages and files cross, with little on their way at once', () => {
+  const {ends: [a, b], way, incoming, carry} = channels();
+  /** @type {any[]} */ const heard = [];
+  b.main.onmessage = ({data}) => heard.push(data);
+  const file = /** @type {any} */ (a.createDataChannel('file-1'));
+  let low = 0;
+  file.bufferedAmountLowThreshold = 16_384;
+  file.onbufferedamountlow = () => low++;
+  for (let i = 0; i < 40; i++) file.send(new Uint8Array(16_384).fill(i).buffer);
+  assert.ok(way.reduce((sum, {content}) => sum + content.length, 0) <= 64 * 1024, 'a window, no more');
+  a.main.send('between');
+  assert.ok(file.bufferedAmount > 500_000);
+  for (let i = 0; i < 100; i++) {
+    carry();
+    if (incoming[1].length && !incoming[1][0].onmessage) incoming[1][0].onmessage = (/** @type {any} */ {data}) => heard.push(data);
+    b.say();
+  }
+  carry();
+  assert.equal(incoming[1][0].label, 'file-1');
+  assert.equal(heard.findIndex((each) => each === 'between') < 6, true, 'a word is not behind the whole file');
+  assert.equal(file.bufferedAmount, 0);
+  assert.ok(low > 0);
+  file.close();
+  carry();
+  assert.equal(incoming[1][0].readyState, 'closed');
+});
+
+test('channels without end are not opened for anybody', () => {
+  const {ends: [a, b], carry, incoming} = channels();
+  for (let i = 0; i < 300; i++) { a.createDataChannel(`x${i}`); carry(); b.say(); carry(); }
+  assert.equal(incoming[1].length, 65);
+  b.take(new Uint8Array([9, 9]));
+  b.take(new Uint8Array([9, 9, 77, 1]));
+});
+
+test('pieces become pictures, and a gap waits for a whole one', () => {
+  const pieces = new Pieces();
+  const head = (/** @type {number} */ length, ...data) => {
+    const content = new Uint8Array(10 + data.length), view = new DataView(content.buffer);
+    view.setUint32(0, 5);
+    view.setUint32(6, length);
+    content.set(data, 10);
+    return content;
+  };
+  assert.equal(pieces.take(kinds.key, head(4, 1, 2), false), null);
+  const picture = pieces.take(kinds.piece, bytes(3, 4), false);
+  assert.deepEqual([picture?.key, picture?.complete, [...picture?.data ?? []]], [true, true, [1, 2, 3, 4]]);
+  assert.equal(pieces.take(kinds.picture, head(2, 1, 2), false)?.complete, true);
+  assert.equal(pieces.take(kinds.piece, bytes(1), false), null, 'of no picture');
+  assert.equal(pieces.take(kinds.picture, head(1, 1), true)?.complete, false, 'after a gap');
+  assert.equal(pieces.take(kinds.picture, head(1, 1), false)?.complete, false, 'still');
+  assert.equal(pieces.take(kinds.key, head(1, 1), false)?.complete, true);
+  assert.equal(pieces.take(kinds.key, head(2 ** 31, 1), false), null, 'larger than any picture');
+  assert.equal(pieces.take(kinds.key, head(1, 1, 2, 3), false), null, 'more than was said');
+});
+
+test('a key comes over signaling in its form alone', async () => {
+  const {publicKey: key} = await Exchange.begin();
+  assert.deepEqual(received({websocket: {key, pictures: ['vp8', 7, 'x'.repeat(999)], sound: true}}).websocket, {key, pictures: ['vp8'], sound: true});
+  for (const websocket of [null, 7, {}, {key: 'short', pictures: []}, {key, pictures: 'vp8'}, {key: `${key}=`, pictures: []}]) assert.equal(received({websocket}).websocket, undefined);
+});
+
+const settle = async () => { for (let i = 0; i < 12; i++) await null; };
+
+/** Two people, whose connection and sockets come and go. */
+function pair() {
+  const clock = new FakeClock();
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0]};
+  /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
+  /** @type {any[]} */ const paths = [null, null];
+  let keys = 0;
+  class FakePath {
+    open = false;
+    theirs = '';
+    publicKey = `key${keys++}`;
+    /** @param {any} host */
+    constructor(host) { this.host = host; }
+    async begin() { paths[this.host.i] = this; }
+    /** @param {any} said */
+    async agree(said) { this.theirs = said.key; }
+    send() {}
+    close() {
+      if (this.closed) return;
+      this.closed = true;
+      this.open = false;
+      this.host.closed();
+    }
+    closed = false;
+  }
+  const doors = [0, 1].map((i) => new LastDoor({
+    clock, load: async () => /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}),
+    possible: () => state.possible[i], waiting: () => true,
+    unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
+    say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {},
+  }));
+  /** Keys that fit open both ends, as the server and the frames would. */
+  const meet = () => {
+    const [a, b] = paths;
+    if (!a || !b || a.closed || b.closed || a.theirs !== b.publicKey || b.theirs !== a.publicKey) return;
+    for (const path of [a, b]) if (!path.open) { path.open = true; path.host.opened(); }
+  };
+  return {
+    clock, state, doors, paths, way,
+    set(/** @type {number} */ i, /** @type {boolean} */ connected) {
+      if (state.connected[i] === connected) return;
+      state.connected[i] = connected;
+      state.since[i] = clock.now();
+      doors[i].look();
+    },
+    async pass(/** @type {number} */ milliseconds, deliver = true) {
+      for (let at = 0; at < milliseconds; at += 50) {
+        clock.advance(50);
+        await settle();
+        for (let item = deliver ? way.shift() : undefined; item; item = way.shift()) { doors[item.to].hear(item.said); await settle(); }
+        meet();
+      }
+    },
+  };
+}
+
+test('the door opens when nothing else does, and shuts when something does', async () => {
+  const {set, pass, doors, paths} = pair();
+  await pass(3000);
+  assert.equal(paths[0], null, 'nothing is begun on a path that works');
+  set(0, false);
+  set(1, false);
+  await pass(1400);
+  assert.equal(paths[0], null);
+  await pass(400);
+  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
+  paths[0].close(); // the server has gone
+  paths[1].close();
+  assert.deepEqual(doors.map(({carries}) => carries), [false, false]);
+  await pass(6000);
+  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
+  set(0, true);
+  await pass(50);
+  assert.deepEqual(doors.map(({carries}) => carries), [false, true]);
+  set(1, true);
+  await pass(lastDoorTimes.keep + 100);
+  assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
+});
+
+test('whatever comes and goes, both meet in the end: random schedules', async () => {
+  const schedules = Number(process.env.SCHEDULES ?? 60);
+  for (let seed = 1; seed <= schedules; seed++) {
+    const pick = random(seed * 7919), {set, pass, doors, paths, state, way, clock} = pair();
+    for (let step = 0; step < 40; step++) {
+      const i = pick(2) < 1 ? 0 : 1, what = Math.floor(pick(7));
+      if (what === 0) set(i, false);
+      else if (what === 1) set(i, true);
+      else if (what === 2) paths[i]?.close();
+      else if (what === 3) state.possible[i] = !state.possible[i];
+      else if (what === 4 && way.length) doors[way[0].to].hear(way[0].said); // said twice
+      else if (what === 5) doors[i].hear({key: `stranger${step}`, pictures: [], sound: true});
+      await pass(pick(3000), pick(4) > 1);
+      assert.ok(doors.every(({carries}, n) => !carries || paths[n].open), `seed ${seed}`);
+    }
+    state.possible = [true, true];
+    set(0, false);
+    set(1, false);
+    const before = clock.now();
+    for (let waited = 0; waited < 130 && !doors.every(({carries}) => carries); waited++) await pass(1000);
+    assert.ok(doors.every(({carries}) => carries), `seed ${seed}: not together after ${clock.now() - before} ms`);
+    set(0, true);
+    set(1, true);
+    await pass(lastDoorTimes.keep + 200);
+    assert.ok(paths.every(({closed}) => closed), `seed ${seed}: a socket is kept`);
+    for (const door of doors) door.close();
+    assert.equal(clock.timers.size, 0, `seed ${seed}: a timer is left`);
+  }
+});
