@@ -1,7 +1,6 @@
 // A call between every two browsers, in both orders: it comes about, carries all that a call carries, and heals. The
 // server speaks TLS alone, with an authority of its own.
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,6 +12,7 @@ import { startDisplay } from '../harness/display.js';
 import { candidatePairs, decodesVideo, hearsSound } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
+import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.js';
 import { startProxy } from './proxy.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -51,57 +51,6 @@ const session = (page) => page.evaluate(() => document.body.dataset.session);
 
 /** @param {Page} page @param {string} state */
 const hub = (page, state) => page.waitForSelector(`body[data-hub=${state}]`, { timeout: 60_000 });
-
-/** @param {Page} from @param {Page} to @param {string} text */
-async function chat(from, to, text) {
-  if (!await from.isVisible('#chat-text')) await from.click('#chat-open');
-  await from.fill('#chat-text', text);
-  await from.click('#chat-form button');
-  await to.locator('#messages li:last-child p:last-child', { hasText: text }).waitFor({ state: 'attached' });
-}
-
-/** Keeps what the page makes links of: a page's own rules keep a test from fetching them. */
-function keepBlobs() {
-  const blobs = /** @type {any} */ (window).blobs = new Map();
-  const make = URL.createObjectURL;
-  URL.createObjectURL = (blob) => {
-    const url = make.call(URL, blob);
-    blobs.set(url, blob);
-    return url;
-  };
-}
-
-/** @param {Page} from @param {Page} to */
-async function sendFile(from, to) {
-  const contents = randomBytes(500_001);
-  await from.setInputFiles('#chat-file', { name: 'plan.bin', mimeType: 'application/octet-stream', buffer: contents });
-  if (!await to.isVisible('#chat-text')) await to.click('#chat-open');
-  await to.getByRole('button', { name: 'Take it' }).click();
-  const link = to.getByRole('link', { name: 'Save' });
-  await link.waitFor();
-  const digest = await link.evaluate(async (link) => {
-    const bytes = await /** @type {any} */ (window).blobs.get(/** @type {HTMLAnchorElement} */ (link).href).arrayBuffer();
-    return [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  });
-  assert.equal(digest, createHash('sha256').update(contents).digest('hex'), 'the file arrives byte for byte');
-}
-
-/** Somebody's camera goes off and on, and the other sees it go and come. @param {Page} page @param {Page} other */
-async function cameraOffAndOn(page, other) {
-  await page.click('#video');
-  await other.waitForSelector(`${others}:not([data-media~=video])`);
-  await page.click('#video');
-  await other.waitForSelector(`${others}[data-media~=video]`);
-}
-
-/** Somebody shows the screen, and takes it back. @param {Page} page @param {Page} other */
-async function shareScreen(page, other) {
-  await page.click('#screen');
-  await other.waitForSelector('.tile.screen');
-  await other.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('.tile.screen video')).videoWidth > 0);
-  await page.click('#screen');
-  await other.waitForSelector('.tile.screen', { state: 'detached' });
-}
 
 /** One side restarts ICE: both get other credentials, on this connection or on another one. @param {Page} page @param {Page[]} pages */
 async function restartIce(page, pages) {

@@ -2,7 +2,8 @@
  * @typedef {object} Narrowing
  * @property {'all' | 'relay'} [policy] iceTransportPolicy of every connection
  * @property {boolean} [clean] clean the microphone's sound as the page asks: with that the fake one's beeps are as loud as speech
- * @property {'udp' | 'tcp' | 'tls'} [only] drop all ICE servers but TURN URLs of this transport
+ * @property {'udp' | 'tcp' | 'tls' | 'nothing'} [only] drop all ICE servers but TURN URLs of this transport; `nothing`: no way
+ *   out at all for connections, until the test sets `window.wayOut`
  */
 
 /**
@@ -34,6 +35,7 @@ export function observeCalls({ policy, only, clean } = {}) {
   /** @param {RTCConfiguration} [config] */
   const narrow = (config) => {
     const narrowed = { ...config };
+    if (only === 'nothing') return page.wayOut ? narrowed : { ...narrowed, iceServers: [], iceTransportPolicy: /** @type {const} */ ('relay') };
     if (policy) narrowed.iceTransportPolicy = policy;
     if (only && config?.iceServers) {
       const wanted = { udp: /^turn:.*transport=udp|^turn:[^?]*$/, tcp: /^turn:.*transport=tcp/, tls: /^turns:/ }[only];

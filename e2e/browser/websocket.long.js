@@ -1,0 +1,92 @@
+// No path of WebRTC comes about: picture, sound, chat, files and the screen go through a WebSocket of the server, and go over
+// to WebRTC once there is a way. Two Chromium: Firefox neither captures nor plays by an AudioContext where there is no sound card.
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
+import { decodesVideo } from '../harness/media.js';
+import { screenshot } from '../harness/screenshot.js';
+import { startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+/** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
+
+before(async () => {
+  if (!process.env.E2E_LONG) return;
+  browser = await startBrowser({ fps: 15 });
+  server = await startServer({ config: { relay: { websocket_media: 'on' } } });
+});
+after(cleanup);
+
+const others = '.tile:not(.self):not(.screen)';
+
+/** Waits until so many pictures more of the other person are shown. @param {Page} page @param {number} count */
+async function moves(page, count) {
+  await page.evaluate(([selector]) => {
+    const video = /** @type {HTMLVideoElement} */ (document.querySelector(`${selector} video`)), shown = /** @type {any} */ (window).shown = { count: 0 };
+    const next = () => {
+      if (/** @type {any} */ (window).shown !== shown) return;
+      shown.count++;
+      video.requestVideoFrameCallback(next);
+    };
+    video.requestVideoFrameCallback(next);
+  }, [others]);
+  await page.waitForFunction((count) => /** @type {any} */ (window).shown.count >= count, count);
+}
+
+/** Waits until the other person's sound is no silence. @param {Page} page */
+function hears(page) {
+  return page.evaluate(async (selector) => {
+    const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector(`${selector} video`)).srcObject);
+    const context = new AudioContext(), analyser = context.createAnalyser();
+    context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize), end = Date.now() + 60_000;
+    for (;;) {
+      analyser.getFloatTimeDomainData(samples);
+      if (samples.some((sample) => Math.abs(sample) > 0.01)) break;
+      if (Date.now() > end) throw new Error('nothing but silence');
+      await new Promise((resolve) => { setTimeout(resolve, 50); });
+    }
+    await context.close();
+  }, others);
+}
+
+const told = (/** @type {Page} */ page, /** @type {string} */ text) => page.locator(others, { hasText: text }).waitFor({ timeout: 60_000 });
+const sockets = async () => Number(/^turnhub_media_sockets (\d+)/m.exec(await (await fetch(`${server.admin}/metrics`)).text())?.[1]);
+
+long('all of a call through the WebSocket, and over to WebRTC', { timeout: 240_000 }, async () => {
+  const pages = [await browser.newPage({ only: 'nothing', clean: true }), await browser.newPage({ only: 'nothing', clean: true })];
+  const [first, second] = pages, room = 'door';
+  for (const page of pages) await page.addInitScript(keepBlobs);
+  await openLobby(first, server.base, { name: 'Vasya', room });
+  await join(first);
+  await openLobby(second, server.base, { name: 'Petya', room });
+  await join(second);
+  await Promise.all(pages.map(async (page) => { await connected(page); await moves(page, 20); await hears(page); await told(page, 'through HTTPS'); }));
+  await screenshot(first, 'websocket');
+  assert.equal(await first.evaluate(() => /** @type {any} */ (window).calls.filter((/** @type {RTCPeerConnection} */ { connectionState }) => connectionState === 'connected').length), 0);
+  assert.equal(await sockets(), 2);
+  await chat(first, second, 'through the wall');
+  await chat(second, first, 'and back');
+  await sendFile(first, second);
+  await cameraOffAndOn(first, second);
+  await moves(second, 5);
+  await shareScreen(second, first);
+  await moves(first, 5);
+  // A way out: the next connection that is tried is taken.
+  for (const page of pages) await page.evaluate(() => { /** @type {any} */ (window).wayOut = true; });
+  await Promise.all(pages.map((page) => decodesVideo(page)));
+  await Promise.all(pages.map((page) => told(page, 'direct')));
+  await chat(first, second, 'straight');
+  const end = Date.now() + 30_000;
+  while (await sockets() > 0) {
+    assert.ok(Date.now() < end, 'the sockets are given back');
+    await new Promise((resolve) => { setTimeout(resolve, 200); });
+  }
+  for (const page of pages) await page.context().close();
+});
