@@ -93,9 +93,9 @@ func TestMessageFlood(t *testing.T) {
 
 // limit is an account that lets so many bytes through in each direction.
 type limit struct {
-	mu          sync.Mutex
-	from, to    int
-	ended, open int
+	mu       sync.Mutex
+	from, to int
+	ended    int
 }
 
 func (l *limit) take(left *int, n int) (string, bool) {
