@@ -3,7 +3,6 @@ package media
 import (
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -15,16 +14,7 @@ import (
 	"turnhub/signaling/internal/wsock"
 )
 
-var writeBuffers sync.Pool
-
-var upgrader = websocket.Upgrader{
-	HandshakeTimeout: 10 * time.Second,
-	ReadBufferSize:   128, // of no use beyond the upgrade
-	WriteBufferSize:  1024,
-	WriteBufferPool:  &writeBuffers,
-	Subprotocols:     []string{Subprotocol},
-	CheckOrigin:      func(*http.Request) bool { return true }, // checked below
-}
+var upgrader = wsock.NewUpgrader(Subprotocol)
 
 // ServeHTTP is GET /media. Whoever comes proves a session with the first frame, so that no
 // access token is needed.
@@ -57,7 +47,7 @@ func speaks(r *http.Request) bool {
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	remote, _ := s.hub.AddressOf(r)
 	refused := s.hub.AdmitSocket(remote.Addr())
-	ws, err := wsock.Handshake(&upgrader, w, r)
+	ws, err := wsock.Handshake(upgrader, w, r)
 	if err != nil { // answered
 		if refused == nil {
 			s.hub.LeaveSocket(remote.Addr())

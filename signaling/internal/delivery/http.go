@@ -3,7 +3,6 @@ package delivery
 import (
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -17,16 +16,7 @@ import (
 // Subprotocol is the WebSocket subprotocol of the native dialect.
 const Subprotocol = "turnhub.v1"
 
-var writeBuffers sync.Pool
-
-var upgrader = websocket.Upgrader{
-	HandshakeTimeout: 10 * time.Second,
-	ReadBufferSize:   128, // of no use beyond the upgrade
-	WriteBufferSize:  1024,
-	WriteBufferPool:  &writeBuffers,
-	Subprotocols:     []string{Subprotocol},
-	CheckOrigin:      func(*http.Request) bool { return true }, // checked below
-}
+var upgrader = wsock.NewUpgrader(Subprotocol)
 
 // ServeHTTP is GET /ws.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +66,7 @@ func (n *Node) upgrade(w http.ResponseWriter, r *http.Request, claims access.Cla
 	remote, direct := n.cfg.ClientAddress(r)
 	limits := n.limits()
 	over := n.sockets.Add(remote.Addr(), 1, limits.sockets(n.cfg.Gateway.Times(remote.Addr())))
-	ws, err := wsock.Handshake(&upgrader, w, r)
+	ws, err := wsock.Handshake(upgrader, w, r)
 	if err != nil { // answered by Upgrade
 		if over == netaddr.Within {
 			n.sockets.Remove(remote.Addr(), 1)

@@ -4,9 +4,26 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
+
+var writeBuffers sync.Pool
+
+// NewUpgrader returns what upgrades requests to WebSockets of that subprotocol. It asks
+// nothing of their Origin: its user has done that.
+func NewUpgrader(subprotocol string) *websocket.Upgrader {
+	return &websocket.Upgrader{
+		HandshakeTimeout: 10 * time.Second,
+		ReadBufferSize:   128, // of no use beyond the upgrade
+		WriteBufferSize:  1024,
+		WriteBufferPool:  &writeBuffers,
+		Subprotocols:     []string{subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true },
+	}
+}
 
 // Early is an upgraded connection on which the client has gone on without waiting
 // for the 101, against RFC 6455 section 4.1: small clients that embed their own
