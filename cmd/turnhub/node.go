@@ -188,18 +188,7 @@ func (n *node) makeHub() {
 		Port:           n.proxies.Port,
 		Gateway:        n.gateway,
 	})
-	n.media = media.New(media.Config{
-		Hub:     n.hub,
-		Account: func(session string, client netip.Addr) media.Account { return n.turn.Beside(session, client) },
-		Logger:  n.log,
-	})
-	n.media.SetOn(n.cfg.Relay.WebSocketMedia == config.WebSocketMediaOn)
-}
-
-// sendAway tells the clients to come back, spread evenly over smear.
-func (n *node) sendAway(smear time.Duration) {
-	n.hub.Restart(smear)
-	n.media.Restart(smear)
+	n.makeMedia()
 }
 
 func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
