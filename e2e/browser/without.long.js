@@ -1,14 +1,14 @@
 // Calls in a Chromium that lacks what some browser of docs/browsers.md lacks: one interface after the other is taken away.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { guarded } from '../../web/client/test/guarded.mjs';
+import { guarded, interfaces } from '../../web/client/test/guarded.mjs';
 import { startBrowser } from '../harness/browser.js';
 import { openLobby } from '../harness/callpage.js';
 import { cleanup } from '../harness/cleanup.js';
 import { decodesVideo, hearsSound } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 
-const removals = [...new Set(Object.values(guarded).map(({ remove }) => remove ?? ''))].filter(Boolean);
+const removals = [...new Set(Object.values({ ...guarded, ...interfaces }).map(({ remove }) => remove ?? ''))].filter(Boolean);
 // Firefox before 126: a candidate is its line and no more.
 removals.push(`for (const name of ['type', 'address', 'port', 'priority', 'protocol', 'foundation', 'component', 'relatedAddress', 'relatedPort', 'tcpType']) delete RTCIceCandidate.prototype[name]`);
 removals.push(`delete URLSearchParams.prototype.size`);

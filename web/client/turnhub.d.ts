@@ -2626,8 +2626,9 @@ declare class Channels {
      * @param {boolean} even which numbers are ours
      * @param {(content: Uint8Array<ArrayBuffer>) => void} out
      * @param {(channel: Channel) => void} incoming the other side has opened one
+     * @param {() => void} flooded too much waits
      */
-    constructor(even: boolean, out: (content: Uint8Array<ArrayBuffer>) => void, incoming: (channel: Channel) => void);
+    constructor(even: boolean, out: (content: Uint8Array<ArrayBuffer>) => void, incoming: (channel: Channel) => void, flooded: () => void);
     /** The one for chat and state. */
     main: Channel;
     /** @param {string} label */

@@ -166,9 +166,10 @@ test('a line that carries sound alone has no picture, and has one again when the
 function channels() {
   /** @type {{to: 0 | 1, content: Uint8Array}[]} */ const way = [];
   /** @type {any[][]} */ const incoming = [[], []];
-  const ends = /** @type {[Channels, Channels]} */ ([0, 1].map((i) => new Channels(i === 0, (content) => { way.push({to: /** @type {0 | 1} */ (1 - i), content}); }, (channel) => incoming[i].push(channel))));
+  const flooded = [0, 0];
+  const ends = /** @type {[Channels, Channels]} */ ([0, 1].map((i) => new Channels(i === 0, (content) => { way.push({to: /** @type {0 | 1} */ (1 - i), content}); }, (channel) => incoming[i].push(channel), () => { flooded[i]++; })));
   const carry = () => { for (let item = way.shift(); item; item = way.shift()) ends[item.to].take(/** @type {any} */ (item.content)); };
-  return {ends, way, incoming, carry};
+  return {ends, way, incoming, flooded, carry};
 }
 
 test('messages and files cross, with little on their way at once', () => {
@@ -204,6 +205,17 @@ test('channels without end are not opened for anybody', () => {
   assert.equal(incoming[1].length, 65);
   b.take(new Uint8Array([9, 9]));
   b.take(new Uint8Array([9, 9, 77, 1]));
+});
+
+test('who opens channels without end and answers for nothing is left', () => {
+  const {ends: [a, b], way, flooded} = channels();
+  for (let i = 0; i < 40_000 && !flooded[1]; i++) {
+    const {id} = a.createDataChannel(`y${i}`);
+    b.take(new Uint8Array([id >> 8, id & 255, 2, 120]));
+    /** @type {any} */ (b.createDataChannel('z')).close();
+    way.length = 0;
+  }
+  assert.ok(flooded[1] > 0);
 });
 
 test('pieces become pictures, and a gap waits for a whole one', () => {

@@ -6,6 +6,8 @@ const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4};
 const windowBytes = 64 * 1024;
 /** So many channels may be open at once. */
 const mostChannels = 66;
+/** So much may wait: who leads us to say more, and answers for nothing, is left. */
+const mostWaiting = 8192;
 /** Number of the channel, operation. */
 const headBytes = 3;
 
@@ -71,16 +73,19 @@ export class Channels {
   #next;
   #out;
   #incoming;
+  #flooded;
 
   /**
    * @param {boolean} even which numbers are ours
    * @param {(content: Uint8Array<ArrayBuffer>) => void} out
    * @param {(channel: Channel) => void} incoming the other side has opened one
+   * @param {() => void} flooded too much waits
    */
-  constructor(even, out, incoming) {
+  constructor(even, out, incoming, flooded) {
     this.#next = even ? 2 : 1;
     this.#out = out;
     this.#incoming = incoming;
+    this.#flooded = flooded;
   }
 
   /** @param {string} label */
@@ -94,6 +99,7 @@ export class Channels {
 
   /** @param {Channel} channel @param {number} op @param {Uint8Array} data */
   send(channel, op, data) {
+    if (this.#queue.length >= mostWaiting) return this.#flooded();
     const frame = new Uint8Array(headBytes + data.length);
     new DataView(frame.buffer).setUint16(0, channel.id);
     frame[2] = op;

@@ -69,10 +69,10 @@ export class WebSocketPath {
   #receivedBits = 0;
   #leavesAt = 250_000;
   #countedAt = performance.now();
+  #ticks = 0;
   #framesBefore = 0;
   /** Milliseconds. */
   #rtt = 0;
-  #pingAt = 0;
   #wantedKeyAt = -Infinity;
   #keysFor = new Set();
   #theirsFit = true;
@@ -132,7 +132,8 @@ export class WebSocketPath {
       this.#soundOut = new SoundSender((content) => this.#seal(kinds.sound, content));
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#seal(kinds.message, content), (channel) => this.#host.incoming(channel));
+    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#seal(kinds.message, content),
+      (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
     this.send();
@@ -180,8 +181,6 @@ export class WebSocketPath {
       if (said.here) this.#report();
     } else if (said.type === 'key') {
       for (const pictures of this.#picturesOut) pictures.wantKey();
-    } else if (said.type === 'pong' && this.#pingAt) {
-      this.#pingAt = 0;
     }
   }
 
@@ -288,10 +287,8 @@ export class WebSocketPath {
     this.#age = Infinity;
     this.#countedAt = now;
     // Clocks drift: the least is that of the last half minute.
-    if (++this.#slot % 20 === 0) this.#least = [Infinity, ...this.#least].slice(0, 3);
+    if (++this.#ticks % 20 === 0) this.#least = [Infinity, ...this.#least].slice(0, 3);
   }
-
-  #slot = 0;
 
   close() {
     if (this.#closed) return;
