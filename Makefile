@@ -166,6 +166,7 @@ browsers: build e2e/node_modules/.ready ## calls of every two browsers between e
 	  printf '\n==== %s ====\n' $$pair; \
 	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
+	  (cd e2e && E2E_PAIR=$$pair node --test netlab/dual.lab.js) || status=1; \
 	done; exit $$status
 
 deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before

@@ -98,3 +98,18 @@ export async function loss(lab, client, percent) {
 END`);
   }
 }
+
+/**
+ * The firewall of a client's router lets nothing of IPv6 through any more, in either direction and without a word: UDP alone, or
+ * everything. What had begun before is closed, too.
+ * @param {Lab} lab @param {Client} client @param {'UDP' | 'everything'} what
+ * @returns {Promise<() => Promise<void>>} opens it again
+ */
+export async function closeIPv6(lab, client, what) {
+  await lab.sh(`ip netns exec $${client.router} nft -f - <<'END'
+    table ip6 closed {
+      chain forward { type filter hook forward priority -10; ${what === 'UDP' ? 'meta l4proto udp ' : ''}drop; }
+    }
+END`);
+  return async () => void (await lab.sh(`ip netns exec $${client.router} nft delete table ip6 closed`));
+}

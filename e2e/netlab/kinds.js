@@ -35,7 +35,13 @@ export const kinds = /** @type {const} */ (['open', 'cone', 'symmetric', 'udp-bl
  */
 export const rareKinds = /** @type {const} */ (['quic-only', 'tcp80', 'slow-tcp']);
 
-/** @typedef {typeof kinds[number] | typeof rareKinds[number]} Kind */
+/**
+ * The commonest of all, for the long rounds: IPv6 with addresses of its own behind a stateful firewall, beside an IPv4 behind
+ * a router of each kind.
+ */
+export const dualKinds = /** @type {const} */ (['dual-cone', 'dual-symmetric', 'dual-udp-blocked', 'dual-tls-443']);
+
+/** @typedef {typeof kinds[number] | typeof rareKinds[number] | typeof dualKinds[number]} Kind */
 
 /**
  * @typedef {object} Client
@@ -44,6 +50,7 @@ export const rareKinds = /** @type {const} */ (['quic-only', 'tcp80', 'slow-tcp'
  * @property {string} netns namespace (full name)
  * @property {string} router short name of the namespace whose device `wan` leads out: the client's own where it has no router
  * @property {string} wanAddress IPv4 address on the public segment, "" for ipv6
+ * @property {string} [ipv6] its own address, where it has both families behind one router
  * @property {string} [proxy] URL of its HTTP proxy
  * @property {number} [port] TCP port of the server's pages that it can reach, where that is not 443
  * @property {(loaded: boolean) => Promise<unknown>} [pageIsLoaded] where connections freeze: whether a page is loaded, for which they do not
@@ -61,11 +68,13 @@ export async function addClient(lab, kind, number, { delay = 0 } = {}) {
   const name = `c${number}`;
   const wanAddress = kind === 'ipv6' ? '' : `203.0.113.${20 + number}`;
   const routed = kind !== 'open' && kind !== 'ipv6';
+  const dual = kind.startsWith('dual-');
+  const nat = /** @type {keyof typeof outward} */ (dual ? kind.slice('dual-'.length) : kind);
   const router = routed ? `r${number}` : name;
   const nameserver = { ipv6: '2a02:db8::1', proxy: `10.0.${number}.1`, 'proxy-no-dns': `10.0.${number}.1` }[/** @type {string} */ (kind)];
   await lab.namespace(name, nameserver);
   if (routed) await lab.namespace(router);
-  await connect(lab, router, number, { delay, ipv4: wanAddress, ipv6: routed ? '' : `2a02:db8::${20 + number}` });
+  await connect(lab, router, number, { delay, ipv4: wanAddress, ipv6: routed && !dual ? '' : `2a02:db8::${20 + number}` });
   /** @type {Client} */
   const client = { kind, name, netns: lab.netns(name), router, wanAddress };
   if (!routed) return client;
@@ -83,7 +92,8 @@ export async function addClient(lab, kind, number, { delay = 0 } = {}) {
     await lab.sh(`
       ip netns exec $${router} sysctl -qw net.ipv4.ip_forward=1
       ip -n $${name} route add default via 10.0.${number}.1`);
-    await lab.nft(router, natRouter(outward[kind], kind === 'symmetric'));
+    if (dual) client.ipv6 = await addIPv6(lab, client, number);
+    await lab.nft(router, natRouter(outward[nat], nat === 'symmetric'));
     if (kind === 'tcp80') client.port = 80;
     if (kind === 'slow-tcp') client.pageIsLoaded = await freezing(lab, router);
   }
@@ -118,7 +128,23 @@ async function connect(lab, name, number, { delay, ipv4, ipv6 }) {
 }
 
 /**
- * A home or office router. Unsolicited UDP is dropped on input: accepted, it would take conntrack entries, and
+ * Gives a client behind a router an IPv6 address of a network of its own, which the router answers for on the public segment.
+ * @param {Lab} lab @param {Client} client @param {number} number
+ * @returns the address
+ */
+async function addIPv6(lab, { name, router }, number) {
+  const network = `2a02:db8:${hex(number)}`;
+  await lab.sh(`
+    ip netns exec $${router} sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.wan.proxy_ndp=1
+    ip -n $${router} address add ${network}::1/64 dev lan nodad
+    ip -n $${router} -6 neigh add proxy ${network}::2 dev wan
+    ip -n $${name} address add ${network}::2/64 dev eth0 nodad
+    ip -n $${name} -6 route add default via ${network}::1`);
+  return `${network}::2`;
+}
+
+/**
+ * A home or office router, and its firewall for IPv6, where that passes. Unsolicited UDP is dropped on input: accepted, it would take conntrack entries, and
  * with them the very ports that a cone's next mapping must keep.
  * @param {string} allowed rules for new flows outward
  * @param {boolean} symmetric a new random port for every destination
@@ -130,9 +156,11 @@ function natRouter(allowed, symmetric) {
       iifname "wan" ct state established,related accept
       iifname "lan" oifname "wan" jump outward
     }
-    chain outward { ${allowed}
+    chain outward {
+      meta nfproto ipv6 accept
+      ${allowed}
     }
-    chain nat { type nat hook postrouting priority srcnat; oifname "wan" masquerade ${symmetric ? 'fully-random' : ''}; }
+    chain nat { type nat hook postrouting priority srcnat; meta nfproto ipv4 oifname "wan" masquerade ${symmetric ? 'fully-random' : ''}; }
   }`;
 }
 
