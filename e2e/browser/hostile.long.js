@@ -32,6 +32,7 @@ const kinds = {
   'without ICE': { spoil: (sdp) => sdp.replace(/^a=ice-(ufrag|pwd):.*\r\n/gm, ''), says: /no ICE/, code: 'ice' },
   'with 200 m-lines': { spoil: (sdp) => sdp + sdp.slice(sdp.indexOf('m=audio'), sdp.indexOf('m=video')).repeat(198), says: /more came/, code: 'size' },
   'as large as a message may be': { spoil: (sdp) => sdp + 'a=x:y\r\n'.repeat(30_000), says: /more came/, code: 'size' },
+  'without a format that anybody knows': { spoil: (sdp) => sdp.replace(/^a=rtpmap:(\d+) [^/]+/gm, 'a=rtpmap:$1 x-unheard'), says: /Neither sound nor pictures/, code: 'codecs' },
   'without a bundle': { spoil: (sdp) => sdp.replace(/^a=group:BUNDLE.*\r\n/m, ''), says: /one for each kind/, code: 'bundle' },
   'that is no text': { spoil: () => ({ toString: 'x' }), says: /describes no call/, code: 'shape' },
 };

@@ -1813,6 +1813,8 @@ declare function received(data: any): SignalData;
 declare function wrongWith({ type, sdp }: any): Unusable | "";
 /** Why a browser has refused a description that looked well. @param {string} sdp @returns {Unusable} */
 declare function troubleOf(sdp: string): Unusable;
+/** Whether an answer names no format at all that its offer has: why a browser has refused it. @param {string} offer @param {string} answer */
+declare function nothingInCommon(offer: string, answer: string): boolean;
 /**
  * What of an offer its answer leaves out: a kind of which each section was rejected; both: `codecs`.
  * @param {string} offer @param {string} answer

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import {Emitter} from '../base/emitter.js';
 import {Call} from '../call/call.js';
 import {LocalMedia} from '../call/media/media.js';
-import {leftOut, received, troubleOf} from '../call/path/received.js';
+import {leftOut, nothingInCommon, received, troubleOf} from '../call/path/received.js';
 import {connectionsOf} from './model/peerconnection.mjs';
 import {FakeStream, Time, chance, install, track} from './model/world.mjs';
 
@@ -52,6 +52,22 @@ test('what cannot be a description of a call is none, and says why', () => {
   const left = (...rejected) => leftOut(sdp(), ['audio', 'video'].reduce((text, kind) => (rejected.includes(kind) ? text.replace(`m=${kind} 9`, `m=${kind} 0`) : text), sdp()));
   assert.deepEqual([left(), left('video'), left('audio'), left('audio', 'video')],
     [{what: '', all: false}, {what: 'video', all: false}, {what: 'audio', all: false}, {what: 'codecs', all: true}]);
+});
+
+test('an answer that names no format of its offer is told from one that is refused for another reason', () => {
+  const media = (...sections) => ['v=0', ...sections.flatMap(([kind, types, ...maps]) => [`m=${kind} 9 UDP/TLS/RTP/SAVPF ${types}`, ...maps.map((map) => `a=rtpmap:${map}`)])].join('\r\n') + '\r\n';
+  const offer = media(['audio', '111 63 0', '111 opus/48000/2', '63 red/48000/2'], ['video', '96 97', '96 VP8/90000', '97 rtx/90000']);
+  for (const [answer, nothing] of [
+    [media(['audio', '111', '111 OPUS/48000/2']), false],
+    [media(['audio', '5', '5 unheard/8000'], ['video', '98', '98 VP8/90000']), false],
+    [media(['audio', '0']), false], // known by its number
+    [media(['audio', '0', '0 unheard/8000']), true],
+    [media(['audio', '63', '63 red/48000/2'], ['video', '97', '97 rtx/90000']), true], // around nothing
+    [media(['audio', '8'], ['video', '']), true],
+    [media(['audio', '111']), true], // a number that nobody explains
+    ['v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n', false],
+    ['v=0\r\nm=audio 0 UDP/TLS/RTP/SAVPF 7\r\n', false], // rejected
+  ]) assert.equal(nothingInCommon(offer, answer), nothing, answer);
 });
 
 /** Joins a room with somebody hostile in it, who answers as told; runs so many simulated minutes, and tells what it came to. */

@@ -1,5 +1,5 @@
 import {answer, withoutCandidates} from './connection.js';
-import {belongs, leftOut, troubleOf} from './received.js';
+import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
 
@@ -231,9 +231,12 @@ export class Negotiation {
   /** Our browser does not take what they say. @param {string} sdp @param {unknown} error @param {any} [more] is said with it */
   async #onRefused(sdp, error, more = {}) {
     if (this.#closed) return;
+    // Some browsers take an answer without a common format, as a call of nothing; others do not.
+    const {signalingState, localDescription} = this.pc;
+    const formats = signalingState === 'have-local-offer' && nothingInCommon(localDescription?.sdp ?? '', sdp);
     await this.#rollBack();
-    const trouble = troubleOf(sdp);
-    this.#host.trouble(`theirs-${trouble}`);
+    const trouble = formats ? 'codecs' : troubleOf(sdp);
+    this.#host.trouble(trouble === 'codecs' ? trouble : `theirs-${trouble}`);
     this.#signal({...more, trouble});
     this.#fail('refused', error);
   }

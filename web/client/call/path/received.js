@@ -116,6 +116,26 @@ export function troubleOf(sdp) {
   return bundled && muxed ? 'refused' : 'bundle';
 }
 
+/** The formats of which everybody knows the numbers (RFC 3551 section 6), as far as browsers know them. */
+const numbered = ['0 PCMU', '8 PCMA', '9 G722', '13 CN'];
+
+/** Formats of sound and pictures that are no more than a frame around others. */
+const frames = /^(red|rtx|ulpfec|flexfec-03|telephone-event|cn)$/;
+
+/** @param {string} text of a section @returns {string[]} names of its formats, lower case */
+function formatsIn(text) {
+  const types = text.slice(0, text.search(/\r?$/m)).split(' ').slice(3);
+  const said = new Map([...numbered, ...[...text.matchAll(/^a=rtpmap:(\d+ [^/\s]+)/gm)].map(([, each]) => each)].map((each) => /** @type {[string, string]} */ (each.split(' '))));
+  return types.map((type) => (said.get(type) ?? '').toLowerCase()).filter((name) => name && !frames.test(name));
+}
+
+/** Whether an answer names no format at all that its offer has: why a browser has refused it. @param {string} offer @param {string} answer */
+export function nothingInCommon(offer, answer) {
+  const offered = new Set(sectionsOf(offer).flatMap(({text}) => formatsIn(text)));
+  const media = sectionsOf(answer).filter(({kind, rejected}) => !rejected && /^(audio|video)$/.test(kind));
+  return media.length > 0 && !media.some(({text}) => formatsIn(text).some((name) => offered.has(name)));
+}
+
 /**
  * What of an offer its answer leaves out: a kind of which each section was rejected; both: `codecs`.
  * @param {string} offer @param {string} answer
