@@ -126,6 +126,7 @@ bench: build ## side by side with coturn
 	$(GO) run ./bench
 
 soak: build e2e/node_modules/.ready ## all rounds that are too long for make test, every two browsers in every network, then load for half an hour, watching memory
+	@e2e/tools.sh soak
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run 'TestBehindHTTPProxy|TestCallsOutliveReload|TestWrongProxies' ./e2e
@@ -135,7 +136,6 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	for way in TLS goroutines; do WEBSOCKET_WAY=$$way $(GO) test -count=1 -timeout 10m ./signaling/peerjs ./signaling/rawrelay ./signaling/socketio || exit 1; done
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/*.test.js browser/*.long.js
-	@e2e/tools.sh lab
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js
 	@$(MAKE) --no-print-directory stacks browsers
 	@$(MAKE) --no-print-directory narrow drivers
@@ -160,13 +160,14 @@ stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC s
 	@cd e2e && E2E_LONG=1 node --test --test-concurrency=1 stacks/*.test.js
 
 browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way
-	@e2e/tools.sh lab
+	@e2e/tools.sh soak
 	@e2e/netlab/possible
 	@status=0; for pair in chromium-chromium chromium-firefox firefox-chromium firefox-firefox; do \
 	  printf '\n==== %s ====\n' $$pair; \
 	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/dual.lab.js) || status=1; \
+	  (cd e2e && E2E_PAIR=$$pair node --test netlab/inspected.lab.js) || status=1; \
 	done; exit $$status
 
 deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before

@@ -2,7 +2,7 @@
 # Makes sure that what the tests drive is there: a C compiler for the race detector, Node for the client,
 # Chromium, Firefox (and a screen for it to share) and coturn's client to call through the server, and for the network lab nftables and its friends.
 # As root it installs what is missing with apt-get; otherwise it says in one line what to install.
-# Usage: tools.sh [lint|test|lab|stacks|deb|lintian]   (lint, test, lab: each includes the one before it; stacks includes test)
+# Usage: tools.sh [lint|test|lab|soak|stacks|deb|lintian]   (lint, test, lab, soak: each includes the one before it; stacks includes test)
 set -eu
 level=${1:-test}
 missing=""
@@ -19,7 +19,7 @@ else
 	need node nodejs
 	need npm npm
 fi
-if [ "$level" = test ] || [ "$level" = lab ] || [ "$level" = stacks ]; then
+if [ "$level" = test ] || [ "$level" = lab ] || [ "$level" = soak ] || [ "$level" = stacks ]; then
 	need gcc gcc
 	[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 	need chromium chromium
@@ -40,7 +40,11 @@ if [ "$level" = stacks ]; then
 	[ -e "$(find /usr/lib -name libgstnice.so -print -quit)" ] || missing="$missing gstreamer1.0-nice"
 	[ -e "$(find /usr/lib -name libgstwebrtc.so -print -quit)" ] || missing="$missing gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0"
 fi
-if [ "$level" = lab ]; then
+if [ "$level" = soak ]; then # a proxy that reads HTTPS, and a sound card for Firefox
+	[ -x /usr/lib/squid/security_file_certgen ] || missing="$missing squid-openssl"
+	need pulseaudio pulseaudio
+fi
+if [ "$level" = lab ] || [ "$level" = soak ]; then
 	need ip iproute2
 	need nft nftables
 	need tinyproxy tinyproxy-bin

@@ -360,6 +360,19 @@ func TestOrigins(t *testing.T) {
 		t.Fatal(err)
 	}
 	ws.Close()
+	req, err := http.NewRequest("GET", "http"+strings.TrimPrefix(url, "ws"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://other.example")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != http.StatusUpgradeRequired || got != "https://other.example" {
+		t.Errorf("no WebSocket: %d, readable by %q", resp.StatusCode, got)
+	}
 	d := websocket.Dialer{Subprotocols: []string{"turnhub.v9"}}
 	if _, resp, err := d.Dial(url, nil); err == nil || resp.StatusCode != http.StatusBadRequest {
 		t.Fatalf("another subprotocol: %v, %v", resp, err)

@@ -6,12 +6,11 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
+import { hears, moves, told } from '../harness/people.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.js';
-
-/** @typedef {import('playwright-core').Page} Page */
 
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
@@ -23,40 +22,6 @@ before(async () => {
 });
 after(cleanup);
 
-const others = '.tile:not(.self):not(.screen)';
-
-/** Waits until so many pictures more of the other person are shown. @param {Page} page @param {number} count */
-async function moves(page, count) {
-  await page.evaluate(([selector]) => {
-    const video = /** @type {HTMLVideoElement} */ (document.querySelector(`${selector} video`)), shown = /** @type {any} */ (window).shown = { count: 0 };
-    const next = () => {
-      if (/** @type {any} */ (window).shown !== shown) return;
-      shown.count++;
-      video.requestVideoFrameCallback(next);
-    };
-    video.requestVideoFrameCallback(next);
-  }, [others]);
-  await page.waitForFunction((count) => /** @type {any} */ (window).shown.count >= count, count);
-}
-
-/** Waits until the other person's sound is no silence. @param {Page} page */
-function hears(page) {
-  return page.evaluate(async (selector) => {
-    const stream = /** @type {MediaStream} */ (/** @type {HTMLVideoElement} */ (document.querySelector(`${selector} video`)).srcObject);
-    const context = new AudioContext(), analyser = context.createAnalyser();
-    context.createMediaStreamSource(new MediaStream(stream.getAudioTracks())).connect(analyser);
-    const samples = new Float32Array(analyser.fftSize), end = Date.now() + 60_000;
-    for (;;) {
-      analyser.getFloatTimeDomainData(samples);
-      if (samples.some((sample) => Math.abs(sample) > 0.01)) break;
-      if (Date.now() > end) throw new Error('nothing but silence');
-      await new Promise((resolve) => { setTimeout(resolve, 50); });
-    }
-    await context.close();
-  }, others);
-}
-
-const told = (/** @type {Page} */ page, /** @type {string} */ text) => page.locator(others, { hasText: text }).waitFor({ timeout: 60_000 });
 const sockets = async () => Number(/^turnhub_media_sockets (\d+)/m.exec(await (await fetch(`${server.admin}/metrics`)).text())?.[1]);
 
 long('all of a call through the WebSocket, and over to WebRTC', { timeout: 240_000 }, async () => {

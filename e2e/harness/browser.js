@@ -14,13 +14,15 @@ const launchers = { chromium: launchChromium, firefox: launchFirefox };
  * @typedef {object} BrowserOptions
  * @property {Kind} [kind] default Chromium
  * @property {string} [netns] network namespace to run in
- * @property {string} [caFile] certificate authority to trust
+ * @property {string | string[]} [caFile] certificate authority to trust, or several
  * @property {string} [proxy] HTTP proxy for everything, such as "http://10.0.0.1:3128"
+ * @property {{username: string, password: string}} [password] what the visitor types when the proxy asks
  * @property {number} [fps] pictures a second of the fake cameras; default 5
  * @property {boolean} [devices] false: the machine's own devices, which in a test are none at all
  * @property {number} [cameras] Chromium: how many fake cameras there are; default 1. The second is a depth camera, of which WebRTC takes no picture
  * @property {boolean} [granted] Chromium: false: pages have no camera and microphone until `permit` allows them
  * @property {string[]} [args] Chromium: more flags
+ * @property {string} [sound] Firefox: a sound card, see sound.js
  * @property {string} [display] Firefox: a screen to share, see display.js
  */
 
@@ -29,7 +31,7 @@ const launchers = { chromium: launchChromium, firefox: launchFirefox };
  * @param {BrowserOptions} [options]
  */
 export async function startBrowser(options = {}) {
-  const { kind = 'chromium', granted = true } = options;
+  const { kind = 'chromium', granted = true, password } = options;
   const home = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-home-'));
   const removeHome = onCleanup(() => fs.rm(home, { recursive: true, force: true, maxRetries: 5 }));
   const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: `${home}/.config`, XDG_CACHE_HOME: `${home}/.cache` };
@@ -46,7 +48,7 @@ export async function startBrowser(options = {}) {
      * @param {import('./observe.js').Narrowing & {viewport?: {width: number, height: number}, colorScheme?: 'light' | 'dark'}} [pageOptions]
      */
     async newPage({ viewport, colorScheme, ...narrowing } = {}) {
-      const context = await browser.newContext({ viewport: viewport ?? { width: 900, height: 640 }, colorScheme,
+      const context = await browser.newContext({ viewport: viewport ?? { width: 900, height: 640 }, colorScheme, httpCredentials: password,
         permissions: granted && kind === 'chromium' ? ['camera', 'microphone'] : [] });
       await context.addInitScript(observeCalls, narrowing);
       context.setDefaultTimeout(60_000); // of a machine that does much beside; nothing takes so long by itself

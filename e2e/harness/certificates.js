@@ -27,13 +27,15 @@ export async function makeCertificates(dir, names) {
 }
 
 /**
- * Makes a certificate database as browsers keep it, which trusts one authority more, as an administrator of real machines
+ * Makes a certificate database as browsers keep it, which trusts more authorities, as an administrator of real machines
  * would: Chromium's is `.pki/nssdb` in its home, Firefox's lies in its profile.
  * @param {string} database folder to make
- * @param {string} caFile
+ * @param {string[]} caFiles
  */
-export async function makeDatabase(database, caFile) {
+export async function makeDatabase(database, caFiles) {
   await fs.mkdir(database, { recursive: true });
   await run('certutil', ['-N', '-d', `sql:${database}`, '--empty-password']);
-  await run('certutil', ['-A', '-d', `sql:${database}`, '-n', 'turnhub test CA', '-t', 'C,,', '-i', caFile]);
+  for (const [index, caFile] of caFiles.entries()) {
+    await run('certutil', ['-A', '-d', `sql:${database}`, '-n', `turnhub test CA ${index}`, '-t', 'C,,', '-i', caFile]);
+  }
 }

@@ -31,7 +31,7 @@ const flags = [
  * @param {NodeJS.ProcessEnv} env
  */
 export async function launchChromium({ netns, caFile, proxy, fps = 5, cameras = 1, devices = true, granted = true, args: more = [] }, home, env) {
-  if (caFile) await makeDatabase(path.join(home, '.pki', 'nssdb'), caFile);
+  if (caFile) await makeDatabase(path.join(home, '.pki', 'nssdb'), [caFile].flat());
   let executablePath = executable;
   if (netns) {
     executablePath = path.join(home, 'chromium');

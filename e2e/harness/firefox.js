@@ -31,9 +31,9 @@ const preferences = {
  * @param {string} home a folder of its own
  * @param {NodeJS.ProcessEnv} env
  */
-export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = true, display }, home, env) {
+export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = true, display, sound }, home, env) {
   const authorities = path.join(home, 'authorities');
-  if (caFile) await makeDatabase(authorities, caFile);
+  if (caFile) await makeDatabase(authorities, [caFile].flat());
   const via = proxy ? new URL(proxy) : undefined;
   return firefox.launch({
     channel: 'moz-firefox', // the driver's name for "unpatched, by BiDi"
@@ -52,6 +52,7 @@ export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = t
     env: /** @type {any} */ ({
       ...env,
       ...(display && { DISPLAY: display }),
+      ...(sound && { PULSE_SERVER: sound }),
       ...(netns && { E2E_FIREFOX_NETNS: netns, E2E_FIREFOX_SOCKET: path.join(home, 'driver.sock') }),
       ...(caFile && { E2E_FIREFOX_AUTHORITIES: authorities }),
       MOZ_DISABLE_CONTENT_SANDBOX: '1', // as root, in a namespace, there is none to be had

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { resolver } from './lab.js';
+import { password, startSquid } from './squid.js';
 
 /** @typedef {import('./lab.js').Lab} Lab */
 
@@ -41,7 +42,25 @@ export const rareKinds = /** @type {const} */ (['quic-only', 'tcp80', 'slow-tcp'
  */
 export const dualKinds = /** @type {const} */ (['dual-cone', 'dual-symmetric', 'dual-udp-blocked', 'dual-tls-443']);
 
-/** @typedef {typeof kinds[number] | typeof rareKinds[number] | typeof dualKinds[number]} Kind */
+/**
+ * Companies that read HTTPS: a proxy opens it, passes on what is HTTP or a WebSocket, and nothing else leaves. One asks for a
+ * password, one cuts connections that are idle or old, and one lets no WebSocket through.
+ */
+export const inspectedKinds = /** @type {const} */ (['inspected', 'inspected-password', 'inspected-cutting', 'no-websocket']);
+
+/** @type {Record<typeof inspectedKinds[number], import('./squid.js').Inspection>} */
+const inspections = {
+  inspected: {},
+  'inspected-password': { asks: true },
+  // As such ones do, but that "old" is ten minutes with them.
+  'inspected-cutting': { cuts: { idle: 60, life: 60 } },
+  'no-websocket': { websocket: false },
+};
+
+/** @param {string} kind @returns {kind is typeof inspectedKinds[number]} */
+const isInspected = (kind) => kind in inspections;
+
+/** @typedef {typeof kinds[number] | typeof rareKinds[number] | typeof dualKinds[number] | typeof inspectedKinds[number]} Kind */
 
 /**
  * @typedef {object} Client
@@ -52,6 +71,8 @@ export const dualKinds = /** @type {const} */ (['dual-cone', 'dual-symmetric', '
  * @property {string} wanAddress IPv4 address on the public segment, "" for ipv6
  * @property {string} [ipv6] its own address, where it has both families behind one router
  * @property {string} [proxy] URL of its HTTP proxy
+ * @property {{username: string, password: string}} [password] that the proxy asks for
+ * @property {string} [caFile] authority of the proxy that reads HTTPS
  * @property {number} [port] TCP port of the server's pages that it can reach, where that is not 443
  * @property {(loaded: boolean) => Promise<unknown>} [pageIsLoaded] where connections freeze: whether a page is loaded, for which they do not
  */
@@ -61,17 +82,19 @@ export const dualKinds = /** @type {const} */ (['dual-cone', 'dual-symmetric', '
  * @param {Lab} lab
  * @param {Kind} kind
  * @param {number} number 1 to 99: tells addresses and names apart
- * @param {{delay?: number}} [options] delay: milliseconds each way between this network and the public segment
+ * @param {{delay?: number, caFile?: string}} [options] delay: milliseconds each way between this network and the public segment;
+ *   caFile: the authority of the servers, for a proxy that reads HTTPS
  * @returns {Promise<Client>}
  */
-export async function addClient(lab, kind, number, { delay = 0 } = {}) {
+export async function addClient(lab, kind, number, { delay = 0, caFile } = {}) {
   const name = `c${number}`;
   const wanAddress = kind === 'ipv6' ? '' : `203.0.113.${20 + number}`;
   const routed = kind !== 'open' && kind !== 'ipv6';
   const dual = kind.startsWith('dual-');
   const nat = /** @type {keyof typeof outward} */ (dual ? kind.slice('dual-'.length) : kind);
   const router = routed ? `r${number}` : name;
-  const nameserver = { ipv6: '2a02:db8::1', proxy: `10.0.${number}.1`, 'proxy-no-dns': `10.0.${number}.1` }[/** @type {string} */ (kind)];
+  const inspected = isInspected(kind), proxied = inspected || kind === 'proxy' || kind === 'proxy-no-dns';
+  const nameserver = kind === 'ipv6' ? '2a02:db8::1' : proxied ? `10.0.${number}.1` : undefined;
   await lab.namespace(name, nameserver);
   if (routed) await lab.namespace(router);
   await connect(lab, router, number, { delay, ipv4: wanAddress, ipv6: routed && !dual ? '' : `2a02:db8::${20 + number}` });
@@ -85,7 +108,16 @@ export async function addClient(lab, kind, number, { delay = 0 } = {}) {
     ip -n $${router} link set lan up
     ip -n $${name} address add 10.0.${number}.2/24 dev eth0
     ip -n $${name} link set eth0 up`);
-  if (kind === 'proxy' || kind === 'proxy-no-dns') {
+  if (inspected) {
+    if (!caFile) throw new Error(`${kind}: its proxy needs the authority of the servers`);
+    await lab.daemon(router, 'dns', `10.0.${number}.1`);
+    const squid = await startSquid(lab, router, `10.0.${number}.1`, caFile, inspections[kind]);
+    restarts.set(lab.netns(router), squid.restart);
+    client.caFile = squid.caFile;
+    client.proxy = `http://10.0.${number}.1:3128`;
+    if (kind === 'inspected-password') client.password = password;
+    await lab.nft(router, closedRouter(true));
+  } else if (proxied) {
     client.proxy = await startProxy(lab, router, number, kind === 'proxy');
     await lab.nft(router, closedRouter(kind === 'proxy'));
   } else {
@@ -199,7 +231,13 @@ async function startProxy(lab, router, number, answersNames) {
   const config = path.join(lab.dir, `tinyproxy-${router}.conf`);
   await fs.writeFile(config, `Listen ${address}\nPort 3128\nTimeout 600\nMaxClients 200\nConnectPort 443\nLogLevel Warning\n`);
   if (answersNames) await lab.daemon(router, 'dns', address);
-  await runProxy(lab, router);
+  let proxy = await runProxy(lab, router);
+  restarts.set(lab.netns(router), async () => {
+    const exited = new Promise((resolve) => proxy.once('exit', resolve));
+    proxy.kill('SIGKILL');
+    await exited;
+    proxy = await runProxy(lab, router);
+  });
   return `http://${address}:3128`;
 }
 
@@ -208,24 +246,21 @@ async function runProxy(lab, router) {
   const config = path.join(lab.dir, `tinyproxy-${router}.conf`);
   const child = spawn('ip', ['netns', 'exec', lab.netns(router), 'tinyproxy', '-d', '-c', config], { stdio: 'ignore', detached: true });
   child.unref(); // the guard ends it with its namespace
-  proxies.set(lab.netns(router), child);
   await listening(lab, router, 3128);
+  return child;
 }
 
-/** @type {Map<string, import('node:child_process').ChildProcess>} */
-const proxies = new Map();
+/** What kills the proxy of a namespace and starts another. @type {Map<string, () => Promise<void>>} */
+const restarts = new Map();
 
 /**
  * Kills a client's proxy, all its tunnels with it, and starts another.
  * @param {Lab} lab @param {Client} client
  */
 export async function restartProxy(lab, client) {
-  const proxy = proxies.get(lab.netns(client.router));
-  if (!proxy) throw new Error(`${client.name} has no proxy`);
-  const exited = new Promise((resolve) => proxy.once('exit', resolve));
-  proxy.kill('SIGKILL');
-  await exited;
-  await runProxy(lab, client.router);
+  const restart = restarts.get(lab.netns(client.router));
+  if (!restart) throw new Error(`${client.name} has no proxy`);
+  await restart();
 }
 
 /**

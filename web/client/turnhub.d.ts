@@ -65,10 +65,11 @@ export declare class HubError extends Error {
 /**
  * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
- * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
+ * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again),
+ * `no-websocket` (the server answers, but a proxy lets no WebSocket through; it is tried again) and `no-hub` (what
  * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
  */
-export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-hub";
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-websocket" | "no-hub";
 
 // ---- base/emitter.js
 /**
@@ -126,11 +127,12 @@ declare function beside(socket: URL, path: string): URL;
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string, why?: Refusal}>} silent: nobody answers,
- *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'no-websocket' | 'unknown', message: string, why?: Refusal}>} silent: nobody
+ *   answers, or somebody who keeps it from pages of other origins; no-websocket: it is a turnhub that would take a WebSocket, and got none;
+ *   unknown: it is a turnhub, or a proxy that does not reach it
  */
 declare function whyRefused(socket: URL): Promise<{
-    is: "refused" | "origin" | "no-hub" | "silent" | "unknown";
+    is: "refused" | "origin" | "no-hub" | "silent" | "no-websocket" | "unknown";
     message: string;
     why?: Refusal;
 }>;

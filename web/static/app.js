@@ -89,8 +89,15 @@ function openHub() {
   const user = recall('user');
   hub = new Hub({name: recall('name') || undefined, token, ...(user ? {user, userSecret: userSecret()} : {})});
   const mine = hub;
-  hub.on('state', (state) => { if (hub === mine) showConnection(state); });
+  hub.on('state', (state) => {
+    if (hub !== mine) return;
+    showConnection(state);
+    if (state === 'open' && body.dataset.state === 'no-websocket') lobby();
+  });
   hub.on('error', (error) => {
+    if (error.code === 'no-websocket' && body.dataset.view === 'lobby') {
+      return notice('no-websocket', t('notice.no-websocket'), t('notice.no-websocket-text', {host: location.host}));
+    }
     if (error.code !== 'user-taken') return toast(whyOf(error), 'bad');
     toast(t('lobby.user-taken', {user}), 'bad');
     remember('user', '');

@@ -58,7 +58,8 @@ function urlRow(url) {
 async function checkSocket() {
   const hub = new Hub({token});
   const begun = performance.now();
-  const works = await limited(hub.connect().then(() => true, () => false), patience.socket, false);
+  const blocked = new Promise((resolve) => { hub.on('error', ({code}) => { if (code === 'no-websocket') resolve(false); }); });
+  const works = await limited(Promise.race([blocked, hub.connect().then(() => true, () => false)]), patience.socket, false);
   detail('socket', works, works ? t('check.socket-works', {time: Math.round(performance.now() - begun)}) : t('check.socket-fails'));
   const media = works && hub.passesMedia && 'VideoEncoder' in globalThis;
   hub.close();

@@ -36,6 +36,15 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		access.Deny(w, err)
 		return
 	}
+	if !websocket.IsWebSocketUpgrade(r) {
+		// A page whose sockets do not open asks whether it is a proxy that lets none through.
+		if origin := r.Header.Get("Origin"); origin != "" {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "this is a WebSocket, of subprotocol "+Subprotocol, http.StatusUpgradeRequired)
+		return
+	}
 	if offered := websocket.Subprotocols(r); len(offered) > 0 && !slices.Contains(offered, Subprotocol) {
 		http.Error(w, "this WebSocket speaks "+Subprotocol+" only", http.StatusBadRequest)
 		return

@@ -20,11 +20,12 @@ export const closeCodes = {
 /**
  * The error codes that the server answers requests with, and the client's own: `session-lost` (the server has forgotten
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
- * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again) and `no-hub` (what
+ * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again),
+ * `no-websocket` (the server answers, but a proxy lets no WebSocket through; it is tried again) and `no-hub` (what
  * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
  * @typedef {'bad-message' | 'unknown-type' | 'bad-name' | 'user-taken' | 'not-in-room' | 'room-full' | 'too-many'
  *   | 'no-such-call' | 'forbidden' | 'rate' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
- *   | 'no-token' | 'no-hub'} HubErrorCode
+ *   | 'no-token' | 'no-websocket' | 'no-hub'} HubErrorCode
  */
 
 /** Why a request to the hub failed: `code` for programs and pages, which have their own words for it; `message` for logs and developers. */

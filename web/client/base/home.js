@@ -62,8 +62,9 @@ const refusals = /** @type {const} */ (['missing', 'expired', 'revoked', 'invali
  * Why a socket could not be opened, as far as a page can find out: browsers do not tell, but `/config` beside the
  * socket answers the same.
  * @param {URL} socket
- * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'unknown', message: string, why?: Refusal}>} silent: nobody answers,
- *   or somebody who keeps it from pages of other origins; unknown: it is a turnhub, or a proxy that does not reach it
+ * @returns {Promise<{is: 'refused' | 'origin' | 'no-hub' | 'silent' | 'no-websocket' | 'unknown', message: string, why?: Refusal}>} silent: nobody
+ *   answers, or somebody who keeps it from pages of other origins; no-websocket: it is a turnhub that would take a WebSocket, and got none;
+ *   unknown: it is a turnhub, or a proxy that does not reach it
  */
 export async function whyRefused(socket) {
   const url = beside(socket, 'config');
@@ -79,6 +80,10 @@ export async function whyRefused(socket) {
   const ours = said !== null && typeof said === 'object' && ('iceServers' in said || typeof said.message === 'string');
   if (answer.status === 401) return {is: 'refused', message: ours ? said.message : '', why: refusals.find((each) => each === said?.reason)};
   if (answer.status === 403 && ours && said.error === 'origin') return {is: 'origin', message: said.message};
+  if (ours && answer.ok) {
+    const plain = await ask(new URL(socket.href.replace(/^ws/, 'http')));
+    if (plain?.answer.status === 426) return {is: 'no-websocket', message: `${host} answers, but no WebSocket gets there: a proxy between lets none through`};
+  }
   if (ours || answer.status === 429 || answer.status >= 500) return {is: 'unknown', message: ''};
   return noHub;
 }

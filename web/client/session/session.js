@@ -27,6 +27,8 @@ const quick = 1 << 14;
 
 /** So many attempts in a row that find somebody else than a turnhub are enough (some 3 s), or, for a page of another site, nobody (some 12 s). */
 const strangers = 4, nobody = 7;
+/** So many attempts in a row without a WebSocket, where everything else gets through, are no accident. */
+const blocked = 2;
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -67,6 +69,8 @@ export class Session extends Emitter {
   #attempt = 0;
   /** Attempts in a row that found no turnhub. */
   #strange = 0;
+  /** Attempts in a row that found one, but no way for a WebSocket. */
+  #blocked = 0;
   #restartAfter = -1;
   /** How long it took from the last attempt that succeeded to its welcome. */
   #openedIn = 0;
@@ -345,6 +349,8 @@ export class Session extends Emitter {
     this.#strange = is === 'no-hub' || is === 'silent' ? this.#strange + 1 : 0;
     // A page of the server itself knows that it is there.
     const most = is === 'no-hub' ? strangers : globalThis.location?.host === url.host ? Infinity : nobody;
+    this.#blocked = is === 'no-websocket' ? this.#blocked + 1 : 0;
+    if (this.#blocked === blocked) /** @type {any} */ (this).emit('error', new HubError('no-websocket', message, true));
     if (is === 'refused') {
       if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say, 'closed', why);
     } else if (this.id === '' && (is === 'origin' || this.#strange >= most)) {
@@ -359,7 +365,7 @@ export class Session extends Emitter {
     const resumed = welcome.resumed === true;
     const silent = this.#silent;
     this.#silent = false;
-    this.#attempt = this.#strange = 0;
+    this.#attempt = this.#strange = this.#blocked = 0;
     this.#access.accepted();
     this.#heartbeat.plan = {...this.#heartbeat.plan, ...welcome.heartbeat};
     this.id = welcome.session;

@@ -1,0 +1,97 @@
+// Networks that let nothing through but HTTPS that their proxy has read: calls go through a WebSocket of the server.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { cleanup } from '../harness/cleanup.js';
+import { hears, moves, others, told } from '../harness/people.js';
+import { screenshot } from '../harness/screenshot.js';
+import { startSound } from '../harness/sound.js';
+import { browsers, startCaller } from './calls.js';
+import { startHost } from './host.js';
+import { addClient } from './kinds.js';
+import { Lab } from './lab.js';
+import { turnhubSite } from './sites.js';
+
+/** @typedef {import('./calls.js').Caller} Caller */
+/** @typedef {import('./kinds.js').Kind} Kind */
+
+/** @type {Lab} */ let lab;
+/** @type {Awaited<ReturnType<typeof startHost>>} */ let server;
+/** @type {string} */ let sound;
+/** @type {Map<string, Promise<Caller>>} */
+const callers = new Map();
+let rooms = 0;
+
+before(async () => {
+  lab = await Lab.create();
+  server = await startHost(lab, { config: { relay: { websocket_media: 'on' } } });
+  sound = browsers.includes('firefox') ? await startSound() : '';
+});
+afterEach(async () => {
+  for (const { browser } of await Promise.all(callers.values())) await Promise.all(browser.browser.contexts().map((context) => context.close()));
+});
+after(cleanup);
+
+/** A browser in a network of a kind, started when it is needed first. @param {Kind} kind @param {number} side 0: who is there, 1: who comes */
+function callerIn(kind, side) {
+  let caller = callers.get(kind + side);
+  if (!caller) {
+    const number = callers.size + 1, caFile = server.caFile ?? '';
+    caller = addClient(lab, kind, number, { caFile }).then((client) => startCaller(client, caFile, { kind: browsers[side], fps: 15, sound }));
+    callers.set(kind + side, caller);
+  }
+  return caller;
+}
+
+/** A call between two networks. @param {Kind} there @param {Kind} comes */
+async function call(there, comes) {
+  const site = turnhubSite(server.base), room = `inspected-${rooms++}`;
+  const pages = await Promise.all([await callerIn(there, 0), await callerIn(comes, 1)].map(({ browser }) => browser.newPage({ clean: true })));
+  await Promise.all(pages.map((page) => site.open(page, room)));
+  await site.join(pages[0]);
+  await site.joined(pages[0]);
+  const click = await site.join(pages[1]);
+  const first = await Promise.all(pages.map(async (page) => {
+    const shown = await page.waitForFunction((selector) => {
+      const video = /** @type {HTMLVideoElement | null} */ (document.querySelector(`${selector}[data-state=connected] video`));
+      return video && video.videoWidth > 0 && Date.now();
+    }, others);
+    return Number(await shown.jsonValue()) - click;
+  }));
+  return { pages, first };
+}
+
+for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['inspected', 'inspected'], ['inspected', 'open'], ['symmetric', 'inspected'], ['inspected', 'tls-443'],
+  ['inspected-password', 'inspected'], ['proxy', 'inspected-password'], ['inspected', 'inspected-cutting']])) {
+  test(`${there} – ${comes}`, async () => {
+    const { pages, first } = await call(there, comes);
+    await Promise.all(pages.map(async (page) => { await moves(page, 20); await hears(page); await told(page, 'through HTTPS'); }));
+    console.log(`${browsers.join(' and ')}, ${there} – ${comes}: first picture after ${first[1]} ms, there after ${first[0]} ms`);
+    await screenshot(pages[1], `inspected-${there}-${comes}`);
+  });
+}
+
+test('where no WebSocket passes, the page says so within 5 s', async () => {
+  const { browser } = await callerIn('no-websocket', 1);
+  const page = await browser.newPage();
+  await page.goto(`${server.base}/#blocked`);
+  const begun = Date.now();
+  await page.waitForSelector('body[data-state=no-websocket]');
+  const took = Date.now() - begun;
+  console.log(`no WebSocket: said after ${took} ms`);
+  assert.ok(took < 5000, `said after ${took} ms`);
+  await page.getByText('wss://turnhub.test/').waitFor();
+  await screenshot(page, 'no-websocket');
+  const check = await browser.newPage();
+  await check.goto(`${server.base}/check`);
+  await check.waitForSelector('body[data-state=done]', { timeout: 120_000 });
+  await screenshot(check, 'no-websocket-check');
+});
+
+test('the network check names this kind of network', async () => {
+  const { browser } = await callerIn('inspected', 1);
+  const page = await browser.newPage();
+  await page.goto(`${server.base}/check`);
+  await page.waitForSelector('body[data-state=done]', { timeout: 120_000 });
+  await page.getByText('turnhub.test', { exact: false }).first().waitFor();
+  await screenshot(page, 'inspected-check');
+});
