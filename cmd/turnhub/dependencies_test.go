@@ -21,7 +21,7 @@ func TestArrows(t *testing.T) {
 		"internal/ratelimit": {},
 		"internal/stream":    {},
 		"internal/extaddr":   {"internal/netaddr"},
-		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit"},
+		"internal/portmux":   {"internal/netaddr", "internal/forwarded", "internal/proxyheader", "internal/ratelimit", "internal/stream"},
 
 		// The rooms of the relay. The protocol does not know what drives it.
 		"turnsrv": {"internal/netaddr", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog",

@@ -35,7 +35,7 @@ func listen(ctx context.Context, want config.Listen, relay *turnsrv.Server, in *
 			other, err := otherFamily(ctx, w, lns, in)
 			return append(lns, other...), err
 		}
-		ln, err := new(net.ListenConfig).Listen(ctx, w.tcp(), w.address)
+		ln, err := keepalive().Listen(ctx, w.tcp(), w.address)
 		return []net.Listener{ln}, err
 	}
 	var shared []string
@@ -134,7 +134,7 @@ func otherFamily(ctx context.Context, w wish, have []net.Listener, in *inherited
 	case ipv4:
 		network, host = "tcp6", "[::]"
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, network, fmt.Sprint(host, ":", w.addr.Port()))
+	ln, err := keepalive().Listen(ctx, network, fmt.Sprint(host, ":", w.addr.Port()))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, err

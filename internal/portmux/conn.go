@@ -40,7 +40,9 @@ type Conn struct {
 func (c *Conn) Read(b []byte) (int, error) {
 	if len(c.first) > 0 {
 		n := copy(b, c.first)
-		c.first = c.first[n:]
+		if c.first = c.first[n:]; len(c.first) == 0 {
+			c.first = nil
+		}
 		if c.keeping {
 			return n, c.keep(b[:n])
 		}

@@ -147,7 +147,11 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 	c.SetDeadline(time.Time{})
 	c.clock = nil
 	if protocol == TLS {
-		if reason = m.pass(c); reason != "" {
+		reason, carried := m.pass(c)
+		if carried {
+			return
+		}
+		if reason != "" {
 			m.mu.Lock()
 			m.refused[reason]++
 			m.mu.Unlock()
@@ -190,6 +194,10 @@ func (m *Mux) dissect(c *Conn, until time.Time) (top *Conn, protocol Protocol, r
 		if cfg = m.bare; len(m.forwards.Load().list) == 0 {
 			return c, TLS, "tls_off"
 		}
+	}
+	if to := m.glance(c); to != nil {
+		c.to, c.kept, c.first = to, c.first, nil
+		return c, TLS, ""
 	}
 	c.keeping = true
 	secure := tls.Server(c, cfg)

@@ -30,36 +30,34 @@ type PassTimes struct {
 	HTTP time.Duration // a request of plain HTTP with all that comes of it, a WebSocket too; 10 min: for more there is https
 }
 
-// pass passes a connection on to another server, until both have ended it. reason is
-// why it could not. The caller closes c, when it has counted that.
-func (m *Mux) pass(c *Conn) (reason string) {
+// pass passes a connection on to another server, until both have ended it, or has a loop
+// do that, which closes it in the end. Else reason is why it could not, and the caller
+// closes c, when it has counted that.
+func (m *Mux) pass(c *Conn) (reason string, carried bool) {
 	if m.passing.Add(1) > maxPassed {
 		m.passing.Add(-1)
-		return "forward_full"
+		return "forward_full", false
+	}
+	if m.carry(c, nil) {
+		return "", true
+	}
+	upstream, err := m.dial(c.to.To)
+	if err != nil {
+		m.passing.Add(-1)
+		m.upstreamDown(c.to, err)
+		return "forward_down", false
+	}
+	if tcp, ok := upstream.(*net.TCPConn); ok && m.carry(c, tcp) {
+		return "", true
 	}
 	defer m.passing.Add(-1)
-	m.mu.Lock()
-	ctx := m.ctx
-	m.mu.Unlock()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	upstream, err := (&net.Dialer{Timeout: dialPatience}).DialContext(ctx, "tcp", c.to.To)
-	if err != nil {
-		m.upstreamDown(c.to, err)
-		return "forward_down"
-	}
 	defer upstream.Close()
-	first := c.kept
+	first := firstBytes(c)
 	c.kept = nil
-	if c.to.ProxyProtocol != "" {
-		h := proxyheader.Header{Client: addrPortOf(c.RemoteAddr()), Server: addrPortOf(c.LocalAddr())}
-		first = append(proxyheader.Append(nil, c.to.ProxyProtocol, h), first...)
-	}
 	upstream.SetWriteDeadline(time.Now().Add(helloPatience))
 	if _, err := upstream.Write(first); err != nil {
 		m.upstreamDown(c.to, err)
-		return "forward_down"
+		return "forward_down", false
 	}
 	upstream.SetWriteDeadline(time.Time{})
 	p := passage{times: m.cfg.Pass, begin: time.Now()}
@@ -67,7 +65,27 @@ func (m *Mux) pass(c *Conn) (reason string) {
 	back.Go(func() { p.copy(c.Conn, upstream) })
 	p.copy(upstream, c.Conn)
 	back.Wait()
-	return ""
+	return "", false
+}
+
+func (m *Mux) dial(to string) (net.Conn, error) {
+	m.mu.Lock()
+	ctx := m.ctx
+	m.mu.Unlock()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return (&net.Dialer{Timeout: dialPatience}).DialContext(ctx, "tcp", to)
+}
+
+// firstBytes are what the other server is told first: what the client has said already,
+// after a PROXY header where it is to have one.
+func firstBytes(c *Conn) []byte {
+	if c.to.ProxyProtocol == "" {
+		return c.kept
+	}
+	h := proxyheader.Header{Client: addrPortOf(c.RemoteAddr()), Server: addrPortOf(c.LocalAddr())}
+	return append(proxyheader.Append(nil, c.to.ProxyProtocol, h), c.kept...)
 }
 
 // passLooks is how often in the time of its patience each direction looks at the clock
@@ -96,9 +114,8 @@ func (p *passage) silent() bool {
 	return time.Since(p.begin)-time.Duration(p.last.Load()) >= patience+patience/passLooks
 }
 
-// copy passes one direction on until it ends, and then says so to the other end. On
-// Linux the kernel does it by splice(2), for connections that are TCP on both sides:
-// what passes is not copied to here.
+// copy passes one direction on until it ends, and then says so to the other end, where
+// there are no loops.
 func (p *passage) copy(to, from net.Conn) {
 	defer func() {
 		p.half.Store(true)

@@ -145,6 +145,7 @@ type Mux struct {
 
 	forwards  atomic.Pointer[forwards]
 	passing   atomic.Int64    // connections that are passed on
+	loops     passLoops       // which do it
 	resuming  *tls.Config     // for those who come with a ticket, see marked
 	bare      *tls.Config     // where there is no TLS but by name for others
 	upstreams *http.Transport // to the others' plain HTTP
@@ -273,6 +274,7 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	m.upstreams.CloseIdleConnections()
 	m.accepts.Wait()
 	m.handing.Wait()
+	m.loops.close()
 	owned.Wait()
 	return nil
 }
