@@ -20,6 +20,7 @@ func (b *bench) describe() {
 	for _, r := range append(slices.Clone(rivals), peerServer) {
 		b.Versions[r.name] = r.version(b.env)
 	}
+	b.Versions["haproxy"] = passVersion()
 	b.Versions["go"] = runtime.Version()
 }
 

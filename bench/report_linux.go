@@ -19,6 +19,7 @@ func (b *bench) report() error {
 	b.allocations(&s)
 	b.scaling(&s)
 	b.hostileSection(&s)
+	b.passSection(&s)
 	b.hubSection(&s)
 	if b.Profile != "" {
 		s.WriteString("## Where the time goes\n\nturnhub, 172 B saturated, one core.\n\n" + b.Profile)
@@ -37,7 +38,7 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 | | |
 |---|---|
 `, b.Machine)
-	for _, name := range []string{"turnhub", "coturn", "coturn-new", "coturn-mux", "pion4", "pion5", "forwarder", "peer", "centrifugo", "go"} {
+	for _, name := range []string{"turnhub", "coturn", "coturn-new", "coturn-mux", "pion4", "pion5", "forwarder", "haproxy", "peer", "centrifugo", "go"} {
 		version := b.Versions[name]
 		if version == "" {
 			version = "not measured"

@@ -22,6 +22,7 @@ type figure struct {
 	Idle    []load.IdleResult    `json:"idle,omitempty"`
 	Churn   []load.ChurnResult   `json:"churn,omitempty"`
 	Hostile []load.HostileResult `json:"hostile,omitempty"`
+	Pass    []load.PassResult    `json:"pass,omitempty"`
 	Hub     []hub.Result         `json:"hub,omitempty"`
 	Stall   []hub.StallResult    `json:"stall,omitempty"`
 }

@@ -24,9 +24,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn, "hostile": hostile}
+	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn, "hostile": hostile, "pass": pass}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn|hostile [options]")
+		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn|hostile|pass [options]")
 		os.Exit(2)
 	}
 	result, err := commands[os.Args[1]](ctx, os.Args[2:])
@@ -123,4 +123,26 @@ func hostile(ctx context.Context, args []string) (any, error) {
 		return nil, err
 	}
 	return load.Hostile(ctx, o)
+}
+
+func pass(ctx context.Context, args []string) (any, error) {
+	var o load.PassOptions
+	f := flag.NewFlagSet("pass", flag.ExitOnError)
+	address := func(name, usage string, into *netip.AddrPort) {
+		f.Func(name, usage, func(s string) (err error) {
+			*into, err = netip.ParseAddrPort(s)
+			return err
+		})
+	}
+	address("server", "who passes TLS connections on by name", &o.Server)
+	address("upstream", "where it passes them on to; opened here", &o.Upstream)
+	f.StringVar(&o.Name, "name", "www.example.org", "the name that is passed on")
+	f.IntVar(&o.PID, "pid", 0, "the server's process, to read what it uses")
+	f.StringVar(&o.Kind, "kind", "down", "what goes through: "+strings.Join(load.PassKinds, ", "))
+	f.IntVar(&o.Connections, "connections", 8, "how many")
+	f.Int64Var(&o.Bytes, "bytes", 64<<20, "in each, but short ones")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Pass(ctx, o)
 }
