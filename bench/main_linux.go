@@ -141,7 +141,9 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 			}
 			return b.measureHostile(ctx)
 		}},
-		{"pass", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measurePass(ctx, wanted.MatchString) }},
+		{"pass", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			return b.measurePass(ctx, wanted.MatchString)
+		}},
 		{"hub", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measureHub(ctx, wanted) }},
 	} {
 		if !slices.Contains(strings.Split(f.part, ","), part.name) {
