@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -72,6 +75,76 @@ http {
 	fmt.Fprint(raw, "PROXY TCP4 8.8.8.8 127.0.0.1 5000 443\r\n")
 	if n, err := raw.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("a stranger's header is answered")
+	}
+}
+
+// TestPassedOnOutlivesUpgrade has connections that are passed on go on, both ways, in the
+// old process of an upgrade, which ends when they have; new ones come by the new process.
+func TestPassedOnOutlivesUpgrade(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	new(server).certificate(t, dir)
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	go func() {
+		for {
+			conn, err := other.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer conn.Close(); io.Copy(conn, conn) }()
+		}
+	}()
+	f := startFamily(t, "relay: {external_ip: 127.0.0.1}\n")
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(strings.Replace(string(text), "listen: {", fmt.Sprintf(`listen: {forward: [{host: www.example.org, to: %q}], `, other.Addr()), 1))
+	f.signal(f.serving(), syscall.SIGHUP)
+	var conns []*tls.Conn
+	dial := func() bool {
+		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 20 * time.Second}, "tcp", fmt.Sprint("127.0.0.1:", f.port), &tls.Config{ServerName: "www.example.org", InsecureSkipVerify: true})
+		if err == nil {
+			conns = append(conns, conn)
+			t.Cleanup(func() { conn.Close() })
+		}
+		return err == nil
+	}
+	speak := func(when string) {
+		for i, conn := range conns {
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			got := make([]byte, len(when))
+			if _, err := io.WriteString(conn, when); err != nil {
+				t.Errorf("connection %d, %s: %v", i, when, err)
+			} else if _, err := io.ReadFull(conn, got); err != nil || string(got) != when {
+				t.Errorf("connection %d, %s: %q, %v", i, when, got, err)
+			}
+		}
+	}
+	until(t, "the list is read again", dial)
+	speak("before the upgrade")
+	old, young := f.upgrade()
+	if !dial() {
+		t.Error("the new process passes nothing on")
+	}
+	speak("after it")
+	if !running(old) {
+		t.Error("the old process has left a connection behind")
+	}
+	conns[0].Close()
+	conns = conns[1:]
+	until(t, "the old process has ended", func() bool { return !running(old) })
+	speak("when the old one has ended")
+	if !running(young) {
+		t.Error("the new process does not run")
 	}
 }
 

@@ -61,7 +61,8 @@ func TestOldestMakesRoom(t *testing.T) {
 // after a restart of the server: all get in at the first try, those that are slow
 // with their TLS handshakes too.
 func TestCrowdAtOnce(t *testing.T) {
-	b := start(t, func(c *Config) { c.Unidentified, c.Patience = 16, time.Hour })
+	// However slow this machine is.
+	b := start(t, func(c *Config) { c.Unidentified, c.Patience, c.IdentifyTimeout = 16, time.Hour, time.Hour })
 	var clients sync.WaitGroup
 	for range 300 {
 		clients.Go(func() {

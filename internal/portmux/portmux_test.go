@@ -28,6 +28,7 @@ type bench struct {
 	*Mux
 	addr string
 	tls  *tls.Config
+	stop func() // ends it; so does the end of the test
 }
 
 func start(t *testing.T, change func(*Config)) bench {
@@ -66,10 +67,11 @@ func start(t *testing.T, change func(*Config)) bench {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := bench{New(cfg), ln.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}}
+	b := bench{Mux: New(cfg), addr: ln.Addr().String(), tls: &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}}
 	var served sync.WaitGroup
 	served.Go(func() { b.Serve(ctx, ln) })
-	t.Cleanup(func() { cancel(); served.Wait() })
+	b.stop = func() { cancel(); served.Wait() }
+	t.Cleanup(b.stop)
 	return b
 }
 
