@@ -13,7 +13,7 @@ import (
 
 // ClientInfo is what a dialect knows about a client that asks to be let in.
 type ClientInfo struct {
-	Dialect string         // peerjs, socketio, relay
+	Dialect string         // peerjs, socketio, relay, yjs
 	Remote  netip.AddrPort // where the client is, see ClientAddress
 	Direct  bool           // the connection came from Remote itself, not through a reverse proxy
 	Claims  access.Claims  // of the access token; zero in mode open

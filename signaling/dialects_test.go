@@ -21,9 +21,10 @@ import (
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
+	"turnhub/signaling/yjs"
 )
 
-// dialects are the three of them on one hub.
+// dialects are all of them on one hub.
 type dialects struct {
 	t    *testing.T
 	hub  *signaling.Hub
@@ -46,18 +47,19 @@ func startDialects(t *testing.T, change func(*signaling.Config)) *dialects {
 		change(&cfg)
 	}
 	hub := signaling.NewHub(cfg)
-	pjs, sio, raw := peerjs.New(peerjs.Config{Hub: hub}), socketio.New(socketio.Config{Hub: hub}), rawrelay.New(rawrelay.Config{Hub: hub})
+	pjs, sio, raw, yws := peerjs.New(peerjs.Config{Hub: hub}), socketio.New(socketio.Config{Hub: hub}), rawrelay.New(rawrelay.Config{Hub: hub}), yjs.New(yjs.Config{Hub: hub})
 	mux := http.NewServeMux()
 	mux.Handle("/peerjs", pjs)
 	mux.Handle("/peerjs/", pjs)
 	mux.Handle("/blue/", pjs)
 	mux.Handle("/socket.io/", sio)
 	mux.Handle("/relay/", raw)
+	mux.Handle("/yjs", yws)
 	server := wstest.NewServer(mux)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		for _, d := range []interface{ Close(context.Context) error }{pjs, sio, raw} {
+		for _, d := range []interface{ Close(context.Context) error }{pjs, sio, raw, yws} {
 			if err := d.Close(ctx); err != nil {
 				t.Errorf("close: %v", err)
 			}
@@ -113,6 +115,7 @@ func TestDialectsNeedTokens(t *testing.T) {
 	}{
 		{"WS", "/relay/x?", 401, 101, 403},
 		{"WS", "/relay/blue?", 401, 101, 101},
+		{"WS", "/yjs?", 401, 101, 101}, // what is refused ends the socket
 		{"WS", "/peerjs?key=peerjs&id=a", 401, 101, 101}, // what is refused is told as ERROR
 		{"GET", "/peerjs/id?", 401, 200, 403},
 		{"GET", "/blue/peerjs/id?", 401, 200, 200},
@@ -153,7 +156,7 @@ func TestDialectsTellWhereTheirPeopleAre(t *testing.T) {
 		c.ClientAddress = func(*http.Request) (netip.AddrPort, bool) { return here, true }
 	})
 	base := "ws" + strings.TrimPrefix(d.base, "http")
-	for _, path := range []string{"/relay/x", "/peerjs?key=peerjs&id=a&token=t", "/socket.io/?EIO=4&transport=websocket"} {
+	for _, path := range []string{"/relay/x", "/yjs", "/peerjs?key=peerjs&id=a&token=t", "/socket.io/?EIO=4&transport=websocket"} {
 		if d.hub.Seen("somebody", here.Addr()) {
 			t.Fatalf("%s: seen before", path)
 		}
@@ -184,7 +187,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 			d := startDialects(t, nil)
 			base, token := "ws"+strings.TrimPrefix(d.base, "http"), d.mint("vasya")
 			sockets := map[string]*websocket.Conn{}
-			for _, path := range []string{"/relay/x?", "/peerjs?key=peerjs&id=a", "/socket.io/?EIO=4&transport=websocket"} {
+			for _, path := range []string{"/relay/x?", "/yjs?", "/peerjs?key=peerjs&id=a", "/socket.io/?EIO=4&transport=websocket"} {
 				ws, _, err := websocket.DefaultDialer.Dial(base+path+"&token="+token, nil)
 				if err != nil {
 					t.Fatal(err)
@@ -192,7 +195,7 @@ func TestDialectsEndAtTheOperatorsWord(t *testing.T) {
 				defer ws.Close()
 				sockets[path] = ws
 			}
-			d.until(func() bool { return d.hub.Stats().DialectClients == 3 })
+			d.until(func() bool { return d.hub.Stats().DialectClients == len(sockets) })
 			c.end(d.hub)
 			for path, ws := range sockets {
 				var err error
@@ -234,7 +237,7 @@ func TestDialectsWhileTheHubDrains(t *testing.T) {
 	if !d.hub.Seen("somebody", here.Addr()) {
 		t.Error("the relay does not know any more where the people of its calls are")
 	}
-	for _, path := range []string{"/relay/x", "/peerjs?key=peerjs&id=a&token=t"} {
+	for _, path := range []string{"/relay/x", "/yjs", "/peerjs?key=peerjs&id=a&token=t"} {
 		ws, _, err := websocket.DefaultDialer.Dial(base+path, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -33,6 +33,7 @@ import (
 	"turnhub/signaling/peerjs"
 	"turnhub/signaling/rawrelay"
 	"turnhub/signaling/socketio"
+	"turnhub/signaling/yjs"
 	"turnhub/turnsrv"
 	turncred "turnhub/turnsrv/credentials"
 	"turnhub/turnsrv/policy"
@@ -299,6 +300,7 @@ func (n *node) makeWeb() {
 		{Patterns: []string{"GET /media"}, Handler: n.media},
 		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
 		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},
+		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Logger: n.log})},
 		relay,
 	}
 	for _, m := range mounts {

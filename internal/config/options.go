@@ -119,7 +119,7 @@ func (c *Config) options() []option {
 		{key: "limits.message_size", value: size(&c.Limits.MessageSize, 1<<10, 64<<20),
 			doc: "Largest signaling message."},
 		{key: "limits.messages_per_second", value: plainRate(&c.Limits.MessagesPerSecond, 1, 1e6),
-			doc: "Signaling messages per socket. In the raw relay, Socket.IO and PeerJS, where none may be lost, who sends more is held up, and by bytes too: four times limits.message_size (1 MiB at least) a second for each 100."},
+			doc: "Signaling messages per socket. In the dialects (raw relay, Socket.IO, PeerJS, Yjs), where none may be lost, who sends more is held up, and by bytes too: four times limits.message_size (1 MiB at least) a second for each 100."},
 
 		{key: "log.level", value: choice(&c.Log.Level, "debug", "info", "warn", "error"),
 			doc: "The least that is logged."},

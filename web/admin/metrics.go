@@ -52,7 +52,7 @@ var (
 
 	sockets        = gauge("hub_sockets", "WebSocket and polling connections now.")
 	sessions       = gauge("hub_sessions", "Sessions of the native protocol now, those away within their window too.")
-	dialectClients = gauge("hub_dialect_sockets", "Connections of PeerJS, Socket.IO and raw relay now.")
+	dialectClients = gauge("hub_dialect_sockets", "Connections of PeerJS, Socket.IO, Yjs and raw relay now.")
 	rooms          = gauge("hub_rooms", "Rooms now.")
 	users          = gauge("hub_users", "User names online now.")
 	calls          = gauge("hub_calls", "Calls by name now.", "state")

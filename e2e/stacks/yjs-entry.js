@@ -1,0 +1,2 @@
+export { Doc } from 'yjs';
+export { WebrtcProvider } from 'y-webrtc';
