@@ -47,6 +47,7 @@ func (b *syncBuffer) String() string {
 type universal struct {
 	*acme
 	address string
+	mux     *portmux.Mux
 	log     *syncBuffer
 	stop    func()
 }
@@ -89,6 +90,7 @@ func serveUniversal(t *testing.T, listener net.Listener, server *pebble, dir str
 		},
 		TLS: ServerTLS(u.acme),
 	})
+	u.mux = mux
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	group.Go(func() { mux.Serve(ctx, listener) })
