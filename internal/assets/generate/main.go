@@ -160,7 +160,7 @@ func write(wanted map[string]func() ([]byte, error)) error {
 		if _, ok := wanted[e.Name()]; ok {
 			delete(wanted, e.Name())
 		} else if e.Name() != "README" {
-			if err := os.Remove(filepath.Join(made, e.Name())); err != nil {
+			if err := os.Remove(filepath.Join(made, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}
@@ -170,9 +170,18 @@ func write(wanted map[string]func() ([]byte, error)) error {
 		if err != nil {
 			return err
 		}
-		// Whole or not at all: what is there is never made again.
-		unfinished := filepath.Join(made, "."+name)
-		if err := errors.Join(os.WriteFile(unfinished, bytes, 0o644), os.Rename(unfinished, filepath.Join(made, name))); err != nil {
+		// Whole or not at all: what is there is never made again. Beside the directory, which
+		// a build may be reading; and another one may be at the same file.
+		unfinished, err := os.CreateTemp(".", ".made-*")
+		if err != nil {
+			return err
+		}
+		_, err = unfinished.Write(bytes)
+		if err = errors.Join(err, unfinished.Chmod(0o644), unfinished.Close()); err == nil {
+			err = os.Rename(unfinished.Name(), filepath.Join(made, name))
+		}
+		if err != nil {
+			os.Remove(unfinished.Name())
 			return err
 		}
 	}
