@@ -135,6 +135,13 @@ func (n *narrows) serve(coturn bool) {
 
 // within runs f on a thread in a namespace; the sockets that it opens stay there.
 func (n *narrows) within(ns string, f func()) {
+	if err := inNamespace(ns, f); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// inNamespace is within for whoever may not end the test.
+func inNamespace(ns string, f func()) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
@@ -147,9 +154,7 @@ func (n *narrows) within(ns string, f func()) {
 		}
 		done <- err
 	}()
-	if err := <-done; err != nil {
-		n.t.Fatal(err)
-	}
+	return <-done
 }
 
 // trial is one measurement: a client and what its peer sends to it.

@@ -267,7 +267,7 @@ func listenError(network, address, key string, err error) error {
 		remedy = fmt.Sprintf("stop it (`%s 'sport = :%s'` names it), or write another address in %s", show, port, key)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		what = "this user may not use ports below 1024"
-		remedy = "run under the systemd unit, or `setcap cap_net_bind_service=+ep` the binary, or write a higher port in " + key
+		remedy = "run under the systemd unit, or `setcap cap_net_bind_service=+ep` the binary, or give the container --sysctl net.ipv4.ip_unprivileged_port_start=0, or write a higher port in " + key
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		what = "this host does not have that address"
 		remedy = fmt.Sprintf("write \":%s\" in %s to listen on all", port, key)
