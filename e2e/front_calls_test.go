@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/pion/turn/v4"
 )
 
@@ -21,12 +19,13 @@ import (
 type reloaded struct {
 	tcp    bool // passes TLS on as it is, TURN with it
 	long   bool // E2E_LONG=1 alone
-	signal syscall.Signal
-	begin  func(t *testing.T, s *server, port int) *os.Process
+	closes bool // its reload ends WebSockets, whose sessions come back
+	// begin starts it and returns what reloads it, and then waits until it has reloaded.
+	begin func(t *testing.T, s *server, port int) (reload func())
 }
 
 var reloadedFronts = map[string]reloaded{
-	"nginx, TCP": {tcp: true, long: true, signal: syscall.SIGHUP, begin: func(t *testing.T, s *server, port int) *os.Process {
+	"nginx, TCP": {tcp: true, long: true, begin: func(t *testing.T, s *server, port int) func() {
 		const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
 		if !exists(module) {
 			t.Skip("SKIPPED: nginx has no stream module (apt-get install libnginx-mod-stream)")
@@ -34,33 +33,58 @@ var reloadedFronts = map[string]reloaded{
 		text := recipe(t, "### nginx, by name", "listen 443", fmt.Sprint("listen 127.0.0.1:", port), "127.0.0.1:8443", fmt.Sprint("127.0.0.1:", s.port))
 		return masterOfNginx(t, port, "load_module "+module+";", text)
 	}},
-	"HAProxy, TCP": {tcp: true, signal: syscall.SIGUSR2, begin: func(t *testing.T, s *server, port int) *os.Process {
+	"HAProxy, TCP": {tcp: true, begin: func(t *testing.T, s *server, port int) func() {
 		text := recipe(t, "### HAProxy, by name", ":443", fmt.Sprint("127.0.0.1:", port), "127.0.0.1:8443", fmt.Sprint("127.0.0.1:", s.port))
 		return masterOfHAProxy(t, port, text)
 	}},
-	"nginx, HTTP": {long: true, signal: syscall.SIGHUP, begin: func(t *testing.T, s *server, port int) *os.Process {
+	"nginx, HTTP": {long: true, begin: func(t *testing.T, s *server, port int) func() {
 		dir := s.directory(t)
 		text := recipe(t, "### nginx", "443", fmt.Sprint("127.0.0.1:", port), "calls.example.org", "localhost", "/etc/ssl/calls.pem", filepath.Join(dir, "cert.pem"), "/etc/ssl/calls.key", filepath.Join(dir, "key.pem"), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port))
 		return masterOfNginx(t, port, "", "http {\naccess_log off;\n"+text+"\n}")
 	}},
-	"HAProxy, HTTP": {long: true, signal: syscall.SIGUSR2, begin: func(t *testing.T, s *server, port int) *os.Process {
+	"HAProxy, HTTP": {long: true, begin: func(t *testing.T, s *server, port int) func() {
 		dir, both := s.directory(t), filepath.Join(t.TempDir(), "calls.pem")
 		write(t, both, textOf(t, filepath.Join(dir, "cert.pem"))+textOf(t, filepath.Join(dir, "key.pem")))
 		return masterOfHAProxy(t, port, recipe(t, "### HAProxy", ":443", fmt.Sprint("127.0.0.1:", port), "/etc/ssl/calls.pem", both, "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", s.port)))
 	}},
+	"Apache, HTTP": {long: true, begin: func(t *testing.T, s *server, port int) func() {
+		return bySignal(t, beginApache(t, s.directory(t), s.port, port, ""), syscall.SIGUSR1)
+	}},
+	"Caddy, HTTP": {long: true, closes: true, begin: func(t *testing.T, s *server, port int) func() {
+		program(t, "caddy", "caddy")
+		return beginCaddy(t, s.directory(t), s.port, port, "")
+	}},
 }
 
-func masterOfNginx(t *testing.T, port int, ahead, text string) *os.Process {
+func masterOfNginx(t *testing.T, port int, ahead, text string) (reload func()) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "nginx.conf")
 	write(t, file, fmt.Sprintf("%s\nuser root;\nworker_processes 1; pid %s/pid; error_log stderr; daemon off;\nevents { worker_connections 2048; }\n%s\n", ahead, dir, text))
-	return run(t, []int{port}, program(t, "nginx", "nginx-light"), "-p", dir, "-e", "stderr", "-c", file)
+	return bySignal(t, run(t, []int{port}, program(t, "nginx", "nginx-light"), "-p", dir, "-e", "stderr", "-c", file), syscall.SIGHUP)
 }
 
-func masterOfHAProxy(t *testing.T, port int, text string) *os.Process {
+func masterOfHAProxy(t *testing.T, port int, text string) (reload func()) {
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	write(t, file, "defaults\n\ttimeout connect 5s\n\ttimeout client 50s\n\ttimeout server 50s\n"+text+"\n")
-	return run(t, []int{port}, program(t, "haproxy", "haproxy"), "-W", "-db", "-f", file)
+	return bySignal(t, run(t, []int{port}, program(t, "haproxy", "haproxy"), "-W", "-db", "-f", file), syscall.SIGUSR2)
+}
+
+// bySignal reloads a proxy that starts other processes for it.
+func bySignal(t *testing.T, master *os.Process, signal syscall.Signal) (reload func()) {
+	return func() {
+		old := children(t, master)
+		// Said again, since one that comes while the master is still getting ready is lost.
+		var said time.Time
+		until(t, "another process of the proxy", func() bool {
+			if time.Since(said) > 5*time.Second {
+				said = time.Now()
+				if err := master.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return slices.ContainsFunc(children(t, master), func(pid string) bool { return !slices.Contains(old, pid) })
+		})
+	}
 }
 
 // children are the processes that one has started.
@@ -87,7 +111,7 @@ func TestCallsOutliveReload(t *testing.T) {
 			t.Parallel()
 			s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}})
 			port := freePort(t)
-			master := proxy.begin(t, s, port)
+			reload := proxy.begin(t, s, port)
 			way := s.port // HTTP proxies pass no TURN on
 			if proxy.tcp {
 				way = port
@@ -95,23 +119,15 @@ func TestCallsOutliveReload(t *testing.T) {
 			var all []*throughFront
 			for i := range calls {
 				if i == calls/2 {
-					old := children(t, master)
-					// Said again, since one that comes while the master is still getting ready is lost.
-					var said time.Time
-					until(t, "another process of the proxy", func() bool {
-						if time.Since(said) > 5*time.Second {
-							said = time.Now()
-							if err := master.Signal(proxy.signal); err != nil {
-								t.Fatal(err)
-							}
-						}
-						return slices.ContainsFunc(children(t, master), func(pid string) bool { return !slices.Contains(old, pid) })
-					})
+					reload()
 				}
-				all = append(all, s.callThrough(t, i, port, way, proxy.tcp))
+				all = append(all, s.callThrough(t, i, port, way, proxy))
 			}
 			for _, c := range all {
 				c.goesOn(t)
+			}
+			if returned := sockets(all); proxy.closes != (returned > 0) {
+				t.Errorf("%d sockets had to be opened anew", returned)
 			}
 		})
 	}
@@ -119,42 +135,24 @@ func TestCallsOutliveReload(t *testing.T) {
 
 // throughFront is a call of two people through a proxy.
 type throughFront struct {
-	number  int
-	sockets [2]*websocket.Conn
-	peers   [2]string
-	ends    [2]*allocation
-	seq     [2]int
+	number int
+	people [2]*atHub
+	ends   [2]*allocation
 }
 
 // callThrough begins one: both are at the hub by the proxy's port, and relay over TLS by
 // another, or over UDP by the server's own.
-func (s *server) callThrough(t *testing.T, number, port, way int, overTLS bool) *throughFront {
+func (s *server) callThrough(t *testing.T, number, port, way int, proxy reloaded) *throughFront {
 	t.Helper()
 	c := &throughFront{number: number}
 	for i := range 2 {
 		from := fmt.Sprintf("127.0.%d.%d", 1+number/100, 2*(number%100)+i+1)
-		dialer := websocket.Dialer{NetDialContext: as(from).DialContext, TLSClientConfig: &tls.Config{RootCAs: s.roots}, Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 20 * time.Second}
-		ws, _, err := dialer.Dial(fmt.Sprintf("wss://localhost:%d/ws", port), nil)
-		if err != nil {
-			t.Fatalf("call %d: %v", number, err)
-		}
-		t.Cleanup(func() { ws.Close() })
-		c.sockets[i] = ws
-		if err := ws.WriteJSON(map[string]any{"type": "hello"}); err != nil {
-			t.Fatal(err)
-		}
-		var welcome struct {
-			Session string
-			Config  struct {
-				IceServers []struct{ Username, Credential string }
-			}
-		}
-		c.hear(t, i, "welcome", &welcome)
-		c.peers[i] = welcome.Session
-		c.say(t, i, map[string]any{"type": "join", "room": fmt.Sprint("call-", number)})
-		c.hear(t, i, "joined", nil)
-		server := welcome.Config.IceServers[0]
-		c.ends[i] = s.relayBy(t, from, way, overTLS, server.Username, server.Credential)
+		person := &atHub{server: s, number: number, from: from, port: port, returns: proxy.closes}
+		c.people[i] = person
+		person.open(t)
+		person.say(t, map[string]any{"type": "join", "room": fmt.Sprint("call-", number)})
+		person.hear(t, "joined", nil)
+		c.ends[i] = s.relayBy(t, from, way, proxy.tcp, person.username, person.password)
 	}
 	permit(t, c.ends[0], c.ends[1])
 	permit(t, c.ends[1], c.ends[0])
@@ -165,43 +163,23 @@ func (s *server) callThrough(t *testing.T, number, port, way int, overTLS bool) 
 // goesOn has both say something to the other, by the hub and by the relay.
 func (c *throughFront) goesOn(t *testing.T) {
 	t.Helper()
-	for i := range 2 {
-		c.say(t, i, map[string]any{"type": "signal", "to": c.peers[1-i], "data": map[string]any{"call": c.number}})
+	for i, person := range c.people {
+		other := c.people[1-i]
+		person.say(t, map[string]any{"type": "signal", "to": other.session, "data": map[string]any{"call": c.number}})
 		var got struct{ From string }
-		if c.hear(t, 1-i, "signal", &got); got.From != c.peers[i] {
+		if other.hear(t, "signal", &got); got.From != person.session {
 			t.Errorf("call %d: a signal from %q", c.number, got.From)
 		}
 		exchange(t, c.ends[i], c.ends[1-i], 900)
 	}
 }
 
-func (c *throughFront) say(t *testing.T, i int, message map[string]any) {
-	t.Helper()
-	c.seq[i]++
-	message["seq"] = c.seq[i]
-	if err := c.sockets[i].WriteJSON(message); err != nil {
-		t.Fatalf("call %d: %v", c.number, err)
+// sockets are those that were opened anew.
+func sockets(all []*throughFront) (returned int) {
+	for _, c := range all {
+		returned += c.people[0].returned + c.people[1].returned
 	}
-}
-
-// hear reads on to a message of a type.
-func (c *throughFront) hear(t *testing.T, i int, kind string, into any) {
-	t.Helper()
-	_ = c.sockets[i].SetReadDeadline(time.Now().Add(30 * time.Second))
-	for {
-		_, text, err := c.sockets[i].ReadMessage()
-		if err != nil {
-			t.Fatalf("call %d, awaiting %s: %v", c.number, kind, err)
-		}
-		if strings.HasPrefix(string(text), `{"type":"`+kind+`"`) {
-			if into != nil {
-				if err := json.Unmarshal(text, into); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return
-		}
-	}
+	return returned
 }
 
 // relayBy makes an allocation by a port of this host, from an address of it.

@@ -49,29 +49,13 @@ var httpFronts = map[string]httpFront{
 		return port
 	}},
 	"Apache": {long: true, begin: func(t *testing.T, dir string, to int, below string) int {
-		path := program(t, "apache2", "apache2-bin")
-		work, port := t.TempDir(), freePort(t)
-		text := recipe(t, "### Apache", "*:443", fmt.Sprint("127.0.0.1:", port), "calls.example.org", "localhost",
-			"/etc/ssl/calls.pem", filepath.Join(dir, "cert.pem"), "/etc/ssl/calls.key", filepath.Join(dir, "key.pem"), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
-		text = onPath(text, below, "ProxyPass / ", "ProxyPass "+below+"/ ")
-		text = onPath(text, below, fmt.Sprint(to, "/ "), fmt.Sprint(to, below, "/ "))
-		var modules strings.Builder
-		for _, m := range []string{"mpm_event", "authz_core", "headers", "ssl", "socache_shmcb", "proxy", "proxy_http", "proxy_wstunnel"} {
-			fmt.Fprintf(&modules, "LoadModule %s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", m)
-		}
-		file := filepath.Join(work, "apache.conf")
-		write(t, file, fmt.Sprintf("%sServerRoot %s\nServerName localhost\nPidFile %[2]s/pid\nDefaultRuntimeDir %[2]s\nErrorLog /dev/stderr\nUser nobody\nGroup nogroup\nListen 127.0.0.1:%d\n%s\n", &modules, work, port, text))
-		run(t, []int{port}, path, "-DFOREGROUND", "-f", file)
+		port := freePort(t)
+		beginApache(t, dir, to, port, below)
 		return port
 	}},
 	"Caddy": {long: true, begin: func(t *testing.T, dir string, to int, below string) int {
-		path := goProgram(t, "TURNHUB_CADDY", "github.com/caddyserver/caddy/v2", "cmd/caddy")
-		work, port := t.TempDir(), freePort(t)
-		text := recipe(t, "### Caddy", "calls.example.org {", fmt.Sprintf("https://localhost:%d {\n    bind 127.0.0.1\n    tls %s/cert.pem %[2]s/key.pem", port, dir), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
-		text = onPath(text, below, "reverse_proxy ", "reverse_proxy "+below+"/* ")
-		file := filepath.Join(work, "Caddyfile")
-		write(t, file, "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system "+work+"\n}\n"+text+"\n")
-		run(t, []int{port}, path, "run", "--config", file, "--adapter", "caddyfile")
+		port := freePort(t)
+		beginCaddy(t, dir, to, port, below)
 		return port
 	}},
 	"Traefik": {long: true, begin: func(t *testing.T, dir string, to int, below string) int {
@@ -87,6 +71,40 @@ var httpFronts = map[string]httpFront{
 	}},
 }
 
+// beginApache starts Apache on a port of its own.
+func beginApache(t *testing.T, dir string, to, port int, below string) *os.Process {
+	t.Helper()
+	path, work := program(t, "apache2", "apache2-bin"), t.TempDir()
+	text := recipe(t, "### Apache", "*:443", fmt.Sprint("127.0.0.1:", port), "calls.example.org", "localhost",
+		"/etc/ssl/calls.pem", filepath.Join(dir, "cert.pem"), "/etc/ssl/calls.key", filepath.Join(dir, "key.pem"), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
+	text = onPath(text, below, "ProxyPass / ", "ProxyPass "+below+"/ ")
+	text = onPath(text, below, fmt.Sprint(to, "/ "), fmt.Sprint(to, below, "/ "))
+	var modules strings.Builder
+	for _, m := range []string{"mpm_event", "authz_core", "headers", "ssl", "socache_shmcb", "proxy", "proxy_http", "proxy_wstunnel"} {
+		fmt.Fprintf(&modules, "LoadModule %s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", m)
+	}
+	text = recipe(t, "#### Apache's threads") + "\n" + text
+	file := filepath.Join(work, "apache.conf")
+	write(t, file, fmt.Sprintf("%sServerRoot %s\nServerName localhost\nPidFile %[2]s/pid\nDefaultRuntimeDir %[2]s\nErrorLog /dev/stderr\nUser nobody\nGroup nogroup\nListen 127.0.0.1:%d\n%s\n", &modules, work, port, text))
+	return run(t, []int{port}, path, "-DFOREGROUND", "-f", file)
+}
+
+// beginCaddy starts Caddy on a port of its own, and returns what reloads it.
+func beginCaddy(t *testing.T, dir string, to, port int, below string) (reload func()) {
+	t.Helper()
+	path, work := goProgram(t, "TURNHUB_CADDY", "github.com/caddyserver/caddy/v2", "cmd/caddy"), t.TempDir()
+	text := recipe(t, "### Caddy", "calls.example.org {", fmt.Sprintf("https://localhost:%d {\n    bind 127.0.0.1\n    tls %s/cert.pem %[2]s/key.pem", port, dir), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
+	text = onPath(text, below, "reverse_proxy ", "reverse_proxy "+below+"/* ")
+	file, admin := filepath.Join(work, "Caddyfile"), "unix/"+filepath.Join(work, "admin")
+	write(t, file, "{\n\tadmin "+admin+"\n\tauto_https disable_redirects\n\tstorage file_system "+work+"\n}\n"+text+"\n")
+	run(t, []int{port}, path, "run", "--config", file, "--adapter", "caddyfile")
+	return func() {
+		if text, err := exec.Command(path, "reload", "--force", "--config", file, "--adapter", "caddyfile", "--address", admin).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+}
+
 func textOf(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -97,10 +115,14 @@ func textOf(t *testing.T, file string) string {
 }
 
 // goProgram is a proxy that is written in Go: the file that a variable of the environment
-// names, or one that is built of its newest module, outside the project's own.
+// names, the one that is installed, or one that is built of its newest module, outside the
+// project's own.
 func goProgram(t *testing.T, variable, module, command string) string {
 	t.Helper()
 	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	if path, err := exec.LookPath(filepath.Base(command)); err == nil {
 		return path
 	}
 	dir := t.TempDir()
