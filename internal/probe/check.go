@@ -34,6 +34,9 @@ type Row struct {
 	Detail  string
 	Remedy  string // for everything but OK
 	Trust   bool   // of a Failed one: calls would work, but the server believes what anybody can forge
+
+	over string     // the transport of a TURN URL that works: udp, tcp or tls
+	seen netip.Addr // where the server sees this machine by it
 }
 
 // CheckConfig says what to check and what is known about it.
@@ -83,7 +86,11 @@ func Check(ctx context.Context, cfg CheckConfig) []Row {
 		}
 	}()
 	rows := append([]Row{row}, c.front(ctx, site, ice)...)
-	rows = append(rows, c.urls(ctx, ice)...)
+	turn := c.urls(ctx, ice)
+	rows = append(rows, turn...)
+	if ice.fetched {
+		rows = append(rows, c.hiddenClient(ctx, site, turn)...)
+	}
 	socket, pair := c.signaling(ctx, site)
 	for row := range said {
 		rows = append(rows, row)
@@ -166,6 +173,7 @@ func (c *checker) urls(ctx context.Context, ice iceConfig) []Row {
 	}
 	group.Wait()
 	excuseSecondUDP(rows)
+	seeProxies(rows)
 	if len(jobs) == 0 && ice.fetched {
 		rows = append(rows, Row{Verdict: Failed, Subject: "TURN", Detail: "the server hands out no URL: it could not prove any" + ice.reasons, Remedy: "see /readyz and the server's log, where each failure has its remedy"})
 	}
@@ -219,14 +227,12 @@ func (c *checker) url(ctx context.Context, url, username, password string) Row {
 			}
 			return failureRow(url, err)
 		case row.Verdict == "":
-			row = Row{Verdict: OK, Subject: url, Took: result.Latency, Detail: describe(result, local)}
+			row = Row{Verdict: OK, Subject: url, Took: result.Latency, Detail: describe(result, local), over: server.Transport, seen: netaddr.Plain(result.Mapped.Addr())}
 			if server.Scheme == "stun" {
 				row.Took = result.Allocate
 			}
 			if hidden(result) {
-				row.Verdict = Warned
-				row.Detail += "; that is a proxy, not you"
-				row.Remedy = fmt.Sprintf("something ends or forwards TCP on port %d in front of turnhub, and all people look like one to it: Firefox throws such relays away, and relay.peers: calls knows nobody. Let connections through to turnhub itself, at IP level (docs/firewall.md)", server.Port)
+				row.blameProxy(server, "; that is a proxy, not you")
 			}
 			if server.Transport == "tls" && c.roots != nil && !trusted(reached{Result: result}) {
 				row.Verdict, row.Remedy = Warned, "browsers accept this certificate only where its authority is installed: use tls.mode acme for everybody else"
@@ -250,6 +256,42 @@ func hidden(r Result) bool {
 		return !at.IsLoopback()
 	}
 	return netaddr.Special(at) == "" && netaddr.Special(mapped) != ""
+}
+
+// blameProxy warns of what stands in front of a URL's port.
+func (r *Row) blameProxy(server Server, detail string) {
+	r.Verdict = Warned
+	r.Detail += detail
+	r.Remedy = fmt.Sprintf("something ends or forwards TCP on port %d in front of turnhub, and all people look like one to it: Firefox throws such relays away, and relay.peers: calls knows nobody. Let connections through to turnhub itself, at IP level (docs/firewall.md), or let it say who came: %s", server.Port, line(noHeader, ""))
+}
+
+// seeProxies warns of URLs over TCP by which the server sees this machine elsewhere than
+// over UDP, where nothing can be in between: on a private network a proxy's address looks
+// like anybody's.
+func seeProxies(rows []Row) {
+	for i := range rows {
+		r := &rows[i]
+		if own, ok := seenOverUDP(rows, r.seen); ok && r.over != "udp" && r.Verdict == OK && r.seen != own {
+			if server, err := ParseURL(r.Subject); err == nil {
+				r.blameProxy(server, fmt.Sprintf("; over UDP you are %s: that is a proxy, unless this network has several ways out", own))
+			}
+		}
+	}
+}
+
+// seenOverUDP is where the server sees this machine over UDP, in the family of another
+// address; false where no URL says so, or two say different things.
+func seenOverUDP(rows []Row, like netip.Addr) (own netip.Addr, ok bool) {
+	for _, r := range rows {
+		switch {
+		case r.over != "udp" || !r.seen.IsValid() || r.seen.Is4() != like.Is4():
+		case own.IsValid() && own != r.seen:
+			return netip.Addr{}, false
+		default:
+			own = r.seen
+		}
+	}
+	return own, own.IsValid()
 }
 
 // describe says how a round trip went.

@@ -25,7 +25,7 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 		return nil
 	}
 	rows := s.socketURL(ice.Signaling)
-	plain, path, ok := c.believed(ctx, s, nil)
+	plain, _, ok := c.believed(ctx, s, nil)
 	if !ok { // an older server, which does not say
 		return rows
 	}
@@ -59,15 +59,30 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 		}
 	}
 	rows = append(rows, c.forgedHeader(ctx, s))
-	if path.hides(plain) {
-		named := netip.PrefixFrom(plain, plain.BitLen()).String()
-		if plain.IsLoopback() {
-			named = "127.0.0.1/32, ::1/128"
-		}
-		rows = append(rows, Row{Verdict: Warned, Subject: "your address", Detail: fmt.Sprintf("the server takes this machine for %s, which is something in front of the server", plain),
-			Remedy: fmt.Sprintf("if it is a reverse proxy, all people count as one visitor, who may have limits.connections_per_ip connections: write listen.trusted_proxies: [%s] and let the proxy set it: %s", named, line(noClient, c.proxy))})
-	}
 	return rows
+}
+
+// hiddenClient warns where the server takes this machine for something in front of it: by
+// the address alone, or since the relay sees it elsewhere over UDP, where no proxy is.
+func (c *checker) hiddenClient(ctx context.Context, s site, turn []Row) []Row {
+	plain, path, ok := c.believed(ctx, s, nil)
+	if !ok {
+		return nil
+	}
+	detail := fmt.Sprintf("the server takes this machine for %s, which is something in front of the server", plain)
+	if !path.hides(plain) {
+		own, known := seenOverUDP(turn, plain)
+		if !path.to.IsValid() || !known || own == plain || plain == path.from {
+			return nil
+		}
+		detail = fmt.Sprintf("the server takes this machine for %s over HTTP and for %s over UDP: the first is something in front of the server, unless this network has several ways out", plain, own)
+	}
+	named := netip.PrefixFrom(plain, plain.BitLen()).String()
+	if plain.IsLoopback() {
+		named = "127.0.0.1/32, ::1/128"
+	}
+	return []Row{{Verdict: Warned, Subject: "your address", Detail: detail,
+		Remedy: fmt.Sprintf("if it is a reverse proxy, all people count as one visitor, who may have limits.connections_per_ip connections: write listen.trusted_proxies: [%s] and let the proxy set it: %s", named, line(noClient, c.proxy))}}
 }
 
 // forgedHeader claims by the PROXY protocol to be somebody else.

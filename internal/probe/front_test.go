@@ -8,6 +8,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,6 +152,40 @@ func TestSocketURL(t *testing.T) {
 		rows := s.socketURL(x.socket)
 		if (len(rows) == 0) != (x.want == "") || len(rows) > 0 && rows[0].Verdict != x.want {
 			t.Errorf("%+v: %+v", x, rows)
+		}
+	}
+}
+
+// TestSeenOverUDP compares where the server sees this machine by each transport.
+func TestSeenOverUDP(t *testing.T) {
+	const own, other, proxy, sixth = "203.0.113.20", "203.0.113.21", "10.0.0.1", "2001:db8::1"
+	row := func(over, seen string) Row {
+		return Row{Verdict: OK, Subject: "turn:calls.example?transport=tcp", over: over, seen: netip.MustParseAddr(seen)}
+	}
+	for name, x := range map[string]struct {
+		rows []Row
+		want []int // which are warned of
+	}{
+		"all alike":               {[]Row{row("udp", own), row("udp", own), row("tcp", own), row("tls", own)}, nil},
+		"a proxy before TCP":      {[]Row{row("tcp", proxy), row("tls", own), row("udp", own)}, []int{0}},
+		"before both":             {[]Row{row("tcp", proxy), row("tls", proxy), row("udp", own)}, []int{0, 1}},
+		"UDP does not pass":       {[]Row{row("tcp", proxy), {Verdict: Failed, Subject: "turn:calls.example"}}, nil},
+		"several ways out":        {[]Row{row("tcp", proxy), row("udp", own), row("udp", other)}, nil},
+		"another family over UDP": {[]Row{row("tcp", proxy), row("udp", sixth)}, nil},
+		"nothing":                 {nil, nil},
+	} {
+		seeProxies(x.rows)
+		var got []int
+		for i, r := range x.rows {
+			if r.Verdict == Warned {
+				got = append(got, i)
+				if !strings.Contains(r.Detail, own) || !strings.Contains(r.Remedy, "send-proxy-v2") {
+					t.Errorf("%s: %+v", name, r)
+				}
+			}
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("%s: %v are warned of", name, got)
 		}
 	}
 }

@@ -32,6 +32,7 @@ const (
 	onlyHTTP2               // no HTTP/1.1, over which browsers open WebSockets
 	quietEnds               // a quiet connection is ended early
 	noClient                // it does not say who came
+	noHeader                // nor does one that passes TCP on
 	notTurnhub              // something else answers
 	buffers                 // it keeps answers back until they have ended
 )
@@ -56,7 +57,11 @@ var missing = map[fault]map[string]string{
 	noClient: {
 		"nginx":  "proxy_set_header X-Forwarded-For $remote_addr;",
 		"Apache": "RequestHeader unset X-Forwarded-For, so that mod_proxy's own is the only one",
-		"":       "http-request set-header X-Forwarded-For %[src] (HAProxy)",
+		"Caddy":  "reverse_proxy sets it by itself: take away header_up -X-Forwarded-For",
+		"":       "HAProxy: http-request set-header X-Forwarded-For %[src]; Traefik sets it by itself",
+	},
+	noHeader: {
+		"": "HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on; others: the PROXY protocol, with the proxy in listen.trusted_proxies",
 	},
 	notTurnhub: {
 		"nginx":  "location / { proxy_pass http://127.0.0.1:8080; }",
