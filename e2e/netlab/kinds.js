@@ -127,7 +127,7 @@ export async function addClient(lab, kind, number, { delay = 0, caFile } = {}) {
     if (dual) client.ipv6 = await addIPv6(lab, client, number);
     await lab.nft(router, natRouter(outward[nat], nat === 'symmetric'));
     if (kind === 'tcp80') client.port = 80;
-    if (kind === 'slow-tcp') client.pageIsLoaded = await freezing(lab, router);
+    if (kind === 'slow-tcp') client.pageIsLoaded = await freezing(lab, router, name);
   }
   return client;
 }
@@ -198,10 +198,15 @@ function natRouter(allowed, symmetric) {
 
 /**
  * Prepares a router that lets each TCP connection have so many bytes, in both directions together, and then nothing more, without a word.
- * @param {Lab} lab @param {string} router @param {number} [bytes]
+ * Both ends send packets as large as real ones: as one of 15 kB, which the kernel makes between namespaces, all that a server says
+ * first would be lost with the byte that is one too many.
+ * @param {Lab} lab @param {string} router @param {string} client @param {number} [bytes]
  */
-async function freezing(lab, router, bytes = 20_000) {
-  await lab.sh(`ip netns exec $${router} sysctl -qw net.netfilter.nf_conntrack_acct=1`);
+async function freezing(lab, router, client, bytes = 20_000) {
+  await lab.sh(`
+    ip netns exec $${router} sysctl -qw net.netfilter.nf_conntrack_acct=1
+    ip -n $host link set eth0 gso_max_segs 1
+    ip -n $${client} link set eth0 gso_max_segs 1`);
   return (/** @type {boolean} */ on) => lab.sh(`ip netns exec $${router} nft -f - <<'END'
     table inet slow
     delete table inet slow

@@ -180,6 +180,8 @@ export namespace sessionTimes {
     let silent: number;
     let wary: number;
     let waryFor: number;
+    let doubtful: number;
+    let doubtfulSilent: number;
     let spread: number;
     let retry: number;
     let retryMost: number;
@@ -3188,6 +3190,12 @@ declare class Heartbeat {
     get silence(): number;
     /** Sends a ping now and plans the next. */
     beat(): void;
+    /** One socket after another: this one has carried nothing yet. */
+    begin(): void;
+    /** A message has come or gone. @param {number} characters */
+    carried(characters: number): void;
+    /** Whether attempts and answers are given up early: in a call, and where a socket has frozen. */
+    get hurried(): boolean;
     /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
     expect(): void;
     /** Something has come. */
@@ -3210,6 +3218,10 @@ export type HeartbeatHost = {
      * nothing has come for too long
      */
     silent: () => void;
+    /**
+     * something long is on its way, which its own answer looks after
+     */
+    sending: () => boolean;
 };
 
 // ---- session/hub.js
@@ -3534,13 +3546,13 @@ declare function watchPage({ changed, leaving }: {
 // ---- session/retry.js
 /**
  * How long an attempt to connect may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
- * begins again seconds after the path is back: in a call the first ones are given up early, if the server was quick
- * before. Later ones give slow resolvers and proxies their time.
- * @param {number} attempt the number of those before @param {{inCall: boolean, rtt: number}} heartbeat
+ * begins again seconds after the path is back: in a call, and where sockets freeze, the first ones are given up early, if the server
+ * was quick before. Later ones give slow resolvers and proxies their time.
+ * @param {number} attempt the number of those before @param {{hurried: boolean, rtt: number}} heartbeat
  * @param {number} openedIn how long the last one took that succeeded
  */
-declare function patience(attempt: number, { inCall, rtt }: {
-    inCall: boolean;
+declare function patience(attempt: number, { hurried, rtt }: {
+    hurried: boolean;
     rtt: number;
 }, openedIn: number): number;
 /**

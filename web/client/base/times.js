@@ -15,6 +15,8 @@ export const sessionTimes = {
   silent: 1500,
   /** For so long after a socket has gone silent the next is looked at so often, alone too: with `silent` a freeze is seen within 5 s. */
   wary: 3000, waryFor: 600_000,
+  /** A socket that has carried about as much as lets others freeze is looked at so often, and given up after so long: in 5 s too. */
+  doubtful: 2500, doubtfulSilent: 2300,
   /** From a cut to the next attempt: at once in a call, else spread over so long. */
   spread: 200,
   /** Between attempts: the first, doubled each time up to the most; a call shows, so it waits less, for its first 30. */

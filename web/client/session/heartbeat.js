@@ -6,7 +6,14 @@ import {sessionTimes as times} from '../base/times.js';
  * @property {import('../base/clock.js').Clock} clock
  * @property {() => void} ping sends one
  * @property {() => void} silent nothing has come for too long
+ * @property {() => boolean} sending something long is on its way, which its own answer looks after
  */
+
+/**
+ * Some networks let a connection freeze once it has carried some 15 to 20 kB, its handshake included: between so many
+ * characters of messages it is looked at often, since what the other end says is lost without a word.
+ */
+const doubtful = {from: 6000, to: 1 << 18};
 
 /** Sees that the other end of a socket is there: faster while the person is with others, so that a dead path is seen within seconds. */
 export class Heartbeat {
@@ -21,6 +28,9 @@ export class Heartbeat {
   /** @type {any} */ #dead = null;
   #pingAt = 0;
   #heardAt = 0;
+  #nextAt = 0;
+  /** Characters of messages, both ways, on this socket. */
+  #carried = 0;
   /** Until when the network is one on which sockets have gone silent. */
   #waryUntil = -Infinity;
 
@@ -34,16 +44,42 @@ export class Heartbeat {
 
   /** Sends a ping now and plans the next. */
   beat() {
-    const {clock, ping} = this.#host;
-    clock.clearTimeout(this.#next);
-    if (!this.#pingAt) this.#pingAt = clock.now();
-    ping();
-    const {interval, call} = this.plan;
+    if (!this.#pingAt) this.#pingAt = this.#host.clock.now();
+    this.#host.ping();
     this.expect();
-    this.#next = clock.setTimeout(() => this.beat(), this.inCall ? call : this.#wary ? Math.min(interval, times.wary) : interval);
+    this.#plan();
   }
 
-  /** Some networks let connections freeze after some kilobytes: where one has, the next is looked after better. */
+  #plan() {
+    const {clock, sending} = this.#host;
+    const {interval, call} = this.plan;
+    const often = this.#wary ? times.wary : this.#doubtful ? times.doubtful : interval;
+    const after = this.inCall ? call : Math.min(interval, often);
+    this.#nextAt = clock.now() + after;
+    clock.clearTimeout(this.#next);
+    this.#next = clock.setTimeout(() => {
+      if (!this.inCall && !this.#wary && this.#doubtful && sending()) this.#plan();
+      else this.beat();
+    }, after);
+  }
+
+  /** One socket after another: this one has carried nothing yet. */
+  begin() {
+    this.#carried = 0;
+  }
+
+  /** A message has come or gone. @param {number} characters */
+  carried(characters) {
+    this.#carried += characters;
+    if (this.#next && this.#doubtful && this.#nextAt - this.#host.clock.now() > times.doubtful) this.#plan();
+  }
+
+  /** Whether attempts and answers are given up early: in a call, and where a socket has frozen. */
+  get hurried() { return this.inCall || this.#wary; }
+
+  get #doubtful() { return this.#carried >= doubtful.from && this.#carried < doubtful.to; }
+
+  /** Where a socket has frozen, the next is looked after better. */
   get #wary() { return this.#host.clock.now() < this.#waryUntil; }
 
   /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
@@ -51,11 +87,11 @@ export class Heartbeat {
     const {clock, silent} = this.#host;
     const {timeout} = this.plan;
     // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
-    const most = this.inCall || this.#wary ? Math.min(timeout, Math.max(times.silent, 6 * this.rtt)) : timeout;
+    const early = this.hurried ? times.silent : this.#doubtful ? times.doubtfulSilent : timeout;
     this.#dead ??= clock.setTimeout(() => {
       this.#waryUntil = clock.now() + times.waryFor;
       silent();
-    }, most);
+    }, Math.min(timeout, Math.max(early, 6 * this.rtt)));
   }
 
   /** Something has come. */
@@ -77,7 +113,7 @@ export class Heartbeat {
     const {clock} = this.#host;
     clock.clearTimeout(this.#next);
     clock.clearTimeout(this.#dead);
-    this.#dead = null;
+    this.#next = this.#dead = null;
     this.#pingAt = 0;
   }
 }

@@ -2,13 +2,13 @@ import {sessionTimes as times} from '../base/times.js';
 
 /**
  * How long an attempt to connect may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
- * begins again seconds after the path is back: in a call the first ones are given up early, if the server was quick
- * before. Later ones give slow resolvers and proxies their time.
- * @param {number} attempt the number of those before @param {{inCall: boolean, rtt: number}} heartbeat
+ * begins again seconds after the path is back: in a call, and where sockets freeze, the first ones are given up early, if the server
+ * was quick before. Later ones give slow resolvers and proxies their time.
+ * @param {number} attempt the number of those before @param {{hurried: boolean, rtt: number}} heartbeat
  * @param {number} openedIn how long the last one took that succeeded
  */
-export function patience(attempt, {inCall, rtt}, openedIn) {
-  const quick = inCall ? 8 : 0;
+export function patience(attempt, {hurried, rtt}, openedIn) {
+  const quick = hurried ? 8 : 0;
   if (attempt < quick) return Math.min(times.quickAttemptMost, Math.max(times.quickAttempt, 6 * openedIn, 10 * rtt));
   return Math.min(times.attemptMost, times.attempt * 2 ** (attempt - quick));
 }

@@ -95,6 +95,7 @@ export class Session extends Emitter {
         this.#silent = true;
         if (this.#socket) this.#lost(this.#socket, 0, 'silent');
       },
+      sending: () => this.#unanswered > quick >> 2,
     });
     this.#access = new AccessToken(options.token, {
       clock: this.#clock,
@@ -261,6 +262,7 @@ export class Session extends Emitter {
     const text = JSON.stringify(message);
     this.#unanswered += text.length;
     this.#socket?.send(text);
+    if (message.type !== 'ping') this.#heartbeat.carried(text.length);
   }
 
   #url() {
@@ -304,6 +306,7 @@ export class Session extends Emitter {
     this.#socket = socket;
     this.#welcomed = false;
     this.#unanswered = 0;
+    this.#heartbeat.begin();
     const begun = clock.now();
     this.#connectTimer = clock.setTimeout(() => this.#lost(socket, 0, 'no answer'), patience(this.#attempt, this.#heartbeat, this.#openedIn));
     let opened = false;
@@ -327,6 +330,7 @@ export class Session extends Emitter {
       }
       this.#heartbeat.heard();
       this.#unanswered = 0;
+      if (message.type !== 'pong') this.#heartbeat.carried(event.data.length);
       if (message.type === 'welcome') {
         this.#openedIn = clock.now() - begun;
         this.#onWelcome(message);

@@ -198,6 +198,37 @@ test('a frozen socket is noticed by what is sent, and the next one within 5 s by
   assert.equal(sockets[2].all('ping').length - before, 2, 'ten minutes later all is as before');
 });
 
+test('a socket that has carried what lets others freeze is looked at in time, and one that has carried more is not', async () => {
+  const {hub, clock, sockets} = await open();
+  let seq = 0;
+  const answer = () => sockets[0].say({type: 'pong', ack: 100});
+  const pings = (/** @type {number} */ times) => {
+    const before = sockets[0].all('ping').length;
+    for (let i = 0; i < times; i++) { answer(); clock.advance(500); }
+    return sockets[0].all('ping').length - before;
+  };
+  answer();
+  assert.ok(pings(120) <= 4, 'what has carried little is left alone');
+  sockets[0].say({type: 'lobby-peer', seq: ++seq, room: 'blue', peer: 's_a', data: 'x'.repeat(7000)});
+  assert.ok(pings(120) >= 20, 'from then on it is looked at');
+  for (let i = 0; i < 40; i++) sockets[0].say({type: 'signal', seq: ++seq, from: 's_a', data: 'x'.repeat(7000)});
+  assert.ok(pings(120) <= 5, 'no network of that kind');
+  // Another socket begins anew; what is said to somebody who waits there is lost.
+  sockets[0].cut();
+  clock.advance(500);
+  sockets[1].open();
+  sockets[1].say(welcome({resumed: true, ack: 100}));
+  sockets[1].say({type: 'pong', ack: 100});
+  sockets[1].say({type: 'signal', seq: ++seq, from: 's_a', data: 'x'.repeat(7000)});
+  clock.advance(4900);
+  assert.equal(sockets[1].closed, true, 'within 5 s');
+  // Where that has happened, attempts that hang are given up early too.
+  clock.advance(500);
+  assert.equal(sockets.length, 3);
+  clock.advance(5000);
+  assert.ok(sockets.length > 3, 'another attempt');
+});
+
 test('a long message on a slow line is no frozen socket', async () => {
   const {hub, clock, sockets} = await open();
   sockets[0].say({type: 'pong', ack: 0});
