@@ -62,6 +62,7 @@ type Line struct {
 	nc       net.Conn
 	carrier  *carrier // nil: no loop carries it
 	out      *flusher
+	wrote    int // bytes, the writer's; no further than earlyBytes
 
 	// The reader's.
 	in     Reader
@@ -285,9 +286,13 @@ func (l *Line) write() {
 			return
 		}
 		_ = l.nc.SetWriteDeadline(time.Now().Add(within))
-		if _, err := l.nc.Write(buf); err != nil {
-			l.dead()
-			return
+		for len(buf) > 0 {
+			n := l.piece(len(buf))
+			if _, err := l.nc.Write(buf[:n]); err != nil {
+				l.dead()
+				return
+			}
+			buf = buf[n:]
 		}
 	}
 }
@@ -323,7 +328,7 @@ func (k *carrier) step(p *[]byte, last bool) (wrote, full bool, err error) {
 			return false, false, nil
 		}
 		*p, wrote = buf, true
-		if err = k.Send(buf); err != nil {
+		if err = k.put(buf); err != nil {
 			return false, false, err
 		}
 		full = last || k.Waiting() > 0
@@ -400,7 +405,7 @@ func (k *carrier) relieve(p *[]byte) (all bool, err error) {
 			return true, nil
 		}
 		*p, moved = buf, true
-		err = k.Send(buf)
+		err = k.put(buf)
 		left = k.Waiting()
 	}
 	if moved && k.stuck && err == nil {

@@ -26,6 +26,7 @@ func NewTLSServer(handler http.Handler) *httptest.Server {
 	config := server.TLS.Clone()
 	server.Close()
 	config.NextProtos = []string{"http/1.1"}
+	config.DynamicRecordSizingDisabled = true // as portmux has it
 	server = httptest.NewUnstartedServer(handler)
 	server.Listener = layers{server.Listener, config}
 	server.Start()
