@@ -59,7 +59,7 @@ var httpFronts = map[string]httpFront{
 		return port
 	}},
 	"Traefik": {long: true, begin: func(t *testing.T, dir string, to int, below string) int {
-		path := goProgram(t, "TURNHUB_TRAEFIK", "github.com/traefik/traefik/v3", "cmd/traefik")
+		path := goProgram(t, "TURNHUB_TRAEFIK", "github.com/traefik/traefik/v3@v3.0.4", "cmd/traefik")
 		work, port := t.TempDir(), freePort(t)
 		text := recipe(t, "### Traefik", "calls.example.org", "localhost", "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
 		text = onPath(text, below, "Host(`localhost`)", "Host(`localhost`) && PathPrefix(`"+below+"/`)")
@@ -92,7 +92,7 @@ func beginApache(t *testing.T, dir string, to, port int, below string) *os.Proce
 // beginCaddy starts Caddy on a port of its own, and returns what reloads it.
 func beginCaddy(t *testing.T, dir string, to, port int, below string) (reload func()) {
 	t.Helper()
-	path, work := goProgram(t, "TURNHUB_CADDY", "github.com/caddyserver/caddy/v2", "cmd/caddy"), t.TempDir()
+	path, work := goProgram(t, "TURNHUB_CADDY", "github.com/caddyserver/caddy/v2@latest", "cmd/caddy"), t.TempDir()
 	text := recipe(t, "### Caddy", "calls.example.org {", fmt.Sprintf("https://localhost:%d {\n    bind 127.0.0.1\n    tls %s/cert.pem %[2]s/key.pem", port, dir), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
 	text = onPath(text, below, "reverse_proxy ", "reverse_proxy "+below+"/* ")
 	file, admin := filepath.Join(work, "Caddyfile"), "unix/"+filepath.Join(work, "admin")
@@ -115,8 +115,8 @@ func textOf(t *testing.T, file string) string {
 }
 
 // goProgram is a proxy that is written in Go: the file that a variable of the environment
-// names, the one that is installed, or one that is built of its newest module, outside the
-// project's own.
+// names, the one that is installed, or one that is built of a version of its module, outside
+// the project's own. One that cannot be had is a failure: nothing would say that it was not tried.
 func goProgram(t *testing.T, variable, module, command string) string {
 	t.Helper()
 	if path := os.Getenv(variable); path != "" {
@@ -132,13 +132,13 @@ func goProgram(t *testing.T, variable, module, command string) string {
 		c.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
 		text, err := c.Output()
 		if err != nil {
-			t.Skipf("SKIPPED: %s %q: %v (name the program in %s)", name, args, err, variable)
+			t.Fatalf("%s was NOT TRIED: %s %q: %v (name the program in %s)", filepath.Base(command), name, args, err, variable)
 		}
 		return strings.TrimSpace(string(text))
 	}
 	output(dir, "go", "mod", "init", "front")
-	output(dir, "go", "mod", "download", module+"@latest")
-	source := output(dir, "go", "list", "-m", "-f", "{{.Dir}}", module+"@latest")
+	output(dir, "go", "mod", "download", module)
+	source := output(dir, "go", "list", "-m", "-f", "{{.Dir}}", module)
 	// Of a copy: a module with replacements is built as the main one only.
 	copied := filepath.Join(dir, "source")
 	output(dir, "cp", "-r", source, copied)
