@@ -63,7 +63,7 @@ export class Server {
   #log = '';
 
   /** @param {{dir: string, config: any, configFile: string, base: string, admin: string, caFile?: string, netns?: string,
-   *   program?: string, ports: {http: number, turn: number, admin: number}}} settings */
+   *   program?: string, command?: string[], ports: {http: number, turn: number, admin: number}}} settings */
   constructor(settings) {
     Object.assign(this, settings);
     this.dir = settings.dir;
@@ -78,6 +78,8 @@ export class Server {
     this.caFile = settings.caFile;
     this.netns = settings.netns;
     this.program = settings.program ?? binary;
+    /** what is run, where that is not the program on the configuration */
+    this.command = settings.command;
     this.ports = settings.ports;
     /** ends the process and removes its folder */
     this.stop = async () => {};
@@ -95,7 +97,7 @@ export class Server {
 
   /** Starts the process and waits for its own word that it is ready. */
   async start() {
-    const command = [this.program, 'serve', '--config', this.configFile];
+    const command = this.command?.slice() ?? [this.program, 'serve', '--config', this.configFile];
     if (this.netns) command.unshift('ip', 'netns', 'exec', this.netns);
     const child = spawn(command[0], command.slice(1), { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
