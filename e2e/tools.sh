@@ -31,6 +31,7 @@ if [ "$level" = test ] || [ "$level" = lab ] || [ "$level" = soak ] || [ "$level
 	need nginx nginx-light
 	[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$missing libnginx-mod-stream"
 	need haproxy haproxy
+	need nats-server nats-server
 fi
 if [ "$level" = stacks ]; then
 	for module in aiortc aiohttp gi; do

@@ -50,7 +50,10 @@ type Config struct {
 	OnEnd func(session, reason string)
 	// OnRevoke is told which session the operator has ended.
 	OnRevoke func(session string)
-	Logger   *slog.Logger
+	// OnRoom is told of a room that has its first person, or the first in its lobby. It
+	// must not block, nor call the hub.
+	OnRoom func(room string)
+	Logger *slog.Logger
 	// Access checks tokens; nil is access.mode open.
 	Access *access.Verifier
 	// AllowedOrigins is access.allowed_origins; empty allows every page.
@@ -196,7 +199,23 @@ func (h *Hub) Revoke(user string) (int, error) {
 	if user == "" {
 		return 0, nil
 	}
-	h.cfg.Access.Mark(user)
+	n := h.revoke(user, h.cfg.Access.Mark)
+	return n, h.cfg.Access.Keep() // last: the disk may be slow
+}
+
+// Revoked is Revoke for what was revoked at a time on another node: tokens and
+// credentials of later stay good. What it has done outlasts a restart once
+// access.Verifier.Keep has been called.
+func (h *Hub) Revoked(user string, at time.Time) int {
+	if user == "" || !at.After(h.cfg.Access.RevokedAt(user)) {
+		return 0
+	}
+	return h.revoke(user, func(name string) { h.cfg.Access.Add(map[string]time.Time{name: at}) })
+}
+
+// revoke ends what there is of a user or session. mark refuses a name from now on.
+func (h *Hub) revoke(user string, mark func(name string)) int {
+	mark(user)
 	h.node.ShutOut(func(c access.Claims) bool { return c.User == user || c.InvitedBy(user) })
 	var ended []*member
 	if strings.HasPrefix(user, SessionPrefix) {
@@ -211,7 +230,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 		}
 		for _, id := range h.departed.of(user) {
 			if access.IsGuest(user) {
-				h.cfg.Access.Mark(id)
+				mark(id)
 			}
 			if h.cfg.OnRevoke != nil {
 				h.cfg.OnRevoke(id)
@@ -221,7 +240,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 	n := len(ended)
 	for _, s := range ended {
 		if access.IsGuest(s.user) {
-			h.cfg.Access.Mark(s.id) // credentials of a guest's sessions do not tell which guest's
+			mark(s.id) // credentials of a guest's sessions do not tell which guest's
 		}
 		h.directory.post.End(s.ref, "revoked", wire.CloseRevoked)
 		if h.cfg.OnRevoke != nil {
@@ -234,7 +253,7 @@ func (h *Hub) Revoke(user string) (int, error) {
 			n++
 		}
 	}
-	return n, h.cfg.Access.Keep() // last: the disk may be slow
+	return n
 }
 
 // EndCall ends a call by its id. It reports whether there was one.

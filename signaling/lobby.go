@@ -59,6 +59,9 @@ func (d *directory) lobby(s *member, m *wire.Message) *wire.Fault {
 	}
 	v.host.Store(d.hostFor(v))
 	d.lobbies.m[name] = append(d.lobbies.m[name], v)
+	if len(d.lobbies.m[name]) == 1 {
+		d.opened(name)
+	}
 	s.visit.Store(v)
 	s.pushBy(s, v.describe(m.ID))
 	v.present()

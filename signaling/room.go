@@ -46,12 +46,16 @@ func (d *directory) join(s *member, m *wire.Message) *wire.Fault {
 	case s.inRoom(name) == nil && len(s.roomList()) >= maxRoomsPerSession:
 		return wire.Faultf(wire.CodeTooMany, "a session may be in %d rooms: leave one first", maxRoomsPerSession)
 	}
+	first := false
 	for {
 		r := s.inRoom(name)
 		if r == nil {
-			r = d.rooms.GetOrPut(name, func() *room { return &room{name: name, since: d.hub.now()} })
+			r = d.rooms.GetOrPut(name, func() *room { first = true; return &room{name: name, since: d.hub.now()} })
 		}
 		if f, dead := r.join(s, m, d.hub.now()); !dead {
+			if first {
+				d.opened(name)
+			}
 			if f == nil {
 				d.joinFromLobby(s, name)
 			}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
@@ -27,7 +28,9 @@ type rtcConfiguration struct {
 	TTL        int64       `json:"ttl"`                 // seconds
 	Expires    time.Time   `json:"expires"`             // RFC 3339
 	Signaling  string      `json:"signaling,omitempty"` // wss URL
-	Client     string      `json:"client,omitempty"`    // the address at which the server believes the asker to be
+	// Signalings are those of all nodes of a cluster, the best first.
+	Signalings []string `json:"signalings,omitempty"`
+	Client     string   `json:"client,omitempty"` // the address at which the server believes the asker to be
 	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
 	// from outside or "closed", which is the normal case.
 	Range map[string]string `json:"range,omitempty"`
@@ -45,6 +48,9 @@ func (s *Server) rtcConfiguration(user string, port uint16) rtcConfiguration {
 	c := NewRTCConfiguration(s.cfg.URLs(port), s.cfg.Mint, user, s.settings.Load().TTL)
 	if s.cfg.Range != nil {
 		c.Range = s.cfg.Range()
+	}
+	if s.cfg.Place != nil {
+		c.Signalings = s.cfg.Place(context.Background(), "").Signalings
 	}
 	return c
 }
@@ -87,12 +93,17 @@ func (s *Server) config(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c := s.rtcConfiguration(user, s.cfg.Proxies.Port(r))
+	c, ok := s.placed(w, r, claims, user)
+	if !ok {
+		return
+	}
 	if len(c.ICEServers) == 0 {
 		s.unproved(w)
 		return
 	}
-	c.Signaling = s.signalingURL(r)
+	if c.Signaling == "" {
+		c.Signaling = s.signalingURL(r)
+	}
 	if client, _ := s.cfg.Proxies.ClientAddress(r); client.IsValid() {
 		c.Client = client.Addr().String()
 	}

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"html/template"
 	"log/slog"
@@ -27,6 +28,9 @@ type Config struct {
 	// URLs returns the STUN and TURN URLs that work for somebody who has come by a port
 	// (0: it is not known), the best first.
 	URLs func(port uint16) []string
+	// Place finds the node of a room, or with an empty name what to know of the others; nil:
+	// this server is alone.
+	Place func(ctx context.Context, room string) Placement
 	// Range says for "ipv4" and "ipv6" whether the relay's ports are "open" to packets
 	// from outside or "closed"; nil: nothing is said.
 	Range func() map[string]string

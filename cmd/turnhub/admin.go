@@ -37,6 +37,8 @@ func (n *node) adminConfig() admin.Config {
 		Errors:      n.errors,
 		Logger:      n.log,
 		RevokeNote:  n.revokeNote,
+		Nodes:       n.nodes,
+		Cluster:     n.clusterStats(),
 	}
 }
 

@@ -79,6 +79,7 @@ func check(ctx context.Context, in invocation) error {
 			return err
 		}
 		own = append(own, checkDriver(configured))
+		own = append(own, checkCluster(ctx, configured)...)
 	}
 	if idle {
 		cfg.Idle = idleTime

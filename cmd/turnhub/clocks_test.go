@@ -49,6 +49,11 @@ var clocks = map[string]string{
 	"turnsrv/internal/core/shared.go": "the relay's clock, by time.Since of the start",
 	"cmd/turnhub/node.go":             "the start, by time.Since; credentials of the prober's own, used at once",
 	"cmd/turnhub/serve.go":            "how long the start took, by time.Since",
+	// Many nodes.
+	"cluster/record.go":      "what a node sends holds its time of day, so that it is not sent again later",
+	"cluster/cluster.go":     "the cluster's clock, by time.Since of the start",
+	"cluster/look.go":        "the same",
+	"cmd/turnhub/cluster.go": "the share of the processors, by differences of time.Now",
 	// The hub.
 	"signaling/clock.go":                     "the hub's clock",
 	"signaling/hub.go":                       "time.Now is given to delivery as the time of day",
@@ -60,7 +65,7 @@ var clocks = map[string]string{
 
 func TestClocks(t *testing.T) {
 	used := make(map[string]bool)
-	for _, top := range []string{"cmd", "internal", "signaling", "turnsrv", "web"} {
+	for _, top := range []string{"cluster", "cmd", "internal", "signaling", "turnsrv", "web"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == "testdata") {
 				return filepath.SkipDir

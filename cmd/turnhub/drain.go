@@ -54,5 +54,8 @@ func (n *node) await(ctx context.Context, signals <-chan os.Signal, most time.Du
 func (n *node) farewell() {
 	n.draining.Store(true)
 	n.turn.Drain()
+	if n.cluster != nil {
+		n.cluster.Drain(true)
+	}
 	n.sendAway(2 * time.Second)
 }

@@ -114,7 +114,7 @@ func newFamily(log *slog.Logger, generation int) *family {
 func (f *family) join(n *node) {
 	f.node = n
 	f.admin = n.adminConfig()
-	f.admin.Others, f.admin.Tell, f.admin.Past = f.others, f.tell, f.counted
+	f.admin.Others, f.admin.Tell, f.admin.Past = f.others, n.tellAll, f.counted
 }
 
 // add makes a relative of the process at the other end of a link, or of one without

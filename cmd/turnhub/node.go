@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnhub/cluster"
 	"turnhub/internal/access"
 	"turnhub/internal/certs"
 	"turnhub/internal/config"
@@ -73,6 +74,9 @@ type node struct {
 	mux         *portmux.Mux
 	prober      *probe.Prober
 	sockets     sockets
+	cluster     *cluster.Cluster // nil: this server is alone
+	digests     atomic.Value     // map[string]string, see digestsOf
+	busy        busy
 
 	pulse    pulse
 	draining atomic.Bool
@@ -159,6 +163,9 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	}
 	n.warn(exposed(n.sockets.admin))
 	n.makeProber()
+	if err := n.makeCluster(secrets); err != nil {
+		return nil, err
+	}
 	n.makeWeb()
 	n.family.join(n)
 	return n, nil
@@ -182,6 +189,7 @@ func (n *node) makeHub() {
 		},
 		OnEnd:          func(session, reason string) { n.media.Ended(session, reason) },
 		OnRevoke:       n.rechecker.end,
+		OnRoom:         n.roomOpened(),
 		Logger:         n.log,
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,
@@ -312,6 +320,7 @@ func (n *node) makeWeb() {
 	pages := web.Config{
 		Mint:      n.credentials.Mint,
 		URLs:      n.prober.URLs,
+		Place:     n.place(),
 		Range:     n.relayRange,
 		Health:    n.health,
 		Ready:     n.ready,
@@ -410,6 +419,9 @@ func (n *node) serve(ctx context.Context) error {
 	run("relay ports of older processes", quiet(n.watchElders))
 	run("rechecks", quiet(n.rechecker.serve))
 	run("memory", quiet(new(memory).serve))
+	if n.cluster != nil {
+		run("cluster", n.cluster.Serve)
+	}
 	if n.tickets != nil {
 		run("session tickets", quiet(func(ctx context.Context) { n.tickets.Serve(ctx, n.mux.SetTicketKeys) }))
 	}

@@ -52,6 +52,10 @@ func (n *node) reload(environ []string) error {
 			restart = append(restart, key)
 		}
 	}
+	n.digests.Store(digestsOf(cfg, secrets))
+	if n.cluster != nil {
+		n.cluster.SetSecrets(secrets)
+	}
 	n.level.Set(logLevel(cfg.Log.Level))
 	n.ttl.Store(max(n.ttl.Load(), int64(cfg.Credentials.TTL)))
 	n.rangeSaid.Store(&cfg.Relay.Range)

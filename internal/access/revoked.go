@@ -343,6 +343,16 @@ func (v *Verifier) Add(revoked map[string]time.Time) {
 	}
 }
 
+// Revocations returns who is revoked, and since when.
+func (v *Verifier) Revocations() map[string]time.Time {
+	if v == nil {
+		return nil
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return maps.Clone(v.list.at)
+}
+
 // Unkept returns the revocations that the file does not hold, because the disk was
 // full: a successor must be told of them. It returns all where the file cannot be read.
 func (v *Verifier) Unkept() map[string]time.Time {

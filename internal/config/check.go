@@ -37,6 +37,7 @@ func (c *Config) check() (faults []fault) {
 	c.checkAddresses(blame)
 	c.checkListeners(blame)
 	c.checkForward(blame)
+	c.checkCluster(blame)
 	return faults
 }
 
@@ -200,6 +201,7 @@ func (c *Config) doubts() (all []fault) {
 			doubt(f.key, "nobody is asked for a token: access.mode is open", "write access.mode token, or remove it")
 		}
 	}
+	c.doubtsOfCluster(doubt, written)
 	if len(c.Access.AllowedOrigins) > 1 && slices.Contains(c.Access.AllowedOrigins, "*") {
 		doubt("access.allowed_origins", "\"*\" lets every page in, whatever else is listed", "remove \"*\", or all the others")
 	}

@@ -26,6 +26,7 @@ type Config struct {
 	Credentials    Credentials
 	Access         Access
 	Signaling      Signaling
+	Cluster        Cluster
 	Limits         Limits
 	Log            Log
 	DrainTimeout   time.Duration

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"turnhub/cluster"
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
@@ -76,6 +77,11 @@ type Config struct {
 	Past func() Counts
 	// Tell has the other processes do an action of the operator.
 	Tell func(action, argument string) []Told
+
+	// Nodes are those of the cluster, this one with them; nil: there is none.
+	Nodes func() []Node
+	// Cluster are its counters; nil: there is none.
+	Cluster func() cluster.Stats
 
 	// RevokeNote says what a revocation of that user or session means, and what it
 	// does not keep out; nil: nothing is said.

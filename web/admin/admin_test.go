@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"turnhub/cluster"
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
@@ -91,6 +92,11 @@ func newServer(t *testing.T) (*httptest.Server, *fakeHub, *fakeRelay) {
 func testConfig(hub Hub, relay Relay) Config {
 	return Config{
 		Version: "test", Driver: "epoll", Relay: relay, Hub: hub,
+		Nodes: func() []Node { return []Node{{Name: "a", Self: true}, {Name: "b", Gone: true}} },
+		Cluster: func() cluster.Stats {
+			one := map[string]uint64{"seal": 1}
+			return cluster.Stats{Connected: true, Refused: one, Placed: map[string]uint64{"known": 1}, Questions: map[string]uint64{"answered": 1}}
+		},
 		Probes: func() []Probe { return []Probe{{URL: "turn:example.org", Proved: true, Passes: 1}} },
 		Ports: func() portmux.Stats {
 			return portmux.Stats{Accepted: map[string]uint64{"http": 1}, Refused: map[string]uint64{"timeout": 1}}

@@ -50,6 +50,7 @@ type state struct {
 	Certificate *time.Time        `json:"certificate,omitempty"`
 	Range       map[string]string `json:"range,omitempty"` // open or closed, by address family
 	Errors      []Line            `json:"errors"`
+	Nodes       []Node            `json:"nodes,omitempty"`     // of the cluster
 	Processes   []process         `json:"processes,omitempty"` // where there are several, this one first
 }
 
@@ -123,6 +124,9 @@ func (c *console) look() state {
 	}
 	if c.cfg.Range != nil {
 		s.Range = c.cfg.Range()
+	}
+	if c.cfg.Nodes != nil {
+		s.Nodes = c.cfg.Nodes()
 	}
 	s.fill(0, c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
 	if len(others) > 0 {

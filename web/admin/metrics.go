@@ -88,10 +88,19 @@ var (
 	invited      = counter("web_invitations_total", "Invitations made by /invitation.")
 	webRefused   = counter("web_refused_total", "Requests for credentials that were refused: over the rate of the household (rate) or of its wider network (rate_network), or while no URL works.", "reason")
 
-	probeUp       = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
-	probeDuration = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
-	probes        = counter("probe_total", "Relay round trips tried.", "url", "result")
-	certificate   = gauge("certificate_expiry_timestamp_seconds", "When the TLS certificate expires, in unix seconds.")
+	probeUp          = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
+	probeDuration    = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
+	probes           = counter("probe_total", "Relay round trips tried.", "url", "result")
+	clusterNodes     = gauge("cluster_nodes", "Nodes of the cluster that this one knows, itself with them; none where there is no cluster.", "state")
+	clusterUp        = gauge("cluster_up", "1 while NATS, and its key-value store, can be used.", "what")
+	clusterLost      = counter("cluster_nats_lost_total", "How often the connection to NATS was lost.")
+	clusterBeats     = counter("cluster_beats_total", "Beats of other nodes that were heard.")
+	clusterRefused   = counter("cluster_refused_total", "Messages of the NATS side that were not heard: too long (size), not ours (form), of another version (version), by a secret that is not known (secret) or not what was sealed (seal), from another time (clock), heard before (replay), of a process that has been succeeded (superseded), under another name (name), more than can be handled (queue, too_many).", "reason")
+	clusterPlaced    = counter("cluster_placed_total", "Rooms asked for, by how their node was found: it had one (known), gets one (new), or another since that is gone (anew); without NATS (alone) or its store (byname).", "how")
+	clusterQuestions = counter("cluster_questions_total", "Actions of the operator passed on to other nodes, by what came of them.", "result")
+	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
+
+	certificate = gauge("certificate_expiry_timestamp_seconds", "When the TLS certificate expires, in unix seconds.")
 )
 
 // everyDesc lists what Describe and the table in the docs must agree on.
@@ -104,6 +113,7 @@ var everyDesc = []*prometheus.Desc{
 	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
+	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterMoved.desc,
 }
 
 // collector reads the servers' own counters when Prometheus asks; nothing is
@@ -158,6 +168,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		put(probeDuration, p.Latency.Seconds(), p.URL)
 		put(probes, float64(p.Passes), p.URL, "pass")
 		put(probes, float64(p.Failures), p.URL, "fail")
+	}
+	if c.cfg.Cluster != nil {
+		collectCluster(c.cfg.Nodes(), c.cfg.Cluster(), put)
 	}
 	if expires := c.cfg.Certificate(); !expires.IsZero() {
 		put(certificate, float64(expires.Unix()))

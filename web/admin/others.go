@@ -56,7 +56,8 @@ type Outcome struct {
 
 // Told is what came of an action in another process.
 type Told struct {
-	PID int
+	PID  int
+	Node string // of another node; then PID is 0
 	Outcome
 	Err error // it is not known to be done
 }
@@ -113,17 +114,26 @@ func (c *console) everywhere(action, argument string) (Outcome, error) {
 	if err != nil || c.cfg.Tell == nil {
 		return all, err
 	}
-	var failed []string
+	var failed, nodes []string
 	for _, told := range c.cfg.Tell(action, argument) {
 		all.Sessions += told.Sessions
 		all.Allocations += told.Allocations
 		all.Ended = all.Ended || told.Ended
 		switch {
+		case told.Err != nil && told.Node != "":
+			nodes = append(nodes, fmt.Sprintf("node %s: %v", told.Node, told.Err))
 		case told.Err != nil:
 			failed = append(failed, fmt.Sprintf("process %d: %v", told.PID, told.Err))
+		case told.Node != "":
+			if told.Unkept != "" {
+				all.Unkept = fmt.Sprintf("on node %s: %s", told.Node, told.Unkept)
+			}
 		case told.Unkept == "":
 			all.Unkept = "" // they write the same file
 		}
+	}
+	if nodes != nil {
+		return all, fmt.Errorf("done on this node, but not for certain on another one (%s); do it again when that answers, or end it", strings.Join(append(nodes, failed...), ", "))
 	}
 	if failed != nil {
 		return all, fmt.Errorf("done in this process, but not for certain in another one of this server, which carries its calls since an upgrade (%s); do it again, or end that process and its calls with kill", strings.Join(failed, ", "))

@@ -3505,9 +3505,34 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "busy" | "hangup" | "elsewhere" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "elsewhere" | "declined" | "busy" | "hangup" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
+
+// ---- session/nodes.js
+/**
+ * At which of several nodes the session is, and where it tries next: protocol.md, "elsewhere". Where there is one server this is
+ * the address that was given.
+ */
+declare class Nodes {
+    /** @param {string | undefined} url */
+    constructor(url: string | undefined);
+    /** @type {string | undefined} the address in use; undefined: that of the server of this module */ url: string | undefined;
+    /**
+     * The server says which nodes there are.
+     * @param {unknown} signalings @param {URL} now the address in use, in full
+     */
+    learn(signalings: unknown, now: URL): void;
+    /** The address in use did not answer: the next one is. @param {URL} now @param {number} time */
+    failed(now: URL, time: number): void;
+    /**
+     * Another node has the room. Where that did not answer a moment ago we stay: with whom we can reach.
+     * @param {unknown} signalings @param {URL} now @param {number} time
+     * @returns {boolean} whether to go
+     */
+    move(signalings: unknown, now: URL, time: number): boolean;
+    #private;
+}
 
 // ---- session/outbox.js
 /** What the server has not acknowledged, in order, with its numbers. */

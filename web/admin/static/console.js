@@ -16,6 +16,7 @@ function draw(state) {
   const rates = rememberRates(state);
   byId('version').textContent = `${state.version}, up ${duration(state.uptime)}`;
   drawTiles(state, rates);
+  drawNodes(state.nodes ?? []);
   drawProcesses(state.processes ?? []);
   drawPlots(byId('plots'));
   drawCalls(state);
@@ -75,6 +76,14 @@ function drawCalls(state) {
  * @param {string} text @param {any} row */
 function inProcess(text, row) {
   return row.process ? `${text} (in process ${row.process}, since an upgrade)` : text;
+}
+
+/** @param {any[]} nodes */
+function drawNodes(nodes) {
+  byId('nodes').replaceChildren(...(nodes.length ? [table(['Node', 'URL', 'Version', 'Does', 'Sessions', 'Rooms', 'Allocations', 'CPU'],
+    nodes.map((n) => [n.self ? `${n.name} (this one)` : n.region ? `${n.name} (${n.region})` : n.name, n.url, n.version,
+      n.gone ? cell(`silent for ${duration(n.silent)}`, 'bad') : n.wrong ? cell(n.wrong.join('; '), 'bad') : n.draining ? 'goes down' : 'serves',
+      String(n.sessions), String(n.rooms), String(n.allocations), percent(n.cpu)]))] : []));
 }
 
 /** @param {any[]} processes */

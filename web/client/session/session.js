@@ -2,6 +2,7 @@ import {Emitter} from '../base/emitter.js';
 import {closeCodes, HubError} from '../base/codes.js';
 import {realClock} from '../base/clock.js';
 import {Heartbeat} from './heartbeat.js';
+import {Nodes} from './nodes.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
 import {ask} from '../base/http.js';
 import {delay, patience} from './retry.js';
@@ -50,6 +51,7 @@ export class Session extends Emitter {
   /** @type {SessionOptions} */ #options;
   /** @type {Clock} */ #clock;
   /** @type {AccessToken} */ #access;
+  /** @type {Nodes} */ #nodes;
   /** @type {WebSocket | null} */ #socket = null;
   #token = '';
   /** Where the media of two people may go through a WebSocket, beside ours. @type {{path: string} | null} */ #media = null;
@@ -85,6 +87,7 @@ export class Session extends Emitter {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.name = options.name ?? '';
+    this.#nodes = new Nodes(options.url);
     this.#heartbeat = new Heartbeat({
       clock: this.#clock,
       ping: () => {
@@ -266,7 +269,7 @@ export class Session extends Emitter {
   }
 
   #url() {
-    const url = socketURL(this.#options.url ?? 'ws', "new Hub({url: 'wss://HOST/ws'})");
+    const url = socketURL(this.#nodes.url ?? 'ws', "new Hub({url: 'wss://HOST/ws'})");
     if (this.#access.value) url.searchParams.set('token', this.#access.value);
     return url;
   }
@@ -377,6 +380,7 @@ export class Session extends Emitter {
     this.#token = welcome.resume?.token ?? '';
     this.#media = typeof welcome.media?.path === 'string' ? welcome.media : null;
     if (welcome.config) this.config = welcome.config;
+    this.#nodes.learn(welcome.config?.signalings, this.#url());
     /** @type {{reject: (error: Error) => void}[]} */ let forgotten = [];
     if (resumed) {
       this.#outbox.acknowledge(welcome.ack);
@@ -419,6 +423,15 @@ export class Session extends Emitter {
         }, times.acknowledge);
       }
     }
+    if (message.type === 'config') this.#nodes.learn(message.config?.signalings, this.#url());
+    if (message.type === 'elsewhere' && this.#nodes.move(message.signalings, this.#url(), this.#clock.now())) {
+      this.#transmit({type: 'bye'}); // there this is another session, as after a restart of the server
+      this.#dropSocket();
+      this.#token = '';
+      this.#attempt = 0;
+      this.#setState('reconnecting');
+      return this.#open();
+    }
     if (message.type === 'restart') this.#restartAfter = Math.max(0, Number(message.after) || 0);
     const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
     if (pending) {
@@ -454,6 +467,7 @@ export class Session extends Emitter {
    */
   #lost(socket, code, reason) {
     if (socket !== this.#socket) return;
+    if (!this.#welcomed) this.#nodes.failed(this.#url(), this.#clock.now());
     this.#dropSocket();
     const known = closeCodes[code];
     const another = code === 4003 && this.#access.refuse(this.#access.value);

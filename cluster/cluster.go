@@ -1,0 +1,440 @@
+// Package cluster makes several nodes one server, by way of NATS: who they are and how
+// they do, which of them has which room, and what the operator does everywhere.
+//
+// Each node says once a second what there is to know of it, on turnhub.beat.<node>, and
+// answers questions on turnhub.ask.<node>. Which node has a room, and who is revoked, is
+// in two buckets of JetStream's key-value store, turnhub-rooms and turnhub-revoked.
+// Nothing else is kept anywhere, and no node is more than another.
+//
+// What comes from NATS is untrusted: it is bounded, sealed by the secrets that the nodes
+// share (seal.go), of this version, from now, and heard once. What is not is counted by
+// reason, and said once in the log.
+//
+// Without NATS a node goes on alone, by what it has heard last.
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Config is what New needs. Functions are called from goroutines of the cluster's own.
+type Config struct {
+	NATS                      []string // URLs
+	CredsFile                 string
+	CAFile, CertFile, KeyFile string
+	Node, URL, Region         string
+	Software                  string // the version of the program
+
+	// State is how this node does: its URLs, range, load and digests.
+	State func() State
+	// Rooms are those that have people on this node.
+	Rooms func() []string
+	// Elsewhere is told of a room of Rooms that another node has: the people are to go
+	// there. signalings are the URLs, the best first.
+	Elsewhere func(room string, signalings []string)
+	// Revoked is told of users and sessions that were revoked, on whatever node, once or
+	// more often, and when.
+	Revoked func(revoked map[string]time.Time)
+	// Revocations are those that this node knows of: what the store lacks is put there.
+	Revocations func() map[string]time.Time
+	// Do does an action of the operator for another node.
+	Do     func(action, argument string) (json.RawMessage, error)
+	Logger *slog.Logger
+
+	// Tests set these; 0: beatTime, reconnectTime.
+	beat, reconnect time.Duration
+}
+
+// State is what changes of a node's record.
+type State struct {
+	URLs    []string
+	Range   map[string]string
+	Load    Load
+	Digests map[string]string
+}
+
+const (
+	beatTime = time.Second
+
+	connectTime   = 2 * time.Second
+	reconnectTime = 250 * time.Millisecond
+	claimsWaiting = 4096
+	handledAtOnce = 8
+)
+
+// Cluster is this node among the others. Safe for concurrent use.
+type Cluster struct {
+	cfg     Config
+	log     *slog.Logger
+	opts    []nats.Option
+	began   time.Time
+	run     string
+	since   int64
+	keys    atomic.Pointer[keyring]
+	book    *book
+	counts  counts
+	claims  chan string
+	relook  chan struct{} // rooms are compared with the store
+	reopen  chan struct{} // the store is opened anew
+	greet   chan struct{} // a beat ahead of its time: somebody is new
+	handled chan struct{} // a place for each question that is being answered
+	working sync.WaitGroup
+	store   atomic.Pointer[store]
+	heard   *recent // ids of questions
+
+	mu         sync.Mutex
+	conn       *nats.Conn
+	seq        uint64
+	draining   bool
+	superseded time.Duration // until when a younger process of this name speaks; 0: none does
+	said       map[string]bool
+	placedAt   *memory // which node had a room when the store could be asked
+}
+
+// New makes the cluster's end on this node, which does nothing until Serve runs. The
+// error is a file that cannot be used.
+func New(cfg Config, secrets []string) (*Cluster, error) {
+	c := &Cluster{
+		cfg: cfg, log: cfg.Logger, began: time.Now(), run: rand.Text()[:12], since: wall(),
+		claims: make(chan string, claimsWaiting), relook: make(chan struct{}, 1), reopen: make(chan struct{}, 1), greet: make(chan struct{}, 1),
+		handled: make(chan struct{}, handledAtOnce), heard: newRecent(), said: make(map[string]bool), placedAt: newMemory(),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.cfg.beat == 0 {
+		c.cfg.beat = beatTime
+	}
+	c.book = newBook(c.cfg.beat*7/2 + 50*time.Millisecond)
+	c.SetSecrets(secrets)
+	var err error
+	c.opts, err = options(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.opts = append(c.opts,
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ConnectHandler(func(*nats.Conn) { c.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.connected() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.disconnected(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.failed(err) }),
+	)
+	return c, nil
+}
+
+// options are those of a connection to NATS.
+func options(cfg Config) ([]nats.Option, error) {
+	again := cmp.Or(cfg.reconnect, reconnectTime)
+	opts := []nats.Option{
+		nats.Name("turnhub " + cfg.Node), nats.Timeout(connectTime),
+		nats.ReconnectWait(again), nats.ReconnectJitter(again, again),
+		// What could not be sent is not sent later: it would be about another moment.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.IgnoreAuthErrorAbort(),
+	}
+	if cfg.CredsFile != "" {
+		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
+	}
+	if cfg.CAFile != "" {
+		opts = append(opts, nats.RootCAs(cfg.CAFile))
+	}
+	if cfg.CertFile != "" {
+		opts = append(opts, nats.ClientCert(cfg.CertFile, cfg.KeyFile))
+	}
+	probe := nats.GetDefaultOptions()
+	for _, o := range opts {
+		if err := o(&probe); err != nil {
+			return nil, fmt.Errorf("the files of section cluster: %w; name files in PEM that this user may read", err)
+		}
+	}
+	return opts, nil
+}
+
+// SetSecrets takes other credentials.secrets, as on a reload. What was sealed by one of
+// the old that is not among them is heard no more.
+func (c *Cluster) SetSecrets(secrets []string) { c.keys.Store(newKeyring(secrets)) }
+
+// now is a clock that setting the machine's does not move.
+func (c *Cluster) now() time.Duration { return time.Since(c.began) }
+
+// Serve is this node's part in the cluster until ctx ends.
+func (c *Cluster) Serve(ctx context.Context) error {
+	conn, err := nats.Connect(strings.Join(c.cfg.NATS, ","), c.opts...)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w; see section cluster of the configuration", err)
+	}
+	defer conn.Close()
+	if !conn.IsConnected() {
+		c.log.Warn("no NATS server answers: this node goes on alone, by the revocations on its own disk, until one does", "servers", redacted(c.cfg.NATS), "error", conn.LastError())
+	}
+	beats, err := conn.Subscribe(beatSubject("*"), c.hear)
+	if err == nil {
+		err = beats.SetPendingLimits(4*maxNodes, 16<<20)
+	}
+	var asks *nats.Subscription
+	if err == nil {
+		asks, err = conn.Subscribe(askSubject(c.cfg.Node), func(m *nats.Msg) { c.answer(ctx, m) })
+	}
+	if err == nil {
+		err = asks.SetPendingLimits(1024, 16<<20)
+	}
+	if err != nil {
+		return fmt.Errorf("listen on NATS: %w", err)
+	}
+	c.mu.Lock()
+	c.conn = conn
+	c.mu.Unlock()
+	c.working.Go(func() { c.keepStore(ctx, conn) })
+	c.working.Go(func() { c.settle(ctx) })
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			c.sendBeat(true)
+			_ = conn.FlushTimeout(connectTime)
+			c.working.Wait()
+			return nil
+		case <-c.greet:
+			c.sendBeat(false)
+		case <-tick.C:
+			c.sendBeat(false)
+			// Not all at once, whenever they were started.
+			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
+		}
+	}
+}
+
+func beatSubject(node string) string { return "turnhub.beat." + node }
+func askSubject(node string) string  { return "turnhub.ask." + node }
+
+// redacted takes the passwords out of URLs.
+func redacted(urls []string) (list []string) {
+	for _, u := range urls {
+		scheme, rest, _ := strings.Cut(u, "://")
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+			rest = rest[at+1:]
+		}
+		list = append(list, scheme+"://"+rest)
+	}
+	return list
+}
+
+// connection returns that to NATS, nil where there is none now.
+func (c *Cluster) connection() *nats.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || !c.conn.IsConnected() {
+		return nil
+	}
+	return c.conn
+}
+
+func (c *Cluster) connected() {
+	c.log.Info("connected to NATS", "node", c.cfg.Node)
+	wake(c.reopen)
+}
+
+func (c *Cluster) disconnected(err error) {
+	c.counts.one(func(s *Stats) *uint64 { return &s.Disconnect })
+	if err == nil { // at the end
+		return
+	}
+	c.log.Warn("NATS is lost: this node goes on alone until it is back", "error", err)
+}
+
+// failed hears of what NATS refuses, or what could not be kept up with.
+func (c *Cluster) failed(err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		c.refuse(badQueue, "", "messages came faster than this node can handle them")
+		return
+	}
+	c.once("nats "+err.Error(), func() {
+		c.log.Error("NATS refuses something; see docs/cluster.md for the subjects and rights that a node needs", "error", err)
+	})
+}
+
+// maxSaid bounds what is remembered to have been said.
+const maxSaid = 256
+
+// once does something that is said once.
+func (c *Cluster) once(what string, say func()) {
+	c.mu.Lock()
+	again := c.said[what] || len(c.said) >= maxSaid
+	if !again {
+		c.said[what] = true
+	}
+	c.mu.Unlock()
+	if !again {
+		say()
+	}
+}
+
+// refuse counts what is not heard. who is a node's name as its subject says it, which
+// anybody may write.
+func (c *Cluster) refuse(why, who, explained string) {
+	c.counts.add(refused, why)
+	c.once("refused "+why+" "+who, func() {
+		c.log.Warn("a message of the NATS side is not heard; the next ones like it are only counted", "reason", why, "node", who, "explained", explained)
+	})
+}
+
+var explanations = map[string]string{
+	badSize:    "it is longer than any that a node sends",
+	badForm:    "it is not one of ours: somebody else writes to our subjects, or a version does that this one cannot read",
+	badVersion: "it is of another version of turnhub: let all nodes run the same one",
+	badSecret:  "it is sealed by a secret that this node does not have: give all nodes the same credentials.secrets",
+	badSeal:    "it was changed, or made by somebody without the secret: look who has access to NATS",
+	badClock:   "it is from another time: set the nodes' clocks, or look who has access to NATS",
+	badReplay:  "it was heard before: look who has access to NATS",
+	badOld:     "a younger process has the same cluster.node: give every node a name of its own. After a restart or an upgrade this is said once and means nothing",
+	badName:    "it is about another node than its subject says",
+	badTooMany: "there are more nodes than can be",
+}
+
+// hear takes in a beat.
+func (c *Cluster) hear(m *nats.Msg) {
+	who := strings.TrimPrefix(m.Subject, beatSubject(""))
+	if !validName(who) {
+		who = ""
+	}
+	r, why := readBeat(c.keys.Load(), m)
+	switch {
+	case why != "":
+	case r.Node == c.cfg.Node && r.Run == c.run:
+		return // our own
+	case r.Node == c.cfg.Node:
+		why = c.namesake(r)
+	default:
+		var isNew bool
+		if isNew, why = c.book.hear(r, c.now(), wall()); isNew {
+			wake(c.greet)
+		}
+	}
+	if why != "" {
+		c.refuse(why, who, explanations[why])
+		return
+	}
+	c.counts.one(func(s *Stats) *uint64 { return &s.Beats })
+}
+
+// readBeat opens a beat.
+func readBeat(keys *keyring, m *nats.Msg) (r Record, why string) {
+	body, why := keys.open(m.Subject, m.Data)
+	if why != "" {
+		return r, why
+	}
+	if r, why = parseRecord(body); why == "" && m.Subject != beatSubject(r.Node) {
+		why = badName
+	}
+	return r, why
+}
+
+// namesake hears of another process that says it is this node: the younger of the two
+// is. So it is with one that was frozen while another was started in its place, and with
+// one that carries its last calls after an upgrade.
+func (c *Cluster) namesake(r Record) (why string) {
+	if apart(r.At, wall()) > maxApart {
+		return badClock
+	}
+	if r.Since < c.since || r.Since == c.since && r.Run < c.run {
+		return badOld
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.superseded == 0
+	c.superseded = c.now() + c.book.gone
+	if r.Leaving {
+		c.superseded = 0
+	}
+	if first && !c.draining && !r.Leaving {
+		c.log.Error("another process says that it is this node, and is younger: this one speaks for nobody any more while that one does", "node", c.cfg.Node, "its_url", r.URL, "remedy", "give every node a cluster.node of its own")
+	}
+	return ""
+}
+
+// speaks reports whether this process is the node of its name.
+func (c *Cluster) speaks() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.superseded != 0 && c.now() > c.superseded {
+		c.superseded = 0
+	}
+	return c.superseded == 0
+}
+
+// record is what this node says of itself now.
+func (c *Cluster) record() Record {
+	state := c.cfg.State()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Record{
+		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: wall(),
+		URL: c.cfg.URL, Region: c.cfg.Region, Software: c.cfg.Software,
+		URLs: state.URLs[:min(len(state.URLs), maxURLs)], Range: state.Range, Load: state.Load, Digests: state.Digests,
+		Draining: c.draining,
+	}
+}
+
+// sendBeat says how this node does.
+func (c *Cluster) sendBeat(last bool) {
+	conn := c.connection()
+	if conn == nil || !c.speaks() {
+		return
+	}
+	c.mu.Lock()
+	c.seq++
+	c.mu.Unlock()
+	r := c.record()
+	r.Leaving = last
+	body, err := json.Marshal(r)
+	if err == nil {
+		err = conn.Publish(beatSubject(r.Node), c.keys.Load().seal(beatSubject(r.Node), body))
+	}
+	if err != nil && !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		c.once("beat", func() { c.log.Error("this node cannot say how it does", "error", err) })
+	}
+}
+
+// Drain says that this node takes no more rooms, or that it does again.
+func (c *Cluster) Drain(draining bool) {
+	c.mu.Lock()
+	c.draining = draining
+	c.mu.Unlock()
+	c.sendBeat(false)
+}
+
+// Members are all nodes that are known, this one with them, by name.
+func (c *Cluster) Members() []Member {
+	own := Member{Record: c.record(), Self: true}
+	all := c.book.list(c.now())
+	for i := range all {
+		all[i].Differs = differs(own.Digests, all[i].Digests)
+	}
+	at := 0
+	for at < len(all) && cmp.Less(all[at].Node, own.Node) {
+		at++
+	}
+	return append(all[:at], append([]Member{own}, all[at:]...)...)
+}
+
+// Stats returns a snapshot.
+func (c *Cluster) Stats() Stats {
+	s := c.counts.snapshot()
+	s.Connected, s.Store = c.connection() != nil, c.store.Load() != nil
+	return s
+}

@@ -1,0 +1,101 @@
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Hub} from '../session/hub.js';
+import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
+
+const all = ['wss://a.test/ws', 'wss://b.test/ws', 'wss://c.test/ws'];
+const config = {iceServers: [], signalings: all};
+
+async function open(url = all[0], signalings = all, token = undefined) {
+  const clock = new FakeClock();
+  const {FakeSocket, sockets} = fakeSockets();
+  const hub = new Hub({url, token, WebSocket: FakeSocket, clock});
+  const connected = hub.connect();
+  sockets[0].open();
+  sockets[0].say(welcome({config: {...config, signalings}}));
+  await connected;
+  return {hub, clock, sockets};
+}
+
+/** Lets the attempts of a node that is gone fail until another address is tried, and says which. */
+function next({clock, sockets}) {
+  const before = sockets.at(-1).url;
+  for (let i = 0; i < 10 && sockets.at(-1).url === before; i++) {
+    sockets.at(-1).cut();
+    clock.advance(2000);
+  }
+  return sockets.at(-1).url;
+}
+
+test('a node that is lost is tried once more, and then the next ones in their order', async () => {
+  const it = await open();
+  const joined = it.hub.join('blue');
+  it.sockets[0].say({type: 'joined', id: it.sockets[0].last('join').id, seq: 1, room: 'blue', peers: []});
+  await joined;
+  it.sockets[0].cut();
+  it.clock.advance(1000);
+  assert.equal(it.sockets[1].url, all[0], 'it may be a restart');
+  assert.equal(next(it), all[1]);
+  assert.equal(next(it), all[2]);
+  assert.equal(next(it), all[0]);
+  assert.equal(next(it), all[1]);
+  it.sockets.at(-1).open();
+  it.sockets.at(-1).say(welcome({session: 's_new', config}));
+  assert.equal(it.sockets.at(-1).last('join').room, 'blue', 'the room is joined again there');
+});
+
+test('the token goes along', async () => {
+  const it = await open(all[0], all, 'tkn');
+  it.sockets[0].cut();
+  it.clock.advance(1000);
+  assert.equal(next(it), `${all[1]}?token=tkn`);
+});
+
+test('a name that leads to all nodes comes first again', async () => {
+  const it = await open('wss://calls.test/ws');
+  it.sockets[0].cut();
+  it.clock.advance(1000);
+  assert.equal(it.sockets[1].url, 'wss://calls.test/ws');
+  assert.equal(next(it), all[0]);
+});
+
+test('one server, and one that names nonsense, is what it was', async () => {
+  for (const signalings of [null, [], [all[0]], 'x', [1, null, 'ftp://a', 'ws://b.test/ws', '::']]) {
+    const it = await open(all[0], signalings);
+    it.sockets[0].cut();
+    it.clock.advance(1000);
+    assert.equal(next(it), all[0], JSON.stringify(signalings));
+  }
+});
+
+test('elsewhere: to the node that has the room, as somebody new, with the rooms', async () => {
+  const it = await open();
+  const joined = it.hub.join('blue');
+  it.sockets[0].say({type: 'joined', id: it.sockets[0].last('join').id, seq: 1, room: 'blue', peers: []});
+  await joined;
+  it.sockets[0].say({type: 'elsewhere', seq: 2, room: 'blue', signalings: [all[1], all[0]]});
+  assert.equal(it.sockets[0].last('bye').type, 'bye');
+  assert.equal(it.sockets[0].closed, true);
+  assert.equal(it.sockets[1].url, all[1]);
+  it.sockets[1].open();
+  assert.equal(it.sockets[1].sent[0].resume, undefined);
+  it.sockets[1].say(welcome({session: 's_new', config}));
+  assert.equal(it.sockets[1].last('join').room, 'blue');
+  // The same once more, from the node itself, moves nobody.
+  it.sockets[1].say({type: 'elsewhere', seq: 1, room: 'blue', signalings: [all[1], all[0]]});
+  assert.equal(it.sockets.length, 2);
+});
+
+test('elsewhere: where nobody answers there, we stay with whom we can reach', async () => {
+  const it = await open();
+  it.sockets[0].say({type: 'elsewhere', seq: 1, room: 'blue', signalings: [all[1], all[0]]});
+  assert.equal(next(it), all[0]);
+  it.sockets.at(-1).open();
+  it.sockets.at(-1).say(welcome({session: 's_new', config}));
+  const {length} = it.sockets;
+  it.sockets.at(-1).say({type: 'elsewhere', seq: 1, room: 'blue', signalings: [all[1], all[0]]});
+  assert.equal(it.sockets.length, length);
+  it.clock.advance(61_000);
+  it.sockets.at(-1).say({type: 'elsewhere', seq: 2, room: 'blue', signalings: [all[1], all[0]]});
+  assert.equal(it.sockets.at(-1).url, all[1], 'after a minute it is tried again');
+});
