@@ -29,18 +29,17 @@ const (
 
 // Why a message of the NATS side was not heard: labels of the metric.
 const (
-	badSize      = "size"       // longer than maxMessage
-	badForm      = "form"       // not what the version says that it looks like
-	badVersion   = "version"    // of another version
-	badSecret    = "secret"     // sealed by a secret that is not known here
-	badSeal      = "seal"       // not what was sealed
-	badClock     = "clock"      // sent at another time than now
-	badReplay    = "replay"     // heard before
-	badOld       = "superseded" // of a process whose node has a younger one
-	badName      = "name"       // about another node than its subject, or of this one's name
-	badQueue     = "queue"      // more than can be handled
-	badTooMany   = "too_many"   // of a node beyond maxNodes
-	badOutOfTurn = "unknown"    // asks for what this version does not know
+	badSize    = "size"       // longer than maxMessage
+	badForm    = "form"       // not what the version says that it looks like
+	badVersion = "version"    // of another version
+	badSecret  = "secret"     // sealed by a secret that is not known here
+	badSeal    = "seal"       // not what was sealed
+	badClock   = "clock"      // sent at another time than now
+	badReplay  = "replay"     // heard before
+	badOld     = "superseded" // of a process whose node has a younger one
+	badName    = "name"       // about another node than its subject, or of this one's name
+	badQueue   = "queue"      // more than can be handled
+	badTooMany = "too_many"   // of a node beyond maxNodes
 )
 
 // keyring holds the keys that follow from the secrets, the signing one first.

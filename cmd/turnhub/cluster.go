@@ -160,18 +160,18 @@ func (n *node) place() func(context.Context, string) web.Placement {
 
 // revokedElsewhere takes in what was revoked on other nodes.
 func (n *node) revokedElsewhere(revoked map[string]time.Time) {
-	any := false
+	news := false
 	for name, at := range revoked {
 		if !at.After(n.access.RevokedAt(name)) {
 			continue
 		}
-		any = true
+		news = true
 		sessions := n.hub.Revoked(name, at)
 		n.turn.Revoke(name)
 		n.family.tell(admin.ActRevoke, name) // to those that carry their calls since an upgrade
 		n.log.Info("revoked on another node", "user", name, "at", at, "sessions", sessions)
 	}
-	if any {
+	if news {
 		_ = n.access.Keep() // it has logged what is wrong
 	}
 }
