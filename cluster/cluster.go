@@ -38,7 +38,9 @@ type Config struct {
 	Node, URL, Region         string
 	Software                  string // the version of the program
 
-	// State is how this node does: its URLs, range, load and digests.
+	// State is how this node does: its URLs, range, load and digests. It is asked before
+	// each beat; what is told in between is what it said last, so that Place may be called
+	// under whatever locks it takes.
 	State func() State
 	// Rooms are those that have people on this node.
 	Rooms func() []string
@@ -93,6 +95,7 @@ type Cluster struct {
 	handled chan struct{} // a place for each question that is being answered
 	working sync.WaitGroup
 	store   atomic.Pointer[store]
+	state   atomic.Pointer[State]
 	heard   *recent // ids of questions
 
 	mu         sync.Mutex
@@ -120,6 +123,7 @@ func New(cfg Config, secrets []string) (*Cluster, error) {
 	}
 	c.book = newBook(c.cfg.beat*7/2 + 50*time.Millisecond)
 	c.SetSecrets(secrets)
+	c.state.Store(&State{})
 	var err error
 	c.opts, err = options(cfg)
 	if err != nil {
@@ -377,9 +381,9 @@ func (c *Cluster) speaks() bool {
 	return c.superseded == 0
 }
 
-// record is what this node says of itself now.
+// record is what this node says of itself.
 func (c *Cluster) record() Record {
-	state := c.cfg.State()
+	state := c.state.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Record{
@@ -392,6 +396,8 @@ func (c *Cluster) record() Record {
 
 // sendBeat says how this node does.
 func (c *Cluster) sendBeat(last bool) {
+	state := c.cfg.State()
+	c.state.Store(&state)
 	conn := c.connection()
 	if conn == nil || !c.speaks() {
 		return
