@@ -50,6 +50,7 @@ func (c *Cluster) Place(ctx context.Context, room string) Placement {
 	node := c.cfg.Node
 	if room != "" {
 		node = c.nodeOf(ctx, all, room, false)
+		all = c.Members() // one of them may have been found dead
 	}
 	return c.placement(all, room, node)
 }

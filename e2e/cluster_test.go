@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -124,7 +123,7 @@ func TestThreeNodes(t *testing.T) {
 	}
 
 	// What the operator does on one node holds on all.
-	response, err := http.PostForm(nodes[home].admin+"/revoke", url.Values{"user": {"mallory"}})
+	response, err := http.Post(nodes[home].admin+"/revoke", "application/json", strings.NewReader(`{"user":"mallory"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
