@@ -115,7 +115,7 @@ func TestDialectsNeedTokens(t *testing.T) {
 	}{
 		{"WS", "/relay/x?", 401, 101, 403},
 		{"WS", "/relay/blue?", 401, 101, 101},
-		{"WS", "/yjs?", 401, 101, 101}, // what is refused ends the socket
+		{"WS", "/yjs?", 401, 101, 101},                   // what is refused ends the socket
 		{"WS", "/peerjs?key=peerjs&id=a", 401, 101, 101}, // what is refused is told as ERROR
 		{"GET", "/peerjs/id?", 401, 200, 403},
 		{"GET", "/blue/peerjs/id?", 401, 200, 200},
