@@ -396,6 +396,7 @@ func (c *Cluster) record() Record {
 
 // sendBeat says how this node does.
 func (c *Cluster) sendBeat(last bool) {
+	c.book.tick(c.now())
 	state := c.cfg.State()
 	c.state.Store(&state)
 	conn := c.connection()

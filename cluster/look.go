@@ -56,6 +56,7 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 			return v, ctx.Err()
 		case <-enough.C:
 			done = true
+			b.tick(time.Since(began))
 		case m := <-heard:
 			r, why := readBeat(keys, m)
 			who := strings.TrimPrefix(m.Subject, beatSubject(""))

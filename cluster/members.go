@@ -31,6 +31,9 @@ type book struct {
 	gone time.Duration // silence after which a node counts as dead
 	mu   sync.Mutex
 	all  map[string]*entry
+	// ticked is when this node was last seen to run itself, and awake since when without a
+	// pause: one that was frozen has heard nobody, and judges nobody by that.
+	ticked, awake time.Duration
 }
 
 type entry struct {
@@ -53,6 +56,16 @@ type run struct {
 const maxRuns = 8
 
 func newBook(gone time.Duration) *book { return &book{gone: gone, all: make(map[string]*entry)} }
+
+// tick says that this node runs.
+func (b *book) tick(now time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now-b.ticked > b.gone {
+		b.awake = now
+	}
+	b.ticked = now
+}
 
 // maxApart is how far the clock of a node may be off for it to be heard: what comes
 // from further away was taken down and sent again.
@@ -107,13 +120,17 @@ func (b *book) bury(name, run string) {
 func (b *book) list(now time.Duration) (all []Member) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	awake := b.awake
+	if now-b.ticked > b.gone {
+		awake = now // it has just come back, and not ticked yet
+	}
 	for name, e := range b.all {
 		silent := now - e.heard
 		if silent > forgetAfter {
 			delete(b.all, name)
 			continue
 		}
-		m := Member{Record: e.Record, Silent: silent, Gone: e.dead || silent > b.gone, ClockOff: e.off}
+		m := Member{Record: e.Record, Silent: silent, Gone: e.dead || now-max(e.heard, awake) > b.gone, ClockOff: e.off}
 		if e.twice != "" && now-e.twiceAt < b.gone {
 			m.Twice = e.twice
 		}

@@ -38,12 +38,23 @@ func TestBook(t *testing.T) {
 		if _, got := b.hear(x.r, x.at, x.off); got != x.want {
 			t.Errorf("%d: %q, want %q", i, got, x.want)
 		}
+		b.tick(x.at)
 		if m := b.list(x.at)[0]; m.Run != x.is || m.Gone != x.gone {
 			t.Errorf("%d: %s speaks, gone: %v; want %s, %v", i, m.Run, m.Gone, x.is, x.gone)
 		}
 	}
-	if m := b.list(30*time.Second + gone + 1)[0]; !m.Gone {
+	if m := b.list(30*time.Second + gone + 1)[0]; m.Gone {
+		t.Error("a node that was frozen takes another for dead")
+	}
+	for at := 30 * time.Second; at < 35*time.Second; at += time.Second {
+		b.tick(at)
+	}
+	if m := b.list(34*time.Second + 1)[0]; !m.Gone {
 		t.Error("who is silent lives for ever")
+	}
+	b.tick(40 * time.Second)
+	if m := b.list(40*time.Second + gone)[0]; m.Gone {
+		t.Error("who has just come back takes another for dead")
 	}
 	b.bury("a", "young")
 	if b.list(30 * time.Second)[0].Gone {
