@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -31,10 +30,6 @@ import (
 	"turnhub/internal/ratelimit"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
-	"turnhub/signaling/peerjs"
-	"turnhub/signaling/rawrelay"
-	"turnhub/signaling/socketio"
-	"turnhub/signaling/yjs"
 	"turnhub/turnsrv"
 	turncred "turnhub/turnsrv/credentials"
 	"turnhub/turnsrv/policy"
@@ -88,12 +83,6 @@ type node struct {
 	listening []net.Listener // TCP and admin, as they are now
 	spares    []spare        // of what a successor listens on
 	unused    []string       // of what was inherited
-}
-
-// dialect is another signaling protocol on the same hub.
-type dialect interface {
-	http.Handler
-	Close(ctx context.Context) error
 }
 
 // newNode makes everything and binds all sockets, but serves nothing yet.
@@ -299,24 +288,6 @@ func (n *node) certificate(host string) *x509.Certificate {
 
 func (n *node) makeWeb() {
 	cfg := n.cfg
-	relay := web.Mount{Patterns: []string{"/relay/{channel...}"}, Handler: rawrelay.New(rawrelay.Config{Hub: n.hub, Logger: n.log})}
-	if cfg.Signaling.RelayAtRoot {
-		relay.Ahead = web.WebSocketAtRoot
-	}
-	mounts := []web.Mount{
-		{Patterns: []string{"GET /ws"}, Handler: n.hub},
-		{Patterns: []string{"GET /media"}, Handler: n.media},
-		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
-		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},
-		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Logger: n.log})},
-		relay,
-	}
-	for _, m := range mounts {
-		if d, ok := m.Handler.(dialect); ok {
-			n.dialects = append(n.dialects, d)
-		}
-	}
-
 	pages := web.Config{
 		Mint:      n.credentials.Mint,
 		URLs:      n.prober.URLs,
@@ -329,7 +300,7 @@ func (n *node) makeWeb() {
 		Proxies:   n.proxies,
 		Gateway:   n.gateway,
 
-		Mounts: mounts,
+		Mounts: n.mounts(),
 
 		PublicPath: cfg.PublicPath,
 

@@ -3172,6 +3172,25 @@ export type Verdict = {
     ask: Said[];
 };
 
+// ---- session/attempts.js
+/** What attempts in a row have found where no socket opened, and when that is enough to be told. */
+declare class Attempts {
+    /**
+     * One more attempt.
+     * @param {string} is what it found, see whyRefused
+     * @param {boolean} own whether the page comes from that very server, and so knows that it is there
+     * @returns {{strange: boolean, blocked: boolean}} strange: no turnhub is there; blocked: for the first time it is certain
+     *   that no WebSocket gets through
+     */
+    found(is: string, own: boolean): {
+        strange: boolean;
+        blocked: boolean;
+    };
+    /** A socket has opened. */
+    clear(): void;
+    #private;
+}
+
 // ---- session/heartbeat.js
 /** Sees that the other end of a socket is there: faster while the person is with others, so that a dead path is seen within seconds. */
 declare class Heartbeat {

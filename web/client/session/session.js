@@ -2,6 +2,7 @@ import {Emitter} from '../base/emitter.js';
 import {closeCodes, HubError} from '../base/codes.js';
 import {realClock} from '../base/clock.js';
 import {Heartbeat} from './heartbeat.js';
+import {Attempts} from './attempts.js';
 import {Nodes} from './nodes.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
 import {ask} from '../base/http.js';
@@ -25,11 +26,6 @@ const ackBytes = 1 << 18;
 
 /** So many characters are on the other side within a second or two on any line. */
 const quick = 1 << 14;
-
-/** So many attempts in a row that find somebody else than a turnhub are enough (some 3 s), or, for a page of another site, nobody (some 12 s). */
-const strangers = 4, nobody = 7;
-/** So many attempts in a row without a WebSocket, where everything else gets through, are no accident. */
-const blocked = 2;
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -69,10 +65,7 @@ export class Session extends Emitter {
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   #attempt = 0;
-  /** Attempts in a row that found no turnhub. */
-  #strange = 0;
-  /** Attempts in a row that found one, but no way for a WebSocket. */
-  #blocked = 0;
+  #attempts = new Attempts();
   #restartAfter = -1;
   /** How long it took from the last attempt that succeeded to its welcome. */
   #openedIn = 0;
@@ -353,14 +346,11 @@ export class Session extends Emitter {
     const {is, message, why} = await whyRefused(url);
     // Another token may have been tried meanwhile, or can be.
     if (!this.#opening || this.#welcomed || token !== this.#access.value) return;
-    this.#strange = is === 'no-hub' || is === 'silent' ? this.#strange + 1 : 0;
-    // A page of the server itself knows that it is there.
-    const most = is === 'no-hub' ? strangers : globalThis.location?.host === url.host ? Infinity : nobody;
-    this.#blocked = is === 'no-websocket' ? this.#blocked + 1 : 0;
-    if (this.#blocked === blocked) /** @type {any} */ (this).emit('error', new HubError('no-websocket', message, true));
+    const {strange, blocked} = this.#attempts.found(is, globalThis.location?.host === url.host);
+    if (blocked) /** @type {any} */ (this).emit('error', new HubError('no-websocket', message, true));
     if (is === 'refused') {
       if (!this.#access.refuse(token)) this.#end(4003, message || closeCodes[4003].say, 'closed', why);
-    } else if (this.id === '' && (is === 'origin' || this.#strange >= most)) {
+    } else if (this.id === '' && (is === 'origin' || strange)) {
       this.#end(0, message, 'no-hub');
     }
   }
@@ -372,7 +362,8 @@ export class Session extends Emitter {
     const resumed = welcome.resumed === true;
     const silent = this.#silent;
     this.#silent = false;
-    this.#attempt = this.#strange = this.#blocked = 0;
+    this.#attempt = 0;
+    this.#attempts.clear();
     this.#access.accepted();
     this.#heartbeat.plan = {...this.#heartbeat.plan, ...welcome.heartbeat};
     this.id = welcome.session;
