@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
+.PHONY: run generate generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -23,6 +23,9 @@ run: build
 # The server is built without it as well, and then serves the pages file by file.
 generate: ## bundles and compressed forms of the pages, in internal/assets/made
 	@$(GO) generate ./internal/assets
+
+generate-kernel: ## the program for the kernel, in turnsrv/internal/kernel/program; needs clang, llvm and libbpf-dev
+	@$(GO) generate ./turnsrv/internal/kernel
 
 build: generate ## static binary at bin/turnhub
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/turnhub ./cmd/turnhub

@@ -49,6 +49,9 @@ type Config struct {
 	// why.
 	Driver Driver
 	auto   bool // it was DriverAuto
+	// Kernel says whether packets of running calls pass inside the kernel, beside the
+	// driver. Where it is KernelOn and cannot be, New returns an error.
+	Kernel Kernel
 	Logger *slog.Logger
 }
 
@@ -61,6 +64,16 @@ const (
 	DriverRing     Driver = "io_uring" // Linux 6.1 and later, where it is allowed
 	DriverEpoll    Driver = "epoll"    // Linux
 	DriverPortable Driver = "portable" // every system
+)
+
+// Kernel says whether packets of running calls pass inside the kernel.
+type Kernel string
+
+// Whether they do.
+const (
+	KernelOff  Kernel = "off"  // the empty one too
+	KernelOn   Kernel = "on"   // or the server does not start
+	KernelAuto Kernel = "auto" // where the system allows it
 )
 
 // complete refuses what cannot be, and fills in what was left out.
@@ -88,6 +101,11 @@ func (cfg *Config) complete() error {
 	case "", DriverAuto, DriverRing, DriverEpoll, DriverPortable:
 	default:
 		return fmt.Errorf("turnsrv: the driver %q is none of auto, io_uring, epoll and portable", cfg.Driver)
+	}
+	switch cfg.Kernel {
+	case "", KernelOff, KernelOn, KernelAuto:
+	default:
+		return fmt.Errorf("turnsrv: %q is none of off, on and auto", cfg.Kernel)
 	}
 	driver, why, err := ChooseDriver(cfg.Driver)
 	if err != nil {

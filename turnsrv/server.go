@@ -5,6 +5,8 @@
 //	internal/epoll, internal/portable   the drivers, which do the I/O: on Linux one
 //	    worker per core with its own epoll and batched system calls, elsewhere a
 //	    goroutine per socket
+//	internal/kernel   forwards the packets of running calls past the drivers, in the
+//	    Linux kernel
 //	internal/core     the protocol, without any I/O, in shards that share nothing on
 //	    the data path
 //	internal/backlog  what waits for clients on slow lines
@@ -30,6 +32,7 @@ import (
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/kernel"
 	"turnhub/turnsrv/internal/portable"
 	"turnhub/turnsrv/policy"
 )
@@ -38,6 +41,7 @@ import (
 type Server struct {
 	cfg    Config
 	shared *core.Shared
+	kernel *kernel.Kernel // nil: none
 
 	workers []worker // the last one serves streams that cannot be handed to another
 	next    atomic.Uint32
@@ -65,14 +69,26 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, shared: core.NewShared(core.Config{
+	inKernel, err := cfg.openKernel()
+	if err != nil {
+		return nil, err
+	}
+	var offload core.Offload
+	if inKernel != nil {
+		offload = inKernel
+	}
+	s := &Server{cfg: cfg, kernel: inKernel, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
-		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Sockets: cfg.Sockets, Logger: cfg.Logger,
+		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Sockets: cfg.Sockets, Logger: cfg.Logger, Offload: offload,
 		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
 	})}
+	if inKernel != nil {
+		inKernel.Start(s.shared)
+	}
 	for i := range cfg.Workers {
 		w, err := newWorker(core.NewShard(s.shared), &cfg)
 		if err != nil {
+			s.closeKernel()
 			return nil, fmt.Errorf("start relay worker %d: %w", i, err)
 		}
 		s.workers = append(s.workers, w)
@@ -198,6 +214,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	s.streams.Wait()
+	s.closeKernel()
 	return first
 }
 
@@ -265,6 +282,7 @@ func (s *Server) ShortRealm() string { return s.shared.ShortRealm() }
 // Stats returns the counters of all workers.
 func (s *Server) Stats() Stats {
 	stats := s.shared.Stats()
+	stats.KernelFlows, stats.KernelRefused = s.shared.Offloaded()
 	stats.Workers = len(s.workers) - 1 // without the one for odd streams
 	return stats
 }

@@ -25,9 +25,10 @@ func TestArrows(t *testing.T) {
 
 		// The rooms of the relay. The protocol does not know what drives it.
 		"turnsrv": {"internal/netaddr", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog",
-			"turnsrv/internal/core", "turnsrv/internal/epoll", "turnsrv/internal/uring", "turnsrv/internal/portable"},
+			"turnsrv/internal/core", "turnsrv/internal/epoll", "turnsrv/internal/uring", "turnsrv/internal/portable", "turnsrv/internal/kernel"},
 		"turnsrv/internal/epoll":    {"internal/stream", "turnsrv/internal/uring", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core"},
 		"turnsrv/internal/uring":    {},
+		"turnsrv/internal/kernel":   {"turnsrv/internal/wire", "turnsrv/internal/core"},
 		"turnsrv/internal/portable": {"internal/stream", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core"},
 		"turnsrv/policy":            {"internal/netaddr"},
 		"turnsrv/credentials":       {},

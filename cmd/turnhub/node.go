@@ -208,6 +208,7 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Policy:   n.policy(n.cfg),
 		Limits:   turnLimits(n.cfg),
 		Driver:   turnsrv.Driver(n.cfg.Relay.Driver),
+		Kernel:   turnsrv.Kernel(n.cfg.Relay.Kernel),
 		Logger:   n.log,
 	})
 	if err == nil {

@@ -110,6 +110,7 @@ type Relay struct {
 	Range            string // one of the Range constants
 	Sockets          string // one of the Sockets constants
 	Driver           string // one of the Driver constants
+	Kernel           string // one of the Kernel constants
 	WebSocketMedia   string // one of the WebSocketMedia constants
 	Peers            string // as policy.ParseMode reads it
 	AllowPeers       []netip.Prefix
@@ -136,6 +137,13 @@ const (
 	DriverRing     = "io_uring"
 	DriverEpoll    = "epoll"
 	DriverPortable = "portable"
+)
+
+// The values of relay.kernel.
+const (
+	KernelAuto = "auto"
+	KernelOn   = "on"
+	KernelOff  = "off"
 )
 
 // The values of relay.websocket_media.
@@ -223,6 +231,7 @@ func Default() *Config {
 			Range:   RangeAuto,
 			Sockets: SocketsAuto,
 			Driver:  DriverAuto,
+			Kernel:  KernelOff,
 			Peers:   "calls",
 
 			WebSocketMedia: WebSocketMediaOff,

@@ -85,6 +85,9 @@ type Shared struct {
 // they have come first only where nobody is refused for long.
 const sharedTries = 16
 
+// Continue makes it go on from what another account has, before it is shared.
+func (a *Shared) Continue(from Account) { a.full.Store(from.full) }
+
 // Take is Account.Take.
 func (a *Shared) Take(now int64, rate Rate, n float64) bool {
 	for range sharedTries {

@@ -40,6 +40,9 @@ var (
 	payload      = counter("relay_bytes_total", "Payload bytes relayed.", "direction", "transport", "family")
 	bare         = gauge("relay_allocations_without_socket", "Relayed addresses without a socket of their own now, see relay.sockets; among the allocations.")
 	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
+	kernelFlows  = gauge("relay_kernel_flows", "Directions of calls whose packets pass inside the kernel now, see relay.kernel.")
+	kernelPasses = counter("relay_kernel_packets_total", "Packets that passed inside the kernel; one between two clients of this server counts for each. They are among those relayed.")
+	kernelNot    = counter("relay_kernel_refused_total", "How often a channel could not pass inside the kernel, by reason: no route or one of another kind (route, local, tunnel, mtu, interface, ipsec), limits of users (user_limits), a full table (full), a scoped address (scope), a driver that cannot (transport), or what it stands on was just changing (changing).", "reason")
 	relayDrops   = counter("relay_drops_total", "Packets not relayed or not answered.", "reason")
 	streamLate   = counter("relay_stream_late_total", "Packets dropped since they had waited too long for a TCP or TLS client on a slow line; among the drops with the reason late.", "transport")
 	auth         = counter("relay_auth_total", "Requests by what came of their credentials.", "result")
@@ -106,6 +109,7 @@ var (
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
 	buildInfo.desc, processes.desc, driver.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, bare.desc, inProcess.desc,
+	kernelFlows.desc, kernelPasses.desc, kernelNot.desc,
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
@@ -206,6 +210,9 @@ func collectRelay(s turnsrv.Stats, put func(metric, float64, ...string), out cha
 	put(ended, float64(s.Ended-s.Expired-s.Revoked-s.Replaced), "client")
 	put(bare, float64(s.Bare))
 	put(inProcess, float64(s.InProcess.Packets))
+	put(kernelFlows, float64(s.KernelFlows))
+	put(kernelPasses, float64(s.Kernel.Packets))
+	each(s.KernelRefused, kernelNot, put)
 	each(s.Drops, relayDrops, put)
 	each(s.Auth, auth, put)
 	each(s.Requests, requests, put)

@@ -28,6 +28,7 @@ type allocation struct {
 	usage    *usage // with the user's other allocations
 	toPeer   Traffic
 	toClient Traffic
+	share    *shared // with the kernel; nil: it has had no flow there
 
 	created, expires int64 // seconds of the server's clock
 	// active is the second of the last data, either way, or request. Other shards
@@ -35,6 +36,9 @@ type allocation struct {
 	active atomic.Int64
 	// counted says that the directory counts it; the directory's lock guards it.
 	counted bool
+	kernel  atomic.Pointer[Share] // as share, for other shards: see lastActive
+	flushed atomic.Uint32         // counts when flows of it have left the kernel
+	barred  int                   // see offload; its lock guards it
 
 	// The Allocate request that made it, so that a retransmission gets the same
 	// answer (RFC 8489 section 6.3.1).
@@ -70,6 +74,9 @@ type channel struct {
 	expires int64
 	number  uint16
 	pair    pairing
+
+	offered int64  // until this second it need not be offered to the kernel again,
+	flushed uint32 // unless the allocation's count has moved
 }
 
 // pairing caches the policy's answer about one relayed address of this server: yes as

@@ -36,15 +36,40 @@ func newFlowRates(l *Limits) *flowRates {
 	}
 }
 
-// affordsPacket charges one direction of an allocation, and its user, for a packet of n
+// affordsToPeer charges one direction of an allocation, and its user, for a packet of n
 // bytes, or counts the drop.
-func (s *Shard) affordsPacket(a *allocation, f *flow, n int) bool {
-	drop := s.shared.rates.Load().charge(f, a.usage, s.now, s.second, n)
-	if drop == noDrop {
-		return true
+func (s *Shard) affordsToPeer(a *allocation, n int) bool {
+	if a.share != nil {
+		return s.affordsShared(a, &a.share.ToPeer, n)
 	}
-	s.drop(drop)
-	return false
+	return s.went(s.shared.rates.Load().charge(&a.out, a.usage, s.now, s.second, n))
+}
+
+// affordsToClient is affordsToPeer for the other direction.
+func (s *Shard) affordsToClient(a *allocation, n int) bool {
+	if a.share != nil {
+		return s.affordsShared(a, &a.share.ToClient, n)
+	}
+	return s.went(s.shared.rates.Load().charge(&a.in, a.usage, s.now, s.second, n))
+}
+
+// affordsShared charges accounts from which the kernel takes too.
+func (s *Shard) affordsShared(a *allocation, d *ShareDirection, n int) bool {
+	r := s.shared.rates.Load()
+	switch {
+	case !d.Packets.Take(s.now, r.packets, 1):
+		return s.went(DropPackets)
+	case !d.Bytes.Take(s.now, r.bytes, float64(n)):
+		return s.went(DropBandwidth)
+	}
+	return s.went(r.chargeUser(a.usage, s.now, s.second, n))
+}
+
+func (s *Shard) went(drop Drop) bool {
+	if drop != noDrop {
+		s.drop(drop)
+	}
+	return drop == noDrop
 }
 
 // noDrop is what charge returns for a packet that goes.
@@ -58,6 +83,15 @@ func (r *flowRates) charge(f *flow, u *usage, now, second int64, n int) Drop {
 		return DropPackets
 	case !f.bytes.Take(now, r.bytes, float64(n)):
 		return DropBandwidth
+	}
+	return r.chargeUser(u, now, second, n)
+}
+
+// ofUsers reports whether users are limited over all their allocations.
+func (r *flowRates) ofUsers() bool { return r.userBytes.PerSecond > 0 || r.userVolume > 0 }
+
+func (r *flowRates) chargeUser(u *usage, now, second int64, n int) Drop {
+	switch {
 	case !u.bandwidth.Take(now, r.userBytes, float64(n)):
 		return DropUserBandwidth
 	case r.userVolume > 0 && !u.take(second, n, r.userVolume):

@@ -58,7 +58,7 @@ func (s *Shard) channelData(c *Client, g wire.Segment) {
 		s.drop(DropNoChannel)
 		return
 	}
-	s.relayToPeer(a, ch.peer, &ch.pair, g.Strip(wire.ChannelHeaderSize, length), false)
+	s.relayToPeer(a, ch.peer, ch, g.Strip(wire.ChannelHeaderSize, length), false)
 }
 
 // Send handles a Send indication (RFC 8656 section 11.2).
@@ -119,7 +119,12 @@ func (s *Shard) sendIndication(c *Client, g wire.Segment) {
 // process when the peer is a relayed address of this server. The peer policy's
 // verdict, which the permission carries, is looked at once more right here, the
 // only place that leads to a socket.
-func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g wire.Segment, dontFragment bool) {
+func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, ch *channel, g wire.Segment, dontFragment bool) {
+	var before uint64
+	offers := ch != nil && s.shared.offload != nil
+	if offers {
+		before = s.shared.offload.state.Load()
+	}
 	p := s.permitted(a, peer)
 	if p == nil {
 		return
@@ -131,15 +136,19 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 	}
 	n := g.Len()
 	if target, _ := s.shared.spaces().lookup(peer); target != nil {
-		if cache == nil {
-			cache = &p.pair
+		cache := &p.pair
+		if ch != nil {
+			cache = &ch.pair
 		}
 		if !s.paired(a, r, target, cache) {
 			s.drop(DropPolicy)
 			return
 		}
-		if !s.affordsPacket(a, &a.out, n) {
+		if !s.affordsToPeer(a, n) {
 			return
+		}
+		if offers {
+			s.offload(a, r, ch, p, target, before)
 		}
 		s.count.inProcess.add(n)
 		s.countToPeer(a, r, n)
@@ -157,11 +166,14 @@ func (s *Shard) relayToPeer(a *allocation, peer wire.Endpoint, cache *pairing, g
 		s.drop(DropNoSocket)
 		return
 	}
-	if !s.affordsPacket(a, &a.out, n) {
+	if !s.affordsToPeer(a, n) {
 		return
 	}
 	if !p.sent {
 		s.leaves(a, p)
+	}
+	if offers {
+		s.offload(a, r, ch, p, nil, before)
 	}
 	s.countToPeer(a, r, n)
 	s.io.ToPeer(r, peer, g, dontFragment)
@@ -247,7 +259,7 @@ func (s *Shard) deliver(r *Relay, peer wire.Endpoint, g wire.Segment) {
 // has a channel (RFC 8656 section 12.7), else as a Data indication (11.3).
 func (s *Shard) relayToClient(a *allocation, r *Relay, peer wire.Endpoint, g wire.Segment) {
 	n := g.Len()
-	if !s.affordsPacket(a, &a.in, n) {
+	if !s.affordsToClient(a, n) {
 		return
 	}
 	c := a.client

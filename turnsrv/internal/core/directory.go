@@ -87,7 +87,7 @@ func (u *userEntry) silent(now int64, helps func(*allocation) bool) (longest *al
 	}
 	least := now - silence + 1
 	for _, a := range u.allocs {
-		if active := a.active.Load(); active < least && helps(a) {
+		if active := a.lastActive(); active < least && helps(a) {
 			longest, least = a, active
 		}
 	}

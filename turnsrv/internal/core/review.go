@@ -7,6 +7,7 @@ func (s *Shard) recheck(a *allocation) {
 	if a.dead {
 		return
 	}
+	s.shared.offload.forgetOne(a)
 	a.bumpEpoch()
 	for i := range a.perms {
 		s.reviewPermission(a, &a.perms[i])

@@ -53,7 +53,8 @@ type Shard struct {
 	nonces  *wire.Nonces
 	nextTID uint64
 
-	unfragmented bool // the driver can send so: DONT-FRAGMENT is known
+	ports        localPorts // nil: the driver cannot tell
+	unfragmented bool       // the driver can send so: DONT-FRAGMENT is known
 }
 
 // NewShard returns the server's next shard. It must be attached before it is used.
@@ -76,7 +77,16 @@ func NewShard(of *Shared) *Shard {
 // Attach gives the shard its driver. unfragmented says that ToPeer can send a packet
 // unfragmented or not at all; where it cannot, DONT-FRAGMENT is an attribute that the
 // server does not know.
-func (s *Shard) Attach(d Driver, unfragmented bool) { s.io, s.unfragmented = d, unfragmented }
+func (s *Shard) Attach(d Driver, unfragmented bool) {
+	s.io, s.unfragmented = d, unfragmented
+	s.ports, _ = d.(localPorts)
+}
+
+// localPorts is a driver that knows to which port of this host a UDP client sends. Only
+// that one's flows can be in the kernel.
+type localPorts interface {
+	LocalPort(c *Client) uint16
+}
 
 // ID is the shard's place among the server's, from 0.
 func (s *Shard) ID() int { return s.id }
@@ -158,6 +168,8 @@ func (s *Shard) end(a *allocation) {
 	}
 	a.dead = true
 	s.count.ended++
+	s.shared.offload.forgetOne(a)
+	s.dropShare(a)
 	s.wheel.remove(a)
 	for _, r := range a.relays {
 		if r != nil {
@@ -173,6 +185,7 @@ func (s *Shard) end(a *allocation) {
 }
 
 func (s *Shard) closeRelay(r *Relay) {
+	s.shared.offload.forgetOne(r.alloc)
 	if r.alloc.sent {
 		r.space.spoke[r.addr.Port-r.space.first] = uint32(s.second) // before release: whoever claims the port sees it
 	}

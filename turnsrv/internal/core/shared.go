@@ -37,6 +37,7 @@ type Config struct {
 	PortMax     uint16
 	Limits      Limits
 	Sockets     Sockets
+	Offload     Offload // nil: none
 	Logger      *slog.Logger
 
 	// Hooks, each safe for concurrent use and quick; nil: none. See turnsrv.Config.
@@ -75,6 +76,7 @@ type Shared struct {
 	prefixes     *prefixLimit // of answers to requests that prove nothing
 	churn        *prefixLimit // of new allocations
 	directory    *directory
+	offload      *offload // nil: none
 	reservations reservations
 
 	shards []*Shard // by their id; complete before the first one runs
@@ -85,6 +87,9 @@ func NewShared(cfg Config) *Shared {
 	s := &Shared{
 		cfg: cfg, started: time.Now(), shortRealm: shortRealm(cfg.Realm),
 		nonceKey: wire.NewNonceKey(), prefixes: newPrefixLimit(), churn: newPrefixLimit(), directory: newDirectory(cfg.Unproved, cfg.Consumer),
+	}
+	if cfg.Offload != nil {
+		s.offload = newOffload(cfg.Offload)
 	}
 	s.reservations.directory = s.directory
 	s.directory.gateway = cfg.Gateway
@@ -138,11 +143,13 @@ func (s *Shared) on(allocs []*allocation, f func(*Shard, *allocation)) {
 // wait until that is done, which takes the shards one round.
 func (s *Shared) Recheck(users ...string) {
 	if len(users) == 0 {
+		s.offload.forgetAll(len(s.shards))
 		for _, sh := range s.shards {
 			sh.io.Post(func(sh *Shard) {
 				for a := range sh.allocs {
 					sh.recheck(a)
 				}
+				s.offload.unbarAll()
 			})
 		}
 		return
@@ -151,7 +158,11 @@ func (s *Shared) Recheck(users ...string) {
 	for _, user := range users {
 		allocs = append(allocs, s.directory.of(user)...)
 	}
-	s.on(allocs, (*Shard).recheck)
+	s.offload.forget(allocs, true)
+	s.on(allocs, func(sh *Shard, a *allocation) {
+		sh.recheck(a)
+		s.offload.unbar(a)
+	})
 }
 
 // Revoke ends all allocations of a user, and all others whose credentials
@@ -159,6 +170,7 @@ func (s *Shared) Recheck(users ...string) {
 // are. Allocations that are being made see by Config.Revoked what comes before Revoke.
 func (s *Shared) Revoke(user string) int {
 	allocs := s.directory.which(func(a *allocation) bool { return a.user == user || s.revoked(a.username) })
+	s.offload.forget(allocs, true)
 	s.on(allocs, func(sh *Shard, a *allocation) {
 		if a.dead {
 			return
@@ -190,7 +202,14 @@ func (s *Shared) revoked(username string) bool {
 // SetLimits replaces the limits. Allocations that exist stay, even above them.
 func (s *Shared) SetLimits(l Limits) {
 	s.limits.Store(&l)
-	s.rates.Store(newFlowRates(&l))
+	rates := newFlowRates(&l)
+	s.rates.Store(rates)
+	if s.offload != nil {
+		s.offload.to.SetRates(rates.bytes.PerSecond, rates.packets.PerSecond)
+		if rates.ofUsers() {
+			s.offload.forgetAll(0)
+		}
+	}
 }
 
 // SetRelay replaces the addresses on which new allocations get their relayed
@@ -201,6 +220,7 @@ func (s *Shared) SetRelay(addresses []netaddr.RelayAddress) {
 		next := old.with(addresses, s.cfg.PortMin, s.cfg.PortMax)
 		s.keepClear(next)
 		if s.relays.CompareAndSwap(old, next) {
+			s.offload.forgetAll(0)
 			return
 		}
 	}
@@ -225,8 +245,8 @@ func (s *Shared) ShortRealm() string { return s.shortRealm }
 func (s *Shared) Stats() Stats {
 	stats := newStats()
 	s.each(func(sh *Shard) {
-		stats.merge(&sh.count)
 		for a := range sh.allocs {
+			sh.countShare(a)
 			for f, r := range a.relays {
 				if r != nil {
 					stats.Allocations[a.client.Transport][f]++
@@ -236,6 +256,7 @@ func (s *Shared) Stats() Stats {
 				}
 			}
 		}
+		stats.merge(&sh.count)
 	})
 	return stats
 }
@@ -245,6 +266,7 @@ func (s *Shared) Allocations() []AllocationInfo {
 	var all []AllocationInfo
 	s.each(func(sh *Shard) {
 		for a := range sh.allocs {
+			sh.countShare(a)
 			all = append(all, a.info(sh.second))
 		}
 	})

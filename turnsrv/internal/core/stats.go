@@ -81,6 +81,7 @@ type counters struct {
 	toPeer    [wire.Transports][wire.Families]Traffic
 	toClient  [wire.Transports][wire.Families]Traffic
 	inProcess Traffic
+	kernel    Traffic
 	waited    [wire.Transports]backlog.Waited
 	requests  [16]uint64 // by method
 	errors    map[int]uint64
@@ -111,6 +112,11 @@ type Stats struct {
 	ToPeer, ToClient [wire.Transports][wire.Families]Traffic
 	// InProcess is the part of ToPeer whose peer is a client of this server.
 	InProcess Traffic
+	// Kernel is what of both has passed inside the kernel (see Offload), where there are
+	// so many flows now, and how often one could not be entered, by reason.
+	Kernel        Traffic
+	KernelFlows   int
+	KernelRefused map[string]uint64
 	// Waited is what waited for TCP and TLS clients on slow lines.
 	Waited [wire.Transports]backlog.Waited
 
@@ -163,6 +169,7 @@ func (s *Stats) merge(c *counters) {
 	}
 	s.InProcess.Packets += c.inProcess.Packets
 	s.InProcess.Bytes += c.inProcess.Bytes
+	s.Kernel.sum(c.kernel)
 	mergeInto(s.Errors, c.errors)
 	mergeInto(s.Denied, c.denied)
 	mergeInto(s.Quota, c.quota)

@@ -226,6 +226,9 @@ func (w *Worker) LocalIP(c *core.Client) wire.Endpoint {
 	return wire.ParseIP(c.Handle.(*streamClient).conn.LocalAddr().String())
 }
 
+// LocalPort is the port of this host to which a UDP client sends.
+func (w *Worker) LocalPort(c *core.Client) uint16 { return c.Handle.(*udpListener).local.Port }
+
 // ToClient queues a message for a client.
 func (w *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 	if w.tx.push(&c.Queued, item{buf: g.Bytes(), drop: media}) {

@@ -70,6 +70,25 @@ func (e Endpoint) Addr() netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
+// Bytes16 is the IP address in 16 bytes, IPv4 in its IPv4-mapped form.
+func (e Endpoint) Bytes16() (b [16]byte) {
+	binary.BigEndian.PutUint64(b[:8], e.Hi)
+	binary.BigEndian.PutUint64(b[8:], e.Lo)
+	return b
+}
+
+// EndpointBytes returns the endpoint, with port 0, of an address of 4 or 16 bytes; zero
+// where there are not so many.
+func EndpointBytes(b []byte) Endpoint {
+	switch len(b) {
+	case 4:
+		return EndpointIPv4(binary.BigEndian.Uint32(b), 0)
+	case 16:
+		return Endpoint{Hi: binary.BigEndian.Uint64(b), Lo: binary.BigEndian.Uint64(b[8:])}
+	}
+	return Endpoint{}
+}
+
 // AddrPort returns the address and port, without the zone.
 func (e Endpoint) AddrPort() netip.AddrPort { return netip.AddrPortFrom(e.Addr(), e.Port) }
 

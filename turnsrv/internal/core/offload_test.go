@@ -1,0 +1,97 @@
+package core
+
+import (
+	"slices"
+	"testing"
+
+	"turnhub/turnsrv/internal/wire"
+)
+
+// fakeOffload remembers what is in it.
+type fakeOffload struct{ in map[FlowKey]Flow }
+
+func (o *fakeOffload) Share() (*Share, uint32, bool) { return new(Share), 0, true }
+func (o *fakeOffload) Release(uint32)                {}
+func (o *fakeOffload) SetRates(_, _ float64)         {}
+func (o *fakeOffload) Enter(f *Flow) string {
+	o.in[f.FlowKey] = *f
+	return ""
+}
+
+func (o *fakeOffload) Remove(keys []FlowKey) {
+	for _, key := range keys {
+		delete(o.in, key)
+	}
+}
+
+// side is one end of a call between two relayed addresses, to which the peer is port.
+func side(a *allocation, own, peer *Relay, port uint16) half {
+	return half{
+		owner: a, relay: own, target: peer, channel: 0x4000 + port, until: 100, exact: true,
+		client: wire.EndpointIPv4(1, port), local: wire.EndpointIPv4(2, 3478),
+	}
+}
+
+// TestOffloadOwners holds that the flows of a call between two clients are there when both
+// sides are known, that they end with either, and that whoever gets the port of one that
+// has ended gets nothing of the call.
+func TestOffloadOwners(t *testing.T) {
+	fake := &fakeOffload{in: make(map[FlowKey]Flow)}
+	o := newOffload(fake)
+	a, b, c := new(allocation), new(allocation), new(allocation)
+	ra, rb := &Relay{addr: wire.EndpointIPv4(9, 50000)}, &Relay{addr: wire.EndpointIPv4(9, 50001)}
+	o.pair(side(a, ra, rb, 1))
+	if len(fake.in) != 0 {
+		t.Error("one side alone has flows")
+	}
+	o.pair(side(b, rb, ra, 2))
+	if len(fake.in) != 2 {
+		t.Fatalf("%d flows, want 2", len(fake.in))
+	}
+	for key, f := range fake.in {
+		if f.From == nil || f.To == nil || key.Channel == f.As || f.Target.Port == key.Remote.Port {
+			t.Errorf("%+v", f)
+		}
+	}
+	before := [2]uint32{a.flushed.Load(), b.flushed.Load()}
+	o.forget([]*allocation{a}, false)
+	if len(fake.in) != 0 || len(o.flows) != 0 || len(o.of[b].flows) != 0 {
+		t.Error("a call goes on of which one side has ended")
+	}
+	if a.flushed.Load() == before[0] || b.flushed.Load() == before[1] {
+		t.Error("a side does not know that it must enter its channel again")
+	}
+	again := &Relay{addr: ra.addr}
+	o.pair(side(c, again, rb, 3))
+	if len(fake.in) != 0 {
+		t.Error("the other side's channel was to somebody else at that address")
+	}
+	o.pair(side(b, rb, again, 2))
+	if len(fake.in) != 2 {
+		t.Errorf("%d flows, want 2", len(fake.in))
+	}
+	o.forgetAll(1)
+	if len(fake.in) != 0 || o.barred != 1 {
+		t.Error("something is left")
+	}
+}
+
+// TestOffloadNotExact leaves the way to a client with the process that has its channel at
+// another address than that from which packets come.
+func TestOffloadNotExact(t *testing.T) {
+	fake := &fakeOffload{in: make(map[FlowKey]Flow)}
+	o := newOffload(fake)
+	ra, rb := &Relay{addr: wire.EndpointIPv4(9, 50000)}, &Relay{addr: wire.EndpointIPv4(9, 50001)}
+	first := side(new(allocation), ra, rb, 1)
+	first.exact = false
+	o.pair(first)
+	second := side(new(allocation), rb, ra, 2)
+	o.pair(second)
+	var to []uint16
+	for _, f := range fake.in {
+		to = append(to, f.Target.Port)
+	}
+	if !slices.Equal(to, []uint16{2}) {
+		t.Errorf("flows to the clients at the ports %v, want 2 alone", to)
+	}
+}

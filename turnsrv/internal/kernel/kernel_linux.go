@@ -1,0 +1,386 @@
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/wire"
+)
+
+//go:generate ./program/generate.sh
+
+//go:embed program/relay.o
+var object []byte
+
+const (
+	flowsPerAllocation = 4 // a call has two, and one over several interfaces more
+	maxAllocations     = 1 << 16
+	beatEvery          = 500 * time.Millisecond // a quarter of STALE in relay.c
+	quarantine         = 1e9                    // nanoseconds until a place is given out again: a program may still count there
+	none               = 1<<32 - 1              // NONE in relay.c
+	leastMTU           = 1280                   // LONGEST in relay.c
+)
+
+// settings is struct settings of relay.c.
+type settings struct {
+	offset      atomic.Int64
+	beat        atomic.Int64
+	bytes, pkts atomic.Uint64
+}
+
+// key and flow are those of relay.c.
+type key struct {
+	remote, local         [16]byte
+	remotePort, localPort [2]byte
+	channel               [2]byte
+	_                     [2]byte
+}
+
+type flow struct {
+	expires                uint64
+	source, target         [16]byte
+	sourcePort, targetPort [2]byte
+	channel                [2]byte
+	out6, inProcess        uint8
+	inIndex, outIndex      uint32
+	from, to               uint32
+	sumIn, sumOut          uint16
+	fromFamily, toFamily   uint8
+	ttl                    uint8
+	_                      [5]byte
+}
+
+// Kernel is a loaded program with its maps.
+type Kernel struct {
+	cfg        Config
+	collection *ebpf.Collection
+	program    *ebpf.Program
+	flows      *ebpf.Map
+	memory     [][]byte // of the maps that are mapped
+	settings   *settings
+	shares     []core.Share
+	clock      func() int64
+	ttl        [wire.Families]uint8
+	routes     *routes
+	full       atomic.Bool // it has been said
+	stop       chan struct{}
+	ended      sync.WaitGroup
+
+	mu       sync.Mutex // guards:
+	fresh    uint32     // from here on shares have never been used
+	released []released
+	attached map[uint32]link.Link
+}
+
+type released struct {
+	number uint32
+	when   int64
+}
+
+// Open loads the program. It forwards nothing before Start. An error says what the host
+// lacks, and what to do.
+func Open(cfg Config) (k *Kernel, err error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, err
+	}
+	n := uint32(min(max(cfg.Allocations, 16), maxAllocations))
+	spec.Maps["slots"].MaxEntries = n
+	spec.Maps["flows"].MaxEntries = flowsPerAllocation * n
+	k = &Kernel{cfg: cfg, stop: make(chan struct{}), attached: make(map[uint32]link.Link)}
+	defer func() {
+		if err != nil {
+			k.Close()
+		}
+	}()
+	if k.collection, err = ebpf.NewCollection(spec); err != nil {
+		return nil, remedy(err)
+	}
+	k.program, k.flows = k.collection.Programs["relay"], k.collection.Maps["flows"]
+	set, err := k.mapped("settings", int(unsafe.Sizeof(settings{})))
+	if err != nil {
+		return nil, remedy(err)
+	}
+	k.settings = (*settings)(set)
+	shares, err := k.mapped("slots", int(n)*int(unsafe.Sizeof(core.Share{})))
+	if err != nil {
+		return nil, remedy(err)
+	}
+	k.shares = unsafe.Slice((*core.Share)(shares), n)
+	k.ttl = [wire.Families]uint8{sysctl("ipv4/ip_default_ttl"), sysctl("ipv6/conf/default/hop_limit")}
+	if k.routes, err = newRoutes(); err != nil {
+		return nil, remedy(err)
+	}
+	// Whether a program can be attached is tried on the loopback, where it is of no use.
+	if l, err := k.attach(1); err != nil {
+		return nil, remedy(err)
+	} else {
+		l.Close()
+	}
+	return k, nil
+}
+
+// remedy says what an operator can do.
+func remedy(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (docs/kernel.md says how to give them): %w", err)
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("it needs Linux 6.6 or later with BTF, which most distributions' kernels have: %w", err)
+	}
+	return err
+}
+
+// mapped maps an array into memory.
+func (k *Kernel) mapped(name string, size int) (unsafe.Pointer, error) {
+	page := os.Getpagesize()
+	memory, err := unix.Mmap(k.collection.Maps[name].FD(), 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", name, err)
+	}
+	k.memory = append(k.memory, memory)
+	return unsafe.Pointer(unsafe.SliceData(memory)), nil
+}
+
+func sysctl(name string) uint8 {
+	text, _ := os.ReadFile("/proc/sys/net/" + name)
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n < 1 || n > 255 {
+		return 64 // the system's default
+	}
+	return uint8(n)
+}
+
+func (k *Kernel) attach(index uint32) (link.Link, error) {
+	return link.AttachTCX(link.TCXOptions{Interface: int(index), Program: k.program, Attach: ebpf.AttachTCXIngress})
+}
+
+// Start begins: flows that are entered from now on are forwarded, until Close.
+func (k *Kernel) Start(r Relay) {
+	k.clock = r.Clock
+	k.settings.offset.Store(r.Clock() - monotonic())
+	k.settings.beat.Store(r.Clock())
+	k.ended.Add(2)
+	go func() {
+		defer k.ended.Done()
+		tick := time.NewTicker(beatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-k.stop:
+				return
+			case <-tick.C:
+				k.settings.beat.Store(k.clock())
+			}
+		}
+	}()
+	go func() {
+		defer k.ended.Done()
+		k.routes.watch(func() {
+			k.detachGone()
+			r.FlushOffload()
+		})
+	}()
+}
+
+func monotonic() int64 {
+	var t unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return t.Nano()
+}
+
+// Close detaches the program and forgets all. Nothing of it may be used any more.
+func (k *Kernel) Close() {
+	close(k.stop)
+	if k.routes != nil {
+		k.routes.close()
+	}
+	k.ended.Wait()
+	for _, l := range k.attached {
+		l.Close()
+	}
+	if k.collection != nil {
+		k.collection.Close()
+	}
+	for _, m := range k.memory {
+		unix.Munmap(m)
+	}
+}
+
+// detachGone lets go of interfaces that are no more; their numbers may come again.
+func (k *Kernel) detachGone() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for index, l := range k.attached {
+		if _, ok := k.routes.link(index); !ok {
+			l.Close()
+			delete(k.attached, index)
+		}
+	}
+}
+
+// SetRates sets the limits of each direction of an allocation.
+func (k *Kernel) SetRates(bytes, packets float64) {
+	k.settings.bytes.Store(cost(bytes))
+	k.settings.pkts.Store(cost(packets))
+}
+
+// cost is what one unit costs, in nanoseconds times 65536.
+func cost(perSecond float64) uint64 {
+	if perSecond <= 0 {
+		return 0
+	}
+	return max(1, uint64(min(1e9/perSecond, 1e9)*65536))
+}
+
+// Share gives out a place for counters.
+func (k *Kernel) Share() (share *core.Share, number uint32, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case len(k.released) > 0 && k.clock()-k.released[0].when > quarantine:
+		number = k.released[0].number
+		k.released = k.released[1:]
+	case int(k.fresh) < len(k.shares):
+		number = k.fresh
+		k.fresh++
+	default:
+		return nil, 0, false
+	}
+	share = &k.shares[number]
+	share.Reset()
+	return share, number, true
+}
+
+// Release takes it back.
+func (k *Kernel) Release(number uint32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.released = append(k.released, released{number, k.clock()})
+}
+
+// Enter enters a flow.
+func (k *Kernel) Enter(f *core.Flow) (refused string) {
+	out, why := k.routes.to(f.Target, f.Source)
+	if why != "" {
+		return why
+	}
+	in, why := k.routes.to(f.Remote, f.Local)
+	if why != "" {
+		return why
+	}
+	chosen(&f.Source, out.source)
+	chosen(&f.Local, in.source)
+	if f.Source.Is4() != f.Target.Is4() || f.Local.Is4() != f.Remote.Is4() {
+		return "route"
+	}
+	if !k.watches(in.index) {
+		return "interface"
+	}
+	v := flow{
+		expires: uint64(f.Expires), source: bytesOf(f.Source), target: bytesOf(f.Target),
+		sourcePort: big(f.Source.Port), targetPort: big(f.Target.Port), channel: big(f.As),
+		inIndex: in.index, outIndex: out.index, from: none, to: none,
+		sumIn: sum(f.Local, f.Remote), sumOut: sum(f.Source, f.Target), ttl: k.ttl[f.Target.Family()],
+	}
+	if !f.Target.Is4() {
+		v.out6 = 1
+	}
+	if f.From != nil {
+		v.from, v.fromFamily = f.From.Share, uint8(f.From.Family)
+	}
+	if f.To != nil {
+		v.to, v.toFamily = f.To.Share, uint8(f.To.Family)
+	}
+	if f.From != nil && f.To != nil {
+		v.inProcess = 1
+	}
+	kk := keyOf(f.FlowKey)
+	if err := k.flows.Update(unsafe.Pointer(&kk), unsafe.Pointer(&v), ebpf.UpdateAny); err != nil {
+		if !k.full.Swap(true) {
+			k.cfg.Logger.Warn("no more calls pass inside the kernel: its table takes no more, the others go through the process", "error", err)
+		}
+		return "full"
+	}
+	return ""
+}
+
+// watches sees to it that the program is at an interface.
+func (k *Kernel) watches(index uint32) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.attached[index] != nil {
+		return true
+	}
+	l, err := k.attach(index)
+	if err != nil {
+		return false
+	}
+	k.attached[index] = l
+	return true
+}
+
+// Remove takes flows out.
+func (k *Kernel) Remove(keys []core.FlowKey) {
+	for _, f := range keys {
+		kk := keyOf(f)
+		if err := k.flows.Delete(unsafe.Pointer(&kk)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			// It must not stay: without a beat nothing is forwarded.
+			k.cfg.Logger.Error("a call could not be taken out of the kernel", "error", err)
+			k.settings.offset.Store(1 << 62)
+		}
+	}
+}
+
+// chosen fills in the address that the system sends from.
+func chosen(e *wire.Endpoint, source wire.Endpoint) {
+	if *e == (wire.Endpoint{Port: e.Port}) {
+		source.Port = e.Port
+		*e = source
+	}
+}
+
+func keyOf(f core.FlowKey) key {
+	return key{
+		remote: bytesOf(f.Remote), local: bytesOf(f.Local),
+		remotePort: big(f.Remote.Port), localPort: big(f.Local.Port), channel: big(f.Channel),
+	}
+}
+
+func big(n uint16) [2]byte { return [2]byte{byte(n >> 8), byte(n)} }
+
+func bytesOf(e wire.Endpoint) [16]byte { return e.Bytes16() }
+
+// sum is the sum of the addresses and the protocol in the pseudo header (RFC 768).
+func sum(a, b wire.Endpoint) uint16 {
+	n := uint32(unix.IPPROTO_UDP)
+	for _, e := range [2]wire.Endpoint{a, b} {
+		from := 0
+		if e.Is4() {
+			from = 12
+		}
+		for raw, i := bytesOf(e), from; i < 16; i += 2 {
+			n += uint32(raw[i])<<8 | uint32(raw[i+1])
+		}
+	}
+	for n > 0xffff {
+		n = n&0xffff + n>>16
+	}
+	return uint16(n)
+}

@@ -1,0 +1,23 @@
+//go:build !(linux && (amd64 || arm64))
+
+package kernel
+
+import (
+	"errors"
+
+	"turnhub/turnsrv/internal/core"
+)
+
+// Kernel is for Linux.
+type Kernel struct{ core.Offload }
+
+// Open says that there is none here.
+func Open(Config) (*Kernel, error) {
+	return nil, errors.New("it is for Linux on amd64 and arm64")
+}
+
+// Start is never called.
+func (k *Kernel) Start(Relay) {}
+
+// Close is never called.
+func (k *Kernel) Close() {}

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: MIT
+//
+// The relay inside the kernel: a program at the ingress of an interface that forwards
+// the packets of running calls. It knows only the flows that turnsrv has entered, each of
+// which says what a packet becomes. Whatever it does not know or that is odd in any way
+// goes on to the process unchanged (TCX_NEXT). It drops only what exceeds the limits of
+// an allocation, as the process would.
+//
+// Payloads are moved and headers stay where they are: a checksum that the device is yet
+// to make (CHECKSUM_PARTIAL) is counted from the place of the UDP header.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+
+#define NEXT (-1)  // TCX_NEXT: to the next program, and then to the process
+#define DROP 2     // TCX_DROP
+
+#define IPV4_HEADER 20
+#define IPV6_HEADER 40
+#define UDP_HEADER 8
+#define CHANNEL_HEADER 4
+
+#define SECOND 1000000000ULL
+#define STALE (2 * SECOND) // a process that has not said for so long that it lives is gone
+#define NONE 0xffffffffU
+#define TRIES 4            // to take from an account that others take from
+#define LONGEST 1280       // of an IP packet: the least that every path of IPv6 carries
+
+// What a packet is found by. Addresses are IPv6 or IPv4-mapped, ports in network order.
+struct key {
+	__u8 remote[16], local[16];
+	__be16 remote_port, local_port;
+	__be16 channel; // of ChannelData; 0: the whole payload is meant
+	__u16 zero;
+};
+
+// What becomes of it.
+struct flow {
+	__u64 expires; // nanoseconds of the server's clock
+	__u8 source[16], target[16];
+	__be16 source_port, target_port;
+	__be16 channel;            // in which it is wrapped; 0: none
+	__u8 out6;                 // leaves over IPv6
+	__u8 in_process;           // between two clients of this server
+	__u32 in_index, out_index; // interfaces
+	__u32 from, to;            // allocations: whose client sends, whose receives; or NONE
+	__u16 sum_in, sum_out;     // of addresses and protocol, see RFC 1071
+	__u8 from_family, to_family; // of the relayed address: 0 IPv4, 1 IPv6
+	__u8 ttl;
+	__u8 zero[5];
+};
+
+// One direction of an allocation. The process reads and writes it too.
+struct direction {
+	__u64 bytes_full, packets_full; // accounts, as in internal/ratelimit
+	__u64 packets[2], bytes[2];     // by family
+	__u64 over_bandwidth, over_packets;
+	__u64 in_process_packets, in_process_bytes;
+	__u64 last; // nanoseconds of the server's clock
+};
+
+struct slot {
+	struct direction to_peer, to_client;
+};
+
+struct settings {
+	__s64 offset; // from the kernel's monotonic clock to the server's
+	__u64 beat;   // when the process has last said that it lives
+	__u64 byte_cost, packet_cost; // nanoseconds, times 65536; 0: no limit
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+struct scratch {
+	__u8 payload[2048];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+// How a packet's checksum is kept is in the socket buffer alone.
+struct sk_buff {
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+enum { CHECKSUM_PARTIAL = 3 };
+
+extern void *bpf_cast_to_kern_ctx(void *skb) __ksym;
+
+static __always_inline int partial(struct __sk_buff *skb)
+{
+	const struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
+	__u32 offset = __builtin_preserve_field_info(kernel->ip_summed, 0);
+	__u32 left = __builtin_preserve_field_info(kernel->ip_summed, 4);
+	__u32 right = __builtin_preserve_field_info(kernel->ip_summed, 5);
+	__u32 size = __builtin_preserve_field_info(kernel->ip_summed, 1);
+	const void *at = (const void *)kernel + offset;
+	__u64 v;
+
+	switch (size) {
+	case 1:
+		v = *(const __u8 *)at;
+		break;
+	case 2:
+		v = *(const __u16 *)at;
+		break;
+	case 4:
+		v = *(const __u32 *)at;
+		break;
+	default:
+		v = *(const __u64 *)at;
+	}
+	return (v << left) >> right == CHECKSUM_PARTIAL;
+}
+
+static __always_inline __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+// take is ratelimit.Shared.Take, with a burst of a second.
+static __always_inline int take(__u64 *account, __u64 now, __u64 cost, __u64 n)
+{
+	if (!cost)
+		return 1;
+	__u64 price = (cost * n) >> 16;
+	for (int i = 0; i < TRIES; i++) {
+		__u64 old = *(volatile __u64 *)account;
+		__u64 full = (old > now ? old : now) + price;
+		if (full - now > SECOND)
+			return 0;
+		if (__sync_val_compare_and_swap(account, old, full) == old)
+			return 1;
+	}
+	return 1;
+}
+
+static __always_inline int affords(struct direction *d, struct settings *set, __u64 now, __u32 n)
+{
+	if (!take(&d->packets_full, now, set->packet_cost, 1)) {
+		__sync_fetch_and_add(&d->over_packets, 1);
+		return 0;
+	}
+	if (!take(&d->bytes_full, now, set->byte_cost, n)) {
+		__sync_fetch_and_add(&d->over_bandwidth, 1);
+		return 0;
+	}
+	return 1;
+}
+
+static __always_inline void count(struct direction *d, __u64 now, __u32 n, int family)
+{
+	if (family) {
+		__sync_fetch_and_add(&d->packets[1], 1);
+		__sync_fetch_and_add(&d->bytes[1], n);
+	} else {
+		__sync_fetch_and_add(&d->packets[0], 1);
+		__sync_fetch_and_add(&d->bytes[0], n);
+	}
+	*(volatile __u64 *)&d->last = now;
+}
+
+struct ipv4 {
+	__u8 version_length, tos;
+	__be16 length, id, fragment;
+	__u8 ttl, protocol;
+	__be16 check;
+	__u8 source[4], target[4];
+};
+
+struct ipv6 {
+	__be32 version_flow;
+	__be16 length;
+	__u8 next, hops;
+	__u8 source[16], target[16];
+};
+
+struct udp {
+	__be16 source, target, length, check;
+};
+
+struct channel {
+	__be16 number, length;
+};
+
+// What stands behind the IP header.
+struct transport {
+	struct udp udp;
+	struct channel channel;
+};
+
+static __always_inline __u32 words(const void *p, int n)
+{
+	const __be16 *w = p;
+	__u32 sum = 0;
+#pragma unroll
+	for (int i = 0; i < n; i++)
+		sum += bpf_ntohs(w[i]);
+	return sum;
+}
+
+static __always_inline void mapped(__u8 *to, const __u8 *from)
+{
+	__builtin_memset(to, 0, 10);
+	to[10] = to[11] = 0xff;
+	__builtin_memcpy(to + 12, from, 4);
+}
+
+SEC("tc")
+int relay(struct __sk_buff *skb)
+{
+	struct key key = {};
+	struct transport in;
+	__u32 zero = 0, at, length;
+
+	// What is for another machine, cut from a VLAN or joined of several goes on.
+	if (skb->pkt_type != 0 || skb->vlan_present || skb->gso_size || skb->len > ETH_HLEN + LONGEST)
+		return NEXT;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct ipv4 ip;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+			return NEXT;
+		length = bpf_ntohs(ip.length);
+		if (ip.protocol != IPPROTO_UDP || ip.version_length != 0x45 || (ip.fragment & bpf_htons(0x3fff)) ||
+		    length + ETH_HLEN != skb->len || fold(words(&ip, IPV4_HEADER / 2)) != 0xffff)
+			return NEXT;
+		at = ETH_HLEN + IPV4_HEADER;
+		mapped(key.remote, ip.source);
+		mapped(key.local, ip.target);
+		length -= IPV4_HEADER;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6 ip;
+
+		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
+			return NEXT;
+		length = bpf_ntohs(ip.length);
+		if (ip.next != IPPROTO_UDP || (ip.version_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000) ||
+		    length + ETH_HLEN + IPV6_HEADER != skb->len)
+			return NEXT;
+		at = ETH_HLEN + IPV6_HEADER;
+		__builtin_memcpy(key.remote, ip.source, 16);
+		__builtin_memcpy(key.local, ip.target, 16);
+	} else {
+		return NEXT;
+	}
+	if (bpf_skb_load_bytes(skb, at, &in, sizeof(in)) < 0 || bpf_ntohs(in.udp.length) != length)
+		return NEXT; // of less than four bytes nothing is ChannelData, and nothing media
+	if (length < UDP_HEADER + CHANNEL_HEADER || !in.udp.check)
+		return NEXT;
+	key.remote_port = in.udp.source;
+	key.local_port = in.udp.target;
+
+	struct flow *f = 0;
+	__u32 head = 0, n = length - UDP_HEADER; // of the payload: what is taken off, and what is relayed
+	if ((bpf_ntohs(in.channel.number) >> 14) == 1) {
+		key.channel = in.channel.number;
+		f = bpf_map_lookup_elem(&flows, &key);
+	}
+	if (f) {
+		head = CHANNEL_HEADER;
+		n = bpf_ntohs(in.channel.length);
+	} else {
+		key.channel = 0;
+		f = bpf_map_lookup_elem(&flows, &key);
+		if (!f)
+			return NEXT;
+	}
+	__u32 body = length - UDP_HEADER - head; // with padding
+	if (n == 0 || n > body || body - n > 3 || f->in_index != skb->ifindex)
+		return NEXT;
+	if (body > n) { // then it counts nothing in the checksum
+		__u8 pad[3] = {};
+		__u32 size = body - n;
+
+		if (size == 1) {
+			if (bpf_skb_load_bytes(skb, at + length - 1, pad, 1) < 0)
+				return NEXT;
+		} else if (size == 2) {
+			if (bpf_skb_load_bytes(skb, at + length - 2, pad, 2) < 0)
+				return NEXT;
+		} else if (bpf_skb_load_bytes(skb, at + length - 3, pad, 3) < 0) {
+			return NEXT;
+		}
+		if (pad[0] | pad[1] | pad[2])
+			return NEXT;
+	}
+
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!set || !scratch)
+		return NEXT;
+	__u64 now = bpf_ktime_get_ns() + *(volatile __s64 *)&set->offset;
+	__u64 beat = *(volatile __u64 *)&set->beat;
+	if (now >= f->expires || (now > beat && now - beat > STALE))
+		return NEXT;
+
+	__u32 front = f->channel ? CHANNEL_HEADER : 0;
+	__u32 udp = UDP_HEADER + front + n, ip = f->out6 ? IPV6_HEADER : IPV4_HEADER;
+	if (ip + udp > LONGEST)
+		return NEXT;
+
+	// The checksum that is there, and the one that will be. What the device is to make
+	// holds the pseudo header alone.
+	struct transport out = {
+		.udp = {f->source_port, f->target_port, bpf_htons(udp)},
+		.channel = {f->channel, bpf_htons(n)},
+	};
+	__u16 check = bpf_ntohs(in.udp.check);
+	if (check == fold(f->sum_in + length) && partial(skb)) {
+		check = fold(f->sum_out + udp);
+	} else {
+		__u32 was = f->sum_in + 2 * length + words(&in.udp, 2);
+		__u32 is = f->sum_out + 2 * udp + words(&out.udp, 2);
+
+		if (head)
+			was += words(&in.channel, 2);
+		if (front)
+			is += words(&out.channel, 2);
+		check = ~fold((__u16)~check + is + (__u16)~fold(was));
+		if (!check)
+			check = 0xffff;
+	}
+	out.udp.check = bpf_htons(check);
+
+	// From here on it is the relay's. Room is made first, since that may fail.
+	__u32 long_as = at + UDP_HEADER + front + n;
+	if (front > head && bpf_skb_change_tail(skb, long_as, 0) < 0)
+		return NEXT;
+
+	struct slot *from = 0, *to = 0;
+	if (f->from != NONE) {
+		from = bpf_map_lookup_elem(&slots, &f->from);
+		if (!from || !affords(&from->to_peer, set, now, n))
+			return DROP;
+		count(&from->to_peer, now, n, f->from_family);
+		if (f->in_process) {
+			__sync_fetch_and_add(&from->to_peer.in_process_packets, 1);
+			__sync_fetch_and_add(&from->to_peer.in_process_bytes, n);
+		}
+	}
+	if (f->to != NONE) {
+		to = bpf_map_lookup_elem(&slots, &f->to);
+		if (!to || !affords(&to->to_client, set, now, n))
+			return DROP;
+		count(&to->to_client, now, n, f->to_family);
+	}
+
+	if (front != head) {
+		__u32 size = n & 0x7ff;
+
+		if (size == 0 || bpf_skb_load_bytes(skb, at + UDP_HEADER + head, scratch->payload, size) < 0 ||
+		    bpf_skb_store_bytes(skb, at + UDP_HEADER + front, scratch->payload, size, BPF_F_RECOMPUTE_CSUM) < 0)
+			return DROP;
+	}
+	if (long_as < skb->len && bpf_skb_change_tail(skb, long_as, 0) < 0)
+		return DROP;
+	if (f->out6 != (skb->protocol == bpf_htons(ETH_P_IPV6))) {
+		if (bpf_skb_change_proto(skb, f->out6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0) < 0)
+			return DROP;
+	}
+	if (f->out6) {
+		struct ipv6 h = {
+			.version_flow = bpf_htonl(0x60000000), .length = bpf_htons(udp), .next = IPPROTO_UDP, .hops = f->ttl,
+		};
+
+		__builtin_memcpy(h.source, f->source, 16);
+		__builtin_memcpy(h.target, f->target, 16);
+		if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM) < 0)
+			return DROP;
+	} else {
+		struct ipv4 h = {
+			.version_length = 0x45, .length = bpf_htons(ip + udp), .fragment = bpf_htons(0x4000), .ttl = f->ttl,
+			.protocol = IPPROTO_UDP,
+		};
+
+		__builtin_memcpy(h.source, f->source + 12, 4);
+		__builtin_memcpy(h.target, f->target + 12, 4);
+		h.check = bpf_htons((__u16)~fold(words(&h, IPV4_HEADER / 2)));
+		if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM) < 0)
+			return DROP;
+	}
+	if (front) {
+		if (bpf_skb_store_bytes(skb, ETH_HLEN + ip, &out, sizeof(out), BPF_F_RECOMPUTE_CSUM) < 0)
+			return DROP;
+	} else if (bpf_skb_store_bytes(skb, ETH_HLEN + ip, &out.udp, sizeof(out.udp), BPF_F_RECOMPUTE_CSUM) < 0) {
+		return DROP;
+	}
+	// The route and the neighbour are the kernel's to find.
+	return bpf_redirect_neigh(f->out_index, 0, 0, 0);
+}
+
+char _license[] SEC("license") = "Dual MIT/GPL";

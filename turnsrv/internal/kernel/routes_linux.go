@@ -1,0 +1,304 @@
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"turnhub/turnsrv/internal/wire"
+)
+
+// routes asks the kernel which way packets go, and remembers it until something changes.
+type routes struct {
+	events *os.File // rtnetlink: what changes
+
+	mu    sync.Mutex // guards:
+	ask   int        // a socket; -1: closed
+	seq   uint32
+	known map[way]answer
+	links map[uint32]bool // those where the program can be; nil: not known
+	ipsec bool
+}
+
+type way struct{ to, from wire.Endpoint } // ports are 0
+
+type answer struct {
+	route
+	refused string
+}
+
+// route is how a packet leaves, and where one that comes back comes in.
+type route struct {
+	index  uint32
+	source wire.Endpoint
+}
+
+const (
+	maxRoutes = 1 << 16
+	// groups are links, addresses, routes and rules of both families.
+	groups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV4_RULE |
+		unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_IPV6_RULE-1)
+)
+
+func newRoutes() (*routes, error) {
+	r := &routes{ask: -1, known: make(map[way]answer)}
+	events, err := netlink(unix.NETLINK_ROUTE, groups, unix.SOCK_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	r.events = os.NewFile(uintptr(events), "rtnetlink")
+	if r.ask, err = netlink(unix.NETLINK_ROUTE, 0, 0); err != nil {
+		r.close()
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.look(); err != nil {
+		r.events.Close()
+		unix.Close(r.ask)
+		return nil, err
+	}
+	return r, nil
+}
+
+func netlink(protocol int, groups uint32, flags int) (int, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|flags, protocol)
+	if err != nil {
+		return -1, fmt.Errorf("open netlink: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind netlink: %w", err)
+	}
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1})
+	return fd, nil
+}
+
+func (r *routes) close() {
+	r.events.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ask >= 0 {
+		unix.Close(r.ask)
+		r.ask = -1
+	}
+}
+
+// watch calls changed after each change, until close. What was known is forgotten before.
+func (r *routes) watch(changed func()) {
+	buf := make([]byte, 1<<16)
+	for {
+		_, err := r.events.Read(buf)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) { // which says that there was more
+			return
+		}
+		r.mu.Lock()
+		clear(r.known)
+		failed := r.look()
+		r.mu.Unlock()
+		if failed != nil {
+			r.forgetLinks()
+		}
+		changed()
+	}
+}
+
+func (r *routes) forgetLinks() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.links)
+}
+
+// link reports whether an interface is there, and the program can be at it.
+func (r *routes) link(index uint32) (usable, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	usable, ok = r.links[index]
+	return usable, ok
+}
+
+// look sees which interfaces there are: those with Ethernet's header and whole packets
+// do. mu is held.
+func (r *routes) look() error {
+	raw, err := syscall.NetlinkRIB(syscall.RTM_GETLINK, syscall.AF_UNSPEC)
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(raw)
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	r.links = make(map[uint32]bool)
+	for _, m := range messages {
+		if m.Header.Type != syscall.RTM_NEWLINK || len(m.Data) < syscall.SizeofIfInfomsg {
+			continue
+		}
+		kind := binary.LittleEndian.Uint16(m.Data[2:])
+		index := binary.LittleEndian.Uint32(m.Data[4:])
+		flags := binary.LittleEndian.Uint32(m.Data[8:])
+		mtu := uint32(0)
+		if v, ok := attribute(m.Data[syscall.SizeofIfInfomsg:], syscall.IFLA_MTU); ok && len(v) >= 4 {
+			mtu = binary.LittleEndian.Uint32(v)
+		}
+		r.links[index] = kind == syscall.ARPHRD_ETHER && flags&syscall.IFF_LOOPBACK == 0 && flags&syscall.IFF_NOARP == 0 && mtu >= leastMTU
+	}
+	r.ipsec = ipsec()
+	return nil
+}
+
+// ipsec reports whether the host encrypts some packets by their addresses: the program
+// would send them in the clear.
+func ipsec() bool {
+	fd, err := netlink(unix.NETLINK_XFRM, 0, 0)
+	if err != nil {
+		return errors.Is(err, unix.EPERM) // a kernel without it has no policies
+	}
+	defer unix.Close(fd)
+	const getPolicy, newPolicy, identity = 0x15, 0x13, 64
+	m := request(getPolicy, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 1, make([]byte, identity))
+	if unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+		return true
+	}
+	buf := make([]byte, 1<<15)
+	n, _, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil || n < unix.SizeofNlMsghdr {
+		return true
+	}
+	return binary.LittleEndian.Uint16(buf[4:]) == newPolicy
+}
+
+func request(kind, flags uint16, seq uint32, body []byte) []byte {
+	m := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+len(body))
+	binary.LittleEndian.PutUint32(m, uint32(unix.SizeofNlMsghdr+len(body)))
+	binary.LittleEndian.PutUint16(m[4:], kind)
+	binary.LittleEndian.PutUint16(m[6:], flags)
+	binary.LittleEndian.PutUint32(m[8:], seq)
+	return append(m, body...)
+}
+
+// attribute returns one of a message's attributes, which have lengths of multiples of four.
+func attribute(b []byte, wanted uint16) (v []byte, ok bool) {
+	for len(b) >= 4 {
+		n := int(binary.LittleEndian.Uint16(b))
+		if n < 4 || n > len(b) {
+			break
+		}
+		if binary.LittleEndian.Uint16(b[2:])&^0xc000 == wanted {
+			return b[4:n], true
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return nil, false
+}
+
+// to returns how packets go to an address, from one of this host's or, where its IP is
+// zero, from the one that the system chooses. Refused says why they cannot pass in the
+// kernel.
+func (r *routes) to(to, from wire.Endpoint) (_ route, refused string) {
+	key := way{to.IP(), from.IP()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a, ok := r.known[key]; ok {
+		return a.route, a.refused
+	}
+	if r.ask < 0 {
+		return route{}, "closed"
+	}
+	if r.ipsec {
+		return route{}, "ipsec"
+	}
+	var a answer
+	a.route, a.refused = r.query(key)
+	if a.refused == "" && !r.links[a.index] {
+		a.refused = "interface"
+	}
+	if len(r.known) >= maxRoutes {
+		clear(r.known)
+	}
+	r.known[key] = a
+	return a.route, a.refused
+}
+
+// query asks the kernel. mu is held.
+func (r *routes) query(w way) (_ route, refused string) {
+	family, size := byte(unix.AF_INET), 4
+	if !w.to.Is4() {
+		family, size = unix.AF_INET6, 16
+	}
+	body := make([]byte, unix.SizeofRtMsg, 64)
+	body[0], body[1] = family, byte(8*size)
+	add := func(kind uint16, e wire.Endpoint) {
+		raw := e.Bytes16()
+		body = binary.LittleEndian.AppendUint16(body, uint16(4+size))
+		body = binary.LittleEndian.AppendUint16(body, kind)
+		body = append(body, raw[16-size:]...)
+	}
+	add(unix.RTA_DST, w.to)
+	if w.from != (wire.Endpoint{}) {
+		if w.from.Is4() != w.to.Is4() {
+			return route{}, "route"
+		}
+		body[2] = byte(8 * size)
+		add(unix.RTA_SRC, w.from)
+	}
+	r.seq++
+	m := request(unix.RTM_GETROUTE, unix.NLM_F_REQUEST, r.seq, body)
+	if unix.Sendto(r.ask, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+		return route{}, "route"
+	}
+	var buf [4096]byte
+	for {
+		n, _, err := unix.Recvfrom(r.ask, buf[:], 0)
+		if err != nil || n < unix.SizeofNlMsghdr+unix.SizeofRtMsg {
+			return route{}, "route"
+		}
+		b := buf[:n]
+		if binary.LittleEndian.Uint32(b[8:]) != r.seq {
+			continue // of a request that was given up; the socket's timeout bounds this
+		}
+		if binary.LittleEndian.Uint16(b[4:]) != unix.RTM_NEWROUTE {
+			return route{}, "route"
+		}
+		return read(b[unix.SizeofNlMsghdr:], w)
+	}
+}
+
+// read takes a route out of the kernel's answer.
+func read(b []byte, w way) (found route, refused string) {
+	switch kind := b[7]; kind {
+	case unix.RTN_UNICAST:
+	case unix.RTN_LOCAL:
+		return route{}, "local"
+	default:
+		return route{}, "route"
+	}
+	b = b[unix.SizeofRtMsg:]
+	if _, tunnel := attribute(b, unix.RTA_ENCAP); tunnel {
+		return route{}, "tunnel"
+	}
+	index, ok := attribute(b, unix.RTA_OIF)
+	if !ok || len(index) < 4 {
+		return route{}, "route"
+	}
+	found.index = binary.LittleEndian.Uint32(index)
+	found.source = w.from
+	if source, ok := attribute(b, unix.RTA_PREFSRC); ok && w.from == (wire.Endpoint{}) {
+		found.source = wire.EndpointBytes(source)
+	}
+	if found.source == (wire.Endpoint{}) {
+		return route{}, "route"
+	}
+	if metrics, ok := attribute(b, unix.RTA_METRICS); ok {
+		if mtu, ok := attribute(metrics, unix.RTAX_MTU); ok && len(mtu) >= 4 && binary.LittleEndian.Uint32(mtu) < leastMTU {
+			return route{}, "mtu"
+		}
+	}
+	return found, ""
+}
