@@ -14,6 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 FUZZTIME ?= 10m
 CHURN ?= 10m
+PAIRS ?= chromium-chromium chromium-firefox firefox-chromium firefox-firefox
 export TEST_BEGAN := $(or $(TEST_BEGAN),$(shell date +%s))
 heading = @printf '\n==== %s (%d s after the start) ====\n' '$(1)' $$(($$(date +%s) - TEST_BEGAN))
 
@@ -162,16 +163,17 @@ stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC s
 	@cd examples/bot-pion && $(GO) vet ./...
 	@cd e2e && E2E_LONG=1 node --test --test-concurrency=1 stacks/*.test.js
 
-browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way
+browsers: build e2e/node_modules/.ready ## calls of every two browsers between every two kinds of network, broken in every way; the table in docs/browsers.md (PAIRS=: some)
 	@e2e/tools.sh soak
 	@e2e/netlab/possible
-	@status=0; for pair in chromium-chromium chromium-firefox firefox-chromium firefox-firefox; do \
+	@export E2E_RECORD=1; status=0; for pair in $(PAIRS); do \
 	  printf '\n==== %s ====\n' $$pair; \
 	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/dual.lab.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/inspected.lab.js) || status=1; \
-	done; exit $$status
+	  (cd e2e && E2E_PAIR=$$pair node --test netlab/best.lab.js) || status=1; \
+	done; (cd e2e && node netlab/record.js) || status=1; exit $$status
 
 deb: generate ## Debian packages for amd64 and arm64 in dist/, in place of those before
 	@rm -f dist/turnhub_*.deb

@@ -91,13 +91,19 @@ export async function holdCall({ page, pageThere, first, firstThere }, there, ar
   return { kinds: `${there.client.kind} – ${arriving.client.kind}`, first, firstThere, pair, pairThere, frames };
 }
 
+/** What a call came to, in a few words: the pair of who came, and when there was a picture. @param {CallResult} result */
+export function found({ pair, first }) {
+  return `${describe(pair)}, ${(first / 1000).toFixed(1)} s`;
+}
+
+const describe = (/** @type {import('../harness/media.js').CandidatePair} */ pair) =>
+  `${pair.local}${pair.relayProtocol && `/${pair.relayProtocol}`} – ${pair.remote}`;
+
 /**
  * The table of all calls, ready to print.
  * @param {CallResult[]} results
  */
 export function table(results) {
-  const describe = (/** @type {import('../harness/media.js').CandidatePair} */ pair) =>
-    `${pair.local}${pair.relayProtocol && `/${pair.relayProtocol}`} – ${pair.remote}`;
   const rows = results.map((r) => [r.kinds, describe(r.pairThere), describe(r.pair), `${r.first} ms`, `${r.firstThere} ms`, r.frames.join(' + ')]);
   const header = ['networks', 'pair, who was there', 'pair, who came', 'first frame', 'and there', 'frames in 2 s'];
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));

@@ -7,10 +7,11 @@ import { cleanup } from '../harness/cleanup.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { closeIPv6 } from './faults.js';
-import { heal, healingTable } from './heal.js';
+import { foundHealings, heal, healingTable } from './heal.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
+import { record } from './record.js';
 import { turnhubSite } from './sites.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -37,6 +38,7 @@ afterEach(async () => {
 after(async () => {
   console.log(rows.join('\n'));
   if (healings.length) console.log(healingTable(healings));
+  await record('faults', foundHealings(healings));
   await cleanup();
 });
 
@@ -79,6 +81,8 @@ async function call(a, b, path) {
   await Promise.all(pages.map((each) => decodesVideo(each)));
   const settled = await settlesOn(pages, path, click);
   const words = settled.pairs.map((pair) => `${pair?.local} ${pair?.localAddress} – ${pair?.remote} ${pair?.remoteAddress}`);
+  const [, mine] = settled.pairs;
+  await record('calls', [[`${a} – ${b}`, `${path === 'relay' ? path : `${path} straight`}: ${mine?.local} – ${mine?.remote}, ${(first / 1000).toFixed(1)} s`]]);
   rows.push(`| ${a} – ${b} | ${first} ms | ${settled.after} ms | ${words.join(' | ')} |`);
   return { pages, client: arriving.client };
 }

@@ -70,6 +70,11 @@ function gaps(times, since) {
   return after.map((time, index) => [index ? after[index - 1] : before, time]);
 }
 
+/** What healings came to, in a few words; the worse of both pages. @param {Healing[]} healings @returns {[name: string, found: string][]} */
+export function foundHealings(healings) {
+  return healings.map(({ what, gap, back }) => [what, back ? `${(gap / 1000).toFixed(1)} s` : 'no gap']);
+}
+
 /** The table of all healings. @param {Healing[]} healings */
 export function healingTable(healings) {
   const rows = healings.map(({ what, gap, back, aim }) => [what, `${gap} ms`, back ? `${back} ms` : 'no gap', aim ? `${aim} ms` : 'no gap']);

@@ -7,10 +7,11 @@ import { cleanup } from '../harness/cleanup.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { cutTunnels, loss, newAddress, offline, resetConnections, secondNetwork } from './faults.js';
-import { heal, healingTable } from './heal.js';
+import { foundHealings, heal, healingTable } from './heal.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
+import { record } from './record.js';
 import { turnhubSite } from './sites.js';
 
 /** @typedef {import('./calls.js').Caller} Caller */
@@ -39,6 +40,7 @@ before(async () => {
 afterEach(hangUp);
 after(async () => {
   if (healings.length) console.log(healingTable(healings));
+  await record('faults', foundHealings(healings));
   if (setUps.length) console.log(setUps.join('\n'));
   await cleanup();
 });

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
-import { browsers, holdCalls, startCaller, summary, table } from './calls.js';
+import { browsers, found, holdCalls, startCaller, summary, table } from './calls.js';
 import { startHost } from './host.js';
 import { addClient, kinds, rareKinds } from './kinds.js';
 import { Lab } from './lab.js';
+import { record } from './record.js';
 import { turnhubSite } from './sites.js';
 
 after(cleanup);
@@ -40,6 +41,11 @@ async function callsBetween(chosen, { nat, firewall, config, every = (a, b) => a
   const pairs = wanted.map(([there, comes]) => [callers[there], callers[comes]]);
   const { results, failures } = await holdCalls(turnhubSite(server.base), pairs);
   console.log(`${table(results)}\n${summary(results)}`);
+  const conditions = [nat && 'server behind 1:1 NAT', firewall === 'three' && 'three ports open', firewall === 'no range' && 'no range'].filter(Boolean).join(', ');
+  await record('calls', [
+    ...results.map((result) => /** @type {const} */ ([result.kinds, found(result)])),
+    ...failures.map(({ message }) => /** @type {const} */ (message.split(': '))),
+  ].map(([name, what]) => [`${name}${conditions && ` (${conditions})`}`, what]));
   if (failures.length) throw new AggregateError(failures, failures.map((failure) => `${failure.message}: ${failure.cause}`).join('\n'));
   assert.equal(results.length, pairs.length);
   await cleanup();
