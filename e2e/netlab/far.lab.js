@@ -1,12 +1,14 @@
 // How many round trips lie between the second user's click and that user's first remote frame, when a packet to the server and
-// back takes 200 ms from either side. For each path a table row, and the ladder: what went out of and into the second
-// user's network, from a capture of tcpdump, beside what the page saw. Captures stay in out/far-*.pcap.
+// back takes 200 ms from either side: with the connection that the lobby makes early, and (direct and over the relay) without
+// it. For each path a table row, and the ladder: what went out of and into the second user's network, from a capture of
+// tcpdump, beside what the page saw. Captures stay in out/far-*.pcap. E2E_PAIR=firefox-chromium chooses the browsers,
+// E2E_PATHS='direct;UDP relay' the paths, E2E_TIMES how often.
 import fs from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { cleanup } from '../harness/cleanup.js';
 import { candidatePairs } from '../harness/media.js';
-import { connectCall, startCaller } from './calls.js';
+import { browsers, connectCall, startCaller } from './calls.js';
 import { capture, noteSteps } from './capture.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
@@ -17,8 +19,10 @@ import { turnhubSite } from './sites.js';
 const roundTrip = 200;
 /** How often each call is made; the table says the median. */
 const times = Number(process.env.E2E_TIMES ?? 3);
-/** What we aim at, in round trips. */
-const aim = 7;
+/** What we aim at, in round trips, with the lobby's connection and without. */
+const aims = { lobby: 2.5, none: 4.5 };
+/** The paths that are called without the lobby's connection as well. */
+const cold = ['direct', 'UDP relay'];
 
 /** The calls by what carries them, and the kind of both networks. */
 const paths = /** @type {const} */ ({
@@ -31,7 +35,7 @@ let lab;
 /** @type {Awaited<ReturnType<typeof startHost>>} */
 let server;
 /** @type {string[]} */
-const rows = ['| path | pair | first frame | worst | round trips | aim |', '|---|---|---|---|---|---|'];
+const rows = [`${browsers.join(' is there, ')} comes`, '', '| path | early connection | pair | first frame | worst | round trips | aim |', '|---|---|---|---|---|---|---|'];
 const out = fileURLToPath(new URL('../out/', import.meta.url));
 
 before(async () => {
@@ -45,37 +49,54 @@ after(async () => {
 });
 
 const wanted = Object.entries(paths).filter(([path]) => !process.env.E2E_PATHS || process.env.E2E_PATHS.split(';').includes(path));
+/**
+ * Who comes has looked into the mirror before another room, so that at the click there is no connection with this one.
+ * @param {import('./calls.js').Site} site @param {string} room @returns {import('./calls.js').Site}
+ */
+function withoutLobby(site, room) {
+  return {
+    ...site,
+    async open(page, _, port) {
+      await site.open(page, '', port);
+      await page.evaluate((room) => { /** @type {HTMLInputElement} */ (document.querySelector('#room')).value = room; }, room);
+    },
+  };
+}
+
 for (const [index, [path, kind]] of wanted.entries()) {
   test(`${path}, 100 ms each way to either side`, async () => {
     const clients = await Promise.all([1, 2].map((side) => addClient(lab, kind, 2 * index + side, { delay: roundTrip / 2 })));
-    const [there, arriving] = await Promise.all(clients.map((client) => startCaller(client, server.caFile ?? '', { fps: 30 })));
+    const [there, arriving] = await Promise.all(clients.map((client, side) => startCaller(client, server.caFile ?? '', { kind: browsers[side], fps: 30 })));
     const site = turnhubSite(server.base);
     /** @type {import('./calls.js').Site} */
     const noted = {
       ...site,
-      async open(page, room) {
+      async open(page, room, port) {
         await page.addInitScript(noteSteps);
-        await site.open(page, room);
+        await site.open(page, room, port);
       },
     };
-    const taken = [];
-    for (let n = 0; n < times; n++) {
-      const file = `${out}far-${kind}.pcap`;
-      const stop = await capture(lab, arriving.client.router, 'wan', file);
-      const call = await connectCall(noted, there, arriving, `far-${index}-${n}`, 2000);
-      const packets = await stop();
-      const [pair] = await candidatePairs(call.page);
-      const steps = await call.page.evaluate(() => /** @type {any} */ (window).steps);
-      const stepsThere = await call.pageThere.evaluate(() => /** @type {any} */ (window).steps);
-      await Promise.all([call.page.context().close(), call.pageThere.context().close()]);
-      taken.push({ own: arriving.client.wanAddress, first: call.first, click: call.click, pair, packets, steps, stepsThere });
+    for (const early of /** @type {const} */ (cold.includes(path) ? ['lobby', 'none'] : ['lobby'])) {
+      const taken = [];
+      for (let n = 0; n < times; n++) {
+        const file = `${out}far-${kind}.pcap`;
+        const stop = await capture(lab, arriving.client.router, 'wan', file);
+        const room = `far-${index}-${early}-${n}`;
+        const call = await connectCall(early === 'lobby' ? noted : withoutLobby(noted, room), there, arriving, room, 2000);
+        const packets = await stop();
+        const [pair] = await candidatePairs(call.page);
+        const steps = await call.page.evaluate(() => /** @type {any} */ (window).steps);
+        const stepsThere = await call.pageThere.evaluate(() => /** @type {any} */ (window).steps);
+        await Promise.all([call.page.context().close(), call.pageThere.context().close()]);
+        taken.push({ own: arriving.client.wanAddress, first: call.first, click: call.click, pair, packets, steps, stepsThere });
+      }
+      taken.sort((a, b) => a.first - b.first);
+      const median = taken[taken.length >> 1];
+      const { local, relayProtocol, remote } = median.pair;
+      rows.push(`| ${path} | ${early === 'lobby' ? 'yes' : 'no'} | ${local}${relayProtocol && `/${relayProtocol}`} – ${remote} | ${median.first} ms | ${taken.at(-1)?.first} ms | ${(median.first / roundTrip).toFixed(1)} | ${aims[early]} |`);
+      console.log(`\n${path}${early === 'lobby' ? '' : ', without the lobby\'s connection'}\n${ladder(median)}\n`);
     }
     await Promise.all([there, arriving].map(({ browser }) => browser.close()));
-    taken.sort((a, b) => a.first - b.first);
-    const median = taken[taken.length >> 1];
-    const { local, relayProtocol, remote } = median.pair;
-    rows.push(`| ${path} | ${local}${relayProtocol && `/${relayProtocol}`} – ${remote} | ${median.first} ms | ${taken.at(-1)?.first} ms | ${(median.first / roundTrip).toFixed(1)} | ${aim} |`);
-    console.log(`\n${path}\n${ladder(median)}\n`);
   });
 }
 
