@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { peerjs, startPages } from '../seeds/pages.js';
@@ -110,10 +111,13 @@ async function callWithPeerJS(open, version) {
   return [receiver, sender];
 }
 
+/** Held in other tests as well, so that `make test` has no time for them here: peerjs.test.js, and the program in a room. */
+const heldElsewhere = ['PeerJS 0.3.16', 'PeerJS 1.5.5', 'video chat with Socket.IO of the document\'s time, without rooms'];
+
 for (const policy of /** @type {const} */ (['all', 'relay'])) {
   for (const [index, [name, run]] of Object.entries(programs).entries()) {
     if (!process.env.E2E_LONG && (index % 2 === 0) === (policy === 'relay')) continue; // each one way
-    test(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async () => {
+    (heldElsewhere.includes(name) ? long : test)(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async () => {
       /** @type {Page[]} */
       const opened = [];
       const open = async (/** @type {string} */ path) => {
