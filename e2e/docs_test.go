@@ -58,6 +58,7 @@ var commands = map[string]documented{
 	"make heal":     {run: "make -C $TOP -n heal", says: "run --silent heal"},
 	"make narrow":   {run: "make -C $TOP -n narrow", says: "run --silent narrow"},
 	"make vuln":     {run: "make -C $TOP -n vuln", says: "govulncheck"},
+	"make browsers": {run: "make -C $TOP -n browsers", says: "netlab/record.js"},
 	"make stacks":   {run: "make -C $TOP -n stacks", says: "stacks/*.test.js"},
 	"make soak":     {run: "make -C $TOP -n soak", says: "TestNarrowLine"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},
