@@ -46,23 +46,11 @@ func (m *Mux) glance(c *Conn) *Forward {
 // serverName is the name in a ClientHello that is whole and in one record; false where
 // anything about it is unusual.
 func serverName(records []byte) (name string, ok bool) {
-	b := reader(records)
-	kind := b.take(3)
-	hello := b.vector(2)
-	if len(kind) == 0 || kind[0] != handshakeRecord || len(hello) < 4 || hello[0] != clientHelloType {
+	extensions, whole := extensionsOf(records)
+	if !whole {
 		return "", false
 	}
-	hello.take(1)
-	if whole := hello.vector(3); len(hello) > 0 || len(whole) == 0 {
-		return "", false
-	} else {
-		hello = whole
-	}
-	hello.take(2 + 32) // version and random
-	hello.vector(1)    // session
-	hello.vector(2)    // suites
-	hello.vector(1)    // compression
-	for extensions := hello.vector(2); len(extensions) > 0; {
+	for len(extensions) > 0 {
 		code := extensions.number(2)
 		body := extensions.vector(2)
 		if code != serverNameCode {

@@ -62,19 +62,8 @@ func marked(cfg *tls.Config, records []byte) bool {
 // offer returns the ticket of a ClientHello in one record, nil if it has none, or several,
 // and whether it has a share of X25519.
 func offer(records []byte) (ticket []byte, x25519 bool) {
-	b := reader(records)
-	kind := b.take(3)
-	hello := b.vector(2)
-	if len(kind) == 0 || kind[0] != handshakeRecord || len(hello) < 4 || hello[0] != clientHelloType {
-		return nil, false
-	}
-	hello.take(1)
-	hello = hello.vector(3)
-	hello.take(2 + 32) // version and random
-	hello.vector(1)    // session
-	hello.vector(2)    // suites
-	hello.vector(1)    // compression
-	for extensions := hello.vector(2); len(extensions) > 0; {
+	extensions, _ := extensionsOf(records)
+	for len(extensions) > 0 {
 		code := extensions.number(2)
 		body := extensions.vector(2)
 		switch code {
@@ -93,6 +82,27 @@ func offer(records []byte) (ticket []byte, x25519 bool) {
 		}
 	}
 	return ticket, x25519
+}
+
+// extensionsOf returns the extensions of a ClientHello that is whole and in one record (RFC
+// 8446 section 4.1.2); false: it is not.
+func extensionsOf(records []byte) (reader, bool) {
+	b := reader(records)
+	kind := b.take(3)
+	hello := b.vector(2)
+	if len(kind) == 0 || kind[0] != handshakeRecord || len(hello) < 4 || hello[0] != clientHelloType {
+		return nil, false
+	}
+	hello.take(1)
+	whole := hello.vector(3)
+	if len(hello) > 0 || len(whole) == 0 {
+		return nil, false
+	}
+	whole.take(2 + 32) // version and random
+	whole.vector(1)    // session
+	whole.vector(2)    // suites
+	whole.vector(1)    // compression
+	return whole.vector(2), true
 }
 
 // reader takes apart what TLS has put together; what is too short is empty.
