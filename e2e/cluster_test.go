@@ -39,21 +39,6 @@ func (s *server) config(t *testing.T, query string) (p placed, status int) {
 	return p, response.StatusCode
 }
 
-// eventually waits for something that must become true.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for !is() {
-		select {
-		case <-deadline:
-			t.Fatal("did not come: ", what)
-		case <-look.C:
-		}
-	}
-}
-
 // TestThreeNodes: the real server three times, on a real NATS server: all name one node
 // for a room, who comes to another one is sent there, a node that ends or freezes loses
 // its rooms to another, and a revocation holds on all.
@@ -72,7 +57,7 @@ func TestThreeNodes(t *testing.T) {
 		return strings.TrimSuffix(strings.TrimPrefix(p.Signaling, "wss://"), ".example.org/ws")
 	}
 	for _, n := range nodes {
-		eventually(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
+		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
 	}
 	// agreed is the node that all of some name for a room.
 	agreed := func(room string, by ...string) string {
@@ -143,16 +128,16 @@ func TestThreeNodes(t *testing.T) {
 	}
 	thaw := func() { _ = nodes[home].process.Signal(syscall.SIGCONT) }
 	defer thaw()
-	eventually(t, "blue is elsewhere", func() bool { p, _ := nodes[rest[0]].config(t, "room=blue"); return nodeOf(p) != home })
+	until(t, "blue is elsewhere", func() bool { p, _ := nodes[rest[0]].config(t, "room=blue"); return nodeOf(p) != home })
 	second := agreed("blue", rest...)
 	thaw()
-	eventually(t, "who is back says so too", func() bool { p, _ := nodes[home].config(t, "room=blue"); return nodeOf(p) == second })
+	until(t, "who is back says so too", func() bool { p, _ := nodes[home].config(t, "room=blue"); return nodeOf(p) == second })
 
 	// One that goes down has none from then on.
 	if err := nodes[second].process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == second })
-	eventually(t, "blue has another node", func() bool { p, _ := nodes[left[0]].config(t, "room=blue"); return nodeOf(p) != second })
+	until(t, "blue has another node", func() bool { p, _ := nodes[left[0]].config(t, "room=blue"); return nodeOf(p) != second })
 	agreed("blue", left...)
 }
