@@ -69,8 +69,9 @@ func (p *Proxies) unnamed(addr netip.Addr, header string, h http.Header) {
 	}
 	p.notices.log.Warn("forwarding headers are not believed from an address that is not in listen.trusted_proxies",
 		"from", addr.String(), "header", header,
-		"remedy", fmt.Sprintf("if your reverse proxy is there, write\n  listen.trusted_proxies: [%s]\n"+
-			"and see docs/front.md for what it must set; until then all who come through it count as one visitor. Else nothing is wrong", p.line(addr)))
+		"remedy", fmt.Sprintf("if that is a reverse proxy of yours, in front of this server, write\n  listen.trusted_proxies: [%s]\n"+
+			"and see docs/front.md for what it must set; until then all who come through it count as one visitor. If it is anybody else, "+
+			"such as a proxy of the visitor's own network, nothing is wrong, and it must not be named: who is named is believed", p.line(addr)))
 }
 
 // UnnamedHeader says that an address has sent a header of the PROXY protocol, in which

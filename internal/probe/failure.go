@@ -74,7 +74,7 @@ func connectFailure(s Server, err error) *Failure {
 	case isTimeout(err):
 		f.Err = errors.New("no answer")
 		f.Remedy = fmt.Sprintf("a firewall drops %s: open it on the server and in its cloud's security group", s.port())
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
 		f.Err = errors.New("no route to this address")
 		f.Remedy = "this machine has no way there: give it the address family, or take the address out of DNS when the server has none of it"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):

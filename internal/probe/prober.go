@@ -58,6 +58,9 @@ type State struct {
 	// Failure is why it is not proved, or what is wrong with one of its
 	// addresses; nil when all is well.
 	Failure *Failure
+	// Untried is an IPv6 address of the host that cannot be judged from here, as this
+	// machine has no IPv6, while the other works; invalid where there is none.
+	Untried netip.Addr
 	// Passes and Failures count probes since the start.
 	Passes, Failures uint64
 }
@@ -66,6 +69,7 @@ type State struct {
 type Prober struct {
 	cfg     Config
 	log     *slog.Logger
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	trigger chan struct{}
 	first   chan struct{} // closed after the first round
 	once    sync.Once
@@ -91,7 +95,7 @@ func New(cfg Config) *Prober {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Prober{cfg: cfg, log: cfg.Logger, trigger: make(chan struct{}, 1), first: make(chan struct{})}
+	return &Prober{cfg: cfg, log: cfg.Logger, lookup: Lookup, trigger: make(chan struct{}, 1), first: make(chan struct{})}
 }
 
 // Run probes at once and then from time to time until ctx ends.
@@ -236,16 +240,16 @@ func (p *Prober) state(url string) State {
 func (p *Prober) probe(ctx context.Context, target Target, old State, username, password string) State {
 	state := old
 	state.URL, state.Optional, state.Port = target.URL, target.Optional, target.Port
-	results, failure := p.families(ctx, target, username, password)
+	results, failure, untried := p.families(ctx, target, username, password)
 	if len(results) == 0 && old.Proved && ctx.Err() == nil {
 		p.log.Debug("a proved URL failed once", "url", target.URL, "error", failure)
-		results, failure = p.families(ctx, target, username, password)
+		results, failure, untried = p.families(ctx, target, username, password)
 	}
 	if ctx.Err() != nil {
 		return old
 	}
 	now := time.Now()
-	state.Probed, state.Failure, state.Proved = now, failure, len(results) > 0
+	state.Probed, state.Failure, state.Untried, state.Proved = now, failure, untried, len(results) > 0
 	if state.Proved {
 		state.Passes++
 		best := results[0]
@@ -284,6 +288,10 @@ func (p *Prober) report(old, state State) {
 		}
 		p.log.Log(context.Background(), level, "URL failed", "url", f.URL, "address", f.Address, "stage", string(f.Stage), "error", f.Err, "remedy", f.Remedy, "handed_out", state.Proved)
 	}
+	if state.Untried.IsValid() && state.Untried != old.Untried && !state.Optional {
+		p.log.Info("this machine or container has no IPv6, so the URL's IPv6 address cannot be tried from here; it works if something passes it on, as Docker's proxy does, and else belongs out of DNS",
+			"url", state.URL, "address", state.Untried)
+	}
 	if state.Failure == nil && old.Failure != nil && old.Proved {
 		p.log.Info("URL works by all its addresses again", "url", state.URL)
 	}
@@ -295,20 +303,20 @@ type reached struct {
 	local bool
 }
 
-// families probes the first address of each family. It returns the successes, and
-// the first failure.
-func (p *Prober) families(ctx context.Context, target Target, username, password string) ([]reached, *Failure) {
+// families probes the first address of each family. It returns the successes,
+// the first failure, and what cannot be judged for want of IPv6.
+func (p *Prober) families(ctx context.Context, target Target, username, password string) (results []reached, failure *Failure, untried netip.Addr) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
 	server, err := ParseURL(target.URL)
 	if err != nil {
-		return nil, &Failure{URL: target.URL, Stage: StageURL, Err: err, Remedy: "correct public_host"}
+		return nil, &Failure{URL: target.URL, Stage: StageURL, Err: err, Remedy: "correct public_host"}, untried
 	}
-	addresses, err := Lookup(ctx, server.Host)
+	addresses, err := p.lookup(ctx, server.Host)
 	if err != nil {
 		f := dnsFailure(server, err)
 		f.URL = target.URL
-		return nil, f
+		return nil, f, untried
 	}
 	var tries []netip.Addr
 	for _, is4 := range []bool{true, false} {
@@ -319,6 +327,7 @@ func (p *Prober) families(ctx context.Context, target Target, username, password
 	type outcome struct {
 		result  reached
 		failure *Failure
+		noIPv6  bool // the failure is this machine's, not the address's
 	}
 	outcomes := make([]outcome, len(tries))
 	var group sync.WaitGroup
@@ -331,22 +340,29 @@ func (p *Prober) families(ctx context.Context, target Target, username, password
 			if err != nil && !errors.As(err, &outcomes[i].failure) {
 				outcomes[i].failure = &Failure{URL: target.URL, Stage: StageConnect, Err: err, Remedy: "look at the log"}
 			}
-			if f := outcomes[i].failure; f != nil && foreign && server.Host != address.String() {
+			outcomes[i].noIPv6 = foreign && address.Is6() && !p.relaysOver6() && lacksIPv6(err)
+			if f := outcomes[i].failure; f != nil && foreign && !outcomes[i].noIPv6 && server.Host != address.String() {
 				f.Remedy = fmt.Sprintf("%s resolves to %s, which is not this server (%s): correct the DNS record, or relay.external_ip when that address is this server's", server.Host, address, p.own())
 			}
 		})
 	}
 	group.Wait()
-	var results []reached
-	var failure *Failure
-	for _, o := range outcomes {
-		if o.failure == nil {
+	for i, o := range outcomes {
+		switch {
+		case o.failure == nil:
 			results = append(results, o.result)
-		} else if failure == nil {
+		case o.noIPv6 && len(results) > 0: // IPv4 was first
+			untried = tries[i]
+		case failure == nil:
 			failure = o.failure
 		}
 	}
-	return results, failure
+	return results, failure, untried
+}
+
+// relaysOver6 reports whether the server believes to have IPv6.
+func (p *Prober) relaysOver6() bool {
+	return slices.ContainsFunc(p.cfg.Relay(), func(r netaddr.RelayAddress) bool { return r.Advertise.Is6() })
 }
 
 // side tells where to connect for an address: to itself, or behind 1:1 NAT to the

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -122,6 +123,51 @@ func TestProberRun(t *testing.T) {
 	<-rounds
 	cancel()
 	<-done
+}
+
+// A container without IPv6 says of a name's IPv6 address that it cannot be tried from
+// there, and is well; a server with IPv6 says what is wrong, and so does one whose name has
+// no other address.
+func TestNoIPv6Here(t *testing.T) {
+	if c, err := net.Dial("udp6", "[2001:db8::1]:9"); err == nil {
+		c.Close()
+		t.Skip("SKIPPED: this machine has IPv6 (ip netns exec one without)")
+	}
+	server := newTURNServer(t, "127.0.0.1", newAuthority(t).issue(t, time.Now().Add(time.Minute), "127.0.0.1"))
+	url := fmt.Sprintf("turn:turn.example.org:%d?transport=udp", server.udp)
+	for _, x := range []struct {
+		name    string
+		dns     string
+		relay   func() []netaddr.RelayAddress
+		healthy bool
+		want    string // in the log
+	}{
+		{"in a container", "127.0.0.1 2001:db8::1", relayAt("127.0.0.1=127.0.0.1"), true, "level=INFO msg=\"this machine or container has no IPv6"},
+		{"with IPv6 that has no way out", "127.0.0.1 2001:db8::1", relayAt("127.0.0.1=127.0.0.1", "2001:db8::2=2001:db8::2"), false, "2001:db8::1, which is not this server"},
+		{"by IPv6 alone", "2001:db8::1", relayAt("127.0.0.1=127.0.0.1"), false, "this machine has no way there"},
+	} {
+		var logged bytes.Buffer
+		p := New(Config{
+			Targets: func() []Target { return []Target{{URL: url}} }, Mint: mint, Relay: x.relay,
+			Logger: slog.New(slog.NewTextHandler(&logged, nil)), Timeout: 20 * time.Second,
+		})
+		p.lookup = func(context.Context, string) (addresses []netip.Addr, err error) {
+			for _, word := range strings.Fields(x.dns) {
+				addresses = append(addresses, netip.MustParseAddr(word))
+			}
+			return addresses, nil
+		}
+		if healthy := p.round(t.Context()); healthy != x.healthy {
+			t.Errorf("%s: healthy %v", x.name, healthy)
+		}
+		if !strings.Contains(logged.String(), x.want) || x.healthy && strings.Contains(logged.String(), "DNS record") {
+			t.Errorf("%s: %s", x.name, &logged)
+		}
+		said := logged.Len()
+		if p.round(t.Context()); logged.Len() != said {
+			t.Errorf("%s: said again: %s", x.name, logged.String()[said:])
+		}
+	}
 }
 
 // An address behind NAT is reached by its local side; a foreign one is known as such.
