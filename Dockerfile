@@ -11,7 +11,9 @@ COPY . .
 # .git stays outside, so the version has to be told.
 ARG VERSION
 ARG TARGETARCH
-RUN deploy/image "${TARGETARCH:-$(go env GOARCH)}" "${VERSION:-$(cat VERSION)}" /image
+# The state's folder is the image's user's, and so is every volume that begins as its copy. Only what is copied into a folder gets
+# an owner, and not a folder that is there already: so it goes by itself.
+RUN deploy/image "${TARGETARCH:-$(go env GOARCH)}" "${VERSION:-$(cat VERSION)}" /image && mkdir /volume && mv /image/state /volume/
 
 FROM scratch
 ARG VERSION
@@ -20,7 +22,7 @@ LABEL org.opencontainers.image.title="turnhub" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="$VERSION"
 COPY --from=build /image/ /
-COPY --from=build --chown=65532:65532 /image/state /state
+COPY --from=build --chown=65532:65532 /volume/ /
 USER 65532:65532
 ENV STATE_DIRECTORY=/state
 VOLUME /state

@@ -41,7 +41,10 @@ if [ "$level" = stacks ]; then
 	[ -e "$(find /usr/lib -name libgstnice.so -print -quit)" ] || missing="$missing gstreamer1.0-nice"
 	[ -e "$(find /usr/lib -name libgstwebrtc.so -print -quit)" ] || missing="$missing gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0"
 fi
-if [ "$level" = soak ]; then # a proxy that reads HTTPS, and a sound card for Firefox
+if [ "$level" = soak ]; then # proxies in front of a server, one that reads HTTPS, a builder of images, and a sound card for Firefox
+	need apache2 apache2-bin
+	need caddy caddy
+	need buildah buildah
 	[ -x /usr/lib/squid/security_file_certgen ] || missing="$missing squid-openssl"
 	need pulseaudio pulseaudio
 fi
