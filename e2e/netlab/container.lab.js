@@ -24,6 +24,9 @@ async function matrix(publishing, chosen) {
   console.log(`${table(results)}\n${summary(results)}`);
   if (failures.length) throw new AggregateError(failures, `${failures.map((failure) => `${failure.message}: ${failure.cause}`).join('\n')}\n${server.log}`);
   assert.equal(results.length, pairs.length);
+  // The name has an IPv6 address, by which the engine's proxy passes people on; the container has none.
+  assert.match(server.log, /has no IPv6, so the URL's IPv6 address cannot be tried from here/);
+  assert.doesNotMatch(server.log, /correct the DNS record/);
   return { lab, server };
 }
 
