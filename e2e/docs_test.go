@@ -77,7 +77,7 @@ var commands = map[string]documented{
 	"ufw allow 80,443,3478/tcp":                                        {run: "ufw --dry-run allow 80,443,3478/tcp", says: "--dports 80,443,3478"},
 	"ufw allow 443,3478/udp":                                           {run: "ufw --dry-run allow 443,3478/udp", says: "--dports 443,3478"},
 	"ufw allow 49152:65535/udp":                                        {run: "ufw --dry-run allow 49152:65535/udp", says: "--dports 49152:65535"},
-	"docker build -t turnhub --build-arg VERSION=$(systemd/version) .": {elsewhere: "e2e/image_test.go: ../deploy/image"},
+	"docker build -t turnhub --build-arg VERSION=$(systemd/version) .": {elsewhere: `e2e/image_build_test.go: "buildah", "bud"`},
 	"docker run -d -p 80:80 -p 443:443 -p 443:443/udp -v turnhub:/state -e TURNHUB_PUBLIC_HOST=calls.example.org turnhub": {elsewhere: `e2e/image_test.go: "TURNHUB_PUBLIC_HOST=203.0.113.7"`},
 	"turnhub check --self":                   {elsewhere: `e2e/check_test.go: "check", "--self"`},
 	"turnhub check --idle":                   {elsewhere: `e2e/front_wrong_test.go: []string{"--idle"}`},

@@ -54,6 +54,12 @@ var reloadedFronts = map[string]reloaded{
 		program(t, "caddy", "caddy")
 		return beginCaddy(t, s.directory(t), s.port, port, "")
 	}},
+	"Traefik, HTTP": {long: true, begin: func(t *testing.T, s *server, port int) func() {
+		return beginTraefik(t, traefikHTTP(t, s.directory(t), s.port, ""), port)
+	}},
+	"Traefik, TCP": {tcp: true, long: true, begin: func(t *testing.T, s *server, port int) func() {
+		return beginTraefik(t, traefikTCP(t, s.port, freePort(t), 2), port)
+	}},
 }
 
 func masterOfNginx(t *testing.T, port int, ahead, text string) (reload func()) {

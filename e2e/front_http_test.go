@@ -59,26 +59,23 @@ var httpFronts = map[string]httpFront{
 		return port
 	}},
 	"Traefik": {long: true, begin: func(t *testing.T, dir string, to int, below string) int {
-		path := goProgram(t, "TURNHUB_TRAEFIK", "github.com/traefik/traefik/v3@v3.0.4", "cmd/traefik")
-		work, port := t.TempDir(), freePort(t)
-		text := recipe(t, "### Traefik", "calls.example.org", "localhost", "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
-		text = onPath(text, below, "Host(`localhost`)", "Host(`localhost`) && PathPrefix(`"+below+"/`)")
-		rules, file := filepath.Join(work, "rules.yml"), filepath.Join(work, "traefik.yml")
-		write(t, rules, fmt.Sprintf("%s\ntls: {stores: {default: {defaultCertificate: {certFile: %s/cert.pem, keyFile: %[2]s/key.pem}}}}\n", text, dir))
-		write(t, file, fmt.Sprintf("entryPoints: {websecure: {address: \"127.0.0.1:%d\"}}\nproviders: {file: {filename: %s}}\nglobal: {checkNewVersion: false, sendAnonymousUsage: false}\n", port, rules))
-		run(t, []int{port}, path, "--configFile="+file)
+		port := freePort(t)
+		beginTraefik(t, traefikHTTP(t, dir, to, below), port)
 		return port
 	}},
 }
 
-// beginApache starts Apache on a port of its own.
-func beginApache(t *testing.T, dir string, to, port int, below string) *os.Process {
+// beginApache starts Apache on a port of its own. edits change the recipe.
+func beginApache(t *testing.T, dir string, to, port int, below string, edits ...func(string) string) *os.Process {
 	t.Helper()
 	path, work := program(t, "apache2", "apache2-bin"), t.TempDir()
 	text := recipe(t, "### Apache", "*:443", fmt.Sprint("127.0.0.1:", port), "calls.example.org", "localhost",
 		"/etc/ssl/calls.pem", filepath.Join(dir, "cert.pem"), "/etc/ssl/calls.key", filepath.Join(dir, "key.pem"), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
 	text = onPath(text, below, "ProxyPass / ", "ProxyPass "+below+"/ ")
 	text = onPath(text, below, fmt.Sprint(to, "/ "), fmt.Sprint(to, below, "/ "))
+	for _, edit := range edits {
+		text = edit(text)
+	}
 	var modules strings.Builder
 	for _, m := range []string{"mpm_event", "authz_core", "headers", "ssl", "socache_shmcb", "proxy", "proxy_http", "proxy_wstunnel"} {
 		fmt.Fprintf(&modules, "LoadModule %s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", m)
@@ -89,12 +86,16 @@ func beginApache(t *testing.T, dir string, to, port int, below string) *os.Proce
 	return run(t, []int{port}, path, "-DFOREGROUND", "-f", file)
 }
 
-// beginCaddy starts Caddy on a port of its own, and returns what reloads it.
-func beginCaddy(t *testing.T, dir string, to, port int, below string) (reload func()) {
+// beginCaddy starts Caddy on a port of its own, and returns what reloads it. edits
+// change the recipe.
+func beginCaddy(t *testing.T, dir string, to, port int, below string, edits ...func(string) string) (reload func()) {
 	t.Helper()
-	path, work := goProgram(t, "TURNHUB_CADDY", "github.com/caddyserver/caddy/v2@latest", "cmd/caddy"), t.TempDir()
+	path, work := goProgram(t, "caddy"), t.TempDir()
 	text := recipe(t, "### Caddy", "calls.example.org {", fmt.Sprintf("https://localhost:%d {\n    bind 127.0.0.1\n    tls %s/cert.pem %[2]s/key.pem", port, dir), "127.0.0.1:8080", fmt.Sprint("127.0.0.1:", to))
 	text = onPath(text, below, "reverse_proxy ", "reverse_proxy "+below+"/* ")
+	for _, edit := range edits {
+		text = edit(text)
+	}
 	file, admin := filepath.Join(work, "Caddyfile"), "unix/"+filepath.Join(work, "admin")
 	write(t, file, "{\n\tadmin "+admin+"\n\tauto_https disable_redirects\n\tstorage file_system "+work+"\n}\n"+text+"\n")
 	run(t, []int{port}, path, "run", "--config", file, "--adapter", "caddyfile")
@@ -114,42 +115,18 @@ func textOf(t *testing.T, file string) string {
 	return string(text)
 }
 
-// goProgram is a proxy that is written in Go: the file that a variable of the environment
-// names, the one that is installed, or one that is built of a version of its module, outside
-// the project's own. One that cannot be had is a failure: nothing would say that it was not tried.
-func goProgram(t *testing.T, variable, module, command string) string {
+// goProgram is a proxy that is written in Go, see front-program. One that cannot be had is
+// a failure: nothing would say that it was not tried.
+func goProgram(t *testing.T, name string) string {
 	t.Helper()
-	if path := os.Getenv(variable); path != "" {
-		return path
+	find := exec.Command("./front-program", name)
+	var log lockedBuffer
+	find.Stderr = &log
+	path, err := find.Output()
+	if err != nil {
+		t.Fatalf("%s was NOT TRIED: %v (name the program in TURNHUB_%s)\n%s", name, err, strings.ToUpper(name), &log)
 	}
-	if path, err := exec.LookPath(filepath.Base(command)); err == nil {
-		return path
-	}
-	dir := t.TempDir()
-	output := func(in, name string, args ...string) string {
-		c := exec.Command(name, args...)
-		c.Dir = in
-		c.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
-		text, err := c.Output()
-		if err != nil {
-			t.Fatalf("%s was NOT TRIED: %s %q: %v (name the program in %s)", filepath.Base(command), name, args, err, variable)
-		}
-		return strings.TrimSpace(string(text))
-	}
-	output(dir, "go", "mod", "init", "front")
-	output(dir, "go", "mod", "download", module)
-	source := output(dir, "go", "list", "-m", "-f", "{{.Dir}}", module)
-	// Of a copy: a module with replacements is built as the main one only.
-	copied := filepath.Join(dir, "source")
-	output(dir, "cp", "-r", source, copied)
-	output(dir, "chmod", "-R", "u+w", copied)
-	if err := os.MkdirAll(filepath.Join(copied, "webui", "static"), 0o755); err != nil { // Traefik's, which is generated
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(copied, "webui", "static", "index.html"), "")
-	path := filepath.Join(dir, filepath.Base(command))
-	output(copied, "go", "build", "-o", path, "./"+command)
-	return path
+	return strings.TrimSpace(string(path))
 }
 
 // TestBehindHTTPProxy goes through each reverse proxy that docs/front.md shows, set up by

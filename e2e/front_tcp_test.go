@@ -94,10 +94,15 @@ func run(t *testing.T, ports []int, name string, args ...string) *os.Process {
 	return command.Process
 }
 
-// tcpFronts are the proxies for TCP that docs/front.md shows. Each returns the port on
-// which it listens, before a turnhub and another server.
-var tcpFronts = map[string]func(t *testing.T, s *server, other int) (port int){
-	"HAProxy": func(t *testing.T, s *server, other int) int {
+// tcpFront is a proxy for TCP that docs/front.md shows.
+type tcpFront struct {
+	long bool // built too slowly for each run: E2E_LONG=1
+	// begin starts it before a turnhub and another server, and returns the port on which it listens.
+	begin func(t *testing.T, s *server, other int) (port int)
+}
+
+var tcpFronts = map[string]tcpFront{
+	"HAProxy": {begin: func(t *testing.T, s *server, other int) int {
 		path := program(t, "haproxy", "haproxy")
 		port := freePort(t)
 		text := recipe(t, "### HAProxy, by name", ":443", fmt.Sprint("127.0.0.1:", port), "127.0.0.1:8443", fmt.Sprint("127.0.0.1:", s.port), "127.0.0.1:8444", fmt.Sprint("127.0.0.1:", other))
@@ -105,8 +110,8 @@ var tcpFronts = map[string]func(t *testing.T, s *server, other int) (port int){
 		write(t, file, "defaults\n\ttimeout connect 5s\n"+text+"\n")
 		run(t, []int{port}, path, "-db", "-f", file)
 		return port
-	},
-	"nginx": func(t *testing.T, s *server, other int) int {
+	}},
+	"nginx": {begin: func(t *testing.T, s *server, other int) int {
 		path := program(t, "nginx", "nginx-light")
 		const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
 		if !exists(module) {
@@ -119,7 +124,17 @@ var tcpFronts = map[string]func(t *testing.T, s *server, other int) (port int){
 		write(t, file, fmt.Sprintf("load_module %s;\nworker_processes 1; pid %s/pid; error_log stderr; daemon off; master_process off;\nevents { worker_connections 512; }\n%s\n", module, dir, text))
 		run(t, []int{port}, path, "-p", dir, "-e", "stderr", "-c", file)
 		return port
-	},
+	}},
+	"Traefik": {long: true, begin: func(t *testing.T, s *server, other int) int {
+		port := freePort(t)
+		beginTraefik(t, traefikTCP(t, s.port, other, 2), port)
+		return port
+	}},
+	"Traefik, version 1": {long: true, begin: func(t *testing.T, s *server, other int) int {
+		port := freePort(t)
+		beginTraefik(t, traefikTCP(t, s.port, other, 1), port)
+		return port
+	}},
 }
 
 func write(t *testing.T, file, text string) {
@@ -220,16 +235,19 @@ func mapped(t *testing.T, s *server, from string, port int) string {
 	return host
 }
 
-// TestBehindTCPProxy puts HAProxy and nginx in front, which route by name and pass TLS
+// TestBehindTCPProxy puts HAProxy, nginx and Traefik in front, which route by name and pass TLS
 // on, set up by the text of docs/front.md: people are who they are in HTTP, at the
 // hub and in STUN, whoever lies is closed, and the other server has its own.
 func TestBehindTCPProxy(t *testing.T) {
 	t.Parallel()
-	for name, begin := range tcpFronts {
+	for name, proxy := range tcpFronts {
 		t.Run(name, func(t *testing.T) {
+			if proxy.long && os.Getenv("E2E_LONG") == "" {
+				t.Skip("E2E_LONG=1 (make soak) runs this")
+			}
 			t.Parallel()
 			s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}})
-			port := begin(t, s, otherServer(t, s))
+			port := proxy.begin(t, s, otherServer(t, s))
 			for _, from := range []string{"127.0.0.9", "127.0.0.10"} {
 				if got, err := get(t, s, from, "localhost", port, "/config"); err != nil || !strings.Contains(got, `"client":"`+from+`"`) {
 					t.Errorf("/config says %s, %v", got, err)
