@@ -88,3 +88,64 @@ func TestWrongProxies(t *testing.T) {
 		})
 	}
 }
+
+// TestWrongProxiesToo is TestWrongProxies with those that are built or started slowly.
+func TestWrongProxiesToo(t *testing.T) {
+	if os.Getenv("E2E_LONG") == "" {
+		t.Skip("E2E_LONG=1 (make soak) runs this")
+	}
+	t.Parallel()
+	s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}})
+	own := s.directory(t)
+	trust := []string{"SSL_CERT_FILE=" + s.caFile, "SSL_CERT_DIR=/nonexistent"}
+	instead := func(from, to string) func(string) string {
+		return func(text string) string {
+			if !strings.Contains(text, from) {
+				t.Fatalf("the recipe has no %q", from)
+			}
+			return strings.Replace(text, from, to, 1)
+		}
+	}
+	apache := func(from, to string) func(*testing.T, int) {
+		return func(t *testing.T, port int) { beginApache(t, own, s.port, port, "", instead(from, to)) }
+	}
+	caddy := func(from, to string) func(*testing.T, int) {
+		return func(t *testing.T, port int) { beginCaddy(t, own, s.port, port, "", instead(from, to)) }
+	}
+	traefik := func(from, to string, entry ...string) func(*testing.T, int) {
+		return func(t *testing.T, port int) {
+			beginTraefik(t, instead(from, to)(traefikHTTP(t, own, s.port, "")), port, entry...)
+		}
+	}
+	for _, x := range []struct {
+		name  string
+		begin func(t *testing.T, port int)
+		fails bool
+		want  []string
+	}{
+		{"Apache, no Upgrade", apache(" upgrade=websocket", ""), true, []string{"FAIL wss://localhost:", "Apache: ProxyPass / http://127.0.0.1:8080/ upgrade=websocket"}},
+		{"Apache, another server", apache("ProxyPass / ", "# ProxyPass / "), true, []string{"FAIL https://localhost:", "no turnhub is there", "Apache: ProxyPass /"}},
+		{"Apache, not by TLS", apache("RequestHeader set X-Forwarded-Proto https", ""), true, []string{"a page from https may not open it", "RequestHeader set X-Forwarded-Proto https"}},
+		{"Caddy, no Upgrade", caddy("header_up -Forwarded", "header_up -Forwarded\n\t\theader_up -Upgrade"), true, []string{"FAIL wss://localhost:", "Caddy: reverse_proxy passes them on by itself"}},
+		{"Caddy, another server", caddy("reverse_proxy ", "respond \"welcome\"\n\treverse_proxy /never "), true, []string{"FAIL https://localhost:", "that of another server (Caddy)", "Caddy: reverse_proxy 127.0.0.1:8080"}},
+		{"Caddy, client's own header", caddy("header_up -Forwarded", "header_up -Forwarded\n\t\ttrusted_proxies 127.0.0.0/8\n\t\theader_up X-Forwarded-For {header.X-Forwarded-For}"), true,
+			[]string{"FAIL a forged X-Forwarded-For", "Caddy: header_up -Forwarded in the reverse_proxy block, and no trusted_proxies"}},
+		{"Traefik, another server", traefik("Host(`localhost`)", "Host(`elsewhere.example`)"), true, []string{"FAIL https://localhost:", "no turnhub is there", "a router whose rule fits the name (Traefik)"}},
+		{"Traefik, client's own header", traefik("turnhub", "turnhub", "forwardedHeaders: {insecure: true}"), true,
+			[]string{"FAIL a forged X-Forwarded-For", "Traefik: no forwardedHeaders.insecure"}},
+		{"Traefik, answers are kept back", traefik("{headers: {customRequestHeaders: {Forwarded: \"\"}}}", "{buffering: {maxResponseBodyBytes: 1000000}}"), false,
+			[]string{"warn a streamed answer", "Traefik: take the buffering middleware away"}},
+		{"Traefik, no Upgrade", traefik("{Forwarded: \"\"}", "{Forwarded: \"\", Upgrade: \"\"}"), true, []string{"FAIL wss://localhost:", "pass the headers Upgrade and Connection on"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			port := freePort(t)
+			x.begin(t, port)
+			output, status := runTurnhub(t, trust, "check", fmt.Sprintf("https://localhost:%d", port))
+			if (status == 1) != x.fails {
+				t.Errorf("exit status %d", status)
+			}
+			wantLines(t, output, x.want...)
+		})
+	}
+}

@@ -24,7 +24,7 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 	if !ice.fetched {
 		return nil
 	}
-	rows := s.socketURL(ice.Signaling)
+	rows := c.socketURL(s, ice.Signaling)
 	plain, _, ok := c.believed(ctx, s, nil)
 	if !ok { // an older server, which does not say
 		return rows
@@ -47,13 +47,12 @@ func (c *checker) front(ctx context.Context, s site, ice iceConfig) []Row {
 		case got == forwarded.Claimed:
 			rows = append(rows, Row{Verdict: Failed, Trust: true, Subject: subject,
 				Detail: fmt.Sprintf("the server believes that this machine is %s", got),
-				Remedy: "anybody can pretend to be anywhere, and so open the relay to any address: the reverse proxy must overwrite " + name + " with the client's address, or remove it" +
-					" (nginx: proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header Forwarded \"\";), see docs/front.md." +
-					" Where no proxy is in front of this URL, listen.trusted_proxies names this machine: then run the check with the public URL"})
+				Remedy: "anybody can pretend to be anywhere, and so open the relay to any address: the reverse proxy must overwrite " + name + " with the client's address, or remove it: " +
+					line(believes, c.proxy) + ". Where no proxy is in front of this URL, listen.trusted_proxies names this machine: then run the check with the public URL"})
 		case path.hides(got) && !path.hides(plain):
 			rows = append(rows, Row{Verdict: Warned, Subject: subject,
 				Detail: fmt.Sprintf("not believed, but who sends one counts as the proxy at %s", got),
-				Remedy: "let the reverse proxy remove the header (nginx: proxy_set_header " + name + " \"\";), see docs/front.md"})
+				Remedy: "let the reverse proxy overwrite or remove the header: " + line(believes, c.proxy)})
 		default:
 			rows = append(rows, Row{Verdict: OK, Subject: subject, Detail: fmt.Sprintf("not believed: you are %s", got)})
 		}
@@ -102,19 +101,19 @@ func (c *checker) forgedHeader(ctx context.Context, s site) Row {
 			Remedy: "run turnhub check with the public URL, so that it goes through the proxy"}
 	default:
 		row = Row{Verdict: Failed, Trust: true, Subject: row.Subject, Detail: fmt.Sprintf("the server believes that this machine is %s", got),
-			Remedy: "anybody can pretend to be anywhere: what is in front of this URL passes on what clients write and sends no header of its own; let it send one (HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on), or take it out of listen.trusted_proxies, see docs/front.md." +
+			Remedy: "anybody can pretend to be anywhere: what is in front of this URL passes on what clients write and sends no header of its own; let it send one (HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on; Traefik: proxyProtocol: {version: 2}), or take it out of listen.trusted_proxies, see docs/front.md." +
 				" Where nothing is in front of this URL, listen.trusted_proxies names this machine: then run the check from another"}
 	}
 	return row
 }
 
 // socketURL judges the URL that browsers are told for the signaling socket.
-func (s site) socketURL(text string) []Row {
+func (c *checker) socketURL(s site, text string) []Row {
 	u, err := url.Parse(text)
 	if text == "" || err != nil {
 		return nil
 	}
-	const remedy = "; the reverse proxy must be named in listen.trusted_proxies, pass the Host header on (nginx: proxy_set_header Host $http_host) and set X-Forwarded-Proto, see docs/front.md"
+	remedy := "; the reverse proxy must be named in listen.trusted_proxies, pass the Host header on and set X-Forwarded-Proto: " + line(noName, c.proxy)
 	switch {
 	case s.base.Scheme == "https" && u.Scheme == "ws":
 		return []Row{{Verdict: Failed, Subject: text, Detail: "the signaling URL that the server hands out: a page from https may not open it",

@@ -149,7 +149,7 @@ func TestSocketURL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := s.socketURL(x.socket)
+		rows := (&checker{}).socketURL(s, x.socket)
 		if (len(rows) == 0) != (x.want == "") || len(rows) > 0 && rows[0].Verdict != x.want {
 			t.Errorf("%+v: %+v", x, rows)
 		}

@@ -32,6 +32,8 @@ const (
 	onlyHTTP2               // no HTTP/1.1, over which browsers open WebSockets
 	quietEnds               // a quiet connection is ended early
 	noClient                // it does not say who came
+	believes                // it passes on what the client says of that
+	noName                  // it does not say under which name, and by TLS
 	noHeader                // nor does one that passes TCP on
 	notTurnhub              // something else answers
 	buffers                 // it keeps answers back until they have ended
@@ -60,20 +62,32 @@ var missing = map[fault]map[string]string{
 		"Caddy":  "reverse_proxy sets it by itself: take away header_up -X-Forwarded-For",
 		"":       "HAProxy: http-request set-header X-Forwarded-For %[src]; Traefik sets it by itself",
 	},
+	believes: {
+		"nginx":  `proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header Forwarded "";`,
+		"Apache": "RequestHeader unset X-Forwarded-For and RequestHeader unset Forwarded",
+		"Caddy":  "header_up -Forwarded in the reverse_proxy block, and no trusted_proxies that are not yours",
+		"":       "HAProxy: http-request set-header X-Forwarded-For %[src] and http-request del-header Forwarded; Traefik: no forwardedHeaders.insecure, no trustedIPs that are not yours, and a middleware with customRequestHeaders: {Forwarded: \"\"}",
+	},
+	noName: {
+		"nginx":  "proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto $scheme;",
+		"Apache": "ProxyPreserveHost On and RequestHeader set X-Forwarded-Proto https",
+		"Caddy":  "reverse_proxy sets X-Forwarded-Proto and passes Host on by itself: take away the header_up that changes them",
+		"":       "HAProxy: http-request set-header X-Forwarded-Proto https, and no line that changes Host; Traefik: passHostHeader, which is its default",
+	},
 	noHeader: {
-		"": "HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on; others: the PROXY protocol, with the proxy in listen.trusted_proxies",
+		"": "HAProxy: send-proxy-v2 on the server line; nginx: proxy_protocol on; Traefik: proxyProtocol: {version: 2}; others: the PROXY protocol, with the proxy in listen.trusted_proxies",
 	},
 	notTurnhub: {
 		"nginx":  "location / { proxy_pass http://127.0.0.1:8080; }",
 		"Apache": "ProxyPass / http://127.0.0.1:8080/ upgrade=websocket",
 		"Caddy":  "reverse_proxy 127.0.0.1:8080",
-		"":       "default_backend turnhub (HAProxy)",
+		"":       "default_backend turnhub (HAProxy), a router whose rule fits the name (Traefik)",
 	},
 	buffers: {
 		"nginx":  "proxy_buffering off;",
 		"Apache": "flushpackets=on on the ProxyPass line",
 		"Caddy":  "flush_interval -1 in the reverse_proxy block",
-		"":       "HAProxy: take option http-buffer-request and filters for compression away; others: switch the buffering of answers off",
+		"":       "HAProxy: take option http-buffer-request and filters for compression away; Traefik: take the buffering middleware away; others: switch the buffering of answers off",
 	},
 }
 
