@@ -3,6 +3,7 @@ package signaling
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/lookup"
@@ -17,12 +18,13 @@ import (
 // stands in the right order with everything else that the session is told; a fault is
 // answered by the caller.
 type directory struct {
-	hub     *Hub
-	post    delivery.Post
-	members *lookup.ByName[member] // by the session's id
-	byRef   lookup.ByNumber[member]
-	rooms   *lookup.ByName[room]
-	lobbies lobbies
+	hub       *Hub
+	post      delivery.Post
+	members   *lookup.ByName[member] // by the session's id
+	byRef     lookup.ByNumber[member]
+	rooms     *lookup.ByName[room]
+	lobbies   lobbies
+	departing atomic.Bool // see Departure
 
 	mu     sync.Mutex // users, calls and presence
 	users  map[string]*user

@@ -63,6 +63,8 @@ func (b *bytesBetween) Fits(to, cause delivery.Ref, bytes int) bool {
 	return b.below.Fits(to, cause, over(b, "Fits", bytes))
 }
 
+func (b *bytesBetween) Parting(s delivery.Ref) bool { return b.below.Parting(over(b, "Parting", s)) }
+
 func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[]byte) bool {
 	there := over(b, "SendOnly", o)
 	if buffer != nil {

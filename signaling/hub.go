@@ -177,6 +177,7 @@ func (h *Hub) Restart(smear time.Duration) {
 // has ended. Who was here before and does not come back soon is gone: most have a
 // session of that other process by now, and come as somebody new.
 func (h *Hub) Reopen() {
+	h.directory.departing.Store(false)
 	h.dialectClients.forget()
 	h.departed.begin(false)
 	h.node.Reopen()

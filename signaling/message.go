@@ -56,6 +56,9 @@ func (d *directory) addressee(s *member, m *wire.Message, may func(s, p *member)
 	if p == nil || p == s || !may(s, p) {
 		return nil, wire.Faultf(wire.CodeNotInRoom, "you share no room or call with %.40q", id)
 	}
+	if d.departing.Load() && d.post.Parting(p.ref) {
+		return nil, notYet(p)
+	}
 	return p, nil
 }
 

@@ -183,7 +183,11 @@ func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 	// not, it is they who do not read, and nobody else waits for them.
 	var full *member
 	lagging := 0
+	departing := d.departing.Load()
 	for _, p := range r.members {
+		if departing && p != s && d.post.Parting(p.ref) {
+			return notYet(p)
+		}
 		if p != s && !d.post.Fits(p.ref, s.ref, len(b)) {
 			full = p
 			lagging++

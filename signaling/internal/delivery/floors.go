@@ -69,6 +69,9 @@ type Post interface {
 	// SendOnly is Send for a message to nobody else, unless it does not fit: false. It is
 	// in a buffer of NewBuffer, which SendOnly takes over; nil: in none.
 	SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool)
+	// Parting reports whether a session is being sent to another node: what it is sent now
+	// may reach nobody.
+	Parting(s Ref) bool
 	// End ends a session. reason is what others are told, code what its client is.
 	End(s Ref, reason string, code wire.CloseCode)
 }

@@ -39,7 +39,8 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 	}
 	c.node.letting.RLock() // nobody slips in between while the server begins to go down
 	defer c.node.letting.RUnlock()
-	if c.node.draining.Load() {
+	draining := c.node.draining.Load()
+	if draining && !c.node.emptying.Load() {
 		c.refuse(wire.CloseRestart, nil)
 		return
 	}
@@ -56,6 +57,10 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 		if c.resume(r, now) {
 			return
 		}
+	}
+	if draining {
+		c.refuse(wire.CloseRestart, nil)
+		return
 	}
 	c.begin(&m, now)
 }
@@ -162,7 +167,7 @@ func (c *conn) resume(r resume, now time.Time) bool {
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.mu.Lock()
-	bad := s.claims.User != c.claims.User || s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
+	bad := s.claims.User != c.claims.User || s.parting.Load() || s.ended || s.doom != "" || r.Seq < s.out.base || !s.out.ack(r.Seq)
 	if !bad {
 		s.port = c.port
 	}

@@ -20,7 +20,7 @@ var upgrader = wsock.NewUpgrader(Subprotocol)
 
 // ServeHTTP is GET /ws.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if n.draining.Load() {
+	if n.draining.Load() && !n.emptying.Load() {
 		w.Header().Set("Retry-After", "2")
 		http.Error(w, ErrDrain.Error(), http.StatusServiceUnavailable)
 		return
@@ -108,7 +108,7 @@ func (n *Node) register(c *conn) bool {
 		return false
 	}
 	n.conns[c] = struct{}{}
-	if n.draining.Load() || c.claims.Revoked() {
+	if n.draining.Load() && !n.emptying.Load() || c.claims.Revoked() {
 		c.turnBack()
 	}
 	return true

@@ -72,6 +72,7 @@ type Node struct {
 	people   netaddr.Counts // sessions by the address that opened them
 
 	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
+	emptying atomic.Bool  // likewise: draining, but who was here may come back, see Empty
 	letting  sync.RWMutex // held while somebody is let in; before all other locks
 	gate     sync.RWMutex // closed is set under it
 	closed   bool
@@ -186,6 +187,7 @@ func (n *Node) Draining() bool { return n.draining.Load() }
 func (n *Node) Drain() {
 	n.letting.Lock()
 	n.draining.Store(true)
+	n.emptying.Store(false)
 	n.letting.Unlock()
 	n.gate.Lock()
 	defer n.gate.Unlock()

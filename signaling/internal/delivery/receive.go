@@ -26,6 +26,9 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	defer s.in.Unlock()
 	s.reader = c
 	defer func() { s.reader = nil }()
+	if s.parting.Load() {
+		return // it is said again on another node, or refused there
+	}
 	current, fresh, numbers := s.account(c, m, f)
 	if !current {
 		return

@@ -3,6 +3,7 @@ package delivery
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"turnhub/internal/access"
@@ -28,6 +29,9 @@ type session struct {
 	reader   *conn           // under in: the socket whose message is being handled
 	claims   access.Claims   // under in
 	seen     netip.Addr      // under in: where the newest socket came from, see netaddr.SeenAddress
+
+	// parting says that it is being sent to another node, see Stop. Written under in.
+	parting atomic.Bool
 
 	mu      sync.Mutex
 	conn    *conn // nil: lost
