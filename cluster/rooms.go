@@ -239,7 +239,7 @@ func (c *Cluster) settle(ctx context.Context) {
 
 // claim says that a room is this node's, unless it is another's.
 func (c *Cluster) claim(ctx context.Context, room string) {
-	if c.connection() == nil || !c.speaks() || c.store.Load() == nil {
+	if c.connection() == nil || !c.speaks() || c.isDraining() || c.store.Load() == nil {
 		return // as long as nothing is known for certain, everybody stays
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*storePatience)

@@ -39,6 +39,7 @@ func (n *node) adminConfig() admin.Config {
 		RevokeNote:  n.revokeNote,
 		Nodes:       n.nodes,
 		Cluster:     n.clusterStats(),
+		Drain:       n.askDrain,
 	}
 }
 

@@ -53,6 +53,7 @@ var clocks = map[string]string{
 	"cluster/record.go":      "what a node sends holds its time of day, so that it is not sent again later",
 	"cluster/cluster.go":     "the cluster's clock, by time.Since of the start",
 	"cluster/look.go":        "the same",
+	"cmd/turnhub/drain.go":   "a difference of two time.Now",
 	"cmd/turnhub/cluster.go": "the share of the processors, by differences of time.Now",
 	// The hub.
 	"signaling/clock.go":                     "the hub's clock",

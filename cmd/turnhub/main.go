@@ -6,6 +6,7 @@
 //	turnhub credentials [--config FILE] --user NAME [--ttl 1h]
 //	turnhub token       [--config FILE] --user NAME [--room R]... [--ttl 1h]
 //	turnhub config      [--config FILE | --from-turnserver-conf FILE]
+//	turnhub drain       [--config FILE]
 //	turnhub version
 //	turnhub help        [COMMAND]
 //
@@ -64,6 +65,9 @@ func commands() []command {
 		{"config", "[--config FILE | --from-turnserver-conf FILE]", "print the effective configuration, or everything that is wrong with it; or what coturn's becomes",
 			"Secrets are masked. Warnings and errors go to standard error; a configuration with errors is not printed.",
 			[]string{"config --config /etc/turnhub/config.yaml", "config --from-turnserver-conf /etc/turnserver.conf > config.yaml"}, printConfig},
+		{"drain", "[--config FILE]", "empty this node of rooms and clients, then end it",
+			"Of several nodes the others get its rooms, and its clients go there one room after the other, without losing a word; then the server ends. By itself a server tells its clients to come back and ends. SIGTERM does the same. Where something starts the server again when it has ended, as systemd does, use that to stop it.",
+			[]string{"drain --config /etc/turnhub/config.yaml"}, drain},
 		{"version", "", "print the version", "", nil, printVersion},
 	}
 }

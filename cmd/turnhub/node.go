@@ -78,6 +78,7 @@ type node struct {
 	serving  atomic.Bool
 	office   office
 	family   *family
+	commands chan os.Signal // of `turnhub drain`, as a signal would say it
 
 	// For the goroutine of serve alone, see upgrade.
 	listening []net.Listener // TCP and admin, as they are now
@@ -88,7 +89,7 @@ type node struct {
 // newNode makes everything and binds all sockets, but serves nothing yet.
 func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (*node, error) {
 	log := l.Logger
-	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker()}
+	n := &node{cfg: cfg, live: cfg, log: log, level: l.level, errors: l.errors, started: time.Now(), rechecker: newRechecker(), commands: make(chan os.Signal, 1)}
 	n.family = newFamily(log, 0)
 	n.ttl.Store(int64(cfg.Credentials.TTL))
 	n.rangeSaid.Store(&cfg.Relay.Range)

@@ -78,44 +78,46 @@ func serve(ctx context.Context, in invocation) error {
 	}()
 
 	for {
+		var s os.Signal
 		select {
 		case err := <-ended: // by itself: something is broken
 			return err
-		case s := <-signals:
-			switch s {
-			case syscall.SIGUSR2:
-				yielded, err := n.upgrade(append([]string{"serve"}, in.args...), in.environ)
-				if err != nil && !yielded {
-					n.log.Error("the upgrade failed; the old binary goes on", "error", err)
-					continue
-				}
-				if err != nil {
-					n.log.Error("the upgrade failed", "error", err)
-				}
-				if err != nil && n.family.stopped() == nil {
-					n.resume()
-					continue
-				}
-				if !n.linger(ctx, signals) {
-					continue
-				}
-			case syscall.SIGHUP:
-				done := supervisor{n}.reloading()
-				_ = n.reload(in.environ) // it has logged what is wrong
-				n.family.reload()
-				done()
+		case s = <-signals:
+		case s = <-n.commands:
+		}
+		switch s {
+		case syscall.SIGUSR2:
+			yielded, err := n.upgrade(append([]string{"serve"}, in.args...), in.environ)
+			if err != nil && !yielded {
+				n.log.Error("the upgrade failed; the old binary goes on", "error", err)
 				continue
-			case syscall.SIGTERM:
-				supervisor{n}.stopping()
-				n.family.end(false)
-				if n.drain(ctx, signals) {
-					n.family.end(true)
-				}
-			default:
-				supervisor{n}.stopping()
-				n.family.end(true)
-				n.farewell()
 			}
+			if err != nil {
+				n.log.Error("the upgrade failed", "error", err)
+			}
+			if err != nil && n.family.stopped() == nil {
+				n.resume()
+				continue
+			}
+			if !n.linger(ctx, signals) {
+				continue
+			}
+		case syscall.SIGHUP:
+			done := supervisor{n}.reloading()
+			_ = n.reload(in.environ) // it has logged what is wrong
+			n.family.reload()
+			done()
+			continue
+		case syscall.SIGTERM:
+			supervisor{n}.stopping()
+			n.family.end(false)
+			if n.drain(ctx, signals) {
+				n.family.end(true)
+			}
+		default:
+			supervisor{n}.stopping()
+			n.family.end(true)
+			n.farewell()
 		}
 		break
 	}

@@ -1,7 +1,7 @@
 # bash completion for turnhub(1)
 _turnhub() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-	local commands="serve check credentials token config version help" flags=""
+	local commands="serve check credentials token config drain version help" flags=""
 	case $before in
 	--config | --from-turnserver-conf)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -34,6 +34,7 @@ _turnhub() {
 	credentials) flags="--config --user --ttl --help" ;;
 	token) flags="--config --user --room --ttl --help" ;;
 	config) flags="--config --from-turnserver-conf --help" ;;
+	drain) flags="--config --help" ;;
 	version) flags="--help" ;;
 	help) flags=$commands ;;
 	esac

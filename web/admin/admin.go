@@ -83,6 +83,9 @@ type Config struct {
 	// Cluster are its counters; nil: there is none.
 	Cluster func() cluster.Stats
 
+	// Drain begins to empty and end this server, and returns how many sessions it has.
+	Drain func() int
+
 	// RevokeNote says what a revocation of that user or session means, and what it
 	// does not keep out; nil: nothing is said.
 	RevokeNote func(user string) string
@@ -113,6 +116,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("GET /events", console.events)
 	mux.HandleFunc("POST /revoke", console.revoke)
 	mux.HandleFunc("POST /end", console.end)
+	mux.HandleFunc("POST /drain", console.drain)
 	return guard(mux, cmp.Or(cfg.bodyTime, bodyTime))
 }
 

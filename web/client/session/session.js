@@ -416,14 +416,15 @@ export class Session extends Emitter {
     }
     if (message.type === 'config') this.#nodes.learn(message.config?.signalings, this.#url());
     if (message.type === 'elsewhere' && this.#nodes.move(message.signalings, this.#url(), this.#clock.now())) {
-      this.#transmit({type: 'bye'}); // there this is another session, as after a restart of the server
-      this.#dropSocket();
+      // There this is another session, as after a restart of the server. What was said to us before comes until this socket ends.
+      this.#transmit({type: 'bye'});
       this.#token = '';
-      this.#attempt = 0;
-      this.#setState('reconnecting');
-      return this.#open();
+      this.#attempt = this.#restartAfter = 0;
     }
-    if (message.type === 'restart') this.#restartAfter = Math.max(0, Number(message.after) || 0);
+    if (message.type === 'restart') {
+      this.#restartAfter = Math.max(0, Number(message.after) || 0);
+      this.#nodes.move(message.signalings, this.#url(), this.#clock.now());
+    }
     const pending = typeof message.id === 'number' ? this.#pending.get(message.id) : undefined;
     if (pending) {
       this.#pending.delete(message.id);

@@ -75,7 +75,13 @@ test('elsewhere: to the node that has the room, as somebody new, with the rooms'
   await joined;
   it.sockets[0].say({type: 'elsewhere', seq: 2, room: 'blue', signalings: [all[1], all[0]]});
   assert.equal(it.sockets[0].last('bye').type, 'bye');
-  assert.equal(it.sockets[0].closed, true);
+  const heard = [];
+  it.hub.on('message', ({data}) => heard.push(data));
+  it.sockets[0].say({type: 'message', seq: 3, from: 's_x', room: 'blue', data: 'said before'});
+  assert.deepEqual(heard, ['said before']);
+  assert.equal(it.sockets.length, 1, 'it hears what is still on its way');
+  it.sockets[0].cut(1000);
+  it.clock.advance(1);
   assert.equal(it.sockets[1].url, all[1]);
   it.sockets[1].open();
   assert.equal(it.sockets[1].sent[0].resume, undefined);
@@ -86,9 +92,24 @@ test('elsewhere: to the node that has the room, as somebody new, with the rooms'
   assert.equal(it.sockets.length, 2);
 });
 
+test('restart: to the node that is named, and where none is to the same', async () => {
+  for (const [signalings, to] of [[[all[2], all[1]], all[2]], [undefined, all[0]]]) {
+    const it = await open();
+    it.sockets[0].say({type: 'restart', seq: 1, after: 20, signalings});
+    assert.equal(it.sockets.length, 1);
+    it.sockets[0].cut(4005);
+    it.clock.advance(19);
+    assert.equal(it.sockets.length, 1);
+    it.clock.advance(1);
+    assert.equal(it.sockets[1].url, to);
+  }
+});
+
 test('elsewhere: where nobody answers there, we stay with whom we can reach', async () => {
   const it = await open();
   it.sockets[0].say({type: 'elsewhere', seq: 1, room: 'blue', signalings: [all[1], all[0]]});
+  it.sockets[0].cut(1000);
+  it.clock.advance(1);
   assert.equal(next(it), all[0]);
   it.sockets.at(-1).open();
   it.sockets.at(-1).say(welcome({session: 's_new', config}));
@@ -101,5 +122,7 @@ test('elsewhere: where nobody answers there, we stay with whom we can reach', as
   }
   assert.equal(it.sockets.length, length);
   it.sockets.at(-1).say({type: 'elsewhere', seq: 2, room: 'blue', signalings: [all[1], all[0]]});
+  it.sockets.at(-1).cut(1000);
+  it.clock.advance(1);
   assert.equal(it.sockets.at(-1).url, all[1], 'after a minute it is tried again');
 });

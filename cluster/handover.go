@@ -1,0 +1,79 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"turnhub/cluster/placement"
+)
+
+func (c *Cluster) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// HandOver gives rooms whose people leave this node together another one, the same for
+// all of them, and returns the URLs of the sockets of the nodes, the best first; nil:
+// there is no other node. Where there are no rooms, name spreads those who leave over
+// the others. This node must be draining.
+func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []string {
+	ctx, cancel := context.WithTimeout(ctx, 2*storePatience)
+	defer cancel()
+	all := c.Members()
+	to := ""
+	for i, room := range rooms {
+		node := c.nodeOf(ctx, all, room, false)
+		switch {
+		case i == 0:
+			name, to = room, node
+		case node != to:
+			c.assign(ctx, room, to)
+		}
+	}
+	all = c.Members() // some may have been found dead
+	if to == "" || to == c.cfg.Node {
+		to = ""
+		for _, n := range placement.Order(candidates(all), name, c.cfg.Region) {
+			if n.Name == c.cfg.Node {
+				continue
+			}
+			if m, _ := find(all, n.Name); c.alive(ctx, m) {
+				to = n.Name
+				break
+			}
+		}
+	}
+	if to == "" {
+		return nil
+	}
+	return c.placement(all, name, to).Signalings
+}
+
+// assign writes into the store that a room is another node's, whoever has it now. Where
+// that fails, whoever comes first there settles it.
+func (c *Cluster) assign(ctx context.Context, room, node string) {
+	s := c.store.Load()
+	if s == nil {
+		return
+	}
+	key := keyOf(room)
+	for range triesOfStore {
+		e, err := s.rooms.Get(ctx, key)
+		revision := uint64(0)
+		switch {
+		case err == nil:
+			revision = e.Revision()
+		case !errors.Is(err, jetstream.ErrKeyNotFound):
+			return
+		}
+		if err := c.writeRoom(ctx, s, key, node, revision); err == nil {
+			c.placedAt.put(room, node)
+			return
+		} else if !quicker(err) {
+			return
+		}
+	}
+}
