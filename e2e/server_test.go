@@ -62,6 +62,8 @@ type server struct {
 	roots   *x509.CertPool
 	process *os.Process
 	log     *lockedBuffer
+	file    string     // config.yaml
+	ended   chan error // what the process has ended with
 }
 
 // start runs turnhub on a port of its own with the given members of config.yaml on top, and waits until it is
@@ -99,34 +101,52 @@ func start(t *testing.T, config map[string]map[string]any, alone ...string) *ser
 	if err != nil {
 		t.Fatal(err)
 	}
-	configFile := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(configFile, text, 0o600); err != nil {
+	text = bytes.ReplaceAll(text, []byte("$PORT"), fmt.Append(nil, s.port))
+	s.file = filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(s.file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	s.run(t)
+	t.Cleanup(func() { s.end(t) })
+	return s
+}
 
-	command := exec.Command(binary, "serve", "--config", configFile)
-	command.Dir = dir
+// run starts turnhub, again where it has ended, and waits until it is ready.
+func (s *server) run(t *testing.T) {
+	t.Helper()
+	command := exec.Command(binary, "serve", "--config", s.file)
+	command.Dir = filepath.Dir(s.file)
 	command.Stdout, command.Stderr = s.log, s.log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	s.process = command.Process
 	ended := make(chan error, 1)
+	s.ended = ended
 	go func() { ended <- command.Wait() }()
-	t.Cleanup(func() {
-		_ = s.process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("turnhub ended with %v:\n%s", err, s.log)
-			}
-		case <-time.After(20 * time.Second):
-			_ = s.process.Kill()
-			t.Errorf("turnhub did not end on SIGTERM:\n%s", s.log)
-		}
-	})
 	s.untilReady(t, ended)
-	return s
+}
+
+// end ends turnhub in order, unless it has ended so already.
+func (s *server) end(t *testing.T) {
+	t.Helper()
+	_ = s.process.Signal(syscall.SIGTERM)
+	s.await(t)
+}
+
+// await waits for the end of the process.
+func (s *server) await(t *testing.T) {
+	t.Helper()
+	select {
+	case err := <-s.ended:
+		s.ended <- nil // for whoever asks again
+		if err != nil {
+			t.Errorf("turnhub ended with %v:\n%s", err, s.log)
+		}
+	case <-time.After(20 * time.Second):
+		_ = s.process.Kill()
+		t.Errorf("turnhub did not end on SIGTERM:\n%s", s.log)
+	}
 }
 
 func (s *server) untilReady(t *testing.T, ended chan error) {

@@ -1,0 +1,316 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnhub/cluster/natstest"
+)
+
+// walker is a client that goes where the nodes send it, joins its room there, and talks
+// all the time. It writes down what was answered, and whom that had to reach.
+type walker struct {
+	name, room string
+
+	mu       sync.Mutex
+	quiet    bool              // says no more
+	waiting  int               // messages without an answer yet
+	peers    map[string]string // the others in the room: name by session
+	answered map[string]map[string]bool
+	heard    map[string]bool
+	fault    error
+	moves    int
+}
+
+func (w *walker) get(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// told is a message of the server.
+type told struct {
+	Type, Room, Peer, Name, Code string
+	ID, Seq, After               int
+	Data                         string
+	Peers                        []struct{ Peer, Name string }
+	Signalings                   []string
+}
+
+// walk goes on until ctx ends. urls are those of all nodes.
+func (w *walker) walk(ctx context.Context, urls []string) {
+	said := 0
+	for at := urls[0]; ctx.Err() == nil; {
+		next, after, err := w.visit(ctx, at, &said)
+		if err != nil { // nobody is there
+			next, after = urls[(slices.Index(urls, at)+1)%len(urls)], 50*time.Millisecond
+		} else {
+			w.get(func() { w.moves++ })
+		}
+		if next != "" {
+			at = next
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(after):
+		}
+	}
+}
+
+// visit is one session. It returns where to go next, and when; empty: to the same node.
+func (w *walker) visit(ctx context.Context, url string, said *int) (next string, after time.Duration, err error) {
+	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 5 * time.Second}
+	socket, _, err := dialer.DialContext(ctx, url, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	defer socket.Close()
+	var write sync.Mutex
+	seq, got := 0, 0
+	say := func(text string, args ...any) {
+		write.Lock()
+		defer write.Unlock()
+		seq++
+		_ = socket.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{%s,"seq":%d,"ack":%d}`, fmt.Sprintf(text, args...), seq, got))
+	}
+	_ = socket.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"hello","name":%q}`, w.name))
+	say(`"type":"join","room":%q,"id":1`, w.room)
+	w.get(func() { w.peers = nil })
+	type asked struct {
+		text string
+		to   map[string]string
+	}
+	waiting := make(map[int]asked) // under mu
+	talk := time.NewTicker(5 * time.Millisecond)
+	defer talk.Stop()
+	over := make(chan struct{})
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer close(over)
+	group.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-ctx.Done():
+				_ = socket.SetReadDeadline(time.Now())
+				return
+			case <-talk.C:
+			}
+			w.mu.Lock()
+			w.waiting = len(waiting)
+			in := w.peers != nil && w.waiting < 32 && !w.quiet
+			var id int
+			var text string
+			if in {
+				*said++
+				id, text = *said+1, fmt.Sprintf("%s %d", w.name, *said)
+				waiting[id] = asked{text, maps.Clone(w.peers)}
+			}
+			w.mu.Unlock()
+			if in {
+				say(`"type":"message","room":%q,"data":%q,"id":%d`, w.room, text, id)
+			}
+		}
+	})
+	_ = socket.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	going := false
+	for {
+		_, b, err := socket.ReadMessage()
+		if err != nil {
+			if !going && websocket.IsCloseError(err, 4005) { // it goes down, and let us not in
+				return "", 0, err
+			}
+			return next, after, nil
+		}
+		var m told
+		if err := json.Unmarshal(b, &m); err != nil && !strings.Contains(string(b), `"data":{`) {
+			w.get(func() { w.fault = fmt.Errorf("%s: %w", b, err) })
+		}
+		write.Lock()
+		got = max(got, m.Seq)
+		write.Unlock()
+		switch m.Type {
+		case "restart", "elsewhere":
+			going = true
+			if len(m.Signalings) > 0 {
+				next = m.Signalings[0]
+			}
+			if after = time.Duration(m.After) * time.Millisecond; m.Type == "elsewhere" {
+				say(`"type":"bye"`)
+			}
+		case "error":
+			w.get(func() {
+				delete(waiting, m.ID)
+				if m.Code != "rate" {
+					w.fault = fmt.Errorf("%s", b)
+				}
+			})
+		}
+		w.get(func() {
+			switch m.Type {
+			case "joined":
+				w.peers = make(map[string]string)
+				for _, p := range m.Peers {
+					w.peers[p.Peer] = p.Name
+				}
+			case "peer-joined":
+				w.peers[m.Peer] = m.Name
+			case "peer-left":
+				delete(w.peers, m.Peer)
+			case "message":
+				if w.heard[m.Data] {
+					w.fault = fmt.Errorf("%q was heard twice", m.Data)
+				}
+				w.heard[m.Data] = true
+			case "ok":
+				a, is := waiting[m.ID]
+				if !is {
+					return
+				}
+				delete(waiting, m.ID)
+				to := make(map[string]bool)
+				for session, name := range a.to {
+					if _, still := w.peers[session]; still { // from before it was said until it was answered
+						to[name] = true
+					}
+				}
+				w.answered[a.text] = to
+			}
+		})
+	}
+}
+
+// TestRollingRestart: three nodes are drained and started again one after the other, by
+// command and by signal, while people talk in rooms. Each room is whole again on another
+// node, and no message that was answered with ok is lost for anybody who was in the room
+// when it was said and when it was answered.
+func TestRollingRestart(t *testing.T) {
+	if os.Getenv("E2E_LONG") == "" {
+		t.Skip("E2E_LONG=1 (make soak) runs this")
+	}
+	t.Parallel()
+	nats := natstest.Start(t, true)
+	names := []string{"a", "b", "c"}
+	nodes := make(map[string]*server)
+	var urls []string
+	for _, name := range names {
+		n := start(t, map[string]map[string]any{
+			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
+			"limits":  {"messages_per_second": 100_000, "connections_per_ip": 1000},
+		})
+		nodes[name] = n
+		urls = append(urls, fmt.Sprintf("ws://127.0.0.1:%d/ws", n.port))
+	}
+	for _, n := range nodes {
+		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var all []*walker
+	var group sync.WaitGroup
+	for r := range 4 {
+		for p := range 3 {
+			w := &walker{
+				name: fmt.Sprintf("w%d%d", r, p), room: fmt.Sprint("room-", r),
+				answered: make(map[string]map[string]bool), heard: make(map[string]bool),
+			}
+			all = append(all, w)
+			from := slices.Concat(urls[(r+p)%3:], urls[:(r+p)%3])
+			group.Go(func() { w.walk(ctx, from) })
+		}
+	}
+	whole := func(when string) {
+		t.Helper()
+		for _, w := range all {
+			until(t, w.name+" is with two others "+when, func() (is bool) {
+				w.get(func() {
+					others := slices.Collect(maps.Values(w.peers))
+					slices.Sort(others)
+					is = len(slices.Compact(others)) == 2
+				})
+				return is
+			})
+		}
+	}
+	whole("at first")
+	for i, name := range names {
+		n := nodes[name]
+		if i == 1 {
+			n.end(t) // SIGTERM
+		} else {
+			out, err := exec.Command(binary, "drain", "--config", n.file).CombinedOutput()
+			if err != nil || !strings.HasSuffix(string(out), "ended\n") {
+				t.Errorf("drain: %v\n%s", err, out)
+			}
+			n.await(t)
+		}
+		whole("after " + name + " has ended")
+		n.run(t)
+		for _, other := range nodes {
+			until(t, name+" is back", func() bool { p, _ := other.config(t, "room=first"); return len(p.Signalings) == 3 })
+		}
+	}
+	for _, w := range all {
+		w.get(func() { w.quiet = true })
+	}
+	for _, w := range all {
+		until(t, "all is answered", func() (is bool) { w.get(func() { is = w.waiting == 0 }); return is })
+	}
+	time.Sleep(500 * time.Millisecond) // what is lost does not come later either
+	cancel()
+	group.Wait()
+	by := make(map[string]*walker)
+	for _, w := range all {
+		by[w.name] = w
+	}
+	answered, reached := 0, 0
+	for _, w := range all {
+		if w.fault != nil {
+			t.Errorf("%s: %v", w.name, w.fault)
+		}
+		if w.moves == 0 {
+			t.Errorf("%s stayed where it was", w.name)
+		}
+		last := ""
+		for _, text := range slices.Sorted(maps.Keys(w.answered)) {
+			answered++
+			for name := range w.answered[text] {
+				if reached++; !by[name].heard[text] && text != last {
+					t.Errorf("%q was answered, and %s has not heard it", text, name)
+					last = text
+				}
+			}
+		}
+	}
+	t.Logf("%d messages were answered, which had to reach %d people", answered, reached)
+	if reached < 1000 {
+		t.Errorf("only %d had to be heard", reached)
+	}
+}
+
+// TestDrain: the command ends a server by itself too, and says what is wrong where none runs.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	out, err := exec.Command(binary, "drain", "--config", s.file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "sends 0 sessions away") || !strings.HasSuffix(string(out), "ended\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.await(t)
+	out, err = exec.Command(binary, "drain", "--config", s.file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "is the server running") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
