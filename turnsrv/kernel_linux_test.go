@@ -221,6 +221,20 @@ func (c *call) exchange(payload []byte, pad bool) {
 	}
 }
 
+// begin exchanges until both directions pass inside the kernel: after the first packet, and
+// a pause (PAUSE in relay.c).
+func (c *call) begin() {
+	c.t.Helper()
+	for range 100 {
+		n := c.inKernel()
+		if c.exchange([]byte("hello"), false); c.inKernel() == n+2 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.t.Fatal("nothing passes inside the kernel: ", c.Stats().KernelRefused)
+}
+
 func (s *kernelServer) inKernel() uint64 { return s.Stats().Kernel.Packets }
 
 // TestKernel has calls between every two families pass inside the kernel, with checksums
@@ -242,7 +256,7 @@ func TestKernel(t *testing.T) {
 				}
 				s := startKernel(t, name, nil)
 				c := s.call("alice", families[0], families[1])
-				c.exchange([]byte("the first goes through the process"), false)
+				c.begin()
 				before, sent, bytes := s.Stats(), 0, 0
 				for _, n := range []int{4, 5, 7, 172, 1201} {
 					payload := make([]byte, n)
@@ -281,14 +295,16 @@ func TestKernel(t *testing.T) {
 var errQuiet = errors.New("nothing came")
 
 // quiet reports whether nothing comes to a peer of what is sent before a packet of another
-// call, which comes after it.
-func (c *call) quiet(other *call) {
+// call, which comes after it. The kernel has been told before; the workers, which are told
+// in turn, have heard of it when they answer.
+func (c *call) quiet(what string, other *call) {
 	c.t.Helper()
+	c.Stats()
 	c.client.Send(turntest.ChannelData(testChannel, []byte("late"), false))
 	other.exchange([]byte("a mark"), false)
 	c.peer.SetReadDeadline(time.Now().Add(time.Millisecond))
 	if n, _, err := c.peer.ReadFrom(make([]byte, 100)); err == nil {
-		c.t.Errorf("%d bytes came, want %v", n, errQuiet)
+		c.t.Errorf("%s: %d bytes came, want %v", what, n, errQuiet)
 	}
 }
 
@@ -317,8 +333,11 @@ func TestKernelRelayToRelay(t *testing.T) {
 		}
 		var before Stats
 		const sent = 10
-		for i := range sent + 2 { // the first goes through the process each way
+		for i := range sent + 3 { // the first goes through the process each way, then there is a pause
 			if i == 2 {
+				time.Sleep(20 * time.Millisecond)
+			}
+			if i == 3 {
 				before = s.Stats()
 			}
 			message := turntest.ChannelData(testChannel, bytes.Repeat([]byte{byte(i)}, 20+i), false)
@@ -354,14 +373,8 @@ func TestKernelStops(t *testing.T) {
 	other := s.call("other", wire.IPv4, wire.IPv4)
 	begin := func() *call {
 		c := s.call("alice", wire.IPv4, wire.IPv4)
-		for range 100 { // until both directions pass inside the kernel
-			n := s.inKernel()
-			if c.exchange([]byte("hello"), false); s.inKernel() == n+2 {
-				return c
-			}
-		}
-		t.Fatal("nothing passes inside the kernel: ", s.Stats().KernelRefused)
-		return nil
+		c.begin()
+		return c
 	}
 	const others = 2 // flows
 	c := begin()
@@ -386,7 +399,7 @@ func TestKernelStops(t *testing.T) {
 			if n > others {
 				t.Errorf("%s: %d flows are left", what, n)
 			}
-			c.quiet(other)
+			c.quiet(what, other)
 		}
 		c.client.Conn.Close()
 		c = begin()

@@ -21,7 +21,7 @@ func ringConfig(t *testing.T) Config {
 		t.Skip(err)
 	}
 	cfg := scheduleConfig(t)
-	cfg.Driver = DriverRing
+	cfg.Driver, cfg.Kernel = DriverRing, KernelOff // the packets are to come to the ring
 	return cfg
 }
 

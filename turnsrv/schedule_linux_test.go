@@ -235,7 +235,7 @@ func FuzzSchedules(f *testing.F) {
 				continue
 			}
 			cfg := scheduleConfig(t)
-			cfg.Driver = driver
+			cfg.on(driver)
 			ts := startServer(t, cfg)
 			s := newSchedule(t, ts)
 			s.run(steps)

@@ -2,9 +2,12 @@ package turnsrv
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"testing"
 
 	"turnhub/internal/netaddr"
@@ -38,7 +41,28 @@ func testConfig(t testing.TB) Config {
 		Workers: 2,
 		// Every test can be run on a driver: TURNSRV_DRIVER=io_uring go test ./turnsrv
 		Driver: Driver(os.Getenv("TURNSRV_DRIVER")),
+		// And with packets of running calls inside the kernel: TURNSRV_KERNEL=on
+		Kernel: Kernel(os.Getenv("TURNSRV_KERNEL")),
 	}
+}
+
+// inKernel is how many packets have passed inside the kernel, in all tests.
+var inKernel atomic.Uint64
+
+// TestMain holds that a run with packets inside the kernel has had some there: without
+// it, it would be none.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if Kernel(os.Getenv("TURNSRV_KERNEL")) == KernelOn && flag.Lookup("test.run").Value.String() == "" {
+		n := inKernel.Load()
+		fmt.Printf("%d packets of the tests have passed inside the kernel\n", n)
+		if n == 0 {
+			fmt.Println("######## NOT TESTED: THE RELAY IN THE KERNEL: no packet of the tests has passed there ########")
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func startServer(t testing.TB, cfg Config) *testServer {
@@ -73,6 +97,7 @@ func serveTest(t testing.TB, s *Server) *testServer {
 			return
 		}
 		stopped = true
+		inKernel.Add(s.Stats().Kernel.Packets)
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
@@ -93,6 +118,14 @@ func notPortable(t *testing.T, what string) {
 	}
 }
 
+// on chooses the driver of a test that runs on several. The portable one leaves the kernel
+// to the others.
+func (cfg *Config) on(driver Driver) {
+	if cfg.Driver = driver; driver == DriverPortable {
+		cfg.Kernel = KernelOff
+	}
+}
+
 // eachDriver runs a test on every driver that this system has.
 func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
 	for _, driver := range []Driver{DriverEpoll, DriverRing, DriverPortable} {
@@ -101,7 +134,7 @@ func eachDriver(t *testing.T, test func(t *testing.T, cfg Config)) {
 				t.Skip(err)
 			}
 			cfg := testConfig(t)
-			cfg.Driver = driver
+			cfg.on(driver)
 			test(t, cfg)
 		})
 	}

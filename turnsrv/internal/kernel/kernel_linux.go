@@ -62,8 +62,9 @@ type flow struct {
 	from, to               uint32
 	sumIn, sumOut          uint16
 	fromFamily, toFamily   uint8
-	ttl                    uint8
-	_                      [5]byte
+	ttl, begun             uint8
+	_                      [4]byte
+	entered, seen          uint64
 }
 
 // Kernel is a loaded program with its maps.
@@ -311,6 +312,8 @@ func (k *Kernel) Enter(f *core.Flow) (refused string) {
 	if f.From != nil && f.To != nil {
 		v.inProcess = 1
 	}
+	v.entered = uint64(k.clock())
+	v.seen = v.entered
 	kk := keyOf(f.FlowKey)
 	if err := k.flows.Update(unsafe.Pointer(&kk), unsafe.Pointer(&v), ebpf.UpdateAny); err != nil {
 		if !k.full.Swap(true) {

@@ -147,7 +147,9 @@ func (r *routes) look() error {
 		if v, ok := attribute(m.Data[syscall.SizeofIfInfomsg:], syscall.IFLA_MTU); ok && len(v) >= 4 {
 			mtu = binary.LittleEndian.Uint32(v)
 		}
-		r.links[index] = kind == syscall.ARPHRD_ETHER && flags&syscall.IFF_LOOPBACK == 0 && flags&syscall.IFF_NOARP == 0 && mtu >= leastMTU
+		// The loopback has Ethernet's header too, and no neighbours.
+		ethernet := kind == syscall.ARPHRD_ETHER && flags&syscall.IFF_NOARP == 0
+		r.links[index] = (ethernet || flags&syscall.IFF_LOOPBACK != 0) && mtu >= leastMTU
 	}
 	r.ipsec = ipsec()
 	return nil
@@ -273,9 +275,7 @@ func (r *routes) query(w way) (_ route, refused string) {
 // read takes a route out of the kernel's answer.
 func read(b []byte, w way) (found route, refused string) {
 	switch kind := b[7]; kind {
-	case unix.RTN_UNICAST:
-	case unix.RTN_LOCAL:
-		return route{}, "local"
+	case unix.RTN_UNICAST, unix.RTN_LOCAL: // the latter of this host, over the loopback
 	default:
 		return route{}, "route"
 	}

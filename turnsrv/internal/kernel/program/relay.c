@@ -26,6 +26,10 @@
 #define SECOND 1000000000ULL
 #define STALE (2 * SECOND) // a process that has not said for so long that it lives is gone
 #define NONE 0xffffffffU
+// A flow begins with a pause of its packets, so that none overtakes those that the process
+// has not sent on yet: its first packet after so long without one, or after AT_LAST.
+#define PAUSE 15000000ULL
+#define AT_LAST SECOND
 #define TRIES 4            // to take from an account that others take from
 #define LONGEST 1280       // of an IP packet: the least that every path of IPv6 carries
 
@@ -50,7 +54,9 @@ struct flow {
 	__u16 sum_in, sum_out;     // of addresses and protocol, see RFC 1071
 	__u8 from_family, to_family; // of the relayed address: 0 IPv4, 1 IPv6
 	__u8 ttl;
-	__u8 zero[5];
+	__u8 begun;
+	__u8 zero[4];
+	__u64 entered, seen; // nanoseconds of the server's clock; seen: the last packet that went to the process
 };
 
 // One direction of an allocation. The process reads and writes it too.
@@ -325,6 +331,15 @@ int relay(struct __sk_buff *skb)
 	if (now >= f->expires || (now > beat && now - beat > STALE))
 		return NEXT;
 
+	if (!f->begun) {
+		__u64 seen = f->seen;
+
+		f->seen = now;
+		if (now < seen + PAUSE && now < f->entered + AT_LAST)
+			return NEXT;
+		f->begun = 1;
+	}
+
 	__u32 front = f->channel ? CHANNEL_HEADER : 0;
 	__u32 udp = UDP_HEADER + front + n, ip = f->out6 ? IPV6_HEADER : IPV4_HEADER;
 	if (ip + udp > LONGEST)
@@ -353,15 +368,28 @@ int relay(struct __sk_buff *skb)
 	}
 	out.udp.check = bpf_htons(check);
 
-	// From here on it is the relay's. Room is made first, since that may fail.
-	__u32 long_as = at + UDP_HEADER + front + n;
-	if (front > head && bpf_skb_change_tail(skb, long_as, 0) < 0)
+	struct slot *from = 0, *to = 0;
+	if (f->from != NONE && !(from = bpf_map_lookup_elem(&slots, &f->from)))
+		return NEXT;
+	if (f->to != NONE && !(to = bpf_map_lookup_elem(&slots, &f->to)))
 		return NEXT;
 
-	struct slot *from = 0, *to = 0;
-	if (f->from != NONE) {
-		from = bpf_map_lookup_elem(&slots, &f->from);
-		if (!from || !affords(&from->to_peer, set, now, n))
+	// All that may fail for want of memory comes first, and is undone: nothing after it
+	// can fail.
+	__u32 was_long = skb->len, long_as = at + UDP_HEADER + front + n, turned = f->out6 != (at == ETH_HLEN + IPV6_HEADER);
+	if (long_as > was_long && bpf_skb_change_tail(skb, long_as, 0) < 0)
+		return NEXT;
+	if (bpf_skb_pull_data(skb, skb->len) < 0 ||
+	    (turned && bpf_skb_change_proto(skb, f->out6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0) < 0)) {
+		if (long_as > was_long)
+			bpf_skb_change_tail(skb, was_long, 0);
+		return NEXT;
+	}
+	at = ETH_HLEN + ip;
+
+	// From here on it is the relay's.
+	if (from) {
+		if (!affords(&from->to_peer, set, now, n))
 			return DROP;
 		count(&from->to_peer, now, n, f->from_family);
 		if (f->in_process) {
@@ -369,9 +397,8 @@ int relay(struct __sk_buff *skb)
 			__sync_fetch_and_add(&from->to_peer.in_process_bytes, n);
 		}
 	}
-	if (f->to != NONE) {
-		to = bpf_map_lookup_elem(&slots, &f->to);
-		if (!to || !affords(&to->to_client, set, now, n))
+	if (to) {
+		if (!affords(&to->to_client, set, now, n))
 			return DROP;
 		count(&to->to_client, now, n, f->to_family);
 	}
@@ -383,12 +410,9 @@ int relay(struct __sk_buff *skb)
 		    bpf_skb_store_bytes(skb, at + UDP_HEADER + front, scratch->payload, size, BPF_F_RECOMPUTE_CSUM) < 0)
 			return DROP;
 	}
+	long_as = at + UDP_HEADER + front + n;
 	if (long_as < skb->len && bpf_skb_change_tail(skb, long_as, 0) < 0)
 		return DROP;
-	if (f->out6 != (skb->protocol == bpf_htons(ETH_P_IPV6))) {
-		if (bpf_skb_change_proto(skb, f->out6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0) < 0)
-			return DROP;
-	}
 	if (f->out6) {
 		struct ipv6 h = {
 			.version_flow = bpf_htonl(0x60000000), .length = bpf_htons(udp), .next = IPPROTO_UDP, .hops = f->ttl,
@@ -411,9 +435,9 @@ int relay(struct __sk_buff *skb)
 			return DROP;
 	}
 	if (front) {
-		if (bpf_skb_store_bytes(skb, ETH_HLEN + ip, &out, sizeof(out), BPF_F_RECOMPUTE_CSUM) < 0)
+		if (bpf_skb_store_bytes(skb, at, &out, sizeof(out), BPF_F_RECOMPUTE_CSUM) < 0)
 			return DROP;
-	} else if (bpf_skb_store_bytes(skb, ETH_HLEN + ip, &out.udp, sizeof(out.udp), BPF_F_RECOMPUTE_CSUM) < 0) {
+	} else if (bpf_skb_store_bytes(skb, at, &out.udp, sizeof(out.udp), BPF_F_RECOMPUTE_CSUM) < 0) {
 		return DROP;
 	}
 	// The route and the neighbour are the kernel's to find.
