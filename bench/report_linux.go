@@ -17,6 +17,7 @@ func (b *bench) report() error {
 	b.allowed(&s)
 	b.latencies(&s)
 	b.allocations(&s)
+	b.kernelSection(&s)
 	b.scaling(&s)
 	b.hostileSection(&s)
 	b.passSection(&s)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,11 @@ type rival struct {
 	oneAddress bool
 	// raw marks the forwarder, which is no TURN server: it takes part in the rows
 	// that say so, as a yardstick.
-	raw     bool
+	raw bool
+	// namespace is where it runs; empty: here.
+	namespace string
+	// kernel has packets of running calls pass inside the kernel (relay.kernel).
+	kernel  string
 	version func(e *environment) string
 }
 
@@ -103,7 +108,7 @@ func pion(r *rival, e *environment, cpus []int) []string {
 var turnhubConfig = template.Must(template.New("config").Parse(`
 listen: {tcp: ["{{.IP}}:3478"], udp: ["{{.IP}}:3478"], admin: "{{.IP}}:9478"}
 tls: {mode: files, cert_file: {{.Dir}}/cert.pem, key_file: {{.Dir}}/key.pem}
-relay: {realm: bench, external_ip: {{.IP}}, bind_ip: {{.IP}}, port_min: 10000, port_max: 65535, peers: any, allow_peers: [127.0.0.0/8]}
+relay: {realm: bench, external_ip: {{.IP}}, bind_ip: {{.IP}}, port_min: 10000, port_max: 65535, peers: any, allow_peers: [127.0.0.0/8, {{.Peers}}], kernel: {{.Kernel}}}
 credentials: {secrets: ["{{.Secret}}"]}
 limits:
   allocations_per_user: 1000000
@@ -115,14 +120,15 @@ limits:
   connections_per_ip: 1000000
   messages_per_second: 1000000
 log: {level: warn}
-state_dir: {{.Dir}}/state
+state_dir: {{.Dir}}/state-{{.State}}
 `))
 
 func turnhub(r *rival, e *environment, _ []int) []string {
-	file, err := os.Create(e.path("turnhub.yaml"))
+	file, err := os.Create(e.path(r.name + ".yaml"))
 	if err == nil {
 		defer file.Close()
-		err = turnhubConfig.Execute(file, map[string]string{"IP": r.address.String(), "Dir": e.dir, "Secret": secret})
+		err = turnhubConfig.Execute(file, map[string]string{"IP": r.address.String(), "Dir": e.dir, "Secret": secret,
+			"Peers": labSubnets, "Kernel": cmp.Or(r.kernel, "off"), "State": r.name})
 	}
 	if err != nil {
 		panic(fmt.Sprintf("write turnhub's configuration: %v", err))
@@ -200,7 +206,7 @@ func (r *rival) ready(ctx context.Context) error {
 		return nil // its clients ask until it answers
 	}
 	for _, transport := range []string{"udp", "tls"} {
-		if err := load.Ping(ctx, r.server(transport)); err != nil {
+		if err := r.within(func() error { return load.Ping(ctx, r.server(transport)) }); err != nil {
 			return err
 		}
 	}

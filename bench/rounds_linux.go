@@ -25,6 +25,7 @@ type figure struct {
 	Pass    []load.PassResult    `json:"pass,omitempty"`
 	Hub     []hub.Result         `json:"hub,omitempty"`
 	Stall   []hub.StallResult    `json:"stall,omitempty"`
+	Bind    []load.BindResult    `json:"bind,omitempty"`
 }
 
 // figures are by row and rival.

@@ -280,13 +280,15 @@ func TestKernel(t *testing.T) {
 						t.Errorf("%s: %d packets and %d bytes, want %d and %d", what, p, b, sent, bytes)
 					}
 				}
-				// What is too long for every path, or empty, goes through the process.
+				// What is too long for every path, or empty, goes through the process, and what
+				// follows it at once.
 				n := s.inKernel()
 				c.exchange(make([]byte, 1300), false)
 				c.exchange(nil, false)
 				if s.inKernel() != n {
 					t.Error("what is odd passed inside the kernel")
 				}
+				c.begin()
 			})
 		}
 	}
@@ -404,4 +406,42 @@ func TestKernelStops(t *testing.T) {
 		c.client.Conn.Close()
 		c = begin()
 	}
+}
+
+// TestKernelJoined sends trains in a call that passes inside the kernel, each way: what
+// arrives joined goes through the process as before, whole and in order, and what comes
+// after it through the kernel again.
+func TestKernelJoined(t *testing.T) {
+	name := needsKernel(t)
+	if name == "" {
+		return
+	}
+	s := startKernel(t, name, nil)
+	c := s.call("alice", wire.IPv4, wire.IPv4)
+	c.begin()
+	const packets, size = 8, 400
+	var up, down []byte
+	for i := range packets {
+		payload := bytes.Repeat([]byte{byte(i)}, size)
+		up, down = append(up, turntest.ChannelData(testChannel, payload, false)...), append(down, payload...)
+	}
+	n := s.inKernel()
+	burst(t, c.client.Conn.(*net.UDPConn), netip.AddrPort{}, up, size+4)
+	b := make([]byte, 1500)
+	for i := range packets {
+		c.peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if n, _, err := c.peer.ReadFrom(b); err != nil || !bytes.Equal(b[:n], bytes.Repeat([]byte{byte(i)}, size)) {
+			t.Fatalf("packet %d at the peer: %d bytes, %v", i, n, err)
+		}
+	}
+	burst(t, c.peer.(*net.UDPConn), c.relayed, down, size)
+	for i := range packets {
+		if got := c.client.Receive(); !bytes.Equal(got, turntest.ChannelData(testChannel, bytes.Repeat([]byte{byte(i)}, size), false)) {
+			t.Fatalf("packet %d at the client: %d bytes", i, len(got))
+		}
+	}
+	if s.inKernel() != n {
+		t.Errorf("%d packets that were joined passed inside the kernel", s.inKernel()-n)
+	}
+	c.begin()
 }

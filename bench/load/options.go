@@ -15,9 +15,10 @@ type Options struct {
 
 	Pair      bool   // the far end is a client of the same server too, not a plain UDP peer
 	Direction string // up: client to peer; down: peer to client; both
-	Method    string // channel: ChannelData; send: Send and Data indications; raw: to Forward, UDP, up only
+	Method    string // channel: ChannelData; send: Send and Data indications; raw: to Forward, UDP, up only; direct: from client to peer without a server
 	Clients   int    // sending clients; in pairs each has a partner besides
 	Size      int    // payload bytes
+	Idle      int    // further clients with allocations that carry nothing
 
 	Burst   int           // packets that a client hands over at once
 	BurstBy string        // gso: UDP_SEGMENT; mmsg: sendmmsg. Streams: one write
@@ -28,9 +29,14 @@ type Options struct {
 
 	Warmup, Duration time.Duration
 	CPUs             []int        // one shard on each; empty: one shard, not pinned
-	Spin             bool         // poll without sleeping, so that the server pays for no wake-up
+	Spin             bool         // poll without sleeping, so that the server pays for no wake-up; without, with a rate: sleep from tick to tick, whatever comes
 	Peer             netip.Addr   // where UDP peers live
 	Sources          []netip.Addr // addresses the clients use in turn; empty: the kernel's choice
+
+	ClientNamespace string // where clients live, see Within
+	PeerNamespace   string // where peers live, and the far clients of pairs
+
+	softirqs []int
 }
 
 // Defaults returns the options of the plainest run: 16 clients, 172-byte
@@ -48,10 +54,12 @@ func (o *Options) check() error {
 	switch {
 	case o.Direction != "up" && o.Direction != "down" && o.Direction != "both":
 		return fmt.Errorf("direction %q is not up, down or both", o.Direction)
-	case o.Method != "channel" && o.Method != "send" && o.Method != "raw":
-		return fmt.Errorf("method %q is not channel, send or raw", o.Method)
+	case o.Method != "channel" && o.Method != "send" && o.Method != "raw" && o.Method != "direct":
+		return fmt.Errorf("method %q is not channel, send, raw or direct", o.Method)
 	case o.Method == "raw" && (o.Pair || o.Direction != "up" || o.Server.Transport != "udp"):
 		return errors.New("a forwarder takes packets over UDP from clients to peers only")
+	case o.Method == "direct" && o.Pair:
+		return errors.New("without a server there are no pairs")
 	case o.BurstBy != "gso" && o.BurstBy != "mmsg":
 		return fmt.Errorf("bursts by %q: write gso or mmsg", o.BurstBy)
 	case o.Clients < max(1, len(o.CPUs)):
@@ -75,12 +83,16 @@ type Result struct {
 	Reordered uint64  `json:"reordered"`
 	Bad       uint64  `json:"bad"` // arrived, but not as it was sent
 
-	Relayed    uint64  `json:"relayed"` // within Seconds
-	PerSecond  float64 `json:"per_second"`
-	ServerCPU  float64 `json:"server_cpu"` // seconds of processor time within Seconds
-	PerCPU     float64 `json:"per_cpu"`    // packets relayed per second of the server's processor time
-	LoadCPU    float64 `json:"load_cpu"`   // the generator's own processor time
-	ServerBusy float64 `json:"server_busy"`
+	Relayed   uint64  `json:"relayed"` // within Seconds
+	PerSecond float64 `json:"per_second"`
+	ServerCPU float64 `json:"server_cpu"` // seconds of processor time within Seconds
+	PerCPU    float64 `json:"per_cpu"`    // packets relayed per second of the server's processor time
+	LoadCPU   float64 `json:"load_cpu"`   // the generator's own processor time
+	SystemCPU float64 `json:"system_cpu"` // of the whole machine, see SystemBusy
+	// InvolvedCPU is that of the generator, the server and the kernel's threads for softirqs:
+	// of the whole machine where nobody else uses it.
+	InvolvedCPU float64 `json:"involved_cpu"`
+	ServerBusy  float64 `json:"server_busy"`
 
 	P50  float64 `json:"p50"` // one-way latency, microseconds
 	P99  float64 `json:"p99"`

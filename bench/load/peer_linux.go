@@ -26,7 +26,7 @@ func (s *shard) peer(n int) (*conn, netip.AddrPort, error) {
 		}
 	}
 	if !shared || len(s.peers) == 0 {
-		if err := s.openPeer(bound); err != nil {
+		if err := Within(s.o.PeerNamespace, func() error { return s.openPeer(bound) }); err != nil {
 			return nil, netip.AddrPort{}, err
 		}
 	}
@@ -35,14 +35,7 @@ func (s *shard) peer(n int) (*conn, netip.AddrPort, error) {
 	if err != nil {
 		return nil, netip.AddrPort{}, fmt.Errorf("read a peer's address: %w", err)
 	}
-	var port int
-	switch a := name.(type) {
-	case *unix.SockaddrInet4:
-		port = a.Port
-	case *unix.SockaddrInet6:
-		port = a.Port
-	}
-	return c, netip.AddrPortFrom(address, uint16(port)), nil
+	return c, netip.AddrPortFrom(address, addrPort(name).Port()), nil
 }
 
 func (s *shard) openPeer(address netip.Addr) error {

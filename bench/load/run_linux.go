@@ -33,6 +33,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	each := o
 	each.Rate /= float64(len(cpus))
 	each.Window = max(o.Window/len(cpus), o.Burst)
+	o.softirqs = softirqThreads()
 	var phase atomic.Int32
 	shards := make([]*shard, len(cpus))
 	defer func() {
@@ -72,6 +73,8 @@ type sample struct {
 	delivered uint64
 	server    time.Duration
 	own       time.Duration
+	system    time.Duration
+	softirq   time.Duration
 	threads   map[int]time.Duration
 }
 
@@ -87,6 +90,14 @@ func take(o *Options, shards []*shard) (s sample, err error) {
 	s.own, err = CPUTime(os.Getpid())
 	for _, sh := range shards {
 		s.delivered += sh.delivered.Load()
+	}
+	for _, pid := range o.softirqs {
+		if t, err := CPUTime(pid); err == nil {
+			s.softirq += t
+		}
+	}
+	if err == nil {
+		s.system, err = SystemBusy(time.Since(shards[0].base))
 	}
 	s.at = time.Now()
 	return s, err
@@ -113,6 +124,8 @@ func measure(ctx context.Context, o *Options, shards []*shard, phase *atomic.Int
 	r.Relayed = end.delivered - begin.delivered
 	r.PerSecond = float64(r.Relayed) / r.Seconds
 	r.LoadCPU = (end.own - begin.own).Seconds()
+	r.InvolvedCPU = (end.own - begin.own + end.server - begin.server + end.softirq - begin.softirq).Seconds()
+	r.SystemCPU = (end.system - begin.system).Seconds()
 	if o.PID != 0 {
 		r.ServerCPU = (end.server - begin.server).Seconds()
 		r.ServerBusy = r.ServerCPU / r.Seconds

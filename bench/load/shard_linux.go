@@ -40,6 +40,7 @@ type shard struct {
 	flows     []*flow
 	receivers []*conn // their fds carry media to us
 	peers     []*conn // the plain UDP peers' sockets, see peer
+	idle      []*client
 	epoll     int
 	events    []unix.EpollEvent
 
@@ -64,12 +65,18 @@ func (s *shard) setUp(first, n int) error {
 		s.trains = newBatch(true)
 	}
 	for i := range n {
-		a, err := s.open(first + i)
+		if s.o.Method == "direct" {
+			if err := s.direct(i); err != nil {
+				return fmt.Errorf("client %d: %w", first+i, err)
+			}
+			continue
+		}
+		a, err := s.open(first+i, s.o.ClientNamespace)
 		if err != nil {
 			return fmt.Errorf("client %d: %w", first+i, err)
 		}
 		if s.o.Pair {
-			b, err := s.open(first + i)
+			b, err := s.open(first+i, s.o.PeerNamespace)
 			if err != nil {
 				return fmt.Errorf("partner of client %d: %w", first+i, err)
 			}
@@ -83,22 +90,47 @@ func (s *shard) setUp(first, n int) error {
 			return fmt.Errorf("client %d: %w", first+i, err)
 		}
 	}
+	if err := s.rest(); err != nil {
+		return err
+	}
 	return s.watch()
+}
+
+// rest makes the allocations that carry nothing.
+func (s *shard) rest() error {
+	for len(s.idle) < s.o.Idle && s.o.Method != "direct" {
+		var group []*client
+		err := Within(s.o.ClientNamespace, func() (err error) {
+			group, err = newClients(s.o.Server, s.o.Secret, s.o.Sources, len(s.idle), min(groupSize, s.o.Idle-len(s.idle)))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.idle = append(s.idle, group...)
+		if err := errors.Join(allocateAll(s.single, group)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open connects one client and makes its allocation. Both of a pair belong to
 // one user, so that any peer policy lets them talk.
-func (s *shard) open(i int) (*client, error) {
+func (s *shard) open(i int, namespace string) (c *client, err error) {
 	var source netip.Addr
 	if len(s.o.Sources) > 0 {
 		source = s.o.Sources[i%len(s.o.Sources)]
 	}
 	for try := 0; ; try++ {
-		conn, err := dial(s.o.Server, source)
+		err := Within(namespace, func() error {
+			conn, err := dial(s.o.Server, source)
+			c = &client{conn: conn}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		c := &client{conn: conn}
 		c.username, c.password = Mint(s.o.Secret, "load"+strconv.Itoa(i))
 		if s.o.Method == "raw" {
 			s.clients = append(s.clients, c)
@@ -147,7 +179,7 @@ func (s *shard) admit(c *client, peer netip.AddrPort) error {
 func (s *shard) clientFlow(c *client, peer netip.AddrPort) error {
 	shape := channelFrame(firstChannel, s.o.Size, c.stream)
 	switch s.o.Method {
-	case "raw":
+	case "raw", "direct":
 		shape = rawFrame(s.o.Size)
 	case "send":
 		var err error
@@ -194,7 +226,7 @@ func (s *shard) watch() error {
 }
 
 func (s *shard) close() {
-	for _, c := range s.clients {
+	for _, c := range append(s.clients, s.idle...) {
 		if c.raw != nil {
 			c.raw.patient = true
 		}
@@ -272,6 +304,12 @@ func (s *shard) openLoop() {
 			}
 			tick = now + s.o.Tick
 		}
+		if !s.o.Spin {
+			rest := unix.NsecToTimespec(int64(max(due, tick) - time.Since(s.base)))
+			if rest.Nano() > 0 {
+				_ = unix.Nanosleep(&rest, nil) // woken early it only looks once more
+			}
+		}
 		s.poll(false)
 	}
 }
@@ -337,7 +375,9 @@ func (s *shard) receive(c *conn) {
 }
 
 func (s *shard) fromClient(packet []byte) {
-	if p := payload(packet); p != nil {
+	if s.o.Method == "direct" {
+		s.fromPeer(packet)
+	} else if p := payload(packet); p != nil {
 		s.fromPeer(p)
 	} else if len(packet) == 0 || packet[0]&0xC0 != 0 {
 		s.bad++

@@ -24,9 +24,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn, "hostile": hostile, "pass": pass}
+	commands := map[string]func(context.Context, []string) (any, error){"media": media, "idle": idle, "churn": churn, "hostile": hostile, "pass": pass, "bind": bind}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn|hostile|pass [options]")
+		fmt.Fprintln(os.Stderr, "usage: turnload media|idle|churn|bind|hostile|pass [options]")
 		os.Exit(2)
 	}
 	result, err := commands[os.Args[1]](ctx, os.Args[2:])
@@ -55,7 +55,10 @@ func media(ctx context.Context, args []string) (any, error) {
 	common(f, &o.Server, &o.Secret, &o.PID)
 	f.BoolVar(&o.Pair, "pair", o.Pair, "the far end is a client of the server too")
 	f.StringVar(&o.Direction, "direction", o.Direction, "up, down or both")
-	f.StringVar(&o.Method, "method", o.Method, "channel, send or raw (to the forwarder)")
+	f.StringVar(&o.Method, "method", o.Method, "channel, send, raw (to the forwarder) or direct (to the peers, without a server)")
+	f.IntVar(&o.Idle, "idle", o.Idle, "further allocations that carry nothing")
+	f.StringVar(&o.ClientNamespace, "client-netns", o.ClientNamespace, "network namespace of the clients")
+	f.StringVar(&o.PeerNamespace, "peer-netns", o.PeerNamespace, "network namespace of the peers")
 	f.IntVar(&o.Clients, "clients", o.Clients, "sending clients")
 	f.IntVar(&o.Size, "size", o.Size, "payload bytes")
 	f.IntVar(&o.Burst, "burst", o.Burst, "packets that a client hands over at once")
@@ -109,6 +112,23 @@ func churn(ctx context.Context, args []string) (any, error) {
 		return nil, err
 	}
 	return load.Churn(ctx, o)
+}
+
+func bind(ctx context.Context, args []string) (any, error) {
+	o := load.BindOptions{Clients: 32, Channels: 64}
+	f := flag.NewFlagSet("bind", flag.ExitOnError)
+	common(f, &o.Server, &o.Secret, &o.PID)
+	f.StringVar(&o.Namespace, "client-netns", o.Namespace, "network namespace of the clients")
+	f.Func("peers", "the first peer's address; the others follow", func(s string) (err error) {
+		o.Peers, err = netip.ParseAddr(s)
+		return err
+	})
+	f.IntVar(&o.Clients, "clients", o.Clients, "clients")
+	f.IntVar(&o.Channels, "channels", o.Channels, "channels of each")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	return load.Bind(ctx, o)
 }
 
 func hostile(ctx context.Context, args []string) (any, error) {

@@ -196,6 +196,15 @@ static __always_inline void count(struct direction *d, __u64 now, __u32 n, int f
 	*(volatile __u64 *)&d->last = now;
 }
 
+// held leaves a packet of a flow to the process, and with it those that follow without a
+// pause, so that they do not overtake it.
+static __always_inline int held(struct flow *f, __u64 now)
+{
+	f->begun = 0;
+	f->seen = f->entered = now;
+	return NEXT;
+}
+
 struct ipv4 {
 	__u8 version_length, tos;
 	__be16 length, id, fragment;
@@ -249,8 +258,8 @@ int relay(struct __sk_buff *skb)
 	struct transport in;
 	__u32 zero = 0, at, length;
 
-	// What is for another machine, cut from a VLAN or joined of several goes on.
-	if (skb->pkt_type != 0 || skb->vlan_present || skb->gso_size || skb->len > ETH_HLEN + LONGEST)
+	// What is for another machine or cut from a VLAN goes on.
+	if (skb->pkt_type != 0 || skb->vlan_present)
 		return NEXT;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct ipv4 ip;
@@ -302,9 +311,20 @@ int relay(struct __sk_buff *skb)
 		if (!f)
 			return NEXT;
 	}
-	__u32 body = length - UDP_HEADER - head; // with padding
-	if (n == 0 || n > body || body - n > 3 || f->in_index != skb->ifindex)
+
+	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!set || !scratch || f->in_index != skb->ifindex)
 		return NEXT;
+	__u64 now = bpf_ktime_get_ns() + *(volatile __s64 *)&set->offset;
+	__u32 body = length - UDP_HEADER - head; // with padding
+	__u32 front = f->channel ? CHANNEL_HEADER : 0;
+	__u32 udp = UDP_HEADER + front + n, ip = f->out6 ? IPV6_HEADER : IPV4_HEADER;
+
+	// What was joined of several, or is long, is for the process, and those after it too.
+	if (skb->gso_size || skb->len > ETH_HLEN + LONGEST || ip + udp > LONGEST ||
+	    n == 0 || n > body || body - n > 3)
+		return held(f, now);
 	if (body > n) { // then it counts nothing in the checksum
 		__u8 pad[3] = {};
 		__u32 size = body - n;
@@ -319,14 +339,8 @@ int relay(struct __sk_buff *skb)
 			return NEXT;
 		}
 		if (pad[0] | pad[1] | pad[2])
-			return NEXT;
+			return held(f, now);
 	}
-
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
-	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!set || !scratch)
-		return NEXT;
-	__u64 now = bpf_ktime_get_ns() + *(volatile __s64 *)&set->offset;
 	__u64 beat = *(volatile __u64 *)&set->beat;
 	if (now >= f->expires || (now > beat && now - beat > STALE))
 		return NEXT;
@@ -339,11 +353,6 @@ int relay(struct __sk_buff *skb)
 			return NEXT;
 		f->begun = 1;
 	}
-
-	__u32 front = f->channel ? CHANNEL_HEADER : 0;
-	__u32 udp = UDP_HEADER + front + n, ip = f->out6 ? IPV6_HEADER : IPV4_HEADER;
-	if (ip + udp > LONGEST)
-		return NEXT;
 
 	// The checksum that is there, and the one that will be. What the device is to make
 	// holds the pseudo header alone.
@@ -378,12 +387,12 @@ int relay(struct __sk_buff *skb)
 	// can fail.
 	__u32 was_long = skb->len, long_as = at + UDP_HEADER + front + n, turned = f->out6 != (at == ETH_HLEN + IPV6_HEADER);
 	if (long_as > was_long && bpf_skb_change_tail(skb, long_as, 0) < 0)
-		return NEXT;
+		return held(f, now);
 	if (bpf_skb_pull_data(skb, skb->len) < 0 ||
 	    (turned && bpf_skb_change_proto(skb, f->out6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0) < 0)) {
 		if (long_as > was_long)
 			bpf_skb_change_tail(skb, was_long, 0);
-		return NEXT;
+		return held(f, now);
 	}
 	at = ETH_HLEN + ip;
 
