@@ -1,5 +1,5 @@
 // No path of WebRTC comes about: picture, sound, chat, files and the screen go through a WebSocket of the server, and go over
-// to WebRTC once there is a way. Two Chromium: Firefox neither captures nor plays by an AudioContext where there is no sound card.
+// to WebRTC once there is a way. Whoever calls whom; Firefox neither captures nor plays by an AudioContext without a sound card.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
@@ -8,31 +8,41 @@ import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
 import { hears, moves, told } from '../harness/people.js';
 import { screenshot } from '../harness/screenshot.js';
+import { startSound } from '../harness/sound.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.js';
 
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+/** @typedef {import('../harness/browser.js').Kind} Kind */
+
+/** @type {Record<Kind, Awaited<ReturnType<typeof startBrowser>>>} */ let browsers;
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 
 before(async () => {
   if (!process.env.E2E_LONG) return;
-  browser = await startBrowser({ fps: 15 });
+  browsers = { chromium: await startBrowser({ fps: 15 }), firefox: await startBrowser({ kind: 'firefox', fps: 15, sound: await startSound() }) };
   server = await startServer({ config: { relay: { websocket_media: 'on' } } });
 });
 after(cleanup);
 
 const sockets = async () => Number(/^turnhub_media_sockets (\d+)/m.exec(await (await fetch(`${server.admin}/metrics`)).text())?.[1]);
 
-long('all of a call through the WebSocket, and over to WebRTC', { timeout: 240_000 }, async () => {
-  const pages = [await browser.newPage({ only: 'nothing', clean: true }), await browser.newPage({ only: 'nothing', clean: true })];
-  const [first, second] = pages, room = 'door';
-  for (const page of pages) await page.addInitScript(keepBlobs);
-  await openLobby(first, server.base, { name: 'Vasya', room });
-  await join(first);
-  await openLobby(second, server.base, { name: 'Petya', room });
-  await join(second);
+/** Two people who have nothing but this way. @param {Kind} there @param {Kind} comes @param {string} room */
+async function meet(there, comes, room) {
+  const pages = [];
+  for (const [i, kind] of [there, comes].entries()) {
+    const page = await browsers[kind].newPage({ only: 'nothing', clean: true });
+    pages.push(page);
+    await page.addInitScript(keepBlobs);
+    await openLobby(page, server.base, { name: i ? 'Petya' : 'Vasya', room });
+    await join(page);
+  }
   await Promise.all(pages.map(async (page) => { await connected(page); await moves(page, 20); await hears(page); await told(page, 'through HTTPS'); }));
+  return pages;
+}
+
+long('all of a call through the WebSocket, and over to WebRTC', { timeout: 240_000 }, async () => {
+  const pages = await meet('chromium', 'chromium', 'door'), [first, second] = pages;
   await screenshot(first, 'websocket');
   assert.equal(await first.evaluate(() => /** @type {any} */ (window).calls.filter((/** @type {RTCPeerConnection} */ { connectionState }) => connectionState === 'connected').length), 0);
   assert.equal(await sockets(), 2);
@@ -55,3 +65,12 @@ long('all of a call through the WebSocket, and over to WebRTC', { timeout: 240_0
   }
   for (const page of pages) await page.context().close();
 });
+
+for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['chromium', 'firefox'], ['firefox', 'chromium'], ['firefox', 'firefox']])) {
+  long(`${there} is there, ${comes} comes`, { timeout: 180_000 }, async () => {
+    const pages = await meet(there, comes, `${there}-${comes}`);
+    await chat(pages[0], pages[1], 'through the wall');
+    await sendFile(pages[1], pages[0]);
+    for (const page of pages) await page.context().close();
+  });
+}

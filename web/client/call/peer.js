@@ -169,6 +169,8 @@ export class Peer extends Emitter {
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
+    // Who was not in the lobby has no `begin`.
+    this.#way.door.look();
   }
 
   /** @type {PeerState} */
