@@ -72,16 +72,20 @@ func (c *Conn) Write(b []byte) (int, error) {
 
 // Close closes the connection and frees its place in the limits.
 func (c *Conn) Close() error {
-	c.below.Lock()
-	conn := c.Conn
-	c.below.Unlock()
-	err := conn.Close()
+	err := c.lower().Close()
 	c.closing.Do(func() {
 		if c.release != nil {
 			c.release()
 		}
 	})
 	return err
+}
+
+// lower is the connection below, for who does not own it.
+func (c *Conn) lower() net.Conn {
+	c.below.Lock()
+	defer c.below.Unlock()
+	return c.Conn
 }
 
 // Buffered returns the bytes that were read from the connection and that Read

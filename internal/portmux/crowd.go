@@ -15,14 +15,7 @@ const roomPause = 50 * time.Millisecond
 // room waits until a connection more may say what it is. False: ctx has ended.
 func (m *Mux) room(ctx context.Context) bool {
 	for {
-		m.mu.Lock()
-		free := m.waiting.Len() < m.cfg.Unidentified
-		if !free {
-			_, silence := m.mostSilent()
-			free = silence >= m.cfg.Patience
-		}
-		m.mu.Unlock()
-		if free {
+		if m.hasRoom() {
 			return true
 		}
 		timer := time.NewTimer(roomPause) // the other listeners' loops wait for m.left too
@@ -36,6 +29,17 @@ func (m *Mux) room(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// hasRoom reports whether a connection more may say what it is.
+func (m *Mux) hasRoom() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.waiting.Len() < m.cfg.Unidentified {
+		return true
+	}
+	_, silence := m.mostSilent()
+	return silence >= m.cfg.Patience
 }
 
 // mostSilent is the one that has been waited for the longest, nil if all that

@@ -1,8 +1,6 @@
 package portmux
 
 import (
-	"net/netip"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +10,9 @@ import (
 type flow struct {
 	pipe    pipe
 	piped   int    // bytes in the pipe, which is the flow's own as long as there are any
-	unsent  []byte // instead, where there was no pipe
+	unsent  []byte // instead: what is small, or comes where there is no pipe
+	lent    bool   // unsent is the loop's memory
+	run     bool   // what came last was large
 	eof     bool   // nothing comes any more
 	done    bool   // and the other end knows
 	blocked time.Time
@@ -23,27 +23,31 @@ func (f *flow) drop(l *passLoop) {
 	if f.piped > 0 {
 		f.pipe.close()
 	}
-	f.piped, f.unsent, f.eof, f.done = 0, nil, true, true
+	f.piped, f.unsent, f.lent, f.eof, f.done = 0, nil, false, true, true
 	f.blocked = time.Time{}
 }
 
-// take reads what has come. again: nothing has.
+// take reads what has come, which give gets next. again: nothing has. Runs are spliced;
+// what is small is copied, which costs less than two splices.
 func (f *flow) take(l *passLoop, fd int) (again bool, err error) {
-	pipe, ok := l.pipe()
+	pipe, ok := pipe{}, false
+	if f.run {
+		pipe, ok = l.pipe()
+	}
 	if !ok {
-		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, l.copied[:]) })
+		n, err := read(fd, l.copied[:])
 		if err == unix.EAGAIN {
 			return true, nil
 		}
 		if n > 0 {
-			f.unsent = append([]byte(nil), l.copied[:n]...)
+			f.unsent, f.lent, f.run = l.copied[:n], true, n >= runSize
 		}
 		f.eof = err == nil && n == 0
 		return false, err
 	}
 	n, err := splice(fd, pipe.in, pipeSize)
 	if n > 0 {
-		f.pipe, f.piped = pipe, n
+		f.pipe, f.piped, f.run = pipe, n, n >= runSize
 		return false, nil
 	}
 	l.keepPipe(pipe)
@@ -70,59 +74,13 @@ func (f *flow) give(l *passLoop, fd int) error {
 	}
 	if len(f.unsent) > 0 {
 		n, err := write(fd, f.unsent)
-		if f.unsent = f.unsent[n:]; len(f.unsent) == 0 {
-			f.unsent = nil
+		switch f.unsent = f.unsent[n:]; {
+		case len(f.unsent) == 0:
+			f.unsent, f.lent = nil, false
+		case f.lent:
+			f.unsent, f.lent = append([]byte(nil), f.unsent...), false
 		}
 		return err
 	}
 	return nil
-}
-
-func splice(from, to, n int) (int, error) {
-	return ignoringEINTR(func() (int, error) {
-		n, err := unix.Splice(from, nil, to, nil, n, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		return int(n), err
-	})
-}
-
-// write writes what the socket takes; that it takes nothing now is no error.
-func write(fd int, b []byte) (int, error) {
-	n, err := ignoringEINTR(func() (int, error) { return unix.Write(fd, b) })
-	if err == unix.EAGAIN {
-		return 0, nil
-	}
-	return max(n, 0), err
-}
-
-func ignoringEINTR(call func() (int, error)) (int, error) {
-	for {
-		if n, err := call(); err != unix.EINTR {
-			return n, err
-		}
-	}
-}
-
-// connect begins to connect to another server.
-func connect(to netip.AddrPort) (fd int, err error) {
-	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(to.Port()), Addr: [4]byte{}}
-	family := unix.AF_INET
-	if to.Addr().Is4() {
-		sa = &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	} else {
-		family, sa = unix.AF_INET6, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
-	}
-	if fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
-		return -1, os.NewSyscallError("socket", err)
-	}
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if !to.Addr().IsLoopback() { // there may be a firewall between that forgets
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
-	}
-	if err = unix.Connect(fd, sa); err != nil && err != unix.EINPROGRESS {
-		unix.Close(fd)
-		return -1, os.NewSyscallError("connect", err)
-	}
-	return fd, nil
 }

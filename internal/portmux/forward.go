@@ -3,8 +3,10 @@ package portmux
 import (
 	"crypto/tls"
 	"errors"
+	"net"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Forward passes on what comes for the names of another server.
@@ -37,6 +39,16 @@ type forwards struct {
 // on stay. own is the name of this server itself, whichever pattern fits it.
 func (m *Mux) SetForwards(own string, list []Forward) {
 	m.forwards.Store(&forwards{strings.ToLower(own), slices.Clone(list)})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for d := range m.doors {
+		d.look()
+	}
+	for _, ln := range m.serving {
+		if tcp, ok := ln.(*net.TCPListener); ok && len(list) > 0 {
+			tcp.SetDeadline(time.Now()) // from now on a door accepts
+		}
+	}
 }
 
 // find returns where a name leads; nil: to this server. A name that is written in

@@ -14,9 +14,24 @@ import (
 
 // take counts a connection and finds out what it is.
 func (m *Mux) take(raw net.Conn) {
-	addr := remoteAddr(raw)
+	c := &Conn{Conn: raw}
+	place := m.admit(c, remoteAddr(raw))
+	if place == nil {
+		reset(raw)
+		return
+	}
+	until := time.Now().Add(m.cfg.IdentifyTimeout)
+	go func() {
+		defer m.handing.Done()
+		m.identify(c, place, until)
+	}()
+}
+
+// admit counts a connection, which then waits at its place until it is known what it is.
+// nil: it is refused. Else the caller says when it is done with it, to handing.
+func (m *Mux) admit(c *Conn, addr netip.Addr) (place *list.Element) {
 	share := m.share(addr)
-	c := &Conn{Conn: raw, clock: m.clock}
+	c.clock = m.clock
 	c.silent.Store(int64(m.clock()))
 	c.release = func() {
 		m.mu.Lock()
@@ -37,15 +52,14 @@ func (m *Mux) take(raw net.Conn) {
 	if reason != "" {
 		due := m.refuse(reason)
 		m.mu.Unlock()
-		reset(raw)
 		if due {
 			m.tell(addr, reason)
 		}
-		return
+		return nil
 	}
 	m.conns[c] = struct{}{}
 	c.addr = addr
-	place := m.waiting.PushBack(c)
+	place = m.waiting.PushBack(c)
 	m.places.Force(addr, 1)
 	var silent *Conn
 	if m.waiting.Len() > m.cfg.Unidentified {
@@ -59,12 +73,9 @@ func (m *Mux) take(raw net.Conn) {
 	m.mu.Unlock()
 
 	if silent != nil {
-		reset(silent.Conn)
+		reset(silent.lower())
 	}
-	go func() {
-		defer m.handing.Done()
-		m.identify(c, place)
-	}()
+	return place
 }
 
 // share is what an address may have: a proxy, behind which there are many visitors,
@@ -96,18 +107,15 @@ func (m *Mux) tell(addr netip.Addr, reason string) {
 
 // reset closes a connection at once, without leaving it in TIME_WAIT.
 func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
+	if tcp, ok := c.(interface{ SetLinger(int) error }); ok {
 		tcp.SetLinger(0)
 	}
 	c.Close()
 }
 
-// identify sends a connection where it belongs.
-func (m *Mux) identify(c *Conn, place *list.Element) {
-	until := time.Now().Add(m.cfg.IdentifyTimeout)
-	c.SetDeadline(until)
-	top, protocol, reason := m.dissect(c, until)
-
+// settle ends the waiting of a connection, since it is known what kind it is, or why it
+// is refused.
+func (m *Mux) settle(c *Conn, place *list.Element, kind, reason string) {
 	m.mu.Lock()
 	if !c.crowdedOut {
 		m.stopWaiting(place)
@@ -116,26 +124,35 @@ func (m *Mux) identify(c *Conn, place *list.Element) {
 	case m.left <- struct{}{}:
 	default:
 	}
-	secure, due := top != c, false
-	switch {
-	case reason != "":
-		if !c.crowdedOut { // else it is counted already
-			due = m.refuse(reason)
-		}
-	case protocol == TLS:
-		m.accepted["forward"]++
-	case secure:
-		m.accepted[map[Protocol]string{HTTP: "https", STUN: "turns"}[protocol]]++
-	default:
-		m.accepted[map[Protocol]string{HTTP: "http", STUN: "turn"}[protocol]]++
+	due := false
+	if reason == "" {
+		m.accepted[kind]++
+	} else if !c.crowdedOut { // else it is counted already
+		due = m.refuse(reason)
 	}
 	m.mu.Unlock()
-
 	if due {
 		m.tell(remoteAddr(c), reason)
 	}
 	if reason != "" {
 		m.log.Debug("connection refused", "client", c.RemoteAddr(), "reason", reason)
+	}
+}
+
+// kinds are what connections are counted as: in plain TCP, and in TLS.
+var kinds = map[Protocol][2]string{HTTP: {"http", "https"}, STUN: {"turn", "turns"}, TLS: {"forward", ""}}
+
+// identify sends a connection where it belongs; until is when that must be known.
+func (m *Mux) identify(c *Conn, place *list.Element, until time.Time) {
+	c.SetDeadline(until)
+	top, protocol, reason := m.dissect(c, until)
+	secure := top != c
+	kind := kinds[protocol][0]
+	if secure {
+		kind = kinds[protocol][1]
+	}
+	m.settle(c, place, kind, reason)
+	if reason != "" {
 		if reason == "tls_off" {
 			// An alert, so that the client says what is wrong instead of "reset":
 			// fatal handshake_failure, RFC 8446 section 6.

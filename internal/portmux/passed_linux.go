@@ -1,14 +1,13 @@
 package portmux
 
 import (
+	"container/list"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"turnhub/internal/stream"
 )
@@ -33,12 +32,15 @@ type passed struct {
 	remote, local net.Addr
 
 	mu      sync.Mutex
-	first   *stream.Handle // to rouse: the other server's, which is there from the beginning, unless that has hung up
+	first   *stream.Handle // to rouse: of the end that was there first, unless that has hung up
 	aborted bool
+	handed  net.Conn // what it is now that it has left the loop: it is answered here
 
 	// The loop's goroutine's, once it has begun.
 	client, server end
-	hello          []byte // what the other server is still to be told
+	hearing        bool          // it is not known yet whose it is
+	place          *list.Element // until then
+	hello          []byte        // what the other server is still to be told
 	begun          bool
 	connected      bool
 	ended          bool
@@ -71,16 +73,12 @@ func (m *Mux) carry(c *Conn, upstream *net.TCPConn) bool {
 	if err != nil {
 		return false // the other way tells of it
 	}
-	// On this machine the other server has accepted by now, or will not.
-	n, err := unix.Write(p.server.fd, p.hello)
-	if err != nil && err != unix.EAGAIN {
-		unix.Close(p.server.fd)
+	if p.tell() != nil {
+		closeFD(p.server.fd)
 		return false
 	}
-	p.hello = p.hello[max(n, 0):]
-	p.connected = len(p.hello) == 0
 	if p.client.fd, err = stream.Duplicate(tcp); err != nil {
-		unix.Close(p.server.fd)
+		closeFD(p.server.fd)
 		return false
 	}
 	m.handing.Add(1)
@@ -100,31 +98,51 @@ func (m *Mux) carry(c *Conn, upstream *net.TCPConn) bool {
 	return true
 }
 
+// tell tells the other server what it takes at once of what the client has said: on this
+// machine it has accepted by now, or will not.
+func (p *passed) tell() error {
+	n, err := write(p.server.fd, p.hello)
+	p.hello = p.hello[n:]
+	p.connected = err == nil && len(p.hello) == 0
+	return err
+}
+
 // begin has the loop watch what can be watched so far. Nobody else is here, but for the
 // loop once the first is watched, which waits for mu.
 func (p *passed) begin() {
-	p.server.wants, p.client.wants = stream.Writable, stream.Readable
+	server, client := stream.Writable, stream.Events(0)
 	if p.connected {
-		p.server.wants = stream.Readable
+		server, client = stream.Readable, stream.Readable
 		p.hello = nil
 		p.timer.Reset(p.patience())
 	}
-	var err error
-	if p.server.handle == nil {
-		if p.server.handle, err = p.loop.events.Add(p.server.fd, &p.server, p.server.wants); err != nil {
+	if p.watched(&p.server, server) != nil {
+		if p.aborted = true; p.first == nil {
 			go p.end("forward_down") // as if it had not answered; not here, where mu is held
 			return
 		}
+	}
+	if p.first == nil {
 		p.first = p.server.handle
 	}
-	if p.connected {
-		if p.client.handle, err = p.loop.events.Add(p.client.fd, &p.client, p.client.wants); err != nil {
-			p.aborted = true
-		}
+	if (p.connected || p.client.handle != nil) && p.watched(&p.client, client) != nil {
+		p.aborted = true
 	}
 	if p.aborted {
 		p.first.Rouse()
 	}
+}
+
+// watched has the loop tell of what an end waits for, for the first time too.
+func (p *passed) watched(e *end, wants stream.Events) (err error) {
+	switch {
+	case e.handle == nil:
+		e.handle, err = p.loop.events.Add(e.fd, e, wants)
+	case e.wants != wants:
+		err = e.handle.Watch(wants)
+	}
+	e.wants = wants
+	return err
 }
 
 func (p *passed) rouse() {
@@ -146,11 +164,17 @@ func (e *end) Ready(events stream.Events) {
 		p.begun = true
 		p.mu.Unlock()
 	}
-	if events == 0 {
+	switch {
+	case events == 0:
 		p.look()
 		return
-	}
-	if !p.connected {
+	case p.hearing:
+		p.hear()
+		return
+	case !p.connected && e == &p.client: // it is reset
+		p.end("")
+		return
+	case !p.connected:
 		p.greet()
 		return
 	}
@@ -194,9 +218,6 @@ func (p *passed) greet() {
 	p.mu.Lock()
 	p.begin()
 	p.mu.Unlock()
-	if p.server.handle.Watch(p.server.wants) != nil {
-		p.end("")
-	}
 }
 
 // pump passes on what has come from one end, as far as the other takes it.
@@ -231,7 +252,7 @@ func (p *passed) pump(from, to *end) {
 		if f.eof {
 			f.done = true
 			if !to.out.done { // else it is closed at once
-				unix.Shutdown(to.fd, unix.SHUT_WR)
+				shutdownWrite(to.fd)
 			}
 			break
 		}
@@ -261,12 +282,9 @@ func (p *passed) watch() {
 		if f := &p.other(e).out; f.piped > 0 || len(f.unsent) > 0 {
 			wants |= stream.Writable
 		}
-		if wants != e.wants {
-			e.wants = wants
-			if e.handle.Watch(wants) != nil {
-				p.end("")
-				return
-			}
+		if p.watched(e, wants) != nil {
+			p.end("")
+			return
 		}
 	}
 }
@@ -284,6 +302,17 @@ func (p *passed) look() {
 	aborted := p.aborted
 	p.mu.Unlock()
 	now := p.loop.now
+	if p.hearing {
+		switch left := p.mux.cfg.IdentifyTimeout - now.Sub(p.last); {
+		case aborted:
+			p.end("closed")
+		case left <= 0:
+			p.end("timeout")
+		default:
+			p.timer.Reset(left)
+		}
+		return
+	}
 	if !p.connected {
 		if aborted || now.Sub(p.last) >= dialPatience {
 			if !aborted {
@@ -320,7 +349,9 @@ func (p *passed) end(reason string) {
 	p.first = nil // nobody rouses it any more
 	p.mu.Unlock()
 	m := p.mux
-	if reason != "" { // counted before the client can know
+	if p.hearing {
+		m.settle(p.conn, p.place, "", reason)
+	} else if reason != "" { // counted before the client can know
 		m.mu.Lock()
 		m.refused[reason]++
 		m.mu.Unlock()
@@ -330,9 +361,13 @@ func (p *passed) end(reason string) {
 			e.handle.Forget()
 		}
 		e.out.drop(p.loop)
-		unix.Close(e.fd)
+		if e.fd >= 0 {
+			closeFD(e.fd)
+		}
 	}
-	m.passing.Add(-1)
+	if !p.hearing {
+		m.passing.Add(-1)
+	}
 	p.conn.Close()
 	m.handing.Done()
 }
@@ -342,6 +377,9 @@ func (p *passed) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.aborted = true
+	if p.handed != nil {
+		return p.handed.Close()
+	}
 	if p.first != nil {
 		p.first.Rouse()
 	}

@@ -19,6 +19,7 @@ const (
 	pipeSize   = 1 << 20 // asked for; the kernel may give less
 	maxPipes   = 64      // that a loop keeps while nothing is in them
 	maxCopied  = 64 << 10
+	runSize    = 16 << 10 // from which on what comes is spliced
 
 	// Where something passes, a loop waits in a raw system call and keeps its P, so that it
 	// needs no scheduler on the way back; the others get one P more for each loop. After

@@ -6,7 +6,8 @@
 // for the names of other servers is passed on to them as it is.
 //
 // Everything is bounded. A connection that has not said what it is costs a
-// goroutine and eight bytes, in TLS the handshake's state; it is cut off after
+// goroutine and eight bytes, in TLS the handshake's state (where names are passed on, no
+// goroutine, and what it has said so far); it is cut off after
 // Config.IdentifyTimeout. When there are Config.Unidentified of them, the one that has
 // been silent for longest makes room, after Config.Patience; until then nothing more is accepted, and
 // the kernel's queue holds who comes. So a crowd that comes at once, as after a
@@ -28,6 +29,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -131,6 +133,7 @@ type Mux struct {
 	leaving  bool            // StopAccepting was called
 	ctx      context.Context // of Serve
 	serving  []net.Listener
+	doors    map[*door]struct{} // which accept from them
 	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
 	waiting  *list.List     // of *Conn, the oldest first
@@ -181,6 +184,7 @@ func New(cfg Config) *Mux {
 		cfg: cfg, log: cfg.Logger,
 		httpIn:   newChanListener(),
 		conns:    make(map[*Conn]struct{}),
+		doors:    make(map[*door]struct{}),
 		waiting:  list.New(),
 		left:     make(chan struct{}, 1),
 		accepted: make(map[string]uint64),
@@ -256,9 +260,7 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 	owned.Go(func() { m.http.Serve(m.httpIn) })
 	<-ctx.Done()
 	m.mu.Lock()
-	for _, ln := range m.serving {
-		ln.Close()
-	}
+	m.closeListeners()
 	m.mu.Unlock()
 	grace, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -285,12 +287,19 @@ func (m *Mux) Serve(ctx context.Context, listeners ...net.Listener) error {
 func (m *Mux) StopAccepting() {
 	m.mu.Lock()
 	m.leaving = true
-	listeners := m.serving
+	m.closeListeners()
 	m.mu.Unlock()
-	for _, ln := range listeners {
+	m.http.SetKeepAlivesEnabled(false)
+}
+
+// closeListeners ends accepting. Call it under mu.
+func (m *Mux) closeListeners() {
+	for _, ln := range m.serving {
 		ln.Close()
 	}
-	m.http.SetKeepAlivesEnabled(false)
+	for d := range m.doors {
+		d.close()
+	}
 }
 
 // ResumeAccepting ends what StopAccepting has begun: the successor is gone, and these
@@ -317,7 +326,20 @@ func (m *Mux) accept(ctx context.Context, ln net.Listener) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	pause := shortest
 	for m.room(ctx) {
-		c, err := ln.Accept()
+		var c net.Conn
+		var err error
+		if d := m.open(ln); d != nil {
+			if err = d.wait(); err == nil {
+				pause = shortest
+				continue
+			}
+		} else {
+			c, err = ln.Accept()
+		}
+		if tcp, ok := ln.(*net.TCPListener); ok && errors.Is(err, os.ErrDeadlineExceeded) {
+			tcp.SetDeadline(time.Time{}) // SetForwards wants to know who accepts
+			continue
+		}
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return

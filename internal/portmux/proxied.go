@@ -51,7 +51,7 @@ func (c *Conn) Told() bool {
 // readHeader reads a PROXY header, of which the first bytes are there. What the
 // client has said after it is read again by Read.
 func (c *Conn) readHeader() (proxyheader.Header, error) {
-	buf := make([]byte, len(c.first), proxyheader.MaxLength)
+	buf := make([]byte, len(c.first), max(len(c.first), proxyheader.MaxLength))
 	copy(buf, c.first)
 	for {
 		h, length, err := proxyheader.Parse(buf)
