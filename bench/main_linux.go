@@ -4,7 +4,7 @@
 //	go run ./bench                         everything (about 20 minutes)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
 //	go run ./bench -only udp-172 -keep     one row, written down: a whole table in pieces, each where the machine is quiet
-//	go run ./bench -part hub               one part: relay, kernel, limits, cores, profile, hostile, pass or hub
+//	go run ./bench -part hub               one part: relay, kernel, limits, cores, profile, hostile, pass, proxied or hub
 //	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
@@ -42,7 +42,7 @@ func main() {
 }
 
 const (
-	allParts  = "relay,kernel,limits,cores,profile,hostile,pass,hub"
+	allParts  = "relay,kernel,limits,cores,profile,hostile,pass,proxied,hub"
 	allRivals = "coturn,coturn-new,coturn-mux,turnhub,pion4,pion5,forwarder"
 )
 
@@ -144,6 +144,9 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 		}},
 		{"pass", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
 			return b.measurePass(ctx, wanted.MatchString)
+		}},
+		{"proxied", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			return b.measureProxied(ctx, wanted.MatchString)
 		}},
 		{"hub", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measureHub(ctx, wanted) }},
 	} {

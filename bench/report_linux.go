@@ -21,6 +21,7 @@ func (b *bench) report() error {
 	b.scaling(&s)
 	b.hostileSection(&s)
 	b.passSection(&s)
+	b.proxiedSection(&s)
 	b.hubSection(&s)
 	if b.Profile != "" {
 		s.WriteString("## Where the time goes\n\nturnhub, 172 B saturated, one core.\n\n" + b.Profile)

@@ -46,6 +46,7 @@ type rival struct {
 	namespace string
 	// kernel has packets of running calls pass inside the kernel (relay.kernel).
 	kernel  string
+	proxies string // network whose PROXY headers it believes; empty: none
 	version func(e *environment) string
 }
 
@@ -106,7 +107,7 @@ func pion(r *rival, e *environment, cpus []int) []string {
 // turnhubConfig opens the quotas, which are on by default, as coturn and pion
 // have none by default; they are still checked.
 var turnhubConfig = template.Must(template.New("config").Parse(`
-listen: {tcp: ["{{.IP}}:3478"], udp: ["{{.IP}}:3478"], admin: "{{.IP}}:9478"}
+listen: {tcp: ["{{.IP}}:3478"], udp: ["{{.IP}}:3478"], admin: "{{.IP}}:9478"{{with .Proxies}}, trusted_proxies: [{{.}}]{{end}}}
 tls: {mode: files, cert_file: {{.Dir}}/cert.pem, key_file: {{.Dir}}/key.pem}
 relay: {realm: bench, external_ip: {{.IP}}, bind_ip: {{.IP}}, port_min: 10000, port_max: 65535, peers: any, allow_peers: [127.0.0.0/8, {{.Peers}}], kernel: {{.Kernel}}}
 credentials: {secrets: ["{{.Secret}}"]}
@@ -128,7 +129,7 @@ func turnhub(r *rival, e *environment, _ []int) []string {
 	if err == nil {
 		defer file.Close()
 		err = turnhubConfig.Execute(file, map[string]string{"IP": r.address.String(), "Dir": e.dir, "Secret": secret,
-			"Peers": labSubnets, "Kernel": cmp.Or(r.kernel, "off"), "State": r.name})
+			"Peers": labSubnets, "Kernel": cmp.Or(r.kernel, "off"), "State": r.name, "Proxies": r.proxies})
 	}
 	if err != nil {
 		panic(fmt.Sprintf("write turnhub's configuration: %v", err))

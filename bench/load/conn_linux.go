@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"turnhub/internal/proxyheader"
 )
 
 // A Server is where to find a TURN server: udp://, tcp:// or tls:// and an IP
@@ -18,6 +20,7 @@ import (
 type Server struct {
 	Transport string // udp, tcp or tls
 	Address   netip.AddrPort
+	Proxied   string // version of the PROXY header that streams begin with; empty: none
 }
 
 // ParseServer reads a Server from its URL.
@@ -32,7 +35,7 @@ func ParseServer(text string) (Server, error) {
 	}
 	switch u.Scheme {
 	case "udp", "tcp", "tls":
-		return Server{u.Scheme, address}, nil
+		return Server{Transport: u.Scheme, Address: address}, nil
 	}
 	return Server{}, fmt.Errorf("server %q: transport %q is not udp, tcp or tls", text, u.Scheme)
 }
@@ -91,6 +94,11 @@ func (c *conn) connect(s Server, source netip.Addr) error {
 	c.in = make([]byte, 1<<16)
 	c.raw = &rawStream{fd: c.fd, patient: true}
 	c.rw = c.raw
+	if s.Proxied != "" {
+		if err := c.introduce(s); err != nil {
+			return fmt.Errorf("PROXY header: %w", err)
+		}
+	}
 	if s.Transport == "tls" {
 		// The server under test has a certificate of its own making.
 		t := tls.Client(c.raw, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
@@ -100,6 +108,22 @@ func (c *conn) connect(s Server, source netip.Addr) error {
 		c.rw = t
 	}
 	return nil
+}
+
+// introduce writes a PROXY header that names this end as the client.
+func (c *conn) introduce(s Server) error {
+	name, err := unix.Getsockname(c.fd)
+	if err != nil {
+		return err
+	}
+	own, ok := name.(*unix.SockaddrInet4)
+	if !ok {
+		return errors.New("over IPv4 only")
+	}
+	_, err = c.raw.Write(proxyheader.Append(nil, s.Proxied, proxyheader.Header{
+		Client: netip.AddrPortFrom(netip.AddrFrom4(own.Addr), uint16(own.Port)), Server: s.Address,
+	}))
+	return err
 }
 
 func (c *conn) close() { unix.Close(c.fd) }

@@ -15,7 +15,7 @@ func (s *shard) direct(n int) error {
 	}
 	var c *client
 	err = Within(s.o.ClientNamespace, func() error {
-		conn, err := dial(Server{"udp", address}, netip.Addr{})
+		conn, err := dial(Server{Transport: "udp", Address: address}, netip.Addr{})
 		c = &client{conn: conn}
 		return err
 	})

@@ -42,7 +42,9 @@ func main() {
 // common declares what all subcommands need.
 func common(f *flag.FlagSet, server *load.Server, secret *string, pid *int) {
 	f.Func("server", "udp://, tcp:// or tls:// with IP address and port", func(s string) (err error) {
+		proxied := server.Proxied // whichever of the two options comes first
 		*server, err = load.ParseServer(s)
+		server.Proxied = proxied
 		return err
 	})
 	f.StringVar(secret, "secret", "", "the server's shared secret")
@@ -53,6 +55,7 @@ func media(ctx context.Context, args []string) (any, error) {
 	o := load.Defaults()
 	f := flag.NewFlagSet("media", flag.ExitOnError)
 	common(f, &o.Server, &o.Secret, &o.PID)
+	f.StringVar(&o.Server.Proxied, "proxied", "", "over TCP and TLS: begin with a PROXY header of this version, v1 or v2")
 	f.BoolVar(&o.Pair, "pair", o.Pair, "the far end is a client of the server too")
 	f.StringVar(&o.Direction, "direction", o.Direction, "up, down or both")
 	f.StringVar(&o.Method, "method", o.Method, "channel, send, raw (to the forwarder) or direct (to the peers, without a server)")
