@@ -116,7 +116,7 @@ netlab-test: build e2e/node_modules/.ready
 	@if e2e/netlab/possible; then cd e2e && timeout -k 30 30m npm run --silent netlab; \
 	  else echo '######## NETWORK LAB SKIPPED: it needs root, nftables and network namespaces (see the line above) ########'; fi
 
-fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, beside a plain page over pion, and with the relay ports closed
+fast: build e2e/node_modules/.ready ## time and round trips to the first picture: 100 ms away, beside a plain page over pion, with the relay ports closed; and gathering by number of URLs
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@cd e2e && npm run --silent fast
@@ -174,7 +174,7 @@ browsers: build e2e/node_modules/.ready ## calls of every two browsers between e
 	@e2e/netlab/possible
 	@export E2E_RECORD=1; status=0; for pair in $(PAIRS); do \
 	  printf '\n==== %s ====\n' $$pair; \
-	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test netlab/pairs.test.js) || status=1; \
+	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test --test-concurrency=1 netlab/pairs.test.js netlab/ports.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/dual.lab.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/inspected.lab.js) || status=1; \

@@ -38,7 +38,7 @@ async function plugHost(lab) {
 }
 
 /**
- * What a firewall before the server leaves open: three ports over TCP and two over UDP, and the answers to what the server
+ * What a firewall before the server leaves open: TCP 80 and 443 and UDP 443, and the answers to what the server
  * sends; or not even those, so that nothing passes a relayed address but inside the server.
  * @typedef {'three' | 'no range'} Firewall
  */
@@ -53,8 +53,8 @@ function closePorts(lab, firewall) {
       meta l4proto { icmp, ipv6-icmp } accept
       ${firewall === 'no range' ? `udp dport ${range} counter drop` : ''}
       ct state established,related accept
-      tcp dport { 80, 443, 3478 } accept
-      udp dport { 443, 3478 } accept
+      tcp dport { 80, 443 } accept
+      udp dport 443 accept
     }
     chain outward {
       type filter hook output priority filter; policy accept;
