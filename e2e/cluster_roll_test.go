@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -22,6 +24,8 @@ import (
 // all the time. It writes down what was answered, and whom that had to reach.
 type walker struct {
 	name, room string
+	tls        *tls.Config
+	through    string // an address that all connections go to; empty: the URL's
 
 	mu       sync.Mutex
 	quiet    bool              // says no more
@@ -70,7 +74,12 @@ func (w *walker) walk(ctx context.Context, urls []string) {
 
 // visit is one session. It returns where to go next, and when; empty: to the same node.
 func (w *walker) visit(ctx context.Context, url string, said *int) (next string, after time.Duration, err error) {
-	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 5 * time.Second}
+	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 5 * time.Second, TLSClientConfig: w.tls}
+	if w.through != "" {
+		dialer.NetDialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, w.through)
+		}
+	}
 	socket, _, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
 		return "", 0, err
@@ -192,6 +201,21 @@ func (w *walker) visit(ctx context.Context, url string, said *int) (next string,
 	}
 }
 
+// wholeRooms waits until each of the people is with the two others of its room.
+func wholeRooms(t *testing.T, all []*walker, when string) {
+	t.Helper()
+	for _, w := range all {
+		until(t, w.name+" is with two others "+when, func() (is bool) {
+			w.get(func() {
+				others := slices.Collect(maps.Values(w.peers))
+				slices.Sort(others)
+				is = len(slices.Compact(others)) == 2
+			})
+			return is
+		})
+	}
+}
+
 // TestRollingRestart: three nodes are drained and started again one after the other, by
 // command and by signal, while people talk in rooms. Each room is whole again on another
 // node, and no message that was answered with ok is lost for anybody who was in the room
@@ -231,19 +255,7 @@ func TestRollingRestart(t *testing.T) {
 			group.Go(func() { w.walk(ctx, from) })
 		}
 	}
-	whole := func(when string) {
-		t.Helper()
-		for _, w := range all {
-			until(t, w.name+" is with two others "+when, func() (is bool) {
-				w.get(func() {
-					others := slices.Collect(maps.Values(w.peers))
-					slices.Sort(others)
-					is = len(slices.Compact(others)) == 2
-				})
-				return is
-			})
-		}
-	}
+	whole := func(when string) { t.Helper(); wholeRooms(t, all, when) }
 	whole("at first")
 	for i, name := range names {
 		n := nodes[name]

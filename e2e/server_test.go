@@ -63,6 +63,7 @@ type server struct {
 	process *os.Process
 	log     *lockedBuffer
 	file    string     // config.yaml
+	environ []string   // on top of the test's own
 	ended   chan error // what the process has ended with
 }
 
@@ -116,6 +117,7 @@ func (s *server) run(t *testing.T) {
 	t.Helper()
 	command := exec.Command(binary, "serve", "--config", s.file)
 	command.Dir = filepath.Dir(s.file)
+	command.Env = append(os.Environ(), s.environ...)
 	command.Stdout, command.Stderr = s.log, s.log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -114,6 +117,96 @@ func TestCompose(t *testing.T) {
 		turnhub := project.Services["turnhub"]
 		if len(published) != len(ports) || !turnhub.ReadOnly || !slices.Contains(turnhub.CapDrop, "ALL") {
 			t.Errorf("%s: %v, %+v", file, published, turnhub)
+		}
+	}
+}
+
+// TestCluster reads the cluster's file as docker compose does, and sees that its parts name
+// each other.
+func TestCluster(t *testing.T) {
+	load := func(environment map[string]string) (*types.Project, error) {
+		return loader.LoadWithContext(context.Background(), types.ConfigDetails{
+			WorkingDir: "../cluster", ConfigFiles: []types.ConfigFile{{Filename: "../cluster/compose.yaml"}}, Environment: environment,
+		}, func(o *loader.Options) { o.SetProjectName("turnhub", true) })
+	}
+	all := map[string]string{"HOST": "calls.example.org", "SECRET": "secret", "NATS_PASSWORD": "npassword"}
+	for name := range all {
+		some := maps.Clone(all)
+		delete(some, name)
+		if _, err := load(some); err == nil {
+			t.Errorf("loads without %s", name)
+		}
+	}
+	project, err := load(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := project.Services["haproxy"]
+	proxy, err := os.ReadFile("../cluster/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile("../cluster/config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address := front.Networks["nodes"].Ipv4Address; !strings.Contains(string(config), "["+address+"/32]") {
+		t.Errorf("config.yaml does not trust HAProxy at %s", address)
+	}
+	published := make(map[string]string)
+	for name, service := range project.Services {
+		for _, p := range service.Ports {
+			key := fmt.Sprint(p.Published, "/", p.Protocol)
+			if published[key] != "" {
+				t.Errorf("%s is published by %s and %s", key, name, published[key])
+			}
+			published[key] = name
+		}
+		if !slices.Contains(service.CapDrop, "ALL") {
+			t.Errorf("%s keeps capabilities", name)
+		}
+		for _, v := range service.Volumes {
+			if v.Type == "volume" {
+				if _, named := project.Volumes[v.Source]; !named {
+					t.Errorf("%s: no volume %s", name, v.Source)
+				}
+			} else if _, err := os.Stat(v.Source); err != nil && filepath.Base(v.Source) != "tls" { // that is the operator's
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if published["443/tcp"] != "haproxy" || len(published) != 4 {
+		t.Errorf("published: %v", published)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		node := project.Services[name]
+		get := func(key string) string {
+			if v := node.Environment[key]; v != nil {
+				return *v
+			}
+			return ""
+		}
+		upper := strings.ToUpper(name)
+		if v := front.Environment["NODE_"+upper]; v == nil || *v != node.Networks["nodes"].Ipv4Address+":8443" {
+			t.Errorf("HAProxy does not lead to %s", name)
+		}
+		if !strings.Contains(string(proxy), "use_backend "+name+" if { req.ssl_sni -i \""+name+".${HOST}\" }") {
+			t.Errorf("haproxy.cfg does not know %s by its name", name)
+		}
+		if get("TURNHUB_CLUSTER_NODE") != name || get("TURNHUB_CLUSTER_URL") != "https://"+name+".calls.example.org" || get("TURNHUB_PUBLIC_HOST") != name+".calls.example.org" {
+			t.Errorf("%s: %v", name, node.Environment)
+		}
+		if udp := strings.TrimPrefix(get("TURNHUB_LISTEN_UDP"), ":"); published[udp+"/udp"] != name {
+			t.Errorf("%s listens on UDP port %s, which is not published", name, udp)
+		}
+		if !node.ReadOnly || node.StopGracePeriod == nil {
+			t.Errorf("%s: %+v", name, node)
+		}
+		for i := 1; i <= 3; i++ {
+			server := fmt.Sprint("nats-", i)
+			if !strings.Contains(get("TURNHUB_CLUSTER_NATS"), "@"+server+":4222") || len(project.Services[server].Command) == 0 {
+				t.Errorf("%s does not know %s", name, server)
+			}
 		}
 	}
 }
