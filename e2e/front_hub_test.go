@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,8 @@ type atHub struct {
 	from    string
 	port    int
 	returns bool // comes back after the socket has ended; else that is a failure
+	// dial connects instead of a dialer from the address; may be nil
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	socket             *websocket.Conn
 	returned           int // how often it has come back
@@ -35,6 +39,9 @@ type atHub struct {
 func (a *atHub) open(t *testing.T) {
 	t.Helper()
 	dialer := websocket.Dialer{NetDialContext: as(a.from).DialContext, TLSClientConfig: &tls.Config{RootCAs: a.server.roots}, Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 20 * time.Second}
+	if a.dial != nil {
+		dialer.NetDialContext = a.dial
+	}
 	ws, _, err := dialer.Dial(fmt.Sprintf("wss://localhost:%d/ws", a.port), nil)
 	if err != nil {
 		t.Fatalf("call %d: %v", a.number, err)
