@@ -81,14 +81,12 @@ func (h hosts) contained(root string, mounts, environ []string, args ...string) 
 	return command
 }
 
-// TestImage runs the image as Docker would on a bridge network with three published
-// ports, without a single privilege, and calls through it from outside.
-func TestImage(t *testing.T) {
-	t.Parallel()
-	h := newContainer(t)
+// imageRoot is the image's root, and beside it an empty volume, as an engine makes one of
+// the image's /state.
+func imageRoot(t *testing.T) (root, volume string) {
+	t.Helper()
 	dir := image(t)
-	root := filepath.Join(dir, "root")
-	// The image's root beside the volume.
+	root = filepath.Join(dir, "root")
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +95,22 @@ func TestImage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	volume := filepath.Join(dir, "volume")
+	volume = filepath.Join(dir, "volume")
 	if err := os.Mkdir(volume, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(volume, 65532, 65532); err != nil {
 		t.Fatal(err)
 	}
+	return root, volume
+}
+
+// TestImage runs the image as Docker would on a bridge network with three published
+// ports, without a single privilege, and calls through it from outside.
+func TestImage(t *testing.T) {
+	t.Parallel()
+	h := newContainer(t)
+	root, volume := imageRoot(t)
 
 	// Without a name there can be no certificate: that is said, and how to give one.
 	config := []string{"--config", "/etc/turnhub/config.yaml"}

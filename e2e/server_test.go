@@ -184,8 +184,8 @@ func (s *server) untilReady(t *testing.T, ended chan error) {
 
 func freePort(t *testing.T) int { return freeport.Any(t) }
 
-// certificate writes cert.pem, key.pem and ca.pem for localhost into dir and returns the last one's path.
-func (s *server) certificate(t *testing.T, dir string) string {
+// certificate writes cert.pem, key.pem and ca.pem for localhost, and for more addresses, into dir and returns the last one's path.
+func (s *server) certificate(t *testing.T, dir string, more ...string) string {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -209,6 +209,9 @@ func (s *server) certificate(t *testing.T, dir string) string {
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, address := range more {
+		leaf.IPAddresses = append(leaf.IPAddresses, net.ParseIP(address))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, authority, &key.PublicKey, authorityKey)
 	must(err)
