@@ -6,7 +6,7 @@ import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { browsers, connectCall, holdCalls, startCaller, summary, table } from './calls.js';
 import { replaceContainer, startContainer } from './container.js';
 import { heal, healingTable } from './heal.js';
-import { addClient, kinds } from './kinds.js';
+import { addClient, kinds, rareKinds } from './kinds.js';
 import { Lab } from './lab.js';
 import { turnhubSite } from './sites.js';
 
@@ -35,6 +35,11 @@ const chosen = /** @type {import('./kinds.js').Kind[]} */ (process.env.E2E_KINDS
 
 test('every kind of network with every other, the server in a container', { skip: !process.env.E2E_LONG }, async () => {
   await matrix('dnat', chosen);
+  await cleanup();
+});
+
+test('the rare kinds of networks, the server in a container', { skip: !process.env.E2E_LONG }, async () => {
+  await matrix('dnat', ['symmetric', ...rareKinds]);
   await cleanup();
 });
 
