@@ -133,7 +133,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	@e2e/tools.sh soak
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
-	E2E_LONG=1 $(GO) test -count=1 -timeout 180m -run 'TestBehindHTTPProxy|TestBehindTCPProxy|TestCallsOutliveReload|TestWrongProxies|TestProxyHidesClients|TestImage' ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 180m -run 'TestBehindHTTPProxy|TestBehindTCPProxy|TestCaddyOfCompose|TestCallsOutliveReload|TestWrongProxies|TestProxyHidesClients|TestImage' ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run 'TestThreeNodes|TestRollingRestart|TestClusterOfDeploy' -v ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestManyAllocations -v ./e2e

@@ -159,6 +159,29 @@ func TestBehindHTTPProxy(t *testing.T) {
 	}
 }
 
+// TestCaddyOfCompose has Caddy run deploy/Caddyfile, as in deploy/compose.caddy.yaml: all
+// comes through, and nobody is believed to be somebody else.
+func TestCaddyOfCompose(t *testing.T) {
+	if os.Getenv("E2E_LONG") == "" {
+		t.Skip("E2E_LONG=1 (make soak) runs this")
+	}
+	t.Parallel()
+	s := start(t, map[string]map[string]any{"listen": {"trusted_proxies": []string{"127.0.0.1/32"}}})
+	work, own := t.TempDir(), s.directory(t)
+	f := front{server: s, good: freePort(t)}
+	const to, head = "turnhub:8080", "{$TURNHUB_PUBLIC_HOST} {"
+	text := textOf(t, "../deploy/Caddyfile")
+	if !strings.Contains(text, to) || !strings.Contains(text, head) {
+		t.Fatalf("deploy/Caddyfile is another:\n%s", text)
+	}
+	// Its certificate is this test's own, as no authority gives one to localhost.
+	text = strings.Replace(strings.Replace(text, to, fmt.Sprint("127.0.0.1:", s.port), 1), head, fmt.Sprintf("%s\n    tls %s/cert.pem %[2]s/key.pem", head, own), 1)
+	file := filepath.Join(work, "Caddyfile")
+	write(t, file, "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system "+work+"\n}\n"+text)
+	run(t, []int{f.good}, "env", fmt.Sprintf("TURNHUB_PUBLIC_HOST=https://localhost:%d", f.good), goProgram(t, "caddy"), "run", "--config", file, "--adapter", "caddyfile")
+	f.throughHTTP(t, "")
+}
+
 // throughHTTP uses all that a reverse proxy passes on.
 func (f front) throughHTTP(t *testing.T, path string) {
 	t.Helper()
