@@ -104,6 +104,7 @@ type Cluster struct {
 	draining   bool
 	superseded time.Duration // until when a younger process of this name speaks; 0: none does
 	said       map[string]bool
+	names      refusedNames
 	placedAt   *memory // which node had a room when the store could be asked
 }
 
@@ -292,6 +293,9 @@ func (c *Cluster) once(what string, say func()) {
 // anybody may write.
 func (c *Cluster) refuse(why, who, explained string) {
 	c.counts.add(refused, why)
+	if !c.names.take(why, who) {
+		return
+	}
 	c.once("refused "+why+" "+who, func() {
 		c.log.Warn("a message of the NATS side is not heard; the next ones like it are only counted", "reason", why, "node", who, "explained", explained)
 	})

@@ -135,7 +135,7 @@ func (c *Cluster) stored(ctx context.Context, s *store, all []Member, room strin
 		how = placedNew
 		if err == nil {
 			var has entryOfRoom
-			if c.opened(roomsBucket, e, &has) {
+			if c.opened(roomsBucket, e, &has) && c.recent(has) {
 				how = placedAnew
 				if m, ok := find(all, has.Node); ok && !m.Draining && c.alive(ctx, m) {
 					if m.Self && apart(has.At, wall()) > refreshTime {
@@ -163,6 +163,16 @@ func (c *Cluster) stored(ctx context.Context, s *store, all []Member, room strin
 		}
 	}
 	return "", "", errors.New("the store does not settle who has a room")
+}
+
+// recent reports whether a room's entry can still be in the store: an older one was taken
+// down by somebody, and put there again.
+func (c *Cluster) recent(e entryOfRoom) bool {
+	if apart(e.At, wall()) <= roomTime+maxQuestionAge {
+		return true
+	}
+	c.refuse(badClock, roomsBucket, explanations[badClock])
+	return false
 }
 
 // quicker reports whether somebody else has written meanwhile.
