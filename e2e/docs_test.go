@@ -66,7 +66,9 @@ var commands = map[string]documented{
 	"make soak":     {run: "make -C $TOP -n soak", says: "TestNarrowLine"},
 	"make deb-test": {run: "make -C $TOP -n deb-test", says: "TestDebianPackage"},
 
-	"sudo apt install ./dist/turnhub_*_amd64.deb":                      {elsewhere: ofDeb + `"dpkg", "-i"`},
+	"sudo apt install ./dist/turnhub_*_amd64.deb": {elsewhere: ofDeb + `"dpkg", "-i"`},
+	"sudo install -D -m 644 -t /etc/systemd/system/turnhub.service.d /usr/share/turnhub/kernel.conf && sudo systemctl daemon-reload && sudo systemctl restart turnhub": {
+		elsewhere: `e2e/deb/kernel_test.go: "install", "-D", "-m", "644", "-t", "/etc/systemd/system/turnhub.service.d", "/usr/share/turnhub/kernel.conf"`},
 	"sudo systemctl restart turnhub":                                   {elsewhere: ofDeb + `"systemctl", "restart", "turnhub"`},
 	"systemctl restart turnhub":                                        {elsewhere: ofDeb + `"systemctl", "restart", "turnhub"`},
 	"systemctl reload turnhub":                                         {elsewhere: ofDeb + `"systemctl", "reload", "turnhub"`},

@@ -53,7 +53,9 @@ func needsKernel(t *testing.T) (server string) {
 			ip -n NAME-s link set $1 up; ip -n NAME-$1 link set eth0 up
 			ip -n NAME-$1 route add default via 10.77.$2.1; ip -n NAME-$1 -6 route add default via fd77:$2::1
 		}
-		link c 1; link p 2`
+		link c 1; link p 2
+		ip -n NAME-c addr add 10.99.0.1/32 dev lo; ip -n NAME-c link set lo up
+		ip -n NAME-s route add 10.99.0.0/24 via 10.77.1.2`
 	t.Cleanup(func() {
 		for _, which := range []string{"s", "c", "p"} {
 			if out, err := exec.Command("ip", "netns", "del", name+"-"+which).CombinedOutput(); err != nil {
@@ -157,10 +159,16 @@ func startKernel(t *testing.T, name string, change func(*Config)) *kernelServer 
 // client is a client in its namespace, over a family.
 func (s *kernelServer) client(user string, family wire.Family) *turntest.Client {
 	s.t.Helper()
+	return s.clientAt(user, family, nil)
+}
+
+// clientAt is a client at one of its namespace's addresses.
+func (s *kernelServer) clientAt(user string, family wire.Family, at net.IP) *turntest.Client {
+	s.t.Helper()
 	to := [...]string{"10.77.1.1:3478", "[fd77:1::1]:3478"}[family]
 	var conn net.Conn
 	within(s.t, s.name+"-c", func() (err error) {
-		conn, err = net.Dial("udp", to)
+		conn, err = (&net.Dialer{LocalAddr: &net.UDPAddr{IP: at}}).Dial("udp", to)
 		return err
 	})
 	return newRaw(s.t, s.testServer, conn, user, false)
@@ -292,6 +300,20 @@ func TestKernel(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestKernelRouter has a client behind a router.
+func TestKernelRouter(t *testing.T) {
+	name := needsKernel(t)
+	if name == "" {
+		return
+	}
+	s := startKernel(t, name, nil)
+	c := &call{kernelServer: s, client: s.clientAt("alice", wire.IPv4, net.IPv4(10, 99, 0, 1)), peer: s.peer(wire.IPv4)}
+	c.relayed = c.client.Allocate()[0]
+	c.bind()
+	c.begin()
+	c.exchange(bytes.Repeat([]byte{7}, 700), false)
 }
 
 var errQuiet = errors.New("nothing came")

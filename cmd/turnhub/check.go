@@ -78,7 +78,7 @@ func check(ctx context.Context, in invocation) error {
 		if cfg, err = checkOwn(ctx, configured, in); err != nil {
 			return err
 		}
-		own = append(own, checkDriver(configured))
+		own = append(own, checkDriver(configured), checkKernel(configured))
 		own = append(own, checkCluster(ctx, configured)...)
 	}
 	if idle {
@@ -138,6 +138,27 @@ func checkDriver(cfg *config.Config) probe.Row {
 		return row
 	}
 	row.Detail = string(driver) + ": " + why
+	return row
+}
+
+// checkKernel says whether packets would pass inside the kernel if this process were the
+// server: what it may do depends on who has started it.
+func checkKernel(cfg *config.Config) probe.Row {
+	row := probe.Row{Verdict: probe.OK, Subject: "relay.kernel"}
+	wanted := turnsrv.Kernel(cfg.Relay.Kernel)
+	if wanted == turnsrv.KernelOff {
+		row.Detail = "off: configured"
+		return row
+	}
+	switch err := turnsrv.TryKernel(); {
+	case err == nil:
+		row.Detail = "on: all that it needs works here"
+	case wanted == turnsrv.KernelOn:
+		row.Verdict, row.Detail = probe.Failed, err.Error()
+		row.Remedy = "The server would not start if it may do no more than this process: let relay.kernel be auto, or see docs/kernel.md."
+	default:
+		row.Detail = "off: " + err.Error()
+	}
 	return row
 }
 

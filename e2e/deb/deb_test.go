@@ -124,6 +124,7 @@ func TestDebianPackage(t *testing.T) {
 	h.run("systemctl", "start", "turnhub")
 
 	twoProcesses(h, pid, journal, check, secretFile)
+	insideKernel(t, h, pid, journal)
 
 	// Killed: systemd brings it back.
 	before = pid()

@@ -29,7 +29,8 @@ func bootHost(t *testing.T) *host {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	boot := exec.CommandContext(ctx, "systemd-nspawn", "--directory="+root, "--register=no", "--keep-unit",
-		"--private-network", "--boot", "--console=pipe", "--quiet")
+		"--private-network", "--boot", "--console=pipe", "--quiet",
+		"--capability=CAP_BPF,CAP_PERFMON", "--system-call-filter=bpf") // which docs/kernel.md has the unit use
 	boot.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0")
 	boot.Cancel = func() error { return boot.Process.Signal(os.Interrupt) }
 	boot.WaitDelay = 20 * time.Second

@@ -41,7 +41,7 @@ func (f *fakeRelay) Stats() turnsrv.Stats {
 	s.Requests = map[string]uint64{"allocate": 2}
 	s.Denied = map[string]uint64{"loopback": 1}
 	s.Quota = map[string]uint64{"user": 1}
-	s.KernelRefused = map[string]uint64{"local": 1}
+	s.KernelRefused = map[string]uint64{"route": 1}
 	s.Errors = map[int]uint64{401: 2}
 	return s
 }

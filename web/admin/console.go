@@ -98,6 +98,7 @@ type relayed struct {
 	Transport string `json:"transport"`
 	ToPeer    uint64 `json:"toPeer"`
 	ToClient  uint64 `json:"toClient"`
+	Kernel    bool   `json:"kernel,omitempty"` // its packets pass inside the kernel
 }
 
 func (c *console) look() state {
@@ -154,7 +155,7 @@ func (c *console) look() state {
 func (s *state) fill(process int, sessions []signaling.SessionInfo, calls []signaling.CallInfo, allocations []turnsrv.AllocationInfo, now time.Time) {
 	byUser := make(map[string][]relayed, len(allocations))
 	for _, a := range allocations {
-		byUser[a.User] = append(byUser[a.User], relayed{a.Transport.String(), a.ToPeer.Bytes, a.ToClient.Bytes})
+		byUser[a.User] = append(byUser[a.User], relayed{a.Transport.String(), a.ToPeer.Bytes, a.ToClient.Bytes, a.InKernel})
 	}
 	everybody := make(map[string]person, len(sessions))
 	inRoom := make(map[string][]person)

@@ -139,11 +139,18 @@ func (a *allocation) bumpEpoch() {
 	}
 }
 
+// inKernel is for how many seconds after its last packet there an allocation is said to be
+// inside the kernel.
+const inKernel = 10
+
 func (a *allocation) info(now int64) AllocationInfo {
 	info := AllocationInfo{
 		User: a.user, Transport: a.client.Transport, Client: a.client.Addr.AddrPort(),
 		AgeSeconds: now - a.created, ExpiresInSeconds: a.expires - now,
 		ToPeer: a.toPeer, ToClient: a.toClient,
+	}
+	if share := a.kernel.Load(); share != nil {
+		info.InKernel = now-lastOf(share) < inKernel
 	}
 	for _, r := range a.relays {
 		if r != nil {

@@ -198,4 +198,5 @@ type AllocationInfo struct {
 	Permissions      int
 	Channels         int
 	ToPeer, ToClient Traffic
+	InKernel         bool // packets of it have passed inside the kernel in the last seconds
 }

@@ -62,8 +62,9 @@ type flow struct {
 	from, to               uint32
 	sumIn, sumOut          uint16
 	fromFamily, toFamily   uint8
-	ttl, begun             uint8
-	_                      [4]byte
+	ttl, begun, nextFamily uint8
+	_                      [3]byte
+	next                   [16]byte
 	entered, seen          uint64
 }
 
@@ -96,7 +97,7 @@ type released struct {
 
 // Open loads the program. It forwards nothing before Start. An error says what the host
 // lacks, and what to do.
-func Open(cfg Config) (k *Kernel, err error) {
+func Open(cfg Config) (_ *Kernel, err error) {
 	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func Open(cfg Config) (k *Kernel, err error) {
 	n := uint32(min(max(cfg.Allocations, 16), maxAllocations))
 	spec.Maps["slots"].MaxEntries = n
 	spec.Maps["flows"].MaxEntries = flowsPerAllocation * n
-	k = &Kernel{cfg: cfg, stop: make(chan struct{}), attached: make(map[uint32]link.Link)}
+	k := &Kernel{cfg: cfg, stop: make(chan struct{}), attached: make(map[uint32]link.Link)}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -302,6 +303,14 @@ func (k *Kernel) Enter(f *core.Flow) (refused string) {
 	}
 	if !f.Target.Is4() {
 		v.out6 = 1
+	}
+	switch next := bytesOf(out.next); {
+	case out.next == (wire.Endpoint{}):
+	case out.next.Is4():
+		v.nextFamily = unix.AF_INET
+		copy(v.next[:], next[12:])
+	default:
+		v.nextFamily, v.next = unix.AF_INET6, next
 	}
 	if f.From != nil {
 		v.from, v.fromFamily = f.From.Share, uint8(f.From.Family)

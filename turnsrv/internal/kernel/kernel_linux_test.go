@@ -10,12 +10,15 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"turnhub/turnsrv/internal/core"
 )
@@ -139,6 +142,44 @@ func TestKilled(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); attachedTo(t, loopback) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the program of a killed process is still there")
+		}
+	}
+}
+
+// TestCapabilities holds the documents to what it needs: as nobody, three capabilities do,
+// and where one is missing the error names them.
+func TestCapabilities(t *testing.T) {
+	const child = "KERNEL_CAPABILITIES"
+	if os.Getenv(child) != "" {
+		k, err := Open(Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			fmt.Println("refused:", err)
+			return
+		}
+		k.Close()
+		fmt.Println("opened")
+		return
+	}
+	k, err := Open(Config{})
+	if err != nil || os.Getuid() != 0 {
+		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v, user %d ########", err, os.Getuid())
+	}
+	k.Close()
+	const nobody = 65534
+	all := []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN}
+	for without := -1; without < len(all); without++ {
+		caps, want := all, "opened"
+		if without >= 0 {
+			caps = slices.Delete(slices.Clone(all), without, without+1)
+			want = "refused: it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+		}
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestCapabilities$") // whose folder nobody may enter
+		cmd.Dir = "/"
+		cmd.Env = append(os.Environ(), child+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("with the capabilities %v: %v: %s", caps, err, out)
 		}
 	}
 }

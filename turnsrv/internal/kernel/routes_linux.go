@@ -38,6 +38,7 @@ type answer struct {
 type route struct {
 	index  uint32
 	source wire.Endpoint
+	next   wire.Endpoint // the neighbour; zero: the kernel looks for it
 }
 
 const (
@@ -274,14 +275,21 @@ func (r *routes) query(w way) (_ route, refused string) {
 
 // read takes a route out of the kernel's answer.
 func read(b []byte, w way) (found route, refused string) {
-	switch kind := b[7]; kind {
-	case unix.RTN_UNICAST, unix.RTN_LOCAL: // the latter of this host, over the loopback
-	default:
+	local := b[7] == unix.RTN_LOCAL // an address of this host, over the loopback
+	if b[7] != unix.RTN_UNICAST && !local {
 		return route{}, "route"
 	}
 	b = b[unix.SizeofRtMsg:]
 	if _, tunnel := attribute(b, unix.RTA_ENCAP); tunnel {
 		return route{}, "tunnel"
+	}
+	if !local {
+		found.next = w.to
+		if gateway, ok := attribute(b, unix.RTA_GATEWAY); ok {
+			found.next = wire.EndpointBytes(gateway)
+		} else if _, ok := attribute(b, unix.RTA_VIA); ok { // of the other family: left to the kernel
+			found.next = wire.Endpoint{}
+		}
 	}
 	index, ok := attribute(b, unix.RTA_OIF)
 	if !ok || len(index) < 4 {

@@ -97,9 +97,10 @@ function drawProcesses(processes) {
 /** @param {any} person */
 function pathOf(person) {
   const { path, line } = person.report ?? {};
-  if (path) return `${pathNames[path] ?? path}${line === 'no-picture' ? ', line too narrow for a picture' : line ? ', narrow line' : ''}`;
+  const kernel = (person.relay ?? []).some((/** @type {any} */ a) => a.kernel) ? ', in the kernel' : '';
+  if (path) return `${pathNames[path] ?? path}${path === 'relay-udp' ? kernel : ''}${line === 'no-picture' ? ', line too narrow for a picture' : line ? ', narrow line' : ''}`;
   const carried = (person.relay ?? []).filter((/** @type {any} */ a) => a.toPeer + a.toClient > 0);
-  return carried.length ? `relayed over ${carried[0].transport.toUpperCase()}` : '';
+  return carried.length ? `relayed over ${carried[0].transport.toUpperCase()}${carried[0].kernel ? kernel : ''}` : '';
 }
 
 /** @param {any} person */

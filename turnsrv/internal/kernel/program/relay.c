@@ -55,7 +55,9 @@ struct flow {
 	__u8 from_family, to_family; // of the relayed address: 0 IPv4, 1 IPv6
 	__u8 ttl;
 	__u8 begun;
-	__u8 zero[4];
+	__u8 next_family; // 0: the kernel looks for the route with each packet
+	__u8 zero[3];
+	__u8 next[16]; // the neighbour on the way to target
 	__u64 entered, seen; // nanoseconds of the server's clock; seen: the last packet that went to the process
 };
 
@@ -449,8 +451,14 @@ int relay(struct __sk_buff *skb)
 	} else if (bpf_skb_store_bytes(skb, at, &out.udp, sizeof(out.udp), BPF_F_RECOMPUTE_CSUM) < 0) {
 		return DROP;
 	}
-	// The route and the neighbour are the kernel's to find.
-	return bpf_redirect_neigh(f->out_index, 0, 0, 0);
+	// The neighbour's link address is the kernel's to find, and where next_family is 0, as
+	// for this host's own addresses, the neighbour.
+	if (f->next_family == 0)
+		return bpf_redirect_neigh(f->out_index, 0, 0, 0);
+	struct bpf_redir_neigh next = {.nh_family = f->next_family};
+
+	__builtin_memcpy(next.ipv6_nh, f->next, 16); // IPv4: the first four
+	return bpf_redirect_neigh(f->out_index, &next, sizeof(next), 0);
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";
