@@ -6,7 +6,7 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { decodesVideo } from '../harness/media.js';
-import { hears, moves, told } from '../harness/people.js';
+import { hears, moves, others, told } from '../harness/people.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startSound } from '../harness/sound.js';
 import { startServer } from '../harness/server.js';
@@ -74,3 +74,39 @@ for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['chromium', 'firef
     for (const page of pages) await page.context().close();
   });
 }
+
+/** From now on the page notes the longest time without a picture of the other one, milliseconds. @param {import('playwright-core').Page} page */
+const watchGaps = (page) => page.evaluate((selector) => {
+  const video = /** @type {HTMLVideoElement} */ (document.querySelector(`${selector} video`)), here = /** @type {any} */ (window);
+  let last = performance.now();
+  here.longestGap = 0;
+  const shown = () => {
+    here.longestGap = Math.max(here.longestGap, performance.now() - last);
+    last = performance.now();
+    video.requestVideoFrameCallback(shown);
+  };
+  video.requestVideoFrameCallback(shown);
+}, others);
+/** @param {import('playwright-core').Page} page @returns {Promise<number>} */
+const longestGap = (page) => page.evaluate(() => Math.round(/** @type {any} */ (window).longestGap));
+
+long('the server is upgraded, and then killed: the path outlives its sockets', { timeout: 240_000 }, async () => {
+  const pages = await meet('chromium', 'chromium', 'outlives'), [first, second] = pages;
+  for (const page of pages) await watchGaps(page);
+  await server.upgrade();
+  for (const page of pages) await moves(page, 60);
+  await chat(first, second, 'in the new process');
+  console.log(`upgrade: longest gaps ${await Promise.all(pages.map(longestGap))} ms`);
+  for (const page of pages) await watchGaps(page);
+  await server.kill('SIGKILL');
+  await first.fill('#chat-text', 'said meanwhile');
+  await first.keyboard.press('Enter');
+  await server.start();
+  await second.getByText('said meanwhile').waitFor({ state: 'attached' });
+  for (const page of pages) { await moves(page, 60); await hears(page); await told(page, 'through HTTPS'); }
+  assert.equal(await second.getByText('said meanwhile').count(), 1);
+  const gaps = await Promise.all(pages.map(longestGap));
+  console.log(`killed: longest gaps ${gaps} ms`);
+  assert.ok(Math.max(...gaps) < 8000, `the path was begun anew: ${gaps} ms`);
+  for (const page of pages) await page.context().close();
+});

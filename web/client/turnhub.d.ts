@@ -2643,8 +2643,10 @@ declare class Channels {
     send(channel: Channel, op: number, data: Uint8Array): void;
     /** @param {Uint8Array<ArrayBuffer>} content */
     take(content: Uint8Array<ArrayBuffer>): void;
-    /** Says how much has come. */
+    /** Says how much has come: now and then. */
     say(): void;
+    /** The two have met by another socket: what was on its way may be lost. */
+    met(): void;
     /** @param {Channel} channel */
     forget(channel: Channel): void;
     /** The path has ended. Those who use them go on elsewhere. */
@@ -2677,13 +2679,57 @@ declare class Channel extends EventTarget {
     left(bytes: number): void;
 }
 
+// ---- call/websocket/link.js
+/** The sockets of one end. */
+declare class Link {
+    /** @param {LinkHost} host */
+    constructor(host: LinkHost);
+    /** Whether the other side has its socket, as far as the server has told. */
+    here: boolean;
+    /** Bytes that wait in the browser. */
+    get queued(): number;
+    /** Whether what is sent now leaves. */
+    get open(): boolean;
+    /** @param {Uint8Array<ArrayBuffer>} frame sent, or lost where there is no socket */
+    send(frame: Uint8Array<ArrayBuffer>): void;
+    /** Opens one; beside that in use, which goes on until the other side is met there. */
+    begin(): void;
+    /** Nothing has come for a while: the socket may be dead without knowing it. */
+    renew(): void;
+    close(): void;
+    #private;
+}
+/**
+ * What the link needs of its path.
+ */
+export type LinkHost = {
+    /**
+     * one on its way; null: not now
+     */
+    socket: () => WebSocket | null;
+    clock: Clock;
+    came: (frame: Uint8Array<ArrayBuffer>) => void;
+    /**
+     * the other side has its socket too, or has it anew: what was on its way may be lost
+     */
+    met: () => void;
+    /**
+     * a picture did not get through
+     */
+    key: () => void;
+    /**
+     * there will be none any more
+     */
+    ended: () => void;
+};
+
 // ---- call/websocket/path.js
 /** What this browser can do here: told to the other side with our key. */
 declare function abilities(): Promise<{
     pictures: Codec[];
     sound: boolean;
 } | null>;
-/** Media between two browsers through one WebSocket of each. */
+/** Media between two browsers through a WebSocket of each. */
 declare class WebSocketPath {
     /** @param {PathHost} host */
     constructor(host: PathHost);

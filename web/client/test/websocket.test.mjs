@@ -204,14 +204,14 @@ test('channels without end are not opened for anybody', () => {
   for (let i = 0; i < 300; i++) { a.createDataChannel(`x${i}`); carry(); b.say(); carry(); }
   assert.equal(incoming[1].length, 65);
   b.take(new Uint8Array([9, 9]));
-  b.take(new Uint8Array([9, 9, 77, 1]));
+  b.take(new Uint8Array([9, 9, 77, 0, 0, 1, 45, 1]));
 });
 
 test('who opens channels without end and answers for nothing is left', () => {
   const {ends: [a, b], way, flooded} = channels();
   for (let i = 0; i < 40_000 && !flooded[1]; i++) {
     const {id} = a.createDataChannel(`y${i}`);
-    b.take(new Uint8Array([id >> 8, id & 255, 2, 120]));
+    b.take(new Uint8Array([id >> 8, id & 255, 2, 0, 0, (i + 1) >> 8, (i + 1) & 255, 120]));
     /** @type {any} */ (b.createDataChannel('z')).close();
     way.length = 0;
   }

@@ -1,15 +1,17 @@
 // Messages and files on a path through the server's WebSocket: what looks like data channels to those who use them.
 
-/** What a message is about. */
-const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4};
+/** What a message is about. `had` says how many have come, `again` as well that those after them are missed. */
+const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4, again: 5};
 /** So much may be on its way, bytes: what comes is answered for, so that nothing fills the server. */
 const windowBytes = 64 * 1024;
 /** So many channels may be open at once. */
 const mostChannels = 66;
 /** So much may wait: who leads us to say more, and answers for nothing, is left. */
 const mostWaiting = 8192;
-/** Number of the channel, operation. */
-const headBytes = 3;
+/** Number of the channel, operation, number of the message: from 1 up, in the order in which they leave. */
+const headBytes = 7;
+/** Between two words of what has come, what is missed is sent again so often at most. */
+const mostAgain = 2;
 
 /** @typedef {'connecting' | 'open' | 'closed'} ChannelState */
 
@@ -68,8 +70,14 @@ export class Channels {
 
   /** @type {Map<number, Channel>} */ #channels = new Map([[0, this.main]]);
   /** @type {{channel: Channel, frame: Uint8Array<ArrayBuffer>, bytes: number}[]} */ #queue = [];
+  /** On their way, or lost with a socket. @type {Uint8Array<ArrayBuffer>[]} */ #sent = [];
   #unanswered = 0;
+  #last = 0;
   #unsaid = 0;
+  #got = 0;
+  #resent = 0;
+  /** They were to be sent once more, at a calmer time. */
+  #owed = false;
   #next;
   #out;
   #incoming;
@@ -117,6 +125,8 @@ export class Channels {
     while (this.#queue.length && (this.#unanswered === 0 || this.#unanswered + this.#queue[0].frame.length <= windowBytes)) {
       const {channel, frame, bytes} = /** @type {{channel: Channel, frame: Uint8Array<ArrayBuffer>, bytes: number}} */ (this.#queue.shift());
       this.#unanswered += frame.length;
+      new DataView(frame.buffer).setUint32(3, ++this.#last);
+      this.#sent.push(frame);
       this.#out(frame);
       channel.left(bytes);
     }
@@ -125,13 +135,12 @@ export class Channels {
   /** @param {Uint8Array<ArrayBuffer>} content */
   take(content) {
     if (content.length < headBytes) return;
-    const view = new DataView(content.buffer, content.byteOffset), id = view.getUint16(0), op = content[2], data = content.slice(headBytes);
-    if (op === ops.had) {
-      if (data.length === 4) this.#unanswered = Math.max(0, this.#unanswered - new DataView(data.buffer).getUint32(0));
-      return this.#pump();
-    }
+    const view = new DataView(content.buffer, content.byteOffset), id = view.getUint16(0), op = content[2], number = view.getUint32(3), data = content.slice(headBytes);
+    if (op === ops.had || op === ops.again) return this.#answered(number, op === ops.again);
     this.#unsaid += content.length;
-    if (this.#unsaid >= windowBytes / 4) this.say();
+    if (number !== this.#got + 1) return; // it has come before, or one before it has not
+    this.#got = number;
+    if (this.#unsaid >= windowBytes / 4) this.#answer(ops.had);
     const channel = this.#channels.get(id);
     if (op === ops.open) {
       if (channel || this.#channels.size >= mostChannels || data.length > 256) return;
@@ -145,14 +154,39 @@ export class Channels {
     }
   }
 
-  /** Says how much has come. */
-  say() {
-    if (!this.#unsaid) return;
-    const frame = new Uint8Array(headBytes + 4), view = new DataView(frame.buffer);
-    frame[2] = ops.had;
-    view.setUint32(headBytes, this.#unsaid);
+  /** @param {number} had @param {boolean} again */
+  #answered(had, again) {
+    while (this.#sent.length && this.#last - this.#sent.length < had) this.#unanswered -= /** @type {Uint8Array} */ (this.#sent.shift()).length;
+    if (again && this.#resent++ < mostAgain) this.#resend();
+    else this.#owed ||= again;
+    this.#pump();
+  }
+
+  #resend() {
+    this.#owed = false;
+    for (const frame of this.#sent) this.#out(frame);
+  }
+
+  /** @param {number} op */
+  #answer(op) {
+    const frame = new Uint8Array(headBytes);
+    frame[2] = op;
+    new DataView(frame.buffer).setUint32(3, this.#got);
     this.#unsaid = 0;
     this.#out(frame);
+  }
+
+  /** Says how much has come: now and then. */
+  say() {
+    this.#resent = 0;
+    if (this.#owed) this.#resend();
+    if (this.#unsaid) this.#answer(ops.had);
+  }
+
+  /** The two have met by another socket: what was on its way may be lost. */
+  met() {
+    this.#answer(ops.again);
+    this.#resend(); // the other side need not know of it
   }
 
   /** @param {Channel} channel */
@@ -163,7 +197,7 @@ export class Channels {
 
   /** The path has ended. Those who use them go on elsewhere. */
   close() {
-    this.#queue = [];
+    this.#queue = this.#sent = [];
     for (const channel of [...this.#channels.values()]) {
       channel.onmessage = channel.onclose = channel.onopen = null;
       channel.closed();

@@ -5,14 +5,16 @@ import {Rate} from './rate.js';
 import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictures.js';
 import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
 import {Channels} from './channels.js';
+import {Link} from './link.js';
+import {realClock} from '../../base/clock.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
 
-/** What is told twice a second; without a word for so long the path is dead, milliseconds. */
-const reportEvery = 500, deadAfter = 4000;
+/** What is told twice a second; without a word for so long the socket is renewed, and the path dead, milliseconds. */
+const reportEvery = 500, renewAfter = 1500, deadAfter = 8000;
 /** So much may wait in our browser before pictures are left out, milliseconds at the rate that gets through. */
 const queueMost = 250;
-/** The socket is opened by then, or never. */
+/** The two have met by then, or never. */
 const openWithin = 10_000;
 
 /** What this browser can do here: told to the other side with our key. */
@@ -37,7 +39,7 @@ export async function abilities() {
  * @property {() => void} closed it has ended
  */
 
-/** Media between two browsers through one WebSocket of each. */
+/** Media between two browsers through a WebSocket of each. */
 export class WebSocketPath {
   publicKey = '';
   /** Both ends are there and understand each other. */
@@ -48,7 +50,7 @@ export class WebSocketPath {
   /** @type {PictureSender[]} camera, screen */ #picturesOut = [];
   /** @type {PictureReceiver[]} camera, screen */ #picturesIn = [];
   #rate = new Rate();
-  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {Link | null} */ #link = null;
   /** @type {import('./seal.js').Sealer | null} */ #sealer = null;
   /** @type {import('./seal.js').Opener | null} */ #opener = null;
   /** @type {Exchange | null} */ #exchange = null;
@@ -112,11 +114,10 @@ export class WebSocketPath {
     this.#opener = opener;
     const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);
     if (this.#closed) return;
-    const socket = this.#socket = this.#host.socket();
-    if (!socket) return this.close();
-    socket.binaryType = 'arraybuffer';
-    socket.onmessage = ({data}) => { if (typeof data === 'string') this.#said(data); else this.#came(new Uint8Array(data)); };
-    socket.onclose = () => this.close();
+    const link = this.#link = new Link({
+      socket: this.#host.socket, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
+      key: () => { for (const pictures of this.#picturesOut) pictures.wantKey(); },
+    });
     const dueAt = (/** @type {number} */ at) => {
       const due = this.#soundIn?.dueAt(at) ?? NaN, now = performance.now();
       return Number.isNaN(due) ? now : Math.min(due, now + 400);
@@ -136,6 +137,7 @@ export class WebSocketPath {
       (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
+    link.begin();
     this.send();
   }
 
@@ -155,33 +157,25 @@ export class WebSocketPath {
   }
 
   /** Milliseconds that what waits in our browser takes to leave. */
-  get #queued() { return (((this.#socket?.bufferedAmount ?? 0) * 8) / this.#leavesAt) * 1000; }
+  get #queued() { return (((this.#link?.queued ?? 0) * 8) / this.#leavesAt) * 1000; }
 
   /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content */
   #seal(kind, content) {
     this.#sealing = this.#sealing.then(async () => {
-      const socket = this.#socket;
-      if (!this.#sealer || socket?.readyState !== WebSocket.OPEN) return;
+      const link = this.#link;
+      if (!this.#sealer || !link?.open) return;
       if (kind === kinds.sound && this.#queued > 2 * queueMost) return; // late is worse than lost
       const frame = await this.#sealer.seal(kind, content);
-      socket.send(frame);
+      link.send(frame);
       this.#sentBits += frame.length * 8;
     }).catch((error) => console.warn('turnhub: a frame was not sent', error));
   }
 
-  /** @param {string} text of the server */
-  #said(text) {
-    let said;
-    try {
-      said = JSON.parse(text);
-    } catch {
-      return;
-    }
-    if (said.type === 'ready' || said.type === 'peer') {
-      if (said.here) this.#report();
-    } else if (said.type === 'key') {
-      for (const pictures of this.#picturesOut) pictures.wantKey();
-    }
+  /** Both ends have a socket; it may be another one than before. */
+  #met() {
+    this.#report();
+    this.channels?.met();
+    for (const pictures of this.#picturesOut) pictures.wantKey();
   }
 
   /** @param {Uint8Array<ArrayBuffer>} frame */
@@ -274,6 +268,7 @@ export class WebSocketPath {
   #tick() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
     if (now - this.#heardAt > (this.open ? deadAfter : openWithin)) return this.close();
+    if (this.open && now - this.#heardAt > renewAfter) this.#link?.renew();
     this.#report();
     this.channels?.say();
     const leaves = this.#sentBits / seconds;
@@ -295,10 +290,7 @@ export class WebSocketPath {
     this.#closed = true;
     this.open = false;
     clearInterval(this.#timer);
-    if (this.#socket) {
-      this.#socket.onmessage = this.#socket.onclose = null;
-      this.#socket.close();
-    }
+    this.#link?.close();
     this.#soundOut?.close();
     this.#soundIn?.close();
     for (const pictures of [...this.#picturesOut, ...this.#picturesIn]) pictures.close();

@@ -1,0 +1,166 @@
+// A path through the server's WebSocket outlives its sockets: schedules at random against a server that loses, freezes and
+// refuses them, is killed, or hands over to another process. SEED=N plays one, SCHEDULES=N so many.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {Link} from '../call/websocket/link.js';
+import {Channels} from '../call/websocket/channels.js';
+import {FakeClock} from './fakes.mjs';
+
+const schedules = Number(process.env.SCHEDULES ?? 400);
+
+/** Numbers that look random, and are the same with the same seed. @param {number} seed */
+function random(seed) {
+  let state = (seed * 2654435761) >>> 0;
+  return (/** @type {number} */ most) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * most);
+  };
+}
+
+/** A server as signaling/media is: processes one after the other, in each of which two ends meet. */
+class Server {
+  process = {ends: /** @type {(any | null)[]} */ ([null, null])};
+  down = false;
+  /** @type {any[]} */ all = [];
+
+  constructor(clock, pick) {
+    this.clock = clock;
+    this.pick = pick;
+  }
+
+  socket(side) {
+    if (this.down) return null;
+    const at = this.process;
+    const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: false, onmessage: null, onclose: null,
+      send: (frame) => this.pass(socket, frame),
+      close: () => this.end(socket, 1000)};
+    this.all.push(socket);
+    this.later(() => {
+      if (socket.readyState !== 0) return;
+      if (this.down || at !== this.process) return this.end(socket, 1006);
+      socket.readyState = 1;
+      this.later(() => this.hello(socket));
+    });
+    return socket;
+  }
+
+  later(run) { this.clock.setTimeout(run, 5 + this.pick(60)); }
+
+  /** In order, as TCP is. */
+  tell(socket, data) {
+    socket.due = Math.max(socket.due ?? 0, this.clock.now() + 5 + this.pick(60));
+    this.clock.setTimeout(() => { if (socket.readyState === 1 && !socket.frozen) socket.onmessage?.({data}); }, socket.due - this.clock.now());
+  }
+
+  hello(socket) {
+    if (socket.readyState !== 1 || socket.frozen) return;
+    if (this.pick(10) === 0) return this.end(socket, 4003); // the session is not here yet
+    const {ends} = socket.at, old = ends[socket.side], other = ends[1 - socket.side];
+    ends[socket.side] = socket;
+    this.tell(socket, JSON.stringify({type: 'ready', here: !!other}));
+    if (old) this.end(old, 4001);
+    else if (other) this.tell(other, JSON.stringify({type: 'peer', here: true}));
+  }
+
+  pass(socket, frame) {
+    const other = socket.at.ends[1 - socket.side];
+    if (socket.frozen || socket.at.ends[socket.side] !== socket || !other) return;
+    this.tell(other, frame.slice().buffer);
+  }
+
+  end(socket, code) {
+    if (socket.readyState === 3) return;
+    const {ends} = socket.at, was = ends[socket.side] === socket;
+    socket.readyState = 3;
+    if (was) {
+      ends[socket.side] = null;
+      if (ends[1 - socket.side]) this.tell(ends[1 - socket.side], JSON.stringify({type: 'peer', here: false}));
+    }
+    if (code !== 1000 && !socket.frozen) this.later(() => socket.onclose?.({code}));
+  }
+
+  kill() {
+    for (const socket of this.all) this.end(socket, 1006);
+    this.process = {ends: [null, null]};
+    this.down = true;
+    this.clock.setTimeout(() => { this.down = false; }, 200 + this.pick(1500));
+  }
+
+  handOver() {
+    const old = this.process;
+    for (const socket of old.ends) if (socket) this.tell(socket, JSON.stringify({type: 'restart', after: 250 + this.pick(2000)}));
+    this.process = {ends: [null, null]};
+    this.clock.setTimeout(() => { for (const socket of this.all) if (socket.at === old) this.end(socket, 4005); }, 10_000);
+  }
+}
+
+function play(seed) {
+  const pick = random(seed), clock = new FakeClock(), server = new Server(clock, pick);
+  const heard = [[], []], said = [0, 0], heardAt = [0, 0];
+  let ended = 0;
+  const ends = [0, 1].map((side) => {
+    const link = new Link({clock, socket: () => server.socket(side), ended: () => { ended++; }, key: () => {},
+      came: (frame) => { heardAt[side] = clock.now(); if (frame.length > 1) channels.take(frame); }, met: () => channels.met()});
+    const channels = new Channels(side === 0, (content) => link.send(content), () => {}, () => assert.fail('a flood'));
+    channels.main.onmessage = ({data}) => heard[side].push(Number(data));
+    link.begin();
+    return {link, channels};
+  });
+  const tick = () => {
+    for (const [side, {link, channels}] of ends.entries()) {
+      link.send(new Uint8Array(1)); // a report
+      channels.say();
+      if (clock.now() - heardAt[side] > 1500) link.renew();
+    }
+    clock.setTimeout(tick, 500);
+  };
+  tick();
+  const speak = (times) => {
+    for (let i = 0; i < times; i++) {
+      const side = pick(2);
+      ends[side].channels.main.send(String(++said[side]));
+    }
+  };
+  for (let step = 0; step < 40; step++) {
+    const open = server.all.filter(({readyState}) => readyState === 1);
+    const what = pick(12), one = open[pick(open.length)];
+    if (what < 2 && one) server.end(one, 1006);
+    else if (what === 2 && one) one.frozen = true;
+    else if (what === 3 && one) server.end(one, 4008);
+    else if (what === 4) server.kill();
+    else if (what === 5) server.handOver();
+    speak(pick(12));
+    clock.advance(pick(900));
+  }
+  speak(2);
+  clock.advance(30_000);
+  const wanted = said.map((n) => Array.from({length: n}, (_, i) => i + 1));
+  assert.deepEqual(heard, [wanted[1], wanted[0]], `schedule ${seed}: what was said is heard once and in order`);
+  assert.equal(ended, 0, `schedule ${seed}`);
+  for (const {link} of ends) assert.ok(link.open && link.here, `schedule ${seed}: they are together`);
+  assert.equal(server.all.filter(({readyState}) => readyState < 2).length, 2, `schedule ${seed}: one socket for each`);
+  for (const {link} of ends) link.close();
+  assert.equal(server.all.filter(({readyState}) => readyState < 2).length, 0, `schedule ${seed}: none is left`);
+}
+
+test('what is said through sockets that come and go is heard once and in order', () => {
+  if (process.env.SEED) return play(Number(process.env.SEED));
+  const first = Math.floor(Math.random() * 1e9);
+  for (let i = 0; i < schedules; i++) play(first + i);
+});
+
+test('who is sent away for good does not come again', () => {
+  for (const code of [4000, 4004, 4006, 4007, 4009]) {
+    const clock = new FakeClock();
+    let ended = 0, made = 0, socket = /** @type {any} */ (null);
+    const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => { ended++; },
+      socket: () => { made++; return socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() {}}); }});
+    link.begin();
+    socket.onmessage({data: '{"type":"ready","here":true}'});
+    socket.onmessage({data: 'no JSON'});
+    socket.onmessage({data: '{"type":"restart","after":"soon"}'});
+    socket.onclose({code});
+    clock.advance(60_000);
+    assert.deepEqual([ended, made], [1, 1], String(code));
+  }
+});
