@@ -36,6 +36,7 @@ export async function makeDatabase(database, caFiles) {
   await fs.mkdir(database, { recursive: true });
   await run('certutil', ['-N', '-d', `sql:${database}`, '--empty-password']);
   for (const [index, caFile] of caFiles.entries()) {
-    await run('certutil', ['-A', '-d', `sql:${database}`, '-n', `turnhub test CA ${index}`, '-t', 'C,,', '-i', caFile]);
+    // It asks for a password, and waits for ever, where the database has gone meanwhile: as when another part of a test has failed.
+    await run('certutil', ['-A', '-d', `sql:${database}`, '-n', `turnhub test CA ${index}`, '-t', 'C,,', '-i', caFile], { timeout: 60_000 });
   }
 }

@@ -14,7 +14,7 @@ import { resolver, serverIPv4, serverIPv6, serverName } from './lab.js';
 const run = promisify(execFile);
 
 /** The user of the image. */
-const user = 65532;
+export const user = 65532;
 /** Docker's own bridge network, where its first container is, and through whom that reaches the world. */
 const network = '172.17.0.0/16', address = '172.17.0.2', gateway = '172.17.0.1';
 
@@ -37,12 +37,7 @@ export async function startContainer(lab, { publishing = 'dnat' } = {}) {
   const removeDir = onCleanup(() => fs.rm(dir, { recursive: true, force: true }));
   await fs.chmod(dir, 0o755);
   const root = path.join(dir, 'root'), volume = path.join(dir, 'volume');
-  if (process.env.E2E_IMAGE) {
-    await run('cp', ['-a', process.env.E2E_IMAGE, root]);
-  } else {
-    const { stdout: arch } = await run('go', ['env', 'GOARCH']);
-    await run(fileURLToPath(new URL('../../deploy/image', import.meta.url)), [arch.trim(), '0.0.0-lab', root]);
-  }
+  await makeImage(root);
   await fs.mkdir(volume, { mode: 0o700 });
   // What an engine puts into every container.
   await fs.writeFile(path.join(root, 'etc/resolv.conf'), `nameserver ${resolver}\n`);
@@ -54,23 +49,18 @@ export async function startContainer(lab, { publishing = 'dnat' } = {}) {
   await fs.copyFile(keyFile, path.join(volume, 'key.pem'));
   await run('chown', ['-R', `${user}:${user}`, volume]);
 
-  await lab.namespace('dock');
-  await lab.plug('dock', 'eth0', 100);
+  await plugHost(lab);
   await lab.sh(`
-    ip -n $dock address add ${serverIPv4}/24 dev eth0
-    ip -n $dock address add ${serverIPv6}/32 dev eth0 nodad
-    ip -n $dock route add default via 203.0.113.1
-    ip -n $dock route add default via 2a02:db8::1
-    ip -n $dock link add docker0 type bridge forward_delay 0
-    ip -n $dock address add ${gateway}/16 dev docker0
-    ip -n $dock link set docker0 up
-    ip netns exec $dock sysctl -qw net.ipv4.ip_forward=1`);
-  await lab.nft('dock', publishing === 'dnat' ? rules : masquerade);
+    ip -n $host link add docker0 type bridge forward_delay 0
+    ip -n $host address add ${gateway}/16 dev docker0
+    ip -n $host link set docker0 up
+    ip netns exec $host sysctl -qw net.ipv4.ip_forward=1`);
+  await lab.nft('host', publishing === 'dnat' ? rules : masquerade);
   await attach(lab);
   // Docker begins its proxy with the container.
   const any = publishing === 'dnat' ? ['[::]'] : [serverIPv4, `[${serverIPv6}]`];
-  await lab.daemon('dock', 'publish', 'tcp', ...any.flatMap((host) => [80, 443].map((port) => `${host}:${port}=${address}:${port}`)));
-  await lab.daemon('dock', 'publish', 'udp', ...any.map((host) => `${host}:443=${address}:443`));
+  await lab.daemon('host', 'publish', 'tcp', ...any.flatMap((host) => [80, 443].map((port) => `${host}:${port}=${address}:${port}`)));
+  await lab.daemon('host', 'publish', 'udp', ...any.map((host) => `${host}:443=${address}:443`));
 
   const environ = {
     STATE_DIRECTORY: '/state',
@@ -94,12 +84,34 @@ export async function startContainer(lab, { publishing = 'dnat' } = {}) {
   return server;
 }
 
+/** Makes the image's file system, or copies the one that E2E_IMAGE names. @param {string} root */
+export async function makeImage(root) {
+  await fs.mkdir(path.dirname(root), { recursive: true });
+  if (process.env.E2E_IMAGE) {
+    await run('cp', ['-a', process.env.E2E_IMAGE, root]);
+  } else {
+    const { stdout: arch } = await run('go', ['env', 'GOARCH']);
+    await run(fileURLToPath(new URL('../../deploy/image', import.meta.url)), [arch.trim(), '0.0.0-lab', root]);
+  }
+}
+
+/** Adds the host that has the containers, with the server's addresses. @param {Lab} lab */
+export async function plugHost(lab) {
+  await lab.namespace('host');
+  await lab.plug('host', 'eth0', 100);
+  await lab.sh(`
+    ip -n $host address add ${serverIPv4}/24 dev eth0
+    ip -n $host address add ${serverIPv6}/32 dev eth0 nodad
+    ip -n $host route add default via 203.0.113.1
+    ip -n $host route add default via 2a02:db8::1`);
+}
+
 /** Puts a new container's namespace on the bridge, with the addresses that the one before had, as Docker's have. @param {Lab} lab */
 async function attach(lab) {
   await lab.namespace('box');
   await lab.sh(`
-    ip link add name box0 netns $dock type veth peer name eth0 netns $box address 02:42:ac:11:00:02
-    ip -n $dock link set box0 master docker0 up
+    ip link add name box0 netns $host type veth peer name eth0 netns $box address 02:42:ac:11:00:02
+    ip -n $host link set box0 master docker0 up
     ip -n $box address add ${address}/16 dev eth0
     ip -n $box link set eth0 up
     ip -n $box route add default via ${gateway}
@@ -114,7 +126,7 @@ async function attach(lab) {
 export async function replaceContainer(lab, server) {
   await server.kill('SIGTERM');
   const ended = Date.now();
-  await lab.sh('ip -n $dock link delete box0; ip netns delete $box');
+  await lab.sh('ip -n $host link delete box0; ip netns delete $box');
   await attach(lab);
   await server.start();
   return ended;
@@ -125,7 +137,7 @@ const outward = `chain POSTROUTING { type nat hook postrouting priority srcnat; 
     ip saddr ${network} oifname != "docker0" masquerade
   }`;
 
-const masquerade = `table ip nat {
+export const masquerade = `table ip nat {
   ${outward}
 }`;
 
