@@ -21,7 +21,7 @@ const transports = {
 };
 
 /** What a server listens on whose firewall lets three ports in. */
-const threePorts = { listen: { tcp: [':80', ':443'], udp: [':443'] } };
+export const threePorts = { listen: { tcp: [':80', ':443'], udp: [':443'] } };
 
 /**
  * Calls within a lab of its own.

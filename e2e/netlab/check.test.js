@@ -1,8 +1,10 @@
 // The page /check in real Chromium on every kind of network: what it finds must be what the lab has built.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { screenshot } from '../harness/screenshot.js';
+import { threePorts } from './between.js';
 import { startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient, kinds } from './kinds.js';
@@ -85,9 +87,32 @@ async function check(page, base, name) {
   }, seconds);
 }
 
+// Nothing is called failed because the relay's range is closed: neither on the page nor on the console.
+test('the network check and the console where nothing passes the relay\'s range', { skip: !process.env.E2E_LONG }, async () => {
+  const lab = await Lab.create();
+  const server = await startHost(lab, { firewall: 'no range', config: threePorts });
+  const untold = /^The kind of address translation was not told: .* closed, as is normal/;
+  for (const [index, kind] of /** @type {const} */ (['open', 'cone', 'symmetric', 'udp-blocked']).entries()) {
+    const { browser } = await startCaller(await addClient(lab, kind, index + 1), server.caFile ?? '');
+    const found = await check(await browser.newPage(), server.base, `check-closed-${kind}`);
+    await browser.close();
+    console.log(`${kind}: ${found.seconds} s\n${found.report}\n`);
+    judge(kind, found, { ...expected[kind], ...(kind === 'cone' || kind === 'symmetric' ? { nat: untold } : {}),
+      ...(kind === 'udp-blocked' ? { asks: [/UDP port 443/] } : {}) });
+    if (kind !== 'udp-blocked') assert.doesNotMatch(found.report, /FAIL/);
+  }
+  const operator = await startBrowser({ netns: lab.netns('host') });
+  const page = await operator.newPage();
+  await page.goto('http://127.0.0.1:9478/');
+  await page.waitForFunction(() => document.querySelector('#range')?.textContent);
+  await screenshot(page, 'console-closed');
+  assert.match(await page.textContent('#range') ?? '', /closed to IPv4, as is normal: .* Open, they spare .* closed to IPv6, as is normal/);
+  assert.equal(await page.locator('.bad:visible').count(), 0, 'something is called bad');
+  await operator.close();
+});
+
 /** @param {import('./kinds.js').Kind} kind @param {Awaited<ReturnType<typeof check>>} found */
-function judge(kind, { level, says, asks, ways, details, report }) {
-  const { works, nat, level: wanted, says: words, asks: wishes } = expected[kind];
+function judge(kind, { level, says, asks, ways, details, report }, { works, nat, level: wanted, says: words, asks: wishes } = expected[kind]) {
   assert.deepEqual(ways.map((way) => way.kind).sort(), ['stun', 'tcp', 'tls', 'tls', 'udp'], 'every way was tried');
   assert.deepEqual([...new Set(ways.filter((way) => way.works).map((way) => way.kind))], works, report);
   for (const way of ways) assert.match(way.works ? way.time ?? '' : way.errorCode ?? '', /^\d+$/, way.says);

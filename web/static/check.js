@@ -81,13 +81,19 @@ async function checkDevices() {
   return {devices, media};
 }
 
+/** Whether the server takes its relay's ports for closed to everybody: what then cannot be told is no fault. */
+let rangeClosed = false;
+
 /** Credentials of a new user each time, unless the token names one. @returns {Promise<RTCIceServer[]>} one URL each */
 async function fetchServers() {
   const url = new URL('config', location.href);
   if (token) url.searchParams.set('token', token);
   const response = await fetch(url, {signal: AbortSignal.timeout(patience.config)});
   if (!response.ok) throw Object.assign(new Error(`/config: ${response.status}`), {code: (await response.json().catch(() => ({}))).error});
-  return single(await response.json());
+  const configuration = await response.json();
+  const ranges = Object.values(configuration.range ?? {});
+  rangeClosed = ranges.length > 0 && ranges.every((is) => is === 'closed');
+  return single(configuration);
 }
 
 /** The STUN side of a relay's UDP URL: the same port answers both. @param {RTCIceServer[]} servers */
@@ -172,7 +178,8 @@ async function run() {
     const checked = await checks.enough;
     const relays = checked.filter(({result}) => result.works && result.kind !== 'stun').sort(byMerit);
     findings.nat = await limited(findNat(checked.find(({result}) => result.kind === 'stun'), relays[0]), patience.nat, 'unknown');
-    detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked', t(`check.nat-${findings.nat}`));
+    detail('nat', findings.nat === 'unknown' ? null : findings.nat !== 'blocked',
+      findings.nat === 'unknown' && rangeClosed ? t('check.nat-closed') : t(`check.nat-${findings.nat}`));
     if (relays.length) {
       findings.loop = await relayLoop([relays[0].server]);
       const {loop} = findings;

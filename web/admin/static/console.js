@@ -142,7 +142,7 @@ function drawProbes(state) {
 
 /** @param {string} family @param {string} is */
 const rangeWords = (family, is) => is === 'open' ? `The relay's ports are open to ${family}.`
-  : `The relay's ports are closed to ${family}, as is normal: two relayed people meet inside the server.`;
+  : `The relay's ports are closed to ${family}, as is normal: two relayed people meet inside the server. Open, they spare one of two allocations where one side needs no relay, and let relay.peers: public reach foreign peers.`;
 
 /** @param {any} state */
 function drawPeople(state) {
