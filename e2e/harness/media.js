@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { until } from './until.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -81,19 +82,52 @@ export function hearsSound(page) {
  * @property {string} remoteAddress
  * @property {string} url the TURN URL in use, else ""
  */
-export function candidatePairs(page) {
+export async function candidatePairs(page) {
+  return (await look(page)).pairs;
+}
+
+/**
+ * The candidate pair that the page's call is on: that of its newest connected connection. Waits for one, since there is none
+ * while one connection takes another's place, and a browser with much to do answers late. Throws, and says what there is,
+ * where there is none within the time.
+ * @param {Page} page
+ * @param {number} [within] milliseconds
+ * @returns {Promise<CandidatePair>}
+ */
+export async function pairInUse(page, within = 5000) {
+  for (const deadline = Date.now() + within; ; await pause(100)) {
+    const { pairs, seen } = await look(page);
+    const pair = pairs.at(-1);
+    if (pair) return pair;
+    if (process.env.E2E_NOTES) console.log(`no candidate pair in use yet: ${seen.join('; ')}`);
+    if (Date.now() > deadline) throw new Error(`no candidate pair in use within ${within} ms: ${seen.join('; ')}`);
+  }
+}
+
+/**
+ * @param {Page} page
+ * @returns {Promise<{pairs: CandidatePair[], seen: string[]}>} seen: what each connection says of itself, for people
+ */
+function look(page) {
   return page.evaluate(async () => {
     const pairs = [];
+    const seen = [];
     for (const call of /** @type {any} */ (window).calls) {
       if (call.connectionState === 'closed') continue;
       const stats = await /** @type {any} */ (window).statsOf(call);
       const transports = [...stats.values()].filter(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+      const all = [...stats.values()].filter(({ type }) => type === 'candidate-pair');
       // Not every browser has statistics of transports; Firefox marks the pair itself.
-      const selected = transports.length ? transports.map(({ selectedCandidatePairId }) => stats.get(selectedCandidatePairId))
-        : [...stats.values()].filter(({ type, selected }) => type === 'candidate-pair' && selected);
+      const selected = transports.length ? transports.map(({ selectedCandidatePairId }) => stats.get(selectedCandidatePairId)) : all.filter((pair) => pair.selected);
+      const states = all.map(({ state, nominated, selected: marked }) => `${state}${nominated ? ' nominated' : ''}${marked ? ' selected' : ''}`);
+      seen.push(`${call.connectionState}/${call.iceConnectionState}/${call.signalingState}, ${stats.size} statistics, pairs: ${states.join(', ') || 'none'}`);
       for (const pair of selected) {
-        const local = stats.get(pair.localCandidateId);
-        const remote = stats.get(pair.remoteCandidateId);
+        const local = stats.get(pair?.localCandidateId);
+        const remote = stats.get(pair?.remoteCandidateId);
+        if (!local || !remote) {
+          seen.push(`a selected pair without its ${pair ? 'candidates' : 'statistics'}`);
+          continue;
+        }
         pairs.push({
           local: local.candidateType,
           remote: remote.candidateType,
@@ -105,7 +139,7 @@ export function candidatePairs(page) {
         });
       }
     }
-    return pairs;
+    return { pairs, seen };
   });
 }
 

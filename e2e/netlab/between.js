@@ -40,13 +40,11 @@ export async function callsBetween(chosen, { nat, firewall, config, every = (a, 
     await startCaller(await addClient(lab, chosen[number >> 1], number + 1), caFile, { kind: browsers[number % 2] })])));
   /** @type {[import('./calls.js').Caller, import('./calls.js').Caller][]} */
   const pairs = wanted.map(([there, comes]) => [callers[there], callers[comes]]);
-  const { results, failures } = await holdCalls(turnhubSite(server.base), pairs);
-  console.log(`${table(results)}\n${summary(results)}`);
   const conditions = [nat && 'server behind 1:1 NAT', firewall === 'three' && 'three ports open', firewall === 'no range' && 'no range'].filter(Boolean).join(', ');
-  await record('calls', [
-    ...results.map((result) => /** @type {const} */ ([result.kinds, found(result)])),
-    ...failures.map(({ message }) => /** @type {const} */ (message.split(': '))),
-  ].map(([name, what]) => [`${name}${conditions && ` (${conditions})`}`, what]));
+  const { results, failures } = await holdCalls(turnhubSite(server.base), pairs, {
+    told: (name, result) => record('calls', [`${name}${conditions && ` (${conditions})`}`, typeof result === 'string' ? `**${result}**` : found(result)]),
+  });
+  console.log(`${table(results)}\n${summary(results)}`);
   if (failures.length) throw new AggregateError(failures, failures.map((failure) => `${failure.message}: ${failure.cause}`).join('\n'));
   assert.equal(results.length, pairs.length);
   await cleanup();

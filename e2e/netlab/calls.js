@@ -1,7 +1,6 @@
-import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startBrowser } from '../harness/browser.js';
-import { candidatePairs, decodesVideo, firstFrame } from '../harness/media.js';
+import { decodesVideo, firstFrame, pairInUse } from '../harness/media.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {import('./kinds.js').Client} Client */
@@ -85,8 +84,7 @@ export async function connectCall(site, there, arriving, room, rest = 0) {
  */
 export async function holdCall({ page, pageThere, first, firstThere }, there, arriving) {
   const frames = await Promise.all([decodesVideo(page), decodesVideo(pageThere)]);
-  const [[pair], [pairThere]] = await Promise.all([candidatePairs(page), candidatePairs(pageThere)]);
-  assert.ok(pair && pairThere, 'both pages have a candidate pair');
+  const [pair, pairThere] = await Promise.all([pairInUse(page), pairInUse(pageThere)]);
   await Promise.all([page.context().close(), pageThere.context().close()]);
   return { kinds: `${there.client.kind} – ${arriving.client.kind}`, first, firstThere, pair, pairThere, frames };
 }
@@ -125,9 +123,10 @@ export function summary(results) {
  * told; the two seconds of video overlap with the next calls, of other clients, up to `lanes` at once.
  * @param {Site} site
  * @param {[Caller, Caller][]} pairs who is there, who arrives
- * @param {number} [lanes]
+ * @param {{lanes?: number, told?: (name: string, result: CallResult | string) => void}} [options] told: of each call, when it
+ *   is over, what it came to, or in words what was wrong
  */
-export async function holdCalls(site, pairs, lanes = 3) {
+export async function holdCalls(site, pairs, { lanes = 3, told = () => {} } = {}) {
   /** @type {CallResult[]} */
   const results = [];
   /** @type {Error[]} */
@@ -152,13 +151,20 @@ export async function holdCalls(site, pairs, lanes = 3) {
       call = await connectCall(site, pair[0], pair[1], `lab-${index}`);
     } catch (error) {
       failures.push(new Error(`${name}: no call`, { cause: error }));
+      told(name, 'no call');
       await Promise.all(pair.flatMap(({ browser }) => browser.browser.contexts().map((context) => context.close())));
       pair.forEach((caller) => busy.delete(caller));
       continue;
     }
     const held = holdCall(call, pair[0], pair[1])
-      .then((result) => void (results[index] = result))
-      .catch((error) => void failures.push(new Error(`${name}: no lasting video`, { cause: error })))
+      .then((result) => {
+        results[index] = result;
+        told(name, result);
+      })
+      .catch((error) => {
+        failures.push(new Error(`${name}: no lasting video`, { cause: error }));
+        told(name, 'no lasting video');
+      })
       .finally(() => {
         pair.forEach((caller) => busy.delete(caller));
         running.delete(held);

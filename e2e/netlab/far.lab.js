@@ -7,7 +7,7 @@ import fs from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { cleanup } from '../harness/cleanup.js';
-import { candidatePairs } from '../harness/media.js';
+import { pairInUse } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { capture, noteSteps } from './capture.js';
 import { startHost } from './host.js';
@@ -84,7 +84,7 @@ for (const [index, [path, kind]] of wanted.entries()) {
         const room = `far-${index}-${early}-${n}`;
         const call = await connectCall(early === 'lobby' ? noted : withoutLobby(noted, room), there, arriving, room, 2000);
         const packets = await stop();
-        const [pair] = await candidatePairs(call.page);
+        const pair = await pairInUse(call.page);
         const steps = await call.page.evaluate(() => /** @type {any} */ (window).steps);
         const stepsThere = await call.pageThere.evaluate(() => /** @type {any} */ (window).steps);
         await Promise.all([call.page.context().close(), call.pageThere.context().close()]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
-import { candidatePairs, decodesVideo } from '../harness/media.js';
+import { decodesVideo, pairInUse } from '../harness/media.js';
 import { connectCall, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
@@ -38,7 +38,7 @@ test('a frozen socket is noticed within 5 s and opened anew, and the call is on 
   console.log(`sockets opened anew after ${waits.join(', ')} ms of silence`);
   for (const wait of waits) assert.ok(wait < 5000, `noticed after ${wait} ms`);
   await Promise.all([decodesVideo(page), decodesVideo(pageThere)]);
-  const [pair] = await candidatePairs(page);
+  const pair = await pairInUse(page);
   assert.ok(pair.protocol === 'udp' && (pair.local !== 'relay' || pair.relayProtocol === 'udp'), JSON.stringify(pair));
   assert.equal(await page.evaluate(() => document.body.dataset.view), 'call');
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { frameTimes, watchFrames } from '../harness/media.js';
+import { orFailed, record } from './record.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -17,7 +18,7 @@ import { frameTimes, watchFrames } from '../harness/media.js';
 const hole = 500;
 
 /**
- * Breaks running calls and waits until every page has had video again for three seconds.
+ * Breaks running calls and waits until every page has had video again for three seconds. What came of it is recorded.
  * @param {string} what
  * @param {{name: string, pages: Page[], aim: number}[]} calls
  * @param {() => Promise<number | void>} breakIt breaks and mends; returns when it was mended, if that was later
@@ -31,14 +32,15 @@ export async function heal(what, calls, breakIt, deadline = 30_000) {
   const mended = (await breakIt()) ?? broken;
   const healings = [];
   for (const { name, pages, aim } of calls) {
-    const times = await Promise.all(pages.map((page) => videoAgain(page, mended, deadline).catch((error) => {
+    const times = await orFailed('faults', [`${what}, ${name}`], () => Promise.all(pages.map((page) => videoAgain(page, mended, deadline).catch((error) => {
       throw new Error(`${what}, ${name}: ${error.message}`);
-    })));
+    }))));
     const holes = times.flatMap((each) => gaps(each, broken));
     const gap = Math.max(...holes.map(([from, to]) => to - from));
     // The last frame of the old path may be decoded a little after the break: what counts is the end of a hole.
     const back = Math.max(0, ...holes.filter(([from, to]) => to - from >= hole).map(([, to]) => to - mended));
     healings.push({ what: `${what}, ${name}`, gap, back, aim });
+    record('faults', [`${what}, ${name}`, back ? `${(gap / 1000).toFixed(1)} s` : 'no gap']);
   }
   return healings;
 }
@@ -68,11 +70,6 @@ function gaps(times, since) {
   const after = times.filter((time) => time >= since);
   assert.ok(after.length, 'there are frames after the break');
   return after.map((time, index) => [index ? after[index - 1] : before, time]);
-}
-
-/** What healings came to, in a few words; the worse of both pages. @param {Healing[]} healings @returns {[name: string, found: string][]} */
-export function foundHealings(healings) {
-  return healings.map(({ what, gap, back }) => [what, back ? `${(gap / 1000).toFixed(1)} s` : 'no gap']);
 }
 
 /** The table of all healings. @param {Healing[]} healings */

@@ -7,11 +7,11 @@ import { cleanup } from '../harness/cleanup.js';
 import { candidatePairs, decodesVideo } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { cutTunnels, loss, newAddress, offline, resetConnections, secondNetwork } from './faults.js';
-import { foundHealings, heal, healingTable } from './heal.js';
+import { heal, healingTable } from './heal.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
-import { record } from './record.js';
+import { orFailed } from './record.js';
 import { turnhubSite } from './sites.js';
 
 /** @typedef {import('./calls.js').Caller} Caller */
@@ -40,7 +40,6 @@ before(async () => {
 afterEach(hangUp);
 after(async () => {
   if (healings.length) console.log(healingTable(healings));
-  await record('faults', foundHealings(healings));
   if (setUps.length) console.log(setUps.join('\n'));
   await cleanup();
 });
@@ -80,7 +79,7 @@ async function hangUp() {
 async function broken(what, aims, breakIt) {
   const names = /** @type {Path[]} */ (Object.keys(aims));
   const calls = [];
-  for (const name of names) calls.push(await call(name));
+  for (const name of names) calls.push(await orFailed('faults', [`${what}, ${name}`], () => call(name)));
   const watched = calls.map(({ pages }, index) => ({ name: names[index], pages, aim: aims[names[index]] ?? 0 }));
   healings.push(...(await heal(what, watched, () => breakIt(calls))));
 }

@@ -9,6 +9,7 @@ import { browsers, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
+import { orFailed, record } from './record.js';
 import { turnhubSite } from './sites.js';
 
 /** @typedef {import('./calls.js').Caller} Caller */
@@ -62,12 +63,13 @@ async function call(there, comes) {
 
 for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['inspected', 'inspected'], ['inspected', 'open'], ['symmetric', 'inspected'], ['inspected', 'tls-443'],
   ['inspected-password', 'inspected'], ['proxy', 'inspected-password'], ['inspected', 'inspected-cutting']])) {
-  test(`${there} – ${comes}`, async () => {
+  test(`${there} – ${comes}`, () => orFailed('calls', [`${there} – ${comes}`], async () => {
     const { pages, first } = await call(there, comes);
     await Promise.all(pages.map(async (page) => { await moves(page, 20); await hears(page); await told(page, 'through HTTPS'); }));
     console.log(`${browsers.join(' and ')}, ${there} – ${comes}: first picture after ${first[1]} ms, there after ${first[0]} ms`);
+    record('calls', [`${there} – ${comes}`, `through HTTPS, ${(first[1] / 1000).toFixed(1)} s`]);
     await screenshot(pages[1], `inspected-${there}-${comes}`);
-  });
+  }));
 }
 
 test('where no WebSocket passes, the page says so within 5 s', async () => {

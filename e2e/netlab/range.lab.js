@@ -4,7 +4,7 @@
 // which networks.
 import { after, before, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
-import { candidatePairs } from '../harness/media.js';
+import { pairInUse } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
@@ -77,7 +77,7 @@ for (const [number, [one, other]] of pairs.entries()) {
         await firewall(state === 'closed');
         const call = await connectCall(turnhubSite(server.base), there, arriving, `range-${number}-${i}-${state}`, 500);
         found[state].first.push(Math.round(call.first));
-        const [pair] = await candidatePairs(call.page);
+        const pair = await pairInUse(call.page);
         const name = `${pair.local}${pair.relayProtocol && `/${pair.relayProtocol}`} – ${pair.remote}`;
         found[state].pair.set(name, (found[state].pair.get(name) ?? 0) + 1);
         await Promise.all([call.page.context().close(), call.pageThere.context().close()]);
