@@ -1,4 +1,5 @@
 import {reachesUDP} from './path/probe.js';
+import {usable} from './path/browsers.js';
 import {Relays} from './path/relays.js';
 import {configuration, urlsOf} from './path/connection.js';
 
@@ -16,7 +17,10 @@ export class Connections {
 
   /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
   configuration(all = false) {
-    const choose = all ? undefined : (/** @type {string[]} */ urls) => this.relays.choose(urls);
+    const choose = (/** @type {string[]} */ urls) => {
+      const able = usable(urls, globalThis.navigator?.userAgent ?? '');
+      return all ? able : this.relays.choose(able);
+    };
     return configuration(this.#hub.config, {...this.#options, choose});
   }
 

@@ -1,7 +1,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {Senders} from '../call/path/bitrate.js';
-import {isFirefox, mayRestart, nameOfBrowser, takesLateCandidates} from '../call/path/browsers.js';
+import {isFirefox, mayRestart, nameOfBrowser, takesLateCandidates, usable} from '../call/path/browsers.js';
 import {udpOf} from '../call/path/probe.js';
 import {Replacements} from '../call/path/replacement.js';
 import {describePath} from '../call/path/stats.js';
@@ -28,6 +28,13 @@ test('browsers are called by name and major version', () => {
   assert.equal(nameOfBrowser('Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36'), 'chrome/156');
   assert.equal(nameOfBrowser('Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15'), 'safari/18');
   assert.equal(nameOfBrowser(''), '');
+});
+
+test('Firefox asks no server by its address for a relay over TLS', () => {
+  const urls = ['turn:192.0.2.1:3478?transport=udp', 'turn:h:3478?transport=tcp', 'turns:h:443?transport=tcp', 'turns:192.0.2.1:443?transport=tcp', 'turns:[2001:db8::1]:443?transport=tcp'];
+  assert.deepEqual(usable(urls, 'Gecko/20100101 Firefox/153.0'), urls.slice(0, 3));
+  assert.deepEqual(usable(urls, 'Chrome/156.0.0.0 Safari/537.36'), urls);
+  assert.deepEqual(usable(urls.slice(3), 'Gecko/20100101 Firefox/153.0'), urls.slice(3), 'where there is no other, it may be asked in vain');
 });
 
 test('a port is named only where the browser names the URL', () => {

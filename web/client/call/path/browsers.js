@@ -29,6 +29,17 @@ export function takesLateCandidates(/** @type {RTCPeerConnection} */ {localDescr
   return !isFirefox(localDescription) && !isFirefox(remoteDescription);
 }
 
+/**
+ * The relays that a browser can use, of all that the server has. Firefox (153) takes none over TLS from a server that is named by
+ * its address, and says nothing of it: the connection that asked for that one as the surest had none where only TLS passes.
+ * @param {string[]} urls @param {string} agent
+ */
+export function usable(urls, agent) {
+  if (!/\bFirefox\//.test(agent)) return urls;
+  const able = urls.filter((url) => !/^turns:(\[|[\d.]+(:|\?|$))/.test(url));
+  return able.length ? able : urls;
+}
+
 /** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
 export function nameOfBrowser(agent) {
   const [, name, major] = /\b(Firefox|Chrome|Version)\/(\d+)/.exec(agent) ?? [];
