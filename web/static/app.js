@@ -44,6 +44,7 @@ function show(view) {
   for (const id of ['lobby', 'call', 'notice']) $(`#${id}`).hidden = id !== view;
   if (view !== 'call') body.dataset.people = '0';
   keepOpen(view === 'call');
+  controls.inLobby(view === 'lobby');
 }
 
 /**

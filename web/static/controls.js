@@ -13,6 +13,10 @@ const kinds = /** @type {const} */ (['audio', 'video']);
 export class Controls {
   #preview = /** @type {HTMLVideoElement} */ ($('#preview'));
   /** @type {ReturnType<typeof levelOf> | null} */ #level = null;
+  /** Whose sound that is. @type {MediaStreamTrack | null} */ #levelOf = null;
+  #bars = [...$('#level').children];
+  /** @type {any} */ #drawing = null;
+  #inLobby = false;
   /** @type {(speaker: string) => void} */ onSpeaker = () => {};
   speaker = recall('speaker');
   /** What the visitor has been told of. @type {Problems} */ #told = {};
@@ -46,6 +50,14 @@ export class Controls {
     $('#devices-dialog').addEventListener('close', () => $('.preview').append($('#devices')));
     media.on('change', () => this.update());
     media.on('devices', () => this.listDevices());
+    document.addEventListener('visibilitychange', () => this.#meter());
+  }
+
+  /** The lobby is shown, or something else: then nobody sees preview and level, which would cost the call a part of its processor. @param {boolean} shown */
+  inLobby(shown) {
+    this.#inLobby = shown;
+    this.#showPreview();
+    this.#meter();
   }
 
   async open() {
@@ -56,7 +68,6 @@ export class Controls {
     await this.media.open();
     await this.listDevices();
     this.update();
-    this.#meter();
   }
 
   /** @param {'audio' | 'video'} kind */
@@ -132,9 +143,13 @@ export class Controls {
         return item;
       }));
     }
+    this.#showPreview();
+  }
+
+  #showPreview() {
     // A video that waits for a first track would keep the document from ever being loaded.
-    const stream = media.stream.getTracks().length ? media.stream : null;
-    if (this.#preview.srcObject !== stream) this.#preview.srcObject = stream;
+    const {stream} = this.media, shown = this.#inLobby && stream.getTracks().length ? stream : null;
+    if (this.#preview.srcObject !== shown) this.#preview.srcObject = shown;
   }
 
   async listDevices() {
@@ -159,24 +174,19 @@ export class Controls {
     $('#speaker-label').hidden = speakers < 2;
   }
 
+  /** Draws the level of the microphone for as long as somebody sees it. */
   #meter() {
-    const meter = $('#level');
-    const bars = [...meter.children];
-    /** @type {MediaStreamTrack | null} */ let track = null;
-    const draw = () => {
-      if (document.body.dataset.view === 'lobby' && !document.hidden) {
-        const {audio} = this.media;
-        if (audio !== track) {
-          this.#level?.close();
-          track = audio;
-          this.#level = audio ? levelOf(new MediaStream([audio])) : null;
-        }
-        const level = this.media.sending.audio ? this.#level?.read() ?? 0 : 0;
-        meter.setAttribute('aria-valuenow', String(Math.round(level * 100)));
-        bars.forEach((bar, i) => bar.classList.toggle('lit', level > (i + 0.5) / bars.length));
-      }
-      setTimeout(draw, 100);
-    };
-    draw();
+    clearTimeout(this.#drawing);
+    const seen = this.#inLobby && !document.hidden, track = seen ? this.media.audio : null;
+    if (track !== this.#levelOf) {
+      this.#level?.close();
+      this.#levelOf = track;
+      this.#level = track ? levelOf(new MediaStream([track])) : null;
+    }
+    if (!seen) return;
+    const level = this.media.sending.audio ? this.#level?.read() ?? 0 : 0;
+    $('#level').setAttribute('aria-valuenow', String(Math.round(level * 100)));
+    this.#bars.forEach((bar, i) => bar.classList.toggle('lit', level > (i + 0.5) / this.#bars.length));
+    this.#drawing = setTimeout(() => this.#meter(), 100);
   }
 }

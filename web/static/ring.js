@@ -4,6 +4,7 @@ import {t} from './words.js';
 
 /** @type {AudioContext | null} */ let context = null;
 /** @type {any} */ let timer = null;
+/** @type {any} */ let ending = null;
 
 /**
  * @param {number[]} tones hertz, played one after the other
@@ -26,6 +27,9 @@ function play(tones, length, volume) {
     oscillator.stop(at + length);
     at += length * 0.8;
   }
+  // One that runs makes silence a hundred times a second for as long as the call lasts.
+  clearTimeout(ending);
+  ending = setTimeout(() => context?.suspend().catch(() => {}), (at - context.currentTime + length) * 1000 + 500);
 }
 
 /** Rings until `silence`: at the callee's, or quietly at the caller's. @param {'incoming' | 'outgoing'} kind */
