@@ -27,8 +27,11 @@ export function observeCalls({ policy, only, clean } = {}) {
   const page = /** @type {any} */ (window);
   /** @type {RTCPeerConnection[]} */
   page.calls = [];
-  // Firefox never says anything of one that is closed meanwhile.
-  page.statsOf = (/** @type {RTCPeerConnection} */ call) => Promise.race([call.getStats(), new Promise((resolve) => { setTimeout(() => resolve(new Map()), 3000); })]);
+  /** Those that wait for the end of a connection. @type {WeakMap<RTCPeerConnection, Promise<void>>} */
+  const ends = new WeakMap();
+  // Firefox never says anything of one that is closed meanwhile: who waited for that would see no picture of the next one.
+  page.statsOf = (/** @type {RTCPeerConnection} */ call) => Promise.race([call.getStats(), ends.get(call)?.then(() => new Map()),
+    new Promise((resolve) => { setTimeout(() => resolve(new Map()), 3000); })].filter(Boolean));
   /** when each remote video track showed its first frame, in milliseconds since 1970 */
   page.firstFrames = [];
 
@@ -47,10 +50,13 @@ export function observeCalls({ policy, only, clean } = {}) {
   };
 
   class ObservedPeerConnection extends Native {
+    /** @type {() => void} */ ended = () => {};
+
     /** @param {RTCConfiguration} [config] */
     constructor(config) {
       super(narrow(config));
       page.calls.push(this);
+      ends.set(this, new Promise((resolve) => { this.ended = resolve; }));
       this.addEventListener('track', ({ track }) => {
         if (track.kind !== 'video') return;
         const video = document.createElement('video');
@@ -62,6 +68,11 @@ export function observeCalls({ policy, only, clean } = {}) {
         });
         video.play().catch(() => {});
       });
+    }
+
+    close() {
+      super.close();
+      this.ended();
     }
 
     /** @param {RTCConfiguration} [config] */
