@@ -498,6 +498,8 @@ declare function fileOffer({ id, name, size, mime }: any): {
  * @returns {Timed | null}
  */
 declare function timed({ type, n, at, got, most, late }: any): Timed | null;
+/** How many pixels of a picture can be seen; null where it is no number. @param {unknown} pixels */
+declare function pixelsShown(pixels: unknown): number | null;
 /** @param {unknown} state @returns {state is import('../path/line.js').LineState} */
 declare function isLineState(state: unknown): state is LineState;
 /** The longest chat message that is shown, characters. */
@@ -580,6 +582,10 @@ export type ChannelEvents = {
      * what of the other side's fits its line
      */
     line: LineState;
+    /**
+     * how many pixels of our picture can be seen there
+     */
+    shown: number;
     /**
      * the other side's line has room for sound that is sent twice
      */
@@ -1216,7 +1222,7 @@ declare class Senders {
     constructor(clock: Clock);
     /**
      * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
-     * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance}} wanted
+     * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance, shown?: number}} wanted
      * @param {unknown} [about] tells those of other connections from those of the one in use
      */
     limit(wanted: () => {
@@ -1225,6 +1231,7 @@ declare class Senders {
         screen: "" | Showing;
         lost: boolean;
         allowance?: Allowance;
+        shown?: number;
     }, about?: unknown): Promise<void>;
     /** @param {() => RTCPeerConnection | null} connection */
     keyFrame(connection: () => RTCPeerConnection | null): Promise<void>;
@@ -1244,6 +1251,12 @@ declare function mayRestart({ pc, first }: {
 }, browser: string): boolean;
 /** Whether both browsers take candidates that come when they are connected already, and go over to a better path. */
 declare function takesLateCandidates({ localDescription, remoteDescription }: RTCPeerConnection): boolean;
+/**
+ * The relays that a browser can use, of all that the server has. Firefox (153) takes none over TLS from a server that is named by
+ * its address, and says nothing of it: the connection that asked for that one as the surest had none where only TLS passes.
+ * @param {string[]} urls @param {string} agent
+ */
+declare function usable(urls: string[], agent: string): string[];
 /** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
 declare function nameOfBrowser(agent: string): string;
 
@@ -2330,6 +2343,12 @@ export declare class Peer extends Emitter<PeerEvents> {
     get stream(): MediaStream;
     /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
     get screen(): MediaStream;
+    /**
+     * How large this page shows the peer's camera. Of a smaller picture than before less is sent, within a second: what
+     * nobody sees needs no line and no processor. Without a word of it everything that fits the line comes.
+     * @param {number} width of the screen's own pixels: times `devicePixelRatio` @param {number} height
+     */
+    shown(width: number, height: number): void;
     /** How loud the peer is heard at this moment, 0 to 1. */
     get loudness(): number;
     /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */

@@ -35,6 +35,7 @@ export function fullButton(tile) {
 
 /** The picture of one other person. */
 export class Tile {
+  #size = new ResizeObserver(([{contentRect: {width, height}}]) => this.peer.shown(width * devicePixelRatio, height * devicePixelRatio));
   #video = el('video', {playsinline: true, autoplay: true});
   #avatar = el('div', {class: 'avatar', 'aria-hidden': 'true'});
   #name = el('span', {class: 'name'});
@@ -71,6 +72,7 @@ export class Tile {
         this.#words.textContent = pathOf(measured);
       }),
     );
+    this.#size.observe(this.element);
     if (peer.stream.getTracks().length) play(this.#video, peer.stream, this.element);
     this.#update();
   }
@@ -118,6 +120,7 @@ export class Tile {
 
   close() {
     for (const off of this.#off) off();
+    this.#size.disconnect();
     this.#panel.show(false);
     this.#video.srcObject = null;
     this.element.remove();

@@ -27,6 +27,11 @@ import {callTimes, healingTimes} from '../base/times.js';
 /** @typedef {import('./host.js').PeerEvents} PeerEvents */
 /** @typedef {import('./host.js').PeerHost} PeerHost */
 
+/** So much more is asked for than is shown: it is cut to the shape of its place. */
+const sharp = 1.25;
+/** By how much what is shown changes before the other side is told. */
+const notable = 0.1;
+
 /** So many offers of one person are read at once. */
 const offersAtOnce = 16;
 
@@ -137,6 +142,8 @@ export class Peer extends Emitter {
       this.emit('state', state);
     },
   });
+  /** How many pixels of the other's picture can be seen, here and as told; and of ours, there. */
+  #seen = {here: 0, told: 0, there: Infinity};
   /** @type {import('../session/hub.js').Path | ''} */ #told = '';
   /** @type {import('../session/hub.js').Path | ''} */ #toldThem = '';
 
@@ -155,6 +162,7 @@ export class Peer extends Emitter {
     if (quiet) this.#channel.hold();
     this.#channel.on('open', () => {
       this.#line.moved();
+      this.#seen.told = 0;
       if (!this.#quiet) this.tellMedia();
     });
     this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
@@ -166,6 +174,7 @@ export class Peer extends Emitter {
       this.emit('media', this.media = media);
       this.#sharing.hear(screens);
     });
+    this.#channel.on('shown', (pixels) => { this.#seen.there = pixels; });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
@@ -190,6 +199,15 @@ export class Peer extends Emitter {
   get stream() { return this.#received.stream; }
   /** What comes of a screen that the peer shares beside the camera: `media.beside` says whether it does. */
   get screen() { return this.#received.screen; }
+  /**
+   * How large this page shows the peer's camera. Of a smaller picture than before less is sent, within a second: what
+   * nobody sees needs no line and no processor. Without a word of it everything that fits the line comes.
+   * @param {number} width of the screen's own pixels: times `devicePixelRatio` @param {number} height
+   */
+  shown(width, height) {
+    this.#seen.here = sharp * Math.max(0, width * height);
+  }
+
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() {
     if (this.state !== 'connected' || !this.media.audio) return 0;
@@ -413,7 +431,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection | null} pc @param {boolean} lost */
   #wanted(pc, lost) {
-    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance};
+    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance, shown: this.#seen.there};
   }
 
   /** @returns {Promise<Quality>} */
@@ -436,6 +454,11 @@ export class Peer extends Emitter {
     }
     this.#line.tick(quality.path);
     this.#sound.tick(report, quality);
+    const {here, told} = this.#seen;
+    if (here && this.#channel.open && Math.abs(here - told) > notable * told) {
+      this.#seen.told = here;
+      this.tell({type: 'shown', pixels: Math.round(here)});
+    }
     this.limit(); // what a browser did not take before
     // Who sends nothing is heard all the same.
     const {audio, video} = this.#host.media.sending;

@@ -37,6 +37,23 @@ test('Firefox asks no server by its address for a relay over TLS', () => {
   assert.deepEqual(usable(urls.slice(3), 'Gecko/20100101 Firefox/153.0'), urls.slice(3), 'where there is no other, it may be asked in vain');
 });
 
+test('no more is sent of a camera than is shown, and a shared screen stays as it is', async () => {
+  let parameters = {encodings: [{active: true}], codecs: [{mimeType: 'video/VP8'}]};
+  const sender = {track: {kind: 'video', getSettings: () => ({width: 1280, height: 720})}, getParameters: () => structuredClone(parameters),
+    setParameters: async (wanted) => { parameters = structuredClone(wanted); }};
+  const pc = {signalingState: 'stable', getTransceivers: () => [{sender, mid: '0', receiver: {track: {kind: 'video'}}}], getSenders: () => [sender]};
+  const scale = async (shown, screen = '', others = 1) => {
+    await new Senders(realClock).limit(() => ({pc, others, screen, lost: false, shown}));
+    return parameters.encodings[0].scaleResolutionDownBy;
+  };
+  assert.equal(await scale(Infinity), 1);
+  assert.equal(await scale(1280 * 720), 1);
+  assert.equal(await scale(640 * 360), 2);
+  assert.equal(await scale(600 * 360), 2.125, 'in steps');
+  assert.equal(await scale(1280 * 720, '', 5), 2, 'what the room allows holds as well');
+  assert.equal(await scale(160 * 90, 'alone'), 1);
+});
+
 test('a port is named only where the browser names the URL', () => {
   const relay = {candidateType: 'relay', relayProtocol: 'tls'};
   assert.equal(describePath(relay, null).port, 0);

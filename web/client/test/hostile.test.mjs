@@ -26,7 +26,7 @@ function meeting() {
   const pc = {opened: [], createDataChannel(label) { const channel = new FakeChannel(label); this.opened.push(channel); return channel; }};
   const control = new FakeChannel();
   const ours = new PeerChannel();
-  const shown = {chat: [], file: [], path: []};
+  const shown = {chat: [], file: [], path: [], shown: []};
   for (const name of Object.keys(shown)) ours.on(name, (what) => shown[name].push(what));
   ours.use(pc, control);
   /** Opens a channel and sends on it, as long as we keep it open. */
@@ -170,6 +170,13 @@ test('chat, paths and messages of no shape at all', (t) => {
   control.hear({type: 'chat', text: 'x'.repeat(16384), key: 'k'});
   control.hear({type: 'chat', text: 'again', key: 'k'});
   assert.deepEqual(shown.chat.map(({text}) => text.length), [16384]);
+});
+
+test('how large a picture is shown: never so small that there is none', () => {
+  const {shown, control} = meeting();
+  for (const pixels of ['1', null, {}, -1, undefined, NaN]) control.hear({type: 'shown', pixels});
+  for (const pixels of [0, 1, 640 * 360, 1e300]) control.hear({type: 'shown', pixels});
+  assert.deepEqual(shown.shown, [160 * 90, 160 * 90, 640 * 360, 1e8]);
 });
 
 test('nobody comes back as somebody who is there', async () => {

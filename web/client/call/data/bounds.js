@@ -80,6 +80,14 @@ export function timed({type, n, at, got, most, late}) {
     late: Math.min(rate(late) ?? 0, mostLate)};
 }
 
+/** As few pixels as one may ask for, so that a picture stays one, and as many as there are screens for. */
+const leastShown = 160 * 90, mostShown = 1e8;
+
+/** How many pixels of a picture can be seen; null where it is no number. @param {unknown} pixels */
+export function pixelsShown(pixels) {
+  return Number.isFinite(pixels) && Number(pixels) >= 0 ? Math.min(mostShown, Math.max(leastShown, Number(pixels))) : null;
+}
+
 /** @type {readonly unknown[]} */ const lineStates = ['wide', 'narrow', 'no-picture'];
 
 /** @param {unknown} state @returns {state is import('../path/line.js').LineState} */

@@ -1,6 +1,6 @@
 import {Emitter} from '../../base/emitter.js';
 import {Transfer} from './transfer.js';
-import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, timed} from './bounds.js';
+import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, pixelsShown, timed} from './bounds.js';
 
 /**
  * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
@@ -14,6 +14,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
  * @property {import('../../session/hub.js').Path} path how the other side sees its end of the path
  * @property {import('./bounds.js').Timed} timed a message that tells how long the way is
  * @property {import('../path/line.js').LineState} line what of the other side's fits its line
+ * @property {number} shown how many pixels of our picture can be seen there
  * @property {boolean} redundant the other side's line has room for sound that is sent twice
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
@@ -22,7 +23,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
 /** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
 /** What is told as it is now, and is not worth repeating. */
-const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant'];
+const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant', 'shown'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
@@ -149,6 +150,11 @@ export class PeerChannel extends Emitter {
       case 'line':
         if (isLineState(message.state)) this.emit('line', message.state);
         return;
+      case 'shown': {
+        const pixels = pixelsShown(message.pixels);
+        if (pixels !== null) this.emit('shown', pixels);
+        return;
+      }
       case 'redundant':
         if (typeof message.possible === 'boolean') this.emit('redundant', message.possible);
         return;

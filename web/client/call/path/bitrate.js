@@ -44,7 +44,18 @@ function share(others, screen, shown, line) {
     scale: isScreen ? Math.max(scale, Math.min(line.scale, 1.5)) : Math.max(scale, line.scale),
     frameRate: Math.min(frameRate, line.frameRate),
     audio: Math.min(row.audio, line.audio),
+    isScreen,
   };
+}
+
+/**
+ * By how much width and height are divided so that no more is sent of a camera than the other side shows. In steps: the
+ * encoder is made anew at each.
+ * @param {MediaStreamTrack | null} track @param {number} shown pixels
+ */
+function fitting(track, shown) {
+  const {width = 0, height = 0} = track?.getSettings?.() ?? {};
+  return Math.max(1, Math.ceil(8 * Math.sqrt((width * height) / shown)) / 8);
 }
 
 /**
@@ -65,13 +76,13 @@ export class Senders {
 
   /**
    * Puts the budget in force, unless it is already. What it is, is asked when its turn comes.
-   * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance}} wanted
+   * @param {() => {pc: RTCPeerConnection | null, others: number, screen: '' | import('./connection.js').Showing, lost: boolean, allowance?: import('./narrow.js').Allowance, shown?: number}} wanted
    * @param {unknown} [about] tells those of other connections from those of the one in use
    */
   limit(wanted, about = 'in use') {
     return this.#next(about, async () => {
-      const {pc, others, screen, lost, allowance = plenty} = wanted();
-      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost, allowance);
+      const {pc, others, screen, lost, allowance = plenty, shown = Infinity} = wanted();
+      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost, allowance, shown);
     });
   }
 
@@ -104,12 +115,13 @@ export class Senders {
  * @param {'' | import('./connection.js').Showing} screen '' while none is shared
  * @param {boolean} lost nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  * @param {import('./narrow.js').Allowance} line what the line takes
+ * @param {number} seen pixels of a camera that the other side shows
  */
-async function applyBudget(pc, others, screen, lost, line) {
+async function applyBudget(pc, others, screen, lost, line, seen) {
   await Promise.all(pc.getTransceivers().map(async (transceiver) => {
     const {sender, receiver: {track: {kind}}} = transceiver;
     const shown = kind === 'video' && transceiver === transceiverOf(pc, 'video', true);
-    const {video, scale, frameRate, audio} = share(others, screen, shown, line);
+    const {video, scale, frameRate, audio, isScreen} = share(others, screen, shown, line);
     let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
     if (kind === 'video' && lost && parameters.encodings[0].active) {
@@ -118,7 +130,7 @@ async function applyBudget(pc, others, screen, lost, line) {
     }
     const [encoding] = parameters.encodings;
     const wanted = kind === 'video'
-      ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: scale, maxFramerate: frameRate}
+      ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: isScreen ? scale : Math.max(scale, fitting(sender.track, seen)), maxFramerate: frameRate}
       : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && 'adaptivePtime' in encoding, encoding);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
