@@ -36,11 +36,15 @@ func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []s
 	all = c.Members() // some may have been found dead
 	if to == "" || to == c.cfg.Node {
 		to = ""
-		for _, n := range placement.Order(candidates(all), name, c.cfg.Region) {
+		list, alone := candidates(all), c.connection() == nil
+		if alone {
+			list = silent(all)
+		}
+		for _, n := range placement.Order(list, name, c.cfg.Region) {
 			if n.Name == c.cfg.Node {
 				continue
 			}
-			if m, _ := find(all, n.Name); c.alive(ctx, m) {
+			if m, _ := find(all, n.Name); alone || c.alive(ctx, m) {
 				to = n.Name
 				break
 			}
@@ -50,6 +54,17 @@ func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []s
 		return nil
 	}
 	return c.placement(all, name, to).Signalings
+}
+
+// silent are the nodes that were there a short while ago, for when NATS is away and nobody
+// is heard: most of them will be there still, and clients go on to the next one where not.
+func silent(all []Member) (list []placement.Node) {
+	for _, m := range all {
+		if !m.Leaving && !m.Draining && m.Silent < roomTime {
+			list = append(list, placement.Node{Name: m.Node, Region: m.Region, Load: m.Load.PerProcessor(), Full: m.Load.full()})
+		}
+	}
+	return list
 }
 
 // assign writes into the store that a room is another node's, whoever has it now. Where
