@@ -14,6 +14,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // Node is what placement knows of one node.
@@ -25,12 +26,6 @@ type Node struct {
 	Load float64
 	// Full nodes get a room only where no other is left.
 	Full bool
-}
-
-// order is where a node stands for a room: the highest comes first.
-func order(room, node string) uint64 {
-	sum := sha256.Sum256([]byte(room + "\x00" + node)) // neither holds a zero
-	return binary.BigEndian.Uint64(sum[:])
 }
 
 // Order returns the nodes in the order in which they may have a room whose first
@@ -47,14 +42,27 @@ func Order(nodes []Node, room, region string) []Node {
 		}
 		return 0
 	}
-	keys := make(map[string]uint64, len(nodes))
-	for _, n := range nodes {
-		keys[n.Name] = order(room, n.Name)
+	type ordered struct {
+		key  uint64
+		at   int // in nodes
+		rank int
 	}
-	list := slices.Clone(nodes)
-	slices.SortFunc(list, func(a, b Node) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(keys[b.Name], keys[a.Name]), cmp.Compare(a.Name, b.Name))
+	all := make([]ordered, len(nodes))
+	text := append(append(make([]byte, 0, len(room)+65), room...), 0) // neither a room nor a node holds a zero
+	for i, n := range nodes {
+		sum := sha256.Sum256(append(text, n.Name...))
+		all[i] = ordered{binary.BigEndian.Uint64(sum[:]), i, rank(n)}
+	}
+	slices.SortFunc(all, func(a, b ordered) int {
+		if a.rank != b.rank {
+			return a.rank - b.rank
+		}
+		return cmp.Or(cmp.Compare(b.key, a.key), strings.Compare(nodes[a.at].Name, nodes[b.at].Name))
 	})
+	list := make([]Node, len(nodes))
+	for i, o := range all {
+		list[i] = nodes[o.at]
+	}
 	if len(list) > 1 && rank(list[0]) == rank(list[1]) && list[1].Load < list[0].Load {
 		list[0], list[1] = list[1], list[0]
 	}

@@ -1,11 +1,19 @@
 package placement
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 )
+
+// order is where a node stands for a room: the highest comes first.
+func order(room, node string) uint64 {
+	sum := sha256.Sum256([]byte(room + "\x00" + node))
+	return binary.BigEndian.Uint64(sum[:])
+}
 
 // reference is Order by other means: it compares every two nodes by the rules of its
 // comment, one after the other.
@@ -102,5 +110,20 @@ func TestSpread(t *testing.T) {
 		if before[0].Name != nodes[0].Name && before[0].Name != after[0].Name {
 			t.Fatalf("%s went from %s to %s though %s has gone", room, before[0].Name, after[0].Name, nodes[0].Name)
 		}
+	}
+}
+
+// BenchmarkOrder is what one room costs among so many nodes.
+func BenchmarkOrder(b *testing.B) {
+	for _, count := range []int{3, 50, 1000} {
+		nodes := make([]Node, count)
+		for i := range nodes {
+			nodes[i] = Node{Name: fmt.Sprint("node-", i), Region: fmt.Sprint(i % 20), Load: float64(i % 7)}
+		}
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			for i := range b.N {
+				Order(nodes, fmt.Sprint("room-", i), "3")
+			}
+		})
 	}
 }
