@@ -144,7 +144,7 @@ func (b *book) list(now time.Duration) (all []Member) {
 func candidates(all []Member) (list []placement.Node) {
 	for _, m := range all {
 		if !m.Gone && !m.Draining && len(m.URLs) > 0 {
-			list = append(list, placement.Node{Name: m.Node, Region: m.Region, Load: m.Load.perProcessor(), Full: m.Load.full()})
+			list = append(list, placement.Node{Name: m.Node, Region: m.Region, Load: m.Load.PerProcessor(), Full: m.Load.full()})
 		}
 	}
 	return list

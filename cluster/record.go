@@ -18,9 +18,9 @@ type Load struct {
 	Full bool `json:"full,omitempty"`
 }
 
-// perProcessor is what placement compares. A relayed direction costs more than a
+// PerProcessor is what placement compares: sessions for each processor. A relayed direction costs more than a
 // socket that mostly waits.
-func (l Load) perProcessor() float64 {
+func (l Load) PerProcessor() float64 {
 	return (float64(l.Sessions) + 4*float64(l.Allocations)) / float64(max(l.Processors, 1))
 }
 

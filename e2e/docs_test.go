@@ -36,6 +36,7 @@ var commands = map[string]documented{
 	"turnhub check https://turn.example.org":                     {run: "turnhub check $SITE", says: "two sessions met in a room"},
 	"turnhub check":                                              {run: "turnhub check $SITE", says: "two sessions met in a room"},
 	"turnhub check --config /etc/turnhub/config.yaml":            {run: "turnhub check --config $CONFIG", says: "ok"},
+	"go run ./bench/scale":                                       {run: "cd $TOP && go run ./bench/scale -nodes 20 -regions 2 -sessions 10000 -calls 2000 -weight 10 -to 100", says: "through NATS"},
 	"turnhub drain":                                              {elsewhere: `e2e/cluster_roll_test.go: "drain", "--config"`},
 	"turnhub drain --config /etc/turnhub/config.yaml":            {elsewhere: `e2e/cluster_roll_test.go: "drain", "--config"`},
 	"docker compose stop":                                        {foreign: notOurs},
