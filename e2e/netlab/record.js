@@ -64,11 +64,11 @@ ${table('networks', calls)}
 
 Each cell: the pair of candidates of who came, and the first picture after the click.
 
-${table('networks, aim', best)}
+${Object.keys(best).length ? `${table('networks, aim', best)}
 
 Each cell: when the call was on the best path that the two networks allow.
 
-${table('fault, path', faults)}
+` : ''}${table('fault, path', faults)}
 
 Each cell: the longest time without a picture on either side. "no gap": less than half a second.
 `;
