@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -255,6 +257,7 @@ func TestRollingRestart(t *testing.T) {
 			group.Go(func() { w.walk(ctx, from) })
 		}
 	}
+	script := startScript(t, urls[0])
 	whole := func(when string) { t.Helper(); wholeRooms(t, all, when) }
 	whole("at first")
 	for i, name := range names {
@@ -274,6 +277,7 @@ func TestRollingRestart(t *testing.T) {
 			until(t, name+" is back", func() bool { p, _ := other.config(t, "room=first"); return len(p.Signalings) == 3 })
 		}
 	}
+	script(t)
 	for _, w := range all {
 		w.get(func() { w.quiet = true })
 	}
@@ -309,6 +313,49 @@ func TestRollingRestart(t *testing.T) {
 	t.Logf("%d messages were answered, which had to reach %d people", answered, reached)
 	if reached < 1000 {
 		t.Errorf("only %d had to be heard", reached)
+	}
+}
+
+// startScript has two people of the JavaScript client talk in a room. What it returns ends
+// that, and sees that they are together and have lost nothing.
+func startScript(t *testing.T, url string) (end func(*testing.T)) {
+	t.Helper()
+	command := exec.Command(program(t, "node", "nodejs"), "--experimental-websocket", "cluster_client.mjs", url)
+	in, err := command.StdinPipe()
+	var out io.ReadCloser
+	if err == nil {
+		out, err = command.StdoutPipe()
+	}
+	var said lockedBuffer
+	command.Stderr = &said
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() || lines.Text() != "talking" {
+		t.Fatalf("the script says %q\n%s", lines.Text(), &said)
+	}
+	return func(t *testing.T) {
+		t.Helper()
+		_, _ = io.WriteString(in, "end\n")
+		var r struct {
+			Together       bool
+			Lost           []string
+			Owed, Restarts int
+		}
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &r) != nil {
+			t.Fatalf("the script says %q\n%s", lines.Text(), &said)
+		}
+		if !r.Together || len(r.Lost) > 0 || r.Owed < 50 || r.Restarts < 2 {
+			t.Errorf("the JavaScript client: %+v\n%s", r, &said)
+		}
 	}
 }
 
