@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"turnhub/bench/load"
 )
@@ -74,6 +75,7 @@ func (b *bench) measureKernel(ctx context.Context, wanted *regexp.Regexp, keep b
 		if !wanted.MatchString(r.name) {
 			continue
 		}
+		begun, busy := time.Now(), loadAverage()
 		by := map[string]*figure{kernelDirect: new(figure)}
 		for round := range b.rounds {
 			if err := b.kernelTurn(ctx, lab, r, nil, by[kernelDirect]); err != nil {
@@ -93,6 +95,7 @@ func (b *bench) measureKernel(ctx context.Context, wanted *regexp.Regexp, keep b
 			}
 		}
 		b.figures[r.name] = by
+		b.describeRow(r.name, begun, busy)
 		fmt.Print(b.kernelLine(r))
 		if keep {
 			if err := b.save(); err != nil {
@@ -179,6 +182,7 @@ const kernelBind = "kernel-bind"
 
 // measureKernelBind compares what setting channels up costs.
 func (b *bench) measureKernelBind(ctx context.Context, lab netlab, rivals []*rival) error {
+	begun, busy := time.Now(), loadAverage()
 	by := make(map[string]*figure)
 	for round := range b.rounds {
 		for i := range rivals {
@@ -210,6 +214,7 @@ func (b *bench) measureKernelBind(ctx context.Context, lab netlab, rivals []*riv
 		}
 	}
 	b.figures[kernelBind] = by
+	b.describeRow(kernelBind, begun, busy)
 	fmt.Print(b.kernelBindLine())
 	return nil
 }

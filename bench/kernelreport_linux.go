@@ -30,7 +30,13 @@ func (b *bench) kernelSection(s *strings.Builder) {
 		fmt.Fprintf(s, "\nWith 2,000 flows among 10,000 allocations a packet costs %.2f times what it does with 10 flows (aim 1.1: %s); the run without a server, whose sockets are as many, is %.2f times as dear.\n",
 			c/a, met(c <= 1.1*a), median(values(many[kernelDirect], systemCost))/median(values(few[kernelDirect], systemCost)))
 	}
-	s.WriteString(b.kernelBindLine() + "\n")
+	s.WriteString(b.kernelBindLine() + "\n| row | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
+	for _, r := range append(kernelRows, kernelRow{name: kernelBind}) {
+		if p, ok := b.Rows[r.name]; ok {
+			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", r.name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+		}
+	}
+	s.WriteString("\n")
 }
 
 func met(ok bool) string {
