@@ -18,6 +18,7 @@ type Options struct {
 	Method    string // channel: ChannelData; send: Send and Data indications; raw: to Forward, UDP, up only; direct: from client to peer without a server
 	Clients   int    // sending clients; in pairs each has a partner besides
 	Size      int    // payload bytes
+	Greet     bool   // each client sends a byte first, as in calls, where nobody only listens
 	Idle      int    // further clients with allocations that carry nothing
 
 	Burst   int           // packets that a client hands over at once

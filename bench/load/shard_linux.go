@@ -25,6 +25,7 @@ const (
 )
 
 const (
+	greeting     = 1                      // bytes, see Options.Greet
 	fewReceivers = 24                     // so many sockets are polled one by one, more by epoll
 	lostAfter    = 100 * time.Millisecond // a flow with nothing coming back for so long has lost its window
 )
@@ -92,6 +93,13 @@ func (s *shard) setUp(first, n int) error {
 	}
 	if err := s.rest(); err != nil {
 		return err
+	}
+	if s.o.Greet && s.o.Method == "channel" {
+		for _, c := range s.clients {
+			if err := c.write(channelFrame(firstChannel, greeting, c.stream).bytes); err != nil {
+				return err
+			}
+		}
 	}
 	return s.watch()
 }
@@ -385,6 +393,9 @@ func (s *shard) fromClient(packet []byte) {
 }
 
 func (s *shard) fromPeer(p []byte) {
+	if len(p) == greeting {
+		return
+	}
 	if len(p) != s.o.Size {
 		s.bad++
 		return

@@ -59,6 +59,7 @@ func media(ctx context.Context, args []string) (any, error) {
 	f.BoolVar(&o.Pair, "pair", o.Pair, "the far end is a client of the server too")
 	f.StringVar(&o.Direction, "direction", o.Direction, "up, down or both")
 	f.StringVar(&o.Method, "method", o.Method, "channel, send, raw (to the forwarder) or direct (to the peers, without a server)")
+	f.BoolVar(&o.Greet, "greet", o.Greet, "each client sends a byte first")
 	f.IntVar(&o.Idle, "idle", o.Idle, "further allocations that carry nothing")
 	f.StringVar(&o.ClientNamespace, "client-netns", o.ClientNamespace, "network namespace of the clients")
 	f.StringVar(&o.PeerNamespace, "peer-netns", o.PeerNamespace, "network namespace of the peers")
