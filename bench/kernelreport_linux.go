@@ -37,7 +37,7 @@ func (b *bench) kernelSection(s *strings.Builder) {
 			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", r.name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 	}
-	s.WriteString("\n")
+	s.WriteString("\nWhere the load average is well above 2, other work ran on the machine: then what stands in brackets says nothing, a loss is that of a server that got no processor in time, and the figures are good to about 1 µs, which is more than a packet inside the kernel costs.\n\n")
 }
 
 func met(ok bool) string {
