@@ -234,7 +234,7 @@ func Default() *Config {
 			Kernel:  KernelOff,
 			Peers:   "calls",
 
-			WebSocketMedia: WebSocketMediaOn,
+			WebSocketMedia: WebSocketMediaOff,
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},
 		Access:      Access{Mode: AccessOpen, AllowedOrigins: []string{"*"}},
