@@ -40,11 +40,14 @@ func coturnCommand(program string, r *rival, e *environment, cpus []int) []strin
 	}
 }
 
+// notMeasured begins the version of a rival that takes no part.
+const notMeasured = "not measured: "
+
 func newCoturnVersion(words string) func(*environment) string {
 	return func(*environment) string {
 		program := os.Getenv(newCoturn)
 		if program == "" {
-			return "not measured: " + newCoturn + " names no turnserver"
+			return notMeasured + newCoturn + " names no turnserver"
 		}
 		lines := strings.Fields(outputAll(program, "--version"))
 		if len(lines) == 0 {

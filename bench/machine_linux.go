@@ -16,9 +16,14 @@ import (
 func (b *bench) describe() {
 	b.Machine = fmt.Sprintf("%s, %d cores, %s, %s", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
 		memory(), "Linux "+output("uname", "-r"))
+	before := b.Versions
 	b.Versions = make(map[string]string)
 	for _, r := range append(slices.Clone(rivals), peerServer) {
-		b.Versions[r.name] = r.version(b.env)
+		version := r.version(b.env)
+		if was, ok := before[r.name]; ok && strings.HasPrefix(version, notMeasured) {
+			version = was // its figures of that time are kept
+		}
+		b.Versions[r.name] = version
 	}
 	b.Versions["haproxy"] = passVersion()
 	b.Versions["go"] = runtime.Version()
