@@ -94,7 +94,7 @@ export class Link {
     } catch {
       return;
     }
-    const {type, here, after} = said;
+    const {type, here, after} = said ?? {};
     if (type === 'ready' || type === 'peer') {
       this.#tries = 0;
       if (socket === this.#next) this.#taken = true;
