@@ -16,9 +16,11 @@ import (
 // loop in whose call the kernel delivers a packet on the same machine, and a second thread
 // comes and goes for each connection.
 
-func raw(call, a, b, c uintptr) (int, error) {
+func raw(call uintptr, args ...uintptr) (int, error) {
+	var a [6]uintptr
+	copy(a[:], args)
 	for {
-		n, _, errno := unix.RawSyscall6(call, a, b, c, 0, 0, 0)
+		n, _, errno := unix.RawSyscall6(call, a[0], a[1], a[2], a[3], a[4], a[5])
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -29,9 +31,10 @@ func raw(call, a, b, c uintptr) (int, error) {
 	}
 }
 
-func read(fd int, b []byte) (int, error) {
+// transfer reads or writes: memory is named in the call itself, so that it stays where it is.
+func transfer(call uintptr, fd int, b []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -41,34 +44,20 @@ func read(fd int, b []byte) (int, error) {
 		}
 	}
 }
+
+func read(fd int, b []byte) (int, error) { return transfer(unix.SYS_READ, fd, b) }
 
 // write writes what the socket takes; that it takes nothing now is no error.
 func write(fd int, b []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EAGAIN:
-			return 0, nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
+	n, err := transfer(unix.SYS_WRITE, fd, b)
+	if err == unix.EAGAIN {
+		return 0, nil
 	}
+	return n, err
 }
 
 func splice(from, to, n int) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
+	return raw(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(n), unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 }
 
 // closeFD closes a descriptor, even if a signal comes.
