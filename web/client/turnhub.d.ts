@@ -1198,6 +1198,20 @@ export type SharingHost = {
     carried: () => boolean;
 };
 
+// ---- call/media/shown.js
+/** How many pixels of a picture can be seen: of the other side's here, and of ours there. */
+declare class Shown {
+    /** Of ours, as the other side tells. */
+    there: number;
+    /** This page shows the other's camera so large. @param {number} width @param {number} height */
+    see(width: number, height: number): void;
+    /** The other side may not know any more what it was told. */
+    forget(): void;
+    /** What the other side is to be told now; null: nothing new. */
+    news(): number | null;
+    #private;
+}
+
 // ---- call/path/bitrate.js
 /**
  * @param {number} others how many people receive from us

@@ -5,6 +5,7 @@ import {Negotiation} from './path/negotiation.js';
 import {Healing} from './path/healing.js';
 import {PeerChannel} from './data/channel.js';
 import {Received, Sharing} from './media/sharing.js';
+import {Shown} from './media/shown.js';
 import {watchFirstFrame} from './firstframe.js';
 import {addMedia, answerMedia, isUseless, openChannel, unhook, withoutCandidates} from './path/connection.js';
 import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
@@ -26,11 +27,6 @@ import {callTimes, healingTimes} from '../base/times.js';
 
 /** @typedef {import('./host.js').PeerEvents} PeerEvents */
 /** @typedef {import('./host.js').PeerHost} PeerHost */
-
-/** So much more is asked for than is shown: it is cut to the shape of its place. */
-const sharp = 1.25;
-/** By how much what is shown changes before the other side is told. */
-const notable = 0.1;
 
 /** So many offers of one person are read at once. */
 const offersAtOnce = 16;
@@ -142,8 +138,7 @@ export class Peer extends Emitter {
       this.emit('state', state);
     },
   });
-  /** How many pixels of the other's picture can be seen, here and as told; and of ours, there. */
-  #seen = {here: 0, told: 0, there: Infinity};
+  #shown = new Shown();
   /** @type {import('../session/hub.js').Path | ''} */ #told = '';
   /** @type {import('../session/hub.js').Path | ''} */ #toldThem = '';
 
@@ -162,7 +157,7 @@ export class Peer extends Emitter {
     if (quiet) this.#channel.hold();
     this.#channel.on('open', () => {
       this.#line.moved();
-      this.#seen.told = 0;
+      this.#shown.forget();
       if (!this.#quiet) this.tellMedia();
     });
     this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
@@ -174,7 +169,7 @@ export class Peer extends Emitter {
       this.emit('media', this.media = media);
       this.#sharing.hear(screens);
     });
-    this.#channel.on('shown', (pixels) => { this.#seen.there = pixels; });
+    this.#channel.on('shown', (pixels) => { this.#shown.there = pixels; });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
@@ -204,9 +199,7 @@ export class Peer extends Emitter {
    * nobody sees needs no line and no processor. Without a word of it everything that fits the line comes.
    * @param {number} width of the screen's own pixels: times `devicePixelRatio` @param {number} height
    */
-  shown(width, height) {
-    this.#seen.here = sharp * Math.max(0, width * height);
-  }
+  shown(width, height) { this.#shown.see(width, height); }
 
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() {
@@ -431,7 +424,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection | null} pc @param {boolean} lost */
   #wanted(pc, lost) {
-    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance, shown: this.#seen.there};
+    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance, shown: this.#shown.there};
   }
 
   /** @returns {Promise<Quality>} */
@@ -454,11 +447,8 @@ export class Peer extends Emitter {
     }
     this.#line.tick(quality.path);
     this.#sound.tick(report, quality);
-    const {here, told} = this.#seen;
-    if (here && this.#channel.open && Math.abs(here - told) > notable * told) {
-      this.#seen.told = here;
-      this.tell({type: 'shown', pixels: Math.round(here)});
-    }
+    const pixels = this.#channel.open ? this.#shown.news() : null;
+    if (pixels !== null) this.tell({type: 'shown', pixels});
     this.limit(); // what a browser did not take before
     // Who sends nothing is heard all the same.
     const {audio, video} = this.#host.media.sending;
