@@ -3,6 +3,7 @@ package e2e
 import (
 	"crypto/tls"
 	encoding "encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -82,14 +84,35 @@ func (n *narrows) link(kbit int) (client, address string) {
 	return client, net + "1"
 }
 
-// serve runs a relay in the server's namespace until the test ends, turnhub or, beside
-// it, coturn.
-func (n *narrows) serve(coturn bool) {
+// carried is how many bytes the link whose server's end has that address has let through,
+// counted as its rate is: with the headers of IP, TCP and Ethernet.
+func (n *narrows) carried(address string) uint64 {
+	device := "c" + strings.Split(address, ".")[2]
+	output, err := exec.Command("ip", "netns", "exec", n.server, "tc", "-s", "-j", "qdisc", "show", "dev", device).Output()
+	var qdiscs []struct {
+		Kind  string
+		Bytes uint64
+	}
+	if err == nil {
+		err = json.Unmarshal(output, &qdiscs)
+	}
+	for _, qdisc := range qdiscs {
+		if qdisc.Kind == "tbf" {
+			return qdisc.Bytes
+		}
+	}
+	n.t.Errorf("tc counts nothing on %s: %v %s", device, err, output)
+	return 0
+}
+
+// serve runs a relay in the server's namespace until the test ends: turnhub or, to be
+// compared, a binary of coturn.
+func (n *narrows) serve(coturn string) {
 	n.t.Helper()
 	certificate, key := filepath.Join(n.dir, "cert.pem"), filepath.Join(n.dir, "key.pem")
 	var args []string
-	if coturn {
-		args = []string{"turnserver", "-n", "--listening-ip=0.0.0.0", "--relay-ip=" + peersAt, "--realm=turnhub", "--use-auth-secret",
+	if coturn != "" {
+		args = []string{coturn, "-n", "--listening-ip=0.0.0.0", "--relay-ip=" + peersAt, "--realm=turnhub", "--use-auth-secret",
 			"--static-auth-secret=" + secret, "--cert=" + certificate, "--pkey=" + key, "--tls-listening-port=3478", "--listening-port=3479",
 			"--no-cli", "--log-file=stdout", "--userdb=" + filepath.Join(n.dir, "users"), "--pidfile=" + filepath.Join(n.dir, "pid")}
 	} else {
@@ -170,7 +193,7 @@ type trial struct {
 type outcome struct {
 	large, sound          []time.Duration // ages, sorted
 	soundSent, soundHeard int             // of those in the middle
-	used                  float64         // of the link, by payload
+	used                  float64         // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
 	buffered              int             // bytes that lay in the client's own receive buffer at most
 }
 
@@ -249,7 +272,16 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		slow.pace(c.reads)
 	}
 	began := time.Now()
+	var carriedFirst, carriedLast uint64
 	var sending sync.WaitGroup
+	if c.reads == 0 {
+		sending.Go(func() {
+			<-time.After(warm) // the time that is not measured
+			carriedFirst = n.carried(address)
+			<-time.After(time.Until(began.Add(c.lasts)))
+			carriedLast = n.carried(address)
+		})
+	}
 	sending.Go(func() {
 		gap := time.Duration(float64(largePacket) / (rate * c.over) * float64(time.Second))
 		large, sound := time.Duration(0), time.Duration(0)
@@ -300,6 +332,9 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	sending.Wait()
 	slices.Sort(o.large)
 	slices.Sort(o.sound)
+	if c.reads == 0 {
+		bytes = int(carriedLast - carriedFirst)
+	}
 	o.used = float64(bytes) / (c.lasts - warm).Seconds() / rate
 	o.soundHeard = heard
 	slow.mu.Lock()

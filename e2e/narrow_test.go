@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ func TestNarrowLine(t *testing.T) {
 			return n.run(client, address, 3478, trial{transport: transport, kbit: 480, over: 2, lasts: 6 * time.Second})
 		}
 	}
-	n.serve(false)
+	n.serve("")
 	outcomes, errs := together(trials)
 	for i, transport := range transports {
 		o := outcomes[i]
@@ -54,18 +55,21 @@ func together(trials []func() (outcome, error)) ([]outcome, []error) {
 	return outcomes, errs
 }
 
-// TestNarrowLineTable measures the rows of the table in docs/sizing.md, turnhub and
-// coturn, where that is installed, one after the other (make soak).
+// TestNarrowLineTable measures the rows of the table in docs/sizing.md, turnhub, coturn
+// where that is installed, and another one where COTURN_NEW names it, one after the
+// other (make soak).
 func TestNarrowLineTable(t *testing.T) {
 	if long(true, false) {
 		t.Skip("a table of two minutes: E2E_LONG=1 (make soak)")
 	}
 	var table strings.Builder
 	table.WriteString("| server | link, kbit/s | the peer sends | transport | age of pictures: median / 99 of 100 / worst, ms | sound: median / 99 of 100, ms | sound heard | link used |\n|---|--:|--:|---|--:|--:|--:|--:|\n")
-	for _, name := range []string{"turnhub", "coturn"} {
+	coturns := map[string]string{"coturn": "turnserver", "coturn (COTURN_NEW)": os.Getenv("COTURN_NEW")}
+	for _, name := range []string{"turnhub", "coturn", "coturn (COTURN_NEW)"} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath("turnserver"); name == "coturn" && err != nil {
-				t.Skip("SKIPPED: coturn is not installed")
+			coturn := coturns[name]
+			if _, err := exec.LookPath(coturn); name != "turnhub" && err != nil {
+				t.Skip("SKIPPED: it is not installed")
 			}
 			n := newNarrows(t)
 			var cells []trial
@@ -73,7 +77,7 @@ func TestNarrowLineTable(t *testing.T) {
 			add := func(c trial) {
 				client, address := n.link(c.kbit)
 				port := 3478
-				if name == "coturn" && c.transport == "tcp" {
+				if coturn != "" && c.transport == "tcp" {
 					port = 3479
 				}
 				cells = append(cells, c)
@@ -89,7 +93,7 @@ func TestNarrowLineTable(t *testing.T) {
 				}
 			}
 			add(trial{transport: "tcp", over: 2, lasts: 30 * time.Second, reads: 60_000})
-			n.serve(name == "coturn")
+			n.serve(coturn)
 			outcomes, errs := together(trials)
 			for i, c := range cells {
 				o := outcomes[i]
