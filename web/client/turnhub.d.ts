@@ -221,6 +221,8 @@ export namespace negotiationTimes {
 }
 export namespace improvingTimes {
     let late: number;
+    let straight: number[];
+    let lasts: number;
     let ask: number;
     let askMost: number;
     let probe: number;
@@ -457,8 +459,11 @@ declare class Connections {
     relays: Relays;
     /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
     configuration(all?: boolean): RTCConfiguration;
-    /** A new one. @param {boolean} [all] with every relay @param {RTCConfiguration} [more] */
-    make(all?: boolean, more?: RTCConfiguration): RTCPeerConnection;
+    /**
+     * A new one: with the relays that a call needs, with all of them, or `direct`: with none, so that it leads straight or nowhere.
+     * @param {'few' | 'all' | 'direct'} [which] @param {RTCConfiguration} [more]
+     */
+    make(which?: "few" | "all" | "direct", more?: RTCConfiguration): RTCPeerConnection;
     /** Whether another would have no other servers that matter. @param {RTCPeerConnection} pc */
     fits(pc: RTCPeerConnection): boolean;
     /** Whether one holds more relays than it needs. @param {RTCPeerConnection} pc @param {boolean} relayed its path leads over one */
@@ -1347,6 +1352,7 @@ declare function answer(pc: RTCPeerConnection, say?: (description: RTCSessionDes
 declare function unhook(pc: RTCPeerConnection): RTCPeerConnection;
 declare function urlsOf({ iceServers }: RTCConfiguration): string[];
 declare function hasServers(pc: RTCPeerConnection, configuration: RTCConfiguration): boolean;
+declare function hasRelays(pc: RTCPeerConnection): boolean;
 /**
  * whether one picture is sent, the screen in place of the camera, or both
  */
@@ -1456,7 +1462,12 @@ export type HealingHost = {
      * the path is another one
      */
     keyFrame: () => void;
-    replacements: Omit<ReplacementHost, "failed">;
+    /**
+     *   `create`: without relays, with those that a call needs, or with all
+     */
+    replacements: Omit<ReplacementHost, "failed" | "create" | "direct"> & {
+        create: (which: "direct" | "few" | "all") => RTCPeerConnection;
+    };
     /**
      * whether UDP gets out to the server
      */
@@ -1466,8 +1477,8 @@ export type HealingHost = {
 // ---- call/path/improving.js
 /**
  * Looks for a better path than the one in use: direct before relayed, UDP before TCP before TLS. Chromium goes over by
- * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and neither looks for a way
- * that was closed when it gathered.
+ * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and of a relay and a way straight
+ * it keeps whichever answers first. Neither looks for a way that was closed when it gathered.
  */
 declare class Improving {
     /** @param {ImprovingHost} host */
@@ -1497,6 +1508,10 @@ export type ImprovingHost = {
      */
     direct: () => boolean;
     /**
+     * which of the two we are, as the server says
+     */
+    polite: () => boolean;
+    /**
      * whether another connection would have no other servers that matter
      */
     fits: (pc: RTCPeerConnection) => boolean;
@@ -1512,6 +1527,10 @@ export type ImprovingHost = {
      * looks for another path while the one in use goes on
      */
     better: () => void;
+    /**
+     * looks for a direct one, and nothing else
+     */
+    straight: () => void;
 };
 
 // ---- call/path/lastdoor.js
@@ -1896,6 +1915,7 @@ export type SignalData = {
      */
     trouble?: Trouble | undefined;
     replacement?: boolean | undefined;
+    direct?: boolean | undefined;
     /**
      * for the way through the server's WebSocket
      */
@@ -2001,6 +2021,9 @@ declare class Relays {
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
  * new one says so (`replacement`). Where both offer one at once, the impolite side's is made. However often the other side
  * asks for one or refuses ours, no more are made than somebody needs who means well: each takes relays from the server.
+ *
+ * One that is to find a direct path (`direct`) has no relays, on neither side: there is nothing else that it could lead over.
+ * It mends nothing, and where it does not connect, nothing has happened: what goes over a relay goes on.
  */
 declare class Replacements {
     /** @param {ReplacementHost} host */
@@ -2009,6 +2032,8 @@ declare class Replacements {
     name: string;
     /** The other side understands replacements. */
     understood: boolean;
+    /** One is being made that may lead over whatever there is. */
+    get mending(): boolean;
     /** One is being made, or will be tried next. */
     get hopeful(): boolean;
     /** The connection that is being made; null: none. */
@@ -2016,9 +2041,10 @@ declare class Replacements {
     /**
      * Offers a new connection.
      * @param {boolean} [always] also where the last attempt was one
+     * @param {boolean} [direct] one without relays
      * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
      */
-    begin(always?: boolean): boolean;
+    begin(always?: boolean, direct?: boolean): boolean;
     /**
      * Handles signaling data of connections that are not in use.
      * @param {import('./received.js').SignalData} data
@@ -2040,9 +2066,13 @@ declare class Replacements {
 export type ReplacementHost = {
     clock: Clock;
     /**
-     * a connection with fresh credentials, with the relays that a call needs or with all
+     * a connection with fresh credentials; direct: without any relay
      */
-    create: (all?: boolean) => RTCPeerConnection;
+    create: (direct: boolean) => RTCPeerConnection;
+    /**
+     * whether direct paths are allowed
+     */
+    direct: () => boolean;
     media: () => LocalMedia;
     showing: () => Showing;
     polite: () => boolean;
@@ -3684,6 +3714,17 @@ declare function patience(attempt: number, { hurried, rtt }: {
  * @param {number} attempt the number of those before @param {boolean} inCall @param {number} least @param {number} random 0 ≤ x < 1
  */
 declare function delay(attempt: number, inCall: boolean, least: number, random: number): number;
+declare function holdsBack(agent: string): boolean;
+/** At which path each try to come back is made: one of its own, where the browser would hold it back and the server takes it. */
+declare class Tries {
+    /** @param {string} [agent] */
+    constructor(agent?: string);
+    /** The server welcomes us. @param {unknown} path below which it takes any, as seen from the socket's own: `resume.path` */
+    begin(path: unknown): void;
+    /** @param {URL} url of the socket @returns {URL} of the next try */
+    next(url: URL): URL;
+    #private;
+}
 
 // ---- session/session.js
 /**

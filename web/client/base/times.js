@@ -78,6 +78,10 @@ export const negotiationTimes = {
 export const improvingTimes = {
   /** A path that is still relayed so long after it came into use is looked at again, for candidates that came late. */
   late: 2000,
+  /** Where a browser takes no such candidates, a direct path is looked for by itself so long after a relayed one came into use. */
+  straight: [2000, 20_000, 60_000],
+  /** A direct path that has lasted so long is one: before, it is not looked for again as if it were the first. */
+  lasts: 60_000,
   /** Over TCP or TLS, or after a direct path was lost, UDP is tried so often: found, it is in use within 10 s. Twice as
    *  seldom each time that it has led to nothing. */
   ask: 6000, askMost: 300_000,

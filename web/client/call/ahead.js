@@ -135,7 +135,7 @@ export class Ahead {
   /** For whoever comes next: a connection that gathers now. */
   makeSpare() {
     if (this.#unused || this.#spare || this.media.asking) return;
-    this.#spare = this.connections.make(false, {iceCandidatePoolSize: 1});
+    this.#spare = this.connections.make('few', {iceCandidatePoolSize: 1});
     this.#spareTimer = setTimeout(() => { this.#unused = this.dropSpare(); }, callTimes.unused);
   }
 

@@ -1,4 +1,4 @@
-import {reachesUDP} from './path/probe.js';
+import {reachesUDP, udpOf} from './path/probe.js';
 import {usable} from './path/browsers.js';
 import {Relays} from './path/relays.js';
 import {configuration, urlsOf} from './path/connection.js';
@@ -24,9 +24,18 @@ export class Connections {
     return configuration(this.#hub.config, {...this.#options, choose});
   }
 
-  /** A new one. @param {boolean} [all] with every relay @param {RTCConfiguration} [more] */
-  make(all, more) {
-    return this.relays.watch(new RTCPeerConnection({...this.configuration(all), ...more}));
+  /**
+   * A new one: with the relays that a call needs, with all of them, or `direct`: with none, so that it leads straight or nowhere.
+   * @param {'few' | 'all' | 'direct'} [which] @param {RTCConfiguration} [more]
+   */
+  make(which = 'few', more) {
+    const configuration = {...this.configuration(which === 'all'), ...more};
+    if (which === 'direct') {
+      // The server still says at which address it sees us.
+      const urls = udpOf(this.#hub.config);
+      configuration.iceServers = urls ? [{urls}] : [];
+    }
+    return this.relays.watch(new RTCPeerConnection(configuration));
   }
 
   /** Whether another would have no other servers that matter. @param {RTCPeerConnection} pc */

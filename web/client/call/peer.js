@@ -117,7 +117,7 @@ export class Peer extends Emitter {
     probe: () => this.#host.connections.probe(),
     replacements: {
       clock: realClock,
-      create: (all) => this.#host.connections.make(all),
+      create: (which) => this.#host.connections.make(which),
       media: () => this.#host.media,
       showing: () => this.#sharing.showing,
       polite: () => this.polite,

@@ -134,7 +134,7 @@ for (const [how, getStats] of [['never answers', () => new Promise(() => {})], [
     const pc = {signalingState: 'stable', connectionState: 'new', getStats, createDataChannel: () => ({}), addTransceiver: none, getTransceivers: () => [],
       setLocalDescription: async () => {}, close: () => assert.fail('is in use')};
     const used = [];
-    const replacements = new Replacements({clock, create: () => pc, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal: none,
+    const replacements = new Replacements({clock, create: () => pc, direct: () => true, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal: none,
       negotiation: {clock, polite: () => true, online: () => true, signal: none, answering: none, settled: none, failed: none},
       made: none, negotiated: none, ready: (negotiation) => used.push(negotiation.pc), failed: none});
     replacements.understood = true;

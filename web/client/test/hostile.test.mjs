@@ -204,18 +204,18 @@ test('nobody comes back as somebody who is there', async () => {
 });
 
 /** Connections in place of one, with a browser that takes nothing, and time that stands. */
-function replacing() {
+function replacing({direct = true} = {}) {
   const made = [], said = [];
   const clock = {now: () => time.now, setTimeout: () => 0, clearTimeout() {}, random: () => 0}, time = {now: 0};
   const takesNothing = async () => { throw new Error('not this'); };
-  const create = () => {
-    const pc = {signalingState: 'stable', closed: false, createDataChannel: () => ({}), addTransceiver() {}, getTransceivers: () => [],
+  const create = (straight) => {
+    const pc = {straight, signalingState: 'stable', closed: false, createDataChannel: () => ({}), addTransceiver() {}, getTransceivers: () => [],
       setLocalDescription: takesNothing, setRemoteDescription: takesNothing, close() { this.closed = true; }};
     made.push(pc);
     return pc;
   };
   const signal = (data) => said.push(data), none = () => {};
-  const replacements = new Replacements({clock, create, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal,
+  const replacements = new Replacements({clock, create, direct: () => direct, media: () => ({}), showing: () => 'alone', polite: () => true, pictures: () => true, signal,
     negotiation: {clock, polite: () => true, online: () => true, signal, answering: none, settled: none, failed: none, trouble: none},
     made: none, negotiated: none, ready: none, failed: none});
   return {made, said, replacements, time};
@@ -243,6 +243,33 @@ test('who refuses every new connection does not have us make them for ever', (t)
   for (let i = 0; i < 200; i++, time.now += 500) replacements.begin(true);
   assert.ok(made.length <= 8 + 50, `${made.length} in 100 s`);
   assert.ok(made.slice(0, -1).every(({closed}) => closed));
+});
+
+test('who asks for nothing but direct connections gets as few, and is told no where none is allowed', async (t) => {
+  t.mock.method(console, 'warn', () => {});
+  const ask = async ({replacements}, count) => {
+    for (let i = 0; i < count; i++) await replacements.handle({connection: `c${i}`, replacement: true, direct: true, round: 1, description: {type: 'offer', sdp: ''}, candidates: []});
+  };
+  const free = replacing();
+  await ask(free, 500);
+  assert.deepEqual(free.made.map(({straight}) => straight), Array(8).fill(true));
+  assert.ok(free.made.every(({closed}) => closed));
+  assert.equal(free.replacements.hopeful, true, 'and the next to mend is still another connection');
+  const hidden = replacing({direct: false});
+  await ask(hidden, 3);
+  assert.equal(hidden.made.length, 0);
+  assert.deepEqual(hidden.said.at(-1), {connection: 'c2', refused: 1});
+});
+
+test('a direct connection on its way keeps nobody from mending', (t) => {
+  t.mock.method(console, 'warn', () => {});
+  const {made, replacements} = replacing();
+  replacements.understood = true;
+  assert.ok(replacements.begin(true, true));
+  assert.deepEqual([replacements.mending, replacements.coming !== null, replacements.hopeful], [false, true, true]);
+  assert.ok(replacements.begin());
+  assert.deepEqual(made.map(({straight, closed}) => [straight, closed]), [[true, true], [false, false]]);
+  assert.equal(replacements.mending, true);
 });
 
 test('who asks to be connected with anew, and has not come from the lobby, is not', async (t) => {

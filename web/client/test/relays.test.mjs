@@ -165,11 +165,45 @@ test('a relay over UDP is known by its candidate in every browser', () => {
   assert.deepEqual([58598143, 41820927, 25043455, 8265983, 92151807, 8265727].map(isOverUDP), [true, true, false, false, true, false]);
 });
 
+/** A path beside a Firefox, and when another that leads straight is looked for, in seconds. */
+function straight(paths, {polite = true, direct = true, description = {sdp: 'v=0\r\no=mozilla...THIS'}} = {}) {
+  const clock = new FakeClock(), done = [];
+  const improving = new Improving({
+    clock, probe: async () => false, direct: () => direct, polite: () => polite, fits: () => true, tooMany: () => false, better: () => done.push('better'), fit: () => {},
+    straight: () => done.push(clock.time / 1000),
+  });
+  const pc = {localDescription: description, remoteDescription: description};
+  let before = '';
+  for (const path of paths) {
+    if (before && path !== before) improving.settle();
+    before = path;
+    clock.advance(1000);
+    improving.tick({path, local: path === 'direct' ? 'host' : 'relay'}, {pc, first: 'theirs'});
+  }
+  return done;
+}
+
+test('a direct path is looked for by itself beside a Firefox, three times, by one of the two', () => {
+  const relayed = Array(600).fill('relay-udp');
+  assert.deepEqual(straight(relayed), [2, 22, 82]);
+  assert.deepEqual(straight(relayed, {polite: false}), []);
+  assert.deepEqual(straight(relayed, {direct: false}), []);
+  assert.deepEqual(straight(relayed, {description: {sdp: 'v=0\r\no=- 1'}}), [], 'Chromium goes over by itself');
+  assert.deepEqual(straight(Array(600).fill('direct')), []);
+});
+
+test('a direct path that breaks again and again is looked for ever more seldom, one that has lasted at once', () => {
+  const breaking = Array.from({length: 40}, () => [...Array(3).fill('relay-udp'), ...Array(7).fill('direct')]).flat();
+  assert.ok(straight(breaking).length <= 3, String(straight(breaking)));
+  const lasting = [...Array(3).fill('relay-udp'), ...Array(70).fill('direct'), ...Array(5).fill('relay-udp')];
+  assert.deepEqual(straight(lasting), [2, 75]);
+});
+
 /** A settled path, and what is done about it in so many seconds. */
 function improve(path, {fits = true, tooMany = () => false, seconds = 60} = {}) {
   const clock = new FakeClock(), done = [];
   const improving = new Improving({
-    clock, probe: async () => false, direct: () => false, fits: () => fits, tooMany: (_, relayed) => tooMany(relayed),
+    clock, probe: async () => false, direct: () => false, polite: () => false, straight: () => {}, fits: () => fits, tooMany: (_, relayed) => tooMany(relayed),
     better: () => { done.push(['better', clock.time]); fits = true; },
     fit: (relayed) => { done.push([relayed ? 'another connection' : 'restart', clock.time]); improving.settle(); },
   });

@@ -62,6 +62,9 @@ export function renewed(pc, all) {
 /** Whether a connection has just these servers. @param {RTCPeerConnection} pc @param {RTCConfiguration} configuration */
 export const hasServers = (pc, configuration) => String(urlsOf(pc.getConfiguration())) === String(urlsOf(configuration));
 
+/** Whether a connection may ask for a relay. @param {RTCPeerConnection} pc */
+export const hasRelays = (pc) => urlsOf(pc.getConfiguration()).some(isRelay);
+
 /** How a TURN URL is reached; '' for STUN. @param {string} url @returns {Transport | ''} */
 export function transportOf(url) {
   if (url.startsWith('turns:')) return 'tls';

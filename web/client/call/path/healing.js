@@ -3,7 +3,7 @@ import {Replacements} from './replacement.js';
 import {PathWatch} from './watch.js';
 import {statsOf} from './stats.js';
 import {mayRestart} from './browsers.js';
-import {hasServers, reconfigure, renewed} from './connection.js';
+import {hasRelays, hasServers, reconfigure, renewed} from './connection.js';
 import {healingTimes as times} from '../../base/times.js';
 
 /** @typedef {import('./negotiation.js').Negotiation} Negotiation */
@@ -27,7 +27,8 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether a connection holds more relays than it needs
  * @property {() => void} limit what is sent has to be looked at
  * @property {() => void} keyFrame the path is another one
- * @property {Omit<import('./replacement.js').ReplacementHost, 'failed'>} replacements
+ * @property {Omit<import('./replacement.js').ReplacementHost, 'failed' | 'create' | 'direct'> & {create: (which: 'direct' | 'few' | 'all') => RTCPeerConnection}} replacements
+ *   `create`: without relays, with those that a call needs, or with all
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  */
 
@@ -72,14 +73,16 @@ export class Healing {
     this.#host = host;
     const {clock} = host;
     this.#since = clock.now();
-    this.replacements = new Replacements({...host.replacements, create: () => host.replacements.create(this.#all), failed: (why) => {
+    const direct = () => host.configuration().iceTransportPolicy !== 'relay';
+    const create = (/** @type {boolean} */ direct) => host.replacements.create(direct ? 'direct' : this.#all ? 'all' : 'few');
+    this.replacements = new Replacements({...host.replacements, create, direct, failed: (why) => {
       if (why === 'refused') this.#refusals++;
       this.heal(this.#watch.dead || this.#beyondRestart);
       host.limit();
     }});
     this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
     this.improving = new Improving({
-      clock, probe: host.probe, direct: () => host.configuration().iceTransportPolicy !== 'relay', better: () => this.better(),
+      clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), straight: () => this.#straight(),
       fits: host.fits, tooMany: host.tooMany, fit: (relayed) => this.#fit(relayed),
     });
   }
@@ -198,7 +201,7 @@ export class Healing {
       return;
     }
     this.#wanted = false;
-    if (this.replacements.coming) return;
+    if (this.replacements.mending) return;
     this.#triedAt = host.clock.now();
     const restartable = !this.#beyondRestart && mayRestart(current, host.browser());
     // A restart that has not healed a direct path is followed by a new connection, and that by a restart.
@@ -236,6 +239,13 @@ export class Healing {
     } else {
       this.replacements.begin(true);
     }
+  }
+
+  /** There may be a direct path, and the browsers do not find it on the connection in use: another looks for nothing else. */
+  #straight() {
+    if (!this.replacements.understood) return this.better();
+    const {state, online} = this.#host;
+    if (state() === 'connected' && online()) this.replacements.begin(true, true);
   }
 
   /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
@@ -277,6 +287,9 @@ export class Healing {
     this.#beyondRestart = false;
     this.#restarts = this.#refusals = 0;
     this.#watch.set(false);
+    // One that was made without relays has them with the next restart of ICE, whoever makes that.
+    const current = this.#host.current();
+    if (current && mayRestart(current, this.#host.browser()) && !hasRelays(current.pc)) reconfigure(current.pc, this.#host.configuration());
   }
 
   /**
@@ -302,7 +315,8 @@ export class Healing {
     const slow = state === 'connecting' && this.unconnected > times.connect;
     if (host.state() === 'reconnecting' || pc.connectionState === 'failed' || slow) this.heal();
     if (this.#beyondRestart) this.heal();
-    if (host.state() === 'connected') this.improving.tick(quality, this.#host.current());
+    // One thing after the other: what is on its way may be better already.
+    if (host.state() === 'connected' && !this.replacements.coming) this.improving.tick(quality, this.#host.current());
   }
 
   close() {

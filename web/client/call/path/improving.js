@@ -6,22 +6,27 @@ import {improvingTimes as times} from '../../base/times.js';
  * @property {import('../../base/clock.js').Clock} clock
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
  * @property {() => boolean} direct whether direct paths are allowed
+ * @property {() => boolean} polite which of the two we are, as the server says
  * @property {(pc: RTCPeerConnection) => boolean} fits whether another connection would have no other servers that matter
  * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether it holds more of them than it needs
  * @property {(relayed: boolean) => void} fit goes on with fewer
  * @property {() => void} better looks for another path while the one in use goes on
+ * @property {() => void} straight looks for a direct one, and nothing else
  */
 
 /**
  * Looks for a better path than the one in use: direct before relayed, UDP before TCP before TLS. Chromium goes over by
- * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and neither looks for a way
- * that was closed when it gathered.
+ * itself to whatever it knows of; Firefox takes no candidate any more once it is connected, and of a relay and a way straight
+ * it keeps whichever answers first. Neither looks for a way that was closed when it gathered.
  */
 export class Improving {
   /** @type {ImprovingHost} */ #host;
   #settledAt;
   /** Looked again once already, for candidates that came late. */
   #looked = false;
+  /** So often a direct path was looked for by itself, and when it was last. */
+  #straight = 0;
+  #straightAt = -Infinity;
   /** More relays than are needed are given back so long after it has come into use. */
   /** @type {number} */ #keep = times.settled;
   /** They have been, or there are none. */
@@ -60,6 +65,7 @@ export class Improving {
   /** All ways are worth a look again. */
   reset() {
     this.#looked = false;
+    this.#straight = 0;
     this.#pause = times.ask;
     this.#askAt = Infinity;
   }
@@ -80,42 +86,56 @@ export class Improving {
       }
     }
     if (path === 'direct') {
+      const straight = this.#straight;
       this.reset();
+      // One that does not last is not looked for as if it were the first.
+      if (now - this.#settledAt < times.lasts) this.#straight = straight;
       this.#hadDirect = true;
       return;
     }
     if (!this.#looked && now - this.#settledAt >= times.late) {
       this.#looked = true;
-      // One of the two, and the one that may in every pair of browsers.
       if (this.#another) {
         this.#another = false;
         return this.#host.better();
       }
-      if (current.first === 'ours' && this.#host.direct() && !takesLateCandidates(current.pc)) return this.#host.better();
       // What it has found shows that another relay may be better.
       if (overTCP && !this.#host.fits(current.pc)) return this.#host.better();
     }
-    const back = this.#hadDirect && current.first === 'ours' && this.#host.direct();
+    // One of the two: mostly who came later, and so the one who has offered first.
+    const begins = this.#host.polite() && this.#host.direct(), alone = !takesLateCandidates(current.pc);
+    const since = now - Math.max(this.#settledAt, this.#straightAt);
+    if (begins && alone && since >= (times.straight[this.#straight] ?? Infinity)) {
+      this.#straight++;
+      return this.#lookStraight();
+    }
+    const back = this.#hadDirect && begins;
     if (!overTCP && !back) {
       this.#askAt = Infinity;
       return;
     }
     if (this.#askAt === Infinity) this.#askAt = now + this.#pause;
-    if (now >= this.#askAt && !this.#asking) this.#ask();
+    if (now >= this.#askAt && !this.#asking) this.#ask(!overTCP && alone);
   }
 
-  /** A path that needs UDP may be there again. */
-  async #ask() {
+  /** A path that needs UDP may be there again. @param {boolean} straight only a direct one would be better */
+  async #ask(straight) {
     this.#asking = true;
     const open = await this.#host.probe().catch(() => false);
     this.#asking = false;
     if (this.#closed) return;
     // Where the way was open and has not led to a better path, it is tried ever more seldom.
-    if (open) {
-      this.#pause = Math.min(times.askMost, this.#pause * 2);
-      this.#host.better();
-    }
+    if (open) this.#pause = Math.min(times.askMost, this.#pause * 2);
     this.#askAt = this.#host.clock.now() + this.#pause;
+    if (!open) return;
+    if (straight) return this.#lookStraight();
+    this.#straight = 0;
+    this.#host.better();
+  }
+
+  #lookStraight() {
+    this.#straightAt = this.#host.clock.now();
+    this.#host.straight();
   }
 
   close() { this.#closed = true; }

@@ -30,6 +30,7 @@
  * @property {number} [refused]
  * @property {Trouble} [trouble] what the other side says of what we said
  * @property {boolean} [replacement]
+ * @property {boolean} [direct]
  * @property {import('./lastdoor.js').DoorKey} [websocket] for the way through the server's WebSocket
  * @property {any} [app] of the data channel, which holds it to bounds of its own
  */
@@ -59,6 +60,7 @@ export function received(data) {
     if (value !== undefined) sound[name] = value;
   }
   if (data.replacement) sound.replacement = true;
+  if (data.direct === true) sound.direct = true;
   if (unusables.includes(data.trouble)) sound.trouble = /** @type {Trouble} */ (`ours-${data.trouble}`);
   if (['audio', 'video', 'codecs'].includes(data.trouble)) sound.trouble = data.trouble;
   if (data.app) sound.app = data.app;

@@ -140,9 +140,10 @@ export class Relays {
    * @param {Set<string>} by the URLs of those that were found, where the browser says so
    */
   #learn(urls, found, udp, by) {
+    if (!urls.some((url) => transportOf(url))) return; // none was asked for
     const asked = urls.filter((url) => transportOf(url) === 'udp');
     if (!found) {
-      this.#lost = urls.some((url) => transportOf(url));
+      this.#lost = true;
       return;
     }
     if (this.#lost) {

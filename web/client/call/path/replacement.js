@@ -8,7 +8,8 @@ import {healingTimes as times} from '../../base/times.js';
  * What replacements need of their peer.
  * @typedef {object} ReplacementHost
  * @property {import('../../base/clock.js').Clock} clock
- * @property {(all?: boolean) => RTCPeerConnection} create a connection with fresh credentials, with the relays that a call needs or with all
+ * @property {(direct: boolean) => RTCPeerConnection} create a connection with fresh credentials; direct: without any relay
+ * @property {() => boolean} direct whether direct paths are allowed
  * @property {() => import('../media/media.js').LocalMedia} media
  * @property {() => import('./connection.js').Showing} showing
  * @property {() => boolean} polite
@@ -33,6 +34,9 @@ const atOnce = 8;
  * Every connection but the first has a name, which goes with its signaling data (`connection`); the first offer of a
  * new one says so (`replacement`). Where both offer one at once, the impolite side's is made. However often the other side
  * asks for one or refuses ours, no more are made than somebody needs who means well: each takes relays from the server.
+ *
+ * One that is to find a direct path (`direct`) has no relays, on neither side: there is nothing else that it could lead over.
+ * It mends nothing, and where it does not connect, nothing has happened: what goes over a relay goes on.
  */
 export class Replacements {
   /** Names the connection in use; the first is ''. */
@@ -56,8 +60,11 @@ export class Replacements {
     this.#quota = new Quota(host.clock, atOnce, times.another);
   }
 
+  /** One is being made that may lead over whatever there is. */
+  get mending() { return this.#coming !== null && !this.#coming.direct; }
+
   /** One is being made, or will be tried next. */
-  get hopeful() { return this.understood && (!this.#tried || this.#coming !== null); }
+  get hopeful() { return this.understood && (!this.#tried || this.mending); }
 
   /** The connection that is being made; null: none. */
   get coming() { return this.#coming?.pc ?? null; }
@@ -65,13 +72,15 @@ export class Replacements {
   /**
    * Offers a new connection.
    * @param {boolean} [always] also where the last attempt was one
+   * @param {boolean} [direct] one without relays
    * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
    */
-  begin(always = false) {
+  begin(always = false, direct = false) {
     const possible = this.understood && (always || !this.#tried) && this.#quota.take();
     this.abandon();
-    this.#tried = possible;
-    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {replacement: true, instead: this.#abandoned}).offer();
+    if (!direct) this.#tried = possible;
+    const more = {replacement: true, instead: this.#abandoned, ...(direct && {direct})};
+    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, direct, more).offer();
     return possible;
   }
 
@@ -81,7 +90,7 @@ export class Replacements {
    * @returns {Promise<void> | null} null: it is for the one in use
    */
   handle(data) {
-    const {connection, replacement, instead, description, unusable, round} = data;
+    const {connection, replacement, direct = false, instead, description, unusable, round} = data;
     if (connection === undefined) return null; // another client, or an older one
     this.understood = true;
     if (connection === this.name) return null;
@@ -91,13 +100,13 @@ export class Replacements {
     if (description?.type === 'offer' && (replacement || connection === '')) {
       // Both at once, unless the other side has given ours up for it.
       if (coming?.ours && !this.#host.polite() && instead !== coming.name) return Promise.resolve();
-      if (this.#quota.take()) {
+      if ((!direct || this.#host.direct()) && this.#quota.take()) {
         this.abandon();
-        this.#tried = true;
-        return this.#make(connection, false).negotiation.handle(data);
+        if (!direct) this.#tried = true;
+        return this.#make(connection, false, direct).negotiation.handle(data);
       }
     }
-    // One that was given up here, or is one too many. Who still offers on it should know.
+    // One that was given up here, is one too many, or would show where we are. Who still offers on it should know.
     const offered = description?.type === 'offer' || unusable?.type === 'offer';
     if (offered && round !== undefined) this.#host.signal({connection, refused: round, ...(unusable && {trouble: unusable.code})});
     return Promise.resolve();
@@ -109,9 +118,9 @@ export class Replacements {
     this.#tried = false;
   }
 
-  /** @param {string} name @param {boolean} ours @param {any} [more] */
-  #make(name, ours, more) {
-    const coming = this.#coming = new Replacement(name, ours, this.#host, more, (connected, why) => {
+  /** @param {string} name @param {boolean} ours @param {boolean} direct @param {any} [more] */
+  #make(name, ours, direct, more) {
+    const coming = this.#coming = new Replacement(name, {ours, direct, more}, this.#host, (connected, why) => {
       if (this.#coming !== coming) return;
       this.#coming = null;
       if (connected) {
@@ -121,7 +130,7 @@ export class Replacements {
       } else {
         this.#abandoned = name;
         coming.close();
-        this.#host.failed(why);
+        this.#host.failed(direct ? '' : why);
       }
     });
     return coming;
@@ -160,13 +169,17 @@ class Replacement {
   #closed = false;
   #connected = false;
 
-  /** @param {string} name @param {boolean} ours @param {ReplacementHost} host @param {any} more @param {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} done */
-  constructor(name, ours, host, more, done) {
+  /**
+   * @param {string} name @param {{ours: boolean, direct: boolean, more: any}} what `more` goes with the first offer
+   * @param {ReplacementHost} host @param {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} done
+   */
+  constructor(name, {ours, direct, more}, host, done) {
     this.name = name;
     this.ours = ours;
+    this.direct = direct;
     this.#host = host;
     this.#done = done;
-    const pc = this.pc = host.create();
+    const pc = this.pc = host.create(direct);
     this.channel = openChannel(pc);
     host.made(pc, this.channel);
     this.negotiation = new Negotiation(pc, name, {

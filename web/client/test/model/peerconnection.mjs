@@ -89,7 +89,7 @@ export function connectionsOf(world) {
     constructor(configuration = {}) {
       super();
       this.#configuration = configuration;
-      this.client = /^turn:(\w+):/.exec(String(configuration.iceServers?.[0]?.urls))?.[1] ?? '';
+      this.client = /^(?:turn|stun):(\w+):/.exec(String(configuration.iceServers?.[0]?.urls))?.[1] ?? '';
       this.firefox = world.clients[this.client]?.firefox ?? false;
       world.connections.add(this);
     }
@@ -261,6 +261,7 @@ export function connectionsOf(world) {
             }
           }
           this.pendingRemoteDescription = described(description);
+          this.#takeFrom(description);
           this.#signal('have-remote-offer');
           for (const transceiver of this.getTransceivers()) if (transceiver.mid !== null) this.ontrack?.({transceiver});
           return;
@@ -279,6 +280,7 @@ export function connectionsOf(world) {
           throw failure('InvalidAccessError', 'the browser does not take this answer');
         }
         this.pendingRemoteDescription = described(description);
+        this.#takeFrom(description);
         this.#settle(role, true);
         for (const transceiver of this.getTransceivers()) if (transceiver.mid !== null) this.ontrack?.({transceiver});
       });
@@ -338,15 +340,21 @@ export function connectionsOf(world) {
       if (this.gathered === ufrag) return;
       this.gathered = ufrag;
       this.#gathering('gathering');
-      for (const type of ['host', 'relay']) {
+      const relays = this.#configuration.iceServers.some(({urls}) => /\bturns?:/.test(urls));
+      for (const type of relays ? ['host', 'relay'] : ['host']) {
         time.set(() => {
           if (this.signalingState === 'closed' || this.gathered !== ufrag) return;
           const text = `candidate:1 1 udp ${0x02ffffff} 10.0.0.1 ${type === 'host' ? 5000 : 49152} typ ${type}${type === 'relay' ? ' raddr 10.0.0.2 rport 9' : ''} ufrag ${ufrag}`;
+          for (const description of new Set([this.pendingLocalDescription, this.currentLocalDescription])) {
+            if (fieldOf(description, 'ice-ufrag') === ufrag) description.sdp = description.sdp.replace('a=ice-pwd:x', `a=ice-pwd:x\r\na=${text}`);
+          }
           const candidate = {candidate: text, type, sdpMid: '0', usernameFragment: ufrag, address: '10.0.0.1', port: 1, priority: 0x02ffffff};
           const event = Object.assign(new Event('icecandidate'), {candidate: {...candidate, toJSON: () => ({candidate: text, sdpMid: '0', usernameFragment: ufrag})}});
           this.onicecandidate?.(event);
           this.dispatchEvent(event);
-          if (type === 'relay') this.#gathering('complete');
+          if (type === 'host' && relays) return;
+          this.#gathering('complete');
+          this.onicecandidate?.(Object.assign(new Event('icecandidate'), {candidate: null}));
         }, random.within(1, type === 'host' ? 10 : 250));
       }
     }
@@ -359,9 +367,12 @@ export function connectionsOf(world) {
         if (!known) throw failure('OperationError', 'a candidate of another generation');
         // Firefox takes none for a component that is connected.
         if (this.firefox && this.selected?.theirs === ufrag) return;
-        this.candidates.push({ufrag, type: / typ (\w+)/.exec(text)?.[1]});
+        this.#take(text, ufrag);
       });
     }
+
+    #take(text, ufrag) { this.candidates.push({ufrag, type: / typ (\w+)/.exec(text)?.[1]}); }
+    #takeFrom({sdp}) { for (const [, text, ufrag] of sdp.matchAll(/^a=(candidate:.* ufrag (\S+))/gm)) this.#take(text, ufrag); }
 
     // ---- ICE, DTLS and what they carry, five times a second
 
@@ -374,25 +385,32 @@ export function connectionsOf(world) {
       return null;
     }
 
+    #relayFirst(other) { return (Number(this.id.slice(2)) + Number(other.id.slice(2))) % 2 === 1; }
+
     step() {
       if (this.signalingState === 'closed' || !this.currentRemoteDescription || !this.currentLocalDescription) return;
       const other = this.#partner();
       const ours = fieldOf(this.currentLocalDescription, 'ice-ufrag'), theirs = fieldOf(this.currentRemoteDescription, 'ice-ufrag');
       const matched = other && fieldOf(other.currentLocalDescription, 'ice-ufrag') === theirs && fieldOf(other.currentRemoteDescription, 'ice-ufrag') === ours;
       const has = (pc, ufrag, type) => pc.candidates.some((each) => each.ufrag === ufrag && each.type === type);
-      const best = !matched ? '' : world.direct && has(this, theirs, 'host') && has(other, ours, 'host') ? 'direct'
-        : has(this, theirs, 'relay') || has(other, ours, 'relay') ? 'relay' : '';
+      const straight = matched && world.direct && has(this, theirs, 'host') && has(other, ours, 'host');
+      const relayed = matched && (has(this, theirs, 'relay') || has(other, ours, 'relay'));
+      // Firefox takes what answers first, and stays there; some connections have it so whatever is restarted.
+      const stays = other && (this.firefox || other.firefox);
+      const best = straight && !(stays && relayed && this.#relayFirst(other)) ? 'direct' : relayed ? 'relay' : '';
       const passes = other && world.reachable(this.client) && world.reachable(other.client);
       const selected = this.selected;
       const sameNetwork = (pair) => pair.networks === world.networks;
-      if (best && passes && this.deaf !== ours && (!selected || selected.theirs !== theirs || !sameNetwork(selected) || (best === 'direct' && selected.kind === 'relay'))) {
+      if (best && passes && this.deaf !== ours && (!selected || selected.theirs !== theirs || !sameNetwork(selected) || (best === 'direct' && selected.kind === 'relay' && !stays))) {
         const usable = !selected || selected.theirs !== theirs || best === 'direct' || selected.networks !== world.networks;
         // A pair of a network that is gone comes back only with another generation.
         if (usable && !(selected && selected.theirs === theirs && !sameNetwork(selected))) {
           this.checking = (this.checking ?? 0) + 1;
           if (this.checking > random.within(1, 4)) {
             this.checking = 0;
-            this.selected = {kind: best, ours, theirs, other, networks: world.networks};
+            // One of the two nominates.
+            const nominated = stays && other.selected?.ours === theirs && other.selected.theirs === ours ? other.selected.kind : best;
+            this.selected = {kind: nominated, ours, theirs, other, networks: world.networks};
             this.transport.iceTransport.onselectedcandidatepairchange?.();
           }
         }
@@ -461,7 +479,7 @@ export function connectionsOf(world) {
   };
 }
 
-const described = ({type, sdp}) => ({type, sdp, toJSON: () => ({type, sdp})});
+const described = ({type, sdp}) => ({type, sdp, toJSON() { return {type: this.type, sdp: this.sdp}; }});
 const patterns = {'ice-ufrag': /^a=ice-ufrag:(.*?)\r?$/m, fingerprint: /^a=fingerprint:(.*?)\r?$/m, setup: /^a=setup:(.*?)\r?$/m};
 const fields = new WeakMap();
 /** What the first line of that name says. */
