@@ -42,7 +42,11 @@ func (a *atHub) open(t *testing.T) {
 	if a.dial != nil {
 		dialer.NetDialContext = a.dial
 	}
-	ws, _, err := dialer.Dial(fmt.Sprintf("wss://localhost:%d/ws", a.port), nil)
+	path := "/ws"
+	if a.session != "" { // resume.path
+		path = fmt.Sprintf("/ws/try-%d", a.returned)
+	}
+	ws, _, err := dialer.Dial(fmt.Sprintf("wss://localhost:%d%s", a.port, path), nil)
 	if err != nil {
 		t.Fatalf("call %d: %v", a.number, err)
 	}

@@ -137,7 +137,7 @@ func newCallID() string {
 	return "c_" + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ServeHTTP is GET /ws.
+// ServeHTTP is GET /ws, and GET /ws/ with any one part after it.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.node.ServeHTTP(w, r) }
 
 // SetLimits replaces the limits, as on a reload. What is open stays open.

@@ -233,6 +233,11 @@ state_dir: %s
 	if code, body := get(plain, fmt.Sprintf("http://127.0.0.1:%d/metrics", admin)); code != 200 || !strings.Contains(body, "turnhub_") {
 		t.Error(code, body)
 	}
+	for path, want := range map[string]int{"/ws": 426, "/ws/k3x9": 426, "/ws/": 404, "/ws/k3x9/more": 404} {
+		if code, body := get(secure, fmt.Sprintf("https://localhost:%d%s", port, path)); code != want {
+			t.Error(path, code, body)
+		}
+	}
 	request, _ := http.NewRequest("GET", fmt.Sprintf("http://127.0.0.1:%d/metrics", admin), nil)
 	request.Host = "evil.example"
 	if res, err := plain.Do(request); err != nil || res.StatusCode != 403 {

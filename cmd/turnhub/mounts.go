@@ -24,7 +24,7 @@ func (n *node) mounts() []web.Mount {
 		relay.Ahead = web.WebSocketAtRoot
 	}
 	mounts := []web.Mount{
-		{Patterns: []string{"GET /ws"}, Handler: n.hub},
+		{Patterns: []string{"GET /ws", "GET /ws/{try}"}, Handler: n.hub},
 		{Patterns: []string{"GET /media"}, Handler: n.media},
 		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: n.cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
 		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},

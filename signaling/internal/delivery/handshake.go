@@ -221,7 +221,7 @@ func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	if s.user != "" {
 		b = b.Text("user", s.user)
 	}
-	b = b.Raw("resume", wire.Inner("token", s.token).Number("window", uint64(t.Window.Milliseconds())).End())
+	b = b.Raw("resume", wire.Inner("token", s.token).Number("window", uint64(t.Window.Milliseconds())).Text("path", triesPath).End())
 	b = b.Bool("resumed", resumed).Number("ack", s.handled)
 	b = b.Raw("heartbeat", fmt.Appendf(nil, `{"interval":%d,"call":%d,"timeout":%d}`, t.Heartbeat.Milliseconds(), t.InCall.Milliseconds(), t.Timeout.Milliseconds()))
 	b = b.Raw("config", config)

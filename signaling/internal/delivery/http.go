@@ -18,7 +18,11 @@ const Subprotocol = "turnhub.v1"
 
 var upgrader = wsock.NewUpgrader(Subprotocol)
 
-// ServeHTTP is GET /ws.
+// triesPath is where each try to come back may have a path of its own, as seen from the
+// hub's: some browsers hold back tries at a path that has refused some.
+const triesPath = "ws/"
+
+// ServeHTTP is GET /ws, and GET /ws/ with any one part after it.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if n.draining.Load() && !n.emptying.Load() {
 		w.Header().Set("Retry-After", "2")

@@ -24,3 +24,35 @@ export function delay(attempt, inCall, least, random) {
   const most = inCall ? (attempt < 30 ? times.retryInCall : times.retryInLongCall) : times.retryMost;
   return Math.max(least, jitter * Math.min(most, times.retry * 2 ** attempt));
 }
+
+/**
+ * Whether a browser holds back a WebSocket at an address and path that have just refused one, or lost one: Firefox (153) does, for
+ * 0.2 s and then half as long again each time, up to a minute.
+ * @param {string} agent
+ */
+export const holdsBack = (agent) => /\bFirefox\//.test(agent);
+
+/** At which path each try to come back is made: one of its own, where the browser would hold it back and the server takes it. */
+export class Tries {
+  #path = '';
+  #made = 0;
+  #held;
+
+  /** @param {string} [agent] */
+  constructor(agent = globalThis.navigator?.userAgent ?? '') { this.#held = holdsBack(agent); }
+
+  /** The server welcomes us. @param {unknown} path below which it takes any, as seen from the socket's own: `resume.path` */
+  begin(path) {
+    this.#path = typeof path === 'string' && /^\w{1,16}\/$/.test(path) ? path : '';
+    this.#made = 0;
+  }
+
+  /** @param {URL} url of the socket @returns {URL} of the next try */
+  next(url) {
+    // The server that comes back may be one that knows no such paths: each third is where it always is.
+    if (!this.#held || !this.#path || ++this.#made % 3 === 0) return url;
+    const own = new URL(url);
+    own.pathname = new URL(this.#path + Math.random().toString(36).slice(2, 8), url).pathname;
+    return own;
+  }
+}

@@ -6,7 +6,7 @@ import {Attempts} from './attempts.js';
 import {Nodes} from './nodes.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
 import {ask} from '../base/http.js';
-import {delay, patience} from './retry.js';
+import {delay, patience, Tries} from './retry.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './page.js';
@@ -50,6 +50,7 @@ export class Session extends Emitter {
   /** @type {Nodes} */ #nodes;
   /** @type {WebSocket | null} */ #socket = null;
   #token = '';
+  #tries = new Tries();
   /** Where the media of two people may go through a WebSocket, beside ours. @type {{path: string} | null} */ #media = null;
   #welcomed = false;
   #handled = 0;
@@ -298,7 +299,7 @@ export class Session extends Emitter {
   #dial() {
     const clock = this.#clock;
     const token = this.#access.value;
-    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#url().href, 'turnhub.v1');
+    const socket = new (this.#options.WebSocket ?? WebSocket)(this.#tries.next(this.#url()).href, 'turnhub.v1');
     this.#socket = socket;
     this.#welcomed = false;
     this.#unanswered = 0;
@@ -369,6 +370,7 @@ export class Session extends Emitter {
     this.id = welcome.session;
     this.user = welcome.user ?? '';
     this.#token = welcome.resume?.token ?? '';
+    this.#tries.begin(welcome.resume?.path);
     this.#media = typeof welcome.media?.path === 'string' ? welcome.media : null;
     if (welcome.config) this.config = welcome.config;
     this.#nodes.learn(welcome.config?.signalings, this.#url());

@@ -2,6 +2,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {Hub} from '../session/hub.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
+import {Tries} from '../session/retry.js';
 
 function start(options = {}) {
   const clock = new FakeClock();
@@ -330,4 +331,24 @@ test('close() says bye', async () => {
   hub.close();
   assert.equal(sockets[0].last('bye').type, 'bye');
   assert.equal(hub.state, 'closed');
+});
+
+test('a browser that holds back tries at a path which has refused some gets a path of its own for each, where the server takes it', async () => {
+  const url = new URL('wss://calls.test/below/ws?token=t'), firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0';
+  const tries = new Tries(firefox);
+  assert.equal(tries.next(url).href, url.href, 'before the server has said so');
+  tries.begin('ws/');
+  const made = Array.from({length: 6}, () => tries.next(url));
+  assert.equal(new Set(made.map(({pathname}) => pathname)).size, 5, 'and each third where it always is');
+  for (const [i, {pathname, search}] of made.entries()) {
+    assert.match(pathname, (i + 1) % 3 ? /^\/below\/ws\/\w{1,6}$/ : /^\/below\/ws$/);
+    assert.equal(search, '?token=t');
+  }
+  for (const path of [undefined, null, 7, '/elsewhere/', 'https://evil.test/', '../', 'ws']) {
+    tries.begin(path);
+    assert.equal(tries.next(url).href, url.href, String(path));
+  }
+  const other = new Tries('Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36');
+  other.begin('ws/');
+  assert.equal(other.next(url).href, url.href);
 });
