@@ -3,13 +3,11 @@
 // browser that tries them has to meet one that does not.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startBrowser } from '../harness/browser.js';
+import { startBrowser, trials } from '../harness/browser.js';
 import { clickJoin, inRoom, openLobby } from '../harness/callpage.js';
 import { cleanup } from '../harness/cleanup.js';
 import { decodesVideo, hearsSound } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
-
-const trials = '--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/WebRTC-IceHandshakeDtls/Enabled/';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Record<'new' | 'old' | 'firefox', Awaited<ReturnType<typeof startBrowser>>>} */ let browsers;

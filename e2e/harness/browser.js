@@ -8,6 +8,9 @@ import { observeCalls } from './observe.js';
 
 /** @typedef {'chromium' | 'firefox'} Kind */
 
+/** Makes Chromium try what is to save round trips (WARP): SCTP's first flight in the description (SNAP), and DTLS inside the connectivity checks (SPED). */
+export const trials = '--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/WebRTC-IceHandshakeDtls/Enabled/';
+
 const launchers = { chromium: launchChromium, firefox: launchFirefox };
 
 /**

@@ -31,13 +31,13 @@ if (browsers.length !== 2 || !browsers.every((kind) => kind === 'chromium' || ki
  * Starts a client's browser.
  * @param {Client} client
  * @param {string} caFile
- * @param {{kind?: Kind, fps?: number, sound?: string}} [options] fps: pictures a second that its camera gives; with five, several calls fit
- *   on two cores; sound: a sound card for Firefox
+ * @param {{kind?: Kind, fps?: number, sound?: string, args?: string[]}} [options] fps: pictures a second that its camera gives; with five, several calls fit
+ *   on two cores; sound: a sound card for Firefox; args: Chromium's, more of them
  * @returns {Promise<Caller>}
  */
-export async function startCaller(client, caFile, { kind = 'chromium', fps = 5, sound = '' } = {}) {
+export async function startCaller(client, caFile, { kind = 'chromium', fps = 5, sound = '', args } = {}) {
   const authorities = client.caFile ? [caFile, client.caFile] : caFile;
-  return { client, browser: await startBrowser({ kind, netns: client.netns, caFile: authorities, proxy: client.proxy, password: client.password, fps, sound }) };
+  return { client, browser: await startBrowser({ kind, netns: client.netns, caFile: authorities, proxy: client.proxy, password: client.password, fps, sound, args }) };
 }
 
 /**

@@ -2,11 +2,12 @@
 // back takes 200 ms from either side: with the connection that the lobby makes early, and (direct and over the relay) without
 // it. For each path a table row, and the ladder: what went out of and into the second user's network, from a capture of
 // tcpdump, beside what the page saw. Captures stay in out/far-*.pcap. E2E_PAIR=firefox-chromium chooses the browsers,
-// E2E_PATHS='direct;UDP relay' the paths, E2E_TIMES how often.
+// E2E_PATHS='direct;UDP relay' the paths, E2E_TIMES how often, E2E_TRIALS=1 has Chromium try what saves it round trips (SNAP, SPED).
 import fs from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { cleanup } from '../harness/cleanup.js';
+import { trials } from '../harness/browser.js';
 import { pairInUse } from '../harness/media.js';
 import { browsers, connectCall, startCaller } from './calls.js';
 import { capture, noteSteps } from './capture.js';
@@ -66,7 +67,7 @@ function withoutLobby(site, room) {
 for (const [index, [path, kind]] of wanted.entries()) {
   test(`${path}, 100 ms each way to either side`, async () => {
     const clients = await Promise.all([1, 2].map((side) => addClient(lab, kind, 2 * index + side, { delay: roundTrip / 2 })));
-    const [there, arriving] = await Promise.all(clients.map((client, side) => startCaller(client, server.caFile ?? '', { kind: browsers[side], fps: 30 })));
+    const [there, arriving] = await Promise.all(clients.map((client, side) => startCaller(client, server.caFile ?? '', { kind: browsers[side], fps: 30, args: process.env.E2E_TRIALS ? [trials] : undefined })));
     const site = turnhubSite(server.base);
     /** @type {import('./calls.js').Site} */
     const noted = {
