@@ -1,9 +1,11 @@
 package turnsrv
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,6 +221,17 @@ func TestQuotaCodes(t *testing.T) {
 		cfg.Limits = core.Limits{AllocationsPerUser: 2, AllocationsPerIP: 4, AllocationsTotal: 5, PermissionsPerAllocation: 2}
 		cfg.PortMin = freePorts(t, 6)
 		cfg.PortMax = cfg.PortMin + 5
+		var mu sync.Mutex
+		var told []string
+		note := func(text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, text)
+		}
+		cfg.Ended = func(a AllocationInfo) { note(fmt.Sprintf("%s ended, %d relayed", a.User, len(a.Relayed))) }
+		cfg.NoRoom = func(user string, client netip.Addr, transport Transport, quota string) {
+			note(fmt.Sprintf("%s at %s over %s: %s", user, client.Unmap(), transport, quota))
+		}
 		ts := startServer(t, cfg)
 		alice := dialRaw(t, ts, "alice")
 		alice.Allocate()
@@ -248,6 +261,13 @@ func TestQuotaCodes(t *testing.T) {
 		s := ts.Stats()
 		if s.Quota["user"] != 1 || s.Quota["address"] != 1 || s.Quota["total"] != 1 || s.Quota["draining"] != 1 {
 			t.Errorf("quota refusals: %v", s.Quota)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		const at = " at 127.0.0.1 over udp: "
+		want := []string{"alice" + at + "user", "carol" + at + "address", "carol" + at + "total", "alice ended, 1 relayed", "dave" + at + "draining"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 	})
 }

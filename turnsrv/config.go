@@ -27,6 +27,11 @@ type Config struct {
 	// client's address is genuine. It is called on the relay's workers, so it must
 	// be quick and safe for concurrent use. Nil: nobody is told.
 	Refused func(client netip.Addr, transport Transport, why AuthResult)
+	// Ended is told of each allocation that ends, and NoRoom of each request for one that
+	// a quota refuses, by the name of that quota. Both are called on the relay's workers,
+	// as Refused is. Nil: nobody is told.
+	Ended  func(AllocationInfo)
+	NoRoom func(user string, client netip.Addr, transport Transport, quota string)
 	// Unproved reports whether anybody may have credentials for that user name: then
 	// what a household has allocated under it counts against the quota of nobody else
 	// who uses it. Nil: each name is one person's.

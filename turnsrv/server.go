@@ -80,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, kernel: inKernel, shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Sockets: cfg.Sockets, Logger: cfg.Logger, Offload: offload,
-		Revoked: cfg.Revoked, Refused: cfg.Refused, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
+		Revoked: cfg.Revoked, Refused: cfg.Refused, Ended: cfg.Ended, NoRoom: cfg.NoRoom, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
 	})}
 	if inKernel != nil {
 		inKernel.Start(s.shared)
@@ -311,6 +311,10 @@ func (s *Server) Ports() []Ports { return s.shared.Ports() }
 // SetElders keeps clear of the ports that older processes of this server have given out.
 // It replaces what was said before.
 func (s *Server) SetElders(ports []Ports) { s.shared.SetElders(ports) }
+
+// Relayed is how many payload bytes the allocations of each user have relayed that there
+// are now, both ways. It takes the workers one round, as Allocations does.
+func (s *Server) Relayed(users ...string) []uint64 { return s.shared.Relayed(users) }
 
 // Allocations returns all allocations, in no order.
 func (s *Server) Allocations() []AllocationInfo { return s.shared.Allocations() }

@@ -47,14 +47,14 @@ func (s *Shard) allocate(q *request) {
 	}
 	// 9. Quotas, counted before anything is made.
 	if s.shared.draining.Load() {
-		s.count.quota["draining"]++
+		s.noRoom(q, "draining")
 		s.fail(q, stun.CodeInsufficientCapacity)
 		return
 	}
 	// No household makes more allocations in a second than it may hold, or minChurn.
 	rate := s.shared.limits.Load().AllocationsPerIP * s.shared.cfg.Gateway.Times(q.client.Addr.Addr())
 	if rate > 0 && !s.shared.churn.Take(q.client.Addr.Household(), s.now, aSecondsWorth(float64(max(rate, minChurn)))) {
-		s.count.quota["rate"]++
+		s.noRoom(q, "rate")
 		s.fail(q, stun.CodeAllocQuotaReached)
 		return
 	}
@@ -102,10 +102,18 @@ func (s *Shard) reserve(q *request, n int) stun.ErrorCode {
 		s.replace(a)
 	}
 	if refused != within {
-		s.count.quota[string(refused)]++
+		s.noRoom(q, refused)
 		return stun.CodeAllocQuotaReached
 	}
 	return 0
+}
+
+// noRoom counts an allocation that a quota refuses, and tells who asks.
+func (s *Shard) noRoom(q *request, of quota) {
+	s.count.quota[string(of)]++
+	if tell := s.shared.cfg.NoRoom; tell != nil {
+		tell(q.user, q.client.Addr.Addr(), q.client.Transport, string(of))
+	}
 }
 
 // replace ends an allocation, maybe of another shard, in favour of a new one.

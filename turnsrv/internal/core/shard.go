@@ -170,6 +170,9 @@ func (s *Shard) end(a *allocation) {
 	s.count.ended++
 	s.shared.offload.forgetOne(a)
 	s.dropShare(a)
+	if tell := s.shared.cfg.Ended; tell != nil {
+		tell(a.info(s.second)) // while it still has its relayed addresses
+	}
 	s.wheel.remove(a)
 	for _, r := range a.relays {
 		if r != nil {

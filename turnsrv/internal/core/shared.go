@@ -44,6 +44,8 @@ type Config struct {
 
 	Revoked  func(user string, expires time.Time) bool
 	Refused  func(client netip.Addr, transport wire.Transport, why AuthResult)
+	Ended    func(AllocationInfo)
+	NoRoom   func(user string, client netip.Addr, transport wire.Transport, quota string)
 	Unproved func(user string) bool
 	Consumer func(user string) (name string, proved bool)
 
@@ -259,6 +261,36 @@ func (s *Shared) Stats() Stats {
 		stats.merge(&sh.count)
 	})
 	return stats
+}
+
+// Relayed is how many payload bytes the allocations of each user have relayed that there
+// are now, both ways.
+func (s *Shared) Relayed(users []string) []uint64 {
+	type one struct {
+		user  int
+		alloc *allocation
+	}
+	byShard := make(map[*Shard][]one)
+	for i, user := range users {
+		for _, a := range s.directory.of(user) {
+			byShard[a.owner] = append(byShard[a.owner], one{i, a})
+		}
+	}
+	sums := make([]uint64, len(users))
+	for sh, mine := range byShard {
+		done := make(chan struct{})
+		sh.io.Post(func(sh *Shard) {
+			for _, o := range mine {
+				if !o.alloc.dead { // Config.Ended has told of it
+					sh.countShare(o.alloc)
+					sums[o.user] += o.alloc.toPeer.Bytes + o.alloc.toClient.Bytes
+				}
+			}
+			close(done)
+		})
+		<-done
+	}
+	return sums
 }
 
 // Allocations returns all allocations, in no order.
