@@ -38,6 +38,7 @@ type call struct {
 	path     string       // by the last report
 	bytes    uint64       // received on both sides, as far as reported
 	timer    timers.Timer // of an unanswered call
+	account  *account     // since it was accepted
 }
 
 // with reports whether a session takes part in an accepted call.
@@ -102,11 +103,13 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 	case u == nil || len(u.sessions) == 0 || len(u.sessions) == 1 && u.sessions[0] == s:
 		s.push(ended(c.id, "unavailable", ""))
 		d.hub.stats.ended.Add("unavailable")
+		d.hub.missed(c.id, s, name, "unavailable", 0)
 		return nil
 	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
 		s.push(ended(c.id, "busy", ""))
 		d.hub.stats.ended.Add("busy")
 		u.missed(s, c.since)
+		d.hub.missed(c.id, s, name, "busy", 0)
 		return nil
 	}
 	c.callee = u
@@ -243,6 +246,7 @@ func (c *call) accept(s *member, data []byte) {
 	}
 	c.caller.push(toCaller)
 	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
+	c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller, s)
 	d.occupy(c.caller, 1)
 	d.occupy(s, 1)
 }
@@ -386,6 +390,7 @@ func (c *call) end(reason, detail string, by *member) {
 	if !accepted {
 		c.unring()
 		c.rung = nil
+		d.hub.missed(c.id, c.caller, c.callee.name, reason, now.Sub(c.since))
 		d.after = append(d.after, func() { d.hub.logCall(c, reason, now) })
 		return
 	}
@@ -393,6 +398,10 @@ func (c *call) end(reason, detail string, by *member) {
 		list := slices.DeleteFunc(slices.Clone(p.callList()), func(o *call) bool { return o == c })
 		p.calls.Store(&list)
 	}
+	if by != nil {
+		c.account.leave(by, reason, now)
+	}
+	c.account.end(reason, now)
 	d.occupy(c.caller, -1)
 	d.occupy(c.peer, -1)
 	d.after = append(d.after, func() {

@@ -53,6 +53,9 @@ type Config struct {
 	// OnRoom is told of a room that has its first person, or the first in its lobby. It
 	// must not block, nor call the hub.
 	OnRoom func(room string)
+	// OnCall is told of the steps of calls, in the order of each call. It must not block,
+	// nor call the hub.
+	OnCall func(CallStep)
 	Logger *slog.Logger
 	// Access checks tokens; nil is access.mode open.
 	Access *access.Verifier
@@ -167,6 +170,7 @@ func (h *Hub) Restart(smear time.Duration) {
 	h.node.Drain()
 	h.dialectClients.part()
 	h.departed.begin(true)
+	h.directory.endAccounts("restart")
 	h.node.SendAway(smear)
 	for _, c := range h.dialectClients.all() {
 		c.end()

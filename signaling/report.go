@@ -86,6 +86,7 @@ func (d *directory) report(s *member, m *wire.Message) *wire.Fault {
 			continue
 		}
 		c.bytes += bytes
+		c.account.report(s, r, bytes)
 		if r.Path != "" {
 			c.path = r.Path
 		}
@@ -96,6 +97,7 @@ func (d *directory) report(s *member, m *wire.Message) *wire.Fault {
 			at.mu.Lock()
 			at.path = worse(at.path, r.Path)
 			at.bytes += bytes
+			at.account.report(s, r, bytes)
 			at.mu.Unlock()
 		}
 	}

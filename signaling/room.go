@@ -24,6 +24,7 @@ type room struct {
 	path    string   // the worst path that a member has reported
 	bytes   uint64   // received by all, as far as reported
 	who     []string // has been there, the first loggedPeople
+	account *account // of the call that two or more are in
 }
 
 // inRoom returns the room of that name if the session is in it.
@@ -122,6 +123,12 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 	if len(r.members) > 1 && r.shared.IsZero() {
 		r.shared = now
 	}
+	switch {
+	case r.account != nil:
+		r.account.join(s, now)
+	case len(r.members) > 1:
+		r.account = s.d.hub.beginCall(s.d.hub.callID(), "room", r.name, now, r.members...)
+	}
 	r.most = max(r.most, len(r.members))
 	if who := s.who(); len(r.who) < loggedPeople && !slices.Contains(r.who, who) {
 		r.who = append(r.who, who)
@@ -155,6 +162,12 @@ func (d *directory) quit(s *member, r *room, reason string) {
 	r.mu.Lock()
 	if i := slices.Index(r.members, s); i >= 0 {
 		r.members = slices.Delete(r.members, i, i+1)
+		now := d.hub.now()
+		r.account.leave(s, reason, now)
+		if len(r.members) < 2 {
+			r.account.end(reason, now)
+			r.account = nil
+		}
 	}
 	list := slices.DeleteFunc(slices.Clone(s.roomList()), func(o *room) bool { return o == r })
 	s.rooms.Store(&list)
