@@ -1,0 +1,321 @@
+package events
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"turnhub/internal/statefile"
+)
+
+// Config is what a Store is made of.
+type Config struct {
+	Dir      string        // of journals and store
+	History  time.Duration // for how long calls and usage are remembered; 0: not at all
+	File     string        // of JSON lines; empty: none
+	Webhooks []Webhook
+	Allow    []netip.Prefix // inside addresses to which webhooks may go
+	Logger   *slog.Logger
+
+	tune tuning // for tests
+}
+
+// tuning are the times and bounds that tests change.
+type tuning struct {
+	schedule []time.Duration // pauses between the attempts of one event
+	rest     time.Duration   // of a webhook after its first failure, doubled with each further one
+	longest  time.Duration   // of these rests
+	timeout  time.Duration   // of one request
+	queue    int             // events of one webhook
+	queued   int             // bytes of them
+	history  int             // rows
+	fileSize int64           // bytes after which the operator's file is set aside
+}
+
+var usualTuning = tuning{
+	// Two days and four hours in all: over a weekend, not over a holiday.
+	schedule: []time.Duration{
+		5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+		time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 12 * time.Hour, 24 * time.Hour,
+	},
+	rest: time.Second, longest: 5 * time.Minute, timeout: 10 * time.Second,
+	queue: 10_000, queued: 32 << 20, history: 100_000, fileSize: 100 << 20,
+}
+
+// Store holds what has been read of the journals. One process at a time has it.
+type Store struct {
+	cfg     Config
+	log     *slog.Logger
+	db      *bbolt.DB
+	senders []*sender
+	file    *lineFile
+	dropped counts
+	sent    counts
+	rows    int // of the history, under a write transaction
+
+	mu   sync.Mutex
+	said map[string]time.Time // when the log was last told of a failure
+}
+
+const storeFile = "events.db"
+
+var (
+	bucketPositions = []byte("positions") // of what has been read of a journal, by its name
+	bucketHistory   = []byte("history")   // lines, by time and number
+	bucketUsage     = []byte("usage")     // by day and user
+	bucketQueues    = []byte("queues")    // of webhooks; a bucket for each
+)
+
+// Open opens the store, and waits for another process of this server to leave it until
+// ctx ends. One that is damaged is set aside, and begun anew.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.tune.schedule == nil {
+		cfg.tune = usualTuning
+	}
+	if err := statefile.MakeDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(cfg.Dir, storeFile)
+	s := &Store{cfg: cfg, log: cfg.Logger, said: make(map[string]time.Time)}
+	db, err := openDB(ctx, path)
+	if damaged := new(damage); errors.As(err, &damaged) {
+		aside := path + ".damaged"
+		s.log.Warn("the store of events is damaged and begun anew: history, usage and what waited for webhooks are lost", "error", err, "kept", aside)
+		if err := os.Rename(path, aside); err != nil {
+			return nil, err
+		}
+		db, err = openDB(ctx, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	s.db = db
+	if cfg.File != "" {
+		s.file = &lineFile{path: cfg.File, most: cfg.tune.fileSize}
+	}
+	if err := s.prepare(); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// damage is an error of a file that holds something else than it should.
+type damage struct{ error }
+
+func openDB(ctx context.Context, path string) (*bbolt.DB, error) {
+	if f, err := os.Stat(path); err == nil && f.Size() > 0 {
+		if err := soundDB(path); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		db, err := tryDB(path)
+		if !errors.Is(err, berrors.ErrTimeout) {
+			return db, err
+		}
+		if ctx.Err() != nil {
+			return nil, errors.New("another process has it")
+		}
+	}
+}
+
+// tryDB turns what a broken file does to bbolt into an error: it reads the file as
+// memory, and trusts it.
+func tryDB(path string) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, &damage{fmt.Errorf("%v", r)}
+		}
+	}()
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 250 * time.Millisecond, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
+	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
+		err = &damage{err}
+	}
+	return db, err
+}
+
+// Forget removes what a store and journals in a directory hold, where nothing is made of
+// events any more.
+func Forget(dir string) error {
+	err := os.Remove(filepath.Join(dir, storeFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	files, lerr := journals(dir)
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(filepath.Join(dir, f.name)))
+	}
+	return errors.Join(err, lerr)
+}
+
+// prepare makes the buckets, and counts what is there.
+func (s *Store) prepare() error {
+	return s.update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketPositions, bucketHistory, bucketUsage, bucketQueues} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		s.rows = tx.Bucket(bucketHistory).Stats().KeyN
+		// A crash between the end of a journal and the end of its entry.
+		positions := tx.Bucket(bucketPositions)
+		gone := [][]byte{}
+		_ = positions.ForEach(func(name, _ []byte) error {
+			if _, err := os.Stat(filepath.Join(s.cfg.Dir, string(name))); errors.Is(err, os.ErrNotExist) {
+				gone = append(gone, append([]byte(nil), name...))
+			}
+			return nil
+		})
+		for _, name := range gone {
+			if err := positions.Delete(name); err != nil {
+				return err
+			}
+		}
+		if err := s.prune(tx, time.Now()); err != nil {
+			return err
+		}
+		return s.makeSenders(tx)
+	})
+}
+
+// update is db.Update, in which damage that opening has not seen is an error.
+func (s *Store) update(f func(*bbolt.Tx) error) error {
+	return guarded(func() error { return s.db.Update(f) })
+}
+
+func (s *Store) view(f func(*bbolt.Tx) error) error {
+	return guarded(func() error { return s.db.View(f) })
+}
+
+func guarded(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &damage{fmt.Errorf("the store of events is damaged: %v; stop the server and remove the file", r)}
+		}
+	}()
+	return f()
+}
+
+// Serve reads the journals and sends to the webhooks until ctx ends, and closes the
+// store. own receives when this process has written something.
+func (s *Store) Serve(ctx context.Context, own <-chan struct{}) {
+	var group sync.WaitGroup
+	for _, sender := range s.senders {
+		group.Go(func() { sender.serve(ctx) })
+	}
+	defer func() {
+		group.Wait()
+		if s.file != nil {
+			s.file.close()
+		}
+		s.db.Close()
+	}()
+	look := time.NewTicker(time.Second) // for what other processes have written
+	defer look.Stop()
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		s.readAll(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-own:
+			// A little later more of them go in one transaction.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		case <-look.C:
+		case <-hourly.C:
+			if err := s.update(func(tx *bbolt.Tx) error { return s.prune(tx, time.Now()) }); err != nil {
+				s.tell("old events cannot be removed from the store", err)
+			}
+		}
+	}
+}
+
+// tell logs a failure, once a minute at most.
+func (s *Store) tell(what string, err error) {
+	s.mu.Lock()
+	last := s.said[what]
+	due := last.IsZero() || time.Since(last) > time.Minute
+	if due {
+		s.said[what] = time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		s.log.Warn(what, "error", err, "remedy", "see to it that "+s.cfg.Dir+" can be written and has room")
+	}
+}
+
+// Stats are the store's counters.
+func (s *Store) Stats() Stats {
+	st := Stats{Emitted: map[string]uint64{}, Dropped: s.dropped.copy(), Deliveries: s.sent.copy()}
+	for _, sender := range s.senders {
+		st.Waiting += int(sender.waiting.Load())
+	}
+	return st
+}
+
+// enter puts events into everything that wants them, in one transaction with how far
+// the journal has been read.
+func (s *Store) enter(journal string, position int64, events []*Event, lines [][]byte) error {
+	if s.file != nil && len(lines) > 0 {
+		// Before, so that nothing is missing there after a crash; what comes twice has
+		// its id.
+		if err := s.file.write(lines); err != nil {
+			s.dropped.add(dropDisk, len(lines))
+			s.tell("events cannot be written to "+s.cfg.File, err)
+		}
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
+		for i, e := range events {
+			if err := s.remember(tx, e, lines[i]); err != nil {
+				return err
+			}
+			for _, sender := range s.senders {
+				if sender.wants(e.Type) {
+					if err := sender.put(tx, lines[i]); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return tx.Bucket(bucketPositions).Put([]byte(journal), binary.BigEndian.AppendUint64(nil, uint64(position)))
+	})
+	if err != nil {
+		s.recount()
+		return err
+	}
+	for _, sender := range s.senders {
+		sender.poke()
+	}
+	return nil
+}
+
+func decode(line []byte) (*Event, bool) {
+	e := new(Event)
+	if json.Unmarshal(line, e) != nil || e.ID == "" || e.Type == "" || e.Time.IsZero() {
+		return nil, false
+	}
+	return e, true
+}
