@@ -4,7 +4,6 @@
 package admin
 
 import (
-	"cmp"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"turnhub/cluster"
+	"turnhub/events"
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
@@ -83,6 +83,15 @@ type Config struct {
 	// Cluster are its counters; nil: there is none.
 	Cluster func() cluster.Stats
 
+	// TokenFile is listen.admin_token_file; empty: there is none.
+	TokenFile string
+	// Credentials makes an RTCConfiguration for a user; ttl 0 is the usual. Nil: it cannot.
+	Credentials func(user string, ttl time.Duration) any
+	// Store is what is kept of events, nil while there is none here. It may be nil itself.
+	Store func() Store
+	// Events are the counters of events; nil: there are none.
+	Events func() events.Stats
+
 	// Drain begins to empty and end this server, and returns how many sessions it has.
 	Drain func() int
 
@@ -117,7 +126,17 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST /revoke", console.revoke)
 	mux.HandleFunc("POST /end", console.end)
 	mux.HandleFunc("POST /drain", console.drain)
-	return guard(mux, cmp.Or(cfg.bodyTime, bodyTime))
+	mux.HandleFunc("GET /history", console.history)
+	mux.HandleFunc("GET /history.csv", console.historyCSV)
+	for _, r := range console.routes() {
+		mux.HandleFunc(r.method+" "+apiPath+r.path, r.serve)
+	}
+	for _, method := range []string{"GET", "POST"} {
+		mux.HandleFunc(method+" /api/", func(w http.ResponseWriter, _ *http.Request) {
+			fail(w, http.StatusNotFound, "the API has no such operation: GET "+apiPath+"/openapi.yaml lists them")
+		})
+	}
+	return guard(mux, &cfg)
 }
 
 func answer(w http.ResponseWriter, status int, value any) {

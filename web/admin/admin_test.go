@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"turnhub/cluster"
+	"turnhub/events"
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
@@ -106,6 +107,11 @@ func testConfig(hub Hub, relay Relay) Config {
 		Media: func() media.Stats {
 			one := map[string]uint64{"sound": 1}
 			return media.Stats{Sockets: 2, Paths: 1, Frames: one, Bytes: one, Keys: 1, Closed: map[string]uint64{"replaced": 1}, Dropped: map[string]map[string]uint64{"sound": {"late": 1}}}
+		},
+		Events: func() events.Stats {
+			return events.Stats{
+				Emitted: map[string]uint64{events.CallEnded: 1}, Dropped: map[string]uint64{"busy": 1}, Deliveries: map[string]uint64{"ok": 1}, Waiting: 1,
+			}
 		},
 		Certificate: func() time.Time { return time.Unix(2e9, 0) },
 		Health:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }),

@@ -52,6 +52,8 @@ type state struct {
 	Errors      []Line            `json:"errors"`
 	Nodes       []Node            `json:"nodes,omitempty"`     // of the cluster
 	Processes   []process         `json:"processes,omitempty"` // where there are several, this one first
+
+	most int // people
 }
 
 type relayState struct {
@@ -129,7 +131,6 @@ func (c *console) look() state {
 	if c.cfg.Nodes != nil {
 		s.Nodes = c.cfg.Nodes()
 	}
-	s.fill(0, c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
 	if len(others) > 0 {
 		own := c.cfg.Report(false)
 		s.Processes = append(s.Processes, own.process(now))
@@ -137,17 +138,34 @@ func (c *console) look() state {
 	for i := range others {
 		s.Processes = append(s.Processes, others[i].process(now))
 		if t := others[i].Tables; t != nil {
-			s.fill(others[i].PID, t.Sessions, t.Calls, t.Allocations, now)
 			s.Errors = append(s.Errors, t.Errors...)
 		}
 	}
 	slices.SortStableFunc(s.Errors, func(a, b Line) int { return b.At.Compare(a.At) })
-	slices.SortFunc(s.Calls, func(a, b call) int {
-		return cmp.Or(cmp.Compare(b.Since, a.Since), strings.Compare(a.ID, b.ID))
-	})
+	c.list(&s, others, maxRows, now)
 	s.CallCount = len(s.Calls)
 	s.Calls = s.Calls[:min(len(s.Calls), maxRows)]
 	return s
+}
+
+// tables is a state of nothing but calls and people, so many of these at most.
+func (c *console) tables(most int) (s state) {
+	c.list(&s, c.cfg.reports(true), most, time.Now())
+	return s
+}
+
+// list makes the tables of all processes.
+func (c *console) list(s *state, others []Report, most int, now time.Time) {
+	s.most = most
+	s.fill(0, c.cfg.Hub.Sessions(), c.cfg.Hub.Calls(), c.cfg.Relay.Allocations(), now)
+	for i := range others {
+		if t := others[i].Tables; t != nil {
+			s.fill(others[i].PID, t.Sessions, t.Calls, t.Allocations, now)
+		}
+	}
+	slices.SortFunc(s.Calls, func(a, b call) int {
+		return cmp.Or(cmp.Compare(b.Since, a.Since), strings.Compare(a.ID, b.ID))
+	})
 }
 
 // fill makes the tables of one process: who is in which call, with the allocations of each.
@@ -169,7 +187,7 @@ func (s *state) fill(process int, sessions []signaling.SessionInfo, calls []sign
 		for _, room := range i.Rooms {
 			inRoom[room] = append(inRoom[room], p)
 		}
-		if len(s.People) < maxRows {
+		if len(s.People) < s.most {
 			s.People = append(s.People, p)
 		}
 	}
@@ -182,7 +200,7 @@ func (s *state) fill(process int, sessions []signaling.SessionInfo, calls []sign
 		}
 		delete(byUser, a.User)
 		s.PeopleCount++
-		if len(s.People) < maxRows {
+		if len(s.People) < s.most {
 			s.People = append(s.People, person{
 				Session: a.User, Name: a.User, Address: a.Client.Addr().Unmap().String(), Dialect: "turn",
 				Since: float64(a.AgeSeconds), Relay: mine, Process: process,
@@ -282,8 +300,10 @@ func (c *console) end(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]bool{"ended": true})
 }
 
+func (c *console) bodyTime() time.Duration { return cmp.Or(c.cfg.bodyTime, bodyTime) }
+
 func (c *console) argument(w http.ResponseWriter, r *http.Request, name string) string {
-	text, err := body.Read(w, r, 4096, cmp.Or(c.cfg.bodyTime, bodyTime))
+	text, err := body.Read(w, r, 4096, c.bodyTime())
 	if err != nil {
 		fail(w, body.Status(err), err.Error())
 		return ""

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,9 +15,10 @@ import (
 // host reaches it for any page that it shows: so the Host must be localhost or an
 // IP address, which a name that an attacker has rebound to 127.0.0.1 is not, and
 // a request that a page has made must be one of our own page.
-func guard(next http.Handler, body time.Duration) http.Handler {
+// What brings the token is no page, whatever name the listener has.
+func guard(next http.Handler, cfg *Config) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bound(w, r, body)
+		bound(w, r, cmp.Or(cfg.bodyTime, bodyTime))
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -24,7 +26,11 @@ func guard(next http.Handler, body time.Duration) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
 			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		if !literal(r.Host) {
+		brought, err := cfg.bearer(r)
+		if err != nil {
+			cfg.Logger.Error("the token of the API cannot be read; it is refused", "error", err)
+		}
+		if !brought && !literal(r.Host) {
 			fail(w, http.StatusForbidden, "the admin listener answers under localhost or an IP address only; from elsewhere use ssh -L")
 			return
 		}
@@ -39,6 +45,9 @@ func guard(next http.Handler, body time.Duration) http.Handler {
 		case "", "none", "same-origin":
 		default:
 			fail(w, http.StatusForbidden, "pages of other origins may not use the admin listener")
+			return
+		}
+		if !cfg.admits(w, r, brought) {
 			return
 		}
 		if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "application/json" {

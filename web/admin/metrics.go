@@ -103,6 +103,11 @@ var (
 	clusterQuestions = counter("cluster_questions_total", "Actions of the operator passed on to other nodes, by what came of them.", "result")
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
+	emitted    = counter("events_total", "Events made, by type, see docs/events.md.", "type")
+	lost       = counter("events_dropped_total", "Events that were lost, by reason: more than can be written down (busy), more than people of one household make (household), journals full since nobody reads them (journals), a disk that does not take them (disk), too large (size), a journal that holds something else (form); of one webhook: its queue was full (queue), no attempt came through (expired), it has answered 410 (refused), it is not configured any more (unnamed).", "reason")
+	deliveries = counter("webhook_requests_total", "Requests to webhooks by what came of them.", "result")
+	queued     = gauge("webhook_waiting", "Events in the queues of webhooks now.")
+
 	certificate = gauge("certificate_expiry_timestamp_seconds", "When the TLS certificate expires, in unix seconds.")
 )
 
@@ -118,6 +123,7 @@ var everyDesc = []*prometheus.Desc{
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterMoved.desc,
+	emitted.desc, lost.desc, deliveries.desc, queued.desc,
 }
 
 // collector reads the servers' own counters when Prometheus asks; nothing is
@@ -152,6 +158,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	collectRelay(total.Relay, put, out)
 	collectHub(total.Hub, put, out)
 	collectMedia(total.Media, put)
+	each(total.Events.Emitted, emitted, put)
+	each(total.Events.Dropped, lost, put)
+	each(total.Events.Deliveries, deliveries, put)
+	put(queued, float64(total.Events.Waiting))
 	ports := total.Ports
 	put(connections, float64(ports.Open))
 	put(acceptErrors, float64(ports.AcceptErrors))

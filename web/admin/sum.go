@@ -3,6 +3,7 @@ package admin
 import (
 	"reflect"
 
+	"turnhub/events"
 	"turnhub/internal/portmux"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
@@ -17,6 +18,8 @@ type Counts struct {
 	Ports portmux.Stats
 	Web   web.Stats
 	Media media.Stats
+
+	Events events.Stats
 }
 
 // Add adds another process's. What is signed is a level, such as the number of

@@ -2,14 +2,10 @@
 // The admin console: one state a second by server-sent events, drawn.
 import { drawPlots, rememberRates } from './plots.js';
 import { amount, bits, cell, duration, element, percent, table, when } from './draw.js';
+import { pathNames } from './paths.js';
 
 /** @param {string} id */
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-
-const pathNames = /** @type {Record<string, string>} */ ({
-  'direct': 'direct', 'relay-udp': 'relayed over UDP', 'relay-tcp': 'relayed over TCP', 'relay-tls': 'relayed over TLS',
-  'websocket': 'WebSocket',
-});
 
 /** @param {any} state */
 function draw(state) {

@@ -1,0 +1,207 @@
+package admin
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"turnhub/events"
+	"turnhub/internal/access"
+	"turnhub/internal/body"
+)
+
+// The API for programs. openapi.yaml describes it, and a test holds the two together.
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// Store is what of the events is kept; nil methods there are none.
+type Store interface {
+	History(events.Query) (events.Page, error)
+	Usage(from, to string, user *string) ([]events.Usage, bool, error)
+	Webhooks() []events.Status
+}
+
+const apiPath = "/api/v1"
+
+// route is one operation of the API.
+type route struct {
+	method, path string
+	serve        http.HandlerFunc
+}
+
+func (c *console) routes() []route {
+	return []route{
+		{"GET", "/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(openAPI)
+		}},
+		{"POST", "/credentials", c.credentials},
+		{"GET", "/calls", c.listCalls},
+		{"POST", "/calls/end", c.end},
+		{"GET", "/people", c.listPeople},
+		{"POST", "/users/revoke", c.revoke},
+		{"GET", "/usage", c.usage},
+		{"GET", "/history", c.history},
+		{"GET", "/history.csv", c.historyCSV},
+		{"GET", "/webhooks", c.webhooks},
+	}
+}
+
+// credentials makes an RTCConfiguration: {"user": name, "ttl": "1h"}.
+func (c *console) credentials(w http.ResponseWriter, r *http.Request) {
+	text, err := body.Read(w, r, 4096, c.bodyTime())
+	if err != nil {
+		fail(w, body.Status(err), err.Error())
+		return
+	}
+	var asked struct {
+		User string `json:"user"`
+		TTL  string `json:"ttl"`
+	}
+	ttl := time.Duration(0)
+	err = json.Unmarshal(text, &asked)
+	if err == nil && asked.TTL != "" {
+		ttl, err = time.ParseDuration(asked.TTL)
+	}
+	switch {
+	case err != nil || !access.ValidUser(asked.User):
+		fail(w, http.StatusBadRequest, `send {"user": "…", "ttl": "1h"}: a name of 1 to 64 of A-Z a-z 0-9 _ . @ - that does not begin with s_, and for how long; without ttl it is credentials.ttl`)
+		return
+	case ttl < 0 || ttl > maxCredentials || asked.TTL != "" && ttl < time.Minute:
+		fail(w, http.StatusBadRequest, "ttl must be 1m to 8760h")
+		return
+	case c.cfg.Credentials == nil:
+		fail(w, http.StatusNotFound, "this process has no credentials to give")
+		return
+	}
+	answer(w, http.StatusOK, c.cfg.Credentials(asked.User, ttl))
+}
+
+const maxCredentials = 365 * 24 * time.Hour
+
+func (c *console) listCalls(w http.ResponseWriter, _ *http.Request) {
+	s := c.tables(MaxTableRows)
+	rows := s.Calls[:min(len(s.Calls), MaxTableRows)]
+	if rows == nil {
+		rows = []call{}
+	}
+	answer(w, http.StatusOK, struct {
+		Calls []call `json:"calls"`
+		Count int    `json:"count"`
+	}{rows, len(s.Calls)})
+}
+
+func (c *console) listPeople(w http.ResponseWriter, _ *http.Request) {
+	s := c.tables(MaxTableRows)
+	if s.People == nil {
+		s.People = []person{}
+	}
+	answer(w, http.StatusOK, struct {
+		People []person `json:"people"`
+		Count  int      `json:"count"`
+	}{s.People, s.PeopleCount})
+}
+
+// store returns what is kept of events, or answers that there is nothing.
+func (c *console) store(w http.ResponseWriter) Store {
+	if c.cfg.Store != nil {
+		if s := c.cfg.Store(); s != nil {
+			return s
+		}
+	}
+	fail(w, http.StatusServiceUnavailable, "nothing is remembered here: events.history is 0s, or the log says why not")
+	return nil
+}
+
+func (c *console) usage(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	today := time.Now().UTC().Format(time.DateOnly)
+	from, to := today, today
+	for name, at := range map[string]*string{"from": &from, "to": &to} {
+		if given := q.Get(name); given != "" {
+			if _, err := time.Parse(time.DateOnly, given); err != nil {
+				fail(w, http.StatusBadRequest, name+" must be a day (UTC), such as 2026-11-28")
+				return
+			}
+			*at = given
+		}
+	}
+	var user *string
+	if q.Has("user") {
+		one := q.Get("user")
+		user = &one
+	}
+	store := c.store(w)
+	if store == nil {
+		return
+	}
+	rows, more, err := store.Usage(from, to, user)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		From string         `json:"from"`
+		To   string         `json:"to"`
+		Rows []events.Usage `json:"rows"`
+		More bool           `json:"more"`
+	}{from, to, rows, more})
+}
+
+func (c *console) webhooks(w http.ResponseWriter, _ *http.Request) {
+	if store := c.store(w); store != nil {
+		answer(w, http.StatusOK, map[string][]events.Status{"webhooks": store.Webhooks()})
+	}
+}
+
+func (c *console) history(w http.ResponseWriter, r *http.Request) {
+	query, err := historyQuery(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	store := c.store(w)
+	if store == nil {
+		return
+	}
+	page, err := store.History(query)
+	switch {
+	case errors.Is(err, events.ErrCursor):
+		fail(w, http.StatusBadRequest, err.Error())
+	case err != nil:
+		fail(w, http.StatusInternalServerError, err.Error())
+	default:
+		answer(w, http.StatusOK, page)
+	}
+}
+
+// historyQuery reads ?from, to, text, type (several times), after, limit.
+func historyQuery(r *http.Request) (query events.Query, err error) {
+	q := r.URL.Query()
+	query = events.Query{Text: q.Get("text"), Types: q["type"], After: q.Get("after")}
+	for name, at := range map[string]*time.Time{"from": &query.From, "to": &query.To} {
+		given := q.Get(name)
+		if given == "" {
+			continue
+		}
+		if *at, err = time.Parse(time.RFC3339, given); err == nil {
+			continue
+		}
+		if *at, err = time.Parse(time.DateOnly, given); err != nil {
+			return query, errors.New(name + " must be a time such as 2026-11-28 or 2026-11-28T09:30:00Z")
+		}
+		if name == "to" {
+			*at = at.Add(24 * time.Hour) // the whole day
+		}
+	}
+	if given := q.Get("limit"); given != "" {
+		if query.Limit, err = strconv.Atoi(given); err != nil || query.Limit < 1 || query.Limit > events.MaxRows {
+			return query, errors.New("limit must be 1 to " + strconv.Itoa(events.MaxRows))
+		}
+	}
+	return query, nil
+}
