@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -40,7 +41,27 @@ func (n *node) adminConfig() admin.Config {
 		Nodes:       n.nodes,
 		Cluster:     n.clusterStats(),
 		Drain:       n.askDrain,
+		TokenFile:   n.cfg.Listen.AdminTokenFile,
+		Credentials: n.mint,
+		Store:       n.eventStore,
+		Events:      n.eventStats,
 	}
+}
+
+// mint makes an RTCConfiguration for a user; ttl 0 is credentials.ttl.
+func (n *node) mint(user string, ttl time.Duration) any {
+	return web.NewRTCConfiguration(n.prober.URLs(0), n.credentials.Mint, user, cmp.Or(ttl, n.settings().Credentials.TTL))
+}
+
+// eventStore is nil while another process has it, or nobody.
+func (n *node) eventStore() admin.Store {
+	if n.recorder == nil {
+		return nil
+	}
+	if store := n.recorder.store.Load(); store != nil {
+		return store
+	}
+	return nil
 }
 
 // probes is the prober's knowledge in the console's form.
@@ -83,9 +104,9 @@ func (n *node) certificateEnd() time.Time {
 	return n.certs.NotAfter()
 }
 
-// exposed warns of an admin listener that other machines reach.
-func exposed(ln net.Listener) []extaddr.Warning {
-	if ln == nil {
+// exposed warns of an admin listener that other machines reach, and that asks for no token.
+func exposed(ln net.Listener, tokenFile string) []extaddr.Warning {
+	if ln == nil || tokenFile != "" {
 		return nil
 	}
 	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
@@ -93,7 +114,7 @@ func exposed(ln net.Listener) []extaddr.Warning {
 	}
 	return []extaddr.Warning{{
 		Problem: "listen.admin: " + ln.Addr().String() + " is not loopback: whoever reaches it reads the metrics, sees who calls and can end calls; it asks for no password",
-		Remedy:  "write 127.0.0.1:9478 and use `ssh -L`, or keep the port shut in the firewall",
+		Remedy:  "write 127.0.0.1:9478 and use `ssh -L`, name a token in listen.admin_token_file, or keep the port shut in the firewall",
 	}}
 }
 

@@ -80,6 +80,7 @@ func check(ctx context.Context, in invocation) error {
 		}
 		own = append(own, checkDriver(configured), checkKernel(configured))
 		own = append(own, checkCluster(ctx, configured)...)
+		own = append(own, checkWebhooks(ctx, configured)...)
 	}
 	if idle {
 		cfg.Idle = idleTime

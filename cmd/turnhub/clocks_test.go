@@ -49,6 +49,15 @@ var clocks = map[string]string{
 	"turnsrv/internal/core/shared.go": "the relay's clock, by time.Since of the start",
 	"cmd/turnhub/node.go":             "the start, by time.Since; credentials of the prober's own, used at once",
 	"cmd/turnhub/serve.go":            "how long the start took, by time.Since",
+	// Events.
+	"events/journal.go":            "the time of an event; pauses by time.Since and time.Until of a time.Now",
+	"events/store.go":              "how old the history is, which holds times of day; lines in the log by time.Since",
+	"events/sign.go":               "how old a signature is, which holds a time of day",
+	"events/sender.go":             "when the next attempt is due, which outlasts a restart, and so must be a time of day",
+	"events/client.go":             "the time of a signature and of the event of a check",
+	"cmd/turnhub/events.go":        "the start, by time.Since",
+	"cmd/turnhub/checkwebhooks.go": "how long it took, by time.Since",
+	"web/admin/api.go":             "which day it is",
 	// Many nodes.
 	"cluster/record.go":      "what a node sends holds its time of day, so that it is not sent again later",
 	"cluster/cluster.go":     "the cluster's clock, by time.Since of the start",
@@ -66,7 +75,7 @@ var clocks = map[string]string{
 
 func TestClocks(t *testing.T) {
 	used := make(map[string]bool)
-	for _, top := range []string{"cluster", "cmd", "internal", "signaling", "turnsrv", "web"} {
+	for _, top := range []string{"cluster", "cmd", "events", "internal", "signaling", "turnsrv", "web"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == "testdata") {
 				return filepath.SkipDir

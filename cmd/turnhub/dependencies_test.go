@@ -40,6 +40,9 @@ func TestArrows(t *testing.T) {
 		"cluster":           {"cluster/placement"},
 		"cluster/placement": {},
 
+		// What is told to programs. It knows neither the relay nor the hub, which do not know it.
+		"events": {"internal/netaddr", "internal/ratelimit", "internal/statefile"},
+
 		// The floors of the hub. Delivery knows no room.
 		"internal/access":    {"internal/statefile"},
 		"internal/forwarded": {"internal/netaddr", "internal/ratelimit"},

@@ -13,6 +13,7 @@ import (
 	"turnhub/internal/certs"
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
+	"turnhub/web/admin"
 )
 
 // inspect reads every file that a configuration names, with the readers that the
@@ -66,6 +67,18 @@ func inspect(cfg *config.Config) (warnings []config.Warning, err error) {
 		}
 		_, err := access.NewVerifier(access.Config{SecretFile: cfg.Access.TokenSecretFile, JWKSFile: cfg.Access.TokenJWKSFile})
 		fault(key, err)
+	}
+	if cfg.Listen.AdminTokenFile != "" {
+		_, err := admin.ReadToken(cfg.Listen.AdminTokenFile)
+		fault("listen.admin_token_file", err)
+	}
+	if _, err := eventsConfig(cfg, false); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fault("events.webhooks", err)
+	}
+	for _, w := range cfg.Events.Webhooks {
+		if _, err := os.Stat(w.SecretFile); w.SecretFile != "" && err != nil {
+			fault("events.webhooks", err)
+		}
 	}
 	if errs != nil {
 		return warnings, errs

@@ -53,6 +53,9 @@ func logLevel(name string) (level slog.Level) {
 // logRefused writes a line about wrong TURN credentials, unless the same address
 // was just named or the log is busy.
 func (n *node) logRefused(client netip.Addr, transport turnsrv.Transport, why turnsrv.AuthResult) {
+	if n.recorder != nil {
+		n.recorder.wrong(client, transport, why)
+	}
 	if n.refused.Due(client) {
 		n.log.Info("TURN credentials refused", slog.String("client", client.String()),
 			slog.String("transport", transport.String()), slog.String("reason", why.String()))

@@ -72,6 +72,7 @@ type node struct {
 	cluster     *cluster.Cluster // nil: this server is alone
 	digests     atomic.Value     // map[string]string, see digestsOf
 	busy        busy
+	recorder    *recorder // nil: nothing is made of events
 
 	pulse    pulse
 	draining atomic.Bool
@@ -134,6 +135,9 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if err != nil {
 		return nil, err
 	}
+	if n.recorder, err = newRecorder(n); err != nil {
+		return nil, err
+	}
 	n.makeHub()
 	if err := n.makeTURN(relay); err != nil {
 		return nil, err
@@ -151,7 +155,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.sockets.admin != nil {
 		n.listening = append(n.listening, n.sockets.admin)
 	}
-	n.warn(exposed(n.sockets.admin))
+	n.warn(exposed(n.sockets.admin, cfg.Listen.AdminTokenFile))
 	n.makeProber()
 	if err := n.makeCluster(secrets); err != nil {
 		return nil, err
@@ -180,6 +184,7 @@ func (n *node) makeHub() {
 		OnEnd:          func(session, reason string) { n.media.Ended(session, reason) },
 		OnRevoke:       n.rechecker.end,
 		OnRoom:         n.roomOpened(),
+		OnCall:         n.recorder.onCall(),
 		Logger:         n.log,
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,
@@ -191,7 +196,7 @@ func (n *node) makeHub() {
 }
 
 func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
-	n.turn, err = turnsrv.New(turnsrv.Config{
+	cfg := turnsrv.Config{
 		Realm:       n.cfg.Relay.Realm,
 		Software:    "turnhub",
 		Credentials: n.credentials,
@@ -211,7 +216,11 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 		Driver:   turnsrv.Driver(n.cfg.Relay.Driver),
 		Kernel:   turnsrv.Kernel(n.cfg.Relay.Kernel),
 		Logger:   n.log,
-	})
+	}
+	if n.recorder != nil {
+		cfg.Ended, cfg.NoRoom = n.recorder.ended, n.recorder.noRoom
+	}
+	n.turn, err = turnsrv.New(cfg)
 	if err == nil {
 		n.elders = newElders(n.turn, n.cfg, n.log)
 	}
@@ -395,6 +404,8 @@ func (n *node) serve(ctx context.Context) error {
 	if n.cluster != nil {
 		run("cluster", n.cluster.Serve)
 	}
+	endRecords := n.recorder.begin(ctx)
+	defer endRecords()
 	if n.tickets != nil {
 		run("session tickets", quiet(func(ctx context.Context) { n.tickets.Serve(ctx, n.mux.SetTicketKeys) }))
 	}
@@ -412,6 +423,9 @@ func (n *node) serve(ctx context.Context) error {
 		hold("supervision", quiet(supervisor{n}.serve))
 		if n.certs != nil {
 			hold("certificate", quiet(n.certs.Serve))
+		}
+		if n.recorder != nil {
+			hold("events", quiet(n.serveEvents))
 		}
 		if adminListener != nil {
 			hold("admin listener", func(ctx context.Context) error { return serveAdmin(ctx, adminListener, n.adminHandler()) })
@@ -431,6 +445,7 @@ func (n *node) serve(ctx context.Context) error {
 		parts.Go(func() { d.Close(grace) })
 	}
 	parts.Wait()
+	endRecords()
 	endRelay()
 	relay.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {

@@ -81,7 +81,7 @@ func TestRechecker(t *testing.T) {
 
 // TestExposed warns of an admin listener that other machines reach, and of no other.
 func TestExposed(t *testing.T) {
-	if w := exposed(nil); w != nil {
+	if w := exposed(nil, ""); w != nil {
 		t.Error(w)
 	}
 	for address, want := range map[string]int{"127.0.0.1:0": 0, ":0": 1, "0.0.0.0:0": 1} {
@@ -89,8 +89,11 @@ func TestExposed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := exposed(ln); len(got) != want {
+		if got := exposed(ln, ""); len(got) != want {
 			t.Errorf("%s: %v", address, got)
+		}
+		if got := exposed(ln, "token"); got != nil {
+			t.Errorf("%s, with a token: %v", address, got)
 		}
 		ln.Close()
 	}

@@ -38,6 +38,7 @@ func (c *Config) check() (faults []fault) {
 	c.checkListeners(blame)
 	c.checkForward(blame)
 	c.checkCluster(blame)
+	c.checkEvents(blame)
 	return faults
 }
 
@@ -202,6 +203,7 @@ func (c *Config) doubts() (all []fault) {
 		}
 	}
 	c.doubtsOfCluster(doubt, written)
+	c.doubtsOfEvents(doubt)
 	if len(c.Access.AllowedOrigins) > 1 && slices.Contains(c.Access.AllowedOrigins, "*") {
 		doubt("access.allowed_origins", "\"*\" lets every page in, whatever else is listed", "remove \"*\", or all the others")
 	}

@@ -28,6 +28,7 @@ type Config struct {
 	Signaling      Signaling
 	Cluster        Cluster
 	Limits         Limits
+	Events         Events
 	Log            Log
 	DrainTimeout   time.Duration
 	UpgradeTimeout time.Duration
@@ -44,6 +45,7 @@ type Listen struct {
 	TCP            []string
 	UDP            []string       // or auto alone: see UDPAddresses
 	Admin          string         // empty: no admin listener
+	AdminTokenFile string         // empty: no token is asked for
 	TrustedProxies []netip.Prefix // whose forwarding and PROXY headers are believed
 	Forward        []Forward      // names of other servers
 }
@@ -250,6 +252,7 @@ func Default() *Config {
 			MessageSize:              256 << 10,
 			MessagesPerSecond:        100,
 		},
+		Events:         Events{History: 30 * 24 * time.Hour},
 		Log:            Log{Level: "info", Format: "text"},
 		UpgradeTimeout: time.Hour,
 	}

@@ -322,8 +322,8 @@ func (r *reader) mapping(o option, node *yaml.Node) (item string, ok bool) {
 			return "", false
 		case val.Tag == "!!null" || val.Value == "":
 			continue
-		case strings.ContainsAny(val.Value, " \t\r\n,="):
-			r.fail(where, o.key, fmt.Sprintf("%s %q holds a blank, a comma or an equals sign; remove it", name.Value, val.Value))
+		case strings.ContainsAny(val.Value, " \t\r\n,"):
+			r.fail(where, o.key, fmt.Sprintf("%s %q holds a blank or a comma; remove it", name.Value, val.Value))
 			return "", false
 		}
 		words = append(words, name.Value+"="+val.Value)
