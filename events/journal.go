@@ -37,7 +37,7 @@ type Journal struct {
 	dir, node  string
 	log        *slog.Logger
 	start      time.Time
-	queue      chan Event
+	queue      chan *Event
 	households *ratelimit.Table[netip.Prefix]
 	wrote      chan struct{}
 	emitted    counts
@@ -54,7 +54,7 @@ type Journal struct {
 // comes. node is the name of this node in a cluster, or empty.
 func NewJournal(dir, node string, log *slog.Logger) *Journal {
 	return &Journal{
-		dir: dir, node: node, log: log, start: time.Now(), queue: make(chan Event, journalQueue),
+		dir: dir, node: node, log: log, start: time.Now(), queue: make(chan *Event, journalQueue),
 		households: ratelimit.NewTable[netip.Prefix](4096), wrote: make(chan struct{}, 1),
 	}
 }
@@ -73,7 +73,7 @@ func (j *Journal) Admit(from netip.Addr) bool {
 // and counted.
 func (j *Journal) Emit(typ string, data Data) {
 	select {
-	case j.queue <- Event{ID: newID(), Type: typ, Time: time.Now().UTC().Truncate(time.Millisecond), Node: j.node, Data: data}:
+	case j.queue <- &Event{ID: newID(), Type: typ, Time: time.Now().UTC().Truncate(time.Millisecond), Node: j.node, Data: data}:
 		j.emitted.add(typ, 1)
 	default:
 		j.Busy()
@@ -112,7 +112,7 @@ func (j *Journal) Serve(ctx context.Context) {
 }
 
 // write appends an event, and those that wait behind it, in one piece.
-func (j *Journal) write(e Event) {
+func (j *Journal) write(e *Event) {
 	var text []byte
 	n := 0
 	for {

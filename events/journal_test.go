@@ -58,7 +58,7 @@ func TestJournalsOfManyProcesses(t *testing.T) {
 	a := serve(t, Config{Dir: dir, Webhooks: []Webhook{r.hook()}})
 	b := NewJournal(dir, "b", slog.New(slog.DiscardHandler))
 	for i := range 10 {
-		b.write(Event{ID: fmt.Sprint("evt_", i), Type: CallMissed, Time: day0, Data: Data{Reason: fmt.Sprint("b", i)}})
+		b.write(&Event{ID: fmt.Sprint("evt_", i), Type: CallMissed, Time: day0, Data: Data{Reason: fmt.Sprint("b", i)}})
 		a.emit(i, i+1)
 	}
 	r.until(t, "all", func(ids []string) bool { return len(ids) == 22 })
@@ -91,7 +91,7 @@ func TestJournalsAreBounded(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, journalPrefix+"x"+journalSuffix), journalsSize+1); err != nil {
 		t.Fatal(err)
 	}
-	e := Event{ID: "evt_1", Type: CallMissed, Time: day0}
+	e := &Event{ID: "evt_1", Type: CallMissed, Time: day0}
 	j.write(e)
 	if j.Stats().Dropped[dropJournals] != 1 {
 		t.Error(j.Stats())
@@ -108,7 +108,7 @@ func TestJournalTurns(t *testing.T) {
 	j := NewJournal(dir, "", slog.New(slog.DiscardHandler))
 	defer j.close()
 	for range 50 {
-		j.write(Event{ID: "evt_1", Type: CallMissed, Time: day0, Data: Data{Reason: strings.Repeat("x", 60<<10)}})
+		j.write(&Event{ID: "evt_1", Type: CallMissed, Time: day0, Data: Data{Reason: strings.Repeat("x", 60<<10)}})
 	}
 	files, err := journals(dir)
 	if err != nil || len(files) != 3 {
@@ -119,7 +119,7 @@ func TestJournalTurns(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	j.write(Event{ID: "evt_1", Type: CallMissed, Time: day0, Data: Data{Reason: strings.Repeat("x", maxEvent)}})
+	j.write(&Event{ID: "evt_1", Type: CallMissed, Time: day0, Data: Data{Reason: strings.Repeat("x", maxEvent)}})
 	if j.Stats().Dropped[dropSize] != 1 {
 		t.Error(j.Stats())
 	}
@@ -133,7 +133,7 @@ func TestNoDirectory(t *testing.T) {
 	}
 	var log strings.Builder
 	j := NewJournal(filepath.Join(file, "events"), "", slog.New(slog.NewTextHandler(&log, nil)))
-	j.write(Event{ID: "evt_1", Type: CallMissed, Time: day0})
+	j.write(&Event{ID: "evt_1", Type: CallMissed, Time: day0})
 	if j.Stats().Dropped[dropDisk] != 1 || !strings.Contains(log.String(), "events are lost") {
 		t.Error(j.Stats(), log.String())
 	}

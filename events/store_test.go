@@ -40,7 +40,7 @@ func child(dir, url string) {
 	go j.Serve(context.Background())
 	go store.Serve(context.Background(), j.Wrote())
 	for i := range 500 {
-		j.write(Event{ID: fmt.Sprint("evt_", i), Type: CallMissed, Time: time.Now(), Data: Data{Reason: fmt.Sprint(i)}})
+		j.write(&Event{ID: fmt.Sprint("evt_", i), Type: CallMissed, Time: time.Now(), Data: Data{Reason: fmt.Sprint(i)}})
 		fmt.Println(i) // it is in the kernel's hands
 	}
 	select {}
