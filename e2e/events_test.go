@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -382,6 +383,56 @@ func TestEventsOutliveKill(t *testing.T) {
 	if got["call.began"] != 2 || got["call.ended"] != 1 {
 		t.Error(got)
 	}
+}
+
+// TestReloadedWebhooks: a webhook that is added gets its events from the reload on; one
+// whose secret cannot be used changes nothing.
+func TestReloadedWebhooks(t *testing.T) {
+	t.Parallel()
+	secretFile := filepath.Join(t.TempDir(), "webhook-secret")
+	if err := os.WriteFile(secretFile, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := receiver(t, "js", secretFile)
+	p.start()
+	s := start(t, map[string]map[string]any{"events": {"webhooks": []map[string]any{}}})
+	plain := must(os.ReadFile(s.file))
+	reload := func(hooks, says string) {
+		t.Helper()
+		text := bytes.Replace(plain, []byte(`"webhooks":[]`), []byte(`"webhooks":[`+hooks+`]`), 1)
+		if err := os.WriteFile(s.file, text, 0o600); err != nil || bytes.Equal(text, plain) {
+			t.Fatal(err)
+		}
+		before := strings.Count(s.log.String(), says)
+		if err := s.process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		until(t, says, func() bool { return strings.Count(s.log.String(), says) > before })
+	}
+	miss := func(g *visitor, seq int) {
+		t.Helper()
+		g.say(t, fmt.Sprintf(`{"type":"invite","user":"nobody","id":%d,"seq":%d}`, seq, seq))
+		g.hear(t, "calling")
+	}
+	remembered := func(n int) {
+		t.Helper()
+		until(t, fmt.Sprint(n, " missed calls"), func() bool {
+			_, text := s.ask(t, "GET", "/api/v1/history?type=call.missed", "")
+			return strings.Count(string(text), "call.missed") == n
+		})
+	}
+	anna := s.enter(t, "anna", "blue")
+	miss(anna, 2) // nobody is told
+	remembered(1)
+	good := fmt.Sprintf(`{"url":%q,"secret_file":%q,"types":"call.missed"}`, p.url, secretFile)
+	reload(good, "msg=reloaded changed=[events.webhooks]")
+	until(t, "the store is open again", func() bool { status, _ := s.ask(t, "GET", "/api/v1/webhooks", ""); return status == 200 })
+	miss(anna, 3)
+	p.until(t, "call.missed")
+	reload(fmt.Sprintf(`{"url":%q,"secret_file":"/nowhere"}`, p.url), "the secret of a webhook cannot be used")
+	miss(anna, 4)
+	p.until(t, "call.missed")
+	remembered(3)
 }
 
 // TestEventsOfAnUpgrade: what happens in the old process is told by the new one, which has

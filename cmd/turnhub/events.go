@@ -24,6 +24,7 @@ type recorder struct {
 	relayed func(users ...string) []uint64 // of the allocations that there are
 	notes   chan func()                    // in their order
 	store   atomic.Pointer[events.Store]   // while this process has the office
+	changed chan struct{}                  // the configuration, or a secret, may have
 
 	past  past
 	turns refusals
@@ -54,6 +55,7 @@ func newRecorder(n *node) (*recorder, error) {
 	r := &recorder{
 		journal: events.NewJournal(eventsDir(n.cfg), n.cfg.Cluster.Node, n.log),
 		notes:   make(chan func(), maxNotes),
+		changed: make(chan struct{}, 1),
 		relayed: func(users ...string) []uint64 { return n.turn.Relayed(users...) },
 		calls:   make(map[string]*running), users: make(map[string]string),
 	}
@@ -387,24 +389,55 @@ func (n *node) eventStats() events.Stats {
 	return stats
 }
 
+// reopen has the store opened again, as the configuration says now.
+func (r *recorder) reopen() {
+	if r != nil {
+		select {
+		case r.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // serveEvents has the store while this process has the office.
 func (n *node) serveEvents(ctx context.Context) {
-	cfg, err := eventsConfig(n.cfg, true)
+	for ctx.Err() == nil {
+		now, reopen := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			defer reopen()
+			select {
+			case <-now.Done():
+			case <-n.recorder.changed:
+			}
+		})
+		if !n.serveStore(now) {
+			<-now.Done() // until the next reload
+		}
+		reopen()
+		watch.Wait()
+	}
+}
+
+// serveStore serves until ctx ends; false where it cannot.
+func (n *node) serveStore(ctx context.Context) bool {
+	cfg, err := eventsConfig(n.settings(), true)
 	if err != nil {
-		n.log.Error("events: the secret of a webhook cannot be used; nothing is sent", "error", err)
-		return
+		n.log.Error("events: the secret of a webhook cannot be used; there is no history, and nothing is sent", "error", err)
+		return false
 	}
 	cfg.Logger = n.log
 	store, err := events.Open(ctx, cfg)
 	if err != nil {
 		if ctx.Err() == nil {
-			n.log.Error("events: there is no history, and nothing is sent to webhooks", "error", err, "remedy", "see to it that "+cfg.Dir+" can be written, and restart")
+			n.log.Error("events: there is no history, and nothing is sent to webhooks", "error", err, "remedy", "see to it that "+cfg.Dir+" can be written, and reload")
 		}
-		return
+		return false
 	}
 	n.recorder.store.Store(store)
 	defer n.recorder.store.Store(nil)
 	store.Serve(ctx, n.recorder.journal.Wrote())
+	return true
 }
 
 // eventsConfig reads the secrets of the webhooks, and with create makes that of the state

@@ -43,10 +43,19 @@ func (n *node) reload(environ []string) error {
 		n.log.Error("reload: the TURN secrets cannot be used; the old ones stay", "error", err)
 		failed = errors.Join(failed, err)
 	}
+	may := liveKeys
+	if n.recorder != nil {
+		if _, err := eventsConfig(cfg, true); err != nil {
+			n.log.Error("reload: the secret of a webhook cannot be used; section events stays as it was", "error", err)
+			failed = errors.Join(failed, err)
+		} else {
+			may = append(slices.Clone(liveKeys), eventKeys...)
+		}
+	}
 	changed := n.live.Differences(cfg)
 	live, restart := []string{}, []string{}
 	for _, key := range changed {
-		if slices.Contains(liveKeys, key) {
+		if slices.Contains(may, key) {
 			live = append(live, key)
 		} else {
 			restart = append(restart, key)
@@ -67,11 +76,15 @@ func (n *node) reload(environ []string) error {
 	n.media.SetOn(cfg.Relay.WebSocketMedia == config.WebSocketMediaOn)
 	n.web.SetSettings(webSettings(cfg))
 	n.mux.SetForwards(n.cfg.PublicHost, forwards(cfg))
-	n.live = n.live.With(cfg, liveKeys)
+	n.live = n.live.With(cfg, may)
+	n.recorder.reopen()
 	n.prober.Trigger()
 	n.log.Info("reloaded", slog.Any("changed", live), slog.Any("needs_restart", restart))
 	return failed
 }
+
+// eventKeys are options that a reload changes where anything was made of events before.
+var eventKeys = []string{"events.history", "events.file", "events.webhooks", "events.allow"}
 
 // liveKeys are the options that a reload changes.
 var liveKeys = []string{
