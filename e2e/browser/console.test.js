@@ -57,6 +57,28 @@ test('the console shows a relayed call and ends it', async () => {
   await console_.getByText('Nobody is in a call.').waitFor();
   const state = await (await fetch(`${server.admin}/state`)).json();
   assert.equal(state.callCount, 0);
+
+  // The call that has ended is in the history, with what the relay has passed, and can be looked for.
+  const history = console_.locator('#history');
+  const look = async (/** @type {string} */ text) => {
+    await console_.getByRole('searchbox', { name: 'Search' }).fill(text);
+    await console_.getByRole('button', { name: 'Show' }).click();
+    await console_.waitForFunction(() => document.querySelector('#history-said')?.textContent !== 'Looking…');
+  };
+  for (let tries = 0; await look('WATCHED'), !await history.getByText('room watched').count(); tries++) {
+    assert.ok(tries < 40, 'the call is not in the history');
+    await new Promise((resolve) => { setTimeout(resolve, 250); });
+  }
+  const row = await history.locator('tbody tr').first().innerText();
+  assert.match(row, /revoked/);
+  assert.match(row, /\d+ (kB|MB)/);
+  const [csv] = await Promise.all([console_.waitForEvent('download'), console_.getByRole('link', { name: 'CSV' }).click()]);
+  assert.equal(csv.suggestedFilename(), 'turnhub-history.csv');
+  await console_.locator('#history-form').scrollIntoViewIfNeeded();
+  await screenshot(console_, 'console-history');
+  await look('nobody of that name');
+  assert.equal(await history.innerText(), '');
+  assert.equal(await console_.locator('#history-said').innerText(), 'Nothing.');
   assert.deepEqual(complaints, []);
   await Promise.all(pages.map((page) => page.context().close()));
 });
