@@ -4,13 +4,19 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"turnhub/events"
 	"turnhub/internal/access"
 	"turnhub/internal/body"
+	"turnhub/internal/probe"
+	"turnhub/signaling"
+	"turnhub/turnsrv"
 )
 
 // The API for programs. openapi.yaml describes it, and a test holds the two together.
@@ -144,12 +150,68 @@ func (c *console) usage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusInternalServerError, err.Error())
 		return
 	}
+	running := []runningUsage{}
+	if from <= today && today <= to {
+		running = c.running(user)
+	}
 	answer(w, http.StatusOK, struct {
-		From string         `json:"from"`
-		To   string         `json:"to"`
-		Rows []events.Usage `json:"rows"`
-		More bool           `json:"more"`
-	}{from, to, rows, more})
+		From    string         `json:"from"`
+		To      string         `json:"to"`
+		Rows    []events.Usage `json:"rows"`
+		More    bool           `json:"more"`
+		Running []runningUsage `json:"running"`
+	}{from, to, rows, more, running})
+}
+
+// runningUsage is what the allocations of a user have relayed that there are now: they
+// are in no day's usage before they end.
+type runningUsage struct {
+	User        string `json:"user"`
+	Allocations int    `json:"allocations"`
+	ToPeer      uint64 `json:"toPeer"`
+	ToClient    uint64 `json:"toClient"`
+}
+
+// running adds up the allocations of all processes by user, or those of one user.
+func (c *console) running(only *string) []runningUsage {
+	sums := make(map[string]*runningUsage)
+	count := func(sessions []signaling.SessionInfo, allocations []turnsrv.AllocationInfo) {
+		users := make(map[string]string, len(sessions))
+		for _, s := range sessions {
+			users[s.ID] = s.User
+		}
+		for _, a := range allocations {
+			user := a.User
+			if strings.HasPrefix(user, signaling.SessionPrefix) {
+				if user == probe.User {
+					continue
+				}
+				user = users[user] // whose session has gone is nobody's that is known
+			}
+			if only != nil && user != *only {
+				continue
+			}
+			u := sums[user]
+			if u == nil {
+				u = &runningUsage{User: user}
+				sums[user] = u
+			}
+			u.Allocations++
+			u.ToPeer += a.ToPeer.Bytes
+			u.ToClient += a.ToClient.Bytes
+		}
+	}
+	count(c.cfg.Hub.Sessions(), c.cfg.Relay.Allocations())
+	for _, other := range c.cfg.reports(true) {
+		if t := other.Tables; t != nil {
+			count(t.Sessions, t.Allocations)
+		}
+	}
+	list := make([]runningUsage, 0, len(sums))
+	for _, user := range slices.Sorted(maps.Keys(sums)) {
+		list = append(list, *sums[user])
+	}
+	return list[:min(len(list), events.MaxUsage)]
 }
 
 func (c *console) webhooks(w http.ResponseWriter, _ *http.Request) {

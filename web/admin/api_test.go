@@ -396,6 +396,23 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// TestRunningUsage is of the allocations of the moment, by whose session they are, and
+// asked for with today alone.
+func TestRunningUsage(t *testing.T) {
+	server, _ := newAPI(t, nil)
+	for query, want := range map[string]string{
+		"":                               `[{"user":"","allocations":1,"toPeer":7,"toClient":0}]`, // Alice has no user name
+		"?user=":                         `[{"user":"","allocations":1,"toPeer":7,"toClient":0}]`,
+		"?user=anna":                     `[]`,
+		"?from=2020-01-01&to=2020-01-02": `[]`,
+	} {
+		status, _, text := call1(t, "GET", server.URL+apiPath+"/usage"+query, "", "")
+		if status != 200 || !strings.Contains(string(text), `"running":`+want+`}`) {
+			t.Errorf("%s: %d %s", query, status, text)
+		}
+	}
+}
+
 // TestNothingRemembered answers what the console and programs can tell people.
 func TestNothingRemembered(t *testing.T) {
 	server, _ := newAPI(t, func(c *Config) { c.Store = func() Store { return nil } })
