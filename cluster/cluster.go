@@ -45,8 +45,11 @@ type Config struct {
 	// Rooms are those that have people on this node.
 	Rooms func() []string
 	// Elsewhere is told of a room of Rooms that another node has: the people are to go
-	// there. signalings are the URLs, the best first.
-	Elsewhere func(room string, signalings []string)
+	// there, and those who do not are to hear of each other. signalings are the URLs, the
+	// best first.
+	Elsewhere func(room, node string, signalings []string)
+	// Other is told of the streams to other nodes; nil: there are none.
+	Other Other
 	// Revoked is told of users and sessions that were revoked, on whatever node, once or
 	// more often, and when.
 	Revoked func(revoked map[string]time.Time)
@@ -96,7 +99,8 @@ type Cluster struct {
 	working sync.WaitGroup
 	store   atomic.Pointer[store]
 	state   atomic.Pointer[State]
-	heard   *recent // ids of questions
+	heard   *recent  // ids of questions
+	lines   lineBook // to other nodes
 
 	mu         sync.Mutex
 	conn       *nats.Conn
@@ -125,6 +129,7 @@ func New(cfg Config, secrets []string) (*Cluster, error) {
 	c.book = newBook(c.cfg.beat*7/2 + 50*time.Millisecond)
 	c.SetSecrets(secrets)
 	c.state.Store(&State{})
+	c.lines.by = make(map[string]*line)
 	var err error
 	c.opts, err = options(cfg)
 	if err != nil {
@@ -197,6 +202,12 @@ func (c *Cluster) Serve(ctx context.Context) error {
 	if err == nil {
 		err = asks.SetPendingLimits(1024, 16<<20)
 	}
+	var packets *nats.Subscription
+	if err == nil && c.cfg.Other != nil {
+		if packets, err = conn.Subscribe(linkSubject(c.cfg.Node, "*"), c.packet); err == nil {
+			err = packets.SetPendingLimits(1<<16, 64<<20)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("listen on NATS: %w", err)
 	}
@@ -212,12 +223,15 @@ func (c *Cluster) Serve(ctx context.Context) error {
 		case <-ctx.Done():
 			c.sendBeat(true)
 			_ = conn.FlushTimeout(connectTime)
+			c.endLines()
 			c.working.Wait()
 			return nil
 		case <-c.greet:
 			c.sendBeat(false)
+			c.tend()
 		case <-tick.C:
 			c.sendBeat(false)
+			c.tend()
 			// Not all at once, whenever they were started.
 			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
 		}
@@ -329,7 +343,7 @@ func (c *Cluster) hear(m *nats.Msg) {
 		why = c.namesake(r)
 	default:
 		var isNew bool
-		if isNew, why = c.book.hear(r, c.now(), wall()); isNew {
+		if isNew, why = c.book.hear(r, c.now(), wall()); isNew || why == "" && r.Leaving {
 			wake(c.greet)
 		}
 	}

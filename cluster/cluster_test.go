@@ -50,7 +50,7 @@ func start(t *testing.T, s *natstest.Server, name string, more func(*Config)) *t
 			}
 		},
 		Rooms: func() (rooms []string) { n.get(func() { rooms = slices.Clone(n.rooms) }); return rooms },
-		Elsewhere: func(room string, signalings []string) {
+		Elsewhere: func(room, _ string, signalings []string) {
 			n.get(func() { n.sent[room] = signalings })
 		},
 		Revoked:     func(all map[string]time.Time) { n.get(func() { maps.Copy(n.revoked, all) }) },
@@ -161,6 +161,8 @@ func TestPlace(t *testing.T) {
 	at := slices.IndexFunc(nodes, func(n *testNode) bool { return n.cfg.Node == first })
 	nodes[at].crash()
 	rest := slices.Delete(slices.Clone(nodes), at, at+1)
+	// Who was heard a moment ago is not asked whether it lives.
+	until(t, "its beat is a quarter old", func() bool { return rest[0].Place(context.Background(), "room-0").Node != first })
 	one, two := rest[0].Place(context.Background(), "room-0"), rest[1].Place(context.Background(), "room-0")
 	if one.Node == first || one.Node != two.Node {
 		t.Errorf("%s has ended; then %+v and %+v", first, one, two)

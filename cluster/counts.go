@@ -15,6 +15,8 @@ type Stats struct {
 	Questions  map[string]uint64 // to other nodes, by what came of them
 	Moved      uint64            // rooms whose people were sent to another node
 	Disconnect uint64            // how often NATS was lost
+	Packets    uint64            // sent on streams to other nodes
+	Void       uint64            // how often such a stream was given up and begun anew
 }
 
 // counts are the live counters.

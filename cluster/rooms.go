@@ -268,5 +268,5 @@ func (c *Cluster) claim(ctx context.Context, room string) {
 		return
 	}
 	c.counts.one(func(s *Stats) *uint64 { return &s.Moved })
-	c.cfg.Elsewhere(room, c.placement(all, room, node).Signalings)
+	c.cfg.Elsewhere(room, node, c.placement(all, room, node).Signalings)
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -44,16 +45,18 @@ const (
 
 // keyring holds the keys that follow from the secrets, the signing one first.
 type keyring struct {
-	ids  []string
-	keys map[string][]byte
+	ids     []string
+	keys    map[string][]byte
+	sealing map[string]cipher.AEAD // for streams, see lines.go
 }
 
 func newKeyring(secrets []string) *keyring {
-	k := &keyring{keys: make(map[string][]byte, len(secrets))}
+	k := &keyring{keys: make(map[string][]byte, len(secrets)), sealing: make(map[string]cipher.AEAD, len(secrets))}
 	for _, s := range secrets {
 		id := hex.EncodeToString(digest([]byte(s), "turnhub cluster key name"))[:keyDigits]
 		k.ids = append(k.ids, id)
 		k.keys[id] = digest([]byte(s), "turnhub cluster seal")
+		k.sealing[id] = sealingBy(s)
 	}
 	return k
 }

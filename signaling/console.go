@@ -24,7 +24,7 @@ type SessionInfo struct {
 // Sessions lists everybody who is here, the longest first.
 func (h *Hub) Sessions() []SessionInfo {
 	var list []SessionInfo
-	for _, s := range h.directory.members.All() {
+	for _, s := range h.directory.own() {
 		i := SessionInfo{ID: s.id, Dialect: "turnhub", User: s.user, Name: s.name, Address: s.opener.String(), Since: s.since}
 		if a := s.seenAt(); a.IsValid() {
 			i.Address = a.String()

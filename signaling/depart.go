@@ -22,7 +22,7 @@ func (h *Hub) Depart() *Departure {
 	h.directory.departing.Store(true)
 	h.dialectClients.part()
 	h.departed.begin(true)
-	all := h.directory.members.All()
+	all := h.directory.own()
 	return &Departure{hub: h, left: all, all: len(all)}
 }
 
@@ -49,6 +49,7 @@ func (p *Departure) Next(back time.Duration, to func(rooms []string, session str
 		refs := make([]delivery.Ref, len(group))
 		for i, m := range group {
 			refs[i] = m.ref
+			d.goes(m) // to other nodes, before they hear that what they said has been handled
 		}
 		p.hub.node.Part(refs, back, signalings)
 		return true

@@ -25,6 +25,7 @@ type directory struct {
 	rooms     *lookup.ByName[room]
 	lobbies   lobbies
 	departing atomic.Bool // see Departure
+	nodes     *nodes      // nil: this is the only one
 
 	mu     sync.Mutex // users, calls and presence
 	users  map[string]*user
@@ -86,6 +87,7 @@ func (d *directory) Reached(ref delivery.Ref, now delivery.Standing) {
 	if moved {
 		partners = s.partners()
 		s.addr.Store(&now.Seen)
+		d.tellNodes(s, kindSeen, partFrame{Ref: s.ref, Seen: now.Seen})
 	}
 	d.answers(s)
 	d.hub.changed(partners...)
@@ -97,6 +99,12 @@ func (d *directory) Away(ref delivery.Ref, away bool) {
 	if s == nil || s.away.Swap(away) == away {
 		return
 	}
+	d.tellAway(s, away)
+	d.tellNodes(s, kindAway, partFrame{Ref: s.ref, Away: away})
+}
+
+// tellAway tells the others that a session is away, or back.
+func (d *directory) tellAway(s *member, away bool) {
 	typ := "peer-back"
 	if away {
 		typ = "peer-away"

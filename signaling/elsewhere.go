@@ -33,9 +33,9 @@ func (h *Hub) Rooms() (names []string) {
 
 // Elsewhere tells everybody in a room, and in its lobby, that another node has it. urls
 // are those of its sockets and of the other nodes', the best first. Who is in a call, or
-// with others in another room, is not told: the client would lose those. It reports how
-// many were told.
-func (h *Hub) Elsewhere(name string, urls []string) (told int) {
+// with others in another room, is not told: the client would lose those. Whoever stays is
+// made known to the others of that room (part.go). It reports how many were told.
+func (h *Hub) Elsewhere(name, node string, urls []string) (told int) {
 	d := h.directory
 	list, err := json.Marshal(urls)
 	if err != nil {
@@ -43,13 +43,45 @@ func (h *Hub) Elsewhere(name string, urls []string) (told int) {
 	}
 	b := wire.Begin("elsewhere", 64+len(list)).Text("room", name).Raw("signalings", list)
 	for _, s := range d.presentIn(name) {
-		if len(s.callList()) > 0 || slices.ContainsFunc(s.roomList(), func(r *room) bool { return r.name != name && len(r.others(s)) > 0 }) {
-			continue
+		if d.free(s, name) && !d.wasTold(name, node) {
+			s.push(b)
+			told++
 		}
-		s.push(b)
-		told++
+	}
+	if d.nodes != nil {
+		d.belongs(name, node, b, told)
 	}
 	return told
+}
+
+// free reports whether a session can go to the node of a room without losing anybody.
+func (d *directory) free(s *member, name string) bool {
+	return s.node == nil && len(s.callList()) == 0 && !slices.ContainsFunc(s.roomList(), func(r *room) bool { return r.name != name && len(r.others(s)) > 0 })
+}
+
+// wasTold reports whether the people of a room know already that this node has it: whoever
+// is still here has stayed, and whoever comes is told then.
+func (d *directory) wasTold(name, node string) bool {
+	r := d.rooms.Get(name)
+	if d.nodes == nil || r == nil {
+		return false
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.across.home == node
+}
+
+// sendOn sends somebody who has joined a room to its node, where that is another one.
+func (d *directory) sendOn(s *member, r *room) {
+	if d.nodes == nil || !d.free(s, r.name) {
+		return
+	}
+	r.mu.RLock()
+	b := r.across.told
+	r.mu.RUnlock()
+	if b != nil {
+		s.push(b)
+	}
 }
 
 // presentIn returns who is in a room or in its lobby.

@@ -28,7 +28,7 @@ func TestElsewhere(t *testing.T) {
 		t.Errorf("rooms: %v", got)
 	}
 	urls := []string{"wss://b.example.org/ws", "wss://a.example.org/ws"}
-	if told := h.Elsewhere("blue", urls); told != 3 {
+	if told := h.Elsewhere("blue", "b", urls); told != 3 {
 		t.Errorf("%d were told", told)
 	}
 	for _, m := range []*client{a, b, c} {
@@ -40,16 +40,16 @@ func TestElsewhere(t *testing.T) {
 	b.join("green")
 	c.expect("lobby")
 	b.expect("lobby-peer")
-	if told := h.Elsewhere("green", urls); told != 0 {
+	if told := h.Elsewhere("green", "b", urls); told != 0 {
 		t.Errorf("%d were told who are with others in blue", told)
 	}
 	a.silent()
-	if told := h.Elsewhere("nowhere", urls); told != 0 {
+	if told := h.Elsewhere("nowhere", "b", urls); told != 0 {
 		t.Errorf("%d were told of a room that is not here", told)
 	}
 	c.say(`{"type":"leave","room":"blue","id":2`)
 	c.expect("ok")
-	if told := h.Elsewhere("green", urls); told != 1 {
+	if told := h.Elsewhere("green", "b", urls); told != 1 {
 		t.Errorf("%d were told, not c alone", told)
 	}
 }

@@ -73,6 +73,12 @@ func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[
 	return b.below.SendOnly(to, cause, there, nil)
 }
 
+func (b *bytesBetween) Hold(s delivery.Ref) uint64 { return b.below.Hold(over(b, "Hold", s)) }
+
+func (b *bytesBetween) Release(s delivery.Ref, held uint64, f *wire.Fault) {
+	b.below.Release(over(b, "Release", s), held, over(b, "fault", f))
+}
+
 func (b *bytesBetween) End(s delivery.Ref, reason string, code wire.CloseCode) {
 	b.below.End(s, reason, over(b, "End", code))
 }

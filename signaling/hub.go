@@ -68,6 +68,10 @@ type Config struct {
 	Port func(*http.Request) uint16
 	// Gateway may have more sockets than another address; nil: there is none.
 	Gateway *netaddr.Gateway
+	// Nodes are the streams to other nodes; nil: this is the only one.
+	Nodes Nodes
+	// Relays are the addresses at which this node relays, as others see them; nil: none.
+	Relays func() []netip.Addr
 	// Timing is for tests; zero fields take the values of protocol.md.
 	Timing Timing
 }
@@ -130,6 +134,10 @@ func NewHub(cfg Config) *Hub {
 		ClientAddress: h.cfg.ClientAddress, Port: h.cfg.Port, Gateway: cfg.Gateway, IceConfig: cfg.IceConfig,
 	})
 	h.directory.post = h.node
+	if cfg.Nodes != nil {
+		h.directory.post = post{h.node}
+		h.directory.nodes = newNodes(h.directory, cfg.Nodes, cfg.Relays)
+	}
 	return h
 }
 
@@ -224,11 +232,11 @@ func (h *Hub) revoke(user string, mark func(name string)) int {
 	h.node.ShutOut(func(c access.Claims) bool { return c.User == user || c.InvitedBy(user) })
 	var ended []*member
 	if strings.HasPrefix(user, SessionPrefix) {
-		if s := h.directory.members.Get(user); s != nil {
+		if s := h.directory.members.Get(user); s != nil && s.node == nil {
 			ended = append(ended, s)
 		}
 	} else {
-		for _, s := range h.directory.members.All() {
+		for _, s := range h.directory.own() {
 			if s.user == user || slices.Contains(s.inviters, user) {
 				ended = append(ended, s)
 			}

@@ -31,6 +31,11 @@ type member struct {
 	addr  atomic.Pointer[netip.Addr]
 	away  atomic.Bool // the others have been told that its socket is lost
 
+	// Of a session on another node, which speaks for it: see nodes.go.
+	node  *peer        // nil: it is on this one
+	there delivery.Ref // its number there
+	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
+
 	subs     map[string]struct{}  // under directory.mu
 	pending  []*call              // its calls that ring somebody, under directory.mu
 	quality  *Report              // the last one, under directory.mu

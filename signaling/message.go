@@ -105,6 +105,10 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 	if m.Data == nil {
 		return wire.Faultf(wire.CodeBadMessage, "data is missing")
 	}
+	if p.node != nil {
+		b, _ := signalFrom(s.id, m.Data)
+		return d.oneAcross(s, p, m, b)
+	}
 	if b, buffer := signalFrom(s.id, m.Data); !d.post.SendOnly(p.ref, s.ref, b, buffer) {
 		return notYet(p)
 	}
@@ -146,6 +150,9 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		if f != nil {
 			return f
 		}
+		if p.node != nil {
+			return d.oneAcross(s, p, m, b.Raw("data", m.Data))
+		}
 		if !d.post.SendOnly(p.ref, s.ref, b.Raw("data", m.Data), nil) {
 			return notYet(p)
 		}
@@ -154,7 +161,7 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		if f != nil {
 			return f
 		}
-		if f := d.cast(s, room, b.Text("room", room).Raw("data", m.Data)); f != nil {
+		if later, f := d.cast(s, m, room, b.Text("room", room).Raw("data", m.Data)); later || f != nil {
 			return f
 		}
 	}

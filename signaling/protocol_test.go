@@ -217,7 +217,7 @@ func TestProtocolExamples(t *testing.T) {
 	}
 	listen(v, "ack")
 	say(v, pick("join"), "joined")
-	h.Elsewhere(pick("join").str("room"), []string{"wss://b.example.org/ws"})
+	h.Elsewhere(pick("join").str("room"), "b", []string{"wss://b.example.org/ws"})
 	listen(v, "elsewhere")
 	v.ws.Close()
 	listen(p, "peer-away")

@@ -13,11 +13,13 @@ import (
 // room is a set of sessions that may signal to each other. Its mutex guards
 // everything below it; members only append to each other's queues under it.
 type room struct {
+	d     *directory
 	name  string
 	since time.Time
 
 	mu      sync.RWMutex
-	members []*member // the longest there first
+	members []*member // the longest there first; those on other nodes with them
+	across  shared
 	dead    bool      // it is empty and out of the directory
 	shared  time.Time // since when two or more have been there; zero: never
 	most    int
@@ -51,14 +53,20 @@ func (d *directory) join(s *member, m *wire.Message) *wire.Fault {
 	for {
 		r := s.inRoom(name)
 		if r == nil {
-			r = d.rooms.GetOrPut(name, func() *room { first = true; return &room{name: name, since: d.hub.now()} })
+			r = d.rooms.GetOrPut(name, func() *room { first = true; return &room{d: d, name: name, since: d.hub.now()} })
 		}
 		if f, dead := r.join(s, m, d.hub.now()); !dead {
 			if first {
 				d.opened(name)
+				if d.nodes != nil {
+					for _, p := range d.nodes.whoMet(name) {
+						r.share(p)
+					}
+				}
 			}
 			if f == nil {
 				d.joinFromLobby(s, name)
+				d.sendOn(s, r)
 			}
 			return f
 		}
@@ -109,8 +117,7 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 		return nil, false
 	}
 	r.members = append(r.members, s)
-	list := append(slices.Clone(s.roomList()), r)
-	s.rooms.Store(&list)
+	s.enterRoom(r)
 	s.pushBy(s, reply)
 	news := s.describe(wire.Begin("peer-joined", 160).Text("room", r.name).Text("peer", s.id)).Bool("polite", false)
 	for _, p := range r.members[:len(r.members)-1] {
@@ -120,6 +127,16 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 			p.pushBy(s, news)
 		}
 	}
+	if r.d.nodes != nil {
+		r.stamp(s, now)
+		r.announce(s, first, m.First)
+	}
+	r.noted(s, now)
+	return nil, false
+}
+
+// noted keeps what the log says of a room in the end.
+func (r *room) noted(s *member, now time.Time) {
 	if len(r.members) > 1 && r.shared.IsZero() {
 		r.shared = now
 	}
@@ -133,7 +150,6 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 	if who := s.who(); len(r.who) < loggedPeople && !slices.Contains(r.who, who) {
 		r.who = append(r.who, who)
 	}
-	return nil, false
 }
 
 func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
@@ -169,13 +185,19 @@ func (d *directory) quit(s *member, r *room, reason string) {
 			r.account = nil
 		}
 	}
-	list := slices.DeleteFunc(slices.Clone(s.roomList()), func(o *room) bool { return o == r })
-	s.rooms.Store(&list)
+	s.exitRoom(r)
+	if d.nodes != nil {
+		delete(r.across.stamps, s)
+		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: reason})
+	}
 	b := wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", s.id).Text("reason", reason)
 	for _, p := range r.members {
 		p.push(b)
 	}
-	r.dead = len(r.members) == 0
+	if r.dead = len(r.members) == 0; d.nodes != nil && !r.own() {
+		r.dead = true
+		r.empty()
+	}
 	dead := r.dead
 	r.mu.Unlock()
 	if dead {
@@ -185,10 +207,12 @@ func (d *directory) quit(s *member, r *room, reason string) {
 	d.loseHost(s, r.name)
 }
 
-func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
+// cast sends a message to everybody else in a room. later says that it is answered when
+// other nodes have it as well.
+func (d *directory) cast(s *member, m *wire.Message, name string, b wire.Object) (later bool, f *wire.Fault) {
 	r := s.inRoom(name)
 	if r == nil {
-		return wire.Faultf(wire.CodeNotInRoom, "you are not in room %s", name)
+		return false, wire.Faultf(wire.CodeNotInRoom, "you are not in room %s", name)
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -199,7 +223,7 @@ func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 	departing := d.departing.Load()
 	for _, p := range r.members {
 		if departing && p != s && d.post.Parting(p.ref) {
-			return notYet(p)
+			return false, notYet(p)
 		}
 		if p != s && !d.post.Fits(p.ref, s.ref, len(b)) {
 			full = p
@@ -207,14 +231,19 @@ func (d *directory) cast(s *member, name string, b wire.Object) *wire.Fault {
 		}
 	}
 	if 2*lagging > len(r.members)-1 {
-		return notYet(full)
+		return false, notYet(full)
+	}
+	if len(r.across.parts) > 0 {
+		if later, f = d.castAcross(s, m, r, b); f != nil {
+			return false, f
+		}
 	}
 	for _, p := range r.members {
 		if p != s {
 			p.pushBy(s, b)
 		}
 	}
-	return nil
+	return later, nil
 }
 
 // seen reports whether a member other than s has been seen at addr.
@@ -222,7 +251,7 @@ func (r *room) seen(s *member, addr netip.Addr) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, p := range r.members {
-		if p != s && p.seenAt() == addr {
+		if p != s && (p.seenAt() == addr || p.relaysAt(addr)) {
 			return true
 		}
 	}
@@ -251,7 +280,7 @@ func (d *directory) longest(room string) *member {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, p := range r.members {
-		if !p.away.Load() {
+		if !p.away.Load() && p.node == nil { // a lobby is one node's
 			return p
 		}
 	}

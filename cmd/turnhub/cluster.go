@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"turnhub/cluster"
 	"turnhub/internal/config"
+	"turnhub/signaling"
 	"turnhub/web"
 	"turnhub/web/admin"
 )
@@ -29,8 +31,9 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	cfg := clusterConfig(n.cfg)
 	cfg.State = n.clusterState
 	cfg.Rooms = n.hub.Rooms
-	cfg.Elsewhere = func(room string, signalings []string) {
-		if told := n.hub.Elsewhere(room, signalings); told > 0 {
+	cfg.Other = n.hub
+	cfg.Elsewhere = func(room, node string, signalings []string) {
+		if told := n.hub.Elsewhere(room, node, signalings); told > 0 {
 			n.log.Info("another node has this room: its people are sent there", "room", room, "people", told, "to", signalings[0])
 		}
 	}
@@ -49,6 +52,34 @@ func (n *node) roomOpened() func(room string) {
 		return nil
 	}
 	return func(room string) { n.cluster.RoomOpened(room) }
+}
+
+// streams are those to other nodes, for the hub, which is made before the cluster. It sends
+// nothing before it is told of the first.
+type streams struct{ n *node }
+
+func (s streams) Send(node string, generation uint64, frame []byte) bool {
+	return s.n.cluster.Send(node, generation, frame)
+}
+
+func (s streams) Roomy(node string) bool { return s.n.cluster.Roomy(node) }
+
+// streams returns them; nil where this server is alone.
+func (n *node) streams() signaling.Nodes {
+	if !n.cfg.Cluster.On() {
+		return nil
+	}
+	return streams{n}
+}
+
+// relaysAt are the addresses at which others see what is relayed here.
+func (n *node) relaysAt() (list []netip.Addr) {
+	for _, r := range n.addresses.Relay() {
+		if r.Advertise.IsValid() {
+			list = append(list, r.Advertise.Unmap())
+		}
+	}
+	return list
 }
 
 func clusterConfig(cfg *config.Config) cluster.Config {

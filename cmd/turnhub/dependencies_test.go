@@ -37,7 +37,8 @@ func TestArrows(t *testing.T) {
 		"turnsrv/internal/core":     {"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"},
 
 		// Many nodes. It knows neither the relay nor the hub.
-		"cluster":           {"cluster/placement"},
+		"cluster":           {"cluster/link", "cluster/placement"},
+		"cluster/link":      {},
 		"cluster/placement": {},
 
 		// What is told to programs. It knows neither the relay nor the hub, which do not know it.
@@ -65,7 +66,7 @@ func TestArrows(t *testing.T) {
 		"signaling/internal/tally":  {},
 	}
 	// These know no system and do no I/O.
-	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core", "signaling/internal/wire", "signaling/internal/lookup", "signaling/internal/tally", "signaling/internal/timers", "cluster/placement"}
+	pure := []string{"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog", "turnsrv/internal/core", "signaling/internal/wire", "signaling/internal/lookup", "signaling/internal/tally", "signaling/internal/timers", "cluster/placement", "cluster/link"}
 	io := []string{"net", "os", "syscall", "golang.org/x/sys/unix"}
 	for name, allowed := range may {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "turnhub/"+name).Output()

@@ -185,6 +185,8 @@ func (n *node) makeHub() {
 		OnRevoke:       n.rechecker.end,
 		OnRoom:         n.roomOpened(),
 		OnCall:         n.recorder.onCall(),
+		Nodes:          n.streams(),
+		Relays:         n.relaysAt,
 		Logger:         n.log,
 		Access:         n.access,
 		AllowedOrigins: n.cfg.Access.AllowedOrigins,

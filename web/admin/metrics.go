@@ -101,6 +101,8 @@ var (
 	clusterRefused   = counter("cluster_refused_total", "Messages of the NATS side that were not heard: too long (size), not ours (form), of another version (version), by a secret that is not known (secret) or not what was sealed (seal), from another time (clock), heard before (replay), of a process that has been succeeded (superseded), under another name (name), more than can be handled (queue, too_many).", "reason")
 	clusterPlaced    = counter("cluster_placed_total", "Rooms asked for, by how their node was found: it had one (known), gets one (new), or another since that is gone (anew); without NATS (alone) or its store (byname).", "how")
 	clusterQuestions = counter("cluster_questions_total", "Actions of the operator passed on to other nodes, by what came of them.", "result")
+	clusterPackets   = counter("cluster_packets_total", "Packets sent to other nodes, of what sessions there and here say to each other.")
+	clusterVoid      = counter("cluster_streams_void_total", "How often what was to be said to another node was given up and said anew, since it did not take it.")
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
 	emitted    = counter("events_total", "Events made, by type, see docs/events.md.", "type")
@@ -122,7 +124,7 @@ var everyDesc = []*prometheus.Desc{
 	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
-	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterMoved.desc,
+	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterVoid.desc, clusterMoved.desc,
 	emitted.desc, lost.desc, deliveries.desc, queued.desc,
 }
 

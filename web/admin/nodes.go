@@ -50,6 +50,8 @@ func collectCluster(nodes []Node, s cluster.Stats, put func(metric, float64, ...
 	put(clusterUp, up(s.Store), "store")
 	put(clusterLost, float64(s.Disconnect))
 	put(clusterBeats, float64(s.Beats))
+	put(clusterPackets, float64(s.Packets))
+	put(clusterVoid, float64(s.Void))
 	put(clusterMoved, float64(s.Moved))
 	each(s.Refused, clusterRefused, put)
 	each(s.Placed, clusterPlaced, put)

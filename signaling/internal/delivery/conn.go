@@ -114,12 +114,12 @@ func (c *conn) fill(buf []byte) []byte {
 			buf = appendText(buf, s.out.get(c.next), suffix)
 			c.node.stats.out.Add(1)
 		}
-		if c.pong || c.ackDue && s.told != s.handled {
+		if c.pong || c.ackDue && s.told != s.settled() {
 			b := wire.Object(`{"type":"ack"`)
 			if c.pong {
 				b = wire.Object(`{"type":"pong"`)
 				s.told = 0 // a pong always carries ack
-				if s.handled == 0 {
+				if s.settled() == 0 {
 					b = append(b, `,"ack":0`...)
 				}
 			}
@@ -145,11 +145,11 @@ func appendClose(buf []byte, code wire.CloseCode) []byte {
 // appendAck adds the ack member if there is something to acknowledge.
 func (c *conn) appendAck(b []byte) []byte {
 	s := c.sess
-	if s.told == s.handled {
+	if s.told == s.settled() {
 		return b
 	}
-	s.told = s.handled
-	return strconv.AppendUint(append(b, `,"ack":`...), s.handled, 10)
+	s.told = s.settled()
+	return strconv.AppendUint(append(b, `,"ack":`...), s.told, 10)
 }
 
 // appendText appends one text frame (RFC 6455 section 5.2).

@@ -72,6 +72,13 @@ type Post interface {
 	// Parting reports whether a session is being sent to another node: what it is sent now
 	// may reach nobody.
 	Parting(s Ref) bool
+	// Hold keeps the message of a session that is being handled from being acknowledged,
+	// until Release is called with what Hold returns; 0: it has no number. What it was
+	// acknowledged for would be lost, if another machine that has to take it died.
+	Hold(s Ref) (held uint64)
+	// Release ends Hold. f is what its client is told, where that has asked for no answer;
+	// nil: nothing.
+	Release(s Ref, held uint64, f *wire.Fault)
 	// End ends a session. reason is what others are told, code what its client is.
 	End(s Ref, reason string, code wire.CloseCode)
 }

@@ -215,14 +215,14 @@ func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	back = s.gone
 	s.conn, s.gone, s.renew = c, false, renew
 	s.expireAt(c.expires)
-	s.told = s.handled
+	s.told = s.settled()
 	t := c.node.timing
 	b := wire.Begin("welcome", 400+len(config)).Text("session", s.id)
 	if s.user != "" {
 		b = b.Text("user", s.user)
 	}
 	b = b.Raw("resume", wire.Inner("token", s.token).Number("window", uint64(t.Window.Milliseconds())).Text("path", triesPath).End())
-	b = b.Bool("resumed", resumed).Number("ack", s.handled)
+	b = b.Bool("resumed", resumed).Number("ack", s.told)
 	b = b.Raw("heartbeat", fmt.Appendf(nil, `{"interval":%d,"call":%d,"timeout":%d}`, t.Heartbeat.Milliseconds(), t.InCall.Milliseconds(), t.Timeout.Milliseconds()))
 	b = b.Raw("config", config)
 	if media := c.node.media.Load(); media != nil {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	if !fresh {
 		return
 	}
+	s.numbered = m.Seq != nil && numbers == nil
 	if f == nil {
 		f = s.dispatch(m)
 	}
@@ -102,15 +104,65 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
 	}
 	s.handled = n
+	s.acknowledge(c)
+	return true, true, nil
+}
+
+// acknowledge sees to it that what has been handled is acknowledged soon. session.mu is
+// held.
+func (s *session) acknowledge(c *conn) {
 	switch {
-	case s.handled-s.told >= AckEvery:
+	case s.settled() < s.told+AckEvery:
+		if s.ackAt.IsZero() {
+			s.ackAt = s.node.now().Add(s.node.timing.Ack)
+			s.schedule()
+		}
+	default:
 		c.ackDue = true
 		s.kick(c)
-	case s.ackAt.IsZero():
-		s.ackAt = s.node.now().Add(s.node.timing.Ack)
-		s.schedule()
 	}
-	return true, true, nil
+}
+
+// settled is the highest number that may be acknowledged. session.mu is held.
+func (s *session) settled() uint64 {
+	if len(s.held) > 0 {
+		return s.held[0] - 1
+	}
+	return s.handled
+}
+
+// Hold implements Post.
+func (n *Node) Hold(ref Ref) (held uint64) {
+	s := n.session(ref)
+	if s == nil || !s.numbered {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = append(s.held, s.handled)
+	return s.handled
+}
+
+// Release implements Post.
+func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
+	s := n.session(ref)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f != nil {
+		s.looseLocked(f.Message(nil), nil)
+	}
+	if i := slices.Index(s.held, held); i >= 0 {
+		s.held = slices.Delete(s.held, i, i+1)
+		if len(s.held) == 0 {
+			s.held = nil
+		}
+	}
+	if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
+		s.acknowledge(s.conn)
+	}
 }
 
 // dispatch does what a message about the session itself asks, and hands every other

@@ -27,6 +27,7 @@ type session struct {
 	in       sync.Mutex
 	messages ratelimit.Meter // received, under in
 	reader   *conn           // under in: the socket whose message is being handled
+	numbered bool            // under in: that message has a number, the highest yet
 	claims   access.Claims   // under in
 	seen     netip.Addr      // under in: where the newest socket came from, see netaddr.SeenAddress
 
@@ -36,9 +37,10 @@ type session struct {
 	mu      sync.Mutex
 	conn    *conn // nil: lost
 	out     outbox
-	handled uint64 // highest number of the client's that is handled
-	told    uint64 // highest number that is acknowledged to the client
-	gone    bool   // the others have been told that it is away
+	handled uint64   // highest number of the client's that is handled
+	told    uint64   // highest number that is acknowledged to the client
+	held    []uint64 // handled, but not to be acknowledged yet, see Hold
+	gone    bool     // the others have been told that it is away
 	ended   bool
 	port    uint16 // by which its newest socket came, see Config.Port
 	doom    string // it must end, for this reason
@@ -156,9 +158,13 @@ func (s *session) doomLocked(reason string, code wire.CloseCode) {
 func (s *session) loose(b wire.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.looseLocked(b, s.reader)
+}
+
+func (s *session) looseLocked(b wire.Object, by *conn) {
 	if c := s.conn; c != nil && len(c.loose) < maxLoose {
 		c.loose = append(c.loose, b)
-		s.kick(s.reader)
+		s.kick(by)
 	}
 }
 
@@ -286,7 +292,7 @@ func (s *session) tick(now time.Time) {
 		}
 		if due(s.ackAt) {
 			s.ackAt = time.Time{}
-			c.ackDue = s.handled != s.told
+			c.ackDue = s.settled() != s.told
 			c.kick(nil)
 		}
 		if due(s.renew) {

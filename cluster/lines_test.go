@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"turnhub/cluster/natstest"
+)
+
+// otherEnd writes down what one node is told of streams.
+type otherEnd struct {
+	mu  sync.Mutex
+	up  map[string]uint64
+	ups map[string]int
+	got map[string][]string
+}
+
+func newOtherEnd() *otherEnd {
+	return &otherEnd{up: make(map[string]uint64), ups: make(map[string]int), got: make(map[string][]string)}
+}
+
+func (o *otherEnd) NodeUp(node string, generation uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.up[node], o.got[node] = generation, nil
+	o.ups[node]++
+}
+
+func (o *otherEnd) NodeLost(node string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.up, node)
+}
+
+func (o *otherEnd) FromNode(node string, frames [][]byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range frames {
+		o.got[node] = append(o.got[node], string(f))
+	}
+}
+
+func (o *otherEnd) generation(node string) uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.up[node]
+}
+
+func (o *otherEnd) heard(node string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.got[node])
+}
+
+// TestLines: what one node says to another arrives whole and in order, through the death of
+// NATS too, packets that are sent again or made up do nothing, and a node that ends is lost to
+// the others.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, true)
+	ends := map[string]*otherEnd{"a": newOtherEnd(), "b": newOtherEnd(), "c": newOtherEnd()}
+	nodes := make(map[string]*testNode)
+	for name, end := range ends {
+		nodes[name] = start(t, s, name, func(c *Config) { c.Other = end })
+	}
+	for name := range ends {
+		for other := range ends {
+			if name != other {
+				until(t, name+" has a stream to "+other, func() bool {
+					return ends[name].generation(other) != 0 && ends[name].generation(other) == ends[other].generation(name)
+				})
+			}
+		}
+	}
+	spy, err := nats.Connect(s.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spy.Close()
+	seen := make(map[string]bool)
+	if _, err := spy.Subscribe("turnhub.link.b.a", func(m *nats.Msg) {
+		if len(m.Data) == 0 || seen[string(m.Data)] {
+			return // our own
+		}
+		seen[string(m.Data)] = true
+		_ = spy.Publish(m.Subject, m.Data) // again
+		bad := append([]byte(nil), m.Data...)
+		bad[rand.N(len(bad))] ^= 1
+		bad = bad[:1+rand.N(len(bad))]
+		seen[string(bad)] = true
+		_ = spy.Publish(m.Subject, bad)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const frames = 3000
+	large := string(make([]byte, 100_000))
+	text := func(i int) string {
+		if i%100 == 0 {
+			return fmt.Sprint(i) + large
+		}
+		return fmt.Sprint(i)
+	}
+	generation := ends["a"].generation("b")
+	for i := range frames {
+		if i == frames/2 {
+			until(t, "some arrives", func() bool { return ends["b"].heard("a") > frames/10 })
+			s.Kill()
+		}
+		if !nodes["a"].Send("b", generation, []byte(text(i))) {
+			t.Fatalf("the stream is over after %d", i)
+		}
+	}
+	s.Run()
+	until(t, "all arrives", func() bool { return ends["b"].heard("a") == frames })
+	for i, f := range ends["b"].got["a"] {
+		if f != text(i) {
+			t.Fatalf("frame %d is %.20q", i, f)
+		}
+	}
+	if n := ends["b"].ups["a"]; n > 2 {
+		t.Errorf("the stream began %d times", n)
+	}
+	if nodes["b"].Stats().Refused[badSeal]+nodes["b"].Stats().Refused[badForm]+nodes["b"].Stats().Refused[badSecret] == 0 {
+		t.Errorf("nothing was refused: %v", nodes["b"].Stats().Refused)
+	}
+	nodes["c"].stop()
+	until(t, "c is lost", func() bool { return ends["a"].generation("c") == 0 && ends["b"].generation("c") == 0 })
+	if nodes["a"].Send("c", generation, []byte("x")) {
+		t.Error("a node that has ended is said something")
+	}
+}

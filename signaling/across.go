@@ -1,0 +1,250 @@
+package signaling
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
+)
+
+// What one says to others on other nodes is neither answered nor acknowledged before all of
+// those nodes have it for their sessions, or are gone with them, and their peer-left has
+// been told: else it would be lost with this node, although its sender counts on it. Others
+// who speak meanwhile, and what the same one says to others, go on. Messages are numbered on
+// each stream, and a node says up to which number it has handled them, and which of them it
+// has refused.
+
+// waiting is a message that other nodes have not handled yet. Under its own peers' locks
+// until it is settled.
+type waiting struct {
+	by   delivery.Ref
+	held uint64 // see delivery.Post.Hold
+	id   []byte // of the request; nil: it wants no answer
+	to   string // the session it is to; empty: a room
+	left int    // nodes, under nodes.mu
+	bad  *wire.Fault
+	lost *wire.Fault // what is answered where the node of the only receiver is gone
+}
+
+// pending is one message on its way to one node.
+type pending struct {
+	number uint64
+	wait   *waiting
+}
+
+// send sends a message on its way. False: its stream is over.
+func (p *peer) send(w *waiting, head func(number uint64) []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.number++
+	if !p.x.out.Send(p.name, p.generation, head(p.number)) {
+		p.number--
+		return false
+	}
+	p.pending = append(p.pending, pending{p.number, w})
+	return true
+}
+
+// hold begins to wait for n nodes.
+func (d *directory) hold(s *member, m *wire.Message, n int) *waiting {
+	return &waiting{by: s.ref, held: d.post.Hold(s.ref), id: slices.Clone(m.ID), left: n}
+}
+
+// oneAcross sends a message to one session on another node.
+func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) *wire.Fault {
+	p := to.node
+	if !d.nodes.out.Roomy(p.name) || to.slowNow() {
+		return notYet(to)
+	}
+	w := d.hold(s, m, 1)
+	w.to = to.id
+	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
+	sent := p.send(w, func(number uint64) []byte {
+		b := append(make([]byte, 0, len(text)+32), kindOne)
+		b = binary.AppendUvarint(b, number)
+		b = binary.AppendUvarint(b, uint64(s.ref))
+		b = binary.AppendUvarint(b, uint64(to.there))
+		return append(b, text...)
+	})
+	if !sent {
+		d.settled(w, w.lost)
+	}
+	return nil
+}
+
+// castAcross sends a message to all nodes that have a part of a room. room.mu is held.
+func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Object) (later bool, f *wire.Fault) {
+	var to []*peer
+	for p := range r.across.parts {
+		i := slices.IndexFunc(r.members, func(o *member) bool { return o.node == p })
+		if i < 0 {
+			continue
+		}
+		if !d.nodes.out.Roomy(p.name) {
+			return false, notYet(r.members[i])
+		}
+		to = append(to, p)
+	}
+	if len(to) == 0 {
+		return false, nil
+	}
+	w := d.hold(s, m, len(to))
+	for _, p := range to {
+		sent := p.send(w, func(number uint64) []byte {
+			b := append(make([]byte, 0, len(text)+len(r.name)+32), kindAll)
+			b = binary.AppendUvarint(b, number)
+			b = binary.AppendUvarint(b, uint64(s.ref))
+			b = binary.AppendUvarint(b, uint64(len(r.name)))
+			return append(append(b, r.name...), text...)
+		})
+		if !sent {
+			d.settled(w, nil)
+		}
+	}
+	return true, nil
+}
+
+// oneFrom takes a message of a session on another node to one of this node.
+func (d *directory) oneFrom(p *peer, f []byte) bool {
+	number, ok1 := uvarint(&f)
+	cause, ok2 := uvarint(&f)
+	to, ok3 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || !valid(f) {
+		return false
+	}
+	p.heard = number
+	from, s := p.member(delivery.Ref(cause)), d.member(delivery.Ref(to))
+	switch {
+	case from == nil || s == nil || !from.reaches(s):
+		// One of the two has left meanwhile, and the other is told so.
+	case d.departing.Load() && d.post.Parting(s.ref):
+		d.goes(s)
+	case !d.post.SendOnly(s.ref, from.ref, f, nil):
+		p.refused = append(p.refused, number)
+	}
+	return true
+}
+
+// valid reports whether a frame holds a message, an object without its end, as the nodes
+// write it. Nobody else can: it is sealed.
+func valid(f []byte) bool { return len(f) > 0 && f[0] == '{' }
+
+// allFrom takes a message of a session on another node to everybody of a room here.
+func (d *directory) allFrom(p *peer, f []byte) bool {
+	number, ok1 := uvarint(&f)
+	cause, ok2 := uvarint(&f)
+	size, ok3 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || size > uint64(len(f)) || !valid(f[size:]) {
+		return false
+	}
+	p.heard = number
+	from, text := p.member(delivery.Ref(cause)), wire.Object(f[size:])
+	if from == nil {
+		return true
+	}
+	r := from.inRoom(string(f[:size]))
+	if r == nil {
+		return true
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	departing := d.departing.Load()
+	for _, s := range r.members {
+		if s.node != nil {
+			continue
+		}
+		if departing && d.post.Parting(s.ref) {
+			p.say(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: "leave"})
+			continue
+		}
+		if !d.post.Fits(s.ref, from.ref, len(text)) {
+			p.say(kindSlow, partFrame{Ref: s.ref})
+		}
+		d.post.Send(s.ref, from.ref, text)
+	}
+	return true
+}
+
+// done tells a node what of its messages has been handled. peer.in is held.
+func (p *peer) done() {
+	if p.heard == p.told {
+		return
+	}
+	b := binary.AppendUvarint([]byte{kindDone}, p.heard)
+	for _, number := range p.refused {
+		b = binary.AppendUvarint(b, number)
+	}
+	p.told, p.refused = p.heard, nil
+	p.x.out.Send(p.name, p.generation, b)
+}
+
+// doneBy is told what another node has handled.
+func (d *directory) doneBy(p *peer, f []byte) bool {
+	upTo, ok := uvarint(&f)
+	var refused []uint64
+	for ok && len(f) > 0 {
+		var number uint64
+		if number, ok = uvarint(&f); ok {
+			refused = append(refused, number)
+		}
+	}
+	if !ok {
+		return false
+	}
+	p.mu.Lock()
+	n := 0
+	for n < len(p.pending) && p.pending[n].number <= upTo {
+		n++
+	}
+	over := p.pending[:n]
+	p.pending = p.pending[n:]
+	p.mu.Unlock()
+	for _, o := range over {
+		var f *wire.Fault
+		if slices.Contains(refused, o.number) {
+			f = notYetThere
+		}
+		d.settled(o.wait, f)
+	}
+	return true
+}
+
+var notYetThere = notYet(&member{id: "somebody on another node"})
+
+// settled says that one node has handled a message, or is gone. The last one answers it.
+func (d *directory) settled(w *waiting, f *wire.Fault) {
+	d.nodes.mu.Lock()
+	w.left--
+	if w.bad == nil {
+		w.bad = f
+	}
+	left := w.left
+	d.nodes.mu.Unlock()
+	if left > 0 {
+		return
+	}
+	if w.to != "" && w.bad == nil && d.members.Get(w.to) == nil {
+		w.bad = w.lost // its peer-left has been told
+	}
+	if w.bad == nil {
+		d.hub.stats.relayed.Add(1)
+	}
+	switch {
+	case w.bad != nil && w.id != nil:
+		d.post.Send(w.by, 0, w.bad.Message(w.id))
+	case w.bad == nil && w.id != nil:
+		d.post.Send(w.by, 0, wire.Answer("ok", w.id, 0))
+	}
+	told := w.bad
+	if w.id != nil {
+		told = nil
+	}
+	d.post.Release(w.by, w.held, told)
+}
+
+// slowNow reports whether a remote member has not read what it was sent a moment ago.
+func (s *member) slowNow() bool {
+	at := s.slow.Load()
+	return at != 0 && s.d.hub.now().UnixNano() < at
+}

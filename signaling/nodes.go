@@ -1,0 +1,380 @@
+package signaling
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
+)
+
+// Sessions that belong together may be on several nodes. Each node speaks for its own
+// sessions alone; of those on others it has remote members (member.node), which it is told
+// of, and everything that one node says to another goes over one ordered stream (Nodes). So
+// whoever hears a message has heard before that its sender has come, and no node has to be
+// asked before anything happens: a room is begun on each node by itself, and they become one
+// as soon as they hear of each other (part.go). What people say goes from the sender's node
+// straight to each node with receivers (across.go).
+//
+// Locks: peer.in comes where a session's own lock does, before all of this package; peer.mu
+// and nodes.mu are leaves.
+
+// Nodes are the streams to other nodes, as the hub needs them. Nothing in it blocks: it is
+// called under locks.
+type Nodes interface {
+	// Send appends a frame, which it keeps, to the stream of that generation to a node.
+	// False: that stream is over, and NodeLost is called or has been.
+	Send(node string, generation uint64, frame []byte) bool
+	// Roomy reports whether so little waits for a node that a message may be added.
+	Roomy(node string) bool
+}
+
+// The kinds of frames, the first byte of each. What is not said otherwise is JSON.
+const (
+	kindHello  = 'h' // what a node says of itself first
+	kindMeet   = 'M' // I have a part of a room, and take you for its node
+	kindUnmeet = 'N' // I have no more
+	kindAlso   = 'A' // that node has a part of it as well
+	kindPart   = 'P' // all whom I have in a room
+	kindUnpart = 'U' // I have nobody there any more
+	kindJoin   = 'J' // one more
+	kindLeave  = 'L'
+	kindAway   = 'W' // its socket is lost, or back
+	kindSeen   = 'S' // it is at another address
+	kindSlow   = 'Z' // it does not read: hold its senders up for a while
+	kindOne    = 'm' // binary: number, cause, to, the message
+	kindAll    = 'c' // binary: number, cause, length and name of the room, the message
+	kindDone   = 'd' // binary: the highest number handled, then those that were refused
+)
+
+// remote marks the numbers by which remote members are known here: no session of this node
+// has one of these.
+const remote delivery.Ref = 1 << 63
+
+// nodes is what the directory knows of other nodes. nil: there are none.
+type nodes struct {
+	d      *directory
+	out    Nodes
+	relays func() []netip.Addr
+	next   atomic.Uint64 // numbers of remote members
+
+	mu  sync.Mutex
+	by  map[string]*peer
+	met map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
+}
+
+// peer is one process of another node, for as long as nothing that it says is missed.
+type peer struct {
+	x          *nodes
+	name       string
+	generation uint64
+	in         sync.Mutex // held while what it says is handled
+	lost       atomic.Bool
+	relays     atomic.Pointer[[]netip.Addr] // at which it relays
+	meets      map[string]struct{}          // under nodes.mu: where it is in met
+	refused    []uint64                     // under in: see done
+	heard      uint64                       // under in: the highest number of its messages
+	told       uint64                       // under in: of these, what it has been told of
+
+	mu      sync.Mutex
+	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
+	number  uint64                   // of the last message that was sent to it
+	pending []pending                // messages that it has not handled yet
+}
+
+// Config of nodes: see Config.Nodes.
+func newNodes(d *directory, out Nodes, relays func() []netip.Addr) *nodes {
+	return &nodes{d: d, out: out, relays: relays, by: make(map[string]*peer), met: make(map[string]map[*peer]struct{})}
+}
+
+// get returns a node to which there is a stream; nil: there is none now.
+func (x *nodes) get(name string) *peer {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.by[name]
+}
+
+// say says something of the kinds that are JSON.
+func (p *peer) say(kind byte, what any) {
+	b, err := json.Marshal(what)
+	if err != nil {
+		p.x.d.hub.log.Error("a frame for another node cannot be written", "error", err)
+		return
+	}
+	p.x.out.Send(p.name, p.generation, append([]byte{kind}, b...))
+}
+
+// greeting is of kindHello.
+type greeting struct {
+	Relays []netip.Addr `json:"relays,omitempty"`
+}
+
+// NodeUp says that there is a stream to another node, of that generation, on which nothing
+// has been said yet. Calls about one node must not overlap.
+func (h *Hub) NodeUp(node string, generation uint64) {
+	x := h.directory.nodes
+	if x == nil {
+		return
+	}
+	p := &peer{x: x, name: node, generation: generation, meets: make(map[string]struct{}), members: make(map[delivery.Ref]*member)}
+	x.mu.Lock()
+	x.by[node] = p
+	x.mu.Unlock()
+	var g greeting
+	if x.relays != nil {
+		g.Relays = x.relays()
+	}
+	p.say(kindHello, g)
+	for _, r := range h.directory.rooms.All() {
+		r.meet()
+	}
+}
+
+// NodeLost says that the stream to a node is over: who is there is as good as gone.
+func (h *Hub) NodeLost(node string) {
+	x := h.directory.nodes
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	p := x.by[node]
+	delete(x.by, node)
+	if p != nil {
+		for room := range p.meets {
+			x.unmeet(p, room)
+		}
+	}
+	x.mu.Unlock()
+	if p == nil {
+		return
+	}
+	p.in.Lock()
+	defer p.in.Unlock()
+	p.lost.Store(true)
+	for _, r := range h.directory.rooms.All() {
+		h.directory.dropPart(r, p)
+	}
+	p.mu.Lock()
+	left := p.pending
+	p.pending = nil
+	p.mu.Unlock()
+	for _, w := range left {
+		h.directory.settled(w.wait, w.wait.lost)
+	}
+}
+
+// FromNode takes in what another node says, in order. The frames are the hub's.
+func (h *Hub) FromNode(node string, frames [][]byte) {
+	x := h.directory.nodes
+	if x == nil {
+		return
+	}
+	p := x.get(node)
+	if p == nil {
+		return
+	}
+	p.in.Lock()
+	defer p.in.Unlock()
+	for _, f := range frames {
+		if p.lost.Load() {
+			return
+		}
+		if !p.take(f) {
+			h.log.Warn("another node says something that this one cannot read", "node", node, "bytes", len(f))
+		}
+	}
+	p.done()
+}
+
+// take handles one frame. It reports whether it could be read.
+func (p *peer) take(f []byte) bool {
+	if len(f) == 0 {
+		return false
+	}
+	d := p.x.d
+	kind, f := f[0], f[1:]
+	switch kind {
+	case kindOne:
+		return d.oneFrom(p, f)
+	case kindAll:
+		return d.allFrom(p, f)
+	case kindDone:
+		return d.doneBy(p, f)
+	case kindHello:
+		var g greeting
+		ok := json.Unmarshal(f, &g) == nil
+		p.relays.Store(&g.Relays)
+		return ok
+	}
+	var m partFrame
+	if json.Unmarshal(f, &m) != nil {
+		return false
+	}
+	switch kind {
+	case kindMeet:
+		p.x.meet(p, m.Room)
+	case kindUnmeet:
+		p.x.mu.Lock()
+		p.x.unmeet(p, m.Room)
+		p.x.mu.Unlock()
+	case kindAlso:
+		if o, r := p.x.get(m.Node), d.rooms.Get(m.Room); o != nil && r != nil {
+			r.share(o)
+		}
+	case kindPart:
+		d.partFrom(p, &m)
+	case kindUnpart:
+		if r := d.rooms.Get(m.Room); r != nil {
+			d.dropPart(r, p)
+		}
+	case kindJoin:
+		if r := d.rooms.Get(m.Room); r != nil && m.Person != nil {
+			d.joinedThere(p, r, m.Person, &m)
+		}
+	case kindLeave:
+		if s := p.member(m.Ref); s != nil {
+			if r := s.inRoom(m.Room); r != nil {
+				d.leftThere(s, r, m.Reason)
+			}
+		}
+	case kindAway:
+		if s := p.member(m.Ref); s != nil && s.away.Swap(m.Away) != m.Away {
+			d.tellAway(s, m.Away)
+		}
+	case kindSeen:
+		if s := p.member(m.Ref); s != nil {
+			s.addr.Store(&m.Seen)
+			d.hub.changed(s.partners()...)
+		}
+	case kindSlow:
+		if s := p.member(m.Ref); s != nil {
+			s.slow.Store(d.hub.now().Add(slowTime).UnixNano())
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// slowTime is for how long senders are held up for a remote member that does not read.
+const slowTime = time.Second
+
+// member returns a member of that node by its own number; nil: there is none.
+func (p *peer) member(ref delivery.Ref) *member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.members[ref]
+}
+
+// person is what nodes tell each other of a session.
+type person struct {
+	Ref    delivery.Ref `json:"ref"`
+	ID     string       `json:"id"`
+	Name   string       `json:"name,omitempty"`
+	User   string       `json:"user,omitempty"`
+	Opener netip.Addr   `json:"opener"`
+	Seen   netip.Addr   `json:"seen"`
+	Away   bool         `json:"away,omitempty"`
+	Stamp  uint64       `json:"stamp"` // see room.stamps
+}
+
+func (s *member) person(stamp uint64) *person {
+	return &person{Ref: s.ref, ID: s.id, Name: s.name, User: s.user, Opener: s.opener, Seen: s.seenAt(), Away: s.away.Load(), Stamp: stamp}
+}
+
+// admit returns the remote member that a node speaks of, which it makes if need be; nil: what
+// is said of it cannot be.
+func (p *peer) admit(o *person) *member {
+	if !strings.HasPrefix(o.ID, SessionPrefix) {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.members[o.Ref]
+	if s != nil && s.id == o.ID {
+		return s
+	}
+	d := p.x.d
+	if d.members.Get(o.ID) != nil {
+		return nil // of this node, or of another one
+	}
+	s = &member{
+		d: d, node: p, there: o.Ref, ref: remote | delivery.Ref(p.x.next.Add(1)),
+		id: o.ID, name: o.Name, user: o.User, opener: o.Opener, since: d.hub.now(),
+	}
+	s.addr.Store(&o.Seen)
+	s.away.Store(o.Away)
+	p.members[o.Ref] = s
+	d.members.Put(s.id, s)
+	return s
+}
+
+// enterRoom adds a room to those that a session is in. The room's lock is held.
+func (s *member) enterRoom(r *room) {
+	if s.node != nil { // those of a node's own are written one after the other anyway
+		s.node.mu.Lock()
+		defer s.node.mu.Unlock()
+	}
+	list := append(slices.Clone(s.roomList()), r)
+	s.rooms.Store(&list)
+}
+
+// exitRoom undoes enterRoom. A remote member that is nowhere any more is forgotten.
+func (s *member) exitRoom(r *room) {
+	if s.node != nil {
+		s.node.mu.Lock()
+		defer s.node.mu.Unlock()
+	}
+	list := slices.DeleteFunc(slices.Clone(s.roomList()), func(o *room) bool { return o == r })
+	s.rooms.Store(&list)
+	if s.node != nil && len(list) == 0 {
+		if s.node.members[s.there] == s {
+			delete(s.node.members, s.there)
+		}
+		s.d.members.Remove(s.id, s)
+	}
+}
+
+// relaysAt reports whether a remote member's node relays at an address: the packets of its
+// allocations come from there.
+func (s *member) relaysAt(addr netip.Addr) bool {
+	if s.node == nil {
+		return false
+	}
+	list := s.node.relays.Load()
+	return list != nil && slices.Contains(*list, addr)
+}
+
+// uvarint takes a number off a frame.
+func uvarint(f *[]byte) (n uint64, ok bool) {
+	n, size := binary.Uvarint(*f)
+	if size <= 0 {
+		return 0, false
+	}
+	*f = (*f)[size:]
+	return n, true
+}
+
+// post is delivery's Post where there are other nodes: what is sent to remote members goes
+// nowhere, as their own node tells them what happens.
+type post struct{ *delivery.Node }
+
+var _ delivery.Post = post{}
+
+// Send implements delivery.Post.
+func (n post) Send(to, cause delivery.Ref, b wire.Object) bool {
+	return to&remote == 0 && n.Node.Send(to, cause, b)
+}
+
+// End implements delivery.Post.
+func (n post) End(s delivery.Ref, reason string, code wire.CloseCode) {
+	if s&remote == 0 {
+		n.Node.End(s, reason, code)
+	}
+}
