@@ -136,6 +136,14 @@ func (s *server) end(t *testing.T) {
 	s.await(t)
 }
 
+// kill ends turnhub as SIGKILL does.
+func (s *server) kill(t *testing.T) {
+	t.Helper()
+	_ = s.process.Kill()
+	<-s.ended
+	s.ended <- nil
+}
+
 // await waits for the end of the process.
 func (s *server) await(t *testing.T) {
 	t.Helper()
