@@ -86,6 +86,8 @@ class Bot:
         elif kind == "joined":
             for other in message["peers"]:  # the newcomer offers to each
                 await self.offer(other["peer"])
+        elif kind == "peer-joined" and message["polite"]:
+            await self.offer(message["peer"])  # we are the newcomer: two nodes had a part of the room each
         elif kind == "peer-joined":
             await self.signaled(message["peer"], message.get("first") or {})
         elif kind == "signal":

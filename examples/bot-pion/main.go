@@ -23,6 +23,7 @@ type message struct {
 	Name      string                      `json:"name,omitempty"`
 	Room      string                      `json:"room,omitempty"`
 	Peer      string                      `json:"peer,omitempty"`
+	Polite    bool                        `json:"polite,omitempty"`
 	Peers     []struct{ Peer string }     `json:"peers,omitempty"`
 	To        string                      `json:"to,omitempty"`
 	From      string                      `json:"from,omitempty"`
@@ -170,6 +171,10 @@ func (b *bot) handle(m message) {
 			b.offer(other.Peer)
 		}
 	case "peer-joined":
+		if m.Polite { // we are the newcomer: two nodes had a part of the room each
+			b.offer(m.Peer)
+			break
+		}
 		var first signal
 		if json.Unmarshal(m.First, &first) == nil {
 			b.signaled(m.Peer, first)

@@ -348,6 +348,8 @@ export class Call extends Emitter {
       this.signal(id, {anew: true}); // goes on with a connection that we have not
     } else if (first) {
       this.#onSignal(id, first, info);
+    } else if (info.polite && !this.#find(id) && this.phase === 'active' && this.peers.size < this.limit - 1) {
+      this.#add(info).offer(); // two nodes had a part of the room each, and we are the newcomer
     }
   }
 
