@@ -271,6 +271,10 @@ func (d *directory) leftThere(s *member, r *room, reason string) {
 			ids = append(ids, l.id)
 			l.push(b)
 		}
+		if len(r.members) < 2 {
+			r.account.end(reason, d.hub.now())
+			r.account = nil
+		}
 	}
 	r.mu.Unlock()
 	d.hub.changed(ids...)
@@ -288,7 +292,9 @@ func (d *directory) dropPart(r *room, p *peer) {
 
 // empty is told that a room has nobody of this node any more: it is over here. room.mu is
 // held.
-func (r *room) empty() {
+func (r *room) empty(reason string) {
+	r.account.end(reason, r.d.hub.now())
+	r.account = nil
 	for _, s := range r.members {
 		s.exitRoom(r)
 	}
@@ -354,4 +360,9 @@ func (d *directory) own() []*member {
 // own reports whether a room has somebody of this node. room.mu is held.
 func (r *room) own() bool {
 	return slices.ContainsFunc(r.members, func(s *member) bool { return s.node == nil })
+}
+
+// ours returns the members of a room that are on this node. room.mu is held.
+func (r *room) ours() []*member {
+	return slices.DeleteFunc(slices.Clone(r.members), func(s *member) bool { return s.node != nil })
 }

@@ -141,10 +141,10 @@ func (r *room) noted(s *member, now time.Time) {
 		r.shared = now
 	}
 	switch {
-	case r.account != nil:
+	case r.account != nil && s.node == nil:
 		r.account.join(s, now)
-	case len(r.members) > 1:
-		r.account = s.d.hub.beginCall(s.d.hub.callID(), "room", r.name, now, r.members...)
+	case r.account == nil && len(r.members) > 1: // each node accounts for its own people
+		r.account = s.d.hub.beginCall(s.d.hub.callID(), "room", r.name, now, r.ours()...)
 	}
 	r.most = max(r.most, len(r.members))
 	if who := s.who(); len(r.who) < loggedPeople && !slices.Contains(r.who, who) {
@@ -196,7 +196,7 @@ func (d *directory) quit(s *member, r *room, reason string) {
 	}
 	if r.dead = len(r.members) == 0; d.nodes != nil && !r.own() {
 		r.dead = true
-		r.empty()
+		r.empty(reason)
 	}
 	dead := r.dead
 	r.mu.Unlock()
