@@ -34,6 +34,7 @@ type stayer struct {
 	heard    map[string]bool // session and text
 	last     map[string]int  // by our session and the sender's: the highest number heard
 	dead     map[string]bool // sessions of ours that have ended
+	left     int             // how often somebody has left
 	faults   []string
 }
 
@@ -175,6 +176,7 @@ func (s *stayer) take(kind, room, peer, name, code, from string, id int, data js
 		}
 		s.peers[room][peer] = name
 	case "peer-left":
+		s.left++
 		delete(s.peers[room], peer)
 		for _, m := range s.waiting {
 			if m.room == room {
@@ -284,8 +286,26 @@ func TestAcrossNodes(t *testing.T) {
 			return
 		}
 	}
+	// NATS is away for a while, with all that it kept in memory: what is said to other nodes
+	// waits, and nobody is lost to anybody.
+	var before []int
 	for _, s := range all {
+		s.get(func() { before = append(before, s.left) })
+	}
+	if os.Getenv("E2E_LONG") != "" {
+		nats.Kill()
+		time.Sleep(3 * time.Second)
+		nats.Run()
+		known()
+	}
+	for i, s := range all {
 		s.get(func() { s.quiet = true })
+		until(t, "all is answered", func() (is bool) { s.get(func() { is = len(s.waiting) == 0 }); return is })
+		s.get(func() {
+			if s.left != before[i] {
+				t.Errorf("%s was told %d times that somebody has left while NATS was away", s.name, s.left-before[i])
+			}
+		})
 	}
 	for _, s := range all {
 		until(t, "all is answered", func() (is bool) { s.get(func() { is = len(s.waiting) == 0 }); return is })

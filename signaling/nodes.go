@@ -159,6 +159,9 @@ func (h *Hub) NodeLost(node string) {
 	p.lost.Store(true)
 	for _, r := range h.directory.rooms.All() {
 		h.directory.dropPart(r, p)
+		if r.home() == node {
+			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
+		}
 	}
 	p.mu.Lock()
 	left := p.pending

@@ -86,6 +86,13 @@ func (r *room) meet() {
 	}
 }
 
+// home is the node of a room; empty: this one, as far as is known.
+func (r *room) home() string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.across.home
+}
+
 // meet is told that a node has a part of a room and takes this one for the node of it.
 func (x *nodes) meet(p *peer, room string) {
 	x.mu.Lock()
