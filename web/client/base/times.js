@@ -20,7 +20,7 @@ export const sessionTimes = {
   /** From a cut to the next attempt: at once in a call, else spread over so long. */
   spread: 200,
   /** Between attempts: the first, doubled each time up to the most; a call shows, so it waits less, for its first 30. */
-  retry: 250, retryMost: 15_000, retryInCall: 500, retryInLongCall: 5000,
+  retry: 250, retryMost: 15_000, retrySoon: 50, retryInCall: 500, retryInLongCall: 5000,
   /** Two tries to renew an access token are at least so far apart. */
   renewToken: 5000,
   /** A room that could not be joined again is tried again after so long, where the server does not say. */

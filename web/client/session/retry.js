@@ -22,7 +22,9 @@ export function delay(attempt, inCall, least, random) {
   const jitter = 0.5 + random / 2;
   if (attempt === 0) return Math.max(least, inCall ? 0 : times.spread * jitter);
   const most = inCall ? (attempt < 30 ? times.retryInCall : times.retryInLongCall) : times.retryMost;
-  return Math.max(least, jitter * Math.min(most, times.retry * 2 ** attempt));
+  // What has cut one socket, a firewall or a proxy, mostly lets the next through a moment later.
+  const first = inCall ? times.retrySoon : times.retry;
+  return Math.max(least, jitter * Math.min(most, first * 2 ** attempt));
 }
 
 /**
