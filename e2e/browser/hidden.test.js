@@ -1,0 +1,64 @@
+// In a tab that nobody sees nothing moves: no meter, no mark of who speaks.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+});
+after(cleanup);
+
+/** Counts from now on what the page changes of its looks. @param {Page} page */
+const watch = (page) => page.evaluate(() => {
+  const own = /** @type {any} */ (window);
+  own.moved = [];
+  own.watching ??= new MutationObserver((changes) => own.moved.push(...changes.map(({ target }) => /** @type {Element} */ (target).className)));
+  own.watching.observe(document.body, { subtree: true, attributes: true, attributeFilter: ['class', 'style'] });
+});
+
+/** @param {Page} page @param {boolean} hidden */
+const hide = (page, hidden) => page.evaluate((hidden) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (hidden ? 'hidden' : 'visible') });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, hidden);
+
+/** While the fake microphone beeps, once a second: something moves where it is seen, and nothing where it is not. @param {Page} page */
+async function restsHidden(page) {
+  await watch(page);
+  await page.waitForFunction(() => /** @type {any} */ (window).moved.length > 1, undefined, { timeout: 10_000 });
+  await hide(page, true);
+  const moved = await page.evaluate(async () => {
+    const own = /** @type {any} */ (window);
+    await new Promise((resolve) => setTimeout(resolve, 300)); // what was on its way
+    own.moved = [];
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    return own.moved;
+  });
+  assert.deepEqual(moved, []);
+  await hide(page, false);
+  await watch(page);
+  await page.waitForFunction(() => /** @type {any} */ (window).moved.length > 1, undefined, { timeout: 10_000 });
+}
+
+test('a page that nobody sees stands still, in the lobby and in a call', async () => {
+  const pages = await Promise.all([browser.newPage(), browser.newPage()]);
+  const [page, other] = pages;
+  await openLobby(page, server.base, { room: 'hidden' });
+  await restsHidden(page);
+  await join(page);
+  await openLobby(other, server.base, { room: 'hidden' });
+  await join(other);
+  await Promise.all(pages.map((each) => connected(each)));
+  await restsHidden(page);
+  await Promise.all(pages.map((each) => each.context().close()));
+});
