@@ -1,5 +1,6 @@
 import {answer, withoutCandidates} from './connection.js';
 import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
+import {startingFaster} from './start.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
 
@@ -168,7 +169,7 @@ export class Negotiation {
     const {description, candidates} = withoutCandidates(offer);
     const {pc} = this;
     try {
-      await pc.setRemoteDescription(description);
+      await pc.setRemoteDescription(startingFaster(description));
       this.#host.answering(pc);
       await answer(pc);
     } catch (error) {
@@ -201,7 +202,7 @@ export class Negotiation {
     if (this.#ignoring) return;
     try {
       // Where both have offered, this takes ours back.
-      await pc.setRemoteDescription(offer);
+      await pc.setRemoteDescription(startingFaster(offer));
       this.#strays = this.#usable = 0;
       this.#stopWaiting();
       this.#host.answering(pc);
@@ -247,7 +248,7 @@ export class Negotiation {
     if (!this.waiting || (round !== undefined && round !== this.#round)) return;
     this.#stopWaiting();
     try {
-      await this.pc.setRemoteDescription(description);
+      await this.pc.setRemoteDescription(startingFaster(description));
       this.#strays = this.#usable = 0;
       this.first ||= 'ours';
       this.#settled(this.pc.localDescription?.sdp ?? '', description.sdp);

@@ -1,0 +1,26 @@
+/**
+ * Bits per second with which a connection begins to send, before it knows anything of its path. Chromium takes 300,000, and
+ * leaves out up to four pictures of more than 320×240 while there are fewer than that for them, and of more than 640×480 below
+ * 500,000: the first picture came 130 ms later of a camera with 30 a second. What the path does not carry is seen within a second.
+ */
+export const startBitrate = 600_000;
+
+/**
+ * A description of the other side as our browser is to hear it: with the bitrate to begin with. Chromium and Safari know it by
+ * their own parameter of a format, in kbit/s; others leave what they do not know.
+ * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @returns {T}
+ */
+export function startingFaster(description) {
+  const sdp = description.sdp ?? '', said = `x-google-start-bitrate=${startBitrate / 1000}`;
+  if (sdp.includes('x-google-start-bitrate')) return description;
+  const sections = sdp.split(/^(?=m=)/m).map((section) => {
+    if (!section.startsWith('m=video ')) return section;
+    const formats = [...section.matchAll(/^a=rtpmap:(\d+) (?:VP8|VP9|AV1|H264|H265)\/90000/gim)].map(([, format]) => format);
+    return formats.reduce((text, format) => {
+      const parameters = new RegExp(`^a=fmtp:${format} [^\\r\\n]*`, 'm');
+      if (parameters.test(text)) return text.replace(parameters, (line) => `${line};${said}`);
+      return text.replace(new RegExp(`^a=rtpmap:${format} [^\\r\\n]*(\\r?\\n)`, 'm'), (line, end) => `${line}a=fmtp:${format} ${said}${end}`);
+    }, section);
+  });
+  return {...description, sdp: sections.join('')};
+}
