@@ -265,7 +265,7 @@ test('a direct connection on its way keeps nobody from mending', (t) => {
   t.mock.method(console, 'warn', () => {});
   const {made, replacements} = replacing();
   replacements.understood = true;
-  assert.ok(replacements.begin(true, true));
+  assert.ok(replacements.begin(true, 'direct'));
   assert.deepEqual([replacements.mending, replacements.coming !== null, replacements.hopeful], [false, true, true]);
   assert.ok(replacements.begin());
   assert.deepEqual(made.map(({straight, closed}) => [straight, closed]), [[true, true], [false, false]]);

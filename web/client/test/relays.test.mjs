@@ -166,11 +166,11 @@ test('a relay over UDP is known by its candidate in every browser', () => {
 });
 
 /** A path beside a Firefox, and when another that leads straight is looked for, in seconds. */
-function straight(paths, {polite = true, direct = true, description = {sdp: 'v=0\r\no=mozilla...THIS'}} = {}) {
+function straight(paths, {polite = true, direct = true, remote = 'host', description = {sdp: 'v=0\r\no=mozilla...THIS'}} = {}) {
   const clock = new FakeClock(), done = [];
   const improving = new Improving({
     clock, probe: async () => false, direct: () => direct, polite: () => polite, fits: () => true, tooMany: () => false, better: () => done.push('better'), fit: () => {},
-    straight: () => done.push(clock.time / 1000),
+    only: (which) => done.push(which === 'direct' ? clock.time / 1000 : which),
   });
   const pc = {localDescription: description, remoteDescription: description};
   let before = '';
@@ -178,7 +178,7 @@ function straight(paths, {polite = true, direct = true, description = {sdp: 'v=0
     if (before && path !== before) improving.settle();
     before = path;
     clock.advance(1000);
-    improving.tick({path, local: path === 'direct' ? 'host' : 'relay'}, {pc, first: 'theirs'});
+    improving.tick({path, local: path === 'direct' ? 'host' : 'relay', remote}, {pc, first: 'theirs'});
   }
   return done;
 }
@@ -186,6 +186,7 @@ function straight(paths, {polite = true, direct = true, description = {sdp: 'v=0
 test('a direct path is looked for by itself beside a Firefox, three times, by one of the two', () => {
   const relayed = Array(600).fill('relay-udp');
   assert.deepEqual(straight(relayed), [2, 22, 82]);
+  assert.deepEqual(straight(relayed, {remote: 'relay'}), [2, 'single', 22, 'single', 82, 'single']);
   assert.deepEqual(straight(relayed, {polite: false}), []);
   assert.deepEqual(straight(relayed, {direct: false}), []);
   assert.deepEqual(straight(relayed, {description: {sdp: 'v=0\r\no=- 1'}}), [], 'Chromium goes over by itself');
@@ -203,7 +204,7 @@ test('a direct path that breaks again and again is looked for ever more seldom, 
 function improve(path, {fits = true, tooMany = () => false, seconds = 60} = {}) {
   const clock = new FakeClock(), done = [];
   const improving = new Improving({
-    clock, probe: async () => false, direct: () => false, polite: () => false, straight: () => {}, fits: () => fits, tooMany: (_, relayed) => tooMany(relayed),
+    clock, probe: async () => false, direct: () => false, polite: () => false, only: () => {}, fits: () => fits, tooMany: (_, relayed) => tooMany(relayed),
     better: () => { done.push(['better', clock.time]); fits = true; },
     fit: (relayed) => { done.push([relayed ? 'another connection' : 'restart', clock.time]); improving.settle(); },
   });

@@ -74,7 +74,7 @@ export class Healing {
     const {clock} = host;
     this.#since = clock.now();
     const direct = () => host.configuration().iceTransportPolicy !== 'relay';
-    const create = (/** @type {boolean} */ direct) => host.replacements.create(direct ? 'direct' : this.#all ? 'all' : 'few');
+    const create = (/** @type {boolean} */ bare) => host.replacements.create(bare ? 'direct' : this.#all ? 'all' : 'few');
     this.replacements = new Replacements({...host.replacements, create, direct, failed: (why) => {
       if (why === 'refused') this.#refusals++;
       this.heal(this.#watch.dead || this.#beyondRestart);
@@ -82,7 +82,7 @@ export class Healing {
     }});
     this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
     this.improving = new Improving({
-      clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), straight: () => this.#straight(),
+      clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), only: (which) => this.#only(which),
       fits: host.fits, tooMany: host.tooMany, fit: (relayed) => this.#fit(relayed),
     });
   }
@@ -241,11 +241,14 @@ export class Healing {
     }
   }
 
-  /** There may be a direct path, and the browsers do not find it on the connection in use: another looks for nothing else. */
-  #straight() {
+  /**
+   * There may be a path over fewer relays, and the browsers do not find it on the connection in use: another looks for nothing else.
+   * @param {'direct' | 'single'} which
+   */
+  #only(which) {
     if (!this.replacements.understood) return this.better();
     const {state, online} = this.#host;
-    if (state() === 'connected' && online()) this.replacements.begin(true, true);
+    if (state() === 'connected' && online()) this.replacements.begin(true, which);
   }
 
   /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */

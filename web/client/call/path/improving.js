@@ -11,7 +11,7 @@ import {improvingTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether it holds more of them than it needs
  * @property {(relayed: boolean) => void} fit goes on with fewer
  * @property {() => void} better looks for another path while the one in use goes on
- * @property {() => void} straight looks for a direct one, and nothing else
+ * @property {(which: 'direct' | 'single') => void} only looks for a direct one, or one over our relay alone, and nothing else
  */
 
 /**
@@ -27,6 +27,8 @@ export class Improving {
   /** So often a direct path was looked for by itself, and when it was last. */
   #straight = 0;
   #straightAt = -Infinity;
+  /** After so many of these, one over a single relay was looked for. */
+  #single = 0;
   /** More relays than are needed are given back so long after it has come into use. */
   /** @type {number} */ #keep = times.settled;
   /** They have been, or there are none. */
@@ -65,7 +67,7 @@ export class Improving {
   /** All ways are worth a look again. */
   reset() {
     this.#looked = false;
-    this.#straight = 0;
+    this.#straight = this.#single = 0;
     this.#pause = times.ask;
     this.#askAt = Infinity;
   }
@@ -74,7 +76,7 @@ export class Improving {
    * @param {import('./stats.js').Quality} quality
    * @param {import('./negotiation.js').Negotiation | null} current
    */
-  tick({path, local}, current) {
+  tick({path, local, remote}, current) {
     if (!current || !path || this.#closed) return;
     const now = this.#host.clock.now(), overTCP = path !== 'direct' && path !== 'relay-udp' && local === 'relay';
     if (!this.#fitted && now - this.#settledAt >= this.#keep) {
@@ -89,7 +91,7 @@ export class Improving {
       const straight = this.#straight;
       this.reset();
       // One that does not last is not looked for as if it were the first.
-      if (now - this.#settledAt < times.lasts) this.#straight = straight;
+      if (now - this.#settledAt < times.lasts) this.#straight = this.#single = straight;
       this.#hadDirect = true;
       return;
     }
@@ -108,6 +110,10 @@ export class Improving {
     if (begins && alone && since >= (times.straight[this.#straight] ?? Infinity)) {
       this.#straight++;
       return this.#lookStraight();
+    }
+    if (begins && alone && local === 'relay' && remote === 'relay' && this.#single < this.#straight) {
+      this.#single = this.#straight;
+      return this.#host.only('single');
     }
     const back = this.#hadDirect && begins;
     if (!overTCP && !back) {
@@ -129,13 +135,13 @@ export class Improving {
     this.#askAt = this.#host.clock.now() + this.#pause;
     if (!open) return;
     if (straight) return this.#lookStraight();
-    this.#straight = 0;
+    this.#straight = this.#single = 0;
     this.#host.better();
   }
 
   #lookStraight() {
     this.#straightAt = this.#host.clock.now();
-    this.#host.straight();
+    this.#host.only('direct');
   }
 
   close() { this.#closed = true; }

@@ -8,7 +8,7 @@ import {healingTimes as times} from '../../base/times.js';
  * What replacements need of their peer.
  * @typedef {object} ReplacementHost
  * @property {import('../../base/clock.js').Clock} clock
- * @property {(direct: boolean) => RTCPeerConnection} create a connection with fresh credentials; direct: without any relay
+ * @property {(bare: boolean) => RTCPeerConnection} create a connection with fresh credentials; bare: without any relay
  * @property {() => boolean} direct whether direct paths are allowed
  * @property {() => import('../media/media.js').LocalMedia} media
  * @property {() => import('./connection.js').Showing} showing
@@ -36,7 +36,8 @@ const atOnce = 8;
  * asks for one or refuses ours, no more are made than somebody needs who means well: each takes relays from the server.
  *
  * One that is to find a direct path (`direct`) has no relays, on neither side: there is nothing else that it could lead over.
- * It mends nothing, and where it does not connect, nothing has happened: what goes over a relay goes on.
+ * Or it has those of who offers, so that it leads over one where there were two. It mends nothing, and where it does not
+ * connect, nothing has happened: what goes over relays goes on.
  */
 export class Replacements {
   /** Names the connection in use; the first is ''. */
@@ -72,15 +73,15 @@ export class Replacements {
   /**
    * Offers a new connection.
    * @param {boolean} [always] also where the last attempt was one
-   * @param {boolean} [direct] one without relays
+   * @param {'' | 'direct' | 'single'} [only] one without relays, or without the other side's
    * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
    */
-  begin(always = false, direct = false) {
-    const possible = this.understood && (always || !this.#tried) && this.#quota.take();
+  begin(always = false, only = '') {
+    const direct = only !== '', possible = this.understood && (always || !this.#tried) && this.#quota.take();
     this.abandon();
     if (!direct) this.#tried = possible;
     const more = {replacement: true, instead: this.#abandoned, ...(direct && {direct})};
-    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, direct, more).offer();
+    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {direct, bare: only === 'direct'}, more).offer();
     return possible;
   }
 
@@ -103,7 +104,7 @@ export class Replacements {
       if ((!direct || this.#host.direct()) && this.#quota.take()) {
         this.abandon();
         if (!direct) this.#tried = true;
-        return this.#make(connection, false, direct).negotiation.handle(data);
+        return this.#make(connection, false, {direct, bare: direct}).negotiation.handle(data);
       }
     }
     // One that was given up here, is one too many, or would show where we are. Who still offers on it should know.
@@ -118,9 +119,9 @@ export class Replacements {
     this.#tried = false;
   }
 
-  /** @param {string} name @param {boolean} ours @param {boolean} direct @param {any} [more] */
-  #make(name, ours, direct, more) {
-    const coming = this.#coming = new Replacement(name, {ours, direct, more}, this.#host, (connected, why) => {
+  /** @param {string} name @param {boolean} ours @param {{direct: boolean, bare: boolean}} kind @param {any} [more] */
+  #make(name, ours, kind, more) {
+    const coming = this.#coming = new Replacement(name, {ours, ...kind, more}, this.#host, (connected, why) => {
       if (this.#coming !== coming) return;
       this.#coming = null;
       if (connected) {
@@ -130,7 +131,7 @@ export class Replacements {
       } else {
         this.#abandoned = name;
         coming.close();
-        this.#host.failed(direct ? '' : why);
+        this.#host.failed(kind.direct ? '' : why);
       }
     });
     return coming;
@@ -170,16 +171,16 @@ class Replacement {
   #connected = false;
 
   /**
-   * @param {string} name @param {{ours: boolean, direct: boolean, more: any}} what `more` goes with the first offer
+   * @param {string} name @param {{ours: boolean, direct: boolean, bare: boolean, more: any}} what `more` goes with the first offer
    * @param {ReplacementHost} host @param {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} done
    */
-  constructor(name, {ours, direct, more}, host, done) {
+  constructor(name, {ours, direct, bare, more}, host, done) {
     this.name = name;
     this.ours = ours;
     this.direct = direct;
     this.#host = host;
     this.#done = done;
-    const pc = this.pc = host.create(direct);
+    const pc = this.pc = host.create(bare);
     this.channel = openChannel(pc);
     host.made(pc, this.channel);
     this.negotiation = new Negotiation(pc, name, {
@@ -189,7 +190,7 @@ class Replacement {
     }, {more});
     pc.onicecandidate = ({candidate}) => { if (candidate) this.negotiation.found(candidate); };
     pc.onconnectionstatechange = () => this.#onState();
-    this.#timer = host.clock.setTimeout(() => this.#end(false), times.replacement);
+    this.#timer = host.clock.setTimeout(() => this.#end(false), direct ? times.direct : times.replacement);
   }
 
   offer() {
