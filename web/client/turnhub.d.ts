@@ -1264,14 +1264,21 @@ declare class Senders {
 declare function isFirefox(description: RTCSessionDescription | RTCSessionDescriptionInit | null): boolean;
 /**
  * Whether we may restart ICE on a connection: the other side can answer that.
- * @param {{pc: RTCPeerConnection, first: string}} negotiation @param {string} browser of the other side, as it says
+ * @param {{pc: RTCPeerConnection, first: string, mozilla: boolean}} negotiation @param {string} browser of the other side, as it says
  */
-declare function mayRestart({ pc, first }: {
+declare function mayRestart({ pc, first, mozilla }: {
     pc: RTCPeerConnection;
     first: string;
+    mozilla: boolean;
 }, browser: string): boolean;
-/** Whether both browsers take candidates that come when they are connected already, and go over to a better path. */
-declare function takesLateCandidates({ localDescription, remoteDescription }: RTCPeerConnection): boolean;
+/**
+ * Whether both browsers take candidates that come when they are connected already, and go over to a better path.
+ * @param {{pc: RTCPeerConnection, mozilla: boolean}} negotiation
+ */
+declare function takesLateCandidates({ pc, mozilla }: {
+    pc: RTCPeerConnection;
+    mozilla: boolean;
+}): boolean;
 /**
  * The relays that a browser can use, of all that the server has. Firefox (153) takes none over TLS from a server that is named by
  * its address, and says nothing of it: the connection that asked for that one as the surest had none where only TLS passes.
@@ -1772,6 +1779,8 @@ declare class Negotiation {
         say?: (description: RTCSessionDescriptionInit) => RTCSessionDescriptionInit;
         more?: any;
     });
+    /** What the other side says is Firefox's. */
+    mozilla: boolean;
     /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first: "" | "ours" | "theirs";
     pc: RTCPeerConnection;
     name: string;

@@ -10,14 +10,14 @@ import {FakeClock} from './fakes.mjs';
 
 const firefox = {type: 'offer', sdp: 'v=0\r\no=mozilla...THIS_IS_SDPARTA-153.0 1 0 IN IP4 0.0.0.0\r\n'};
 const other = {type: 'offer', sdp: 'v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n'};
-const between = (ours, theirs) => ({localDescription: ours, remoteDescription: theirs});
+const between = (ours, theirs) => ({pc: {localDescription: ours}, mozilla: isFirefox(theirs)});
 
 test('who may restart ICE: not we, where Firefox has offered first', () => {
   assert.ok(isFirefox(firefox) && !isFirefox(other) && !isFirefox(null));
-  assert.equal(mayRestart({pc: between(other, firefox), first: 'theirs'}, 'firefox/153'), false);
-  assert.equal(mayRestart({pc: between(other, firefox), first: 'theirs'}, ''), false, 'of an unknown version');
+  assert.equal(mayRestart({...between(other, firefox), first: 'theirs'}, 'firefox/153'), false);
+  assert.equal(mayRestart({...between(other, firefox), first: 'theirs'}, ''), false, 'of an unknown version');
   for (const [ours, theirs, first] of [[other, firefox, 'ours'], [firefox, other, 'theirs'], [firefox, firefox, 'theirs'], [other, other, 'theirs']]) {
-    assert.equal(mayRestart({pc: between(ours, theirs), first}, ''), true);
+    assert.equal(mayRestart({...between(ours, theirs), first}, ''), true);
   }
   assert.equal(takesLateCandidates(between(other, other)), true);
   assert.equal(takesLateCandidates(between(other, firefox)), false);

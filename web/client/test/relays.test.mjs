@@ -166,19 +166,19 @@ test('a relay over UDP is known by its candidate in every browser', () => {
 });
 
 /** A path beside a Firefox, and when another that leads straight is looked for, in seconds. */
-function straight(paths, {polite = true, direct = true, remote = 'host', description = {sdp: 'v=0\r\no=mozilla...THIS'}} = {}) {
+function straight(paths, {polite = true, direct = true, remote = 'host', mozilla = true} = {}) {
   const clock = new FakeClock(), done = [];
   const improving = new Improving({
     clock, probe: async () => false, direct: () => direct, polite: () => polite, fits: () => true, tooMany: () => false, better: () => done.push('better'), fit: () => {},
     only: (which) => done.push(which === 'direct' ? clock.time / 1000 : which),
   });
-  const pc = {localDescription: description, remoteDescription: description};
+  const pc = {localDescription: {sdp: 'v=0\r\no=- 1'}};
   let before = '';
   for (const path of paths) {
     if (before && path !== before) improving.settle();
     before = path;
     clock.advance(1000);
-    improving.tick({path, local: path === 'direct' ? 'host' : 'relay', remote}, {pc, first: 'theirs'});
+    improving.tick({path, local: path === 'direct' ? 'host' : 'relay', remote}, {pc, mozilla});
   }
   return done;
 }
@@ -189,7 +189,7 @@ test('a direct path is looked for by itself beside a Firefox, three times, by on
   assert.deepEqual(straight(relayed, {remote: 'relay'}), [2, 'single', 22, 'single', 82, 'single']);
   assert.deepEqual(straight(relayed, {polite: false}), []);
   assert.deepEqual(straight(relayed, {direct: false}), []);
-  assert.deepEqual(straight(relayed, {description: {sdp: 'v=0\r\no=- 1'}}), [], 'Chromium goes over by itself');
+  assert.deepEqual(straight(relayed, {mozilla: false}), [], 'Chromium goes over by itself');
   assert.deepEqual(straight(Array(600).fill('direct')), []);
 });
 

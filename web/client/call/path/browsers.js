@@ -1,6 +1,6 @@
 /**
- * What is known of browsers' own mistakes, in one place. A browser is known by its descriptions (`o=mozilla…`), its version
- * by what its client says (`browser` in signaling data).
+ * What is known of browsers' own mistakes, in one place. A browser is known by its descriptions (`o=mozilla…`), as they come:
+ * Chromium gives them back with an origin of its own. Its version is known by what its client says (`browser` in signaling data).
  */
 
 /**
@@ -17,16 +17,19 @@ export function isFirefox(description) {
 
 /**
  * Whether we may restart ICE on a connection: the other side can answer that.
- * @param {{pc: RTCPeerConnection, first: string}} negotiation @param {string} browser of the other side, as it says
+ * @param {{pc: RTCPeerConnection, first: string, mozilla: boolean}} negotiation @param {string} browser of the other side, as it says
  */
-export function mayRestart({pc, first}, browser) {
-  if (first !== 'theirs' || !isFirefox(pc.remoteDescription) || isFirefox(pc.localDescription)) return true;
+export function mayRestart({pc, first, mozilla}, browser) {
+  if (first !== 'theirs' || !mozilla || isFirefox(pc.localDescription)) return true;
   return Number(/^firefox\/(\d+)/.exec(browser)?.[1] ?? 0) >= firefoxKeepsRoles;
 }
 
-/** Whether both browsers take candidates that come when they are connected already, and go over to a better path. */
-export function takesLateCandidates(/** @type {RTCPeerConnection} */ {localDescription, remoteDescription}) {
-  return !isFirefox(localDescription) && !isFirefox(remoteDescription);
+/**
+ * Whether both browsers take candidates that come when they are connected already, and go over to a better path.
+ * @param {{pc: RTCPeerConnection, mozilla: boolean}} negotiation
+ */
+export function takesLateCandidates({pc, mozilla}) {
+  return !mozilla && !isFirefox(pc.localDescription);
 }
 
 /**

@@ -105,7 +105,7 @@ export class Improving {
       if (overTCP && !this.#host.fits(current.pc)) return this.#host.better();
     }
     // One of the two: mostly who came later, and so the one who has offered first.
-    const begins = this.#host.polite() && this.#host.direct(), alone = !takesLateCandidates(current.pc);
+    const begins = this.#host.polite() && this.#host.direct(), alone = !takesLateCandidates(current);
     const since = now - Math.max(this.#settledAt, this.#straightAt);
     if (begins && alone && since >= (times.straight[this.#straight] ?? Infinity)) {
       this.#straight++;

@@ -1,4 +1,5 @@
 import {answer, withoutCandidates} from './connection.js';
+import {isFirefox} from './browsers.js';
 import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
 import {startingFaster} from './start.js';
 import {Trickle} from './trickle.js';
@@ -50,6 +51,8 @@ export class Negotiation {
   /** There is something to negotiate, after a pause. */
   #wanted = false;
   #closed = false;
+  /** What the other side says is Firefox's. */
+  mozilla = false;
   /** Candidates since the last description of theirs: of another generation, and those that can be used. */
   #strays = 0;
   #usable = 0;
@@ -168,6 +171,7 @@ export class Negotiation {
   async answerAhead(offer) {
     const {description, candidates} = withoutCandidates(offer);
     const {pc} = this;
+    this.mozilla = isFirefox(offer);
     try {
       await pc.setRemoteDescription(startingFaster(description));
       this.#host.answering(pc);
@@ -203,6 +207,7 @@ export class Negotiation {
     try {
       // Where both have offered, this takes ours back.
       await pc.setRemoteDescription(startingFaster(offer));
+      this.mozilla = isFirefox(offer);
       this.#strays = this.#usable = 0;
       this.#stopWaiting();
       this.#host.answering(pc);
@@ -249,6 +254,7 @@ export class Negotiation {
     this.#stopWaiting();
     try {
       await this.pc.setRemoteDescription(startingFaster(description));
+      this.mozilla = isFirefox(description);
       this.#strays = this.#usable = 0;
       this.first ||= 'ours';
       this.#settled(this.pc.localDescription?.sdp ?? '', description.sdp);

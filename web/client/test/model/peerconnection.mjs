@@ -260,7 +260,7 @@ export function connectionsOf(world) {
               this.#transceivers.push(transceiver);
             }
           }
-          this.pendingRemoteDescription = described(description);
+          this.pendingRemoteDescription = this.#heard(description);
           this.#takeFrom(description);
           this.#signal('have-remote-offer');
           for (const transceiver of this.getTransceivers()) if (transceiver.mid !== null) this.ontrack?.({transceiver});
@@ -279,7 +279,7 @@ export function connectionsOf(world) {
           this.broken = !this.firefox;
           throw failure('InvalidAccessError', 'the browser does not take this answer');
         }
-        this.pendingRemoteDescription = described(description);
+        this.pendingRemoteDescription = this.#heard(description);
         this.#takeFrom(description);
         this.#settle(role, true);
         for (const transceiver of this.getTransceivers()) if (transceiver.mid !== null) this.ontrack?.({transceiver});
@@ -371,6 +371,8 @@ export function connectionsOf(world) {
       });
     }
 
+    /** Chromium gives a description back with an origin of its own. */
+    #heard({type, sdp}) { return described({type, sdp: this.firefox ? sdp : sdp.replace(/^o=.*$/m, 'o=- 1 1 IN IP4 127.0.0.1')}); }
     #take(text, ufrag) { this.candidates.push({ufrag, type: / typ (\w+)/.exec(text)?.[1]}); }
     #takeFrom({sdp}) { for (const [, text, ufrag] of sdp.matchAll(/^a=(candidate:.* ufrag (\S+))/gm)) this.#take(text, ufrag); }
 
