@@ -82,6 +82,7 @@ func TestJournalsOfManyProcesses(t *testing.T) {
 
 // TestJournalsAreBounded where nobody reads them, and the events go on once somebody does.
 func TestJournalsAreBounded(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	j := NewJournal(dir, "", slog.New(slog.DiscardHandler))
 	defer j.close()

@@ -49,6 +49,7 @@ func child(dir, url string) {
 // TestKilled: what was written down when a process is killed arrives all the same, and
 // hardly anything twice; the history has each once.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	for _, after := range []int{1, 40, 300} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			dir := t.TempDir()
@@ -123,6 +124,7 @@ func TestSlowReceiverDelaysNobody(t *testing.T) {
 // TestDamaged: a store that lost its end, or a part, is set aside whatever is wrong with
 // it, and the server goes on.
 func TestDamaged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, Config{Dir: dir, History: time.Hour, Webhooks: []Webhook{{URL: "http://127.0.0.1:9/", Secrets: testSecret}}})
 	s.emit(0, 2000)
@@ -143,7 +145,7 @@ func TestDamaged(t *testing.T) {
 		"zeroes":       func(b []byte) []byte { clear(b); return b },
 		"text":         func(b []byte) []byte { return []byte(strings.Repeat("not a store\n", 5000)) },
 	}
-	for i := range 20 {
+	for i := range 6 {
 		damages[fmt.Sprint("page ", i)] = func(b []byte) []byte {
 			page := b[random.IntN(len(b)/4096)*4096:][:4096]
 			for j := range page {
@@ -170,6 +172,7 @@ func TestDamaged(t *testing.T) {
 
 // TestOneAtATime: a successor waits until its predecessor has left the store.
 func TestOneAtATime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := serve(t, Config{Dir: dir})
 	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)

@@ -182,7 +182,11 @@ func TestQueueIsBounded(t *testing.T) {
 			s.stop()
 			up.Store(true)
 			s = serve(t, cfg)
-			r.until(t, "the newest", func(ids []string) bool { return len(ids) == left })
+			// A request that was under way when the store ended may have been taken, and comes again.
+			r.until(t, "the newest", func(ids []string) bool {
+				slices.Sort(ids)
+				return len(slices.Compact(ids)) == left
+			})
 			got := r.ids()
 			slices.SortFunc(got, func(a, b string) int { return len(a) - len(b) })
 			if !slices.Contains(got, "49") || slices.Contains(got, "0") {
