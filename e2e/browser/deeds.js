@@ -14,6 +14,21 @@ export async function chat(from, to, text) {
   await to.locator('#messages li:last-child p:last-child', { hasText: text }).waitFor({ state: 'attached' });
 }
 
+/**
+ * Two people compare what their pages show of the keys between their browsers.
+ * @param {Page[]} pages @returns {Promise<string>} what both show
+ */
+export async function compareKeys(pages) {
+  const shown = await Promise.all(pages.map(async (page) => {
+    const quality = page.locator(`${others} .quality`);
+    if (await quality.getAttribute('aria-expanded') !== 'true') await quality.click();
+    await page.waitForSelector(`${others} .symbols li:nth-child(4)`);
+    return page.locator(`${others} .symbols`).innerText();
+  }));
+  assert.equal(shown[0], shown[1], 'both see the same symbols');
+  return shown[0].replace(/\s+/g, ' ');
+}
+
 /** Keeps what the page makes links of: a page's own rules keep a test from fetching them. */
 export function keepBlobs() {
   const blobs = /** @type {any} */ (window).blobs = new Map();

@@ -12,7 +12,7 @@ import { startDisplay } from '../harness/display.js';
 import { candidatePairs, decodesVideo, hearsSound } from '../harness/media.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
-import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.js';
+import { cameraOffAndOn, chat, compareKeys, keepBlobs, sendFile, shareScreen } from './deeds.js';
 import { startProxy } from './proxy.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -99,10 +99,12 @@ async function callOf(pages, server, proxy) {
   await shareScreen(arriving, there);
   await seeAndHear(pages);
 
+  const symbols = await compareKeys(pages);
   for (const page of pages) {
     await restartIce(page, pages);
     await seeAndHear(pages);
   }
+  assert.equal(await compareKeys(pages), symbols, 'healing changes no keys');
   await Promise.all([cutSocket(arriving, proxy), ...pages.map((page) => decodesVideo(page, { seconds: 3 }))]);
 
   // Away, and back over the relay alone: that is gone with the server, and comes back with it.

@@ -284,6 +284,12 @@ export namespace lastDoorTimes {
     export let open: number;
     export let keep: number;
 }
+export namespace sasTimes {
+    let answer_3: number;
+    export { answer_3 as answer };
+    let again_3: number;
+    export { again_3 as again };
+}
 export namespace checkTimes {
     export let url: number;
     export let candidate: number;
@@ -459,6 +465,8 @@ declare class Connections {
     /** @param {import('../session/hub.js').Hub} hub @param {import('./events.js').CallOptions} options */
     constructor(hub: Hub, options: CallOptions);
     relays: Relays;
+    /** Settled when connections can be made. */
+    ready: Promise<void>;
     /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
     configuration(all?: boolean): RTCConfiguration;
     /**
@@ -792,6 +800,10 @@ export type PeerEvents = {
         ours: LineState;
         theirs: LineState;
     };
+    /**
+     * see Peer.authenticationString
+     */
+    "authentication-string": number[] | null;
     /**
      * what is wrong between the two programs has changed
      */
@@ -1932,6 +1944,10 @@ export type SignalData = {
      */
     websocket?: DoorKey | undefined;
     /**
+     * for the string by which people compare their keys
+     */
+    sas?: SaidSas | undefined;
+    /**
      * of the data channel, which holds it to bounds of its own
      */
     app?: any;
@@ -2422,6 +2438,13 @@ export declare class Peer extends Emitter<PeerEvents> {
      * @param {number} width of the screen's own pixels: times `devicePixelRatio` @param {number} height
      */
     shown(width: number, height: number): void;
+    /**
+     * The string by which the two compare the keys between their browsers, read aloud: four numbers below 64, which the page
+     * shows as symbols. Where it is the same on both sides, nobody sits between them, this server included.
+     * 'authentication-string' says that there is one, because the other side has asked, or that the keys are others: null.
+     * @returns {Promise<number[] | null>} null: the other side's program does not know of it, or there is no connection yet
+     */
+    authenticationString(): Promise<number[] | null>;
     /** How loud the peer is heard at this moment, 0 to 1. */
     get loudness(): number;
     /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
@@ -2584,6 +2607,67 @@ export type ReturningHost = {
     find: (id: string) => Peer | undefined;
 };
 
+// ---- call/sas.js
+/**
+ * The keys that a connection is sealed with, as both sides have them: the fingerprints of the certificates of both.
+ * @param {RTCPeerConnection | null} pc @returns {string} '' before they are proved
+ */
+declare function keysOf(pc: RTCPeerConnection | null): string;
+declare const sasLength: 4;
+declare const sasSymbols: 64;
+/**
+ * The short authentication string of two people (the idea of RFC 6189 section 4.4.1.1): they read it to each other, and where
+ * it is the same on both sides nobody sits between their browsers, not even the server that carried their keys.
+ *
+ * It is a hash over the keys in use and a nonce of each side. Whoever sits between has other keys with each of the two,
+ * and would search for nonces with which the strings are equal all the same. So each side says the hash of its nonce first,
+ * and the nonce itself only when it has the hash of the other's: then nothing is left to choose, and a string fits by
+ * chance alone.
+ */
+declare class ShortAuthenticationString {
+    /** @param {SasHost} host */
+    constructor(host: SasHost);
+    /** @type {number[] | null} of the keys in use, each below `sasSymbols` */ numbers: number[] | null;
+    /**
+     * The string, once both sides have it.
+     * @returns {Promise<number[] | null>} null: the other side does not know of it, or there are no keys yet
+     */
+    ask(): Promise<number[] | null>;
+    /** What the other side says. @param {SaidSas} said */
+    hear(said: SaidSas): Promise<void> | undefined;
+    /** The keys in use may be others. */
+    moved(): void;
+    #private;
+}
+/**
+ * of signaling data; hex of 32 bytes each
+ */
+export type SaidSas = {
+    commit?: string;
+    nonce?: string;
+    to?: string;
+};
+/**
+ * What the short authentication string needs of its peer.
+ */
+export type SasHost = {
+    clock: Clock;
+    /**
+     * what both sides have alike of the keys in use, and nobody between them; '': nothing yet
+     */
+    binding: () => string;
+    say: (said: SaidSas) => void;
+    changed: (numbers: number[] | null) => void;
+};
+export type Run = {
+    binding: string;
+    nonce: string;
+    commit: string;
+    revealed: boolean;
+    theirs: string;
+    at: number;
+};
+
 // ---- call/videocall.js
 /**
  * A video call of two in one function.
@@ -2655,6 +2739,7 @@ declare class Way {
     constructor(host: WayHost);
     /** Of the connections alone. @type {PeerState} */ reached: PeerState;
     /** @type {LastDoor} */ door: LastDoor;
+    /** Of the keys of the way in use. @type {ShortAuthenticationString} */ sas: ShortAuthenticationString;
     /** @type {PeerState} */
     get state(): PeerState;
     /** Whether there is a channel on a connection, open or not. */
@@ -2696,6 +2781,10 @@ export type WayHost = {
     channel: PeerChannel;
     received: Received;
     signal: (data: any) => void;
+    /**
+     * the string by which people compare their keys is another
+     */
+    string: (numbers: number[] | null) => void;
     /**
      * what of the call fits it is another
      */

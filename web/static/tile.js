@@ -1,3 +1,4 @@
+import {Comparison} from './compare.js';
 import {el, icon, paintAvatar} from './dom.js';
 import {QualityPanel, barsOf, pathOf} from './quality.js';
 import {t} from './words.js';
@@ -46,11 +47,14 @@ export class Tile {
   #bars = el('span', {class: 'bars', 'aria-hidden': 'true'}, el('i'), el('i'), el('i'), el('i'));
   #full = fullButton(() => this.element);
   #panel = new QualityPanel();
+  #comparison;
   /** @type {(() => void)[]} */ #off = [];
 
   /** @param {Peer} peer @param {string} speaker device id, '' for the default */
   constructor(peer, speaker) {
     this.peer = peer;
+    this.#comparison = new Comparison(peer);
+    this.#panel.element.append(this.#comparison.element);
     const quality = el('button', {type: 'button', class: 'quality', 'aria-expanded': 'false', onclick: () => this.#toggle(quality)},
       this.#bars, this.#connectionTo, this.#words);
     this.element = el('article', {class: 'tile', 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},
@@ -116,12 +120,14 @@ export class Tile {
     const open = button.getAttribute('aria-expanded') !== 'true';
     button.setAttribute('aria-expanded', String(open));
     this.#panel.show(open);
+    this.#comparison.show(open);
   }
 
   close() {
     for (const off of this.#off) off();
     this.#size.disconnect();
     this.#panel.show(false);
+    this.#comparison.close();
     this.#video.srcObject = null;
     this.element.remove();
   }

@@ -164,6 +164,14 @@ export const lastDoorTimes = {
   keep: 5000,
 };
 
+/** The string by which people compare their keys (call/sas.js). */
+export const sasTimes = {
+  /** Who does not answer within this does not know of it. */
+  answer: 6000,
+  /** Beyond a few, strings are made so often. */
+  again: 60_000,
+};
+
 /** The network check (check/). */
 export const checkTimes = {
   /** A TLS relay behind a slow proxy needs more than 10 s. */

@@ -93,6 +93,7 @@ export class Ahead {
     this.release();
     const turn = this.#turn;
     if (this.media.asking) await this.media.answered(most);
+    await this.connections.ready;
     if (turn !== this.#turn) throw new Error('given up meanwhile');
     this.#offerTimer = setTimeout(() => { if (this.waiting && !this.wanted()) this.release(); }, callTimes.unused);
     const pc = this.connections.make(), prepared = this.#prepared = new Prepared(pc, this.media, this.connections.relays.gathered(pc));

@@ -287,6 +287,7 @@ export class Call extends Emitter {
   /** The browser has answered about the camera, or has been waited for long enough. */
   async #permitted() {
     if (this.media.asking) await this.media.answered(times.question);
+    await this.connections.ready;
     if (this.phase === 'ended') throw new HubError('closed', 'hung up before the call began');
   }
 

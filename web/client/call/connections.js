@@ -7,12 +7,20 @@ import {configuration, urlsOf} from './path/connection.js';
 export class Connections {
   #hub;
   #options;
+  /** One for all connections of the call, so that the string of its keys stays the same when one is replaced. @type {RTCCertificate[] | undefined} */ #certificates;
 
   /** @param {import('../session/hub.js').Hub} hub @param {import('./events.js').CallOptions} options */
   constructor(hub, options) {
     this.#hub = hub;
     this.#options = options;
     this.relays = Relays.of(hub);
+    /** Settled when connections can be made. */
+    this.ready = this.#certify();
+  }
+
+  async #certify() {
+    const certificate = await globalThis.RTCPeerConnection?.generateCertificate?.(/** @type {any} */ ({name: 'ECDSA', namedCurve: 'P-256'})).catch(() => null);
+    if (certificate) this.#certificates = [certificate];
   }
 
   /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
@@ -29,7 +37,8 @@ export class Connections {
    * @param {'few' | 'all' | 'direct'} [which] @param {RTCConfiguration} [more]
    */
   make(which = 'few', more) {
-    const configuration = {...this.configuration(which === 'all'), ...more};
+    const certificates = this.#certificates && {certificates: this.#certificates};
+    const configuration = {...this.configuration(which === 'all'), ...certificates, ...more};
     if (which === 'direct') {
       // The server still says at which address it sees us.
       const urls = udpOf(this.#hub.config);

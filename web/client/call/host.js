@@ -15,6 +15,7 @@
  * @property {Sending} media what the peer says that it sends
  * @property {Quality} quality once a second
  * @property {{ours: LineState, theirs: LineState}} line what of the call fits the line has changed
+ * @property {number[] | null} authentication-string see Peer.authenticationString
  * @property {Trouble | ''} trouble what is wrong between the two programs has changed
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file

@@ -133,6 +133,7 @@ export class Peer extends Emitter {
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
+    string: (numbers) => this.emit('authentication-string', numbers),
     said: (state) => {
       if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
       this.emit('state', state);
@@ -200,6 +201,14 @@ export class Peer extends Emitter {
    * @param {number} width of the screen's own pixels: times `devicePixelRatio` @param {number} height
    */
   shown(width, height) { this.#shown.see(width, height); }
+
+  /**
+   * The string by which the two compare the keys between their browsers, read aloud: four numbers below 64, which the page
+   * shows as symbols. Where it is the same on both sides, nobody sits between them, this server included.
+   * 'authentication-string' says that there is one, because the other side has asked, or that the keys are others: null.
+   * @returns {Promise<number[] | null>} null: the other side's program does not know of it, or there is no connection yet
+   */
+  authenticationString() { return this.#way.sas.ask(); }
 
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() {
@@ -302,6 +311,7 @@ export class Peer extends Emitter {
     if (said.app && !this.#quiet) this.#channel.receive(said.app);
     if (said.replacement && this.#quiet) return;
     if (said.websocket) return this.#way.door.hear(said.websocket);
+    if (said.sas && !this.#quiet) return this.#way.sas.hear(said.sas);
     if (said.trouble && (this.state !== 'connected' || isPartial(said.trouble))) this.#setTrouble(said.trouble);
     if (description?.type === 'offer' || unusable?.type === 'offer') {
       // Each is answered, which the server counts as our message.

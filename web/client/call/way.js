@@ -1,4 +1,5 @@
 import {LastDoor} from './path/lastdoor.js';
+import {ShortAuthenticationString, keysOf} from './sas.js';
 import {realClock} from '../base/clock.js';
 
 /** @typedef {import('./peer.js').PeerState} PeerState */
@@ -16,6 +17,7 @@ import {realClock} from '../base/clock.js';
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
  * @property {(data: any) => void} signal
+ * @property {(numbers: number[] | null) => void} string the string by which people compare their keys is another
  * @property {() => void} line what of the call fits it is another
  * @property {() => void} shown a picture has come that way
  * @property {(state: PeerState) => void} said the peer is in another state
@@ -26,6 +28,7 @@ import {realClock} from '../base/clock.js';
 export class Way {
   /** Of the connections alone. @type {PeerState} */ reached = 'connecting';
   /** @type {LastDoor} */ door;
+  /** Of the keys of the way in use. @type {ShortAuthenticationString} */ sas;
 
   /** @type {WayHost} */ #host;
   /** @type {PeerState} */ #said = 'connecting';
@@ -46,6 +49,12 @@ export class Way {
         incoming: (channel) => host.channel.accept(channel), tracks: () => this.#carry(), line: host.line,
       }),
       changed: () => this.#carry(),
+    });
+    this.sas = new ShortAuthenticationString({
+      clock: realClock,
+      binding: () => (this.door.path ? /** @type {any} */ (this.door.path).agreement ?? '' : keysOf(this.#talking?.[0] ?? null)),
+      say: (sas) => host.signal({sas}),
+      changed: host.string,
     });
   }
 
@@ -74,6 +83,7 @@ export class Way {
   /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
   talk(pc, channel) {
     this.#talking = [pc, channel];
+    this.sas.moved();
     if (this.door.carries) this.#host.channel.hear(pc, channel);
     else this.#host.channel.use(pc, channel);
   }
@@ -86,6 +96,7 @@ export class Way {
     if (channels) channel.use(/** @type {any} */ (channels), /** @type {any} */ (channels.main));
     else if (this.#talking) channel.use(...this.#talking);
     this.#host.stream();
+    this.sas.moved();
     this.#say();
   }
 

@@ -32,6 +32,7 @@
  * @property {boolean} [replacement]
  * @property {boolean} [direct]
  * @property {import('./lastdoor.js').DoorKey} [websocket] for the way through the server's WebSocket
+ * @property {import('../sas.js').SaidSas} [sas] for the string by which people compare their keys
  * @property {any} [app] of the data channel, which holds it to bounds of its own
  */
 
@@ -68,6 +69,10 @@ export function received(data) {
   // An uncompressed point of P-256, base64url.
   if (typeof key === 'string' && /^[\w-]{87}$/.test(key) && Array.isArray(pictures)) {
     sound.websocket = {key, pictures: pictures.slice(0, 8).filter((each) => nameIn(each) !== undefined), sound: hears === true};
+  }
+  if (typeof data.sas === 'object' && data.sas) {
+    sound.sas = {};
+    for (const name of /** @type {const} */ (['commit', 'nonce', 'to'])) if (/^[0-9a-f]{64}$/.test(data.sas[name])) sound.sas[name] = data.sas[name];
   }
   // A provisional answer is followed by one that counts.
   if (description === undefined || description === null || description.type === 'pranswer') return sound;
