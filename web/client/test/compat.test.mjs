@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {used} from './used.mjs';
-import {guarded, interfaces} from './guarded.mjs';
+import {guarded, harmful, interfaces} from './guarded.mjs';
 
 const {api, javascript: {builtins}} = createRequire(import.meta.url)('@mdn/browser-compat-data');
 const document = readFileSync(new URL('../../../docs/browsers.md', import.meta.url), 'utf8');
@@ -48,8 +48,9 @@ const has = (support, version) => [support].flat().some(({version_added: added, 
   added && added !== 'preview' && !flags && !prefix && !other && number(added) <= version && (!removed || number(removed) > version));
 const number = (/** @type {string} */ text) => parseFloat(String(text).replace('≤', ''));
 
+const uses = used();
+
 test('what is used exists in the browsers that are promised, or is guarded', () => {
-  const uses = used();
   assert.ok(uses.size > 300 && uses.has('RTCPeerConnection.setLocalDescription'), 'the compiler finds what is used');
   /** @type {string[]} */ const missing = [], unknown = [];
   const unneeded = new Set(Object.keys({...guarded, ...interfaces}));
@@ -68,4 +69,11 @@ test('what is used exists in the browsers that are promised, or is guarded', () 
   assert.deepEqual(missing, [], 'put it behind a check, and into guarded.mjs with what happens without it');
   assert.deepEqual([...unneeded], [], 'guarded, and not needed any more');
   assert.deepEqual(unknown, [], 'the data has no entry for it: see `called` and `elsewhere`');
+});
+
+test('nothing is used that makes a browser stand still', () => {
+  for (const [key, why] of Object.entries(harmful)) {
+    assert.ok(entry(key, {names: [key.split('.')[0]], member: key.split('.')[1], where: ''})?.support, `${key}: no browser has it`);
+    assert.equal(uses.get(key)?.where, undefined, `${key}: ${why}`);
+  }
 });

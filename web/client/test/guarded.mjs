@@ -21,7 +21,6 @@ export const guarded = {
   'Navigator.wakeLock': {why: 'the same', remove: 'delete Navigator.prototype.wakeLock'},
   'WakeLockSentinel.release': {why: 'there is none then'},
   'WakeLockSentinel.onrelease': {why: 'there is none then'},
-  'AudioContext.outputLatency': {why: 'taken for none: pictures come a little before their sound'},
   'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
 };
 
@@ -30,3 +29,9 @@ const codecs = 'without WebCodecs there is no way through the WebSocket: see cal
 /** @type {Record<string, {why: string, remove: string}>} */
 export const interfaces = Object.fromEntries(['VideoEncoder', 'VideoDecoder', 'VideoFrame', 'EncodedVideoChunk', 'AudioEncoder', 'AudioDecoder',
   'AudioData', 'EncodedAudioChunk'].map((name) => [name, {why: codecs, remove: `delete globalThis.${name}`}]));
+
+/** What stands in the browsers that are promised and does harm in one of them: nothing of ours uses it. */
+export const harmful = {
+  'AudioContext.outputLatency': 'Firefox waits for the sound server with the lock of the graph in its hand, which that server waits for: the page stands still for ever',
+  'AudioContext.getOutputTimestamp': 'the same',
+};

@@ -5,6 +5,12 @@ import {packetMs, sampleRate} from './playout.js';
 const bitrate = 24_000;
 /** The time of its first sample. */
 const headBytes = 4;
+/**
+ * About so long, milliseconds, an element takes to play what it is given. Nobody is asked: `outputLatency` tells of a context's
+ * own output, which nothing goes to here, and in Firefox (153) reading it takes the lock of the sound's graph and waits for
+ * the sound server, which waits for that graph: the page stands still for ever.
+ */
+const elementMs = 30;
 /** Softer than this is silence, which is not sent once it has lasted so many packets; one in so many goes all the same. */
 const silent = 0.0015, silentFor = 20, silentEach = 20;
 
@@ -149,8 +155,7 @@ export class SoundReceiver {
       const node = this.#node = new AudioWorkletNode(context, 'turnhub-playout', {numberOfInputs: 0, outputChannelCount: [1]});
       node.port.onmessage = ({data: {at, level}}) => {
         this.level = level;
-        const late = (context.outputLatency || 0) * 1000;
-        this.#behind = performance.now() - at + (Number.isFinite(late) ? late : 0);
+        this.#behind = performance.now() - at + elementMs;
       };
       const out = context.createMediaStreamDestination();
       node.connect(out);
