@@ -21,7 +21,7 @@ import { cameraOffAndOn, chat, keepBlobs, sendFile, shareScreen } from './deeds.
 before(async () => {
   if (!process.env.E2E_LONG) return;
   browsers = { chromium: await startBrowser({ fps: 15 }), firefox: await startBrowser({ kind: 'firefox', fps: 15, sound: await startSound() }) };
-  server = await startServer({ config: { relay: { websocket_media: 'on' } } });
+  server = await startServer();
 });
 after(cleanup);
 

@@ -24,7 +24,7 @@ let rooms = 0;
 
 before(async () => {
   lab = await Lab.create();
-  server = await startHost(lab, { config: { relay: { websocket_media: 'on' } } });
+  server = await startHost(lab);
   sound = browsers.includes('firefox') ? await startSound() : '';
 });
 afterEach(async () => {

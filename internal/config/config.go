@@ -236,7 +236,7 @@ func Default() *Config {
 			Kernel:  KernelOff,
 			Peers:   "calls",
 
-			WebSocketMedia: WebSocketMediaOff,
+			WebSocketMedia: WebSocketMediaOn,
 		},
 		Credentials: Credentials{TTL: 12 * time.Hour},
 		Access:      Access{Mode: AccessOpen, AllowedOrigins: []string{"*"}},
