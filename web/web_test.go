@@ -363,6 +363,14 @@ func TestPagesAreStrict(t *testing.T) {
 	s := server(nil)
 	h := get(s, "/").Header()
 	csp := h.Get("Content-Security-Policy")
+	// The call page alone runs WebAssembly, and no text as a script.
+	if !strings.Contains(csp, "script-src 'self' 'wasm-unsafe-eval';") {
+		t.Error(csp)
+	}
+	csp = strings.Replace(csp, " 'wasm-unsafe-eval'", "", 1)
+	if other := get(s, "/check").Header().Get("Content-Security-Policy"); other != csp {
+		t.Errorf("the network check has %s", other)
+	}
 	if strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Error(csp)
 	}

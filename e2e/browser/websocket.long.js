@@ -27,13 +27,17 @@ after(cleanup);
 
 const sockets = async () => Number(/^turnhub_media_sockets (\d+)/m.exec(await (await fetch(`${server.admin}/metrics`)).text())?.[1]);
 
-/** Two people who have nothing but this way. @param {Kind} there @param {Kind} comes @param {string} room */
-async function meet(there, comes, room) {
+/**
+ * Two people who have nothing but this way.
+ * @param {Kind} there @param {Kind} comes @param {string} room @param {() => void} [without] takes something from the browser of who comes
+ */
+async function meet(there, comes, room, without) {
   const pages = [];
   for (const [i, kind] of [there, comes].entries()) {
     const page = await browsers[kind].newPage({ only: 'nothing', clean: true });
     pages.push(page);
     await page.addInitScript(keepBlobs);
+    if (i && without) await page.addInitScript(without);
     await openLobby(page, server.base, { name: i ? 'Petya' : 'Vasya', room });
     await join(page);
   }
@@ -74,6 +78,35 @@ for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['chromium', 'firef
     for (const page of pages) await page.context().close();
   });
 }
+
+/** What came for the page's sound. @param {import('playwright-core').Page} page */
+const loaded = (page) => page.evaluate(() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.wasm')).length);
+
+for (const kind of /** @type {Kind[]} */ (['chromium', 'firefox'])) {
+  long(`${kind} without a coder of sound of its own`, { timeout: 180_000 }, async () => {
+    const pages = await meet('chromium', kind, `without-${kind}`, () => {
+      delete (/** @type {any} */ (window).AudioEncoder);
+      delete (/** @type {any} */ (window).AudioDecoder);
+    });
+    assert.deepEqual(await Promise.all(pages.map(loaded)), [0, 1], 'who has one loads none');
+    for (const page of pages) await page.context().close();
+  });
+}
+
+long('a browser that has no VP8 is sent H.264, and sends it', { timeout: 180_000 }, async () => {
+  const pages = await meet('chromium', 'chromium', 'h264', () => {
+    for (const codec of [VideoEncoder, VideoDecoder]) {
+      const known = codec.isConfigSupported.bind(codec);
+      codec.isConfigSupported = async (/** @type {any} */ config) => (config.codec === 'vp8' ? { supported: false, config } : known(config));
+      const configure = codec.prototype.configure;
+      codec.prototype.configure = function (/** @type {any} */ config) {
+        if (config.codec === 'vp8') throw new Error('there is no VP8 here');
+        configure.call(this, config);
+      };
+    }
+  });
+  for (const page of pages) await page.context().close();
+});
 
 /** From now on the page notes the longest time without a picture of the other one, milliseconds. @param {import('playwright-core').Page} page */
 const watchGaps = (page) => page.evaluate((selector) => {

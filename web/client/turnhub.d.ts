@@ -2860,6 +2860,52 @@ declare class Channel extends EventTarget {
     left(bytes: number): void;
 }
 
+// ---- call/websocket/libopus.js
+/** @returns {Promise<WebAssembly.Module>} rejected where it cannot be had */
+declare function load(): Promise<WebAssembly.Module>;
+/** Encodes one voice: mono, 48 kHz. */
+declare class Encoder {
+    /** @param {WebAssembly.Module} module @param {number} bitrate */
+    static begin(module: WebAssembly.Module, bitrate: number): Promise<Encoder>;
+    /** @param {Opus} opus @param {number} voice */
+    constructor(opus: Opus, voice: number);
+    /** @param {Float32Array} samples 20 ms of them @returns {Uint8Array<ArrayBuffer>} a packet */
+    encode(samples: Float32Array): Uint8Array<ArrayBuffer>;
+    #private;
+}
+/** Decodes one voice. */
+declare class Decoder {
+    /** @param {WebAssembly.Module} module */
+    static begin(module: WebAssembly.Module): Promise<Decoder>;
+    /** @param {Opus} opus @param {number} voice */
+    constructor(opus: Opus, voice: number);
+    /** @param {Uint8Array} packet @returns {Float32Array<ArrayBuffer> | null} null: that is none */
+    decode(packet: Uint8Array): Float32Array<ArrayBuffer> | null;
+    #private;
+}
+/**
+ * What opus.c offers. Numbers are places in `memory`, or errors of libopus where they are below 0.
+ */
+export type Opus = {
+    memory: WebAssembly.Memory;
+    samples_at: () => number;
+    packet_at: () => number;
+    /**
+     * bytes
+     */
+    packet_most: () => number;
+    /**
+     * 0: there is no memory
+     */
+    encoder: (bitrate: number) => number;
+    /**
+     * the same
+     */
+    decoder: () => number;
+    encode: (encoder: number, samples: number) => number;
+    decode: (decoder: number, bytes: number) => number;
+};
+
 // ---- call/websocket/link.js
 /** The sockets of one end. */
 declare class Link {
@@ -3165,7 +3211,6 @@ declare class Opener {
 export type FrameKind = 1 | 2 | 3 | 4 | 5 | 6;
 
 // ---- call/websocket/sounds.js
-/** Whether this browser has Opus. */
 declare function hasSound(): Promise<boolean>;
 /** Sends a microphone's sound. */
 declare class SoundSender {
@@ -3190,6 +3235,28 @@ declare class SoundReceiver {
     close(): void;
     #private;
 }
+
+// ---- call/websocket/voice.js
+/** Whether voices can be encoded and decoded here. What that takes is loaded. */
+declare function speaks(): Promise<boolean>;
+/** @param {(packet: Uint8Array<ArrayBuffer>, time: number) => void} out @returns {Promise<VoiceEncoder>} */
+declare function encoder(out: (packet: Uint8Array<ArrayBuffer>, time: number) => void): Promise<VoiceEncoder>;
+/** @param {(samples: Float32Array<ArrayBuffer>, time: number) => void} out @returns {Promise<VoiceDecoder>} */
+declare function decoder(out: (samples: Float32Array<ArrayBuffer>, time: number) => void): Promise<VoiceDecoder>;
+export type VoiceEncoder = {
+    /**
+     * milliseconds
+     */
+    encode: (samples: Float32Array<ArrayBuffer>, time: number) => void;
+    close: () => void;
+};
+export type VoiceDecoder = {
+    /**
+     * milliseconds
+     */
+    decode: (packet: Uint8Array<ArrayBuffer>, time: number) => void;
+    close: () => void;
+};
 
 // ---- check/nat.js
 /** @param {string} url @returns {UrlResult['kind']} */

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing/fstest"
 
 	"github.com/andybalholm/brotli"
@@ -76,8 +75,8 @@ func run() error {
 	return errors.Join(failed, write(wanted))
 }
 
-// read adds the files that the server embeds: those of the client are its scripts and
-// its types.
+// read adds the files that the server embeds: those of the client are its scripts, its
+// types, and what vendor has that is no source.
 func read(tree fstest.MapFS, root, folder string) error {
 	dir := os.DirFS(root)
 	return fs.WalkDir(dir, folder, func(name string, d fs.DirEntry, err error) error {
@@ -90,7 +89,7 @@ func read(tree fstest.MapFS, root, folder string) error {
 			}
 			return nil
 		}
-		if folder == "client" && !strings.HasSuffix(name, ".js") && name != "client/turnhub.d.ts" {
+		if ext := filepath.Ext(name); folder == "client" && ext != ".js" && ext != ".wasm" && ext != ".txt" && name != "client/turnhub.d.ts" {
 			return nil
 		}
 		content, err := fs.ReadFile(dir, name)

@@ -1,8 +1,7 @@
-// Sound on its way out and in: Opus by WebCodecs, captured and played by worklets.
+// Sound on its way out and in: captured and played by worklets.
 import {packetMs, sampleRate} from './playout.js';
+import {decoder, encoder, speaks} from './voice.js';
 
-/** Bits per second. */
-const bitrate = 24_000;
 /** The time of its first sample. */
 const headBytes = 4;
 /**
@@ -14,15 +13,8 @@ const elementMs = 30;
 /** Softer than this is silence, which is not sent once it has lasted so many packets; one in so many goes all the same. */
 const silent = 0.0015, silentFor = 20, silentEach = 20;
 
-/** Whether this browser has Opus. */
-export async function hasSound() {
-  if (!globalThis.AudioEncoder || !globalThis.AudioDecoder || !globalThis.AudioWorkletNode) return false;
-  const known = await AudioEncoder.isConfigSupported(encoding).catch(() => ({supported: false}));
-  return known.supported === true;
-}
-
-/** @type {AudioEncoderConfig} */
-const encoding = {codec: 'opus', sampleRate, numberOfChannels: 1, bitrate, opus: {frameDuration: packetMs * 1000}};
+/** Whether this browser can send and play sound here. */
+export const hasSound = async () => !!globalThis.AudioWorkletNode && speaks();
 
 /** @type {Promise<AudioContext> | null} one for all the people of a page */ let shared = null;
 let users = 0;
@@ -53,7 +45,7 @@ export class SoundSender {
   /** @type {MediaStreamTrack | null} */ #track = null;
   /** @type {AudioContext | null} */ #context = null;
   /** @type {AudioNode[]} */ #nodes = [];
-  /** @type {AudioEncoder | null} */ #encoder = null;
+  /** @type {import('./voice.js').VoiceEncoder | null} */ #encoder = null;
   /** Samples so far, and when the first was taken, milliseconds. */
   #taken = 0;
   #from = NaN;
@@ -64,9 +56,10 @@ export class SoundSender {
   /** @param {(content: Uint8Array<ArrayBuffer>) => void} send */
   constructor(send) {
     this.#send = send;
-    open().then((context) => {
-      if (this.#closed) return;
+    Promise.all([open(), encoder((packet, time) => this.#out(packet, time))]).then(([context, encoder]) => {
+      if (this.#closed) return encoder.close();
       this.#context = context;
+      this.#encoder = encoder;
       this.#capture();
     }).catch((error) => console.warn('turnhub: sound', error));
   }
@@ -106,23 +99,17 @@ export class SoundSender {
     this.#quiet = Math.sqrt(sum / samples.length) < silent ? this.#quiet + 1 : 0;
     if (this.#quiet > silentFor && this.#quiet % silentEach) return;
     try {
-      if (this.#encoder?.state !== 'configured') {
-        this.#encoder = new AudioEncoder({output: (chunk) => this.#out(chunk), error: (error) => console.warn('turnhub: sound', error)});
-        this.#encoder.configure(encoding);
-      }
-      const data = new AudioData({format: 'f32-planar', sampleRate, numberOfFrames: samples.length, numberOfChannels: 1, timestamp: Math.round(time * 1000), data: samples});
-      this.#encoder.encode(data);
-      data.close();
+      this.#encoder?.encode(samples, time);
     } catch (error) {
       console.warn('turnhub: sound was not encoded', error);
     }
   }
 
-  /** @param {EncodedAudioChunk} chunk */
-  #out(chunk) {
-    const content = new Uint8Array(headBytes + chunk.byteLength);
-    new DataView(content.buffer).setUint32(0, Math.max(0, chunk.timestamp / 1000) >>> 0);
-    chunk.copyTo(content.subarray(headBytes));
+  /** @param {Uint8Array} packet @param {number} time */
+  #out(packet, time) {
+    const content = new Uint8Array(headBytes + packet.length);
+    new DataView(content.buffer).setUint32(0, Math.max(0, time) >>> 0);
+    content.set(packet, headBytes);
     this.#send(content);
   }
 
@@ -130,7 +117,7 @@ export class SoundSender {
     if (this.#closed) return;
     this.#closed = true;
     for (const node of this.#nodes.splice(0)) node.disconnect();
-    if (this.#encoder && this.#encoder.state !== 'closed') this.#encoder.close();
+    this.#encoder?.close();
     close();
   }
 }
@@ -141,7 +128,7 @@ export class SoundReceiver {
   level = 0;
   /** @type {MediaStreamTrack | null} once there is one */ track = null;
 
-  /** @type {AudioDecoder | null} */ #decoder = null;
+  /** @type {import('./voice.js').VoiceDecoder | null} */ #decoder = null;
   /** @type {AudioWorkletNode | null} */ #node = null;
   /** By how much what is played is behind our clock, milliseconds; NaN: nothing is played. */
   #behind = NaN;
@@ -149,8 +136,9 @@ export class SoundReceiver {
 
   /** @param {(track: MediaStreamTrack) => void} ready */
   constructor(ready) {
-    open().then((context) => {
-      if (this.#closed) return;
+    Promise.all([open(), decoder((samples, at) => this.#out(samples, at))]).then(([context, decoder]) => {
+      if (this.#closed) return decoder.close();
+      this.#decoder = decoder;
       context.resume().catch(() => {});
       const node = this.#node = new AudioWorkletNode(context, 'turnhub-playout', {numberOfInputs: 0, outputChannelCount: [1]});
       node.port.onmessage = ({data: {at, level}}) => {
@@ -169,26 +157,12 @@ export class SoundReceiver {
 
   /** @param {Uint8Array<ArrayBuffer>} content */
   take(content) {
-    if (!this.#node || content.length <= headBytes) return;
-    const timestamp = new DataView(content.buffer, content.byteOffset).getUint32(0) * 1000;
-    try {
-      if (this.#decoder?.state !== 'configured') {
-        this.#decoder = new AudioDecoder({output: (data) => this.#out(data), error: () => {}});
-        this.#decoder.configure({codec: 'opus', sampleRate, numberOfChannels: 1});
-      }
-      // What is asked of it and not done is bounded by what may come: a hostile side is paced by the server.
-      if (this.#decoder.decodeQueueSize < 50) this.#decoder.decode(new EncodedAudioChunk({type: 'key', timestamp, data: content.subarray(headBytes)}));
-    } catch { /* the next begins anew */ }
+    if (content.length > headBytes) this.#decoder?.decode(content.subarray(headBytes), new DataView(content.buffer, content.byteOffset).getUint32(0));
   }
 
-  /** @param {AudioData} data */
-  #out(data) {
-    const samples = new Float32Array(data.numberOfFrames);
-    if (this.#node && data.sampleRate === sampleRate) {
-      data.copyTo(samples, {planeIndex: 0, format: 'f32-planar'});
-      this.#node.port.postMessage({at: data.timestamp / 1000, samples, now: performance.now()}, [samples.buffer]);
-    }
-    data.close();
+  /** @param {Float32Array<ArrayBuffer>} samples @param {number} at */
+  #out(samples, at) {
+    this.#node?.port.postMessage({at, samples, now: performance.now()}, [samples.buffer]);
   }
 
   close() {
@@ -196,7 +170,7 @@ export class SoundReceiver {
     this.#closed = true;
     this.#node?.port.postMessage(null);
     this.#node?.disconnect();
-    if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
+    this.#decoder?.close();
     this.track?.stop();
     close();
   }
