@@ -26,6 +26,14 @@ async function agreed() {
   return [await a.agree(b.publicKey), await b.agree(a.publicKey)];
 }
 
+test('both sides agree on the same, and not through somebody between', async () => {
+  const [a, b] = await agreed();
+  assert.match(a.agreement, /^[0-9a-f]{64}$/);
+  assert.equal(a.agreement, b.agreement);
+  const [one, between, other] = await Promise.all([Exchange.begin(), Exchange.begin(), Exchange.begin()]);
+  assert.notEqual((await one.agree(between.publicKey)).agreement, (await other.agree(between.publicKey)).agreement);
+});
+
 const bytes = (/** @type {number[]} */ ...values) => new Uint8Array(values);
 
 test('what is sealed is opened by the other side alone, once and in order', async () => {

@@ -42,6 +42,8 @@ export async function abilities() {
 /** Media between two browsers through a WebSocket of each. */
 export class WebSocketPath {
   publicKey = '';
+  /** Alike on both sides where nobody has put keys of his own between: for the words that people compare. '' before they have agreed. */
+  agreement = '';
   /** Both ends are there and understand each other. */
   open = false;
   /** Messages and files. @type {Channels | null} */ channels = null;
@@ -108,8 +110,9 @@ export class WebSocketPath {
    */
   async agree(theirs) {
     const exchange = /** @type {Exchange} */ (this.#exchange);
-    const {sealer, opener} = await exchange.agree(theirs.key);
+    const {sealer, opener, agreement} = await exchange.agree(theirs.key);
     if (this.#closed) return;
+    this.agreement = agreement;
     this.#sealer = sealer;
     this.#opener = opener;
     const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);

@@ -38,7 +38,8 @@ export class Exchange {
   /**
    * A key for each direction (HKDF of RFC 5869 over the shared secret), so that no number is ever used twice under one.
    * @param {string} theirs the other side's public key
-   * @returns {Promise<{sealer: Sealer, opener: Opener}>} rejected where that is none
+   * @returns {Promise<{sealer: Sealer, opener: Opener, agreement: string}>} rejected where that is none; `agreement` is alike on both
+   *   sides if both have the same two public keys, hexadecimal
    */
   async agree(theirs) {
     if (theirs === this.publicKey) throw new Error('our own key came back');
@@ -49,7 +50,10 @@ export class Exchange {
     /** @param {Uint8Array} from @param {Uint8Array} to @param {KeyUsage} use */
     const key = (from, to, use) => crypto.subtle.deriveKey({name: 'HKDF', hash: 'SHA-256', salt: context, info: new Uint8Array([...from, ...to])},
       material, {name: 'AES-GCM', length: 256}, false, [use]);
-    return {sealer: new Sealer(await key(mine, other, 'encrypt')), opener: new Opener(await key(other, mine, 'decrypt'))};
+    const both = this.publicKey < theirs ? [...mine, ...other] : [...other, ...mine];
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new Uint8Array([...context, ...both])));
+    return {sealer: new Sealer(await key(mine, other, 'encrypt')), opener: new Opener(await key(other, mine, 'decrypt')),
+      agreement: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')};
   }
 }
 
