@@ -220,6 +220,7 @@ func (f front) throughHTTP(t *testing.T, path string) {
 	if kind := hello(t, dial("wss://"+host+path+"/ws", "turnhub.v1")); kind != "welcome" {
 		t.Errorf("hello is answered by %q", kind)
 	}
+	mediaThrough(t, "wss://"+host+path+"/ws", dial)
 }
 
 // client asks a port of this host from an address of it.
