@@ -2961,6 +2961,8 @@ declare class WebSocketPath {
     /** @param {PathHost} host */
     constructor(host: PathHost);
     publicKey: string;
+    /** Alike on both sides where nobody has put keys of his own between: for the words that people compare. '' before they have agreed. */
+    agreement: string;
     /** Both ends are there and understand each other. */
     open: boolean;
     /** Messages and files. @type {Channels | null} */ channels: Channels | null;
@@ -3178,11 +3180,13 @@ declare class Exchange {
     /**
      * A key for each direction (HKDF of RFC 5869 over the shared secret), so that no number is ever used twice under one.
      * @param {string} theirs the other side's public key
-     * @returns {Promise<{sealer: Sealer, opener: Opener}>} rejected where that is none
+     * @returns {Promise<{sealer: Sealer, opener: Opener, agreement: string}>} rejected where that is none; `agreement` is alike on both
+     *   sides if both have the same two public keys, hexadecimal
      */
     agree(theirs: string): Promise<{
         sealer: Sealer;
         opener: Opener;
+        agreement: string;
     }>;
     #private;
 }
