@@ -1549,9 +1549,10 @@ export type ImprovingHost = {
      */
     better: () => void;
     /**
-     * looks for a direct one, or one over our relay alone, and nothing else
+     * looks for a direct one, or one over our relay alone, and nothing else;
+     * hurried: and gives it up soon
      */
-    only: (which: "direct" | "single") => void;
+    only: (which: "direct" | "single", hurried?: boolean) => void;
 };
 
 // ---- call/path/lastdoor.js
@@ -2070,9 +2071,10 @@ declare class Replacements {
      * Offers a new connection.
      * @param {boolean} [always] also where the last attempt was one
      * @param {'' | 'direct' | 'single'} [only] one without relays, or without the other side's
+     * @param {boolean} [hurried] it is given up soon
      * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
      */
-    begin(always?: boolean, only?: "" | "direct" | "single"): boolean;
+    begin(always?: boolean, only?: "" | "direct" | "single", hurried?: boolean): boolean;
     /**
      * Handles signaling data of connections that are not in use.
      * @param {import('./received.js').SignalData} data
@@ -2122,7 +2124,7 @@ export type ReplacementHost = {
     /**
      * it did not connect; '': whatever was agreed upon
      */
-    failed: (why: Failure | "") => void;
+    failed: (why: Failure | "", direct: boolean) => void;
 };
 
 // ---- call/path/sanitize.js
@@ -3391,7 +3393,7 @@ export type LoopResult = {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export declare function verdict({ urls, nat, loop, socket, media, devices, webrtc }: Findings): Verdict;
+export declare function verdict({ urls, nat, loop, socket, media, local, devices, webrtc }: Findings): Verdict;
 export type Findings = {
     urls: UrlResult[];
     nat: NatKind;
@@ -3409,6 +3411,10 @@ export type Findings = {
      */
     media?: boolean | undefined;
     /**
+     * whether the browser keeps this page from devices on the local network, as Chrome does unless it is allowed
+     */
+    local?: boolean | undefined;
+    /**
      * null where the device works, else what is wrong
      */
     devices: {
@@ -3420,7 +3426,7 @@ export type Findings = {
  * One thing to say, as a code and its values; the page has the words.
  */
 export type Said = {
-    code: "no-webrtc" | "no-socket" | "no-relay-offered" | "no-relay" | "websocket" | "web-only" | "no-udp" | "connects" | "throughput";
+    code: "no-webrtc" | "no-socket" | "no-relay-offered" | "no-relay" | "local-network" | "websocket" | "web-only" | "no-udp" | "connects" | "throughput";
     values?: undefined;
 } | {
     code: "loop";

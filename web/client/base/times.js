@@ -80,7 +80,7 @@ export const improvingTimes = {
   late: 2000,
   /** Where a browser takes no such candidates, a direct path is looked for by itself so long after a relayed one came into use, and
    *  right after that one over a single relay where there are two. */
-  straight: [2000, 20_000, 60_000],
+  straight: [1500, 20_000, 60_000],
   /** A direct path that has lasted so long is one: before, it is not looked for again as if it were the first. */
   lasts: 60_000,
   /** Over TCP or TLS, or after a direct path was lost, UDP is tried so often: found, it is in use within 10 s. Twice as
@@ -134,8 +134,8 @@ export const healingTimes = {
   result: 15_000,
   /** A new connection that is not connected by then is given up. */
   replacement: 5000,
-  /** One that looks for a path over fewer relays and for nothing else is given up sooner: what is in use works. */
-  direct: 2500,
+  /** Who looks for a direct path and for nothing else for the first time gives it up sooner, and looks for one over a single relay. */
+  direct: 2000,
   /** In the long run one person costs a new connection so often at the most, whatever the other side asks for or refuses. */
   another: 2000,
   /** Who has not been connected for so long from the beginning is tried in another way; lossy lines need 3 s, slow proxies 5. */

@@ -65,6 +65,7 @@ export class Healing {
   #offeredAt = -Infinity;
   /** @type {number} */ #patience = times.restart;
   #heardAt = 0;
+  /** As last seen. @type {import('./stats.js').Quality | null} */ #quality = null;
   #since;
   /** @type {any} */ #timer = null;
 
@@ -75,14 +76,15 @@ export class Healing {
     this.#since = clock.now();
     const direct = () => host.configuration().iceTransportPolicy !== 'relay';
     const create = (/** @type {boolean} */ bare) => host.replacements.create(bare ? 'direct' : this.#all ? 'all' : 'few');
-    this.replacements = new Replacements({...host.replacements, create, direct, failed: (why) => {
+    this.replacements = new Replacements({...host.replacements, create, direct, failed: (why, direct) => {
       if (why === 'refused') this.#refusals++;
       this.heal(this.#watch.dead || this.#beyondRestart);
       host.limit();
+      if (direct && this.#quality) this.#improve(this.#quality);
     }});
     this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
     this.improving = new Improving({
-      clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), only: (which) => this.#only(which),
+      clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), only: (which, hurried) => this.#only(which, hurried),
       fits: host.fits, tooMany: host.tooMany, fit: (relayed) => this.#fit(relayed),
     });
   }
@@ -243,12 +245,12 @@ export class Healing {
 
   /**
    * There may be a path over fewer relays, and the browsers do not find it on the connection in use: another looks for nothing else.
-   * @param {'direct' | 'single'} which
+   * @param {'direct' | 'single'} which @param {boolean} [hurried] it is given up soon
    */
-  #only(which) {
+  #only(which, hurried) {
     if (!this.replacements.understood) return this.better();
     const {state, online} = this.#host;
-    if (state() === 'connected' && online()) this.replacements.begin(true, which);
+    if (state() === 'connected' && online()) this.replacements.begin(true, which, hurried);
   }
 
   /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
@@ -289,6 +291,7 @@ export class Healing {
     this.#triedAt = this.#offeredAt = -Infinity;
     this.#beyondRestart = false;
     this.#restarts = this.#refusals = 0;
+    this.#quality = null;
     this.#watch.set(false);
     // One that was made without relays has them with the next restart of ICE, whoever makes that.
     const current = this.#host.current();
@@ -318,8 +321,14 @@ export class Healing {
     const slow = state === 'connecting' && this.unconnected > times.connect;
     if (host.state() === 'reconnecting' || pc.connectionState === 'failed' || slow) this.heal();
     if (this.#beyondRestart) this.heal();
+    this.#quality = quality;
+    this.#improve(quality);
+  }
+
+  /** @param {import('./stats.js').Quality} quality */
+  #improve(quality) {
     // One thing after the other: what is on its way may be better already.
-    if (host.state() === 'connected' && !this.replacements.coming) this.improving.tick(quality, this.#host.current());
+    if (this.#host.state() === 'connected' && !this.replacements.coming) this.improving.tick(quality, this.#host.current());
   }
 
   close() {

@@ -11,7 +11,8 @@ import {improvingTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection, relayed: boolean) => boolean} tooMany whether it holds more of them than it needs
  * @property {(relayed: boolean) => void} fit goes on with fewer
  * @property {() => void} better looks for another path while the one in use goes on
- * @property {(which: 'direct' | 'single') => void} only looks for a direct one, or one over our relay alone, and nothing else
+ * @property {(which: 'direct' | 'single', hurried?: boolean) => void} only looks for a direct one, or one over our relay alone, and nothing else;
+ *   hurried: and gives it up soon
  */
 
 /**
@@ -141,7 +142,7 @@ export class Improving {
 
   #lookStraight() {
     this.#straightAt = this.#host.clock.now();
-    this.#host.only('direct');
+    this.#host.only('direct', this.#straight === 1);
   }
 
   close() { this.#closed = true; }

@@ -19,7 +19,7 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection, channel: RTCDataChannel) => void} made there is one; its channel has to be heard
  * @property {(pc: RTCPeerConnection) => void} negotiated
  * @property {(negotiation: Negotiation, channel: RTCDataChannel) => void} ready it carries media: go over to it
- * @property {(why: import('./negotiation.js').Failure | '') => void} failed it did not connect; '': whatever was agreed upon
+ * @property {(why: import('./negotiation.js').Failure | '', direct: boolean) => void} failed it did not connect; '': whatever was agreed upon
  */
 
 /** So many new connections may be made one after the other; then one each `times.another`. */
@@ -74,14 +74,15 @@ export class Replacements {
    * Offers a new connection.
    * @param {boolean} [always] also where the last attempt was one
    * @param {'' | 'direct' | 'single'} [only] one without relays, or without the other side's
+   * @param {boolean} [hurried] it is given up soon
    * @returns {boolean} false: the other side does not understand it, the last attempt was one, or there were too many: restart ICE instead
    */
-  begin(always = false, only = '') {
+  begin(always = false, only = '', hurried = false) {
     const direct = only !== '', possible = this.understood && (always || !this.#tried) && this.#quota.take();
     this.abandon();
     if (!direct) this.#tried = possible;
     const more = {replacement: true, instead: this.#abandoned, ...(direct && {direct})};
-    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {direct, bare: only === 'direct'}, more).offer();
+    if (possible) this.#make(crypto.randomUUID?.() ?? String(Math.random()), true, {direct, bare: only === 'direct', hurried}, more).offer();
     return possible;
   }
 
@@ -119,7 +120,7 @@ export class Replacements {
     this.#tried = false;
   }
 
-  /** @param {string} name @param {boolean} ours @param {{direct: boolean, bare: boolean}} kind @param {any} [more] */
+  /** @param {string} name @param {boolean} ours @param {{direct: boolean, bare: boolean, hurried?: boolean}} kind @param {any} [more] */
   #make(name, ours, kind, more) {
     const coming = this.#coming = new Replacement(name, {ours, ...kind, more}, this.#host, (connected, why) => {
       if (this.#coming !== coming) return;
@@ -131,7 +132,7 @@ export class Replacements {
       } else {
         this.#abandoned = name;
         coming.close();
-        this.#host.failed(kind.direct ? '' : why);
+        this.#host.failed(kind.direct ? '' : why, kind.direct);
       }
     });
     return coming;
@@ -171,10 +172,10 @@ class Replacement {
   #connected = false;
 
   /**
-   * @param {string} name @param {{ours: boolean, direct: boolean, bare: boolean, more: any}} what `more` goes with the first offer
+   * @param {string} name @param {{ours: boolean, direct: boolean, bare: boolean, hurried?: boolean, more: any}} what `more` goes with the first offer
    * @param {ReplacementHost} host @param {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} done
    */
-  constructor(name, {ours, direct, bare, more}, host, done) {
+  constructor(name, {ours, direct, bare, hurried, more}, host, done) {
     this.name = name;
     this.ours = ours;
     this.direct = direct;
@@ -190,7 +191,7 @@ class Replacement {
     }, {more});
     pc.onicecandidate = ({candidate}) => { if (candidate) this.negotiation.found(candidate); };
     pc.onconnectionstatechange = () => this.#onState();
-    this.#timer = host.clock.setTimeout(() => this.#end(false), direct ? times.direct : times.replacement);
+    this.#timer = host.clock.setTimeout(() => this.#end(false), hurried ? times.direct : times.replacement);
   }
 
   offer() {
