@@ -134,7 +134,12 @@ test(letThrough, () => orFailed('best', [letThrough], async () => {
     if (!wanted) return lab.sh(`ip netns exec $${router} nft delete table inet closed`);
     return lab.sh(`ip netns exec $${router} nft -f - <<'END'
       table inet closed {
-        chain forward { type filter hook forward priority -10; udp dport != 53 udp sport != 53 drop; }
+        chain forward {
+          type filter hook forward priority -10;
+          udp dport 53 accept
+          udp sport 53 accept
+          meta l4proto udp drop
+        }
       }
 END`);
   };

@@ -66,13 +66,15 @@ function closePorts(lab, firewall) {
 /**
  * Starts turnhub on a host of its own in the lab: https://turnhub.test, ports 443 and 3478.
  * @param {Lab} lab
- * @param {{nat?: boolean, firewall?: Firewall, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
- *   address, and a router maps the public one to it, one to one, without letting the host reach itself by it; names:
+ * @param {{nat?: boolean, again?: boolean, firewall?: Firewall, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
+ *   address, and a router maps the public one to it, one to one, without letting the host reach itself by it; again: on the host that is there; names:
  *   more of them for the certificate
  */
-export async function startHost(lab, { nat = false, firewall, names = [], config = {} } = {}) {
-  await lab.namespace('host');
-  if (nat) {
+export async function startHost(lab, { nat = false, again = false, firewall, names = [], config = {} } = {}) {
+  if (!again) await lab.namespace('host');
+  if (again) {
+    // the machine is there
+  } else if (nat) {
     await lab.namespace('gate');
     await lab.plug('gate', 'wan', 101);
     await lab.sh(`

@@ -162,6 +162,15 @@ async function findNat(stun, relay) {
   }
 }
 
+/** Whether the browser would have to be asked before this page reaches the local network; false where it knows no such question. */
+async function keptFromLocalNetwork() {
+  for (const name of ['local-network', 'local-network-access']) {
+    const status = await navigator.permissions?.query({name: /** @type {PermissionName} */ (name)}).catch(() => null);
+    if (status) return status.state !== 'granted';
+  }
+  return false;
+}
+
 async function run() {
   document.body.dataset.state = 'running';
   if (typeof RTCPeerConnection === 'undefined') { // nobody else's fault: neither the network's nor the server's
@@ -197,6 +206,7 @@ async function run() {
     detail('nat', null, t('check.nat-unknown'));
   }
   Object.assign(findings, await socketChecked);
+  findings.local = await keptFromLocalNetwork();
   media.close();
   conclude(findings);
 }

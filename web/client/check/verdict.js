@@ -12,12 +12,13 @@ import {home} from '../base/home.js';
  * @property {boolean} [webrtc] false: this browser has no WebRTC, so nothing else says anything
  * @property {boolean} socket whether the signaling socket opens
  * @property {boolean} [media] whether media would go through a WebSocket where nothing else does
+ * @property {boolean} [local] whether the browser keeps this page from devices on the local network, as Chrome does unless it is allowed
  * @property {{audio: ProblemCode | null, video: ProblemCode | null}} devices null where the device works, else what is wrong
  */
 
 /**
  * One thing to say, as a code and its values; the page has the words.
- * @typedef {{code: 'no-webrtc' | 'no-socket' | 'no-relay-offered' | 'no-relay' | 'websocket' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
+ * @typedef {{code: 'no-webrtc' | 'no-socket' | 'no-relay-offered' | 'no-relay' | 'local-network' | 'websocket' | 'web-only' | 'no-udp' | 'connects' | 'throughput', values?: undefined}
  *   | {code: 'loop', values: {error: 'timeout' | 'unreachable' | 'failed'}}
  *   | {code: 'loss', values: {loss: number}} | {code: 'latency', values: {latency: number}}
  *   | {code: 'device', values: {kind: 'audio' | 'video', problem: ProblemCode}}
@@ -44,7 +45,7 @@ function destination(url) {
  * @param {Findings} findings
  * @returns {Verdict}
  */
-export function verdict({urls, nat, loop, socket, media = false, devices, webrtc = true}) {
+export function verdict({urls, nat, loop, socket, media = false, local = false, devices, webrtc = true}) {
   /** @type {Said[]} */ const text = [];
   /** @type {Said[]} */ const ask = [];
   /** @param {UrlResult['kind']} kind */
@@ -81,6 +82,8 @@ export function verdict({urls, nat, loop, socket, media = false, devices, webrtc
   } else {
     text.push({code: 'connects'});
   }
+  // The relay of a server on a private address is one of them.
+  if (local && urls.length > 0 && (!relay || (loop && !loop.works))) text.push({code: 'local-network'});
   for (const result of [...of('udp'), ...of('tcp'), ...of('tls')]) {
     if (works(result.kind) || (result.kind === 'tcp' && works('tls') && works('udp'))) continue;
     const {host, port, secure, tcp} = destination(result.url);

@@ -54,3 +54,8 @@ test('URLs are tried one by one', () => {
   assert.deepEqual(single({iceServers: [{urls: ['stun:a', 'turn:b'], username: 'u', credential: 'c'}]}),
     [{urls: ['stun:a'], username: 'u', credential: 'c'}, {urls: ['turn:b'], username: 'u', credential: 'c'}]);
 });
+test('a relay on the local network, from which the browser keeps pages', () => {
+  const fails = {...good, loop: {...good.loop, works: false, error: 'unreachable'}};
+  assert.equal(verdict({...fails, local: true}).text.at(-1).code, 'local-network');
+  for (const other of [fails, {...good, local: true}, {...good, urls: [], local: true}]) assert.ok(!verdict(other).text.some(({code}) => code === 'local-network'));
+});
