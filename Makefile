@@ -141,7 +141,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	for way in TLS goroutines; do WEBSOCKET_WAY=$$way $(GO) test -count=1 -timeout 10m ./signaling/peerjs ./signaling/rawrelay ./signaling/socketio || exit 1; done
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run 'TestSamplePairs|TestAnythingLoads' ./internal/coturnconf
 	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 browser/*.test.js browser/*.long.js
-	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js netlab/container.lab.js
+	cd e2e && E2E_LONG=1 node --test --test-concurrency=1 netlab/*.test.js netlab/frozen.lab.js netlab/container.lab.js netlab/local.lab.js
 	@$(MAKE) --no-print-directory stacks browsers
 	@$(MAKE) --no-print-directory narrow drivers
 	cd web/client && SCHEDULES=2000 node --test test/narrow.test.mjs test/redundancy.test.mjs
