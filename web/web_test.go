@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -380,6 +381,28 @@ func TestPagesAreStrict(t *testing.T) {
 	etag := get(s, "/client/turnhub.js").Header().Get("ETag")
 	if w := get(s, "/client/turnhub.js", "If-None-Match: "+etag); w.Code != 304 {
 		t.Error("a known file is sent again", w.Code)
+	}
+}
+
+// TestPageLoadsNoLastDoor: what sends media through a WebSocket is no part of the page's
+// script, which names it for when it is needed.
+func TestPageLoadsNoLastDoor(t *testing.T) {
+	s := server(nil)
+	src := regexp.MustCompile(`<script type="module" src="([^"]+\.min\.[^"]+)"`).FindStringSubmatch(get(s, "/").Body.String())
+	if src == nil {
+		t.Skip("SKIPPED: no bundles are made (go generate ./internal/assets)")
+	}
+	script := get(s, src[1]).Body.String()
+	if !strings.Contains(script, "client/call/websocket/path.js") {
+		t.Error("the page does not know where it is")
+	}
+	for _, part := range []string{"VideoEncoder", "AudioEncoder", "turnhub-playout", "opus.wasm", "AES-GCM"} {
+		if strings.Contains(script, part) {
+			t.Errorf("%s is loaded with the page", part)
+		}
+		if part == "VideoEncoder" && !strings.Contains(get(s, "/client/call/websocket/pictures.js").Body.String(), part) {
+			t.Errorf("%s is nowhere", part)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ export class Way {
     });
     this.sas = new ShortAuthenticationString({
       clock: realClock,
-      binding: () => (this.door.path ? /** @type {any} */ (this.door.path).agreement ?? '' : keysOf(this.#talking?.[0] ?? null)),
+      binding: () => (this.door.path ? this.door.path.agreement : keysOf(this.#talking?.[0] ?? null)),
       say: (sas) => host.signal({sas}),
       changed: host.string,
     });
