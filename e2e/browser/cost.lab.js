@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { decodesVideo } from '../harness/media.js';
+import { moves } from '../harness/people.js';
 import { startBrowserTime } from '../harness/processes.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -18,7 +19,7 @@ const times = Number(process.env.E2E_TIMES ?? 3);
 /** A call is measured for so long, after so long; seconds. By then it has its bitrate, and nothing is made ready any more. */
 const measured = Number(process.env.E2E_SECONDS ?? 10), settled = 10;
 /** Of ours beside the bare one, and of pixels decoded beside those shown. */
-const aims = { call: 1.1, pixels: 1.3 };
+const aims = { call: 1.1, pixels: 1.3, websocket: 1.6 };
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
@@ -36,9 +37,9 @@ const close = (pages) => Promise.all(pages.map((page) => page.context().close())
 
 let rooms = 0;
 
-/** A call on our page. @param {number} [people] */
-async function ours(people = 2) {
-  const pages = await Promise.all(Array.from({ length: people }, () => browser.newPage()));
+/** A call on our page. @param {number} [people] @param {import('../harness/observe.js').Narrowing} [narrowing] */
+async function ours(people = 2, narrowing = {}) {
+  const pages = await Promise.all(Array.from({ length: people }, () => browser.newPage(narrowing)));
   const room = `cost-${rooms++}`;
   for (const page of pages) {
     await page.addInitScript(() => {
@@ -52,7 +53,8 @@ async function ours(people = 2) {
     await join(page);
   }
   await Promise.all(pages.map((page) => connected(page, people - 1)));
-  await Promise.all(pages.map((page) => decodesVideo(page, { count: people - 1, seconds: 1 })));
+  if (narrowing.only === 'nothing') await Promise.all(pages.map((page) => moves(page, 15)));
+  else await Promise.all(pages.map((page) => decodesVideo(page, { count: people - 1, seconds: 1 })));
   return pages;
 }
 
@@ -149,6 +151,22 @@ test('a call of two beside the same on a bare page', async () => {
   const [mine, theirs] = [middle(taken.ours), middle(taken.bare)];
   console.log(`our page ${mine.toFixed(3)} of a core, a bare one ${theirs.toFixed(3)}: ${(mine / theirs).toFixed(2)} times (aim ${aims.call})`);
   assert.ok(mine < 2 * aims.call * theirs, `${mine} beside ${theirs}`);
+});
+
+test('a call of two through the WebSocket beside the same over WebRTC', async () => {
+  const taken = { websocket: /** @type {number[]} */ ([]), webrtc: /** @type {number[]} */ ([]) };
+  for (let n = 0; n < times; n++) {
+    for (const which of /** @type {const} */ (n % 2 ? ['webrtc', 'websocket'] : ['websocket', 'webrtc'])) {
+      const pages = await ours(2, which === 'websocket' ? { only: 'nothing' } : {});
+      const { cores } = await measure(pages);
+      taken[which].push(cores);
+      console.log(`${which}: ${cores.toFixed(3)} cores`);
+      await close(pages);
+    }
+  }
+  const [socket, direct] = [middle(taken.websocket), middle(taken.webrtc)];
+  console.log(`through the WebSocket ${socket.toFixed(3)} of a core, over WebRTC ${direct.toFixed(3)}: ${(socket / direct).toFixed(2)} times (aim ${aims.websocket})`);
+  assert.ok(socket < 2 * aims.websocket * direct, `${socket} beside ${direct}`);
 });
 
 test('six people: pixels decoded beside those shown', async () => {
