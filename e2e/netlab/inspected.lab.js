@@ -7,7 +7,7 @@ import { screenshot } from '../harness/screenshot.js';
 import { startSound } from '../harness/sound.js';
 import { browsers, startCaller } from './calls.js';
 import { startHost } from './host.js';
-import { addClient } from './kinds.js';
+import { addClient, restartProxy } from './kinds.js';
 import { Lab } from './lab.js';
 import { orFailed, record } from './record.js';
 import { turnhubSite } from './sites.js';
@@ -70,6 +70,21 @@ for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['inspected', 'insp
     record('calls', [`${there} – ${comes}`, `through HTTPS, ${(first[1] / 1000).toFixed(1)} s`]);
     await screenshot(pages[1], `inspected-${there}-${comes}`);
   }));
+}
+
+/** @type {[string, () => Promise<void>][]} */
+const faults = [
+  ['the proxy is restarted', async () => restartProxy(lab, (await callerIn('inspected', 0)).client)],
+];
+for (const [fault, happens] of faults) {
+  test(`inspected – inspected, ${fault}`, { timeout: 120_000 }, async () => {
+    const { pages } = await call('inspected', 'inspected');
+    await Promise.all(pages.map((page) => moves(page, 20)));
+    await happens();
+    const since = Date.now();
+    await Promise.all(pages.map(async (page) => { await moves(page, 30); await hears(page); await told(page, 'through HTTPS'); }));
+    console.log(`${browsers.join(' and ')}, ${fault}: thirty more pictures and sound after ${Date.now() - since} ms`);
+  });
 }
 
 test('where no WebSocket passes, the page says so within 5 s', async () => {
