@@ -192,7 +192,7 @@ func TestBadMessages(t *testing.T) {
 		{`{"type":"join"}`, wire.CodeBadMessage},
 		{`{"type":"join","room":""}`, wire.CodeBadName},
 		{`{"type":"join","room":"a b"}`, wire.CodeBadName},
-		{`{"type":"join","room":"é"}`, wire.CodeBadName},
+		{`{"type":"join","room":"c\u0430ll"}`, wire.CodeBadName},
 		{`{"type":"join","room":"` + strings.Repeat("r", 129) + `"}`, wire.CodeBadName},
 		{`{"type":"join","room":"r","seq":-1}`, wire.CodeBadMessage},
 		{`{"type":"join","room":"r","seq":77}`, wire.CodeBadMessage},

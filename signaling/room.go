@@ -293,16 +293,9 @@ func roomName(raw []byte) (string, *wire.Fault) {
 	if f != nil {
 		return "", f
 	}
-	if len(s) < 1 || len(s) > access.MaxRoomName {
-		return "", wire.Faultf(wire.CodeBadName, "room must have 1 to %d characters", access.MaxRoomName)
+	name, ok := access.RoomName(string(s))
+	if !ok {
+		return "", wire.Faultf(wire.CodeBadName, "room must have 1 to %d bytes of %s", access.MaxRoomName, access.RoomLetters)
 	}
-	for _, c := range s {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '~', c == '-':
-		default:
-			return "", wire.Faultf(wire.CodeBadName, "room may hold A-Z a-z 0-9 . _ ~ - only")
-		}
-	}
-	return string(s), nil
+	return name, nil
 }

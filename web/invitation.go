@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -11,9 +12,9 @@ import (
 // invitation answers POST /invitation?room=NAME: an access token for others, which
 // opens that room and nothing else. The token of who asks is not in it.
 func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
-	room := r.URL.Query().Get("room")
-	if !validRoom(room) {
-		fail(w, http.StatusBadRequest, "room", "name the room: POST /invitation?room=NAME, with 1 to 128 characters of A-Z a-z 0-9 . _ ~ -")
+	room, ok := access.RoomName(r.URL.Query().Get("room"))
+	if !ok {
+		fail(w, http.StatusBadRequest, "room", fmt.Sprintf("name the room: POST /invitation?room=NAME, with 1 to %d bytes of %s", access.MaxRoomName, access.RoomLetters))
 		return
 	}
 	type answer struct {
@@ -39,17 +40,4 @@ func (s *Server) invitation(w http.ResponseWriter, r *http.Request) {
 		expires := made.Expires.UTC()
 		reply(w, http.StatusOK, answer{made.Token, room, made.Guest, &expires})
 	}
-}
-
-// validRoom reports whether a room may have that name (signaling/protocol.md).
-func validRoom(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '.', c == '_', c == '~', c == '-':
-		default:
-			return false
-		}
-	}
-	return 1 <= len(name) && len(name) <= access.MaxRoomName
 }

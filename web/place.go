@@ -24,13 +24,14 @@ type Placement struct {
 // where it returns false.
 func (s *Server) placed(w http.ResponseWriter, r *http.Request, claims access.Claims, user string) (rtcConfiguration, bool) {
 	port := s.cfg.Proxies.Port(r)
-	room := r.URL.Query().Get("room")
-	if s.cfg.Place == nil || room == "" {
+	asked := r.URL.Query().Get("room")
+	if s.cfg.Place == nil || asked == "" {
 		return s.rtcConfiguration(user, port), true
 	}
+	room, ok := access.RoomName(asked)
 	switch {
-	case !validRoom(room):
-		fail(w, http.StatusBadRequest, "room", fmt.Sprintf("room must have 1 to %d characters of A-Z a-z 0-9 . _ ~ -", access.MaxRoomName))
+	case !ok:
+		fail(w, http.StatusBadRequest, "room", fmt.Sprintf("room must have 1 to %d bytes of %s", access.MaxRoomName, access.RoomLetters))
 		return rtcConfiguration{}, false
 	case !claims.AllowsRoom(room):
 		fail(w, http.StatusForbidden, "room", "the access token does not allow this room")

@@ -167,7 +167,7 @@ test('a name that no room can have is said, and the same nearest one is offered 
     await page.goto(`${server.base}/${link}`);
     if (link === 'my%20room') await page.getByRole('link', { name: /Join the room/ }).click();
     await page.waitForSelector('#room-hint:not([hidden])');
-    assert.match(await page.textContent('#room-hint') ?? '', /cannot be the name of a room: it may have the letters A to Z, digits and \. _ ~ -/);
+    assert.match(await page.textContent('#room-hint') ?? '', /cannot be the name of a room: it may have letters \(of one alphabet in a word\), digits and \. _ ~ -/);
     assert.equal(await page.inputValue('#room'), near);
   }
   await page.goto('about:blank');

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/text/unicode/norm"
 
 	"turnhub/internal/statefile"
 )
@@ -29,7 +30,7 @@ const maxToken = 8 << 10
 // open: no name given, every room allowed.
 type Claims struct {
 	User    string    // sub; empty in mode open
-	Rooms   []string  // nil: every room; empty: none
+	Rooms   []string  // in normal form C; nil: every room; empty: none
 	Expires time.Time // zero in mode open
 
 	issued   *jwt.NumericDate // iat; nil: the token does not say
@@ -37,9 +38,10 @@ type Claims struct {
 	inviters []string         // through whose hands an invitation went
 }
 
-// AllowsRoom reports whether the token's bearer may join the room.
+// AllowsRoom reports whether the token's bearer may join the room, however the name was
+// typed: in decomposed letters it is the same.
 func (c Claims) AllowsRoom(room string) bool {
-	return c.Rooms == nil || slices.Contains(c.Rooms, room)
+	return c.Rooms == nil || slices.Contains(c.Rooms, norm.NFC.String(room))
 }
 
 // Revoked reports whether the token has been revoked since it was checked. Whoever

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // knownClaims are those of RFC 7519 section 4.1, and our own.
@@ -55,7 +57,7 @@ func (c *tokenClaims) UnmarshalJSON(text []byte) error {
 		}
 		list := make([]string, len(rooms))
 		for i, room := range rooms {
-			list[i] = *room
+			list[i] = norm.NFC.String(*room)
 		}
 		c.Rooms = &list
 	}

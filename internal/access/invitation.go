@@ -55,10 +55,6 @@ const (
 	keySize     = 32
 )
 
-// MaxRoomName is the longest name of a room, in bytes: the hub's, a dialect's, and that an
-// invitation names.
-const MaxRoomName = 128
-
 // Errors of Invite, beside those of Verify.
 var (
 	// ErrInvitationExpired is ErrExpired of an invitation.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -201,7 +202,11 @@ func Mint(secretFile, user string, rooms []string, expires time.Time) (string, e
 		},
 	}
 	if rooms != nil {
-		claims.Rooms = &rooms
+		normal := make([]string, len(rooms))
+		for i, room := range rooms {
+			normal[i] = norm.NFC.String(room)
+		}
+		claims.Rooms = &normal
 	}
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
 }

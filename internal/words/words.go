@@ -18,6 +18,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/bidi"
 )
 
 // Fallback is the language of whoever speaks none of ours.
@@ -166,9 +169,25 @@ func (l *Language) Say(key string, values ...string) string {
 	}
 	pairs := make([]string, 0, len(values))
 	for i := 0; i+1 < len(values); i += 2 {
-		pairs = append(pairs, "{"+values[i]+"}", values[i+1])
+		pairs = append(pairs, "{"+values[i]+"}", l.isolated(values[i+1]))
 	}
 	return strings.NewReplacer(pairs...).Replace(said.other)
+}
+
+// isolated puts a value between marks that keep its direction and that of the text apart
+// (FSI and PDI of Unicode TR 9), where either of the two may run from right to left. The
+// marks that the value has itself go.
+func (l *Language) isolated(value string) string {
+	foreign := func(r rune) bool { p, _ := bidi.LookupRune(r); return p.Class() == bidi.R || p.Class() == bidi.AL }
+	if l.texts["language"]["dir"].other != "rtl" && !strings.ContainsFunc(value, foreign) {
+		return value
+	}
+	return "\u2068" + strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, value) + "\u2069"
 }
 
 var placeholder = regexp.MustCompile(`\[\[([a-z0-9. -]+)\]\]`)

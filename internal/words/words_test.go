@@ -11,7 +11,7 @@ func tree() fstest.MapFS {
 	return fstest.MapFS{
 		"words/en.json": {Data: []byte(`{"language":{"name":"English","dir":"ltr"},"a":{"hello":"Hello, {who}","only":"only here","n":{"one":"{n} file","other":"{n} files"}}}`)},
 		"words/de.json": {Data: []byte(`{"language":{"name":"Deutsch","dir":"ltr"},"a":{"hello":"Hallo <{who}>"}}`)},
-		"words/ar.json": {Data: []byte(`{"language":{"name":"العربية","dir":"rtl"},"a":{}}`)},
+		"words/ar.json": {Data: []byte(`{"language":{"name":"العربية","dir":"rtl"},"a":{"hello":"مرحبا {who}"}}`)},
 	}
 }
 
@@ -46,6 +46,13 @@ func TestSay(t *testing.T) {
 		if got := de.Say(key, "who", "Ö"); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
+	}
+	// A name has a direction of its own, and takes nothing of what is beside it along.
+	if got, want := all.Tag("ar").Say("a.hello", "who", "Ida!\u2069\u202e"), "مرحبا \u2068Ida!\u2069"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := de.Say("a.hello", "who", "עידה"), "Hallo <\u2068עידה\u2069>"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 	if !de.Has("a.hello") || de.Has("a.only") || all.Tag("x") != nil {
 		t.Error("has what it has not")

@@ -3595,7 +3595,8 @@ export declare class Hub extends Session<HubEvents> {
     calls: Map<string, CallState["state"]>;
     /**
      * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
-     * @param {string} room 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`
+     * @param {string} room 1 to 128 bytes of letters of any script, digits and `. _ ~ -`; in Unicode's normal form C it is the same
+     *   room however it was typed
      * @param {object} [options]
      * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
      * @returns {Promise<Joined>}

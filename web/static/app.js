@@ -12,7 +12,8 @@ import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
 import {offerLanguages} from './language.js';
 import {linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
-import {copyLink, showQR} from './share.js';
+import {copyLink, copyShown, showQR} from './share.js';
+import {roomOf} from './rooms.js';
 import {t, whyOf} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
@@ -152,15 +153,20 @@ function newCall() {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
     if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
     prepareLink();
-    await mine.prepare(roomField.value.trim());
+    await mine.prepare(chosenRoom());
     if (call === mine && body.dataset.view === 'lobby') body.dataset.state = 'ready';
   };
   ready();
 }
 
+/** The room that is named in the field; '' while no room can have that name, which the field says. */
+function chosenRoom() {
+  return roomOf(roomField.value.trim());
+}
+
 function prepareLink() {
-  const room = roomField.value.trim();
-  if (room && roomField.validity.valid) links.to(room).catch(() => {}); // who asks for it is told
+  const room = chosenRoom();
+  if (room) links.to(room).catch(() => {}); // who asks for it is told
 }
 
 /** Does something with the link to a room, once it is there. @param {string} room @param {(link: string) => void} use */
@@ -171,7 +177,7 @@ function withLink(room, use) {
 /** For the room that is named now, where there is time before the click. */
 function prepare() {
   prepareLink();
-  if (call?.phase === 'idle' && hub.state === 'open') call.prepare(roomField.value.trim()).catch(() => {});
+  if (call?.phase === 'idle' && hub.state === 'open') call.prepare(chosenRoom()).catch(() => {});
 }
 
 /** @param {string} link @param {string} callee */
@@ -183,18 +189,18 @@ function enter(link, callee = '') {
   chat.attach(call);
   showConnection(hub.state);
   $('#room-label').hidden = !link;
-  if (link) $('#room-name').textContent = call.room || roomField.value;
+  if (link) $('#room-name').textContent = call.room || chosenRoom();
   if (media.asking) setTimeout(() => { if (media.asking && body.dataset.view === 'call') toast(t('call.asking')); }, 1500); // most answer before
 }
 
 async function join() {
-  const room = roomField.value.trim();
+  const room = chosenRoom();
   commitNames();
   const joining = call.join(room);
   enter(links.now(room));
   withLink(room, (link) => stage.setLink(link));
   document.title = t('call.document', {name: room});
-  history.replaceState(null, '', `${location.pathname}${location.search}#${room}`);
+  history.replaceState(null, '', `${location.pathname}${location.search}#${encodeURIComponent(room)}`);
   try {
     await joining;
   } catch (error) {
@@ -304,11 +310,12 @@ $('#invite-form').addEventListener('submit', (event) => { event.preventDefault()
 nameField.addEventListener('change', commitNames);
 userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
 calleeField.addEventListener('input', watchPresence);
+roomField.addEventListener('input', () => roomField.setCustomValidity(roomField.value && !chosenRoom() ? roomField.title : ''));
 roomField.addEventListener('change', prepare);
-$('#copy-link').addEventListener('click', () => withLink(roomField.value.trim(), copyLink));
-$('#show-qr').addEventListener('click', () => withLink(roomField.value.trim(), showQR));
+$('#copy-link').addEventListener('click', () => withLink(chosenRoom(), copyLink));
+$('#show-qr').addEventListener('click', () => withLink(chosenRoom(), showQR));
 $('#room-label').addEventListener('click', () => withLink(call.room, showQR));
-$('#qr-copy').addEventListener('click', () => copyLink($('#qr-link').textContent ?? ''));
+$('#qr-copy').addEventListener('click', copyShown);
 $('#hang-up').addEventListener('click', () => call.leave());
 $('#notice-again').addEventListener('click', () => again());
 $('#notice-call').addEventListener('click', () => callBack(partner.user));

@@ -1,6 +1,6 @@
 import {$, el, icon, toast} from './dom.js';
 import {blip} from './ring.js';
-import {nameOf} from './tile.js';
+import {nameOf} from './names.js';
 import {now, sizeOf, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Call} Call */
@@ -26,7 +26,7 @@ export class Chat {
       const said = text.value.trim();
       if (!said || !this.#call) return;
       this.#call.chat(said);
-      this.#add(t('person.you'), el('p', {}, said), true);
+      this.#add(t('person.you'), el('p', {dir: 'auto'}, said), true);
       text.value = '';
     });
     file.addEventListener('change', () => {
@@ -46,7 +46,7 @@ export class Chat {
     this.#list.replaceChildren();
     this.#setUnread(0);
     call.on('chat', ({peer, text}) => {
-      this.#add(nameOf(peer), el('p', {}, text));
+      this.#add(nameOf(peer), el('p', {dir: 'auto'}, text));
       if (this.#panel.hidden) blip('chat');
     });
     call.on('file', ({peer, transfer}) => this.#offer(nameOf(peer), transfer));
@@ -86,7 +86,7 @@ export class Chat {
 
   /** @param {string} from @param {HTMLElement} body @param {boolean} [own] */
   #add(from, body, own = false) {
-    this.#list.append(el('li', {class: own ? 'own' : ''}, el('p', {class: 'from'}, el('b', {}, from), ` ${now()}`), body));
+    this.#list.append(el('li', {class: own ? 'own' : ''}, el('p', {class: 'from'}, el('b', {dir: 'auto'}, from), ` ${now()}`), body));
     while (this.#list.children.length > 500) this.#list.firstElementChild?.remove();
     this.#list.scrollTop = this.#list.scrollHeight;
     if (this.#panel.hidden && !own) this.#setUnread(this.#unread + 1);
@@ -113,7 +113,7 @@ export class Chat {
     });
     transfer.on('done', () => { progress.hidden = true; });
     transfer.on('failed', (why) => { progress.hidden = true; state.textContent = t(`transfer.${why}`); });
-    return el('div', {class: 'file'}, icon('file'), el('div', {}, el('b', {}, transfer.name), ` ${sizeOf(transfer.size)}`, el('br'), state, progress), ...more);
+    return el('div', {class: 'file'}, icon('file'), el('div', {}, el('b', {dir: 'auto'}, transfer.name), ` ${sizeOf(transfer.size)}`, el('br'), state, progress), ...more);
   }
 
   /** @param {string} from @param {Transfer} transfer */

@@ -58,10 +58,13 @@ export function toast(text, kind = 'info') {
   setTimeout(() => note.remove(), 6000);
 }
 
+/** What a reader takes for one letter, whatever it is made of. @param {string} word */
+const letters = (word) => ('Segmenter' in Intl ? [...new Intl.Segmenter().segment(word)].map(({segment}) => segment) : [...word]);
+
 /** The letters of an avatar. @param {string} name */
 export function initials(name) {
-  const words = name.trim().split(/\s+/).filter(Boolean);
-  return (words.length > 1 ? words[0][0] + words[words.length - 1][0] : (words[0] ?? '?').slice(0, 2)).toUpperCase();
+  const words = name.trim().split(/\s+/).filter(Boolean).map(letters);
+  return (words.length > 1 ? words[0][0] + words[words.length - 1][0] : (words[0] ?? ['?']).slice(0, 2).join('')).toUpperCase();
 }
 
 /** A colour of its own for each name: one of twelve classes. @param {string} name */

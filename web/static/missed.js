@@ -21,7 +21,7 @@ export class Missed {
   add({name = '', user = ''}, why) {
     const who = (name || user || t('person.somebody')).slice(0, 64);
     toast(t(`missed.${why}`, {who}));
-    const line = el('li', {}, el('span', {}, ...nodesOf('missed.at', {who: el('b', {}, who), time: now()})));
+    const line = el('li', {}, el('span', {}, ...nodesOf('missed.at', {who: el('b', {dir: 'auto'}, who), time: now()})));
     if (user) {
       line.append(el('button', {type: 'button', class: 'quiet', 'aria-label': t('missed.call-back-to', {who}), onclick: () => {
         line.remove();

@@ -1,3 +1,5 @@
+import {nearestRoom, roomOf} from './rooms.js';
+
 /** What this browser remembers of its visitor, and what the address says. Storage may be forbidden: then nothing is kept. */
 
 /** @param {string} key @returns {string} */
@@ -42,16 +44,14 @@ function asked() {
 
 /** The room that the link names; '' where it names none, or by a name that no room can have. */
 export function linkedRoom() {
-  const room = asked();
-  return /^[A-Za-z0-9._~-]{1,128}$/.test(room) ? room : '';
+  return roomOf(asked());
 }
 
 /** A link whose room can have no such name: the name, and the nearest one that a room can have, the same for whoever has this link. */
 export function misnamedRoom() {
   const name = asked();
   if (!name || linkedRoom()) return null;
-  const near = name.normalize('NFKD').replace(/[\u0300-\u036f]/g, '').replace(/ß/g, 'ss').replace(/[^A-Za-z0-9._~-]+/g, '-').slice(0, 128);
-  return {name, near: near.replace(/^-+|-+$/g, '')};
+  return {name, near: nearestRoom(name)};
 }
 
 /**
@@ -86,5 +86,5 @@ export const troubleshooting = {
 
 /** The link to a room, which keeps none of the visitor's own parameters. @param {string} room @param {string} [invitation] */
 export function linkTo(room, invitation = '') {
-  return `${location.origin}${location.pathname}${invitation && `?${new URLSearchParams({token: invitation})}`}#${room}`;
+  return `${location.origin}${location.pathname}${invitation && `?${new URLSearchParams({token: invitation})}`}#${encodeURIComponent(room)}`;
 }

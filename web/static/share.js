@@ -37,9 +37,23 @@ export async function copyLink(link) {
   }
 }
 
+/** A link as people read it: the letters of the room, not their codes. @param {string} link */
+export function readable(link) {
+  const at = link.indexOf('#') + 1;
+  return link.slice(0, at) + decodeURIComponent(link.slice(at));
+}
+
+/** The link that the QR code shows. */
+let shown = '';
+
+export function copyShown() {
+  return copyLink(shown);
+}
+
 /** @param {string} link */
 export function showQR(link) {
+  shown = link;
   drawQR($('#qr'), link);
-  $('#qr-link').textContent = link;
+  $('#qr-link').textContent = readable(link);
   /** @type {HTMLDialogElement} */ ($('#qr-dialog')).showModal();
 }

@@ -1,8 +1,9 @@
 import {$, el, icon, paintAvatar, toast} from './dom.js';
 import {keepLayout} from './grid.js';
-import {ScreenTile, Tile, nameOf} from './tile.js';
+import {callSelf, enter, leave, nameOf} from './names.js';
+import {ScreenTile, Tile} from './tile.js';
 import {blip} from './ring.js';
-import {copyLink, drawQR} from './share.js';
+import {copyLink, drawQR, readable} from './share.js';
 import {listed, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Call} Call */
@@ -38,7 +39,7 @@ export class Stage {
     controls.media.on('change', () => this.#updateSelf());
     this.#grid.append(this.#self);
     keepLayout(this.#grid);
-    $('#waiting-copy').addEventListener('click', () => copyLink($('#waiting-link').textContent ?? ''));
+    $('#waiting-copy').addEventListener('click', () => copyLink(this.#link));
   }
 
   /** @param {Call} call @param {string} link '' in a call by name @param {string} callee */
@@ -55,7 +56,7 @@ export class Stage {
     for (const peer of call.peers) this.#add(peer);
     $('#waiting-avatar').hidden = !!link;
     if (callee) paintAvatar($('#waiting-avatar'), callee);
-    if (link) $('#waiting-link').textContent = link;
+    if (link) $('#waiting-link').textContent = readable(link);
     this.#own.srcObject = call.media.stream;
     this.#updateSelf();
     this.#update();
@@ -65,7 +66,7 @@ export class Stage {
   setLink(link) {
     if (!this.#link || this.#link === link) return;
     this.#link = link;
-    $('#waiting-link').textContent = link;
+    $('#waiting-link').textContent = readable(link);
     this.#update();
   }
 
@@ -85,11 +86,12 @@ export class Stage {
 
   /** @param {Peer} peer */
   #add(peer) {
+    enter(peer);
     const tile = new Tile(peer, this.controls.speaker);
     this.#tiles.set(peer, tile);
     this.#grid.insertBefore(tile.element, this.#self);
     peer.on('state', () => this.#update());
-    peer.on('name', () => this.#update());
+    peer.on('name', () => this.#renamed());
     peer.on('media', () => this.#showScreen(peer));
     this.#showScreen(peer);
     // For sound a device has to be opened: the first picture goes before.
@@ -114,19 +116,27 @@ export class Stage {
     this.#update();
   }
 
+  /** A name tells people apart, so it may change with another one's. */
+  #renamed() {
+    for (const tile of [...this.#tiles.values(), ...this.#screens.values()]) tile.update();
+    this.#update();
+  }
+
   /** @param {Peer} peer */
   #remove(peer) {
     const tile = this.#tiles.get(peer);
     if (!tile) return;
+    const who = nameOf(peer);
     this.#tiles.delete(peer);
     this.#showScreen(peer);
     tile.close();
+    leave(peer);
     if (this.#call?.phase === 'active') {
       blip('leave');
-      this.#left = nameOf(peer);
-      if (this.#link) toast(t('call.has-left', {who: this.#left}));
+      this.#left = who;
+      if (this.#link) toast(t('call.has-left', {who}));
     }
-    this.#update();
+    this.#renamed();
   }
 
   #updateSelf() {
@@ -174,6 +184,8 @@ export class Stage {
 
   /** @param {string} name */
   setName(name) {
+    callSelf(name);
+    this.#renamed();
     paintAvatar(/** @type {HTMLElement} */ (this.#self.querySelector('.avatar')), name || t('person.you'));
   }
 }

@@ -1,14 +1,10 @@
 import {Comparison} from './compare.js';
 import {el, icon, paintAvatar} from './dom.js';
+import {nameOf} from './names.js';
 import {QualityPanel, barsOf, pathOf} from './quality.js';
 import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
-
-/** What somebody is called here. @param {Peer} peer */
-export function nameOf(peer) {
-  return peer.name || t('person.guest');
-}
 
 /** The tracks that an element has begun with. @type {WeakMap<HTMLVideoElement, MediaStreamTrack[]>} */
 const begunWith = new WeakMap();
@@ -63,11 +59,11 @@ export class Tile {
     this.setSpeaker(speaker);
     this.#off.push(
       peer.on('stream', (stream) => play(this.#video, stream, this.element)),
-      peer.on('state', () => this.#update()),
-      peer.on('name', () => this.#update()),
-      peer.on('media', () => this.#update()),
-      peer.on('line', () => this.#update()),
-      peer.on('trouble', () => this.#update()),
+      peer.on('state', () => this.update()),
+      peer.on('name', () => this.update()),
+      peer.on('media', () => this.update()),
+      peer.on('line', () => this.update()),
+      peer.on('trouble', () => this.update()),
       peer.on('firstFrame', (time) => { this.element.dataset.firstFrame = String(time); }),
       peer.on('quality', (measured) => {
         this.#panel.add(measured);
@@ -78,7 +74,7 @@ export class Tile {
     );
     this.#size.observe(this.element);
     if (peer.stream.getTracks().length) play(this.#video, peer.stream, this.element);
-    this.#update();
+    this.update();
   }
 
   /** @param {string} speaker */
@@ -87,7 +83,7 @@ export class Tile {
   }
 
   /** Everything that says something of the peer, the name too: it may come late, or change. */
-  #update() {
+  update() {
     const {state, media, away, line, trouble} = this.peer;
     const name = nameOf(this.peer);
     const inPlace = media.screen && !media.beside;
@@ -145,7 +141,7 @@ export class ScreenTile {
     this.element = el('article', {class: 'tile screen', 'data-media': 'video screen', 'data-screen-of': peer.id},
       this.#video, el('footer', {}, el('p', {class: 'label'}, icon('screen'), this.#name), this.#full));
     this.setSpeaker(speaker);
-    const named = () => {
+    this.update = () => {
       const label = t('call.screen', {who: nameOf(peer)});
       this.#name.textContent = label;
       this.element.setAttribute('aria-label', label);
@@ -153,8 +149,8 @@ export class ScreenTile {
       this.#full.setAttribute('aria-label', t('call.full-screen', {who: label}));
     };
     const show = () => { if (peer.screen.getTracks().length) play(this.#video, peer.screen, this.element); };
-    this.#off = [peer.on('name', named), peer.on('screen', show), peer.on('replaced', show)];
-    named();
+    this.#off = [peer.on('screen', show), peer.on('replaced', show)];
+    this.update();
     show();
   }
 

@@ -12,6 +12,7 @@
 
 /** @type {Record<string, Record<string, string | Record<string, string>>>} */ let words = {};
 /** Such as "de". */ let language = 'en';
+/** That of the page. */ let direction = 'ltr';
 /** The visitor's own kind of it, such as "de-AT", for times and numbers. */ let locale = 'en';
 
 /**
@@ -21,6 +22,7 @@
 export function speak(tag, texts) {
   words = texts;
   language = tag;
+  direction = String(texts.language?.dir ?? globalThis.document?.documentElement.dir ?? 'ltr');
   locale = globalThis.navigator?.languages?.find((each) => each === tag || each.startsWith(`${tag}-`)) ?? tag;
 }
 
@@ -35,11 +37,30 @@ function pattern(key, values) {
   return text[new Intl.PluralRules(language).select(/** @type {number} */ (count))] ?? text.other;
 }
 
+/** What is written from right to left. */
+const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/**
+ * A value that keeps its own direction within a text and does not change that of the rest: between marks of its own where
+ * either of the two runs from right to left (Unicode TR 9, FSI and PDI). Marks that the value has itself are kept in pairs.
+ * @param {string} value
+ */
+function isolated(value) {
+  if (direction === 'rtl' ? !/\p{L}/u.test(value) : !rightToLeft.test(value)) return value; // digits go either way
+  let open = 0;
+  const closed = value.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => {
+    if (mark < '\u2066' || (mark === '\u2069' && open === 0)) return '';
+    open += mark === '\u2069' ? -1 : 1;
+    return mark;
+  });
+  return `\u2068${closed}${'\u2069'.repeat(open)}\u2069`;
+}
+
 /** The text of a key, with these values in it. @param {Key} key @param {Values} [values] */
 export function t(key, values = {}) {
   return pattern(key, values).replace(/\{([a-z]+)\}/g, (_, name) => {
     const value = values[name] ?? '';
-    return typeof value === 'number' ? number(value) : value;
+    return typeof value === 'number' ? number(value) : isolated(value);
   });
 }
 

@@ -6,8 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
@@ -241,7 +245,8 @@ func secretText(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// displayName reads and checks what others see.
+// displayName reads and checks what others see: in normal form C, and without marks that
+// would turn round the text beside it.
 func displayName(raw []byte) (string, *wire.Fault) {
 	if raw == nil {
 		return "", nil
@@ -253,10 +258,16 @@ func displayName(raw []byte) (string, *wire.Fault) {
 	if utf8.RuneCount(s) > maxName {
 		return "", wire.Faultf(wire.CodeBadName, "name must have at most %d characters", maxName)
 	}
-	for _, r := range string(s) {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+	name := strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, norm.NFC.String(string(s)))
+	for _, r := range name {
+		if r < ' ' || 0x7f <= r && r < 0xa0 || r == utf8.RuneError {
 			return "", wire.Faultf(wire.CodeBadName, "name must not hold control characters")
 		}
 	}
-	return string(s), nil
+	return name, nil
 }

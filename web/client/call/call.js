@@ -126,6 +126,7 @@ export class Call extends Emitter {
    * @param {string} [room] the one that will probably be joined
    */
   async prepare(room = '') {
+    room = room.normalize();
     if (this.phase !== 'idle' || (room === this.#room && (this.#ahead.prepared || this.#lobby.room))) return;
     this.#room = room;
     await this.#prepareAnew();
@@ -157,6 +158,7 @@ export class Call extends Emitter {
    */
   async join(room) {
     this.#start('joining');
+    room = room.normalize();
     this.room = room;
     if (this.#lobby.room !== room) this.#lobby.leave(true);
     try {

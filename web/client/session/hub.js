@@ -121,7 +121,8 @@ export class Hub extends Session {
 
   /**
    * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
-   * @param {string} room 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -`
+   * @param {string} room 1 to 128 bytes of letters of any script, digits and `. _ ~ -`; in Unicode's normal form C it is the same
+   *   room however it was typed
    * @param {object} [options]
    * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
    * @returns {Promise<Joined>}
@@ -139,6 +140,7 @@ export class Hub extends Session {
 
   /** @param {string} room @param {(rejoin: boolean) => any} make @param {boolean} rejoin @returns {Promise<Joined>} */
   async #join(room, make, rejoin) {
+    room = room.normalize();
     const first = make(rejoin);
     const joined = await this.request({type: 'join', room, ...(first === undefined ? {} : {first})});
     const entry = this.rooms.get(room);
@@ -152,11 +154,12 @@ export class Hub extends Session {
    * @returns {Promise<void>}
    */
   async lobby(room, first) {
-    await this.request({type: 'lobby', room, first});
+    await this.request({type: 'lobby', room: room.normalize(), first});
   }
 
   /** Leaves a room, or its lobby. @param {string} room @returns {Promise<void>} */
   async leave(room) {
+    room = room.normalize();
     this.rooms.delete(room);
     this.#updateInCall();
     await this.request({type: 'leave', room});

@@ -1,0 +1,40 @@
+// Names of rooms and people in any script: the page's rule is the server's, and nobody is taken for somebody else.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import * as names from '../../static/names.js';
+import {nearestRoom, roomOf} from '../../static/rooms.js';
+import * as words from '../../static/words.js';
+
+const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
+
+test('a room is called the same here as on the server', () => {
+  const rows = read('../../../internal/access/testdata/rooms.json');
+  for (const [typed, name] of rows) assert.equal(roomOf(typed), name ?? '', JSON.stringify(typed));
+});
+
+test('the nearest name that a room can have', () => {
+  for (const [asked, near] of [
+    ['My room', 'My-room'], ['Frühstück um 8', 'Frühstück-um-8'], ['кімната № 5', 'кімната-No-5'], ['c\u0430ll me', 'me'], ['\uff41bc', 'abc'], ['\u0301x', 'x'],
+    ['!?', ''], ['a/b#c', 'a-b-c'], ['я'.repeat(70), 'я'.repeat(64)], ['\u{1F600}', ''],
+  ]) {
+    assert.equal(nearestRoom(asked), near, asked);
+    if (near) assert.equal(nearestRoom(near), near, 'it is itself then');
+  }
+});
+
+test('who looks like another one has a number', () => {
+  words.speak('en', read('../../static/words/en.json'));
+  for (const [a, b] of [['Anna', '\u0410nna'], ['Paypal', 'Payp\u0430l'], ['Ida', 'lda'], ['Ida', 'ida'], ['Ida', 'I\u200bda'], ['Zoé', 'Zoe'], ['Bob', 'B0b'], ['Ида', 'Ида']]) {
+    assert.equal(names.lookOf(a), names.lookOf(b), `${a} ${b}`);
+  }
+  for (const [a, b] of [['Anna', 'Hanna'], ['Ida', 'Ina'], ['Олена', 'Олег'], ['علي', 'عليا'], ['王', '主']]) assert.notEqual(names.lookOf(a), names.lookOf(b), `${a} ${b}`);
+  const [first, second, third, guest] = [{name: 'Anna'}, {name: '\u0410nna'}, {name: 'Vasya'}, {name: ''}];
+  for (const peer of [first, second, third, guest]) names.enter(peer);
+  assert.deepEqual([first, second, third, guest].map(names.nameOf), ['Anna', '\u0410nna (2)', 'Vasya', 'Guest']);
+  names.callSelf('vasya');
+  assert.equal(names.nameOf(third), 'Vasya (2)', 'like this visitor');
+  third.name = 'Petya';
+  names.leave(first);
+  assert.deepEqual([second, third].map(names.nameOf), ['\u0410nna', 'Petya'], 'whom there is nobody to be taken for');
+});
