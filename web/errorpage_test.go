@@ -88,7 +88,11 @@ func TestLanguages(t *testing.T) {
 	} {
 		w := get(s, c.path, append(c.headers, browser, "Sec-Fetch-Mode: navigate")...)
 		body, h := w.Body.String(), w.Header()
-		if !strings.Contains(body, c.want) || !strings.Contains(body, `<html lang="`+c.lang+`" dir="ltr">`) || strings.Contains(body, "[[") {
+		dir := "ltr"
+		if c.lang == "ar" {
+			dir = "rtl"
+		}
+		if !strings.Contains(body, c.want) || !strings.Contains(body, `<html lang="`+c.lang+`" dir="`+dir+`">`) || strings.Contains(body, "[[") {
 			t.Errorf("%s %v: %.300s", c.path, c.headers, body)
 		}
 		if h.Get("Content-Language") != c.lang || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Accept-Language, Cookie") {

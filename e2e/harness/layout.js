@@ -43,6 +43,10 @@ export function faults() {
     if (full && (left < -1 || right > innerWidth + 1)) wrong.push(`outside: ${name(element)} ${Math.round(left)}–${Math.round(right)}`);
   };
   for (const element of root.querySelectorAll('button, a, input, select, canvas, .tile, .preview-frame, .avatar')) add(element, element.getBoundingClientRect(), false);
+  for (const button of root.querySelectorAll('button, a')) {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight } = button;
+    if (clientWidth > 1 && (scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1)) wrong.push(`larger than its button: ${name(button)}`);
+  }
   const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const parent = node.parentElement;

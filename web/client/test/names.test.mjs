@@ -38,3 +38,15 @@ test('who looks like another one has a number', () => {
   names.leave(first);
   assert.deepEqual([second, third].map(names.nameOf), ['\u0410nna', 'Petya'], 'whom there is nobody to be taken for');
 });
+
+test('a name keeps its own direction and turns nothing else round', () => {
+  words.speak('en', read('../../static/words/en.json'));
+  assert.equal(words.t('call.left', {who: 'Vasya'}), 'Vasya has left', 'nothing runs from right to left');
+  assert.equal(words.t('call.left', {who: 'משה'}), '\u2068משה\u2069 has left');
+  words.speak('ar', read('../../static/words/ar.json'));
+  assert.equal(words.t('call.left', {who: 'Vasya'}), 'غادر \u2068Vasya\u2069');
+  assert.equal(words.t('call.left', {who: 'x\u2069\u202ey\u2068z'}), 'غادر \u2068xy\u2068z\u2069\u2069', 'marks of its own are kept in pairs');
+  assert.equal(words.t('chat.unread', {count: 2}), 'الدردشة، رسالتان غير مقروءتين');
+  words.speak('pl', read('../../static/words/pl.json'));
+  assert.equal(words.t('chat.unread', {count: 22}), 'Czat, 22 nieprzeczytane wiadomości');
+});
