@@ -84,7 +84,9 @@ func TestLanguages(t *testing.T) {
 		{"/my-room", "Raum „my-room“ betreten", "de", []string{german}},
 		{"/static/nothing.js", "Diese Datei gibt es nicht", "de", []string{german}},
 		{"/config?user=a%20b", "Ein Rufname hat 1 bis 64 Zeichen", "de", []string{german}},
-		{"/my-room", "Join the room", "en", []string{"Accept-Language: fr"}},
+		{"/my-room", "Join the room", "en", []string{"Accept-Language: ja"}},
+		{"/my-room", "دخول الغرفة «\u2068my-room\u2069»", "ar", []string{"Accept-Language: ar-EG"}},
+		{"/%D7%97%D7%93%D7%A8", "Увійти до кімнати «\u2068חדר\u2069»", "uk", []string{"Accept-Language: uk"}},
 	} {
 		w := get(s, c.path, append(c.headers, browser, "Sec-Fetch-Mode: navigate")...)
 		body, h := w.Body.String(), w.Header()

@@ -162,7 +162,7 @@ test('without an invitation there is a page that says so, and a tab that had one
 test('a name that no room can have is said, and the same nearest one is offered to all', async () => {
   const server = await startServer();
   const page = await browser.newPage();
-  for (const [link, near] of [['#Frühstück%20um%208', 'Fruhstuck-um-8'], ['my%20room', 'my-room'], ['#100%', '100'], ['?room=a/b', 'a-b']]) {
+  for (const [link, near] of [['#Frühstück%20um%208', 'Frühstück-um-8'], ['my%20room', 'my-room'], ['#100%', '100'], ['?room=a/b', 'a-b']]) {
     await page.goto('about:blank');
     await page.goto(`${server.base}/${link}`);
     if (link === 'my%20room') await page.getByRole('link', { name: /Join the room/ }).click();
@@ -171,7 +171,7 @@ test('a name that no room can have is said, and the same nearest one is offered 
     assert.equal(await page.inputValue('#room'), near);
   }
   await page.goto('about:blank');
-  await page.goto(`${server.base}/#комната`);
+  await page.goto(`${server.base}/#!!!`);
   await page.waitForSelector('#room-hint:not([hidden])');
   assert.match(await page.inputValue('#room'), /^[a-z0-9-]{6,}$/);
   await openLobby(page, server.base, { room: 'fine' });

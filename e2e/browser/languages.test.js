@@ -143,3 +143,26 @@ for (const tag of Object.keys(languages)) {
     await Promise.all([vasya, petya].map((page) => page.context().close()));
   });
 }
+
+test('a room in any script, however it is typed; and two whose names look alike', async () => {
+  const [anna, other] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await openLobby(anna, server.base, { name: 'Anna', room: encodeURIComponent('café-кімната') });
+  await openLobby(other, server.base, { name: '\u0410nna', room: encodeURIComponent('cafe\u0301-кімната') });
+  for (const page of [anna, other]) assert.equal(await page.inputValue('#room'), 'caf\u00e9-кімната');
+  await join(anna);
+  assert.equal(await anna.textContent('#waiting-link'), `${server.base}/#caf\u00e9-кімната`);
+  assert.equal(await anna.evaluate(() => location.hash), `#${encodeURIComponent('caf\u00e9-кімната')}`);
+  await join(other);
+  await Promise.all([connected(anna), connected(other)]);
+  assert.equal(await anna.textContent('.tile:not(.self) .name'), '\u0410nna (2)');
+  assert.equal(await other.textContent('.tile:not(.self) .name'), 'Anna (2)', 'not the visitor');
+  await Promise.all([anna, other].map((page) => page.context().close()));
+
+  const page = await browser.newPage();
+  await openLobby(page, server.base);
+  await page.fill('#room', 'c\u0430ll');
+  await page.click('#join');
+  assert.equal(await page.getAttribute('body', 'data-view'), 'lobby', 'a word in two alphabets is no name');
+  assert.equal(await page.evaluate(() => /** @type {HTMLInputElement} */ (document.querySelector('#room')).validity.customError), true);
+  await page.context().close();
+});

@@ -21,6 +21,7 @@ export const guarded = {
   'Navigator.wakeLock': {why: 'the same', remove: 'delete Navigator.prototype.wakeLock'},
   'WakeLockSentinel.release': {why: 'there is none then'},
   'WakeLockSentinel.onrelease': {why: 'there is none then'},
+  'Segmenter.segment': {why: 'an avatar takes code points for letters', remove: 'delete Intl.Segmenter'},
   'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
 };
 
