@@ -58,6 +58,10 @@ test('the judge sees what lies on something else, and what is cut off', async ()
   assert.match((await page.evaluate(faults)).join(), /cut off/);
   await page.setContent('<div style="width: 3000px">x</div>');
   assert.match((await page.evaluate(faults)).join(), /wider than the screen/);
+  await page.setContent('<div style="width: 90px; overflow: auto"><button style="width: 120px">two</button></div>');
+  assert.match((await page.evaluate(faults)).join(), /scrolled sideways/);
+  await page.setContent('<button style="width: 40px; white-space: nowrap">a long label</button>');
+  assert.match((await page.evaluate(faults)).join(), /larger than its button/);
   await page.setContent('<p>one</p><button>two</button>');
   assert.deepEqual(await page.evaluate(faults), []);
   await page.context().close();
