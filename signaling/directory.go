@@ -24,6 +24,7 @@ type directory struct {
 	byRef     lookup.ByNumber[member]
 	rooms     *lookup.ByName[room]
 	lobbies   lobbies
+	hostings  hostings
 	departing atomic.Bool // see Departure
 	nodes     *nodes      // nil: this is the only one
 
@@ -41,6 +42,7 @@ func newDirectory(h *Hub) *directory {
 		users: make(map[string]*user), byCall: make(map[string]*call),
 	}
 	d.lobbies.m = make(map[string][]*visit)
+	d.hostings.m = make(map[string]*hosting)
 	return d
 }
 
@@ -157,6 +159,7 @@ func (d *directory) exit(s *member, reason string) {
 	for _, r := range slices.Clone(s.roomList()) {
 		d.quit(s, r, reason)
 	}
+	d.endHosted(s)
 	d.mu.Lock()
 	defer d.unlock()
 	d.dropCalls(s, reason)

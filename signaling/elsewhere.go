@@ -27,6 +27,11 @@ func (h *Hub) Rooms() (names []string) {
 		names = append(names, name)
 	}
 	d.lobbies.mu.Unlock()
+	d.hostings.mu.Lock()
+	for name := range d.hostings.m {
+		names = append(names, name)
+	}
+	d.hostings.mu.Unlock()
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -91,6 +96,11 @@ func (d *directory) presentIn(room string) (list []*member) {
 		list = slices.Clone(r.members)
 		r.mu.RUnlock()
 	}
+	d.hostings.mu.Lock()
+	if h := d.hostings.m[room]; h != nil {
+		list = append(list, h.waiting...)
+	}
+	d.hostings.mu.Unlock()
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
 	for _, v := range d.lobbies.m[room] {

@@ -10,7 +10,7 @@
 // values only (internal/delivery/floors.go).
 //
 // Locks, from the outside in: what delivery holds while one session's message is
-// handled, then lobbies.mu, then directory.mu or room.mu, then delivery's own.
+// handled, then hostings.mu, then lobbies.mu, then directory.mu or room.mu, then delivery's own.
 // Nothing blocks under any of them: sending is appending to a bounded queue.
 package signaling
 

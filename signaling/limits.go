@@ -1,6 +1,10 @@
 package signaling
 
-import "time"
+import (
+	"time"
+
+	"turnhub/internal/ratelimit"
+)
 
 // The bounds of what people may be to each other. They have no key: each is far
 // above what a call needs, and keeps one person from costing the others more than a
@@ -9,6 +13,8 @@ const (
 	maxRoomMembers     = 100         // sessions in a room: a mesh of browsers carries far fewer
 	maxRoomsPerSession = 16          // rooms of a session
 	maxLobby           = 8           // sessions in the lobby of one room: each may cost a member a connection
+	maxKnocks          = 32          // sessions at the door of a room: more than a host looks through
+	maxRemoved         = 256         // users, and households, that a hosted room remembers to be removed
 	maxSubscriptions   = 256         // users whose presence a session follows: an address book
 	maxWatchers        = 10_000      // subscribers of one user: each hears of every change
 	maxDevices         = 32          // sessions of one user: each is rung
@@ -21,3 +27,7 @@ const (
 	maxReported        = 64          // peers about whom a session's last report is remembered
 	loggedPeople       = 16          // names in the line about a room
 )
+
+// knockRate is how often the hosts of a room are told of somebody who knocks, after a
+// burst of all that may wait.
+var knockRate = ratelimit.Rate{PerSecond: 5, Burst: 2 * maxKnocks}

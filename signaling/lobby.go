@@ -42,6 +42,10 @@ func (d *directory) lobby(s *member, m *wire.Message) *wire.Fault {
 	case s.inRoom(name) != nil:
 		return wire.Faultf(wire.CodeBadMessage, "you are in room %s itself", name)
 	}
+	if isHosted(name) {
+		// A connection with a member is what the host decides on.
+		return wire.Faultf(wire.CodeForbidden, "room %s has a host and no lobby: join", name)
+	}
 	// With another offer for the same room, whoever it is the host of stays.
 	if old := d.endVisit(s); old != nil && old.room != name {
 		d.loseHost(s, old.room)

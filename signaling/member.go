@@ -36,6 +36,8 @@ type member struct {
 	there delivery.Ref // its number there
 	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
 
+	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
+
 	subs     map[string]struct{}  // under directory.mu
 	pending  []*call              // its calls that ring somebody, under directory.mu
 	quality  *Report              // the last one, under directory.mu
@@ -65,6 +67,22 @@ func (s *member) roomList() []*room {
 		return *p
 	}
 	return nil
+}
+
+// changeRooms puts another list of rooms in place of the one there is. A host may take
+// somebody out of a room while he joins another.
+func (s *member) changeRooms(change func([]*room) []*room) {
+	for {
+		old := s.rooms.Load()
+		var list []*room
+		if old != nil {
+			list = slices.Clone(*old)
+		}
+		list = change(list)
+		if s.rooms.CompareAndSwap(old, &list) {
+			return
+		}
+	}
 }
 
 func (s *member) callList() []*call {

@@ -23,6 +23,8 @@ func (d *directory) Message(ref delivery.Ref, m *wire.Message) *wire.Fault {
 		return d.join(s, m)
 	case `"leave"`:
 		return d.leave(s, m)
+	case `"host"`:
+		return d.host(s, m)
 	case `"lobby"`:
 		return d.lobby(s, m)
 	case `"subscribe"`:

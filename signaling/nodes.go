@@ -324,8 +324,7 @@ func (s *member) enterRoom(r *room) {
 		s.node.mu.Lock()
 		defer s.node.mu.Unlock()
 	}
-	list := append(slices.Clone(s.roomList()), r)
-	s.rooms.Store(&list)
+	s.changeRooms(func(list []*room) []*room { return append(list, r) })
 }
 
 // exitRoom undoes enterRoom. A remote member that is nowhere any more is forgotten.
@@ -334,9 +333,10 @@ func (s *member) exitRoom(r *room) {
 		s.node.mu.Lock()
 		defer s.node.mu.Unlock()
 	}
-	list := slices.DeleteFunc(slices.Clone(s.roomList()), func(o *room) bool { return o == r })
-	s.rooms.Store(&list)
-	if s.node != nil && len(list) == 0 {
+	s.changeRooms(func(list []*room) []*room {
+		return slices.DeleteFunc(list, func(o *room) bool { return o == r })
+	})
+	if s.node != nil && len(s.roomList()) == 0 {
 		if s.node.members[s.there] == s {
 			delete(s.node.members, s.there)
 		}

@@ -217,6 +217,26 @@ func TestProtocolExamples(t *testing.T) {
 	}
 	listen(v, "ack")
 	say(v, pick("join"), "joined")
+	secret := pick("join", "host")
+	values["room"] = secret.str("room")
+	say(p, secret, "joined")
+	listen(p, "hosting")
+	values["peer"] = v.id
+	knock := maps.Clone(secret)
+	delete(knock, "host")
+	say(v, knock, "error")
+	listen(p, "knock")
+	say(p, pick("host"), "ok")
+	listen(v, "admitted")
+	say(v, knock, "joined")
+	removal := maps.Clone(pick("host"))
+	removal["action"] = "remove"
+	say(p, removal, "ok")
+	listen(v, "out")
+	masha := hello("masha")
+	say(masha, knock, "error")
+	masha.send(`{"type":"bye"}`)
+	listen(p, "knock-left")
 	h.Elsewhere(pick("join").str("room"), "b", []string{"wss://b.example.org/ws"})
 	listen(v, "elsewhere")
 	v.ws.Close()
@@ -231,7 +251,7 @@ func TestProtocolExamples(t *testing.T) {
 	listen(p, "restart")
 
 	// What the hub said is what protocol.md shows.
-	clients := []string{"hello", "join", "leave", "subscribe", "unsubscribe", "invite", "accept", "decline", "hangup", "bye", "ping", "report"}
+	clients := []string{"hello", "join", "host", "leave", "subscribe", "unsubscribe", "invite", "accept", "decline", "hangup", "bye", "ping", "report"}
 	for typ, list := range shown {
 		if slices.Contains(clients, typ) {
 			continue

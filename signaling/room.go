@@ -49,6 +49,14 @@ func (d *directory) join(s *member, m *wire.Message) *wire.Fault {
 	case s.inRoom(name) == nil && len(s.roomList()) >= maxRoomsPerSession:
 		return wire.Faultf(wire.CodeTooMany, "a session may be in %d rooms: leave one first", maxRoomsPerSession)
 	}
+	if isHosted(name) {
+		return d.joinHosted(s, m, name)
+	}
+	return d.joinRoom(s, m, name)
+}
+
+// joinRoom is join for who may.
+func (d *directory) joinRoom(s *member, m *wire.Message, name string) *wire.Fault {
 	first := false
 	for {
 		r := s.inRoom(name)
@@ -159,6 +167,10 @@ func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
 	}
 	r := s.inRoom(name)
 	if r == nil {
+		if d.leftHosted(s, name) {
+			s.ok(m)
+			return nil
+		}
 		if v := s.visit.Load(); v != nil && v.room == name {
 			d.leaveLobby(s)
 			s.ok(m)
@@ -175,7 +187,17 @@ func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
 
 // quit takes a session out of a room and tells the others why.
 func (d *directory) quit(s *member, r *room, reason string) {
+	d.quitRoom(s, r, reason)
+	d.leftHosted(s, r.name)
+}
+
+// quitRoom is quit for who decides himself what the session is to the room's host.
+func (d *directory) quitRoom(s *member, r *room, reason string) {
 	r.mu.Lock()
+	if !slices.Contains(s.roomList(), r) {
+		r.mu.Unlock()
+		return // a host was faster
+	}
 	if i := slices.Index(r.members, s); i >= 0 {
 		r.members = slices.Delete(r.members, i, i+1)
 		now := d.hub.now()

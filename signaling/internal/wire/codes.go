@@ -21,12 +21,15 @@ const (
 	CodeNoSuchCall  ErrorCode = "no-such-call"
 	CodeForbidden   ErrorCode = "forbidden"
 	CodeRate        ErrorCode = "rate"
+	CodeKnocking    ErrorCode = "knocking"
+	CodeLocked      ErrorCode = "locked"
 )
 
 // ErrorCodes lists every error code, in the order of protocol.md.
 var ErrorCodes = []ErrorCode{
 	CodeBadMessage, CodeUnknownType, CodeBadName, CodeUserTaken, CodeNotInRoom,
 	CodeRoomFull, CodeTooMany, CodeNoSuchCall, CodeForbidden, CodeRate,
+	CodeKnocking, CodeLocked,
 }
 
 // CloseCode is a WebSocket close code of the range that RFC 6455 section 7.4.2

@@ -15,6 +15,7 @@ type Message struct {
 	Users, Call, Reason, Token     []byte
 	Peer, Path, RTT, Loss          []byte
 	Bitrate, FirstFrame, Line      []byte
+	Host, Action                   []byte
 }
 
 func (m *Message) set(key, value []byte) {
@@ -65,6 +66,10 @@ func (m *Message) set(key, value []byte) {
 		m.FirstFrame = value
 	case "line":
 		m.Line = value
+	case "host":
+		m.Host = value
+	case "action":
+		m.Action = value
 	}
 }
 

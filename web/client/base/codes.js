@@ -24,7 +24,7 @@ export const closeCodes = {
  * `no-websocket` (the server answers, but a proxy lets no WebSocket through; it is tried again) and `no-hub` (what
  * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
  * @typedef {'bad-message' | 'unknown-type' | 'bad-name' | 'user-taken' | 'not-in-room' | 'room-full' | 'too-many'
- *   | 'no-such-call' | 'forbidden' | 'rate' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
+ *   | 'no-such-call' | 'forbidden' | 'rate' | 'knocking' | 'locked' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
  *   | 'no-token' | 'no-websocket' | 'no-hub'} HubErrorCode
  */
 
