@@ -17,6 +17,26 @@ before(async () => {
 });
 after(cleanup);
 
+/**
+ * A microphone into which somebody says a word of 0.7 s, and then another. The browser's own beeps for a moment, between two
+ * looks of the page more often than not.
+ */
+function speak() {
+  const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (constraints) => {
+    const stream = await ask(constraints), [real] = stream.getAudioTracks();
+    if (!real) return stream;
+    const context = new AudioContext(), tone = new OscillatorNode(context, { frequency: 440 }), gain = new GainNode(context, { gain: 0 });
+    const out = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
+    tone.connect(gain).connect(out);
+    tone.start();
+    setInterval(() => { gain.gain.value = gain.gain.value ? 0 : 0.5; }, 700);
+    stream.removeTrack(real);
+    stream.addTrack(out.stream.getAudioTracks()[0]);
+    return stream;
+  };
+}
+
 /** Counts from now on what the page changes of its looks. @param {Page} page */
 const watch = (page) => page.evaluate(() => {
   const own = /** @type {any} */ (window);
@@ -32,7 +52,7 @@ const hide = (page, hidden) => page.evaluate((hidden) => {
   document.dispatchEvent(new Event('visibilitychange'));
 }, hidden);
 
-/** While the fake microphone beeps, once a second: something moves where it is seen, and nothing where it is not. @param {Page} page */
+/** While somebody speaks: something moves where it is seen, and nothing where it is not. @param {Page} page */
 async function restsHidden(page) {
   await watch(page);
   await page.waitForFunction(() => /** @type {any} */ (window).moved.length > 1, undefined, { timeout: 10_000 });
@@ -53,6 +73,7 @@ async function restsHidden(page) {
 test('a page that nobody sees stands still, in the lobby and in a call', async () => {
   const pages = await Promise.all([browser.newPage(), browser.newPage()]);
   const [page, other] = pages;
+  await Promise.all(pages.map((each) => each.addInitScript(speak)));
   await openLobby(page, server.base, { room: 'hidden' });
   await restsHidden(page);
   await join(page);
