@@ -194,6 +194,8 @@ const dueAtOnce = 16
 // next returns the events that are due longest, or when the next one is; the zero time:
 // the queue is empty.
 func (o *sender) next(now time.Time) (list []due, at time.Time, err error) {
+	// Later than any pause ends only what was queued before the clock was set back.
+	latest := now.Add(slices.Max(o.store.cfg.tune.schedule) * 5 / 4)
 	err = o.store.view(func(tx *bbolt.Tx) error {
 		type one struct {
 			key, value []byte
@@ -206,7 +208,7 @@ func (o *sender) next(now time.Time) (list []due, at time.Time, err error) {
 				continue
 			}
 			when, attempts, _ := readItem(v)
-			if attempts > 0 && when.After(now) { // a new one is due although the clock was set back
+			if attempts > 0 && when.After(now) && !when.After(latest) {
 				if at.IsZero() || when.Before(at) {
 					at = when
 				}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 // TestEventsArrive: each once, in their order, and signed; those that a webhook has not
@@ -285,4 +287,43 @@ func TestTry(t *testing.T) {
 			t.Errorf("%s: %v, %s", url, err, outcome(err))
 		}
 	}
+}
+
+// TestClockSetBack: an event that was to be tried again by a clock that has been set back
+// since does not wait until that time comes again.
+func TestClockSetBack(t *testing.T) {
+	var up atomic.Bool
+	failed := make(chan struct{}, 1)
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ Event) bool {
+		if !up.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			select {
+			case failed <- struct{}{}:
+			default:
+			}
+		}
+		return up.Load()
+	})
+	s := serve(t, Config{Webhooks: []Webhook{r.hook()}})
+	s.emit(0, 1)
+	<-failed
+	o := s.Store.senders[0]
+	eventually(t, "an attempt that is written down", func() bool {
+		later := false
+		err := s.Store.update(func(tx *bbolt.Tx) error {
+			k, v := o.bucket(tx).Cursor().First()
+			if k == nil {
+				return nil
+			}
+			_, attempts, body := readItem(v)
+			if later = attempts > 0; !later {
+				return nil
+			}
+			return o.bucket(tx).Put(slices.Clone(k), item(time.Now().Add(365*24*time.Hour), attempts, slices.Clone(body)))
+		})
+		return err == nil && later
+	})
+	up.Store(true)
+	o.poke()
+	r.until(t, "the event", func(ids []string) bool { return slices.Contains(ids, "0") })
 }
