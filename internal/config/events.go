@@ -64,18 +64,9 @@ func webhooks(p *[]Webhook) value {
 
 func parseWebhook(s string) (w Webhook, err error) {
 	types := ""
-	members := map[string]*string{"url": &w.URL, "secret_file": &w.SecretFile, "types": &types}
-	seen := make(map[string]bool)
-	for word := range strings.FieldsSeq(s) {
-		name, val, ok := strings.Cut(word, "=")
-		member := members[name]
-		switch {
-		case !ok || member == nil:
-			return w, fmt.Errorf("%q is not a member of it; write %s", name, strings.Join(webhookFields, ", "))
-		case seen[name]:
-			return w, fmt.Errorf("%s stands twice; remove one of the two", name)
-		}
-		seen[name], *member = true, val
+	given, err := parseMembers(s, webhookFields, &w.URL, &w.SecretFile, &types)
+	if err != nil {
+		return w, err
 	}
 	if w.URL == "" {
 		return w, errors.New("url is missing; write where events are sent, such as https://example.org/turnhub")
@@ -89,7 +80,7 @@ func parseWebhook(s string) (w Webhook, err error) {
 	case u.Fragment != "":
 		return w, errors.New("url holds a #, which is never sent; remove it and what is behind it")
 	}
-	if seen["types"] {
+	if given["types"] {
 		for typ := range strings.SplitSeq(types, "+") {
 			if !slices.Contains(eventTypes, typ) {
 				return w, fmt.Errorf("%q is not a type of event; write some of %s with + between them, or leave types out for all", typ, strings.Join(eventTypes, ", "))

@@ -47,18 +47,8 @@ func publicPath(p *string) value {
 }
 
 func parseForward(s string) (f Forward, err error) {
-	members := map[string]*string{"host": &f.Host, "to": &f.To, "http": &f.HTTP, "proxy_protocol": &f.ProxyProtocol}
-	seen := make(map[string]bool)
-	for word := range strings.FieldsSeq(s) {
-		name, val, ok := strings.Cut(word, "=")
-		member := members[name]
-		switch {
-		case !ok || member == nil:
-			return f, fmt.Errorf("%q is not a member of it; write %s", name, strings.Join(forwardFields, ", "))
-		case seen[name]:
-			return f, fmt.Errorf("%s stands twice; remove one of the two", name)
-		}
-		seen[name], *member = true, val
+	if _, err := parseMembers(s, forwardFields, &f.Host, &f.To, &f.HTTP, &f.ProxyProtocol); err != nil {
+		return f, err
 	}
 	f.Host = strings.ToLower(f.Host)
 	switch bare := strings.TrimPrefix(f.Host, "*."); {

@@ -328,3 +328,21 @@ func secrets(p *[]string) value {
 		return s, nil
 	}, same)
 }
+
+// parseMembers reads a mapping written as "name=value name=value" into the strings of
+// these names, and reports which of them it gives.
+func parseMembers(s string, names []string, into ...*string) (given map[string]bool, err error) {
+	given = make(map[string]bool)
+	for word := range strings.FieldsSeq(s) {
+		name, val, ok := strings.Cut(word, "=")
+		i := slices.Index(names, name)
+		switch {
+		case !ok || i < 0:
+			return nil, fmt.Errorf("%q is not a member of it; write %s", name, strings.Join(names, ", "))
+		case given[name]:
+			return nil, fmt.Errorf("%s stands twice; remove one of the two", name)
+		}
+		given[name], *into[i] = true, val
+	}
+	return given, nil
+}
