@@ -221,24 +221,32 @@ func (c *console) webhooks(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (c *console) history(w http.ResponseWriter, r *http.Request) {
+	if _, _, page, ok := c.firstPage(w, r); ok {
+		answer(w, http.StatusOK, page)
+	}
+}
+
+// firstPage reads what a request asks of the history, and the first page of it. Where
+// there is none it has answered why.
+func (c *console) firstPage(w http.ResponseWriter, r *http.Request) (store Store, query events.Query, page events.Page, ok bool) {
 	query, err := historyQuery(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	store := c.store(w)
-	if store == nil {
+	if store = c.store(w); store == nil {
 		return
 	}
-	page, err := store.History(query)
+	page, err = store.History(query)
 	switch {
 	case errors.Is(err, events.ErrCursor):
 		fail(w, http.StatusBadRequest, err.Error())
 	case err != nil:
 		fail(w, http.StatusInternalServerError, err.Error())
 	default:
-		answer(w, http.StatusOK, page)
+		ok = true
 	}
+	return
 }
 
 // historyQuery reads ?from, to, text, type (several times), after, limit.

@@ -18,18 +18,8 @@ var csvHead = []string{"time", "type", "call", "kind", "room", "people", "from",
 // historyCSV is the history as a file, the newest first: all that is asked for, page
 // by page.
 func (c *console) historyCSV(w http.ResponseWriter, r *http.Request) {
-	query, err := historyQuery(r)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	store := c.store(w)
-	if store == nil {
-		return
-	}
-	page, err := store.History(query)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+	store, query, page, ok := c.firstPage(w, r)
+	if !ok {
 		return
 	}
 	control := http.NewResponseController(w)
@@ -48,6 +38,7 @@ func (c *console) historyCSV(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 		query.After = page.Next
+		var err error
 		if page, err = store.History(query); err != nil {
 			panic(http.ErrAbortHandler) // half a file must not look like a whole one
 		}
