@@ -105,6 +105,9 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		h.households[netaddr.Household(p.opener)] = struct{}{}
 		gone = append(r.others(s), s.id)
 		for _, o := range d.present(name) {
+			if h.people[o] == nil {
+				continue // another node speaks for it
+			}
 			if o == p || user != "" && o.user == user {
 				d.quitRoom(o, r, "removed")
 				h.stand(o, standing{out: true})
