@@ -19,8 +19,10 @@ export class Connections {
   }
 
   async #certify() {
-    const certificate = await globalThis.RTCPeerConnection?.generateCertificate?.(/** @type {any} */ ({name: 'ECDSA', namedCurve: 'P-256'})).catch(() => null);
-    if (certificate) this.#certificates = [certificate];
+    try {
+      const certificate = await globalThis.RTCPeerConnection?.generateCertificate?.(/** @type {any} */ ({name: 'ECDSA', namedCurve: 'P-256'}));
+      if (certificate) this.#certificates = [certificate];
+    } catch { /* each connection makes its own */ }
   }
 
   /** How they are made. @param {boolean} [all] with every relay, not with those alone that a call needs */
