@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import {createHash} from 'node:crypto';
 import {readFileSync, readdirSync} from 'node:fs';
 import {ShortAuthenticationString, keysOf, sasLength, sasSymbols} from '../call/sas.js';
+import {Connections} from '../call/connections.js';
 import {received} from '../call/path/received.js';
 import {sasTimes} from '../base/times.js';
 import {FakeClock} from './fakes.mjs';
@@ -208,6 +209,24 @@ test('the keys of a connection are the fingerprints of both, whichever side look
   assert.equal(keysOf(pc(x, y, 'connecting')), '');
   assert.equal(keysOf(pc(x, null)), '');
   assert.equal(keysOf(null), '');
+});
+
+test('a browser that makes no certificate, at once or later, makes connections all the same', async () => {
+  const before = globalThis.RTCPeerConnection;
+  try {
+    for (const generateCertificate of [undefined, () => { throw new TypeError('no such curve'); }, () => Promise.reject(new Error('not now'))]) {
+      globalThis.RTCPeerConnection = Object.assign(class { addEventListener() {} getConfiguration() { return {}; } constructor(made) { this.made = made; } }, {generateCertificate});
+      const connections = new Connections({config: {iceServers: []}}, {});
+      await connections.ready;
+      assert.equal('certificates' in connections.make().made, false);
+    }
+    globalThis.RTCPeerConnection.generateCertificate = async () => 'the certificate';
+    const connections = new Connections({config: {iceServers: []}}, {});
+    await connections.ready;
+    assert.deepEqual([connections.make(), connections.make('all')].map(({made}) => made.certificates), [['the certificate'], ['the certificate']], 'one for all');
+  } finally {
+    globalThis.RTCPeerConnection = before;
+  }
 });
 
 test('each language of the pages has a word of its own for each symbol', async () => {
