@@ -31,18 +31,39 @@ before(async () => {
 /** @typedef {import('playwright-core').Page} Page */
 
 /**
- * Has the browser's fake camera run before a page asks for it. On a busy machine Chromium can give up starting it, and
- * the page, which asks once in the middle of the call, then waits for ever.
+ * Runs in each page before its program: the browser's fake camera and microphone are started once and asked for again
+ * when they fail or stay silent, and the program gets copies of them. Chromium, of a machine that does much beside, now
+ * and then does not start them at the first try, and the programs, which ask once in the middle of a call, would wait
+ * for ever.
  */
-async function startCamera() {
-  for (let tries = 1; ; tries++) {
-    try {
-      Object.assign(window, { running: await navigator.mediaDevices.getUserMedia({ video: true, audio: true }) });
-      return;
-    } catch (error) {
-      if (tries === 5) throw error;
+function holdCamera() {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  const start = async () => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await Promise.race([ask({ video: true, audio: true }), new Promise((_, reject) => {
+          setTimeout(() => reject(new Error('no answer within 10 s')), 10_000);
+        })]);
+      } catch (error) {
+        console.warn(`camera, try ${tries}: ${error}`);
+        if (tries === 5) throw error;
+      }
     }
-  }
+  };
+  /** @type {Promise<MediaStream> | undefined} */
+  let running;
+  navigator.mediaDevices.getUserMedia = async (constraints) => {
+    running ??= start();
+    const stream = (await running).clone();
+    for (const track of stream.getTracks()) {
+      if (!constraints?.[/** @type {'audio' | 'video'} */ (track.kind)]) stream.removeTrack(track);
+    }
+    return stream;
+  };
+  Object.assign(navigator, {
+    /** @type {(constraints: MediaStreamConstraints, done: (stream: MediaStream) => void, failed: (error: unknown) => void) => void} */
+    getUserMedia: (constraints, done, failed) => navigator.mediaDevices.getUserMedia(constraints).then(done, failed),
+  });
 }
 
 /**
@@ -58,10 +79,7 @@ const programs = {
   'calls by name at ws://host:port': async (open) => {
     const petya = await open('/by-name/index.html?me=Petya');
     const vasya = await open('/by-name/index.html?me=Vasya');
-    for (const page of [petya, vasya]) {
-      await page.waitForFunction(() => document.title.endsWith('is online'));
-      await page.evaluate(startCamera);
-    }
+    for (const page of [petya, vasya]) await page.waitForFunction(() => document.title.endsWith('is online'));
     await vasya.evaluate(() => window.eval('call("Petya")'));
     return [vasya, petya];
   },
@@ -117,12 +135,16 @@ const heldElsewhere = ['PeerJS 0.3.16', 'PeerJS 1.5.5', 'video chat with Socket.
 for (const policy of /** @type {const} */ (['all', 'relay'])) {
   for (const [index, [name, run]] of Object.entries(programs).entries()) {
     if (!process.env.E2E_LONG && (index % 2 === 0) === (policy === 'relay')) continue; // each one way
-    (heldElsewhere.includes(name) ? long : test)(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async () => {
+    (heldElsewhere.includes(name) ? long : test)(`${name}: video both ways, ${policy === 'all' ? 'any path' : 'relay only'}`, limit, async (context) => {
       /** @type {Page[]} */
       const opened = [];
+      /** @type {string[]} */
+      const said = [];
       const open = async (/** @type {string} */ path) => {
         const page = await browser.newPage({ policy });
         opened.push(page);
+        page.on('console', (message) => said.push(`page ${opened.indexOf(page)}: ${message.text()}`));
+        await page.addInitScript(holdCamera);
         await page.goto(`${pages.base}${path}&server=${server.base}`);
         return page;
       };
@@ -135,7 +157,11 @@ for (const policy of /** @type {const} */ (['all', 'relay'])) {
             else assert.notEqual(pair.local, 'relay');
           }
         }
+      } catch (error) {
+        context.diagnostic(said.join('\n'));
+        throw error;
       } finally {
+        for (const line of said) if (line.includes('camera, try')) context.diagnostic(line);
         for (const page of opened) await page.context().close();
       }
     });
