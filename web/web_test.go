@@ -384,24 +384,36 @@ func TestPagesAreStrict(t *testing.T) {
 	}
 }
 
-// TestPageLoadsNoLastDoor: what sends media through a WebSocket is no part of the page's
-// script, which names it for when it is needed.
-func TestPageLoadsNoLastDoor(t *testing.T) {
+// TestPageLoadsOnlyWhatItNeeds: what few calls need is no part of the page's script, which
+// names it for when it is needed.
+func TestPageLoadsOnlyWhatItNeeds(t *testing.T) {
 	s := server(nil)
 	src := regexp.MustCompile(`<script type="module" src="([^"]+\.min\.[^"]+)"`).FindStringSubmatch(get(s, "/").Body.String())
 	if src == nil {
 		t.Skip("SKIPPED: no bundles are made (go generate ./internal/assets)")
 	}
 	script := get(s, src[1]).Body.String()
-	if !strings.Contains(script, "client/call/websocket/path.js") {
-		t.Error("the page does not know where it is")
+	for file, parts := range map[string][]string{
+		"client/call/websocket/path.js":   nil,
+		"client/call/websocket/seal.js":   {"AES-GCM"}, // by the one above
+		"static/vendor/uplot/uPlot.js":    {"Leon Sorokin", "FEAT_TIME"},
+		"static/vendor/matrix/symbols.js": {"Hourglass"},
+	} {
+		if !strings.HasSuffix(file, "seal.js") && !strings.Contains(script, `import("../`+file+`")`) {
+			t.Errorf("the page does not know where %s is", file)
+		}
+		for _, part := range parts {
+			if strings.Contains(script, part) {
+				t.Errorf("%s of %s is loaded with the page", part, file)
+			}
+			if !strings.Contains(get(s, "/"+file).Body.String(), part) {
+				t.Errorf("%s is not in %s", part, file)
+			}
+		}
 	}
-	for _, part := range []string{"VideoEncoder", "AudioEncoder", "turnhub-playout", "opus.wasm", "AES-GCM"} {
+	for _, part := range []string{"VideoEncoder", "AudioEncoder", "turnhub-playout", "opus.wasm"} {
 		if strings.Contains(script, part) {
 			t.Errorf("%s is loaded with the page", part)
-		}
-		if part == "VideoEncoder" && !strings.Contains(get(s, "/client/call/websocket/pictures.js").Body.String(), part) {
-			t.Errorf("%s is nowhere", part)
 		}
 	}
 }

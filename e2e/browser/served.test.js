@@ -37,7 +37,7 @@ test('the first visit is a few compressed files, the next one asks for the page 
   await page.goto('about:blank');
   const next = await visit();
   t.diagnostic(`first visit: ${first.files} files, ${first.bytes} bytes; next: ${next.files} files, ${next.bytes} bytes`);
-  assert.ok(first.files <= 8 && first.bytes < 120_000, JSON.stringify(first));
+  assert.ok(first.files <= 8 && first.bytes < 90_000, JSON.stringify(first));
   assert.ok(next.files <= 3 && next.bytes < 5_000, JSON.stringify(next));
   const { encoding } = first.all.find(({ url }) => url.includes('/static/app.min.')) ?? {};
   assert.ok(encoding === 'br' || encoding === 'gzip', 'there is one script, and it is compressed');

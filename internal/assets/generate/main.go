@@ -110,16 +110,15 @@ func bundle(name string) ([]byte, error) {
 		MinifyWhitespace: true, MinifySyntax: true, MinifyIdentifiers: true,
 		LegalComments: api.LegalCommentsEndOfFile, Charset: api.CharsetUTF8,
 		Plugins: []api.Plugin{{Name: "site", Setup: func(b api.PluginBuild) {
-			// As the server does: /client/x.js is in client, /static/x.js in static.
-			// What the client loads when it is needed stays a file of its own.
+			// What is loaded when it is needed stays a file of its own, named from where the bundle is served.
 			b.OnResolve(api.OnResolveOptions{Filter: `^\.`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-				file := filepath.Join(a.ResolveDir, a.Path)
-				name, err := filepath.Rel(filepath.Join(root, "client"), file)
-				if a.Kind != api.ResolveJSDynamicImport || err != nil || !filepath.IsLocal(name) {
+				if a.Kind != api.ResolveJSDynamicImport {
 					return api.OnResolveResult{}, nil
 				}
-				return api.OnResolveResult{Path: "../client/" + filepath.ToSlash(name), External: true}, nil
+				name, err := filepath.Rel(root, filepath.Join(a.ResolveDir, a.Path))
+				return api.OnResolveResult{Path: "../" + filepath.ToSlash(name), External: true}, err
 			})
+			// As the server does: /client/x.js is in client, /static/x.js in static.
 			b.OnResolve(api.OnResolveOptions{Filter: "^/(client|static)/"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 				return api.OnResolveResult{Path: filepath.Join(root, a.Path)}, nil
 			})
@@ -149,6 +148,13 @@ func squeeze(content []byte, open func(*bytes.Buffer) writer) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// isMade reports whether a file of made has this content.
+func isMade(name string, content func() ([]byte, error)) bool {
+	want, err := content()
+	old, err2 := os.ReadFile(filepath.Join(made, name))
+	return err == nil && err2 == nil && bytes.Equal(want, old)
+}
+
 // write makes what is missing and removes what nothing asks for any more.
 func write(wanted map[string]func() ([]byte, error)) error {
 	entries, err := os.ReadDir(made)
@@ -156,8 +162,10 @@ func write(wanted map[string]func() ([]byte, error)) error {
 		return err
 	}
 	for _, e := range entries {
-		if _, ok := wanted[e.Name()]; ok {
-			delete(wanted, e.Name())
+		if content, ok := wanted[e.Name()]; ok {
+			if filepath.Ext(e.Name()) != ".js" || isMade(e.Name(), content) { // a bundle may be of an older bundler
+				delete(wanted, e.Name())
+			}
 		} else if e.Name() != "README" {
 			if err := os.Remove(filepath.Join(made, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
