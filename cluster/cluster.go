@@ -101,6 +101,7 @@ type Cluster struct {
 	state   atomic.Pointer[State]
 	heard   *recent  // ids of questions
 	lines   lineBook // to other nodes
+	numbers numbers  // of what is said to them
 
 	mu         sync.Mutex
 	conn       *nats.Conn
@@ -129,7 +130,7 @@ func New(cfg Config, secrets []string) (*Cluster, error) {
 	c.book = newBook(c.cfg.beat*7/2 + 50*time.Millisecond)
 	c.SetSecrets(secrets)
 	c.state.Store(&State{})
-	c.lines.by = make(map[string]*line)
+	c.lines.by, c.lines.came = make(map[string]*line), make(map[string]*replays)
 	var err error
 	c.opts, err = options(cfg)
 	if err != nil {

@@ -1,11 +1,7 @@
 package cluster
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -17,13 +13,7 @@ import (
 
 // What nodes say to each other about sessions goes over one stream for each pair of them
 // (package link), on turnhub.link.<to>.<from>. It holds what people write to each other, so
-// it is encrypted (AES-256-GCM by a key of credentials.secrets), which seals it as well:
-//
-//	"L", 4 bytes that name the secret, 12 of a nonce, and the sealed rest:
-//	both processes' runs, 12 bytes each, and a packet of the stream
-//
-// A packet that was taken down and is sent again opens nothing new: it names both
-// processes, and its stream's numbers have gone on.
+// it is encrypted (pairkey.go).
 
 // Other is what is told of the streams to other nodes. Its calls about one node never
 // overlap.
@@ -39,11 +29,7 @@ type Other interface {
 }
 
 const (
-	runSize    = 12
-	nonceSize  = 12
-	maxPacket  = 64 << 10
-	linkMagic  = 'L'
-	linkHeader = 1 + keyDigits/2 + nonceSize
+	maxPacket = 64 << 10
 
 	// blindFor is for how long the others are not judged while this node is without NATS.
 	blindFor = time.Minute
@@ -58,8 +44,11 @@ type line struct {
 	run  string
 	wake chan struct{}
 	over chan struct{} // closed when the node is dead
+	ours *pairKey      // of what is said to it; the sending goroutine's
 
 	in    sync.Mutex // held while Other is called; comes before mu
+	its   *pairKey   // under in: of what it says
+	heard *replays   // under in
 	dead  bool       // under in
 	mu    sync.Mutex
 	l     *link.Link
@@ -71,8 +60,9 @@ type line struct {
 type lineBook struct {
 	mu    sync.Mutex
 	by    map[string]*line
-	blind time.Duration // since when there is no NATS; 0: there is
-	heard time.Duration // since when there is
+	came  map[string]*replays // by node: it outlives a line to the same process
+	blind time.Duration       // since when there is no NATS; 0: there is
+	heard time.Duration       // since when there is
 }
 
 func (c *Cluster) lineOf(node string) *line {
@@ -141,10 +131,18 @@ func (c *Cluster) tend() {
 			ended = append(ended, l)
 		}
 	}
+	if len(x.came) > maxNodes {
+		maps.DeleteFunc(x.came, func(node string, _ *replays) bool { return x.by[node] == nil })
+	}
 	for node, run := range alive {
 		if x.by[node] == nil && len(run) == runSize {
 			l := &line{c: c, node: node, run: run, wake: make(chan struct{}, 1), over: make(chan struct{}), since: now}
 			l.l = link.New(uint64(wall()), now)
+			l.ours, l.its = newPairKey(c.cfg.Node, c.run, node, run), newPairKey(node, run, c.cfg.Node, c.run)
+			if l.heard = x.came[node]; l.heard == nil || l.heard.run != run {
+				l.heard = &replays{run: run}
+				x.came[node] = l.heard
+			}
 			x.by[node] = l
 			begun = append(begun, l)
 		}
@@ -216,7 +214,6 @@ func (x *line) serve() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	buf := make([]byte, 0, maxPacket)
-	head := append([]byte(x.c.run), x.run...)
 	for {
 		select {
 		case <-x.over:
@@ -231,7 +228,7 @@ func (x *line) serve() {
 				return
 			}
 			now := x.c.now()
-			buf = x.l.Next(append(buf[:0], head...), now)
+			buf = x.l.Next(buf[:0], now)
 			wait := x.l.Wait(now)
 			void := x.void || x.l.Stalled(now, x.since) && x.c.connection() != nil
 			x.mu.Unlock()
@@ -239,8 +236,8 @@ func (x *line) serve() {
 				x.giveUp()
 				continue
 			}
-			if len(buf) > len(head) {
-				x.c.publishPacket(x.node, buf)
+			if len(buf) > 0 {
+				x.publish(buf)
 				if wait == 0 {
 					continue
 				}
@@ -254,16 +251,17 @@ func (x *line) serve() {
 	}
 }
 
-func (c *Cluster) publishPacket(node string, packet []byte) {
+func (x *line) publish(packet []byte) {
+	c := x.c
 	conn := c.connection()
 	if conn == nil {
 		return // it is said again
 	}
-	subject := linkSubject(node, c.cfg.Node)
+	subject := linkSubject(x.node, c.cfg.Node)
 	c.counts.one(func(s *Stats) *uint64 { return &s.Packets })
-	if err := conn.Publish(subject, c.keys.Load().encrypt(subject, packet)); err != nil {
+	if err := conn.Publish(subject, x.ours.encrypt(c.keys.Load(), &c.numbers, subject, c.run, x.run, packet)); err != nil {
 		c.once("link "+err.Error(), func() {
-			c.log.Warn("a packet for another node could not be sent; it is said again", "node", node, "error", err)
+			c.log.Warn("a packet for another node could not be sent; it is said again", "node", x.node, "error", err)
 		})
 	}
 }
@@ -274,25 +272,33 @@ func (c *Cluster) packet(m *nats.Msg) {
 	if !validName(who) {
 		who = ""
 	}
-	body, why := c.keys.Load().decrypt(m.Subject, m.Data)
-	if why == "" && len(body) < 2*runSize {
-		why = badForm
-	}
+	from, to, why := envelope(m.Data)
 	if why != "" {
 		c.refuse(why, who, explanations[why])
 		return
 	}
 	x := c.lineOf(who)
-	if x == nil || string(body[:runSize]) != x.run || string(body[runSize:2*runSize]) != c.run {
-		return // of a process that is not known yet, or not any more: it says it again
+	if x == nil || from != x.run || to != c.run {
+		// Of a process that is not known yet, or not any more: it says it again, so nobody
+		// has to hear of it.
+		c.counts.add(refused, badProcess)
+		return
 	}
 	x.in.Lock()
 	defer x.in.Unlock()
 	if x.dead {
 		return
 	}
+	body, number, why := x.its.decrypt(c.keys.Load(), m.Subject, m.Data)
+	if why == "" && !x.heard.fresh(number) {
+		why = badReplay
+	}
+	if why != "" {
+		c.refuse(why, who, explanations[why])
+		return
+	}
 	x.mu.Lock()
-	frames, anew, err := x.l.Take(body[2*runSize:], c.now())
+	frames, anew, err := x.l.Take(body, c.now())
 	generation := x.l.Generation()
 	if anew {
 		x.since = c.now()
@@ -313,46 +319,4 @@ func (c *Cluster) packet(m *nats.Msg) {
 		x.mu.Unlock()
 		wake(x.wake)
 	}
-}
-
-// encrypt seals a packet so that nobody can read it either.
-func (k *keyring) encrypt(subject string, body []byte) []byte {
-	id := k.ids[0]
-	out := make([]byte, linkHeader, linkHeader+len(body)+16)
-	out[0] = linkMagic
-	_, _ = hex.Decode(out[1:], []byte(id)) // it is hexadecimal
-	_, _ = rand.Read(out[1+keyDigits/2 : linkHeader])
-	return k.sealing[id].Seal(out, out[1+keyDigits/2:linkHeader], body, []byte(subject))
-}
-
-// decrypt undoes encrypt, or says why a packet is not to be heard.
-func (k *keyring) decrypt(subject string, packet []byte) (body []byte, wrong string) {
-	switch {
-	case len(packet) > maxPacket:
-		return nil, badSize
-	case len(packet) < linkHeader || packet[0] != linkMagic:
-		return nil, badForm
-	}
-	a, known := k.sealing[hex.EncodeToString(packet[1:1+keyDigits/2])]
-	if !known {
-		return nil, badSecret
-	}
-	body, err := a.Open(nil, packet[1+keyDigits/2:linkHeader], packet[linkHeader:], []byte(subject))
-	if err != nil {
-		return nil, badSeal
-	}
-	return body, ""
-}
-
-// sealingBy is what encrypts by a secret.
-func sealingBy(secret string) cipher.AEAD {
-	key := digest([]byte(secret), "turnhub cluster encryption")
-	block, err := aes.NewCipher(key[:sha256.Size])
-	if err == nil {
-		var a cipher.AEAD
-		if a, err = cipher.NewGCM(block); err == nil {
-			return a
-		}
-	}
-	panic(err) // the key has the right length
 }

@@ -83,17 +83,24 @@ func TestLines(t *testing.T) {
 	}
 	defer spy.Close()
 	seen := make(map[string]bool)
+	var last []byte
+	var mu sync.Mutex
 	if _, err := spy.Subscribe("turnhub.link.b.a", func(m *nats.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
 		if len(m.Data) == 0 || seen[string(m.Data)] {
 			return // our own
 		}
 		seen[string(m.Data)] = true
+		last = m.Data
 		_ = spy.Publish(m.Subject, m.Data) // again
 		bad := append([]byte(nil), m.Data...)
 		bad[rand.N(len(bad))] ^= 1
 		bad = bad[:1+rand.N(len(bad))]
-		seen[string(bad)] = true
+		short := m.Data[:rand.N(linkHeader)+2]
+		seen[string(bad)], seen[string(short)] = true, true
 		_ = spy.Publish(m.Subject, bad)
+		_ = spy.Publish(m.Subject, short)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +132,26 @@ func TestLines(t *testing.T) {
 	if n := ends["b"].ups["a"]; n > 2 {
 		t.Errorf("the stream began %d times", n)
 	}
-	if nodes["b"].Stats().Refused[badSeal]+nodes["b"].Stats().Refused[badForm]+nodes["b"].Stats().Refused[badSecret] == 0 {
-		t.Errorf("nothing was refused: %v", nodes["b"].Stats().Refused)
+	for _, why := range []string{badSeal, badForm, badReplay} {
+		if nodes["b"].Stats().Refused[why] == 0 {
+			t.Errorf("nothing was refused for its %s: %v", why, nodes["b"].Stats().Refused)
+		}
 	}
 	nodes["c"].stop()
 	until(t, "c is lost", func() bool { return ends["a"].generation("c") == 0 && ends["b"].generation("c") == 0 })
 	if nodes["a"].Send("c", generation, []byte("x")) {
 		t.Error("a node that has ended is said something")
 	}
+	// What was said to the process that there was before is nothing to the next one.
+	mu.Lock()
+	old := last
+	mu.Unlock()
+	nodes["b"].stop()
+	ends["b"] = newOtherEnd()
+	again := start(t, s, "b", func(c *Config) { c.Other = ends["b"] })
+	until(t, "b is back", func() bool { return ends["b"].generation("a") != 0 })
+	until(t, "it is refused", func() bool {
+		_ = spy.Publish("turnhub.link.b.a", old)
+		return again.Stats().Refused[badProcess] > 0
+	})
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bytes"
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -39,24 +38,25 @@ const (
 	badReplay  = "replay"     // heard before
 	badOld     = "superseded" // of a process whose node has a younger one
 	badName    = "name"       // about another node than its subject, or of this one's name
+	badProcess = "process"    // between other processes than those that are known
 	badQueue   = "queue"      // more than can be handled
 	badTooMany = "too_many"   // of a node beyond maxNodes
 )
 
 // keyring holds the keys that follow from the secrets, the signing one first.
 type keyring struct {
-	ids     []string
-	keys    map[string][]byte
-	sealing map[string]cipher.AEAD // for streams, see lines.go
+	ids   []string
+	keys  map[string][]byte
+	roots map[string][]byte // of the keys of streams, see pairkey.go
 }
 
 func newKeyring(secrets []string) *keyring {
-	k := &keyring{keys: make(map[string][]byte, len(secrets)), sealing: make(map[string]cipher.AEAD, len(secrets))}
+	k := &keyring{keys: make(map[string][]byte, len(secrets)), roots: make(map[string][]byte, len(secrets))}
 	for _, s := range secrets {
 		id := hex.EncodeToString(digest([]byte(s), "turnhub cluster key name"))[:keyDigits]
 		k.ids = append(k.ids, id)
 		k.keys[id] = digest([]byte(s), "turnhub cluster seal")
-		k.sealing[id] = sealingBy(s)
+		k.roots[id] = linkRoot(s)
 	}
 	return k
 }

@@ -98,7 +98,7 @@ var (
 	clusterUp        = gauge("cluster_up", "1 while NATS, and its key-value store, can be used.", "what")
 	clusterLost      = counter("cluster_nats_lost_total", "How often the connection to NATS was lost.")
 	clusterBeats     = counter("cluster_beats_total", "Beats of other nodes that were heard.")
-	clusterRefused   = counter("cluster_refused_total", "Messages of the NATS side that were not heard: too long (size), not ours (form), of another version (version), by a secret that is not known (secret) or not what was sealed (seal), from another time (clock), heard before (replay), of a process that has been succeeded (superseded), under another name (name), more than can be handled (queue, too_many).", "reason")
+	clusterRefused   = counter("cluster_refused_total", "Messages of the NATS side that were not heard: too long (size), not ours (form), of another version (version), by a secret that is not known (secret) or not what was sealed (seal), from another time (clock), heard before (replay), of a process that has been succeeded (superseded), between other processes than the known ones, as after a start (process), under another name (name), more than can be handled (queue, too_many).", "reason")
 	clusterPlaced    = counter("cluster_placed_total", "Rooms asked for, by how their node was found: it had one (known), gets one (new), or another since that is gone (anew); without NATS (alone) or its store (byname).", "how")
 	clusterQuestions = counter("cluster_questions_total", "Actions of the operator passed on to other nodes, by what came of them.", "result")
 	clusterPackets   = counter("cluster_packets_total", "Packets sent to other nodes, of what sessions there and here say to each other.")
