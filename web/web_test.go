@@ -398,6 +398,7 @@ func TestPageLoadsOnlyWhatItNeeds(t *testing.T) {
 		"client/call/websocket/seal.js":   {"AES-GCM"}, // by the one above
 		"static/vendor/uplot/uPlot.js":    {"Leon Sorokin", "FEAT_TIME"},
 		"static/vendor/matrix/symbols.js": {"Hourglass"},
+		"static/host.js":                  {"data-person"},
 	} {
 		if !strings.HasSuffix(file, "seal.js") && !strings.Contains(script, `import("../`+file+`")`) {
 			t.Errorf("the page does not know where %s is", file)

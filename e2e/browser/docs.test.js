@@ -34,8 +34,10 @@ for (const { title, html } of examples) {
       const page = await browser.newPage();
       page.on('dialog', (dialog) => dialog.accept());
       // Written into a document that the server really sent: a page out of nowhere may not open sockets to loopback.
-      await page.goto(`${server.base}/healthz?me=${me}`);
+      const [first] = pages, link = await first?.$eval('a#guests[href]', (guests) => new URL(/** @type {HTMLAnchorElement} */ (guests).href).hash).catch(() => '');
+      await page.goto(`${server.base}/healthz?me=${me}${link ?? ''}`);
       await page.setContent(html);
+      if (link) await first.getByRole('button', { name: 'Let in' }).click();
       // One after the other: on a raw relay nobody hears what was said before they came.
       await page.waitForFunction(() => /** @type {any} */ (window).calls.length > 0 || document.querySelector('#call'));
       pages.push(page);

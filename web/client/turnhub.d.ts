@@ -67,9 +67,10 @@ export declare class HubError extends Error {
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
  * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again),
  * `no-websocket` (the server answers, but a proxy lets no WebSocket through; it is tried again) and `no-hub` (what
- * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
+ * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known). In a room
+ * with a host: `declined`, `removed` and `ended` by the host, and `door-full` (too many wait).
  */
-export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "knocking" | "locked" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-websocket" | "no-hub";
+export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "knocking" | "locked" | "declined" | "removed" | "ended" | "door-full" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-websocket" | "no-hub";
 
 // ---- base/emitter.js
 /**
@@ -201,6 +202,8 @@ export namespace callTimes {
     export let statistics: number;
     export let question: number;
     export let orphan: number;
+    export let stray: number;
+    export let ask: number;
     export let offers: number;
     export let returns: number;
     let rejoin_1: number;
@@ -221,13 +224,14 @@ export namespace negotiationTimes {
     export let againMost: number;
 }
 export namespace improvingTimes {
-    let late: number;
-    let straight: number[];
-    let lasts: number;
-    let ask: number;
-    let askMost: number;
-    let probe: number;
-    let settled: number;
+    export let late: number;
+    export let straight: number[];
+    export let lasts: number;
+    let ask_1: number;
+    export { ask_1 as ask };
+    export let askMost: number;
+    export let probe: number;
+    export let settled: number;
 }
 export namespace lineTimes {
     export let look: number;
@@ -404,6 +408,8 @@ export declare class Call extends Emitter<CallEvents> {
     instance: `${string}-${string}-${string}-${string}-${string}`;
     /** This browser and its major version, told to the others: some have mistakes that the other side has to know of. */
     browser: string;
+    /** The host of the room, where it has one, and what a host may do. */
+    hosting: Hosting;
     hub: Hub;
     media: LocalMedia;
     limit: number;
@@ -429,10 +435,15 @@ export declare class Call extends Emitter<CallEvents> {
     /** Gives up what `prepare` made: it holds relay ports on the server. */
     release(): void;
     /**
-     * Joins a room and connects with everybody there.
+     * Joins a room and connects with everybody there. Where the room has a host, that one lets us in first (phase
+     * `knocking`); `leave` gives it up.
      * @param {string} room
+     * @param {object} [options]
+     * @param {string} [options.host] the secret of `hostedRoom`: then we are the host
      */
-    join(room: string): Promise<void>;
+    join(room: string, { host }?: {
+        host?: string | undefined;
+    }): Promise<void>;
     /**
      * Calls a user by name; all of that user's devices ring.
      * @param {string} user
@@ -719,7 +730,7 @@ export type CallOptions = {
      */
     limit?: number | undefined;
 };
-export type CallPhase = "idle" | "joining" | "calling" | "ringing" | "active" | "ended";
+export type CallPhase = "idle" | "joining" | "knocking" | "calling" | "ringing" | "active" | "ended";
 export type CallEvents = {
     phase: CallPhase;
     /**
@@ -743,14 +754,14 @@ export type CallEvents = {
 };
 export type Ended = {
     /**
-     * of protocol.md
+     * of protocol.md; by the host of the room: `removed`, `ended`, or in front of it `declined`, `locked`, `door-full`
      */
     reason: string;
     /**
      * what the other side wrote when it declined
      */
     detail: string;
-    by: "self" | "peer" | "server";
+    by: "self" | "peer" | "server" | "host";
     /**
      * why it could not begin
      */
@@ -773,6 +784,10 @@ export type PeerEvents = {
      * the peer's name is known, or another
      */
     name: string;
+    /**
+     * the peer has come back with another session, or we have
+     */
+    returned: void;
     /**
      * a track of the peer has come
      */
@@ -850,6 +865,86 @@ export type PeerHost = {
      */
     browser: string;
     hub: Pick<Hub, "passesMedia" | "mediaSocket">;
+};
+
+// ---- call/hosting.js
+/**
+ * The host of a call's room, where it has one (protocol.md, "Rooms with a host"). The server lets in, puts out and locks;
+ * whom it calls muted is silent here whatever comes, and of whom it does not know any more nothing is kept.
+ *
+ *     const {room, secret} = await hostedRoom('team');
+ *     call.hosting.on('knock', ({peer, name}) => { if (confirm(`Let ${name} in?`)) call.hosting.admit(peer); });
+ *     await call.join(room, {host: secret}); // the guests: call.join(room)
+ *
+ * @extends {Emitter<HostingEvents>}
+ */
+export declare class Hosting extends Emitter<HostingEvents> {
+    /** @param {{call: Call, lost: (peer: Peer) => void}} host */
+    constructor(host: {
+        call: Call;
+        lost: (peer: Peer) => void;
+    });
+    /** Whether the room has a host. */
+    known: boolean;
+    locked: boolean;
+    /** Sessions of the hosts. @type {Set<string>} */ hosts: Set<string>;
+    /** Sessions of those who are muted. @type {Set<string>} */ muted: Set<string>;
+    /** Who is at the door, by session, the longest first; told to hosts alone. @type {Map<string, Knock>} */ knocks: Map<string, Knock>;
+    /** Whether we are a host. */
+    get mine(): boolean;
+    /** Whether the host has muted us. */
+    get silenced(): boolean;
+    /** Lets somebody in. @param {string} peer session id @returns {Promise<void>} */
+    admit(peer: string): Promise<void>;
+    /** Turns somebody away for good. @param {string} peer session id @returns {Promise<void>} */
+    decline(peer: string): Promise<void>;
+    /** Lets everybody in who is at the door. @returns {Promise<void>} */
+    admitAll(): Promise<void>;
+    /** Turns everybody away who is at the door. @returns {Promise<void>} */
+    declineAll(): Promise<void>;
+    /** Puts somebody out, who is not let in again. @param {string} peer session id @returns {Promise<void>} */
+    remove(peer: string): Promise<void>;
+    /** Has nobody hear somebody, or has them hear again. @param {string} peer session id @param {boolean} [on] @returns {Promise<void>} */
+    mute(peer: string, on?: boolean): Promise<void>;
+    /** Lets nobody in any more, or people knock again. @param {boolean} [on] @returns {Promise<void>} */
+    lock(on?: boolean): Promise<void>;
+    /** Makes somebody the host in our place. @param {string} peer session id @returns {Promise<void>} */
+    hand(peer: string): Promise<void>;
+    /** Ends the call for everybody. @returns {Promise<void>} */
+    end(): Promise<void>;
+    /** Tells the hosts that we, who are muted, would like to speak. */
+    ask(): void;
+    /** @param {Hub} hub @returns {(() => void)[]} what ends it */
+    hear(hub: Hub): (() => void)[];
+    /** Silences whom the server calls muted. Who is about to come back with another session stays as they were. */
+    apply(): void;
+    /** Once a second: who is with us, but by the server's word not in the room, would be out of the host's reach. */
+    beat(): void;
+    /** Somebody asks the host for something. @param {string} from @param {unknown} what */
+    asked(from: string, what: unknown): void;
+    #private;
+}
+export type HostingEvents = {
+    /**
+     * somebody is host, muted, at the door, or is it no more; the room is locked or open
+     */
+    change: void;
+    /**
+     * somebody is at the door
+     */
+    knock: Knock;
+    /**
+     * session id of one who is not there any more
+     */
+    "knock-left": string;
+    /**
+     * the host has muted us, or lets us speak again
+     */
+    muted: boolean;
+    /**
+     * somebody who is muted would like to speak
+     */
+    ask: Peer;
 };
 
 // ---- call/lobby.js
@@ -1173,10 +1268,14 @@ declare class Sharing {
 declare class Received {
     stream: MediaStream;
     screen: MediaStream;
+    /** Nothing of the peer is heard. */
+    silent: boolean;
     /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
     show(pc: RTCPeerConnection, transceiver: RTCRtpTransceiver): "stream" | "screen";
     /** Whether the peer says that it sends pictures. @param {boolean} sent @returns {boolean} whether the stream has changed */
     pictures(sent: boolean): boolean;
+    /** @param {boolean} silent */
+    silence(silent: boolean): void;
     /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
     carry(tracks: Record<"stream" | "screen", {
         audio: MediaStreamTrack | null;
@@ -2447,6 +2546,10 @@ export declare class Peer extends Emitter<PeerEvents> {
      * @returns {Promise<number[] | null>} null: the other side's program does not know of it, or there is no connection yet
      */
     authenticationString(): Promise<number[] | null>;
+    /** The host of the room has muted the peer: nothing of the peer is heard here, whatever comes. */
+    get silenced(): boolean;
+    /** @param {boolean} silent */
+    silence(silent: boolean): void;
     /** How loud the peer is heard at this moment, 0 to 1. */
     get loudness(): number;
     /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
@@ -3495,6 +3598,23 @@ declare class Attempts {
     #private;
 }
 
+// ---- session/doors.js
+/** @param {string} reason of `out` */
+declare function errorOf(reason: string): HubError;
+/** The rooms at whose door this session waits, until it is let in. */
+declare class Doors {
+    /** Waits at a door. @param {string} room @returns {Promise<void>} settled when one may join again; rejected when one is turned away */
+    wait(room: string): Promise<void>;
+    /** @param {string} room */
+    open(room: string): void;
+    /** @param {string} room @param {HubError} error @returns {boolean} whether somebody waited there */
+    shut(room: string, error: HubError): boolean;
+    /** The server has forgotten who waits: they knock again. */
+    again(): void;
+    close(): void;
+    #private;
+}
+
 // ---- session/heartbeat.js
 /** Sees that the other end of a socket is there: faster while the person is with others, so that a dead path is seen within seconds. */
 declare class Heartbeat {
@@ -3547,6 +3667,26 @@ export type HeartbeatHost = {
     sending: () => boolean;
 };
 
+// ---- session/hosted.js
+/** Whether a room has a host who lets the others in: its name says so. @param {string} room */
+export declare function isHosted(room: string): boolean;
+/** The name of a room as people read it: without what says that it has a host. @param {string} room */
+export declare function titleOfRoom(room: string): string;
+/**
+ * A room with a host, of which nobody else has to know before: whoever joins it with the secret is its host, everybody
+ * else waits until the host lets them in. The secret belongs into the host's own link alone.
+ * @param {string} [title] what people read, at most 79 bytes
+ * @param {object} [options]
+ * @param {boolean} [options.follows] when the last host has left, whoever has been there longest is the host
+ * @returns {Promise<{room: string, secret: string}>} rejected where the page has no secure address, or the title is too long
+ */
+export declare function hostedRoom(title?: string, { follows }?: {
+    follows?: boolean | undefined;
+}): Promise<{
+    room: string;
+    secret: string;
+}>;
+
 // ---- session/hub.js
 /**
  * An unguessable room name, easy to read out: about 71 bits.
@@ -3585,25 +3725,33 @@ export declare class Invitation {
  * @extends {Session<HubEvents>}
  */
 export declare class Hub extends Session<HubEvents> {
+    /** @param {import('./types.js').SessionOptions} [options] */
     constructor(options?: SessionOptions);
-    /** @type {Map<string, {peers: Map<string, PeerInfo>, first?: (rejoin: boolean) => any}>} rooms this session is in */
-    rooms: Map<string, {
-        peers: Map<string, PeerInfo>;
-        first?: (rejoin: boolean) => any;
-    }>;
+    /** @type {Map<string, HubRoom>} rooms this session is in */
+    rooms: Map<string, HubRoom>;
     /** @type {Map<string, CallState['state']>} calls that have not ended */
     calls: Map<string, CallState["state"]>;
     /**
-     * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
+     * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`). Where the
+     * room has a host (`isHosted`) this waits until one lets us in; `knocking` says so.
      * @param {string} room 1 to 128 bytes of letters of any script, digits and `. _ ~ -`; in Unicode's normal form C it is the same
      *   room however it was typed
      * @param {object} [options]
      * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
-     * @returns {Promise<Joined>}
+     * @param {string} [options.host] the secret of `hostedRoom`: one comes as the host
+     * @returns {Promise<Joined>} rejected (`declined`, `locked`, …) where the host does not let us in
      */
-    join(room: string, { first }?: {
+    join(room: string, { first, host }?: {
         first?: any | ((rejoin: boolean) => any);
+        host?: string | undefined;
     }): Promise<Joined>;
+    /**
+     * Does what a host may do in a room (protocol.md, "Rooms with a host").
+     * @param {string} room @param {HostAction} action
+     * @param {string} [peer] whom it concerns; `lock`, `unlock` and `end` concern everybody
+     * @returns {Promise<void>} rejected (`forbidden`) where this session is not the host
+     */
+    host(room: string, action: HostAction, peer?: string): Promise<void>;
     /**
      * Waits in the lobby of a room, out of any other, with an offer for whoever is or comes there; `lobby` tells who has it.
      * @param {string} room @param {any} first
@@ -3692,6 +3840,48 @@ export type Joined = {
      */
     first?: string | undefined;
 };
+/**
+ * How a room with a host stands.
+ */
+export type HostingState = {
+    room: string;
+    /**
+     * nobody comes in any more
+     */
+    locked: boolean;
+    /**
+     * their sessions
+     */
+    hosts: string[];
+    /**
+     * the sessions of those whose sound nobody plays
+     */
+    muted: string[];
+};
+/**
+ * Somebody is at the door of a room of which this session is the host: `hub.host(room, 'admit', peer)`, or `decline`.
+ */
+export type Knock = {
+    room: string;
+    /**
+     * session id
+     */
+    peer: string;
+    name?: string | undefined;
+    user?: string | undefined;
+    /**
+     * somebody of the same household was removed before
+     */
+    again: boolean;
+};
+export type HostAction = "admit" | "decline" | "remove" | "mute" | "unmute" | "lock" | "unlock" | "hand" | "end";
+export type HubRoom = {
+    peers: Map<string, PeerInfo>;
+    make?: (rejoin: boolean) => any;
+    host?: string;
+    seat?: string;
+    hosting?: HostingState;
+};
 export type Path = "direct" | "relay-udp" | "relay-tcp" | "relay-tls" | "websocket";
 /**
  * How the call with one peer goes, for the server's metrics and console.
@@ -3770,6 +3960,31 @@ export type HubEvents = {
         room: string;
         peer: string;
     };
+    /**
+     * the room has a host: `join` waits until the host lets this session in
+     */
+    knocking: {
+        room: string;
+    };
+    /**
+     * a room with a host stands so
+     */
+    hosting: HostingState;
+    knock: Knock;
+    /**
+     * somebody does not wait at the door any more
+     */
+    "knock-left": {
+        room: string;
+        peer: string;
+    };
+    /**
+     * this session is out of a room, by its host
+     */
+    out: {
+        room: string;
+        reason: "removed" | "ended" | "locked" | "declined" | "too-many";
+    };
     "peer-away": {
         peer: string;
     };
@@ -3829,7 +4044,7 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "elsewhere" | "declined" | "busy" | "hangup" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "elsewhere" | "busy" | "hangup" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 

@@ -1,8 +1,9 @@
-import {Call, Hub, LocalMedia, meshLimit, randomRoom} from '/client/turnhub.js';
+import {Call, Hub, LocalMedia, isHosted, meshLimit, randomRoom, titleOfRoom} from '/client/turnhub.js';
 import {$, dress, toast} from './dom.js';
 import {Chat} from './chat.js';
 import {Controls} from './controls.js';
 import {describeEnding} from './endings.js';
+import {Hosted, followHost, hostLink, secretOf, takeSecret} from './hosted.js';
 import {Incoming} from './incoming.js';
 import {Missed} from './missed.js';
 import {keepOpen} from './awake.js';
@@ -22,6 +23,7 @@ const {body, title} = document;
 const nameField = /** @type {HTMLInputElement} */ ($('#name'));
 const userField = /** @type {HTMLInputElement} */ ($('#user'));
 const roomField = /** @type {HTMLInputElement} */ ($('#room'));
+const hostedSwitch = /** @type {HTMLInputElement} */ ($('#hosted'));
 const calleeField = /** @type {HTMLInputElement} */ ($('#callee'));
 
 const media = new LocalMedia();
@@ -29,6 +31,7 @@ const controls = new Controls(media);
 const stage = new Stage(controls);
 const chat = new Chat();
 const links = new Links();
+const hosted = new Hosted();
 const missed = new Missed((user) => callBack(user));
 const incoming = new Incoming((invitation) => answer(invitation), missed);
 
@@ -70,7 +73,9 @@ function lobby() {
   show('lobby');
   const linked = linkedRoom();
   const misnamed = misnamedRoom();
-  roomField.value = linked || misnamed?.near || roomField.value || randomRoom();
+  takeSecret(linked);
+  if (linked || !hosted.wanted) hosted.use(linked);
+  roomField.value = titleOfRoom(linked) || misnamed?.near || roomField.value || randomRoom();
   $('#room-hint').hidden = !misnamed;
   $('#lobby-lead').hidden = misnamed !== null; // the hint is on a small screen's first view then
   if (misnamed) {
@@ -80,6 +85,10 @@ function lobby() {
   $('#lobby-lead').textContent = linked ? t('lobby.join-lead') : t('lobby.start-lead');
   $('#room-label').hidden = true;
   $('#invite-form').hidden = linked !== '';
+  $('#hosted-label').hidden = linked !== '' || !isSecureContext;
+  $('#hosted-hint').hidden = !isHosted(linked);
+  $('#hosted-hint').textContent = isHosted(linked) ? t(hosted.mine ? 'lobby.hosted-mine' : 'lobby.hosted') : '';
+  showOwnLink();
   document.title = title;
   newCall();
 }
@@ -159,9 +168,22 @@ function newCall() {
   ready();
 }
 
-/** The room that is named in the field; '' while no room can have that name, which the field says. */
+/** The room that is named in the field; '' while no room can have that name, which the field says, or it is being made. */
 function chosenRoom() {
-  return roomOf(roomField.value.trim());
+  return hosted.roomFor(roomOf(roomField.value.trim()));
+}
+
+/** A room with a host, or one that is open, of the name in the field. */
+async function chooseHost() {
+  const wanted = hostedSwitch.checked, title = roomOf(roomField.value.trim());
+  await hosted.want(wanted, title);
+  if (wanted && title && !chosenRoom()) roomField.setCustomValidity(roomField.title);
+  showOwnLink();
+  prepare();
+}
+
+function showOwnLink() {
+  $('#copy-own').hidden = $('#own-hint').hidden = !hosted.mine;
 }
 
 function prepareLink() {
@@ -189,26 +211,34 @@ function enter(link, callee = '') {
   chat.attach(call);
   showConnection(hub.state);
   $('#room-label').hidden = !link;
-  if (link) $('#room-name').textContent = call.room || chosenRoom();
+  if (link) $('#room-name').textContent = titleOfRoom(call.room || chosenRoom());
   if (media.asking) setTimeout(() => { if (media.asking && body.dataset.view === 'call') toast(t('call.asking')); }, 1500); // most answer before
 }
 
+/** Why the host keeps somebody out. */
+const byHost = ['declined', 'locked', 'removed', 'ended', 'door-full'];
+
 async function join() {
   const room = chosenRoom();
+  if (!room) return;
   commitNames();
-  const joining = call.join(room);
+  hosted.keep();
+  if (isHosted(room)) followHost(call, controls, () => links.to(room));
+  const joining = call.join(room, {host: secretOf(room) || undefined});
   enter(links.now(room));
   withLink(room, (link) => stage.setLink(link));
-  document.title = t('call.document', {name: room});
+  document.title = t('call.document', {name: titleOfRoom(room)});
   history.replaceState(null, '', `${location.pathname}${location.search}#${encodeURIComponent(room)}`);
   try {
     await joining;
   } catch (error) {
     const {code} = /** @type {any} */ (error);
+    if (byHost.includes(code)) return; // `ended` tells
     if (code === 'call-full' || code === 'room-full') {
       notice('full', t('notice.full'), t('notice.full-text', {limit: meshLimit}), t('notice.again'), lobby);
     } else if (code === 'forbidden') {
-      notice('refused', t('notice.room-refused'), t('notice.ask-for-link', {why: whyOf(error)}), t('notice.back'), lobby);
+      if (isHosted(room)) notice('declined', t('ending.not-admitted'), t('ending.removed-text'), t('notice.back'), lobby);
+      else notice('refused', t('notice.room-refused'), t('notice.ask-for-link', {why: whyOf(error)}), t('notice.back'), lobby);
     } else if (code !== 'closed') {
       notice('failed', t('notice.join-failed'), whyOf(error), t('notice.again'), lobby);
     }
@@ -259,9 +289,9 @@ function onEnded(over, ended) {
   const {room} = over;
   const {user} = partner;
   const {state, title, text, icon} = describeEnding(ended, partner.name, room);
-  notice(state, title, text, room ? t('notice.rejoin') : t('notice.back'), () => {
+  notice(state, title, text, room && state !== 'removed' ? t('notice.rejoin') : t('notice.back'), () => {
     lobby();
-    if (room) roomField.value = room;
+    if (room) roomField.value = titleOfRoom(room);
   });
   dress($('#notice-icon'), icon);
   // "Back" is where the start page is.
@@ -305,13 +335,26 @@ function showPresence(users) {
   $('#presence').textContent = state ? t(`lobby.${state}`, {user: watched}) : '';
 }
 
-$('#join-form').addEventListener('submit', (event) => { event.preventDefault(); join(); });
+$('#join-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  await hosted.made;
+  join();
+});
 $('#invite-form').addEventListener('submit', (event) => { event.preventDefault(); allowNotifications(); invite(); });
 nameField.addEventListener('change', commitNames);
 userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
 calleeField.addEventListener('input', watchPresence);
-roomField.addEventListener('input', () => roomField.setCustomValidity(roomField.value && !chosenRoom() ? roomField.title : ''));
+roomField.addEventListener('input', () => {
+  roomField.setCustomValidity(roomField.value && !roomOf(roomField.value.trim()) ? roomField.title : '');
+  if (hosted.wanted) chooseHost();
+});
 roomField.addEventListener('change', prepare);
+hostedSwitch.addEventListener('change', () => { allowNotifications(); chooseHost(); });
+$('#copy-own').addEventListener('click', () => {
+  const room = chosenRoom();
+  hosted.keep();
+  withLink(room, (link) => copyLink(hostLink(link, room)));
+});
 $('#copy-link').addEventListener('click', () => withLink(chosenRoom(), copyLink));
 $('#show-qr').addEventListener('click', () => withLink(chosenRoom(), showQR));
 $('#room-label').addEventListener('click', () => withLink(call.room, showQR));

@@ -15,6 +15,11 @@ function wordsFor(reason, who) {
     case 'lost': return [t('ending.lost'), t('ending.lost-text')];
     case 'revoked': return [t('ending.revoked'), ''];
     case 'shutdown': return [t('ending.shutdown'), t('ending.shutdown-text')];
+    case 'removed': return [t('ending.removed'), t('ending.removed-text')];
+    case 'ended': return [t('ending.ended'), t('ending.ended-text')];
+    case 'declined-here': return [t('ending.not-admitted'), t('ending.removed-text')];
+    case 'locked': return [t('ending.locked'), t('ending.locked-text')];
+    case 'door-full': return [t('ending.door-full'), t('ending.door-full-text')];
     default: return null;
   }
 }
@@ -27,6 +32,10 @@ function wordsFor(reason, who) {
  * @returns {Ending}
  */
 export function describeEnding({reason, detail, by, code}, who, room) {
+  if (by === 'host') {
+    const [title, text] = wordsFor(reason === 'declined' ? 'declined-here' : reason, who) ?? [t('ending.left'), ''];
+    return {state: reason, title, text, icon: 'hang-up'};
+  }
   const icon = wrong.includes(reason) ? 'warning' : 'hang-up';
   const other = who || t('ending.other');
   // What the other one wrote, or why it could not be.

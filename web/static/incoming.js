@@ -62,7 +62,7 @@ export class Incoming {
     const [invitation] = this.#waiting;
     if (!invitation) {
       silence();
-      unnotify();
+      unnotify('call');
       if (this.#dialog.open) {
         this.#dialog.close();
         document.title = this.#title;
@@ -79,6 +79,6 @@ export class Incoming {
     this.#dialog.showModal();
     $('#accept').focus();
     ring('incoming');
-    notify(who);
+    notify('call', t('incoming.title', {who}), t('incoming.answer'));
   }
 }

@@ -1,5 +1,3 @@
-import {t} from './words.js';
-
 /** Sounds made by WebAudio, so that no file has to be fetched when somebody calls. */
 
 /** @type {AudioContext | null} */ let context = null;
@@ -45,32 +43,34 @@ export function silence() {
   timer = null;
 }
 
-/** @param {'join' | 'leave' | 'chat'} what */
+/** @param {'join' | 'leave' | 'chat' | 'knock'} what */
 export function blip(what) {
-  const tones = {join: [523, 784], leave: [659, 440], chat: [880]}[what];
+  const tones = {join: [523, 784], leave: [659, 440], chat: [880], knock: [392, 392, 587]}[what];
   play(tones, 0.14, 0.08);
 }
 
-/** @type {Notification | null} */ let notification = null;
+/** What is told while the page is not looked at, one of a kind. @type {Map<'call' | 'door', Notification>} */ const notifications = new Map();
 
 /** Asks for permission to notify; must come from a click. */
 export function allowNotifications() {
   if (globalThis.Notification?.permission === 'default') Notification.requestPermission().catch(() => {});
 }
 
-/** @param {string} name */
-export function notify(name) {
+/** @param {'call' | 'door'} kind @param {string} title @param {string} [body] */
+export function notify(kind, title, body) {
   navigator.vibrate?.([300, 200, 300]);
   if (globalThis.Notification?.permission !== 'granted' || document.visibilityState === 'visible') return;
   try {
-    notification = new Notification(t('incoming.title', {who: name}), {body: t('incoming.answer'), icon: '/static/favicon.svg', tag: 'call', requireInteraction: true});
-    notification.onclick = () => { window.focus(); notification?.close(); };
+    const notification = new Notification(title, {body, icon: '/static/favicon.svg', tag: kind, requireInteraction: true});
+    notifications.set(kind, notification);
+    notification.onclick = () => { window.focus(); notification.close(); };
   } catch {
     // phones allow notifications to service workers only
   }
 }
 
-export function unnotify() {
-  notification?.close();
-  notification = null;
+/** @param {'call' | 'door'} kind */
+export function unnotify(kind) {
+  notifications.get(kind)?.close();
+  notifications.delete(kind);
 }

@@ -34,7 +34,7 @@ const query = new URLSearchParams(location.search);
 
 /** What the link names as its room: `/#room` or `/?room=room`. It may be no name for one. */
 function asked() {
-  const hash = location.hash.slice(1);
+  const hash = location.hash.slice(1).replace(/&host=[^&]*$/, ''); // which hosted.js takes
   try {
     return decodeURIComponent(hash) || (query.get('room') ?? '');
   } catch {

@@ -175,6 +175,7 @@ export class Stage {
   #waiting() {
     switch (this.#call?.phase) {
       case 'calling': return {title: t('call.calling', {who: this.#callee}), text: t('call.looking')};
+      case 'knocking': return {title: t('host.wait'), text: t('host.wait-text')};
       case 'ringing': return {title: t('call.calling', {who: this.#callee}), text: t('call.ringing')};
       case 'active': if (this.#left) return {title: t('call.left', {who: this.#left}), text: t('call.left-text')};
         return {title: t('call.nobody'), text: t('call.nobody-text')};

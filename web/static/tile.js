@@ -36,7 +36,7 @@ export class Tile {
   #video = el('video', {playsinline: true, autoplay: true});
   #avatar = el('div', {class: 'avatar', 'aria-hidden': 'true'});
   #name = el('span', {class: 'name'});
-  #muted = el('span', {class: 'muted', hidden: true, title: t('call.muted')}, icon('mic-off'));
+  #muted = el('span', {class: 'muted', hidden: true}, icon('mic-off'));
   #overlay = el('p', {class: 'overlay'});
   #words = el('span', {class: 'words'});
   #connectionTo = el('span', {class: 'hidden'});
@@ -97,7 +97,9 @@ export class Tile {
     dataset.trouble = trouble;
     this.#overlay.textContent = trouble ? t(`trouble.${trouble}`, {who: name})
       : state === 'connecting' || state === 'reconnecting' ? t(`call.${state}`) : tooNarrow ? t('call.too-narrow') : '';
-    this.#muted.hidden = media.audio;
+    this.#muted.hidden = media.audio && !this.peer.silenced;
+    this.#muted.title = t(this.peer.silenced ? 'call.silenced' : 'call.muted');
+    dataset.silenced = String(this.peer.silenced);
     this.#name.textContent = inPlace ? t('call.screen', {who: name}) : name;
     paintAvatar(this.#avatar, name);
     this.element.setAttribute('aria-label', name);

@@ -22,10 +22,11 @@ export const closeCodes = {
  * the session before it answered), `closed` (this hub was closed), `queue-full` (too much waits to be sent), `call-full`
  * (the call has its people), `no-token` (the `token` function gave no access token; it is asked again),
  * `no-websocket` (the server answers, but a proxy lets no WebSocket through; it is tried again) and `no-hub` (what
- * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known).
+ * answers at the address given is no turnhub server, or none for pages of this origin; or no address is known). In a room
+ * with a host: `declined`, `removed` and `ended` by the host, and `door-full` (too many wait).
  * @typedef {'bad-message' | 'unknown-type' | 'bad-name' | 'user-taken' | 'not-in-room' | 'room-full' | 'too-many'
- *   | 'no-such-call' | 'forbidden' | 'rate' | 'knocking' | 'locked' | 'session-lost' | 'closed' | 'queue-full' | 'call-full'
- *   | 'no-token' | 'no-websocket' | 'no-hub'} HubErrorCode
+ *   | 'no-such-call' | 'forbidden' | 'rate' | 'knocking' | 'locked' | 'declined' | 'removed' | 'ended' | 'door-full'
+ *   | 'session-lost' | 'closed' | 'queue-full' | 'call-full' | 'no-token' | 'no-websocket' | 'no-hub'} HubErrorCode
  */
 
 /** Why a request to the hub failed: `code` for programs and pages, which have their own words for it; `message` for logs and developers. */

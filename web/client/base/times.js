@@ -45,6 +45,10 @@ export const callTimes = {
   question: 30_000,
   /** Who has lost the session and carries no media for so long has left. */
   orphan: 15_000,
+  /** In a room with a host, who is not in it by the server's word for so long is not kept: nobody could put them out. */
+  stray: 30_000,
+  /** A muted person's wish to speak is told so often. */
+  ask: 5000,
   /** In the long run a person's offers are read so often, and told so often that we know, or do not know, them again. */
   offers: 1000, returns: 250,
   /** Somebody of whom our return is not understood is a client of another kind, and gets an offer. */

@@ -9,6 +9,8 @@ import {Returning} from './returning.js';
 import {nameOfBrowser} from './path/browsers.js';
 import {received} from './path/received.js';
 import {Connections} from './connections.js';
+import {Hosting} from './hosting.js';
+import {isHosted} from '../session/hosted.js';
 import {withoutCandidates} from './path/connection.js';
 import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
@@ -49,6 +51,8 @@ export class Call extends Emitter {
   instance = crypto.randomUUID?.() ?? String(Math.random());
   /** This browser and its major version, told to the others: some have mistakes that the other side has to know of. */
   browser = nameOfBrowser(globalThis.navigator?.userAgent ?? '');
+  /** The host of the room, where it has one, and what a host may do. */
+  hosting = new Hosting({call: this, lost: (peer) => this.#remove(peer)});
 
   /** @type {CallOptions} */ #options;
   /** @type {Ahead} */ #ahead;
@@ -80,6 +84,9 @@ export class Call extends Emitter {
     this.#unhook.push(
       hub.on('peer-joined', (info) => { if (info.room === this.room) this.#onJoined(info); }),
       hub.on('peer-left', ({room, peer, reason}) => { if (room === this.room) this.#onLeft(peer, reason); }),
+      hub.on('knocking', ({room}) => { if (room === this.room && this.phase === 'joining') this.#setPhase('knocking'); }),
+      hub.on('out', ({room, reason}) => { if (room === this.room) this.#end(reason, '', 'host'); }),
+      ...this.hosting.hear(hub),
       hub.on('peer-away', ({peer}) => this.#setAway(peer, true)),
       hub.on('peer-back', ({peer}) => this.#setAway(peer, false)),
       hub.on('signal', ({from, data}) => this.#onSignal(from, data)),
@@ -153,18 +160,28 @@ export class Call extends Emitter {
   }
 
   /**
-   * Joins a room and connects with everybody there.
+   * Joins a room and connects with everybody there. Where the room has a host, that one lets us in first (phase
+   * `knocking`); `leave` gives it up.
    * @param {string} room
+   * @param {object} [options]
+   * @param {string} [options.host] the secret of `hostedRoom`: then we are the host
    */
-  async join(room) {
+  async join(room, {host} = {}) {
     this.#start('joining');
     room = room.normalize();
     this.room = room;
     if (this.#lobby.room !== room) this.#lobby.leave(true);
+    let knocks = !host && isHosted(room); // an offer would go to nobody
     try {
       await this.#permitted();
       const joined = await this.hub.join(room, {
-        first: (/** @type {boolean} */ rejoin) => (rejoin ? {rejoin: this.instance} : this.#lobby.first() ?? this.#firstOffer()),
+        host,
+        first: (/** @type {boolean} */ rejoin) => {
+          if (rejoin) return {rejoin: this.instance};
+          if (!knocks) return this.#lobby.first() ?? this.#firstOffer();
+          knocks = false;
+          return undefined;
+        },
       });
       if (/** @type {CallPhase} */ (this.phase) === 'ended') {
         await this.hub.leave(room);
@@ -174,6 +191,7 @@ export class Call extends Emitter {
         await this.hub.leave(room);
         throw new HubError('call-full', `this call has ${this.limit} people already`);
       }
+      if (/** @type {CallPhase} */ (this.phase) === 'knocking') this.#started = performance.now();
       this.#setPhase('active');
       for (const info of joined.peers) {
         const mine = info.peer === joined.first;
@@ -193,7 +211,8 @@ export class Call extends Emitter {
       this.#makeSpare();
     } catch (error) {
       this.room = '';
-      this.#end('hangup', '', 'server', codeOf(error));
+      const code = codeOf(error), byHost = code === 'declined' || code === 'locked' || code === 'removed' || code === 'ended' || code === 'door-full';
+      this.#end(byHost ? code : 'hangup', '', byHost ? 'host' : 'server', code);
       throw error;
     }
   }
@@ -311,9 +330,11 @@ export class Call extends Emitter {
     const peer = known ?? new Peer(this, info, {started: this.peers.size || this.phase === 'active' ? undefined : this.#started});
     if (known) peer.introduce(info); // before the page is told
     this.peers.add(peer);
+    peer.on('returned', () => this.hosting.apply());
     peer.on('chat', (message) => this.emit('chat', {peer, ...message}));
     peer.on('file', (transfer) => this.emit('file', {peer, transfer}));
     peer.on('firstFrame', () => this.#pulse.report(peer));
+    this.hosting.apply(); // before the page is told, which plays
     this.emit('peer', peer);
     this.#limitAll();
     return peer;
@@ -366,6 +387,7 @@ export class Call extends Emitter {
   /** @param {string} from @param {any} data @param {PeerInfo} [info] */
   async #onSignal(from, data, info = this.hub.rooms.get(this.room)?.peers.get(from)) {
     if (typeof data !== 'object' || data === null || this.phase === 'ended') return;
+    if (data.ask !== undefined) return this.hosting.asked(from, data.ask);
     let peer = this.#find(from) ?? this.#lobby.find(from, data);
     if (data.anew && peer && info && this.#kept.delete(peer)) {
       this.#remove(peer);
@@ -474,6 +496,7 @@ export class Call extends Emitter {
 
   #beat() {
     this.#makeSpare();
+    this.hosting.beat();
     if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');
   }
 

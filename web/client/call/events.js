@@ -9,7 +9,7 @@
  * @property {number} [limit] the most people, oneself included; at most 6
  */
 
-/** @typedef {'idle' | 'joining' | 'calling' | 'ringing' | 'active' | 'ended'} CallPhase */
+/** @typedef {'idle' | 'joining' | 'knocking' | 'calling' | 'ringing' | 'active' | 'ended'} CallPhase */
 
 /**
  * @typedef {object} CallEvents
@@ -23,9 +23,9 @@
 
 /**
  * @typedef {object} Ended
- * @property {string} reason of protocol.md
+ * @property {string} reason of protocol.md; by the host of the room: `removed`, `ended`, or in front of it `declined`, `locked`, `door-full`
  * @property {string} detail what the other side wrote when it declined
- * @property {'self' | 'peer' | 'server'} by
+ * @property {'self' | 'peer' | 'server' | 'host'} by
  * @property {import('../base/codes.js').HubErrorCode} [code] why it could not begin
  */
 

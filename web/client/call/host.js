@@ -9,6 +9,7 @@
  * @typedef {object} PeerEvents
  * @property {PeerState} state
  * @property {string} name the peer's name is known, or another
+ * @property {void} returned the peer has come back with another session, or we have
  * @property {MediaStream} stream a track of the peer has come
  * @property {MediaStream} screen a track of the screen that the peer shares beside the camera has come
  * @property {RTCPeerConnection} replaced another connection is in use, and `stream`, the same object, has its tracks

@@ -210,9 +210,21 @@ export class Peer extends Emitter {
    */
   authenticationString() { return this.#way.sas.ask(); }
 
+  /** The host of the room has muted the peer: nothing of the peer is heard here, whatever comes. */
+  get silenced() { return this.#received.silent; }
+
+  /** @param {boolean} silent */
+  silence(silent) {
+    if (silent === this.silenced) return;
+    this.#received.silence(silent);
+    this.emit('stream', this.stream);
+    this.emit('screen', this.screen);
+    this.emit('media', this.media);
+  }
+
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() {
-    if (this.state !== 'connected' || !this.media.audio) return 0;
+    if (this.silenced || this.state !== 'connected' || !this.media.audio) return 0;
     return this.#way.door.path?.loudness ?? (this.pc ? loudness(this.pc) : 0);
   }
 
@@ -426,6 +438,7 @@ export class Peer extends Emitter {
     this.introduce({...info, away: false});
     // An offer that was on its way has gone with the old session.
     this.#healing.replacements.forget(true);
+    this.emit('returned', undefined);
     await this.#negotiation?.withdraw();
   }
 

@@ -1,5 +1,6 @@
 import {Session} from './session.js';
 import {HubError} from '../base/codes.js';
+import {Doors, errorOf} from './doors.js';
 import {sessionTimes as times} from '../base/times.js';
 
 /**
@@ -18,6 +19,29 @@ import {sessionTimes as times} from '../base/times.js';
  * @property {PeerInfo[]} peers who was there
  * @property {string} [first] the peer that got our `first`
  */
+
+/**
+ * How a room with a host stands.
+ * @typedef {object} HostingState
+ * @property {string} room
+ * @property {boolean} locked nobody comes in any more
+ * @property {string[]} hosts their sessions
+ * @property {string[]} muted the sessions of those whose sound nobody plays
+ */
+
+/**
+ * Somebody is at the door of a room of which this session is the host: `hub.host(room, 'admit', peer)`, or `decline`.
+ * @typedef {object} Knock
+ * @property {string} room
+ * @property {string} peer session id
+ * @property {string} [name]
+ * @property {string} [user]
+ * @property {boolean} again somebody of the same household was removed before
+ */
+
+/** @typedef {'admit' | 'decline' | 'remove' | 'mute' | 'unmute' | 'lock' | 'unlock' | 'hand' | 'end'} HostAction */
+
+/** @typedef {{peers: Map<string, PeerInfo>, make?: (rejoin: boolean) => any, host?: string, seat?: string, hosting?: HostingState}} HubRoom */
 
 /** @typedef {'direct' | 'relay-udp' | 'relay-tcp' | 'relay-tls' | 'websocket'} Path */
 
@@ -44,6 +68,11 @@ import {sessionTimes as times} from '../base/times.js';
  * @property {{room: string, first?: string}} lobby we are in the lobby of a room; `first`: the member who has our offer
  * @property {{room: string, peer: string, first: any}} lobby-peer somebody is in the lobby of a room of ours
  * @property {{room: string, peer: string}} lobby-left
+ * @property {{room: string}} knocking the room has a host: `join` waits until the host lets this session in
+ * @property {HostingState} hosting a room with a host stands so
+ * @property {Knock} knock
+ * @property {{room: string, peer: string}} knock-left somebody does not wait at the door any more
+ * @property {{room: string, reason: 'removed' | 'ended' | 'locked' | 'declined' | 'too-many'}} out this session is out of a room, by its host
  * @property {{peer: string}} peer-away
  * @property {{peer: string}} peer-back
  * @property {{from: string, data: any}} signal
@@ -110,7 +139,7 @@ export class Invitation {
  * @extends {Session<HubEvents>}
  */
 export class Hub extends Session {
-  /** @type {Map<string, {peers: Map<string, PeerInfo>, first?: (rejoin: boolean) => any}>} rooms this session is in */
+  /** @type {Map<string, HubRoom>} rooms this session is in */
   rooms = new Map();
   /** @type {Map<string, CallState['state']>} calls that have not ended */
   calls = new Map();
@@ -118,34 +147,65 @@ export class Hub extends Session {
   /** @type {Set<string>} */ #subscriptions = new Set();
   /** @type {Map<string, Invitation>} */ #invitations = new Map();
   /** @type {any} */ #renewal = null;
+  #doors = new Doors();
+
+  /** @param {import('./types.js').SessionOptions} [options] */
+  constructor(options) {
+    super(options);
+    this.on('closed', () => this.#doors.close());
+  }
 
   /**
-   * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`).
+   * Becomes a member of a room. After a restart of the server the room is joined again by itself (`rejoined`). Where the
+   * room has a host (`isHosted`) this waits until one lets us in; `knocking` says so.
    * @param {string} room 1 to 128 bytes of letters of any script, digits and `. _ ~ -`; in Unicode's normal form C it is the same
    *   room however it was typed
    * @param {object} [options]
    * @param {any | ((rejoin: boolean) => any)} [options.first] goes with `peer-joined` to the one peer that is longest there
-   * @returns {Promise<Joined>}
+   * @param {string} [options.host] the secret of `hostedRoom`: one comes as the host
+   * @returns {Promise<Joined>} rejected (`declined`, `locked`, …) where the host does not let us in
    */
-  async join(room, {first} = {}) {
+  async join(room, {first, host} = {}) {
+    room = room.normalize();
     const make = typeof first === 'function' ? first : (/** @type {boolean} */ rejoin) => (rejoin ? undefined : first);
-    try {
-      return await this.#join(room, make, false);
-    } catch (error) {
-      // Asked while the server was away, and it has forgotten who asked: once more, as the new session.
-      if (/** @type {HubError} */ (error).code !== 'session-lost') throw error;
-      return this.#join(room, make, false);
+    for (let lost = 0; ;) {
+      try {
+        return await this.#join(room, {make, host}, false);
+      } catch (error) {
+        const {code} = /** @type {HubError} */ (error);
+        // Asked while the server was away, and it has forgotten who asked: once more, as the new session.
+        if (code === 'session-lost' && lost++ === 0) continue;
+        if (code !== 'knocking') throw error;
+        lost = 0;
+        await this.#knock(room);
+      }
     }
   }
 
-  /** @param {string} room @param {(rejoin: boolean) => any} make @param {boolean} rejoin @returns {Promise<Joined>} */
-  async #join(room, make, rejoin) {
-    room = room.normalize();
-    const first = make(rejoin);
-    const joined = await this.request({type: 'join', room, ...(first === undefined ? {} : {first})});
+  /** @param {string} room @param {Pick<HubRoom, 'make' | 'host' | 'seat'>} how @param {boolean} rejoin @returns {Promise<Joined>} */
+  async #join(room, {make, host, seat}, rejoin) {
+    const first = make?.(rejoin);
+    const joined = await this.request({type: 'join', room, ...(first === undefined ? {} : {first}), ...(host ? {host} : {}), ...(seat ? {seat} : {})});
     const entry = this.rooms.get(room);
-    if (entry) entry.first = make;
+    if (entry) Object.assign(entry, {make, host});
     return joined;
+  }
+
+  /** @param {string} room @returns {Promise<void>} settled when the host lets us in */
+  #knock(room) {
+    const waiting = this.#doors.wait(room);
+    this.emit('knocking', {room});
+    return waiting;
+  }
+
+  /**
+   * Does what a host may do in a room (protocol.md, "Rooms with a host").
+   * @param {string} room @param {HostAction} action
+   * @param {string} [peer] whom it concerns; `lock`, `unlock` and `end` concern everybody
+   * @returns {Promise<void>} rejected (`forbidden`) where this session is not the host
+   */
+  async host(room, action, peer) {
+    await this.request({type: 'host', room: room.normalize(), action, ...(peer ? {peer} : {})});
   }
 
   /**
@@ -160,6 +220,7 @@ export class Hub extends Session {
   /** Leaves a room, or its lobby. @param {string} room @returns {Promise<void>} */
   async leave(room) {
     room = room.normalize();
+    this.#doors.shut(room, new HubError('closed', 'left before the host let anybody in'));
     this.rooms.delete(room);
     this.#updateInCall();
     await this.request({type: 'leave', room});
@@ -251,23 +312,41 @@ export class Hub extends Session {
     if (this.#subscriptions.size) {
       this.request({type: 'subscribe', users: [...this.#subscriptions]}).catch(() => {});
     }
-    for (const [room, {first}] of this.rooms) {
-      this.rooms.set(room, {peers: new Map(), first});
-      this.#rejoin(room, first ?? (() => undefined));
+    this.#doors.again();
+    for (const [room, {make, host, seat}] of this.rooms) {
+      const entry = {peers: new Map(), make, host, seat};
+      this.rooms.set(room, entry);
+      this.#rejoin(room, entry);
     }
   }
 
-  /** @param {string} room @param {(rejoin: boolean) => any} first @returns {Promise<void>} */
-  async #rejoin(room, first) {
+  /** @param {string} room @param {HubRoom} entry @returns {Promise<void>} */
+  async #rejoin(room, entry) {
+    const current = () => this.rooms.get(room) === entry; // else it was left, or the next welcome starts again
     try {
-      const joined = await this.#join(room, first, true);
+      const joined = await this.#join(room, entry, true);
       this.emit('rejoined', joined);
     } catch (error) {
       const {code, retry, after} = /** @type {HubError} */ (error);
-      if (code === 'session-lost' || code === 'closed') return; // the next welcome starts again
-      if (retry && this.rooms.has(room)) setTimeout(() => this.#rejoin(room, first), after || times.rejoin);
+      if (code === 'session-lost' || code === 'closed' || !current()) return;
+      if (code === 'knocking') {
+        await this.#knock(room).catch((/** @type {HubError} */ {code}) => { if (current() && code !== 'closed') this.#out(room, code); });
+        if (current()) this.#rejoin(room, entry);
+      } else if (code === 'locked') this.#out(room, code);
+      else if (retry) setTimeout(() => { if (current()) this.#rejoin(room, entry); }, after || times.rejoin);
       else this.emit('error', /** @type {HubError} */ (error));
     }
+  }
+
+  /** We are out of a room, by its host. @param {string} room @param {string} reason */
+  #out(room, reason) {
+    if (reason === 'again') { // what we came back with was out of date
+      const entry = this.rooms.get(room);
+      if (entry) this.#rejoin(room, Object.assign(entry, {peers: new Map(), seat: undefined}));
+      return;
+    }
+    this.rooms.delete(room);
+    this.emit('out', {room, reason: /** @type {any} */ (reason)});
   }
 
   /** @override @protected @param {any} message */
@@ -286,6 +365,23 @@ export class Hub extends Session {
         this.rooms.get(message.room)?.peers.delete(message.peer);
         this.emit('peer-left', message);
         break;
+      case 'admitted':
+        this.#doors.open(message.room);
+        return;
+      case 'out':
+        if (!this.#doors.shut(message.room, errorOf(message.reason))) this.#out(message.room, message.reason);
+        break;
+      case 'hosting': {
+        const entry = this.rooms.get(message.room);
+        if (!entry) return;
+        const {room, locked, hosts, muted} = message;
+        entry.hosting = {room, locked, hosts, muted};
+        entry.seat = message.seat;
+        this.emit('hosting', entry.hosting);
+        return;
+      }
+      case 'knock':
+      case 'knock-left':
       case 'lobby':
       case 'lobby-peer':
       case 'lobby-left':

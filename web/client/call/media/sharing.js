@@ -100,6 +100,8 @@ export class Received {
   /** Of the connection. @type {Record<'stream' | 'screen', Tracks>} */ #tracks = {stream: {audio: null, video: null}, screen: {audio: null, video: null}};
   /** In place of them, while media goes another way. @type {Record<'stream' | 'screen', Tracks> | null} */ #carried = null;
   #pictures = true;
+  /** Nothing of the peer is heard. */
+  silent = false;
 
   /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
   show(pc, transceiver) {
@@ -116,6 +118,12 @@ export class Received {
     return this.#arrange();
   }
 
+  /** @param {boolean} silent */
+  silence(silent) {
+    this.silent = silent;
+    this.#arrange();
+  }
+
   /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
   carry(tracks) {
     this.#carried = tracks;
@@ -126,7 +134,7 @@ export class Received {
     let changed = false;
     for (const where of /** @type {const} */ (['stream', 'screen'])) {
       const {audio, video} = (this.#carried ?? this.#tracks)[where], stream = this[where];
-      const wanted = [audio, where === 'stream' && !this.#pictures ? null : video];
+      const wanted = [this.silent ? null : audio, where === 'stream' && !this.#pictures ? null : video];
       // In this order a <video> goes from one to the other without a black picture between.
       for (const track of wanted) {
         if (!track || stream.getTracks().includes(track)) continue;

@@ -1,0 +1,70 @@
+// What hosts and guests do on the call page.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+/** @typedef {Awaited<ReturnType<typeof import('../harness/browser.js').startBrowser>>} Browser */
+
+const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Nothing of what the page shows keeps somebody out, by axe-core's rules. @param {Page} page @param {string} view */
+export async function accessible(page, view) {
+  await page.evaluate(await axe);
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  const { passes, violations } = await page.evaluate(async () => {
+    const found = await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] });
+    return { passes: found.passes.length, violations: found.violations.map((/** @type {any} */ { id, help, nodes }) => `${id}: ${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`) };
+  });
+  assert.ok(passes > 5, 'axe has looked at something');
+  assert.deepEqual(violations, [], view);
+}
+
+/**
+ * Somebody opens a room in which guests wait, and joins it.
+ * @param {Browser} browser @param {string} base @param {string} name
+ * @param {{viewport?: {width: number, height: number}}} [options]
+ */
+export async function hosts(browser, base, name, options) {
+  const host = await browser.newPage(options);
+  if (browser.kind === 'chromium') await host.context().grantPermissions(['camera', 'microphone', 'clipboard-read', 'clipboard-write']);
+  // A browser without a clipboard for tests says what is copied.
+  await host.addInitScript(() => { navigator.clipboard.writeText = async (text) => { /** @type {any} */ (window).copied = text; }; });
+  await openLobby(host, base, { name });
+  await host.fill('#room', 'team');
+  await host.check('#hosted');
+  await host.waitForSelector('#copy-own:not([hidden])');
+  const copied = async (/** @type {string} */ button) => {
+    await host.evaluate(() => { /** @type {any} */ (window).copied = ''; });
+    await host.click(button);
+    return /** @type {Promise<string>} */ ((await host.waitForFunction(() => /** @type {any} */ (window).copied)).jsonValue());
+  };
+  const guestsLink = await copied('#copy-link'), hostsLink = await copied('#copy-own');
+  await join(host);
+  await host.waitForSelector('#host-open:not([hidden])');
+  return { host, guestsLink, hostsLink };
+}
+
+/** Somebody opens a link and clicks. @param {Browser} browser @param {string} link @param {string} name @param {{viewport?: {width: number, height: number}}} [options] */
+export async function guest(browser, link, name, options) {
+  const page = await browser.newPage(options);
+  await page.addInitScript((name) => localStorage.setItem('turnhub.name', name), name);
+  await page.goto(link);
+  await page.waitForSelector('body[data-state=ready]');
+  await page.click('#join');
+  return page;
+}
+
+/** The host lets in who has waited longest. @param {Page} host */
+export const admit = (host) => host.locator('#door').getByRole('button', { name: 'Let in' }).click();
+
+/** Somebody in the host's panel. @param {Page} host @param {string} name */
+export const person = (host, name) => host.locator('#host li[data-person]', { hasText: name });
+
+/** A button that asks once more. @param {import('playwright-core').Locator} button */
+export async function twice(button) {
+  const handle = await button.elementHandle();
+  await handle?.click();
+  await handle?.click();
+}
