@@ -14,10 +14,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
-	"turnhub/internal/netaddr"
+	"turnhub/internal/outbound"
 )
 
 const (
@@ -28,7 +27,6 @@ const (
 
 var (
 	errRedirect = errors.New("it redirects to another server, or so that the event would be lost")
-	errInside   = errors.New("its address is none on the internet")
 	errGone     = errors.New("it answers 410: it is gone for good")
 )
 
@@ -49,17 +47,7 @@ func (e *statusError) Error() string {
 // has been resolved, so that no name leads it inside; follows redirects on the same
 // server only; and uses no proxy, which would resolve names itself.
 func newClient(target string, allow []netip.Prefix, timeout time.Duration) *http.Client {
-	named := namedAddress(target)
-	dialer := &net.Dialer{
-		Timeout: timeout,
-		Control: func(_, address string, _ syscall.RawConn) error {
-			ap, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return err
-			}
-			return mayReach(ap.Addr(), named, allow)
-		},
-	}
+	dialer := outbound.Dialer(outbound.Named(target), allow, timeout)
 	return &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
@@ -79,41 +67,6 @@ func newClient(target string, allow []netip.Prefix, timeout time.Duration) *http
 			return nil
 		},
 	}
-}
-
-// namedAddress is the address that stands in a URL itself, so that its operator has
-// named it, or loopback for localhost; else the zero Addr.
-func namedAddress(target string) netip.Addr {
-	u, err := url.Parse(target)
-	if err != nil {
-		return netip.Addr{}
-	}
-	if u.Hostname() == "localhost" {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	addr, _ := netip.ParseAddr(u.Hostname())
-	return addr.Unmap()
-}
-
-// mayReach is the rule about inside addresses: those that the configuration names, and
-// never one that hands out a host's credentials.
-func mayReach(addr, named netip.Addr, allow []netip.Prefix) error {
-	addr = netaddr.Plain(addr)
-	for _, form := range netaddr.Forms(addr) {
-		if netaddr.Metadata(form) {
-			return fmt.Errorf("%w: %s hands out this host's credentials", errInside, addr)
-		}
-	}
-	special := netaddr.Special(addr)
-	if special == "" || addr == named || named.IsLoopback() && addr.IsLoopback() {
-		return nil
-	}
-	for _, p := range allow {
-		if p.Contains(addr) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %s (%s)", errInside, addr, special)
 }
 
 // send makes one attempt.
@@ -182,7 +135,7 @@ func outcome(err error) string {
 		return sentStatus
 	case errors.Is(err, errRedirect):
 		return sentRedirect
-	case errors.Is(err, errInside):
+	case errors.Is(err, outbound.ErrInside):
 		return sentAddress
 	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return sentTLS

@@ -10,13 +10,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
+	"turnhub/internal/boltfile"
 	"turnhub/internal/statefile"
 )
 
@@ -58,7 +57,7 @@ var usualTuning = tuning{
 type Store struct {
 	cfg     Config
 	log     *slog.Logger
-	db      *bbolt.DB
+	db      *boltfile.DB
 	senders []*sender
 	file    *lineFile
 	dropped counts
@@ -92,15 +91,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	path := filepath.Join(cfg.Dir, storeFile)
 	s := &Store{cfg: cfg, log: cfg.Logger, said: make(map[string]time.Time)}
-	db, err := openDB(ctx, path)
-	if damaged := new(damage); errors.As(err, &damaged) {
-		aside := path + ".damaged"
+	db, err := boltfile.Open(ctx, path, func(err error, aside string) {
 		s.log.Warn("the store of events is damaged and begun anew: history, usage and what waited for webhooks are lost", "error", err, "kept", aside)
-		if err := os.Rename(path, aside); err != nil {
-			return nil, err
-		}
-		db, err = openDB(ctx, path)
-	}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -113,42 +106,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// damage is an error of a file that holds something else than it should.
-type damage struct{ error }
-
-func openDB(ctx context.Context, path string) (*bbolt.DB, error) {
-	if f, err := os.Stat(path); err == nil && f.Size() > 0 {
-		if err := soundDB(path); err != nil {
-			return nil, err
-		}
-	}
-	for {
-		db, err := tryDB(path)
-		if !errors.Is(err, berrors.ErrTimeout) {
-			return db, err
-		}
-		if ctx.Err() != nil {
-			return nil, errors.New("another process has it")
-		}
-	}
-}
-
-// tryDB turns what a broken file does to bbolt into an error: it reads the file as
-// memory, and trusts it.
-func tryDB(path string) (db *bbolt.DB, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, &damage{fmt.Errorf("%v", r)}
-		}
-	}()
-	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 250 * time.Millisecond, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) || errors.Is(err, berrors.ErrVersionMismatch) {
-		err = &damage{err}
-	}
-	return db, err
 }
 
 // Forget removes what a store and journals in a directory hold, where nothing is made of
@@ -195,24 +152,9 @@ func (s *Store) prepare() error {
 	})
 }
 
-// update is db.Update, in which damage that opening has not seen is an error.
-func (s *Store) update(f func(*bbolt.Tx) error) error {
-	return guarded(func() error { return s.db.Update(f) })
-}
+func (s *Store) update(f func(*bbolt.Tx) error) error { return s.db.Update(f) }
 
-func (s *Store) view(f func(*bbolt.Tx) error) error {
-	return guarded(func() error { return s.db.View(f) })
-}
-
-func guarded(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = &damage{fmt.Errorf("the store of events is damaged: %v; stop the server and remove the file", r)}
-		}
-	}()
-	return f()
-}
+func (s *Store) view(f func(*bbolt.Tx) error) error { return s.db.View(f) }
 
 // Serve reads the journals and sends to the webhooks until ctx ends, and closes the
 // store. own receives when this process has written something.

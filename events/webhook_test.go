@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"turnhub/internal/outbound"
 )
 
 // TestEventsArrive: each once, in their order, and signed; those that a webhook has not
@@ -244,7 +246,7 @@ func TestInside(t *testing.T) {
 		{"http://localhost:3000/", "10.0.0.1", false},
 		{"http://[::1]:3000/", "::1", true},
 	} {
-		err := mayReach(netip.MustParseAddr(tc.addr), namedAddress(tc.target), allow)
+		err := outbound.MayReach(netip.MustParseAddr(tc.addr), outbound.Named(tc.target), allow)
 		if (err == nil) != tc.may {
 			t.Errorf("%s at %s: %v", tc.target, tc.addr, err)
 		}

@@ -42,7 +42,9 @@ func TestArrows(t *testing.T) {
 		"cluster/placement": {},
 
 		// What is told to programs. It knows neither the relay nor the hub, which do not know it.
-		"events": {"internal/netaddr", "internal/ratelimit", "internal/statefile"},
+		"events":            {"internal/boltfile", "internal/netaddr", "internal/outbound", "internal/ratelimit", "internal/statefile"},
+		"internal/boltfile": {},
+		"internal/outbound": {"internal/netaddr"},
 
 		// The floors of the hub. Delivery knows no room.
 		"internal/access":    {"internal/statefile"},

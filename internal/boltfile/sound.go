@@ -1,4 +1,4 @@
-package events
+package boltfile
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// soundDB looks through a store before it is used: bbolt maps the file into memory and
+// sound looks through a store before it is used: bbolt maps the file into memory and
 // believes what it finds there, and a file that lost its end, or a page, would end the
-// process at any later moment. The error is a *damage.
-func soundDB(path string) error {
+// process at any later moment. The error is a *Damage.
+func sound(path string) error {
 	if err := whole(path); err != nil {
 		return err
 	}
-	return guarded(func() error {
+	return guarded(func(r any) error { return fmt.Errorf("%v", r) }, func() error {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Millisecond})
 		if errors.Is(err, berrors.ErrTimeout) {
 			return nil // another process works with it
@@ -28,7 +28,7 @@ func soundDB(path string) error {
 			return err
 		}
 		if err != nil {
-			return &damage{err}
+			return &Damage{err}
 		}
 		defer db.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -48,13 +48,13 @@ func walk(ctx context.Context, each func(func(name []byte, b *bbolt.Bucket) erro
 		c := b.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if last != nil && string(last) >= string(k) {
-				return &damage{errors.New("its entries are out of order")}
+				return &Damage{errors.New("its entries are out of order")}
 			}
 			last = append(last[:0], k...)
 			if v == nil {
 				inner := b.Bucket(k)
 				if inner == nil {
-					return &damage{errors.New("a part of it is missing")}
+					return &Damage{errors.New("a part of it is missing")}
 				}
 				if err := walk(ctx, func(f func([]byte, *bbolt.Bucket) error) error { return f(k, inner) }); err != nil {
 					return err
@@ -83,7 +83,7 @@ func whole(path string) error {
 	}
 	head := make([]byte, 16+64)
 	if _, err := f.ReadAt(head, 0); err != nil {
-		return &damage{fmt.Errorf("it has %d bytes", info.Size())}
+		return &Damage{fmt.Errorf("it has %d bytes", info.Size())}
 	}
 	size := int64(binary.NativeEndian.Uint32(head[16+8:]))
 	if size < 512 || size > 1<<20 {
@@ -92,14 +92,14 @@ func whole(path string) error {
 	most := int64(0)
 	for _, at := range []int64{0, size} {
 		if _, err := f.ReadAt(head, at); err != nil {
-			return &damage{fmt.Errorf("it has %d bytes", info.Size())}
+			return &Damage{fmt.Errorf("it has %d bytes", info.Size())}
 		}
 		if binary.NativeEndian.Uint32(head[16:]) == 0xED0CDAED {
 			most = max(most, int64(binary.NativeEndian.Uint64(head[16+40:]))*size)
 		}
 	}
 	if info.Size() < most {
-		return &damage{fmt.Errorf("it has %d bytes of %d", info.Size(), most)}
+		return &Damage{fmt.Errorf("it has %d bytes of %d", info.Size(), most)}
 	}
 	return nil
 }
