@@ -29,7 +29,7 @@ type Config struct {
 	Dir      string         // of the file
 	Key      *Key           // by which push services know this server
 	Contact  func() string  // whom a push service writes to: a mailto: or https: URL (RFC 8292, 2.1)
-	Services []string       // hosts of push services, host, *.host, or with a port; see Service
+	Services []string       // hosts of push services: host, *.host for all below it, with a port where it is not 443
 	Allow    []netip.Prefix // inside addresses at which they may be
 	Proof    string         // how people prove their names; what was kept under another way is dropped
 	Logger   *slog.Logger
@@ -132,8 +132,8 @@ func (s *Store) Serve(ctx context.Context) {
 	s.client.CloseIdleConnections()
 }
 
-// errOver is told to who waits for a store that has been closed.
-var errOver = errors.New("the server hands over: ask again")
+// ErrOver is the answer of a store that has been closed.
+var ErrOver = errors.New("the server hands over")
 
 // allow takes one unit of somebody's account.
 func allow[K comparable](s *Store, table *ratelimit.Table[K], key K, rate ratelimit.Rate) bool {

@@ -104,7 +104,7 @@ func (s *Store) change(user string, known bool, done func(error)) {
 	s.mu.Unlock()
 	switch {
 	case over:
-		done(errOver)
+		done(ErrOver)
 	case known:
 		done(nil)
 	}

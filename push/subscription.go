@@ -97,13 +97,3 @@ func serves(service string, u *url.URL) bool {
 	}
 	return host == name
 }
-
-// Service says what is wrong with an entry of push.services.
-func Service(s string) error {
-	host := strings.TrimPrefix(s, "*.")
-	u, err := url.Parse("https://" + host + "/")
-	if err != nil || u.Host != host || u.Hostname() == "" || host != strings.ToLower(host) || strings.ContainsAny(host, "*/@") || strings.HasSuffix(u.Hostname(), ".") {
-		return fmt.Errorf("%.100q is not a host; write a name such as push.example.org, or *.example.org for all below one, in small letters, with a port where it is not 443", s)
-	}
-	return nil
-}

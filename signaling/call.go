@@ -39,6 +39,9 @@ type call struct {
 	bytes    uint64       // received on both sides, as far as reported
 	timer    timers.Timer // of an unanswered call
 	account  *account     // since it was accepted
+	away     bool         // devices without a session are rung, see absent.go
+	decline  string       // by which such a device proves that it was
+	spare    string       // the endpoint of the device that has settled it
 }
 
 // with reports whether a session takes part in an accepted call.
@@ -99,8 +102,12 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 	calling(c.id)
 	d.hub.stats.calls.Add(1)
 	u := d.users[name]
+	away := d.reachable(s, name)
+	if u == nil && away {
+		u = d.user(name)
+	}
 	switch {
-	case u == nil || len(u.sessions) == 0 || len(u.sessions) == 1 && u.sessions[0] == s:
+	case !away && (u == nil || len(u.sessions) == 0 || len(u.sessions) == 1 && u.sessions[0] == s):
 		s.push(ended(c.id, "unavailable", ""))
 		d.hub.stats.ended.Add("unavailable")
 		d.hub.missed(c.id, s, name, "unavailable", 0)
@@ -123,6 +130,12 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 	s.pending = append(s.pending, c)
 	for _, device := range u.sessions {
 		c.ring(device)
+	}
+	if away {
+		if c.ringAbsent(); !c.away && len(c.rung) == 0 { // called too often, or gone meanwhile
+			c.end("unavailable", "", nil)
+			return nil
+		}
 	}
 	d.hub.timers.Set(&c.timer, c.since.Add(d.hub.ring))
 	return nil
@@ -232,6 +245,7 @@ func (c *call) accept(s *member, data []byte) {
 			device.push(ended(c.id, "elsewhere", ""))
 		}
 	}
+	c.settleAbsent(true, true, "", s)
 	c.rung = nil
 	c.peer, c.answered = s, d.hub.now()
 	for _, p := range [2]*member{c.caller, s} {
@@ -353,7 +367,7 @@ func (d *directory) dropCalls(s *member, reason string) {
 	}
 	for _, c := range slices.Clone(u.ringing) {
 		if i := slices.Index(c.rung, s); i >= 0 {
-			if c.rung = slices.Delete(c.rung, i, i+1); len(c.rung) == 0 {
+			if c.rung = slices.Delete(c.rung, i, i+1); len(c.rung) == 0 && !c.away {
 				c.end("unavailable", "", nil)
 			}
 		}
@@ -364,10 +378,8 @@ func (d *directory) dropCalls(s *member, reason string) {
 // declined the callee's other devices hear that it was settled elsewhere.
 func (c *call) end(reason, detail string, by *member) {
 	d := c.d
-	tell := func(s *member, reason string) {
-		if s != by {
-			s.push(ended(c.id, reason, detail))
-		}
+	tell := func(s *member, reason string) (reached bool) {
+		return s == by || s.push(ended(c.id, reason, detail))
 	}
 	accepted := c.peer != nil
 	tell(c.caller, reason)
@@ -377,8 +389,9 @@ func (c *call) end(reason, detail string, by *member) {
 	if reason == "declined" {
 		reason, detail = "elsewhere", ""
 	}
+	seen := false
 	for _, device := range c.rung {
-		tell(device, reason)
+		seen = tell(device, reason) || seen
 	}
 	if reason == "elsewhere" {
 		reason = "declined"
@@ -389,6 +402,7 @@ func (c *call) end(reason, detail string, by *member) {
 	now := d.hub.now()
 	if !accepted {
 		c.unring()
+		c.settleAbsent(reason == "declined", seen, reason, by)
 		c.rung = nil
 		d.hub.missed(c.id, c.caller, c.callee.name, reason, now.Sub(c.since))
 		d.after = append(d.after, func() { d.hub.logCall(c, reason, now) })

@@ -29,6 +29,7 @@ import (
 	"turnhub/internal/access"
 	"turnhub/internal/forwarded"
 	"turnhub/internal/netaddr"
+	"turnhub/internal/ratelimit"
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/timers"
 	"turnhub/signaling/internal/wire"
@@ -68,6 +69,8 @@ type Config struct {
 	Port func(*http.Request) uint16
 	// Gateway may have more sockets than another address; nil: there is none.
 	Gateway *netaddr.Gateway
+	// Absent reaches people who have no session; nil: nobody is reached then.
+	Absent Absent
 	// Nodes are the streams to other nodes; nil: this is the only one.
 	Nodes Nodes
 	// Relays are the addresses at which this node relays, as others see them; nil: none.
@@ -99,6 +102,8 @@ type Hub struct {
 	directory      *directory
 	dialectClients dialectClients
 	departed       departed
+	began          time.Time                      // by the hub's clock
+	guesses        *ratelimit.Table[netip.Prefix] // see keeps
 }
 
 // NewHub returns a hub that takes connections at once; Serve drives its times.
@@ -117,6 +122,7 @@ func NewHub(cfg Config) *Hub {
 			rooms:   make(map[string]int),
 		},
 	}
+	h.began, h.guesses = h.now(), ratelimit.NewTable[netip.Prefix](4096)
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -229,6 +235,9 @@ func (h *Hub) Revoked(user string, at time.Time) int {
 // revoke ends what there is of a user or session. mark refuses a name from now on.
 func (h *Hub) revoke(user string, mark func(name string)) int {
 	mark(user)
+	if h.cfg.Absent != nil {
+		h.cfg.Absent.Forget(user)
+	}
 	h.node.ShutOut(func(c access.Claims) bool { return c.User == user || c.InvitedBy(user) })
 	var ended []*member
 	if strings.HasPrefix(user, SessionPrefix) {

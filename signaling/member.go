@@ -39,6 +39,7 @@ type member struct {
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
 
 	subs     map[string]struct{}  // under directory.mu
+	endpoint string               // of its push subscription, under directory.mu
 	pending  []*call              // its calls that ring somebody, under directory.mu
 	quality  *Report              // the last one, under directory.mu
 	reported map[string]time.Time // when about whom, under directory.mu

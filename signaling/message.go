@@ -39,6 +39,12 @@ func (d *directory) Message(ref delivery.Ref, m *wire.Message) *wire.Fault {
 		return d.decline(s, m)
 	case `"hangup"`:
 		return d.hangup(s, m)
+	case `"push-subscribe"`:
+		return d.pushSubscribe(s, m)
+	case `"push-unsubscribe"`:
+		return d.pushUnsubscribe(s, m)
+	case `"seen"`:
+		return d.seen(s, m)
 	case `"report"`:
 		return d.report(s, m)
 	}

@@ -154,6 +154,9 @@ func (d *directory) enter(s *member, secret string) *wire.Fault {
 			return wire.Faultf(wire.CodeTooMany, "%s has %d sessions already", s.user, maxDevices)
 		}
 	}
+	if f := d.keeps(s, hash); f != nil {
+		return f
+	}
 	u = d.user(s.user)
 	u.secret = hash
 	u.sessions = append(u.sessions, s)
@@ -161,5 +164,6 @@ func (d *directory) enter(s *member, secret string) *wire.Fault {
 		c.ring(s)
 	}
 	d.show(u)
+	d.tellMissed(s)
 	return nil
 }

@@ -101,6 +101,7 @@ func TestProtocolExamples(t *testing.T) {
 	credentials := make(chan time.Time, 100)
 	h, url := newServer(t, Config{
 		Timing: Timing{Away: time.Millisecond, Ack: time.Millisecond},
+		Absent: newAbsentees("zoya"),
 		IceConfig: func(session, user string, _ uint16) (json.RawMessage, time.Duration) {
 			credentials <- time.Now()
 			return json.RawMessage(`{"iceServers":[],"ttl":43200,"expires":"2026-01-01T00:00:00Z"}`), time.Hour
@@ -157,6 +158,7 @@ func TestProtocolExamples(t *testing.T) {
 		heard["welcome"] = append(heard["welcome"], w)
 		return c
 	}
+	h.SetPush("BCVx")
 	v, p := hello("vasya"), hello("petya")
 	listen := func(c *client, typ string) frame {
 		t.Helper()
@@ -209,6 +211,15 @@ func TestProtocolExamples(t *testing.T) {
 			say(v, pick("hangup"), "ok")
 		}
 	}
+	say(v, pick("push-subscribe"), "ok")
+	say(v, pick("push-unsubscribe"), "ok")
+	missed := maps.Clone(pick("invite"))
+	missed["user"] = "zoya"
+	values["call"] = say(v, missed, "calling").str("call")
+	say(v, pick("hangup"), "ok")
+	z := hello("zoya")
+	listen(z, "missed")
+	say(z, pick("seen"), "ok")
 	v.send(`{"type":"ping","ack":3}`)
 	listen(v, "pong")
 	v.say(`{"type":"signal","to":"` + p.id + `","data":1`) // no answer: an ack
@@ -251,7 +262,7 @@ func TestProtocolExamples(t *testing.T) {
 	listen(p, "restart")
 
 	// What the hub said is what protocol.md shows.
-	clients := []string{"hello", "join", "host", "leave", "subscribe", "unsubscribe", "invite", "accept", "decline", "hangup", "bye", "ping", "report"}
+	clients := []string{"hello", "join", "host", "leave", "subscribe", "unsubscribe", "invite", "accept", "decline", "hangup", "bye", "ping", "report", "push-subscribe", "push-unsubscribe", "seen"}
 	for typ, list := range shown {
 		if slices.Contains(clients, typ) {
 			continue

@@ -45,6 +45,7 @@ func (n *node) adminConfig() admin.Config {
 		Credentials: n.mint,
 		Store:       n.eventStore,
 		Events:      n.eventStats,
+		Push:        n.pusher.stats,
 	}
 }
 

@@ -43,6 +43,7 @@ func TestArrows(t *testing.T) {
 
 		// What is told to programs. It knows neither the relay nor the hub, which do not know it.
 		"events":            {"internal/boltfile", "internal/netaddr", "internal/outbound", "internal/ratelimit", "internal/statefile"},
+		"push":              {"internal/boltfile", "internal/netaddr", "internal/outbound", "internal/ratelimit", "internal/statefile"},
 		"internal/boltfile": {},
 		"internal/outbound": {"internal/netaddr"},
 

@@ -31,6 +31,9 @@ func (n *node) mounts() []web.Mount {
 		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Logger: n.log})},
 		relay,
 	}
+	if n.pusher != nil {
+		mounts = append(mounts, web.Mount{Patterns: []string{"POST /push/decline"}, Handler: http.HandlerFunc(n.declines)})
+	}
 	for _, m := range mounts {
 		if d, ok := m.Handler.(dialect); ok {
 			n.dialects = append(n.dialects, d)

@@ -73,6 +73,7 @@ type node struct {
 	digests     atomic.Value     // map[string]string, see digestsOf
 	busy        busy
 	recorder    *recorder // nil: nothing is made of events
+	pusher      *pusher   // nil: nobody is rung by push
 
 	pulse    pulse
 	draining atomic.Bool
@@ -138,6 +139,9 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.recorder, err = newRecorder(n); err != nil {
 		return nil, err
 	}
+	if n.pusher, err = newPusher(n); err != nil {
+		return nil, err
+	}
 	n.makeHub()
 	if err := n.makeTURN(relay); err != nil {
 		return nil, err
@@ -185,6 +189,7 @@ func (n *node) makeHub() {
 		OnRevoke:       n.rechecker.end,
 		OnRoom:         n.roomOpened(),
 		OnCall:         n.recorder.onCall(),
+		Absent:         n.pusher.absent(),
 		Nodes:          n.streams(),
 		Relays:         n.relaysAt,
 		Logger:         n.log,
@@ -194,6 +199,9 @@ func (n *node) makeHub() {
 		Port:           n.proxies.Port,
 		Gateway:        n.gateway,
 	})
+	if n.pusher != nil {
+		n.hub.SetPush(n.pusher.key.Public())
+	}
 	n.makeMedia()
 }
 
@@ -398,7 +406,6 @@ func (n *node) serve(ctx context.Context) error {
 	quiet := func(f func(context.Context)) func(context.Context) error {
 		return func(ctx context.Context) error { f(ctx); return nil }
 	}
-	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	run("hub", n.hub.Serve)
 	run("relay ports of older processes", quiet(n.watchElders))
 	run("rechecks", quiet(n.rechecker.serve))
@@ -429,6 +436,10 @@ func (n *node) serve(ctx context.Context) error {
 		if n.recorder != nil {
 			hold("events", quiet(n.serveEvents))
 		}
+		if n.pusher != nil {
+			n.pusher.openSoon(office)
+			hold("push", quiet(n.pusher.serve))
+		}
 		if adminListener != nil {
 			hold("admin listener", func(ctx context.Context) error { return serveAdmin(ctx, adminListener, n.adminHandler()) })
 		}
@@ -439,6 +450,8 @@ func (n *node) serve(ctx context.Context) error {
 		})
 		return ended
 	})
+	// Last, when the store of push is open: it says whose a name is.
+	run("listeners", func(ctx context.Context) error { return n.mux.Serve(ctx, n.sockets.tcp...) })
 	<-ctx.Done()
 	n.office.close()
 	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)

@@ -204,6 +204,7 @@ func (c *Config) doubts() (all []fault) {
 	}
 	c.doubtsOfCluster(doubt, written)
 	c.doubtsOfEvents(doubt)
+	c.doubtsOfPush(doubt, written)
 	if len(c.Access.AllowedOrigins) > 1 && slices.Contains(c.Access.AllowedOrigins, "*") {
 		doubt("access.allowed_origins", "\"*\" lets every page in, whatever else is listed", "remove \"*\", or all the others")
 	}

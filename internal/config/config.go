@@ -29,6 +29,7 @@ type Config struct {
 	Cluster        Cluster
 	Limits         Limits
 	Events         Events
+	Push           Push
 	Log            Log
 	DrainTimeout   time.Duration
 	UpgradeTimeout time.Duration
@@ -253,6 +254,7 @@ func Default() *Config {
 			MessagesPerSecond:        100,
 		},
 		Events:         Events{History: 30 * 24 * time.Hour},
+		Push:           Push{Mode: PushOn, Services: slices.Clone(usualPushServices)},
 		Log:            Log{Level: "info", Format: "text"},
 		UpgradeTimeout: time.Hour,
 	}

@@ -151,6 +151,15 @@ func (c *Config) options() []option {
 		{key: "events.allow", value: prefixes(&c.Events.Allow),
 			doc: "Addresses or CIDRs inside (loopback, private, link-local) to which the names in events.webhooks may lead. An address that stands in a URL itself need not be named. A cloud's metadata service is never reached."},
 
+		{key: "push.mode", value: choice(&c.Push.Mode, PushOn, PushOff),
+			doc: "Whether people who ask for it are rung by name although no page of theirs is open, through the push services of their browsers (Web Push), see docs/push.md. Nothing is sent for anybody else; a push service learns that somebody is called, and when, not who calls. The server connects to push services by HTTPS. off: what was kept of subscriptions is removed at the next start."},
+		{key: "push.contact", value: contact(&c.Push.Contact),
+			doc: "Whom a push service writes to when something is wrong with what this server sends: mailto:operator@example.org, or an https URL. Empty: tls.acme.email, else public_host as a URL."},
+		{key: "push.services", value: pushServices(&c.Push.Services),
+			doc: "Hosts of the push services that are sent to; *.example.org is all names below one. Browsers at any other cannot be rung: else anybody could have this server send requests anywhere."},
+		{key: "push.allow", value: prefixes(&c.Push.Allow),
+			doc: "Addresses or CIDRs inside (loopback, private, link-local) at which push services may be. A cloud's metadata service is never reached."},
+
 		{key: "log.level", value: choice(&c.Log.Level, "debug", "info", "warn", "error"),
 			doc: "The least that is logged."},
 		{key: "log.format", value: choice(&c.Log.Format, "text", "json"),

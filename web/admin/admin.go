@@ -17,6 +17,7 @@ import (
 	"turnhub/cluster"
 	"turnhub/events"
 	"turnhub/internal/portmux"
+	"turnhub/push"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
 	"turnhub/turnsrv"
@@ -91,6 +92,8 @@ type Config struct {
 	Store func() Store
 	// Events are the counters of events; nil: there are none.
 	Events func() events.Stats
+	// Push are those of push; nil: there are none.
+	Push func() push.Stats
 
 	// Drain begins to empty and end this server, and returns how many sessions it has.
 	Drain func() int

@@ -21,6 +21,7 @@ import (
 	"turnhub/cluster"
 	"turnhub/events"
 	"turnhub/internal/portmux"
+	"turnhub/push"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
 	"turnhub/turnsrv"
@@ -107,6 +108,10 @@ func testConfig(hub Hub, relay Relay) Config {
 		Media: func() media.Stats {
 			one := map[string]uint64{"sound": 1}
 			return media.Stats{Sockets: 2, Paths: 1, Frames: one, Bytes: one, Keys: 1, Closed: map[string]uint64{"replaced": 1}, Dropped: map[string]map[string]uint64{"sound": {"late": 1}}}
+		},
+		Push: func() push.Stats {
+			one := map[string]uint64{"some": 1}
+			return push.Stats{Sent: one, Dropped: one, Deleted: one, Refused: one}
 		},
 		Events: func() events.Stats {
 			return events.Stats{

@@ -110,6 +110,14 @@ var (
 	deliveries = counter("webhook_requests_total", "Requests to webhooks by what came of them.", "result")
 	queued     = gauge("webhook_waiting", "Events in the queues of webhooks now.")
 
+	pushSubscriptions = gauge("push_subscriptions", "Browsers that are rung by push now.")
+	pushUsers         = gauge("push_users", "User names that are kept, since they are rung by push.")
+	pushWaiting       = gauge("push_waiting", "Messages to push services that wait, or are on their way.")
+	pushRequests      = counter("push_requests_total", "Requests to push services, by what came of them: taken (ok), the subscription has ended and is deleted (gone), refused for good (refused), later perhaps (busy), a redirection, which is not followed (redirect), an address inside, which is not reached (address), no answer (tls, timeout, network).", "result")
+	pushDropped       = counter("push_dropped_total", "Messages to push services that were dropped: too many waited (queue), no attempt came through in time (late), the call had been answered or had ended (settled), one network or to one user called too often (limit).", "reason")
+	pushDeleted       = counter("push_deleted_total", "Subscriptions that were deleted: their service says that they have ended (gone), has refused them ten times in a row (refused), their user has not been here for 90 days (unused).", "reason")
+	pushRefused       = counter("push_refused_total", "Subscriptions that were not taken: none, or not at https (form), at a service that push.services does not name (service), too many from one network (rate), or of all (full).", "reason")
+
 	certificate = gauge("certificate_expiry_timestamp_seconds", "When the TLS certificate expires, in unix seconds.")
 )
 
@@ -126,6 +134,7 @@ var everyDesc = []*prometheus.Desc{
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterVoid.desc, clusterMoved.desc,
 	emitted.desc, lost.desc, deliveries.desc, queued.desc,
+	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
 }
 
 // collector reads the servers' own counters when Prometheus asks; nothing is
@@ -164,6 +173,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	each(total.Events.Dropped, lost, put)
 	each(total.Events.Deliveries, deliveries, put)
 	put(queued, float64(total.Events.Waiting))
+	put(pushSubscriptions, float64(total.Push.Subscriptions))
+	put(pushUsers, float64(total.Push.Users))
+	put(pushWaiting, float64(total.Push.Waiting))
+	each(total.Push.Sent, pushRequests, put)
+	each(total.Push.Dropped, pushDropped, put)
+	each(total.Push.Deleted, pushDeleted, put)
+	each(total.Push.Refused, pushRefused, put)
 	ports := total.Ports
 	put(connections, float64(ports.Open))
 	put(acceptErrors, float64(ports.AcceptErrors))

@@ -84,6 +84,9 @@ func (c *Config) Counts() Counts {
 	if c.Media != nil {
 		counts.Media = c.Media()
 	}
+	if c.Push != nil {
+		counts.Push = c.Push()
+	}
 	if c.Events != nil {
 		counts.Events = c.Events()
 	}

@@ -5,6 +5,7 @@ import (
 
 	"turnhub/events"
 	"turnhub/internal/portmux"
+	"turnhub/push"
 	"turnhub/signaling"
 	"turnhub/signaling/media"
 	"turnhub/turnsrv"
@@ -20,6 +21,7 @@ type Counts struct {
 	Media media.Stats
 
 	Events events.Stats
+	Push   push.Stats
 }
 
 // Add adds another process's. What is signed is a level, such as the number of

@@ -232,6 +232,9 @@ func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	if media := c.node.media.Load(); media != nil {
 		b = b.Raw("media", *media)
 	}
+	if push := c.node.push.Load(); push != nil && s.user != "" && !access.IsGuest(s.user) {
+		b = b.Raw("push", *push)
+	}
 	c.loose = append([]wire.Object{b}, c.loose...)
 	c.kick(c)
 	s.schedule()

@@ -66,6 +66,7 @@ type Node struct {
 	limit    atomic.Pointer[Limits]
 	origins  atomic.Pointer[[]string]
 	media    atomic.Pointer[[]byte] // what a welcome says of media sockets; nil: there are none
+	push     atomic.Pointer[[]byte] // what it says of push to who has a name; nil: there is none
 	sessions lookup.ByNumber[session]
 	byID     *lookup.ByName[session]
 	sockets  netaddr.Counts // every socket, of dialects too
@@ -118,6 +119,17 @@ func (n *Node) SetAllowedOrigins(origins []string) {
 		origins = []string{"*"}
 	}
 	n.origins.Store(&origins)
+}
+
+// SetPush says by which public key clients with a name subscribe to be rung while they are
+// away; empty: they do not.
+func (n *Node) SetPush(key string) {
+	if key == "" {
+		n.push.Store(nil)
+		return
+	}
+	b := wire.Inner("key", key).End()
+	n.push.Store(&b)
 }
 
 // SetMedia says where media may go through a WebSocket, as seen from the hub's own, and the

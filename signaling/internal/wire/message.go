@@ -16,6 +16,7 @@ type Message struct {
 	Peer, Path, RTT, Loss          []byte
 	Bitrate, FirstFrame, Line      []byte
 	Host, Action                   []byte
+	Subscription, Endpoint, Calls  []byte
 }
 
 func (m *Message) set(key, value []byte) {
@@ -70,6 +71,12 @@ func (m *Message) set(key, value []byte) {
 		m.Host = value
 	case "action":
 		m.Action = value
+	case "subscription":
+		m.Subscription = value
+	case "endpoint":
+		m.Endpoint = value
+	case "calls":
+		m.Calls = value
 	}
 }
 

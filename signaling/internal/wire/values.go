@@ -79,3 +79,13 @@ func TextList(raw []byte) ([]string, bool) {
 	}
 	return out, true
 }
+
+// Member returns a member of an object, as raw JSON; nil: there is none, or it is no
+// object.
+func Member(object []byte, name string) []byte {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(object, &members) != nil {
+		return nil
+	}
+	return members[name]
+}
