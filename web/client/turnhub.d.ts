@@ -3797,6 +3797,24 @@ export declare class Hub extends Session<HubEvents> {
     decline(call: string, reason?: string): Promise<void>;
     /** @param {string} call @returns {Promise<void>} */
     hangup(call: string): Promise<void>;
+    /**
+     * Has this browser rung when somebody calls this user while no page is open, by the browser's push service. Needs a `user`,
+     * a server with `pushKey`, and permission for notifications; where that is not given yet it asks, so call it in a click the
+     * first time. Say it again at each `welcome` that is not resumed: subscriptions change, and a browser is one user's. The
+     * worker shows what is pushed, see docs/client.md.
+     * @param {ServiceWorkerRegistration} registration of the worker that hears `push`
+     * @returns {Promise<PushSubscription>} settled when the server has it on disk; rejected with a HubError (`forbidden`,
+     *   `too-many`, `rate`) or what PushManager.subscribe throws (`NotAllowedError`)
+     */
+    ringWhenAway(registration: ServiceWorkerRegistration): Promise<PushSubscription>;
+    /**
+     * Ends `ringWhenAway` for this browser. With the last browser of the user the server forgets him.
+     * @param {ServiceWorkerRegistration} registration
+     * @returns {Promise<void>}
+     */
+    ringNoMore(registration: ServiceWorkerRegistration): Promise<void>;
+    /** These missed calls have been shown, and are not told again. @param {...string} calls their ids @returns {Promise<void>} */
+    seen(...calls: string[]): Promise<void>;
     /** @param {Report} report */
     report(report: Report): void;
     /**
@@ -3911,6 +3929,28 @@ export type Report = {
      */
     line?: LineState | undefined;
 };
+/**
+ * A call that nobody took. One with `call` was missed while no session was open, and is told to each that opens until `seen`.
+ */
+export type Missed = {
+    /**
+     * its id
+     */
+    call?: string | undefined;
+    /**
+     * who called
+     */
+    user?: string | undefined;
+    name?: string | undefined;
+    /**
+     * why it ended, as in CallState
+     */
+    reason: string;
+    /**
+     * milliseconds since
+     */
+    ago?: number | undefined;
+};
 export type HubEvents = {
     /**
      * the socket is (back) in service
@@ -3934,13 +3974,9 @@ export type HubEvents = {
         reason: string;
     };
     /**
-     * somebody has called while the line was busy
+     * somebody has called while the line was busy, or while nobody was here
      */
-    missed: {
-        user?: string;
-        name?: string;
-        reason: string;
-    };
+    missed: Missed;
     /**
      * we are in the lobby of a room; `first`: the member who has our offer
      */
@@ -4107,6 +4143,15 @@ declare function watchPage({ changed, leaving }: {
     leaving: () => void;
 }): () => void;
 
+// ---- session/push.js
+/**
+ * Has this browser rung by its push service (protocol.md, "Called while the page is closed").
+ * @param {Hub} hub @param {ServiceWorkerRegistration} registration
+ */
+declare function ringWhenAway(hub: Hub, registration: ServiceWorkerRegistration): Promise<PushSubscription>;
+/** The opposite. What the server is not told it finds out. @param {Hub} hub @param {ServiceWorkerRegistration} registration */
+declare function ringNoMore(hub: Hub, registration: ServiceWorkerRegistration): Promise<void>;
+
 // ---- session/retry.js
 /**
  * How long an attempt to connect may take, milliseconds. An attempt over a path that is dead says nothing for minutes, and
@@ -4160,6 +4205,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     name: string;
     /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
     config: HubConfiguration;
+    /** The server's key for `PushManager.subscribe`, where it rings this user while no page is open; '' where it does not. */
+    pushKey: string;
     /**
      * Connects; from then on the session comes back by itself until `close`, or until the server refuses it.
      * @returns {Promise<void>} settled at the first welcome; rejected where it cannot come: `no-hub`, the address is not that

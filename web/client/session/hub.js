@@ -2,6 +2,7 @@ import {Session} from './session.js';
 import {HubError} from '../base/codes.js';
 import {Doors, errorOf} from './doors.js';
 import {sessionTimes as times} from '../base/times.js';
+import {ringNoMore, ringWhenAway} from './push.js';
 
 /**
  * Another person's session, as the server tells it.
@@ -59,12 +60,22 @@ import {sessionTimes as times} from '../base/times.js';
  */
 
 /**
+ * A call that nobody took. One with `call` was missed while no session was open, and is told to each that opens until `seen`.
+ * @typedef {object} Missed
+ * @property {string} [call] its id
+ * @property {string} [user] who called
+ * @property {string} [name]
+ * @property {string} reason why it ended, as in CallState
+ * @property {number} [ago] milliseconds since
+ */
+
+/**
  * @typedef {object} HubEvents
  * @property {{first: boolean, resumed: boolean, silent: boolean}} welcome the socket is (back) in service
  * @property {void} network the browser says that the network has changed
  * @property {PeerInfo & {room: string, first?: any}} peer-joined
  * @property {{room: string, peer: string, reason: string}} peer-left
- * @property {{user?: string, name?: string, reason: string}} missed somebody has called while the line was busy
+ * @property {Missed} missed somebody has called while the line was busy, or while nobody was here
  * @property {{room: string, first?: string}} lobby we are in the lobby of a room; `first`: the member who has our offer
  * @property {{room: string, peer: string, first: any}} lobby-peer somebody is in the lobby of a room of ours
  * @property {{room: string, peer: string}} lobby-left
@@ -282,6 +293,33 @@ export class Hub extends Session {
   /** @param {string} call @returns {Promise<void>} */
   async hangup(call) {
     await this.request({type: 'hangup', call});
+  }
+
+  /**
+   * Has this browser rung when somebody calls this user while no page is open, by the browser's push service. Needs a `user`,
+   * a server with `pushKey`, and permission for notifications; where that is not given yet it asks, so call it in a click the
+   * first time. Say it again at each `welcome` that is not resumed: subscriptions change, and a browser is one user's. The
+   * worker shows what is pushed, see docs/client.md.
+   * @param {ServiceWorkerRegistration} registration of the worker that hears `push`
+   * @returns {Promise<PushSubscription>} settled when the server has it on disk; rejected with a HubError (`forbidden`,
+   *   `too-many`, `rate`) or what PushManager.subscribe throws (`NotAllowedError`)
+   */
+  async ringWhenAway(registration) {
+    return ringWhenAway(this, registration);
+  }
+
+  /**
+   * Ends `ringWhenAway` for this browser. With the last browser of the user the server forgets him.
+   * @param {ServiceWorkerRegistration} registration
+   * @returns {Promise<void>}
+   */
+  async ringNoMore(registration) {
+    await ringNoMore(this, registration);
+  }
+
+  /** These missed calls have been shown, and are not told again. @param {...string} calls their ids @returns {Promise<void>} */
+  async seen(...calls) {
+    await this.request({type: 'seen', calls});
   }
 
   /** @param {Report} report */

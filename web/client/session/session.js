@@ -44,6 +44,8 @@ export class Session extends Emitter {
   name = '';
   /** @type {HubConfiguration} an RTCConfiguration with fresh credentials, ready for `new RTCPeerConnection` */
   config = {iceServers: []};
+  /** The server's key for `PushManager.subscribe`, where it rings this user while no page is open; '' where it does not. */
+  pushKey = '';
   /** @type {SessionOptions} */ #options;
   /** @type {Clock} */ #clock;
   /** @type {AccessToken} */ #access;
@@ -371,6 +373,7 @@ export class Session extends Emitter {
     this.user = welcome.user ?? '';
     this.#token = welcome.resume?.token ?? '';
     this.#tries.begin(welcome.resume?.path);
+    this.pushKey = typeof welcome.push?.key === 'string' ? welcome.push.key : '';
     this.#media = typeof welcome.media?.path === 'string' ? welcome.media : null;
     if (welcome.config) this.config = welcome.config;
     this.#nodes.learn(welcome.config?.signalings, this.#url());
