@@ -110,7 +110,7 @@ test('calls that were missed while nobody was here are told until they are seen'
   hub.on('missed', ({call, ago}) => missed.push([call, ago]));
   socket.say({type: 'missed', seq: 1, call: 'c_1', user: 'vasya', name: 'Vasya', reason: 'timeout', ago: 5000});
   const seen = hub.seen('c_1');
-  assert.deepEqual((await answer('seen', {type: 'ok'})).calls, ['c_1']);
+  assert.deepEqual((await answer('seen', {type: 'ok', seq: 2})).calls, ['c_1']);
   await seen;
   assert.deepEqual(missed, [['c_1', 5000]]);
 });
