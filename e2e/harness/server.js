@@ -18,6 +18,7 @@ export const binary = process.env.E2E_TURNHUB ?? fileURLToPath(new URL('../../bi
  * @property {string} [netns] network namespace to run in
  * @property {string} [base] URL to reach it at; default http(s)://localhost:PORT
  * @property {string} [program] the binary to run; default `binary`
+ * @property {string[]} [under] a program that runs it, and its arguments
  */
 
 /**
@@ -45,6 +46,7 @@ export async function startServer(options = {}) {
   const base = options.base ?? `${certificates ? 'https' : 'http'}://localhost:${http}`;
   const server = new Server({ dir, config, configFile, base, admin: `http://${config.listen.admin}`, caFile: certificates?.caFile,
     netns: options.netns, program: options.program, ports: { http, turn, admin } });
+  if (options.under) server.command = [...options.under, server.program, 'serve', '--config', configFile];
   const stop = onCleanup(() => server.kill('SIGTERM'));
   server.stop = async () => {
     await stop();

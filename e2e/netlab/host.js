@@ -66,11 +66,11 @@ function closePorts(lab, firewall) {
 /**
  * Starts turnhub on a host of its own in the lab: https://turnhub.test, ports 443 and 3478.
  * @param {Lab} lab
- * @param {{nat?: boolean, again?: boolean, firewall?: Firewall, names?: string[], config?: Record<string, any>}} [options] nat: the host holds a private
+ * @param {{nat?: boolean, again?: boolean, firewall?: Firewall, names?: string[], config?: Record<string, any>, under?: string[]}} [options] nat: the host holds a private
  *   address, and a router maps the public one to it, one to one, without letting the host reach itself by it; again: on the host that is there; names:
- *   more of them for the certificate
+ *   more of them for the certificate; under: what runs the server
  */
-export async function startHost(lab, { nat = false, again = false, firewall, names = [], config = {} } = {}) {
+export async function startHost(lab, { nat = false, again = false, firewall, names = [], config = {}, under } = {}) {
   if (!again) await lab.namespace('host');
   if (again) {
     // the machine is there
@@ -97,6 +97,7 @@ export async function startHost(lab, { nat = false, again = false, firewall, nam
   if (firewall) await closePorts(lab, firewall);
   return startServer({
     netns: lab.netns('host'),
+    under,
     base: `https://${serverName}`,
     tls: true,
     names: [serverName, serverIPv4, ...(nat ? [] : [serverIPv6]), ...names],

@@ -113,6 +113,7 @@ export async function addClient(lab, kind, number, { delay = 0, caFile } = {}) {
     await lab.daemon(router, 'dns', `10.0.${number}.1`);
     const squid = await startSquid(lab, router, `10.0.${number}.1`, caFile, inspections[kind]);
     restarts.set(lab.netns(router), squid.restart);
+    squids.set(lab.netns(router), squid);
     client.caFile = squid.caFile;
     client.proxy = `http://10.0.${number}.1:3128`;
     if (kind === 'inspected-password') client.password = password;
@@ -253,6 +254,34 @@ async function runProxy(lab, router) {
   child.unref(); // the guard ends it with its namespace
   await listening(lab, router, 3128);
   return child;
+}
+
+/** @type {Map<string, import('./squid.js').Squid>} */
+const squids = new Map();
+
+/**
+ * Prepares another building of the company whose proxy reads HTTPS: another line, and another proxy at the address and with the
+ * authority that the browser knows. The function returned moves a client there.
+ * @param {Lab} lab @param {Client} client of kind inspected @param {number} number of the second network @param {string} caFile the authority of the servers
+ * @returns {Promise<() => Promise<void>>}
+ */
+export async function otherBuilding(lab, client, number, caFile) {
+  const router = `r${number}`, address = new URL(client.proxy ?? '').hostname, home = address.replace(/1$/, '2'), like = squids.get(lab.netns(client.router));
+  await lab.namespace(router);
+  await connect(lab, router, number, { delay: 0, ipv4: `203.0.113.${20 + number}`, ipv6: '' });
+  await lab.sh(`
+    ip link add name lan netns $${router} address 02:00:00:00:03:${hex(number)} type veth peer name eth1 netns $${client.name} address 02:00:00:00:04:${hex(number)}
+    ip -n $${router} address add ${address}/24 dev lan
+    ip -n $${router} link set lan up`);
+  await lab.daemon(router, 'dns', address);
+  await startSquid(lab, router, address, caFile, { like });
+  await lab.nft(router, closedRouter(true));
+  return async () => {
+    await lab.sh(`
+      ip -n $${client.name} link set eth0 down
+      ip -n $${client.name} address add ${home}/24 dev eth1
+      ip -n $${client.name} link set eth1 up`);
+  };
 }
 
 /** What kills the proxy of a namespace and starts another. @type {Map<string, () => Promise<void>>} */

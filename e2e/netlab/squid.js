@@ -16,6 +16,7 @@ export const password = { username: 'office', password: 'letmein' };
 /**
  * @typedef {object} Squid
  * @property {string} caFile its authority, which browsers of that network trust
+ * @property {string} keyFile that authority's key
  * @property {() => Promise<void>} restart kills it with all that goes through it, and starts another
  */
 
@@ -24,6 +25,7 @@ export const password = { username: 'office', password: 'letmein' };
  * @property {boolean} [asks] for a password
  * @property {boolean} [websocket] false: it lets none through, as one does by default
  * @property {{idle: number, life: number}} [cuts] seconds: a connection of which nothing came for so long, and any after so long
+ * @property {Squid} [like] another one of the same company: they have one authority
  */
 
 /**
@@ -34,12 +36,13 @@ export const password = { username: 'office', password: 'letmein' };
  * @param {Inspection} [inspection]
  * @returns {Promise<Squid>}
  */
-export async function startSquid(lab, netns, address, serverCA, { asks = false, websocket = true, cuts } = {}) {
+export async function startSquid(lab, netns, address, serverCA, { asks = false, websocket = true, cuts, like } = {}) {
   // It runs as a user of its own, who cannot look into the lab's folder.
   const dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-squid-'));
   onCleanup(() => fs.rm(dir, { recursive: true, force: true }));
   const file = (/** @type {string} */ name) => path.join(dir, name);
-  await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=Inspection of the office',
+  if (like) await Promise.all([fs.copyFile(like.caFile, file('ca.pem')), fs.copyFile(like.keyFile, file('ca.key'))]);
+  else await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=Inspection of the office',
     '-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-keyout', file('ca.key'), '-out', file('ca.pem')]);
   await fs.copyFile(serverCA, file('servers.pem'));
   await run('/usr/lib/squid/security_file_certgen', ['-c', '-s', file('made'), '-M', '4MB']);
@@ -90,6 +93,7 @@ export async function startSquid(lab, netns, address, serverCA, { asks = false, 
   await start();
   return {
     caFile: file('ca.pem'),
+    keyFile: file('ca.key'),
     async restart() {
       await end?.();
       await start();

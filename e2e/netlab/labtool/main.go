@@ -1,6 +1,6 @@
 // Command labtool is what the network lab needs inside its namespaces and finds in no Debian package: a name
 // server, a STUN responder and a probe with which the kind of a router is verified, an echo over TCP, a container
-// engine's proxy, a link with a delay, and a guard that takes the lab down when the tests end, however they end.
+// engine's proxy, a link with a delay, what holds a server's sockets while that is killed, and a guard that takes the lab down when the tests end, however they end.
 //
 // Every long-running part ends when its standard input is closed, so nothing outlives the test process.
 package main
@@ -21,7 +21,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: labtool dns|stun|probe|echo|say|publish|delay|guard …")
+		return errors.New("usage: labtool dns|stun|probe|echo|say|publish|delay|hold|guard …")
 	}
 	switch command, rest := args[0], args[1:]; command {
 	case "dns":
@@ -38,6 +38,8 @@ func run(args []string) error {
 		return publish(rest)
 	case "delay":
 		return delay(rest)
+	case "hold":
+		return hold(rest)
 	case "guard":
 		return guard(rest)
 	default:
