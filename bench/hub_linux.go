@@ -22,8 +22,12 @@ type hubRow struct {
 	args        []string
 	rounds      int // 0: as many as asked for
 	alone       bool
-	plain       bool // HTTP without TLS, as nobody should run it: what TLS costs
+	plain       bool     // HTTP without TLS, as nobody should run it: what TLS costs
+	against     []string // another load of turnhub, in alternating rounds: the ratio counts
 }
+
+// againstName is under which the load stands that a row is put against.
+const againstName = "against"
 
 // hubRows are the loads that turnhub, PeerServer and Centrifugo are put under.
 // PeerServer has no rooms, so some are turnhub's alone.
@@ -34,6 +38,10 @@ func hubRows() []hubRow {
 	return []hubRow{
 		{name: "hub-relay", title: "messages between 100 pairs, 300 B, 200 in flight", args: relay(), rounds: 5},
 		{name: "hub-relay-2k", title: "the same, 2.5 KB", args: relay("-size", "2500"), rounds: 5},
+		{
+			name: "hub-media", title: "frames of media through /media between 100 pairs, 300 B, 200 in flight",
+			args: append([]string{"media"}, relay()[1:]...), against: relay(), rounds: 5, alone: true,
+		},
 		{name: "hub-idle", title: "10,000 idle connections", args: []string{"idle", "-clients", "10000", "-duration", "8s"}, rounds: 1},
 		{
 			name: "hub-join", title: "10,000 connected in 1,000 rooms, 100 newcomers a second",
@@ -154,6 +162,16 @@ func (b *bench) runHub(ctx context.Context, r hubRow) error {
 			}
 			if err := b.onceHub(ctx, r, v, by[v.name]); err != nil {
 				return fmt.Errorf("%s under %s: %w", v.name, r.name, err)
+			}
+		}
+		if r.against != nil {
+			if by[againstName] == nil {
+				by[againstName] = new(figure)
+			}
+			other := r
+			other.args = r.against
+			if err := b.onceHub(ctx, other, servers[0], by[againstName]); err != nil {
+				return fmt.Errorf("beside %s: %w", r.name, err)
 			}
 		}
 	}

@@ -268,6 +268,13 @@ func (b *bench) hubSection(s *strings.Builder) {
 			fmt.Fprintf(s, "- `%s`: %.1f times %s's messages per processor second (aim %.1f: %s).\n", a.row, ratio, a.rival, a.aim, mark)
 		}
 	}
+	if by := b.figures["hub-media"]; by != nil && by[againstName].score() > 0 {
+		cost, mark := by[againstName].score()/by["turnhub"].score(), "met"
+		if cost > 1 {
+			mark = "missed"
+		}
+		fmt.Fprintf(s, "- `hub-media`: a frame through `/media` costs the server %.2f times a message of the same size through the hub, in alternating rounds (aim 1 at most: %s).\n", cost, mark)
+	}
 	if by := b.figures["hub-idle"]; by != nil && by["turnhub"] != nil {
 		fmt.Fprintf(s, "- Memory of an idle connection: %.1f KB (aim 8 KB).\n", by["turnhub"].Hub[0].PerConnection/1000)
 	}

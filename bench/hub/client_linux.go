@@ -30,6 +30,7 @@ type client struct {
 	link  *link // nil until it is connected, over TLS until the handshake is over
 	id    string
 	name  string // by which others reach it
+	token string // by which its session is resumed
 	room  string
 	state int
 	began time.Duration // when it started to connect
@@ -381,6 +382,8 @@ func (w *crowd) frame(c *client, opcode byte, m []byte) {
 	case opClose:
 		w.lose(c, fmt.Errorf("closed with % x %.80s", m[:min(2, len(m))], m[min(2, len(m)):]))
 		return
+	case opBinary:
+		w.message(c, m)
 	case opText:
 		// Centrifugo puts several messages into a frame, a line each.
 		for line := range bytes.SplitSeq(m, []byte{'\n'}) {

@@ -38,7 +38,7 @@ func (native) ready(c *client, m []byte) bool {
 	if !bytes.Contains(m, []byte(`"type":"welcome"`)) {
 		return false
 	}
-	c.name = text(m, `"session":"`)
+	c.name, c.token = text(m, `"session":"`), text(m, `"token":"`)
 	return c.name != ""
 }
 

@@ -171,6 +171,11 @@ func Relay(ctx context.Context, o Options) (r Result, err error) {
 		return r, err
 	}
 	pair(clients)
+	return r, r.exchange(ctx, &o, w, clients, func(c *client, body []byte) { w.say(c, w.dialect.signal(c, c.partner, body)) }, nil)
+}
+
+// exchange lets pairs send each other letters, so many in flight over all; due is done in between.
+func (r *Result) exchange(ctx context.Context, o *Options, w *crowd, clients []*client, send func(c *client, body []byte), due func() error) error {
 	body := newLetter(o.Size)
 	var latency histogram
 	measuring, count := false, uint64(0)
@@ -180,36 +185,35 @@ func Relay(ctx context.Context, o Options) (r Result, err error) {
 			latency.Add(w.now() - sent)
 		}
 		// The receiver writes back, so as many stay in flight.
-		w.say(c, w.dialect.signal(c, c.partner, body.stamped(w.now())))
+		send(c, body.stamped(w.now()))
 	}
 	for i := range o.Window {
-		c := clients[i%len(clients)]
-		w.say(c, w.dialect.signal(c, c.partner, body.stamped(w.now())))
+		send(clients[i%len(clients)], body.stamped(w.now()))
 	}
-	if err := w.during(ctx, o.Duration/4, 10*time.Millisecond, nil); err != nil {
-		return r, err
+	if err := w.during(ctx, o.Duration/4, 10*time.Millisecond, due); err != nil {
+		return err
 	}
 	measuring = true
 	begin, err := load.CPUTime(o.PID)
 	if err != nil {
-		return r, err
+		return err
 	}
 	before, start := count, time.Now()
-	if err := w.during(ctx, o.Duration, 10*time.Millisecond, nil); err != nil {
-		return r, err
+	if err := w.during(ctx, o.Duration, 10*time.Millisecond, due); err != nil {
+		return err
 	}
 	end, err := load.CPUTime(o.PID)
 	if err != nil {
-		return r, err
+		return err
 	}
 	r.Messages, r.Failed = count-before, w.failed
 	r.PerSecond = float64(r.Messages) / time.Since(start).Seconds()
 	r.PerCPU = float64(r.Messages) / (end - begin).Seconds()
 	r.latency(&latency)
 	if w.failed > 0 {
-		return r, fmt.Errorf("%d sockets were lost, the last because: %w", w.failed, w.reason)
+		return fmt.Errorf("%d sockets were lost, the last because: %w", w.failed, w.reason)
 	}
-	return r, nil
+	return nil
 }
 
 func pair(clients []*client) {

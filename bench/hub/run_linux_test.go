@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"turnhub/signaling"
+	"turnhub/signaling/media"
 )
 
 // startHub serves turnhub's hub with its limits out of the way.
@@ -17,7 +19,11 @@ func startHub(t *testing.T, secure bool) Options {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(ctx) }()
-	server := httptest.NewUnstartedServer(h)
+	beside := media.New(media.Config{Hub: h})
+	mux := http.NewServeMux()
+	mux.Handle("/media", beside)
+	mux.Handle("/", h)
+	server := httptest.NewUnstartedServer(mux)
 	if secure {
 		server.StartTLS()
 	} else {
@@ -25,6 +31,7 @@ func startHub(t *testing.T, secure bool) Options {
 	}
 	t.Cleanup(func() {
 		cancel()
+		beside.Close(context.Background())
 		if err := <-done; err != nil {
 			t.Errorf("hub: %v", err)
 		}
@@ -46,6 +53,15 @@ func eachWay(t *testing.T, test func(t *testing.T, o Options)) {
 func TestRelayAgainstHub(t *testing.T) {
 	eachWay(t, func(t *testing.T, o Options) {
 		r, err := Relay(context.Background(), o)
+		if err != nil || r.Messages == 0 || r.Failed > 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+func TestMediaAgainstHub(t *testing.T) {
+	eachWay(t, func(t *testing.T, o Options) {
+		r, err := Media(context.Background(), o)
 		if err != nil || r.Messages == 0 || r.Failed > 0 {
 			t.Errorf("%+v, %v", r, err)
 		}

@@ -1,6 +1,6 @@
 // Command hubload loads a signaling server and prints what it measured as JSON:
 //
-//	hubload idle|relay|join|stall|stampede -server 127.0.0.1:8080 -dialect turnhub|peerjs|centrifugo [-tls] -pid PID
+//	hubload idle|relay|media|join|stall|stampede -server 127.0.0.1:8080 -dialect turnhub|peerjs|centrifugo [-tls] -pid PID
 //
 // Run a subcommand with -h for its options; package hub says what they mean.
 package main
@@ -68,6 +68,8 @@ func run(ctx context.Context) error {
 		result, err = hub.Idle(ctx, o)
 	case "relay":
 		result, err = hub.Relay(ctx, o)
+	case "media":
+		result, err = hub.Media(ctx, o)
 	case "join":
 		result, err = hub.Join(ctx, o)
 	case "stall":
@@ -75,7 +77,7 @@ func run(ctx context.Context) error {
 	case "stampede":
 		result, err = hub.Stampede(ctx, o, newProcess)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|join|stall|stampede [options]")
+		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|media|join|stall|stampede [options]")
 		os.Exit(2)
 	}
 	if err != nil {
