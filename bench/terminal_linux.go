@@ -65,7 +65,7 @@ func (b *bench) hubLine(r hubRow) string {
 // hubWords tells what a hub did in one row.
 func hubWords(r hubRow, f *figure) string {
 	switch r.args[0] {
-	case "relay":
+	case "relay", "media":
 		return fmt.Sprintf("%.1f k messages per CPU-second, p99 %s", f.score()/1000, duration(median(each(f.Hub, hubP99))))
 	case "idle":
 		h := f.Hub[0]
