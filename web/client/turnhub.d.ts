@@ -1710,6 +1710,10 @@ export type LastDoorHost = {
     say: (said: DoorKey) => void;
     path: () => Omit<PathHost, "closed" | "sending" | "opened">;
     /**
+     * the other side does not know of such a way, or has not got what it takes
+     */
+    unanswered: () => void;
+    /**
      * media goes this way, or does not any more
      */
     changed: (carries: boolean) => void;
@@ -2002,9 +2006,10 @@ declare function belongs({ candidate, usernameFragment }: RTCIceCandidateInit, {
 /**
  * Why what one side said is of no use to the other: `size` (more than a call needs), `shape` (no description at all), `ice`
  * (not how it is reached, and with which key), `bundle` (a connection for each kind), `candidates` (addresses of another
- * connection), `refused` (the browser does not take it, for whatever reason).
+ * connection), `refused` (the browser does not take it, for whatever reason), `door` (nothing: where only the server's WebSocket
+ * is left, the other side knows no way through it).
  */
-export type Unusable = "size" | "shape" | "ice" | "bundle" | "candidates" | "refused";
+export type Unusable = "size" | "shape" | "ice" | "bundle" | "candidates" | "refused" | "door";
 /**
  * What is wrong between two people, for a page to say: on whose side the words were that could not be used, or that the two
  * know no common format for sound (`audio`), pictures (`video`) or either (`codecs`).
@@ -2899,6 +2904,10 @@ export type WayHost = {
      */
     shown: () => void;
     /**
+     * the other side has no way but a connection, and there is none
+     */
+    doorless: () => void;
+    /**
      * the peer is in another state
      */
     said: (state: PeerState) => void;
@@ -2964,6 +2973,74 @@ declare class Channel extends EventTarget {
     /** @param {number} bytes that were sent */
     left(bytes: number): void;
 }
+
+// ---- call/websocket/flow.js
+/** Lets out what one end sends: sound and reports at once, pictures and messages as the other side answers for them. */
+declare class Flow {
+    /**
+     * @param {() => number} now milliseconds
+     * @param {(kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>} send seals and sends; the number of the frame, 0: it was not sent
+     */
+    constructor(now: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>);
+    /** Bytes of pictures and messages that may be on their way. */
+    window: number;
+    /** Whether another picture would wait. */
+    get full(): boolean;
+    /** So large a piece of a picture is to be. */
+    get piece(): number;
+    /** Bytes of messages that wait. */
+    get waiting(): number;
+    /** How long the picture that leaves next has waited here, milliseconds. */
+    get waited(): number;
+    /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content */
+    push(kind: FrameKind, content: Uint8Array<ArrayBuffer>): void;
+    /**
+     * The other side answers.
+     * @param {number[]} had the number of the last frame that came, of sound, pictures and messages
+     * @param {number} at when that was said, by the other side's clock, milliseconds
+     * @param {number} held how long before a picture or message came last, milliseconds
+     */
+    answered(had: number[], at: number, held: number): void;
+    /** Now and then: what did not come is given up, and what of the window nothing needs. */
+    tick(): void;
+    /** The two have met by another socket: what was on its way is lost, or comes all the same. */
+    met(): void;
+    #private;
+}
+/** What has come, for the other side's flow. */
+declare class Arrivals {
+    /**
+     * @param {FrameKind} kind @param {number} number of the frame @param {number} bytes @param {number} now milliseconds
+     * @returns {boolean} whether it is to be answered for now
+     */
+    note(kind: FrameKind, number: number, bytes: number, now: number): boolean;
+    /** @param {number} now */
+    due(now: number): boolean;
+    /** Whether something is to be answered for, some time. */
+    get owes(): boolean;
+    /** @param {number} now @returns {{had: number[], at: number, held: number}} for Flow.answered */
+    answer(now: number): {
+        had: number[];
+        at: number;
+        held: number;
+    };
+    #private;
+}
+/**
+ * `number`: Infinity until it is sealed
+ */
+export type Parcel = {
+    lane: number;
+    number: number;
+    bytes: number;
+    at: number;
+};
+export type Waiting = {
+    kind: FrameKind;
+    content: Uint8Array<ArrayBuffer>;
+    at: number;
+};
+declare const answerAfter: 50;
 
 // ---- call/websocket/libopus.js
 /** @returns {Promise<WebAssembly.Module>} rejected where it cannot be had */
@@ -3158,9 +3235,10 @@ declare class PictureSender {
     /**
      * @param {Codec} codec @param {boolean} screen whose pictures they are
      * @param {() => number} rate bits per second; 0: none is sent now
+     * @param {() => number} piece so many bytes are sent at once
      * @param {(kind: import('./seal.js').FrameKind, content: Uint8Array<ArrayBuffer>) => void} send
      */
-    constructor(codec: Codec, screen: boolean, rate: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => void);
+    constructor(codec: Codec, screen: boolean, rate: () => number, piece: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => void);
     /** @param {MediaStreamTrack | null} track */
     use(track: MediaStreamTrack | null): void;
     /** The other side cannot go on without a whole picture. */
@@ -3249,6 +3327,8 @@ declare function sizeFor(rate: number): {
 declare class Rate {
     /** Of the picture, bits per second; 0: the line carries sound alone. */
     picture: number;
+    /** So many packets of sound leave together. */
+    together: number;
     /**
      * @param {number} now milliseconds @param {RateReport} report
      * @param {number} queued milliseconds that what waits in our own browser takes to leave
@@ -3299,6 +3379,8 @@ declare class Exchange {
 declare class Sealer {
     /** @param {CryptoKey} key */
     constructor(key: CryptoKey);
+    /** The number of the last one of a lane. @param {FrameKind} kind */
+    numberOf(kind: FrameKind): number;
     /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @returns {Promise<Uint8Array<ArrayBuffer>>} */
     seal(kind: FrameKind, content: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
     #private;
@@ -3309,9 +3391,10 @@ declare class Opener {
     constructor(key: CryptoKey);
     /** Frames that were not opened: forged, altered, said again or too late. */
     refused: number;
-    /** `missing`: so many before it did not come. @param {Uint8Array<ArrayBuffer>} frame @returns {Promise<{kind: FrameKind, missing: number, content: Uint8Array<ArrayBuffer>} | null>} */
+    /** `missing`: so many before it did not come. @param {Uint8Array<ArrayBuffer>} frame @returns {Promise<{kind: FrameKind, number: number, missing: number, content: Uint8Array<ArrayBuffer>} | null>} */
     open(frame: Uint8Array<ArrayBuffer>): Promise<{
         kind: FrameKind;
+        number: number;
         missing: number;
         content: Uint8Array<ArrayBuffer>;
     } | null>;
@@ -3323,8 +3406,8 @@ export type FrameKind = 1 | 2 | 3 | 4 | 5 | 6;
 declare function hasSound(): Promise<boolean>;
 /** Sends a microphone's sound. */
 declare class SoundSender {
-    /** @param {(content: Uint8Array<ArrayBuffer>) => void} send */
-    constructor(send: (content: Uint8Array<ArrayBuffer>) => void);
+    /** @param {(content: Uint8Array<ArrayBuffer>) => void} send @param {() => number} together how many packets are to leave together */
+    constructor(send: (content: Uint8Array<ArrayBuffer>) => void, together: () => number);
     /** @param {MediaStreamTrack | null} track */
     use(track: MediaStreamTrack | null): void;
     close(): void;
@@ -3348,6 +3431,12 @@ declare class SoundReceiver {
 // ---- call/websocket/voice.js
 /** Whether voices can be encoded and decoded here. What that takes is loaded. */
 declare function speaks(): Promise<boolean>;
+/**
+ * Joins packets of one frame each to one of several, which any decoder takes (RFC 6716 section 3.2.5).
+ * @param {Uint8Array[]} packets one after the other
+ * @returns {Uint8Array<ArrayBuffer> | null} null: they are coded differently, or have more frames already
+ */
+declare function joined(packets: Uint8Array[]): Uint8Array<ArrayBuffer> | null;
 /** @param {(packet: Uint8Array<ArrayBuffer>, time: number) => void} out @returns {Promise<VoiceEncoder>} */
 declare function encoder(out: (packet: Uint8Array<ArrayBuffer>, time: number) => void): Promise<VoiceEncoder>;
 /** @param {(samples: Float32Array<ArrayBuffer>, time: number) => void} out @returns {Promise<VoiceDecoder>} */

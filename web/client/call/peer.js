@@ -133,7 +133,7 @@ export class Peer extends Emitter {
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
-    string: (numbers) => this.emit('authentication-string', numbers),
+    string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
     said: (state) => {
       if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
       this.emit('state', state);
@@ -338,6 +338,13 @@ export class Peer extends Emitter {
     if (unusable) this.#signal({connection: '', ...(round === undefined ? {} : {refused: round}), trouble: unusable.code});
   }
 
+  /** What came from there is of no use, and they are told. @param {'candidates' | 'door'} what */
+  #complain(what) {
+    if (this.trouble === `theirs-${what}`) return;
+    this.#setTrouble(`theirs-${what}`);
+    this.#signal({trouble: what});
+  }
+
   /** @param {Trouble | ''} trouble */
   #setTrouble(trouble) {
     if (trouble === this.trouble || this.state === 'closed') return;
@@ -464,10 +471,7 @@ export class Peer extends Emitter {
     this.quality = this.#way.quality(quality);
     this.emit('quality', this.quality);
     this.#healing.tick(quality);
-    if (this.state === 'connecting' && this.unconnected > healingTimes.connect && this.#negotiation?.astray && this.trouble !== 'theirs-candidates') {
-      this.#setTrouble('theirs-candidates');
-      this.#signal({trouble: 'candidates'});
-    }
+    if (this.state === 'connecting' && this.unconnected > healingTimes.connect && this.#negotiation?.astray) this.#complain('candidates');
     this.#line.tick(quality.path);
     this.#sound.tick(report, quality);
     const pixels = this.#channel.open ? this.#shown.news() : null;

@@ -20,6 +20,7 @@ import {realClock} from '../base/clock.js';
  * @property {(numbers: number[] | null) => void} string the string by which people compare their keys is another
  * @property {() => void} line what of the call fits it is another
  * @property {() => void} shown a picture has come that way
+ * @property {() => void} doorless the other side has no way but a connection, and there is none
  * @property {(state: PeerState) => void} said the peer is in another state
  * @property {() => void} stream its tracks are others
  */
@@ -48,6 +49,7 @@ export class Way {
         media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,
         incoming: (channel) => host.channel.accept(channel), tracks: () => this.#carry(), line: host.line,
       }),
+      unanswered: host.doorless,
       changed: () => this.#carry(),
     });
     this.sas = new ShortAuthenticationString({

@@ -3,6 +3,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import {Decoder, Encoder} from '../call/websocket/libopus.js';
+import {joined} from '../call/websocket/voice.js';
 
 const module = await WebAssembly.compile(await readFile(new URL('../vendor/opus/opus.wasm', import.meta.url)));
 const count = 960;
@@ -36,6 +37,26 @@ test('a voice goes through it, in few bytes and little memory', async () => {
     best = Math.max(best, both / Math.sqrt(a * b));
   }
   assert.ok(best > 0.9, `they are alike by ${best.toFixed(2)}`);
+});
+
+test('packets that travel together are heard as if each came by itself', async () => {
+  const encoder = await Encoder.begin(module, 24_000), [one, other] = [await Decoder.begin(module), await Decoder.begin(module)];
+  for (let at = 0; at < 300; at += 3) {
+    // Some are long, some short: silence, a tone, noise.
+    const packets = [0, 1, 2].map((i) => encoder.encode(Float32Array.from(spoken(at + i), (sample) => (at % 9 === 0 ? 0 : at % 9 === 3 ? sample : Math.sin(sample * 1e6) * 0.5))));
+    const apart = packets.map((packet) => one.decode(packet)), whole = joined(packets);
+    if (!whole) { // coded differently
+      for (const packet of packets) other.decode(packet);
+      continue;
+    }
+    assert.deepEqual(other.decode(whole), Float32Array.from(apart.flatMap((samples) => [...(samples ?? [])])));
+  }
+  const long = [new Uint8Array(300).fill(1), new Uint8Array(252).fill(2), new Uint8Array(254).fill(3)].map((bytes) => { bytes[0] = 0x78; return bytes; });
+  const frames = joined(long) ?? new Uint8Array();
+  assert.deepEqual([...frames.subarray(0, 5)], [0x7b, 0x83, 252 + (299 & 3), (299 - 252 - (299 & 3)) / 4, 251]);
+  assert.equal(frames.length, 5 + 299 + 251 + 253);
+  assert.equal(joined([frames, frames]), null, 'no packets of several frames');
+  assert.equal(joined([long[0], Uint8Array.of(0x70, 1)]), null, 'nor of different kinds');
 });
 
 test('whatever comes as a packet, nothing more than a voice is lost', async () => {

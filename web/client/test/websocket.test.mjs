@@ -258,7 +258,7 @@ const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 /** Two people, whose connection and sockets come and go. */
 function pair() {
   const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0]};
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0]};
   /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
   /** @type {any[]} */ const paths = [null, null];
   let keys = 0;
@@ -284,7 +284,7 @@ function pair() {
     clock, load: async () => /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}),
     possible: () => state.possible[i], waiting: () => true,
     unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
-    say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {},
+    say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {}, unanswered: () => { state.unanswered[i]++; },
   }));
   /** Keys that fit open both ends, as the server and the frames would. */
   const meet = () => {
@@ -332,6 +332,14 @@ test('the door opens when nothing else does, and shuts when something does', asy
   set(1, true);
   await pass(lastDoorTimes.keep + 100);
   assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
+});
+
+test('the door is not answered: that is said, and it is tried again', async () => {
+  const {set, pass, doors, state} = pair();
+  doors[1].close(); // a client that does not know of it
+  set(0, false);
+  await pass(60_000);
+  assert.ok(!doors[0].carries && state.unanswered[0] > 1, `${state.unanswered}`);
 });
 
 test('whatever comes and goes, both meet in the end: random schedules', async () => {

@@ -13,6 +13,7 @@ import {lastDoorTimes as times} from '../../base/times.js';
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
  * @property {(said: DoorKey) => void} say
  * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'opened'>} path
+ * @property {() => void} unanswered the other side does not know of such a way, or has not got what it takes
  * @property {(carries: boolean) => void} changed media goes this way, or does not any more
  */
 
@@ -58,7 +59,10 @@ export class LastDoor {
       return;
     }
     if (this.#path?.open) return this.#carry(true);
-    if (this.#path && clock.now() - this.#begunAt > times.open) return this.#drop();
+    if (this.#path && clock.now() - this.#begunAt > times.open) {
+      if (!this.#agreed) this.#host.unanswered();
+      return this.#drop();
+    }
     const within = Math.max(times.patience - unconnected, this.#notBefore - clock.now());
     if (within > 0) this.#timer = clock.setTimeout(() => this.look(), within);
     else if (!this.#path && this.#host.possible()) this.#begin();

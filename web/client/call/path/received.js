@@ -4,8 +4,9 @@
 /**
  * Why what one side said is of no use to the other: `size` (more than a call needs), `shape` (no description at all), `ice`
  * (not how it is reached, and with which key), `bundle` (a connection for each kind), `candidates` (addresses of another
- * connection), `refused` (the browser does not take it, for whatever reason).
- * @typedef {'size' | 'shape' | 'ice' | 'bundle' | 'candidates' | 'refused'} Unusable
+ * connection), `refused` (the browser does not take it, for whatever reason), `door` (nothing: where only the server's WebSocket
+ * is left, the other side knows no way through it).
+ * @typedef {'size' | 'shape' | 'ice' | 'bundle' | 'candidates' | 'refused' | 'door'} Unusable
  */
 
 /**
@@ -39,7 +40,7 @@
 /** Browsers describe a call of ours in 8 kB and five sections; what more there is leaves room for other clients. */
 const most = {description: 65_536, sections: 32, candidates: 256, candidate: 1024, name: 256};
 
-/** @type {readonly Unusable[]} */ const unusables = ['size', 'shape', 'ice', 'bundle', 'candidates', 'refused'];
+/** @type {readonly Unusable[]} */ const unusables = ['size', 'shape', 'ice', 'bundle', 'candidates', 'refused', 'door'];
 
 /** @param {unknown} value @returns {string | undefined} */
 const nameIn = (value) => (typeof value === 'string' && value.length <= most.name ? value : undefined);

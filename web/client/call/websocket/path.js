@@ -6,6 +6,7 @@ import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictu
 import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
 import {Channels} from './channels.js';
 import {Link} from './link.js';
+import {Arrivals, Flow, answerAfter} from './flow.js';
 import {realClock} from '../../base/clock.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
@@ -52,6 +53,9 @@ export class WebSocketPath {
   /** @type {PictureSender[]} camera, screen */ #picturesOut = [];
   /** @type {PictureReceiver[]} camera, screen */ #picturesIn = [];
   #rate = new Rate();
+  #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content));
+  #arrivals = new Arrivals();
+  /** @type {any} */ #answering = null;
   /** @type {Link | null} */ #link = null;
   /** @type {import('./seal.js').Sealer | null} */ #sealer = null;
   /** @type {import('./seal.js').Opener | null} */ #opener = null;
@@ -59,7 +63,7 @@ export class WebSocketPath {
   #host;
   /** @type {any} */ #timer = null;
   #closed = false;
-  #sealing = Promise.resolve();
+  /** @type {Promise<any>} */ #sealing = Promise.resolve();
   #opening = Promise.resolve();
   #unopened = 0;
   #heardAt = performance.now();
@@ -128,15 +132,15 @@ export class WebSocketPath {
     for (const screen of [false, true]) {
       const i = Number(screen);
       if (codec) {
-        this.#picturesOut[i] = new PictureSender(codec, screen, () => this.#pictureRate(i), (kind, content) => this.#seal(kind, content));
+        this.#picturesOut[i] = new PictureSender(codec, screen, () => this.#pictureRate(i), () => this.#flow.piece, (kind, content) => this.#flow.push(kind, content));
       }
       this.#picturesIn[i] = new PictureReceiver(dueAt, () => this.#wantKey(screen), () => { if (!screen) this.#host.shown(); });
     }
     if (sound && theirs.sound) {
-      this.#soundOut = new SoundSender((content) => this.#seal(kinds.sound, content));
+      this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#seal(kinds.message, content),
+    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#flow.push(kinds.message, content),
       (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
@@ -156,26 +160,33 @@ export class WebSocketPath {
   #pictureRate(which) {
     const rate = this.#rate.picture, share = this.#host.media.screen && this.#host.media.camera ? (which ? 0.7 : 0.3) : 1;
     // What would wait here is better not made.
-    return this.#queued > queueMost ? 0 : rate * share;
+    return this.#flow.full || this.#queued > queueMost ? 0 : rate * share;
   }
 
   /** Milliseconds that what waits in our browser takes to leave. */
   get #queued() { return (((this.#link?.queued ?? 0) * 8) / this.#leavesAt) * 1000; }
 
-  /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content */
+  /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @returns {Promise<number>} of the frame in its lane; 0: it was not sent */
   #seal(kind, content) {
-    this.#sealing = this.#sealing.then(async () => {
-      const link = this.#link;
-      if (!this.#sealer || !link?.open) return;
-      if (kind === kinds.sound && this.#queued > 2 * queueMost) return; // late is worse than lost
-      const frame = await this.#sealer.seal(kind, content);
+    const sealed = this.#sealing.then(async () => {
+      const link = this.#link, sealer = this.#sealer;
+      if (!sealer || !link?.open) return 0;
+      if (kind === kinds.sound && this.#queued > 2 * queueMost) return 0; // late is worse than lost
+      const frame = await sealer.seal(kind, content);
       link.send(frame);
       this.#sentBits += frame.length * 8;
-    }).catch((error) => console.warn('turnhub: a frame was not sent', error));
+      return sealer.numberOf(kind);
+    }).catch((error) => {
+      console.warn('turnhub: a frame was not sent', error);
+      return 0;
+    });
+    this.#sealing = sealed;
+    return sealed;
   }
 
   /** Both ends have a socket; it may be another one than before. */
   #met() {
+    this.#flow.met();
     this.#report();
     this.channels?.met();
     for (const pictures of this.#picturesOut) pictures.wantKey();
@@ -190,11 +201,13 @@ export class WebSocketPath {
       const opened = await this.#opener?.open(frame);
       this.#unopened--;
       if (!opened || this.#closed) return;
-      const {kind, missing, content} = opened;
-      this.#heardAt = performance.now();
+      const {kind, number, missing, content} = opened, now = performance.now();
+      this.#heardAt = now;
       this.#got += frame.length * 8;
       this.#lost += missing;
       if (!this.open) this.#opened();
+      if (this.#arrivals.note(kind, number, frame.length, now)) this.#answer();
+      else if (this.#arrivals.owes) this.#answering ??= setTimeout(() => this.#answer(), answerAfter);
       this.#take(kind, content, missing > 0);
     }).catch((error) => console.warn('turnhub: a frame was of no use', error));
   }
@@ -236,12 +249,22 @@ export class WebSocketPath {
     this.#report();
   }
 
+  /** Says what has come, for the other side's flow. */
+  #answer() {
+    clearTimeout(this.#answering);
+    this.#answering = null;
+    if (!this.#closed && this.#arrivals.owes) this.#tell(this.#arrivals.answer(performance.now()));
+  }
+
+  /** @param {object} report */
+  #tell(report) { this.#flow.push(kinds.report, new Uint8Array(new TextEncoder().encode(JSON.stringify(report)))); }
+
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
     const report = {age: this.#age < Infinity ? Math.round(this.#age) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0,
-      at: Math.round(now), echo: this.#echo};
+      echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
-    this.#seal(kinds.report, new Uint8Array(new TextEncoder().encode(JSON.stringify(report))));
+    this.#tell(report);
   }
 
   /** The other side's clock as it was told last, and when: for the round trip. */
@@ -251,8 +274,9 @@ export class WebSocketPath {
   /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
   #heard(content) {
     if (content.length > 1024) return;
-    const {age, got, lost, keys, uses, fits, at, echo} = JSON.parse(new TextDecoder().decode(content));
+    const {age, got, lost, keys, uses, fits, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
     const now = performance.now();
+    if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
     if (this.#used !== (uses === true)) {
       this.#used = uses === true;
@@ -260,7 +284,7 @@ export class WebSocketPath {
     }
     if (Number.isFinite(at)) this.#theirs = {at, heard: now};
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
-    this.#rate.take(now, {age, got, lost}, this.#queued);
+    this.#rate.take(now, {age, got, lost}, Math.max(this.#queued, this.#flow.waited));
     this.#theirsFit = fits !== false;
     const line = JSON.stringify(this.fits);
     if (line !== this.#told) this.#host.line();
@@ -272,6 +296,7 @@ export class WebSocketPath {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
     if (now - this.#heardAt > (this.open ? deadAfter : openWithin)) return this.close();
     if (this.open && now - this.#heardAt > renewAfter) this.#link?.renew();
+    this.#flow.tick();
     this.#report();
     this.channels?.say();
     const leaves = this.#sentBits / seconds;
@@ -293,6 +318,7 @@ export class WebSocketPath {
     this.#closed = true;
     this.open = false;
     clearInterval(this.#timer);
+    clearTimeout(this.#answering);
     this.#link?.close();
     this.#soundOut?.close();
     this.#soundIn?.close();

@@ -9,8 +9,6 @@ import {kinds} from './seal.js';
 const names = {vp8: 'vp8', h264: 'avc1.42E01F'};
 /** The time, whose it is, which codec, and how many bytes follow in all. */
 const headBytes = 10;
-/** So many bytes of a picture are sent at once: sound goes between. */
-const pieceBytes = 1200;
 /** A picture is no larger than this. */
 const mostBytes = 1 << 20;
 const codes = /** @type {const} */ (['vp8', 'h264']);
@@ -61,18 +59,21 @@ export class PictureSender {
   #codec;
   #screen;
   #rate;
+  #piece;
   #send;
   /** @type {OffscreenCanvas | HTMLCanvasElement | null} */ #canvas = null;
 
   /**
    * @param {Codec} codec @param {boolean} screen whose pictures they are
    * @param {() => number} rate bits per second; 0: none is sent now
+   * @param {() => number} piece so many bytes are sent at once
    * @param {(kind: import('./seal.js').FrameKind, content: Uint8Array<ArrayBuffer>) => void} send
    */
-  constructor(codec, screen, rate, send) {
+  constructor(codec, screen, rate, piece, send) {
     this.#codec = codec;
     this.#screen = screen;
     this.#rate = rate;
+    this.#piece = piece;
     this.#send = send;
   }
 
@@ -146,8 +147,8 @@ export class PictureSender {
     content[5] = codes.indexOf(this.#codec);
     view.setUint32(6, chunk.byteLength);
     chunk.copyTo(content.subarray(headBytes));
-    for (let at = 0; at < content.length; at += pieceBytes) {
-      this.#send(at ? kinds.piece : chunk.type === 'key' ? kinds.key : kinds.picture, content.subarray(at, at + pieceBytes));
+    for (let at = 0, piece = this.#piece(); at < content.length; at += piece) {
+      this.#send(at ? kinds.piece : chunk.type === 'key' ? kinds.key : kinds.picture, content.subarray(at, at + piece));
     }
   }
 

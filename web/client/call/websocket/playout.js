@@ -49,7 +49,7 @@ export class Playout {
 
   /** @param {number} at of its first sample, by the sender's clock @param {Float32Array} samples @param {number} now milliseconds, by ours */
   push(at, samples, now) {
-    this.#note(now - at);
+    this.#note(now - at, (samples.length / sampleRate) * 1000);
     if (at + packetMs / 2 < this.at) return; // too late
     const before = this.#queue.at(-1);
     if (before && at <= before.at) return;
@@ -58,14 +58,14 @@ export class Playout {
     while (this.waiting > most + 200 && this.#queue.length > 1) this.#skip();
   }
 
-  /** @param {number} delay */
-  #note(delay) {
+  /** @param {number} delay @param {number} length of the packet, milliseconds: until the next one comes so much is played */
+  #note(delay, length) {
     this.#lateness.push(delay);
     if (this.#lateness.length > looked) this.#lateness.shift();
     if (this.#lateness.length % 10 !== 0 && this.#lateness.length > 10 && this.#playing) return;
     const sorted = [...this.#lateness].sort((a, b) => a - b);
     const late = sorted[Math.floor(sorted.length * 0.98)] - sorted[0];
-    this.#target = Math.min(most, Math.max(least, late + packetMs));
+    this.#target = Math.min(most, Math.max(least - packetMs, late) + Math.max(length, packetMs));
   }
 
   #skip() {

@@ -5,6 +5,10 @@
 const begin = 300_000, highest = 800_000, lowest = 40_000;
 /** Milliseconds: what is later than this waits somewhere; what is less late has room. */
 const late = 250, fresh = 100;
+/** So late that pictures stop at once, and begin again when it has been in time for so long, milliseconds. */
+const tooLate = 1000, soon = 1500;
+/** Below this, packets of sound travel three together, which takes half as much of the line; above that each by itself again. */
+const narrow = 100_000, wide = 160_000;
 /** At the lowest rate too much for so long, milliseconds: sound alone. */
 const patience = 3000;
 /** Without a picture, it is tried again after so long, milliseconds, each time twice as long up to the most. */
@@ -24,9 +28,13 @@ export class Rate {
   /** Of the picture, bits per second; 0: the line carries sound alone. */
   picture = begin;
 
+  /** So many packets of sound leave together. */
+  together = 1;
+
   #cutAt = -Infinity;
   #offAt = 0;
   #pause = again;
+  #wait = again;
   #goodSince = NaN;
   #lowestSince = NaN;
 
@@ -35,35 +43,48 @@ export class Rate {
    * @param {number} queued milliseconds that what waits in our own browser takes to leave
    */
   take(now, {age, got, lost}, queued = 0) {
-    const delay = Math.max(age, queued);
+    this.#take(now, Math.max(age, queued), got, lost);
+    if (this.picture < narrow) this.together = 3;
+    else if (this.picture > wide) this.together = 1;
+  }
+
+  /** @param {number} now @param {number} delay @param {number} got @param {number} lost */
+  #take(now, delay, got, lost) {
     if (this.picture === 0) {
       if (delay > late || lost) this.#offAt = now;
-      if (now - this.#offAt > this.#pause) {
+      if (now - this.#offAt > this.#wait) {
         this.picture = lowest * 1.5;
         this.#cutAt = now;
         this.#goodSince = NaN;
       }
       return;
     }
+    if (delay > tooLate) return this.#off(now, soon);
     if (delay > late || lost > 2) {
       this.#goodSince = NaN;
       if (now - this.#cutAt < 900) return;
       this.#cutAt = now;
       // What gets through is what the line carries, if as much was sent.
       const base = Math.max(this.picture / 2, Math.min(this.picture, got));
-      this.picture = base * (delay > 4 * late ? 0.6 : 0.8);
+      this.picture = base * 0.8;
       if (this.picture >= lowest) return;
       this.picture = lowest;
       if (Number.isNaN(this.#lowestSince)) this.#lowestSince = now;
       if (now - this.#lowestSince < patience) return;
-      this.picture = 0;
-      this.#offAt = now;
       this.#pause = Math.min(againMost, this.#pause * 2);
+      this.#off(now, this.#pause);
     } else if (delay < fresh) {
       if (Number.isNaN(this.#goodSince)) this.#goodSince = now;
       if (now - this.#goodSince > 20_000) this.#pause = again;
       this.#lowestSince = NaN;
-      if (now - this.#cutAt > 1500) this.picture = Math.min(highest, this.picture * 1.06);
+      if (now - this.#cutAt > 1500) this.picture = Math.min(highest, this.picture * 1.08);
     }
+  }
+
+  /** @param {number} now @param {number} wait milliseconds */
+  #off(now, wait) {
+    this.picture = 0;
+    this.#offAt = now;
+    this.#wait = wait;
   }
 }

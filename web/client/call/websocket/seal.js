@@ -73,6 +73,9 @@ export class Sealer {
   /** @param {CryptoKey} key */
   constructor(key) { this.#key = key; }
 
+  /** The number of the last one of a lane. @param {FrameKind} kind */
+  numberOf(kind) { return Number(this.#last[laneOf(kind)]); }
+
   /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @returns {Promise<Uint8Array<ArrayBuffer>>} */
   async seal(kind, content) {
     const number = ++this.#last[laneOf(kind)];
@@ -96,7 +99,7 @@ export class Opener {
   /** @param {CryptoKey} key */
   constructor(key) { this.#key = key; }
 
-  /** `missing`: so many before it did not come. @param {Uint8Array<ArrayBuffer>} frame @returns {Promise<{kind: FrameKind, missing: number, content: Uint8Array<ArrayBuffer>} | null>} */
+  /** `missing`: so many before it did not come. @param {Uint8Array<ArrayBuffer>} frame @returns {Promise<{kind: FrameKind, number: number, missing: number, content: Uint8Array<ArrayBuffer>} | null>} */
   async open(frame) {
     if (frame.length < headBytes + tagBytes) return this.#refuse();
     const [kind] = frame, lane = laneOf(kind), number = new DataView(frame.buffer, frame.byteOffset).getBigUint64(1);
@@ -106,7 +109,7 @@ export class Opener {
       const last = this.#last[lane];
       if (number <= last) return this.#refuse(); // two were opened at once
       this.#last[lane] = number;
-      return {kind: /** @type {FrameKind} */ (kind), missing: Number(number - last - 1n), content: new Uint8Array(content)};
+      return {kind: /** @type {FrameKind} */ (kind), number: Number(number), missing: Number(number - last - 1n), content: new Uint8Array(content)};
     } catch {
       return this.#refuse();
     }

@@ -1,6 +1,6 @@
 // Sound on its way out and in: captured and played by worklets.
 import {packetMs, sampleRate} from './playout.js';
-import {decoder, encoder, speaks} from './voice.js';
+import {decoder, encoder, joined, speaks} from './voice.js';
 
 /** The time of its first sample. */
 const headBytes = 4;
@@ -50,12 +50,16 @@ export class SoundSender {
   #taken = 0;
   #from = NaN;
   #quiet = 0;
+  /** Packets that wait for those they leave with, and the time of the first. @type {Uint8Array[]} */ #waiting = [];
+  #waitsFrom = 0;
   #closed = false;
   #send;
+  #together;
 
-  /** @param {(content: Uint8Array<ArrayBuffer>) => void} send */
-  constructor(send) {
+  /** @param {(content: Uint8Array<ArrayBuffer>) => void} send @param {() => number} together how many packets are to leave together */
+  constructor(send, together) {
     this.#send = send;
+    this.#together = together;
     Promise.all([open(), encoder((packet, time) => this.#out(packet, time))]).then(([context, encoder]) => {
       if (this.#closed) return encoder.close();
       this.#context = context;
@@ -107,6 +111,22 @@ export class SoundSender {
 
   /** @param {Uint8Array} packet @param {number} time */
   #out(packet, time) {
+    const waiting = this.#waiting;
+    // Before a silence, and after it, packets do not follow each other.
+    if (waiting.length && Math.abs(time - this.#waitsFrom - waiting.length * packetMs) > packetMs / 2) this.#leave();
+    if (!waiting.length) this.#waitsFrom = time;
+    waiting.push(packet);
+    if (waiting.length >= this.#together()) this.#leave();
+  }
+
+  #leave() {
+    const packets = this.#waiting.splice(0), whole = packets.length > 1 ? joined(packets) : packets[0];
+    if (whole) this.#frame(whole, this.#waitsFrom);
+    else for (const [i, packet] of packets.entries()) this.#frame(packet, this.#waitsFrom + i * packetMs);
+  }
+
+  /** @param {Uint8Array} packet @param {number} time */
+  #frame(packet, time) {
     const content = new Uint8Array(headBytes + packet.length);
     new DataView(content.buffer).setUint32(0, Math.max(0, time) >>> 0);
     content.set(packet, headBytes);

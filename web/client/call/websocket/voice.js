@@ -20,6 +20,23 @@ export async function speaks() {
   return libopus().then(({load}) => load()).then(() => true, () => false);
 }
 
+/** Of the first byte of a packet: how it is coded, and how many frames it has; the number follows where that is any. */
+const coded = 0xfc, frames = 0x03, any = 0x03;
+/** Of the second: frames of different lengths. */
+const varied = 0x80;
+
+/**
+ * Joins packets of one frame each to one of several, which any decoder takes (RFC 6716 section 3.2.5).
+ * @param {Uint8Array[]} packets one after the other
+ * @returns {Uint8Array<ArrayBuffer> | null} null: they are coded differently, or have more frames already
+ */
+export function joined(packets) {
+  const [first] = packets;
+  if (packets.some(([head]) => head !== first[0] || (head & frames) !== 0)) return null;
+  const lengths = packets.slice(0, -1).flatMap(({length}) => (length - 1 < 252 ? [length - 1] : [252 + ((length - 1) & 3), (length - 1 - 252 - ((length - 1) & 3)) >> 2]));
+  return Uint8Array.from([(first[0] & coded) | any, varied | packets.length, ...lengths, ...packets.flatMap((packet) => [...packet.subarray(1)])]);
+}
+
 /**
  * @typedef {object} VoiceEncoder
  * @property {(samples: Float32Array<ArrayBuffer>, time: number) => void} encode milliseconds
