@@ -616,6 +616,10 @@ export type ChannelEvents = {
      * the other side's line has room for sound that is sent twice
      */
     redundant: boolean;
+    /**
+     * what would else come over signaling
+     */
+    signal: any;
     chat: {
         text: string;
         at: number;
@@ -2925,11 +2929,12 @@ export type WayHost = {
 declare class Channels {
     /**
      * @param {boolean} even which numbers are ours
+     * @param {() => number} part so many bytes go at once
      * @param {(content: Uint8Array<ArrayBuffer>) => void} out
      * @param {(channel: Channel) => void} incoming the other side has opened one
      * @param {() => void} flooded too much waits
      */
-    constructor(even: boolean, out: (content: Uint8Array<ArrayBuffer>) => void, incoming: (channel: Channel) => void, flooded: () => void);
+    constructor(even: boolean, part: () => number, out: (content: Uint8Array<ArrayBuffer>) => void, incoming: (channel: Channel) => void, flooded: () => void);
     /** The one for chat and state. */
     main: Channel;
     /** @param {string} label */
@@ -2963,6 +2968,7 @@ declare class Channel extends EventTarget {
     /** @type {(() => void) | null} */ onopen: (() => void) | null;
     /** @type {(() => void) | null} */ onclose: (() => void) | null;
     /** @type {(() => void) | null} */ onbufferedamountlow: (() => void) | null;
+    /** Of what is coming. @type {Uint8Array[]} */ parts: Uint8Array[];
     all: Channels;
     id: number;
     label: string;
@@ -2988,6 +2994,8 @@ declare class Flow {
     get full(): boolean;
     /** So large a piece of a picture is to be. */
     get piece(): number;
+    /** So large a part of a message: no more than sound can wait for. */
+    get part(): number;
     /** Bytes of messages that wait. */
     get waiting(): number;
     /** How long the picture that leaves next has waited here, milliseconds. */
@@ -3167,6 +3175,8 @@ declare class WebSocketPath {
     get video(): MediaStreamTrack;
     get screen(): MediaStreamTrack;
     get loudness(): number;
+    /** Whether so little of ours gets through that nothing long may go any other way: it would hold the sound up. */
+    get narrow(): boolean;
     /** Whether our line has room for pictures, and whether theirs has. */
     get fits(): {
         ours: boolean;

@@ -163,6 +163,7 @@ export class Peer extends Emitter {
     });
     this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
     this.#channel.pace = this.#line.pace;
+    this.#channel.on('signal', (data) => { this.handle(data).catch((error) => console.warn('turnhub: signaling', error)); });
     this.#channel.on('line', (state) => this.#line.hearState(state));
     this.#channel.on('redundant', (possible) => this.#sound.hear(possible));
     this.#channel.on('media', ({screens, ...media}) => {
@@ -415,8 +416,10 @@ export class Peer extends Emitter {
   /** @param {any} data */
   #signal(data) {
     if (this.state === 'closed' || this.orphan) return;
-    const browser = data.description ? {browser: this.#host.browser} : {};
-    this.#host.signal(this.id, {instance: this.#host.instance, ...browser, ...data});
+    const browser = data.description ? {browser: this.#host.browser} : {}, said = {instance: this.#host.instance, ...browser, ...data};
+    // A description is as long as a second of a narrow line: it goes where sound does not wait for it.
+    if (this.#way.door.path?.narrow && this.#channel.open) this.tell({type: 'signal', data: said});
+    else this.#host.signal(this.id, said);
   }
 
   /** Looks for another path, while the old one stays in use as long as it works. @param {boolean} [urgent] even if nothing seems wrong */

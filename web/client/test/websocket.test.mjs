@@ -170,12 +170,12 @@ test('a line that carries sound alone has no picture, and has one again when the
   assert.deepEqual(sizeFor(300_000), {width: 640, height: 360, frames: 15});
 });
 
-/** Two ends, and what is on its way between them. */
-function channels() {
+/** Two ends, and what is on its way between them. @param {number} [part] bytes of a message that go at once */
+function channels(part = 1 << 14) {
   /** @type {{to: 0 | 1, content: Uint8Array}[]} */ const way = [];
   /** @type {any[][]} */ const incoming = [[], []];
   const flooded = [0, 0];
-  const ends = /** @type {[Channels, Channels]} */ ([0, 1].map((i) => new Channels(i === 0, (content) => { way.push({to: /** @type {0 | 1} */ (1 - i), content}); }, (channel) => incoming[i].push(channel), () => { flooded[i]++; })));
+  const ends = /** @type {[Channels, Channels]} */ ([0, 1].map((i) => new Channels(i === 0, () => part, (content) => { way.push({to: /** @type {0 | 1} */ (1 - i), content}); }, (channel) => incoming[i].push(channel), () => { flooded[i]++; })));
   const carry = () => { for (let item = way.shift(); item; item = way.shift()) ends[item.to].take(/** @type {any} */ (item.content)); };
   return {ends, way, incoming, flooded, carry};
 }
@@ -205,6 +205,23 @@ test('messages and files cross, with little on their way at once', () => {
   file.close();
   carry();
   assert.equal(incoming[1][0].readyState, 'closed');
+});
+
+test('what is long goes in parts, between which others go, and comes whole', () => {
+  const {ends: [a, b], way, carry} = channels(600);
+  /** @type {any[]} */ const heard = [];
+  b.main.onmessage = ({data}) => heard.push(data);
+  const text = 'Ω'.repeat(5000), file = /** @type {any} */ (a.createDataChannel('file-1'));
+  file.send(new Uint8Array(5000).fill(7).buffer);
+  a.main.send(text);
+  a.main.send('short');
+  assert.ok(way.every(({content}) => content.length < 700));
+  for (let i = 0; i < 10; i++) { carry(); b.say(); a.say(); }
+  assert.deepEqual(heard, [text, 'short']);
+  // Parts without end are kept for nobody.
+  const {ends: [c, d], flooded, carry: on} = channels(600);
+  for (let i = 0; i < 500; i++) { c.send(c.main, 6, new Uint8Array(600)); on(); d.say(); on(); }
+  assert.ok(flooded[1] > 0);
 });
 
 test('channels without end are not opened for anybody', () => {

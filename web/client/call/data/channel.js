@@ -16,6 +16,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
  * @property {import('../path/line.js').LineState} line what of the other side's fits its line
  * @property {number} shown how many pixels of our picture can be seen there
  * @property {boolean} redundant the other side's line has room for sound that is sent twice
+ * @property {any} signal what would else come over signaling
  * @property {{text: string, at: number}} chat
  * @property {Transfer} file the peer offers a file
  */
@@ -147,6 +148,9 @@ export class PeerChannel extends Emitter {
         if (sound) this.emit('timed', sound);
         return;
       }
+      case 'signal':
+        this.emit('signal', message.data);
+        return;
       case 'line':
         if (isLineState(message.state)) this.emit('line', message.state);
         return;

@@ -1,7 +1,12 @@
 // Messages and files on a path through the server's WebSocket: what looks like data channels to those who use them.
 
-/** What a message is about. `had` says how many have come, `again` as well that those after them are missed. */
-const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4, again: 5};
+/**
+ * What a message is about. `had` says how many have come, `again` as well that those after them are missed. What is long comes in
+ * parts, so that sound goes between: `more` is one that others follow.
+ */
+const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4, again: 5, more: 6};
+/** The parts of one are no more than this together, bytes. */
+const mostParts = 1 << 18;
 /** So much may be on its way, bytes: what comes is answered for, so that nothing fills the server. */
 const windowBytes = 64 * 1024;
 /** So many channels may be open at once. */
@@ -25,6 +30,7 @@ class Channel extends EventTarget {
   /** @type {(() => void) | null} */ onopen = null;
   /** @type {(() => void) | null} */ onclose = null;
   /** @type {(() => void) | null} */ onbufferedamountlow = null;
+  /** Of what is coming. @type {Uint8Array[]} */ parts = [];
 
   /** @param {Channels} all @param {number} id @param {string} label */
   constructor(all, id, label) {
@@ -82,15 +88,18 @@ export class Channels {
   #out;
   #incoming;
   #flooded;
+  #part;
 
   /**
    * @param {boolean} even which numbers are ours
+   * @param {() => number} part so many bytes go at once
    * @param {(content: Uint8Array<ArrayBuffer>) => void} out
    * @param {(channel: Channel) => void} incoming the other side has opened one
    * @param {() => void} flooded too much waits
    */
-  constructor(even, out, incoming, flooded) {
+  constructor(even, part, out, incoming, flooded) {
     this.#next = even ? 2 : 1;
+    this.#part = part;
     this.#out = out;
     this.#incoming = incoming;
     this.#flooded = flooded;
@@ -107,6 +116,14 @@ export class Channels {
 
   /** @param {Channel} channel @param {number} op @param {Uint8Array} data */
   send(channel, op, data) {
+    const part = this.#part();
+    for (; data.length > part; data = data.subarray(part)) this.#add(channel, ops.more, data.subarray(0, part));
+    this.#add(channel, op, data);
+    this.#pump();
+  }
+
+  /** @param {Channel} channel @param {number} op @param {Uint8Array} data */
+  #add(channel, op, data) {
     if (this.#queue.length >= mostWaiting) return this.#flooded();
     const frame = new Uint8Array(headBytes + data.length);
     new DataView(frame.buffer).setUint16(0, channel.id);
@@ -118,7 +135,6 @@ export class Channels {
     const at = channel === this.main ? this.#queue.findIndex((other) => other.channel !== this.main) : -1;
     if (at < 0) this.#queue.push(item);
     else this.#queue.splice(at, 0, item);
-    this.#pump();
   }
 
   #pump() {
@@ -149,8 +165,15 @@ export class Channels {
       this.#incoming(opened);
     } else if (op === ops.close) {
       if (channel !== this.main) channel?.closed();
-    } else if (op === ops.text || op === ops.binary) {
-      channel?.onmessage?.({data: op === ops.text ? new TextDecoder().decode(data) : data.buffer});
+    } else if (channel && (op === ops.text || op === ops.binary || op === ops.more)) {
+      channel.parts.push(data);
+      const size = channel.parts.reduce((sum, {length}) => sum + length, 0);
+      if (size > mostParts) return this.#flooded();
+      if (op === ops.more) return;
+      const whole = channel.parts.length > 1 ? new Uint8Array(size) : data;
+      if (whole !== data) channel.parts.reduce((at, part) => { whole.set(part, at); return at + part.length; }, 0);
+      channel.parts = [];
+      channel.onmessage?.({data: op === ops.text ? new TextDecoder().decode(whole) : whole.buffer});
     }
   }
 

@@ -70,6 +70,9 @@ export class Flow {
   /** So large a piece of a picture is to be. */
   get piece() { return this.window < 4 * pieceBytes ? pieceBytes / 2 : pieceBytes; }
 
+  /** So large a part of a message: no more than sound can wait for. */
+  get part() { return Math.max(pieceBytes / 2, Math.min(1 << 14, this.window >> 2)); }
+
   /** Bytes of messages that wait. */
   get waiting() { return this.#messages.reduce((sum, {content}) => sum + content.length, 0); }
 

@@ -105,6 +105,8 @@ export class WebSocketPath {
   get screen() { return this.#picturesIn[1]?.track ?? null; }
   get loudness() { return this.#soundIn?.level ?? 0; }
   get #frames() { return this.#picturesIn[0]?.frames ?? 0; }
+  /** Whether so little of ours gets through that nothing long may go any other way: it would hold the sound up. */
+  get narrow() { return this.open && this.#rate.together > 1 && performance.now() - this.#heardAt < renewAfter; }
   /** Whether our line has room for pictures, and whether theirs has. */
   get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
 
@@ -140,7 +142,7 @@ export class WebSocketPath {
       this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.channels = new Channels(exchange.publicKey < theirs.key, (content) => this.#flow.push(kinds.message, content),
+    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.part, (content) => this.#flow.push(kinds.message, content),
       (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
