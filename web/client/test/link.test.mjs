@@ -101,7 +101,7 @@ function play(seed) {
   const ends = [0, 1].map((side) => {
     const link = new Link({clock, socket: () => server.socket(side), ended: () => { ended++; }, key: () => {},
       came: (frame) => { heardAt[side] = clock.now(); if (frame.length > 1) channels.take(frame); }, met: () => channels.met()});
-    const channels = new Channels(side === 0, (content) => link.send(content), () => {}, () => assert.fail('a flood'));
+    const channels = new Channels(side === 0, () => 1 << 14, (content) => link.send(content), () => {}, () => assert.fail('a flood'));
     channels.main.onmessage = ({data}) => heard[side].push(Number(data));
     link.begin();
     return {link, channels};
