@@ -101,6 +101,9 @@ func (e *errorWriter) finish(r *http.Request) {
 		panic(err) // no value makes it fail, only a mistake in the page
 	}
 	securityHeaders(h)
+	if embedOf(r) {
+		setAncestors(h, "*") // a person who looks at a frame reads it, too
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", assets.Never)
 	h.Set("Content-Length", strconv.Itoa(out.Len()))
@@ -119,6 +122,7 @@ type errorView struct {
 	Room, Join  string // that the address may have meant, and the words for going there
 	Home, Query string // the start page, with the visitor's access token
 	Actions     bool   // whether there is a way on from here
+	Embedded    bool   // it is looked at in another page
 }
 
 // pageOf says an error in words for people: its code is looked up, what the handler
@@ -131,7 +135,12 @@ func (s *Server) pageOf(l *words.Language, r *http.Request, status int, said []b
 		v.Query = "?" + url.Values{"token": {token}}.Encode()
 		v.Home += v.Query
 	}
+	if embedOf(r) {
+		v.Embedded, v.Actions = true, false // the other pages are in no frame
+	}
 	switch {
+	case own.Error == embedRefused:
+		v.State, v.Text = "not-embedded", l.Say("wrong.embed", "page", embedder(r))
 	case status == http.StatusUnauthorized:
 		v.State, v.Actions = "refused", false
 		v.Title, v.Text = l.Say("wrong.invitation"), l.Say(refusalKey(own.Reason))

@@ -12,7 +12,7 @@ import (
 	"turnhub/internal/words"
 )
 
-//go:embed static client/turnhub.js client/turnhub.d.ts client/base client/session client/call client/check client/vendor/opus/opus.wasm client/vendor/opus/COPYING.txt
+//go:embed static client/turnhub.js client/turnhub.d.ts client/base client/session client/call client/check client/frame client/vendor/opus/opus.wasm client/vendor/opus/COPYING.txt
 var embedded embed.FS
 
 // site is made once: the files are the same for every server.

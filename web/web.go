@@ -69,6 +69,7 @@ type Config struct {
 type Settings struct {
 	TTL            time.Duration // of credentials
 	AllowedOrigins []string      // see access.AllowOrigin
+	EmbedOrigins   []string      // of the pages that may show the call page, see embeddable
 	RatePerPrefix  float64       // credentials per second for one household, see rateLimit
 }
 
@@ -129,7 +130,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { Health(w, s.cfg.Health) })
 	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { Readiness(w, s.cfg.Ready, s.cfg.URLStates) })
 	page := func(name string) http.Handler { return s.page(s.admit(s.pageFile(name))) }
-	s.mux.Handle("GET /{$}", s.page(s.admit(runsOpus(s.pageFile("static/index.html")))))
+	s.mux.Handle("GET /{$}", s.page(s.embeddable(s.admit(runsOpus(s.pageFile("static/index.html"))))))
 	s.mux.Handle("GET /check", page("static/check.html"))
 	s.mux.Handle("GET /check/stream", s.limited(http.HandlerFunc(s.stream)))
 	s.mux.Handle("GET /check/quiet", s.limited(http.HandlerFunc(s.quiet)))
@@ -335,13 +336,17 @@ type Stats struct {
 	LimitedNetwork uint64 // refused by that of its wider network
 	Unproved       uint64 // refused because no URL works
 	Invitations    uint64 // made by /invitation
+	EmbedsRefused  uint64 // iframes of pages that access.embed_origins does not name
 }
 
-type stats struct{ credentials, limited, limitedNetwork, unproved, invitations atomic.Uint64 }
+type stats struct {
+	credentials, limited, limitedNetwork, unproved, invitations, embedsRefused atomic.Uint64
+}
 
 // Stats returns a snapshot.
 func (s *Server) Stats() Stats {
-	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.limitedNetwork.Load(), s.stats.unproved.Load(), s.stats.invitations.Load()}
+	return Stats{s.stats.credentials.Load(), s.stats.limited.Load(), s.stats.limitedNetwork.Load(), s.stats.unproved.Load(),
+		s.stats.invitations.Load(), s.stats.embedsRefused.Load()}
 }
 
 // loopbackHost reports whether a browser on the same machine asked: loopback is

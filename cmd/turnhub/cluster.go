@@ -107,6 +107,7 @@ func digestsOf(cfg *config.Config, secrets []string) map[string]string {
 		"credentials.ttl":     of(cfg.Credentials.TTL),
 		"access keys":         of(cfg.Access.Mode, fileDigest(cfg.Access.TokenSecretFile), fileDigest(cfg.Access.TokenJWKSFile)),
 		"allowed_origins":     of(cfg.Access.AllowedOrigins),
+		"embed_origins":       of(cfg.Access.EmbedOrigins),
 		"relay.peers":         of(r.Peers, r.AllowPeers, r.DenyPeers),
 		"limits":              of(l),
 		"public_path":         of(cfg.PublicPath),

@@ -370,6 +370,7 @@ func webSettings(cfg *config.Config) web.Settings {
 	return web.Settings{
 		TTL:            cfg.Credentials.TTL,
 		AllowedOrigins: cfg.Access.AllowedOrigins,
+		EmbedOrigins:   cfg.Access.EmbedOrigins,
 		RatePerPrefix:  cfg.Limits.UnauthenticatedPerPrefix,
 	}
 }

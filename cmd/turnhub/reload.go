@@ -91,7 +91,7 @@ var liveKeys = []string{
 	"listen.forward",
 	"relay.range", "relay.sockets", "relay.websocket_media", "relay.peers", "relay.allow_peers", "relay.deny_peers",
 	"credentials.secrets", "credentials.secrets_file", "credentials.ttl",
-	"access.allowed_origins",
+	"access.allowed_origins", "access.embed_origins",
 	"limits.allocations_per_user", "limits.allocations_per_ip", "limits.allocations_total",
 	"limits.permissions_per_allocation", "limits.bandwidth_per_allocation", "limits.packets_per_allocation",
 	"limits.new_peers_per_allocation", "limits.bandwidth_per_user", "limits.volume_per_user_day", "limits.unauthenticated_per_prefix",

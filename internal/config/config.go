@@ -187,6 +187,7 @@ type Access struct {
 	TokenSecretFile string
 	TokenJWKSFile   string
 	AllowedOrigins  []string
+	EmbedOrigins    []string
 }
 
 // Signaling holds the options of the signaling dialects.

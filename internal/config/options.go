@@ -92,6 +92,8 @@ func (c *Config) options() []option {
 			doc: "File with the public keys (JWK Set) of whoever signs the tokens, instead of a shared secret."},
 		{key: "access.allowed_origins", value: origins(&c.Access.AllowedOrigins),
 			doc: "Origins whose pages may use /config and the sockets: \"*\", \"same\" (the page's own), or origins such as https://example.org."},
+		{key: "access.embed_origins", value: embedders(&c.Access.EmbedOrigins),
+			doc: "Origins of pages that may show the call page in an iframe (/?embed, see docs/client.md): \"*\", \"same\" (the server's own), or origins such as https://example.org. Empty: none."},
 
 		{key: "signaling.relay_at_root", value: boolean(&c.Signaling.RelayAtRoot),
 			doc: "Also serve a raw relay at the path /, for pages that hard-code ws://host:port. Strangers meet there."},

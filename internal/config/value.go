@@ -290,6 +290,17 @@ func origins(p *[]string) value {
 	return sequence(p, "list of origins", parseOrigin, same)
 }
 
+// embedders are origins of pages that frame others: one that is opaque cannot be named
+// in frame-ancestors.
+func embedders(p *[]string) value {
+	return sequence(p, "list of origins", func(s string) (string, error) {
+		if s == "null" {
+			return "", errors.New("\"null\" is the origin of many pages, of files and sandboxes among them; write the origin of the page that has the iframe, such as https://example.org")
+		}
+		return parseOrigin(s)
+	}, same)
+}
+
 // parseOrigin takes what a browser sends as Origin (RFC 6454 section 6.2): it
 // writes no default port, no path and no wildcard, and what it never writes would
 // never match.

@@ -89,7 +89,7 @@ var (
 	acceptErrors = counter("port_accept_errors_total", "Failures to accept a TCP connection, such as too many open files.")
 	handedOut    = counter("web_credentials_total", "Credentials handed out by /config and /turn.")
 	invited      = counter("web_invitations_total", "Invitations made by /invitation.")
-	webRefused   = counter("web_refused_total", "Requests for credentials that were refused: over the rate of the household (rate) or of its wider network (rate_network), or while no URL works.", "reason")
+	webRefused   = counter("web_refused_total", "Requests for credentials that were refused: over the rate of the household (rate) or of its wider network (rate_network), or while no URL works; and frames of pages that access.embed_origins does not name (embed).", "reason")
 
 	probeUp          = gauge("probe_up", "1 when the last relay round trip through the URL succeeded.", "url")
 	probeDuration    = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
@@ -191,6 +191,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	put(webRefused, float64(asked.Limited), "rate")
 	put(webRefused, float64(asked.LimitedNetwork), "rate_network")
 	put(webRefused, float64(asked.Unproved), "no_working_url")
+	put(webRefused, float64(asked.EmbedsRefused), "embed")
 	for _, p := range c.cfg.Probes() {
 		up := 0.0
 		if p.Proved {

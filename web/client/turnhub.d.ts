@@ -3678,6 +3678,116 @@ export type Verdict = {
     ask: Said[];
 };
 
+// ---- frame/frame.js
+/**
+ * The call page of a turnhub server as a part of this page, in an iframe. The server's `access.embed_origins` has to
+ * name this page's origin.
+ *
+ *     import {CallFrame} from 'https://calls.example.org/client/frame/frame.js';
+ *     const frame = new CallFrame({parent: document.querySelector('#call'), room: 'support'});
+ *     frame.on('left', () => frame.close());
+ *
+ * @extends {Emitter<CallFrameEvents>}
+ */
+export declare class CallFrame extends Emitter<CallFrameEvents> {
+    /** @param {CallFrameOptions} options throws a TypeError where no server is known */
+    constructor({ parent, room, server, name, token, join, language, colors }: CallFrameOptions);
+    /** The iframe, for a size and place of one's own. @type {HTMLIFrameElement} */ element: HTMLIFrameElement;
+    /** Enters the call, from the lobby or after the end. */
+    join(): void;
+    /** Ends the call for this visitor; the frame stays. */
+    leave(): void;
+    /** Switches microphone and camera: true is off, false on; what is left out stays. @param {{audio?: boolean, video?: boolean}} off */
+    mute(off: {
+        audio?: boolean;
+        video?: boolean;
+    }): void;
+    /** Takes the frame out of the page, and with it the call. */
+    close(): void;
+    #private;
+}
+export type CallFrameOptions = {
+    /**
+     * what the frame becomes a part of
+     */
+    parent: HTMLElement;
+    /**
+     * whose call it shows
+     */
+    room: string;
+    /**
+     * base URL; default: the server that this module came from
+     */
+    server?: string | undefined;
+    /**
+     * what others see; default: the visitor says it
+     */
+    name?: string | undefined;
+    /**
+     * access token, where the server wants one
+     */
+    token?: string | undefined;
+    /**
+     * enters the call at once, instead of showing the lobby
+     */
+    join?: boolean | undefined;
+    /**
+     * such as "de"; default: the browser's
+     */
+    language?: string | undefined;
+    /**
+     * `#rrggbb` each; what could not be read is left as it is
+     */
+    colors?: {
+        accent?: string;
+        background?: string;
+        surface?: string;
+        text?: string;
+    } | undefined;
+};
+export type CallFramePerson = {
+    id: string;
+    name: string;
+};
+export type CallFrameEvents = {
+    /**
+     * the page is loaded and takes orders
+     */
+    ready: {
+        room: string;
+    };
+    joined: {
+        room: string;
+    };
+    /**
+     * who else is in the call, whenever it changes
+     */
+    people: {
+        people: CallFramePerson[];
+    };
+    /**
+     * what is sent, whenever it changes
+     */
+    devices: {
+        audio: boolean;
+        video: boolean;
+        screen: boolean;
+    };
+    /**
+     * the call is over; reasons of protocol.md, or `left`
+     */
+    left: {
+        reason: string;
+    };
+    /**
+     * joining failed
+     */
+    error: {
+        code: string;
+        message: string;
+    };
+};
+
 // ---- session/attempts.js
 /** What attempts in a row have found where no socket opened, and when that is enough to be told. */
 declare class Attempts {

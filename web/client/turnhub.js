@@ -15,6 +15,7 @@ export {Transfer} from './call/data/transfer.js';
 export {HubError, closeCodes} from './base/codes.js';
 export {Meter, describePath} from './call/path/stats.js';
 export {budget, meshLimit} from './call/path/bitrate.js';
+export {CallFrame} from './frame/frame.js';
 export {Emitter} from './base/emitter.js';
 export {initializeVideoCall} from './call/videocall.js';
 export {checkUrl, kindOf, natKind, relayLoop, secondMapping, single} from './check/nat.js';

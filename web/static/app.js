@@ -12,7 +12,7 @@ import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
 import {offerLanguages} from './language.js';
-import {linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
+import {embedded, linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, copyShown, showQR} from './share.js';
 import {roomOf} from './rooms.js';
 import {t, whyOf} from './words.js';
@@ -37,6 +37,7 @@ const incoming = new Incoming((invitation) => answer(invitation), missed);
 
 /** @type {Hub} */ let hub;
 /** @type {Call} */ let call;
+/** Where the page is a part of another one. @type {import('./embed.js').Embedding | undefined} */ let embedding;
 /** How to come back from the notice. @type {() => void} */ let again = () => location.reload();
 /** The other one in a call by name: how to call again, and what the page says. */ let partner = {user: '', name: ''};
 
@@ -158,6 +159,7 @@ function newCall() {
   mine.on('phase', (phase) => { if (phase === 'active') silence(); });
   mine.on('peer', ({name}) => { if (!mine.room && name) partner.name = name; });
   mine.on('ended', (ended) => { if (call === mine) onEnded(mine, ended); });
+  embedding?.follow(mine);
   const ready = async () => {
     if (hub.state !== 'open') await new Promise((resolve) => hub.once('welcome', resolve));
     if (call !== mine || mine.phase !== 'idle' || document.hidden) return;
@@ -234,6 +236,7 @@ async function join() {
   } catch (error) {
     const {code} = /** @type {any} */ (error);
     if (byHost.includes(code)) return; // `ended` tells
+    if (code !== 'closed') embedding?.failed(error);
     if (code === 'call-full' || code === 'room-full') {
       notice('full', t('notice.full'), t('notice.full-text', {limit: meshLimit}), t('notice.again'), lobby);
     } else if (code === 'forbidden') {
@@ -378,16 +381,35 @@ document.addEventListener('visibilitychange', () => {
 
 // ---- start
 
-/** @type {HTMLAnchorElement} */ ($('#check-link')).href = linkHere('/check');
-nameField.value = recall('name');
-userField.value = recall('user');
-controls.setName(recall('name'));
-offerLanguages();
-if (typeof RTCPeerConnection === 'undefined') {
-  notice('unsupported', t('notice.unsupported'), t('notice.unsupported-text'));
-} else {
+if (embedded) body.dataset.embedded = ''; // base.css
+
+/** The page's looks and orders where it is a part of another one. @param {{name: string, join: boolean}} wishes */
+async function embed({name, join: atOnce}) {
+  const {Embedding} = await import('./embed.js');
+  embedding = new Embedding({media, room: chosenRoom, leave: () => call.leave(), join: () => {
+    if (body.dataset.view === 'notice') lobby();
+    if (body.dataset.view === 'lobby') join();
+  }});
+  if (name) remember('name', name);
+  return () => {
+    embedding?.ready();
+    if (atOnce && chosenRoom()) join();
+  };
+}
+
+async function start() {
+  const begun = embedded && await embed(embedded);
+  nameField.value = recall('name');
+  userField.value = recall('user');
+  controls.setName(recall('name'));
   roomField.value = linkedRoom() || misnamedRoom()?.near || randomRoom();
   openHub();
   lobby();
   controls.open();
+  if (begun) begun();
 }
+
+/** @type {HTMLAnchorElement} */ ($('#check-link')).href = linkHere('/check');
+offerLanguages();
+if (typeof RTCPeerConnection === 'undefined') notice('unsupported', t('notice.unsupported'), t('notice.unsupported-text'));
+else start();

@@ -1,9 +1,16 @@
 import {nearestRoom, roomOf} from './rooms.js';
 
-/** What this browser remembers of its visitor, and what the address says. Storage may be forbidden: then nothing is kept. */
+/**
+ * What this browser remembers of its visitor, and what the address says. Storage may be forbidden, as in a frame of
+ * another site's page: then it is known until the page is closed.
+ */
+
+/** @type {Map<string, string>} */ const known = new Map();
 
 /** @param {string} key @returns {string} */
 export function recall(key) {
+  const here = known.get(key);
+  if (here !== undefined) return here;
   try {
     return localStorage.getItem(`turnhub.${key}`) ?? '';
   } catch {
@@ -16,15 +23,16 @@ export function remember(key, value) {
   try {
     if (value) localStorage.setItem(`turnhub.${key}`, value);
     else localStorage.removeItem(`turnhub.${key}`);
+    known.delete(key);
   } catch {
-    // private mode
+    known.set(key, value);
   }
 }
 
 /** The secret that keeps others from taking this person's call name. */
 export function userSecret() {
-  const known = recall('secret');
-  if (known) return known;
+  const kept = recall('secret');
+  if (kept) return kept;
   const made = [...crypto.getRandomValues(new Uint8Array(24))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   remember('secret', made);
   return made;
@@ -71,6 +79,9 @@ export const token = (() => {
   history.replaceState(history.state, '', `${location.pathname}${String(query) && `?${query}`}${location.hash}`);
   return given;
 })();
+
+/** `/?embed`: the page is a part of another one, which may say who the visitor is. */
+export const embedded = query.has('embed') ? {name: (query.get('name') ?? '').trim().slice(0, 64), join: query.has('join')} : null;
 
 /** The address of another page of this server, for another tab. @param {string} path */
 export function linkHere(path) {

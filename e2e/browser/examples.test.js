@@ -1,0 +1,122 @@
+// The pages of examples/, as they stand there, on a site of their own: each between Chromium and Firefox.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { after, afterEach, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup, onCleanup } from '../harness/cleanup.js';
+import { decodesVideo, hearsSound } from '../harness/media.js';
+import { moves } from '../harness/people.js';
+import { startServer } from '../harness/server.js';
+import { join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+/** @typedef {Awaited<ReturnType<typeof startServer>>} Server */
+
+/** @type {Server} */ let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let chromium;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let firefox;
+/** The address of the site, whose pages name the server where the examples name calls.example.org. */
+let site = '';
+
+/** @param {string} path of a page of the site @param {Server} [of] the server that it names */
+const at = (path, of = server) => `${site}/${path}${path.includes('?') ? '&' : '?'}server=${of.base}`;
+
+before(async () => {
+  [chromium, firefox] = await Promise.all([startBrowser(), startBrowser({ kind: 'firefox' })]);
+  const pages = http.createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://site');
+    if (!/^\/[a-z-]+\/[a-z]+\.html$/.test(pathname)) return response.writeHead(404).end();
+    const page = readFileSync(new URL(`../../examples${pathname}`, import.meta.url), 'utf8');
+    response.setHeader('content-type', 'text/html');
+    response.end(page.replaceAll('https://calls.example.org', searchParams.get('server') ?? ''));
+  });
+  await new Promise((resolve) => pages.listen(0, '127.0.0.1', () => resolve(undefined)));
+  onCleanup(() => { pages.closeAllConnections(); pages.close(); });
+  site = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (pages.address()).port}`;
+  server = await startServer({ config: { access: { embed_origins: [site] } } });
+});
+after(cleanup);
+
+/** @type {Page[]} */ let opened = [];
+/** @param {typeof chromium} browser */
+async function open(browser) {
+  const page = await browser.newPage();
+  opened.push(page);
+  return page;
+}
+afterEach(async () => {
+  await Promise.all(opened.map((page) => page.context().close()));
+  opened = [];
+});
+
+/** What an example says about itself. @param {Page} page @param {string} text */
+const says = (page, text) => page.waitForFunction((text) => document.querySelector('#state')?.textContent === text, text, { timeout: 30_000 });
+
+test('a plain page', async () => {
+  const pages = await Promise.all([chromium, firefox].map(open));
+  for (const page of pages) await page.goto(at('plain-page/index.html'));
+  await Promise.all(pages.map((page) => decodesVideo(page)));
+  await opened.shift()?.context().close();
+  await pages[1].waitForFunction(() => document.querySelectorAll('video').length === 1, undefined, { timeout: 30_000 });
+});
+
+for (const [framing, other] of /** @type {const} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {
+  test(`a call in an iframe of ${framing}: in by order, muted, out and in again`, async () => {
+    const browsers = { chromium, firefox };
+    const [page, visitor] = await Promise.all([open(browsers[framing]), open(browsers[other])]);
+    await page.goto(at('iframe/index.html'));
+    await says(page, 'Ready.');
+    const frame = page.frames()[1];
+    assert.equal(await frame.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--accent')), 'rgb(122 60 194)');
+    assert.equal(await frame.locator('.bar').isVisible(), false, 'the bar of the page is not there');
+    await page.click('#join');
+    await says(page, 'You are in.');
+    await openLobby(visitor, server.base, { name: 'Bob', room: 'appointment-4711' });
+    await join(visitor);
+    await says(page, 'With Bob.');
+    await Promise.all([moves(/** @type {any} */ (frame), 5), moves(visitor, 5), hearsSound(visitor)]);
+    assert.equal(await visitor.locator('.tile:not(.self) .name').textContent(), 'Ann');
+    await page.click('#mute');
+    await visitor.locator('.tile:not(.self) .muted').waitFor();
+    await page.locator('#mute', { hasText: 'Unmute' }).waitFor();
+    await page.click('#leave');
+    await says(page, 'It is over.');
+    assert.equal(await frame.locator('#notice-home').isVisible(), false, 'nothing leads out of the frame');
+    await page.click('#join');
+    await says(page, 'With Bob.');
+    await moves(/** @type {any} */ (frame), 5);
+  });
+}
+
+test('a page that is not named gets a word that helps, and no call', async () => {
+  const closed = await startServer();
+  for (const browser of [chromium, firefox]) {
+    const page = await open(browser);
+    await page.goto(at('iframe/index.html', closed));
+    await page.waitForFunction(() => document.querySelector('iframe'));
+    const frame = page.frameLocator('iframe');
+    await frame.getByText(`${site} may not show calls of this server`).waitFor();
+  }
+  await closed.stop();
+});
+
+test('a support button rings the whole team; one answers, and the others stop', async () => {
+  const [customer, agent, colleague] = await Promise.all([open(chromium), open(firefox), open(chromium)]);
+  await customer.goto(at('support-button/index.html'));
+  assert.equal(await customer.locator('#support').isDisabled(), true, 'nobody is there yet');
+  for (const page of [agent, colleague]) {
+    await page.goto(at('support-button/team.html?secret=of-the-team-alone'));
+    await says(page, 'Waiting.');
+  }
+  await customer.click('#support');
+  for (const page of [agent, colleague]) await says(page, 'Customer is calling');
+  await agent.click('#answer');
+  await says(colleague, 'Waiting.');
+  await says(agent, 'With Customer.');
+  await Promise.all([decodesVideo(customer), hearsSound(agent)]);
+  await customer.click('#support'); // hangs up
+  await says(agent, 'Waiting.');
+  await says(customer, 'The call has ended.');
+});
