@@ -42,6 +42,9 @@ type call struct {
 	away     bool         // devices without a session are rung, see absent.go
 	decline  string       // by which such a device proves that it was
 	spare    string       // the endpoint of the device that has settled it
+
+	owner *peer  // whose call it is, see callacross.go; nil: this node's
+	data  []byte // of the invitation, where there are other nodes
 }
 
 // with reports whether a session takes part in an accepted call.
@@ -84,7 +87,11 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 			// Glare: the callee is calling us already.
 			if c.caller.user == name && slices.Contains(c.rung, s) {
 				calling(c.id)
-				c.accept(s, m.Data)
+				if c.owner != nil {
+					c.ask(s, nil, callFrame{Op: opAccept, Data: slices.Clone(m.Data)})
+				} else {
+					c.accept(s, m.Data)
+				}
 				return nil
 			}
 		}
@@ -99,6 +106,10 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 		return wire.Faultf(wire.CodeTooMany, "a session may call %d people at once", maxPendingCalls)
 	}
 	c := &call{d: d, id: d.hub.callID(), caller: s, since: d.hub.now()}
+	if d.nodes != nil {
+		c.data = slices.Clone(m.Data)
+		d.user(name) // its devices on other nodes are looked for
+	}
 	calling(c.id)
 	d.hub.stats.calls.Add(1)
 	u := d.users[name]
@@ -107,16 +118,18 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 		u = d.user(name)
 	}
 	switch {
-	case !away && (u == nil || len(u.sessions) == 0 || len(u.sessions) == 1 && u.sessions[0] == s):
+	case !away && u.nobody(s):
 		s.push(ended(c.id, "unavailable", ""))
 		d.hub.stats.ended.Add("unavailable")
 		d.hub.missed(c.id, s, name, "unavailable", 0)
+		d.spare(u)
 		return nil
-	case u.inCall > 0 || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
+	case u.busy() || len(u.ringing) >= maxRingingCalls && !u.makeRoom(s):
 		s.push(ended(c.id, "busy", ""))
 		d.hub.stats.ended.Add("busy")
 		u.missed(s, c.since)
 		d.hub.missed(c.id, s, name, "busy", 0)
+		d.spare(u)
 		return nil
 	}
 	c.callee = u
@@ -132,7 +145,7 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 		c.ring(device)
 	}
 	if away {
-		if c.ringAbsent(); !c.away && len(c.rung) == 0 { // called too often, or gone meanwhile
+		if c.ringAbsent(); !c.away && len(c.rung) == 0 && u.known() { // called too often, or gone meanwhile
 			c.end("unavailable", "", nil)
 			return nil
 		}
@@ -145,13 +158,17 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 // the household or network that it comes from has more than its share of them: else
 // one stranger with two sessions could keep a user from being called by anybody.
 func (u *user) makeRoom(s *member) bool {
-	from := make([]netip.Addr, len(u.ringing))
-	for i, c := range u.ringing {
+	ours := slices.DeleteFunc(slices.Clone(u.ringing), func(c *call) bool { return c.owner != nil })
+	from := make([]netip.Addr, len(ours))
+	for i, c := range ours {
 		from[i] = c.caller.opener
+	}
+	if len(ours) == 0 {
+		return false
 	}
 	i := netaddr.Displace(from, s.opener)
 	if i >= 0 {
-		u.ringing[i].end("busy", "", nil)
+		ours[i].end("busy", "", nil)
 	}
 	return i >= 0
 }
@@ -170,6 +187,7 @@ func (u *user) missed(caller *member, now time.Time) {
 			device.push(news)
 		}
 	}
+	u.missedThere(caller)
 }
 
 // ring gives the call to one of the callee's devices.
@@ -178,6 +196,12 @@ func (c *call) ring(device *member) {
 		return
 	}
 	c.rung = append(c.rung, device)
+	if p := device.node; p != nil {
+		p.say(kindCall, callFrame{
+			Op: opRing, Call: c.id, Ref: device.there, User: c.callee.name, Caller: c.caller.person(0), Since: c.since.UnixMilli(), Data: c.data,
+		})
+		return
+	}
 	if reached := device.push(c.incoming); reached {
 		c.rings()
 	}
@@ -187,6 +211,10 @@ func (c *call) ring(device *member) {
 func (c *call) rings() {
 	if !c.told {
 		c.told = true
+		if c.owner != nil {
+			c.owner.say(kindCall, callFrame{Op: opRings, Call: c.id, Ref: c.rung[0].ref})
+			return
+		}
 		c.caller.push(callState(c.id, "ringing"))
 	}
 }
@@ -231,6 +259,10 @@ func (d *directory) accept(s *member, m *wire.Message) *wire.Fault {
 	if !slices.Contains(c.rung, s) {
 		return noSuchCall
 	}
+	if c.owner != nil {
+		c.ask(s, m, callFrame{Op: opAccept, Data: slices.Clone(m.Data)})
+		return nil
+	}
 	s.ok(m)
 	c.accept(s, m.Data)
 	return nil
@@ -239,19 +271,19 @@ func (d *directory) accept(s *member, m *wire.Message) *wire.Fault {
 func (c *call) accept(s *member, data []byte) {
 	d := c.d
 	d.hub.timers.Stop(&c.timer)
+	if s.node != nil {
+		c.callee.across.talks++
+	}
+	c.share(s)
 	c.unring()
 	for _, device := range c.rung {
 		if device != s {
-			device.push(ended(c.id, "elsewhere", ""))
+			c.tell(device, "elsewhere", "", false)
 		}
 	}
 	c.settleAbsent(true, true, "", s)
 	c.rung = nil
 	c.peer, c.answered = s, d.hub.now()
-	for _, p := range [2]*member{c.caller, s} {
-		list := append(slices.Clone(p.callList()), c)
-		p.calls.Store(&list)
-	}
 	// The caller comes to the callee like a newcomer to a room: it is polite and
 	// makes the first offer.
 	toCaller := s.describe(callState(c.id, "accepted").Text("peer", s.id)).Bool("polite", true)
@@ -259,26 +291,42 @@ func (c *call) accept(s *member, data []byte) {
 		toCaller = toCaller.Raw("data", data)
 	}
 	c.caller.push(toCaller)
-	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
-	c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller, s)
+	if s.node != nil {
+		s.node.say(kindCall, callFrame{Op: opAccepted, Call: c.id, Ref: s.there})
+		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller)
+	} else {
+		s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
+		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller, s)
+	}
 	d.occupy(c.caller, 1)
 	d.occupy(s, 1)
 }
 
-// occupy counts a user's accepted calls. Whoever is in a call is not rung any
-// more.
+// occupy counts a user's accepted calls, of sessions of this node. Whoever is in a call is
+// not rung any more.
 func (d *directory) occupy(s *member, n int) {
 	u := d.users[s.user]
-	if u == nil || s.user == "" {
+	if u == nil || s.user == "" || s.node != nil {
 		return
 	}
 	u.inCall += n
+	d.tellNames(u, nil, "")
 	if u.inCall > 0 {
-		for _, c := range slices.Clone(u.ringing) {
+		u.occupied()
+	}
+	if a := u.across; a != nil && !a.firm {
+		d.weigh(u) // who has yielded the name ends when he is with nobody any more
+	}
+	d.show(u)
+}
+
+// occupied ends what rings a user who is in a call. The calls of other nodes do so too.
+func (u *user) occupied() {
+	for _, c := range slices.Clone(u.ringing) {
+		if c.owner == nil {
 			c.end("busy", "", nil)
 		}
 	}
-	d.show(u)
 }
 
 func (d *directory) decline(s *member, m *wire.Message) *wire.Fault {
@@ -302,6 +350,10 @@ func (d *directory) decline(s *member, m *wire.Message) *wire.Fault {
 	if !slices.Contains(c.rung, s) {
 		return noSuchCall
 	}
+	if c.owner != nil {
+		c.ask(s, m, callFrame{Op: opDecline, Detail: detail})
+		return nil
+	}
 	s.ok(m)
 	c.end("declined", detail, s)
 	return nil
@@ -315,10 +367,12 @@ func (d *directory) hangup(s *member, m *wire.Message) *wire.Fault {
 		return f
 	}
 	switch {
-	case c.peer != nil && c.with(s):
+	case c.owner != nil && (c.peer == s || slices.Contains(c.rung, s)):
+		c.ask(s, m, callFrame{Op: opHangup})
+	case c.owner == nil && c.peer != nil && c.with(s):
 		s.ok(m)
 		c.end("hangup", "", s)
-	case c.peer == nil && c.caller == s:
+	case c.owner == nil && c.peer == nil && c.caller == s:
 		s.ok(m)
 		c.end("canceled", "", s)
 	case slices.Contains(c.rung, s):
@@ -342,10 +396,11 @@ func (d *directory) endCall(id string) bool {
 	d.mu.Lock()
 	defer d.unlock()
 	c := d.byCall[id]
-	if c != nil {
-		c.end("revoked", "", nil)
+	if c == nil || c.owner != nil { // its owner ends it
+		return false
 	}
-	return c != nil
+	c.end("revoked", "", nil)
+	return true
 }
 
 // dropCalls ends what a session has to do with calls, because it has ended
@@ -356,7 +411,12 @@ func (d *directory) dropCalls(s *member, reason string) {
 		hangup, cancel = "hangup", "canceled"
 	}
 	for _, c := range slices.Clone(s.callList()) {
-		c.end(hangup, "", s)
+		switch {
+		case c.owner == nil:
+			c.end(hangup, "", s)
+		case s.node == nil:
+			c.over(hangup, "", s) // its owner hears that the session is gone
+		}
 	}
 	for _, c := range slices.Clone(s.pending) {
 		c.end(cancel, "", s)
@@ -366,10 +426,8 @@ func (d *directory) dropCalls(s *member, reason string) {
 		return
 	}
 	for _, c := range slices.Clone(u.ringing) {
-		if i := slices.Index(c.rung, s); i >= 0 {
-			if c.rung = slices.Delete(c.rung, i, i+1); len(c.rung) == 0 && !c.away {
-				c.end("unavailable", "", nil)
-			}
+		if slices.Contains(c.rung, s) {
+			c.unringDevice(s)
 		}
 	}
 }
@@ -378,9 +436,7 @@ func (d *directory) dropCalls(s *member, reason string) {
 // declined the callee's other devices hear that it was settled elsewhere.
 func (c *call) end(reason, detail string, by *member) {
 	d := c.d
-	tell := func(s *member, reason string) (reached bool) {
-		return s == by || s.push(ended(c.id, reason, detail))
-	}
+	tell := func(s *member, reason string) (reached bool) { return c.tell(s, reason, detail, s == by) }
 	accepted := c.peer != nil
 	tell(c.caller, reason)
 	if accepted {
@@ -408,16 +464,17 @@ func (c *call) end(reason, detail string, by *member) {
 		d.after = append(d.after, func() { d.hub.logCall(c, reason, now) })
 		return
 	}
-	for _, p := range [2]*member{c.caller, c.peer} {
-		list := slices.DeleteFunc(slices.Clone(p.callList()), func(o *call) bool { return o == c })
-		p.calls.Store(&list)
-	}
+	c.unshare()
 	if by != nil {
 		c.account.leave(by, reason, now)
 	}
 	c.account.end(reason, now)
 	d.occupy(c.caller, -1)
 	d.occupy(c.peer, -1)
+	if c.peer.node != nil {
+		c.callee.across.talks--
+		d.show(c.callee)
+	}
 	d.after = append(d.after, func() {
 		d.hub.logCall(c, reason, now)
 		d.hub.changed(c.caller.id, c.peer.id)

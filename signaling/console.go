@@ -75,6 +75,9 @@ func (d *directory) calls() []CallInfo {
 	defer d.mu.Unlock()
 	list := make([]CallInfo, 0, len(d.byCall))
 	for _, c := range d.byCall {
+		if c.owner != nil {
+			continue // its owner shows it
+		}
 		i := CallInfo{ID: c.id, State: "ringing", Caller: c.caller.user, From: c.caller.id, Callee: c.callee.name, Since: c.since, Path: c.path}
 		if c.peer != nil {
 			i.State, i.Peer, i.Answered = "accepted", c.peer.id, c.answered

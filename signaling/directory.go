@@ -170,7 +170,7 @@ func (d *directory) exit(s *member, reason string) {
 	}
 	s.subs = nil
 	if u := d.users[s.user]; u != nil && s.user != "" {
-		u.sessions = slices.DeleteFunc(u.sessions, func(o *member) bool { return o == s })
+		d.leftName(u, s, reason)
 		d.show(u)
 	}
 }
@@ -180,14 +180,16 @@ func (d *directory) counts() (rooms, ringing, accepted, users int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.byCall {
-		if c.peer != nil {
+		switch {
+		case c.owner != nil:
+		case c.peer != nil:
 			accepted++
-		} else {
+		default:
 			ringing++
 		}
 	}
 	for _, u := range d.users {
-		if len(u.sessions) > 0 {
+		if len(u.own()) > 0 {
 			users++
 		}
 	}

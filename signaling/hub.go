@@ -71,8 +71,9 @@ type Config struct {
 	Gateway *netaddr.Gateway
 	// Absent reaches people who have no session; nil: nobody is reached then.
 	Absent Absent
-	// Nodes are the streams to other nodes; nil: this is the only one.
+	// Nodes are the streams to other nodes; nil: this is the only one. Node is this one's name.
 	Nodes Nodes
+	Node  string
 	// Relays are the addresses at which this node relays, as others see them; nil: none.
 	Relays func() []netip.Addr
 	// Timing is for tests; zero fields take the values of protocol.md.
@@ -142,7 +143,7 @@ func NewHub(cfg Config) *Hub {
 	h.directory.post = h.node
 	if cfg.Nodes != nil {
 		h.directory.post = post{h.node}
-		h.directory.nodes = newNodes(h.directory, cfg.Nodes, cfg.Relays)
+		h.directory.nodes = newNodes(h.directory, cfg.Node, cfg.Nodes, cfg.Relays)
 	}
 	return h
 }

@@ -34,6 +34,7 @@ type member struct {
 	// Of a session on another node, which speaks for it: see nodes.go.
 	node  *peer        // nil: it is on this one
 	there delivery.Ref // its number there
+	uses  int          // what knows it, under node.mu: it is forgotten with the last
 	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
 
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
@@ -120,7 +121,7 @@ func (s *member) partnerAt(addr netip.Addr) bool {
 		}
 	}
 	for _, c := range s.callList() {
-		if c.other(s).seenAt() == addr {
+		if o := c.other(s); o.seenAt() == addr || o.relaysAt(addr) {
 			return true
 		}
 	}

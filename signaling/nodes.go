@@ -50,6 +50,8 @@ const (
 	kindSlow   = 'Z' // it does not read: hold its senders up for a while
 	kindOne    = 'm' // binary: number, cause, to, the message
 	kindAll    = 'c' // binary: number, cause, length and name of the room, the message
+	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
+	kindCall   = 'C' // of calls by name, see callacross.go
 	kindDone   = 'd' // binary: the highest number handled, then those that were refused
 )
 
@@ -60,6 +62,7 @@ const remote delivery.Ref = 1 << 63
 // nodes is what the directory knows of other nodes. nil: there are none.
 type nodes struct {
 	d      *directory
+	self   string // the name of this node
 	out    Nodes
 	relays func() []netip.Addr
 	next   atomic.Uint64 // numbers of remote members
@@ -86,11 +89,13 @@ type peer struct {
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
 	number  uint64                   // of the last message that was sent to it
 	pending []pending                // messages that it has not handled yet
+	asking  uint64
+	asks    map[uint64]*asked // what devices here have asked of it
 }
 
 // Config of nodes: see Config.Nodes.
-func newNodes(d *directory, out Nodes, relays func() []netip.Addr) *nodes {
-	return &nodes{d: d, out: out, relays: relays, by: make(map[string]*peer), met: make(map[string]map[*peer]struct{})}
+func newNodes(d *directory, self string, out Nodes, relays func() []netip.Addr) *nodes {
+	return &nodes{d: d, self: self, out: out, relays: relays, by: make(map[string]*peer), met: make(map[string]map[*peer]struct{})}
 }
 
 // get returns a node to which there is a stream; nil: there is none now.
@@ -122,7 +127,7 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	if x == nil {
 		return
 	}
-	p := &peer{x: x, name: node, generation: generation, meets: make(map[string]struct{}), members: make(map[delivery.Ref]*member)}
+	p := &peer{x: x, name: node, generation: generation, meets: make(map[string]struct{}), members: make(map[delivery.Ref]*member), asks: make(map[uint64]*asked)}
 	x.mu.Lock()
 	x.by[node] = p
 	x.mu.Unlock()
@@ -134,6 +139,7 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	for _, r := range h.directory.rooms.All() {
 		r.meet()
 	}
+	h.directory.namesUp()
 }
 
 // NodeLost says that the stream to a node is over: who is there is as good as gone.
@@ -163,10 +169,14 @@ func (h *Hub) NodeLost(node string) {
 			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
 		}
 	}
+	h.directory.namesLost(p)
 	p.mu.Lock()
-	left := p.pending
-	p.pending = nil
+	left, asks := p.pending, p.asks
+	p.pending, p.asks = nil, nil
 	p.mu.Unlock()
+	for _, a := range asks {
+		h.directory.answered(a, true)
+	}
 	for _, w := range left {
 		h.directory.settled(w.wait, w.wait.lost)
 	}
@@ -209,6 +219,8 @@ func (p *peer) take(f []byte) bool {
 		return d.allFrom(p, f)
 	case kindDone:
 		return d.doneBy(p, f)
+	case kindCall:
+		return d.callFrom(p, f)
 	case kindHello:
 		var g greeting
 		ok := json.Unmarshal(f, &g) == nil
@@ -218,6 +230,9 @@ func (p *peer) take(f []byte) bool {
 	var m partFrame
 	if json.Unmarshal(f, &m) != nil {
 		return false
+	}
+	if user, is := isName(m.Room); is && p.takeName(kind, user, &m) {
+		return true
 	}
 	switch kind {
 	case kindMeet:
@@ -265,6 +280,31 @@ func (p *peer) take(f []byte) bool {
 	return true
 }
 
+// takeName handles what is said of a name. It reports whether that is all.
+func (p *peer) takeName(kind byte, user string, m *partFrame) bool {
+	d := p.x.d
+	switch kind {
+	case kindMet:
+		d.nameListed(p, user, m.Nodes)
+	case kindAlso:
+		if o := p.x.get(m.Node); o != nil {
+			d.nameAlso(o, user)
+		}
+	case kindPart:
+		d.nameFrom(p, user, m)
+	case kindUnpart:
+		d.mu.Lock()
+		defer d.unlock()
+		if u := d.users[user]; u != nil {
+			d.dropName(u, p)
+			d.weigh(u)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
 // slowTime is for how long senders are held up for a remote member that does not read.
 const slowTime = time.Second
 
@@ -284,15 +324,16 @@ type person struct {
 	Opener netip.Addr   `json:"opener"`
 	Seen   netip.Addr   `json:"seen"`
 	Away   bool         `json:"away,omitempty"`
-	Stamp  uint64       `json:"stamp"` // see room.stamps
+	Stamp  uint64       `json:"stamp,omitempty"`  // see room.stamps
+	Hidden bool         `json:"hidden,omitempty"` // see names.go
 }
 
 func (s *member) person(stamp uint64) *person {
 	return &person{Ref: s.ref, ID: s.id, Name: s.name, User: s.user, Opener: s.opener, Seen: s.seenAt(), Away: s.away.Load(), Stamp: stamp}
 }
 
-// admit returns the remote member that a node speaks of, which it makes if need be; nil: what
-// is said of it cannot be.
+// admit returns the remote member that a node speaks of, which it makes if need be, and which
+// is to be released; nil: what is said of it cannot be.
 func (p *peer) admit(o *person) *member {
 	if !strings.HasPrefix(o.ID, SessionPrefix) {
 		return nil
@@ -301,6 +342,7 @@ func (p *peer) admit(o *person) *member {
 	defer p.mu.Unlock()
 	s := p.members[o.Ref]
 	if s != nil && s.id == o.ID {
+		s.uses++
 		return s
 	}
 	d := p.x.d
@@ -309,7 +351,7 @@ func (p *peer) admit(o *person) *member {
 	}
 	s = &member{
 		d: d, node: p, there: o.Ref, ref: remote | delivery.Ref(p.x.next.Add(1)),
-		id: o.ID, name: o.Name, user: o.User, opener: o.Opener, since: d.hub.now(),
+		id: o.ID, name: o.Name, user: o.User, opener: o.Opener, since: d.hub.now(), uses: 1,
 	}
 	s.addr.Store(&o.Seen)
 	s.away.Store(o.Away)
@@ -321,6 +363,7 @@ func (p *peer) admit(o *person) *member {
 // enterRoom adds a room to those that a session is in. The room's lock is held.
 func (s *member) enterRoom(r *room) {
 	if s.node != nil { // those of a node's own are written one after the other anyway
+		s.hold()
 		s.node.mu.Lock()
 		defer s.node.mu.Unlock()
 	}
@@ -330,18 +373,38 @@ func (s *member) enterRoom(r *room) {
 // exitRoom undoes enterRoom. A remote member that is nowhere any more is forgotten.
 func (s *member) exitRoom(r *room) {
 	if s.node != nil {
+		defer s.release()
 		s.node.mu.Lock()
 		defer s.node.mu.Unlock()
 	}
 	s.changeRooms(func(list []*room) []*room {
 		return slices.DeleteFunc(list, func(o *room) bool { return o == r })
 	})
-	if s.node != nil && len(s.roomList()) == 0 {
-		if s.node.members[s.there] == s {
-			delete(s.node.members, s.there)
-		}
-		s.d.members.Remove(s.id, s)
+}
+
+// hold keeps a remote member known until release.
+func (s *member) hold() {
+	if s.node != nil {
+		s.node.mu.Lock()
+		s.uses++
+		s.node.mu.Unlock()
 	}
+}
+
+// release undoes hold, or admit. A remote member that is nowhere any more is forgotten.
+func (s *member) release() {
+	if s.node == nil {
+		return
+	}
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	if s.uses--; s.uses > 0 {
+		return
+	}
+	if s.node.members[s.there] == s {
+		delete(s.node.members, s.there)
+	}
+	s.d.members.Remove(s.id, s)
 }
 
 // relaysAt reports whether a remote member's node relays at an address: the packets of its

@@ -57,6 +57,7 @@ type nodesModel struct {
 	clients []*modelClient
 	homes   map[string]int
 	runs    uint64
+	calls   int
 	tight   bool // streams may be full; then all messages want an answer, or their sender may miss that one was refused
 	narrow  bool
 	trace   []string
@@ -88,10 +89,11 @@ func newNodesModel(t *testing.T, seed uint64) *nodesModel {
 
 func (m *nodesModel) start(n *modelNode) {
 	n.hub = NewHub(Config{
-		Nodes: n, Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
+		Nodes: n, Node: n.name(), Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
 	})
 	n.hub.now = func() time.Time { return m.now }
 	n.hub.day = n.hub.now
+	n.hub.callID = func() string { m.calls++; return fmt.Sprintf("c_%05d", m.calls) }
 	n.dead = false
 	for _, o := range m.nodes {
 		if o != nil && o != n && !o.dead {

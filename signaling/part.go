@@ -37,6 +37,9 @@ type partFrame struct {
 	Reason string          `json:"reason,omitempty"`
 	Away   bool            `json:"away,omitempty"`
 	Seen   netip.Addr      `json:"seen,omitzero"`
+	// Of names, see names.go.
+	Nodes []string   `json:"nodes,omitempty"`
+	Claim *nameClaim `json:"claim,omitempty"`
 }
 
 // shared is what a room has where there are other nodes. Under room.mu.
@@ -112,7 +115,9 @@ func (x *nodes) meet(p *peer, room string) {
 		o.say(kindAlso, partFrame{Room: room, Node: p.name})
 		p.say(kindAlso, partFrame{Room: room, Node: o.name})
 	}
-	if r := x.d.rooms.Get(room); r != nil {
+	if user, is := isName(room); is {
+		x.d.metName(p, user, others)
+	} else if r := x.d.rooms.Get(room); r != nil {
 		r.share(p)
 	}
 }
@@ -229,12 +234,10 @@ func (d *directory) joinedThere(p *peer, r *room, o *person, m *partFrame) {
 	if s == nil {
 		return
 	}
+	defer s.release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, knows := r.across.parts[p]; r.dead || !knows {
-		if len(s.roomList()) == 0 {
-			s.exitRoom(r)
-		}
 		return
 	}
 	if slices.Contains(r.members, s) {
@@ -334,15 +337,28 @@ func (d *directory) tellNodes(s *member, kind byte, m partFrame) {
 		return
 	}
 	told := make(map[*peer]bool)
+	tell := func(p *peer) {
+		if p != nil && !told[p] {
+			told[p] = true
+			p.say(kind, m)
+		}
+	}
 	for _, r := range s.roomList() {
 		r.mu.RLock()
 		for p := range r.across.parts {
-			if !told[p] {
-				told[p] = true
-				p.say(kind, m)
-			}
+			tell(p)
 		}
 		r.mu.RUnlock()
+	}
+	for _, c := range s.callList() {
+		tell(c.other(s).node)
+	}
+	d.mu.Lock()
+	defer d.unlock()
+	if u := d.users[s.user]; u != nil && s.user != "" {
+		for p := range u.across.told {
+			tell(p)
+		}
 	}
 }
 

@@ -16,17 +16,18 @@ type user struct {
 	secret   [sha256.Size]byte
 	sessions []*member
 	watchers map[*member]struct{}
-	ringing  []*call   // calls that ring it
-	inCall   int       // accepted calls of its sessions
-	shown    string    // the presence that its subscribers know
-	missedAt time.Time // when its devices were last told of a call that found it busy
+	ringing  []*call    // calls that ring it
+	inCall   int        // accepted calls of its sessions on this node
+	shown    string     // the presence that its subscribers know
+	missedAt time.Time  // when its devices were last told of a call that found it busy
+	across   *nameParts // nil: there are no other nodes
 }
 
 func (u *user) presence() string {
 	switch {
 	case len(u.sessions) == 0:
 		return "offline"
-	case u.inCall > 0:
+	case u.busy():
 		return "busy"
 	}
 	return "online"
@@ -37,6 +38,10 @@ func (d *directory) user(name string) *user {
 	if u == nil {
 		u = &user{name: name, shown: "offline"}
 		d.users[name] = u
+		if d.nodes != nil {
+			u.across = &nameParts{told: make(map[*peer]struct{}), parts: make(map[*peer]*namePart), missing: make(map[*peer]struct{})}
+			d.seek(u)
+		}
 	}
 	return u
 }
@@ -50,9 +55,23 @@ func (d *directory) show(u *user) {
 			s.push(b)
 		}
 	}
-	if len(u.sessions) == 0 && len(u.watchers) == 0 && len(u.ringing) == 0 {
-		delete(d.users, u.name)
+	d.spare(u)
+}
+
+// spare forgets a user whom nobody here needs.
+func (d *directory) spare(u *user) {
+	if u == nil || u.needed() || d.users[u.name] != u {
+		return
 	}
+	delete(d.users, u.name)
+	if u.across != nil {
+		d.forgetName(u)
+	}
+}
+
+// nobody reports whether a user has no device that s can call.
+func (u *user) nobody(s *member) bool {
+	return u == nil || u.known() && !slices.ContainsFunc(u.sessions, func(o *member) bool { return o != s })
 }
 
 func presence(id []byte, users []string, of func(string) string) wire.Object {
@@ -143,11 +162,11 @@ func (d *directory) enter(s *member, secret string) *wire.Fault {
 	}
 	hash := sha256.Sum256([]byte(secret))
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.unlock()
 	u := d.users[s.user]
-	if u != nil && len(u.sessions) > 0 {
+	if u != nil {
 		// With an access token the name is proved already: all have secret "".
-		if subtle.ConstantTimeCompare(hash[:], u.secret[:]) != 1 {
+		if len(u.own()) > 0 && subtle.ConstantTimeCompare(hash[:], u.secret[:]) != 1 || u.rivalled(hash[:]) {
 			return wire.Faultf(wire.CodeUserTaken, "another person uses the name %s: choose another, or give the same userSecret", s.user)
 		}
 		if len(u.sessions) >= maxDevices {
@@ -159,11 +178,12 @@ func (d *directory) enter(s *member, secret string) *wire.Fault {
 	}
 	u = d.user(s.user)
 	u.secret = hash
-	u.sessions = append(u.sessions, s)
-	for _, c := range u.ringing {
-		c.ring(s)
+	if u.across != nil {
+		d.claimed(u, s)
+	} else {
+		u.appear(s)
+		d.show(u)
 	}
-	d.show(u)
 	d.tellMissed(s)
 	return nil
 }

@@ -191,6 +191,7 @@ func (n *node) makeHub() {
 		OnCall:         n.recorder.onCall(),
 		Absent:         n.pusher.absent(),
 		Nodes:          n.streams(),
+		Node:           n.cfg.Cluster.Node,
 		Relays:         n.relaysAt,
 		Logger:         n.log,
 		Access:         n.access,

@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnhub/cluster/natstest"
+)
+
+// device is a client of somebody who is called by name, on one node.
+type device struct {
+	t      *testing.T
+	socket *websocket.Conn
+	mu     sync.Mutex
+	seq    int
+	got    int
+	all    []map[string]any
+	ended  error
+}
+
+// callAs opens a session of a user on a node.
+func callAs(t *testing.T, n *server, user, secret string) *device {
+	t.Helper()
+	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 5 * time.Second}
+	socket, _, err := dialer.DialContext(context.Background(), fmt.Sprintf("ws://127.0.0.1:%d/ws", n.port), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &device{t: t, socket: socket}
+	t.Cleanup(func() { _ = socket.Close() })
+	_ = socket.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"hello","user":%q,"userSecret":%q}`, user, secret))
+	go func() {
+		for {
+			_, b, err := socket.ReadMessage()
+			c.mu.Lock()
+			if err != nil {
+				c.ended = err
+				c.mu.Unlock()
+				return
+			}
+			var m map[string]any
+			_ = json.Unmarshal(b, &m)
+			if seq, ok := m["seq"].(float64); ok {
+				c.got = int(seq)
+			}
+			c.all = append(c.all, m)
+			c.mu.Unlock()
+		}
+	}()
+	return c
+}
+
+func (c *device) say(text string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq++
+	_ = c.socket.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{%s,"seq":%d,"ack":%d}`, fmt.Sprintf(text, args...), c.seq, c.got))
+}
+
+// hears waits for a message with these members, and forgets it and what came before.
+func (c *device) hears(want map[string]any) (m map[string]any) {
+	c.t.Helper()
+	until(c.t, fmt.Sprint("one hears ", want), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for i, got := range c.all {
+			is := true
+			for k, v := range want {
+				is = is && fmt.Sprint(got[k]) == fmt.Sprint(v)
+			}
+			if is {
+				m = got
+				c.all = c.all[i+1:]
+				return true
+			}
+		}
+		return false
+	})
+	return m
+}
+
+// TestNamesAcrossNodes: on three real nodes and a real NATS server a user is one person:
+// all his devices ring, one answer stops the others, the two who talk reach each other, all
+// see whether he is there, another secret does not get his name, and a call whose other
+// side's node is killed ends at once, while ringing on the nodes that live goes on.
+func TestNamesAcrossNodes(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, true)
+	var nodes []*server
+	for _, name := range []string{"a", "b", "c"} {
+		nodes = append(nodes, start(t, map[string]map[string]any{
+			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
+		}))
+	}
+	known := func() {
+		t.Helper()
+		for _, n := range nodes {
+			until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
+		}
+	}
+	known()
+	const secret, another = "the first secret", "another secret"
+	rounds := 2
+	if os.Getenv("E2E_LONG") != "" {
+		rounds = 30
+	}
+	for round := range rounds {
+		// Names of each round meet on other nodes.
+		ann, bob := fmt.Sprint("ann", round), fmt.Sprint("bob", round)
+		at := func(i int) *server { return nodes[(round+i)%3] }
+		caller := callAs(t, at(0), ann, secret)
+		watcher := callAs(t, at(1), "", "")
+		watcher.say(`"type":"subscribe","users":[%q]`, bob)
+		watcher.hears(map[string]any{"type": "presence"})
+		first, second := callAs(t, at(1), bob, secret), callAs(t, at(2), bob, secret)
+		watcher.hears(map[string]any{"type": "presence", "users": map[string]any{bob: "online"}})
+		thief := callAs(t, at(0), bob, another)
+		until(t, "the other secret is refused", func() bool {
+			thief.mu.Lock()
+			defer thief.mu.Unlock()
+			return websocket.IsCloseError(thief.ended, 4003)
+		})
+		first.hears(map[string]any{"type": "welcome"})
+		second.hears(map[string]any{"type": "welcome"})
+		caller.say(`"type":"invite","user":%q,"data":"hello","id":1`, bob)
+		id := caller.hears(map[string]any{"type": "calling"})["call"]
+		for _, c := range []*device{first, second} {
+			c.hears(map[string]any{"state": "incoming", "call": id, "user": ann, "data": "hello"})
+		}
+		caller.hears(map[string]any{"state": "ringing"})
+		second.say(`"type":"accept","call":%q,"data":"yes","id":1`, id)
+		second.hears(map[string]any{"type": "ok", "id": 1})
+		from := second.hears(map[string]any{"state": "accepted", "polite": false})["peer"]
+		to := caller.hears(map[string]any{"state": "accepted", "polite": true, "data": "yes"})["peer"]
+		first.hears(map[string]any{"state": "ended", "reason": "elsewhere"})
+		watcher.hears(map[string]any{"type": "presence", "users": map[string]any{bob: "busy"}})
+		caller.say(`"type":"signal","to":%q,"data":"offer","id":2`, to)
+		caller.hears(map[string]any{"type": "ok", "id": 2})
+		second.hears(map[string]any{"type": "signal", "from": from, "data": "offer"})
+		second.say(`"type":"signal","to":%q,"data":"answer","id":2`, from)
+		caller.hears(map[string]any{"type": "signal", "from": to, "data": "answer"})
+		// Who is busy is not rung, on whatever node, and hears of it.
+		other := callAs(t, at(2), "", "")
+		other.say(`"type":"invite","user":%q,"id":1`, bob)
+		other.hears(map[string]any{"state": "ended", "reason": "busy"})
+		first.hears(map[string]any{"type": "missed"})
+		// The node of the one who has answered dies, in another round that of who calls.
+		if round%2 == 0 {
+			at(2).kill(t)
+			caller.hears(map[string]any{"state": "ended", "reason": "lost"})
+			watcher.hears(map[string]any{"type": "presence", "users": map[string]any{bob: "online"}})
+			caller.say(`"type":"invite","user":%q,"id":3`, bob)
+			id = caller.hears(map[string]any{"type": "calling"})["call"]
+			first.hears(map[string]any{"state": "incoming", "call": id})
+			first.say(`"type":"decline","call":%q,"reason":"later","id":3`, id)
+			first.hears(map[string]any{"type": "ok", "id": 3})
+			caller.hears(map[string]any{"state": "ended", "reason": "declined", "detail": "later"})
+			at(2).run(t)
+		} else {
+			at(0).kill(t)
+			second.hears(map[string]any{"state": "ended", "reason": "lost"})
+			watcher.hears(map[string]any{"type": "presence", "users": map[string]any{bob: "online"}})
+			at(0).run(t)
+		}
+		known()
+		for _, c := range []*device{caller, watcher, first, second, other} {
+			_ = c.socket.Close()
+		}
+	}
+}

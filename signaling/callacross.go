@@ -1,0 +1,347 @@
+package signaling
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
+)
+
+// A call by name is its caller's node's: that one knows who rings, and decides who has taken
+// it. A node with devices that ring has an image of the call (call.owner), which tells them
+// what happens, and which asks the owner for whatever they want. Both nodes know the other
+// side of an accepted call as a remote member, so what the two say to each other goes as
+// between two in a room.
+//
+// Two calls that cross are one call on one node. On two, each rings the other's caller
+// before either node knows: the older one rings on, and the younger ends with busy.
+
+// What nodes say of calls, callFrame.Op.
+const (
+	// By the owner, to the node of a device.
+	opRing     = "ring"
+	opAccepted = "accepted"
+	opEnded    = "ended"
+	opAnswer   = "answer"
+	opMissed   = "missed"
+	// By the node of a device.
+	opRings   = "rings"
+	opAccept  = "accept"
+	opDecline = "decline"
+	opHangup  = "hangup"
+)
+
+// callFrame is of kindCall.
+type callFrame struct {
+	Op     string          `json:"op"`
+	Call   string          `json:"call,omitempty"`
+	Ref    delivery.Ref    `json:"ref,omitempty"` // the device, by its own node's number
+	User   string          `json:"user,omitempty"`
+	Caller *person         `json:"caller,omitempty"`
+	Since  int64           `json:"since,omitempty"` // milliseconds since 1970
+	Data   json.RawMessage `json:"data,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	Detail string          `json:"detail,omitempty"`
+	Quiet  bool            `json:"quiet,omitempty"` // the device has ended it itself
+	Number uint64          `json:"number,omitempty"`
+	Bad    bool            `json:"bad,omitempty"`
+}
+
+// asked is a request of a device that the owner of its call has not answered yet.
+type asked struct {
+	by   delivery.Ref
+	held uint64
+	id   []byte
+	ends *call // what is over for the device with the answer; nil: nothing
+}
+
+// ask asks the owner of a call for what a device wants. m is its request; the answer comes
+// when the owner has answered.
+func (c *call) ask(s *member, m *wire.Message, f callFrame) {
+	d, p := c.d, c.owner
+	a := &asked{by: s.ref, held: d.post.Hold(s.ref)}
+	if f.Op != opAccept {
+		a.ends = c
+	}
+	if m != nil {
+		a.id = slices.Clone(m.ID)
+	}
+	f.Call, f.Ref = c.id, s.ref
+	p.mu.Lock()
+	p.asking++
+	f.Number = p.asking
+	p.asks[f.Number] = a
+	p.mu.Unlock()
+	p.say(kindCall, f)
+}
+
+// answered answers a request of a device.
+func (d *directory) answered(a *asked, bad bool) {
+	f := noSuchCall
+	if !bad {
+		f = nil
+	}
+	switch {
+	case a.id != nil && bad:
+		d.post.Send(a.by, 0, f.Message(a.id))
+	case a.id != nil:
+		d.post.Send(a.by, 0, wire.Answer("ok", a.id, 0))
+	}
+	if a.id != nil {
+		f = nil
+	}
+	d.post.Release(a.by, a.held, f)
+}
+
+// callFrom takes what another node says of calls.
+func (d *directory) callFrom(p *peer, raw []byte) bool {
+	var f callFrame
+	if json.Unmarshal(raw, &f) != nil {
+		return false
+	}
+	if f.Op == opAnswer {
+		p.mu.Lock()
+		a := p.asks[f.Number]
+		delete(p.asks, f.Number)
+		p.mu.Unlock()
+		if a != nil {
+			d.answered(a, f.Bad)
+		}
+		if a == nil || a.ends == nil || f.Bad {
+			return true
+		}
+		// It has been told so, and may not be told again should the stream end now.
+		d.mu.Lock()
+		defer d.unlock()
+		if s := d.member(a.by); s != nil {
+			a.ends.endedThere(s, &callFrame{Reason: "hangup", Quiet: true})
+		}
+		return true
+	}
+	d.mu.Lock()
+	defer d.unlock()
+	c := d.byCall[f.Call]
+	switch f.Op {
+	case opRing:
+		d.rungFrom(p, c, &f)
+	case opMissed:
+		if u := d.users[f.User]; u != nil && f.Caller != nil {
+			o := f.Caller
+			for _, s := range u.own() {
+				s.push((&member{name: o.Name, user: o.User}).describe(wire.Begin("missed", 160)).Text("reason", "busy"))
+			}
+		}
+	case opAccepted:
+		if s := d.member(f.Ref); s != nil && c != nil && c.owner == p && slices.Contains(c.rung, s) {
+			c.take(s)
+		}
+	case opEnded:
+		if s := d.member(f.Ref); s != nil && c != nil && c.owner == p {
+			c.endedThere(s, &f)
+		}
+	case opRings, opAccept, opDecline, opHangup:
+		if c != nil && c.owner == nil {
+			d.wantedFrom(p, c, &f)
+		} else if f.Op != opRings {
+			p.say(kindCall, callFrame{Op: opAnswer, Number: f.Number, Bad: true})
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// wantedFrom does what a device on another node wants of a call of this one.
+func (d *directory) wantedFrom(p *peer, c *call, f *callFrame) {
+	s := p.member(f.Ref)
+	rings := s != nil && slices.Contains(c.rung, s)
+	if f.Op == opRings {
+		if rings {
+			c.rings()
+		}
+		return
+	}
+	talks := s != nil && c.peer == s && f.Op == opHangup
+	p.say(kindCall, callFrame{Op: opAnswer, Number: f.Number, Bad: !rings && !talks})
+	switch {
+	case talks:
+		c.end("hangup", "", s)
+	case !rings:
+	case f.Op == opAccept:
+		c.accept(s, f.Data)
+	default:
+		c.end("declined", f.Detail, s)
+	}
+}
+
+// rungFrom rings a device for a call of another node. c is its image, if there is one.
+func (d *directory) rungFrom(p *peer, c *call, f *callFrame) {
+	s := d.member(f.Ref)
+	if s == nil || f.Caller == nil || c != nil && (c.owner != p || c.peer != nil || slices.Contains(c.rung, s)) {
+		return
+	}
+	u := d.users[s.user]
+	if u == nil || s.user == "" {
+		return
+	}
+	if c == nil {
+		caller := p.admit(f.Caller)
+		if caller == nil {
+			return
+		}
+		c = &call{d: d, id: f.Call, owner: p, caller: caller, callee: u, since: time.UnixMilli(f.Since)}
+		c.incoming = caller.describe(callState(c.id, "incoming").Text("from", caller.id))
+		if f.Data != nil {
+			c.incoming = c.incoming.Raw("data", f.Data)
+		}
+		d.byCall[c.id] = c
+		u.ringing = append(u.ringing, c)
+	}
+	for _, own := range slices.Clone(s.pending) {
+		switch {
+		case own.callee.name != c.caller.user:
+		case c.before(own):
+			own.end("busy", "", nil)
+		case slices.Contains(own.rung, c.caller):
+			if len(c.rung) == 0 {
+				c.forget() // its owner ends it
+			}
+			return
+		}
+	}
+	c.ring(s)
+}
+
+// before reports whether a call is the older of two.
+func (c *call) before(o *call) bool {
+	if a, b := c.since.UnixMilli(), o.since.UnixMilli(); a != b {
+		return a < b
+	}
+	return c.id < o.id
+}
+
+// take is told that the owner has given the call to a device of this node.
+func (c *call) take(s *member) {
+	d := c.d
+	c.rung = nil
+	c.peer, c.answered = s, d.hub.now()
+	c.unring()
+	c.share(s)
+	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
+	c.account = d.hub.beginCall(c.id, "call", "", c.answered, s)
+	d.occupy(s, 1)
+}
+
+// endedThere is told that the call is over for a device of this node.
+func (c *call) endedThere(s *member, f *callFrame) {
+	by := s
+	if !f.Quiet {
+		by = nil
+	}
+	switch {
+	case c.d.byCall[c.id] != c: // over already
+	case c.peer == s:
+		c.over(f.Reason, f.Detail, by)
+	case slices.Contains(c.rung, s):
+		if by == nil {
+			s.push(ended(c.id, f.Reason, f.Detail))
+		}
+		c.unringDevice(s)
+	}
+}
+
+// over ends the image of a call for all devices of this node but by.
+func (c *call) over(reason, detail string, by *member) {
+	d := c.d
+	tell := func(s *member) {
+		if s != by {
+			s.push(ended(c.id, reason, detail))
+		}
+	}
+	for _, s := range c.rung {
+		tell(s)
+	}
+	c.rung = nil
+	if s := c.peer; s != nil {
+		tell(s)
+		c.unshare()
+		now := d.hub.now()
+		if by != nil {
+			c.account.leave(by, reason, now)
+		}
+		c.account.end(reason, now)
+		d.occupy(s, -1)
+		caller := c.caller.id
+		d.after = append(d.after, func() { d.hub.changed(caller, s.id) })
+	}
+	c.forget()
+}
+
+// forget takes the image of a call off the books.
+func (c *call) forget() {
+	delete(c.d.byCall, c.id)
+	c.unring()
+	c.caller.release()
+}
+
+// unringDevice stops a device's ringing. A call that nobody can take any more ends.
+func (c *call) unringDevice(s *member) {
+	c.rung = slices.DeleteFunc(c.rung, func(o *member) bool { return o == s })
+	switch {
+	case len(c.rung) > 0 || c.peer != nil:
+	case c.owner != nil:
+		c.forget()
+	default:
+		c.unlessAnybody()
+	}
+}
+
+// unlessAnybody ends a ringing call of this node that nobody can take, once all devices are
+// known.
+func (c *call) unlessAnybody() {
+	if c.owner == nil && c.peer == nil && len(c.rung) == 0 && !c.away && c.callee.known() {
+		c.end("unavailable", "", nil)
+	}
+}
+
+// tell tells somebody, on whatever node, that the call is over for him. quiet: he has ended
+// it himself, and only his node needs to know. It reports whether he has heard it: whoever
+// is on another node counts as one who has.
+func (c *call) tell(s *member, reason, detail string, quiet bool) (reached bool) {
+	if s.node != nil && c.owner == nil {
+		s.node.say(kindCall, callFrame{Op: opEnded, Call: c.id, Ref: s.there, Reason: reason, Detail: detail, Quiet: quiet})
+		return true
+	}
+	return quiet || s.push(ended(c.id, reason, detail))
+}
+
+// share makes caller and s partners.
+func (c *call) share(s *member) {
+	for _, p := range [2]*member{c.caller, s} {
+		list := append(slices.Clone(p.callList()), c)
+		p.calls.Store(&list)
+		p.hold()
+	}
+}
+
+// unshare undoes share.
+func (c *call) unshare() {
+	for _, p := range [2]*member{c.caller, c.peer} {
+		list := slices.DeleteFunc(slices.Clone(p.callList()), func(o *call) bool { return o == c })
+		p.calls.Store(&list)
+		p.release()
+	}
+}
+
+// missedThere tells the nodes with other devices of a busy user who has called.
+func (u *user) missedThere(caller *member) {
+	told := make(map[*peer]bool)
+	for _, s := range u.sessions {
+		if p := s.node; p != nil && !told[p] {
+			told[p] = true
+			p.say(kindCall, callFrame{Op: opMissed, User: u.name, Caller: caller.person(0)})
+		}
+	}
+}

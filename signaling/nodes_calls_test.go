@@ -1,0 +1,502 @@
+package signaling
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"turnhub/signaling/internal/wire"
+)
+
+// The model of calls by name over many nodes: people with devices on whichever of three hubs
+// invite, accept, decline and hang up while streams are slow or given up and nodes die. Seen
+// are what clients are told: every call goes through its states once and forward, one device
+// at most gets it, every request has one answer; and in the end both sides of every call
+// agree, presence is true, a name has one secret, whoever is called rings on all devices,
+// and nobody keeps anything.
+
+// callPerson is a client of it.
+type callPerson struct {
+	m            *callsModel
+	name         string
+	user, secret string
+	node         *modelNode
+	socket       *carried
+	id           string
+	over, taken  bool
+	seq, got     int
+	request      int
+	asked        map[int]string // what has no answer yet, by id
+	calls        map[string]*callSeen
+	presence     map[string]string
+	heard        map[string]bool
+}
+
+// callSeen is a call as a client sees it.
+type callSeen struct {
+	state string
+	mine  bool
+	peer  string
+	lost  bool
+}
+
+type callsModel struct {
+	*nodesModel
+	people   []*callPerson
+	accepted map[string]string // the device that has a call
+	rang     int
+	talked   int
+}
+
+var endsCall = regexp.MustCompile(`"(?:hangup|decline)","call":"([^"]+)"`)
+
+var callNames = []string{"ann", "ann", "bob", "bob", "cat", "", "eve", "eve", "eve"}
+
+func newCallsModel(t *testing.T, seed uint64) *callsModel {
+	m := &callsModel{accepted: make(map[string]string)}
+	m.nodesModel = newNodesModel(t, seed)
+	m.clients = nil
+	for i, user := range callNames {
+		m.people = append(m.people, &callPerson{m: m, name: fmt.Sprint("p", i), user: user})
+	}
+	return m
+}
+
+func (c *callPerson) live() bool { return c.node != nil && !c.over }
+
+func (c *callPerson) begin(n *modelNode) {
+	*c = callPerson{
+		m: c.m, name: c.name, user: c.user, node: n, socket: carry(n.hub), asked: make(map[int]string),
+		calls: make(map[string]*callSeen), presence: make(map[string]string), heard: make(map[string]bool),
+	}
+	c.secret = "the secret of it"
+	if c.user == "eve" && c.m.rng.IntN(2) == 0 {
+		c.secret = "another secret"
+	}
+	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
+	if c.user != "" {
+		hello += fmt.Sprintf(`,"user":%q,"userSecret":%q`, c.user, c.secret)
+	}
+	c.socket.Say([]byte(hello+"}"), c.m.now)
+	c.id, _ = c.socket.Session()
+	c.m.log("%s of %q is %s on %s", c.name, c.user, c.id, n.name())
+	if c.id == "" {
+		if c.user != "eve" || c.socket.Code() != wire.CloseRefused {
+			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
+		}
+		c.over = true
+		return
+	}
+	c.read()
+}
+
+func (c *callPerson) say(text string, args ...any) {
+	c.seq++
+	c.request++
+	text = fmt.Sprintf(text, args...)
+	c.asked[c.request] = text
+	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, text, c.request, c.seq)
+	c.m.log("  %s says %s", c.name, text)
+	c.socket.Say([]byte(text), c.m.now)
+	c.read()
+}
+
+func (c *callPerson) read() {
+	for _, f := range pullFrames(c.m.t, c.socket) {
+		c.take(f)
+	}
+	if c.socket.Code() != 0 && !c.over {
+		c.m.log("%s is closed with %v", c.name, c.socket.Code())
+		if !c.taken {
+			c.m.fail("%s is closed with %v", c.name, c.socket.Code())
+		}
+		c.over = true
+	}
+	if c.id != "" && !c.over {
+		c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), c.m.now)
+	}
+}
+
+func (c *callPerson) take(f frame) {
+	m := c.m
+	m.log("  %s hears %v", c.name, f)
+	if seq := int(f.num("seq")); seq > 0 {
+		if seq != c.got+1 {
+			m.fail("%s: number %d after %d", c.name, seq, c.got)
+		}
+		c.got = seq
+	}
+	if id := int(f.num("id")); id > 0 {
+		if _, waits := c.asked[id]; !waits {
+			m.fail("%s: %v answers nothing", c.name, f)
+		}
+		text := c.asked[id]
+		delete(c.asked, id)
+		// Whoever ends a call is not told that it has ended.
+		if call := endsCall.FindStringSubmatch(text); call != nil && f.str("type") == "ok" {
+			c.calls[call[1]].state = "ended"
+		}
+	}
+	switch f.str("type") {
+	case "calling":
+		if c.calls[f.str("call")] == nil {
+			c.calls[f.str("call")] = &callSeen{state: "calling", mine: true}
+		}
+	case "call":
+		c.takeCall(f)
+	case "presence":
+		for user, state := range f["users"].(map[string]any) {
+			c.presence[user] = state.(string)
+		}
+	case "signal":
+		c.heard[f.str("from")+" "+f.str("data")] = true
+	case "error":
+		switch f.str("code") {
+		case "user-taken":
+			if c.user != "eve" {
+				m.fail("%s is told %v", c.name, f)
+			}
+			c.taken = true
+		case "no-such-call", "not-in-room", "too-many":
+		default:
+			m.fail("%s is told %v", c.name, f)
+		}
+	}
+}
+
+func (c *callPerson) takeCall(f frame) {
+	m, id, state := c.m, f.str("call"), f.str("state")
+	s := c.calls[id]
+	if state == "incoming" && (s == nil || s.lost) { // it rings again after its node was lost for a moment
+		c.calls[id] = &callSeen{state: state, peer: f.str("from")}
+		m.rang++
+		return
+	}
+	var may bool
+	switch {
+	case s == nil:
+	case state == "ringing":
+		may = s.mine && s.state == "calling"
+	case state == "accepted":
+		may = s.state == "ringing" || s.state == "calling" || s.state == "incoming"
+	case state == "ended":
+		may = s.state != "ended"
+	}
+	if !may {
+		m.fail("%s is told %q of call %s, of which it knows %+v", c.name, state, id, s)
+	}
+	s.state, s.lost = state, f.str("reason") == "lost" || f.str("reason") == "unavailable"
+	if state != "accepted" {
+		return
+	}
+	s.peer = f.str("peer")
+	if f["polite"].(bool) != s.mine && !s.mine {
+		m.fail("%s is polite as the one who was called", c.name)
+	}
+	if !s.mine {
+		if had := m.accepted[id]; had != "" && had != c.id {
+			m.fail("%s gets call %s, which %s has", c.name, id, had)
+		}
+		m.accepted[id] = c.id
+		m.talked++
+	}
+}
+
+func (m *callsModel) actCalls() {
+	m.step(time.Duration(m.rng.IntN(200)) * time.Millisecond)
+	n, o := m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)]
+	c := m.people[m.rng.IntN(len(m.people))]
+	x := m.rng.IntN(1000)
+	switch {
+	case x < 450:
+		m.deliver(n, o, 1+m.rng.IntN(5))
+		return
+	case x < 453 && n != o && !n.dead && !o.dead:
+		m.log("%s gives up the stream to %s", n.name(), o.name())
+		m.up(n, o)
+		return
+	case x < 457 && !n.dead:
+		m.kill(n)
+		for _, c := range m.people {
+			if c.node == n {
+				c.over = true
+			}
+		}
+		return
+	case x < 480 && n.dead:
+		m.log("%s is noticed, and back", n.name())
+		m.bury(n)
+		m.start(n)
+		return
+	case !c.live():
+		if !n.dead {
+			c.begin(n)
+		}
+		return
+	}
+	if c.read(); !c.live() {
+		return
+	}
+	user := []string{"ann", "bob", "cat", "nobody"}[m.rng.IntN(4)]
+	id := ""
+	var seen *callSeen
+	for k, s := range c.calls { // any of them, but the same for the same seed
+		if s.state != "ended" && (id == "" || k < id) {
+			id, seen = k, s
+		}
+	}
+	switch {
+	case x < 600:
+		if len(c.calls) < 20 {
+			c.say(`"type":"invite","user":%q,"data":%q`, user, c.id)
+		}
+	case x < 640:
+		c.say(`"type":"subscribe","users":[%q]`, user)
+	case x < 660:
+		c.say(`"type":"unsubscribe","users":[%q]`, user)
+		delete(c.presence, user)
+	case x < 680:
+		m.log("%s leaves", c.name)
+		c.end()
+	case id == "":
+	case x < 850:
+		if seen.state == "incoming" {
+			c.say(`"type":"accept","call":%q`, id)
+		}
+	case x < 900:
+		c.say(`"type":"decline","call":%q,"reason":"later"`, id)
+	case x < 960:
+		c.say(`"type":"hangup","call":%q`, id)
+	default:
+		if seen.state == "accepted" {
+			c.say(`"type":"signal","to":%q,"data":"x"`, seen.peer)
+		}
+	}
+}
+
+func (c *callPerson) end() {
+	c.socket.Say(fmt.Appendf(nil, `{"type":"bye","seq":%d}`, c.seq+1), c.m.now)
+	c.over = true
+}
+
+// rest lets everything arrive.
+func (m *callsModel) rest(rounds int) {
+	for range rounds {
+		m.step(100 * time.Millisecond)
+		for _, n := range m.nodes {
+			for _, o := range m.nodes {
+				m.deliver(n, o, 1000)
+			}
+		}
+		for _, c := range m.people {
+			if c.live() {
+				c.read()
+			}
+		}
+	}
+}
+
+// agree sees that everybody is told the truth.
+func (m *callsModel) agree() {
+	by := make(map[string]*callPerson)
+	state := make(map[string]string)
+	secret := ""
+	for _, c := range m.people {
+		if !c.live() {
+			continue
+		}
+		by[c.id] = c
+		if c.user == "eve" {
+			talks := slices.ContainsFunc(c.all(), func(s *callSeen) bool { return s.state == "accepted" })
+			if !talks && secret != "" && secret != c.secret {
+				m.fail("eve has two secrets")
+			}
+			if !talks {
+				secret = c.secret
+			}
+		}
+		if len(c.asked) > 0 {
+			m.fail("%s has no answer to %v", c.name, c.asked)
+		}
+	}
+	for _, c := range by {
+		if state[c.user] == "" {
+			state[c.user] = "online"
+		}
+		for id, s := range c.calls {
+			if s.state != "accepted" {
+				continue
+			}
+			state[c.user] = "busy"
+			o := by[s.peer]
+			if o == nil || o.calls[id] == nil || o.calls[id].state != "accepted" || o.calls[id].peer != c.id {
+				m.fail("%s talks to %s in %s, who does not", c.name, s.peer, id)
+			}
+		}
+	}
+	for _, c := range by {
+		for user, got := range c.presence {
+			if want := state[user]; got != want && !(got == "offline" && want == "") {
+				m.fail("%s takes %s for %s, who is %q", c.name, user, got, want)
+			}
+		}
+	}
+}
+
+func (c *callPerson) all() (list []*callSeen) {
+	for _, s := range c.calls {
+		list = append(list, s)
+	}
+	return list
+}
+
+// finish sees to it that all is as it should be in the end.
+func (m *callsModel) finish() {
+	for _, n := range m.nodes {
+		if n.dead {
+			m.bury(n)
+		}
+	}
+	m.rest(30)
+	m.agree()
+	// Two who talk reach each other.
+	for _, c := range m.people {
+		for _, s := range c.calls {
+			if c.live() && s.state == "accepted" {
+				c.say(`"type":"signal","to":%q,"data":"still here"`, s.peer)
+			}
+		}
+	}
+	m.rest(3)
+	for _, c := range m.people {
+		for _, s := range c.calls {
+			if c.live() && s.state == "accepted" && !c.heard[s.peer+" still here"] {
+				m.fail("%s hears nothing of %s", c.name, s.peer)
+			}
+		}
+	}
+	m.agree()
+	for _, c := range m.people {
+		for id, s := range c.calls {
+			if c.live() && s.state != "ended" {
+				c.say(`"type":"hangup","call":%q`, id)
+				m.rest(3)
+			}
+		}
+	}
+	m.agree()
+	// Whoever is called rings on all devices, one gets the call, both end it.
+	for i, c := range m.people {
+		user := []string{"ann", "bob", "cat"}[i%3]
+		if !c.live() {
+			continue
+		}
+		before := len(c.calls)
+		c.say(`"type":"invite","user":%q`, user)
+		m.rest(5)
+		if len(c.calls) != before+1 {
+			m.fail("%s has %d calls after %d", c.name, len(c.calls), before)
+		}
+		id := ""
+		for k, s := range c.calls {
+			if s.state == "ringing" {
+				id = k
+			}
+		}
+		var rings []*callPerson
+		for _, o := range m.people {
+			switch {
+			case !o.live() || o == c || o.user != user:
+			case o.calls[id] == nil || o.calls[id].state != "incoming":
+				m.fail("%s does not ring for %s", o.name, c.name)
+			default:
+				rings = append(rings, o)
+			}
+		}
+		if len(rings) == 0 {
+			if id != "" {
+				m.fail("%s rings somebody", c.name)
+			}
+			continue
+		}
+		o := rings[m.rng.IntN(len(rings))]
+		o.say(`"type":"accept","call":%q`, id)
+		m.rest(3)
+		for _, p := range rings {
+			if p != o && p.calls[id].state != "ended" {
+				m.fail("%s still rings", p.name)
+			}
+		}
+		m.agree()
+		if o.calls[id].state != "accepted" {
+			m.fail("%s has not got the call", o.name)
+		}
+		ends, hears := c, o
+		if m.rng.IntN(2) == 0 {
+			ends, hears = o, c
+		}
+		ends.say(`"type":"hangup","call":%q`, id)
+		m.rest(3)
+		if hears.calls[id].state != "ended" {
+			m.fail("%s has not heard that the call is over", hears.name)
+		}
+	}
+	for _, c := range m.people {
+		if c.live() {
+			c.end()
+		}
+	}
+	m.rest(5)
+	for _, n := range m.nodes {
+		if n.dead {
+			continue
+		}
+		d := n.hub.directory
+		if len(d.users) != 0 || len(d.byCall) != 0 || d.members.Len() != 0 || len(d.nodes.met) != 0 {
+			m.fail("%s keeps %d users, %d calls, %d members, %d meetings", n.name(), len(d.users), len(d.byCall), d.members.Len(), len(d.nodes.met))
+		}
+		for _, p := range d.nodes.by {
+			if len(p.members) != 0 || len(p.asks) != 0 || len(p.pending) != 0 {
+				m.fail("%s keeps %d members, %d requests of %s", n.name(), len(p.members), len(p.asks), p.name)
+			}
+		}
+	}
+}
+
+// TestCallsAcrossNodes plays random schedules, each of which it can repeat from its seed.
+func TestCallsAcrossNodes(t *testing.T) {
+	schedules := 300
+	if os.Getenv("E2E_LONG") != "" {
+		schedules = 100_000
+	}
+	first := uint64(time.Now().UnixNano())
+	if n, err := strconv.Atoi(os.Getenv("SCHEDULES")); err == nil {
+		schedules = n
+	}
+	if text := os.Getenv("SEED"); text != "" {
+		_ = json.Unmarshal([]byte(text), &first)
+		schedules = 1
+	}
+	t.Logf("seeds from %d", first)
+	rang, talked := 0, 0
+	for i := range schedules {
+		m := newCallsModel(t, first+uint64(i))
+		m.rng = rand.New(rand.NewPCG(first+uint64(i), 4))
+		for range 100 + m.rng.IntN(300) {
+			m.actCalls()
+		}
+		m.finish()
+		rang += m.rang
+		talked += m.talked
+	}
+	t.Logf("%d schedules: %d times a device rang, %d calls were taken", schedules, rang, talked)
+	if talked < 5*schedules {
+		t.Errorf("only %d calls were taken", talked)
+	}
+}
