@@ -44,6 +44,7 @@ type call struct {
 	spare    string       // the endpoint of the device that has settled it
 
 	owner *peer  // whose call it is, see callacross.go; nil: this node's
+	stamp int64  // by its owner's clock, milliseconds since 1970
 	data  []byte // of the invitation, where there are other nodes
 }
 
@@ -107,7 +108,7 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 	}
 	c := &call{d: d, id: d.hub.callID(), caller: s, since: d.hub.now()}
 	if d.nodes != nil {
-		c.data = slices.Clone(m.Data)
+		c.data, c.stamp = slices.Clone(m.Data), c.since.UnixMilli()
 		d.user(name) // its devices on other nodes are looked for
 	}
 	calling(c.id)
@@ -198,7 +199,7 @@ func (c *call) ring(device *member) {
 	c.rung = append(c.rung, device)
 	if p := device.node; p != nil {
 		p.say(kindCall, callFrame{
-			Op: opRing, Call: c.id, Ref: device.there, User: c.callee.name, Caller: c.caller.person(0), Since: c.since.UnixMilli(), Data: c.data,
+			Op: opRing, Call: c.id, Ref: device.there, User: c.callee.name, Caller: c.caller.person(0), Since: c.stamp, Data: c.data,
 		})
 		return
 	}

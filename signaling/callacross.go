@@ -3,7 +3,6 @@ package signaling
 import (
 	"encoding/json"
 	"slices"
-	"time"
 
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/wire"
@@ -191,7 +190,7 @@ func (d *directory) rungFrom(p *peer, c *call, f *callFrame) {
 		if caller == nil {
 			return
 		}
-		c = &call{d: d, id: f.Call, owner: p, caller: caller, callee: u, since: time.UnixMilli(f.Since)}
+		c = &call{d: d, id: f.Call, owner: p, caller: caller, callee: u, stamp: f.Since, since: d.hub.now()}
 		c.incoming = caller.describe(callState(c.id, "incoming").Text("from", caller.id))
 		if f.Data != nil {
 			c.incoming = c.incoming.Raw("data", f.Data)
@@ -216,8 +215,8 @@ func (d *directory) rungFrom(p *peer, c *call, f *callFrame) {
 
 // before reports whether a call is the older of two.
 func (c *call) before(o *call) bool {
-	if a, b := c.since.UnixMilli(), o.since.UnixMilli(); a != b {
-		return a < b
+	if c.stamp != o.stamp {
+		return c.stamp < o.stamp
 	}
 	return c.id < o.id
 }
