@@ -32,6 +32,7 @@ func isName(meeting string) (user string, is bool) { return strings.CutPrefix(me
 
 // nameParts is what a user has where there are other nodes. Under directory.mu.
 type nameParts struct {
+	self    string              // this node
 	home    string              // the node where those with the name meet; empty: this one
 	told    map[*peer]struct{}  // who knows what is here
 	parts   map[*peer]*namePart // what they have
@@ -338,30 +339,40 @@ func (d *directory) disappear(u *user, s *member) {
 	}
 }
 
-// beats reports whether a claim of another node stands before that of this one.
-func (a *nameParts) beats(p *peer, part *namePart) bool {
-	switch {
-	case len(a.own) == 0:
-		return true
-	case part.firm != a.firm:
-		return part.firm
-	case part.stamp != a.stamp:
-		return part.stamp < a.stamp
-	}
-	return p.name < p.x.self
-}
-
-// rivalled reports whether somebody with another secret has the name, and before us.
+// rivalled reports whether the name is somebody's with another secret than this: whose claim
+// stands before all others, once they are known or that one has been found to.
 func (u *user) rivalled(proof []byte) bool {
 	if u == nil || u.across == nil {
 		return false
 	}
-	for p, part := range u.across.parts {
-		if part.proof != nil && !bytes.Equal(part.proof, proof) && u.across.beats(p, part) {
-			return true
+	a := u.across
+	var first *namePart
+	var node string
+	claim := func(name string, c *namePart) {
+		var before bool
+		switch {
+		case first == nil:
+			before = true
+		case c.firm != first.firm:
+			before = c.firm
+		case c.stamp != first.stamp:
+			before = c.stamp < first.stamp
+		default:
+			before = name < node
+		}
+		if before {
+			first, node = c, name
 		}
 	}
-	return false
+	if len(a.own) > 0 {
+		claim(a.self, &namePart{proof: u.secret[:], stamp: a.stamp, firm: a.firm})
+	}
+	for p, part := range a.parts {
+		if part.proof != nil {
+			claim(p.name, part)
+		}
+	}
+	return first != nil && !bytes.Equal(first.proof, proof) && (first.firm || u.known())
 }
 
 var userTaken = wire.Faultf(wire.CodeUserTaken, "another person uses this name: choose another, or give the same userSecret")

@@ -39,7 +39,7 @@ func (d *directory) user(name string) *user {
 		u = &user{name: name, shown: "offline"}
 		d.users[name] = u
 		if d.nodes != nil {
-			u.across = &nameParts{told: make(map[*peer]struct{}), parts: make(map[*peer]*namePart), missing: make(map[*peer]struct{})}
+			u.across = &nameParts{self: d.nodes.self, told: make(map[*peer]struct{}), parts: make(map[*peer]*namePart), missing: make(map[*peer]struct{})}
 			d.seek(u)
 		}
 	}
