@@ -69,6 +69,7 @@ const isInspected = (kind) => kind in inspections;
  * @property {string} netns namespace (full name)
  * @property {string} router short name of the namespace whose device `wan` leads out: the client's own where it has no router
  * @property {string} wanAddress IPv4 address on the public segment, "" for ipv6
+ * @property {boolean} delayed its way to the public segment takes its time
  * @property {string} [ipv6] its own address, where it has both families behind one router
  * @property {string} [proxy] URL of its HTTP proxy
  * @property {{username: string, password: string}} [password] that the proxy asks for
@@ -99,7 +100,7 @@ export async function addClient(lab, kind, number, { delay = 0, caFile } = {}) {
   if (routed) await lab.namespace(router);
   await connect(lab, router, number, { delay, ipv4: wanAddress, ipv6: routed && !dual ? '' : `2a02:db8::${20 + number}` });
   /** @type {Client} */
-  const client = { kind, name, netns: lab.netns(name), router, wanAddress };
+  const client = { kind, name, netns: lab.netns(name), router, wanAddress, delayed: delay > 0 };
   if (!routed) return client;
 
   await lab.sh(`

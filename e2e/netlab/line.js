@@ -18,6 +18,7 @@
  * @property {boolean} hears that what is heard is
  * @property {number} lost share of the sound sent that is lost, as the other side says
  * @property {string} limit kbit/s that the browser thinks it may send
+ * @property {number} most kbit/s that the page lets it send of pictures; 0: none are sent
  */
 
 /** Starts to note how the line goes. @param {Page} page */
@@ -33,7 +34,7 @@ export function noteLine(page) {
       const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
       if (pc) {
         const report = await /** @type {any} */ (window).statsOf(pc);
-        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0 };
+        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0, most: 0 };
         const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
         for (const stat of report.values()) {
           if (transport ? stat.id === transport.selectedCandidatePairId : stat.type === 'candidate-pair' && stat.selected) {
@@ -54,6 +55,8 @@ export function noteLine(page) {
             note.audio += stat.bytesReceived;
           }
         }
+        const sends = pc.getSenders().find((/** @type {RTCRtpSender} */ { track }) => track?.kind === 'video')?.getParameters().encodings[0];
+        if (sends?.active) note.most = Math.round((sends.maxBitrate ?? 0) / 1000);
         // The order of who hears says what is sent: RED before Opus.
         note.twice = redundant(pc.remoteDescription?.sdp ?? '');
         note.hears = redundant(pc.localDescription?.sdp ?? '');
@@ -70,8 +73,9 @@ export function noteLine(page) {
  * Sums up what was noted.
  * @param {Page} page @param {number} narrowed when the line became narrow @param {number} freed when it was wide again
  * @param {number} findingOut milliseconds that are left out of the round trips
+ * @param {{width: number, frames: number}} [full] full quality, frames per second; without it what was before the line became narrow
  */
-export async function readLine(page, narrowed, freed, findingOut) {
+export async function readLine(page, narrowed, freed, findingOut, full) {
   /** @type {Note[]} */
   const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
   const during = notes.filter(({ at }) => at >= narrowed && at < freed);
@@ -97,12 +101,12 @@ export async function readLine(page, narrowed, freed, findingOut) {
   if (!first || !last) throw new Error('nothing was noted');
   const seconds = (last.at - first.at) / 1000;
   // Full quality: as large a picture as before, and nine of ten of its frames in two seconds.
-  const calm = notes.filter(({ at }) => at < narrowed);
-  const width = Math.max(...calm.map((note) => note.width));
-  const rate = (calm.at(-1)?.frames ?? 0) - calm[0].frames, per = ((calm.at(-1)?.at ?? 0) - calm[0].at) / 1000;
+  const calm = notes.filter(({ at }) => at < narrowed), [start] = calm, end = calm.at(-1);
+  const width = full?.width ?? Math.max(...calm.map((note) => note.width));
+  const rate = full?.frames ?? (start && end ? ((end.frames - start.frames) * 1000) / (end.at - start.at) : NaN);
   const whole = notes.find((note, index) => {
     const later = notes.slice(index).find(({ at }) => at >= note.at + 2000);
-    return note.at > freed && note.width >= width && later && later.frames - note.frames >= 0.9 * 2 * (rate / per);
+    return note.at > freed && note.width >= width && later && later.frames - note.frames >= 0.9 * 2 * rate;
   });
   const perSecond = notes.filter((_, index) => index % 10 === 0);
   return {
@@ -116,11 +120,12 @@ export async function readLine(page, narrowed, freed, findingOut) {
     later,
     invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
     sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
+    backAfter: whole ? (whole.at - freed) / 1000 : NaN,
     back: whole ? `${((whole.at - freed) / 1000).toFixed(1)} s` : 'not within 10 s',
     notes: perSecond.slice(1).map((note, index) => {
       const before = perSecond[index], span = (note.at - before.at) / 1000;
       const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);
-      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
+      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} allowed ${note.most} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
     }),
   };
 }

@@ -7,7 +7,8 @@
  * @param {Lab} lab @param {Client} client @param {Direction} direction @param {number} kbit 0: as fast as there is
  */
 export async function narrowLink(lab, client, direction, kbit) {
-  const down = { name: 'pub', device: `p${client.name.slice(1)}` }, up = { name: client.router, device: 'wan' };
+  // What comes over a link with a delay comes out of another device.
+  const number = client.name.slice(1), down = { name: 'pub', device: `${client.delayed ? 'far' : 'p'}${number}` }, up = { name: client.router, device: 'wan' };
   const ends = direction === 'both' ? [down, up] : [direction === 'down' ? down : up];
   for (const { name, device } of ends) {
     // A burst is one packet, so that the line is as narrow for a moment as it is for a minute.
