@@ -237,10 +237,12 @@ export namespace lineTimes {
     export let look: number;
     export let ping: number;
     export let pingNarrow: number;
+    export let pingSound: number;
     let late_1: number;
     export { late_1 as late };
     export let count: number;
     export let rate: number;
+    export let alone: number;
     export let asked: number;
     let answer_2: number;
     export { answer_2 as answer };
@@ -1345,6 +1347,8 @@ export declare function budget(others: number, screen?: boolean): {
     frameRate: number;
     audio: number;
 };
+/** What is sent to one of so many at the most, bits per second. @param {number} others @param {boolean} pictures of a camera or a screen are sent */
+declare function wanted(others: number, pictures: boolean): number;
 /** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
 export declare const meshLimit: number;
 /**
@@ -1763,6 +1767,10 @@ export type LineHost = {
     open: () => boolean;
     tell: (message: any) => void;
     /**
+     * bits per second that the call would send to this person
+     */
+    wants: () => number;
+    /**
      * another allowance
      */
     changed: () => void;
@@ -1786,8 +1794,12 @@ declare class NarrowLine {
     /** @type {Allowance} */ allowance: Allowance;
     /** Bytes by which the next packet that is timed should be longer than others, to see what the line takes. */
     pad: number;
+    /** Our own line takes less than we would send, whatever the other side asks for. */
+    get is(): boolean;
     /** @param {Sample} sample @returns {Allowance} */
-    take({ now, stream, delay, sent, received, asked, files, pad }: Sample): Allowance;
+    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants }: Sample): Allowance;
+    /** The long message that was to be sent has been. @param {number} now */
+    padded(now: number): void;
     #private;
 }
 /**
@@ -1797,9 +1809,9 @@ declare class NarrowLine {
 declare class Asking {
     /**
      * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
-     * @param {number} received bits per second
+     * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
      */
-    take(now: number, here: number, there: number, received: number): number;
+    take(now: number, here: number, there: number, received: number, narrow?: boolean): number;
     #private;
 }
 /**
@@ -1838,6 +1850,18 @@ export type Sample = {
      * bytes by which the packet that was timed was longer than others
      */
     pad?: number | undefined;
+    /**
+     * bits per second that the browser thinks it may send; 0: it does not say
+     */
+    available?: number | undefined;
+    /**
+     * bits per second that are sent, without what is around packets
+     */
+    bare?: number | undefined;
+    /**
+     * bits per second that the call would send; wide
+     */
+    wants?: number | undefined;
 };
 /**
  * What to send.
@@ -1879,6 +1903,14 @@ export type Allowance = {
      * bits per second; Infinity
      */
     files: number;
+    /**
+     * a browser that has made pictures smaller by itself is to forget it
+     */
+    afresh: boolean;
+    /**
+     * the most that pictures may have is to be a little less, which is a change
+     */
+    less: boolean;
 };
 
 // ---- call/path/negotiation.js
@@ -2431,6 +2463,8 @@ declare class PathTiming {
     here: number;
     /** What the other side says that it gets of us, and wants of us at most; bits per second. */
     got: number;
+    /** Milliseconds that the last long message waited on its way there, whoever was busy: it took no less. */
+    took: number;
     /** The other side answers. */
     answered: boolean;
     /** The page was late by so much, milliseconds: no packet was. @param {number} late */
@@ -2440,8 +2474,9 @@ declare class PathTiming {
     /**
      * Sends a ping where none is on its way and the last is so long ago.
      * @param {number} every milliseconds @param {number} pad bytes @param {number} most bits per second that we ask for
+     * @returns {boolean} it was sent
      */
-    ping(every: number, pad: number, most: number): void;
+    ping(every: number, pad: number, most: number): boolean;
     /**
      * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
      * comes to us tells how much of it may be the way here.
@@ -2501,6 +2536,53 @@ declare class PathWatch {
     /** Says what is known otherwise. @param {boolean} dead */
     set(dead: boolean): void;
     close(): void;
+    #private;
+}
+
+// ---- call/path/widening.js
+/** How much a line takes, by long messages. */
+declare class Widening {
+    /** What the line has been seen to take by two of three, bits per second; 0: not much more than is sent. */
+    takes: number;
+    /** The most that the last ones show, bits per second: so much has passed, at the least. 0: there are none. */
+    get best(): number;
+    /** The line has become wider, so what it takes is of interest at once. */
+    hope(): void;
+    /** They are of another line, or of another time. */
+    forget(): void;
+    /**
+     * By how many bytes the next message is to be longer than others; 0: not at all.
+     * @param {number} now milliseconds @param {boolean} calm nothing waits
+     * @param {number} known bits per second that are sent, or that the line is held to take
+     * @param {number} most milliseconds between two, at the most
+     */
+    plan(now: number, calm: boolean, known: number, most?: number): number;
+    /** One has been sent. @param {number} now */
+    sent(now: number): void;
+    /**
+     * One has come.
+     * @param {number} now @param {number} pad bytes by which it was longer @param {number} delay milliseconds that it came later than at the best of times
+     * @param {number} known bits per second that are sent, or that the line is held to take
+     */
+    took(now: number, pad: number, delay: number, known: number): void;
+    #private;
+}
+/** Has a browser look for more, where its line takes more than it thinks. */
+declare class Looking {
+    /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
+    less: boolean;
+    /** Less is sent for a moment: of pictures, or nothing of them. @type {'' | 'pictures' | 'sound'} */
+    rests: "" | "pictures" | "sound";
+    /**
+     * One look at what it thinks.
+     * @param {number} now milliseconds @param {number} thinks bits per second that it may send
+     * @param {number} takes bits per second that the line has been seen to take; 0: not known
+     */
+    take(now: number, thinks: number, takes: number): void;
+    /** Something waits on the line: that it found nothing says nothing of what it finds later. */
+    wait(): void;
+    /** It thinks enough of its line. @returns {boolean} it did not before */
+    forget(): boolean;
     #private;
 }
 

@@ -99,11 +99,13 @@ export const improvingTimes = {
 /** The line that a path leads over, as long as that is TCP or TLS (call/path/line.js). */
 export const lineTimes = {
   /** It is looked at so often. A packet is timed so often, and less often where each takes from the sound. */
-  look: 100, ping: 250, pingNarrow: 500,
+  look: 100, ping: 250, pingNarrow: 500, pingSound: 1000,
   /** One that is on its way for so much longer than the best tells that something waits. */
   late: 200,
   /** Bytes are counted so often, and rates are of so long. */
   count: 400, rate: 1300,
+  /** What waited with pictures in it has gone after so long without them. */
+  alone: 1500,
   /** The other side's wish to get less holds for so long, unless it is said again. */
   asked: 3000,
   /** In the long run the other side's pings are answered so often: it sends one each `ping`. */

@@ -9,7 +9,7 @@ import {Shown} from './media/shown.js';
 import {watchFirstFrame} from './firstframe.js';
 import {addMedia, answerMedia, isUseless, openChannel, unhook, withoutCandidates} from './path/connection.js';
 import {isRelayed, relayed, withoutAddresses} from './path/sanitize.js';
-import {Senders} from './path/bitrate.js';
+import {Senders, wanted} from './path/bitrate.js';
 import {Line} from './path/line.js';
 import {Sound} from './path/sound.js';
 import {received} from './path/received.js';
@@ -88,6 +88,7 @@ export class Peer extends Emitter {
     pc: () => (this.#way.reached === 'connected' && !this.#quiet ? this.pc : null),
     open: () => this.#channel.open,
     tell: (message) => this.tell(message),
+    wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen); },
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });

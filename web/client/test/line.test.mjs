@@ -122,6 +122,14 @@ test('a narrow line takes from the picture first, and leaves the tracks as the p
   assert.deepEqual(pc.encoding(1), {active: true, maxBitrate: 2_500_000, scaleResolutionDownBy: 1, maxFramerate: 30});
   assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: false, maxBitrate: 48_000});
   assert.deepEqual(pc.transceivers.map(({sender}) => sender.track.enabled), [false, false], 'what was switched off stays off');
+  await put({...plenty, less: true});
+  assert.equal(pc.encoding(1).maxBitrate, 2_475_000, 'a browser that is to look for more is told another number');
+  await put({...plenty, afresh: true});
+  const size = () => pc.transceivers.map(({sender}) => sender.getParameters().degradationPreference);
+  assert.deepEqual(size(), [undefined, 'balanced'], 'and to forget what it made smaller');
+  await put(plenty);
+  assert.deepEqual(size(), [undefined, undefined]);
+  assert.equal(pc.encoding(1).maxBitrate, 2_500_000);
   const writes = pc.transceivers.map(({sender}) => sender.writes);
   await put(plenty);
   assert.deepEqual(pc.transceivers.map(({sender}) => sender.writes), writes, 'what is in force is not set again');
@@ -132,7 +140,7 @@ test('the line is measured while it leads over TCP or TLS, and let go of after',
   let changes = 0;
   const stats = {at: 0};
   const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: stats.at += 5000, bytesReceived: stats.at, packetsSent: 1}]])};
-  const line = new Line({clock, pc: () => pc, open: () => true, tell: (message) => told.push(message), changed: () => changes++, said: () => said.push(line.ours)});
+  const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push(message), changed: () => changes++, said: () => said.push(line.ours)});
   const pass = async (milliseconds) => { for (let t = 0; t < milliseconds; t += 50) { clock.advance(50); for (let i = 0; i < 10; i++) await null; } };
   line.tick('relay-udp');
   await pass(1000);
@@ -161,4 +169,29 @@ test('the line is measured while it leads over TCP or TLS, and let go of after',
   const before = told.length;
   await pass(2000);
   assert.equal(told.length, before, 'and nothing is timed any more');
+});
+
+test('who sends no pictures because the other side wants none does not ask it for less in turn', async () => {
+  const clock = new FakeClock(), told = [];
+  let bytes = 0;
+  const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes += 5000, bytesReceived: bytes, packetsSent: 1}]])};
+  const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push(message), changed: () => {}, said: () => {}});
+  const waits = async (milliseconds, delay) => {
+    const answered = new Set(), sent = new Map();
+    for (let t = 0; t < milliseconds; t += 50) {
+      clock.advance(50);
+      for (let i = 0; i < 10; i++) await null;
+      for (const {type, n} of told) if (type === 'ping' && !sent.has(n)) sent.set(n, clock.time);
+      for (const [n, at] of sent) {
+        if (answered.has(n) || clock.time - at < delay) continue;
+        answered.add(n);
+        line.hear(timed({type: 'pong', n, at: clock.time, got: 1e6, most: leastAsked}));
+      }
+    }
+  };
+  line.tick('relay-tls');
+  await waits(2000, 50);
+  await waits(8000, 350);
+  assert.equal(line.allowance.picture, false);
+  assert.ok(told.every(({most}) => most === undefined), 'it asks for less');
 });

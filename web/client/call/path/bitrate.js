@@ -29,6 +29,15 @@ export function budget(others, screen = false) {
   return screen ? {...row, scale: 1, frameRate: Math.min(row.frameRate, 15)} : row;
 }
 
+/** What is sent to one of so many at the most, bits per second. @param {number} others @param {boolean} pictures of a camera or a screen are sent */
+export function wanted(others, pictures) {
+  const {video, audio} = budget(others);
+  return audio + (pictures ? video : 0);
+}
+
+/** A share of what is sent, and as much less of it as is a change and no more. */
+const aLittle = 0.99;
+
 /**
  * What one picture may have, and sound.
  * @param {number} others @param {'' | import('./connection.js').Showing} screen @param {boolean} shown whether it is for the screen beside the camera
@@ -39,7 +48,7 @@ function share(others, screen, shown, line) {
   const part = alone ? 1 : shown ? 0.8 : 0.2;
   const scale = alone || shown ? row.scale : row.scale * 2, frameRate = alone || shown ? row.frameRate : Math.min(row.frameRate, 15);
   return {
-    video: Math.round(part * Math.min(row.video, line.video)),
+    video: Math.round(part * Math.min(row.video, line.video) * (line.less ? aLittle : 1)),
     // Of a screen one wants to read what it says: half of its pixels go, and no more.
     scale: isScreen ? Math.max(scale, Math.min(line.scale, 1.5)) : Math.max(scale, line.scale),
     frameRate: Math.min(frameRate, line.frameRate),
@@ -134,11 +143,27 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
       : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && 'adaptivePtime' in encoding, encoding);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
-    if (same) return;
+    const forgets = kind === 'video' && forgetsSize(parameters, line.afresh);
+    if (same && !forgets) return;
     Object.assign(encoding, wanted);
     // A connection that closes meanwhile has nothing left to limit.
     await sender.setParameters(parameters).catch(() => {});
   }));
+}
+
+/**
+ * Chromium makes pictures smaller by itself where it has few bits for them, and larger again after 60 pictures that it could have
+ * made better, a step at a time. It forgets what it has made of them when it is told to weigh their size against their number,
+ * and no longer.
+ * @param {any} parameters @param {boolean} afresh
+ * @returns {boolean} whether there is something to set
+ */
+function forgetsSize(parameters, afresh) {
+  const weighs = parameters.degradationPreference === 'balanced';
+  if (weighs === afresh) return false;
+  if (afresh) parameters.degradationPreference = 'balanced';
+  else delete parameters.degradationPreference;
+  return true;
 }
 
 /** Whether sound is sent twice: the first codec is the one in use. @param {RTCRtpSendParameters} parameters */

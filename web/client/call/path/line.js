@@ -13,6 +13,7 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {() => RTCPeerConnection | null} pc the connection in use, while it is connected
  * @property {() => boolean} open whether messages go out at once
  * @property {(message: any) => void} tell
+ * @property {() => number} wants bits per second that the call would send to this person
  * @property {() => void} changed another allowance
  * @property {() => void} said the line is in another state, on our side or theirs
  */
@@ -36,9 +37,15 @@ export class Line {
   /** @type {RTCPeerConnection | null} that was measured last */ #pc = null;
   /** Bits per second, in the last second or so. */
   #sent = 0;
+  #bare = 0;
   #received = 0;
-  /** @type {{at: number, sent: number, received: number}[]} */ #counts = [];
+  /** What the browser thinks that it may send; 0: it does not say. */
+  #available = 0;
+  /** @type {{at: number, sent: number, received: number, bare: number}[]} */ #counts = [];
   #countedAt = -Infinity;
+  #aloneFrom = -Infinity;
+  /** How long sound waited when it was looked at last, and before. */
+  #waited = {at: -Infinity, there: 0, before: 0};
   #counting = false;
   #fileBytes = 0;
   #files = 0;
@@ -65,7 +72,7 @@ export class Line {
   /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
   hear(message) {
     const pad = this.#timing.hear(message, {got: this.#received, most: this.#most});
-    if (pad !== null && this.#stream) this.#take(this.#timing.there, pad);
+    if (pad !== null && this.#stream) this.#take(pad ? this.#timing.took : this.#timing.there, pad);
   }
 
   /** @param {LineState} state */
@@ -97,10 +104,13 @@ export class Line {
       this.#pc = pc;
       if (pc && this.#host.open()) {
         if (now - this.#countedAt > times.count) this.#count(pc, now);
-        this.#most = this.#asking.take(now, this.#timing.here, this.ours === 'no-picture' ? this.#timing.there : 0, this.#received);
+        this.#most = this.#asking.take(now, this.#timing.here, this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
         const {waiting} = this.#timing;
         if (waiting > times.late) this.#take(waiting, 0);
-        this.#timing.ping(this.allowance.narrow ? times.pingNarrow : times.ping, this.#narrow.pad, this.#most);
+        // A long one says the more the sooner it follows the one before.
+        const {pad} = this.#narrow, either = [this.ours, this.theirs];
+        const every = pad || either.every((state) => state === 'wide') ? times.ping : either.includes('no-picture') ? times.pingSound : times.pingNarrow;
+        if (this.#timing.ping(every, pad, this.#most) && pad) this.#narrow.padded(now);
       }
       const before = clock.now();
       await new Promise((resolve) => { clock.setTimeout(() => resolve(undefined), times.look); });
@@ -109,11 +119,20 @@ export class Line {
     this.#running = false;
   }
 
+  /** Sound has gone alone for a while, and what waits does not become less for that: so it is not what waited before. @param {number} now */
+  #alone(now) {
+    const {there} = this.#timing;
+    if (this.allowance.picture || !this.#narrow.is) this.#aloneFrom = now;
+    if (now - this.#waited.at > times.alone / 2) this.#waited = {at: now, there, before: this.#waited.there};
+    return now - this.#aloneFrom > times.alone && there > this.#waited.before * 0.8;
+  }
+
   /** @param {number} delay @param {number} pad */
   #take(delay, pad) {
     const before = this.allowance;
     this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
-      received: this.#timing.got, asked: this.#timing.asked, files: this.#files, pad});
+      received: this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
+      available: this.#available, bare: this.#bare, wants: this.#host.wants()});
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
     const {state} = this.allowance;
@@ -136,15 +155,17 @@ export class Line {
       if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
     }
     if (!pair || pc !== this.#pc) return;
+    this.#available = pair.availableOutgoingBitrate ?? 0;
     // Bytes as the line sees them, where the browser says how many packets they were in.
     const count = {at: pair.timestamp ?? now, sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? 0),
-      received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? 0)};
+      received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? 0), bare: pair.bytesSent ?? 0};
     const [first] = this.#counts;
     if (first && (count.sent < first.sent || count.received < first.received)) this.#counts = [];
     this.#counts = [...this.#counts.filter(({at}) => at > count.at - times.rate), count];
     const from = this.#counts[0], seconds = (count.at - from.at) / 1000;
     if (seconds <= 0) return;
     this.#sent = ((count.sent - from.sent) * 8) / seconds;
+    this.#bare = ((count.bare - from.bare) * 8) / seconds;
     this.#received = ((count.received - from.received) * 8) / seconds;
   }
 }

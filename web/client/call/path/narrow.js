@@ -5,6 +5,8 @@
  * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
  */
 
+import {Looking, Widening} from './widening.js';
+
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
 const calm = 90, full = 200, drowning = 400;
 /** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
@@ -16,6 +18,12 @@ export const around = 94;
 const packets = 50, longPackets = 25, inLong = 25_500;
 /** What lasts for so long is a queue, milliseconds. */
 const moment = 350;
+/** Where less than this share of what is sent arrives, and has for so long, milliseconds, a stream is too narrow: it loses nothing by itself. */
+const arrives = 0.8, missed = 1300;
+/** What is so narrow already is cut again when the queue has stayed for so long, milliseconds. */
+const staying = 2000;
+/** So far ahead of what a browser thinks that it may send its room does not grow by itself. */
+const aheadOf = 1.5;
 /** A cut leaves so much of what got through, that the queue empties. */
 const cutTo = 0.75;
 /** Nobody is asked for less than this, bits per second: it carries the sound. */
@@ -48,6 +56,9 @@ const comesBack = 40_000;
  * @property {number} [asked] bits per second that the other side wants at most; Infinity
  * @property {number} [files] bits per second of it that are files
  * @property {number} [pad] bytes by which the packet that was timed was longer than others
+ * @property {number} [available] bits per second that the browser thinks it may send; 0: it does not say
+ * @property {number} [bare] bits per second that are sent, without what is around packets
+ * @property {number} [wants] bits per second that the call would send; wide
  */
 
 /**
@@ -62,10 +73,17 @@ const comesBack = 40_000;
  * @property {number} audio bits per second of sound; Infinity
  * @property {boolean} long packets of sound may be longer than 20 ms
  * @property {number} files bits per second; Infinity
+ * @property {boolean} afresh a browser that has made pictures smaller by itself is to forget it
+ * @property {boolean} less the most that pictures may have is to be a little less, which is a change
  */
 
 /** @type {Readonly<Allowance>} */
-export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true, video: Infinity, scale: 1, frameRate: Infinity, audio: Infinity, long: false, files: Infinity});
+export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true, video: Infinity, scale: 1, frameRate: Infinity, audio: Infinity, long: false, files: Infinity, less: false, afresh: false});
+
+/** It is told so for so long, milliseconds. */
+const afreshFor = 1000;
+/** What is sent while a browser is to see that it might send more: Chromium gives pictures 30 kbit/s at the least, which these do not fill. */
+const resting = {video: 22_000, scale: 4, frameRate: 4, audio: soundFloor, long: true};
 
 /** What sound takes of the line, bits per second, with all that is around it. @param {number} audio @param {boolean} long */
 export const soundTakes = (audio, long) => (long ? inLong : audio) + (long ? longPackets : packets) * (header + around) * 8;
@@ -75,6 +93,11 @@ const filesFirst = 64_000, filesLeast = 8000, filesFree = 50_000_000;
 
 /** In steps of an eighth, that a browser is not told of every little change. @param {number} rate */
 const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 1000) / Math.log(1.12)));
+
+/** What a long message shows is believed to so much, and one who was wrong within so long is not believed for so long, up to so long, milliseconds. */
+const believed = 0.6, proven = 4000, doubtFirst = 4000, doubtMost = 15_000;
+/** A path is looked at for so long before its browser is thought to be mistaken of it, and so long after it was narrow where it does not say. */
+const settling = 5000, afterwards = 10_000;
 
 /** What a line has to take before a picture comes back. */
 const comingBack = soundTakes(soundFloor, true) + comesBack * 1.3;
@@ -92,6 +115,9 @@ export class NarrowLine {
   /** When it was cut last, when a queue was seen last, and when the room grew last. */
   #cutAt = -Infinity;
   #queuedAt = -Infinity;
+  #fullFrom = Infinity;
+  /** What was sent lately, and when it arrived last. @type {{at: number, sent: number}[]} */ #sents = [];
+  #wholeAt = Infinity;
   #grownAt = -Infinity;
   /** So long a line that was too narrow is left alone before more is tried. */
   #patience = 1000;
@@ -106,31 +132,87 @@ export class NarrowLine {
   #backAt = -Infinity;
   /** So long it stays out, at the least. */
   #stays = 2000;
-  /** What the last long packets say that the line takes, bits per second. @type {number[]} */ #seen = [];
-  #paddedAt = -Infinity;
+  #widening = new Widening();
+  #looking = new Looking();
+  /** When more was sent because long messages showed room, and until when they are not believed again, and after what time of it. */
+  #jumpedAt = -Infinity;
+  #believesFrom = -Infinity;
+  #doubt = doubtFirst;
+  /** Since when the path is one that is measured, and when it was narrow last. */
+  #since = Infinity;
+  #narrowAt = -Infinity;
+  /** When a browser that had thought too little of the line did so no longer. */
+  #enoughAt = -Infinity;
   #files = filesFirst;
   /** Of the last moment. @type {{at: number, delay: number}[]} */ #delays = [];
+
+  /** Our own line takes less than we would send, whatever the other side asks for. */
+  get is() { return this.#room < Infinity; }
 
   /** Whether a picture is left out. */
   get #off() { return this.#step === pictures.length; }
 
   /** @param {Sample} sample @returns {Allowance} */
-  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0}) {
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide}) {
     if (!stream) return this.#free();
+    this.#since = Math.min(this.#since, now);
+    if (this.#room < Infinity) this.#narrowAt = now;
+    // What is sent at the most, by the browser or by us. Where it does not say it is thought to be mistaken after a narrow line alone.
+    const thinks = available || (now - this.#narrowAt < afterwards ? bare * 1.1 : Infinity);
+    const known = Math.min(this.#room, thinks);
     if (pad) {
-      if (delay < drowning) this.#seen = [...this.#seen.slice(-1), (pad * 8000) / Math.max(delay, 1)];
+      this.#widening.took(now, pad, delay, known);
+      this.#believe(now);
     } else {
-      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, sent, files);
+      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0);
     }
+    const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
     const room = Math.min(this.#room, asked);
-    if (room === Infinity) return this.#free(false);
-    this.pad = this.#off && now - this.#paddedAt > 1000 && delay < calm ? 1000 : 0;
-    if (this.pad) this.#paddedAt = now;
-    return (this.allowance = this.#share(now, room));
+    if (now - this.#since < settling || known >= enough) this.pad = 0;
+    else this.pad = this.#widening.plan(now, quiet, known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
+    if (thinks >= enough) {
+      if (this.#looking.forget()) this.#enoughAt = now;
+    } else if (!quiet) {
+      this.#looking.wait();
+    } else if (room > thinks * 2 || this.#looking.rests) this.#looking.take(now, thinks, this.#widening.takes);
+    const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
+    const afresh = now - this.#enoughAt < afreshFor;
+    if (!less && !rests && !afresh) return (this.allowance = allowance);
+    return (this.allowance = {...allowance, less, afresh, ...(rests ? resting : {}), picture: allowance.picture && rests !== 'sound'});
   }
 
-  /** @param {number} now @param {number} delay @param {number} through bits per second that got through @param {number} sent @param {number} files */
-  #measure(now, delay, through, sent, files) {
+  /** The long message that was to be sent has been. @param {number} now */
+  padded(now) {
+    this.#widening.sent(now);
+    this.pad = 0;
+  }
+
+  /** Long messages show what the line takes: more is sent at once. @param {number} now */
+  #believe(now) {
+    const room = this.#widening.takes * believed;
+    if (this.#room === Infinity || room < this.#room * 1.1 || now < this.#believesFrom) return;
+    this.#room = room;
+    this.#ceiling = Math.max(this.#ceiling, room);
+    this.#grownAt = this.#jumpedAt = now;
+    this.#patience = 1000;
+    this.#widen();
+  }
+
+  /** What takes so much is not narrow. */
+  #widen() {
+    if (this.#room < wide) return;
+    this.#room = this.#ceiling = Infinity;
+    this.#patience = 1000;
+    this.#trying = false;
+    this.#widening.hope();
+  }
+
+  /**
+   * @param {number} now @param {number} delay @param {number} through bits per second of what is sent that got through
+   * @param {number} arrived bits per second: more than is sent where what waited goes out @param {number} sent @param {number} files
+   * @param {number} available
+   */
+  #measure(now, delay, through, arrived, sent, files, available) {
     if (delay > calm) this.#queuedAt = now;
     // Files give way first: they have time.
     if (delay > calm) this.#files = Math.max(filesLeast, Math.min(this.#files, Math.max(files, filesFirst)) * (delay > full ? 0.4 : 0.7));
@@ -141,10 +223,27 @@ export class NarrowLine {
     const due = now - this.#cutAt > Math.min(2500, Math.max(700, delay * 1.3));
     const bulk = files > through / 3 && delay < drowning && now - this.#cutAt > 0;
     // A browser that has no time for its page is late as well: then what is sent arrives all the same.
-    const stuck = through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning;
-    if (waits > full && stuck && due && !bulk) this.#cut(now, Math.min(through, wide));
-    else if (delay <= calm && this.#room < Infinity) this.#grow(now, through);
+    // A queue that stays grows by less than can be counted.
+    if (waits <= full) this.#fullFrom = now;
+    const stays = this.#room < Infinity && now - Math.max(this.#fullFrom, this.#cutAt) > staying;
+    const missing = this.#misses(now, through, sent) && now - this.#cutAt > missed;
+    const stuck = missing || through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning || stays;
+    // Who sends less than he may has not sent what waits now.
+    const ours = sent > this.#room * 0.8 || this.#room === Infinity;
+    if (((waits > full && stuck && due) || missing) && !bulk && ours) this.#cut(now, Math.min(arrived, wide));
+    else if (delay <= calm && this.#room < Infinity && !missing) this.#grow(now, through, available);
     if (waits > drowning && this.#room < Infinity) this.#emptying = true;
+  }
+
+  /**
+   * Much less arrives than was sent, though nothing is seen to wait: the server drops pictures that it could not send in time, and
+   * lets go before them what is small, as these messages are.
+   * @param {number} now @param {number} through @param {number} sent
+   */
+  #misses(now, through, sent) {
+    this.#sents = [...this.#sents.filter(({at}) => at > now - missed), {at: now, sent}];
+    if (through >= Math.min(...this.#sents.map((each) => each.sent)) * arrives) this.#wholeAt = now;
+    return now - this.#wholeAt > missed;
   }
 
   /** How long everything has waited in the last moment, milliseconds: a single packet may be late. @param {number} now @param {number} delay */
@@ -158,6 +257,14 @@ export class NarrowLine {
   /** @param {number} now @param {number} through */
   #cut(now, through) {
     const most = soundTakes(soundFloor, true);
+    if (now - this.#jumpedAt < proven) {
+      this.#believesFrom = now + this.#doubt;
+      this.#doubt = Math.min(doubtMost, this.#doubt * 2);
+    } else if (now - this.#jumpedAt > doubtMost) {
+      this.#doubt = doubtFirst;
+    }
+    this.#widening.forget();
+    this.#looking.forget();
     if (this.#trying) this.#patience = Math.min(3500, this.#patience * 2);
     this.#trying = false;
     // What the line takes lies between what got through and what was sent. At first, and as long as there is a queue, it
@@ -168,11 +275,13 @@ export class NarrowLine {
     this.#cutAt = this.#grownAt = now;
   }
 
-  /** @param {number} now @param {number} through */
-  #grow(now, through) {
+  /** @param {number} now @param {number} through @param {number} available */
+  #grow(now, through, available) {
     const since = now - Math.max(this.#cutAt, this.#queuedAt);
     const below = this.#room < this.#ceiling * 0.9;
-    if (since < (below ? 600 : this.#patience)) {
+    // Where it is the browser that sends no more, more changes nothing, but that Chromium tries what the line takes at each change.
+    const idle = available > 0 && available < pictures[0].from && !this.#off && this.#room > available * aheadOf;
+    if (idle || since < (below ? 600 : this.#patience)) {
       this.#grownAt = now;
       return;
     }
@@ -184,12 +293,9 @@ export class NarrowLine {
     this.#trying = !below;
     this.#room *= rate ** seconds;
     // Sound alone does not show how much more there is: that the long packets do.
-    if (this.#off) this.#room = Math.min(this.#room, Math.max(comingBack, Math.min(...this.#seen) * 0.8));
+    if (this.#off) this.#room = Math.min(this.#room, Math.max(comingBack, this.#widening.best * 0.8));
     if (this.#room > this.#ceiling * 2) this.#patience = 1000;
-    if (this.#room < wide) return;
-    this.#room = this.#ceiling = Infinity;
-    this.#patience = 1000;
-    this.#trying = false;
+    this.#widen();
   }
 
   /** How the room is shared: sound before pictures. @param {number} now @param {number} room @returns {Allowance} */
@@ -200,7 +306,7 @@ export class NarrowLine {
     this.#choose(now, video);
     const picture = !this.#off && !this.#emptying;
     const {scale, frameRate} = pictures[Math.min(this.#step, pictures.length - 1)];
-    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files};
+    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files, less: false, afresh: false};
   }
 
   /** Which picture: a worse one soon, a better one late, none when the least does not fit. @param {number} now @param {number} video */
@@ -208,7 +314,7 @@ export class NarrowLine {
     let wanted = pictures.findIndex(({from}) => video >= from);
     if (wanted < 0) wanted = pictures.length;
     if (this.#off) {
-      if (video < comesBack || this.#seen.length < 2 || Math.min(...this.#seen) < comingBack * 1.1 || now - this.#offAt < this.#stays) return;
+      if (video < comesBack || Math.max(this.#widening.best, this.#ceiling / 1.1) < comingBack || now - this.#offAt < this.#stays) return;
       this.#backAt = now;
       this.#step = Math.min(wanted, pictures.length - 1);
       this.#steppedAt = now;
@@ -218,7 +324,7 @@ export class NarrowLine {
       this.#steppedAt = now;
       if (!this.#off) return;
       this.#offAt = now;
-      this.#seen = [];
+      this.#widening.forget();
       // One that had to go again soon was brought back too early.
       this.#stays = now - this.#backAt < 8000 ? Math.min(6000, this.#stays * 2) : 2000;
     } else if (wanted < this.#step) {
@@ -231,7 +337,7 @@ export class NarrowLine {
 
   /** @param {boolean} [wholly] the path is not one of those that are measured */
   #free(wholly = true) {
-    this.pad = 0;
+    if (wholly) this.pad = 0;
     this.#emptying = false;
     if (this.#off) this.#offAt = -Infinity;
     this.#step = 0;
@@ -239,9 +345,12 @@ export class NarrowLine {
       this.#room = this.#ceiling = Infinity;
       this.#cutAt = this.#queuedAt = this.#grownAt = this.#steppedAt = -Infinity;
       this.#files = filesFirst;
+      this.#since = Infinity;
+      this.#widening.forget();
+      this.#looking.forget();
       return (this.allowance = plenty);
     }
-    return (this.allowance = this.#files < Infinity ? {...plenty, files: this.#files} : plenty);
+    return this.#files < Infinity ? {...plenty, files: this.#files} : plenty;
   }
 }
 
@@ -252,18 +361,23 @@ export class NarrowLine {
 export class Asking {
   #most = Infinity;
   #askedAt = -Infinity;
+  /** Our own sound had no room beside the answers to so much, bits per second: it has none for them as long as our line is narrow. */
+  #crowdedAt = Infinity;
 
   /**
    * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
-   * @param {number} received bits per second
+   * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
    */
-  take(now, here, there, received) {
-    const much = here > drowning || there > full;
-    if (much && received < wide && now - this.#askedAt > Math.max(1000, here, there)) {
-      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (here > drowning ? cutTo : 0.5));
+  take(now, here, there, received, narrow = true) {
+    if (this.#crowdedAt < Infinity && !narrow) this.#crowdedAt = this.#most = Infinity;
+    const crowded = there > full;
+    if ((here > drowning || crowded) && received < wide && now - this.#askedAt > Math.max(1000, here, Math.min(2000, there))) {
+      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
       this.#askedAt = now;
+      if (crowded) this.#crowdedAt = Math.min(this.#crowdedAt, received);
     } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {
-      this.#most = this.#most * 1.6 < wide ? this.#most * 1.6 : Infinity;
+      this.#most = Math.min(this.#most * 1.6, Math.max(leastAsked, this.#crowdedAt * 0.7));
+      if (this.#most >= wide) this.#most = Infinity;
       this.#askedAt = now - 1000;
     }
     return this.#most;

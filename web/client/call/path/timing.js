@@ -37,6 +37,8 @@ export class PathTiming {
   got = 0;
   #asked = Infinity;
   #askedAt = -Infinity;
+  /** Milliseconds that the last long message waited on its way there, whoever was busy: it took no less. */
+  took = 0;
   /** The other side answers. */
   answered = false;
 
@@ -74,14 +76,16 @@ export class PathTiming {
   /**
    * Sends a ping where none is on its way and the last is so long ago.
    * @param {number} every milliseconds @param {number} pad bytes @param {number} most bits per second that we ask for
+   * @returns {boolean} it was sent
    */
   ping(every, pad, most) {
     const now = this.#clock.now();
-    if (now - this.#pingedAt < every) return;
+    if (now - this.#pingedAt < every) return false;
     // Also while others are on their way: the other side tells by them that the way to it is free.
     this.#out = [...this.#out.slice(1 - mostOut), {n: ++this.#number, at: now, pad}];
     this.#pingedAt = now;
     this.#tell({type: 'ping', n: this.#number, at: now, late: this.#late, ...asking(most), ...(pad ? {pad: 'x'.repeat(pad)} : {})});
+    return true;
   }
 
   /**
@@ -134,6 +138,7 @@ export class PathTiming {
     }
     // Whatever the other side says, neither way waited longer than both.
     const late = trip - least.trip.value;
+    if (sent.pad) this.took = Math.min(late, Math.max(0, there - least.there.value));
     this.there = Math.min(late, Math.max(0, there - least.there.value - this.#excused));
     this.here = Math.min(late, Math.max(0, here - least.here.value - this.#excused));
     return sent.pad;
