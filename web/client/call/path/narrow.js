@@ -174,7 +174,9 @@ export class NarrowLine {
       if (this.#looking.forget()) this.#enoughAt = now;
     } else if (!quiet) {
       this.#looking.wait();
-    } else if (room > thinks * 2 || this.#looking.rests) this.#looking.take(now, thinks, this.#widening.takes);
+    } else if (room > thinks * 1.2 || this.#looking.rests) {
+      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes);
+    }
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;
     if (!less && !rests && !afresh) return (this.allowance = allowance);

@@ -12,7 +12,7 @@ const bucket = 1540;
 /** What is around the bytes of a message, for each of them. */
 const wrapping = 1.12;
 /** As much more than is sent has to pass, by two of three in a row, before the line is believed to be another. */
-const muchMore = 2.5;
+const muchMore = 2;
 /** Where a little more passes, they are longer, up to so many times: then the page is what is late. */
 const aLittle = 1.2, longerMost = 3;
 /** So many are kept. */
