@@ -55,7 +55,7 @@ export async function speakChirps(page) {
         const context = new AudioContext({ sampleRate: 48_000 });
         await context.audioWorklet.addModule(here.chirpModule);
         const mouth = new AudioWorkletNode(context, 'mouth', { numberOfInputs: 0, outputChannelCount: [1] }), out = context.createMediaStreamDestination();
-        mouth.port.onmessage = ({ data }) => { here.spoken = [...here.spoken.slice(-4000), data]; };
+        mouth.port.onmessage = ({ data }) => { here.spoken = [...here.spoken.slice(-4000), data]; here.flashUntil = data + 150; };
         mouth.connect(out);
         await context.resume();
         here.mouth = mouth;
@@ -66,10 +66,10 @@ export async function speakChirps(page) {
   }, worklets);
 }
 
-/** From now on the page listens to the other one. @param {Page} page @param {string} tile */
+/** From now on the page listens to the other one, by whatever track comes. @param {Page} page @param {string} tile */
 export function listen(page, tile) {
   return page.evaluate(async (tile) => {
-    const here = /** @type {any} */ (window), video = /** @type {HTMLVideoElement} */ (document.querySelector(`${tile} video`));
+    const here = /** @type {any} */ (window);
     here.heard = [];
     here.gaps = [];
     const context = here.earContext = new AudioContext({ sampleRate: 48_000 });
@@ -79,10 +79,71 @@ export function listen(page, tile) {
       if (data.chirp) here.heard.push(data.chirp);
       else here.gaps.push(data);
     };
-    context.createMediaStreamSource(new MediaStream(/** @type {MediaStream} */ (video.srcObject).getAudioTracks())).connect(ear);
+    /** @type {MediaStreamTrack | undefined} */ let heard;
+    /** @type {MediaStreamAudioSourceNode | undefined} */ let source;
+    const follow = () => {
+      const [track] = /** @type {MediaStream | null} */ (document.querySelector(tile)?.querySelector('video')?.srcObject)?.getAudioTracks() ?? [];
+      if (!track || track === heard) return;
+      heard = track;
+      source?.disconnect();
+      source = context.createMediaStreamSource(new MediaStream([track]));
+      source.connect(ear);
+    };
+    follow();
+    setInterval(follow, 20);
     await context.resume();
     here.ear = ear;
   }, tile);
+}
+
+/** From the next page on, its camera is a dark picture that is bright for a moment at each chirp; before `speakChirps`. @param {Page} page */
+export const showFlashes = (page) => page.addInitScript(() => {
+  const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media), here = /** @type {any} */ (window);
+  media.getUserMedia = async (constraints) => {
+    const stream = await ask(constraints);
+    for (const track of stream.getVideoTracks()) {
+      stream.removeTrack(track);
+      track.stop();
+      const canvas = document.createElement('canvas'), drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { alpha: false }));
+      Object.assign(canvas, { width: 640, height: 360 });
+      let n = 0;
+      const draw = () => {
+        drawing.fillStyle = Date.now() < (here.flashUntil ?? 0) ? '#fff' : '#222';
+        drawing.fillRect(0, 0, 640, 360);
+        drawing.fillStyle = '#444';
+        drawing.fillRect((n++ * 7) % 600, 300, 40, 40); // something moves, in the lower part
+      };
+      setInterval(draw, 20);
+      stream.addTrack(canvas.captureStream(50).getVideoTracks()[0]);
+    }
+    return stream;
+  };
+});
+
+/** From now on the page notes when the other one's picture becomes bright. @param {Page} page @param {string} tile */
+export const watchFlashes = (page, tile) => page.evaluate((tile) => {
+  const here = /** @type {any} */ (window), video = /** @type {HTMLVideoElement} */ (document.querySelector(`${tile} video`));
+  const canvas = document.createElement('canvas'), drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+  Object.assign(canvas, { width: 1, height: 1 });
+  here.flashes = [];
+  let bright = false;
+  const shown = (/** @type {number} */ _, /** @type {VideoFrameCallbackMetadata} */ { expectedDisplayTime }) => {
+    drawing.drawImage(video, 100, 50, 100, 100, 0, 0, 1, 1);
+    const now = drawing.getImageData(0, 0, 1, 1).data[0] > 140;
+    if (now && !bright) here.flashes.push(performance.timeOrigin + expectedDisplayTime);
+    bright = now;
+    video.requestVideoFrameCallback(shown);
+  };
+  video.requestVideoFrameCallback(shown);
+}, tile);
+
+/** How much later than its chirp each flash was seen since a moment, milliseconds. @param {Page} page @param {number} since milliseconds since 1970 */
+export async function lips(page, since) {
+  const { heard, flashes } = await page.evaluate(() => ({ heard: /** @type {any} */ (window).heard, flashes: /** @type {any} */ (window).flashes }));
+  return flashes.filter((/** @type {number} */ at) => at > since).flatMap((/** @type {number} */ at) => {
+    const chirp = heard.find((/** @type {number} */ when) => Math.abs(when - at) < 450);
+    return chirp === undefined ? [] : [at - chirp];
+  });
 }
 
 /**

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chirps, listen, speakChirps } from '../harness/chirp.js';
+import { chirps, lips, listen, showFlashes, speakChirps, watchFlashes } from '../harness/chirp.js';
 import { cleanup } from '../harness/cleanup.js';
 import { moves, others, told } from '../harness/people.js';
 import { startCaller } from './calls.js';
@@ -19,7 +19,9 @@ import { turnhubSite } from './sites.js';
 
 const minutes = Number(process.env.E2E_MINUTES ?? 10);
 /** Milliseconds, and kbit/s. */
-const aims = { ear: 250, gap: 200, line: 130, drift: 40 };
+const aims = { ear: 250, gap: 200, line: 130, drift: 40, lips: 80 };
+/** An element plays sound about so long after it was given it, milliseconds: here it is heard before. */
+const elementMs = 30;
 
 /** @type {Lab} */ let lab;
 /** @type {Awaited<ReturnType<typeof startHost>>} */ let server;
@@ -39,16 +41,16 @@ before(async () => {
 });
 after(cleanup);
 
-/** A call whose people chirp. @param {Caller[]} callers */
-async function call(callers) {
+/** A call whose people chirp, and flash. @param {Caller[]} callers @param {string} [way] what the tile says @param {import('../harness/observe.js').Narrowing} [narrowing] */
+async function call(callers, way = 'through HTTPS', narrowing = {}) {
   const site = turnhubSite(server.base), room = `door-${rooms++}`;
-  const pages = await Promise.all(callers.map(({ browser }) => browser.newPage({ clean: true })));
-  await Promise.all(pages.map(speakChirps));
+  const pages = await Promise.all(callers.map(({ browser }) => browser.newPage({ clean: true, ...narrowing })));
+  await Promise.all(pages.map(async (page) => { await showFlashes(page); await speakChirps(page); }));
   await Promise.all(pages.map((page) => site.open(page, room)));
   await site.join(pages[0]);
   await site.joined(pages[0]);
   await site.join(pages[1]);
-  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await moves(page, 20); await listen(page, others); }));
+  await Promise.all(pages.map(async (page) => { await told(page, way); await moves(page, 20); await listen(page, others); }));
   return pages;
 }
 
@@ -73,6 +75,19 @@ test('from mouth to ear', async () => {
   console.log(`mouth to ear: ${ms(middle(took))} ms (median of ${took.length}), ${ms(sorted(took)[0])} to ${ms(Math.max(...took))} (aim ${aims.ear}); longest gap ${ms(Math.max(0, ...gaps))} ms`);
   assert.ok(took.length > 30, `${took.length} chirps of 40`);
   assert.ok(middle(took) < 2 * aims.ear, `${middle(took)} ms`);
+  await close(pages);
+});
+
+test('pictures go with their sound', async () => {
+  const pages = await call(callers);
+  await Promise.all(pages.map((page) => watchFlashes(page, others)));
+  await pause(8000);
+  const since = Date.now();
+  await pause(20_000);
+  const apart = (await Promise.all(pages.map((page) => lips(page, since)))).flat().map((after) => after - elementMs);
+  console.log(`picture after its sound: ${ms(middle(apart))} ms (median of ${apart.length}), ${ms(sorted(apart)[0])} to ${ms(Math.max(...apart))} (aim ${aims.lips} either way)`);
+  assert.ok(apart.length > 20, `${apart.length} flashes of 40`);
+  assert.ok(Math.abs(middle(apart)) < 2 * aims.lips, `${middle(apart)} ms`);
   await close(pages);
 });
 
