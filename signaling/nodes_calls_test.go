@@ -71,13 +71,17 @@ func newCallsModel(t *testing.T, seed uint64) *callsModel {
 func (c *callPerson) live() bool { return c.node != nil && !c.over }
 
 func (c *callPerson) begin(n *modelNode) {
-	*c = callPerson{
-		m: c.m, name: c.name, user: c.user, node: n, socket: carry(n.hub), asked: make(map[int]string),
-		calls: make(map[string]*callSeen), presence: make(map[string]string), heard: make(map[string]bool),
-	}
-	c.secret = "the secret of it"
+	secret := "the secret of it"
 	if c.user == "eve" && c.m.rng.IntN(2) == 0 {
-		c.secret = "another secret"
+		secret = "another secret"
+	}
+	c.beginWith(n, secret)
+}
+
+func (c *callPerson) beginWith(n *modelNode, secret string) {
+	*c = callPerson{
+		m: c.m, name: c.name, user: c.user, secret: secret, node: n, socket: carry(n.hub), asked: make(map[int]string),
+		calls: make(map[string]*callSeen), presence: make(map[string]string), heard: make(map[string]bool),
 	}
 	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
 	if c.user != "" {
@@ -465,6 +469,28 @@ func (m *callsModel) finish() {
 			if len(p.members) != 0 || len(p.asks) != 0 || len(p.pending) != 0 {
 				m.fail("%s keeps %d members, %d requests of %s", n.name(), len(p.members), len(p.asks), p.name)
 			}
+		}
+	}
+}
+
+// TestNameKept: who has a name on one node keeps it on the others, whatever the order in which
+// these hear of him and of somebody with another secret.
+func TestNameKept(t *testing.T) {
+	for seed := range uint64(300) {
+		m := newCallsModel(t, seed)
+		owner, device, thief := m.people[6], m.people[7], m.people[8]
+		at := m.rng.Perm(modelNodes)
+		owner.beginWith(m.nodes[at[0]], "the secret of it")
+		m.rest(5)
+		thief.beginWith(m.nodes[at[1]], "another secret")
+		m.step(time.Millisecond)
+		device.beginWith(m.nodes[at[2]], "the secret of it")
+		for range m.rng.IntN(30) {
+			m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1)
+		}
+		m.rest(5)
+		if !owner.live() || !device.live() || thief.live() {
+			m.fail("seed %d: owner %v, device %v, thief %v", seed, owner.live(), device.live(), thief.live())
 		}
 	}
 }
