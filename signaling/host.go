@@ -34,8 +34,14 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		return nil, wire.Faultf(wire.CodeForbidden, "you are not the host of room %s", name)
 	}
 	defer d.tidy(h)
+	defer func() {
+		if f == nil && (action == "remove" || action == "decline" || action == "end") {
+			h.sealed = true
+		}
+	}()
 	switch action {
 	case "lock", "unlock":
+		h.edition++
 		if h.locked = action == "lock"; h.locked {
 			for len(h.waiting) > 0 {
 				d.turnAway(h, h.waiting[0], "locked")
@@ -114,13 +120,16 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 				o.push(out(name, "removed"))
 			}
 		}
+		h.edition++
 		d.tell(h)
 	case "mute", "unmute":
 		st.muted = action == "mute"
+		h.edition++
 		d.tell(h)
 	case "hand":
 		h.people[s].host = false
 		d.makeHost(h, p)
+		h.edition++
 		d.tell(h)
 	}
 	return gone, nil

@@ -61,6 +61,7 @@ type standing struct {
 	out     bool // was declined or removed
 	host    bool
 	muted   bool
+	seat    uint64 // the edition of the seat by which it came, see seat.go; 0: by another way
 }
 
 // hosting is a hosted room, while anybody is in it or at its door.
@@ -74,6 +75,13 @@ type hosting struct {
 	users      map[string]struct{}
 	households map[netip.Prefix]struct{}
 	told       ratelimit.Account // of knocks
+
+	// See seat.go.
+	edition  uint64              // of what a host has changed, and who has left
+	brought  uint64              // the newest edition of a seat that anybody came with
+	seated   map[string]struct{} // sessions whose seats are taken
+	sealed   bool                // a host has put somebody out
+	unseated []string            // who has lost whom to relay to, for join
 }
 
 // hostings finds hosted rooms by name. Its mutex comes before lobbies.mu.
@@ -112,7 +120,7 @@ func (h *hosting) hosts(members []*member) (list []*member) {
 func (d *directory) hosted(room string) *hosting {
 	h := d.hostings.m[room]
 	if h == nil {
-		h = &hosting{room: room, people: make(map[*member]*standing), users: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
+		h = &hosting{room: room, edition: 1, people: make(map[*member]*standing), users: make(map[string]struct{}), seated: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
 		d.hostings.m[room] = h
 	}
 	return h
@@ -137,33 +145,55 @@ func (d *directory) joinHosted(s *member, m *wire.Message, name string) *wire.Fa
 			return wire.Faultf(wire.CodeForbidden, "this secret is not that of the host of room %s: the link is not whole, or of another room", name)
 		}
 	}
+	gone, f := d.enterHosted(s, m, name, asHost)
+	// The relay asks who is together: not under a lock.
+	d.hub.changed(gone...)
+	return f
+}
+
+// enterHosted reports who has lost whom to relay to.
+func (d *directory) enterHosted(s *member, m *wire.Message, name string, asHost bool) (gone []string, f *wire.Fault) {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
 	h := d.hosted(name)
 	defer d.tidy(h)
+	defer func() { gone, h.unseated = h.unseated, nil }()
 	st := h.people[s]
 	_, shut := h.users[s.user]
+	var seat *seat
+	if st == nil && !(shut && s.user != "") {
+		if seat, f = d.bring(h, m); f != nil {
+			return nil, f
+		}
+	}
 	switch {
 	case asHost:
 	case st != nil && st.out || shut && s.user != "":
-		return wire.Faultf(wire.CodeForbidden, "the host of room %s does not let you in", name)
+		return nil, wire.Faultf(wire.CodeForbidden, "the host of room %s does not let you in", name)
 	case st != nil && st.waiting:
-		return stillWaiting(name)
-	case st != nil:
+		return nil, stillWaiting(name)
+	case st != nil, seat != nil:
 	default:
-		return d.knock(s, h)
+		return nil, d.knock(s, h)
 	}
 	known := s.inRoom(name) != nil
 	if f := d.joinRoom(s, m, name); f != nil {
-		return f
+		return nil, f
 	}
 	if st == nil || asHost && !st.host {
 		if st != nil && st.waiting {
 			d.leaveDoor(h, s)
 		}
-		muted := st != nil && st.muted
-		h.stand(s, standing{host: asHost, muted: muted})
-		if asHost {
+		now := standing{host: asHost, muted: st != nil && st.muted}
+		if seat != nil {
+			h.seated[seat.session] = struct{}{}
+			now.host, now.muted = asHost || seat.host, seat.muted
+			if !asHost {
+				now.seat = seat.edition
+			}
+		}
+		h.stand(s, now)
+		if now.host {
 			known = false
 			for _, p := range h.waiting {
 				s.pushBy(s, h.knocks(p))
@@ -171,11 +201,11 @@ func (d *directory) joinHosted(s *member, m *wire.Message, name string) *wire.Fa
 		}
 	}
 	if known {
-		s.pushBy(s, h.describe(d.present(name)))
+		s.pushBy(s, d.withSeat(h, s, h.describe(d.present(name))))
 	} else {
 		d.tell(h)
 	}
-	return nil
+	return nil, nil
 }
 
 func without(list []*member, s *member) []*member {
@@ -288,13 +318,21 @@ func (d *directory) tell(h *hosting) {
 	members := d.present(h.room)
 	b := h.describe(members)
 	for _, p := range members {
-		p.push(b)
+		p.push(d.withSeat(h, p, b))
 	}
 }
 
+// withSeat is what one member is told of how the room stands. hostings.mu is held.
+func (d *directory) withSeat(h *hosting, p *member, b wire.Object) wire.Object {
+	if seat := d.seatFor(h, p); seat != "" {
+		return slices.Clone(b).Text("seat", seat)
+	}
+	return b
+}
+
 // leftHosted ends what a session was to a hosted room that it has left, or whose door.
-// It reports whether it was anything.
-func (d *directory) leftHosted(s *member, room string) bool {
+// byWish says that it has asked for that. It reports whether it was anything.
+func (d *directory) leftHosted(s *member, room string, byWish bool) bool {
 	if !isHosted(room) {
 		return false
 	}
@@ -304,15 +342,21 @@ func (d *directory) leftHosted(s *member, room string) bool {
 	if h == nil {
 		return false
 	}
-	if h.people[s].out {
+	st := h.people[s]
+	if st.out {
 		return false // stays out as long as the session lives
 	}
-	d.departHosted(h, s)
+	// Whoever leaves takes a seat along, which is out of date from now on.
+	anew := byWish && !st.waiting
+	if anew {
+		h.edition++
+	}
+	d.departHosted(h, s, anew)
 	return true
 }
 
-// departHosted is leftHosted under hostings.mu.
-func (d *directory) departHosted(h *hosting, s *member) {
+// departHosted is leftHosted under hostings.mu. anew says that the others need new seats.
+func (d *directory) departHosted(h *hosting, s *member, anew bool) {
 	st := h.people[s]
 	h.drop(s)
 	switch members := d.present(h.room); {
@@ -321,7 +365,7 @@ func (d *directory) departHosted(h *hosting, s *member) {
 	case st.host && len(h.hosts(members)) == 0 && hostMark(h.room) == follows:
 		d.follow(h, members)
 		d.tell(h)
-	case st.host || st.muted:
+	case st.host || st.muted || anew:
 		d.tell(h)
 	}
 	d.tidy(h)
@@ -352,6 +396,6 @@ func (d *directory) endHosted(s *member) {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
 	for _, h := range s.hostings {
-		d.departHosted(h, s)
+		d.departHosted(h, s, false)
 	}
 }

@@ -74,6 +74,9 @@ type Config struct {
 	// Nodes are the streams to other nodes; nil: this is the only one. Node is this one's name.
 	Nodes Nodes
 	Node  string
+	// Secrets are credentials.secrets, by which this process knows what another one of this
+	// server, or another node, has said of who is in a hosted room; none: it says nothing.
+	Secrets []string
 	// Relays are the addresses at which this node relays, as others see them; nil: none.
 	Relays func() []netip.Addr
 	// Timing is for tests; zero fields take the values of protocol.md.
@@ -105,6 +108,7 @@ type Hub struct {
 	departed       departed
 	began          time.Time                      // by the hub's clock
 	guesses        *ratelimit.Table[netip.Prefix] // see keeps
+	seats          *seats
 }
 
 // NewHub returns a hub that takes connections at once; Serve drives its times.
@@ -124,6 +128,7 @@ func NewHub(cfg Config) *Hub {
 		},
 	}
 	h.began, h.guesses = h.now(), ratelimit.NewTable[netip.Prefix](4096)
+	h.seats = newSeats(cfg.Secrets, h.now())
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

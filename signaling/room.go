@@ -167,7 +167,7 @@ func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
 	}
 	r := s.inRoom(name)
 	if r == nil {
-		if d.leftHosted(s, name) {
+		if d.leftHosted(s, name, true) {
 			s.ok(m)
 			return nil
 		}
@@ -179,7 +179,8 @@ func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
 		return wire.Faultf(wire.CodeNotInRoom, "you are not in room %s", name)
 	}
 	others := append(r.others(s), s.id)
-	d.quit(s, r, "leave")
+	d.quitRoom(s, r, "leave")
+	d.leftHosted(s, name, true)
 	s.ok(m)
 	d.hub.changed(others...)
 	return nil
@@ -188,7 +189,7 @@ func (d *directory) leave(s *member, m *wire.Message) *wire.Fault {
 // quit takes a session out of a room and tells the others why.
 func (d *directory) quit(s *member, r *room, reason string) {
 	d.quitRoom(s, r, reason)
-	d.leftHosted(s, r.name)
+	d.leftHosted(s, r.name, false)
 }
 
 // quitRoom is quit for who decides himself what the session is to the room's host.

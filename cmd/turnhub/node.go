@@ -142,7 +142,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.pusher, err = newPusher(n); err != nil {
 		return nil, err
 	}
-	n.makeHub()
+	n.makeHub(secrets)
 	if err := n.makeTURN(relay); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (n *node) warn(warnings []extaddr.Warning) {
 	}
 }
 
-func (n *node) makeHub() {
+func (n *node) makeHub(secrets []string) {
 	n.hub = signaling.NewHub(signaling.Config{
 		Limits: hubLimits(n.cfg),
 		IceConfig: func(session, _ string, port uint16) (json.RawMessage, time.Duration) {
@@ -190,6 +190,7 @@ func (n *node) makeHub() {
 		OnRoom:         n.roomOpened(),
 		OnCall:         n.recorder.onCall(),
 		Absent:         n.pusher.absent(),
+		Secrets:        secrets,
 		Nodes:          n.streams(),
 		Node:           n.cfg.Cluster.Node,
 		Relays:         n.relaysAt,

@@ -39,6 +39,7 @@ func (n *node) reload(environ []string) error {
 			failed = errors.Join(failed, err)
 		}
 	}
+	n.hub.SetSecrets(secrets)
 	if err := n.credentials.Set(secrets); err != nil {
 		n.log.Error("reload: the TURN secrets cannot be used; the old ones stay", "error", err)
 		failed = errors.Join(failed, err)

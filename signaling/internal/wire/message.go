@@ -15,7 +15,7 @@ type Message struct {
 	Users, Call, Reason, Token     []byte
 	Peer, Path, RTT, Loss          []byte
 	Bitrate, FirstFrame, Line      []byte
-	Host, Action                   []byte
+	Host, Action, Seat             []byte
 	Subscription, Endpoint, Calls  []byte
 }
 
@@ -77,6 +77,8 @@ func (m *Message) set(key, value []byte) {
 		m.Endpoint = value
 	case "calls":
 		m.Calls = value
+	case "seat":
+		m.Seat = value
 	}
 }
 
