@@ -51,6 +51,8 @@ var commands = map[string]documented{
 	"turnhub token": {run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna", says: "eyJ"},
 	"turnhub token --user anna --room blue-fox --ttl 2h": {
 		run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna --room blue-fox --ttl 2h", says: "eyJ"},
+	"turnhub token --user anna --room team --host --ttl 2h": {
+		run: "openssl rand -hex 32 > key && TURNHUB_ACCESS_TOKEN_SECRET_FILE=key turnhub token --user anna --room team --host --ttl 2h", says: "eyJ"},
 	"turnhub serve":               {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 	"turnhub serve --config FILE": {run: "turnhub serve --config own.yaml", serves: true, says: "ready"},
 

@@ -63,7 +63,7 @@ func (d *directory) member(ref delivery.Ref) *member { return d.byRef.Get(uint64
 func (d *directory) Opened(o delivery.Opening) *wire.Fault {
 	s := &member{
 		d: d, ref: o.Session, id: o.ID, name: o.Name, user: o.User, inviters: o.Inviters,
-		opener: o.Opener, since: o.Since, allowed: o.Rooms,
+		opener: o.Opener, since: o.Since, allowed: o.Rooms, hosts: o.Host,
 	}
 	if o.Seen.IsValid() {
 		s.addr.Store(&o.Seen)
@@ -83,7 +83,7 @@ func (d *directory) Reached(ref delivery.Ref, now delivery.Standing) {
 	if s == nil {
 		return
 	}
-	s.allowed = now.Rooms
+	s.allowed, s.hosts = now.Rooms, now.Host
 	moved := s.seenAt() != now.Seen
 	var partners []string
 	if moved {

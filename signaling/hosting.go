@@ -1,15 +1,18 @@
 package signaling
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
 	"turnhub/internal/ratelimit"
 	"turnhub/signaling/internal/wire"
@@ -53,6 +56,21 @@ func opensAsHost(room string, secret []byte) bool {
 	at := len(room) - digestSize
 	sum := sha256.Sum256(append([]byte(room[:at]), secret...))
 	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(room[at:])) == 1
+}
+
+// HostedRoom returns a room with a host who is it by an access token: nobody knows a
+// secret that opens it. A name that has a host stays as it is.
+func HostedRoom(name string) (string, error) {
+	if name, ok := access.RoomName(name); ok && isHosted(name) {
+		return name, nil
+	}
+	var b [sha256.Size]byte
+	_, _ = rand.Read(b[:]) // never fails
+	room, ok := access.RoomName(name + follows + base64.RawURLEncoding.EncodeToString(b[:]))
+	if !ok {
+		return "", fmt.Errorf("a room with a host may have 1 to %d bytes of %s", access.MaxRoomName-len(follows)-digestSize, access.RoomLetters)
+	}
+	return room, nil
 }
 
 // standing is what a session is to a hosted room.
@@ -135,13 +153,13 @@ func (d *directory) tidy(h *hosting) {
 
 // joinHosted is join for a hosted room: whoever is no host knocks first.
 func (d *directory) joinHosted(s *member, m *wire.Message, name string) *wire.Fault {
-	asHost := false
+	asHost := s.hosts
 	if m.Host != nil {
 		secret, f := wire.NeedText("host", m.Host)
 		if f != nil {
 			return f
 		}
-		if asHost = opensAsHost(name, secret); !asHost {
+		if asHost = asHost || opensAsHost(name, secret); !asHost {
 			return wire.Faultf(wire.CodeForbidden, "this secret is not that of the host of room %s: the link is not whole, or of another room", name)
 		}
 	}

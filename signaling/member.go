@@ -22,6 +22,7 @@ type member struct {
 	opener   netip.Addr
 	since    time.Time
 	allowed  []string // rooms; nil: all. Only calls of Meaning about it use this
+	hosts    bool     // its access token makes it a host; likewise
 
 	// Written in calls of Meaning and under directory.mu; read without a lock by the
 	// relay.

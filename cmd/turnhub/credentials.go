@@ -14,6 +14,7 @@ import (
 	"turnhub/internal/config"
 	"turnhub/internal/extaddr"
 	"turnhub/internal/probe"
+	"turnhub/signaling"
 	turncred "turnhub/turnsrv/credentials"
 	"turnhub/web"
 )
@@ -78,9 +79,11 @@ func urlsOf(targets []probe.Target) []string {
 func token(_ context.Context, in invocation) error {
 	var user string
 	var rooms []string
+	var host bool
 	ttl := time.Hour
 	file, _, err := in.flags(0, func(f *flag.FlagSet) {
 		f.StringVar(&user, "user", "", userMeaning)
+		f.BoolVar(&host, "host", false, "its bearer is the host of those rooms: the others wait until they are let in. Each --room that has no host gets one, by the end of its name")
 		f.DurationVar(&ttl, "ttl", ttl, "for how `LONG` it is valid, such as 30m or 720h, at most 366 days")
 		f.Func("room", "a `ROOM` that it opens; write it several times for several rooms. Without it, every room", func(room string) error {
 			rooms = append(rooms, room)
@@ -96,6 +99,8 @@ func token(_ context.Context, in invocation) error {
 		return usageError{"--ttl must be positive"}
 	case slices.Contains(rooms, ""):
 		return usageError{"--room needs a name"}
+	case host && len(rooms) == 0:
+		return usageError{"--host needs a --room"}
 	}
 	cfg, err := in.load(file)
 	if err != nil {
@@ -104,7 +109,16 @@ func token(_ context.Context, in invocation) error {
 	if cfg.Access.TokenSecretFile == "" {
 		return fmt.Errorf("access.token_secret_file is empty; make a secret with `openssl rand -base64 48 > token-secret` and name the file there")
 	}
-	signed, err := access.Mint(cfg.Access.TokenSecretFile, user, rooms, time.Now().Add(ttl))
+	mint := access.Mint
+	if host {
+		mint = access.MintHost
+		for i, room := range rooms {
+			if rooms[i], err = signaling.HostedRoom(room); err != nil {
+				return usageError{"--room: " + err.Error()}
+			}
+		}
+	}
+	signed, err := mint(cfg.Access.TokenSecretFile, user, rooms, time.Now().Add(ttl))
 	if err != nil {
 		return err
 	}
@@ -127,7 +141,7 @@ func linkWith(cfg *config.Config, token string, rooms []string) string {
 	}
 	link := strings.TrimSuffix(layout.Site(), "/") + "/?" + url.Values{"token": {token}}.Encode()
 	if len(rooms) > 0 {
-		link += "#" + rooms[0]
+		link += "#" + url.PathEscape(rooms[0])
 	}
 	return link
 }

@@ -1,7 +1,8 @@
 // Package access decides who may use the server: access tokens (JSON Web
 // Tokens, RFC 7519) in access.mode token, and the Origins whose pages may call.
 //
-// A token names a user (sub), optionally the rooms that user may join (rooms), and
+// A token names a user (sub), optionally the rooms that user may join (rooms) and whether
+// as their host (host), and
 // always its end (exp). Its algorithm is bound to the configured key: an HS256
 // token is never checked against a public key, and alg "none" never passes.
 package access
@@ -31,6 +32,7 @@ const maxToken = 8 << 10
 type Claims struct {
 	User    string    // sub; empty in mode open
 	Rooms   []string  // in normal form C; nil: every room; empty: none
+	Host    bool      // the bearer is a host of those of these rooms that have one
 	Expires time.Time // zero in mode open
 
 	issued   *jwt.NumericDate // iat; nil: the token does not say
@@ -187,7 +189,7 @@ func (v *Verifier) Check(token string) (Claims, error) {
 	case c.life() > MaxLife:
 		return Claims{}, ErrTooLong
 	}
-	claims := Claims{User: c.Subject, Expires: c.ExpiresAt.Time, issued: c.IssuedAt, verifier: v}
+	claims := Claims{User: c.Subject, Host: c.Host, Expires: c.ExpiresAt.Time, issued: c.IssuedAt, verifier: v}
 	if c.Rooms != nil {
 		claims.Rooms = *c.Rooms
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // knownClaims are those of RFC 7519 section 4.1, and our own.
-var knownClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "rooms"}
+var knownClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "rooms", "host"}
 
 // maxClaims is how many members a token may have.
 const maxClaims = 256
@@ -60,6 +60,11 @@ func (c *tokenClaims) UnmarshalJSON(text []byte) error {
 			list[i] = norm.NFC.String(*room)
 		}
 		c.Rooms = &list
+	}
+	if value, ok := values["host"]; ok {
+		if json.Unmarshal(value, &c.Host) != nil {
+			return claimError("its claim host must be true or false")
+		}
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ func TestClaimsByTheirNames(t *testing.T) {
 		{``, every, ""}, {`,"rooms":["a"]`, a, ""}, {`,"rooms":[]`, none, ""}, {`,"rooms":["a"],"other":{"rooms":[]}`, a, ""},
 		{`,"name":"Anna","Name":"Anna"`, every, ""},
 		{`,"rooms":null`, nil, "rooms is null"}, {`,"rooms":"a"`, nil, "list of strings"}, {`,"rooms":[null]`, nil, "list of strings"},
+		{`,"host":true`, every, ""}, {`,"host":"yes"`, nil, "host must be true or false"}, {`,"host":null`, nil, "host is null"}, {`,"Host":true`, nil, "write host"},
 		{`,"rooms":{}`, nil, "list of strings"}, {`,"rooms":[["a"]]`, nil, "list of strings"}, {`,"rooms":[1]`, nil, "list of strings"},
 		{`,"ROOMS":["a"]`, nil, "write rooms"}, {`,"Rooms":["a"]`, nil, "write rooms"}, {`,"rooms":["a"],"ROOMS":[]`, nil, "write rooms"},
 		{`,"roomſ":["a"]`, nil, "write rooms"}, // encoding/json takes the long s for an s

@@ -30,6 +30,7 @@ const (
 type tokenClaims struct {
 	jwt.RegisteredClaims
 	Rooms *[]string `json:"rooms,omitempty"` // nil: every room
+	Host  bool      `json:"host,omitempty"`
 }
 
 // life is for how long the token is valid in all.
@@ -180,6 +181,15 @@ func (k *keySet) material() [][]byte {
 // Mint signs a token with the secret in secretFile (HS256). rooms is nil for every
 // room; an empty list opens none.
 func Mint(secretFile, user string, rooms []string, expires time.Time) (string, error) {
+	return mint(secretFile, user, rooms, false, expires)
+}
+
+// MintHost is Mint for somebody who is the host of those of the rooms that have one.
+func MintHost(secretFile, user string, rooms []string, expires time.Time) (string, error) {
+	return mint(secretFile, user, rooms, true, expires)
+}
+
+func mint(secretFile, user string, rooms []string, host bool, expires time.Time) (string, error) {
 	if !ValidUser(user) {
 		return "", fmt.Errorf("user %q: write 1 to 64 of A-Z a-z 0-9 _ . @ -, not beginning with s_", user)
 	}
@@ -200,6 +210,7 @@ func Mint(secretFile, user string, rooms []string, expires time.Time) (string, e
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(expires),
 		},
+		Host: host,
 	}
 	if rooms != nil {
 		normal := make([]string, len(rooms))

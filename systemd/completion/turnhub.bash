@@ -32,7 +32,7 @@ _turnhub() {
 		compopt -o nospace 2>/dev/null
 		;;
 	credentials) flags="--config --user --ttl --help" ;;
-	token) flags="--config --user --room --ttl --help" ;;
+	token) flags="--config --user --room --host --ttl --help" ;;
 	config) flags="--config --from-turnserver-conf --help" ;;
 	drain) flags="--config --help" ;;
 	version) flags="--help" ;;

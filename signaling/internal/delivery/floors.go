@@ -29,6 +29,7 @@ type Opening struct {
 type Standing struct {
 	Seen  netip.Addr // at which the server itself has seen its socket; zero: nowhere
 	Rooms []string   // that its access token allows; nil: all
+	Host  bool       // its access token makes it a host of those of them that have one
 }
 
 // Meaning is the floor above: what sessions are to each other. Calls about one

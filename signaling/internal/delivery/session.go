@@ -56,7 +56,9 @@ type session struct {
 func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
 
 // standing is what may change of a session. session.in is held.
-func (s *session) standing() Standing { return Standing{Seen: s.seen, Rooms: s.claims.Rooms} }
+func (s *session) standing() Standing {
+	return Standing{Seen: s.seen, Rooms: s.claims.Rooms, Host: s.claims.Host}
+}
 
 // push sends a numbered message: now, or when the socket is back. A session that
 // does not take what it is sent ends with 4008.
