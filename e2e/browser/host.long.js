@@ -1,13 +1,18 @@
 // Rooms with a host, at length: lock, hand over, who follows, restart and upgrade of the server, end for all, a guest whose
 // page does as it likes, Firefox, and how all of it looks in every language and size.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
-import { cleanup } from '../harness/cleanup.js';
+import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { faultsNow } from '../harness/layout.js';
 import { screenshot } from '../harness/screenshot.js';
-import { startServer } from '../harness/server.js';
+import { binary, startServer } from '../harness/server.js';
 import { connected, join } from './callpage.js';
 import { accessible, admit, guest, hosts, person, twice } from './hosted.js';
 
@@ -220,6 +225,31 @@ test('a guest whose page does as it likes gains nothing', async () => {
   }, { room });
   assert.deepEqual([code, signal], ['forbidden', 'not-in-room']);
   await end([host, petya, mallory]);
+});
+
+test('access.mode token: the operator says who is host, and the host invites', async () => {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'turnhub-host-'));
+  onCleanup(() => rm(dir, { recursive: true, force: true }));
+  const secret = path.join(dir, 'secret');
+  await writeFile(secret, randomBytes(48).toString('base64'), { mode: 0o600 });
+  const own = await startServer({ config: { access: { mode: 'token', token_secret_file: secret } } });
+  const { stderr } = spawnSync(binary, ['token', '--config', own.configFile, '--user', 'anna', '--room', 'team', '--host'], { encoding: 'utf8' });
+  const link = /^to open: (.*)$/m.exec(stderr)?.[1] ?? '';
+  const host = await browser.newPage();
+  await host.addInitScript(() => { navigator.clipboard.writeText = async (text) => { /** @type {any} */ (window).copied = text; }; });
+  await host.goto(link);
+  await host.waitForSelector('body[data-state=ready]');
+  await join(host);
+  await host.click('#host-open');
+  await host.getByRole('button', { name: 'Copy link for guests' }).click();
+  const copied = await /** @type {Promise<string>} */ ((await host.waitForFunction(() => /** @type {any} */ (window).copied)).jsonValue());
+  assert.match(copied, /\?token=i\..+#team~host\./);
+  const petya = await guest(browser, copied, 'Petya');
+  await host.locator('#host li[data-knock]').getByRole('button', { name: 'Let in' }).click();
+  await Promise.all([host, petya].map((page) => connected(page)));
+  assert.equal(await petya.isVisible('#host-open'), false);
+  await end([host, petya]);
+  await own.stop();
 });
 
 for (const [first, second] of [['firefox', 'chromium'], ['chromium', 'firefox']]) {

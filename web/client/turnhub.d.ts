@@ -893,13 +893,13 @@ export declare class Hosting extends Emitter<HostingEvents> {
     /** Whether the room has a host. */
     known: boolean;
     locked: boolean;
+    /** Whether we are a host. */
+    mine: boolean;
+    /** Whether the host has muted us. */
+    silenced: boolean;
     /** Sessions of the hosts. @type {Set<string>} */ hosts: Set<string>;
     /** Sessions of those who are muted. @type {Set<string>} */ muted: Set<string>;
     /** Who is at the door, by session, the longest first; told to hosts alone. @type {Map<string, Knock>} */ knocks: Map<string, Knock>;
-    /** Whether we are a host. */
-    get mine(): boolean;
-    /** Whether the host has muted us. */
-    get silenced(): boolean;
     /** Lets somebody in. @param {string} peer session id @returns {Promise<void>} */
     admit(peer: string): Promise<void>;
     /** Turns somebody away for good. @param {string} peer session id @returns {Promise<void>} */

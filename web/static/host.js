@@ -181,7 +181,8 @@ export class HostPanel {
     this.#bar.hidden = !first || !this.#panel.hidden;
     if (first) this.#barText.textContent = t('host.knocks', {who: this.#nameOf(first)});
     // What had the focus is gone: it goes to what is nearest, not to the beginning of the page.
-    if (inPanel && !this.#panel.contains(document.activeElement)) (this.#door.querySelector('button') ?? this.#heading).focus();
+    const kept = this.#panel.contains(document.activeElement) && document.activeElement?.getClientRects().length;
+    if (inPanel && !kept && !this.#panel.hidden) (this.#door.querySelector('button') ?? this.#heading).focus();
     if (inBar && this.#bar.hidden) this.#button.focus();
   }
 

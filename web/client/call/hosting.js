@@ -35,6 +35,10 @@ export class Hosting extends Emitter {
   /** Whether the room has a host. */
   known = false;
   locked = false;
+  /** Whether we are a host. */
+  mine = false;
+  /** Whether the host has muted us. */
+  silenced = false;
   /** Sessions of the hosts. @type {Set<string>} */ hosts = new Set();
   /** Sessions of those who are muted. @type {Set<string>} */ muted = new Set();
   /** Who is at the door, by session, the longest first; told to hosts alone. @type {Map<string, Knock>} */ knocks = new Map();
@@ -48,12 +52,6 @@ export class Hosting extends Emitter {
     super();
     this.#host = host;
   }
-
-  /** Whether we are a host. */
-  get mine() { return this.hosts.has(this.#host.call.hub.id); }
-
-  /** Whether the host has muted us. */
-  get silenced() { return this.muted.has(this.#host.call.hub.id); }
 
   // ---- what a host may do: each is rejected (`forbidden`) for anybody else
 
@@ -127,8 +125,11 @@ export class Hosting extends Emitter {
 
   /** @param {HostingState} state */
   #stands({locked, hosts, muted}) {
-    const before = this.silenced;
+    const before = this.silenced, {id} = this.#host.call.hub;
     this.known = true;
+    // Said once, and so until it is said anew: after a restart of the server we are somebody else for a moment.
+    this.mine = hosts.includes(id);
+    this.silenced = muted.includes(id);
     this.locked = locked;
     this.hosts = new Set(hosts);
     this.muted = new Set(muted);
