@@ -247,6 +247,8 @@ func (s *Server) moved(w http.ResponseWriter, r *http.Request) bool {
 	switch p := strings.ToLower(strings.TrimRight(r.URL.Path, "/")); p {
 	case "/check", "/check.html", "/static/check.html":
 		to = "/check"
+	case "/privacy", "/privacy.html", "/static/privacy.html":
+		to = "/privacy"
 	case "/index.html", "/index.htm", "/static/index.html":
 		to = "/"
 	}

@@ -54,6 +54,9 @@ type Config struct {
 	// whether it takes that off or not; empty: at the root.
 	PublicPath string
 
+	// Privacy is what /privacy tells at first, see SetPrivacy.
+	Privacy Privacy
+
 	// Secure says that TLS is on: pages asked for in plain HTTP from elsewhere
 	// are sent to https on the same port, since a browser gives no camera to a
 	// page without it.
@@ -75,17 +78,19 @@ type Settings struct {
 
 // Server is the handler of every universal port.
 type Server struct {
-	cfg      Config
-	settings atomic.Pointer[Settings]
-	rate     *rateLimit
-	streams  chan struct{} // those that wait, see stream
-	quiets   chan struct{} // those that are open, see quiet
-	quietFor time.Duration // how long each is, quietTime
-	mux      *http.ServeMux
-	site     *assets.Set
-	wrong    map[string]*template.Template // the page of errors in each language
-	requests requestLog
-	stats    stats
+	cfg          Config
+	settings     atomic.Pointer[Settings]
+	rate         *rateLimit
+	streams      chan struct{} // those that wait, see stream
+	quiets       chan struct{} // those that are open, see quiet
+	quietFor     time.Duration // how long each is, quietTime
+	mux          *http.ServeMux
+	site         *assets.Set
+	wrong        map[string]*template.Template // the page of errors in each language
+	privacyPages map[string]*template.Template // likewise
+	private      atomic.Pointer[Privacy]
+	requests     requestLog
+	stats        stats
 }
 
 // New returns the server.
@@ -100,6 +105,8 @@ func New(cfg Config, settings Settings) *Server {
 		s.site = s.site.Below(cfg.PublicPath)
 	}
 	s.wrong = errorPages(s.site)
+	s.privacyPages = privacyPages(s.site)
+	s.SetPrivacy(cfg.Privacy)
 	s.SetSettings(settings)
 	s.routes()
 	return s
@@ -132,6 +139,7 @@ func (s *Server) routes() {
 	page := func(name string) http.Handler { return s.page(s.admit(s.pageFile(name))) }
 	s.mux.Handle("GET /{$}", s.page(s.embeddable(s.admit(runsOpus(s.pageFile("static/index.html"))))))
 	s.mux.Handle("GET /check", page("static/check.html"))
+	s.mux.Handle("GET /privacy", s.page(http.HandlerFunc(s.privacy)))
 	s.mux.Handle("GET /check/stream", s.limited(http.HandlerFunc(s.stream)))
 	s.mux.Handle("GET /check/quiet", s.limited(http.HandlerFunc(s.quiet)))
 	s.mux.Handle(elsewhere, s.asset(http.HandlerFunc(s.files)))

@@ -326,6 +326,7 @@ func (n *node) makeWeb() {
 		Mounts: n.mounts(),
 
 		PublicPath: cfg.PublicPath,
+		Privacy:    privacyOf(cfg),
 
 		Secure: n.certs != nil,
 		HSTS:   cfg.TLS.Mode == config.TLSACME || cfg.TLS.Mode == config.TLSFiles,
@@ -375,6 +376,22 @@ func webSettings(cfg *config.Config) web.Settings {
 		EmbedOrigins:   cfg.Access.EmbedOrigins,
 		RatePerPrefix:  cfg.Limits.UnauthenticatedPerPrefix,
 	}
+}
+
+// privacyOf is what the configuration has the server keep of its visitors.
+func privacyOf(cfg *config.Config) web.Privacy {
+	level := logLevel(cfg.Log.Level)
+	p := web.Privacy{
+		History: cfg.Events.History, File: cfg.Events.File != "",
+		LogCalls: level <= slog.LevelInfo, LogAll: level <= slog.LevelDebug,
+		Tokens: cfg.Access.Mode == config.AccessToken, Nodes: len(cfg.Cluster.NATS) > 0,
+		Push:  cfg.Push.Mode == config.PushOn,
+		Media: cfg.Relay.WebSocketMedia == config.WebSocketMediaOn,
+	}
+	for _, hook := range cfg.Events.Webhooks {
+		p.Webhooks = append(p.Webhooks, hook.URL)
+	}
+	return p
 }
 
 // ready is what /readyz answers: calls can be made.

@@ -78,6 +78,7 @@ func (n *node) reload(environ []string) error {
 	n.web.SetSettings(webSettings(cfg))
 	n.mux.SetForwards(n.cfg.PublicHost, forwards(cfg))
 	n.live = n.live.With(cfg, may)
+	n.web.SetPrivacy(privacyOf(n.live))
 	n.recorder.reopen()
 	n.prober.Trigger()
 	n.log.Info("reloaded", slog.Any("changed", live), slog.Any("needs_restart", restart))

@@ -7,8 +7,8 @@ import (
 )
 
 // rooted are the addresses in the files of a site that begin at its root: those of other
-// files, of the start page and of the network check. All others are relative.
-var rooted = regexp.MustCompile("([\"'`(])/((?:static|client)/)|((?:href|src|action)=\")/(\"|check\\b|\\?)|(\"(?:start_url|scope|id|url|action)\": *\")/")
+// files, of the start page, the network check and what it says on privacy. All others are relative.
+var rooted = regexp.MustCompile("([\"'`(])/((?:static|client)/)|((?:href|src|action)=\")/(\"|(?:check|privacy)\\b|\\?)|(\"(?:start_url|scope|id|url|action)\": *\")/")
 
 // texts are the kinds of files that hold addresses.
 var texts = []string{".html", ".js", ".css", ".webmanifest"}

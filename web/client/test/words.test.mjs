@@ -166,8 +166,8 @@ test('every key exists in every language, in the same shape, and is asked for', 
   const inScripts = asked();
   const inPages = new Set(['language.name', 'language.dir']);
   for (const name of [...files('.html'), ...files('.webmanifest')]) for (const [, key] of read(name).matchAll(/\[\[([a-z]+\.[a-z0-9-]+)\]\]/g)) inPages.add(key);
-  const server = readFileSync(join(pages, '../errorpage.go'), 'utf8');
-  for (const [, key] of server.matchAll(/"(wrong\.[a-z-]+)"/g)) inPages.add(key);
+  const server = ['errorpage.go', 'privacy.go'].map((name) => readFileSync(join(pages, '..', name), 'utf8')).join('');
+  for (const [, key] of server.matchAll(/"((?:wrong|privacy)\.[a-z-]+)"/g)) inPages.add(key);
   const wanted = new Set([...inPages, ...[...inScripts.values()].flatMap((keys) => [...keys])]);
   assert.deepEqual([...wanted].filter((key) => !all.includes(key)), [], 'asked for, and in no language');
   assert.deepEqual(all.filter((key) => !wanted.has(key)), [], 'nobody asks for these');
