@@ -107,6 +107,9 @@ const spares = 0.65, restLeast = 1500, restMost = 4500, patient = 4;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 const soundAlone = 34_000, leastPicture = 12_000;
 
+/** Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none. */
+const worth = 5, worthAll = 500_000;
+
 /** Has a browser look for more, where its line takes more than it thinks. */
 export class Looking {
   /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
@@ -137,8 +140,8 @@ export class Looking {
     if (now - this.#at < Math.min(lookMost, look * 2 ** Math.max(0, this.#vain - patient)) || takes < thinks * muchMore) return;
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
-    if (this.#vain && this.#vain <= patient && !this.#rested) {
-      this.#rest(now, thinks);
+    if (this.#vain && this.#vain <= patient && !this.#rested && takes > thinks * worth) {
+      this.#rest(now, thinks, takes);
       return;
     }
     this.#rested = false;
@@ -146,9 +149,9 @@ export class Looking {
     this.#at = now;
   }
 
-  /** @param {number} now @param {number} thinks */
-  #rest(now, thinks) {
-    const sends = soundAlone + leastPicture, withPicture = sends < thinks * spares * 0.8;
+  /** @param {number} now @param {number} thinks @param {number} takes */
+  #rest(now, thinks, takes) {
+    const sends = soundAlone + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
     this.rests = withPicture ? 'pictures' : 'sound';
     const spared = spares - (withPicture ? sends : soundAlone) / thinks;
     this.#restsUntil = now + Math.max(restLeast, Math.min(restMost, (1200 * spares) / Math.max(0.1, spared)));
