@@ -1505,7 +1505,7 @@ declare class Healing {
     /** @type {Improving} */ improving: Improving;
     /** Nothing comes any more. */
     get dead(): boolean;
-    /** How long there has been no connection, milliseconds. */
+    /** How long there has been no connection, milliseconds; 0: there is one. Clocks stand still for a moment, so that it is 1 at least. */
     get unconnected(): number;
     /** Nothing is to be sent into this path, as it is about to be healed by a restart of ICE and not to be replaced. */
     get lost(): boolean;

@@ -92,8 +92,8 @@ export class Healing {
   /** Nothing comes any more. */
   get dead() { return this.#watch.dead; }
 
-  /** How long there has been no connection, milliseconds. */
-  get unconnected() { return this.#host.state() === 'connected' ? 0 : this.#host.clock.now() - this.#since; }
+  /** How long there has been no connection, milliseconds; 0: there is one. Clocks stand still for a moment, so that it is 1 at least. */
+  get unconnected() { return this.#host.state() === 'connected' ? 0 : Math.max(1, this.#host.clock.now() - this.#since); }
 
   /** Nothing is to be sent into this path, as it is about to be healed by a restart of ICE and not to be replaced. */
   get lost() { return this.dead && !(this.#replaceFirst && this.replacements.hopeful); }
