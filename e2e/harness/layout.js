@@ -5,7 +5,7 @@
  * Runs in the page.
  */
 export function faults() {
-  const chat = document.querySelector('#chat:not([hidden])');
+  const chat = document.querySelector('#chat:not([hidden]), #host:not([hidden])');
   const cover = chat && getComputedStyle(chat).position === 'fixed' ? chat : null; // on small screens it lies on all else
   const root = document.querySelector('dialog[open]') ?? cover ?? document.body;
   const name = (/** @type {Element} */ e) => `${e.tagName.toLowerCase()}${e.id && `#${e.id}`}${e.classList.length ? `.${e.classList[0]}` : ''} “${(e.textContent ?? '').trim().slice(0, 24)}”`;
@@ -32,7 +32,7 @@ export function faults() {
   };
   /** @param {Element} element @param {DOMRect} box @param {boolean} words */
   const add = (element, box, words) => {
-    if (box.width < 2 || box.height < 2 || element.closest('.hidden, .toasts, [aria-hidden=true]:not(.avatar)')) return;
+    if (box.width < 2 || box.height < 2 || element.closest('.hidden, .toasts, .notes, [aria-hidden=true]:not(.avatar)')) return;
     for (let e = /** @type {Element | null} */ (element); e; e = e.parentElement) {
       const { visibility, opacity, clipPath } = getComputedStyle(e);
       if (visibility === 'hidden' || opacity === '0' || clipPath === 'inset(50%)') return; // for screen readers, or nobody
