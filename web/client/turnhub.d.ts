@@ -2577,12 +2577,13 @@ declare class Looking {
      * One look at what it thinks.
      * @param {number} now milliseconds @param {number} thinks bits per second that it may send
      * @param {number} takes bits per second that the line has been seen to take; 0: not known
+     * @param {boolean} says it says so itself
      */
-    take(now: number, thinks: number, takes: number): void;
+    take(now: number, thinks: number, takes: number, says: boolean): void;
     /** Something waits on the line: that it found nothing says nothing of what it finds later. */
     wait(): void;
-    /** It thinks enough of its line. @returns {boolean} it did not before */
-    forget(): boolean;
+    /** It thinks enough of its line. */
+    forget(): void;
     #private;
 }
 

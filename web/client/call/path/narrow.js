@@ -80,8 +80,8 @@ const comesBack = 40_000;
 /** @type {Readonly<Allowance>} */
 export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true, video: Infinity, scale: 1, frameRate: Infinity, audio: Infinity, long: false, files: Infinity, less: false, afresh: false});
 
-/** It is told so for so long, milliseconds. */
-const afreshFor = 1000;
+/** It is told so for so long, milliseconds, where it has thought so little, bits per second, that it made them smaller. */
+const afreshFor = 1000, littleFor = 250_000;
 /** What is sent while a browser is to see that it might send more: Chromium gives pictures 30 kbit/s at the least, which these do not fill. */
 const resting = {video: 22_000, scale: 4, frameRate: 4, audio: soundFloor, long: true};
 
@@ -143,6 +143,7 @@ export class NarrowLine {
   #narrowAt = -Infinity;
   /** When a browser that had thought too little of the line did so no longer. */
   #enoughAt = -Infinity;
+  #little = false;
   #files = filesFirst;
   /** Of the last moment. @type {{at: number, delay: number}[]} */ #delays = [];
 
@@ -170,12 +171,17 @@ export class NarrowLine {
     const room = Math.min(this.#room, asked);
     if (now - this.#since < settling || known >= enough) this.pad = 0;
     else this.pad = this.#widening.plan(now, quiet, known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
+    if (available && available < littleFor) this.#little = true;
+    if (this.#little && available >= pictures[0].from * 0.9) {
+      this.#little = false;
+      this.#enoughAt = now;
+    }
     if (thinks >= enough) {
-      if (this.#looking.forget()) this.#enoughAt = now;
+      this.#looking.forget();
     } else if (!quiet) {
       this.#looking.wait();
     } else if (room > thinks * 1.2 || this.#looking.rests) {
-      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes);
+      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0);
     }
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;

@@ -107,8 +107,11 @@ const spares = 0.65, restLeast = 1500, restMost = 4500, patient = 4;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 const soundAlone = 34_000, leastPicture = 12_000;
 
-/** Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none. */
-const worth = 5, worthAll = 500_000;
+/**
+ * Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none.
+ * Who thinks so much has good pictures already.
+ */
+const worth = 5, worthAll = 500_000, suffices = 300_000;
 
 /** Has a browser look for more, where its line takes more than it thinks. */
 export class Looking {
@@ -127,8 +130,9 @@ export class Looking {
    * One look at what it thinks.
    * @param {number} now milliseconds @param {number} thinks bits per second that it may send
    * @param {number} takes bits per second that the line has been seen to take; 0: not known
+   * @param {boolean} says it says so itself
    */
-  take(now, thinks, takes) {
+  take(now, thinks, takes, says) {
     if (this.rests) {
       // That more may be sent again is a change by itself.
       if (now < this.#restsUntil) return;
@@ -140,7 +144,7 @@ export class Looking {
     if (now - this.#at < Math.min(lookMost, look * 2 ** Math.max(0, this.#vain - patient)) || takes < thinks * muchMore) return;
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
-    if (this.#vain && this.#vain <= patient && !this.#rested && takes > thinks * worth) {
+    if (this.#vain && this.#vain <= patient && !this.#rested && takes > thinks * worth && (thinks < suffices || !says)) {
       this.#rest(now, thinks, takes);
       return;
     }
@@ -163,12 +167,10 @@ export class Looking {
     this.#vain = Math.min(1, this.#vain);
   }
 
-  /** It thinks enough of its line. @returns {boolean} it did not before */
+  /** It thinks enough of its line. */
   forget() {
-    const looked = this.#thought > 0;
     this.rests = '';
     this.less = false;
     this.#vain = this.#thought = 0;
-    return looked;
   }
 }
