@@ -25,6 +25,9 @@ run: build
 generate: ## bundles and compressed forms of the pages, in internal/assets/made
 	@$(GO) generate ./internal/assets
 
+icons: ## the PNG icons of the page, in web/static; needs Chromium
+	node e2e/icons.mjs
+
 generate-kernel: ## the program for the kernel, in turnsrv/internal/kernel/program; needs clang, llvm and libbpf-dev
 	@$(GO) generate ./turnsrv/internal/kernel
 

@@ -1,4 +1,5 @@
 import {Call, Hub, LocalMedia, isHosted, meshLimit, randomRoom, titleOfRoom} from '/client/turnhub.js';
+import {answering, Away} from './away.js';
 import {$, dress, toast} from './dom.js';
 import {Chat} from './chat.js';
 import {Controls} from './controls.js';
@@ -34,6 +35,7 @@ const links = new Links();
 const hosted = new Hosted();
 const missed = new Missed((user) => callBack(user));
 const incoming = new Incoming((invitation) => answer(invitation), missed);
+const away = new Away({rings: (call) => incoming.rings(call), answer: (call) => incoming.take(call)});
 
 /** @type {Hub} */ let hub;
 /** @type {Call} */ let call;
@@ -122,6 +124,7 @@ function openHub() {
   hub.on('restart', () => stage.banner(t('connection.restart')));
   hub.on('presence', showPresence);
   incoming.attach(hub);
+  away.use(hub);
   links.use(hub);
   hub.connect().catch(() => {});
   newCall();
@@ -407,6 +410,7 @@ async function start() {
   lobby();
   controls.open();
   if (begun) begun();
+  incoming.take(answering);
 }
 
 /** @type {HTMLAnchorElement} */ ($('#check-link')).href = linkHere('/check');

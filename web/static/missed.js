@@ -1,5 +1,5 @@
 import {$, el, toast} from './dom.js';
-import {nodesOf, now, t} from './words.js';
+import {before, nodesOf, now, t} from './words.js';
 
 /** At most so many are listed. */
 const most = 20;
@@ -17,11 +17,16 @@ export class Missed {
     });
   }
 
-  /** @param {{name?: string, user?: string}} caller @param {'canceled' | 'timeout' | 'busy' | 'lost'} why said at once */
-  add({name = '', user = ''}, why) {
+  /**
+   * @param {{name?: string, user?: string}} caller
+   * @param {'canceled' | 'timeout' | 'busy' | 'lost'} why said at once
+   * @param {number} [ago] milliseconds, where nobody was here then
+   */
+  add({name = '', user = ''}, why, ago) {
     const who = (name || user || t('person.somebody')).slice(0, 64);
-    toast(t(`missed.${why}`, {who}));
-    const line = el('li', {}, el('span', {}, ...nodesOf('missed.at', {who: el('b', {dir: 'auto'}, who), time: now()})));
+    const time = ago === undefined ? now() : before(ago);
+    toast(ago === undefined ? t(`missed.${why}`, {who}) : t('missed.at', {who, time}));
+    const line = el('li', {}, el('span', {}, ...nodesOf('missed.at', {who: el('b', {dir: 'auto'}, who), time})));
     if (user) {
       line.append(el('button', {type: 'button', class: 'quiet', 'aria-label': t('missed.call-back-to', {who}), onclick: () => {
         line.remove();

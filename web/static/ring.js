@@ -1,3 +1,6 @@
+import {registered} from './away.js';
+import {recall} from './settings.js';
+
 /** Sounds made by WebAudio, so that no file has to be fetched when somebody calls. */
 
 /** @type {AudioContext | null} */ let context = null;
@@ -60,6 +63,7 @@ export function allowNotifications() {
 export function notify(kind, title, body) {
   navigator.vibrate?.([300, 200, 300]);
   if (globalThis.Notification?.permission !== 'granted' || document.visibilityState === 'visible') return;
+  if (kind === 'call' && recall('away')) return; // the worker tells of it
   try {
     const notification = new Notification(title, {body, icon: '/static/favicon.svg', tag: kind, requireInteraction: true});
     notifications.set(kind, notification);
@@ -73,4 +77,10 @@ export function notify(kind, title, body) {
 export function unnotify(kind) {
   notifications.get(kind)?.close();
   notifications.delete(kind);
+}
+
+/** What the worker shows of a call that does not ring any more. @param {string} call */
+export async function unnotifyAway(call) {
+  const shown = await (await registered())?.getNotifications({tag: `call-${call}`}) ?? [];
+  for (const each of shown) if (each.data?.type === 'ring') each.close(); // else it says already what came of the call
 }

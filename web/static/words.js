@@ -84,6 +84,13 @@ export function now() {
   return new Intl.DateTimeFormat(locale, {hour: '2-digit', minute: '2-digit'}).format(new Date());
 }
 
+/** The time so many milliseconds ago, with the day where that was another one. @param {number} ago */
+export function before(ago) {
+  const at = new Date(Date.now() - ago);
+  if (at.toDateString() === new Date().toDateString()) return new Intl.DateTimeFormat(locale, {hour: '2-digit', minute: '2-digit'}).format(at);
+  return new Intl.DateTimeFormat(locale, {weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit'}).format(at);
+}
+
 /** Several names one after the other. @param {string[]} names */
 export function listed(names) {
   return new Intl.ListFormat(locale, {type: 'unit', style: 'short'}).format(names);
