@@ -45,8 +45,8 @@ function only(servers, wanted) {
  */
 export function reconfigure(pc, configuration) {
   if (pc.signalingState === 'closed') return;
-  const {iceCandidatePoolSize = 0} = pc.getConfiguration();
-  pc.setConfiguration({...configuration, iceCandidatePoolSize});
+  const {iceCandidatePoolSize = 0, certificates = []} = pc.getConfiguration();
+  pc.setConfiguration({...configuration, iceCandidatePoolSize, ...(certificates.length && {certificates})});
 }
 
 /**

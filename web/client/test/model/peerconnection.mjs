@@ -81,10 +81,12 @@ export function connectionsOf(world) {
     #operations = Promise.resolve();
     #busy = 0;
     #restart = false;
-  #another = false;
+    #another = false;
     #needed = false;
     #configuration;
     #before = null;
+
+    static async generateCertificate() { return {certificate: world.name('certificate')}; }
 
     constructor(configuration = {}) {
       super();
@@ -99,6 +101,12 @@ export function connectionsOf(world) {
     getConfiguration() { return this.#configuration; }
     setConfiguration(configuration) {
       this.#open();
+      const {certificates = [], iceCandidatePoolSize = 0} = this.#configuration;
+      // What was left out would be changed, too.
+      if (String(certificates.map((each) => each.certificate)) !== String((configuration.certificates ?? []).map((each) => each.certificate))
+        || (this.localDescription && iceCandidatePoolSize !== (configuration.iceCandidatePoolSize ?? 0))) {
+        throw failure('InvalidModificationError', 'certificates, or the pool after a description');
+      }
       // Other servers or credentials: Chromium restarts ICE with the next offer, whatever that is for.
       if (!this.firefox && JSON.stringify(configuration.iceServers) !== JSON.stringify(this.#configuration.iceServers)) this.#another = true;
       this.#configuration = configuration;
