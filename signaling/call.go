@@ -284,7 +284,6 @@ func (c *call) accept(s *member, data []byte) {
 	}
 	c.settleAbsent(true, true, "", s)
 	c.rung = nil
-	c.peer, c.answered = s, d.hub.now()
 	// The caller comes to the callee like a newcomer to a room: it is polite and
 	// makes the first offer.
 	toCaller := s.describe(callState(c.id, "accepted").Text("peer", s.id)).Bool("polite", true)

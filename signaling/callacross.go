@@ -225,7 +225,6 @@ func (c *call) before(o *call) bool {
 func (c *call) take(s *member) {
 	d := c.d
 	c.rung = nil
-	c.peer, c.answered = s, d.hub.now()
 	c.unring()
 	c.share(s)
 	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
@@ -316,8 +315,10 @@ func (c *call) tell(s *member, reason, detail string, quiet bool) (reached bool)
 	return quiet || s.push(ended(c.id, reason, detail))
 }
 
-// share makes caller and s partners.
+// share makes caller and s, who has accepted, partners. Whoever finds the call by them
+// takes no lock: it is whole before.
 func (c *call) share(s *member) {
+	c.peer, c.answered = s, c.d.hub.now()
 	for _, p := range [2]*member{c.caller, s} {
 		list := append(slices.Clone(p.callList()), c)
 		p.calls.Store(&list)

@@ -62,9 +62,8 @@ func TestManyHalfOpen(t *testing.T) {
 			t.Error(said.Text())
 		}
 	}
-	if n := w.media.Len(); n != many+2 {
-		t.Errorf("%d sockets", n)
-	}
+	// Who has the answer to the upgrade may be a little ahead of the server's own count.
+	wstest.Until(t, "all are counted", func() bool { return w.media.Len() == many+2 })
 	each := (max(heap(), before) - before) / many
 	t.Logf("%d bytes of heap for each", each)
 	if each > 4096 {
