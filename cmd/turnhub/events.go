@@ -152,9 +152,14 @@ func (r *recorder) call(step signaling.CallStep) {
 		}
 		r.journal.Emit(events.CallBegan, data)
 	case signaling.CallJoined:
-		r.remember(step.Person)
+		first := r.remember(step.Person)
 		if run != nil {
-			run.began[step.Person.Session] = r.sum(step.Person.Session)
+			// This may be looked at some time after it: before its first call, nothing is relayed
+			// for a session (relay.peers: calls).
+			run.began[step.Person.Session] = 0
+			if !first {
+				run.began[step.Person.Session] = r.sum(step.Person.Session)
+			}
 		}
 		data.Person = person(*step.Person, 0)
 		r.journal.Emit(events.CallJoined, data)
@@ -201,10 +206,11 @@ func person(p signaling.Participant, relayed uint64) *events.Person {
 	return said
 }
 
-// remember keeps the user of a session: its allocations may end after it.
-func (r *recorder) remember(p *signaling.Participant) {
+// remember keeps the user of a session: its allocations may end after it. It reports
+// whether the session was not known.
+func (r *recorder) remember(p *signaling.Participant) bool {
 	if _, known := r.users[p.Session]; known {
-		return
+		return false
 	}
 	if len(r.order) >= maxSessions {
 		for _, old := range r.order[:maxSessions/8] {
@@ -214,6 +220,7 @@ func (r *recorder) remember(p *signaling.Participant) {
 	}
 	r.users[p.Session] = p.User
 	r.order = append(r.order, p.Session)
+	return true
 }
 
 // sum is what has been relayed for a session so far.
