@@ -20,8 +20,9 @@ import { join, openLobby } from './callpage.js';
 /** The address of the site, whose pages name the server where the examples name calls.example.org. */
 let site = '';
 
-/** @param {string} path of a page of the site @param {Server} [of] the server that it names */
-const at = (path, of = server) => `${site}/${path}${path.includes('?') ? '&' : '?'}server=${of.base}`;
+/** @param {string} path of a page of the site @param {Server} [of] the server that it names @param {string} [room] instead of the example's */
+const at = (path, of = server, room = appointment) => `${site}/${path}${path.includes('?') ? '&' : '?'}server=${of.base}&room=${room}`;
+const appointment = 'appointment-4711';
 
 before(async () => {
   [chromium, firefox] = await Promise.all([startBrowser(), startBrowser({ kind: 'firefox' })]);
@@ -30,7 +31,7 @@ before(async () => {
     if (!/^\/[a-z-]+\/[a-z]+\.html$/.test(pathname)) return response.writeHead(404).end();
     const page = readFileSync(new URL(`../../examples${pathname}`, import.meta.url), 'utf8');
     response.setHeader('content-type', 'text/html');
-    response.end(page.replaceAll('https://calls.example.org', searchParams.get('server') ?? ''));
+    response.end(page.replaceAll('https://calls.example.org', searchParams.get('server') ?? '').replaceAll(appointment, searchParams.get('room') ?? ''));
   });
   await new Promise((resolve) => pages.listen(0, '127.0.0.1', () => resolve(undefined)));
   onCleanup(() => { pages.closeAllConnections(); pages.close(); });
@@ -66,14 +67,15 @@ for (const [framing, other] of /** @type {const} */ ([['chromium', 'firefox'], [
   test(`a call in an iframe of ${framing}: in by order, muted, out and in again`, async () => {
     const browsers = { chromium, firefox };
     const [page, visitor] = await Promise.all([open(browsers[framing]), open(browsers[other])]);
-    await page.goto(at('iframe/index.html'));
+    const room = `appointment-${framing}`; // its own: who has closed a page is in the room for some seconds
+    await page.goto(at('iframe/index.html', server, room));
     await says(page, 'Ready.');
     const frame = page.frames()[1];
     assert.equal(await frame.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--accent')), 'rgb(122 60 194)');
     assert.equal(await frame.locator('.bar').isVisible(), false, 'the bar of the page is not there');
     await page.click('#join');
     await says(page, 'You are in.');
-    await openLobby(visitor, server.base, { name: 'Bob', room: 'appointment-4711' });
+    await openLobby(visitor, server.base, { name: 'Bob', room });
     await join(visitor);
     await says(page, 'With Bob.');
     await Promise.all([moves(/** @type {any} */ (frame), 5), moves(visitor, 5), hearsSound(visitor)]);
