@@ -3,13 +3,10 @@ package events
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,8 +17,7 @@ import (
 )
 
 const (
-	maxHeader    = 16 << 10 // bytes of an answer's header
-	maxAnswer    = 512      // bytes of an answer that are read: a word about what is wrong
+	maxAnswer    = 512 // bytes of an answer that are read: a word about what is wrong
 	maxRedirects = 3
 )
 
@@ -43,22 +39,12 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("it answers %d: %q", e.status, e.text)
 }
 
-// newClient returns a client for one webhook. It looks at each address after the name
-// has been resolved, so that no name leads it inside; follows redirects on the same
-// server only; and uses no proxy, which would resolve names itself.
+// newClient returns a client for one webhook. It follows redirects on the same
+// server only.
 func newClient(target string, allow []netip.Prefix, timeout time.Duration) *http.Client {
-	dialer := outbound.Dialer(outbound.Named(target), allow, timeout)
 	return &http.Client{
-		Timeout: timeout,
-		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    timeout,
-			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConns:           2,
-			IdleConnTimeout:        time.Minute,
-			DisableCompression:     true, // an answer must not grow here
-		},
+		Timeout:   timeout,
+		Transport: outbound.Transport(outbound.Named(target), allow, timeout, 2),
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			first := via[0]
 			if len(via) > maxRedirects || r.Method != first.Method || r.URL.Host != first.URL.Host || r.URL.Scheme != first.URL.Scheme {
@@ -124,10 +110,6 @@ func post(ctx context.Context, client *http.Client, hook Webhook, id string, bod
 // outcome is the label under which an attempt is counted.
 func outcome(err error) string {
 	var status *statusError
-	var certificate *tls.CertificateVerificationError
-	var unknown x509.UnknownAuthorityError
-	var record tls.RecordHeaderError
-	var timeout net.Error
 	switch {
 	case err == nil:
 		return sentOK
@@ -135,14 +117,8 @@ func outcome(err error) string {
 		return sentStatus
 	case errors.Is(err, errRedirect):
 		return sentRedirect
-	case errors.Is(err, outbound.ErrInside):
-		return sentAddress
-	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return sentTLS
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return sentTimeout
 	}
-	return sentNetwork
+	return outbound.Failure(err)
 }
 
 // Remedy says what to do about an error of Try.
@@ -152,11 +128,11 @@ func Remedy(err error) string {
 		return "It must answer 2xx once it has the event: look at its log, and whether it knows this secret."
 	case sentRedirect:
 		return "Write the URL to which it redirects in events.webhooks."
-	case sentAddress:
+	case outbound.FailedAddress:
 		return "If it is meant, name the address in events.allow, or write it into the URL in place of the name."
-	case sentTLS:
+	case outbound.FailedTLS:
 		return "Give it a certificate that this host believes, or add its authority to those of the system."
-	case sentTimeout:
+	case outbound.FailedTimeout:
 		return "It must answer within ten seconds: let it queue the event and work later."
 	}
 	return "See that it runs, and that this host reaches it."

@@ -32,10 +32,7 @@ const (
 	sentOK       = "ok"
 	sentStatus   = "status"   // an answer that is no success
 	sentRedirect = "redirect" // to another server
-	sentAddress  = "address"  // inside, and not named
-	sentTimeout  = "timeout"
-	sentNetwork  = "network"
-	sentTLS      = "tls"
+	// and those of outbound.Failure
 )
 
 // counts are counters by name. Safe for concurrent use.

@@ -256,7 +256,7 @@ func TestInside(t *testing.T) {
 	r := newReceiver(t, nil)
 	client := newClient("https://hooks.example.org/", nil, time.Second)
 	_, err := client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", r.Listener.Addr().String())
-	if err == nil || outcome(err) != sentAddress {
+	if err == nil || outcome(err) != outbound.FailedAddress {
 		t.Errorf("dialled: %v", err)
 	}
 }
@@ -281,8 +281,8 @@ func TestTry(t *testing.T) {
 	secure.Config.ErrorLog = nil
 	defer secure.Close()
 	for url, want := range map[string]string{
-		secure.URL: sentTLS, strings.Replace(good.URL, "http:", "https:", 1): sentTLS,
-		"http://127.0.0.1:9/": sentNetwork, "http://169.254.169.254/secret": sentAddress,
+		secure.URL: outbound.FailedTLS, strings.Replace(good.URL, "http:", "https:", 1): outbound.FailedTLS,
+		"http://127.0.0.1:9/": outbound.FailedNetwork, "http://169.254.169.254/secret": outbound.FailedAddress,
 	} {
 		err := Try(t.Context(), Webhook{URL: url, Secrets: testSecret}, nil)
 		if outcome(err) != want || Remedy(err) == "" || strings.Contains(fmt.Sprint(err), "secret") {

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdh"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -21,26 +18,16 @@ import (
 )
 
 const (
-	maxHeader = 16 << 10 // bytes of an answer's header
-	maxAnswer = 512      // bytes of an answer that are read: a word about what is wrong
+	maxAnswer = 512 // bytes of an answer that are read: a word about what is wrong
 	maxWait   = time.Hour
 )
 
-// newClient returns the client for all push services. It looks at each address after the
-// name has been resolved; a push service does not redirect (RFC 8030 knows it not), and no
-// proxy, which would resolve names itself, is used.
+// newClient returns the client for all push services. A push service does
+// not redirect: RFC 8030 knows it not.
 func newClient(cfg Config) *http.Client {
 	transport := cfg.transport
 	if transport == nil {
-		transport = &http.Transport{
-			DialContext:            outbound.Dialer(netip.Addr{}, cfg.Allow, cfg.tune.timeout).DialContext,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    cfg.tune.timeout,
-			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConns:           8,
-			IdleConnTimeout:        time.Minute,
-			DisableCompression:     true, // an answer must not grow here
-		}
+		transport = outbound.Transport(netip.Addr{}, cfg.Allow, cfg.tune.timeout, 8)
 	}
 	return &http.Client{
 		Timeout: cfg.tune.timeout, Transport: transport,
@@ -62,7 +49,7 @@ func (s *Store) post(ctx context.Context, m *message, sub subscription) (outcome
 	}
 	answer, err := s.client.Do(r)
 	if err != nil {
-		outcome = failure(err)
+		outcome = outbound.Failure(err)
 		if where := new(url.Error); errors.As(err, &where) {
 			err = where.Err // the URL is a secret
 		}
@@ -123,23 +110,6 @@ func judged(status int) string {
 		return sentBusy
 	}
 	return sentRefused
-}
-
-// failure says why there was no answer.
-func failure(err error) string {
-	var certificate *tls.CertificateVerificationError
-	var unknown x509.UnknownAuthorityError
-	var record tls.RecordHeaderError
-	var timeout net.Error
-	switch {
-	case errors.Is(err, outbound.ErrInside):
-		return sentAddress
-	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return sentTLS
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return sentTimeout
-	}
-	return sentNetwork
 }
 
 // retryAfter reads a header of RFC 9110, 10.2.3.

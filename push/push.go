@@ -4,7 +4,7 @@
 //
 // A Store keeps who is rung where, and the calls that they have missed, in memory and on
 // disk (records.go, disk.go). Ring and Settle tell it of calls (ring.go); what is to be
-// sent waits in a bounded queue (queue.go), is made (message.go) and posted (client.go).
+// sent waits in a bounded queue (queue.go), is encrypted (encrypt.go) and posted (client.go).
 // Nothing that the hub calls blocks: it does so under its locks.
 package push
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"turnhub/internal/outbound"
 )
 
 const patience = 20 * time.Second
@@ -324,7 +326,7 @@ func TestInside(t *testing.T) {
 	}
 	r.ring("c_1", "petya")
 	eventually(t, "failed", func() bool { _, failed := r.told(); return len(failed) == 1 })
-	if stats := r.Stats(); stats.Sent[sentAddress] != 1 || service.tried() != 0 {
+	if stats := r.Stats(); stats.Sent[outbound.FailedAddress] != 1 || service.tried() != 0 {
 		t.Errorf("%+v, tried %d", stats, service.tried())
 	}
 

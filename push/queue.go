@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"turnhub/internal/outbound"
 )
 
 // message is one on its way to one device.
@@ -195,7 +197,7 @@ func (s *Store) attempt(ctx context.Context, m *message) {
 		s.stats.deleted.add(deletedGone, 1)
 		s.finished(m, false)
 		return
-	case sentRefused, sentRedirect, sentAddress:
+	case sentRefused, sentRedirect, outbound.FailedAddress:
 		o.failures = 0
 		s.heard(m, sub.Refused+1)
 		s.finished(m, false)

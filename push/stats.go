@@ -12,10 +12,7 @@ const (
 	sentRefused  = "refused"  // another 4xx: it will not be taken
 	sentBusy     = "busy"     // 429 or 5xx: tried again
 	sentRedirect = "redirect" // none is followed
-	sentAddress  = "address"  // inside
-	sentTLS      = "tls"
-	sentTimeout  = "timeout"
-	sentNetwork  = "network"
+	// and those of outbound.Failure
 )
 
 // Why a message was dropped before it was taken.

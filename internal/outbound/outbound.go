@@ -5,9 +5,12 @@
 package outbound
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"syscall"
@@ -18,6 +21,49 @@ import (
 
 // ErrInside is the error of an address that is not to be reached.
 var ErrInside = errors.New("its address is none on the internet")
+
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 16 << 10
+
+// Transport connects only to what MayReach allows. It uses no proxy, which would resolve
+// names itself. timeout is of a connection and of its TLS; idle connections are kept for
+// the next request.
+func Transport(named netip.Addr, allow []netip.Prefix, timeout time.Duration, idle int) *http.Transport {
+	return &http.Transport{
+		DialContext:            Dialer(named, allow, timeout).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    timeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConns:           idle,
+		IdleConnTimeout:        time.Minute,
+		DisableCompression:     true, // an answer must not grow here
+	}
+}
+
+// Why a request had no answer, as metrics and users are told.
+const (
+	FailedAddress = "address" // it is inside, see MayReach
+	FailedTLS     = "tls"
+	FailedTimeout = "timeout"
+	FailedNetwork = "network"
+)
+
+// Failure says why a request had no answer.
+func Failure(err error) string {
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, ErrInside):
+		return FailedAddress
+	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return FailedTLS
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return FailedTimeout
+	}
+	return FailedNetwork
+}
 
 // Dialer returns a dialer that connects only to what MayReach allows.
 func Dialer(named netip.Addr, allow []netip.Prefix, timeout time.Duration) *net.Dialer {
