@@ -80,6 +80,8 @@ for (const [framing, other] of /** @type {const} */ ([['chromium', 'firefox'], [
     await says(page, 'With Bob.');
     await Promise.all([moves(/** @type {any} */ (frame), 5), moves(visitor, 5), hearsSound(visitor)]);
     assert.equal(await visitor.locator('.tile:not(.self) .name').textContent(), 'Ann');
+    const kept = await frame.evaluate(() => { try { return localStorage.getItem('turnhub.name'); } catch { return null; } });
+    assert.equal(kept, null, 'another page names no visitor for good');
     await page.click('#mute');
     await visitor.locator('.tile:not(.self) .muted').waitFor();
     await page.locator('#mute', { hasText: 'Unmute' }).waitFor();

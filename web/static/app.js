@@ -13,7 +13,7 @@ import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
 import {offerLanguages} from './language.js';
-import {embedded, linkHere, linkedRoom, misnamedRoom, recall, remember, token, troubleshooting, userSecret} from './settings.js';
+import {embedded, linkHere, linkedRoom, misnamedRoom, recall, remember, suppose, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, copyShown, showQR} from './share.js';
 import {roomOf} from './rooms.js';
 import {t, whyOf} from './words.js';
@@ -224,6 +224,7 @@ function enter(link, callee = '') {
 const byHost = ['declined', 'locked', 'removed', 'ended', 'door-full'];
 
 async function join() {
+  await hosted.made; // the room's name may come of a secret that is being made
   const room = chosenRoom();
   if (!room) return;
   commitNames();
@@ -341,11 +342,7 @@ function showPresence(users) {
   $('#presence').textContent = state ? t(`lobby.${state}`, {user: watched}) : '';
 }
 
-$('#join-form').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  await hosted.made;
-  join();
-});
+$('#join-form').addEventListener('submit', (event) => { event.preventDefault(); join(); });
 $('#invite-form').addEventListener('submit', (event) => { event.preventDefault(); allowNotifications(); invite(); });
 nameField.addEventListener('change', commitNames);
 userField.addEventListener('change', () => { allowNotifications(); commitNames(); });
@@ -393,7 +390,7 @@ async function embed({name, join: atOnce}) {
     if (body.dataset.view === 'notice') lobby();
     if (body.dataset.view === 'lobby') join();
   }});
-  if (name) remember('name', name);
+  if (name) suppose('name', name);
   return () => {
     embedding?.ready();
     if (atOnce && chosenRoom()) join();

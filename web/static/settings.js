@@ -29,6 +29,11 @@ export function remember(key, value) {
   }
 }
 
+/** What holds until the page is closed, and is not kept: another page has said it. @param {string} key @param {string} value */
+export function suppose(key, value) {
+  known.set(key, value);
+}
+
 /** The secret that keeps others from taking this person's call name. */
 export function userSecret() {
   const kept = recall('secret');
