@@ -19,7 +19,12 @@ export async function moves(page, count, timeout = 60_000) {
     };
     video.requestVideoFrameCallback(next);
   }, others);
-  await page.waitForFunction((count) => /** @type {any} */ (window).shown.count >= count, count, { timeout });
+  try {
+    await page.waitForFunction((count) => /** @type {any} */ (window).shown.count >= count, count, { timeout });
+  } finally {
+    // Who goes on asking makes the page draw each picture anew.
+    await page.evaluate(() => { /** @type {any} */ (window).shown = null; }).catch(() => {});
+  }
 }
 
 /** Waits until the other person's sound is no silence. @param {Page} page */

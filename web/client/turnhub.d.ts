@@ -3075,10 +3075,8 @@ declare class Flow {
     window: number;
     /** Whether another picture would wait. */
     get full(): boolean;
-    /** So large a piece of a picture is to be. */
+    /** So large a piece of a picture or a message is to be: no more than sound can wait for. */
     get piece(): number;
-    /** So large a part of a message: no more than sound can wait for. */
-    get part(): number;
     /** Bytes of messages that wait. */
     get waiting(): number;
     /** How long the picture that leaves next has waited here, milliseconds. */

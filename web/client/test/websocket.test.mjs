@@ -95,6 +95,23 @@ test('sound that comes evenly is played after 60 ms, without a gap', () => {
   assert.ok(played.slice(10, 490).every(({waiting}) => waiting <= 120));
 });
 
+test('what comes evenly is played sample by sample as it was, in blocks of every length', () => {
+  for (const length of [1, 7, 128, 479, packetSamples]) {
+    const playout = new Playout(), block = new Float32Array(length), played = new Float32Array(56 * packetSamples);
+    for (let at = 0, next = 0; at + length < played.length; at += length) {
+      for (; next * packetSamples <= at; next++) playout.push(next * 20, tone(next * 20), next * 20);
+      playout.pull(block);
+      played.set(block, at);
+    }
+    const from = played.findIndex(Boolean) - 1; // the first sample is zero
+    for (let i = 0; i < 50 * packetSamples; i++) {
+      if (played[from + i] !== tone(Math.floor(i / packetSamples) * 20)[i % packetSamples]) assert.fail(`blocks of ${length}: sample ${i} is ${played[from + i]}`);
+      if (i % packetSamples === 0) i += packetSamples - 3; // the ends of packets, and what lies about those of blocks
+    }
+    assert.ok(playout.concealed < 8 * packetSamples);
+  }
+});
+
 test('sound that comes unevenly waits longer, and what is missing is concealed', () => {
   const noise = random(7);
   let free = 0;

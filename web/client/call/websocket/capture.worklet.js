@@ -15,20 +15,35 @@ class Capture extends scope.AudioWorkletProcessor {
     const [first, ...others] = channels ?? [];
     if (!first) return true;
     const step = scope.sampleRate / wanted;
+    if (step === 1 && !others.length) return this.#copy(first);
     /** @param {number} i */
     const sampleAt = (i) => (i < 0 ? this.#before : others.reduce((sum, channel) => sum + channel[i], first[i]) / (1 + others.length));
     for (; this.#at <= first.length - 1; this.#at += step) {
       const low = Math.floor(this.#at), part = this.#at - low;
-      const sample = part ? sampleAt(low) * (1 - part) + sampleAt(low + 1) * part : sampleAt(low);
-      this.#packet[this.#filled++] = sample;
-      if (this.#filled < packetSamples) continue;
-      /** @type {any} */ (this).port.postMessage(this.#packet, [this.#packet.buffer]);
-      this.#packet = new Float32Array(packetSamples);
-      this.#filled = 0;
+      this.#packet[this.#filled++] = part ? sampleAt(low) * (1 - part) + sampleAt(low + 1) * part : sampleAt(low);
+      this.#give();
     }
     this.#before = sampleAt(first.length - 1);
     this.#at -= first.length;
     return true;
+  }
+
+  /** Most microphones: nothing to mix, nothing to convert. @param {Float32Array} samples */
+  #copy(samples) {
+    for (let at = 0, many = 0; at < samples.length; at += many) {
+      many = Math.min(samples.length - at, packetSamples - this.#filled);
+      this.#packet.set(samples.subarray(at, at + many), this.#filled);
+      this.#filled += many;
+      this.#give();
+    }
+    return true;
+  }
+
+  #give() {
+    if (this.#filled < packetSamples) return;
+    /** @type {any} */ (this).port.postMessage(this.#packet, [this.#packet.buffer]);
+    this.#packet = new Float32Array(packetSamples);
+    this.#filled = 0;
   }
 }
 

@@ -7,8 +7,8 @@ import {kinds, laneOf} from './seal.js';
 
 /** What is on its way may wait there for so long, milliseconds, beyond the least time that a frame took; where it waits less there is room for more. */
 const waitMost = 90, waitLittle = 45;
-/** So many bytes of a picture are sent at once: sound goes between. On a narrow line half as many. */
-const pieceBytes = 1200;
+/** So many bytes of a picture or a message are sent at once: a quarter of what may be on its way, for sound goes between; and within these. */
+const leastPiece = 600, mostPiece = 1 << 14;
 /** Bytes that may be on their way: two pieces of a picture on a narrow line; what a wide one needs, until more is known; and at most. */
 const least = 1400, begin = 12_000, most = 128 << 10;
 /** What is not answered for by then was left out on its way, milliseconds. */
@@ -67,11 +67,8 @@ export class Flow {
   /** Whether another picture would wait. */
   get full() { return this.#pictures.length > 0; }
 
-  /** So large a piece of a picture is to be. */
-  get piece() { return this.window < 4 * pieceBytes ? pieceBytes / 2 : pieceBytes; }
-
-  /** So large a part of a message: no more than sound can wait for. */
-  get part() { return Math.max(pieceBytes / 2, Math.min(1 << 14, this.window >> 2)); }
+  /** So large a piece of a picture or a message is to be: no more than sound can wait for. */
+  get piece() { return Math.max(leastPiece, Math.min(mostPiece, this.window >> 2)); }
 
   /** Bytes of messages that wait. */
   get waiting() { return this.#messages.reduce((sum, {content}) => sum + content.length, 0); }
@@ -161,7 +158,7 @@ export class Flow {
       this.window = Math.max(least, Math.min(this.window, came * Math.min(...this.#least.map(({trip}) => trip))));
     } else if (wait < waitLittle && this.#limited) {
       // In a round trip by an eighth, or by a piece.
-      this.window = Math.min(most, this.window + (bytes / this.window) * Math.max(pieceBytes / 2, this.window / 8));
+      this.window = Math.min(most, this.window + (bytes / this.window) * Math.max(leastPiece, this.window / 8));
       this.#limited = false;
     }
   }

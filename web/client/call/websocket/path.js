@@ -142,7 +142,7 @@ export class WebSocketPath {
       this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.part, (content) => this.#flow.push(kinds.message, content),
+    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.piece, (content) => this.#flow.push(kinds.message, content),
       (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);

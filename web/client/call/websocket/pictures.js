@@ -45,6 +45,12 @@ function encoding(codec, width, height, bitrate, framerate) {
     ...(codec === 'h264' ? {avc: {format: 'annexb'}} : {})};
 }
 
+/** How large a picture is sent: in its shape, its longer side no longer than that of the size. @param {VideoFrame} frame @param {{width: number, height: number}} most */
+function fit({displayWidth, displayHeight}, most) {
+  const part = Math.min(1, most.width / displayWidth, most.height / displayHeight, displayHeight > displayWidth ? most.width / displayHeight : 1);
+  return {width: Math.max(2, Math.round(displayWidth * part / 2) * 2), height: Math.max(2, Math.round(displayHeight * part / 2) * 2)};
+}
+
 /** Encodes one track, as large and as often as the rate allows. */
 export class PictureSender {
   /** @type {MediaStreamTrack | null} */ #track = null;
@@ -61,6 +67,8 @@ export class PictureSender {
   #rate;
   #piece;
   #send;
+  /** Whether the encoder brings a picture to the size that it is set to, as WebCodecs asks of it; one that failed is not trusted again. */
+  #scales = true;
   /** @type {OffscreenCanvas | HTMLCanvasElement | null} */ #canvas = null;
 
   /**
@@ -96,8 +104,9 @@ export class PictureSender {
     if (!rate || now < this.#nextAt || (this.#encoder?.encodeQueueSize ?? 0) > atWork) return frame.close();
     this.#nextAt = Math.max(now - 1000 / size.frames, this.#nextAt) + 1000 / size.frames;
     try {
-      const fitted = this.#fit(frame, size, now);
-      this.#configure(fitted.displayWidth, fitted.displayHeight, rate, size.frames);
+      const {width, height} = fit(frame, size);
+      this.#configure(width, height, rate, size.frames);
+      const fitted = this.#fit(frame, width, height, Math.round(now * 1000));
       const keyFrame = (this.#keyWanted && now - this.#keyAt > keyPause) || now - this.#keyAt > keyEvery;
       if (keyFrame) { this.#keyAt = now; this.#keyWanted = false; }
       /** @type {VideoEncoder} */ (this.#encoder).encode(fitted, {keyFrame});
@@ -108,12 +117,17 @@ export class PictureSender {
     }
   }
 
-  /** A picture of the size that is sent, in the shape that it has. @param {VideoFrame} frame @param {{width: number, height: number}} most @param {number} now */
-  #fit(frame, most, now) {
-    const {displayWidth, displayHeight} = frame;
-    const part = Math.min(1, most.width / displayWidth, most.height / displayHeight, displayHeight > displayWidth ? most.width / displayHeight : 1);
-    const width = Math.max(2, Math.round(displayWidth * part / 2) * 2), height = Math.max(2, Math.round(displayHeight * part / 2) * 2);
-    const timestamp = Math.round(now * 1000);
+  /**
+   * A picture for the encoder, in place of this one, with our time. A turned one goes over a canvas: not every encoder turns it back.
+   * @param {VideoFrame} frame @param {number} width @param {number} height @param {number} timestamp
+   */
+  #fit(frame, width, height, timestamp) {
+    const {rotation, flip} = /** @type {{rotation?: number, flip?: boolean}} */ (frame);
+    if (this.#scales && !rotation && !flip) {
+      const same = new VideoFrame(frame, {timestamp});
+      frame.close();
+      return same;
+    }
     this.#canvas ??= globalThis.OffscreenCanvas ? new OffscreenCanvas(width, height) : document.createElement('canvas');
     if (this.#canvas.width !== width || this.#canvas.height !== height) Object.assign(this.#canvas, {width, height});
     const drawing = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext('2d', {alpha: false}));
@@ -129,6 +143,7 @@ export class PictureSender {
     if (this.#encoder?.state !== 'configured') {
       this.#encoder = new VideoEncoder({output: (chunk) => this.#out(chunk), error: (error) => {
         console.warn('turnhub: pictures', error);
+        this.#scales = false;
         this.#drop();
       }});
       this.wantKey();
@@ -256,6 +271,31 @@ export class Pieces {
   }
 }
 
+/**
+ * A track that shows pictures: through a generator, which takes them as they are decoded, or else a canvas, which costs some three times
+ * as much.
+ * @returns {{track: MediaStreamTrack, show: (frame: VideoFrame) => void}} `show` closes it
+ */
+function surface() {
+  const Generator = /** @type {any} */ (globalThis).MediaStreamTrackGenerator;
+  if (Generator) {
+    const track = new Generator({kind: 'video'}), writer = track.writable.getWriter();
+    // A track that has been stopped takes no more.
+    return {track, show: (frame) => writer.write(frame).catch(() => frame.close())};
+  }
+  const canvas = Object.assign(document.createElement('canvas'), {width: 640, height: 360});
+  const drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', {alpha: false}));
+  return {
+    track: canvas.captureStream().getVideoTracks()[0],
+    show: (frame) => {
+      const {displayWidth: width, displayHeight: height} = frame;
+      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+      drawing.drawImage(frame, 0, 0);
+      frame.close();
+    },
+  };
+}
+
 /** Decodes the other side's pictures of the camera or of the screen, and shows each when its sound is played. */
 export class PictureReceiver {
   /** Pictures shown so far, and how large the last is. */
@@ -267,8 +307,7 @@ export class PictureReceiver {
   /** @type {VideoDecoder | null} */ #decoder = null;
   #codec = '';
   #waitsForKey = true;
-  #canvas = document.createElement('canvas');
-  #drawing = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext('2d', {alpha: false}));
+  #screen = surface();
   /** @type {{frame: VideoFrame, due: number}[]} decoded, by time */ #waiting = [];
   /** @type {any} */ #timer = null;
   /** When decoders were begun. @type {number[]} */ #begun = [];
@@ -286,9 +325,7 @@ export class PictureReceiver {
     this.#dueAt = dueAt;
     this.#wantKey = wantKey;
     this.#shown = shown;
-    this.#canvas.width = 640;
-    this.#canvas.height = 360;
-    this.track = this.#canvas.captureStream().getVideoTracks()[0];
+    this.track = this.#screen.track;
   }
 
   /** A whole picture has come. @param {Picture} picture */
@@ -354,12 +391,9 @@ export class PictureReceiver {
       }
       this.#waiting.shift();
       const {displayWidth: width, displayHeight: height} = frame;
-      if (this.width !== width || this.height !== height) {
-        this.width = this.#canvas.width = width;
-        this.height = this.#canvas.height = height;
-      }
-      this.#drawing.drawImage(frame, 0, 0);
-      frame.close();
+      this.width = width;
+      this.height = height;
+      this.#screen.show(frame);
       this.frames++;
       this.#shown();
     }

@@ -83,14 +83,28 @@ export class Playout {
     if (!this.#playing) return this.#conceal(block, 0);
     const waiting = this.waiting;
     const speed = waiting > this.#target + 40 ? 1 + hurry : waiting < this.#target - 40 ? 1 - hurry : 1;
-    for (let i = 0; i < block.length; i++) {
+    for (let i = 0; i < block.length;) {
+      const many = speed === 1 ? this.#copy(block, i) : 0;
+      i += many;
+      if (many) continue;
       const sample = this.#next();
       if (sample === null) return this.#conceal(block, i);
-      block[i] = sample;
+      block[i++] = sample;
       this.#between += speed - 1;
       if (this.#between >= 1) { this.#between--; this.#advance(); }
-      if (this.#between <= -1) { this.#between++; if (i + 1 < block.length) block[++i] = sample; }
+      if (this.#between <= -1) { this.#between++; if (i < block.length) block[i++] = sample; }
     }
+  }
+
+  /** Fills a block from there with what is left of the packet that is played, as it is. @param {Float32Array} block @param {number} from @returns {number} how many samples */
+  #copy(block, from) {
+    const head = this.#queue[0];
+    if (!head || this.at < head.at - 1) return 0;
+    const many = Math.min(block.length - from, head.samples.length - this.#offset);
+    block.set(head.samples.subarray(this.#offset, this.#offset + many), from);
+    this.#filled = 0;
+    this.#advance(many);
+    return many;
   }
 
   /** @returns {number | null} null: there is nothing to play */
@@ -112,11 +126,11 @@ export class Playout {
     return sample;
   }
 
-  #advance() {
+  #advance(many = 1) {
     const head = this.#queue[0];
     if (!head) return;
     if (this.at < head.at - 1) { this.at += 1000 / sampleRate; return; }
-    this.#offset++;
+    this.#offset += many;
     this.at = head.at + (this.#offset / sampleRate) * 1000;
     if (this.#offset < head.samples.length) return;
     this.#last = head.samples;

@@ -33,7 +33,7 @@ class Player extends scope.AudioWorkletProcessor {
         out[i] = this.#block[0];
       }
     }
-    for (const sample of out) this.#level = Math.max(this.#level, Math.abs(sample));
+    for (let i = 0; i < out.length; i++) this.#level = Math.max(this.#level, Math.abs(out[i]));
     if (scope.currentTime - this.#told >= tellEvery) {
       this.#told = scope.currentTime;
       const {playing, at, waiting, concealed, target} = this.#playout;
