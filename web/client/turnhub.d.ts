@@ -420,6 +420,13 @@ export declare class Call extends Emitter<CallEvents> {
     get size(): number;
     get online(): boolean;
     get screens(): boolean;
+    get recordings(): boolean;
+    set recording(on: boolean);
+    /**
+     * Whether this page makes a recording of the call. The others are told, whoever comes later too. Of whom `peer.media.recordings`
+     * does not say that they are told, nothing should be recorded.
+     */
+    get recording(): boolean;
     /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
     configuration(all?: boolean): RTCConfiguration;
     /** A connection that answers, with its candidates gathered ahead where there was time. */
@@ -582,13 +589,16 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
     #private;
 }
 /**
- * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
+ * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place. And whether
+ * there is a recording of the call made there, and whether the page there tells its visitor of one made here.
  */
 export type Sending = {
     audio: boolean;
     video: boolean;
     screen: boolean;
     beside: boolean;
+    recording: boolean;
+    recordings: boolean;
 };
 export type ChannelEvents = {
     open: void;
@@ -732,6 +742,10 @@ export type CallOptions = {
      */
     screens?: boolean | undefined;
     /**
+     * the page tells its visitor who records the call (`peer.media.recording`): who does so may record this end
+     */
+    recordings?: boolean | undefined;
+    /**
      * the most people, oneself included; at most 6
      */
     limit?: number | undefined;
@@ -860,6 +874,14 @@ export type PeerHost = {
      * whether a screen is shown beside the camera
      */
     screens: boolean;
+    /**
+     * whether the visitor is told who records
+     */
+    recordings: boolean;
+    /**
+     * whether the call is recorded here
+     */
+    recording: boolean;
     connections: Connections;
     /**
      * a connection that answers, with candidates gathered ahead
@@ -1006,6 +1028,25 @@ export type LobbyCall = PeerHost & {
     connection: () => RTCPeerConnection;
 };
 
+// ---- call/media/altered.js
+/** The camera's pictures as they are sent: made into others, or as they come. What is asked for later wins. */
+declare class Altered {
+    /** @param {() => void} changed there is another track to send */
+    constructor(changed: () => void);
+    /** The track to send for the camera's; null: none yet. @param {MediaStreamTrack | null} camera */
+    of(camera: MediaStreamTrack | null): MediaStreamTrack | null;
+    /** @param {Alter | null} alter @param {MediaStreamTrack | null} camera */
+    by(alter: Alter | null, camera: MediaStreamTrack | null): Promise<boolean>;
+    #private;
+}
+/**
+ * Makes a camera's track into another one.
+ */
+export type Alter = (camera: MediaStreamTrack) => Promise<{
+    track: MediaStreamTrack;
+    close: () => void;
+}>;
+
 // ---- call/media/device.js
 /**
  * The microphone or the camera: what the person wishes, and the track that follows the wish.
@@ -1110,7 +1151,7 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     get audio(): MediaStreamTrack | null;
     /** What is sent now where one picture is: the screen while it is shared, else the camera. */
     get video(): MediaStreamTrack | null;
-    /** The camera, also while the screen is shared. */
+    /** The camera as the others see it, also while the screen is shared. */
     get camera(): MediaStreamTrack | null;
     /** The screen while it is shared. @type {MediaStreamTrack | null} */
     get screen(): MediaStreamTrack | null;
@@ -1151,6 +1192,20 @@ export declare class LocalMedia extends Emitter<MediaEvents> {
     choose(kind: Kind, deviceId: string): Promise<void>;
     /** The device to take when this kind is opened. @param {Kind} kind @param {string} deviceId */
     prefer(kind: Kind, deviceId: string): void;
+    /**
+     * Has the browser take noise out of the microphone's sound and level its loudness, or leave both as they are, as music
+     * wants it; echo is taken out either way. In the middle of a call the track is changed, or another one takes its place.
+     * @param {boolean} on
+     * @returns {Promise<boolean>} whether it is so now; false: this browser leaves it as it is
+     */
+    suppressNoise(on: boolean): Promise<boolean>;
+    /**
+     * Has the camera's pictures made into others, such as with a blurred background, before anybody sees them: the preview as
+     * well. Nothing of the camera is shown until the first of them is there.
+     * @param {import('./altered.js').Alter | null} alter null: as the camera gives them
+     * @returns {Promise<boolean>} false: it has failed, and no picture is sent
+     */
+    alter(alter: Alter | null): Promise<boolean>;
     /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
     flip(): Promise<void>;
     /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
@@ -1307,9 +1362,13 @@ export type SharingHost = {
      */
     online: () => boolean;
     /**
-     * whether this page shows a screen beside the camera
+     * what this page does: shows a screen beside the camera, tells who records, records
      */
-    screens: () => boolean;
+    host: () => {
+        screens: boolean;
+        recordings: boolean;
+        recording: boolean;
+    };
     /**
      * the one that is made to take its place
      */

@@ -43,6 +43,16 @@ export class Controls {
       remember('speaker', this.speaker);
       this.onSpeaker(this.speaker);
     });
+    const noise = /** @type {HTMLInputElement} */ ($('#noise'));
+    noise.checked = recall('noise') !== 'off';
+    if (!noise.checked) media.suppressNoise(false);
+    noise.addEventListener('change', () => this.#suppressNoise(noise));
+    /** @type {Promise<import('./soundtest.js').SoundTest> | undefined} */ let test;
+    $('#try-sound').addEventListener('click', async () => {
+      test ??= import('./soundtest.js').then(({openTest}) => openTest(this, levelOf));
+      test.catch(() => { test = undefined; }); // a network that failed may be back at the next click
+      (await test).toggle();
+    });
     $('#settings').addEventListener('click', () => {
       $('#devices-slot').append($('#devices'));
       /** @type {HTMLDialogElement} */ ($('#devices-dialog')).showModal();
@@ -73,6 +83,15 @@ export class Controls {
   /** @param {'audio' | 'video'} kind */
   async toggle(kind) {
     await this.media.toggle(kind);
+  }
+
+  /** @param {HTMLInputElement} noise */
+  async #suppressNoise(noise) {
+    const on = noise.checked;
+    if (await this.media.suppressNoise(on) || noise.checked !== on) return remember('noise', on ? '' : 'off');
+    noise.checked = !on;
+    await this.media.suppressNoise(!on);
+    toast(t('device.noise-fixed'), 'bad');
   }
 
   /** In a call the list of problems is out of sight, and in the lobby one that stays as it was looks like no answer. */

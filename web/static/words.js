@@ -28,6 +28,12 @@ export function speak(tag, texts) {
 
 if (globalThis.document) speak(document.documentElement.lang, JSON.parse(document.getElementById('words')?.textContent ?? '{}'));
 
+/** All texts of the language, for what is seldom used and not in the page. Where they cannot be had, those that are there remain. */
+export async function learn() {
+  const answer = await fetch(`/static/words/${language}.json`).catch(() => null);
+  if (answer?.ok) speak(language, await answer.json());
+}
+
 /** @param {Key} key @param {Values} values */
 function pattern(key, values) {
   const at = key.indexOf('.');

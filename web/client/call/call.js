@@ -55,6 +55,7 @@ export class Call extends Emitter {
   hosting = new Hosting({call: this, lost: (peer) => this.#remove(peer)});
 
   /** @type {CallOptions} */ #options;
+  #recording = false;
   /** @type {Ahead} */ #ahead;
   /** @type {Lobby} */ #lobby;
   #returning = new Returning({call: this, add: (info) => this.#add(info), find: (id) => this.#find(id)});
@@ -109,6 +110,18 @@ export class Call extends Emitter {
   get size() { return this.peers.size; }
   get online() { return this.hub.state === 'open'; }
   get screens() { return this.#options.screens ?? false; }
+  get recordings() { return this.#options.recordings ?? false; }
+
+  /**
+   * Whether this page makes a recording of the call. The others are told, whoever comes later too. Of whom `peer.media.recordings`
+   * does not say that they are told, nothing should be recorded.
+   */
+  get recording() { return this.#recording; }
+  set recording(on) {
+    if (on === this.#recording) return;
+    this.#recording = on;
+    for (const peer of this.peers) peer.tellMedia();
+  }
 
   /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
   configuration(all) { return this.connections.configuration(all); }

@@ -6,6 +6,7 @@
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] "relay": never directly
  * @property {import('./path/connection.js').Transport} [transport] only relays over this, for troubleshooting
  * @property {boolean} [screens] the page shows a screen beside the camera of who shares it (`peer.screen`); without it the screen comes in place of the camera
+ * @property {boolean} [recordings] the page tells its visitor who records the call (`peer.media.recording`): who does so may record this end
  * @property {number} [limit] the most people, oneself included; at most 6
  */
 

@@ -31,6 +31,8 @@
  * @property {number} size how many others there are
  * @property {boolean} online whether the hub is connected
  * @property {boolean} screens whether a screen is shown beside the camera
+ * @property {boolean} recordings whether the visitor is told who records
+ * @property {boolean} recording whether the call is recorded here
  * @property {import('./connections.js').Connections} connections
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal

@@ -42,7 +42,7 @@ export class Peer extends Emitter {
   name = '';
   user = '';
   /** What the peer says that it sends. */
-  /** @type {Sending} */ media = {audio: true, video: true, screen: false, beside: false};
+  /** @type {Sending} */ media = {audio: true, video: true, screen: false, beside: false, recording: false, recordings: false};
   /** @type {Quality | null} */ quality = null;
   /** Identifies the other side's call across sessions. */
   instance = '';
@@ -70,7 +70,7 @@ export class Peer extends Emitter {
   #offers = new Quota(realClock, offersAtOnce, callTimes.offers);
   /** @type {Sharing} */ #sharing = new Sharing({
     media: () => this.#host.media, pc: () => this.pc, quiet: () => this.#quiet, coming: () => this.#healing.replacements.coming,
-    online: () => this.#host.online, screens: () => this.#host.screens, tell: (message) => this.tell(message), limit: () => this.limit(),
+    online: () => this.#host.online, host: () => this.#host, tell: (message) => this.tell(message), limit: () => this.limit(),
     carried: () => this.#way.door.carries,
   });
   /** @type {import('./path/negotiation.js').NegotiationHost} */ #serving = {

@@ -3,8 +3,9 @@ import {Transfer} from './transfer.js';
 import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, pixelsShown, timed} from './bounds.js';
 
 /**
- * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place.
- * @typedef {{audio: boolean, video: boolean, screen: boolean, beside: boolean}} Sending
+ * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place. And whether
+ * there is a recording of the call made there, and whether the page there tells its visitor of one made here.
+ * @typedef {{audio: boolean, video: boolean, screen: boolean, beside: boolean, recording: boolean, recordings: boolean}} Sending
  */
 
 /**
@@ -137,7 +138,7 @@ export class PeerChannel extends Emitter {
         return;
       case 'media':
         this.emit('media', {audio: !!message.audio, video: !!message.video, screen: !!message.screen,
-          beside: !!message.beside, screens: !!message.screens});
+          beside: !!message.beside, recording: message.recording === true, recordings: message.recordings === true, screens: !!message.screens});
         return;
       case 'path':
         if (paths.includes(message.path)) this.emit('path', message.path);

@@ -1,4 +1,5 @@
 import {Emitter} from '../../base/emitter.js';
+import {Altered} from './altered.js';
 import {Device} from './device.js';
 import {Screen} from './screen.js';
 
@@ -35,6 +36,8 @@ export class LocalMedia extends Emitter {
   /** @type {MediaOptions} */ #options;
   /** @type {Record<Kind, Device>} */ #devices;
   #screen = new Screen(() => this.#published('video'));
+  /** What the camera's pictures are made into, where they are. */ #altered = new Altered(() => this.#published('video'));
+  /** Noise is taken out of the microphone's sound. */ #quiet = true;
   #closed = false;
   /** @type {() => void} */ #unwatch = () => {};
 
@@ -104,8 +107,8 @@ export class LocalMedia extends Emitter {
   get audio() { return this.#devices.audio.track; }
   /** What is sent now where one picture is: the screen while it is shared, else the camera. */
   get video() { return this.screen ?? this.camera; }
-  /** The camera, also while the screen is shared. */
-  get camera() { return this.#devices.video.track; }
+  /** The camera as the others see it, also while the screen is shared. */
+  get camera() { return this.#altered.of(this.#devices.video.track); }
   /** The screen while it is shared. @type {MediaStreamTrack | null} */
   get screen() { return this.#screen.video; }
   /** The sound of what is shared, where the browser gives it. @type {MediaStreamTrack | null} */
@@ -136,7 +139,7 @@ export class LocalMedia extends Emitter {
 
   /** What is being sent: the microphone, the camera, the screen. */
   get sending() {
-    return {audio: this.#devices.audio.on, video: this.#devices.video.on, screen: this.screen !== null};
+    return {audio: this.#devices.audio.on, video: this.#devices.video.on && this.camera !== null, screen: this.screen !== null};
   }
 
   /**
@@ -178,6 +181,39 @@ export class LocalMedia extends Emitter {
     else this.#devices[kind].choose(deviceId);
   }
 
+  /**
+   * Has the browser take noise out of the microphone's sound and level its loudness, or leave both as they are, as music
+   * wants it; echo is taken out either way. In the middle of a call the track is changed, or another one takes its place.
+   * @param {boolean} on
+   * @returns {Promise<boolean>} whether it is so now; false: this browser leaves it as it is
+   */
+  async suppressNoise(on) {
+    this.#quiet = on;
+    const {track} = this.#devices.audio;
+    if (globalThis.navigator?.mediaDevices?.getSupportedConstraints?.().noiseSuppression === undefined) return false;
+    if (!track) return true; // of the next one it is asked
+    const done = () => (this.#devices.audio.track?.getSettings().noiseSuppression ?? on) === on;
+    if (done()) return true;
+    const {deviceId: _, ...processing} = this.#constraints('audio');
+    await track.applyConstraints({...track.getConstraints?.(), ...processing}).catch(() => {});
+    if (track !== this.#devices.audio.track || this.#quiet !== on || done()) return done();
+    // The new one is there before the old one goes.
+    await this.choose('audio', this.#devices.audio.chosen || this.deviceId('audio'));
+    return done();
+  }
+
+  /**
+   * Has the camera's pictures made into others, such as with a blurred background, before anybody sees them: the preview as
+   * well. Nothing of the camera is shown until the first of them is there.
+   * @param {import('./altered.js').Alter | null} alter null: as the camera gives them
+   * @returns {Promise<boolean>} false: it has failed, and no picture is sent
+   */
+  alter(alter) {
+    const settled = this.#altered.by(alter, this.#devices.video.track);
+    this.#published('video');
+    return settled;
+  }
+
   /** Takes the camera that looks the other way; where cameras do not say which way they look, the next one. */
   async flip() {
     const {video} = this.#devices;
@@ -195,7 +231,7 @@ export class LocalMedia extends Emitter {
   }
 
   /** Which way the camera looks: 'user', 'environment', or '' where it does not say. */
-  get facing() { return this.camera?.getSettings?.().facingMode ?? ''; }
+  get facing() { return this.#devices.video.track?.getSettings?.().facingMode ?? ''; }
 
   /** The id of the device in use. @param {Kind} kind */
   deviceId(kind) {
@@ -232,7 +268,7 @@ export class LocalMedia extends Emitter {
     const {maxVideoWidth = small ? 640 : 1280, maxVideoHeight = small ? 360 : 720, maxFrameRate = 30} = this.#options;
     const {chosen, facing} = this.#devices[kind];
     const device = chosen ? {deviceId: {exact: chosen}} : facing ? {facingMode: {exact: facing}} : {};
-    if (kind === 'audio') return {...device, echoCancellation: true, noiseSuppression: true, autoGainControl: true};
+    if (kind === 'audio') return {...device, echoCancellation: true, noiseSuppression: this.#quiet, autoGainControl: this.#quiet};
     return {
       ...device,
       width: {ideal: maxVideoWidth, max: maxVideoWidth},
@@ -249,7 +285,7 @@ export class LocalMedia extends Emitter {
 
   /** What is sent of this kind has changed. @param {Kind} kind */
   #published(kind) {
-    const {track} = this.#devices[kind];
+    const track = kind === 'audio' ? this.audio : this.camera;
     for (const old of this.stream.getTracks()) {
       if (old.kind === kind && old !== track) this.stream.removeTrack(old);
     }

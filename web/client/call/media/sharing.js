@@ -9,12 +9,15 @@ import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
  * @property {() => RTCPeerConnection | null} pc the connection in use
  * @property {() => boolean} quiet nothing may be sent yet
  * @property {() => boolean} online whether a negotiation can be had
- * @property {() => boolean} screens whether this page shows a screen beside the camera
+ * @property {() => {screens: boolean, recordings: boolean, recording: boolean}} host what this page does: shows a screen beside the camera, tells who records, records
  * @property {() => RTCPeerConnection | null} coming the one that is made to take its place
  * @property {(message: any) => void} tell
  * @property {() => void} limit
  * @property {() => boolean} carried our media goes to the other side without a connection
  */
+
+/** @param {ReturnType<SharingHost['host']>} host */
+const says = ({screens, recordings, recording}) => ({screens, ...(recordings && {recordings}), ...(recording && {recording})});
 
 /**
  * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
@@ -83,7 +86,7 @@ export class Sharing {
     const pc = this.#host.pc();
     const ready = !beside || this.#host.carried() || (pc !== null && transceiverOf(pc, 'video', true) !== undefined);
     return {type: 'media', audio, video: video || (screen && !beside), screen: screen && ready, beside: screen && beside && ready,
-      screens: this.#host.screens()};
+      ...says(this.#host.host())};
   }
 }
 
