@@ -85,7 +85,7 @@ client-test: web/client/node_modules/.ready ## the JavaScript client in Node
 	$(call heading,client tests)
 	@cd web/client && npm test --silent
 
-browser-test: build e2e/node_modules/.ready ## pages in Chromium and Firefox through the real binary
+browser-test: build e2e/node_modules/.ready examples/react/node_modules/.ready ## pages in Chromium and Firefox through the real binary
 	$(call heading,browser tests)
 	@cd e2e && timeout -k 30 40m npm test --silent
 
@@ -132,7 +132,7 @@ vuln: ## known vulnerabilities in what is built in; asks vuln.go.dev and the npm
 bench: build ## side by side with coturn
 	$(GO) run ./bench
 
-soak: build e2e/node_modules/.ready ## all rounds that are too long for make test, every two browsers in every network, then load for half an hour, watching memory
+soak: build e2e/node_modules/.ready examples/react/node_modules/.ready ## all rounds that are too long for make test, every two browsers in every network, then load for half an hour, watching memory
 	@e2e/tools.sh soak
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
@@ -151,7 +151,7 @@ soak: build e2e/node_modules/.ready ## all rounds that are too long for make tes
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
 
-drivers: build e2e/node_modules/.ready ## the relay's own tests, those against coturn, calls in browsers and the network lab on every driver of the relay; the first two inside the kernel too (needs root)
+drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the relay's own tests, those against coturn, calls in browsers and the network lab on every driver of the relay; the first two inside the kernel too (needs root)
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@status=0; for driver in io_uring epoll portable; do \
@@ -200,7 +200,7 @@ release: generate ## static archives for amd64 and arm64 with checksums in dist/
 	@systemd/package archive $(VERSION)
 
 clean:
-	rm -rf bin dist e2e/out bench/out e2e/node_modules e2e/stacks/node_modules web/client/node_modules examples/bot-pion/bot-pion
+	rm -rf bin dist e2e/out bench/out e2e/node_modules e2e/stacks/node_modules web/client/node_modules examples/react/node_modules examples/react/dist examples/bot-pion/bot-pion
 
 %/node_modules/.ready: %/package-lock.json
 	@e2e/tools.sh lint

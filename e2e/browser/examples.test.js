@@ -8,6 +8,7 @@ import { startBrowser } from '../harness/browser.js';
 import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { decodesVideo, hearsSound } from '../harness/media.js';
 import { moves } from '../harness/people.js';
+import { startPushService, subscribed } from '../harness/pushservice.js';
 import { startServer } from '../harness/server.js';
 import { join, openLobby } from './callpage.js';
 
@@ -15,6 +16,7 @@ import { join, openLobby } from './callpage.js';
 /** @typedef {Awaited<ReturnType<typeof startServer>>} Server */
 
 /** @type {Server} */ let server;
+/** @type {Awaited<ReturnType<typeof startPushService>>} */ let service;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let chromium;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let firefox;
 /** The address of the site, whose pages name the server where the examples name calls.example.org. */
@@ -28,15 +30,18 @@ before(async () => {
   [chromium, firefox] = await Promise.all([startBrowser(), startBrowser({ kind: 'firefox' })]);
   const pages = http.createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://site');
-    if (!/^\/[a-z-]+\/[a-z]+\.html$/.test(pathname)) return response.writeHead(404).end();
+    const [, kind] = /^\/[a-z-]+\/[a-z]+\.(html|js)$/.exec(pathname) ?? [];
+    if (!kind) return response.writeHead(404).end();
     const page = readFileSync(new URL(`../../examples${pathname}`, import.meta.url), 'utf8');
-    response.setHeader('content-type', 'text/html');
+    response.setHeader('content-type', kind === 'js' ? 'text/javascript' : 'text/html');
     response.end(page.replaceAll('https://calls.example.org', searchParams.get('server') ?? '').replaceAll(appointment, searchParams.get('room') ?? ''));
   });
   await new Promise((resolve) => pages.listen(0, '127.0.0.1', () => resolve(undefined)));
   onCleanup(() => { pages.closeAllConnections(); pages.close(); });
   site = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (pages.address()).port}`;
-  server = await startServer({ config: { access: { embed_origins: [site] } } });
+  service = await startPushService();
+  process.env.SSL_CERT_FILE = service.caFile; // of the server, which inherits it
+  server = await startServer({ config: { access: { embed_origins: [site] }, push: { services: [service.host], allow: ['127.0.0.0/8'] } } });
 });
 after(cleanup);
 
@@ -124,3 +129,34 @@ test('a support button rings the whole team; one answers, and the others stop', 
   await says(agent, 'Waiting.');
   await says(customer, 'The call has ended.');
 });
+
+for (const [callee, other] of /** @type {const} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {
+  test(`two by name: ${callee} is rung with its page closed, and answers in the one that opens`, async () => {
+    const browsers = { chromium, firefox };
+    const [page, caller] = await Promise.all([open(browsers[callee]), open(browsers[other])]);
+    const context = page.context();
+    if (callee === 'chromium') await context.grantPermissions(['notifications', 'camera', 'microphone']);
+    await context.addInitScript(subscribed, service.subscription);
+    const address = at('by-name/index.html');
+    for (const [each, name] of /** @type {[Page, string][]} */ ([[page, `petya-${callee}`], [caller, `vasya-${callee}`]])) {
+      await each.goto(address);
+      await each.fill('#me', name);
+      await each.click('#begin');
+      await says(each, 'Ready.');
+    }
+    await page.check('#away');
+    await says(page, 'This device rings.');
+    const next = await context.newPage();
+    await page.close();
+    await caller.fill('#whom', `petya-${callee}`);
+    await caller.click('#call');
+    const ring = await service.next(({ type, to }) => type === 'ring' && to === `petya-${callee}`);
+    await next.goto(`${address}&answer=${ring.call}`); // what the worker opens
+    await says(next, `With vasya-${callee}.`);
+    await Promise.all([next, caller].map((each) => each.waitForFunction(() => /** @type {HTMLVideoElement} */ (document.querySelector('#other')).videoWidth > 0)));
+    await next.click('#end');
+    await says(caller, 'Over: hangup.');
+    await next.uncheck('#away');
+    await says(next, 'This device does not ring any more.');
+  });
+}

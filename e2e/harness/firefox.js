@@ -13,6 +13,7 @@ const preferences = {
   'media.autoplay.default': 0,
   'media.peerconnection.ice.loopback': true, // a machine may have no other address
   'media.devices.unfocused.enabled': true, // one window of several has the focus, and the others have cameras too
+  'permissions.default.desktop-notification': 1, // there is nobody to answer the question
   'network.proxy.allow_hijacking_localhost': true,
   'network.captive-portal-service.enabled': false,
   'network.connectivity-service.enabled': false,

@@ -3064,7 +3064,21 @@ export type WayHost = {
 };
 
 // ---- call/websocket/capture.worklet.js
-
+/** @type {any} */ declare const scope: any;
+declare const Capture_base: any;
+declare class Capture extends Capture_base {
+    [x: string]: any;
+    /** @param {{processorOptions: {packetSamples: number, sampleRate: number}}} options */
+    constructor({ processorOptions: { packetSamples, sampleRate } }: {
+        processorOptions: {
+            packetSamples: number;
+            sampleRate: number;
+        };
+    });
+    /** @param {Float32Array[][]} inputs */
+    process([channels]: Float32Array[][]): boolean;
+    #private;
+}
 
 // ---- call/websocket/channels.js
 /** All channels of one path. Numbers that we give are even on one side and odd on the other. */
@@ -3441,6 +3455,7 @@ export type Picture = {
 /** Samples per second, and of one packet. */
 declare const sampleRate: 48000;
 declare const packetMs: 20;
+declare const packetSamples: number;
 /**
  * A queue of sound whose length follows how unevenly it comes. What comes too late is not played, what is missing is
  * concealed; clocks that run differently are evened out.
@@ -3462,10 +3477,6 @@ declare class Playout {
     pull(block: Float32Array): void;
     #private;
 }
-declare const packetSamples: number;
-
-// ---- call/websocket/playout.worklet.js
-
 
 // ---- call/websocket/rate.js
 /** What of a picture a rate is enough for. @param {number} rate @returns {{width: number, height: number, frames: number}} */

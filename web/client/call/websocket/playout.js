@@ -1,9 +1,11 @@
 // When sound that came is played. It runs in an AudioWorklet, and by itself in tests: it knows of nothing but samples.
+// The page imports this module, and loads it into the worklet by its address. Here, as in capture.worklet.js, nothing is
+// imported: bundlers copy what is loaded by its address as it is, without what it imports.
 
 /** Samples per second, and of one packet. */
 export const sampleRate = 48_000;
 export const packetMs = 20;
-const packetSamples = (sampleRate * packetMs) / 1000;
+export const packetSamples = (sampleRate * packetMs) / 1000;
 
 /** Milliseconds that may wait: as few as the line allows. */
 const least = 60, most = 400;
@@ -155,4 +157,49 @@ export class Playout {
   }
 }
 
-export {packetSamples};
+/** The page is told what is being played, so that pictures go with it: each so many seconds. */
+const tellEvery = 0.1;
+
+/** Plays what the page hands over, when it is due. @param {any} scope the worklet's global */
+function playerIn(scope) {
+  return class Player extends scope.AudioWorkletProcessor {
+    #playout = new Playout();
+    #told = 0;
+    #at = 0;
+    /** What was pulled at the rate of packets and is not played yet. */
+    #block = new Float32Array(1);
+    #level = 0;
+    #ended = false;
+
+    constructor() {
+      super();
+      /** @type {any} */ (this).port.onmessage = (/** @type {MessageEvent} */ {data}) => {
+        if (data === null) this.#ended = true;
+        else this.#playout.push(data.at, data.samples, data.now);
+      };
+    }
+
+    /** @param {Float32Array[][]} _inputs @param {Float32Array[][]} outputs */
+    process(_inputs, [[out]]) {
+      const step = sampleRate / scope.sampleRate;
+      if (step === 1) this.#playout.pull(out);
+      else {
+        for (let i = 0; i < out.length; i++) {
+          for (this.#at += step; this.#at >= 1; this.#at--) this.#playout.pull(this.#block);
+          out[i] = this.#block[0];
+        }
+      }
+      for (let i = 0; i < out.length; i++) this.#level = Math.max(this.#level, Math.abs(out[i]));
+      if (scope.currentTime - this.#told >= tellEvery) {
+        this.#told = scope.currentTime;
+        const {playing, at, waiting, concealed, target} = this.#playout;
+        /** @type {any} */ (this).port.postMessage({at: playing ? at : NaN, waiting, concealed, target, level: this.#level});
+        this.#level = 0;
+      }
+      return !this.#ended;
+    }
+  };
+}
+
+/** @type {any} */ const worklet = globalThis;
+worklet.registerProcessor?.('turnhub-playout', playerIn(worklet));

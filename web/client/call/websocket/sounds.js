@@ -1,5 +1,5 @@
 // Sound on its way out and in: captured and played by worklets.
-import {packetMs, sampleRate} from './playout.js';
+import {packetMs, packetSamples, sampleRate} from './playout.js';
 import {decoder, encoder, joined, speaks} from './voice.js';
 
 /** The time of its first sample. */
@@ -25,7 +25,7 @@ function open() {
   shared ??= (async () => {
     const context = new AudioContext({latencyHint: 'interactive'});
     // Said whole, each: programs that pack modules look for such words.
-    const modules = [new URL('./capture.worklet.js', import.meta.url), new URL('./playout.worklet.js', import.meta.url)];
+    const modules = [new URL('./capture.worklet.js', import.meta.url), new URL('./playout.js', import.meta.url)];
     await Promise.all(modules.map(({href}) => context.audioWorklet.addModule(href)));
     return context;
   })();
@@ -81,7 +81,7 @@ export class SoundSender {
     if (!context || !track || this.#closed) return;
     context.resume().catch(() => {});
     const source = context.createMediaStreamSource(new MediaStream([track]));
-    const node = new AudioWorkletNode(context, 'turnhub-capture', {numberOfOutputs: 0});
+    const node = new AudioWorkletNode(context, 'turnhub-capture', {numberOfOutputs: 0, processorOptions: {packetSamples, sampleRate}});
     node.port.onmessage = ({data}) => { if (track === this.#track && !this.#closed) this.#take(data); };
     source.connect(node);
     this.#nodes = [source, node];
