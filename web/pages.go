@@ -29,8 +29,14 @@ func (s *Server) files(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "not-found", "there is nothing here: the call page is /, the network check /check")
 		return
 	}
+	if file == s.site.File(blurWorker) {
+		allowWebAssembly(w.Header())
+	}
 	file.Serve(w, r, caching)
 }
+
+// blurWorker runs WebAssembly of ours, on a policy of its own: the page's would not do.
+const blurWorker = "static/blur.worker.js"
 
 // pageFile serves one page, in the visitor's language.
 func (s *Server) pageFile(name string) http.Handler {

@@ -372,6 +372,13 @@ func TestPagesAreStrict(t *testing.T) {
 	if other := get(s, "/check").Header().Get("Content-Security-Policy"); other != csp {
 		t.Errorf("the network check has %s", other)
 	}
+	worker := get(s, "/static/blur.worker.js").Header().Get("Content-Security-Policy")
+	if strings.Replace(worker, " 'wasm-unsafe-eval'", "", 1) != csp || worker == csp {
+		t.Errorf("the worker that blurs has %s", worker)
+	}
+	if other := get(s, "/static/blur.js").Header().Get("Content-Security-Policy"); other != csp {
+		t.Errorf("another script has %s", other)
+	}
 	if strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Error(csp)
 	}

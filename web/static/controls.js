@@ -19,6 +19,8 @@ export class Controls {
   #inLobby = false;
   /** @type {(speaker: string) => void} */ onSpeaker = () => {};
   speaker = recall('speaker');
+  #blur = /** @type {HTMLInputElement} */ ($('#blur'));
+  /** @type {import('./blur.js').Blur | undefined} */ #blurring;
   /** What the visitor has been told of. @type {Problems} */ #told = {};
 
   /** @param {LocalMedia} media */
@@ -47,6 +49,8 @@ export class Controls {
     noise.checked = recall('noise') !== 'off';
     if (!noise.checked) media.suppressNoise(false);
     noise.addEventListener('change', () => this.#suppressNoise(noise));
+    this.#blur.checked = recall('blur') === 'on';
+    this.#blur.addEventListener('change', () => this.#setBlur());
     /** @type {Promise<import('./soundtest.js').SoundTest> | undefined} */ let test;
     $('#try-sound').addEventListener('click', async () => {
       test ??= import('./soundtest.js').then(({openTest}) => openTest(this, levelOf));
@@ -63,6 +67,18 @@ export class Controls {
     document.addEventListener('visibilitychange', () => this.#meter());
   }
 
+  /** Loaded when somebody wants it. */
+  async #setBlur() {
+    try {
+      this.#blurring ??= new (await import('./blur.js')).Blur(this.media, this.#blur);
+      await this.#blurring.set(this.#blur.checked);
+    } catch (error) {
+      console.warn('turnhub: blur', error);
+      this.#blur.checked = false;
+      toast(t('error.unknown'), 'bad');
+    }
+  }
+
   /** The lobby is shown, or something else: then nobody sees preview and level, which would cost the call a part of its processor. @param {boolean} shown */
   inLobby(shown) {
     this.#inLobby = shown;
@@ -75,6 +91,7 @@ export class Controls {
     const known = new Set((await this.media.devices()).map(({deviceId}) => deviceId));
     if (camera && known.has(camera)) this.media.prefer('video', camera);
     if (microphone && known.has(microphone)) this.media.prefer('audio', microphone);
+    if (this.#blur.checked) await this.#setBlur(); // before there is a picture
     await this.media.open();
     await this.listDevices();
     this.update();

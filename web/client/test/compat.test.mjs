@@ -17,9 +17,9 @@ const promised = Object.entries(names).map(([name, id]) => {
 });
 
 /** Names of the compiler's library that the data calls otherwise. */
-const called = {ReadonlyArray: 'Array', ReadonlyMap: 'Map', CallableFunction: 'Function', Float32Array: 'TypedArray', Uint8Array: 'TypedArray', BigUint64Array: 'TypedArray', Console: 'console', Option: 'HTMLOptionElement'};
+const called = {ReadonlyArray: 'Array', ReadonlyMap: 'Map', CallableFunction: 'Function', Float32Array: 'TypedArray', Uint8Array: 'TypedArray', Uint8ClampedArray: 'TypedArray', BigUint64Array: 'TypedArray', Console: 'console', Option: 'HTMLOptionElement'};
 /** What the compiler declares on one interface and the data has on another. */
-const elsewhere = {'Uint8ArrayConstructor.from': ['TypedArray', 'from'], 'HTMLElement.onsubmit': ['HTMLFormElement', 'submit_event'], 'HTMLElement.onclose': ['HTMLDialogElement', 'close_event']};
+const elsewhere = {'Uint8ArrayConstructor.from': ['TypedArray', 'from'], 'Float32ArrayConstructor.from': ['TypedArray', 'from'], 'HTMLElement.onsubmit': ['HTMLFormElement', 'submit_event'], 'HTMLElement.onclose': ['HTMLDialogElement', 'close_event']};
 
 /** @param {string} key @param {import('./used.mjs').Use} use @returns {{support: any} | null | undefined} null: there is no entry for it; undefined: it is no interface */
 function entry(key, {names: interfaces, member}) {
