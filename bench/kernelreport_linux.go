@@ -11,25 +11,26 @@ func (b *bench) kernelSection(s *strings.Builder) {
 		return
 	}
 	s.WriteString("## Inside the kernel\n\nturnhub with `relay.kernel: on` beside the same server with it off and the coturns, all in one network namespace, clients and peers in two others, joined by pairs of interfaces (veth) without joined packets (GRO). " +
-		"The figure is processor time for a packet, in microseconds, without what the same run costs from client to peer with no server in between (the last column): that of server and generator, in whose clocks the kernel's work for their packets is, and of the kernel's threads for softirqs. Beside it in brackets the same of the *whole machine*, what is not idle in /proc/stat: equal but for noise where nothing else runs. " +
-		kernelRate + " packets a second of 16 clients in steps of 1 ms; the generator sleeps from step to step.\n\n" +
-		"| load | coturn | coturn-new | coturn-mux | turnhub, off | **turnhub, on** | to coturn (aim) | to the best of 4.17.1 (aim) | without a server |\n|---|--:|--:|--:|--:|--:|---|---|--:|\n")
+		"The figure is processor time for a packet, in microseconds, that of server and generator, in whose clocks the kernel's work for their packets is, and of the kernel's threads for softirqs, without what the same run costs with no server, over the same two pairs of interfaces, between which the server's namespace hands packets on as they are (tc mirred). Beside it in brackets the same without a run from client to peer over one pair of interfaces: then the second pair is the server's. The aims are judged by both. " +
+		kernelRate + " packets a second of 16 clients in steps of 1 ms; the generator sleeps from step to step. The kernel's own and the runs without a server have three turns in each round.\n\n" +
+		"| load | coturn | coturn-new | coturn-mux | turnhub, off | **turnhub, on** | to coturn (aim) | to the best of 4.17.1 (aim) | no server, two pairs (one) |\n|---|--:|--:|--:|--:|--:|---|---|--:|\n")
 	for _, r := range kernelRows {
 		if !r.spin {
 			s.WriteString(b.kernelLine(r))
 		}
 	}
-	header := "\nMicroseconds p50 / p99 / p99.9 of the one-way latency, and what was lost:\n\n| load | coturn | coturn-new | coturn-mux | turnhub, off | **turnhub, on** | without a server | |\n|---|--:|--:|--:|--:|--:|--:|---|\n"
+	s.WriteString(b.kernelMachine())
+	header := "\nMicroseconds p50 / p99 / p99.9 of the one-way latency, and what was lost:\n\n| load | coturn | coturn-new | coturn-mux | turnhub, off | **turnhub, on** | no server, two pairs | one pair | |\n|---|--:|--:|--:|--:|--:|--:|--:|---|\n"
 	for _, r := range kernelRows {
 		if r.spin && b.figures[r.name] != nil {
 			s.WriteString(header + b.kernelLine(r))
 			header = ""
 		}
 	}
-	if few, many := b.figures["kernel-few"], b.figures["kernel-many"]; few != nil && many != nil {
-		a, c := kernelCost(few, "turnhub-kernel", systemCost), kernelCost(many, "turnhub-kernel", systemCost)
-		fmt.Fprintf(s, "\nWith 2,000 flows among 10,000 allocations a packet costs %.2f times what it does with 10 flows (aim 1.1: %s); the run without a server, whose sockets are as many, is %.2f times as dear.\n",
-			c/a, met(c <= 1.1*a), median(values(many[kernelDirect], systemCost))/median(values(few[kernelDirect], systemCost)))
+	if few, many := b.figures["kernel-few"], b.figures["kernel-many"]; few != nil && many != nil && few[kernelThrough] != nil && many[kernelThrough] != nil {
+		a, c := kernelCost(few, "turnhub-kernel", kernelThrough, systemCost), kernelCost(many, "turnhub-kernel", kernelThrough, systemCost)
+		fmt.Fprintf(s, "\nWith 2,000 flows among 10,000 allocations a packet costs %.2f µs more than with 10 flows, %.2f times as much (aim 1.1: %s); the run without a server, with as many flows, is dearer by %.2f µs.\n",
+			c-a, c/a, met(c <= 1.1*a), median(values(many[kernelThrough], systemCost))-median(values(few[kernelThrough], systemCost)))
 	}
 	s.WriteString(b.kernelBindLine() + "\n| row | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
 	for _, r := range append(kernelRows, kernelRow{name: kernelBind}) {
@@ -37,7 +38,7 @@ func (b *bench) kernelSection(s *strings.Builder) {
 			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", r.name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 	}
-	s.WriteString("\nWhere the load average is well above 2, other work ran on the machine: then what stands in brackets says nothing, a loss is that of a server that got no processor in time, and the figures are good to about 1 µs, which is more than a packet inside the kernel costs.\n\n")
+	s.WriteString("\nWhere the load average is well above 2, other work ran on the machine: then a loss is that of a server that got no processor in time, and the figures are good to about 1 µs, which is more than a packet inside the kernel costs.\n\n")
 }
 
 func met(ok bool) string {
@@ -45,6 +46,27 @@ func met(ok bool) string {
 		return "met"
 	}
 	return "missed"
+}
+
+// kernelMachine is the same by what is not idle in /proc/stat.
+func (b *bench) kernelMachine() string {
+	var s strings.Builder
+	for _, r := range kernelRows {
+		by := b.figures[r.name]
+		if r.spin || by == nil || by["coturn"] == nil || by[kernelThrough] == nil {
+			continue
+		}
+		if s.Len() == 0 {
+			s.WriteString("\nBy the processor time of the *whole machine* (what is not idle in /proc/stat; where other work ran it says nothing), in the same way, coturn and turnhub with it on:")
+		} else {
+			s.WriteString(";")
+		}
+		fmt.Fprintf(&s, " %s %.2f and %.2f", r.title, kernelCost(by, "coturn", kernelThrough, machineCost), kernelCost(by, "turnhub-kernel", kernelThrough, machineCost))
+	}
+	if s.Len() > 0 {
+		s.WriteString(".\n")
+	}
+	return s.String()
 }
 
 // kernelLine is a row of one of the two tables.
@@ -56,47 +78,73 @@ func (b *bench) kernelLine(r kernelRow) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "| %s |", r.title)
 	if r.spin {
-		for _, name := range append(kernelNames, kernelDirect) {
+		for _, name := range append(kernelNames, kernelThrough, kernelDirect) {
 			fmt.Fprintf(&s, " %s |", latency(by[name]))
 		}
-		half, quarter := true, true
+		half, quarter, beyond := true, true, ""
 		for _, name := range coturns {
 			if by[name] != nil {
 				quarter = quarter && median(values(by["turnhub-kernel"], p50)) <= median(values(by[name], p50))/4
 				half = half && median(values(by["turnhub-kernel"], p99)) <= median(values(by[name], p99))/2
 			}
 		}
-		fmt.Fprintf(&s, " p50 at most a quarter of the best coturn's: %s; p99 at most half: %s |\n", met(quarter), met(half))
+		if by[kernelThrough] != nil && by["coturn"] != nil {
+			own, old, none := median(values(by["turnhub-kernel"], p50)), median(values(by["coturn"], p50)), median(values(by[kernelThrough], p50))
+			beyond = fmt.Sprintf("; p50 beyond that without a server %.0f, coturn's %.0f", own-none, old-none)
+		}
+		fmt.Fprintf(&s, " p50 at most a quarter of the best coturn's: %s; p99 at most half: %s%s |\n", met(quarter), met(half), beyond)
 		return s.String()
 	}
 	for _, name := range kernelNames {
 		cell := "–"
 		if by[name] != nil {
-			cell = fmt.Sprintf("%.2f (%.2f)", kernelCost(by, name, systemCost), kernelCost(by, name, machineCost))
+			cell = fmt.Sprintf("%s (%s)", microseconds(kernelCost(by, name, kernelThrough, systemCost)), microseconds(kernelCost(by, name, kernelDirect, systemCost)))
 			if l := median(values(by[name], loss)); l > 0.001 {
 				cell += fmt.Sprintf(", %.2g %% lost", 100*l)
 			}
 		}
 		fmt.Fprintf(&s, " %s |", cell)
 	}
-	best := kernelCost(by, "coturn-new", systemCost)
-	if by["coturn-mux"] != nil {
-		best = min(best, kernelCost(by, "coturn-mux", systemCost))
+	var old, recent, own [2]float64
+	for i, without := range [2]string{kernelThrough, kernelDirect} {
+		old[i], own[i] = kernelCost(by, "coturn", without, systemCost), kernelCost(by, "turnhub-kernel", without, systemCost)
+		recent[i] = kernelCost(by, "coturn-new", without, systemCost)
+		if by["coturn-mux"] != nil {
+			recent[i] = min(recent[i], kernelCost(by, "coturn-mux", without, systemCost))
+		}
 	}
-	own := kernelCost(by, "turnhub-kernel", systemCost)
-	fmt.Fprintf(&s, " %s | %s | %.2f |\n", kernelRatio(own, kernelCost(by, "coturn", systemCost), r.old), kernelRatio(own, best, r.recent),
-		median(values(by[kernelDirect], systemCost)))
+	without := func(name string) string {
+		if by[name] == nil { // the row is older than these runs
+			return "–"
+		}
+		return microseconds(median(values(by[name], systemCost)))
+	}
+	fmt.Fprintf(&s, " %s | %s | %s (%s) |\n", kernelRatio(own, old, r.old), kernelRatio(own, recent, r.recent),
+		without(kernelThrough), without(kernelDirect))
 	return s.String()
 }
 
-// kernelRatio says how many times cheaper a packet is.
-func kernelRatio(own, rival, aim float64) string {
-	if rival != rival { // it took no part
+func microseconds(n float64) string {
+	if n != n {
 		return "–"
 	}
-	text := fmt.Sprintf("1/%.1f", rival/own)
+	return fmt.Sprintf("%.2f", n)
+}
+
+// kernelRatio says how many times cheaper a packet is, by both runs without a server.
+func kernelRatio(own, rival [2]float64, aim float64) string {
+	if rival[0] != rival[0] { // it took no part
+		return "–"
+	}
+	times := func(i int) string {
+		if own[i] <= 0 {
+			return "too little to tell"
+		}
+		return fmt.Sprintf("1/%.1f", rival[i]/own[i])
+	}
+	text := fmt.Sprintf("%s (%s)", times(0), times(1))
 	if aim > 0 {
-		text += fmt.Sprintf(" (1/%.0f: %s)", 1/aim, met(own <= aim*rival))
+		text += fmt.Sprintf("; 1/%.0f: %s (%s)", 1/aim, met(own[0] <= aim*rival[0]), met(own[1] <= aim*rival[1]))
 	}
 	return text
 }
@@ -114,6 +162,9 @@ func (b *bench) kernelBindLine() string {
 	for _, name := range coturns {
 		if by[name] != nil {
 			text += fmt.Sprintf(" %s: %.1f and %.1f µs.", name, bind(name), first(name))
+			if n := by[name].Bind[len(by[name].Bind)-1]; n.Failed > 0 {
+				text += fmt.Sprintf(" It refused %d of %d (%s).", n.Failed, n.Channels, n.Refusal)
+			}
 		}
 	}
 	return text + "\n"

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -23,6 +25,7 @@ const (
 	labServers = "10.78.1."   // and .1: the server's namespace on the clients' side
 	labPeer    = "10.78.2.2"  // the peers' namespace on the server's side
 	labDirect  = "10.78.3.2"  // the peers' namespace on the clients' side
+	labThrough = "10.78.4.2"  // the peers' namespace, for runs without a server through the server's
 	labMany    = "10.80.0.1"  // with the whole of 10.80.0.0/16: the peers' too
 	labSubnets = "10.0.0.0/8" // all of it
 )
@@ -47,6 +50,10 @@ func newNetlab() (l netlab, err error) {
 		link s p p eth0 2
 		link c p p c 3
 		for i in 11 12 13 14 15 16; do ip -n NAME-s addr add 10.78.1.$i/24 dev c; done
+		mac() { ip -n NAME-$1 -br link show dev $2 | awk '{print $3}'; }
+		ip -n NAME-p addr add 10.78.4.2/32 dev eth0
+		ip -n NAME-p link set eth0 address $(mac s c)
+		ip -n NAME-c link set eth0 address $(mac s p)
 		ip -n NAME-c route add default via 10.78.1.1
 		ip -n NAME-p route add default via 10.78.2.1
 		ip -n NAME-p route add local 10.80.0.0/16 dev lo
@@ -56,6 +63,30 @@ func newNetlab() (l netlab, err error) {
 		return l, fmt.Errorf("make network namespaces (it needs root): %w: %s", err, out)
 	}
 	return l, nil
+}
+
+// through runs f while packets between the clients and labThrough are handed from one of
+// the server's interfaces to the other as they are (which is why each neighbour has the
+// link address of the interface on the server's other side): both hops of a relayed packet,
+// and nothing that relays. Nothing of it is there while a server has its turn.
+func (l netlab) through(ctx context.Context, f func() error) (err error) {
+	const begin = `
+		for d in c p; do tc -n NAME-s qdisc add dev $d clsact; done
+		tc -n NAME-s filter add dev c ingress protocol ip u32 match ip dst 10.78.4.2/32 action mirred egress redirect dev p
+		tc -n NAME-s filter add dev p ingress protocol ip u32 match ip src 10.78.4.2/32 action mirred egress redirect dev c`
+	const end = `for d in c p; do tc -n NAME-s qdisc del dev $d clsact; done`
+	run := func(commands string) error {
+		out, err := exec.CommandContext(ctx, "sh", "-ec", strings.ReplaceAll(commands, "NAME", l.name)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("hand packets through the server's namespace: %w: %s", err, out)
+		}
+		return nil
+	}
+	if err := run(begin); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, run(end)) }()
+	return f()
 }
 
 // close removes them. The processes in them have ended.

@@ -28,8 +28,9 @@ type BindOptions struct {
 type BindResult struct {
 	Channels  int     `json:"channels"`
 	Failed    int     `json:"failed"`
-	BindCPU   float64 `json:"bind_cpu"`   // seconds of the server's processor time for all of them
-	PacketCPU float64 `json:"packet_cpu"` // for the first packet of all of them
+	Refusal   string  `json:"refusal,omitempty"` // the first of them
+	BindCPU   float64 `json:"bind_cpu"`          // seconds of the server's processor time for all of them
+	PacketCPU float64 `json:"packet_cpu"`        // for the first packet of all of them
 }
 
 // Bind sets channels up, one of each client at a time.
@@ -63,8 +64,11 @@ func Bind(ctx context.Context, o BindOptions) (r BindResult, err error) {
 		}
 		errs := askAll(b, clients, stun.MethodChannelBind, channelNumber(firstChannel+uint16(i)), peerAddress(netip.AddrPortFrom(peer, 9000)))
 		for _, err := range errs {
-			if r.Channels++; err != nil {
-				r.Failed++
+			if r.Channels++; err == nil {
+				continue
+			}
+			if r.Failed++; r.Refusal == "" {
+				r.Refusal = err.Error()
 			}
 		}
 		if times[1], err = CPUTime(o.PID); err != nil {
