@@ -117,6 +117,11 @@ func (b *bench) measureKernel(ctx context.Context, wanted *regexp.Regexp, keep b
 	if !wanted.MatchString(kernelBind) {
 		return nil
 	}
+	// Two of one rival would share its port, and each know half of the allocations.
+	for name, p := range running {
+		p.stop()
+		delete(running, name)
+	}
 	return b.measureKernelBind(ctx, lab, rivals)
 }
 
