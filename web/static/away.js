@@ -1,5 +1,5 @@
 import {$, toast} from './dom.js';
-import {recall, remember, token} from './settings.js';
+import {recall, remember, token, userSecret} from './settings.js';
 import {t, whyOf} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Hub} Hub */
@@ -72,11 +72,11 @@ export class Away {
     const registration = await navigator.serviceWorker.register(new URL('worker.js', document.baseURI), {updateViaCache: 'none'});
     await navigator.serviceWorker.ready;
     await hub.ringWhenAway(registration);
-    await this.#leave();
+    await this.#leave(hub.user);
   }
 
-  /** Leaves the worker what it cannot know by itself. */
-  async #leave() {
+  /** Leaves the worker what it cannot know by itself; the secret of the name for the moment when the subscription changes. @param {string} user */
+  async #leave(user) {
     const page = new URL('.', document.baseURI);
     if (token) page.searchParams.set('token', token);
     const words = {
@@ -84,7 +84,7 @@ export class Away {
       somebody: t('person.somebody'), accept: t('away.accept'), decline: t('away.decline'),
     };
     const {lang, dir} = document.documentElement;
-    await (await caches.open(cache)).put(new URL('left-by-the-page', page.href.split('?')[0]), new Response(JSON.stringify({page: page.href, lang, dir, words})));
+    await (await caches.open(cache)).put(new URL('left-by-the-page', page.href.split('?')[0]), new Response(JSON.stringify({page: page.href, lang, dir, words, hello: {user, userSecret: userSecret()}})));
   }
 
   /** @param {Hub} hub */

@@ -19,7 +19,7 @@ const worker = /** @type {any} */ (globalThis);
 worker.addEventListener('install', () => worker.skipWaiting());
 worker.addEventListener('activate', (/** @type {any} */ event) => event.waitUntil(worker.clients.claim()));
 
-/** What the page has left: its address, and its words. @returns {Promise<{page: string, dir: string, lang: string, words: Record<string, string>}>} */
+/** What the page has left: its address, its words, and who is rung. @returns {Promise<{page: string, dir: string, lang: string, words: Record<string, string>, hello?: object}>} */
 async function left() {
   const here = worker.registration.scope;
   try {
@@ -117,3 +117,38 @@ worker.addEventListener('notificationclick', (/** @type {any} */ event) => {
   notification.close();
   event.waitUntil(action === 'decline' ? decline(notification.data) : open(notification.data));
 });
+
+/** Browsers change a subscription when they like: the new one is told to the server, in the name of who is rung. @param {any} event */
+async function renew({newSubscription}) {
+  const {page, hello} = await left();
+  if (!hello) return;
+  const url = new URL(page);
+  url.protocol = url.protocol.replace('http', 'ws');
+  url.pathname += 'ws';
+  const socket = new WebSocket(url, 'turnhub.v1');
+  try {
+    await new Promise((resolve, reject) => {
+      const fail = () => reject(new Error('not renewed'));
+      setTimeout(fail, 20_000);
+      socket.onclose = fail;
+      socket.onopen = () => socket.send(JSON.stringify({type: 'hello', ...hello}));
+      socket.onmessage = async ({data}) => {
+        const said = JSON.parse(data);
+        if (said.type === 'welcome') {
+          const subscription = newSubscription ?? await subscribed(said.push?.key).catch(fail);
+          if (subscription) socket.send(JSON.stringify({type: 'push-subscribe', subscription: subscription.toJSON(), id: 1}));
+        } else if (said.id === 1) resolve(socket.send(JSON.stringify({type: 'bye'})));
+      };
+    });
+  } finally {
+    socket.close();
+  }
+}
+
+/** @param {string} key of the server */
+async function subscribed(key) {
+  const {pushManager} = worker.registration;
+  return await pushManager.getSubscription() ?? pushManager.subscribe({userVisibleOnly: true, applicationServerKey: key});
+}
+
+worker.addEventListener('pushsubscriptionchange', (/** @type {any} */ event) => event.waitUntil(renew(event).catch(() => {}))); // at its next opening the page says it
