@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
+.PHONY: run generate icons screenshots generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -27,6 +27,9 @@ generate: ## bundles and compressed forms of the pages, in internal/assets/made
 
 icons: ## the PNG icons of the page, in web/static; needs Chromium
 	node e2e/icons.mjs
+
+screenshots: build e2e/node_modules/.ready ## the pictures of the README, in docs; needs Chromium
+	@cd e2e && node screenshots.mjs
 
 generate-kernel: ## the program for the kernel, in turnsrv/internal/kernel/program; needs clang, llvm and libbpf-dev
 	@$(GO) generate ./turnsrv/internal/kernel

@@ -71,6 +71,7 @@ long('lobby, wrong link, ringing, incoming call, what ended', judged(async () =>
   const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
   await openLobby(vasya, server.base, { name: 'Vasya', user: 'vasya', secret: 'secret-of-vasya' });
   await openLobby(petya, server.base, { name: 'Petya', user: 'petya', secret: 'secret-of-petya' });
+  assert.ok(await petya.locator('#away-field').isVisible(), 'the switch to be rung with the page closed is among what is looked at');
   await judge(petya, 'lobby', async ({ width, height }) => {
     const reached = await petya.evaluate(() => /** @type {HTMLElement} */ (document.querySelector('#room')).getBoundingClientRect().bottom);
     const most = width > 560 ? height : 1.15 * height; // an upright phone shows the picture first

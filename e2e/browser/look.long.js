@@ -65,6 +65,7 @@ test('lobby, calling, incoming call, notice', async () => {
   const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
   await openLobby(vasya, server.base, { name: 'Vasya', user: 'vasya', secret: 'secret-of-vasya' });
   await openLobby(petya, server.base, { name: 'Petya', user: 'petya', secret: 'secret-of-petya' });
+  assert.ok(await petya.locator('#away-field').isVisible(), 'the switch to be rung with the page closed is among what is looked at');
   await judge(petya, 'lobby');
   await vasya.fill('#callee', 'petya');
   await vasya.click('#invite');
@@ -100,6 +101,17 @@ test('waiting, in a call, chat, devices', async () => {
   await vasya.click('#settings');
   await judge(vasya, 'devices');
   await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
+test('what the server keeps, and a wrong link, from left and from right', async () => {
+  const page = await browser.newPage();
+  for (const language of ['en', 'ar']) {
+    await page.goto(`${server.base}/privacy?language=${language}`);
+    await judge(page, `privacy-${language}`);
+    await page.goto(`${server.base}/rondvraag?language=${language}`);
+    await judge(page, `wrong-link-${language}`);
+  }
+  await page.context().close();
 });
 
 test('the network check and the console', async () => {
