@@ -78,7 +78,7 @@ func (p Privacy) sections(l *words.Language) []section {
 		between,
 		{l.Say("privacy.sees"), []string{l.Say("privacy.sees-you"), l.Say("privacy.sees-names"), l.Say("privacy.others-see")}},
 		keeps,
-		{l.Say("privacy.browser"), []string{l.Say("privacy.browser-keeps"), l.Say("privacy.no-others")}},
+		{l.Say("privacy.browser"), []string{l.Say("privacy.browser-keeps"), l.Say("privacy.in-call"), l.Say("privacy.no-others")}},
 	}
 }
 

@@ -406,6 +406,7 @@ func TestPageLoadsOnlyWhatItNeeds(t *testing.T) {
 		"static/vendor/uplot/uPlot.js":    {"Leon Sorokin", "FEAT_TIME"},
 		"static/vendor/matrix/symbols.js": {"Hourglass"},
 		"static/host.js":                  {"data-person"},
+		"static/more.js":                  {"requestPictureInPicture"},
 	} {
 		if !strings.HasSuffix(file, "seal.js") && !strings.Contains(script, `import("../`+file+`")`) {
 			t.Errorf("the page does not know where %s is", file)

@@ -121,7 +121,10 @@ for (const tag of Object.keys(languages)) {
     await vasya.waitForSelector('.file button');
     await look(vasya, 'file');
     await vasya.click('#chat-close');
-    await vasya.click('#settings');
+    await vasya.click('#more');
+    await vasya.waitForSelector('#more-dialog[open]');
+    await look(vasya, 'more');
+    await vasya.click('#more-dialog .row button:has([href$="#gear"])');
     await look(vasya, 'devices');
     await vasya.click('#show-keys');
     await vasya.waitForSelector('#keys-dialog[open]');

@@ -114,7 +114,11 @@ long('waiting, dialogs, calls of two, four and six, chat', judged(async () => {
     await connected(page, people - 1);
     await judge(page, `call-of-${people}`);
     if (people !== 2) continue;
-    await page.click('#settings');
+    await page.click('#more');
+    await page.waitForSelector('#more-dialog[open]');
+    await judge(page, 'more');
+    await page.keyboard.press('Escape');
+    await page.evaluate(() => document.querySelector('#settings')?.dispatchEvent(new MouseEvent('click'))); // on a phone it is in that menu
     await judge(page, 'devices');
     await page.keyboard.press('Escape');
     await page.keyboard.press('c');

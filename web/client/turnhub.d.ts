@@ -427,6 +427,15 @@ export declare class Call extends Emitter<CallEvents> {
      * does not say that they are told, nothing should be recorded.
      */
     get recording(): boolean;
+    set hand(up: boolean);
+    /** Whether this person raises a hand. The others are told, whoever comes later too: `peer.media.hand`. */
+    get hand(): boolean;
+    set quality(wish: Wish);
+    /**
+     * How much this person wants to receive and send: `automatic`, as much as the line takes; `saver`, little of it, in both
+     * directions; `sound`, as `saver`, and the others send no pictures. Older programs at the other side send what they did.
+     */
+    get quality(): Wish;
     /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
     configuration(all?: boolean): RTCConfiguration;
     /** A connection that answers, with its candidates gathered ahead where there was time. */
@@ -468,6 +477,8 @@ export declare class Call extends Emitter<CallEvents> {
     leave(): void;
     /** Says something to everyone, over the data channels. @param {string} text at most 16,384 characters */
     chat(text: string): void;
+    /** Reacts to what is said; who is not connected at the moment misses it. @param {import('./wishes.js').Reaction} reaction */
+    react(reaction: Reaction): void;
     /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./data/transfer.js').Transfer}[]} */
     sendFile(file: File): {
         peer: Peer;
@@ -590,7 +601,8 @@ declare class PeerChannel extends Emitter<ChannelEvents> {
 }
 /**
  * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place. And whether
- * there is a recording of the call made there, and whether the page there tells its visitor of one made here.
+ * there is a recording of the call made there, and whether the page there tells its visitor of one made here; whether the person
+ * there raises a hand, and how much is wanted of us.
  */
 export type Sending = {
     audio: boolean;
@@ -599,6 +611,8 @@ export type Sending = {
     beside: boolean;
     recording: boolean;
     recordings: boolean;
+    hand: boolean;
+    wants: Wish;
 };
 export type ChannelEvents = {
     open: void;
@@ -636,6 +650,7 @@ export type ChannelEvents = {
         text: string;
         at: number;
     };
+    reaction: Reaction;
     /**
      * the peer offers a file
      */
@@ -763,6 +778,10 @@ export type CallEvents = {
         text: string;
         at: number;
     };
+    reaction: {
+        peer: Peer;
+        reaction: Reaction;
+    };
     file: {
         peer: Peer;
         transfer: Transfer;
@@ -848,6 +867,10 @@ export type PeerEvents = {
         at: number;
     };
     /**
+     * the peer reacts to what is said; at most one a second, after five at once
+     */
+    reaction: Reaction;
+    /**
      * the peer offers a file
      */
     file: Transfer;
@@ -882,6 +905,14 @@ export type PeerHost = {
      * whether the call is recorded here
      */
     recording: boolean;
+    /**
+     * whether the visitor raises a hand
+     */
+    hand: boolean;
+    /**
+     * how much the visitor wants to receive, and sends
+     */
+    quality: Wish;
     connections: Connections;
     /**
      * a connection that answers, with candidates gathered ahead
@@ -1362,13 +1393,19 @@ export type SharingHost = {
      */
     online: () => boolean;
     /**
-     * what this page does: shows a screen beside the camera, tells who records, records
+     * what this page does: shows a screen beside the camera, tells who records, records; and what its visitor wishes
      */
     host: () => {
         screens: boolean;
         recordings: boolean;
         recording: boolean;
+        hand: boolean;
+        quality: Wish;
     };
+    /**
+     * whether the other side wants any
+     */
+    pictures: () => boolean;
     /**
      * the one that is made to take its place
      */
@@ -1406,8 +1443,14 @@ export declare function budget(others: number, screen?: boolean): {
     frameRate: number;
     audio: number;
 };
-/** What is sent to one of so many at the most, bits per second. @param {number} others @param {boolean} pictures of a camera or a screen are sent */
-declare function wanted(others: number, pictures: boolean): number;
+/**
+ * What is sent to one of so many at the most, bits per second.
+ * @param {number} others @param {boolean} pictures of a camera or a screen are sent @param {{video: number, audio: number}} [most] that people want
+ */
+declare function wanted(others: number, pictures: boolean, most?: {
+    video: number;
+    audio: number;
+}): number;
 /** The most people in a call, oneself included: a mesh of more asks too much of phones and uplinks. */
 export declare const meshLimit: number;
 /**
@@ -2726,6 +2769,8 @@ export declare class Peer extends Emitter<PeerEvents> {
     send(): void;
     /** Tells the peer what we send. */
     tellMedia(): void;
+    /** What somebody wishes to receive is another: of what we send, and of what we say of it. */
+    wish(): void;
     /**
      * Both are in the room: media and messages flow, and the rest of the candidates goes out.
      * @param {PeerInfo} info
@@ -3037,6 +3082,10 @@ export type WayHost = {
     channel: PeerChannel;
     received: Received;
     signal: (data: any) => void;
+    /**
+     * bits per second that the other side and we want of pictures at the most
+     */
+    pictures: () => number;
     /**
      * the string by which people compare their keys is another
      */
@@ -3364,6 +3413,10 @@ export type PathHost = {
      */
     sending: () => boolean;
     /**
+     * bits per second that people want of pictures at the most
+     */
+    pictures: () => number;
+    /**
      * both ends are there
      */
     opened: () => void;
@@ -3616,6 +3669,34 @@ export type VoiceDecoder = {
     decode: (packet: Uint8Array<ArrayBuffer>, time: number) => void;
     close: () => void;
 };
+
+// ---- call/wishes.js
+/** What is sent at the most, bits per second: ours, who saves, and theirs. @param {Wish} ours @param {Wish} theirs */
+declare function most(ours: Wish, theirs: Wish): {
+    video: number;
+    scale: number;
+    frameRate: number;
+    audio: number;
+} | {
+    video: number;
+    audio: number;
+};
+/**
+ * What may be sent where people wish less than the line takes; what it takes counts all the same.
+ * @param {Allowance} line @param {Wish} ours @param {Wish} theirs
+ * @returns {Allowance}
+ */
+declare function within(line: Allowance, ours: Wish, theirs: Wish): Allowance;
+/** @type {readonly Reaction[]} */ export const reactions: readonly Reaction[];
+declare function wishOf(wish: unknown): Wish;
+declare function isReaction(reaction: unknown): reaction is Reaction;
+declare const reactionsAtOnce: 5;
+declare const reactionEvery: 1000;
+/**
+ * How much somebody wants to receive: as much as the line takes, little (`saver`), or no pictures (`sound`).
+ */
+export type Wish = "automatic" | "saver" | "sound";
+export type Reaction = "thumb" | "applause" | "heart" | "laughter" | "surprise" | "party";
 
 // ---- check/nat.js
 /** @param {string} url @returns {UrlResult['kind']} */

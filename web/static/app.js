@@ -5,6 +5,7 @@ import {Chat} from './chat.js';
 import {Controls} from './controls.js';
 import {describeEnding} from './endings.js';
 import {Hosted, followHost, hostLink, secretOf, takeSecret} from './hosted.js';
+import {InCall} from './incall.js';
 import {Incoming} from './incoming.js';
 import {Missed} from './missed.js';
 import {keepOpen} from './awake.js';
@@ -31,6 +32,7 @@ const media = new LocalMedia();
 const controls = new Controls(media);
 const stage = new Stage(controls);
 const chat = new Chat();
+const inCall = new InCall(controls, stage);
 const links = new Links();
 const hosted = new Hosted();
 const missed = new Missed((user) => callBack(user));
@@ -65,7 +67,7 @@ function notice(state, title, text, action = t('notice.again'), run = () => loca
   $('#notice-text').textContent = text;
   $('#notice-again').textContent = action;
   dress($('#notice-icon'), 'warning');
-  $('#notice-call').hidden = true;
+  $('#notice-call').hidden = $('#notice-chat').hidden = true;
   $('#notice-again').className = 'primary';
   $('#notice-home').hidden = false;
   again = run;
@@ -214,6 +216,7 @@ function enter(link, callee = '') {
   stage.attach(call, link, callee);
   stage.setName(recall('name'));
   chat.attach(call);
+  inCall.attach(call);
   showConnection(hub.state);
   $('#room-label').hidden = !link;
   if (link) $('#room-name').textContent = titleOfRoom(call.room || chosenRoom());
@@ -301,6 +304,7 @@ function onEnded(over, ended) {
     if (room) roomField.value = titleOfRoom(room);
   });
   dress($('#notice-icon'), icon);
+  $('#notice-chat').hidden = !chat.kept;
   // "Back" is where the start page is.
   $('#notice-home').hidden = !room;
   if (room || !user) return;
@@ -368,7 +372,7 @@ $('#notice-call').addEventListener('click', () => callBack(partner.user));
 addEventListener('hashchange', () => { if (body.dataset.view === 'lobby') lobby(); });
 
 listenToKeys({
-  m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(), c: () => chat.toggle(),
+  m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(), c: () => chat.toggle(), h: () => inCall.hand(),
 });
 
 // A page that nobody looks at holds no relay ports for a call that may never come.

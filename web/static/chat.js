@@ -1,3 +1,4 @@
+import {withLinks} from './addresses.js';
 import {$, el, icon, toast} from './dom.js';
 import {blip} from './ring.js';
 import {nameOf} from './names.js';
@@ -21,12 +22,13 @@ export class Chat {
     const file = /** @type {HTMLInputElement} */ ($('#chat-file'));
     this.#button.addEventListener('click', () => this.show(this.#panel.hidden));
     $('#chat-close').addEventListener('click', () => this.show(false));
+    $('#notice-chat').addEventListener('click', () => this.read());
     $('#chat-form').addEventListener('submit', (event) => {
       event.preventDefault();
       const said = text.value.trim();
       if (!said || !this.#call) return;
       this.#call.chat(said);
-      this.#add(t('person.you'), el('p', {dir: 'auto'}, said), true);
+      this.#add(t('person.you'), el('p', {dir: 'auto'}, ...withLinks(said)), true);
       text.value = '';
     });
     file.addEventListener('change', () => {
@@ -43,10 +45,13 @@ export class Chat {
   /** @param {Call} call */
   attach(call) {
     this.#call = call;
-    this.#list.replaceChildren();
+    this.#panel.insertBefore(this.#list, $('#chat-form'));
+    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+    for (const link of this.#list.querySelectorAll('a[download]')) link.remove(); // to what is kept no longer
+    if (this.kept) this.#list.append(el('li', {class: 'earlier'}, t('chat.earlier')));
     this.#setUnread(0);
     call.on('chat', ({peer, text}) => {
-      this.#add(nameOf(peer), el('p', {dir: 'auto'}, text));
+      this.#add(nameOf(peer), el('p', {dir: 'auto'}, ...withLinks(text)));
       if (this.#panel.hidden) blip('chat');
     });
     call.on('file', ({peer, transfer}) => this.#offer(nameOf(peer), transfer));
@@ -55,7 +60,16 @@ export class Chat {
   detach() {
     this.#call = null;
     this.show(false);
-    for (const url of this.#urls.splice(0)) URL.revokeObjectURL(url);
+  }
+
+  /** Whether there is something to be read. What has been said stays until the tab is closed, and files until the next call. */
+  get kept() { return this.#list.children.length > 0 && !this.#list.lastElementChild?.matches('.earlier'); }
+
+  /** What was said in the calls of this tab, when they are over. */
+  read() {
+    $('#kept-slot').append(this.#list);
+    /** @type {HTMLDialogElement} */ ($('#kept-dialog')).showModal();
+    this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   /** @param {boolean} open */

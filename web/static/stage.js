@@ -1,7 +1,7 @@
 import {$, el, icon, paintAvatar, toast} from './dom.js';
 import {keepLayout} from './grid.js';
 import {callSelf, enter, leave, nameOf} from './names.js';
-import {ScreenTile, Tile} from './tile.js';
+import {ScreenTile, Tile, handMark} from './tile.js';
 import {blip} from './ring.js';
 import {copyLink, drawQR, readable} from './share.js';
 import {listed, t} from './words.js';
@@ -12,6 +12,8 @@ import {listed, t} from './words.js';
 
 // Who is heard louder than this speaks: -40 dB, which a quiet voice is and the noise of a room is not. Levels are looked at so often, milliseconds, while somebody sees the page.
 const speaks = 0.01, listenEvery = 250;
+// Who has become large because of it stays so for this long at least, milliseconds.
+const staysFor = 2500;
 
 /** The tiles of a call. */
 export class Stage {
@@ -28,13 +30,19 @@ export class Stage {
   #drawn = '';
   #own = el('video', {playsinline: true, autoplay: true, 'aria-label': t('call.your-picture')});
   #self;
+  #hand = handMark();
+  /** Who is large whatever happens. @type {Peer | null} */ pinned = null;
+  /** Whoever speaks is large. */ speaker = false;
+  /** Who is large. @type {Peer | null} */ large = null;
+  /** Who is large is another. @type {() => void} */ onLarge = () => {};
+  #largeAt = -Infinity;
 
   /** @param {Controls} controls */
   constructor(controls) {
     this.controls = controls;
     this.#own.muted = true;
     this.#self = el('article', {class: 'tile self', 'aria-label': t('person.you')}, this.#own, el('div', {class: 'avatar', 'aria-hidden': 'true'}),
-      el('footer', {}, el('p', {class: 'label'}, el('span', {class: 'muted', title: t('call.muted')}, icon('mic-off')), el('span', {class: 'name'}, t('person.you')))));
+      el('footer', {}, el('p', {class: 'label'}, this.#hand, el('span', {class: 'muted', title: t('call.muted')}, icon('mic-off')), el('span', {class: 'name'}, t('person.you')))));
     controls.onSpeaker = (speaker) => { for (const tile of [...this.#tiles.values(), ...this.#screens.values()]) tile.setSpeaker(speaker); };
     controls.media.on('change', () => this.#updateSelf());
     this.#grid.append(this.#self);
@@ -49,7 +57,7 @@ export class Stage {
     this.#callee = callee;
     this.#left = '';
     clearInterval(this.#listening);
-    this.#listening = setInterval(() => { if (!document.hidden) for (const [peer, tile] of this.#tiles) tile.mark(peer.loudness > speaks); }, listenEvery);
+    this.#listening = setInterval(() => this.#listen(), listenEvery);
     call.on('peer', (peer) => this.#add(peer));
     call.on('peer-left', (peer) => this.#remove(peer));
     call.on('phase', () => this.#update());
@@ -72,9 +80,54 @@ export class Stage {
 
   detach() {
     this.#call = null;
+    this.view('all');
     clearInterval(this.#listening);
     for (const peer of [...this.#tiles.keys()]) this.#remove(peer);
     this.#own.srcObject = null;
+  }
+
+  /** Who is heard is marked, and large where whoever speaks is. */
+  #listen() {
+    // A window of its own shows who speaks while the page is hidden.
+    if (document.hidden && !document.pictureInPictureElement) return;
+    /** @type {Peer | null} */ let loudest = null;
+    let most = speaks;
+    for (const [peer, tile] of this.#tiles) {
+      const {loudness} = peer;
+      tile.mark(loudness > speaks);
+      if (loudness <= most) continue;
+      loudest = peer;
+      most = loudness;
+    }
+    if (loudest && this.speaker && performance.now() - this.#largeAt > staysFor) this.#enlarge(loudest);
+  }
+
+  /** @param {'all' | 'speaker' | Peer} view everybody alike, whoever speaks large, or one */
+  view(view) {
+    this.speaker = view === 'speaker';
+    this.pinned = typeof view === 'string' ? null : view;
+    this.#enlarge(this.pinned ?? (this.speaker ? this.large ?? [...this.#tiles.keys()][0] ?? null : null));
+  }
+
+  /** @param {Peer | null} peer */
+  #enlarge(peer) {
+    if (peer === this.large) return;
+    this.#largeAt = performance.now();
+    this.large = peer;
+    for (const [each, {element}] of this.#tiles) element.classList.toggle('large', each === peer);
+    this.#grid.dataset.large = peer ? 'one' : '';
+    this.onLarge();
+  }
+
+  /** @param {Peer | null} peer null: oneself */
+  tileOf(peer) {
+    return peer ? this.#tiles.get(peer)?.element : this.#self;
+  }
+
+  /** Shows whose hand is up. @param {Peer | null} peer null: oneself @param {boolean} up */
+  raise(peer, up) {
+    const hand = peer ? this.#tiles.get(peer)?.hand : this.#hand;
+    if (hand) hand.hidden = !up;
   }
 
   /** @param {string} text '' hides it */
@@ -128,6 +181,11 @@ export class Stage {
     if (!tile) return;
     const who = nameOf(peer);
     this.#tiles.delete(peer);
+    if (peer === this.large) {
+      this.large = null;
+      this.view(this.speaker && this.#tiles.size ? 'speaker' : 'all');
+      if (!this.large) this.#grid.dataset.large = '';
+    }
     this.#showScreen(peer);
     tile.close();
     leave(peer);

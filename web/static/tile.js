@@ -30,12 +30,18 @@ export function fullButton(tile) {
     onclick: () => (document.fullscreenElement ? document.exitFullscreen() : tile().requestFullscreen?.())}, icon('full'));
 }
 
+/** What is seen of a hand that is up. */
+export function handMark() {
+  return el('span', {class: 'hand', role: 'img', 'aria-label': t('person.hand'), title: t('person.hand'), hidden: true}, icon('hand'));
+}
+
 /** The picture of one other person. */
 export class Tile {
   #size = new ResizeObserver(([{contentRect: {width, height}}]) => this.peer.shown(width * devicePixelRatio, height * devicePixelRatio));
   #video = el('video', {playsinline: true, autoplay: true});
   #avatar = el('div', {class: 'avatar', 'aria-hidden': 'true'});
   #name = el('span', {class: 'name'});
+  hand = handMark();
   #muted = el('span', {class: 'muted', hidden: true}, icon('mic-off'));
   #overlay = el('p', {class: 'overlay'});
   #words = el('span', {class: 'words'});
@@ -55,7 +61,7 @@ export class Tile {
       this.#bars, this.#connectionTo, this.#words);
     this.element = el('article', {class: 'tile', 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},
       this.#video, this.#avatar, this.#overlay,
-      el('footer', {}, el('p', {class: 'label'}, this.#muted, this.#name), quality, this.#full), this.#panel.element);
+      el('footer', {}, el('p', {class: 'label'}, this.hand, this.#muted, this.#name), quality, this.#full), this.#panel.element);
     this.setSpeaker(speaker);
     this.#off.push(
       peer.on('stream', (stream) => play(this.#video, stream, this.element)),

@@ -16,6 +16,7 @@ import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
 import {randomRoom} from '../session/hub.js';
 import {callTimes as times} from '../base/times.js';
+import {wishOf} from './wishes.js';
 
 /** @typedef {import('../session/hub.js').Hub} Hub */
 /** @typedef {import('../session/hub.js').Invitation} Invitation */
@@ -56,6 +57,8 @@ export class Call extends Emitter {
 
   /** @type {CallOptions} */ #options;
   #recording = false;
+  #hand = false;
+  /** @type {import('./wishes.js').Wish} */ #quality = 'automatic';
   /** @type {Ahead} */ #ahead;
   /** @type {Lobby} */ #lobby;
   #returning = new Returning({call: this, add: (info) => this.#add(info), find: (id) => this.#find(id)});
@@ -121,6 +124,25 @@ export class Call extends Emitter {
     if (on === this.#recording) return;
     this.#recording = on;
     for (const peer of this.peers) peer.tellMedia();
+  }
+
+  /** Whether this person raises a hand. The others are told, whoever comes later too: `peer.media.hand`. */
+  get hand() { return this.#hand; }
+  set hand(up) {
+    if (up === this.#hand) return;
+    this.#hand = up;
+    for (const peer of this.peers) peer.tellMedia();
+  }
+
+  /**
+   * How much this person wants to receive and send: `automatic`, as much as the line takes; `saver`, little of it, in both
+   * directions; `sound`, as `saver`, and the others send no pictures. Older programs at the other side send what they did.
+   */
+  get quality() { return this.#quality; }
+  set quality(wish) {
+    if (wish === this.#quality) return;
+    this.#quality = wishOf(wish);
+    for (const peer of this.peers) peer.wish();
   }
 
   /** The configuration of this call's connections. @param {boolean} [all] with every relay, not with those alone that a call needs */
@@ -298,6 +320,9 @@ export class Call extends Emitter {
     this.tell({type: 'chat', text});
   }
 
+  /** Reacts to what is said; who is not connected at the moment misses it. @param {import('./wishes.js').Reaction} reaction */
+  react(reaction) { this.tell({type: 'reaction', reaction}); }
+
   /** Offers a file to everyone. @param {File} file @returns {{peer: Peer, transfer: import('./data/transfer.js').Transfer}[]} */
   sendFile(file) {
     return [...this.peers].map((peer) => ({peer, transfer: peer.sendFile(file)}));
@@ -345,6 +370,7 @@ export class Call extends Emitter {
     this.peers.add(peer);
     peer.on('returned', () => this.hosting.apply());
     peer.on('chat', (message) => this.emit('chat', {peer, ...message}));
+    peer.on('reaction', (reaction) => this.emit('reaction', {peer, reaction}));
     peer.on('file', (transfer) => this.emit('file', {peer, transfer}));
     peer.on('firstFrame', () => this.#pulse.report(peer));
     this.hosting.apply(); // before the page is told, which plays

@@ -18,6 +18,7 @@
  * @property {import('./peer.js').Peer} peer somebody is there
  * @property {import('./peer.js').Peer} peer-left
  * @property {{peer: import('./peer.js').Peer, text: string, at: number}} chat
+ * @property {{peer: import('./peer.js').Peer, reaction: import('./wishes.js').Reaction}} reaction
  * @property {{peer: import('./peer.js').Peer, transfer: import('./data/transfer.js').Transfer}} file
  * @property {Ended} ended the call is over, by `leave` or for a reason of protocol.md
  */

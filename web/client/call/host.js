@@ -19,6 +19,7 @@
  * @property {number[] | null} authentication-string see Peer.authenticationString
  * @property {Trouble | ''} trouble what is wrong between the two programs has changed
  * @property {{text: string, at: number}} chat
+ * @property {import('./wishes.js').Reaction} reaction the peer reacts to what is said; at most one a second, after five at once
  * @property {Transfer} file the peer offers a file
  * @property {number} firstFrame milliseconds from join or accept to the first decoded frame
  */
@@ -33,6 +34,8 @@
  * @property {boolean} screens whether a screen is shown beside the camera
  * @property {boolean} recordings whether the visitor is told who records
  * @property {boolean} recording whether the call is recorded here
+ * @property {boolean} hand whether the visitor raises a hand
+ * @property {import('./wishes.js').Wish} quality how much the visitor wants to receive, and sends
  * @property {import('./connections.js').Connections} connections
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal

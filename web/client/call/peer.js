@@ -14,6 +14,7 @@ import {Line} from './path/line.js';
 import {Sound} from './path/sound.js';
 import {received} from './path/received.js';
 import {Way} from './way.js';
+import {most, within} from './wishes.js';
 import {Quota} from '../base/quota.js';
 import {callTimes, healingTimes} from '../base/times.js';
 
@@ -42,7 +43,7 @@ export class Peer extends Emitter {
   name = '';
   user = '';
   /** What the peer says that it sends. */
-  /** @type {Sending} */ media = {audio: true, video: true, screen: false, beside: false, recording: false, recordings: false};
+  /** @type {Sending} */ media = {audio: true, video: true, screen: false, beside: false, recording: false, recordings: false, hand: false, wants: 'automatic'};
   /** @type {Quality | null} */ quality = null;
   /** Identifies the other side's call across sessions. */
   instance = '';
@@ -71,7 +72,7 @@ export class Peer extends Emitter {
   /** @type {Sharing} */ #sharing = new Sharing({
     media: () => this.#host.media, pc: () => this.pc, quiet: () => this.#quiet, coming: () => this.#healing.replacements.coming,
     online: () => this.#host.online, host: () => this.#host, tell: (message) => this.tell(message), limit: () => this.limit(),
-    carried: () => this.#way.door.carries,
+    carried: () => this.#way.door.carries, pictures: () => this.media.wants !== 'sound',
   });
   /** @type {import('./path/negotiation.js').NegotiationHost} */ #serving = {
     clock: realClock,
@@ -88,7 +89,7 @@ export class Peer extends Emitter {
     pc: () => (this.#way.reached === 'connected' && !this.#quiet ? this.pc : null),
     open: () => this.#channel.open,
     tell: (message) => this.tell(message),
-    wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen); },
+    wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen, this.#most); },
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });
@@ -134,7 +135,7 @@ export class Peer extends Emitter {
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
-    string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
+    pictures: () => this.#most.video, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
     said: (state) => {
       if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
       this.emit('state', state);
@@ -169,12 +170,15 @@ export class Peer extends Emitter {
     this.#channel.on('redundant', (possible) => this.#sound.hear(possible));
     this.#channel.on('media', ({screens, ...media}) => {
       if (this.#received.pictures(media.video)) this.emit('stream', this.stream);
+      const wanted = this.media.wants;
       this.emit('media', this.media = media);
       this.#sharing.hear(screens);
+      if (media.wants !== wanted) this.wish();
     });
     this.#channel.on('shown', (pixels) => { this.#shown.there = pixels; });
     this.#channel.on('path', (path) => { this.#told = path; });
     this.#channel.on('chat', (message) => this.emit('chat', message));
+    this.#channel.on('reaction', (reaction) => this.emit('reaction', reaction));
     this.#channel.on('file', (transfer) => this.emit('file', transfer));
     // Who was not in the lobby has no `begin`.
     this.#way.door.look();
@@ -273,6 +277,14 @@ export class Peer extends Emitter {
 
   /** Tells the peer what we send. */
   tellMedia() { this.#sharing.tell(); }
+
+  /** What somebody wishes to receive is another: of what we send, and of what we say of it. */
+  wish() {
+    this.limit();
+    if (!this.#quiet) this.tellMedia();
+  }
+
+  get #most() { return most(this.#host.quality, this.media.wants); }
 
   /**
    * Both are in the room: media and messages flow, and the rest of the candidates goes out.
@@ -458,7 +470,7 @@ export class Peer extends Emitter {
 
   /** @param {RTCPeerConnection | null} pc @param {boolean} lost */
   #wanted(pc, lost) {
-    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: this.#line.allowance, shown: this.#shown.there};
+    return {pc, others: this.#host.size, screen: this.#sharing.screen, lost, allowance: within(this.#line.allowance, this.#host.quality, this.media.wants), shown: this.#shown.there};
   }
 
   /** @returns {Promise<Quality>} */

@@ -17,6 +17,7 @@ import {realClock} from '../base/clock.js';
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
  * @property {(data: any) => void} signal
+ * @property {() => number} pictures bits per second that the other side and we want of pictures at the most
  * @property {(numbers: number[] | null) => void} string the string by which people compare their keys is another
  * @property {() => void} line what of the call fits it is another
  * @property {() => void} shown a picture has come that way
@@ -47,7 +48,7 @@ export class Way {
       say: (websocket) => host.signal({websocket}),
       path: () => ({
         media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,
-        incoming: (channel) => host.channel.accept(channel), tracks: () => this.#carry(), line: host.line,
+        incoming: (channel) => host.channel.accept(channel), pictures: host.pictures, tracks: () => this.#carry(), line: host.line,
       }),
       unanswered: host.doorless,
       changed: () => this.#carry(),

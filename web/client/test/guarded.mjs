@@ -22,6 +22,12 @@ export const guarded = {
   'WakeLockSentinel.release': {why: 'there is none then'},
   'WakeLockSentinel.onrelease': {why: 'there is none then'},
   'Segmenter.segment': {why: 'an avatar takes code points for letters', remove: 'delete Intl.Segmenter'},
+  'HTMLElement.oncontextmenu': {why: 'only listened to: a phone that has a menu for a button that is held does without it'},
+  'DocumentOrShadowRoot.pictureInPictureElement': {why: 'the browser has a button of its own, ours is hidden'},
+  'HTMLVideoElement.onleavepictureinpicture': {why: 'the same'},
+  'Document.pictureInPictureEnabled': {why: 'the same', remove: 'delete Document.prototype.pictureInPictureEnabled'},
+  'Document.exitPictureInPicture': {why: 'the same'},
+  'HTMLVideoElement.requestPictureInPicture': {why: 'the same', remove: 'delete HTMLVideoElement.prototype.requestPictureInPicture'},
   'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
 };
 

@@ -8,6 +8,8 @@ import {LocalMedia} from '../call/media/media.js';
 import {PeerChannel} from '../call/data/channel.js';
 import {Replacements} from '../call/path/replacement.js';
 import {Returning} from '../call/returning.js';
+import {most, within} from '../call/wishes.js';
+import {plenty} from '../call/path/narrow.js';
 import {FakeStream} from './model/world.mjs';
 
 class FakeChannel extends EventTarget {
@@ -26,7 +28,7 @@ function meeting() {
   const pc = {opened: [], createDataChannel(label) { const channel = new FakeChannel(label); this.opened.push(channel); return channel; }};
   const control = new FakeChannel();
   const ours = new PeerChannel();
-  const shown = {chat: [], file: [], path: [], shown: []};
+  const shown = {chat: [], file: [], path: [], shown: [], media: [], reaction: []};
   for (const name of Object.keys(shown)) ours.on(name, (what) => shown[name].push(what));
   ours.use(pc, control);
   /** Opens a channel and sends on it, as long as we keep it open. */
@@ -39,6 +41,29 @@ function meeting() {
   };
   return {pc, control, ours, shown, push, offer: (more = {}) => control.hear({type: 'file', id: 'x', name: 'plan.txt', size: 100, mime: 'text/plain', ...more})};
 }
+
+test('of a flood of reactions five are told, and what is no hand, no wish and no reaction is none', () => {
+  const {control, shown} = meeting();
+  for (const reaction of ['constructor', '<img>', null, {}, 7, 'x'.repeat(60_000)]) control.hear({type: 'reaction', reaction});
+  assert.deepEqual(shown.reaction, []);
+  for (let i = 0; i < 10_000; i++) control.hear({type: 'reaction', reaction: 'heart'});
+  assert.deepEqual(shown.reaction, Array(5).fill('heart'));
+  control.hear({type: 'media', audio: true, hand: 'up', wants: 'nothing'});
+  control.hear({type: 'media', audio: true, hand: true, wants: 'sound'});
+  assert.deepEqual(shown.media.map(({hand, wants}) => [hand, wants]), [[false, 'automatic'], [true, 'sound']]);
+});
+
+test('what people wish lowers what a line takes, and never raises it', () => {
+  const narrow = {...plenty, narrow: true, picture: false, video: 90_000, scale: 4, frameRate: 5, audio: 12_000};
+  for (const ours of ['automatic', 'saver', 'sound']) for (const theirs of ['automatic', 'saver', 'sound']) {
+    assert.deepEqual(within(narrow, ours, theirs), narrow, `${ours}, ${theirs}`);
+    const wide = within(plenty, ours, theirs), {video, audio} = most(ours, theirs);
+    assert.equal(wide.picture, theirs !== 'sound');
+    if (wide.picture) assert.equal(wide.video, video);
+    assert.equal(wide.audio, audio);
+    assert.equal(video < 1e6, ours !== 'automatic' || theirs !== 'automatic');
+  }
+});
 
 const bytes = (count) => new ArrayBuffer(count);
 

@@ -19,7 +19,7 @@ const textOf = (words, key) => words[key.slice(0, key.indexOf('.'))]?.[key.slice
 // ---- texts that are not looked up
 
 /** Names that browsers and protocols have given, which look like words. */
-const names = /^(?:[A-Z][A-Za-z]+Error|InsecureContext|M|V|S|C|\?|Key|TURN|STUN|UDP|TCP|TLS)$/;
+const names = /^(?:[A-Z][A-Za-z]+Error|InsecureContext|M|V|S|C|H|\?|Key|TURN|STUN|UDP|TCP|TLS)$/;
 /** Where a string is shown to nobody: the argument of these calls, and the value of these properties. */
 const silentCalls = /^(?:\$|closest|querySelector|querySelectorAll|matches|getElementById|createElementNS|getPropertyValue|setProperty|matchMedia|addEventListener|on|once|import|recall|remember|replace|test|Error|RangeError|warn|error|has)$/;
 const silentProperties = /^(?:class|className|type|name|role|tabindex|href|icon|unit|color|tag|rel|key|style|max-age|data-.*)$/;
@@ -95,7 +95,7 @@ function unlooked(name, source) {
 function said(name, source) {
   const plain = source.replace(/<!--[^]*?-->/g, '').replace(/<(script|style)\b[^]*?<\/\1>/g, '').replace(/\{\{[^]*?\}\}/g, '').replace(/\[\[[^\]]*\]\]/g, '');
   const texts = plain.split(/<[^>]*>/).concat([...plain.matchAll(/\b(?:title|placeholder|alt|aria-label|aria-description|aria-valuetext|label|content)="([^"]*)"/g)].map(([, text]) => text));
-  const kept = /^(?:turnhub|[–\s…]*|M|V|S|C|\?|width=device-width.*|light dark|#[0-9a-f]{6}|noindex|– turnhub)$/;
+  const kept = /^(?:turnhub|[–\s…]*|M|V|S|C|H|\?|width=device-width.*|light dark|#[0-9a-f]{6}|noindex|– turnhub)$/;
   return texts.map((text) => text.trim()).filter((text) => text && !kept.test(text)).map((text) => `${name}: “${text}”`);
 }
 

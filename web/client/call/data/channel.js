@@ -1,11 +1,16 @@
 import {Emitter} from '../../base/emitter.js';
+import {Quota} from '../../base/quota.js';
+import {realClock} from '../../base/clock.js';
+import {isReaction, reactionEvery, reactionsAtOnce, wishOf} from '../wishes.js';
 import {Transfer} from './transfer.js';
 import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, pixelsShown, timed} from './bounds.js';
 
 /**
  * What somebody says is being sent: `beside` tells that the screen comes beside the camera and not in its place. And whether
- * there is a recording of the call made there, and whether the page there tells its visitor of one made here.
- * @typedef {{audio: boolean, video: boolean, screen: boolean, beside: boolean, recording: boolean, recordings: boolean}} Sending
+ * there is a recording of the call made there, and whether the page there tells its visitor of one made here; whether the person
+ * there raises a hand, and how much is wanted of us.
+ * @typedef {{audio: boolean, video: boolean, screen: boolean, beside: boolean, recording: boolean, recordings: boolean, hand: boolean,
+ *   wants: import('../wishes.js').Wish}} Sending
  */
 
 /**
@@ -19,13 +24,14 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
  * @property {boolean} redundant the other side's line has room for sound that is sent twice
  * @property {any} signal what would else come over signaling
  * @property {{text: string, at: number}} chat
+ * @property {import('../wishes.js').Reaction} reaction
  * @property {Transfer} file the peer offers a file
  */
 
 /** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
 /** What is told as it is now, and is not worth repeating. */
-const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant', 'shown'];
+const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant', 'shown', 'reaction'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
@@ -45,6 +51,7 @@ export class PeerChannel extends Emitter {
   /** The keys of messages that came lately. @type {Set<string>} */ #had = new Set();
   #keys = crypto.randomUUID?.() ?? String(Math.random());
   #said = 0;
+  #reactions = new Quota(realClock, reactionsAtOnce, reactionEvery);
   /** How files are sent. @type {import('./transfer.js').Pace | undefined} */ pace = undefined;
 
   /** Whether there is a data channel, open or not. */
@@ -138,7 +145,8 @@ export class PeerChannel extends Emitter {
         return;
       case 'media':
         this.emit('media', {audio: !!message.audio, video: !!message.video, screen: !!message.screen,
-          beside: !!message.beside, recording: message.recording === true, recordings: message.recordings === true, screens: !!message.screens});
+          beside: !!message.beside, recording: message.recording === true, recordings: message.recordings === true,
+          hand: message.hand === true, wants: wishOf(message.wants), screens: !!message.screens});
         return;
       case 'path':
         if (paths.includes(message.path)) this.emit('path', message.path);
@@ -165,6 +173,10 @@ export class PeerChannel extends Emitter {
         return;
       case 'chat':
         if (typeof message.text === 'string' && message.text.length <= chatLimit) this.emit('chat', {text: message.text, at: Date.now()});
+        return;
+      case 'reaction':
+        // Of a flood nobody is told.
+        if (isReaction(message.reaction) && this.#reactions.take()) this.emit('reaction', message.reaction);
         return;
       case 'file': {
         // An id that is known already would take the place of what is on its way, in either direction.

@@ -9,7 +9,8 @@ import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
  * @property {() => RTCPeerConnection | null} pc the connection in use
  * @property {() => boolean} quiet nothing may be sent yet
  * @property {() => boolean} online whether a negotiation can be had
- * @property {() => {screens: boolean, recordings: boolean, recording: boolean}} host what this page does: shows a screen beside the camera, tells who records, records
+ * @property {() => {screens: boolean, recordings: boolean, recording: boolean, hand: boolean, quality: import('../wishes.js').Wish}} host what this page does: shows a screen beside the camera, tells who records, records; and what its visitor wishes
+ * @property {() => boolean} pictures whether the other side wants any
  * @property {() => RTCPeerConnection | null} coming the one that is made to take its place
  * @property {(message: any) => void} tell
  * @property {() => void} limit
@@ -17,7 +18,9 @@ import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
  */
 
 /** @param {ReturnType<SharingHost['host']>} host */
-const says = ({screens, recordings, recording}) => ({screens, ...(recordings && {recordings}), ...(recording && {recording})});
+const says = ({screens, recordings, recording, hand, quality}) => ({
+  screens, ...(recordings && {recordings}), ...(recording && {recording}), ...(hand && {hand}), ...(quality !== 'automatic' && {wants: quality}),
+});
 
 /**
  * How the screen goes to one peer: beside the camera where the other side has said that it shows both (`screens` in its
@@ -81,7 +84,8 @@ export class Sharing {
   }
 
   get #message() {
-    const {audio, video, screen} = this.#host.media().sending;
+    const {sending} = this.#host.media(), pictures = this.#host.pictures();
+    const {audio} = sending, video = pictures && sending.video, screen = pictures && sending.screen;
     const beside = this.screen === 'beside';
     const pc = this.#host.pc();
     const ready = !beside || this.#host.carried() || (pc !== null && transceiverOf(pc, 'video', true) !== undefined);

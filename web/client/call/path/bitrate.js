@@ -29,10 +29,13 @@ export function budget(others, screen = false) {
   return screen ? {...row, scale: 1, frameRate: Math.min(row.frameRate, 15)} : row;
 }
 
-/** What is sent to one of so many at the most, bits per second. @param {number} others @param {boolean} pictures of a camera or a screen are sent */
-export function wanted(others, pictures) {
+/**
+ * What is sent to one of so many at the most, bits per second.
+ * @param {number} others @param {boolean} pictures of a camera or a screen are sent @param {{video: number, audio: number}} [most] that people want
+ */
+export function wanted(others, pictures, most = {video: Infinity, audio: Infinity}) {
   const {video, audio} = budget(others);
-  return audio + (pictures ? video : 0);
+  return Math.min(audio, most.audio) + (pictures ? Math.min(video, most.video) : 0);
 }
 
 /** A share of what is sent, and as much less of it as is a change and no more. */

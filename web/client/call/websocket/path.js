@@ -32,6 +32,7 @@ export async function abilities() {
  * @property {() => WebSocket | null} socket to the server, on its way
  * @property {import('../media/media.js').LocalMedia} media
  * @property {() => boolean} sending whether our media is to go this way now
+ * @property {() => number} pictures bits per second that people want of pictures at the most
  * @property {() => void} opened both ends are there
  * @property {(channel: any) => void} incoming a channel that the other side has opened
  * @property {() => void} tracks `audio`, `video` or `screen` is another
@@ -160,7 +161,7 @@ export class WebSocketPath {
 
   /** @param {number} which 0: the camera, 1: the screen */
   #pictureRate(which) {
-    const rate = this.#rate.picture, share = this.#host.media.screen && this.#host.media.camera ? (which ? 0.7 : 0.3) : 1;
+    const rate = Math.min(this.#rate.picture, this.#host.pictures()), share = this.#host.media.screen && this.#host.media.camera ? (which ? 0.7 : 0.3) : 1;
     // What would wait here is better not made.
     return this.#flow.full || this.#queued > queueMost ? 0 : rate * share;
   }

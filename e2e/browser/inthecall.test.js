@@ -1,0 +1,172 @@
+// In the call: hand and reactions, views, quality, push to talk, links in the chat, and the chat when the call is over.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { faultsNow } from '../harness/layout.js';
+import { screenshot } from '../harness/screenshot.js';
+import { startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+let axe = '';
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+});
+after(cleanup);
+
+/** Nothing is cut off or on anything else, and axe-core has no complaint. @param {Page} page @param {string} view @param {string} root */
+async function judge(page, view, root) {
+  for (const size of [{ width: 320, height: 568 }, { width: 1280, height: 800 }]) {
+    await page.setViewportSize(size);
+    assert.deepEqual(await faultsNow(page), [], `${view}, ${size.width}`);
+    await screenshot(page, `inthecall-${view}-${size.width}`);
+  }
+  await page.evaluate(axe);
+  const wrong = await page.evaluate(async (root) => (await /** @type {any} */ (window).axe.run(root, { resultTypes: ['violations'] })).violations
+    .map((/** @type {any} */ { help, nodes }) => `${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`), root);
+  assert.deepEqual(wrong, [], view);
+}
+
+/** @param {Page} page */
+async function menu(page) {
+  await page.click('#more');
+  await page.waitForSelector('#more-dialog[open]');
+}
+
+/** What is sent of pictures. @param {Page} page */
+const sent = (page) => page.evaluate(() => {
+  const [sender] = /** @type {any} */ (window).calls.filter((/** @type {RTCPeerConnection} */ pc) => pc.connectionState === 'connected')
+    .flatMap((/** @type {RTCPeerConnection} */ pc) => pc.getSenders()).filter((/** @type {RTCRtpSender} */ { track }) => track?.kind === 'video');
+  const [{ active, maxBitrate }] = sender.getParameters().encodings;
+  return { active, maxBitrate };
+});
+
+/** @param {Page} page @param {{active: boolean, most: number}} wanted */
+async function sends(page, wanted) {
+  for (let tries = 0; ; tries++) {
+    const { active, maxBitrate } = await sent(page);
+    if (active === wanted.active && (!active || maxBitrate <= wanted.most)) return;
+    assert.ok(tries < 100, `sends ${JSON.stringify({ active, maxBitrate })}`);
+    await page.waitForTimeout(50);
+  }
+}
+
+test('two in a call: hand, reactions, links, quality, push to talk, and the chat afterwards', async () => {
+  const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
+  /** @type {string[]} */ const asked = [];
+  vasya.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await Promise.all([openLobby(vasya, server.base, { name: 'Vasya', room: 'inthecall' }), openLobby(petya, server.base, { name: 'Petya', room: 'inthecall' })]);
+  await join(vasya);
+  await join(petya);
+  await Promise.all([connected(vasya), connected(petya)]);
+  assert.ok(!asked.some((path) => path.includes('more')), 'it is loaded when it is used');
+
+  await menu(vasya);
+  await judge(vasya, 'menu', '#more-dialog');
+  await vasya.keyboard.press('Escape');
+  await vasya.keyboard.press('h');
+  await petya.waitForSelector('.tile:not(.self) .hand:not([hidden])');
+  await petya.waitForSelector('.toast:text("Vasya raises a hand")');
+  await judge(petya, 'hand', '#call');
+  await vasya.keyboard.press('h');
+  await petya.waitForSelector('.tile:not(.self) .hand', { state: 'hidden' });
+
+  await menu(vasya);
+  await vasya.click('[aria-label=Applause]');
+  await petya.waitForSelector('.tile:not(.self) .reaction');
+  await petya.waitForFunction(() => document.querySelector('#said')?.textContent === 'Vasya: Applause');
+
+  await petya.click('#chat-open');
+  await petya.fill('#chat-text', 'see (https://example.org/a_(b)?q=1&x=<b>), javascript:alert(1) https://bank.example@evil.example/ <img src=x onerror=alert(1)>');
+  await petya.keyboard.press('Enter');
+  await vasya.waitForSelector('#messages a', { state: 'attached' });
+  assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.map((a) => [a.href, a.rel, a.target, a.parentElement?.tagName])),
+    [['https://example.org/a_(b)?q=1&x=', 'noopener noreferrer', '_blank', 'BDI']]);
+  assert.equal(await vasya.$('#messages img'), null);
+  await petya.click('#chat-close');
+
+  // What one wishes to receive the other sends.
+  await menu(vasya);
+  await vasya.selectOption('#more-dialog label:has-text("Quality") select', 'saver');
+  await vasya.keyboard.press('Escape');
+  await sends(petya, { active: true, most: 240_000 });
+  await sends(vasya, { active: true, most: 240_000 });
+  await menu(vasya);
+  await vasya.selectOption('#more-dialog label:has-text("Quality") select', 'sound');
+  await vasya.keyboard.press('Escape');
+  await sends(petya, { active: false, most: 0 });
+  await vasya.waitForFunction(() => document.querySelector('.tile:not(.self)')?.getAttribute('data-media') === 'audio');
+  await petya.waitForFunction(() => document.querySelector('.tile:not(.self)')?.getAttribute('data-media') === 'audio');
+  await menu(vasya);
+  await vasya.selectOption('#more-dialog label:has-text("Quality") select', 'automatic');
+  await vasya.keyboard.press('Escape');
+  await sends(petya, { active: true, most: 1e9 });
+
+  // Push to talk: held, let go, and never while one types.
+  await menu(vasya);
+  await vasya.check('#more-dialog [role=switch]');
+  await vasya.keyboard.press('Escape');
+  const microphone = (/** @type {boolean} */ on) => vasya.waitForSelector(`#audio[aria-pressed=${on}]`);
+  await microphone(false);
+  await vasya.evaluate(() => /** @type {HTMLElement} */ (document.activeElement)?.blur());
+  await vasya.keyboard.down('Space');
+  await microphone(true);
+  await vasya.keyboard.up('Space');
+  await microphone(false);
+  await vasya.hover('#audio');
+  await vasya.mouse.down();
+  await microphone(true);
+  await vasya.mouse.up();
+  await microphone(false);
+  await vasya.click('#chat-open');
+  await vasya.focus('#chat-text');
+  await vasya.keyboard.down('Space');
+  assert.equal(await vasya.getAttribute('#audio', 'aria-pressed'), 'false');
+  await vasya.keyboard.up('Space');
+  assert.equal(await vasya.inputValue('#chat-text'), ' ');
+  await vasya.click('#chat-close');
+
+  await vasya.click('#hang-up');
+  await vasya.click('#notice-chat');
+  await vasya.waitForSelector('#kept-dialog #messages a');
+  await judge(vasya, 'kept', '#kept-dialog');
+  await Promise.all([vasya, petya].map((page) => page.context().close()));
+});
+
+test('three in a call: one large, by choice or because he speaks, and a window of its own', async () => {
+  const pages = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
+  const [vasya] = pages;
+  for (const [i, page] of pages.entries()) await openLobby(page, server.base, { name: ['Vasya', 'Petya', 'Ida'][i], room: 'views' });
+  for (const page of pages) await join(page);
+  await Promise.all(pages.map((page) => connected(page, 2)));
+  await menu(vasya);
+  const view = '#more-dialog label:has-text("View") select';
+  await vasya.selectOption(view, { label: 'Ida' });
+  await vasya.keyboard.press('Escape');
+  await vasya.waitForSelector('.tile.large[aria-label=Ida]');
+  await judge(vasya, 'large', '#call');
+  const [large, small] = await vasya.$$eval('.tile:not(.self)', (all) => all.map((tile) => tile.clientHeight).sort((a, b) => b - a));
+  assert.ok(large > 2 * small, `${large} and ${small}`);
+  await pages[2].click('#hang-up');
+  await connected(vasya, 1);
+  assert.equal(await vasya.$('.tile.large'), null);
+  await menu(vasya);
+  await vasya.selectOption(view, 'speaker');
+  await vasya.keyboard.press('Escape');
+  await vasya.waitForSelector('.tile.large[aria-label=Petya]');
+  await menu(vasya);
+  await vasya.click('text=Picture in picture');
+  await vasya.waitForFunction(() => document.pictureInPictureElement !== null);
+  await vasya.click('#hang-up');
+  await vasya.waitForFunction(() => document.pictureInPictureElement === null);
+  await Promise.all(pages.map((page) => page.context().close()));
+});
