@@ -154,7 +154,7 @@ soak: build e2e/node_modules/.ready examples/react/node_modules/.ready ## all ro
 	cd web/client && E2E_LONG=1 node --test test/model.test.mjs
 	$(GO) run ./bench soak
 
-drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the relay's own tests, those against coturn, calls in browsers and the network lab on every driver of the relay; the first two inside the kernel too (needs root)
+drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the relay's own tests, those against coturn, calls in browsers and the network lab on every driver of the relay; all but those in browsers on one machine inside the kernel too (needs root)
 	@e2e/tools.sh lab
 	@e2e/netlab/possible
 	@status=0; for driver in io_uring epoll portable; do \
@@ -167,7 +167,9 @@ drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the
 	for driver in io_uring epoll; do \
 	  printf '\n==== relay.kernel: on, relay.driver: %s ====\n' $$driver; \
 	  TURNSRV_KERNEL=on TURNSRV_DRIVER=$$driver $(GO) test -count=1 -timeout 20m ./turnsrv || status=1; \
-	  TURNHUB_RELAY_KERNEL=on TURNHUB_RELAY_DRIVER=$$driver $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
+	  export TURNHUB_RELAY_KERNEL=on TURNHUB_RELAY_DRIVER=$$driver; \
+	  $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
+	  (cd e2e && node --test netlab/kernel.lab.js && npm run --silent netlab) || status=1; \
 	done; exit $$status
 
 stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC stacks outside browsers, and the bots of examples/ in calls with Chromium and Firefox
