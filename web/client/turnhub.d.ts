@@ -264,6 +264,7 @@ export namespace healingTimes {
     export let alive: number;
     export let restart: number;
     export let restartMost: number;
+    export let narrow: number;
     export let pause: number;
     let _yield: number;
     export { _yield as yield };
@@ -1702,6 +1703,10 @@ export type HealingHost = {
      * whether UDP gets out to the server
      */
     probe: () => Promise<boolean>;
+    /**
+     * the call goes on without a connection, on a line on which looking for one would hold its sound up
+     */
+    narrow: () => boolean;
 };
 
 // ---- call/path/improving.js
@@ -3378,7 +3383,7 @@ declare class WebSocketPath {
     get video(): MediaStreamTrack;
     get screen(): MediaStreamTrack;
     get loudness(): number;
-    /** Whether so little of ours gets through that nothing long may go any other way: it would hold the sound up. */
+    /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
     get narrow(): boolean;
     /** Whether our line has room for pictures, and whether theirs has. */
     get fits(): {

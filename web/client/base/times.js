@@ -132,6 +132,8 @@ export const healingTimes = {
   dead: 600, alive: 300,
   /** So long a restart of ICE may take before something else is tried; each takes longer, for networks that lose packets. */
   restart: 3000, restartMost: 15_000,
+  /** Where the call goes on through the last door and its line is narrow: each look is worth a second of all that the line takes. */
+  narrow: 60_000,
   /** However urgent, two are not begun within this: both sides may have begun one. */
   pause: 500,
   /** The polite side gives the other so long, that mostly one of the two offers. */

@@ -116,7 +116,7 @@ export class Peer extends Emitter {
     tooMany: (pc, relayed) => this.#host.connections.tooMany(pc, relayed),
     limit: () => this.limit(),
     keyFrame: () => { this.#senders.keyFrame(() => this.pc); },
-    probe: () => this.#host.connections.probe(),
+    probe: () => this.#host.connections.probe(), narrow: () => this.#way.door.path?.narrow ?? false,
     replacements: {
       clock: realClock,
       create: (which) => this.#host.connections.make(which),

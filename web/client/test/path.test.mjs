@@ -1,6 +1,8 @@
 import {realClock} from '../base/clock.js';
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
+import {FakeClock} from './fakes.mjs';
+import {Healing} from '../call/path/healing.js';
 import {PathWatch, silenceOf} from '../call/path/watch.js';
 
 /** Statistics of a connection on which the last packet came so many milliseconds ago. */
@@ -42,3 +44,26 @@ test('a path that is known to be dead is looked at until it lives; nothing is to
   watch.set(false);
   assert.deepEqual(seen, [true]);
 });
+
+for (const [narrow, most] of /** @type {[boolean, number]} */ ([[false, 40], [true, 4]])) {
+  test(`a connection is looked for again and again${narrow ? ', but seldom where the call goes on and its sound would wait for that' : ''}`, () => {
+    const clock = new FakeClock();
+    let looked = 0;
+    const pc = /** @type {any} */ ({
+      connectionState: 'failed', iceConnectionState: 'failed', signalingState: 'stable', remoteDescription: {}, localDescription: {sdp: ''},
+      getConfiguration: () => ({}), setConfiguration() {}, getSenders: () => [], getReceivers: () => [], getTransceivers: () => [], getStats: async () => new Map(), restartIce() { looked++; },
+    });
+    const healing = new Healing(/** @type {any} */ ({
+      clock, current: () => ({pc, first: 'ours'}), pc: () => pc, state: () => 'connecting', setState() {}, online: () => true, polite: () => false,
+      reachable: () => true, browser: () => '', sending: () => true, configuration: () => ({}), fits: () => true, tooMany: () => false, limit() {}, keyFrame() {},
+      probe: async () => false, narrow: () => narrow, replacements: {clock},
+    }));
+    for (let second = 0; second < 180; second++) {
+      clock.advance(1000);
+      healing.tick(/** @type {any} */ ({path: '', received: 0, silence: Infinity}));
+      if (second % 5 === 0) healing.heal(true); // a browser that says again that it has failed
+    }
+    healing.close();
+    assert.ok(looked <= most && looked >= (narrow ? 3 : 12), `${looked} times in three minutes`);
+  });
+}

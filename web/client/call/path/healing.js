@@ -30,6 +30,7 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {Omit<import('./replacement.js').ReplacementHost, 'failed' | 'create' | 'direct'> & {create: (which: 'direct' | 'few' | 'all') => RTCPeerConnection}} replacements
  *   `create`: without relays, with those that a call needs, or with all
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
+ * @property {() => boolean} narrow the call goes on without a connection, on a line on which looking for one would hold its sound up
  */
 
 /** After so many refusals in a row nothing more is offered. */
@@ -196,7 +197,7 @@ export class Healing {
     const host = this.#host, current = host.current();
     if (!current || !host.reachable() || this.#inVain) return;
     if (!urgent && host.state() === 'connected' && !this.#beyondRestart) return;
-    if (this.#recently < (urgent ? times.pause : this.#patience)) return;
+    if (this.#recently < (host.narrow() ? times.narrow : urgent ? times.pause : this.#patience)) return;
     if (!current.pc.remoteDescription && !this.#beyondRestart) return; // the first offer is said again until it is answered
     if (!host.online()) {
       this.#wanted = true;

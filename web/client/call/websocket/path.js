@@ -85,6 +85,7 @@ export class WebSocketPath {
   #wantedKeyAt = -Infinity;
   #keysFor = new Set();
   #theirsFit = true;
+  #theirsNarrow = false;
   #told = '';
   /** The other side has nothing but this. */
   #used = false;
@@ -106,8 +107,8 @@ export class WebSocketPath {
   get screen() { return this.#picturesIn[1]?.track ?? null; }
   get loudness() { return this.#soundIn?.level ?? 0; }
   get #frames() { return this.#picturesIn[0]?.frames ?? 0; }
-  /** Whether so little of ours gets through that nothing long may go any other way: it would hold the sound up. */
-  get narrow() { return this.open && this.#rate.together > 1 && performance.now() - this.#heardAt < renewAfter; }
+  /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
+  get narrow() { return this.open && (this.#rate.together > 1 || this.#theirsNarrow) && performance.now() - this.#heardAt < renewAfter; }
   /** Whether our line has room for pictures, and whether theirs has. */
   get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
 
@@ -264,7 +265,7 @@ export class WebSocketPath {
 
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    const report = {age: this.#age < Infinity ? Math.round(this.#age) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0,
+    const report = {age: this.#age < Infinity ? Math.round(this.#age) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
       echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
@@ -277,7 +278,7 @@ export class WebSocketPath {
   /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
   #heard(content) {
     if (content.length > 1024) return;
-    const {age, got, lost, keys, uses, fits, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
+    const {age, got, lost, keys, uses, fits, narrow, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
     const now = performance.now();
     if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
@@ -289,6 +290,7 @@ export class WebSocketPath {
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
     this.#rate.take(now, {age, got, lost}, Math.max(this.#queued, this.#flow.waited));
     this.#theirsFit = fits !== false;
+    this.#theirsNarrow = narrow === true;
     const line = JSON.stringify(this.fits);
     if (line !== this.#told) this.#host.line();
     this.#told = line;
