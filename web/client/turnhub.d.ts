@@ -3225,6 +3225,8 @@ declare class Flow {
 }
 /** What has come, for the other side's flow. */
 declare class Arrivals {
+    /** Our own line, on which answers go, is narrow. */
+    narrow: boolean;
     /**
      * @param {FrameKind} kind @param {number} number of the frame @param {number} bytes @param {number} now milliseconds
      * @returns {boolean} whether it is to be answered for now
@@ -3232,6 +3234,8 @@ declare class Arrivals {
     note(kind: FrameKind, number: number, bytes: number, now: number): boolean;
     /** @param {number} now */
     due(now: number): boolean;
+    /** So long what came may be without an answer, milliseconds. */
+    get wait(): 50 | 150;
     /** Whether something is to be answered for, some time. */
     get owes(): boolean;
     /** @param {number} now @returns {{had: number[], at: number, held: number}} for Flow.answered */
@@ -3256,7 +3260,6 @@ export type Waiting = {
     content: Uint8Array<ArrayBuffer>;
     at: number;
 };
-declare const answerAfter: 50;
 
 // ---- call/websocket/libopus.js
 /** @returns {Promise<WebAssembly.Module>} rejected where it cannot be had */

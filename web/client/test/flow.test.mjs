@@ -94,6 +94,7 @@ class End {
     if (kind === kinds.report) {
       this.flow.answered(content.had, content.at, content.held);
       if ('age' in content) this.rate.take(now, content, this.flow.waited);
+      this.arrivals.narrow = this.rate.together > 1;
       return;
     }
     if (this.arrivals.note(kind, number, content.length, now)) this.answer();

@@ -23,8 +23,11 @@ const soundMost = 1500, soundEach = 10;
 const messageShare = 4;
 /** Lanes whose frames are answered for. */
 const answered = /** @type {number[]} */ ([kinds.sound, kinds.picture, kinds.message]);
-/** Pictures and messages are answered for so long after they have come, milliseconds, or when so many bytes have. */
-const answerAfter = 50, answerBytes = 12_000;
+/**
+ * Pictures and messages are answered for so long after they have come, milliseconds, or when so many bytes have. With what carries it
+ * an answer is 170 bytes: twenty in a second are a fifth of a narrow line, so that there they come less often.
+ */
+const answerAfter = 50, answerNarrow = 150, answerBytes = 12_000;
 
 const none = {there: Infinity, trip: Infinity};
 
@@ -185,6 +188,9 @@ export class Flow {
 
 /** What has come, for the other side's flow. */
 export class Arrivals {
+  /** Our own line, on which answers go, is narrow. */
+  narrow = false;
+
   #had = answered.map(() => 0);
   #unanswered = 0;
   #since = NaN;
@@ -207,7 +213,10 @@ export class Arrivals {
   }
 
   /** @param {number} now */
-  due(now) { return this.#unanswered > answerBytes || (this.#unanswered > 0 && now - this.#since >= answerAfter); }
+  due(now) { return this.#unanswered > answerBytes || (this.#unanswered > 0 && now - this.#since >= this.wait); }
+
+  /** So long what came may be without an answer, milliseconds. */
+  get wait() { return this.narrow ? answerNarrow : answerAfter; }
 
   /** Whether something is to be answered for, some time. */
   get owes() { return this.#unanswered > 0; }
@@ -218,5 +227,3 @@ export class Arrivals {
     return {had: [...this.#had], at: Math.round(now), held: Number.isNaN(this.#cameAt) ? 0 : Math.round(now - this.#cameAt)};
   }
 }
-
-export {answerAfter};

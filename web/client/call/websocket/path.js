@@ -6,7 +6,7 @@ import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictu
 import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
 import {Channels} from './channels.js';
 import {Link} from './link.js';
-import {Arrivals, Flow, answerAfter} from './flow.js';
+import {Arrivals, Flow} from './flow.js';
 import {realClock} from '../../base/clock.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
@@ -211,7 +211,7 @@ export class WebSocketPath {
       this.#lost += missing;
       if (!this.open) this.#opened();
       if (this.#arrivals.note(kind, number, frame.length, now)) this.#answer();
-      else if (this.#arrivals.owes) this.#answering ??= setTimeout(() => this.#answer(), answerAfter);
+      else if (this.#arrivals.owes) this.#answering ??= setTimeout(() => this.#answer(), this.#arrivals.wait);
       this.#take(kind, content, missing > 0);
     }).catch((error) => console.warn('turnhub: a frame was of no use', error));
   }
@@ -289,6 +289,7 @@ export class WebSocketPath {
     if (Number.isFinite(at)) this.#theirs = {at, heard: now};
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
     this.#rate.take(now, {age, got, lost}, Math.max(this.#queued, this.#flow.waited));
+    this.#arrivals.narrow = this.#rate.together > 1;
     this.#theirsFit = fits !== false;
     this.#theirsNarrow = narrow === true;
     const line = JSON.stringify(this.fits);
