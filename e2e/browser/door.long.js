@@ -97,7 +97,8 @@ long('neither the server’s memory nor the wire has anything of what is said', 
   await moves(first, 30);
   const all = /** @type {{kind: number, plain: string, sealed: string}[]} */ (await second.evaluate(() => /** @type {any} */ (window).sealed));
   const kinds = [1, 2, 3, 4, 6].map((kind) => all.filter((frame) => frame.kind === kind).slice(-12));
-  assert.ok(kinds.every((frames) => frames.length > 0), `sound, pictures, keys, messages, pieces: ${kinds.map((frames) => frames.length)}`);
+  // A picture comes in pieces where it is large for what the line has shown to take, which on a quick machine it may never be.
+  assert.ok(kinds.slice(0, 4).every((frames) => frames.length > 0), `sound, pictures, keys, messages, pieces: ${kinds.map((frames) => frames.length)}`);
   const plain = kinds.flat().map((frame) => Buffer.from(frame.plain, 'base64')), sealed = kinds.flat().map((frame) => Buffer.from(frame.sealed, 'base64'));
   const secret = [Buffer.from(words), Buffer.from(words, 'utf16le'), ...plain];
   const said = wire.said();
@@ -133,7 +134,7 @@ function lie() {
 long('who lies about codecs, lengths and contents is seen again when he no longer does', { timeout: 180_000 }, async () => {
   const [first, second] = await meet(server.base, 'liar', lie);
   /** @type {string[]} */ const errors = [];
-  for (const page of [first, second]) page.on('pageerror', (error) => { if (!String(error).includes('RTCPeerConnection')) errors.push(String(error)); }); // connections are looked for all the while
+  for (const page of [first, second]) page.on('pageerror', (error) => errors.push(String(error)));
   for (const lies of ['codec', 'length', 'content']) {
     await second.evaluate((lies) => { /** @type {any} */ (window).lies = lies; }, lies);
     await new Promise((resolve) => { setTimeout(resolve, 3000); });
