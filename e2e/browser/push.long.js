@@ -77,6 +77,15 @@ for (const kind of /** @type {const} */ (['firefox', 'chromium'])) {
     assert.equal(scope, `${base}/`);
     const left = await phone.evaluate(async () => (await (await (await caches.open('turnhub-away')).match('left-by-the-page'))?.json()).page);
     assert.equal(left, `${base}/`);
+    // What an installed page is made of is all there, below the path.
+    const parts = await phone.evaluate(async () => {
+      const { href } = /** @type {HTMLLinkElement} */ (document.querySelector('link[rel=manifest]'));
+      const { icons, shortcuts, start_url: start } = await (await fetch(href)).json();
+      const all = [start, ...[...icons, ...shortcuts.flatMap((/** @type {any} */ each) => each.icons)].map(({ src }) => src), ...shortcuts.map((/** @type {any} */ { url }) => url)];
+      return Promise.all(all.map(async (part) => ({ at: new URL(part, href).href, status: (await fetch(new URL(part, href))).status })));
+    });
+    assert.ok(parts.length > 6);
+    assert.deepEqual(parts.filter(({ at, status }) => status !== 200 || !at.startsWith(`${base}/`)), []);
     const opened = await phone.context().newPage();
     await phone.close();
     await server.upgrade();
