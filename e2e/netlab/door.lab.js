@@ -19,7 +19,7 @@ import { turnhubSite } from './sites.js';
 
 const minutes = Number(process.env.E2E_MINUTES ?? 10);
 /** Milliseconds, and kbit/s. */
-const aims = { ear: 250, gap: 200, line: 130, drift: 40, lips: 80 };
+const aims = { ear: 250, gap: 200, line: 130, drift: 40, lips: 80, change: 1000 };
 /** An element plays sound about so long after it was given it, milliseconds: here it is heard before. */
 const elementMs = 30;
 
@@ -137,6 +137,28 @@ for (const direction of /** @type {const} */ (['down', 'up', 'both'])) {
     await close(pages);
   });
 }
+
+test('from WebRTC through the door, and back', { timeout: 180_000 }, async () => {
+  const caFile = server.caFile ?? '';
+  const free = await Promise.all([0, 1].map(async (side) => startCaller(await addClient(lab, 'cone', 5 + side), caFile, { fps: 15 })));
+  const pages = await call(free, 'direct', { only: 'udp' });
+  await pause(5000);
+  const router = free[0].client.router, parted = Date.now();
+  await lab.sh(`ip netns exec $${router} nft add table inet gone
+    ip netns exec $${router} nft add chain inet gone forward '{ type filter hook forward priority -10; }'
+    ip netns exec $${router} nft add rule inet gone forward udp dport != 53 udp sport != 53 drop`);
+  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await moves(page, 20); }));
+  await pause(3000);
+  const freed = Date.now();
+  await lab.sh(`ip netns exec $${router} nft delete table inet gone`);
+  await Promise.all(pages.map(async (page) => { await told(page, 'direct'); await moves(page, 20); }));
+  await pause(7000); // the sockets are given back
+  const [away, back] = [await heard(pages, parted), await heard(pages, freed)];
+  const longest = away.gaps.length ? Math.max(...away.gaps) : 0;
+  console.log(`the last path of WebRTC lost: silence of ${ms(longest)} ms in all (its loss is found out in that time); back to WebRTC: ${ms(Math.max(0, ...back.gaps))} ms (aim ${aims.change})`);
+  assert.ok(Math.max(0, ...back.gaps) < 2 * aims.change, `${back.gaps}`);
+  await close(pages);
+});
 
 test('round trips from the click to the first picture', { timeout: 180_000 }, async () => {
   const roundTrip = 200, far = await people(3, roundTrip / 2), site = turnhubSite(server.base), taken = [];

@@ -1,4 +1,5 @@
-// Networks that let nothing through but HTTPS that their proxy has read: calls go through a WebSocket of the server.
+// Networks that let nothing through but HTTPS that their proxy has read: calls go through a WebSocket of the server. With
+// E2E_LONG=1 with every other kind of network; E2E_KINDS=a,b names those.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
@@ -8,7 +9,7 @@ import { startSound } from '../harness/sound.js';
 import { browsers, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { newAddress } from './faults.js';
-import { addClient, otherBuilding, restartProxy } from './kinds.js';
+import { addClient, dualKinds, kinds, otherBuilding, rareKinds, restartProxy } from './kinds.js';
 import { Lab } from './lab.js';
 import { orFailed, record } from './record.js';
 import { turnhubSite } from './sites.js';
@@ -64,8 +65,13 @@ async function call(there, comes) {
   return { pages, first };
 }
 
-for (const [there, comes] of /** @type {[Kind, Kind][]} */ ([['inspected', 'inspected'], ['inspected', 'open'], ['symmetric', 'inspected'], ['inspected', 'tls-443'],
-  ['inspected-password', 'inspected'], ['proxy', 'inspected-password'], ['inspected', 'inspected-cutting']])) {
+/** @type {[Kind, Kind][]} */
+const few = [['inspected', 'inspected'], ['inspected', 'open'], ['symmetric', 'inspected'], ['inspected', 'tls-443'],
+  ['inspected-password', 'inspected'], ['proxy', 'inspected-password'], ['inspected', 'inspected-cutting']];
+const named = process.env.E2E_KINDS?.split(',') ?? [...kinds, ...rareKinds, ...dualKinds];
+const pairs = process.env.E2E_LONG ? named.map((other) => /** @type {[Kind, Kind]} */ (['inspected', other])) : few;
+
+for (const [there, comes] of pairs) {
   test(`${there} – ${comes}`, () => orFailed('calls', [`${there} – ${comes}`], async () => {
     const { pages, first } = await call(there, comes);
     await Promise.all(pages.map(async (page) => { await moves(page, 20); await hears(page); await told(page, 'through HTTPS'); }));
