@@ -73,7 +73,7 @@ func (p Privacy) sections(l *words.Language) []section {
 	if p.Media {
 		between.Items = append(between.Items, l.Say("privacy.media"))
 	}
-	between.Items = append(between.Items, l.Say("privacy.blur"))
+	between.Items = append(between.Items, l.Say("privacy.blur"), l.Say("privacy.records"))
 	return []section{
 		between,
 		{l.Say("privacy.sees"), []string{l.Say("privacy.sees-you"), l.Say("privacy.sees-names"), l.Say("privacy.others-see")}},

@@ -17,6 +17,7 @@ import {offerLanguages} from './language.js';
 import {embedded, linkHere, linkedRoom, misnamedRoom, recall, remember, suppose, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, copyShown, showQR} from './share.js';
 import {roomOf} from './rooms.js';
+import {tellOfRecordings} from './records.js';
 import {t, whyOf} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
@@ -159,7 +160,7 @@ function onClosed(code, why) {
 function newCall() {
   if (!hub || (call && call.phase !== 'idle' && call.phase !== 'ended')) return;
   if (call?.phase === 'idle') call.leave();
-  const mine = new Call(hub, {media, screens: true, ...troubleshooting});
+  const mine = new Call(hub, {media, screens: true, recordings: true, ...troubleshooting});
   call = mine;
   mine.on('phase', (phase) => { if (phase === 'active') silence(); });
   mine.on('peer', ({name}) => { if (!mine.room && name) partner.name = name; });
@@ -217,6 +218,7 @@ function enter(link, callee = '') {
   stage.setName(recall('name'));
   chat.attach(call);
   inCall.attach(call);
+  tellOfRecordings(call);
   showConnection(hub.state);
   $('#room-label').hidden = !link;
   if (link) $('#room-name').textContent = titleOfRoom(call.room || chosenRoom());

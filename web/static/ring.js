@@ -46,9 +46,9 @@ export function silence() {
   timer = null;
 }
 
-/** @param {'join' | 'leave' | 'chat' | 'knock'} what */
+/** @param {'join' | 'leave' | 'chat' | 'knock' | 'record'} what */
 export function blip(what) {
-  const tones = {join: [523, 784], leave: [659, 440], chat: [880], knock: [392, 392, 587]}[what];
+  const tones = {join: [523, 784], leave: [659, 440], chat: [880], knock: [392, 392, 587], record: [784, 523, 784]}[what];
   play(tones, 0.14, 0.08);
 }
 

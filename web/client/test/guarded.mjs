@@ -28,6 +28,10 @@ export const guarded = {
   'Document.pictureInPictureEnabled': {why: 'the same', remove: 'delete Document.prototype.pictureInPictureEnabled'},
   'Document.exitPictureInPicture': {why: 'the same'},
   'HTMLVideoElement.requestPictureInPicture': {why: 'the same', remove: 'delete HTMLVideoElement.prototype.requestPictureInPicture'},
+  'StorageManager.getDirectory': {why: 'a recording is kept in memory, up to a limit', remove: 'delete StorageManager.prototype.getDirectory'},
+  'FileSystemDirectoryHandle.getFileHandle': {why: 'the same'},
+  'FileSystemDirectoryHandle.removeEntry': {why: 'the same'},
+  'FileSystemFileHandle.getFile': {why: 'the same'},
   'Navigator.share': {why: 'the link is copied', remove: 'delete Navigator.prototype.share'},
 };
 

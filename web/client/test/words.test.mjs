@@ -22,7 +22,7 @@ const textOf = (words, key) => words[key.slice(0, key.indexOf('.'))]?.[key.slice
 const names = /^(?:[A-Z][A-Za-z]+Error|InsecureContext|M|V|S|C|H|\?|Key|TURN|STUN|UDP|TCP|TLS)$/;
 /** Where a string is shown to nobody: the argument of these calls, and the value of these properties. */
 const silentCalls = /^(?:\$|closest|querySelector|querySelectorAll|matches|getElementById|createElementNS|getPropertyValue|setProperty|matchMedia|addEventListener|on|once|import|recall|remember|replace|test|Error|RangeError|warn|error|has)$/;
-const silentProperties = /^(?:class|className|type|name|role|tabindex|href|icon|unit|color|tag|rel|key|style|max-age|data-.*)$/;
+const silentProperties = /^(?:class|font|className|type|name|role|tabindex|href|icon|unit|color|tag|rel|key|style|max-age|data-.*)$/;
 /** What a visitor sees or hears. */
 const shownProperties = /^(?:textContent|innerText|innerHTML|title|placeholder|alt|label|ariaLabel|aria-label|aria-description|aria-valuetext|text|body)$/;
 const shownCalls = /^(?:toast|notice|banner|dress|prompt|alert|confirm|Option|Notification|append|prepend|replaceChildren|createTextNode|write)$/;

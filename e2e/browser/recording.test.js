@@ -1,0 +1,184 @@
+// A recording of a call: everybody is told, whoever comes later too; the file holds picture and sound; who cannot be told is not in it;
+// and a page that is closed in the middle keeps what was written.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { startBrowser } from '../harness/browser.js';
+import { cleanup } from '../harness/cleanup.js';
+import { faultsNow } from '../harness/layout.js';
+import { long } from '../harness/long.js';
+import { screenshot } from '../harness/screenshot.js';
+import { startServer } from '../harness/server.js';
+import { connected, join, openLobby } from './callpage.js';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
+/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+let axe = '';
+
+before(async () => {
+  server = await startServer();
+  browser = await startBrowser();
+  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+});
+after(cleanup);
+
+/** @param {Page} page @param {string} view */
+async function judge(page, view) {
+  for (const size of [{ width: 320, height: 568 }, { width: 1280, height: 800 }]) {
+    await page.setViewportSize(size);
+    assert.deepEqual(await faultsNow(page), [], `${view}, ${size.width}`);
+    await screenshot(page, `recording-${view}-${size.width}`);
+  }
+  await page.evaluate(axe);
+  const wrong = await page.evaluate(async () => (await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] })).violations
+    .filter((/** @type {any} */ { impact }) => impact === 'serious' || impact === 'critical')
+    .map((/** @type {any} */ { help, nodes }) => `${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`));
+  assert.deepEqual(wrong, [], view);
+}
+
+/** Keeps the files that the page gives to its visitor. @param {Page} page */
+const keepFiles = (page) => page.addInitScript(() => {
+  const { click } = HTMLAnchorElement.prototype;
+  const { createObjectURL } = URL;
+  /** @type {any} */ let last;
+  URL.createObjectURL = (content) => createObjectURL.call(URL, last = content);
+  HTMLAnchorElement.prototype.click = function () {
+    if (!this.download) return click.call(this);
+    /** @type {any} */ (window).saved = { name: this.download, url: this.href, blob: last };
+  };
+});
+
+/** Plays a saved file: what it shows and how loud it is at its loudest. @param {Page} page */
+const play = (page) => page.evaluate(async () => {
+  const { name, url, blob } = /** @type {any} */ (window).saved;
+  const video = Object.assign(document.createElement('video'), { src: url, muted: true });
+  await video.play();
+  const canvas = Object.assign(document.createElement('canvas'), { width: 64, height: 36 });
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+  /** By half of the picture, how many points are as colourful as fake cameras are, and the page is not. */
+  let left = 0, right = 0, frames = 0;
+  await new Promise((resolve) => {
+    const end = setTimeout(resolve, 4000);
+    video.onended = () => { clearTimeout(end); resolve(undefined); };
+    const look = () => {
+      frames++;
+      context.drawImage(video, 0, 0, 64, 36);
+      const { data } = context.getImageData(0, 0, 64, 36);
+      let l = 0, r = 0;
+      for (let p = 0; p < 64 * 36; p++) {
+        const color = data.slice(4 * p, 4 * p + 3);
+        if (Math.max(...color) - Math.min(...color) > 60) { if (p % 64 < 32) l++; else r++; }
+      }
+      left = Math.max(left, l);
+      right = Math.max(right, r);
+      video.requestVideoFrameCallback(look);
+    };
+    video.requestVideoFrameCallback(look);
+  });
+  const sound = await new OfflineAudioContext(1, 48000, 48000).decodeAudioData(await blob.arrayBuffer());
+  const samples = sound.getChannelData(0);
+  let loud = 0;
+  for (const sample of samples) loud = Math.max(loud, Math.abs(sample));
+  return { name, size: blob.size, width: video.videoWidth, frames, left, right, loud, seconds: sound.duration };
+});
+
+/** @param {Page} page */
+async function record(page) {
+  await page.click('#settings');
+  await page.focus('#record');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#recording:not([hidden])');
+}
+
+test('a recording: everybody is told, and it holds what was seen and heard', async () => {
+  const [vasya, petya, ida] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
+  await keepFiles(vasya);
+  for (const [page, name] of /** @type {[Page, string][]} */ ([[vasya, 'Vasya'], [petya, 'Petya'], [ida, 'Ida']])) {
+    await page.addInitScript(() => {
+      const { start } = OscillatorNode.prototype;
+      /** @type {any} */ (window).tones = 0;
+      OscillatorNode.prototype.start = function (...args) { /** @type {any} */ (window).tones++; return start.apply(this, args); };
+    });
+    await openLobby(page, server.base, { room: 'recorded', name });
+  }
+  await join(vasya);
+  await join(petya);
+  await Promise.all([connected(vasya), connected(petya)]);
+  assert.equal(await petya.isVisible('#records'), false);
+  await petya.waitForTimeout(1500); // the tones of who came are over
+  const tones = await petya.evaluate(() => /** @type {any} */ (window).tones);
+  await record(vasya);
+  await petya.waitForSelector('#records:has-text("Vasya is recording this call.")');
+  assert.ok(await petya.evaluate(() => /** @type {any} */ (window).tones) > tones, 'it is heard');
+  assert.equal(await petya.getAttribute('#records', 'role'), 'status');
+  await judge(petya, 'told');
+  await judge(vasya, 'own');
+
+  await join(ida);
+  await Promise.all([connected(vasya, 2), connected(ida, 2)]);
+  await ida.waitForSelector('#records:has-text("Vasya is recording this call.")');
+  await vasya.waitForTimeout(1500); // so long it is recorded
+  await vasya.click('#recording button');
+  await Promise.all([petya, ida].map((page) => page.waitForSelector('#records', { state: 'hidden' })));
+  await vasya.waitForFunction(() => /** @type {any} */ (window).saved);
+  const played = await play(vasya);
+  assert.match(played.name, /^turnhub-[\d-]+\.webm$/);
+  assert.ok(played.width === 1280 && played.frames > 5 && played.left > 100 && played.right > 100, JSON.stringify(played));
+  assert.ok(played.loud > 0.05 && played.seconds > 1, JSON.stringify(played));
+
+  // Who leaves records no more; and what was not finished is there at the next opening.
+  await record(vasya);
+  await petya.waitForSelector('#records:not([hidden])');
+  await vasya.waitForTimeout(2500); // two pieces are written
+  await vasya.goto('about:blank');
+  await Promise.all([petya, ida].map((page) => page.waitForSelector('#records', { state: 'hidden' })));
+  await vasya.goto(`${server.base}/`);
+  await vasya.click('.note.kept .secondary');
+  await vasya.waitForSelector('.note.kept', { state: 'detached' });
+  const cut = await play(vasya);
+  assert.ok(cut.frames > 2 && cut.left > 100 && cut.seconds > 0.5, JSON.stringify(cut));
+  await vasya.reload();
+  await vasya.waitForFunction(() => !localStorage.getItem('turnhub.recorded'));
+  assert.equal(await vasya.evaluate(async () => {
+    let files = 0;
+    for await (const _ of /** @type {any} */ (await navigator.storage.getDirectory()).keys()) files++;
+    return files;
+  }), 0, 'no copy is kept');
+  await Promise.all([vasya, petya, ida].map((page) => page.context().close()));
+});
+
+long('who cannot be told is not recorded, and memory has a limit that is said', async () => {
+  const [vasya, old] = await Promise.all([browser.newPage(), browser.newPage()]);
+  await keepFiles(vasya);
+  await vasya.addInitScript(() => { StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException('private window', 'SecurityError')); });
+  await vasya.route('**/recorder.worker.js', async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, body: `StorageManager.prototype.getDirectory = () => Promise.reject(new Error('private window'));\n${await answer.text()}` });
+  });
+  // A program from before there were recordings: it says nothing of them.
+  await old.addInitScript(() => {
+    const { send } = RTCDataChannel.prototype;
+    RTCDataChannel.prototype.send = function (/** @type {any} */ data) {
+      return send.call(this, typeof data === 'string' ? data.replace('"recordings":true', '"odd":true') : data);
+    };
+  });
+  await openLobby(vasya, server.base, { room: 'old', name: 'Vasya' });
+  await openLobby(old, server.base, { room: 'old', name: 'Old' });
+  await old.click('#lobby-audio');
+  await vasya.click('#lobby-audio');
+  await join(vasya);
+  await join(old);
+  await Promise.all([connected(vasya), connected(old)]);
+  await vasya.click('#video');
+  await record(vasya);
+  await vasya.waitForSelector('.toast:has-text("500.0")');
+  await vasya.waitForSelector('.toast:has-text("The program of Old cannot tell")');
+  await vasya.click('#hang-up');
+  await vasya.waitForFunction(() => /** @type {any} */ (window).saved);
+  const played = await play(vasya);
+  assert.ok(played.frames > 2 && played.left === 0 && played.right === 0 && played.loud < 0.02, `nothing of Old is in it: ${JSON.stringify(played)}`);
+  await Promise.all([vasya, old].map((page) => page.context().close()));
+});
