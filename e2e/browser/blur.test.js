@@ -95,7 +95,7 @@ test('the background of whoever wants that is blurred, for himself and for the o
   assert.equal(asked.filter((path) => path.endsWith('.tflite')).length, before, 'the model is loaded once');
   await here.waitForFunction(() => document.querySelector('#blur')?.getAttribute('data-load'));
   const load = JSON.parse(await here.getAttribute('#blur', 'data-load') ?? '');
-  t.diagnostic(`a picture of 640 × 360 takes ${load.each.toFixed(1)} ms, and ${load.pictures} a second ${Math.round(load.share * 100)} % of a core`);
+  t.diagnostic(`a picture of 320 × 180 takes ${load.each.toFixed(1)} ms, and ${load.pictures} a second ${Math.round(load.share * 100)} % of a core`);
 
   await here.click('#blur');
   await until(there, other, sharp, 'switched off in the call');

@@ -38,12 +38,31 @@ test('a call rings the closed page, is answered and declined from the notificati
   cdp.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => { registrationId = registrations.find(({ isDeleted }) => !isDeleted)?.registrationId ?? registrationId; });
   await cdp.send('ServiceWorker.enable');
   await phone.close();
-  const deliver = (/** @type {any} */ said) => cdp.send('ServiceWorker.deliverPushMessage', { origin: server.base, registrationId, data: JSON.stringify(said) });
+  /**
+   * Until the worker has shown something. Not looked for before: Chromium forgets notifications that it has written down and not shown
+   * yet when somebody asks for them in that moment.
+   * @param {any} said
+   */
+  const deliver = async (said) => {
+    const worker = /** @type {import('playwright-core').Worker} */ (context.serviceWorkers()[0]);
+    await worker.evaluate(() => {
+      const { prototype } = ServiceWorkerRegistration, { showNotification } = prototype;
+      /** @type {any} */ (globalThis).shows = new Promise((resolve) => {
+        prototype.showNotification = async function (...args) {
+          prototype.showNotification = showNotification;
+          await showNotification.apply(this, args);
+          resolve(undefined);
+        };
+      });
+    });
+    await cdp.send('ServiceWorker.deliverPushMessage', { origin: server.base, registrationId, data: JSON.stringify(said) });
+    await worker.evaluate(() => /** @type {any} */ (globalThis).shows);
+  };
   const titles = () => watcher.evaluate(async () => (await (await navigator.serviceWorker.getRegistration('/'))?.getNotifications() ?? []).map(({ title }) => title));
   /** Waits until these are all the notifications. @param {...RegExp} wanted */
   const shown = async (...wanted) => {
     /** @type {string[]} */ let last = [];
-    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((resolve) => { setTimeout(resolve, 50); })) {
+    for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((resolve) => { setTimeout(resolve, 250); })) {
       last = await titles();
       if (last.length === wanted.length && wanted.every((each, i) => each.test(last[i]))) return;
     }

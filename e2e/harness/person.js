@@ -42,7 +42,7 @@ export function drawPerson() {
   };
 }
 
-/** A camera that sees that person. Runs in the page, after drawPerson. */
+/** A camera that sees that person, small and slow: to blur its pictures takes a tenth of a core, so that a busy machine is not too slow for it. Runs in the page, after drawPerson. */
 export function fakeCamera() {
   const page = /** @type {any} */ (window);
   const { getUserMedia } = navigator.mediaDevices;
@@ -54,12 +54,12 @@ export function fakeCamera() {
     const [real] = stream.getVideoTracks();
     if (!real) return stream;
     page.cameras++;
-    const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
+    const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 180 });
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
-    const paint = () => page.drawPerson(context, 640, 360, wall);
+    const paint = () => page.drawPerson(context, 320, 180, wall);
     paint();
-    const [track] = canvas.captureStream(10).getVideoTracks();
-    const timer = setInterval(() => { if (track.readyState === 'ended') clearInterval(timer); else paint(); }, 100);
+    const [track] = canvas.captureStream(5).getVideoTracks();
+    const timer = setInterval(() => { if (track.readyState === 'ended') clearInterval(timer); else paint(); }, 200);
     const settings = real.getSettings();
     track.getSettings = () => settings;
     real.stop();
