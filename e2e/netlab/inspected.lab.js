@@ -99,6 +99,42 @@ for (const [fault, happens] of faults) {
   });
 }
 
+test('one in such a network, and two elsewhere: those two stay on WebRTC', { timeout: 120_000 }, async () => {
+  const site = turnhubSite(server.base), all = [await callerIn('inspected', 0), await callerIn('open', 1), await callerIn('cone', 1)];
+  const pages = await Promise.all(all.map(({ browser }) => browser.newPage({ clean: true })));
+  await Promise.all(pages.map((page) => site.open(page, 'inspected-three')));
+  for (const page of pages) {
+    await site.join(page);
+    await site.joined(page);
+  }
+  const ways = await Promise.all(pages.map(async (page) => {
+    await page.waitForFunction((selector) => {
+      const tiles = [...document.querySelectorAll(`${selector}[data-state=connected]`)];
+      return tiles.length === 2 && tiles.every((tile) => (tile.querySelector('video')?.videoWidth ?? 0) > 0);
+    }, others, { timeout: 60_000 });
+    await page.waitForTimeout(4000); // whoever is connected by any way settles on the best
+    const counted = await page.evaluate(async (selector) => {
+      const before = [...document.querySelectorAll(`${selector} video`)].map((video) => /** @type {HTMLVideoElement} */ (video).getVideoPlaybackQuality().totalVideoFrames);
+      await new Promise((resolve) => { setTimeout(resolve, 1500); });
+      return [...document.querySelectorAll(`${selector} video`)].map((video, i) => /** @type {HTMLVideoElement} */ (video).getVideoPlaybackQuality().totalVideoFrames - before[i]);
+    }, others);
+    assert.ok(counted.every((frames) => frames > 0), `pictures move: ${counted}`);
+    return (await page.locator(others).allTextContents()).map((text) => text.includes('through HTTPS')).toSorted();
+  }));
+  assert.deepEqual(ways, [[true, true], [false, true], [false, true]]);
+  // A page that was busy for a moment takes all that came late: that is not the line's doing, and no picture is given up for it.
+  const shown = await pages[0].evaluate(async (selector) => {
+    for (const until = performance.now() + 1500; performance.now() < until;);
+    const count = () => [...document.querySelectorAll(`${selector} video`)].map((video) => /** @type {HTMLVideoElement} */ (video).getVideoPlaybackQuality().totalVideoFrames);
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+    const before = count();
+    await new Promise((resolve) => { setTimeout(resolve, 1500); });
+    return count().map((frames, i) => frames - before[i]);
+  }, others);
+  console.log(`after 1.5 s in which the page stood still: ${shown} pictures in as long`);
+  assert.ok(shown.every((frames) => frames > 0), `pictures move: ${shown}`);
+});
+
 test('where no WebSocket passes, the page says so within 5 s', async () => {
   const { browser } = await callerIn('no-websocket', 1);
   const page = await browser.newPage();

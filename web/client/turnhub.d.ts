@@ -284,6 +284,7 @@ export namespace lastDoorTimes {
     export let patience: number;
     let look_2: number;
     export { look_2 as look };
+    export let hurry: number;
     let again_2: number;
     export { again_2 as again };
     let againMost_2: number;
@@ -1819,6 +1820,10 @@ export type LastDoorHost = {
      */
     unconnected: () => number;
     /**
+     * a path of WebRTC has been in use, and is known to be lost
+     */
+    lost: () => boolean;
+    /**
      * whether there is anybody in the call to be connected with
      */
     waiting: () => boolean;
@@ -3084,6 +3089,10 @@ export type WayHost = {
      * how long there has been no connection, milliseconds
      */
     unconnected: () => number;
+    /**
+     * whether it has been connected by a connection once
+     */
+    connected: () => boolean;
     channel: PeerChannel;
     received: Received;
     signal: (data: any) => void;
@@ -3116,6 +3125,19 @@ export type WayHost = {
      */
     stream: () => void;
 };
+
+// ---- call/websocket/busy.js
+/** Tells how late this page was lately. */
+declare class Busy {
+    /** @param {import('../../base/clock.js').Clock} clock @param {() => boolean} counts timers are in time where the page is not busy: not in every hidden tab */
+    constructor(clock: Clock, counts: () => boolean);
+    /** By so much, milliseconds, what came or left lately may be late for the page alone. */
+    get lately(): number;
+    /** @param {number} late milliseconds @returns {number} what of it the page does not explain */
+    excuse(late: number): number;
+    close(): void;
+    #private;
+}
 
 // ---- call/websocket/capture.worklet.js
 /** @type {any} */ declare const scope: any;

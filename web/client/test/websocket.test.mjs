@@ -6,6 +6,7 @@ import {Exchange, kinds} from '../call/websocket/seal.js';
 import {Playout, packetSamples, sampleRate} from '../call/websocket/playout.js';
 import {Rate, sizeFor} from '../call/websocket/rate.js';
 import {Channels} from '../call/websocket/channels.js';
+import {Busy} from '../call/websocket/busy.js';
 import {Pieces} from '../call/websocket/pictures.js';
 import {LastDoor} from '../call/path/lastdoor.js';
 import {received} from '../call/path/received.js';
@@ -366,6 +367,21 @@ test('the door opens when nothing else does, and shuts when something does', asy
   set(1, true);
   await pass(lastDoorTimes.keep + 100);
   assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
+});
+
+test('a page that was busy does not take its own lateness for the line\'s', () => {
+  const clock = new FakeClock(), busy = new Busy(clock, () => true);
+  for (let i = 0; i < 20; i++) clock.advance(100);
+  assert.equal(busy.excuse(800), 800, 'a page that is in time excuses nothing');
+  clock.time += 1200; // nothing runs
+  for (const timer of clock.timers.values()) timer.at = clock.time;
+  assert.ok(busy.excuse(1100) <= 100, 'before its timers have run too');
+  clock.advance(0);
+  assert.ok(busy.excuse(1200) <= 100 && busy.excuse(3000) > 1700, `${busy.lately}`);
+  for (let i = 0; i < 16; i++) clock.advance(100);
+  assert.equal(busy.excuse(1200), 1200, 'that holds for a while');
+  busy.close();
+  assert.equal(clock.timers.size, 0);
 });
 
 test('the door is not answered: that is said, and it is tried again', async () => {

@@ -1,6 +1,7 @@
 // The last door: where a network lets nothing through but HTTPS that it inspects, picture and sound go through a WebSocket
 // of the server, sealed between the two browsers. Loaded when it is needed.
 import {Exchange, kinds} from './seal.js';
+import {Busy} from './busy.js';
 import {Rate} from './rate.js';
 import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictures.js';
 import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
@@ -56,6 +57,7 @@ export class WebSocketPath {
   #rate = new Rate();
   #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content));
   #arrivals = new Arrivals();
+  /** @type {Busy | null} */ #busy = null;
   /** @type {any} */ #answering = null;
   /** @type {Link | null} */ #link = null;
   /** @type {import('./seal.js').Sealer | null} */ #sealer = null;
@@ -148,6 +150,7 @@ export class WebSocketPath {
       (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
+    this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
     link.begin();
     this.send();
   }
@@ -253,6 +256,9 @@ export class WebSocketPath {
     this.#report();
   }
 
+  /** What of a time neither this page explains nor the other one. @param {number} late milliseconds @param {number} [theirs] how late the other page was */
+  #excuse(late, theirs = 0) { return Math.max(0, Math.min(this.#busy?.excuse(late) ?? late, late - theirs)); }
+
   /** Says what has come, for the other side's flow. */
   #answer() {
     clearTimeout(this.#answering);
@@ -265,8 +271,8 @@ export class WebSocketPath {
 
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    const report = {age: this.#age < Infinity ? Math.round(this.#age) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
-      echo: this.#echo, ...this.#arrivals.answer(now)};
+    const report = {age: this.#age < Infinity ? Math.round(this.#excuse(this.#age)) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
+      busy: Math.round(this.#busy?.lately ?? 0), echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
   }
@@ -278,7 +284,7 @@ export class WebSocketPath {
   /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
   #heard(content) {
     if (content.length > 1024) return;
-    const {age, got, lost, keys, uses, fits, narrow, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
+    const {age, got, lost, keys, uses, fits, narrow, busy, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
     const now = performance.now();
     if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
@@ -288,7 +294,7 @@ export class WebSocketPath {
     }
     if (Number.isFinite(at)) this.#theirs = {at, heard: now};
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
-    this.#rate.take(now, {age, got, lost}, Math.max(this.#queued, this.#flow.waited));
+    this.#rate.take(now, {age: this.#excuse(age), got, lost}, Math.max(this.#queued, this.#excuse(this.#flow.waited, Number.isFinite(busy) ? busy : 0)));
     this.#arrivals.narrow = this.#rate.together > 1;
     this.#theirsFit = fits !== false;
     this.#theirsNarrow = narrow === true;
@@ -325,6 +331,7 @@ export class WebSocketPath {
     this.open = false;
     clearInterval(this.#timer);
     clearTimeout(this.#answering);
+    this.#busy?.close();
     this.#link?.close();
     this.#soundOut?.close();
     this.#soundIn?.close();
