@@ -14,6 +14,7 @@ import {realClock} from '../base/clock.js';
  * @property {() => boolean} quiet nothing may flow yet
  * @property {() => boolean} orphan the other side's session is gone
  * @property {() => number} unconnected how long there has been no connection, milliseconds
+ * @property {() => boolean} connected whether it has been connected by a connection once
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
  * @property {(data: any) => void} signal
@@ -45,6 +46,7 @@ export class Way {
       possible: () => host.call().hub.passesMedia && host.call().online && !host.orphan(),
       waiting: () => !host.quiet() && this.reached !== 'closed',
       unconnected: host.unconnected,
+      lost: host.connected,
       say: (websocket) => host.signal({websocket}),
       path: () => ({
         media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,

@@ -293,7 +293,7 @@ const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 /** Two people, whose connection and sockets come and go. */
 function pair() {
   const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0]};
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false};
   /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
   /** @type {any[]} */ const paths = [null, null];
   let keys = 0;
@@ -318,6 +318,7 @@ function pair() {
   const doors = [0, 1].map((i) => new LastDoor({
     clock, load: async () => /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}),
     possible: () => state.possible[i], waiting: () => true,
+    lost: () => state.was,
     unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
     say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {}, unanswered: () => { state.unanswered[i]++; },
   }));
@@ -367,6 +368,28 @@ test('the door opens when nothing else does, and shuts when something does', asy
   set(1, true);
   await pass(lastDoorTimes.keep + 100);
   assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
+});
+
+test('who was connected goes through the door at once, and where that comes and goes no sooner than others', async () => {
+  const {set, pass, doors, paths, state} = pair();
+  state.was = true;
+  set(0, false);
+  set(1, false);
+  await pass(150);
+  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
+  let begun = 1;
+  for (let [last] = paths, flap = 0; flap < 10; flap++) {
+    set(0, true);
+    set(1, true);
+    await pass(lastDoorTimes.keep + 1000);
+    assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
+    set(0, false);
+    set(1, false);
+    await pass(lastDoorTimes.patience - 200);
+    if (paths[0] !== last) begun++;
+    [last] = paths;
+  }
+  assert.ok(begun <= 1 + Math.ceil(10 * (lastDoorTimes.keep + 1000 + lastDoorTimes.patience) / lastDoorTimes.hurry), `${begun} sockets for eleven losses`);
 });
 
 test('a page that was busy does not take its own lateness for the line\'s', () => {

@@ -10,6 +10,7 @@ import {lastDoorTimes as times} from '../../base/times.js';
  * @property {() => Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}>} load what does it
  * @property {() => boolean} possible whether the server passes media on, and the other side can be told
  * @property {() => number} unconnected how long there has been no WebRTC path, milliseconds; 0: there is one
+ * @property {() => boolean} lost a path of WebRTC has been in use, and is known to be lost
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
  * @property {(said: DoorKey) => void} say
  * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'opened'>} path
@@ -36,6 +37,8 @@ export class LastDoor {
   #closed = false;
   /** @type {number} */ #pause = times.again;
   #notBefore = -Infinity;
+  /** When it was opened without patience. */
+  #hurriedAt = -Infinity;
 
   /** @param {LastDoorHost} host */
   constructor(host) {
@@ -63,9 +66,10 @@ export class LastDoor {
       if (!this.#agreed) this.#host.unanswered();
       return this.#drop();
     }
-    const within = Math.max(times.patience - unconnected, this.#notBefore - clock.now());
+    const hurried = this.#host.lost() && clock.now() - this.#hurriedAt > times.hurry;
+    const within = Math.max(hurried ? 0 : times.patience - unconnected, this.#notBefore - clock.now());
     if (within > 0) this.#timer = clock.setTimeout(() => this.look(), within);
-    else if (!this.#path && this.#host.possible()) this.#begin();
+    else if (!this.#path && this.#host.possible()) this.#begin(hurried);
     else this.#timer = clock.setTimeout(() => this.look(), times.look);
   }
 
@@ -87,10 +91,12 @@ export class LastDoor {
     await path.agree(said).catch(() => path.close());
   }
 
-  async #begin() {
+  /** @param {boolean} [hurried] without patience */
+  async #begin(hurried = false) {
     if (this.#beginning) return;
     this.#beginning = true;
     const {clock} = this.#host;
+    if (hurried) this.#hurriedAt = clock.now();
     this.#notBefore = clock.now() + this.#pause;
     this.#pause = Math.min(times.againMost, this.#pause * 2);
     try {
