@@ -1,12 +1,9 @@
 // Among the devices: the test of microphone and speaker, and the switch that leaves noise in the sound, in the lobby and in a call.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { judge } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
-import { faultsNow } from '../harness/layout.js';
-import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 
@@ -14,27 +11,12 @@ import { connected, join, openLobby } from './callpage.js';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
-let axe = '';
 
 before(async () => {
   server = await startServer();
   browser = await startBrowser();
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 });
 after(cleanup);
-
-/** Nothing is cut off or on anything else, and axe-core has no complaint. @param {Page} page @param {string} view */
-async function judge(page, view) {
-  for (const size of [{ width: 320, height: 568 }, { width: 1280, height: 800 }]) {
-    await page.setViewportSize(size);
-    assert.deepEqual(await faultsNow(page), [], `${view}, ${size.width}`);
-    await screenshot(page, `devices-${view}-${size.width}`);
-  }
-  await page.evaluate(axe);
-  const wrong = await page.evaluate(async () => (await /** @type {any} */ (window).axe.run('#devices', { resultTypes: ['violations'] })).violations
-    .map((/** @type {any} */ { help, nodes }) => `${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`));
-  assert.deepEqual(wrong, [], view);
-}
 
 /** What the test says of the microphone. @param {Page} page @param {string} text */
 const says = (page, text) => page.waitForFunction((wanted) => document.querySelector('#sound-test')?.textContent?.includes(wanted), text);
@@ -58,7 +40,7 @@ test('the test of microphone and speaker: hears, plays, plays back, and says wha
   await says(page, 'Your microphone works.');
   assert.equal(await page.getAttribute('#try-sound', 'aria-expanded'), 'true');
   assert.ok(Number(await page.getAttribute('#sound-test [role=meter]', 'aria-valuenow')) >= 0);
-  await judge(page, 'test');
+  await judge(page, 'devices-test', '#devices');
 
   await page.click('text=Play a sound');
   await says(page, 'A sound is playing.');
@@ -145,7 +127,7 @@ for (const running of [true, false]) {
     assert.deepEqual(await processing(here), { noiseSuppression: false, autoGainControl: false, echoCancellation: true, live: 'live' });
     assert.deepEqual(await here.evaluate(() => /** @type {any} */ (window).microphone.tracks.map((/** @type {MediaStreamTrack} */ { readyState }) => readyState)),
       running ? ['live'] : ['ended', 'live']);
-    if (running) await judge(here, 'call');
+    if (running) await judge(here, 'devices-call', '#devices');
     await here.reload();
     await here.waitForSelector('body[data-state=ready]');
     assert.equal(await here.isChecked('#noise'), false, 'it is remembered');

@@ -8,13 +8,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { accessible } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { faultsNow } from '../harness/layout.js';
 import { screenshot } from '../harness/screenshot.js';
 import { binary, startServer } from '../harness/server.js';
 import { connected, join } from './callpage.js';
-import { accessible, admit, guest, hosts, person, twice } from './hosted.js';
+import { admit, guest, hosts, person, twice } from './hosted.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { accessible } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected } from './callpage.js';
-import { accessible, admit, guest, hosts, person, twice } from './hosted.js';
+import { admit, guest, hosts, person, twice } from './hosted.js';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;

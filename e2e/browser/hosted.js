@@ -1,25 +1,9 @@
 // What hosts and guests do on the call page.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
 import { join, openLobby } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @typedef {Awaited<ReturnType<typeof import('../harness/browser.js').startBrowser>>} Browser */
-
-const axe = readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-
-/** Nothing of what the page shows keeps somebody out, by axe-core's rules. @param {Page} page @param {string} view */
-export async function accessible(page, view) {
-  await page.evaluate(await axe);
-  await page.emulateMedia({ reducedMotion: 'reduce' });
-  const { passes, violations } = await page.evaluate(async () => {
-    const found = await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] });
-    return { passes: found.passes.length, violations: found.violations.map((/** @type {any} */ { id, help, nodes }) => `${id}: ${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`) };
-  });
-  assert.ok(passes > 5, 'axe has looked at something');
-  assert.deepEqual(violations, [], view);
-}
 
 /**
  * Somebody opens a room in which guests wait, and joins it.

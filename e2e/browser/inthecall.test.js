@@ -1,12 +1,9 @@
 // In the call: hand and reactions, views, quality, push to talk, links in the chat, and the chat when the call is over.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { judge } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
-import { faultsNow } from '../harness/layout.js';
-import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 
@@ -14,27 +11,12 @@ import { connected, join, openLobby } from './callpage.js';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
-let axe = '';
 
 before(async () => {
   server = await startServer();
   browser = await startBrowser();
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 });
 after(cleanup);
-
-/** Nothing is cut off or on anything else, and axe-core has no complaint. @param {Page} page @param {string} view @param {string} root */
-async function judge(page, view, root) {
-  for (const size of [{ width: 320, height: 568 }, { width: 1280, height: 800 }]) {
-    await page.setViewportSize(size);
-    assert.deepEqual(await faultsNow(page), [], `${view}, ${size.width}`);
-    await screenshot(page, `inthecall-${view}-${size.width}`);
-  }
-  await page.evaluate(axe);
-  const wrong = await page.evaluate(async (root) => (await /** @type {any} */ (window).axe.run(root, { resultTypes: ['violations'] })).violations
-    .map((/** @type {any} */ { help, nodes }) => `${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`), root);
-  assert.deepEqual(wrong, [], view);
-}
 
 /** @param {Page} page */
 async function menu(page) {
@@ -71,12 +53,12 @@ test('two in a call: hand, reactions, links, quality, push to talk, and the chat
   assert.ok(!asked.some((path) => path.includes('more')), 'it is loaded when it is used');
 
   await menu(vasya);
-  await judge(vasya, 'menu', '#more-dialog');
+  await judge(vasya, 'inthecall-menu', '#more-dialog');
   await vasya.keyboard.press('Escape');
   await vasya.keyboard.press('h');
   await petya.waitForSelector('.tile:not(.self) .hand:not([hidden])');
   await petya.waitForSelector('.toast:text("Vasya raises a hand")');
-  await judge(petya, 'hand', '#call');
+  await judge(petya, 'inthecall-hand', '#call');
   await vasya.keyboard.press('h');
   await petya.waitForSelector('.tile:not(.self) .hand', { state: 'hidden' });
 
@@ -138,7 +120,7 @@ test('two in a call: hand, reactions, links, quality, push to talk, and the chat
   await vasya.click('#hang-up');
   await vasya.click('#notice-chat');
   await vasya.waitForSelector('#kept-dialog #messages a');
-  await judge(vasya, 'kept', '#kept-dialog');
+  await judge(vasya, 'inthecall-kept', '#kept-dialog');
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
@@ -153,7 +135,7 @@ test('three in a call: one large, by choice or because he speaks, and a window o
   await vasya.selectOption(view, { label: 'Ida' });
   await vasya.keyboard.press('Escape');
   await vasya.waitForSelector('.tile.large[aria-label=Ida]');
-  await judge(vasya, 'large', '#call');
+  await judge(vasya, 'inthecall-large', '#call');
   const [large, small] = await vasya.$$eval('.tile:not(.self)', (all) => all.map((tile) => tile.clientHeight).sort((a, b) => b - a));
   assert.ok(large > 2 * small, `${large} and ${small}`);
   await pages[2].click('#hang-up');

@@ -1,8 +1,7 @@
 // Every view in light and dark: accessible by axe-core's rules, and nothing wider than the screen from a phone to 4K.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { after, afterEach, before, test } from 'node:test';
-import { readFile } from 'node:fs/promises';
+import { complaints as complaintsOf } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { screenshot } from '../harness/screenshot.js';
@@ -13,12 +12,10 @@ import { connected, join, openLobby } from './callpage.js';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
-let axe = '';
 
 before(async () => {
   server = await startServer();
   browser = await startBrowser();
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 });
 after(cleanup);
 afterEach(() => {
@@ -34,7 +31,6 @@ let complaints = [];
 
 /** @param {Page} page @param {string} view @param {boolean} [large] also on a 4K screen, which takes long to paint */
 async function judge(page, view, large = false) {
-  await page.evaluate(axe);
   for (const [name, size] of Object.entries(sizes)) {
     if (size === sizes['4K screen'] && !large) continue;
     await page.setViewportSize(size);
@@ -49,13 +45,8 @@ async function judge(page, view, large = false) {
     }
     for (const colorScheme of /** @type {const} */ (size === sizes.phone ? ['dark'] : ['light', 'dark'])) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      const found = await page.evaluate(async () => {
-        const { violations, passes } = await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] });
-        return { passes: passes.length, violations: violations.filter((/** @type {any} */ { impact }) => impact === 'serious' || impact === 'critical')
-          .map((/** @type {any} */ { id, help, nodes }) => `${id}: ${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`) };
-      });
-      assert.ok(found.passes > 5, 'axe has looked at something');
-      complaints.push(...found.violations.map((/** @type {string} */ violation) => `${view}, ${name}, ${colorScheme}: ${violation}`));
+      const found = (await complaintsOf(page)).filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      complaints.push(...found.map(({ text }) => `${view}, ${name}, ${colorScheme}: ${text}`));
       await screenshot(page, `${view}-${name}-${colorScheme}`);
     }
   }

@@ -1,14 +1,11 @@
 // A recording of a call: everybody is told, whoever comes later too; the file holds picture and sound; who cannot be told is not in it;
 // and a page that is closed in the middle keeps what was written.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
+import { judge } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
-import { faultsNow } from '../harness/layout.js';
 import { long } from '../harness/long.js';
-import { screenshot } from '../harness/screenshot.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
 
@@ -16,28 +13,12 @@ import { connected, join, openLobby } from './callpage.js';
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
 /** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
-let axe = '';
 
 before(async () => {
   server = await startServer();
   browser = await startBrowser();
-  axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 });
 after(cleanup);
-
-/** @param {Page} page @param {string} view */
-async function judge(page, view) {
-  for (const size of [{ width: 320, height: 568 }, { width: 1280, height: 800 }]) {
-    await page.setViewportSize(size);
-    assert.deepEqual(await faultsNow(page), [], `${view}, ${size.width}`);
-    await screenshot(page, `recording-${view}-${size.width}`);
-  }
-  await page.evaluate(axe);
-  const wrong = await page.evaluate(async () => (await /** @type {any} */ (window).axe.run(document, { resultTypes: ['violations'] })).violations
-    .filter((/** @type {any} */ { impact }) => impact === 'serious' || impact === 'critical')
-    .map((/** @type {any} */ { help, nodes }) => `${help}: ${nodes.map((/** @type {any} */ { html }) => html).join(' ')}`));
-  assert.deepEqual(wrong, [], view);
-}
 
 /** Keeps the files that the page gives to its visitor. @param {Page} page */
 const keepFiles = (page) => page.addInitScript(() => {
@@ -114,8 +95,8 @@ test('a recording: everybody is told, and it holds what was seen and heard', asy
   await petya.waitForSelector('#records:has-text("Vasya is recording this call.")');
   assert.ok(await petya.evaluate(() => /** @type {any} */ (window).tones) > tones, 'it is heard');
   assert.equal(await petya.getAttribute('#records', 'role'), 'status');
-  await judge(petya, 'told');
-  await judge(vasya, 'own');
+  await judge(petya, 'recording-told');
+  await judge(vasya, 'recording-own');
 
   await join(ida);
   await Promise.all([connected(vasya, 2), connected(ida, 2)]);
