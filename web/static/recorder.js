@@ -96,7 +96,6 @@ class Store {
       remember('recorded', this.#name);
       remember('recording', '');
     }
-    this.#worker.terminate();
   }
 
   drop() { this.#worker.terminate(); }
@@ -126,17 +125,36 @@ export class Recorders {
 
   /** @param {Call} call @param {string} type @param {boolean} alone @returns {Promise<void>} settled when it is saved */
   async #record(call, type, alone) {
-    const canvas = document.createElement('canvas'), mix = new Mix(), store = new Store();
     const stamp = new Date().toISOString().slice(0, 19).replace(/[T:]/g, '-'), name = `turnhub-${stamp}.${endingOf(type)}`;
+    const button = $('#record'), before = button.textContent;
+    /** @type {Mix | null} */ let mix = null;
+    /** @type {Store | null} */ let store = null;
     try {
+      mix = new Mix();
+      store = new Store();
       if (alone) await store.open(name);
-      if (call.phase !== 'active') throw new Error('the call is over');
+      if (call.phase !== 'active') return;
+      button.textContent = t('recording.stop');
+      await this.#run(call, type, mix, store);
+      await store.finish(name, type.split(';')[0]);
+      toast(t('recording.saved'));
     } catch (error) {
+      // What was written is offered at the next opening.
       console.warn('turnhub: recording', error);
-      store.drop();
+      toast(t('error.unknown'), 'bad');
+    } finally {
+      call.recording = false;
+      this.#note.hidden = true;
+      button.textContent = before;
+      mix?.close();
+      store?.drop();
       this.#end = null;
-      return;
     }
+  }
+
+  /** Takes pictures and sound until it is stopped, or the call is over. @param {Call} call @param {string} type @param {Mix} mix @param {Store} store */
+  async #run(call, type, mix, store) {
+    const canvas = document.createElement('canvas');
     call.recording = true; // before anything is taken
     this.#tools.blip('record');
     /** By peer: since when it is there, and whether it was said that it is left out. @type {Map<object, number>} */ const waiting = new Map();
@@ -166,29 +184,20 @@ export class Recorders {
     const off = call.on('ended', stop);
     this.#note.replaceChildren(el('span', {}, t('recording.you')), el('button', {type: 'button', class: 'quiet', onclick: stop}, t('recording.stop')));
     this.#note.hidden = false;
-    const button = $('#record'), before = button.textContent;
-    button.textContent = t('recording.stop');
     if (store.inMemory) toast(t('recording.memory', {size: sizeOf(most)}));
     try {
-      await new Promise((resolve, reject) => {
+      await new Promise((resolve) => {
         recorder.onstop = resolve;
-        recorder.onerror = reject;
+        recorder.onerror = (event) => { console.warn('turnhub: recording', event); resolve(event); }; // what there is is saved
         recorder.start(piece);
       });
-    } catch (error) {
-      console.warn('turnhub: recording', error);
+    } finally {
+      off();
+      call.recording = false;
+      store.onbeat = () => {};
+      for (const track of stream.getTracks()) track.stop();
+      await adding;
     }
-    off();
-    call.recording = false;
-    this.#note.hidden = true;
-    button.textContent = before;
-    store.onbeat = () => {};
-    mix.close();
-    for (const track of stream.getTracks()) track.stop();
-    await adding;
-    await store.finish(name, type.split(';')[0]);
-    this.#end = null;
-    toast(t('recording.saved'));
   }
 
   /** A recording that was cut off is offered to the visitor; the copy of one that was saved goes. */
