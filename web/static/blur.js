@@ -92,11 +92,11 @@ export class Blur {
 
   /** @param {Worker} worker @param {number} id @param {MediaStreamTrack} camera */
   async #begin(worker, id, camera) {
+    const {track, close} = streams.MediaStreamTrackProcessor && streams.MediaStreamTrackGenerator ? this.#stream(worker, id, camera) : this.#pictures(worker, id, camera);
     const first = new Promise((resolve, reject) => {
       this.#first.set(id, () => resolve(undefined));
       setTimeout(() => reject(new Error('no picture has come')), patience);
     });
-    const {track, close} = streams.MediaStreamTrackProcessor && streams.MediaStreamTrackGenerator ? this.#stream(worker, id, camera) : this.#pictures(worker, id, camera);
     const end = () => {
       this.#first.delete(id);
       worker.postMessage({stop: id});

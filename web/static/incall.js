@@ -27,8 +27,8 @@ export class InCall {
     this.#entries.push(entry);
   }
 
-  /** @param {(more: import('./more.js').More) => void} run */
-  async #with(run) {
+  /** @param {(more: import('./more.js').More) => void} run @param {boolean} [quiet] nobody here has asked for it, and nobody is told that it fails */
+  async #with(run, quiet = false) {
     const {controls, stage} = this;
     this.#more ??= import('./more.js').then(({loadMore}) => loadMore({controls, stage, nameOf, recall, remember, toast, entries: this.#entries}));
     this.#more.catch(() => { this.#more = undefined; }); // a network that failed may be back at the next click
@@ -38,7 +38,7 @@ export class InCall {
       run(more);
     } catch (error) {
       console.warn('turnhub: more', error);
-      toast(t('error.unknown'), 'bad');
+      if (!quiet) toast(t('error.unknown'), 'bad');
     }
   }
 
@@ -47,14 +47,14 @@ export class InCall {
     this.#call = call;
     const wish = recall('quality');
     if (wish) call.quality = /** @type {Call['quality']} */ (wish);
-    if (wish || recall('talk')) this.#with(() => {});
-    call.on('reaction', ({peer, reaction}) => this.#with((more) => more.reacted(peer, reaction)));
+    if (wish || recall('talk')) this.#with(() => {}, true);
+    call.on('reaction', ({peer, reaction}) => this.#with((more) => more.reacted(peer, reaction), true));
     call.on('peer', (peer) => {
       let up = false;
       peer.on('media', ({hand}) => {
         if (hand === up) return;
         up = hand;
-        this.#with((more) => more.raised(peer));
+        this.#with((more) => more.raised(peer), true);
       });
     });
     call.on('ended', () => this.detach());

@@ -272,16 +272,22 @@ export class Pieces {
 }
 
 /**
- * A track that shows pictures: through a generator, which takes them as they are decoded, or else a canvas, which costs some three times
- * as much.
+ * A track that shows pictures: through a generator, which takes them as they are decoded, or else a canvas, on which each is painted
+ * and read again.
  * @returns {{track: MediaStreamTrack, show: (frame: VideoFrame) => void}} `show` closes it
  */
 function surface() {
   const Generator = /** @type {any} */ (globalThis).MediaStreamTrackGenerator;
   if (Generator) {
     const track = new Generator({kind: 'video'}), writer = track.writable.getWriter();
-    // A track that has been stopped takes no more.
-    return {track, show: (frame) => writer.write(frame).catch(() => frame.close())};
+    return {
+      track,
+      show: (frame) => {
+        // A track that has been stopped takes no more, and one that nobody takes from not many.
+        if (writer.desiredSize > 0) writer.write(frame).catch(() => frame.close());
+        else frame.close();
+      },
+    };
   }
   const canvas = Object.assign(document.createElement('canvas'), {width: 640, height: 360});
   const drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', {alpha: false}));
