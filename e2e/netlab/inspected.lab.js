@@ -28,7 +28,7 @@ before(async () => {
   lab = await Lab.create();
   // As a socket unit of systemd would: while the server is away nobody is refused. Squid (5.7) that is refused once, by a host with
   // both families, and has no IPv6 itself, tries that alone until the name's time to live is over.
-  server = await startHost(lab, { under: [lab.tool, 'hold', ':443,:3478'] });
+  server = await startHost(lab, { under: [lab.tool, 'hold', ':80,:443,:3478'], config: { listen: { tcp: [':80', ':443', ':3478'] } } });
   sound = browsers.includes('firefox') ? await startSound() : '';
 });
 afterEach(async () => {
@@ -50,8 +50,12 @@ function callerIn(kind, side) {
 /** A call between two networks. @param {Kind} there @param {Kind} comes */
 async function call(there, comes) {
   const site = turnhubSite(server.base), room = `inspected-${rooms++}`;
-  const pages = await Promise.all([await callerIn(there, 0), await callerIn(comes, 1)].map(({ browser }) => browser.newPage({ clean: true })));
-  await Promise.all(pages.map((page) => site.open(page, room)));
+  const people = [await callerIn(there, 0), await callerIn(comes, 1)];
+  const pages = await Promise.all(people.map(async ({ browser, client }) => {
+    const page = await browser.newPage({ clean: true });
+    await site.open(page, room, client.port);
+    return page;
+  }));
   await site.join(pages[0]);
   await site.joined(pages[0]);
   const click = await site.join(pages[1]);

@@ -112,7 +112,7 @@ export async function addClient(lab, kind, number, { delay = 0, caFile } = {}) {
   if (inspected) {
     if (!caFile) throw new Error(`${kind}: its proxy needs the authority of the servers`);
     await lab.daemon(router, 'dns', `10.0.${number}.1`);
-    const squid = await startSquid(lab, router, `10.0.${number}.1`, caFile, inspections[kind]);
+    const squid = await startSquid(lab, router, `10.0.${number}.1`, caFile, { ...inspections[kind], far: delay > 0 });
     restarts.set(lab.netns(router), squid.restart);
     squids.set(lab.netns(router), squid);
     client.caFile = squid.caFile;
