@@ -107,7 +107,8 @@ export class More {
     this.#handText.textContent = t(hand ? 'more.lower' : 'more.raise');
     this.#hand.setAttribute('aria-pressed', String(hand));
     const devices = {label: t('page.devices'), icon: 'gear', run: () => $('#settings').click()}; // whose button has no room on a phone
-    this.#entries.replaceChildren(...[devices, ...entries].map(({label, icon: symbol, run}) =>
+    const record = {label: $('#record').textContent ?? '', icon: 'camera', run: () => $('#record').click()}; // among the devices, and where one looks for it
+    this.#entries.replaceChildren(...[devices, record, ...entries].map(({label, icon: symbol, run}) =>
       el('button', {type: 'button', class: 'quiet', onclick: () => { this.#dialog.close(); run(); }}, icon(symbol), el('span', {}, label))));
     this.#view.replaceChildren(option('all', t('more.all')), option('speaker', t('more.speaker')),
       ...[...call.peers].map((peer) => option(peer.instance, nameOf(peer))));
