@@ -77,6 +77,19 @@ async function record(page) {
 test('a recording: everybody is told, and it holds what was seen and heard', async () => {
   const [vasya, petya, ida] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   await keepFiles(vasya);
+  await vasya.addInitScript(() => {
+    const { start } = MediaRecorder.prototype;
+    MediaRecorder.prototype.start = function (...args) {
+      /** @type {any} */ (window).pieces = 0;
+      this.addEventListener('dataavailable', () => { /** @type {any} */ (window).pieces++; });
+      return start.apply(this, args);
+    };
+  });
+  /** Waits until so many seconds more are recorded: a piece is one. @param {number} count */
+  const recorded = async (count) => {
+    const before = await vasya.evaluate(() => /** @type {any} */ (window).pieces);
+    await vasya.waitForFunction((wanted) => /** @type {any} */ (window).pieces >= wanted, before + count);
+  };
   for (const [page, name] of /** @type {[Page, string][]} */ ([[vasya, 'Vasya'], [petya, 'Petya'], [ida, 'Ida']])) {
     await page.addInitScript(() => {
       const { start } = OscillatorNode.prototype;
@@ -101,7 +114,7 @@ test('a recording: everybody is told, and it holds what was seen and heard', asy
   await join(ida);
   await Promise.all([connected(vasya, 2), connected(ida, 2)]);
   await ida.waitForSelector('#records:has-text("Vasya is recording this call.")');
-  await vasya.waitForTimeout(1500); // so long it is recorded
+  await recorded(2);
   await vasya.click('#recording button');
   await Promise.all([petya, ida].map((page) => page.waitForSelector('#records', { state: 'hidden' })));
   await vasya.waitForFunction(() => /** @type {any} */ (window).saved);
@@ -115,7 +128,7 @@ test('a recording: everybody is told, and it holds what was seen and heard', asy
   await vasya.click(`#more-dialog button:has-text("${await vasya.textContent('#record')}")`);
   await vasya.waitForSelector('#recording:not([hidden])');
   await petya.waitForSelector('#records:not([hidden])');
-  await vasya.waitForTimeout(2500); // two pieces are written
+  await recorded(3); // the last of them may not be written yet
   await vasya.goto('about:blank');
   await Promise.all([petya, ida].map((page) => page.waitForSelector('#records', { state: 'hidden' })));
   await vasya.goto(`${server.base}/`);

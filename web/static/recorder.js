@@ -1,6 +1,6 @@
 import {$, el, initials, toast} from './dom.js';
 import {recall, remember} from './settings.js';
-import {Mix, paint} from './recorder.picture.js';
+import {Mix, paint, trackOf} from './recorder.picture.js';
 import {learn, sizeOf, t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Call} Call */
@@ -155,11 +155,14 @@ export class Recorders {
   /** Takes pictures and sound until it is stopped, or the call is over. @param {Call} call @param {string} type @param {Mix} mix @param {Store} store */
   async #run(call, type, mix, store) {
     const canvas = document.createElement('canvas');
+    canvas.getContext('2d', {alpha: false}); // before it is a track
+    const pictures = trackOf(canvas, rate);
     call.recording = true; // before anything is taken
     this.#tools.blip('record');
     /** By peer: since when it is there, and whether it was said that it is left out. @type {Map<object, number>} */ const waiting = new Map();
     const look = () => {
       paint(canvas, call, initials, t('person.you'), this.#tools.nameOf);
+      pictures.painted();
       mix.follow(call);
       for (const peer of call.peers) {
         if (peer.media.recordings || peer.state !== 'connected') continue;
@@ -171,7 +174,7 @@ export class Recorders {
       }
     };
     look();
-    const stream = new MediaStream([...canvas.captureStream(rate).getVideoTracks(), mix.track]);
+    const stream = new MediaStream([pictures.track, mix.track]);
     const recorder = new MediaRecorder(stream, {mimeType: type, videoBitsPerSecond: 1_500_000, audioBitsPerSecond: 96_000});
     store.onbeat = look;
     const stop = this.#end = () => { if (recorder.state !== 'inactive') recorder.stop(); };

@@ -75,6 +75,26 @@ export function paint(canvas, call, initials, you, nameOf) {
   places(small.length, room, 0, width - room, height, 1).forEach((place, i) => draw(context, small[i], place, initials));
 }
 
+/**
+ * A canvas as a track: each time it is said to be painted, where the browser can be given pictures one by one (Chromium). Others
+ * take them when they draw the page, which they do not for one that nobody sees, nor in time for a busy one.
+ * @param {HTMLCanvasElement} canvas @param {number} rate pictures a second
+ * @returns {{track: MediaStreamTrack, painted: () => void}}
+ */
+export function trackOf(canvas, rate) {
+  const Generator = /** @type {any} */ (globalThis).MediaStreamTrackGenerator;
+  if (!Generator) return {track: canvas.captureStream(rate).getVideoTracks()[0], painted() {}};
+  const track = new Generator({kind: 'video'}), writer = track.writable.getWriter();
+  return {
+    track,
+    painted() {
+      if (!(writer.desiredSize > 0)) return; // the one before is not taken yet, or the track has been stopped
+      const frame = new VideoFrame(canvas, {timestamp: Math.round(performance.now() * 1000), alpha: 'discard'});
+      writer.write(frame).catch(() => frame.close());
+    },
+  };
+}
+
 /** All that is heard in the call, as one track. */
 export class Mix {
   #context = new AudioContext();
