@@ -31,7 +31,19 @@ export function decodesVideo(page, { count = 1, seconds = 2, deadline = 60_000 }
       while (good < seconds) {
         if (Date.now() > end) {
           const states = /** @type {any} */ (window).calls.map((/** @type {RTCPeerConnection} */ c) => `${c.connectionState}/${c.iceConnectionState}/${c.signalingState}`);
-          throw new Error(`only ${good} of ${seconds} consecutive seconds of video; frames ${JSON.stringify([...before])}; connections ${states}`);
+          /** Why there is none: the handshake, and the paths that were tried. @type {string[]} */
+          const paths = [];
+          for (const call of /** @type {any} */ (window).calls) {
+            if (call.connectionState === 'closed') continue;
+            const stats = await /** @type {any} */ (window).statsOf(call);
+            for (const stat of stats.values()) {
+              if (stat.type === 'transport') paths.push(`transport: DTLS ${stat.dtlsState} as ${stat.dtlsRole}, ICE ${stat.iceState}, ${stat.packetsSent} packets sent, ${stat.packetsReceived} received`);
+              if (stat.type !== 'candidate-pair' || !(stat.requestsSent || stat.requestsReceived)) continue;
+              const of = (/** @type {string} */ id) => { const c = stats.get(id); return `${c?.candidateType} ${c?.relayProtocol ?? c?.protocol} ${c?.address}:${c?.port}`; };
+              paths.push(`${of(stat.localCandidateId)} to ${of(stat.remoteCandidateId)}: ${stat.state}, ${stat.requestsSent} requests, ${stat.responsesReceived} answers, ${stat.requestsReceived} requests received`);
+            }
+          }
+          throw new Error(`only ${good} of ${seconds} consecutive seconds of video; frames ${JSON.stringify([...before])}; connections ${states}\n${paths.join('\n')}`);
         }
         await new Promise((resolve) => setTimeout(resolve, 1000));
         const now = await decoded();
