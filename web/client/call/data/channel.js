@@ -138,7 +138,8 @@ export class PeerChannel extends Emitter {
   /** Handles a message of the peer. @param {any} message @param {RTCPeerConnection | null} [pc] over which it came */
   receive(message, pc = this.#pc) {
     if (typeof message !== 'object' || message === null) return;
-    if ('key' in message && (!isKey(message.key) || !this.#isNew(message.key))) return;
+    // What acknowledges has the key of what it is about: acknowledged itself, it would go to and fro for ever.
+    if (message.type !== 'had' && 'key' in message && (!isKey(message.key) || !this.#isNew(message.key))) return;
     switch (message.type) {
       case 'had':
         this.#unsent = this.#unsent.filter(({key}) => key !== message.key);
