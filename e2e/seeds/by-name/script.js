@@ -17,6 +17,10 @@ let other; // with whom we speak
 let pc;
 let early = []; // ice packets that come before the description
 
+function addEarly() {
+  early.splice(0).forEach((ice) => pc.addIceCandidate(new RTCIceCandidate(ice)));
+}
+
 function tell(to, what) {
   connection.send(JSON.stringify({ from: me, to, ...what }));
 }
@@ -33,7 +37,7 @@ connection.onmessage = function (message) {
     other = self.from;
     makeAnswer(self);
   } else if (self.answer) {
-    pc.setRemoteDescription(new RTCSessionDescription(self.answer), function () {}, error);
+    pc.setRemoteDescription(new RTCSessionDescription(self.answer), addEarly, error);
   } else if (self.ice) {
     if (pc && pc.remoteDescription) pc.addIceCandidate(new RTCIceCandidate(self.ice));
     else early.push(self.ice);
@@ -113,7 +117,7 @@ async function makeAnswer(data) {
     pc.addStream(stream);
 
     pc.setRemoteDescription(new RTCSessionDescription(data.offer), function() {
-      early.forEach((ice) => pc.addIceCandidate(new RTCIceCandidate(ice)));
+      addEarly();
       pc.createAnswer(function(answer) {
         pc.setLocalDescription(answer, function() {
           tell(other, { answer });
