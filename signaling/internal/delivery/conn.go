@@ -107,7 +107,7 @@ func (c *conn) fill(buf []byte) []byte {
 	if mine {
 		var tail [64]byte
 		c.next = max(c.next, s.out.base+1)
-		for last := s.out.last(); c.next <= last && len(buf) < wsock.MaxBatch; c.next++ {
+		for last := min(s.out.last(), s.mayWrite); c.next <= last && len(buf) < wsock.MaxBatch; c.next++ {
 			suffix := append(tail[:0], `,"seq":`...)
 			suffix = strconv.AppendUint(suffix, c.next, 10)
 			suffix = append(c.appendAck(suffix), '}')
@@ -273,6 +273,8 @@ func (c *conn) Ended(err error) (drain bool) {
 // handle takes one message: the first must be hello.
 func (c *conn) handle(b []byte, isText bool, now time.Time) {
 	c.node.stats.in.Add(1)
+	c.node.enter()
+	defer c.node.leave()
 	if c.sess == nil {
 		c.hello(b, isText, now)
 		return
