@@ -48,8 +48,8 @@ const (
 	kindAway   = 'W' // its socket is lost, or back
 	kindSeen   = 'S' // it is at another address
 	kindSlow   = 'Z' // it does not read: hold its senders up for a while
-	kindOne    = 'm' // binary: number, cause, to, the message
-	kindAll    = 'c' // binary: number, cause, length and name of the room, the message
+	kindOne    = 'o' // binary: number, cause, its client's number, to, the message
+	kindAll    = 'a' // binary: number, cause, its client's number, length and name of the room, the message
 	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
 	kindCall   = 'C' // of calls by name, see callacross.go
 	kindDone   = 'd' // binary: the highest number handled, then those that were refused
