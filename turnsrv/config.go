@@ -57,7 +57,10 @@ type Config struct {
 	// Kernel says whether packets of running calls pass inside the kernel, beside the
 	// driver. Where it is KernelOn and cannot be, New returns an error.
 	Kernel Kernel
-	Logger *slog.Logger
+	// Inherited is what the process before has bequeathed of the kernel's path. New
+	// closes it. Nil: nothing.
+	Inherited *KernelInheritance
+	Logger    *slog.Logger
 }
 
 // Driver is how a server receives and sends.

@@ -17,8 +17,24 @@ func TryKernel() error {
 	return nil
 }
 
+// KernelInheritance is the program that forwards packets inside the kernel, with all that
+// belongs to it, for the process that takes over: see Config.Inherited.
+type KernelInheritance = kernel.Inheritance
+
+// BequeathKernel returns it, and nil where packets do not pass inside the kernel. The
+// caller closes it.
+func (s *Server) BequeathKernel() (*KernelInheritance, error) {
+	if s.kernel == nil {
+		return nil, nil
+	}
+	return s.kernel.Bequeath()
+}
+
 // openKernel returns nil where packets do not pass inside the kernel.
 func (cfg *Config) openKernel() (*kernel.Kernel, error) {
+	inherited := cfg.Inherited
+	cfg.Inherited = nil
+	defer inherited.Close()
 	if cfg.Kernel == "" || cfg.Kernel == KernelOff {
 		return nil, nil
 	}
@@ -33,7 +49,7 @@ func (cfg *Config) openKernel() (*kernel.Kernel, error) {
 	if all := (int(cfg.PortMax) - int(cfg.PortMin) + 1) * max(1, len(cfg.Relay)); n == 0 || n > all {
 		n = all
 	}
-	k, err := kernel.Open(kernel.Config{Allocations: n, Logger: cfg.Logger})
+	k, err := kernel.Open(kernel.Config{Allocations: n, Inherited: inherited, Logger: cfg.Logger})
 	if err != nil && cfg.Kernel == KernelOn {
 		return nil, fmt.Errorf("turnsrv: relay inside the kernel: %w", err)
 	}
@@ -41,7 +57,7 @@ func (cfg *Config) openKernel() (*kernel.Kernel, error) {
 		cfg.Logger.Info("relay in the kernel", "on", false, "why", err.Error())
 		return nil, nil
 	}
-	cfg.Logger.Info("relay in the kernel", "on", true, "why", "all that it needs works here")
+	cfg.Logger.Info("relay in the kernel", "on", true, "why", k.Why())
 	return k, nil
 }
 

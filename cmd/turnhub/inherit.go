@@ -7,14 +7,22 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
+
+	"turnhub/turnsrv"
 )
 
 // takeoverVariable names what a predecessor hands over, in the order of the file
 // descriptors from 3: control, then tcp, admin and udp.
 const takeoverVariable = "_TURNHUB_TAKEOVER"
+
+// kernelVariable says what a predecessor hands over of the path inside the kernel: the
+// first file descriptor, the program's identity and what each is, with commas between
+// them. It is beside takeoverVariable for binaries that do not know it.
+const kernelVariable = "_TURNHUB_KERNEL"
 
 // inherited are sockets that this process has got at its start: from a
 // predecessor that it replaces, or from systemd (socket activation).
@@ -22,13 +30,20 @@ type inherited struct {
 	control     *os.File // to the predecessor; nil when there is none
 	tcp         []net.Listener
 	udp         []*os.File
-	unused      []string // names of those that nobody has asked for, see boundName
+	unused      []string                   // names of those that nobody has asked for, see boundName
+	kernel      *turnsrv.KernelInheritance // nil: none
 	fromSystemd bool
 }
 
 // inherit takes the sockets out of the environment.
 func inherit(environ []string) (*inherited, error) {
 	in := new(inherited)
+	for _, entry := range environ {
+		if list, ok := strings.CutPrefix(entry, kernelVariable+"="); ok {
+			os.Unsetenv(kernelVariable)
+			in.kernel = parseKernel(list)
+		}
+	}
 	for _, entry := range environ {
 		list, ok := strings.CutPrefix(entry, takeoverVariable+"=")
 		if !ok {
@@ -53,6 +68,30 @@ func inherit(environ []string) (*inherited, error) {
 		}
 	}
 	return in, nil
+}
+
+// kernelEntry is what kernelVariable is for a successor whose files from the number first on
+// are those.
+func kernelEntry(first int, k *turnsrv.KernelInheritance) string {
+	list := []string{strconv.Itoa(first), k.Identity}
+	for _, f := range k.Files {
+		list = append(list, f.Name())
+	}
+	return kernelVariable + "=" + strings.Join(list, ",")
+}
+
+// parseKernel takes over what kernelEntry says.
+func parseKernel(list string) *turnsrv.KernelInheritance {
+	words := strings.Split(list, ",")
+	first, err := strconv.Atoi(words[0])
+	if err != nil || first < 3 || len(words) < 2 {
+		return nil
+	}
+	k := &turnsrv.KernelInheritance{Identity: words[1]}
+	for i, name := range words[2:] {
+		k.Files = append(k.Files, os.NewFile(uintptr(first+i), name))
+	}
+	return k
 }
 
 func (in *inherited) take(kind string, f *os.File) error {

@@ -143,7 +143,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 		return nil, err
 	}
 	n.makeHub(secrets)
-	if err := n.makeTURN(relay); err != nil {
+	if err := n.makeTURN(relay, in.kernel); err != nil {
 		return nil, err
 	}
 	n.warn(relayWarnings(cfg, n.turn, relay))
@@ -207,7 +207,7 @@ func (n *node) makeHub(secrets []string) {
 	n.makeMedia()
 }
 
-func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
+func (n *node) makeTURN(relay []netaddr.RelayAddress, inherited *turnsrv.KernelInheritance) (err error) {
 	cfg := turnsrv.Config{
 		Realm:       n.cfg.Relay.Realm,
 		Software:    "turnhub",
@@ -232,6 +232,7 @@ func (n *node) makeTURN(relay []netaddr.RelayAddress) (err error) {
 	if n.recorder != nil {
 		cfg.Ended, cfg.NoRoom = n.recorder.ended, n.recorder.noRoom
 	}
+	cfg.Inherited = inherited
 	n.turn, err = turnsrv.New(cfg)
 	if err == nil {
 		n.elders = newElders(n.turn, n.cfg, n.log)

@@ -176,14 +176,24 @@ func (n *node) start(control *os.File, spares []spare, args, environ []string) (
 	for _, s := range spares {
 		files, kinds = append(files, s.file), append(kinds, s.kind)
 	}
+	kernel, err := n.turn.BequeathKernel()
+	if err != nil {
+		n.log.Warn("the new process loads a program for the kernel of its own", "error", err)
+	}
+	defer kernel.Close()
+	inKernel := kernelVariable + "=" // nothing
+	if kernel != nil {
+		inKernel = kernelEntry(3+len(files), kernel)
+		files = append(files, kernel.Files...)
+	}
 	successor := exec.Command(executable, args...)
 	successor.Stdin, successor.Stdout, successor.Stderr = os.Stdin, os.Stdout, os.Stderr
 	successor.ExtraFiles = files
 	successor.Env = append(slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		// These are addressed to this very process.
 		return strings.HasPrefix(entry, "WATCHDOG_PID=") || strings.HasPrefix(entry, "LISTEN_") ||
-			strings.HasPrefix(entry, takeoverVariable+"=") || strings.HasPrefix(entry, kinVariable+"=")
-	}), takeoverVariable+"="+strings.Join(kinds, ","), kinEntry(n.family.generation))
+			strings.HasPrefix(entry, takeoverVariable+"=") || strings.HasPrefix(entry, kernelVariable+"=") || strings.HasPrefix(entry, kinVariable+"=")
+	}), takeoverVariable+"="+strings.Join(kinds, ","), inKernel, kinEntry(n.family.generation))
 	// When the one in the middle of three dies, the youngest becomes a child of the
 	// oldest, not of systemd, which would take the end of its own child for that of
 	// the service, and end the others with it.

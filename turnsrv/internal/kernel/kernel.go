@@ -6,14 +6,35 @@ package kernel
 
 import (
 	"log/slog"
+	"os"
 
 	"turnhub/turnsrv/internal/core"
 )
 
 // Config is what a Kernel is made of.
 type Config struct {
-	Allocations int // that have counters there at a time
+	Allocations int          // that have counters there at a time
+	Inherited   *Inheritance // of the process that this one replaces; nil: none. Open closes it.
 	Logger      *slog.Logger
+}
+
+// Inheritance is what a process hands to the one that replaces it: the program, its
+// tables, and the links by which it is attached, as file descriptors. Both share them from
+// then on, each with its own calls, so that a packet meets one program, and a process that
+// may not load one has it nevertheless.
+type Inheritance struct {
+	Identity string     // of the program
+	Files    []*os.File // by what they are
+}
+
+// Close closes the files.
+func (i *Inheritance) Close() {
+	if i == nil {
+		return
+	}
+	for _, f := range i.Files {
+		f.Close()
+	}
 }
 
 // Relay is the part of the server that the kernel works for.

@@ -35,6 +35,7 @@ const (
 	quarantine         = 1e9                    // nanoseconds until a place is given out again: a program may still count there
 	none               = 1<<32 - 1              // NONE in relay.c
 	leastMTU           = 1280                   // LONGEST in relay.c
+	owners             = 8                      // OWNERS in relay.c
 )
 
 // settings is struct settings of relay.c.
@@ -42,6 +43,9 @@ type settings struct {
 	offset      atomic.Int64
 	beat        atomic.Int64
 	bytes, pkts atomic.Uint64
+	term        atomic.Uint64
+	process     atomic.Int64
+	_           [2]uint64
 }
 
 // key and flow are those of relay.c.
@@ -63,31 +67,40 @@ type flow struct {
 	sumIn, sumOut          uint16
 	fromFamily, toFamily   uint8
 	ttl, begun, nextFamily uint8
-	_                      [3]byte
+	owner                  uint8
+	_                      uint16
 	next                   [16]byte
 	entered, seen          uint64
+	term                   uint64
 }
 
-// Kernel is a loaded program with its maps.
+// Kernel is a loaded program with its maps, which other processes of this server may share.
 type Kernel struct {
-	cfg        Config
-	collection *ebpf.Collection
-	program    *ebpf.Program
-	flows      *ebpf.Map
-	memory     [][]byte // of the maps that are mapped
-	settings   *settings
-	shares     []core.Share
-	clock      func() int64
-	ttl        [wire.Families]uint8
-	routes     *routes
-	full       atomic.Bool // it has been said
-	stop       chan struct{}
-	ended      sync.WaitGroup
+	cfg       Config
+	program   *ebpf.Program
+	maps      map[string]*ebpf.Map
+	flows     *ebpf.Map
+	memory    [][]byte // of the maps that are mapped
+	all       *[owners]settings
+	owner     uint32    // this process's place among all
+	settings  *settings // its own
+	term      uint64
+	shares    []core.Share
+	claims    []atomic.Uint64
+	clock     func() int64
+	ttl       [wire.Families]uint8
+	routes    *routes
+	why       string
+	inherited string      // the program's identity; empty: it is this process's own
+	full      atomic.Bool // it has been said
+	stop      chan struct{}
+	ended     sync.WaitGroup
 
 	mu       sync.Mutex // guards:
-	fresh    uint32     // from here on shares have never been used
+	cursor   uint32     // where the next free share is looked for
 	released []released
 	attached map[uint32]link.Link
+	borrowed map[uint32]bool // interfaces at which another process has attached the same program
 }
 
 type released struct {
@@ -95,47 +108,96 @@ type released struct {
 	when   int64
 }
 
-// Open loads the program. It forwards nothing before Start. An error says what the host
-// lacks, and what to do.
-func Open(cfg Config) (_ *Kernel, err error) {
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
-	if err != nil {
-		return nil, err
-	}
+// Open loads the program, or takes over that of the process before (see Inheritance). It
+// forwards nothing before Start. An error says what the host lacks, and what to do.
+func Open(cfg Config) (*Kernel, error) {
+	defer cfg.Inherited.Close()
 	n := uint32(min(max(cfg.Allocations, 16), maxAllocations))
-	spec.Maps["slots"].MaxEntries = n
-	spec.Maps["flows"].MaxEntries = flowsPerAllocation * n
-	k := &Kernel{cfg: cfg, stop: make(chan struct{}), attached: make(map[uint32]link.Link)}
+	if cfg.Inherited.same() {
+		if k, err := open(cfg, n, (*Kernel).takeOver); err == nil {
+			k.why = "taken over from the process before"
+			return k, nil
+		} // else as without
+	}
+	k, err := open(cfg, n, (*Kernel).load)
+	if err == nil {
+		k.why = "all that it needs works here"
+		return k, nil
+	}
+	if cfg.Inherited.compatible() {
+		if k, failed := open(cfg, 0, (*Kernel).takeOver); failed == nil {
+			k.why = "taken over from the process before, because this one may not load it: " + err.Error()
+			return k, nil
+		}
+	}
+	return nil, err
+}
+
+// Why says how it comes that packets pass inside the kernel.
+func (k *Kernel) Why() string { return k.why }
+
+func open(cfg Config, n uint32, get func(*Kernel, uint32) error) (_ *Kernel, err error) {
+	k := &Kernel{cfg: cfg, stop: make(chan struct{}), maps: make(map[string]*ebpf.Map), attached: make(map[uint32]link.Link), borrowed: make(map[uint32]bool)}
 	defer func() {
 		if err != nil {
 			k.Close()
 		}
 	}()
-	if k.collection, err = ebpf.NewCollection(spec); err != nil {
+	if err := get(k, n); err != nil {
 		return nil, remedy(err)
 	}
-	k.program, k.flows = k.collection.Programs["relay"], k.collection.Maps["flows"]
-	set, err := k.mapped("settings", int(unsafe.Sizeof(settings{})))
-	if err != nil {
+	if err := k.mapAll(); err != nil {
 		return nil, remedy(err)
 	}
-	k.settings = (*settings)(set)
-	shares, err := k.mapped("slots", int(n)*int(unsafe.Sizeof(core.Share{})))
-	if err != nil {
-		return nil, remedy(err)
-	}
-	k.shares = unsafe.Slice((*core.Share)(shares), n)
 	k.ttl = [wire.Families]uint8{sysctl("ipv4/ip_default_ttl"), sysctl("ipv6/conf/default/hop_limit")}
-	if k.routes, err = newRoutes(); err != nil {
-		return nil, remedy(err)
+	return k, nil
+}
+
+// load loads the program, with tables for n allocations.
+func (k *Kernel) load(n uint32) error {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return err
+	}
+	spec.Maps["slots"].MaxEntries = n
+	spec.Maps["claims"].MaxEntries = n
+	spec.Maps["flows"].MaxEntries = flowsPerAllocation * n
+	collection, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return err
+	}
+	k.program, k.maps = collection.Programs["relay"], collection.Maps
+	if k.routes, err = newRoutes(-1); err != nil {
+		return err
 	}
 	// Whether a program can be attached is tried on the loopback, where it is of no use.
-	if l, err := k.attach(1); err != nil {
-		return nil, remedy(err)
-	} else {
-		l.Close()
+	l, err := k.attach(1)
+	if err != nil {
+		return err
 	}
-	return k, nil
+	return l.Close()
+}
+
+// mapAll maps the tables that the process reads into its memory, and takes a place in them.
+func (k *Kernel) mapAll() error {
+	k.flows = k.maps["flows"]
+	set, err := k.mapped("settings", owners*int(unsafe.Sizeof(settings{})))
+	if err != nil {
+		return err
+	}
+	n := k.maps["slots"].MaxEntries()
+	shares, err := k.mapped("slots", int(n)*int(unsafe.Sizeof(core.Share{})))
+	if err != nil {
+		return err
+	}
+	claims, err := k.mapped("claims", int(n)*int(unsafe.Sizeof(atomic.Uint64{})))
+	if err != nil {
+		return err
+	}
+	k.all = (*[owners]settings)(set)
+	k.shares = unsafe.Slice((*core.Share)(shares), n)
+	k.claims = unsafe.Slice((*atomic.Uint64)(claims), n)
+	return k.settle()
 }
 
 // remedy says what an operator can do.
@@ -152,7 +214,7 @@ func remedy(err error) error {
 // mapped maps an array into memory.
 func (k *Kernel) mapped(name string, size int) (unsafe.Pointer, error) {
 	page := os.Getpagesize()
-	memory, err := unix.Mmap(k.collection.Maps[name].FD(), 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	memory, err := unix.Mmap(k.maps[name].FD(), 0, (size+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", name, err)
 	}
@@ -178,7 +240,7 @@ func (k *Kernel) Start(r Relay) {
 	k.clock = r.Clock
 	k.settings.offset.Store(r.Clock() - monotonic())
 	k.settings.beat.Store(r.Clock())
-	k.ended.Add(2)
+	k.ended.Add(3)
 	go func() {
 		defer k.ended.Done()
 		tick := time.NewTicker(beatEvery)
@@ -189,15 +251,27 @@ func (k *Kernel) Start(r Relay) {
 				return
 			case <-tick.C:
 				k.settings.beat.Store(k.clock())
+				k.sweep()
+				k.mu.Lock()
+				k.giveBack() // to the other processes
+				for index := range k.borrowed {
+					k.watch(index) // the other one may have ended
+				}
+				k.mu.Unlock()
 			}
 		}
 	}()
+	changed := func() {
+		k.detachGone()
+		r.FlushOffload()
+	}
 	go func() {
 		defer k.ended.Done()
-		k.routes.watch(func() {
-			k.detachGone()
-			r.FlushOffload()
-		})
+		k.routes.watch(changed)
+	}()
+	go func() {
+		defer k.ended.Done()
+		k.routes.watchPolicies(changed)
 	}()
 }
 
@@ -207,18 +281,23 @@ func monotonic() int64 {
 	return t.Nano()
 }
 
-// Close detaches the program and forgets all. Nothing of it may be used any more.
+// Close detaches the program, but for other processes that share it, and forgets all.
+// Nothing of it may be used any more.
 func (k *Kernel) Close() {
 	close(k.stop)
 	if k.routes != nil {
 		k.routes.close()
 	}
 	k.ended.Wait()
+	k.leave()
 	for _, l := range k.attached {
 		l.Close()
 	}
-	if k.collection != nil {
-		k.collection.Close()
+	if k.program != nil {
+		k.program.Close()
+	}
+	for _, m := range k.maps {
+		m.Close()
 	}
 	for _, m := range k.memory {
 		unix.Munmap(m)
@@ -249,32 +328,6 @@ func cost(perSecond float64) uint64 {
 		return 0
 	}
 	return max(1, uint64(min(1e9/perSecond, 1e9)*65536))
-}
-
-// Share gives out a place for counters.
-func (k *Kernel) Share() (share *core.Share, number uint32, ok bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch {
-	case len(k.released) > 0 && k.clock()-k.released[0].when > quarantine:
-		number = k.released[0].number
-		k.released = k.released[1:]
-	case int(k.fresh) < len(k.shares):
-		number = k.fresh
-		k.fresh++
-	default:
-		return nil, 0, false
-	}
-	share = &k.shares[number]
-	share.Reset()
-	return share, number, true
-}
-
-// Release takes it back.
-func (k *Kernel) Release(number uint32) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.released = append(k.released, released{number, k.clock()})
 }
 
 // Enter enters a flow.
@@ -322,7 +375,7 @@ func (k *Kernel) Enter(f *core.Flow) (refused string) {
 		v.inProcess = 1
 	}
 	v.entered = uint64(k.clock())
-	v.seen = v.entered
+	v.seen, v.owner, v.term = v.entered, uint8(k.owner), k.term
 	kk := keyOf(f.FlowKey)
 	if err := k.flows.Update(unsafe.Pointer(&kk), unsafe.Pointer(&v), ebpf.UpdateAny); err != nil {
 		if !k.full.Swap(true) {
@@ -337,14 +390,26 @@ func (k *Kernel) Enter(f *core.Flow) (refused string) {
 func (k *Kernel) watches(index uint32) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.attached[index] != nil {
+	if k.attached[index] != nil || k.borrowed[index] {
 		return true
 	}
+	return k.watch(index)
+}
+
+// watch attaches the program. Where it is attached already, by a process with which this
+// one shares it, that is as good until it ends. mu is held.
+func (k *Kernel) watch(index uint32) bool {
 	l, err := k.attach(index)
-	if err != nil {
+	switch {
+	case err == nil:
+		k.attached[index] = l
+		delete(k.borrowed, index)
+	case errors.Is(err, unix.EEXIST):
+		k.borrowed[index] = true
+	default:
+		delete(k.borrowed, index)
 		return false
 	}
-	k.attached[index] = l
 	return true
 }
 

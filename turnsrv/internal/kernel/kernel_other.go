@@ -12,7 +12,8 @@ import (
 type Kernel struct{ core.Offload }
 
 // Open says that there is none here.
-func Open(Config) (*Kernel, error) {
+func Open(cfg Config) (*Kernel, error) {
+	cfg.Inherited.Close()
 	return nil, errors.New("it is for Linux on amd64 and arm64")
 }
 
@@ -21,3 +22,9 @@ func (k *Kernel) Start(Relay) {}
 
 // Close is never called.
 func (k *Kernel) Close() {}
+
+// Why is never called.
+func (k *Kernel) Why() string { return "" }
+
+// Bequeath is never called.
+func (k *Kernel) Bequeath() (*Inheritance, error) { return nil, nil }

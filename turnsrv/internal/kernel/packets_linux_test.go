@@ -71,6 +71,7 @@ func (b *bench) put(r rule, expires int64) {
 		expires: uint64(expires), source: bytesOf(source), target: bytesOf(target),
 		sourcePort: big(source.Port), targetPort: big(target.Port), channel: big(r.as),
 		inIndex: 1, outIndex: 1, from: 0, to: 1, sumIn: sum(local, remote), sumOut: sum(source, target), ttl: 64, begun: 1,
+		owner: uint8(b.owner), term: b.term,
 	}
 	if r.target.Addr().Is6() {
 		f.out6 = 1

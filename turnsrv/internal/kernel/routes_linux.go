@@ -17,7 +17,9 @@ import (
 
 // routes asks the kernel which way packets go, and remembers it until something changes.
 type routes struct {
-	events *os.File // rtnetlink: what changes
+	events   *os.File // rtnetlink: what changes
+	policies *os.File // of IPsec; nil: the kernel has none
+	asks     bool     // this process may ask which policies there are
 
 	mu    sync.Mutex // guards:
 	ask   int        // a socket; -1: closed
@@ -46,9 +48,12 @@ const (
 	// groups are links, addresses, routes and rules of both families.
 	groups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV4_RULE |
 		unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_IPV6_RULE-1)
+	policyGroup = 1 << (4 - 1) // XFRMNLGRP_POLICY
 )
 
-func newRoutes() (*routes, error) {
+// newRoutes asks for routes. Policies is a socket from another process, or -1: this one
+// may not be allowed to make its own. It is closed by close.
+func newRoutes(policies int) (*routes, error) {
 	r := &routes{ask: -1, known: make(map[way]answer)}
 	events, err := netlink(unix.NETLINK_ROUTE, groups, unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -59,10 +64,28 @@ func newRoutes() (*routes, error) {
 		r.close()
 		return nil, err
 	}
+	own, err := netlink(unix.NETLINK_XFRM, policyGroup, unix.SOCK_NONBLOCK)
+	switch {
+	case err == nil:
+		r.policies, r.asks = os.NewFile(uintptr(own), "xfrm"), true
+		if policies >= 0 {
+			unix.Close(policies)
+		}
+	case policies >= 0:
+		unix.SetNonblock(policies, true)
+		r.policies = os.NewFile(uintptr(policies), "xfrm")
+		_, _, err := unix.Recvfrom(policies, make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		r.ipsec = !errors.Is(err, unix.EAGAIN) // it has heard of one
+	default:
+		r.ipsec = errors.Is(err, unix.EPERM) // a kernel without it has no policies
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.look(); err != nil {
 		r.events.Close()
+		if r.policies != nil {
+			r.policies.Close()
+		}
 		unix.Close(r.ask)
 		return nil, err
 	}
@@ -84,6 +107,9 @@ func netlink(protocol int, groups uint32, flags int) (int, error) {
 
 func (r *routes) close() {
 	r.events.Close()
+	if r.policies != nil {
+		r.policies.Close()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ask >= 0 {
@@ -107,6 +133,25 @@ func (r *routes) watch(changed func()) {
 		if failed != nil {
 			r.forgetLinks()
 		}
+		changed()
+	}
+}
+
+// watchPolicies is watch for IPsec's policies.
+func (r *routes) watchPolicies(changed func()) {
+	if r.policies == nil {
+		return
+	}
+	buf := make([]byte, 1<<15)
+	for {
+		_, err := r.policies.Read(buf)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
+		}
+		r.mu.Lock()
+		clear(r.known)
+		r.ipsec = !r.asks || ipsec()
+		r.mu.Unlock()
 		changed()
 	}
 }
@@ -152,7 +197,9 @@ func (r *routes) look() error {
 		ethernet := kind == syscall.ARPHRD_ETHER && flags&syscall.IFF_NOARP == 0
 		r.links[index] = (ethernet || flags&syscall.IFF_LOOPBACK != 0) && mtu >= leastMTU
 	}
-	r.ipsec = ipsec()
+	if r.asks {
+		r.ipsec = ipsec()
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@
 #define AT_LAST SECOND
 #define TRIES 4            // to take from an account that others take from
 #define LONGEST 1280       // of an IP packet: the least that every path of IPv6 carries
+#define OWNERS 8           // processes that share the tables: those of upgrades that still carry calls
 
 // What a packet is found by. Addresses are IPv6 or IPv4-mapped, ports in network order.
 struct key {
@@ -56,9 +57,11 @@ struct flow {
 	__u8 ttl;
 	__u8 begun;
 	__u8 next_family; // 0: the kernel looks for the route with each packet
-	__u8 zero[3];
+	__u8 owner;       // the process that has entered it, and by whose clock it lives
+	__u16 zero;
 	__u8 next[16]; // the neighbour on the way to target
 	__u64 entered, seen; // nanoseconds of the server's clock; seen: the last packet that went to the process
+	__u64 term;          // the owner's
 };
 
 // One direction of an allocation. The process reads and writes it too.
@@ -74,10 +77,14 @@ struct slot {
 	struct direction to_peer, to_client;
 };
 
+// What a process says. It has its own limits and its own clock.
 struct settings {
 	__s64 offset; // from the kernel's monotonic clock to the server's
 	__u64 beat;   // when the process has last said that it lives
 	__u64 byte_cost, packet_cost; // nanoseconds, times 65536; 0: no limit
+	__u64 term;   // another with each process that has this place: what the one before has entered is void
+	__u64 process; // its id; 0: nobody has this place
+	__u64 zero[2];
 };
 
 struct {
@@ -99,10 +106,19 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
+	__uint(max_entries, OWNERS);
 	__type(key, __u32);
 	__type(value, struct settings);
 } settings SEC(".maps");
+
+// Whose slots are, for the processes alone: the owner and one; 0: nobody's.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} claims SEC(".maps");
 
 struct scratch {
 	__u8 payload[2048];
@@ -314,9 +330,10 @@ int relay(struct __sk_buff *skb)
 			return NEXT;
 	}
 
-	struct settings *set = bpf_map_lookup_elem(&settings, &zero);
+	__u32 owner = f->owner;
+	struct settings *set = bpf_map_lookup_elem(&settings, &owner);
 	struct scratch *scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!set || !scratch || f->in_index != skb->ifindex)
+	if (!set || !scratch || f->in_index != skb->ifindex || f->term != *(volatile __u64 *)&set->term)
 		return NEXT;
 	__u64 now = bpf_ktime_get_ns() + *(volatile __s64 *)&set->offset;
 	__u32 body = length - UDP_HEADER - head; // with padding
