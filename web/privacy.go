@@ -74,11 +74,16 @@ func (p Privacy) sections(l *words.Language) []section {
 		between.Items = append(between.Items, l.Say("privacy.media"))
 	}
 	between.Items = append(between.Items, l.Say("privacy.blur"), l.Say("privacy.records"))
+	browser := section{l.Say("privacy.browser"), []string{l.Say("privacy.browser-keeps"), l.Say("privacy.in-call")}}
+	if !p.Tokens { // there the token is the name's proof
+		browser.Items = append(browser.Items, l.Say("privacy.carry"))
+	}
+	browser.Items = append(browser.Items, l.Say("privacy.no-others"))
 	return []section{
 		between,
 		{l.Say("privacy.sees"), []string{l.Say("privacy.sees-you"), l.Say("privacy.sees-names"), l.Say("privacy.others-see")}},
 		keeps,
-		{l.Say("privacy.browser"), []string{l.Say("privacy.browser-keeps"), l.Say("privacy.in-call"), l.Say("privacy.no-others")}},
+		browser,
 	}
 }
 

@@ -41,6 +41,15 @@ func TestPrivacy(t *testing.T) {
 		}
 	}
 
+	carry := "<li>" + languages().Tag("en").Say("privacy.carry") + "</li>"
+	if !strings.Contains(get(nothing, "/privacy").Body.String(), carry) {
+		t.Error("it does not say how a call name comes to another device")
+	}
+	tokens := server(func(c *Config, _ *Settings) { c.Privacy = Privacy{Tokens: true} })
+	if strings.Contains(get(tokens, "/privacy").Body.String(), carry) {
+		t.Error("it says so where tokens prove the name")
+	}
+
 	s := server(func(c *Config, _ *Settings) {
 		c.Privacy = Privacy{History: 36 * time.Hour, Webhooks: []string{"https://a.example/x?key=secret", "https://a.example/y", "http://b.example:8080/"}}
 		c.PublicPath = "/calls"

@@ -78,6 +78,15 @@ for (const tag of Object.keys(languages)) {
     await vasya.fill('#callee', `petya-${tag}`);
     await vasya.waitForSelector('#presence[data-presence=online]');
     await look(vasya, 'presence');
+    await vasya.click('#carry');
+    await vasya.waitForSelector('#carry-dialog[open]');
+    await look(vasya, 'carry');
+    await vasya.click('#carry-dialog .secondary');
+    await petya.evaluate((user) => { location.hash = `#user=${user}&secret=not-the-one-of-vasya`; }, `vasya-${tag}`);
+    await petya.click('#carry-take');
+    await petya.waitForSelector('#carry-why');
+    await look(petya, 'carry-asks');
+    await petya.click('#carry-dialog .secondary');
     await vasya.click('#invite');
     await petya.waitForSelector('#incoming[open]');
     await look(vasya, 'ringing');

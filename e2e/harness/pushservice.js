@@ -20,7 +20,7 @@ export async function startPushService() {
   const web = https.createServer({ cert: await fs.readFile(certFile), key: await fs.readFile(keyFile) }, async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     asked.push(request.url ?? '');
-    got.push({ ...JSON.parse(decrypt(body)), ttl: Number(request.headers.ttl) });
+    got.push({ ...JSON.parse(decrypt(body)), ttl: Number(request.headers.ttl), path: request.url });
     response.writeHead(201).end();
     for (const wake of waiting.splice(0)) wake();
   });

@@ -14,8 +14,8 @@ import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
 import {offerLanguages} from './language.js';
-import {embedded, linkHere, linkedRoom, misnamedRoom, recall, remember, suppose, token, troubleshooting, userSecret} from './settings.js';
-import {copyLink, copyShown, showQR} from './share.js';
+import {carriedNames, embedded, linkHere, linkToName, linkedRoom, misnamedRoom, offered, recall, remember, suppose, takeOffer, token, troubleshooting, userSecret} from './settings.js';
+import {copyLink, copyShown, drawQR, showQR} from './share.js';
 import {roomOf} from './rooms.js';
 import {tellOfRecordings} from './records.js';
 import {t, whyOf} from './words.js';
@@ -43,6 +43,7 @@ const away = new Away({rings: (call) => incoming.rings(call), answer: (call) => 
 /** @type {Hub} */ let hub;
 /** @type {Call} */ let call;
 /** Where the page is a part of another one. @type {import('./embed.js').Embedding | undefined} */ let embedding;
+/** The call name that a link of the visitor's other device offers. */ let offer = offered;
 /** How to come back from the notice. @type {() => void} */ let again = () => location.reload();
 /** The other one in a call by name: how to call again, and what the page says. */ let partner = {user: '', name: ''};
 
@@ -121,7 +122,12 @@ function openHub() {
     userField.value = '';
     openHub();
   });
-  hub.on('welcome', () => { body.dataset.session = mine.id; });
+  hub.on('welcome', () => {
+    body.dataset.session = mine.id;
+    if (hub !== mine) return;
+    $('#carry').hidden = !mine.user || Boolean(token); // which proves the name everywhere
+    consider();
+  });
   hub.on('closed', ({code, why}) => { if (hub === mine) onClosed(code, why); });
   hub.on('token', ({after}) => toast(t('connection.access-ends', {seconds: Math.ceil(after / 1000)}), 'bad'));
   hub.on('restart', () => stage.banner(t('connection.restart')));
@@ -326,6 +332,36 @@ function commitNames() {
   openHub();
 }
 
+// ---- one call name on several devices
+
+/** @type {Promise<import('./carry.js').Carrier> | undefined} loaded when somebody wants it */ let carrier;
+
+/** @param {(carrier: import('./carry.js').Carrier) => void} run */
+async function carry(run) {
+  try {
+    carrier ??= import('./carry.js').then(({loadCarrier}) => loadCarrier({Hub, away, carriedNames, copyLink, drawQR, linkToName, recall, remember, toast, userSecret, use: (user) => {
+      userField.value = user;
+      remember('user', user);
+      openHub();
+    }}));
+    run(await carrier);
+  } catch (error) {
+    console.warn('turnhub: carry', error);
+    carrier = undefined; // a network that failed may be back at the next click
+    toast(t('error.unknown'), 'bad');
+  }
+}
+
+/** Asks whether the name that is offered shall be taken. */
+function consider() {
+  if (!offer || hub.state !== 'open') return;
+  const taken = offer;
+  offer = null;
+  if (token || embedded) return; // the name is that of the token; and the page around this one has no say in it
+  if (body.dataset.view === 'call') return toast(t('lobby.end-first'));
+  carry((carrier) => carrier.offer(taken));
+}
+
 /** @type {any} */ let presenceTimer = null;
 let watched = '';
 
@@ -371,7 +407,14 @@ $('#qr-copy').addEventListener('click', copyShown);
 $('#hang-up').addEventListener('click', () => call.leave());
 $('#notice-again').addEventListener('click', () => again());
 $('#notice-call').addEventListener('click', () => callBack(partner.user));
-addEventListener('hashchange', () => { if (body.dataset.view === 'lobby') lobby(); });
+$('#carry').addEventListener('click', () => carry((carrier) => carrier.show(hub.user)));
+addEventListener('hashchange', () => {
+  const found = takeOffer(body.dataset.view === 'call' ? call.room : '');
+  if (found) {
+    offer = found;
+    consider();
+  } else if (body.dataset.view === 'lobby') lobby();
+});
 
 listenToKeys({
   m: () => controls.toggle('audio'), v: () => controls.toggle('video'), s: () => controls.share(), c: () => chat.toggle(), h: () => inCall.hand(),

@@ -34,12 +34,17 @@ export class Away {
     this.#hub = hub;
     hub.on('welcome', ({resumed}) => {
       if (hub !== this.#hub) return;
-      const can = hub.pushKey !== '' && 'PushManager' in globalThis && 'serviceWorker' in navigator;
+      const can = this.can(hub);
       $('#away-field').hidden = !can;
       if (resumed || !recall('away')) return;
       if (can && Notification.permission === 'granted') this.#soon(() => this.#begin(hub));
       if (!hub.user) this.#soon(() => this.#end(hub)); // nobody can call any more
     });
+  }
+
+  /** Whether the server and this browser can. @param {Hub} hub */
+  can(hub) {
+    return hub.pushKey !== '' && 'PushManager' in globalThis && 'serviceWorker' in navigator;
   }
 
   /** One after the other: what is switched on and off quickly ends as it was left. @param {() => Promise<void>} run */
@@ -54,15 +59,19 @@ export class Away {
   #change() {
     const hub = this.#hub;
     if (!hub) return;
-    if (!this.#switch.checked) {
-      this.#soon(() => this.#end(hub));
-      return;
-    }
+    if (this.#switch.checked) this.start();
+    else this.#soon(() => this.#end(hub));
+  }
+
+  /** Switches it on, in a click: browsers ask. For the hub that is used once that is answered. */
+  start() {
     remember('away', 'on');
-    const asked = Notification.requestPermission(); // within the click
+    this.#switch.checked = true;
+    const asked = Notification.requestPermission();
     this.#soon(async () => {
       if (await asked !== 'granted') throw new DOMException('', 'NotAllowedError');
-      await this.#begin(hub);
+      const hub = this.#hub;
+      if (hub?.state === 'open') await this.#begin(hub); // else at its welcome
       toast(t('away.on'));
     });
   }

@@ -34,8 +34,19 @@ export function suppose(key, value) {
   known.set(key, value);
 }
 
+/** The secrets of call names that came from this person's other devices, by name. @returns {Record<string, string>} */
+export function carriedNames() {
+  try {
+    return JSON.parse(recall('names') || '{}');
+  } catch {
+    return {};
+  }
+}
+
 /** The secret that keeps others from taking this person's call name. */
 export function userSecret() {
+  const carried = carriedNames()[recall('user')];
+  if (carried) return carried;
   const kept = recall('secret');
   if (kept) return kept;
   const made = [...crypto.getRandomValues(new Uint8Array(24))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -44,6 +55,24 @@ export function userSecret() {
 }
 
 const query = new URLSearchParams(location.search);
+
+/**
+ * A link that another device of this person's has made offers its call name (carry.js). It leaves the address, which people
+ * copy and others look at. @param {string} [room] in which the visitor is
+ */
+export function takeOffer(room = '') {
+  const [, user, secret] = /^#user=([\w.@-]{1,64})&secret=([\w%.~!*'()-]{8,400})$/.exec(location.hash) ?? [];
+  if (!user) return null;
+  history.replaceState(history.state, '', `${location.pathname}${location.search}${room && `#${encodeURIComponent(room)}`}`);
+  try {
+    return {user, secret: decodeURIComponent(secret)};
+  } catch {
+    return null;
+  }
+}
+
+/** The one by which the page was opened. */
+export const offered = takeOffer();
 
 /** What the link names as its room: `/#room` or `/?room=room`. It may be no name for one. */
 function asked() {
@@ -99,6 +128,11 @@ export const troubleshooting = {
   transport: /** @type {'udp' | 'tcp' | 'tls' | undefined} */ (
     ['udp', 'tcp', 'tls'].includes(query.get('transport') ?? '') ? query.get('transport') : undefined),
 };
+
+/** The link by which another device takes a call name over. @param {string} user @param {string} secret */
+export function linkToName(user, secret) {
+  return `${location.origin}${location.pathname}#user=${user}&secret=${encodeURIComponent(secret)}`;
+}
 
 /** The link to a room, which keeps none of the visitor's own parameters. @param {string} room @param {string} [invitation] */
 export function linkTo(room, invitation = '') {

@@ -23,11 +23,11 @@ export function drawQR(canvas, text) {
   }
 }
 
-/** @param {string} link */
-export async function copyLink(link) {
+/** @param {string} link @param {string} [title] what a phone's own list of ways calls it */
+export async function copyLink(link, title = t('lobby.share-title')) {
   try {
     if (matchMedia('(pointer: coarse)').matches && navigator.share) {
-      await navigator.share({title: t('lobby.share-title'), url: link});
+      await navigator.share({title, url: link});
       return;
     }
     await navigator.clipboard.writeText(link);
