@@ -24,7 +24,10 @@ import (
 // narrows are clients of one server, each in a network namespace of its own behind a
 // link of its own rate.
 //
-//	server 10.66.N.1 ─ rate kbit/s down, 100 ms of queue ─ 10.66.N.2 client N
+//	server 10.66.N.1 ─ bridge N ─ rate kbit/s down, 100 ms of queue ─ 10.66.N.2 client N
+//
+// The bridge is a machine of its own: of a queue at its own card a kernel's TCP knows, and
+// slows down, of one anywhere else it does not.
 type narrows struct {
 	t      *testing.T
 	server string // namespace
@@ -68,27 +71,48 @@ func (n *narrows) link(kbit int) (client, address string) {
 	n.t.Helper()
 	n.links++
 	client = n.namespace(fmt.Sprintf("c%d", n.links))
+	bridge := n.namespace(fmt.Sprintf("b%d", n.links))
 	device, net := fmt.Sprintf("c%d", n.links), fmt.Sprintf("10.66.%d.", n.links)
-	inside(n.t, n.server, "ip", "link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", client)
+	inside(n.t, n.server, "ip", "link", "add", device, "type", "veth", "peer", "name", "near", "netns", bridge)
+	inside(n.t, bridge, "ip", "link", "add", "name", "away", "type", "veth", "peer", "name", "eth0", "netns", client)
+	inside(n.t, bridge, "ip", "link", "add", "bridge", "type", "bridge", "forward_delay", "0")
+	for _, port := range []string{"near", "away"} {
+		inside(n.t, bridge, "ip", "link", "set", "dev", port, "master", "bridge", "up")
+	}
+	inside(n.t, bridge, "ip", "link", "set", "dev", "bridge", "up")
 	inside(n.t, n.server, "ip", "addr", "add", net+"1/24", "dev", device)
 	inside(n.t, n.server, "ip", "link", "set", device, "up")
 	inside(n.t, client, "ip", "addr", "add", net+"2/24", "dev", "eth0")
 	inside(n.t, client, "ip", "link", "set", "eth0", "up")
+	_ = exec.Command("ip", "netns", "exec", n.server, "ethtool", "-K", device, "tso", "off", "gso", "off").Run()
 	if kbit > 0 {
-		_ = exec.Command("ip", "netns", "exec", n.server, "ethtool", "-K", device, "tso", "off", "gso", "off").Run()
-		shape := exec.Command("ip", "netns", "exec", n.server, "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", fmt.Sprint(kbit)+"kbit", "burst", "1540", "latency", "100ms")
-		if output, err := shape.CombinedOutput(); err != nil {
-			n.t.Skipf("SKIPPED: this kernel makes no link narrow (tc tbf): %s", output)
+		if err := n.narrow(net+"1", kbit); err != nil {
+			n.t.Skipf("SKIPPED: this kernel makes no link narrow (tc tbf): %v", err)
 		}
 	}
 	return client, net + "1"
 }
 
+// bridgeOf is the namespace of the bridge on the way to the client whose link has that
+// address at the server.
+func (n *narrows) bridgeOf(address string) string {
+	return "th-b" + strings.Split(address, ".")[2] + "-" + n.suffix
+}
+
+// narrow has the link whose server's end has that address take so many kbit/s from now on.
+func (n *narrows) narrow(address string, kbit int) error {
+	shape := exec.Command("ip", "netns", "exec", n.bridgeOf(address), "tc", "qdisc", "replace", "dev", "away", "root", "tbf", "rate", fmt.Sprint(kbit)+"kbit", "burst", "1540", "latency", "100ms")
+	output, err := shape.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("tc: %w: %s", err, output)
+	}
+	return nil
+}
+
 // carried is how many bytes the link whose server's end has that address has let through,
 // counted as its rate is: with the headers of IP, TCP and Ethernet.
 func (n *narrows) carried(address string) uint64 {
-	device := "c" + strings.Split(address, ".")[2]
-	output, err := exec.Command("ip", "netns", "exec", n.server, "tc", "-s", "-j", "qdisc", "show", "dev", device).Output()
+	output, err := exec.Command("ip", "netns", "exec", n.bridgeOf(address), "tc", "-s", "-j", "qdisc", "show", "dev", "away").Output()
 	var qdiscs []struct {
 		Kind  string
 		Bytes uint64
@@ -101,7 +125,7 @@ func (n *narrows) carried(address string) uint64 {
 			return qdisc.Bytes
 		}
 	}
-	n.t.Errorf("tc counts nothing on %s: %v %s", device, err, output)
+	n.t.Errorf("tc counts nothing on the way to %s: %v %s", address, err, output)
 	return 0
 }
 
@@ -186,14 +210,16 @@ type trial struct {
 	kbit      int     // of the link
 	over      float64 // how many times as much the peer sends
 	lasts     time.Duration
-	reads     int // bytes a second that the client itself reads at most, 0: all there are
+	wide      time.Duration // so long the link takes everything, and whole pictures come besides; all that is measured is after that
+	reads     int           // bytes a second that the client itself reads at most, 0: all there are
 }
 
-// outcome is what arrived, after the first second.
+// outcome is what arrived, after the first second or the time in which the link was wide.
 type outcome struct {
 	large, sound          []time.Duration // ages, sorted
 	soundSent, soundHeard int             // of those in the middle
 	used                  float64         // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
+	silent                time.Duration   // for so long nothing came, at the longest
 	buffered              int             // bytes that lay in the client's own receive buffer at most
 }
 
@@ -208,6 +234,8 @@ const (
 	largePacket = 1200
 	soundPacket = 100
 	soundEvery  = 20 * time.Millisecond
+	wholeEvery  = 700 * time.Millisecond
+	wholeSize   = 40 // large packets
 )
 
 // run has a peer send large packets and sound to a client behind its link, which must
@@ -265,7 +293,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		return o, fmt.Errorf("from client to peer: %w", err)
 	}
 
-	const warm = time.Second
+	warm := max(time.Second, c.wide)
 	rate := float64(c.kbit) * 1000 / 8
 	if c.reads > 0 {
 		rate = float64(c.reads)
@@ -277,6 +305,9 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	if c.reads == 0 {
 		sending.Go(func() {
 			<-time.After(warm) // the time that is not measured
+			if c.wide > 0 {
+				err = n.narrow(address, c.kbit)
+			}
 			carriedFirst = n.carried(address)
 			<-time.After(time.Until(began.Add(c.lasts)))
 			carriedLast = n.carried(address)
@@ -284,7 +315,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	}
 	sending.Go(func() {
 		gap := time.Duration(float64(largePacket) / (rate * c.over) * float64(time.Second))
-		large, sound := time.Duration(0), time.Duration(0)
+		large, sound, whole := time.Duration(0), time.Duration(0), time.Duration(0)
 		packet := make([]byte, largePacket)
 		timer := time.NewTimer(0)
 		defer timer.Stop()
@@ -303,10 +334,15 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 			for ; large <= now; large += gap {
 				_, _ = peer.Write(packet)
 			}
+			for ; whole <= now && whole < c.wide; whole += wholeEvery {
+				for range wholeSize {
+					_, _ = peer.Write(packet)
+				}
+			}
 			timer.Reset(min(large, sound) - time.Since(began))
 		}
 	})
-	bytes, heard := 0, 0
+	bytes, heard, last := 0, 0, warm
 	buffer := make([]byte, 2000)
 	_ = relay.SetReadDeadline(began.Add(c.lasts))
 	for {
@@ -320,6 +356,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		}
 		sent := time.Duration(encoding.BigEndian.Uint64(buffer))
 		bytes += size
+		o.silent, last = max(o.silent, now-last), now
 		if size == soundPacket {
 			o.sound = append(o.sound, now-sent)
 			if sent > warm && sent < c.lasts-time.Second {
@@ -336,11 +373,11 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		bytes = int(carriedLast - carriedFirst)
 	}
 	o.used = float64(bytes) / (c.lasts - warm).Seconds() / rate
-	o.soundHeard = heard
+	o.silent, o.soundHeard = max(o.silent, c.lasts-last), heard
 	slow.mu.Lock()
 	o.buffered = slow.most
 	slow.mu.Unlock()
-	return o, nil
+	return o, err
 }
 
 // slowConn is a client that reads no faster than it is told to.
@@ -388,6 +425,6 @@ func (c *slowConn) Read(b []byte) (int, error) {
 
 func (o outcome) String() string {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, %.0f %% used", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
-		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, 100*o.used)
+	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
+		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used)
 }

@@ -190,8 +190,10 @@ func (w *Worker) transmit(k *streamClient, plain []byte) {
 		w.closeStream(k)
 		return
 	}
-	if k.progress == 0 && k.conn.Waiting() > 0 {
-		k.progress = w.shard.Second()
+	if k.progress == 0 {
+		if k.conn.Waiting() > 0 {
+			k.progress = w.shard.Second()
+		}
 		k.line.look(k.conn.FD(), w.shard.Now())
 	}
 }
