@@ -3,9 +3,11 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -134,12 +136,16 @@ func (c *Cluster) answer(ctx context.Context, m *nats.Msg) {
 		respond(nil, errors.New("the node has too much to do"))
 		return
 	}
-	if ctx.Err() != nil || c.cfg.Do == nil {
+	if ctx.Err() != nil || c.cfg.Do == nil && c.cfg.Answer == nil {
 		<-c.handled
 		return
 	}
 	c.working.Go(func() {
 		defer func() { <-c.handled }()
+		if what, is := strings.CutPrefix(q.Ask, askOf); is {
+			respond(c.answered(what, q.Argument))
+			return
+		}
 		done, err := c.cfg.Do(q.Ask, q.Argument)
 		if err == nil {
 			c.log.Info("done for another node", "node", q.From, "action", q.Ask, "argument", q.Argument)
@@ -213,4 +219,45 @@ func (c *Cluster) alive(ctx context.Context, m Member) bool {
 		return m.Silent+pingPatience < c.cfg.beat*2
 	}
 	return true
+}
+
+// askOf marks what is asked by Ask.
+const askOf = "of "
+
+// Ask asks another node something about people, which Config.Answer answers there. Both are
+// encrypted, and bounded: together with what is around it, by maxMessage in base64 twice.
+func (c *Cluster) Ask(ctx context.Context, node, what string, body []byte) ([]byte, error) {
+	keys := c.keys.Load()
+	r, err := c.ask(ctx, node, askOf+what, base64.StdEncoding.EncodeToString(keys.box("ask", node+" "+what, body)), DoPatience)
+	if err != nil {
+		return nil, err
+	}
+	var text []byte
+	if err := json.Unmarshal(r.Body, &text); err != nil {
+		return nil, err
+	}
+	said, why := keys.unbox("answer", node+" "+what, text)
+	if why != "" {
+		c.refuse(why, node, explanations[why])
+		return nil, fmt.Errorf("the answer cannot be trusted (%s)", why)
+	}
+	return said, nil
+}
+
+func (c *Cluster) answered(what, argument string) (json.RawMessage, error) {
+	keys, place := c.keys.Load(), c.cfg.Node+" "+what
+	text, err := base64.StdEncoding.DecodeString(argument)
+	if err != nil || c.cfg.Answer == nil {
+		return nil, errors.New("this node cannot read that")
+	}
+	body, why := keys.unbox("ask", place, text)
+	if why != "" {
+		c.refuse(why, "", explanations[why])
+		return nil, errors.New("this node cannot read that")
+	}
+	said, err := c.cfg.Answer(what, body)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(keys.box("answer", place, said))
 }

@@ -3,8 +3,9 @@
 //
 // Each node says once a second what there is to know of it, on turnhub.beat.<node>, and
 // answers questions on turnhub.ask.<node>. Which node has a room, and who is revoked, is
-// in two buckets of JetStream's key-value store, turnhub-rooms and turnhub-revoked.
-// Nothing else is kept anywhere, and no node is more than another.
+// in two buckets of JetStream's key-value store, turnhub-rooms and turnhub-revoked; what
+// other rooms of the house keep for all nodes is on shelves (shelf.go). No node is more than
+// another.
 //
 // What comes from NATS is untrusted: it is bounded, sealed by the secrets that the nodes
 // share (seal.go), of this version, from now, and heard once. What is not is counted by
@@ -56,7 +57,9 @@ type Config struct {
 	// Revocations are those that this node knows of: what the store lacks is put there.
 	Revocations func() map[string]time.Time
 	// Do does an action of the operator for another node.
-	Do     func(action, argument string) (json.RawMessage, error)
+	Do func(action, argument string) (json.RawMessage, error)
+	// Answer answers what another node has asked by Ask.
+	Answer func(what string, body []byte) ([]byte, error)
 	Logger *slog.Logger
 
 	// Tests set these; 0: beatTime, reconnectTime.
@@ -102,6 +105,7 @@ type Cluster struct {
 	heard   *recent  // ids of questions
 	lines   lineBook // to other nodes
 	numbers numbers  // of what is said to them
+	shelves []*Shelf
 
 	mu         sync.Mutex
 	conn       *nats.Conn
@@ -217,6 +221,9 @@ func (c *Cluster) Serve(ctx context.Context) error {
 	c.mu.Unlock()
 	c.working.Go(func() { c.keepStore(ctx, conn) })
 	c.working.Go(func() { c.settle(ctx) })
+	for _, s := range c.shelves {
+		c.working.Go(func() { s.serve(ctx) })
+	}
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
@@ -267,6 +274,9 @@ func (c *Cluster) connection() *nats.Conn {
 func (c *Cluster) connected() {
 	c.log.Info("connected to NATS", "node", c.cfg.Node)
 	wake(c.reopen)
+	for _, s := range c.shelves {
+		s.Again()
+	}
 }
 
 func (c *Cluster) disconnected(err error) {

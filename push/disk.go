@@ -47,6 +47,9 @@ func (s *Store) load(ctx context.Context) error {
 					broken++
 					return nil
 				}
+				if s.cfg.Shared == nil && !r.kept() {
+					return nil // the memory of several nodes
+				}
 				s.users[string(name)] = r
 				for _, sub := range r.Subs {
 					s.owner[sub.Endpoint] = string(name)
@@ -158,9 +161,7 @@ func (s *Store) write(ctx context.Context) bool {
 		}
 		err = ErrDisk
 	}
-	for _, done := range wait {
-		done(err)
-	}
+	s.told(wait, err)
 	return err == nil
 }
 

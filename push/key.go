@@ -48,13 +48,16 @@ func OpenKey(path string) (*Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		der, err := x509.MarshalPKCS8PrivateKey(private)
+		key, err := newKey(private)
 		if err != nil {
 			return nil, err
 		}
-		err = statefile.Create(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
-		if err == nil {
-			return newKey(private)
+		made, err := key.PEM()
+		if err != nil {
+			return nil, err
+		}
+		if err = statefile.Create(path, made, 0o600); err == nil {
+			return key, nil
 		}
 		if !errors.Is(err, fs.ErrExist) { // another process of this server was faster
 			return nil, err
@@ -66,22 +69,37 @@ func OpenKey(path string) (*Key, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	bad := func(why string) error {
-		return fmt.Errorf("%s is damaged: %s; restore it from a backup, or move it away to have a new one made: whoever wants to be rung then opens the page once", path, why)
+	key, err := ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; restore it from a backup, or move it away to have a new one made: whoever wants to be rung then opens the page once", path, err)
 	}
+	return key, nil
+}
+
+// ParseKey reads what Key.PEM writes.
+func ParseKey(text []byte) (*Key, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, bad("it holds no PEM")
+		return nil, errors.New("it holds no PEM")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, bad("it holds no PKCS #8 key")
+		return nil, errors.New("it holds no PKCS #8 key")
 	}
 	private, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || private.Curve != elliptic.P256() {
-		return nil, bad("its key is not of the curve P-256")
+		return nil, errors.New("its key is not of the curve P-256")
 	}
 	return newKey(private)
+}
+
+// PEM is the key as its file holds it.
+func (k *Key) PEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.private)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
 func newKey(private *ecdsa.PrivateKey) (*Key, error) {

@@ -3,7 +3,8 @@
 // the coding of RFC 8188, and RFC 8292 (VAPID) says who sends it.
 //
 // A Store keeps who is rung where, and the calls that they have missed, in memory and on
-// disk (records.go, disk.go). Ring and Settle tell it of calls (ring.go); what is to be
+// disk (records.go, disk.go), and where there are several nodes, on a shelf that they share
+// (share.go, merge.go). Ring and Settle tell it of calls (ring.go); what is to be
 // sent waits in a bounded queue (queue.go), is encrypted (encrypt.go) and posted (client.go).
 // Nothing that the hub calls blocks: it does so under its locks.
 package push
@@ -37,6 +38,8 @@ type Config struct {
 	// Taken is told that a push service has taken the first message of a call, Failed that
 	// none takes any. Both are called in goroutines of the store, without its locks.
 	Taken, Failed func(call string)
+
+	Shared *Shared // what several nodes have together; nil: there is one node
 
 	transport http.RoundTripper // for tests
 	tune      tuning
@@ -77,6 +80,7 @@ type Store struct {
 	dirty map[string]bool   // users that the disk does not have yet
 	wait  []func(error)     // who is to be told when it has
 	rings map[string]*ring  // by call
+	share share
 	queue queue
 	over  bool
 	wake  chan struct{} // the disk has something to do
@@ -115,6 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		users: make(map[string]*record), owner: make(map[string]string), dirty: make(map[string]bool), rings: make(map[string]*ring),
 		wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
 	}
+	s.share = share{behind: make(map[string]bool), rings: make(map[string]*posted), synced: make(chan struct{}), wake: make(chan struct{}, 1)}
 	s.queue.origins = make(map[string]*origin)
 	s.client = newClient(cfg)
 	if err := s.load(ctx); err != nil {
@@ -127,6 +132,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 func (s *Store) Serve(ctx context.Context) {
 	var group sync.WaitGroup
 	group.Go(func() { s.send(ctx) })
+	group.Go(func() { s.exchange(ctx) })
 	s.keep(ctx)
 	group.Wait()
 	s.client.CloseIdleConnections()

@@ -249,7 +249,7 @@ func (s *Store) heard(m *message, refused int) {
 	}
 	for i := range r.Subs {
 		if sub := &r.Subs[i]; sub.Endpoint == m.endpoint && sub.Refused != refused {
-			sub.Refused = refused
+			sub.Refused, sub.Version = refused, max(time.Now().UnixMilli(), sub.Version+1)
 			s.soil(m.user)
 		}
 	}

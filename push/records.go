@@ -14,6 +14,12 @@ type record struct {
 	Used   int64          `json:"used"`  // Unix seconds, to the day
 	Subs   []subscription `json:"subscriptions"`
 	Missed []Missed       `json:"missed,omitempty"` // the oldest first
+
+	// Of several nodes, see merge.go. Times are Unix milliseconds.
+	Born int64            `json:"born,omitempty"` // when the name was claimed with this proof
+	Void int64            `json:"void,omitempty"` // nothing from before is any more
+	Gone map[string]int64 `json:"gone,omitempty"` // subscriptions, by digest
+	Seen map[string]int64 `json:"seen,omitempty"` // calls that are not missed any more
 }
 
 // Missed is a call that nobody has seen.
@@ -48,13 +54,14 @@ func (s *Store) Subscribe(user string, proof [32]byte, from netip.Addr, text []b
 		return
 	}
 	now := time.Now()
-	sub.Since = now.Unix()
+	sub.Since, sub.Version = now.Unix(), now.UnixMilli()
 	s.mu.Lock()
 	if r := s.users[user]; r != nil {
 		if i := slices.IndexFunc(r.Subs, func(o subscription) bool { return o.Endpoint == sub.Endpoint }); i >= 0 {
 			was := &r.Subs[i]
 			same := slices.Equal(was.Public, sub.Public) && slices.Equal(was.Auth, sub.Auth)
 			fresh := same && was.Refused == 0 && now.Sub(time.Unix(was.Since, 0)).Abs() < usedEvery
+			sub.Version = max(sub.Version, was.Version+1)
 			*was = sub
 			s.use(user, r, now)
 			s.change(user, fresh, done)
@@ -84,9 +91,13 @@ func (s *Store) Subscribe(user string, proof [32]byte, from netip.Addr, text []b
 		r = s.users[user]
 	}
 	if r == nil {
-		r = &record{Proof: proof[:]}
+		r = new(record)
 		s.users[user] = r
 	}
+	if !r.kept() {
+		r.claim(proof[:], now)
+	}
+	sub.Version = max(sub.Version, r.Gone[digest(sub.Endpoint)]+1, r.Void+1)
 	r.Subs = append(r.Subs, sub)
 	s.owner[sub.Endpoint] = user
 	s.use(user, r, now)
@@ -97,7 +108,7 @@ func (s *Store) Subscribe(user string, proof [32]byte, from netip.Addr, text []b
 func (s *Store) change(user string, known bool, done func(error)) {
 	over := s.over
 	if !known && !over {
-		s.dirty[user] = true
+		s.soil(user)
 		s.wait = append(s.wait, done)
 		poke(s.wake)
 	}
@@ -118,7 +129,7 @@ func (s *Store) Unsubscribe(user, endpoint string, done func(error)) {
 	if !known {
 		s.drop(user, endpoint)
 		if r := s.users[user]; r != nil && len(r.Subs) == 0 {
-			delete(s.users, user)
+			s.empty(user, r)
 		}
 	}
 	s.change(user, known, done)
@@ -132,16 +143,35 @@ func (s *Store) drop(user, endpoint string) {
 		return
 	}
 	delete(s.owner, endpoint)
-	r.Subs = slices.DeleteFunc(r.Subs, func(o subscription) bool { return o.Endpoint == endpoint })
+	r.remove(endpoint, time.Now())
 	if len(r.Subs) == 0 && len(r.Missed) == 0 {
-		delete(s.users, user)
+		s.empty(user, r)
 	}
 	s.soil(user)
+}
+
+// empty forgets a user, of whom several nodes remember that. mu is held.
+func (s *Store) empty(user string, r *record) {
+	if s.cfg.Shared == nil {
+		delete(s.users, user)
+		return
+	}
+	r.void(time.Now())
+	for other, o := range s.users {
+		if len(s.users) <= 2*s.cfg.tune.total {
+			break
+		}
+		if !o.kept() && other != user {
+			delete(s.users, other)
+			s.dirty[other] = true
+		}
+	}
 }
 
 // soil has a user written down soon. mu is held.
 func (s *Store) soil(user string) {
 	s.dirty[user] = true
+	s.unshare(user)
 	poke(s.wake)
 }
 
@@ -159,7 +189,7 @@ func (s *Store) use(user string, r *record, now time.Time) {
 func (s *Store) Use(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.users[user]; r != nil {
+	if r := s.users[user]; r.kept() {
 		s.use(user, r, time.Now())
 	}
 }
@@ -169,7 +199,7 @@ func (s *Store) Keeper(user string) (proof [32]byte, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.users[user]
-	if r == nil || time.Since(time.Unix(r.Used, 0)) > s.cfg.tune.kept {
+	if !r.kept() || time.Since(time.Unix(r.Used, 0)) > s.cfg.tune.kept {
 		return proof, false
 	}
 	copy(proof[:], r.Proof)
@@ -188,8 +218,13 @@ func (s *Store) Reachable(user string) bool {
 func (s *Store) Miss(user string, call Missed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.miss(user, call)
+}
+
+// miss is Miss. mu is held.
+func (s *Store) miss(user string, call Missed) {
 	r := s.users[user]
-	if r == nil {
+	if !r.kept() || slices.ContainsFunc(r.Missed, func(m Missed) bool { return m.Call == call.Call }) {
 		return
 	}
 	r.Missed = append(r.Missed, call)
@@ -217,9 +252,9 @@ func (s *Store) Seen(user string, calls []string) {
 	if r == nil || len(r.Missed) == 0 {
 		return
 	}
-	r.Missed = slices.DeleteFunc(r.Missed, func(m Missed) bool { return slices.Contains(calls, m.Call) })
+	r.see(calls, time.Now())
 	if len(r.Subs) == 0 && len(r.Missed) == 0 {
-		delete(s.users, user)
+		s.empty(user, r)
 	}
 	s.soil(user)
 }
@@ -239,7 +274,7 @@ func (s *Store) forget(user string) {
 	for _, sub := range r.Subs {
 		delete(s.owner, sub.Endpoint)
 	}
-	delete(s.users, user)
+	s.empty(user, r)
 	s.soil(user)
 }
 
@@ -249,8 +284,11 @@ func (s *Store) prune(now time.Time) {
 	defer s.mu.Unlock()
 	for user, r := range s.users {
 		if now.Sub(time.Unix(r.Used, 0)) > s.cfg.tune.kept {
+			if r.kept() {
+				s.stats.deleted.add(deletedUnused, 1)
+			}
 			s.forget(user)
-			s.stats.deleted.add(deletedUnused, 1)
+			delete(s.users, user) // the other nodes do so too
 		}
 	}
 	for id, one := range s.rings { // of a hub that went away before it said so
@@ -262,6 +300,9 @@ func (s *Store) prune(now time.Time) {
 
 // sound says what is wrong with a record that was read.
 func (r *record) sound() error {
+	if !r.kept() && r.Void > 0 && len(r.Subs) == 0 && len(r.Missed) == 0 {
+		return nil
+	}
 	if len(r.Proof) != 32 {
 		return fmt.Errorf("a proof of %d bytes", len(r.Proof))
 	}

@@ -27,6 +27,11 @@ type ring struct {
 	left    int              // devices of which it is not known yet
 	taken   bool             // by one service
 	settled string           // reason, once it has been
+	spare   string           // the endpoint of a device that knows
+	pending int              // messages about it that wait or are on their way
+
+	posted chan struct{} // closed when the other nodes know of it, see share.go
+	lost   bool          // another node has taken it over
 }
 
 // told is how far a device has been told of a ring.
@@ -62,9 +67,20 @@ func (s *Store) Ring(c Call) bool {
 	s.rings[c.ID] = one
 	for _, sub := range r.Subs {
 		one.devices[sub.Endpoint] = &told{waiting: true}
-		s.put(&message{user: c.To, endpoint: sub.Endpoint, ring: one, until: now.Add(c.For), life: c.For, at: now})
+	}
+	if s.cfg.Shared != nil && !s.share.closed {
+		s.announce(one)
+	} else {
+		s.begin(one)
 	}
 	return true
+}
+
+// begin sends the word of a call to all devices. mu is held.
+func (s *Store) begin(one *ring) {
+	for endpoint := range one.devices {
+		s.put(&message{user: one.call.To, endpoint: endpoint, ring: one, until: one.at.Add(one.call.For), life: one.call.For, at: time.Now()})
+	}
 }
 
 // Settle says that a call does not ring any more: Elsewhere or Unseen. spare is the
@@ -78,10 +94,19 @@ func (s *Store) Settle(call, reason, spare string) {
 		return
 	}
 	delete(s.rings, call)
-	one.settled = reason
+	one.settled, one.spare = reason, spare
 	if n := s.queue.remove(func(m *message) bool { return m.ring == one }); n > 0 {
 		s.stats.dropped.add(dropSettled, uint64(n))
+		one.pending -= n
 	}
+	if one.lost {
+		return
+	}
+	one.pending++
+	defer func() {
+		one.pending--
+		s.strike(one)
+	}()
 	for endpoint, t := range one.devices {
 		t.spared = endpoint == spare
 		t.waiting = false
@@ -106,6 +131,7 @@ func (s *Store) tellSettled(one *ring, endpoint string, t *told) {
 
 // put queues a message, if there is room. mu is held.
 func (s *Store) put(m *message) {
+	m.ring.pending++
 	if s.queue.count >= s.cfg.tune.queue || !s.queue.add(m) {
 		s.stats.dropped.add(dropQueue, 1)
 		s.finished(m, false)
@@ -116,14 +142,20 @@ func (s *Store) put(m *message) {
 
 // finished says that nothing more is tried for a message. mu is held.
 func (s *Store) finished(m *message, taken bool) {
+	one, t := m.ring, m.ring.devices[m.endpoint]
+	defer func() {
+		if one.pending--; one.pending == 0 && one.settled != "" {
+			s.strike(one)
+		}
+	}()
 	if m.stop {
 		return
 	}
-	one, t := m.ring, m.ring.devices[m.endpoint]
 	t.waiting, t.flying, t.taken = false, false, taken
 	one.left--
 	call := one.call.ID
 	switch {
+	case one.lost:
 	case one.settled != "":
 		s.tellSettled(one, m.endpoint, t)
 	case taken && !one.taken:

@@ -19,6 +19,7 @@ type subscription struct {
 	Auth     []byte `json:"auth"`
 	Since    int64  `json:"since"`             // Unix seconds; when it was last confirmed
 	Refused  int    `json:"refused,omitempty"` // times in a row that the service took nothing for it
+	Version  int64  `json:"version,omitempty"` // Unix milliseconds, see merge.go
 }
 
 const (

@@ -40,9 +40,13 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	cfg.Revoked = n.revokedElsewhere
 	cfg.Revocations = n.access.Revocations
 	cfg.Do = n.doForNode
+	cfg.Answer = n.answerNode
 	cfg.Logger = n.log
-	n.cluster, err = cluster.New(cfg, secrets)
-	return err
+	if n.cluster, err = cluster.New(cfg, secrets); err != nil {
+		return err
+	}
+	n.pusher.share(n.cluster)
+	return nil
 }
 
 // roomOpened tells the cluster of a room; nil where this server is alone. The hub is made

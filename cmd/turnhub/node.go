@@ -202,7 +202,7 @@ func (n *node) makeHub(secrets []string) {
 		Gateway:        n.gateway,
 	})
 	if n.pusher != nil {
-		n.hub.SetPush(n.pusher.key.Public())
+		n.hub.SetPush(n.pusher.key.Load().Public())
 	}
 	n.makeMedia()
 }

@@ -10,9 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"turnhub/cluster"
 	"turnhub/internal/body"
 	"turnhub/internal/config"
 	"turnhub/push"
@@ -23,8 +25,13 @@ import (
 // hub's signaling.Absent.
 type pusher struct {
 	node  *node
-	key   *push.Key
+	key   atomic.Pointer[push.Key]
 	store atomic.Pointer[push.Store] // nil: another process has it, or it cannot be opened
+
+	// Where there are several nodes, see pushshared.go.
+	users, rings, keys *cluster.Shelf
+	rekeyed            chan struct{} // another key is that of the cluster
+	hasKey             bool          // of the shelf's goroutine: it has one
 }
 
 func pushDir(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "push") }
@@ -41,7 +48,9 @@ func newPusher(n *node) (*pusher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pusher{node: n, key: key}, nil
+	p := &pusher{node: n, rekeyed: make(chan struct{}, 1)}
+	p.key.Store(key)
+	return p, nil
 }
 
 // absent is for signaling.Config.
@@ -56,7 +65,7 @@ func (p *pusher) absent() signaling.Absent {
 func (p *pusher) open(ctx context.Context) error {
 	n := p.node
 	store, err := push.Open(ctx, push.Config{
-		Dir: pushDir(n.cfg), Key: p.key, Services: n.cfg.Push.Services, Allow: n.cfg.Push.Allow, Proof: n.cfg.Access.Mode, Logger: n.log,
+		Dir: pushDir(n.cfg), Key: p.key.Load(), Services: n.cfg.Push.Services, Allow: n.cfg.Push.Allow, Proof: n.cfg.Access.Mode, Logger: n.log,
 		Contact: func() string {
 			address := ""
 			if relay := n.addresses.Relay(); len(relay) > 0 {
@@ -64,12 +73,13 @@ func (p *pusher) open(ctx context.Context) error {
 			}
 			return n.cfg.PushContact(address)
 		},
-		Taken: n.hub.RungAbsent, Failed: n.hub.LostAbsent,
+		Taken: n.hub.RungAbsent, Failed: n.hub.LostAbsent, Shared: p.shared(),
 	})
 	if err != nil {
 		return err
 	}
 	p.store.Store(store)
+	p.hear()
 	return nil
 }
 
@@ -80,27 +90,46 @@ const openPatience = 3 * time.Second
 func (p *pusher) openSoon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	_ = p.open(ctx) // serve says why, if it stays so
+	if p.open(ctx) == nil && p.users != nil { // else serve says why, if it stays so
+		select {
+		case <-ctx.Done():
+		case <-p.store.Load().Synced():
+		}
+	}
 }
 
 // serve has the store while this process has the office.
 func (p *pusher) serve(ctx context.Context) {
 	defer p.store.Store(nil)
-	for pause := time.Second; p.store.Load() == nil; pause = min(2*pause, time.Minute) {
-		err := p.open(ctx)
-		if ctx.Err() != nil && err != nil {
-			return
-		}
-		if err != nil {
-			p.node.log.Error("nobody is rung by push", "error", err, "remedy", "see to it that "+pushDir(p.node.cfg)+" can be written")
-			select {
-			case <-ctx.Done():
+	for ctx.Err() == nil {
+		for pause := time.Second; p.store.Load() == nil; pause = min(2*pause, time.Minute) {
+			err := p.open(ctx)
+			if ctx.Err() != nil && err != nil {
 				return
-			case <-time.After(pause):
+			}
+			if err != nil {
+				p.node.log.Error("nobody is rung by push", "error", err, "remedy", "see to it that "+pushDir(p.node.cfg)+" can be written")
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(pause):
+				}
 			}
 		}
+		now, reopen := context.WithCancel(ctx)
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			defer reopen()
+			select {
+			case <-now.Done():
+			case <-p.rekeyed:
+			}
+		})
+		p.store.Load().Serve(now)
+		p.store.Store(nil)
+		reopen()
+		watch.Wait()
 	}
-	p.store.Load().Serve(ctx)
 }
 
 func (p *pusher) stats() push.Stats {
@@ -226,7 +255,7 @@ func (n *node) declines(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, wrong.Error(), wrong.Status)
 	case json.Unmarshal(text, &said) != nil:
 		http.Error(w, "the body must be {\"call\", \"decline\", \"endpoint\"} as JSON", http.StatusBadRequest)
-	case !n.hub.Decline(said.Call, said.Decline, said.Endpoint):
+	case !n.hub.Decline(said.Call, said.Decline, said.Endpoint) && !n.pusher.declinesAt(r.Context(), said.Call, text):
 		http.Error(w, "this call does not ring any more", http.StatusNotFound)
 	default:
 		w.WriteHeader(http.StatusNoContent)

@@ -1,0 +1,435 @@
+package push
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Shelf is a place that several nodes share, see the cluster's of that name.
+type Shelf interface {
+	Change(ctx context.Context, key string, change func(old []byte) []byte) error
+}
+
+// Shared is what several nodes have together: the records of users, and the calls that ring,
+// so that another node can say what becomes of one whose node has died. The node that rings a
+// call, which is its caller's, is the only one that sends anything about it.
+type Shared struct {
+	Users, Rings Shelf
+	Node, Run    string // of this process
+	// Lives reports whether a process of a node lives; sure is false where that is not known.
+	Lives func(node, run string) (lives, sure bool)
+}
+
+// share is the Store's part of it. mu guards all but the signals.
+type share struct {
+	behind  map[string]bool // users whose records the others may not have
+	waiting []func(error)   // who is to be told when they have
+	heard   map[string]bool // users, since Begin; nil: not in between
+	rings   map[string]*posted
+	owed    []*ring // of which the shelf does not know yet how they have ended
+	synced  chan struct{}
+	wake    chan struct{}
+	group   sync.WaitGroup
+	closed  bool
+}
+
+// posted is a call that rings, as it stands on the shelf.
+type posted struct {
+	Node  string `json:"node"`
+	Run   string `json:"run"`
+	Call  string `json:"call"`
+	To    string `json:"to"`
+	User  string `json:"user,omitempty"`
+	Name  string `json:"name,omitempty"`
+	At    int64  `json:"at"` // Unix milliseconds
+	Over  string `json:"over,omitempty"`
+	Spare string `json:"spare,omitempty"`
+
+	since time.Time // when it was heard
+}
+
+const (
+	// RingsTTL is for how long the shelf of calls keeps one.
+	RingsTTL = time.Hour
+	// UsersTTL is for how long the shelf of users keeps one that nobody uses.
+	UsersTTL = 91 * 24 * time.Hour
+
+	maxPosted   = 8192
+	adoptEvery  = time.Second
+	shareRetry  = time.Second
+	maxUserText = 60 << 10
+)
+
+// place is the key of a user on the shelf. Nodes that prove names in another way, or have
+// another key, have records that are worth nothing to this one.
+func (s *Store) place(user string) string { return s.terms() + "/" + user }
+
+func (s *Store) terms() string {
+	sum := sha256.Sum256([]byte(s.cfg.Key.Public() + " " + s.cfg.Proof))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// unshare notes that the others may not have a record. mu is held.
+func (s *Store) unshare(user string) {
+	if s.cfg.Shared != nil {
+		s.share.behind[user] = true
+	}
+}
+
+// told tells those who wait for what is on the disk now, or, where there are several nodes,
+// when these have it as well.
+func (s *Store) told(wait []func(error), err error) {
+	if s.cfg.Shared != nil && err == nil {
+		s.mu.Lock()
+		closed := s.share.closed
+		if !closed {
+			s.share.waiting = append(s.share.waiting, wait...)
+		}
+		s.mu.Unlock()
+		if !closed {
+			poke(s.share.wake)
+			return
+		}
+	}
+	for _, done := range wait {
+		done(err)
+	}
+}
+
+// Begin says that all records of the shelf are heard from now on.
+func (s *Store) Begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.share.heard = make(map[string]bool)
+}
+
+// Complete says that they have been.
+func (s *Store) Complete() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for user := range s.users {
+		if !s.share.heard[user] {
+			s.share.behind[user] = true
+		}
+	}
+	s.share.heard = nil
+	select {
+	case <-s.share.synced:
+	default:
+		close(s.share.synced)
+	}
+	poke(s.share.wake)
+}
+
+// Synced is closed when the shelf's records have been heard once.
+func (s *Store) Synced() <-chan struct{} { return s.share.synced }
+
+// HeardUser is told of a record on the shelf.
+func (s *Store) HeardUser(key string, value []byte) {
+	terms, user, ok := strings.Cut(key, "/")
+	if !ok || terms != s.terms() || value == nil {
+		return
+	}
+	theirs := s.read(value)
+	if theirs == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.share.heard != nil {
+		s.share.heard[user] = true
+	}
+	ours := s.users[user]
+	if ours == nil && len(s.users) >= 3*s.cfg.tune.total {
+		return
+	}
+	merged := merge(ours, theirs, s.cfg.tune)
+	if !same(merged, theirs, s.cfg.tune) {
+		s.share.behind[user] = true
+		poke(s.share.wake)
+	}
+	if ours != nil && same(merged, ours, s.cfg.tune) {
+		return
+	}
+	s.replace(user, merged)
+}
+
+// read reads a record that another node has written; nil: it is none, or of long ago.
+func (s *Store) read(value []byte) *record {
+	r := new(record)
+	if json.Unmarshal(value, r) != nil || r.sound() != nil || time.Since(time.Unix(r.Used, 0)) > s.cfg.tune.kept {
+		return nil
+	}
+	r.Subs = slices.DeleteFunc(r.Subs, func(sub subscription) bool { return Endpoint(sub.Endpoint, s.cfg.Services) != nil })
+	return r
+}
+
+// replace takes another record for a user. mu is held.
+func (s *Store) replace(user string, r *record) {
+	if ours := s.users[user]; ours != nil {
+		for _, sub := range ours.Subs {
+			if s.owner[sub.Endpoint] == user {
+				delete(s.owner, sub.Endpoint)
+			}
+		}
+	}
+	s.users[user] = r
+	for _, sub := range r.Subs {
+		// A browser has been another user's: it is that of who has come last.
+		if other, had := s.owner[sub.Endpoint]; had && other != user {
+			if was, _ := s.subscription(other, sub.Endpoint); was.Version > sub.Version || was.Version == sub.Version && other > user {
+				continue
+			}
+			s.drop(other, sub.Endpoint)
+		}
+		s.owner[sub.Endpoint] = user
+	}
+	s.dirty[user] = true
+	poke(s.wake)
+}
+
+// exchange brings what has changed to the other nodes, and looks after the calls of those
+// that have died, until ctx ends.
+func (s *Store) exchange(ctx context.Context) {
+	if s.cfg.Shared == nil {
+		return
+	}
+	tick := time.NewTicker(min(adoptEvery, shareRetry))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.share.closed = true
+			wait := s.share.waiting
+			s.share.waiting = nil
+			s.mu.Unlock()
+			for _, done := range wait {
+				done(nil) // the disk has it
+			}
+			s.share.group.Wait()
+			return
+		case <-s.share.wake:
+		case <-tick.C:
+			s.adopt(ctx)
+		}
+		s.mu.Lock()
+		behind, wait := s.share.behind, s.share.waiting
+		s.share.behind, s.share.waiting = make(map[string]bool), nil
+		s.mu.Unlock()
+		failed := false
+		for user := range behind {
+			if failed || s.bring(ctx, user) != nil {
+				failed = true
+				s.mu.Lock()
+				s.share.behind[user] = true
+				s.mu.Unlock()
+			}
+		}
+		for _, done := range wait {
+			done(nil) // where the shelf cannot be reached, it is on the disk, and comes there later
+		}
+	}
+}
+
+// bring puts what this node knows of a user on the shelf.
+func (s *Store) bring(ctx context.Context, user string) error {
+	return s.cfg.Shared.Users.Change(ctx, s.place(user), func(old []byte) []byte {
+		var theirs *record
+		if old != nil {
+			theirs = s.read(old)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		ours := s.users[user]
+		if ours == nil {
+			return old
+		}
+		merged := merge(ours, theirs, s.cfg.tune)
+		if theirs != nil && same(merged, theirs, s.cfg.tune) {
+			return old
+		}
+		text, err := json.Marshal(merged)
+		if err != nil || len(text) > maxUserText {
+			return old
+		}
+		return text
+	})
+}
+
+// HeardRing is told of a call on the shelf; no value: it is no more.
+func (s *Store) HeardRing(key string, value []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &posted{since: time.Now()}
+	if value == nil || json.Unmarshal(value, p) != nil || p.Call != key {
+		delete(s.share.rings, key)
+		return
+	}
+	if had := s.share.rings[key]; had != nil {
+		p.since = had.since
+	} else if len(s.share.rings) >= maxPosted {
+		return
+	}
+	s.share.rings[key] = p
+	if one := s.rings[key]; one != nil && !s.ours(p) {
+		one.lost = true // another node has taken this one for dead
+	}
+}
+
+func (s *Store) ours(p *posted) bool { return p.Node == s.cfg.Shared.Node && p.Run == s.cfg.Shared.Run }
+
+// RingsAt returns the node of a call that rings; empty: it is not known.
+func (s *Store) RingsAt(call string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.share.rings[call]; p != nil && p.Over == "" {
+		return p.Node
+	}
+	return ""
+}
+
+// work does something that asks the shelf. mu is held.
+func (s *Store) work(f func(context.Context)) {
+	if s.share.closed {
+		return // the next process, or another node, finds the call on the shelf
+	}
+	// Calls are bounded by maxRings, and so is what is asked for them at a time.
+	s.share.group.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		f(ctx)
+	})
+}
+
+// announce puts a call on the shelf, and rings when it is there, or cannot be. mu is held.
+func (s *Store) announce(one *ring) {
+	c := one.call
+	p := &posted{
+		Node: s.cfg.Shared.Node, Run: s.cfg.Shared.Run, Call: c.ID, To: c.To, User: c.User, Name: c.Name, At: one.at.UnixMilli(),
+	}
+	one.posted = make(chan struct{})
+	s.work(func(ctx context.Context) {
+		defer close(one.posted)
+		text, _ := json.Marshal(p) // it has no type that can fail
+		_ = s.cfg.Shared.Rings.Change(ctx, c.ID, func(old []byte) []byte {
+			if old != nil {
+				return old
+			}
+			return text
+		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if one.settled == "" {
+			s.begin(one)
+		}
+	})
+}
+
+// strike says on the shelf how a call has ended, and takes it off when nothing more is to be
+// sent about it. mu is held.
+func (s *Store) strike(one *ring) {
+	if s.cfg.Shared == nil || one.lost {
+		return
+	}
+	done, reason, spare, call := one.pending == 0, one.settled, one.spare, one.call
+	s.work(func(ctx context.Context) {
+		if one.posted != nil {
+			<-one.posted
+		}
+		err := error(nil)
+		if done && reason == Unseen {
+			err = s.bring(ctx, call.To) // it stays until it is known that the call was missed
+		}
+		if err == nil {
+			err = s.cfg.Shared.Rings.Change(ctx, call.ID, func(old []byte) []byte {
+				p := new(posted)
+				if old == nil || json.Unmarshal(old, p) != nil || !s.ours(p) || done {
+					if done && s.ours(p) {
+						return nil
+					}
+					return old
+				}
+				p.Over, p.Spare = reason, spare
+				text, _ := json.Marshal(p)
+				return text
+			})
+		}
+		if err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if len(s.share.owed) < maxRings && !slices.Contains(s.share.owed, one) {
+				s.share.owed = append(s.share.owed, one)
+			}
+		}
+	})
+}
+
+// adopt finishes what nodes that have died have begun: one of those that live gets each call,
+// keeps it as missed, and tells the devices that it does not ring any more.
+func (s *Store) adopt(ctx context.Context) {
+	var dead []*posted
+	s.mu.Lock()
+	owed := s.share.owed
+	s.share.owed = nil
+	for _, one := range owed {
+		s.strike(one)
+	}
+	for key, p := range s.share.rings {
+		if time.Since(p.since) > RingsTTL {
+			delete(s.share.rings, key)
+		} else if !s.ours(p) {
+			if lives, sure := s.cfg.Shared.Lives(p.Node, p.Run); sure && !lives {
+				dead = append(dead, p)
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range dead {
+		s.inherit(ctx, p)
+	}
+}
+
+// inherit takes over a call of a node that has died, unless another node does.
+func (s *Store) inherit(ctx context.Context, dead *posted) {
+	var p *posted
+	err := s.cfg.Shared.Rings.Change(ctx, dead.Call, func(old []byte) []byte {
+		p = new(posted)
+		if old == nil || json.Unmarshal(old, p) != nil || p.Node != dead.Node || p.Run != dead.Run {
+			p = nil
+			return old
+		}
+		p.Node, p.Run = s.cfg.Shared.Node, s.cfg.Shared.Run
+		text, _ := json.Marshal(p)
+		return text
+	})
+	if err != nil || p == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := &ring{
+		call: Call{ID: p.Call, To: p.To, User: p.User, Name: p.Name}, at: time.UnixMilli(p.At), settled: p.Over, spare: p.Spare,
+		devices: make(map[string]*told), pending: 1,
+	}
+	if one.settled == "" {
+		one.settled = Unseen
+		s.miss(p.To, Missed{Call: p.Call, User: p.User, Name: p.Name, Reason: "lost", At: p.At})
+	}
+	if r := s.users[p.To]; r != nil {
+		for _, sub := range r.Subs {
+			t := &told{taken: true, spared: sub.Endpoint == one.spare}
+			one.devices[sub.Endpoint] = t
+			s.tellSettled(one, sub.Endpoint, t)
+		}
+	}
+	if one.pending--; one.pending == 0 {
+		s.strike(one)
+	}
+}
