@@ -266,7 +266,7 @@ func TestKernel(t *testing.T) {
 				c := s.call("alice", families[0], families[1])
 				c.begin()
 				before, sent, bytes := s.Stats(), 0, 0
-				for _, n := range []int{4, 5, 7, 172, 1201} {
+				for _, n := range []int{4, 5, 7, 172, 1201, 1400} {
 					payload := make([]byte, n)
 					for i := range payload {
 						payload[i] = byte(i*7 + n)
@@ -291,7 +291,7 @@ func TestKernel(t *testing.T) {
 				// What is too long for every path, or empty, goes through the process, and what
 				// follows it at once.
 				n := s.inKernel()
-				c.exchange(make([]byte, 1300), false)
+				c.exchange(make([]byte, 1490), false)
 				c.exchange(nil, false)
 				if s.inKernel() != n {
 					t.Error("what is odd passed inside the kernel")

@@ -2,6 +2,7 @@ package core
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -307,6 +308,32 @@ func (o *offload) unbarAll() {
 // FlushOffload takes all flows out of the kernel: what they were made by, such as the
 // routes of this host, has changed.
 func (s *Shared) FlushOffload() { s.offload.forgetAll(0) }
+
+// FlushOffloadOf takes the flows out of all allocations that have one with these addresses,
+// whatever the port: what was known of the way there has changed.
+func (s *Shared) FlushOffloadOf(addresses []wire.Endpoint) {
+	o := s.offload
+	if o == nil {
+		return
+	}
+	moved := make(map[wire.Endpoint]bool)
+	for _, e := range addresses {
+		moved[e.IP()] = true
+	}
+	owners := make(map[*allocation]struct{})
+	o.mu.Lock()
+	for key, of := range o.flows {
+		if moved[key.Remote.IP()] {
+			for _, a := range of {
+				if a != nil {
+					owners[a] = struct{}{}
+				}
+			}
+		}
+	}
+	o.mu.Unlock()
+	o.forget(slices.Collect(maps.Keys(owners)), false)
+}
 
 // Offloaded are how many flows are in the kernel, and how often one could not be
 // entered, by reason.

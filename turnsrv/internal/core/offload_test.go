@@ -76,6 +76,33 @@ func TestOffloadOwners(t *testing.T) {
 	}
 }
 
+// TestOffloadFlushOf takes out the flows of those that have one with an address.
+func TestOffloadFlushOf(t *testing.T) {
+	fake := &fakeOffload{in: make(map[FlowKey]Flow)}
+	s := &Shared{offload: newOffload(fake)}
+	var allocs [3]*allocation
+	for i := range allocs {
+		allocs[i] = new(allocation)
+		client := FlowKey{Remote: wire.EndpointIPv4(1, uint16(i)), Local: wire.EndpointIPv4(2, 3478), Channel: 0x4000}
+		peer := FlowKey{Remote: wire.EndpointIPv4(uint32(100+i), 7), Local: wire.EndpointIPv4(2, uint16(50000+i))}
+		for _, key := range []FlowKey{client, peer} {
+			s.offload.put(flowOwners{allocs[i]}, &Flow{FlowKey: key})
+		}
+	}
+	before := [2]uint32{allocs[0].flushed.Load(), allocs[1].flushed.Load()}
+	s.FlushOffloadOf([]wire.Endpoint{wire.EndpointIPv4(101, 0), wire.EndpointIPv4(99, 0)})
+	if len(fake.in) != 4 || len(s.offload.flows) != 4 {
+		t.Errorf("%d flows are left, want 4", len(fake.in))
+	}
+	if allocs[0].flushed.Load() != before[0] || allocs[1].flushed.Load() == before[1] {
+		t.Error("not the one alone must enter its channels again")
+	}
+	s.FlushOffloadOf([]wire.Endpoint{wire.EndpointIPv4(1, 0)})
+	if len(fake.in) != 0 {
+		t.Errorf("%d flows are left of clients at an address", len(fake.in))
+	}
+}
+
 // TestOffloadNotExact leaves the way to a client with the process that has its channel at
 // another address than that from which packets come.
 func TestOffloadNotExact(t *testing.T) {

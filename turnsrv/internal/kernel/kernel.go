@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"turnhub/turnsrv/internal/core"
+	"turnhub/turnsrv/internal/wire"
 )
 
 // Config is what a Kernel is made of.
@@ -43,6 +44,8 @@ type Relay interface {
 	Clock() int64
 	// FlushOffload takes all flows out.
 	FlushOffload()
+	// FlushOffloadOf takes out those of the calls that have an address at one end.
+	FlushOffloadOf(addresses []wire.Endpoint)
 }
 
 var _ Relay = (*core.Shared)(nil)

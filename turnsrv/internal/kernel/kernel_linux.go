@@ -32,9 +32,11 @@ const (
 	flowsPerAllocation = 4 // a call has two, and one over several interfaces more
 	maxAllocations     = 1 << 16
 	beatEvery          = 500 * time.Millisecond // a quarter of STALE in relay.c
+	stale              = 2e9                    // STALE in relay.c
 	quarantine         = 1e9                    // nanoseconds until a place is given out again: a program may still count there
 	none               = 1<<32 - 1              // NONE in relay.c
-	leastMTU           = 1280                   // LONGEST in relay.c
+	leastMTU           = 1280                   // LEAST_MTU in relay.c
+	mostMTU            = 1500                   // Ethernet's; see scratch in relay.c
 	owners             = 8                      // OWNERS in relay.c
 )
 
@@ -68,10 +70,10 @@ type flow struct {
 	fromFamily, toFamily   uint8
 	ttl, begun, nextFamily uint8
 	owner                  uint8
-	_                      uint16
+	mtu                    uint16
 	next                   [16]byte
 	entered, seen          uint64
-	term                   uint64
+	term, asked            uint64
 }
 
 // Kernel is a loaded program with its maps, which other processes of this server may share.
@@ -91,8 +93,9 @@ type Kernel struct {
 	ttl       [wire.Families]uint8
 	routes    *routes
 	why       string
-	inherited string      // the program's identity; empty: it is this process's own
-	full      atomic.Bool // it has been said
+	inherited string              // the program's identity; empty: it is this process's own
+	full      atomic.Bool         // it has been said
+	seen      map[[16]byte]uint64 // of narrow, when it was said; for the goroutine of Start alone
 	stop      chan struct{}
 	ended     sync.WaitGroup
 
@@ -250,7 +253,9 @@ func (k *Kernel) Start(r Relay) {
 			case <-k.stop:
 				return
 			case <-tick.C:
+				late := k.clock()-k.settings.beat.Load() > stale
 				k.settings.beat.Store(k.clock())
+				k.narrowed(r, late)
 				k.sweep()
 				k.mu.Lock()
 				k.giveBack() // to the other processes
@@ -345,14 +350,15 @@ func (k *Kernel) Enter(f *core.Flow) (refused string) {
 	if f.Source.Is4() != f.Target.Is4() || f.Local.Is4() != f.Remote.Is4() {
 		return "route"
 	}
-	if !k.watches(in.index) {
+	// That by which it leaves too: there come the errors of those on the way.
+	if !k.watches(in.index) || !k.watches(out.index) {
 		return "interface"
 	}
 	v := flow{
 		expires: uint64(f.Expires), source: bytesOf(f.Source), target: bytesOf(f.Target),
 		sourcePort: big(f.Source.Port), targetPort: big(f.Target.Port), channel: big(f.As),
 		inIndex: in.index, outIndex: out.index, from: none, to: none,
-		sumIn: sum(f.Local, f.Remote), sumOut: sum(f.Source, f.Target), ttl: k.ttl[f.Target.Family()],
+		sumIn: sum(f.Local, f.Remote), sumOut: sum(f.Source, f.Target), ttl: k.ttl[f.Target.Family()], mtu: out.mtu, asked: uint64(out.asked),
 	}
 	if !f.Target.Is4() {
 		v.out6 = 1

@@ -71,7 +71,7 @@ func (b *bench) put(r rule, expires int64) {
 		expires: uint64(expires), source: bytesOf(source), target: bytesOf(target),
 		sourcePort: big(source.Port), targetPort: big(target.Port), channel: big(r.as),
 		inIndex: 1, outIndex: 1, from: 0, to: 1, sumIn: sum(local, remote), sumOut: sum(source, target), ttl: 64, begun: 1,
-		owner: uint8(b.owner), term: b.term,
+		owner: uint8(b.owner), term: b.term, mtu: uint16(r.mtu),
 	}
 	if r.target.Addr().Is6() {
 		f.out6 = 1
@@ -147,11 +147,11 @@ func testRules() (rules []rule) {
 		for p := range 2 {
 			channel := uint16(0x4001 + 16*c + p)
 			rules = append(rules,
-				rule{clients[c], servers[c], relays[p], peers[p], channel, 0},
-				rule{others[c], servers[c], servers[p], others[p], channel, channel + 0x100},
+				rule{clients[c], servers[c], relays[p], peers[p], channel, 0, 1400},
+				rule{others[c], servers[c], servers[p], others[p], channel, channel + 0x100, 1500},
 			)
 			peer := netip.AddrPortFrom(peers[p].Addr(), uint16(7000+c))
-			rules = append(rules, rule{peer, relays[p], servers[c], clients[c], 0, channel})
+			rules = append(rules, rule{peer, relays[p], servers[c], clients[c], 0, channel, 1280})
 		}
 	}
 	return rules
@@ -181,7 +181,7 @@ func TestPackets(t *testing.T) {
 	b := newBench(t, testRules())
 	sent := 0
 	for _, r := range b.rules {
-		for _, n := range []int{1, 2, 3, 4, 5, 172, 1199, 1200, 1216, 1220, 1228, 1232, 1248, 1252, 1253} {
+		for _, n := range []int{1, 2, 3, 4, 5, 172, 1199, 1200, 1216, 1220, 1228, 1232, 1248, 1252, 1253, 1348, 1352, 1353, 1368, 1372, 1373, 1448, 1452, 1453, 1468, 1472, 1473, 1600} {
 			for pad := range 5 {
 				if f := r.packet(counting(n), pad); len(f) > 14+20 {
 					if _, _, ok := expected(f, b.rules); ok {
@@ -373,7 +373,7 @@ func TestProgramBegins(t *testing.T) {
 func TestProgramHolds(t *testing.T) {
 	r := testRules()[0]
 	b := newBench(t, []rule{r})
-	good, long := r.packet(counting(100), 0), r.packet(counting(1270), 0)
+	good, long := r.packet(counting(100), 0), r.packet(counting(1390), 0)
 	for _, step := range []struct {
 		after time.Duration
 		frame []byte
@@ -383,6 +383,99 @@ func TestProgramHolds(t *testing.T) {
 		b.live()
 		if verdict, _ := b.run(step.frame); verdict != step.want {
 			t.Errorf("verdict %d, want %d: %+v", verdict, step.want, step)
+		}
+	}
+}
+
+// tooLong is what a router says of a packet that was too long for it: RFC 1191, RFC 4443.
+func tooLong(of []byte, to netip.AddrPort) []byte {
+	router := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.254"), 0)
+	if to.Addr().Is6() {
+		router = netip.AddrPortFrom(netip.MustParseAddr("2001:db8::fe"), 0)
+	}
+	frame := datagram{from: router, to: to, payload: of[14 : 14+64]}.frame()
+	ip, at := frame[14:], 20
+	if to.Addr().Is4() {
+		ip[9] = 1
+		sealed(ip[:20])
+		copy(ip[at:], []byte{3, 4, 0, 0, 0, 0, 0x05, 0x50})
+	} else {
+		ip[6], at = 58, 40
+		copy(ip[at:], []byte{2, 0, 0, 0, 0, 0, 0x05, 0x50})
+	}
+	return frame
+}
+
+// TestProgramNarrow leaves what every way need not carry to the process once a router has
+// said of the way that it is narrower, until that was looked up again.
+func TestProgramNarrow(t *testing.T) {
+	rules := testRules()
+	b := newBench(t, rules)
+	noted := func() (n int) {
+		var address [16]byte
+		var when uint64
+		for each := b.maps["narrow"].Iterate(); each.Next(unsafe.Pointer(&address), unsafe.Pointer(&when)); {
+			n++
+		}
+		return n
+	}
+	step := func(what string, r rule, n int, want uint32) {
+		t.Helper()
+		b.now += int64(20 * time.Millisecond)
+		b.live()
+		if verdict, _ := b.run(r.packet(counting(n), 0)); verdict != want {
+			t.Errorf("%s, to %v: verdict %d, want %d", what, r.target, verdict, want)
+		}
+	}
+	for _, r := range rules {
+		if r.mtu < 1400 {
+			continue
+		}
+		step("before", r, 1300, redirect)
+		sent := datagram{from: r.source, to: r.target, payload: counting(1300)}.frame()
+		for what, change := range map[string]func(icmp []byte){
+			"another type": func(icmp []byte) { icmp[0] = 1 },
+			"of TCP": func(icmp []byte) {
+				if r.target.Addr().Is4() {
+					icmp[8+9] = 6
+				} else {
+					icmp[8+6] = 6
+				}
+			},
+			"the error": func([]byte) {},
+		} {
+			frame := tooLong(sent, r.source)
+			at := 14 + 20
+			if r.target.Addr().Is6() {
+				at = 14 + 40
+			}
+			change(frame[at:])
+			before := noted()
+			if verdict, out := b.run(frame); verdict != goesOn || !bytes.Equal(out, frame) {
+				t.Errorf("%s: verdict %d", what, verdict)
+			}
+			if n := noted() - before; (n == 1) != (what == "the error") {
+				t.Errorf("%s, to %v: %d more are noted", what, r.target, n)
+			}
+		}
+		step("after", r, 1300, goesOn)
+		step("after", r, 1200, redirect)
+		b.put(r, 1<<62) // asked at 0
+		step("entered anew by what was known before", r, 1300, goesOn)
+		k := keyOf(core.FlowKey{Remote: endpoint(r.remote), Local: endpoint(r.local), Channel: r.channel})
+		var f flow
+		if err := b.flows.Lookup(unsafe.Pointer(&k), unsafe.Pointer(&f)); err != nil {
+			t.Fatal(err)
+		}
+		f.asked = uint64(monotonic() + narrowSettles + int64(time.Second))
+		if err := b.flows.Update(unsafe.Pointer(&k), unsafe.Pointer(&f), ebpf.UpdateAny); err != nil {
+			t.Fatal(err)
+		}
+		step("asked again", r, 1300, redirect)
+		for _, address := range [][16]byte{bytesOf(endpoint(r.target))} {
+			if err := b.maps["narrow"].Delete(unsafe.Pointer(&address)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

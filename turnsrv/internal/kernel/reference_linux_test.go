@@ -15,6 +15,7 @@ import (
 type rule struct {
 	remote, local, source, target netip.AddrPort
 	channel, as                   uint16
+	mtu                           int // of the way to target
 }
 
 type datagram struct {
@@ -65,7 +66,7 @@ func plain(frame []byte) (d datagram, ok bool) {
 	default:
 		return d, false
 	}
-	if len(ip) > 1280 || len(udp) < 8 || be(udp[4:]) != len(udp) || be(udp[6:]) == 0 {
+	if len(udp) < 8 || be(udp[4:]) != len(udp) || be(udp[6:]) == 0 {
 		return d, false
 	}
 	half := len(addresses) / 2
@@ -126,7 +127,7 @@ func expected(frame []byte, rules []rule) (out datagram, n int, ok bool) {
 	if r.target.Addr().Is6() {
 		head = 48
 	}
-	return out, len(body), head+len(out.payload) <= 1280
+	return out, len(body), head+len(out.payload) <= r.mtu
 }
 
 // frame makes a frame of a datagram, with right checksums.

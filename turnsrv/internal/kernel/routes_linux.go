@@ -25,7 +25,7 @@ type routes struct {
 	ask   int        // a socket; -1: closed
 	seq   uint32
 	known map[way]answer
-	links map[uint32]bool // those where the program can be; nil: not known
+	links map[uint32]widths // those where the program can be have some; nil: not known
 	ipsec bool
 }
 
@@ -36,11 +36,17 @@ type answer struct {
 	refused string
 }
 
+// widths are an interface's MTUs, by family.
+type widths [wire.Families]uint32
+
 // route is how a packet leaves, and where one that comes back comes in.
 type route struct {
 	index  uint32
 	source wire.Endpoint
 	next   wire.Endpoint // the neighbour; zero: the kernel looks for it
+	mtu    uint16        // at most mostMTU
+	passes bool          // what is known of it ends by itself
+	asked  int64         // when, by the kernel's clock
 }
 
 const (
@@ -166,8 +172,36 @@ func (r *routes) forgetLinks() {
 func (r *routes) link(index uint32) (usable, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	usable, ok = r.links[index]
-	return usable, ok
+	w, ok := r.links[index]
+	return w != widths{}, ok
+}
+
+// forget forgets all routes.
+func (r *routes) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.known)
+}
+
+// narrower asks for the routes to an address again, and reports whether one is narrower
+// than it was, or may be.
+func (r *routes) narrower(to wire.Endpoint) (changed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := false
+	for w, was := range r.known {
+		if w.to.SameIP(to) {
+			asked = true
+			now := r.answer(w)
+			was.asked = now.asked
+			if changed = changed || now != was; !now.passes {
+				r.known[w] = now
+			} else {
+				delete(r.known, w)
+			}
+		}
+	}
+	return changed || !asked
 }
 
 // look sees which interfaces there are: those with Ethernet's header and whole packets
@@ -181,7 +215,7 @@ func (r *routes) look() error {
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
-	r.links = make(map[uint32]bool)
+	r.links = make(map[uint32]widths)
 	for _, m := range messages {
 		if m.Header.Type != syscall.RTM_NEWLINK || len(m.Data) < syscall.SizeofIfInfomsg {
 			continue
@@ -189,18 +223,34 @@ func (r *routes) look() error {
 		kind := binary.LittleEndian.Uint16(m.Data[2:])
 		index := binary.LittleEndian.Uint32(m.Data[4:])
 		flags := binary.LittleEndian.Uint32(m.Data[8:])
-		mtu := uint32(0)
-		if v, ok := attribute(m.Data[syscall.SizeofIfInfomsg:], syscall.IFLA_MTU); ok && len(v) >= 4 {
-			mtu = binary.LittleEndian.Uint32(v)
+		var w widths
+		attributes := m.Data[syscall.SizeofIfInfomsg:]
+		if v, ok := attribute(attributes, syscall.IFLA_MTU); ok && len(v) >= 4 {
+			mtu := binary.LittleEndian.Uint32(v)
+			w = widths{mtu, min(mtu, mtu6(attributes))}
 		}
 		// The loopback has Ethernet's header too, and no neighbours.
 		ethernet := kind == syscall.ARPHRD_ETHER && flags&syscall.IFF_NOARP == 0
-		r.links[index] = (ethernet || flags&syscall.IFF_LOOPBACK != 0) && mtu >= leastMTU
+		if !ethernet && flags&syscall.IFF_LOOPBACK == 0 || w[wire.IPv4] < leastMTU {
+			w = widths{}
+		}
+		r.links[index] = w
 	}
 	if r.asks {
 		r.ipsec = ipsec()
 	}
 	return nil
+}
+
+// mtu6 is the MTU for IPv6 of an interface, of which a router may have told.
+func mtu6(attributes []byte) uint32 {
+	const inet6Conf, mtuIndex = 2, 2 // IFLA_INET6_CONF, DEVCONF_MTU6
+	families, _ := attribute(attributes, unix.IFLA_AF_SPEC)
+	six, _ := attribute(families, unix.AF_INET6)
+	if conf, ok := attribute(six, inet6Conf); ok && len(conf) >= 4*(mtuIndex+1) {
+		return binary.LittleEndian.Uint32(conf[4*mtuIndex:])
+	}
+	return leastMTU
 }
 
 // ipsec reports whether the host encrypts some packets by their addresses: the program
@@ -264,16 +314,33 @@ func (r *routes) to(to, from wire.Endpoint) (_ route, refused string) {
 	if r.ipsec {
 		return route{}, "ipsec"
 	}
-	var a answer
-	a.route, a.refused = r.query(key)
-	if a.refused == "" && !r.links[a.index] {
-		a.refused = "interface"
-	}
+	a := r.answer(key)
 	if len(r.known) >= maxRoutes {
 		clear(r.known)
 	}
-	r.known[key] = a
+	if !a.passes {
+		r.known[key] = a
+	}
 	return a.route, a.refused
+}
+
+// answer asks, and looks at the interface. mu is held.
+func (r *routes) answer(key way) (a answer) {
+	asked := monotonic()
+	a.route, a.refused = r.query(key)
+	a.asked = asked
+	if a.refused != "" {
+		return a
+	}
+	w := r.links[a.index]
+	if w == (widths{}) {
+		a.refused = "interface"
+		return a
+	}
+	if a.mtu = uint16(min(w[key.to.Family()], uint32(a.mtu))); a.mtu < leastMTU {
+		a.refused = "mtu"
+	}
+	return a
 }
 
 // query asks the kernel. mu is held.
@@ -350,9 +417,14 @@ func read(b []byte, w way) (found route, refused string) {
 	if found.source == (wire.Endpoint{}) {
 		return route{}, "route"
 	}
+	found.mtu = mostMTU
 	if metrics, ok := attribute(b, unix.RTA_METRICS); ok {
-		if mtu, ok := attribute(metrics, unix.RTAX_MTU); ok && len(mtu) >= 4 && binary.LittleEndian.Uint32(mtu) < leastMTU {
-			return route{}, "mtu"
+		if mtu, ok := attribute(metrics, unix.RTAX_MTU); ok && len(mtu) >= 4 {
+			found.mtu = uint16(min(binary.LittleEndian.Uint32(mtu), mostMTU))
+		}
+		// What the kernel was told by a router it forgets (rta_expires).
+		if info, ok := attribute(b, unix.RTA_CACHEINFO); ok && len(info) >= 12 && binary.LittleEndian.Uint32(info[8:]) != 0 {
+			found.passes = true
 		}
 	}
 	return found, ""

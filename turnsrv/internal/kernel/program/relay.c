@@ -22,6 +22,7 @@
 #define IPV6_HEADER 40
 #define UDP_HEADER 8
 #define CHANNEL_HEADER 4
+#define ICMPV6 58
 
 #define SECOND 1000000000ULL
 #define STALE (2 * SECOND) // a process that has not said for so long that it lives is gone
@@ -31,8 +32,14 @@
 #define PAUSE 15000000ULL
 #define AT_LAST SECOND
 #define TRIES 4            // to take from an account that others take from
-#define LONGEST 1280       // of an IP packet: the least that every path of IPv6 carries
+#define SETTLES 50000000ULL // from when an ICMP error has come until the kernel has surely heeded it
+#define LEAST_MTU 1280     // of an IP packet: what every path of IPv6 carries
 #define OWNERS 8           // processes that share the tables: those of upgrades that still carry calls
+
+// IPv6, or IPv4-mapped.
+struct address {
+	__u8 bytes[16];
+};
 
 // What a packet is found by. Addresses are IPv6 or IPv4-mapped, ports in network order.
 struct key {
@@ -58,10 +65,11 @@ struct flow {
 	__u8 begun;
 	__u8 next_family; // 0: the kernel looks for the route with each packet
 	__u8 owner;       // the process that has entered it, and by whose clock it lives
-	__u16 zero;
+	__u16 mtu;        // of the way to target, at most 1500: see scratch
 	__u8 next[16]; // the neighbour on the way to target
 	__u64 entered, seen; // nanoseconds of the server's clock; seen: the last packet that went to the process
 	__u64 term;          // the owner's
+	__u64 asked;         // nanoseconds of the kernel's clock: when mtu was looked up
 };
 
 // One direction of an allocation. The process reads and writes it too.
@@ -119,6 +127,16 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } claims SEC(".maps");
+
+// The targets of which a router has said that its way is narrower than they were sent, and
+// when it was said last, by the kernel's clock. What it goes by is left to the process, which
+// asks the kernel how wide the way is now and enters the flows anew.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct address);
+	__type(value, __u64);
+} narrow SEC(".maps");
 
 struct scratch {
 	__u8 payload[2048];
@@ -269,6 +287,41 @@ static __always_inline void mapped(__u8 *to, const __u8 *from)
 	__builtin_memcpy(to + 12, from, 4);
 }
 
+// An ICMP error as far as it tells of a datagram: what comes before the IP header of that.
+struct icmp {
+	__u8 type, code;
+	__be16 check;
+	__be32 mtu;
+};
+
+// told notes that a way is narrower, of what an ICMP error says of a UDP datagram. The error
+// itself goes on: the kernel believes it only of a port that is open.
+static __always_inline int told(struct __sk_buff *skb, __u32 at, int six)
+{
+	struct address to = {};
+	struct icmp icmp;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (bpf_skb_load_bytes(skb, at, &icmp, sizeof(icmp)) < 0)
+		return NEXT;
+	if (six) {
+		struct ipv6 ip;
+
+		if (icmp.type != 2 || bpf_skb_load_bytes(skb, at + sizeof(icmp), &ip, sizeof(ip)) < 0 || ip.next != IPPROTO_UDP)
+			return NEXT; // RFC 4443, 3.2
+		__builtin_memcpy(to.bytes, ip.target, 16);
+	} else {
+		struct ipv4 ip;
+
+		if (icmp.type != 3 || icmp.code != 4 || bpf_skb_load_bytes(skb, at + sizeof(icmp), &ip, sizeof(ip)) < 0 ||
+		    ip.protocol != IPPROTO_UDP)
+			return NEXT; // RFC 1191, section 4
+		mapped(to.bytes, ip.target);
+	}
+	bpf_map_update_elem(&narrow, &to, &now, BPF_ANY);
+	return NEXT;
+}
+
 SEC("tc")
 int relay(struct __sk_buff *skb)
 {
@@ -285,6 +338,8 @@ int relay(struct __sk_buff *skb)
 		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
 			return NEXT;
 		length = bpf_ntohs(ip.length);
+		if (ip.protocol == IPPROTO_ICMP && ip.version_length == 0x45 && !(ip.fragment & bpf_htons(0x3fff)))
+			return told(skb, ETH_HLEN + IPV4_HEADER, 0);
 		if (ip.protocol != IPPROTO_UDP || ip.version_length != 0x45 || (ip.fragment & bpf_htons(0x3fff)) ||
 		    length + ETH_HLEN != skb->len || fold(words(&ip, IPV4_HEADER / 2)) != 0xffff)
 			return NEXT;
@@ -298,6 +353,8 @@ int relay(struct __sk_buff *skb)
 		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0)
 			return NEXT;
 		length = bpf_ntohs(ip.length);
+		if (ip.next == ICMPV6)
+			return told(skb, ETH_HLEN + IPV6_HEADER, 1);
 		if (ip.next != IPPROTO_UDP || (ip.version_flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000) ||
 		    length + ETH_HLEN + IPV6_HEADER != skb->len)
 			return NEXT;
@@ -340,10 +397,15 @@ int relay(struct __sk_buff *skb)
 	__u32 front = f->channel ? CHANNEL_HEADER : 0;
 	__u32 udp = UDP_HEADER + front + n, ip = f->out6 ? IPV6_HEADER : IPV4_HEADER;
 
-	// What was joined of several, or is long, is for the process, and those after it too.
-	if (skb->gso_size || skb->len > ETH_HLEN + LONGEST || ip + udp > LONGEST ||
-	    n == 0 || n > body || body - n > 3)
+	// What was joined of several, or is too long, is for the process, and those after it too.
+	if (skb->gso_size || ip + udp > f->mtu || n == 0 || n > body || body - n > 3)
 		return held(f, now);
+	if (ip + udp > LEAST_MTU) {
+		__u64 *said = bpf_map_lookup_elem(&narrow, f->target);
+
+		if (said && *said + SETTLES > f->asked)
+			return held(f, now);
+	}
 	if (body > n) { // then it counts nothing in the checksum
 		__u8 pad[3] = {};
 		__u32 size = body - n;
