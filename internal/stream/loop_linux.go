@@ -33,6 +33,7 @@ type Loop struct {
 	events       []unix.EpollEvent
 	ready        []ready // what Dispatch hands out
 	woken        bool
+	full         bool
 
 	records []byte // as received, of all connections in turn
 
@@ -197,6 +198,7 @@ func (l *Loop) Sleep(timeout int) int {
 func (l *Loop) collect(n int) int {
 	l.ready = l.ready[:0]
 	l.woken = false
+	l.full = n == len(l.events)
 	if n == 0 {
 		return 0
 	}
@@ -229,6 +231,10 @@ func (l *Loop) collect(n int) int {
 // FD is a descriptor that is readable while there are events: for who waits elsewhere,
 // and then calls Poll.
 func (l *Loop) FD() int { return l.epoll }
+
+// Full reports whether the last wait found as many events as a round takes: there may be
+// more.
+func (l *Loop) Full() bool { return l.full }
 
 // Woken reports whether Wake ended the last wait.
 func (l *Loop) Woken() bool { return l.woken }
@@ -265,12 +271,12 @@ const (
 // Run waits and dispatches until stop, called at the start of each round, returns true.
 // After every round it calls after: to write, for instance, what the round has caused.
 func (l *Loop) Run(stop func() bool, after func()) {
-	pause := NewPause(gather)
+	pause := NewPause()
 	handled := 0 // sources since the last pause
 	for {
 		n := l.Poll(0)
 		if n == 0 && handled >= busy {
-			pause.Rest()
+			pause.Rest(gather)
 			n, handled = l.Poll(0), 0
 		}
 		if n == 0 {
@@ -285,26 +291,26 @@ func (l *Loop) Run(stop func() bool, after func()) {
 	}
 }
 
-// Pause is a rest of a fixed time without the scheduler's knowledge.
-type Pause unix.Timespec
-
-// NewPause makes a pause that lasts for d: nanosleep(2) takes longer by the thread's
-// timer slack (prctl(2), PR_SET_TIMERSLACK). It is no pause at all where the slack is
-// unknown or more than two d.
-func NewPause(d time.Duration) (p Pause) {
-	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err == nil && int64(slack) <= 2*int64(d) {
-		p.Nsec = unix.NsecToTimespec(max(int64(d)-int64(slack), 1)).Nsec
-	}
-	return p
+// Pause rests without the scheduler's knowledge. nanosleep(2) takes longer by the thread's
+// timer slack (prctl(2), PR_SET_TIMERSLACK), which is taken off.
+type Pause struct {
+	slack time.Duration // below 0: not known
 }
 
-// None reports whether the pause is none.
-func (p *Pause) None() bool { return p.Nsec == 0 }
-
-// Rest takes the pause.
-func (p *Pause) Rest() {
-	if !p.None() {
-		unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(p)), 0, 0)
+// NewPause looks at the slack of the calling thread, which threads inherit.
+func NewPause() Pause {
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return Pause{-1}
 	}
+	return Pause{time.Duration(slack)}
+}
+
+// Rest lasts for d, or not at all where the slack is not known or more than two d.
+func (p Pause) Rest(d time.Duration) {
+	if p.slack < 0 || p.slack > 2*d {
+		return
+	}
+	t := unix.NsecToTimespec(max(int64(d-p.slack), 1))
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }

@@ -67,6 +67,40 @@ func TestStaleEvents(t *testing.T) {
 	}
 }
 
+// TestFull: a round that takes no more events says so, and the next one takes the rest.
+func TestFull(t *testing.T) {
+	l, err := NewLoop(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	called := 0
+	for range 3 {
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(p[0])
+		defer unix.Close(p[1])
+		if _, err := unix.Write(p[1], []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Add(p[0], sourceFunc(func(Events) { called++ }), Readable|Edge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, full := range []bool{true, false, false} {
+		l.Poll(0)
+		l.Dispatch()
+		if l.Full() != full {
+			t.Errorf("after %d calls it is full: %v", called, l.Full())
+		}
+	}
+	if called != 3 {
+		t.Errorf("%d of 3 sources called", called)
+	}
+}
+
 // TestRouse: a source is called without its socket's being ready, a wait ends, and after
 // the loop's end neither does harm.
 func TestRouse(t *testing.T) {

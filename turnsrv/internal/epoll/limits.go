@@ -22,8 +22,8 @@ const (
 
 // What a worker sends with one system call.
 const (
-	txMessages = 64
-	txVectors  = 256 // datagrams
+	txMessages = 128
+	txVectors  = 512 // datagrams
 	txControl  = 96  // bytes of control messages: IPV6_PKTINFO and UDP_SEGMENT
 
 	gsoSegments = 64    // datagrams in a message: the kernel's least UDP_MAX_SEGMENTS
@@ -36,6 +36,7 @@ const (
 	ringCompletions = 1024    // of a round: all buffers, and all sends refused
 	ringSlots       = 1 << 16 // sockets
 	ringBuffers     = 256     // as rxBuffers, but busy sockets take several
+	ringRound       = 128     // buffers that are handled before what they cause is sent
 	ringPatience    = 1000    // tries, after which a ring is broken
 
 	// ringStride has the room in front that the kernel uses for an address, control

@@ -258,7 +258,7 @@ func (r *ring) handle(w *Worker) {
 		a := arrival{from: endpointOf((*unix.RawSockaddrInet6)(unsafe.Pointer(&m.Name[0]))), at: m.Lo, size: m.Hi - m.Lo}
 		a.read(m.Control)
 		s.to.arrived(w, &r.buffers[c.buffer], &a)
-		if len(r.taken) >= rxBuffers {
+		if len(r.taken) >= ringRound {
 			w.turnOver()
 		}
 	}
@@ -301,8 +301,10 @@ func (w *Worker) runRing(ctx context.Context) error {
 		if polled {
 			w.loop.Poll(0)
 			w.loop.Dispatch()
-			r.ready = false
-			r.broken(r.uring.Poll(0, keyLoop))
+			// One that is full has more, for which nothing needs to be waited.
+			if r.ready = w.loop.Full(); !r.ready {
+				r.broken(r.uring.Poll(0, keyLoop))
+			}
 		}
 		r.handle(w)
 		w.eachSecond()
@@ -334,10 +336,10 @@ func (w *Worker) waitRing() {
 	}
 	if timeout > 0 && p.loaded {
 		if r.uring.Gathers() {
-			gather = restFor
+			gather = p.rest
 		} else {
 			w.settle()
-			p.rest.Rest()
+			w.pause.Rest(p.rest)
 		}
 	}
 	r.broken(r.uring.Wait(timeout, gather, raw))

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -170,7 +171,8 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
-// TestPace holds when a worker calls itself loaded, above restAbove packets a second.
+// TestPace holds when a worker calls itself loaded, above restAbove packets a second, and
+// how long it rests then.
 func TestPace(t *testing.T) {
 	p := new(pace)
 	now, handled := int64(1e9), uint64(0)
@@ -178,11 +180,20 @@ func TestPace(t *testing.T) {
 	for _, step := range []struct {
 		perSecond uint64
 		loaded    bool
-	}{{restAbove / 2, false}, {restAbove * 2, true}, {restAbove - 1000, false}, {restAbove + 1000, true}, {0, false}} {
+		rest      time.Duration
+	}{
+		{restAbove / 2, false, restLeast},
+		{restAbove * 2, true, restLeast},
+		{restAbove - 1000, false, restLeast},
+		{restAbove + 1000, true, restLeast},
+		{200_000, true, 200 * time.Microsecond},
+		{2_000_000, true, restMost},
+		{0, false, restLeast},
+	} {
 		now += gaugeFor
 		handled += step.perSecond * gaugeFor / 1e9
-		if p.gauge(now, handled, 0); p.loaded != step.loaded {
-			t.Errorf("%d packets a second: loaded %v", step.perSecond, p.loaded)
+		if p.gauge(now, handled, 0); p.loaded != step.loaded || p.rest != step.rest {
+			t.Errorf("%d packets a second: loaded %v, a rest of %v", step.perSecond, p.loaded, p.rest)
 		}
 		p.gauge(now+gaugeFor/2, handled+1e6, 0) // too early to say
 		if p.loaded != step.loaded {

@@ -44,6 +44,7 @@ type Worker struct {
 	unread  []*stream.Handle // sockets that had more for us, of the last round
 	reading []*stream.Handle // the same, of this round
 	pace    pace
+	pause   stream.Pause
 	swept   int64 // second of the last eachSecond
 
 	sleeping atomic.Bool // waits for events: others must wake it
@@ -84,7 +85,7 @@ func New(sh *core.Shard, workers int, ring bool) (*Worker, error) {
 			return nil, err
 		}
 	}
-	w.pace.rest = stream.NewPause(restFor)
+	w.pause = stream.NewPause()
 	sh.Attach(w, true)
 	return w, nil
 }

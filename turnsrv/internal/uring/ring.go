@@ -254,7 +254,7 @@ func (r *Ring) Wait(timeout, gather time.Duration, raw bool) error {
 }
 
 // gatherMany completions end the first part of a Wait.
-const gatherMany = 32
+const gatherMany = 128
 
 // Gathers reports whether Wait can wait for many completions first (Linux 6.12).
 func (r *Ring) Gathers() bool { return r.features&featMinTimeout != 0 }
