@@ -106,7 +106,7 @@ func (p *hearer) until(t *testing.T, typ string) (types []string, data map[strin
 	}
 }
 
-// visitor is somebody with a session who is in a room.
+// visitor is somebody with a session.
 type visitor struct {
 	socket             *websocket.Conn
 	session            string
@@ -114,6 +114,15 @@ type visitor struct {
 }
 
 func (s *server) enter(t *testing.T, user, room string) *visitor {
+	t.Helper()
+	g := s.greet(t, user)
+	g.say(t, fmt.Sprintf(`{"type":"join","room":%q,"id":1,"seq":1}`, room))
+	g.hear(t, "joined")
+	return g
+}
+
+// hubSocket opens a socket of the hub, on which nothing has been said.
+func (s *server) hubSocket(t *testing.T) *visitor {
 	t.Helper()
 	dialer := websocket.Dialer{
 		NetDial:         func(string, string) (net.Conn, error) { return s.connect("127.0.0.1") },
@@ -124,7 +133,13 @@ func (s *server) enter(t *testing.T, user, room string) *visitor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { socket.Close() })
-	g := &visitor{socket: socket}
+	return &visitor{socket: socket}
+}
+
+// greet begins a session of a user in no room.
+func (s *server) greet(t *testing.T, user string) *visitor {
+	t.Helper()
+	g := s.hubSocket(t)
 	g.say(t, fmt.Sprintf(`{"type":"hello","user":%q,"userSecret":"12345678","name":"=%s"}`, user, user))
 	var welcome struct {
 		Session string
@@ -141,8 +156,6 @@ func (s *server) enter(t *testing.T, user, room string) *visitor {
 			g.username, g.password = one.Username, one.Credential
 		}
 	}
-	g.say(t, fmt.Sprintf(`{"type":"join","room":%q,"id":1,"seq":1}`, room))
-	g.hear(t, "joined")
 	return g
 }
 
