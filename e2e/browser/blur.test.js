@@ -1,9 +1,9 @@
 // The background blurred: what the other one gets has the person as sharp as before and nothing of what is behind, in a call, with another
 // camera, with the screen shared, and again after a reload; and it ends with a sentence where it cannot be had or costs too much.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { drawPerson, fakeCamera } from '../harness/person.js';
-import { startBrowser } from '../harness/browser.js';
+import { browserOf, inBoth, press } from '../harness/both.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { screenshot } from '../harness/screenshot.js';
@@ -13,12 +13,8 @@ import { connected, join, openLobby } from './callpage.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
 
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
+before(async () => { server = await startServer(); });
 after(cleanup);
 
 /**
@@ -61,7 +57,7 @@ const other = '.tile:not(.self):not(.screen) video';
 const sharp = (/** @type {{wall: number}} */ { wall }) => wall > 10;
 const blurred = (/** @type {{wall: number, shirt: number}} */ { wall, shirt }) => wall >= 0 && wall < 3 && shirt > 6;
 
-test('the background of whoever wants that is blurred, for himself and for the other', async (t) => {
+inBoth('the background of whoever wants that is blurred, for himself and for the other', async (browser, t) => {
   const [here, there] = await Promise.all([browser.newPage(), browser.newPage()]);
   /** @type {string[]} */ const asked = [];
   here.on('request', (request) => asked.push(new URL(request.url()).pathname));
@@ -71,8 +67,7 @@ test('the background of whoever wants that is blurred, for himself and for the o
   await openLobby(there, server.base, { room: 'blur' });
   assert.deepEqual(asked.filter((path) => /blur|segment|selfie/.test(path)), [], 'it is loaded when it is wanted');
   await until(here, '#preview', sharp, 'the preview as the camera gives it');
-  await here.focus('#blur');
-  await here.keyboard.press('Space');
+  await press(here, '#blur', 'Space');
   await until(here, '#preview', blurred, 'the preview');
   await screenshot(here, 'blur-preview');
   assert.ok(asked.some((path) => path.endsWith('.tflite')), 'from this server');
@@ -111,6 +106,7 @@ test('the background of whoever wants that is blurred, for himself and for the o
 });
 
 long('where it cannot be had, or costs more than half a core, it is off, and the visitor is told', async () => {
+  const browser = await browserOf('chromium');
   const page = await browser.newPage();
   await page.addInitScript(drawPerson);
   await page.addInitScript(fakeCamera);

@@ -1,8 +1,8 @@
 // In the call: hand and reactions, views, quality, push to talk, links in the chat, and the chat when the call is over.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { judge } from '../harness/accessible.js';
-import { startBrowser } from '../harness/browser.js';
+import { inBoth } from '../harness/both.js';
 import { cleanup } from '../harness/cleanup.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -10,12 +10,8 @@ import { connected, join, openLobby } from './callpage.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
 
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
+before(async () => { server = await startServer(); });
 after(cleanup);
 
 /** @param {Page} page */
@@ -42,7 +38,7 @@ async function sends(page, wanted) {
   }
 }
 
-test('two in a call: hand, reactions, links, quality, push to talk, and the chat afterwards', async () => {
+inBoth('two in a call: hand, reactions, links, quality, push to talk, and the chat afterwards', async (browser) => {
   const [vasya, petya] = await Promise.all([browser.newPage(), browser.newPage()]);
   /** @type {string[]} */ const asked = [];
   vasya.on('request', (request) => asked.push(new URL(request.url()).pathname));
@@ -124,7 +120,7 @@ test('two in a call: hand, reactions, links, quality, push to talk, and the chat
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 
-test('three in a call: one large, by choice or because he speaks, and a window of its own', async () => {
+inBoth('three in a call: one large, by choice or because he speaks, and a window of its own', async (browser) => {
   const pages = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   const [vasya] = pages;
   for (const [i, page] of pages.entries()) await openLobby(page, server.base, { name: ['Vasya', 'Petya', 'Ida'][i], room: 'views' });

@@ -1,9 +1,9 @@
 // A recording of a call: everybody is told, whoever comes later too; the file holds picture and sound; who cannot be told is not in it;
 // and a page that is closed in the middle keeps what was written.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { judge } from '../harness/accessible.js';
-import { startBrowser } from '../harness/browser.js';
+import { browserOf, inBoth, press } from '../harness/both.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { startServer } from '../harness/server.js';
@@ -12,12 +12,8 @@ import { connected, join, openLobby } from './callpage.js';
 /** @typedef {import('playwright-core').Page} Page */
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */ let server;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
 
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
+before(async () => { server = await startServer(); });
 after(cleanup);
 
 /** Keeps the files that the page gives to its visitor. @param {Page} page */
@@ -69,8 +65,7 @@ const play = (page) => page.evaluate(async () => {
 /** @param {Page} page */
 async function record(page) {
   await page.click('#settings');
-  await page.focus('#record');
-  await page.keyboard.press('Enter');
+  await press(page, '#record', 'Enter');
   await page.waitForSelector('#recording:not([hidden])');
 }
 
@@ -90,7 +85,7 @@ async function fileGrows(times) {
   return size;
 }
 
-test('a recording: everybody is told, and it holds what was seen and heard', async () => {
+inBoth('a recording: everybody is told, and it holds what was seen and heard', async (browser) => {
   const [vasya, petya, ida] = await Promise.all([browser.newPage(), browser.newPage(), browser.newPage()]);
   await keepFiles(vasya);
   await vasya.addInitScript(() => {
@@ -163,6 +158,7 @@ test('a recording: everybody is told, and it holds what was seen and heard', asy
 });
 
 long('who cannot be told is not recorded, and memory has a limit that is said', async () => {
+  const browser = await browserOf('chromium');
   const [vasya, old] = await Promise.all([browser.newPage(), browser.newPage()]);
   await keepFiles(vasya);
   await vasya.addInitScript(() => { StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException('private window', 'SecurityError')); });
