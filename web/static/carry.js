@@ -36,7 +36,7 @@ export async function loadCarrier(tools) {
 /** Hands the call name of this device over to another one, and takes one over. */
 export class Carrier {
   #tools;
-  #title = el('h2', {id: 'carry-title'});
+  #title = el('h2', {id: 'carry-title', tabindex: -1, autofocus: true}); // read first, and seen first where all of it has no room
   #body = el('div');
   #buttons = el('form', {method: 'dialog', class: 'row'});
   #dialog = el('dialog', {id: 'carry-dialog', 'aria-labelledby': 'carry-title'}, this.#title, this.#body, this.#buttons);
@@ -54,7 +54,8 @@ export class Carrier {
     this.#title.textContent = title;
     this.#body.replaceChildren(...body);
     this.#buttons.replaceChildren(...(first ? [first] : []), el('button', {class: 'secondary'}, close));
-    if (!this.#dialog.open) this.#dialog.showModal();
+    if (this.#dialog.open) this.#title.focus();
+    else this.#dialog.showModal();
   }
 
   /** The link for another device. @param {string} user */
@@ -89,7 +90,8 @@ export class Carrier {
     if (!this.#dialog.open) return; // closed meanwhile: not wanted any more
     if (why) {
       this.#body.append(el('p', {role: 'alert', id: 'carry-why'}, why));
-      return button.remove();
+      button.remove();
+      return this.#title.focus();
     }
     const {[user]: _, ...others} = carriedNames();
     remember('names', JSON.stringify(Object.fromEntries([...Object.entries(others), [user, secret]].slice(-most))));
