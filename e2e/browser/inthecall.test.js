@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { judge } from '../harness/accessible.js';
-import { inBoth } from '../harness/both.js';
+import { inBoth, press } from '../harness/both.js';
 import { cleanup } from '../harness/cleanup.js';
 import { startServer } from '../harness/server.js';
 import { connected, join, openLobby } from './callpage.js';
@@ -134,8 +134,19 @@ inBoth('three in a call: one large, by choice or because he speaks, and a window
   await judge(vasya, 'inthecall-large', '#call');
   const [large, small] = await vasya.$$eval('.tile:not(.self)', (all) => all.map((tile) => tile.clientHeight).sort((a, b) => b - a));
   assert.ok(large > 2 * small, `${large} and ${small}`);
+  // On the tile itself, with the mouse and by the keyboard.
+  const pin = (/** @type {string} */ who, /** @type {boolean} */ on) => `.tile[aria-label=${who}] .pin[aria-pressed=${on}]`;
+  assert.ok(await vasya.isVisible(pin('Ida', true)));
+  await vasya.click(pin('Petya', false));
+  await vasya.waitForSelector('.tile.large[aria-label=Petya]');
+  assert.ok(await vasya.isVisible(pin('Ida', false)));
+  await press(vasya, pin('Petya', true), 'Enter');
+  await vasya.waitForSelector(pin('Petya', false));
+  assert.equal(await vasya.$('.tile.large'), null);
+  await vasya.click(pin('Ida', false));
   await pages[2].click('#hang-up');
   await connected(vasya, 1);
+  assert.equal(await vasya.isVisible('.pin'), false, 'of two there is nobody to choose');
   assert.equal(await vasya.$('.tile.large'), null);
   await menu(vasya);
   await vasya.selectOption(view, 'speaker');

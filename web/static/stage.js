@@ -106,6 +106,7 @@ export class Stage {
   view(view) {
     this.speaker = view === 'speaker';
     this.pinned = typeof view === 'string' ? null : view;
+    for (const [peer, tile] of this.#tiles) tile.pinned(peer === this.pinned);
     this.#enlarge(this.pinned ?? (this.speaker ? this.large ?? [...this.#tiles.keys()][0] ?? null : null));
   }
 
@@ -140,7 +141,7 @@ export class Stage {
   /** @param {Peer} peer */
   #add(peer) {
     enter(peer);
-    const tile = new Tile(peer, this.controls.speaker);
+    const tile = new Tile(peer, this.controls.speaker, () => this.view(this.pinned === peer ? 'all' : peer));
     this.#tiles.set(peer, tile);
     this.#grid.insertBefore(tile.element, this.#self);
     peer.on('state', () => this.#update());

@@ -48,19 +48,21 @@ export class Tile {
   #connectionTo = el('span', {class: 'hidden'});
   #bars = el('span', {class: 'bars', 'aria-hidden': 'true'}, el('i'), el('i'), el('i'), el('i'));
   #full = fullButton(() => this.element);
+  #pin;
   #panel = new QualityPanel();
   #comparison;
   /** @type {(() => void)[]} */ #off = [];
 
-  /** @param {Peer} peer @param {string} speaker device id, '' for the default */
-  constructor(peer, speaker) {
+  /** @param {Peer} peer @param {string} speaker device id, '' for the default @param {() => void} pin shows this one large, or no more */
+  constructor(peer, speaker, pin) {
     this.peer = peer;
+    this.#pin = el('button', {type: 'button', class: 'ghost pin', 'aria-pressed': 'false', onclick: pin}, icon('pin'));
     this.#comparison = new Comparison(peer);
     this.#panel.element.append(this.#comparison.element);
     const quality = el('button', {type: 'button', class: 'quality', 'aria-expanded': 'false', onclick: () => this.#toggle(quality)},
       this.#bars, this.#connectionTo, this.#words);
     this.element = el('article', {class: 'tile', 'data-peer': peer.id, 'data-state': peer.state, 'data-path': ''},
-      this.#video, this.#avatar, this.#overlay,
+      this.#video, this.#avatar, this.#overlay, this.#pin,
       el('footer', {}, el('p', {class: 'label'}, this.hand, this.#muted, this.#name), quality, this.#full), this.#panel.element);
     this.setSpeaker(speaker);
     this.#off.push(
@@ -112,6 +114,12 @@ export class Tile {
     this.#video.setAttribute('aria-label', inPlace ? t('call.screen-of', {who: name}) : t('call.picture-of', {who: name}));
     this.#connectionTo.textContent = `${t('call.connection-to', {who: name})} `;
     this.#full.setAttribute('aria-label', t('call.full-screen', {who: name}));
+    this.#pin.setAttribute('aria-label', this.#pin.title = t('call.pin', {who: name}));
+  }
+
+  /** Whether this one is large by choice. @param {boolean} pinned */
+  pinned(pinned) {
+    this.#pin.setAttribute('aria-pressed', String(pinned));
   }
 
   /** @param {boolean} speaking */
