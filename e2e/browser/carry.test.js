@@ -128,9 +128,9 @@ test('a call name is taken over on another device, and both ring', async () => {
 
 test('a link whose name somebody else has by now changes nothing', async () => {
   const [nina, other] = await Promise.all([chromium.newPage(), chromium.newPage()]);
-  await openLobby(other, server.base, { user: 'olga', name: 'Olga', secret: 'the secret of olga' });
+  await openLobby(other, server.base, { user: 'constructor', name: 'Olga', secret: 'the secret of olga' });
   await openLobby(nina, server.base, { user: 'nina2', name: 'Nina', secret: 'the secret of nina' });
-  await nina.evaluate(() => { location.hash = '#user=olga&secret=not-that-of-olga'; });
+  await nina.evaluate(() => { location.hash = '#user=constructor&secret=not-that-of-olga'; });
   await nina.click('#carry-take');
   await nina.waitForSelector('#carry-why');
   assert.match(await nina.textContent('#carry-why') ?? '', /no longer valid/);
@@ -141,7 +141,7 @@ test('a link whose name somebody else has by now changes nothing', async () => {
   await nina.fill('#room', 'carried');
   await nina.click('#join');
   await nina.waitForSelector('body[data-view=call]');
-  await nina.evaluate(() => { location.hash = '#user=olga&secret=not-that-of-olga'; });
+  await nina.evaluate(() => { location.hash = '#user=constructor&secret=not-that-of-olga'; });
   await nina.waitForFunction(() => document.querySelector('#toasts')?.textContent?.includes('End this call first'));
   assert.equal(new URL(nina.url()).hash, '#carried');
   await Promise.all([nina, other].map((page) => page.context().close()));

@@ -36,10 +36,11 @@ export function suppose(key, value) {
 
 /** The secrets of call names that came from this person's other devices, by name. @returns {Record<string, string>} */
 export function carriedNames() {
+  /** @type {Record<string, string>} */ const names = Object.create(null); // somebody may be called "constructor"
   try {
-    return JSON.parse(recall('names') || '{}');
+    return Object.assign(names, JSON.parse(recall('names') || '{}'));
   } catch {
-    return {};
+    return names;
   }
 }
 
