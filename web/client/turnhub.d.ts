@@ -3126,6 +3126,22 @@ export type WayHost = {
     stream: () => void;
 };
 
+// ---- call/websocket/age.js
+/**
+ * How late the least late frame is since `again`, against the earliest of the last half minute: what waits in a queue makes all of
+ * them late, and a busy page some (the idea of RFC 8289). The sender empties its queue now and then, see Flow: else one that always
+ * stands would count as none after half a minute.
+ */
+declare class Age {
+    /** @param {number} at when a frame was made, by the sender's clock @param {number} now milliseconds */
+    note(at: number, now: number): void;
+    /** Milliseconds; 0: nothing has come. */
+    get late(): number;
+    /** It is asked anew from here. */
+    again(): void;
+    #private;
+}
+
 // ---- call/websocket/busy.js
 /** Tells how late this page was lately. */
 declare class Busy {
@@ -3218,8 +3234,9 @@ declare class Flow {
     /**
      * @param {() => number} now milliseconds
      * @param {(kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>} send seals and sends; the number of the frame, 0: it was not sent
+     * @param {(go: () => void, ms: number) => void} wake calls that once, in so many milliseconds
      */
-    constructor(now: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>);
+    constructor(now: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>, wake: (go: () => void, ms: number) => void);
     /** Bytes of pictures and messages that may be on their way. */
     window: number;
     /** Whether another picture would wait. */
@@ -3232,6 +3249,13 @@ declare class Flow {
     get waited(): number;
     /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content */
     push(kind: FrameKind, content: Uint8Array<ArrayBuffer>): void;
+    /** Whether far more than a narrow line carries has come in time lately. */
+    get roomy(): boolean;
+    /**
+     * Bits per second at which pictures that waited here have left lately: what the line has beside sound; Infinity: not enough has waited to tell.
+     * Asked now and then. @param {number} busy so long since it was asked last a page stood still, ours or theirs, milliseconds
+     */
+    carries(busy: number): number;
     /**
      * The other side answers.
      * @param {number[]} had the number of the last frame that came, of sound, pictures and messages
@@ -3269,13 +3293,15 @@ declare class Arrivals {
     #private;
 }
 /**
- * `number`: Infinity until it is sealed
+ * `number`: Infinity until it is sealed; `burst`: bytes that left with it; `flight`: that were on their way then
  */
 export type Parcel = {
     lane: number;
     number: number;
     bytes: number;
     at: number;
+    burst: number;
+    flight: number;
 };
 export type Waiting = {
     kind: FrameKind;
@@ -3410,6 +3436,8 @@ declare class WebSocketPath {
     get loudness(): number;
     /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
     get narrow(): boolean;
+    /** Whether what is said by it is heard at once, or as soon as the line allows. */
+    get prompt(): boolean;
     /** Whether our line has room for pictures, and whether theirs has. */
     get fits(): {
         ours: boolean;
@@ -3576,8 +3604,13 @@ declare class Rate {
     /**
      * @param {number} now milliseconds @param {RateReport} report
      * @param {number} queued milliseconds that what waits in our own browser takes to leave
+     * @param {{carries: number, roomy: boolean}} seen `carries`: bits per second that the line is seen to carry beside sound; Infinity: nobody knows. A queue that is short is
+     *   never late, and pictures of which nothing moves never fill a line: only what had to wait tells how wide it is. `roomy`: or what came at once
      */
-    take(now: number, { age, got, lost }: RateReport, queued?: number): void;
+    take(now: number, { age, got, lost }: RateReport, queued?: number, { carries, roomy }?: {
+        carries: number;
+        roomy: boolean;
+    }): void;
     #private;
 }
 /**

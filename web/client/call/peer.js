@@ -431,8 +431,8 @@ export class Peer extends Emitter {
   #signal(data) {
     if (this.state === 'closed' || this.orphan) return;
     const browser = data.description ? {browser: this.#host.browser} : {}, said = {instance: this.#host.instance, ...browser, ...data};
-    // A description is as long as a second of a narrow line: it goes where sound does not wait for it.
-    if (this.#way.door.path?.narrow && this.#channel.open) this.tell({type: 'signal', data: said});
+    // A description is as long as a second of a narrow line, and that it is narrow is known seconds later: it goes where sound does not wait for it.
+    if (this.#way.door.path?.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
     else this.#host.signal(this.id, said);
   }
 

@@ -166,7 +166,7 @@ function through(line, seconds) {
     queue -= got;
     let lost = 0;
     while (queue / (carries * 2) > 0.4) { queue -= carries * 0.1; lost++; } // the server drops what is late
-    rate.take(now, {age: (queue / (carries * 2)) * 1000, got: got * 2, lost});
+    rate.take(now, {age: (queue / (carries * 2)) * 1000, got: got * 2, lost}, 0, {carries: queue > 0 ? Math.max(0, got * 2 - sound) : Infinity, roomy: queue === 0 && carries > 250_000});
     seen.push({now, picture: rate.picture, delay: (queue / (carries * 2)) * 1000});
   }
   return seen;
@@ -186,6 +186,20 @@ test('a line that carries sound alone has no picture, and has one again when the
   assert.equal(seen[60].picture, 0);
   assert.ok(/** @type {any} */ (seen.at(-1)).picture > 300_000);
   assert.deepEqual(sizeFor(300_000), {width: 640, height: 360, frames: 15});
+});
+
+test('a line is narrow until something has shown that it is not', () => {
+  const rate = new Rate(), fine = {age: 0, got: 60_000, lost: 0};
+  let now = 0;
+  const take = (/** @type {number} */ seconds, /** @type {{carries: number, roomy: boolean}} */ seen) => { for (const end = now + seconds * 1000; now < end; now += 500) rate.take(now, fine, 0, seen); };
+  take(10, {carries: Infinity, roomy: false});
+  assert.equal(rate.together, 1, 'nobody has said that it is narrow');
+  take(1, {carries: 40_000, roomy: false});
+  assert.deepEqual([rate.together, rate.picture < 60_000], [3, true], 'it never was late, its queue is short');
+  take(120, {carries: Infinity, roomy: false}); // nothing moves
+  assert.deepEqual([rate.together, rate.picture < 200_000], [3, true]);
+  take(5, {carries: Infinity, roomy: true});
+  assert.deepEqual([rate.together, rate.picture > 200_000], [1, true]);
 });
 
 /** Two ends, and what is on its way between them. @param {number} [part] bytes of a message that go at once */

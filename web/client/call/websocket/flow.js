@@ -5,16 +5,35 @@ import {kinds, laneOf} from './seal.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
 
-/** What is on its way may wait there for so long, milliseconds, beyond the least time that a frame took; where it waits less there is room for more. */
-const waitMost = 90, waitLittle = 45;
+/** What is on its way may wait there for so long, milliseconds, beyond the least time that a frame took; where it waits less there is room for more. One answer alone says so from the last on. */
+const waitMost = 90, waitLittle = 45, waitLong = 500;
 /** So many bytes of a picture or a message are sent at once: a quarter of what may be on its way, for sound goes between; and within these. */
 const leastPiece = 600, mostPiece = 1 << 14;
 /** Bytes that may be on their way: two pieces of a picture on a narrow line; what a wide one needs, until more is known; and at most. */
-const least = 1400, begin = 12_000, most = 128 << 10;
+const least = 1400, begin = 12_000, most = 32 << 10;
+/**
+ * What nothing needs of that is given back, down to so much of what has come in time lately, in the last two spans of so many milliseconds, or
+ * to so many bytes: a line becomes narrow without a word, and all of it would stand there before sound.
+ */
+const proven = 1.25, provenMs = 12_000, unproven = 2000;
+/**
+ * What may be on its way leaves evenly, by so much faster than it is answered for; so many milliseconds' worth at once. At once all of it would be
+ * too much for the short queues that routers have, and what is lost there holds up the sound behind it.
+ */
+const paced = 1.5, atOnce = 25;
 /** What is not answered for by then was left out on its way, milliseconds. */
 const lostAfter = 2000;
 /** The least times are those of so many spans of so many milliseconds: routes change, and clocks drift. */
 const spans = 3, spanMs = 20_000;
+/**
+ * Where something has always waited for so long, milliseconds, pictures and messages pause until what is on its way has come, and then for so
+ * long: a queue that always stands would count as none once the spans are over, and grow for ever.
+ */
+const emptyEvery = 10_000, emptyFor = 250;
+/** How fast what waits leaves is seen from so long a time of waiting, milliseconds, or so many bytes, of the last so many milliseconds. */
+const seenFor = 400, seenBytes = 4000, seenLately = 3000;
+/** A line is roomy where so many bytes that left within so many milliseconds came no later than so many: twice, lately. */
+const burstBytes = 2000, burstMs = 30, burstLate = 30, burstLately = 12_000;
 /** By how much the rate at which frames get there is looked back, milliseconds. */
 const rateOver = 600;
 /** Sound that is later than this is of no use: only one packet in so many is sent until it comes in time again. */
@@ -31,7 +50,7 @@ const answerAfter = 50, answerNarrow = 150, answerBytes = 12_000;
 
 const none = {there: Infinity, trip: Infinity};
 
-/** @typedef {{lane: number, number: number, bytes: number, at: number}} Parcel `number`: Infinity until it is sealed */
+/** @typedef {{lane: number, number: number, bytes: number, at: number, burst: number, flight: number}} Parcel `number`: Infinity until it is sealed; `burst`: bytes that left with it; `flight`: that were on their way then */
 /** @typedef {{kind: FrameKind, content: Uint8Array<ArrayBuffer>, at: number}} Waiting */
 
 /** Lets out what one end sends: sound and reports at once, pictures and messages as the other side answers for them. */
@@ -55,16 +74,35 @@ export class Flow {
   #limited = false;
   #tight = false;
   #spoken = 0;
+  /** How long it takes until a frame is answered for, milliseconds, and when the next may leave. */
+  #answerMs = NaN;
+  #freeAt = -Infinity;
+  #woken = false;
+  /** When nothing of ours stood in the line last, and since when there is nothing but sound on its way. */
+  #emptyAt = NaN;
+  #noneFrom = NaN;
+  #emptying = false;
+  /** Since when a picture waits; how long one did and how many bytes left then, since it was asked; and before that. */
+  #waitsFrom = NaN;
+  #leaving = {ms: 0, bytes: 0};
+  /** @type {{at: number, ms: number, bytes: number}[]} */ #left = [];
+  /** @type {number[]} when room was seen */ #roomAt = [];
+  /** The most bytes on their way of which the last came in time, in this span and the one before. */
+  #proven = [begin / proven, 0];
+  #provenAt = NaN;
   #now;
   #send;
+  #wake;
 
   /**
    * @param {() => number} now milliseconds
    * @param {(kind: FrameKind, content: Uint8Array<ArrayBuffer>) => Promise<number>} send seals and sends; the number of the frame, 0: it was not sent
+   * @param {(go: () => void, ms: number) => void} wake calls that once, in so many milliseconds
    */
-  constructor(now, send) {
+  constructor(now, send, wake) {
     this.#now = now;
     this.#send = send;
+    this.#wake = wake;
   }
 
   /** Whether another picture would wait. */
@@ -94,25 +132,73 @@ export class Flow {
   }
 
   #pump() {
-    for (;;) {
+    const now = this.#now();
+    if (this.#bytes > 0) this.#noneFrom = NaN;
+    else if (Number.isNaN(this.#noneFrom)) this.#noneFrom = now;
+    if (now - this.#noneFrom >= emptyFor) {
+      this.#emptyAt = now;
+      this.#emptying = false;
+    }
+    this.#emptying ||= now - this.#emptyAt > emptyEvery && this.#tight;
+    while (!this.#emptying) {
       const pictures = this.#pictures.length && !(this.#messages.length && this.#owed >= this.#messages[0].content.length);
       const queue = pictures ? this.#pictures : this.#messages, next = queue[0];
-      if (!next) return;
+      if (!next) break;
       const bytes = next.content.length;
       if (this.#bytes > 0 && this.#bytes + bytes > this.window) {
         this.#limited = this.#tight = true;
+        this.#waited(now, this.#pictures.length ? now : NaN);
         return;
       }
+      if (this.#freeAt > now) {
+        this.#waited(now, this.#pictures.length ? now : NaN);
+        if (!this.#woken) this.#wake(() => { this.#woken = false; this.#pump(); }, this.#freeAt - now);
+        this.#woken = true;
+        return;
+      }
+      if (!Number.isNaN(this.#answerMs)) this.#freeAt = Math.max(this.#freeAt, now - atOnce) + (bytes * this.#answerMs) / (this.window * paced);
+      if (!Number.isNaN(this.#waitsFrom)) this.#leaving.bytes += bytes;
       queue.shift();
       if (!this.#messages.length) this.#owed = 0;
       else this.#owed = pictures ? this.#owed + bytes / messageShare : Math.max(0, this.#owed - bytes);
       this.#leave(next.kind, next.content, bytes);
     }
+    this.#waited(now, NaN);
+  }
+
+  /** Counts for how long pictures have waited. @param {number} now @param {number} from since when one waits from here on; NaN: none does */
+  #waited(now, from) {
+    if (!Number.isNaN(this.#waitsFrom)) this.#leaving.ms += now - this.#waitsFrom;
+    this.#waitsFrom = from;
+  }
+
+  /** Whether far more than a narrow line carries has come in time lately. */
+  get roomy() { return this.#roomAt.length > 1 && this.#now() - this.#roomAt[1] < burstLately; }
+
+  /**
+   * Bits per second at which pictures that waited here have left lately: what the line has beside sound; Infinity: not enough has waited to tell.
+   * Asked now and then. @param {number} busy so long since it was asked last a page stood still, ours or theirs, milliseconds
+   */
+  carries(busy) {
+    const now = this.#now();
+    if (!Number.isNaN(this.#waitsFrom)) this.#waited(now, now);
+    const {ms, bytes} = this.#leaving;
+    if (ms > busy) this.#left.unshift({at: now, ms: ms - busy, bytes});
+    this.#leaving = {ms: 0, bytes: 0};
+    this.#left = this.#left.filter(({at}) => now - at < seenLately);
+    const sum = {ms: 0, bytes: 0};
+    for (const one of this.#left) {
+      sum.ms += one.ms;
+      sum.bytes += one.bytes;
+      if (sum.ms >= seenFor || sum.bytes >= seenBytes) return (sum.bytes * 8000) / sum.ms;
+    }
+    return Infinity;
   }
 
   /** @param {FrameKind} kind @param {Uint8Array<ArrayBuffer>} content @param {number} bytes that count */
   #leave(kind, content, bytes) {
-    /** @type {Parcel} */ const parcel = {lane: laneOf(kind), number: Infinity, bytes, at: this.#now()};
+    const now = this.#now(), burst = this.#parcels.reduce((sum, parcel) => sum + (now - parcel.at < burstMs ? parcel.bytes : 0), bytes);
+    /** @type {Parcel} */ const parcel = {lane: laneOf(kind), number: Infinity, bytes, at: now, burst, flight: this.#bytes + bytes};
     this.#parcels.push(parcel);
     this.#bytes += bytes;
     this.#send(kind, content).then((number) => { parcel.number = number; if (!number) this.#strike((other) => other === parcel); });
@@ -136,15 +222,17 @@ export class Flow {
     const now = this.#now(), came = this.#strike(({lane, number}) => number <= had[answered.indexOf(lane)]), bytes = came.reduce((sum, parcel) => sum + parcel.bytes, 0);
     const newest = came.findLast((parcel) => parcel.bytes > 0);
     if (newest) {
+      const took = now - newest.at;
+      this.#answerMs = Number.isNaN(this.#answerMs) ? took : this.#answerMs + (took - this.#answerMs) / 8;
       this.#answered = this.#answered.filter(({at}) => now - at < rateOver);
       this.#answered.push({at: now, bytes});
-      this.#adapt(now, {there: at - held - newest.at, trip: Math.max(1, now - newest.at - held)}, bytes);
+      this.#adapt(now, {there: at - held - newest.at, trip: Math.max(1, now - newest.at - held)}, bytes, newest);
     }
     this.#pump();
   }
 
-  /** @param {number} now @param {{there: number, trip: number}} took the newest frame @param {number} bytes that came */
-  #adapt(now, took, bytes) {
+  /** @param {number} now @param {{there: number, trip: number}} took the newest frame @param {number} bytes that came @param {Parcel} newest */
+  #adapt(now, took, bytes, {burst, flight}) {
     if (Number.isNaN(this.#spanAt)) this.#spanAt = now;
     if (now - this.#spanAt > spanMs) {
       this.#least = [none, ...this.#least].slice(0, spans);
@@ -153,9 +241,15 @@ export class Flow {
     this.#least[0] = {there: Math.min(this.#least[0].there, took.there), trip: Math.min(this.#least[0].trip, took.trip)};
     // Only there: whether answers wait on their way back is for the other side to see to.
     const wait = took.there - Math.min(...this.#least.map(({there}) => there));
-    // One answer alone may be late because a page was busy.
-    this.#late = wait > waitMost ? this.#late + 1 : 0;
+    if (wait < waitLittle) this.#proven[0] = Math.max(this.#proven[0], flight);
+    if (burst >= burstBytes && wait < burstLate) {
+      this.#roomAt = [now, ...this.#roomAt].slice(0, 2);
+      this.#left = []; // whatever held it up does no more
+    }
+    // One answer alone may be late because a page was busy; but not by so much.
+    this.#late = wait > waitLong ? 2 : wait > waitMost ? this.#late + 1 : 0;
     if (this.#late >= 2) {
+      this.#roomAt = [];
       // As much as gets there in the time of a round trip: the queue empties, and the next ones show how long that is.
       const came = this.#answered.reduce((sum, answer) => sum + answer.bytes, 0) / rateOver;
       this.window = Math.max(least, Math.min(this.window, came * Math.min(...this.#least.map(({trip}) => trip))));
@@ -170,7 +264,12 @@ export class Flow {
   tick() {
     const now = this.#now();
     if (this.#strike(({bytes, at}) => bytes > 0 && now - at > lostAfter).length) this.window = least;
-    else if (!this.#tight) this.window = Math.min(this.window, Math.max(begin, this.window * 0.9));
+    else if (!this.#tight) this.window = Math.min(this.window, Math.max(unproven, proven * Math.max(...this.#proven), this.window * 0.9));
+    if (!(now - this.#provenAt <= provenMs)) {
+      this.#proven = [0, this.#proven[0]];
+      this.#provenAt = now;
+    }
+    if (!this.#tight || Number.isNaN(this.#emptyAt)) this.#emptyAt = now;
     this.#tight = false;
     this.#pump();
   }
@@ -181,6 +280,14 @@ export class Flow {
     this.#bytes = 0;
     this.#least = [none];
     this.#late = 0;
+    this.#emptyAt = NaN;
+    this.#emptying = false;
+    this.#left = [];
+    this.#roomAt = [];
+    this.#proven = [begin / proven, 0];
+    this.#provenAt = NaN;
+    this.#answerMs = NaN;
+    this.#freeAt = -Infinity;
     this.window = begin;
     this.#pump();
   }

@@ -1,6 +1,7 @@
 // The last door: where a network lets nothing through but HTTPS that it inspects, picture and sound go through a WebSocket
 // of the server, sealed between the two browsers. Loaded when it is needed.
 import {Exchange, kinds} from './seal.js';
+import {Age} from './age.js';
 import {Busy} from './busy.js';
 import {Rate} from './rate.js';
 import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictures.js';
@@ -55,7 +56,7 @@ export class WebSocketPath {
   /** @type {PictureSender[]} camera, screen */ #picturesOut = [];
   /** @type {PictureReceiver[]} camera, screen */ #picturesIn = [];
   #rate = new Rate();
-  #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content));
+  #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content), (go, ms) => setTimeout(() => { if (!this.#closed) go(); }, ms));
   #arrivals = new Arrivals();
   /** @type {Busy | null} */ #busy = null;
   /** @type {any} */ #answering = null;
@@ -73,14 +74,12 @@ export class WebSocketPath {
   /** Counted since the last report. */
   #got = 0;
   #lost = 0;
-  #age = Infinity;
+  #age = new Age();
   #pieces = new Pieces();
-  /** The least time that a frame took, by two clocks that differ. @type {number[]} */ #least = [];
   #sentBits = 0;
   #receivedBits = 0;
   #leavesAt = 250_000;
   #countedAt = performance.now();
-  #ticks = 0;
   #framesBefore = 0;
   /** Milliseconds. */
   #rtt = 0;
@@ -110,7 +109,9 @@ export class WebSocketPath {
   get loudness() { return this.#soundIn?.level ?? 0; }
   get #frames() { return this.#picturesIn[0]?.frames ?? 0; }
   /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
-  get narrow() { return this.open && (this.#rate.together > 1 || this.#theirsNarrow) && performance.now() - this.#heardAt < renewAfter; }
+  get narrow() { return this.prompt && (this.#rate.together > 1 || this.#theirsNarrow); }
+  /** Whether what is said by it is heard at once, or as soon as the line allows. */
+  get prompt() { return this.open && performance.now() - this.#heardAt < renewAfter; }
   /** Whether our line has room for pictures, and whether theirs has. */
   get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
 
@@ -230,21 +231,10 @@ export class WebSocketPath {
   #take(kind, content, gap) {
     if (kind === kinds.message) return this.channels?.take(content);
     if (kind === kinds.report) return this.#heard(content);
-    if (kind !== kinds.piece && content.length > 4) this.#note(new DataView(content.buffer, content.byteOffset).getUint32(0));
+    if (kind !== kinds.piece && content.length > 4) this.#age.note(new DataView(content.buffer, content.byteOffset).getUint32(0), performance.now());
     if (kind === kinds.sound) return this.#soundIn?.take(content);
     const picture = this.#pieces.take(kind, content, gap);
     if (picture) this.#picturesIn[Number(picture.screen)]?.take(picture);
-  }
-
-  /**
-   * How late the least late frame is since the last report, against the earliest of the last half minute: what waits in a
-   * queue makes all of them late, and a busy page some (the idea of RFC 8289).
-   * @param {number} at by the sender's clock
-   */
-  #note(at) {
-    const took = performance.now() - at;
-    this.#least[0] = Math.min(this.#least[0] ?? Infinity, took);
-    this.#age = Math.min(this.#age, took - Math.min(...this.#least));
   }
 
   /** @param {boolean} screen */
@@ -271,7 +261,7 @@ export class WebSocketPath {
 
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    const report = {age: this.#age < Infinity ? Math.round(this.#excuse(this.#age)) : 0, got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
+    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
       busy: Math.round(this.#busy?.lately ?? 0), echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
@@ -294,7 +284,9 @@ export class WebSocketPath {
     }
     if (Number.isFinite(at)) this.#theirs = {at, heard: now};
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);
-    this.#rate.take(now, {age: this.#excuse(age), got, lost}, Math.max(this.#queued, this.#excuse(this.#flow.waited, Number.isFinite(busy) ? busy : 0)));
+    const theirs = Number.isFinite(busy) ? busy : 0, flow = this.#flow;
+    this.#rate.take(now, {age: this.#excuse(age), got, lost}, Math.max(this.#queued, this.#excuse(flow.waited, theirs)),
+      {carries: flow.carries(Math.max(theirs, this.#busy?.lately ?? 0)), roomy: flow.roomy});
     this.#arrivals.narrow = this.#rate.together > 1;
     this.#theirsFit = fits !== false;
     this.#theirsNarrow = narrow === true;
@@ -319,10 +311,8 @@ export class WebSocketPath {
       frames, frameRate: (frames - this.#framesBefore) / seconds, width: pictures?.width ?? 0, height: pictures?.height ?? 0, silence: now - this.#heardAt};
     this.#framesBefore = frames;
     this.#sentBits = this.#receivedBits = this.#got = this.#lost = 0;
-    this.#age = Infinity;
+    this.#age.again();
     this.#countedAt = now;
-    // Clocks drift: the least is that of the last half minute.
-    if (++this.#ticks % 20 === 0) this.#least = [Infinity, ...this.#least].slice(0, 3);
   }
 
   close() {

@@ -7,7 +7,12 @@ const begin = 300_000, highest = 800_000, lowest = 40_000;
 const late = 250, fresh = 100;
 /** So late that pictures stop at once, and begin again when it has been in time for so long, milliseconds. */
 const tooLate = 1000, soon = 1500;
-/** Below this, packets of sound travel three together, which takes half as much of the line; above that each by itself again. */
+/** More than the line is seen to carry beside sound is asked of an encoder by so much at most: it makes less than it may, mostly. */
+const more = 1.2;
+/**
+ * Below this, packets of sound travel three together, which takes half as much of the line; above that each by itself again, once the line
+ * has been seen to carry it: pictures in which nothing moves fill none, and say nothing of it.
+ */
 const narrow = 100_000, wide = 160_000;
 /** At the lowest rate too much for so long, milliseconds: sound alone. */
 const patience = 3000;
@@ -41,18 +46,23 @@ export class Rate {
   /**
    * @param {number} now milliseconds @param {RateReport} report
    * @param {number} queued milliseconds that what waits in our own browser takes to leave
+   * @param {{carries: number, roomy: boolean}} seen `carries`: bits per second that the line is seen to carry beside sound; Infinity: nobody knows. A queue that is short is
+   *   never late, and pictures of which nothing moves never fill a line: only what had to wait tells how wide it is. `roomy`: or what came at once
    */
-  take(now, {age, got, lost}, queued = 0) {
-    this.#take(now, Math.max(age, queued), got, lost);
+  take(now, {age, got, lost}, queued = 0, {carries, roomy} = {carries: Infinity, roomy: false}) {
+    this.#take(now, Math.max(age, queued), got, lost, roomy);
+    if (this.picture > carries * more) this.picture = Math.max(lowest, carries * more);
     if (this.picture < narrow) this.together = 3;
-    else if (this.picture > wide) this.together = 1;
+    if (this.together === 1 || this.picture < wide) return;
+    if (roomy || (carries < Infinity && carries > wide)) this.together = 1;
+    else this.picture = wide;
   }
 
-  /** @param {number} now @param {number} delay @param {number} got @param {number} lost */
-  #take(now, delay, got, lost) {
+  /** @param {number} now @param {number} delay @param {number} got @param {number} lost @param {boolean} roomy */
+  #take(now, delay, got, lost, roomy) {
     if (this.picture === 0) {
       if (delay > late || lost) this.#offAt = now;
-      if (now - this.#offAt > this.#wait) {
+      if (now - this.#offAt > (roomy ? soon : this.#wait)) {
         this.picture = lowest * 1.5;
         this.#cutAt = now;
         this.#goodSince = NaN;
