@@ -284,6 +284,7 @@ export namespace lastDoorTimes {
     export let patience: number;
     let look_2: number;
     export { look_2 as look };
+    export let fetch: number;
     export let hurry: number;
     let again_2: number;
     export { again_2 as again };

@@ -164,6 +164,8 @@ export const healingTimes = {
 export const lastDoorTimes = {
   /** It is tried after so long without a path of WebRTC, and looked after so often. */
   patience: 1500, look: 1000,
+  /** What does it is loaded after so long: what takes longer than most needs it, mostly. */
+  fetch: 750,
   /** Who was connected does not wait, as the loss is known; but only once in so long: a path that comes and goes heals by itself. */
   hurry: 30_000,
   /** What came to nothing is tried again after so long, later each time. */

@@ -329,8 +329,9 @@ function pair() {
     }
     closed = false;
   }
+  const loads = [0, 0];
   const doors = [0, 1].map((i) => new LastDoor({
-    clock, load: async () => /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}),
+    clock, load: async () => { loads[i]++; return /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}); },
     possible: () => state.possible[i], waiting: () => true,
     lost: () => state.was,
     unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
@@ -343,7 +344,7 @@ function pair() {
     for (const path of [a, b]) if (!path.open) { path.open = true; path.host.opened(); }
   };
   return {
-    clock, state, doors, paths, way,
+    clock, state, doors, paths, way, loads,
     set(/** @type {number} */ i, /** @type {boolean} */ connected) {
       if (state.connected[i] === connected) return;
       state.connected[i] = connected;
@@ -362,12 +363,16 @@ function pair() {
 }
 
 test('the door opens when nothing else does, and shuts when something does', async () => {
-  const {set, pass, doors, paths} = pair();
+  const {set, pass, doors, paths, loads} = pair();
   await pass(3000);
   assert.equal(paths[0], null, 'nothing is begun on a path that works');
+  assert.deepEqual(loads, [0, 0], 'nor loaded');
   set(0, false);
   set(1, false);
-  await pass(1400);
+  await pass(lastDoorTimes.fetch - 100);
+  assert.deepEqual(loads, [0, 0]);
+  await pass(1400 - lastDoorTimes.fetch + 100);
+  assert.deepEqual(loads, [1, 1], 'loaded before it is needed');
   assert.equal(paths[0], null);
   await pass(400);
   assert.deepEqual(doors.map(({carries}) => carries), [true, true]);

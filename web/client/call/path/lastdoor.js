@@ -37,6 +37,7 @@ export class LastDoor {
   #closed = false;
   /** @type {number} */ #pause = times.again;
   #notBefore = -Infinity;
+  /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, able: Omit<DoorKey, 'key'> | null}> | null} */ #fetched = null;
   /** When it was opened without patience. */
   #hurriedAt = -Infinity;
 
@@ -68,8 +69,12 @@ export class LastDoor {
     }
     const hurried = this.#host.lost() && clock.now() - this.#hurriedAt > times.hurry;
     const within = Math.max(hurried ? 0 : times.patience - unconnected, this.#notBefore - clock.now());
-    if (within > 0) this.#timer = clock.setTimeout(() => this.look(), within);
-    else if (!this.#path && this.#host.possible()) this.#begin(hurried);
+    if (within > 0) {
+      // What does it is fetched meanwhile: over a slow line that takes as long as the rest.
+      const fetchIn = times.fetch - unconnected;
+      if (fetchIn <= 0 && this.#host.possible()) this.#fetch();
+      this.#timer = clock.setTimeout(() => this.look(), fetchIn > 0 ? Math.min(within, fetchIn) : within);
+    } else if (!this.#path && this.#host.possible()) this.#begin(hurried);
     else this.#timer = clock.setTimeout(() => this.look(), times.look);
   }
 
@@ -91,6 +96,13 @@ export class LastDoor {
     await path.agree(said).catch(() => path.close());
   }
 
+  /** Loads what does it, once. */
+  #fetch() {
+    this.#fetched ??= this.#host.load().then(async ({WebSocketPath, abilities}) => ({WebSocketPath, able: await abilities()}));
+    this.#fetched.catch(() => { this.#fetched = null; });
+    return this.#fetched;
+  }
+
   /** @param {boolean} [hurried] without patience */
   async #begin(hurried = false) {
     if (this.#beginning) return;
@@ -100,8 +112,7 @@ export class LastDoor {
     this.#notBefore = clock.now() + this.#pause;
     this.#pause = Math.min(times.againMost, this.#pause * 2);
     try {
-      const {WebSocketPath, abilities} = await this.#host.load();
-      const able = await abilities();
+      const {WebSocketPath, able} = await this.#fetch();
       if (!able || this.#closed) return;
       const path = new WebSocketPath({...this.#host.path(),
         sending: () => this.carries,

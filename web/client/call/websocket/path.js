@@ -101,6 +101,13 @@ export class WebSocketPath {
   async begin() {
     this.#exchange = await Exchange.begin();
     this.publicKey = this.#exchange.publicKey;
+    if (this.#closed) return;
+    this.#link = new Link({
+      socket: this.#host.socket, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
+      key: () => { for (const pictures of this.#picturesOut) pictures.wantKey(); },
+    });
+    // It opens while keys are exchanged: behind a proxy, far away, that takes longer.
+    this.#link.begin();
   }
 
   get audio() { return this.#soundIn?.track ?? null; }
@@ -128,10 +135,6 @@ export class WebSocketPath {
     this.#opener = opener;
     const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);
     if (this.#closed) return;
-    const link = this.#link = new Link({
-      socket: this.#host.socket, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
-      key: () => { for (const pictures of this.#picturesOut) pictures.wantKey(); },
-    });
     const dueAt = (/** @type {number} */ at) => {
       const due = this.#soundIn?.dueAt(at) ?? NaN, now = performance.now();
       return Number.isNaN(due) ? now : Math.min(due, now + 400);
@@ -152,7 +155,7 @@ export class WebSocketPath {
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
     this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
-    link.begin();
+    if (this.#link?.here) this.#met();
     this.send();
   }
 

@@ -100,6 +100,7 @@ class End {
 
   /** @param {number} now */
   run(now) {
+    if (!this.#flight.length && this.#next === this.#written && Number.isNaN(this.#owes)) return;
     const out = this.#flight.filter(({acked, lost}) => !acked && !lost).length;
     if (out && !Number.isNaN(this.#srtt) && !this.#probed && now - this.#armedAt > Math.min(this.#timeout, 2 * this.#srtt + (out === 1 ? leastTimeout : 2))) {
       // A tail loss probe (RFC 8985): the last once more.
