@@ -88,6 +88,9 @@ const sharedTries = 16
 // Continue makes it go on from what another account has, before it is shared.
 func (a *Shared) Continue(from Account) { a.full.Store(from.full) }
 
+// ContinueShared is Continue for one that is shared no more.
+func (a *Shared) ContinueShared(from *Shared) { a.full.Store(from.full.Load()) }
+
 // Take is Account.Take.
 func (a *Shared) Take(now int64, rate Rate, n float64) bool {
 	for range sharedTries {

@@ -42,7 +42,7 @@ var (
 	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
 	kernelFlows  = gauge("relay_kernel_flows", "Directions of calls whose packets pass inside the kernel now, see relay.kernel.")
 	kernelPasses = counter("relay_kernel_packets_total", "Packets that passed inside the kernel; one between two clients of this server counts for each. They are among those relayed.")
-	kernelNot    = counter("relay_kernel_refused_total", "How often a channel could not pass inside the kernel, by reason: no route or one of another kind (route, tunnel, mtu, interface, ipsec), limits of users (user_limits), a full table (full), a scoped address (scope), a driver that cannot (transport), or what it stands on was just changing (changing).", "reason")
+	kernelNot    = counter("relay_kernel_refused_total", "How often a channel could not pass inside the kernel, by reason: no route or one of another kind (route, tunnel, mtu, interface, ipsec), limits of users for one of whom the tables have no room (user_limits), a full table (full), a scoped address (scope), a driver that cannot (transport), or what it stands on was just changing (changing).", "reason")
 	relayDrops   = counter("relay_drops_total", "Packets not relayed or not answered.", "reason")
 	streamLate   = counter("relay_stream_late_total", "Packets dropped since they had waited too long for a TCP or TLS client on a slow line; among the drops with the reason late.", "transport")
 	auth         = counter("relay_auth_total", "Requests by what came of their credentials.", "result")

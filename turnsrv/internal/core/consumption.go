@@ -92,7 +92,7 @@ func (r *flowRates) ofUsers() bool { return r.userBytes.PerSecond > 0 || r.userV
 
 func (r *flowRates) chargeUser(u *usage, now, second int64, n int) Drop {
 	switch {
-	case !u.bandwidth.Take(now, r.userBytes, float64(n)):
+	case !u.Bandwidth.Take(now, r.userBytes, float64(n)):
 		return DropUserBandwidth
 	case r.userVolume > 0 && !u.take(second, n, r.userVolume):
 		return DropUserVolume
@@ -109,28 +109,56 @@ func (s *Shard) affordsPeers(a *allocation, fresh int) bool {
 	return false
 }
 
-// usage is what all allocations of one holder of quotas have used together.
+// usage is what all allocations of one holder of quotas have used together. While it is
+// held it may be where the kernel takes from it, too.
 type usage struct {
-	bandwidth ratelimit.Shared
-	began     atomic.Int64 // of the window, in seconds of the server's clock; 0: none yet
-	volume    atomic.Int64 // bytes in the window
-	told      atomic.Int64 // of these: to the process that takes over, under the directory's lock
-	held      int          // by so many allocations; under the directory's lock
+	*Usage
+	own    Usage
+	number uint32       // by which the kernel knows it, or NoUser
+	told   atomic.Int64 // of the volume: to the process that takes over, under the directory's lock
+	held   int          // by so many allocations; under the directory's lock
+}
+
+func newUsage() *usage {
+	u := &usage{number: NoUser}
+	u.Usage = &u.own
+	return u
+}
+
+// share has the kernel take from it, too, if that has room. Nobody uses it yet.
+func (u *usage) share(o *offload) {
+	if o == nil {
+		return
+	}
+	if in, number, ok := o.to.User(); ok {
+		in.Continue(&u.own)
+		u.Usage, u.number = in, number
+	}
+}
+
+// unshare ends share. Nobody uses it any more.
+func (u *usage) unshare(o *offload) {
+	if u.number == NoUser {
+		return
+	}
+	u.own.Continue(u.Usage)
+	o.to.ReleaseUser(u.number)
+	u.Usage, u.number = &u.own, NoUser
 }
 
 // take counts n bytes in the window of a day that begins with the first of them, or
 // none where the user has had its volume.
 func (u *usage) take(second int64, n int, limit int64) bool {
-	if began := u.began.Load(); began == 0 || second-began >= volumeWindow {
-		if u.began.CompareAndSwap(began, max(second, 1)) {
-			u.volume.Store(0)
+	if began := u.Began.Load(); began == 0 || second-began >= volumeWindow {
+		if u.Began.CompareAndSwap(began, max(second, 1)) {
+			u.Volume.Store(0)
 			u.told.Store(0)
 		}
 	}
-	if u.volume.Add(int64(n)) <= limit {
+	if u.Volume.Add(int64(n)) <= limit {
 		return true
 	}
-	u.volume.Add(int64(-n))
+	u.Volume.Add(int64(-n))
 	return false
 }
 
@@ -164,16 +192,22 @@ func (d *directory) hold(h holder, now int64) *usage {
 		if len(d.usages) >= maxUsages {
 			d.forgetUsages(now)
 		}
-		u = new(usage)
+		u = newUsage()
 		d.usages[h] = u
 	}
-	u.held++
+	if u.held++; u.held == 1 {
+		u.share(d.offload)
+	}
 	return u
 }
 
 // letGo ends hold. What a user has had of the day's volume is kept for the day.
 func (d *directory) letGo(h holder, u *usage) {
-	if u.held--; u.held == 0 && u.volume.Load() == 0 {
+	if u.held--; u.held > 0 {
+		return
+	}
+	u.unshare(d.offload)
+	if u.Volume.Load() == 0 {
 		delete(d.usages, h)
 	}
 }
@@ -186,7 +220,7 @@ func (d *directory) forgetUsages(now int64) {
 	}
 	d.forgotten = now
 	for h, u := range d.usages {
-		if u.held == 0 && now-u.began.Load() >= volumeWindow {
+		if u.held == 0 && now-u.Began.Load() >= volumeWindow {
 			delete(d.usages, h)
 		}
 	}
@@ -217,12 +251,12 @@ func (s *Shared) Volumes(since bool) (volumes []Volume) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for h, u := range d.usages {
-		all := u.volume.Load()
+		all := u.Volume.Load()
 		told := u.told.Swap(all)
 		if !since {
 			told = 0 // an earlier successor may have come to nothing
 		}
-		if age := now - u.began.Load(); all > told && age < volumeWindow {
+		if age := now - u.Began.Load(); all > told && age < volumeWindow {
 			volumes = append(volumes, Volume{h.user, h.household, all - told, age})
 		}
 	}
@@ -243,18 +277,18 @@ func (s *Shared) AddVolumes(volumes []Volume) {
 			if len(d.usages) >= maxUsages {
 				d.forgetUsages(now)
 			}
-			u = new(usage)
+			u = newUsage()
 			d.usages[h] = u
 		}
 		began := now - v.Age
-		switch own := u.began.Load(); {
+		switch own := u.Began.Load(); {
 		case own == 0 || now-own >= volumeWindow: // of a day that is over
-			u.began.Store(began)
-			u.volume.Store(0)
+			u.Began.Store(began)
+			u.Volume.Store(0)
 			u.told.Store(0)
 		case began < own:
-			u.began.Store(began)
+			u.Began.Store(began)
 		}
-		u.volume.Add(v.Bytes)
+		u.Volume.Add(v.Bytes)
 	}
 }

@@ -22,6 +22,7 @@ type directory struct {
 	byUser    map[string]*userEntry
 	held      map[holder]int // allocations, counted as in userEntry
 	usages    map[holder]*usage
+	offload   *offload                   // nil: none
 	forgotten int64                      // second in which usages were last looked through for some to forget
 	byIP      map[wire.Endpoint][]string // the user of each allocation, where its client was seen
 }

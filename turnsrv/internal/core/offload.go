@@ -26,8 +26,20 @@ type Offload interface {
 	Enter(f *Flow) (refused string)
 	// Remove takes flows out. No packet is forwarded by them after it has returned.
 	Remove(keys []FlowKey)
-	// SetRates sets the limits of each direction of an allocation, per second; 0: none.
-	SetRates(bytes, packets float64)
+	// User returns a place for what a user has used, from which both paths take, and
+	// its number; ok is false where none is left.
+	User() (usage *Usage, number uint32, ok bool)
+	// ReleaseUser gives it back.
+	ReleaseUser(number uint32)
+	// SetRates sets the limits. 0: none.
+	SetRates(OffloadRates)
+}
+
+// OffloadRates are the limits of relayed data as the kernel applies them.
+type OffloadRates struct {
+	Bytes, Packets float64 // per second, of each direction of an allocation
+	UserBytes      float64 // per second, of a user
+	UserVolume     int64   // bytes of a user in a day
 }
 
 // FlowKey is what a packet of a flow looks like.
@@ -124,7 +136,7 @@ func (s *Shard) enter(o *offload, a *allocation, r *Relay, ch *channel, p *permi
 	if s.ports == nil || a.client.Transport != wire.UDP {
 		return "transport"
 	}
-	if s.shared.rates.Load().ofUsers() {
+	if a.usage.number == NoUser && s.shared.rates.Load().ofUsers() {
 		return "user_limits"
 	}
 	if ch.peer.Zone != 0 || a.client.Addr.Zone != 0 {

@@ -12,7 +12,9 @@ type fakeOffload struct{ in map[FlowKey]Flow }
 
 func (o *fakeOffload) Share() (*Share, uint32, bool) { return new(Share), 0, true }
 func (o *fakeOffload) Release(uint32)                {}
-func (o *fakeOffload) SetRates(_, _ float64)         {}
+func (o *fakeOffload) User() (*Usage, uint32, bool)  { return new(Usage), 0, true }
+func (o *fakeOffload) ReleaseUser(uint32)            {}
+func (o *fakeOffload) SetRates(OffloadRates)         {}
 func (o *fakeOffload) Enter(f *Flow) string {
 	o.in[f.FlowKey] = *f
 	return ""

@@ -10,15 +10,45 @@ import (
 // Share is what both paths of an allocation count, that of the shard and that in the
 // kernel, whose program has the same layout. The accounts are of both together; what has
 // been relayed and dropped is the kernel's alone, and the shard adds it to its own.
-type Share struct{ ToPeer, ToClient ShareDirection }
+type Share struct {
+	ToPeer, ToClient         ShareDirection
+	RareToPeer, RareToClient ShareRare
+}
 
-// ShareDirection is one direction of it.
+// ShareDirection is one direction of it: a cache line of what every packet touches.
 type ShareDirection struct {
-	Bytes, Packets                   ratelimit.Shared
-	RelayedPackets, RelayedBytes     [wire.Families]atomic.Uint64
-	OverBandwidth, OverPackets       atomic.Uint64
-	InProcessPackets, InProcessBytes atomic.Uint64
-	Last                             atomic.Int64 // nanoseconds of the server's clock
+	RelayedPackets, RelayedBytes [wire.Families]atomic.Uint64
+	Last                         atomic.Int64 // nanoseconds of the server's clock
+	Bytes, Packets               ratelimit.Shared
+	_                            uint64
+}
+
+// ShareRare is what few packets of a direction touch.
+type ShareRare struct {
+	OverBandwidth, OverPackets        atomic.Uint64
+	OverUserBandwidth, OverUserVolume atomic.Uint64
+	InProcessPackets, InProcessBytes  atomic.Uint64
+	User                              atomic.Uint32 // the number of its usage, or NoUser
+	_                                 [3]uint32
+}
+
+// NoUser is the number of a usage that the kernel does not know.
+const NoUser = 1<<32 - 1
+
+// Usage is what all allocations of one holder of quotas have used together. The kernel's
+// program has the same layout.
+type Usage struct {
+	Bandwidth ratelimit.Shared
+	Began     atomic.Int64 // of the window, in seconds of the server's clock; 0: none yet
+	Volume    atomic.Int64 // bytes in the window
+	_         uint64
+}
+
+// Continue makes it go on from what another one has, while nobody uses either.
+func (u *Usage) Continue(from *Usage) {
+	u.Bandwidth.ContinueShared(&from.Bandwidth)
+	u.Began.Store(from.Began.Load())
+	u.Volume.Store(from.Volume.Load())
 }
 
 // Reset makes all of it zero.
@@ -30,11 +60,23 @@ func (s *Share) Reset() {
 			d.RelayedPackets[f].Store(0)
 			d.RelayedBytes[f].Store(0)
 		}
-		for _, n := range [4]*atomic.Uint64{&d.OverBandwidth, &d.OverPackets, &d.InProcessPackets, &d.InProcessBytes} {
-			n.Store(0)
-		}
 		d.Last.Store(0)
 	}
+	for _, r := range [2]*ShareRare{&s.RareToPeer, &s.RareToClient} {
+		for _, n := range r.drops() {
+			n.Store(0)
+		}
+		r.InProcessPackets.Store(0)
+		r.InProcessBytes.Store(0)
+		r.User.Store(NoUser)
+	}
+}
+
+// shareDrops are why the kernel drops packets, in the order of drops.
+var shareDrops = [...]Drop{DropBandwidth, DropPackets, DropUserBandwidth, DropUserVolume}
+
+func (r *ShareRare) drops() [len(shareDrops)]*atomic.Uint64 {
+	return [...]*atomic.Uint64{&r.OverBandwidth, &r.OverPackets, &r.OverUserBandwidth, &r.OverUserVolume}
 }
 
 // shared is an allocation's share, and how much of it the shard has counted.
@@ -45,9 +87,9 @@ type shared struct {
 }
 
 type countedShare struct {
-	relayed                    [wire.Families]Traffic
-	inProcess                  Traffic
-	overBandwidth, overPackets uint64
+	relayed   [wire.Families]Traffic
+	inProcess Traffic
+	dropped   [len(shareDrops)]uint64
 }
 
 // takeShare gives an allocation a share.
@@ -60,6 +102,9 @@ func (s *Shard) takeShare(o *offload, a *allocation) bool {
 	share.ToPeer.Packets.Continue(a.out.packets)
 	share.ToClient.Bytes.Continue(a.in.bytes)
 	share.ToClient.Packets.Continue(a.in.packets)
+	for _, r := range [2]*ShareRare{&share.RareToPeer, &share.RareToClient} {
+		r.User.Store(a.usage.number)
+	}
 	a.share = &shared{Share: share, number: number}
 	a.kernel.Store(share)
 	return true
@@ -93,18 +138,19 @@ func (s *Shard) countShare(a *allocation) {
 		s.count.toClient[t][f].sum(d)
 		s.count.kernel.sum(d)
 	}
-	in := Traffic{sh.ToPeer.InProcessPackets.Load(), sh.ToPeer.InProcessBytes.Load()}
+	in := Traffic{sh.RareToPeer.InProcessPackets.Load(), sh.RareToPeer.InProcessBytes.Load()}
 	was := &sh.toPeer.inProcess
 	s.count.inProcess.sum(Traffic{in.Packets - was.Packets, in.Bytes - was.Bytes})
 	*was = in
 	for _, d := range [2]struct {
-		d *ShareDirection
+		r *ShareRare
 		c *countedShare
-	}{{&sh.Share.ToPeer, &sh.toPeer}, {&sh.Share.ToClient, &sh.toClient}} {
-		bandwidth, packets := d.d.OverBandwidth.Load(), d.d.OverPackets.Load()
-		s.count.drops[DropBandwidth] += bandwidth - d.c.overBandwidth
-		s.count.drops[DropPackets] += packets - d.c.overPackets
-		d.c.overBandwidth, d.c.overPackets = bandwidth, packets
+	}{{&sh.RareToPeer, &sh.toPeer}, {&sh.RareToClient, &sh.toClient}} {
+		for i, n := range d.r.drops() {
+			now := n.Load()
+			s.count.drops[shareDrops[i]] += now - d.c.dropped[i]
+			d.c.dropped[i] = now
+		}
 	}
 	if last := lastOf(sh.Share); last > a.active.Load() {
 		a.active.Store(last)

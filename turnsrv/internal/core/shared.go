@@ -92,6 +92,7 @@ func NewShared(cfg Config) *Shared {
 	}
 	if cfg.Offload != nil {
 		s.offload = newOffload(cfg.Offload)
+		s.directory.offload = s.offload
 	}
 	s.reservations.directory = s.directory
 	s.directory.gateway = cfg.Gateway
@@ -207,10 +208,7 @@ func (s *Shared) SetLimits(l Limits) {
 	rates := newFlowRates(&l)
 	s.rates.Store(rates)
 	if s.offload != nil {
-		s.offload.to.SetRates(rates.bytes.PerSecond, rates.packets.PerSecond)
-		if rates.ofUsers() {
-			s.offload.forgetAll(0)
-		}
+		s.offload.to.SetRates(OffloadRates{rates.bytes.PerSecond, rates.packets.PerSecond, rates.userBytes.PerSecond, rates.userVolume})
 	}
 }
 

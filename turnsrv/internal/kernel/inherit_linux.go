@@ -17,7 +17,7 @@ import (
 
 // layout is to be another with each change of the tables in relay.c, or of what the
 // processes that share them keep to.
-const layout = 2
+const layout = 3
 
 // What an inheritance's files are called, beside the tables, whose names are relay.c's.
 const (
@@ -26,7 +26,7 @@ const (
 	fileLink     = "link-"    // and the interface's index
 )
 
-var tables = []string{"flows", "slots", "settings", "claims", "scratches", "narrow"}
+var tables = []string{"flows", "slots", "settings", "users", "claims", "scratches", "narrow"}
 
 // identity is the layout, and which program it is.
 func identity() string { return fmt.Sprintf("%d:%x", layout, sha256.Sum256(object)) }

@@ -47,7 +47,8 @@ type settings struct {
 	bytes, pkts atomic.Uint64
 	term        atomic.Uint64
 	process     atomic.Int64
-	_           [2]uint64
+	userBytes   atomic.Uint64
+	userVolume  atomic.Int64
 }
 
 // key and flow are those of relay.c.
@@ -88,7 +89,7 @@ type Kernel struct {
 	settings  *settings // its own
 	term      uint64
 	shares    []core.Share
-	claims    []atomic.Uint64
+	usages    []core.Usage
 	clock     func() int64
 	ttl       [wire.Families]uint8
 	routes    *routes
@@ -99,16 +100,10 @@ type Kernel struct {
 	stop      chan struct{}
 	ended     sync.WaitGroup
 
-	mu       sync.Mutex // guards:
-	cursor   uint32     // where the next free share is looked for
-	released []released
-	attached map[uint32]link.Link
-	borrowed map[uint32]bool // interfaces at which another process has attached the same program
-}
-
-type released struct {
-	number uint32
-	when   int64
+	mu           sync.Mutex // guards:
+	slots, users places
+	attached     map[uint32]link.Link
+	borrowed     map[uint32]bool // interfaces at which another process has attached the same program
 }
 
 // Open loads the program, or takes over that of the process before (see Inheritance). It
@@ -163,7 +158,8 @@ func (k *Kernel) load(n uint32) error {
 		return err
 	}
 	spec.Maps["slots"].MaxEntries = n
-	spec.Maps["claims"].MaxEntries = n
+	spec.Maps["users"].MaxEntries = n // each allocation has one user
+	spec.Maps["claims"].MaxEntries = 2 * n
 	spec.Maps["flows"].MaxEntries = flowsPerAllocation * n
 	collection, err := ebpf.NewCollection(spec)
 	if err != nil {
@@ -193,13 +189,19 @@ func (k *Kernel) mapAll() error {
 	if err != nil {
 		return err
 	}
-	claims, err := k.mapped("claims", int(n)*int(unsafe.Sizeof(atomic.Uint64{})))
+	users, err := k.mapped("users", int(n)*int(unsafe.Sizeof(core.Usage{})))
+	if err != nil {
+		return err
+	}
+	claims, err := k.mapped("claims", 2*int(n)*int(unsafe.Sizeof(atomic.Uint64{})))
 	if err != nil {
 		return err
 	}
 	k.all = (*[owners]settings)(set)
 	k.shares = unsafe.Slice((*core.Share)(shares), n)
-	k.claims = unsafe.Slice((*atomic.Uint64)(claims), n)
+	k.usages = unsafe.Slice((*core.Usage)(users), n)
+	all := unsafe.Slice((*atomic.Uint64)(claims), 2*n)
+	k.slots.claims, k.users.claims = all[:n], all[n:]
 	return k.settle()
 }
 
@@ -258,7 +260,8 @@ func (k *Kernel) Start(r Relay) {
 				k.narrowed(r, late)
 				k.sweep()
 				k.mu.Lock()
-				k.giveBack() // to the other processes
+				k.slots.giveBack(k.clock()) // to the other processes
+				k.users.giveBack(k.clock())
 				for index := range k.borrowed {
 					k.watch(index) // the other one may have ended
 				}
@@ -321,10 +324,12 @@ func (k *Kernel) detachGone() {
 	}
 }
 
-// SetRates sets the limits of each direction of an allocation.
-func (k *Kernel) SetRates(bytes, packets float64) {
-	k.settings.bytes.Store(cost(bytes))
-	k.settings.pkts.Store(cost(packets))
+// SetRates sets the limits.
+func (k *Kernel) SetRates(r core.OffloadRates) {
+	k.settings.bytes.Store(cost(r.Bytes))
+	k.settings.pkts.Store(cost(r.Packets))
+	k.settings.userBytes.Store(cost(r.UserBytes))
+	k.settings.userVolume.Store(r.UserVolume)
 }
 
 // cost is what one unit costs, in nanoseconds times 65536.

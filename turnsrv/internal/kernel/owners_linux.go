@@ -5,6 +5,7 @@ package kernel
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +30,7 @@ func (k *Kernel) settle() error {
 		}
 		k.owner, k.settings = uint32(i), &k.all[i]
 		k.settings.beat.Store(0)
-		k.settings.bytes.Store(0)
-		k.settings.pkts.Store(0)
+		k.SetRates(core.OffloadRates{})
 		k.term = k.settings.term.Add(1)
 		k.clear(k.owner)
 		return nil
@@ -67,8 +67,10 @@ func alive(process int64) bool { return !errors.Is(unix.Kill(int(process), 0), u
 // clear takes the flows of an owner out whose term is over, and gives its shares back. It
 // does no more than make room: they count for nothing.
 func (k *Kernel) clear(owner uint32) {
-	for i := range k.claims {
-		k.claims[i].CompareAndSwap(uint64(owner)+1, 0)
+	for _, p := range [2]*places{&k.slots, &k.users} {
+		for i := range p.claims {
+			p.claims[i].CompareAndSwap(uint64(owner)+1, 0)
+		}
 	}
 	var old []key
 	term := k.all[owner].term.Load()
@@ -87,37 +89,78 @@ func (k *Kernel) clear(owner uint32) {
 	}
 }
 
+// places are those of one table that its owners share.
+type places struct {
+	claims   []atomic.Uint64
+	cursor   uint32 // where the next free one is looked for
+	released []released
+}
+
+type released struct {
+	number uint32
+	when   int64
+}
+
+// take claims a place.
+func (p *places) take(owner uint32, now int64) (number uint32, ok bool) {
+	p.giveBack(now)
+	for range p.claims {
+		number = p.cursor
+		if p.cursor++; int(p.cursor) == len(p.claims) {
+			p.cursor = 0
+		}
+		if p.claims[number].CompareAndSwap(0, uint64(owner)+1) {
+			return number, true
+		}
+	}
+	return 0, false
+}
+
+// release gives it back, when nobody counts there any more.
+func (p *places) release(number uint32, now int64) {
+	p.released = append(p.released, released{number, now})
+	p.giveBack(now)
+}
+
+func (p *places) giveBack(now int64) {
+	for len(p.released) > 0 && now-p.released[0].when > quarantine {
+		p.claims[p.released[0].number].Store(0)
+		p.released = p.released[1:]
+	}
+}
+
 // Share gives out a place for counters.
 func (k *Kernel) Share() (share *core.Share, number uint32, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.giveBack()
-	for range k.claims {
-		number = k.cursor
-		if k.cursor++; int(k.cursor) == len(k.claims) {
-			k.cursor = 0
-		}
-		if k.claims[number].CompareAndSwap(0, uint64(k.owner)+1) {
-			share = &k.shares[number]
-			share.Reset()
-			return share, number, true
-		}
+	if number, ok = k.slots.take(k.owner, k.clock()); !ok {
+		return nil, 0, false
 	}
-	return nil, 0, false
+	share = &k.shares[number]
+	share.Reset()
+	return share, number, true
 }
 
 // Release takes it back.
 func (k *Kernel) Release(number uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.released = append(k.released, released{number, k.clock()})
-	k.giveBack()
+	k.slots.release(number, k.clock())
 }
 
-// giveBack gives back what nobody counts in any more. mu is held.
-func (k *Kernel) giveBack() {
-	for len(k.released) > 0 && k.clock()-k.released[0].when > quarantine {
-		k.claims[k.released[0].number].Store(0)
-		k.released = k.released[1:]
+// User gives out a place for what a user has used.
+func (k *Kernel) User() (usage *core.Usage, number uint32, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if number, ok = k.users.take(k.owner, k.clock()); !ok {
+		return nil, 0, false
 	}
+	return &k.usages[number], number, true
+}
+
+// ReleaseUser takes it back.
+func (k *Kernel) ReleaseUser(number uint32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.users.release(number, k.clock())
 }

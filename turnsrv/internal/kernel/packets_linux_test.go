@@ -490,22 +490,63 @@ func TestProgramLimits(t *testing.T) {
 			t.Errorf("%d bytes: verdict %d, want %d", n, verdict, want)
 		}
 	}
-	d := &b.shares[0].ToPeer
-	b.SetRates(0.01, 0) // a byte takes 100 s, and no more than a second's can be saved
+	d, rare := &b.shares[0].ToPeer, &b.shares[0].RareToPeer
+	b.SetRates(core.OffloadRates{Bytes: 0.01}) // a byte takes 100 s, and no more than a second's can be saved
 	run(100, dropped)
-	if d.OverBandwidth.Load() != 1 || d.OverPackets.Load() != 0 || d.RelayedPackets[0].Load() != 0 {
+	if rare.OverBandwidth.Load() != 1 || rare.OverPackets.Load() != 0 || d.RelayedPackets[0].Load() != 0 {
 		t.Errorf("%+v", d)
 	}
-	b.SetRates(0, 3)
+	b.SetRates(core.OffloadRates{Packets: 3})
 	for range 3 {
 		run(100, redirect)
 	}
 	run(100, dropped)
-	if d.OverBandwidth.Load() != 1 || d.OverPackets.Load() != 1 || d.RelayedPackets[0].Load() != 3 || d.RelayedBytes[0].Load() != 300 {
+	if rare.OverBandwidth.Load() != 1 || rare.OverPackets.Load() != 1 || d.RelayedPackets[0].Load() != 3 || d.RelayedBytes[0].Load() != 300 {
 		t.Errorf("%+v", d)
 	}
-	b.SetRates(0, 0)
+	b.SetRates(core.OffloadRates{})
 	run(100, redirect)
+
+	// Those of users: without an account the process looks after them.
+	for i := range 2 {
+		b.shares[i].RareToPeer.User.Store(core.NoUser)
+		b.shares[i].RareToClient.User.Store(core.NoUser)
+	}
+	b.SetRates(core.OffloadRates{UserBytes: 1000})
+	run(100, goesOn)
+	for i := range 2 { // two users; of this packet one sends and the other one receives
+		b.shares[i].RareToPeer.User.Store(uint32(i))
+		b.shares[i].RareToClient.User.Store(uint32(i))
+	}
+	b.now = monotonic() + int64(time.Hour)
+	b.live()
+	run(900, redirect)
+	run(200, dropped)
+	if rare.OverUserBandwidth.Load() != 1 || b.usages[1].Volume.Load() != 0 {
+		t.Errorf("%+v", rare)
+	}
+	b.SetRates(core.OffloadRates{UserVolume: 1000})
+	run(100, goesOn) // their day has not begun
+	second := b.now / 1e9
+	for i := range 2 {
+		b.usages[i].Began.Store(second)
+	}
+	run(600, redirect)
+	run(600, dropped)
+	run(400, redirect)
+	run(4, dropped)
+	if rare.OverUserVolume.Load() != 2 || b.usages[0].Volume.Load() != 1000 || b.usages[1].Volume.Load() != 1000 {
+		t.Errorf("%+v %+v", rare, &b.usages[0])
+	}
+	b.usages[0].Volume.Store(0)
+	run(4, dropped) // to whom it is sent has had his
+	if n := b.shares[1].RareToClient.OverUserVolume.Load(); n != 1 {
+		t.Errorf("%d packets to a user who has had his volume, want 1", n)
+	}
+	b.usages[1].Volume.Store(0)
+	b.now += 24 * int64(time.Hour)
+	b.live()
+	run(4, goesOn) // a new day
 }
 
 // FuzzPackets gives frames to the program and to the reference.

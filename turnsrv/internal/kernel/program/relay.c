@@ -27,6 +27,7 @@
 #define SECOND 1000000000ULL
 #define STALE (2 * SECOND) // a process that has not said for so long that it lives is gone
 #define NONE 0xffffffffU
+#define DAY (24 * 60 * 60)
 // A flow begins with a pause of its packets, so that none overtakes those that the process
 // has not sent on yet: its first packet after so long without one, or after AT_LAST.
 #define PAUSE 15000000ULL
@@ -72,17 +73,34 @@ struct flow {
 	__u64 asked;         // nanoseconds of the kernel's clock: when mtu was looked up
 };
 
-// One direction of an allocation. The process reads and writes it too.
+// One direction of an allocation: a cache line of what every packet touches. The process
+// reads and writes it too.
 struct direction {
-	__u64 bytes_full, packets_full; // accounts, as in internal/ratelimit
 	__u64 packets[2], bytes[2];     // by family
-	__u64 over_bandwidth, over_packets;
+	__u64 last;                     // nanoseconds of the server's clock
+	__u64 bytes_full, packets_full; // accounts, as in internal/ratelimit
+	__u64 zero;
+};
+
+// What few touch, or with limits of users.
+struct rare {
+	__u64 over_bandwidth, over_packets, over_user_bandwidth, over_user_volume;
 	__u64 in_process_packets, in_process_bytes;
-	__u64 last; // nanoseconds of the server's clock
+	__u32 user; // or NONE
+	__u32 zero[3];
 };
 
 struct slot {
 	struct direction to_peer, to_client;
+	struct rare rare_to_peer, rare_to_client;
+};
+
+// What all allocations of a user have had together, as core.Usage.
+struct user {
+	__u64 bytes_full; // an account
+	__u64 began;      // of the day, in seconds of the server's clock; 0: none yet
+	__u64 volume;     // bytes since
+	__u64 zero;
 };
 
 // What a process says. It has its own limits and its own clock.
@@ -92,7 +110,7 @@ struct settings {
 	__u64 byte_cost, packet_cost; // nanoseconds, times 65536; 0: no limit
 	__u64 term;   // another with each process that has this place: what the one before has entered is void
 	__u64 process; // its id; 0: nobody has this place
-	__u64 zero[2];
+	__u64 user_byte_cost, user_volume; // the latter in bytes a day; 0: no limit
 };
 
 struct {
@@ -119,7 +137,16 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
-// Whose slots are, for the processes alone: the owner and one; 0: nobody's.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct user);
+} users SEC(".maps");
+
+// Whose slots and then whose users are, for the processes alone: the owner and one; 0:
+// nobody's.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -207,17 +234,45 @@ static __always_inline int take(__u64 *account, __u64 now, __u64 cost, __u64 n)
 	return 1;
 }
 
-static __always_inline int affords(struct direction *d, struct settings *set, __u64 now, __u32 n)
+static __always_inline int affords(struct direction *d, struct rare *r, struct user *u, struct settings *set, __u64 now, __u32 n)
 {
 	if (!take(&d->packets_full, now, set->packet_cost, 1)) {
-		__sync_fetch_and_add(&d->over_packets, 1);
+		__sync_fetch_and_add(&r->over_packets, 1);
 		return 0;
 	}
 	if (!take(&d->bytes_full, now, set->byte_cost, n)) {
-		__sync_fetch_and_add(&d->over_bandwidth, 1);
+		__sync_fetch_and_add(&r->over_bandwidth, 1);
+		return 0;
+	}
+	if (!u)
+		return 1;
+	if (!take(&u->bytes_full, now, set->user_byte_cost, n)) {
+		__sync_fetch_and_add(&r->over_user_bandwidth, 1);
+		return 0;
+	}
+	if (set->user_volume && __sync_fetch_and_add(&u->volume, n) + n > set->user_volume) {
+		__sync_fetch_and_add(&u->volume, -(__u64)n);
+		__sync_fetch_and_add(&r->over_user_volume, 1);
 		return 0;
 	}
 	return 1;
+}
+
+// user_of finds the account of an allocation's user, where users have limits. The process
+// begins the user's day.
+static __always_inline int user_of(struct rare *r, struct settings *set, __u64 now, struct user **user)
+{
+	__u32 number;
+	__u64 began, second = now / SECOND;
+
+	if (!set->user_byte_cost && !set->user_volume)
+		return 1;
+	number = r->user;
+	*user = bpf_map_lookup_elem(&users, &number);
+	if (!*user)
+		return 0;
+	began = *(volatile __u64 *)&(*user)->began;
+	return !set->user_volume || (began && second < began + DAY);
 }
 
 static __always_inline void count(struct direction *d, __u64 now, __u32 n, int family)
@@ -464,6 +519,12 @@ int relay(struct __sk_buff *skb)
 	if (f->to != NONE && !(to = bpf_map_lookup_elem(&slots, &f->to)))
 		return NEXT;
 
+	struct user *from_user = 0, *to_user = 0;
+	if (from && !user_of(&from->rare_to_peer, set, now, &from_user))
+		return NEXT;
+	if (to && !user_of(&to->rare_to_client, set, now, &to_user))
+		return NEXT;
+
 	// All that may fail for want of memory comes first, and is undone: nothing after it
 	// can fail.
 	__u32 was_long = skb->len, long_as = at + UDP_HEADER + front + n, turned = f->out6 != (at == ETH_HLEN + IPV6_HEADER);
@@ -479,16 +540,16 @@ int relay(struct __sk_buff *skb)
 
 	// From here on it is the relay's.
 	if (from) {
-		if (!affords(&from->to_peer, set, now, n))
+		if (!affords(&from->to_peer, &from->rare_to_peer, from_user, set, now, n))
 			return DROP;
 		count(&from->to_peer, now, n, f->from_family);
 		if (f->in_process) {
-			__sync_fetch_and_add(&from->to_peer.in_process_packets, 1);
-			__sync_fetch_and_add(&from->to_peer.in_process_bytes, n);
+			__sync_fetch_and_add(&from->rare_to_peer.in_process_packets, 1);
+			__sync_fetch_and_add(&from->rare_to_peer.in_process_bytes, n);
 		}
 	}
 	if (to) {
-		if (!affords(&to->to_client, set, now, n))
+		if (!affords(&to->to_client, &to->rare_to_client, to_user, set, now, n))
 			return DROP;
 		count(&to->to_client, now, n, f->to_family);
 	}
