@@ -94,7 +94,7 @@ func TestInherit(t *testing.T) {
 	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
-	all[2].settings.process.Store(int64(dead.Process.Pid))
+	all[2].settings.process.Store(int32(dead.Process.Pid))
 	term := all[2].settings.term.Load()
 	first.sweep()
 	if first.has(flowOf(10020)) || !first.has(flowOf(10000)) || all[2].settings.process.Load() != 0 || all[2].settings.term.Load() == term {

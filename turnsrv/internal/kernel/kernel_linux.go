@@ -45,8 +45,9 @@ type settings struct {
 	offset      atomic.Int64
 	beat        atomic.Int64
 	bytes, pkts atomic.Uint64
-	term        atomic.Uint64
-	process     atomic.Int64
+	term        atomic.Uint32
+	process     atomic.Int32
+	_           uint64
 	userBytes   atomic.Uint64
 	userVolume  atomic.Int64
 }
@@ -60,21 +61,22 @@ type key struct {
 }
 
 type flow struct {
-	expires                uint64
-	source, target         [16]byte
-	sourcePort, targetPort [2]byte
-	channel                [2]byte
-	out6, inProcess        uint8
-	inIndex, outIndex      uint32
-	from, to               uint32
+	expires                       uint64
+	term                          uint32
+	inIndex                       uint32
+	from, to                      uint32
+	channel                       [2]byte
+	mtu                           uint16
+	owner, begun, out6, inProcess uint8
+
+	outIndex               uint32
 	sumIn, sumOut          uint16
+	sourcePort, targetPort [2]byte
 	fromFamily, toFamily   uint8
-	ttl, begun, nextFamily uint8
-	owner                  uint8
-	mtu                    uint16
-	next                   [16]byte
-	entered, seen          uint64
-	term, asked            uint64
+	ttl, nextFamily        uint8
+	source, target, next   [16]byte
+
+	entered, seen, asked uint64
 }
 
 // Kernel is a loaded program with its maps, which other processes of this server may share.
@@ -87,7 +89,7 @@ type Kernel struct {
 	all       *[owners]settings
 	owner     uint32    // this process's place among all
 	settings  *settings // its own
-	term      uint64
+	term      uint32
 	shares    []core.Share
 	usages    []core.Usage
 	clock     func() int64

@@ -25,7 +25,7 @@ var errOwners = errors.New("too many processes share the tables of the kernel")
 func (k *Kernel) settle() error {
 	for i := range k.all {
 		was := k.all[i].process.Load()
-		if was != 0 && alive(was) || !k.all[i].process.CompareAndSwap(was, int64(os.Getpid())) {
+		if was != 0 && alive(was) || !k.all[i].process.CompareAndSwap(was, int32(os.Getpid())) {
 			continue
 		}
 		k.owner, k.settings = uint32(i), &k.all[i]
@@ -52,7 +52,7 @@ func (k *Kernel) leave() {
 func (k *Kernel) sweep() {
 	for i := range k.all {
 		was := k.all[i].process.Load()
-		if was == 0 || was == int64(os.Getpid()) || alive(was) || !k.all[i].process.CompareAndSwap(was, int64(os.Getpid())) {
+		if was == 0 || was == int32(os.Getpid()) || alive(was) || !k.all[i].process.CompareAndSwap(was, int32(os.Getpid())) {
 			continue
 		}
 		k.all[i].term.Add(1)
@@ -62,7 +62,7 @@ func (k *Kernel) sweep() {
 }
 
 // alive reports whether there is a process of that id.
-func alive(process int64) bool { return !errors.Is(unix.Kill(int(process), 0), unix.ESRCH) }
+func alive(process int32) bool { return !errors.Is(unix.Kill(int(process), 0), unix.ESRCH) }
 
 // clear takes the flows of an owner out whose term is over, and gives its shares back. It
 // does no more than make room: they count for nothing.

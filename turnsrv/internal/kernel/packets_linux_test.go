@@ -5,6 +5,7 @@ package kernel
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -31,6 +32,10 @@ type bench struct {
 	t     testing.TB
 	rules []rule
 	now   int64
+	from  uint32 // the allocation that sends
+
+	lived   int64         // the kernel's clock at live
+	slowest time.Duration // from live until a packet had passed
 }
 
 const lifetime = int64(5 * time.Minute)
@@ -53,7 +58,8 @@ func newBench(t testing.TB, rules []rule) *bench {
 
 // live has the process say that it lives, at its clock's b.now.
 func (b *bench) live() {
-	b.settings.offset.Store(b.now - monotonic())
+	b.lived = monotonic()
+	b.settings.offset.Store(b.now - b.lived)
 	b.settings.beat.Store(b.now)
 }
 
@@ -70,7 +76,7 @@ func (b *bench) put(r rule, expires int64) {
 	f := flow{
 		expires: uint64(expires), source: bytesOf(source), target: bytesOf(target),
 		sourcePort: big(source.Port), targetPort: big(target.Port), channel: big(r.as),
-		inIndex: 1, outIndex: 1, from: 0, to: 1, sumIn: sum(local, remote), sumOut: sum(source, target), ttl: 64, begun: 1,
+		inIndex: 1, outIndex: 1, from: b.from, to: 1, sumIn: sum(local, remote), sumOut: sum(source, target), ttl: 64, begun: 1,
 		owner: uint8(b.owner), term: b.term, mtu: uint16(r.mtu),
 	}
 	if r.target.Addr().Is6() {
@@ -89,6 +95,7 @@ func (b *bench) run(frame []byte) (verdict uint32, out []byte) {
 	if err != nil {
 		b.t.Fatalf("%d bytes: %v", len(frame), err)
 	}
+	b.slowest = max(b.slowest, time.Duration(monotonic()-b.lived))
 	return verdict, o.DataOut
 }
 
@@ -327,6 +334,26 @@ func TestProgramTimes(t *testing.T) {
 	passes("removed", false)
 }
 
+// unhurried runs what depends on how soon a packet follows another one, again where the
+// machine has let the program wait so long that it comes out otherwise.
+func (b *bench) unhurried(t *testing.T, run func(fail func(format string, args ...any))) {
+	t.Helper()
+	const soon = 5 * time.Millisecond // a third of PAUSE in relay.c
+	for range 100 {
+		b.slowest = 0
+		var failed []string
+		run(func(format string, args ...any) { failed = append(failed, fmt.Sprintf(format, args...)) })
+		if b.slowest > soon {
+			continue
+		}
+		for _, f := range failed {
+			t.Error(f)
+		}
+		return
+	}
+	t.Skip("######## NOT TESTED: WHEN A FLOW BEGINS: the machine is too busy ########")
+}
+
 // TestProgramBegins holds that packets overtake none that the process may still have.
 func TestProgramBegins(t *testing.T) {
 	r := testRules()[0]
@@ -343,30 +370,31 @@ func TestProgramBegins(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step := func(d time.Duration, want uint32) {
-		t.Helper()
-		b.now += int64(d)
-		b.live()
-		if verdict, _ := b.run(frame); verdict != want {
-			t.Errorf("after %v: verdict %d, want %d", d, verdict, want)
+	b.unhurried(t, func(fail func(string, ...any)) {
+		step := func(d time.Duration, want uint32) {
+			b.now += int64(d)
+			b.live()
+			if verdict, _ := b.run(frame); verdict != want {
+				fail("after %v: verdict %d, want %d", d, verdict, want)
+			}
 		}
-	}
-	enter()
-	step(0, goesOn)
-	step(time.Millisecond, goesOn)
-	step(100*time.Millisecond, redirect)
-	step(0, redirect)
-	enter()
-	for range 400 { // dense ones: from one second on
-		b.now += int64(2 * time.Millisecond)
-		b.live()
-		verdict, _ := b.run(frame)
-		if verdict == redirect {
-			break
+		enter()
+		step(0, goesOn)
+		step(time.Millisecond, goesOn)
+		step(100*time.Millisecond, redirect)
+		step(0, redirect)
+		enter()
+		for range 400 { // dense ones: from one second on
+			b.now += int64(2 * time.Millisecond)
+			b.live()
+			verdict, _ := b.run(frame)
+			if verdict == redirect {
+				break
+			}
 		}
-	}
-	step(0, goesOn)
-	step(400*time.Millisecond, redirect)
+		step(0, goesOn)
+		step(400*time.Millisecond, redirect)
+	})
 }
 
 // TestProgramHolds holds that what follows an odd packet does not overtake it either.
@@ -374,17 +402,19 @@ func TestProgramHolds(t *testing.T) {
 	r := testRules()[0]
 	b := newBench(t, []rule{r})
 	good, long := r.packet(counting(100), 0), r.packet(counting(1390), 0)
-	for _, step := range []struct {
-		after time.Duration
-		frame []byte
-		want  uint32
-	}{{0, good, redirect}, {0, long, goesOn}, {0, good, goesOn}, {time.Millisecond, good, goesOn}, {20 * time.Millisecond, good, redirect}, {0, good, redirect}} {
-		b.now += int64(step.after)
-		b.live()
-		if verdict, _ := b.run(step.frame); verdict != step.want {
-			t.Errorf("verdict %d, want %d: %+v", verdict, step.want, step)
+	b.unhurried(t, func(fail func(string, ...any)) {
+		for _, step := range []struct {
+			after time.Duration
+			frame []byte
+			want  uint32
+		}{{20 * time.Millisecond, good, redirect}, {0, long, goesOn}, {0, good, goesOn}, {time.Millisecond, good, goesOn}, {20 * time.Millisecond, good, redirect}, {0, good, redirect}} {
+			b.now += int64(step.after)
+			b.live()
+			if verdict, _ := b.run(step.frame); verdict != step.want {
+				fail("verdict %d, want %d: %+v", verdict, step.want, step)
+			}
 		}
-	}
+	})
 }
 
 // tooLong is what a router says of a packet that was too long for it: RFC 1191, RFC 4443.
