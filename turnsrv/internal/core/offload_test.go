@@ -124,3 +124,29 @@ func TestOffloadNotExact(t *testing.T) {
 		t.Errorf("flows to the clients at the ports %v, want 2 alone", to)
 	}
 }
+
+// TestUsageIsShared has the kernel take from what a user has used while somebody holds it,
+// and keeps that for the day when nobody does.
+func TestUsageIsShared(t *testing.T) {
+	d := newDirectory(nil, nil)
+	d.offload = newOffload(&fakeOffload{in: make(map[FlowKey]Flow)})
+	anna := holder{user: "anna"}
+	u := d.hold(anna, 1)
+	if u.number == NoUser || u.Usage == &u.own || d.hold(anna, 1) != u {
+		t.Fatalf("%+v", u)
+	}
+	u.take(5, 100, 1000)
+	place := u.Usage
+	d.letGo(anna, u)
+	if u.Usage != place {
+		t.Error("it was moved while it is held")
+	}
+	place.Volume.Add(50) // inside the kernel
+	d.letGo(anna, u)
+	if u.number != NoUser || u.own.Volume.Load() != 150 || u.own.Began.Load() != 5 {
+		t.Errorf("when nobody holds it: %+v", u)
+	}
+	if again := d.hold(anna, 2); again != u || u.Usage == &u.own || u.Volume.Load() != 150 || u.Began.Load() != 5 {
+		t.Errorf("held again: %+v", u)
+	}
+}
