@@ -6,6 +6,7 @@ import jsqr from 'jsqr';
 import { judge } from '../harness/accessible.js';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
+import { long } from '../harness/long.js';
 import { startPushService, subscribed } from '../harness/pushservice.js';
 import { startServer } from '../harness/server.js';
 import { openLobby } from './callpage.js';
@@ -145,4 +146,35 @@ test('a link whose name somebody else has by now changes nothing', async () => {
   await nina.waitForFunction(() => document.querySelector('#toasts')?.textContent?.includes('End this call first'));
   assert.equal(new URL(nina.url()).hash, '#carried');
   await Promise.all([nina, other].map((page) => page.context().close()));
+});
+
+long('the link of a Firefox, in a Chromium that has no name yet', async () => {
+  const [phone, desk, vasya] = await Promise.all([firefox.newPage(), chromium.newPage(), chromium.newPage()]);
+  await openLobby(phone, server.base, { user: 'ida', name: 'Ida' });
+  await phone.click('#carry');
+  await phone.waitForSelector('#carry-dialog[open]');
+  const link = await shownLink(phone);
+  await phone.click('#carry-dialog button.secondary');
+  await openLobby(desk, server.base);
+  assert.equal(await desk.isVisible('#carry'), false, 'there is no name to hand over');
+  await desk.goto(link);
+  await desk.waitForSelector('#carry-take');
+  assert.equal(await desk.$('#carry-ends'), null, 'there is none to give up');
+  await desk.click('#carry-take');
+  await desk.waitForSelector('#carry-away'); // offered, and not taken up
+  await desk.click('#carry-dialog button.secondary');
+  assert.equal(await desk.isVisible('#carry'), true, 'it is handed on from here as well');
+  await desk.reload(); // it is remembered
+  await desk.waitForSelector('body[data-state=ready]');
+  await openLobby(vasya, server.base, { user: 'vasya2', name: 'Vasya', secret: 'the secret of vasya' });
+  await vasya.fill('#callee', 'ida');
+  await vasya.click('#invite');
+  await Promise.all([phone, desk].map((page) => page.waitForSelector('#incoming[open]')));
+  await desk.click('#decline');
+  await phone.waitForSelector('#incoming', { state: 'hidden' });
+  await vasya.waitForSelector('body[data-state=declined]');
+  // The same link once more: it says so, and nothing is asked.
+  await desk.goto(link);
+  await desk.waitForFunction(() => document.querySelector('#toasts')?.textContent?.includes('has the call name ida already'));
+  await Promise.all([phone, desk, vasya].map((page) => page.context().close()));
 });
