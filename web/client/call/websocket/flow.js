@@ -32,10 +32,13 @@ const spans = 3, spanMs = 20_000;
 const emptyEvery = 10_000, emptyFor = 250;
 /** How fast what waits leaves is seen from so long a time of waiting, milliseconds, or so many bytes, of the last so many milliseconds. */
 const seenFor = 400, seenBytes = 4000, seenLately = 3000;
-/** A line is roomy where so many bytes that left within so many milliseconds came no later than so many: twice, lately. */
-const burstBytes = 2000, burstMs = 30, burstLate = 30, burstLately = 12_000;
-/** By how much the rate at which frames get there is looked back, milliseconds. */
-const rateOver = 600;
+/**
+ * A line is roomy where so many bytes that left within so many milliseconds came no later than so many, twice, lately; or where so many bits per
+ * second have come.
+ */
+const burstBytes = 2000, burstMs = 60, burstLate = 40, burstLately = 12_000, roomyRate = 140_000;
+/** By how much the rate at which frames get there is looked back, milliseconds: for the window, and for room. */
+const rateOver = 600, roomyOver = 1500;
 /** Sound that is later than this is of no use: only one packet in so many is sent until it comes in time again. */
 const soundMost = 1500, soundEach = 10;
 /** While pictures wait, messages have one byte for so many of theirs. */
@@ -173,7 +176,13 @@ export class Flow {
   }
 
   /** Whether far more than a narrow line carries has come in time lately. */
-  get roomy() { return this.#roomAt.length > 1 && this.#now() - this.#roomAt[1] < burstLately; }
+  get roomy() {
+    const now = this.#now();
+    return (this.#roomAt.length > 1 && now - this.#roomAt[1] < burstLately) || this.#came(now, roomyOver) * 8000 > roomyRate;
+  }
+
+  /** Bytes in a millisecond that were answered for lately. @param {number} now @param {number} over milliseconds */
+  #came(now, over) { return this.#answered.reduce((sum, {at, bytes}) => sum + (now - at < over ? bytes : 0), 0) / over; }
 
   /**
    * Bits per second at which pictures that waited here have left lately: what the line has beside sound; Infinity: not enough has waited to tell.
@@ -224,7 +233,7 @@ export class Flow {
     if (newest) {
       const took = now - newest.at;
       this.#answerMs = Number.isNaN(this.#answerMs) ? took : this.#answerMs + (took - this.#answerMs) / 8;
-      this.#answered = this.#answered.filter(({at}) => now - at < rateOver);
+      this.#answered = this.#answered.filter(({at}) => now - at < roomyOver);
       this.#answered.push({at: now, bytes});
       this.#adapt(now, {there: at - held - newest.at, trip: Math.max(1, now - newest.at - held)}, bytes, newest);
     }
@@ -251,8 +260,7 @@ export class Flow {
     if (this.#late >= 2) {
       this.#roomAt = [];
       // As much as gets there in the time of a round trip: the queue empties, and the next ones show how long that is.
-      const came = this.#answered.reduce((sum, answer) => sum + answer.bytes, 0) / rateOver;
-      this.window = Math.max(least, Math.min(this.window, came * Math.min(...this.#least.map(({trip}) => trip))));
+      this.window = Math.max(least, Math.min(this.window, this.#came(now, rateOver) * Math.min(...this.#least.map(({trip}) => trip))));
     } else if (wait < waitLittle && this.#limited) {
       // In a round trip by an eighth, or by a piece.
       this.window = Math.min(most, this.window + (bytes / this.window) * Math.max(leastPiece, this.window / 8));
@@ -284,6 +292,7 @@ export class Flow {
     this.#emptying = false;
     this.#left = [];
     this.#roomAt = [];
+    this.#answered = [];
     this.#proven = [begin / proven, 0];
     this.#provenAt = NaN;
     this.#answerMs = NaN;
