@@ -42,7 +42,7 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 	switch action {
 	case "lock", "unlock":
 		h.edition++
-		if h.locked = action == "lock"; h.locked {
+		if h.setLocked(action == "lock"); h.locked {
 			for len(h.waiting) > 0 {
 				d.turnAway(h, h.waiting[0], "locked")
 			}
@@ -50,19 +50,10 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		d.tell(h)
 		return nil, nil
 	case "end":
-		for len(h.waiting) > 0 {
-			d.turnAway(h, h.waiting[0], "ended")
+		for p := range h.across.told {
+			p.say(kindOrder, partFrame{Room: hostPrefix + h.room, Reason: action})
 		}
-		gone = append(r.others(s), s.id)
-		for _, p := range d.present(name) {
-			if h.people[p] == nil {
-				continue // another node speaks for it
-			}
-			d.quitRoom(p, r, "ended")
-			h.drop(p)
-			p.push(out(name, "ended"))
-		}
-		return gone, nil
+		return d.endRoom(h), nil
 	case "admit", "decline", "remove", "mute", "unmute", "hand":
 	default:
 		return nil, wire.Faultf(wire.CodeBadMessage, "action must be admit, decline, remove, mute, unmute, hand, lock, unlock or end")
@@ -84,53 +75,107 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		return nil, wire.Faultf(wire.CodeBadMessage, "peer is you: leave the room instead, or hand it over first")
 	}
 	switch action {
+	case "remove":
+		return d.expel(h, r, s, p)
 	case "admit":
 		if !st.waiting && !st.out {
 			return nil, nil // another host was faster
 		}
-		d.leaveDoor(h, p)
-		delete(h.users, p.user)
-		h.stand(p, standing{})
-		p.push(wire.Begin("admitted", 64).Text("room", name))
-	case "decline":
-		d.leaveDoor(h, p)
-		h.stand(p, standing{out: true})
-		p.push(out(name, "declined"))
-	case "remove":
-		if len(h.users) >= maxRemoved || len(h.households) >= maxRemoved {
-			return nil, wire.Faultf(wire.CodeTooMany, "so many were removed from room %s that it cannot remember more: lock it, or end it", name)
+		h.setMark(userMark(p.user), false)
+		h.setMark(sessionMark(p.id), false)
+	case "hand":
+		h.people[s].host = false
+	}
+	if p.node != nil {
+		d.orderThere(h, p, action)
+		if action != "hand" {
+			return nil, nil
 		}
-		// A user goes with all his devices; a host's own other device goes alone.
-		user := p.user
-		if user == s.user {
-			user = ""
-		}
-		if user != "" {
-			h.users[user] = struct{}{}
-		}
-		h.households[netaddr.Household(p.opener)] = struct{}{}
-		gone = append(r.others(s), s.id)
-		for _, o := range d.present(name) {
-			if h.people[o] == nil {
-				continue // another node speaks for it
-			}
-			if o == p || user != "" && o.user == user {
-				d.quitRoom(o, r, "removed")
-				h.stand(o, standing{out: true})
-				o.push(out(name, "removed"))
-			}
-		}
+		st.host, st.heir = true, true
 		h.edition++
 		d.tell(h)
+		return nil, nil
+	}
+	d.act(h, p, action)
+	return nil, nil
+}
+
+// act does to somebody of this node what a host wants. hostings.mu is held.
+func (d *directory) act(h *hosting, p *member, action string) {
+	st := h.people[p]
+	switch action {
+	case "admit":
+		if st.waiting || st.out {
+			d.leaveDoor(h, p)
+			h.stand(p, standing{})
+			p.push(wire.Begin("admitted", 64).Text("room", h.room))
+		}
+	case "decline":
+		if st.waiting {
+			d.leaveDoor(h, p)
+			h.stand(p, standing{out: true})
+			p.push(wireOut(h.room, "declined"))
+		}
 	case "mute", "unmute":
 		st.muted = action == "mute"
 		h.edition++
 		d.tell(h)
 	case "hand":
-		h.people[s].host = false
 		d.makeHost(h, p)
 		h.edition++
 		d.tell(h)
 	}
+}
+
+// expel removes somebody from the room, with all his devices where he has a user name. It
+// reports who has lost whom to relay to. hostings.mu is held.
+func (d *directory) expel(h *hosting, r *room, s, p *member) (gone []string, f *wire.Fault) {
+	if h.full() {
+		return nil, wire.Faultf(wire.CodeTooMany, "so many were removed from room %s that it cannot remember more: lock it, or end it", h.room)
+	}
+	h.edition++
+	// A user goes with all his devices; a host's own other device goes alone.
+	user := p.user
+	if user == s.user {
+		user = ""
+	}
+	if user != "" {
+		h.setMark(userMark(user), true)
+	}
+	h.setMark(sessionMark(p.id), true)
+	h.households[netaddr.Household(p.opener)] = struct{}{}
+	gone = append(r.others(s), s.id)
+	for _, o := range d.present(h.room) {
+		if o.node != nil || h.people[o] == nil {
+			continue // another node speaks for it, which hears of the mark
+		}
+		if o == p || user != "" && o.user == user {
+			d.quitRoom(o, r, "removed")
+			h.stand(o, standing{out: true})
+			o.push(wireOut(h.room, "removed"))
+		}
+	}
+	d.tell(h)
 	return gone, nil
+}
+
+// endRoom sends everybody of this node out of the room, and away from its door. It reports
+// who has lost whom to relay to. hostings.mu is held.
+func (d *directory) endRoom(h *hosting) (gone []string) {
+	h.sealed = true
+	for len(h.waiting) > 0 {
+		d.turnAway(h, h.waiting[0], "ended")
+	}
+	for _, p := range d.present(h.room) {
+		if p.node != nil || h.people[p] == nil {
+			continue // another node speaks for it
+		}
+		if r := p.inRoom(h.room); r != nil {
+			gone = append(append(gone, r.others(p)...), p.id)
+			d.quitRoom(p, r, "ended")
+		}
+		h.drop(p)
+		p.push(wireOut(h.room, "ended"))
+	}
+	return gone
 }

@@ -80,6 +80,8 @@ type standing struct {
 	host    bool
 	muted   bool
 	seat    uint64 // the edition of the seat by which it came, see seat.go; 0: by another way
+	heir    bool   // on another node, which may not know yet that it is host
+	brings  []byte // while it waits: a seat that is not known to be good, where there are other nodes
 }
 
 // hosting is a hosted room, while anybody is in it or at its door.
@@ -90,8 +92,10 @@ type hosting struct {
 	locked  bool
 	// Who was removed: a user by name, whatever session he brings; anybody else can only
 	// be told by the household, which others may share, so the host is told of it.
-	users      map[string]struct{}
+	marks      map[string]mark
 	households map[netip.Prefix]struct{}
+	lockedAt   uint64            // the edition since which it is, or is not, locked
+	across     hostParts         // see hostacross.go
 	told       ratelimit.Account // of knocks
 
 	// See seat.go.
@@ -138,7 +142,7 @@ func (h *hosting) hosts(members []*member) (list []*member) {
 func (d *directory) hosted(room string) *hosting {
 	h := d.hostings.m[room]
 	if h == nil {
-		h = &hosting{room: room, edition: 1, people: make(map[*member]*standing), users: make(map[string]struct{}), seated: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
+		h = &hosting{room: room, edition: 1, people: make(map[*member]*standing), marks: make(map[string]mark), seated: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
 		d.hostings.m[room] = h
 	}
 	return h
@@ -146,9 +150,12 @@ func (d *directory) hosted(room string) *hosting {
 
 // tidy forgets a hosted room that nobody is at. hostings.mu is held.
 func (d *directory) tidy(h *hosting) {
-	if len(h.people) == 0 {
+	if h.own() == 0 {
+		d.forgetHosting(h)
 		delete(d.hostings.m, h.room)
+		return
 	}
+	d.tellHosting(h)
 }
 
 // joinHosted is join for a hosted room: whoever is no host knocks first.
@@ -177,22 +184,26 @@ func (d *directory) enterHosted(s *member, m *wire.Message, name string, asHost 
 	defer d.tidy(h)
 	defer func() { gone, h.unseated = h.unseated, nil }()
 	st := h.people[s]
-	_, shut := h.users[s.user]
+	shut := h.isOut(s.user)
 	var seat *seat
-	if st == nil && !(shut && s.user != "") {
+	if st == nil && !shut {
 		if seat, f = d.bring(h, m); f != nil {
 			return nil, f
 		}
 	}
 	switch {
 	case asHost:
-	case st != nil && st.out || shut && s.user != "":
+	case st != nil && st.out || shut:
 		return nil, wire.Faultf(wire.CodeForbidden, "the host of room %s does not let you in", name)
 	case st != nil && st.waiting:
 		return nil, stillWaiting(name)
 	case st != nil, seat != nil:
 	default:
-		return nil, d.knock(s, h)
+		if f = d.knock(s, h); f.Code == wire.CodeKnocking && d.nodes != nil && m.Seat != nil {
+			h.people[s].brings, _ = wire.NeedText("seat", m.Seat)
+			h.people[s].brings = slices.Clone(h.people[s].brings)
+		}
+		return nil, f
 	}
 	known := s.inRoom(name) != nil
 	if f := d.joinRoom(s, m, name); f != nil {
@@ -213,7 +224,8 @@ func (d *directory) enterHosted(s *member, m *wire.Message, name string, asHost 
 		h.stand(s, now)
 		if now.host {
 			known = false
-			for _, p := range h.waiting {
+			h.across.led = true
+			for _, p := range h.atDoor() {
 				s.pushBy(s, h.knocks(p))
 			}
 		}
@@ -263,7 +275,7 @@ func (d *directory) knock(s *member, h *hosting) *wire.Fault {
 	}
 	h.stand(s, standing{waiting: true})
 	h.waiting = append(h.waiting, s)
-	if len(h.people) == 1 {
+	if h.own() == 1 {
 		d.opened(h.room)
 	}
 	for _, p := range h.hosts(d.present(h.room)) {
@@ -274,27 +286,31 @@ func (d *directory) knock(s *member, h *hosting) *wire.Fault {
 
 // knocks is what a host is told of somebody at the door.
 func (h *hosting) knocks(s *member) wire.Object {
-	_, again := h.households[netaddr.Household(s.opener)]
-	return s.describe(wire.Begin("knock", 128).Text("room", h.room).Text("peer", s.id)).Bool("again", again)
+	return s.describe(wire.Begin("knock", 128).Text("room", h.room).Text("peer", s.id)).Bool("again", h.againFrom(s.opener))
 }
 
 // turnAway ends somebody's wait. hostings.mu is held.
 func (d *directory) turnAway(h *hosting, s *member, reason string) {
 	d.leaveDoor(h, s)
 	h.drop(s)
-	s.push(out(h.room, reason))
+	s.push(wireOut(h.room, reason))
 }
 
 // leaveDoor takes somebody off those who wait and tells the hosts. hostings.mu is held.
 func (d *directory) leaveDoor(h *hosting, s *member) {
 	h.waiting = without(h.waiting, s)
+	d.tellLeft(h, s)
+}
+
+// tellLeft tells the hosts that somebody is at the door no more. hostings.mu is held.
+func (d *directory) tellLeft(h *hosting, s *member) {
 	for _, p := range h.hosts(d.present(h.room)) {
 		p.push(wire.Begin("knock-left", 64).Text("room", h.room).Text("peer", s.id))
 	}
 }
 
 // out is what somebody is told who may not be in a room, or not wait for it, any more.
-func out(room, reason string) wire.Object {
+func wireOut(room, reason string) wire.Object {
 	return wire.Begin("out", 64).Text("room", room).Text("reason", reason)
 }
 
@@ -335,6 +351,7 @@ func (h *hosting) describe(members []*member) wire.Object {
 func (d *directory) tell(h *hosting) {
 	members := d.present(h.room)
 	b := h.describe(members)
+	h.across.said = b
 	for _, p := range members {
 		p.push(d.withSeat(h, p, b))
 	}
@@ -396,7 +413,7 @@ func (d *directory) follow(h *hosting, members []*member) {
 	if at < 0 {
 		at = slices.IndexFunc(members, func(p *member) bool { return h.people[p] != nil })
 	}
-	if at >= 0 {
+	if at >= 0 && members[at].node == nil { // else its node does so
 		d.makeHost(h, members[at])
 	}
 }
@@ -404,7 +421,7 @@ func (d *directory) follow(h *hosting, members []*member) {
 // makeHost gives somebody the host's power. hostings.mu is held.
 func (d *directory) makeHost(h *hosting, p *member) {
 	h.people[p].host = true
-	for _, w := range h.waiting {
+	for _, w := range h.atDoor() {
 		p.push(h.knocks(w))
 	}
 }

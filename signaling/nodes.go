@@ -50,6 +50,7 @@ const (
 	kindSlow   = 'Z' // it does not read: hold its senders up for a while
 	kindOne    = 'o' // binary: number, cause, its client's number, to, the message
 	kindAll    = 'a' // binary: number, cause, its client's number, length and name of the room, the message
+	kindOrder  = 'x' // a host wants that of somebody there, see hostacross.go
 	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
 	kindCall   = 'C' // of calls by name, see callacross.go
 	kindDone   = 'd' // binary: the highest number handled, then those that were refused
@@ -140,6 +141,7 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 		r.meet()
 	}
 	h.directory.namesUp()
+	h.directory.hostingsUp()
 }
 
 // NodeLost says that the stream to a node is over: who is there is as good as gone.
@@ -170,6 +172,7 @@ func (h *Hub) NodeLost(node string) {
 		}
 	}
 	h.directory.namesLost(p)
+	h.directory.hostingsLost(p)
 	p.mu.Lock()
 	left, asks := p.pending, p.asks
 	p.pending, p.asks = nil, nil
@@ -234,6 +237,9 @@ func (p *peer) take(f []byte) bool {
 	if user, is := isName(m.Room); is && p.takeName(kind, user, &m) {
 		return true
 	}
+	if room, is := isHosting(m.Room); is && p.takeHosting(kind, room, &m) {
+		return true
+	}
 	switch kind {
 	case kindMeet:
 		p.x.meet(p, m.Room)
@@ -276,6 +282,12 @@ func (p *peer) take(f []byte) bool {
 		}
 	default:
 		return false
+	}
+	switch kind {
+	case kindPart, kindUnpart, kindJoin, kindLeave:
+		if isHosted(m.Room) {
+			d.partChanged(m.Room)
+		}
 	}
 	return true
 }

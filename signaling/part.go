@@ -40,6 +40,7 @@ type partFrame struct {
 	// Of names, see names.go.
 	Nodes []string   `json:"nodes,omitempty"`
 	Claim *nameClaim `json:"claim,omitempty"`
+	Host  *hostPart  `json:"host,omitempty"` // of hosted rooms, see hostacross.go
 }
 
 // shared is what a room has where there are other nodes. Under room.mu.
@@ -117,6 +118,8 @@ func (x *nodes) meet(p *peer, room string) {
 	}
 	if user, is := isName(room); is {
 		x.d.metName(p, user, others)
+	} else if room, is := isHosting(room); is {
+		x.d.metHosting(p, room)
 	} else if r := x.d.rooms.Get(room); r != nil {
 		r.share(p)
 	}

@@ -56,10 +56,10 @@ type seat struct {
 // seats signs and reads them.
 type seats struct {
 	issuer [issuerSize]byte // this process
-	since  time.Time        // its start, by the hub's clock
 
-	mu   sync.RWMutex
-	keys [][]byte // the first signs; none: no seats
+	mu    sync.RWMutex
+	since time.Time // its start, or the last death of a node, by the hub's clock
+	keys  [][]byte  // the first signs; none: no seats
 }
 
 func newSeats(secrets []string, now time.Time) *seats {
@@ -116,10 +116,25 @@ func (s *seats) sign(room string, of seat) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, sealSeat(keys[0], room, b)...))
 }
 
+// reopen has seats taken for a while, as after the start: those of a node that has died
+// come here.
+func (s *seats) reopen(now time.Time) {
+	s.mu.Lock()
+	s.since = now
+	s.mu.Unlock()
+}
+
+// fresh reports whether seats are taken on their own word.
+func (s *seats) fresh(now time.Time) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return now.Sub(s.since) <= seatsFor
+}
+
 // read returns what a seat says, if another process of this server has given it to
-// somebody of that room, and this one has not run for long.
-func (s *seats) read(room string, text []byte, now, day time.Time) (of seat, ok bool) {
-	if len(text) > maxSeat || now.Sub(s.since) > seatsFor {
+// somebody of that room.
+func (s *seats) read(room string, text []byte, day time.Time) (of seat, ok bool) {
+	if len(text) > maxSeat {
 		return of, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
@@ -168,13 +183,30 @@ func (d *directory) bring(h *hosting, m *wire.Message) (*seat, *wire.Fault) {
 	if f != nil {
 		return nil, f
 	}
-	of, ok := d.hub.seats.read(h.room, text, d.hub.now(), d.hub.day())
-	// Once a host has put somebody out here, who comes later is looked at again.
-	if !ok || h.sealed || of.edition < h.brought || len(h.seated) >= maxRemoved {
-		return nil, nil
+	return d.seatBy(h, text), nil
+}
+
+// seatBy is bring for the text of a seat. hostings.mu is held.
+func (d *directory) seatBy(h *hosting, text []byte) *seat {
+	of, ok := d.hub.seats.read(h.room, text, d.hub.day())
+	_, taken := h.seated[of.session]
+	if !ok || taken || of.edition < h.brought || len(h.seated) >= maxRemoved || h.marks[sessionMark(of.session)].Out {
+		return nil
 	}
-	if _, taken := h.seated[of.session]; taken {
-		return nil, nil
+	if h.across.met {
+		// Other nodes know the room, and so does this one by them.
+		if of.edition < h.edition {
+			return nil
+		}
+		if of.edition > h.edition { // its node has died before it could say so
+			h.edition = of.edition
+			h.setLocked(of.locked)
+		}
+		return &of
+	}
+	// Once a host has put somebody out here, who comes later is looked at again.
+	if !d.hub.seats.fresh(d.hub.now()) || h.sealed {
+		return nil
 	}
 	if of.edition > h.brought {
 		if h.edition <= max(h.brought, 1) { // no host has changed anything since
@@ -183,7 +215,7 @@ func (d *directory) bring(h *hosting, m *wire.Message) (*seat, *wire.Fault) {
 		h.brought, h.edition = of.edition, max(h.edition, of.edition)
 		d.unseat(h)
 	}
-	return &of, nil
+	return &of
 }
 
 // unseat puts out who came with a seat that is older than another one, to knock.
@@ -191,14 +223,14 @@ func (d *directory) bring(h *hosting, m *wire.Message) (*seat, *wire.Fault) {
 func (d *directory) unseat(h *hosting) {
 	for _, p := range d.present(h.room) {
 		st := h.people[p]
-		if st == nil || st.seat == 0 || st.seat >= h.brought {
+		if st == nil || p.node != nil || st.seat == 0 || st.seat >= h.brought {
 			continue
 		}
 		if r := p.inRoom(h.room); r != nil {
 			others := append(r.others(p), p.id)
 			d.quitRoom(p, r, "lost")
 			h.drop(p)
-			p.push(out(h.room, "again"))
+			p.push(wireOut(h.room, "again"))
 			h.unseated = append(h.unseated, others...)
 		}
 	}

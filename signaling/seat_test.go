@@ -139,18 +139,18 @@ func TestSeatSays(t *testing.T) {
 	ours, theirs := newSeats([]string{"secret"}, now), newSeats([]string{"new", "secret"}, now)
 	said := seat{edition: 7, expires: day.Add(time.Hour).Unix(), host: true, locked: true, session: "s_abc"}
 	text := []byte(ours.sign("fox", said))
-	got, ok := theirs.read("fox", text, now.Add(time.Minute), day)
+	got, ok := theirs.read("fox", text, day)
 	if said.issuer = ours.issuer; !ok || got != said {
 		t.Fatalf("%+v, %v", got, ok)
 	}
 	for name, read := range map[string]func() bool{
-		"another room":       func() bool { _, ok := theirs.read("box", text, now, day); return ok },
-		"expired":            func() bool { _, ok := theirs.read("fox", text, now, day.Add(time.Hour)); return ok },
-		"long after a start": func() bool { _, ok := theirs.read("fox", text, now.Add(seatsFor+1), day); return ok },
-		"its own":            func() bool { _, ok := ours.read("fox", text, now, day); return ok },
-		"another server":     func() bool { _, ok := newSeats([]string{"other"}, now).read("fox", text, now, day); return ok },
-		"no key":             func() bool { _, ok := newSeats(nil, now).read("fox", text, now, day); return ok },
-		"too long":           func() bool { _, ok := theirs.read("fox", bytes.Repeat(text, 9), now, day); return ok },
+		"another room":       func() bool { _, ok := theirs.read("box", text, day); return ok },
+		"expired":            func() bool { _, ok := theirs.read("fox", text, day.Add(time.Hour)); return ok },
+		"long after a start": func() bool { return theirs.fresh(now.Add(seatsFor + 1)) },
+		"its own":            func() bool { _, ok := ours.read("fox", text, day); return ok },
+		"another server":     func() bool { _, ok := newSeats([]string{"other"}, now).read("fox", text, day); return ok },
+		"no key":             func() bool { _, ok := newSeats(nil, now).read("fox", text, day); return ok },
+		"too long":           func() bool { _, ok := theirs.read("fox", bytes.Repeat(text, 9), day); return ok },
 	} {
 		if read() {
 			t.Errorf("%s: it is good", name)
@@ -161,10 +161,10 @@ func TestSeatSays(t *testing.T) {
 		if changed[i]++; changed[i] == '{' || changed[i] == '[' {
 			changed[i] = 'A'
 		}
-		if _, ok := theirs.read("fox", changed, now, day); ok {
+		if _, ok := theirs.read("fox", changed, day); ok {
 			t.Fatalf("changed at %d: it is good", i)
 		}
-		if _, ok := theirs.read("fox", text[:i], now, day); ok {
+		if _, ok := theirs.read("fox", text[:i], day); ok {
 			t.Fatalf("cut at %d: it is good", i)
 		}
 	}

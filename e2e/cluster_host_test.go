@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"testing"
+
+	"turnhub/cluster/natstest"
+)
+
+// TestHostAcrossNodes: on three real nodes, with a real NATS server, a host lets in who knocks
+// at another node; a lock and a removal hold on all; and when the host's node is killed the
+// member that is longest there follows, on its own node, and whoever has lost his node comes
+// back by his seat, but nobody who was put out does.
+func TestHostAcrossNodes(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, true)
+	var nodes []*server
+	for _, name := range []string{"a", "b", "c"} {
+		nodes = append(nodes, start(t, map[string]map[string]any{
+			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
+		}))
+	}
+	for _, n := range nodes {
+		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
+	}
+	const key, prefix = "Vn3pXq0c6TgkQmW1r8YhZA", "fox~host."
+	sum := sha256.Sum256([]byte(prefix + key))
+	room := prefix + base64.RawURLEncoding.EncodeToString(sum[:])
+	enter := func(at int, user string) (d *device, id string) {
+		d = callAs(t, nodes[at], user, "the secret of "+user)
+		return d, fmt.Sprint(d.hears(map[string]any{"type": "welcome"})["session"])
+	}
+	order := func(d *device, action, peer string) {
+		d.say(`"type":"host","room":%q,"action":%q,"peer":%q,"id":9`, room, action, peer)
+		d.hears(map[string]any{"type": "ok", "id": 9})
+	}
+	join := func(d *device, more string) { d.say(`"type":"join","room":%q,"id":1%s`, room, more) }
+	host, hostID := enter(0, "ann")
+	join(host, `,"host":"`+key+`"`)
+	host.hears(map[string]any{"type": "joined"})
+	admit := func(at int, user string) (d *device, id string) {
+		d, id = enter(at, user)
+		join(d, "")
+		d.hears(map[string]any{"type": "error", "code": "knocking"})
+		host.hears(map[string]any{"type": "knock", "peer": id, "user": user})
+		order(host, "admit", id)
+		d.hears(map[string]any{"type": "admitted"})
+		join(d, "")
+		d.hears(map[string]any{"type": "hosting", "hosts": []string{hostID}})
+		host.hears(map[string]any{"type": "peer-joined", "peer": id})
+		return d, id
+	}
+	guest, guestID := admit(1, "bob")
+	bad, badID := admit(2, "mallory")
+	order(host, "mute", guestID)
+	seat := bad.hears(map[string]any{"type": "hosting", "muted": []string{guestID}})["seat"]
+	if seat == nil {
+		t.Fatal("there is no seat")
+	}
+	order(host, "remove", badID)
+	bad.hears(map[string]any{"type": "out", "reason": "removed"})
+	guest.hears(map[string]any{"type": "peer-left", "peer": badID, "reason": "removed"})
+	for at := range nodes {
+		again, _ := enter(at, "mallory")
+		join(again, fmt.Sprintf(`,"seat":%q`, seat))
+		if at < 2 {
+			again.hears(map[string]any{"type": "error", "code": "forbidden"})
+		} else { // nobody is here any more who knows; the others tell
+			until(t, "he hears that he is out", func() bool {
+				again.mu.Lock()
+				defer again.mu.Unlock()
+				return slices.ContainsFunc(again.all, func(m map[string]any) bool { return m["type"] == "out" || m["code"] == "forbidden" })
+			})
+		}
+		again.say(`"type":"bye"`)
+		_ = again.socket.Close()
+	}
+	order(host, "lock", "")
+	guest.hears(map[string]any{"type": "hosting", "locked": true})
+	stranger, _ := enter(1, "eve")
+	join(stranger, "")
+	stranger.hears(map[string]any{"type": "error", "code": "locked"})
+	order(host, "unlock", "")
+	guest.hears(map[string]any{"type": "hosting", "locked": false})
+
+	nodes[0].kill(t)
+	guest.hears(map[string]any{"type": "peer-left", "peer": hostID})
+	guest.hears(map[string]any{"type": "hosting", "hosts": []string{guestID}})
+	stranger.say(`"type":"join","room":%q,"id":2`, room)
+	stranger.hears(map[string]any{"type": "error", "code": "knocking"})
+}
