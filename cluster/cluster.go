@@ -106,6 +106,7 @@ type Cluster struct {
 	lines   lineBook // to other nodes
 	numbers numbers  // of what is said to them
 	shelves []*Shelf
+	streams atomic.Int32 // whether there is JetStream, see shelf.go
 
 	mu         sync.Mutex
 	conn       *nats.Conn

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -74,6 +75,12 @@ func (s *Shelf) serve(ctx context.Context) {
 				})
 			}
 			cancel()
+			switch {
+			case err == nil:
+				s.c.streams.Store(streamsThere)
+			case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+				s.c.streams.CompareAndSwap(streamsUnknown, streamsNone)
+			}
 			if err == nil {
 				s.kv.Store(&kv)
 				err = s.follow(ctx, kv)
@@ -188,6 +195,17 @@ func (s *Shelf) Change(ctx context.Context, key string, change func(old []byte) 
 	}
 	return errOvertaken
 }
+
+// What is known of JetStream.
+const (
+	streamsUnknown = iota
+	streamsThere
+	streamsNone
+)
+
+// Alone reports whether the NATS servers have no JetStream, so that nothing can be kept
+// together: then each node does by itself what one of them would.
+func (c *Cluster) Alone() bool { return c.streams.Load() == streamsNone }
 
 // Lives reports whether a process of a node lives, as far as is known; sure is false where
 // it is not known: without NATS, and shortly after this node's own start.

@@ -50,6 +50,8 @@ type sender struct {
 	wake    chan struct{}
 	waiting atomic.Int64 // events in the queue
 	bytes   int          // of them, under a write transaction
+	leading bool         // of the goroutine: this node sends, when it has heard
+	until   uint64       // everything up to this, see share.go
 
 	mu     sync.Mutex
 	status Status
@@ -125,6 +127,7 @@ func (o *sender) recount(b *bbolt.Bucket) {
 func (s *Store) recount() {
 	_ = s.update(func(tx *bbolt.Tx) error {
 		s.rows = tx.Bucket(bucketHistory).Stats().KeyN
+		s.outbox = tx.Bucket(bucketOutbox).Stats().KeyN
 		for _, o := range s.senders {
 			o.recount(o.bucket(tx))
 		}
@@ -136,12 +139,7 @@ func (o *sender) wants(typ string) bool {
 	return len(o.hook.Types) == 0 || slices.Contains(o.hook.Types, typ)
 }
 
-func (o *sender) poke() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
+func (o *sender) poke() { poke(o.wake) }
 
 func (o *sender) bucket(tx *bbolt.Tx) *bbolt.Bucket { return tx.Bucket(bucketQueues).Bucket(o.key) }
 
@@ -191,6 +189,9 @@ type due struct {
 // a crash in between so many are sent again.
 const dueAtOnce = 16
 
+// leadEvery is how often a node looks whether it is the one that sends.
+const leadEvery = time.Second
+
 // next returns the events that are due longest, or when the next one is; the zero time:
 // the queue is empty.
 func (o *sender) next(now time.Time) (list []due, at time.Time, err error) {
@@ -239,6 +240,10 @@ func (o *sender) serve(ctx context.Context) {
 	defer o.client.CloseIdleConnections()
 	failures := 0
 	for ctx.Err() == nil {
+		if !o.leads(ctx) {
+			o.wait(ctx, time.Now().Add(leadEvery))
+			continue
+		}
 		list, at, err := o.next(time.Now())
 		if err != nil {
 			o.store.tell("the queue of a webhook cannot be read", err)
@@ -251,6 +256,9 @@ func (o *sender) serve(ctx context.Context) {
 		tried := 0
 		for i := range list {
 			e := &list[i]
+			if !o.leads(ctx) {
+				break // another node does
+			}
 			if e.err = o.send(ctx, e.body); ctx.Err() != nil {
 				break // its attempt does not count
 			}
@@ -302,6 +310,7 @@ func (o *sender) settle(list []due) error {
 	}
 	err := o.store.update(func(tx *bbolt.Tx) error {
 		b := o.bucket(tx)
+		var done []string
 		for _, e := range list {
 			v := b.Get(e.key)
 			if v == nil {
@@ -325,12 +334,19 @@ func (o *sender) settle(list []due) error {
 			if err := o.remove(b, e.key, v); err != nil {
 				return err
 			}
+			if event, ok := decode(e.body); ok {
+				done = append(done, event.ID)
+			}
 		}
-		return nil
+		if len(done) == 0 {
+			return nil
+		}
+		return o.store.tellOthers(tx, told{Hook: string(o.key), Done: done})
 	})
 	if err != nil {
 		o.store.recount()
 	}
+	poke(o.store.untold)
 	return err
 }
 

@@ -25,6 +25,7 @@ const (
 	dropExpired   = "expired"   // a webhook has not taken it in all its attempts
 	dropRefused   = "refused"   // a webhook has said that it will never take it
 	dropUnnamed   = "unnamed"   // its webhook is not in the configuration any more
+	dropShared    = "shared"    // the other nodes cannot be told, and too much waits: its oldest
 )
 
 // What came of a request.

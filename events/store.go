@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,6 +29,7 @@ type Config struct {
 	Webhooks []Webhook
 	Allow    []netip.Prefix // inside addresses to which webhooks may go
 	Logger   *slog.Logger
+	Shared   *Shared // what several nodes have together; nil: there is one node
 
 	tune tuning // for tests
 }
@@ -63,6 +66,10 @@ type Store struct {
 	dropped counts
 	sent    counts
 	rows    int // of the history, under a write transaction
+	name    string
+	heardTo atomic.Uint64 // the number of the stream up to which all has been entered
+	outbox  int           // words in it, under a write transaction
+	untold  chan struct{} // there is something in the outbox
 
 	mu   sync.Mutex
 	said map[string]time.Time // when the log was last told of a failure
@@ -90,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	path := filepath.Join(cfg.Dir, storeFile)
-	s := &Store{cfg: cfg, log: cfg.Logger, said: make(map[string]time.Time)}
+	s := &Store{cfg: cfg, log: cfg.Logger, said: make(map[string]time.Time), untold: make(chan struct{}, 1)}
 	db, err := boltfile.Open(ctx, path, func(err error, aside string) {
 		s.log.Warn("the store of events is damaged and begun anew: history, usage and what waited for webhooks are lost", "error", err, "kept", aside)
 	})
@@ -148,7 +155,13 @@ func (s *Store) prepare() error {
 		if err := s.prune(tx, time.Now()); err != nil {
 			return err
 		}
-		return s.makeSenders(tx)
+		if err := s.openShared(tx); err != nil {
+			return err
+		}
+		if err := s.makeSenders(tx); err != nil {
+			return err
+		}
+		return s.joined(tx)
 	})
 }
 
@@ -163,6 +176,7 @@ func (s *Store) Serve(ctx context.Context, own <-chan struct{}) {
 	for _, sender := range s.senders {
 		group.Go(func() { sender.serve(ctx) })
 	}
+	group.Go(func() { s.exchange(ctx) })
 	defer func() {
 		group.Wait()
 		if s.file != nil {
@@ -234,6 +248,9 @@ func (s *Store) enter(journal string, position int64, events []*Event, lines [][
 			if err := s.remember(tx, e, lines[i]); err != nil {
 				return err
 			}
+			if err := s.tellOthers(tx, told{Event: bytes.TrimSuffix(lines[i], []byte("\n"))}); err != nil {
+				return err
+			}
 			for _, sender := range s.senders {
 				if sender.wants(e.Type) {
 					if err := sender.put(tx, lines[i]); err != nil {
@@ -251,7 +268,15 @@ func (s *Store) enter(journal string, position int64, events []*Event, lines [][
 	for _, sender := range s.senders {
 		sender.poke()
 	}
+	poke(s.untold)
 	return nil
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 func decode(line []byte) (*Event, bool) {

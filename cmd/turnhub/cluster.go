@@ -46,6 +46,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 		return err
 	}
 	n.pusher.share(n.cluster)
+	n.recorder.share(n.cluster)
 	return nil
 }
 
@@ -115,6 +116,7 @@ func digestsOf(cfg *config.Config, secrets []string) map[string]string {
 		"relay.peers":         of(r.Peers, r.AllowPeers, r.DenyPeers),
 		"limits":              of(l),
 		"public_path":         of(cfg.PublicPath),
+		"events.webhooks":     of(webhooksOf(cfg)...),
 	}
 }
 

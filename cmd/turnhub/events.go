@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnhub/cluster"
 	"turnhub/events"
 	"turnhub/internal/config"
 	"turnhub/internal/netaddr"
@@ -25,6 +26,7 @@ type recorder struct {
 	notes   chan func()                    // in their order
 	store   atomic.Pointer[events.Store]   // while this process has the office
 	changed chan struct{}                  // the configuration, or a secret, may have
+	leases  *cluster.Shelf                 // where there are several nodes, see eventsshared.go
 
 	past  past
 	turns refusals
@@ -434,6 +436,9 @@ func (n *node) serveStore(ctx context.Context) bool {
 		return false
 	}
 	cfg.Logger = n.log
+	var end func()
+	cfg.Shared, end = n.sharedEvents(ctx, cfg.Webhooks)
+	defer end()
 	store, err := events.Open(ctx, cfg)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -106,7 +106,7 @@ var (
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
 	emitted    = counter("events_total", "Events made, by type, see docs/events.md.", "type")
-	lost       = counter("events_dropped_total", "Events that were lost, by reason: more than can be written down (busy), more than people of one household make (household), journals full since nobody reads them (journals), a disk that does not take them (disk), too large (size), a journal that holds something else (form); of one webhook: its queue was full (queue), no attempt came through (expired), it has answered 410 (refused), it is not configured any more (unnamed).", "reason")
+	lost       = counter("events_dropped_total", "Events that were lost, by reason: more than can be written down (busy), more than people of one household make (household), journals full since nobody reads them (journals), a disk that does not take them (disk), too large (size), a journal that holds something else (form); of one webhook: its queue was full (queue), no attempt came through (expired), it has answered 410 (refused), it is not configured any more (unnamed); the other nodes could not be told of it (shared).", "reason")
 	deliveries = counter("webhook_requests_total", "Requests to webhooks by what came of them.", "result")
 	queued     = gauge("webhook_waiting", "Events in the queues of webhooks now.")
 
