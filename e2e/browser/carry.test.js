@@ -66,7 +66,8 @@ test('a call name is taken over on another device, and both ring', async () => {
   await phone.click('#carry-copy');
   const link = await phone.evaluate(() => navigator.clipboard.readText());
   assert.equal(await shownLink(phone), link);
-  const secret = await phone.evaluate(() => localStorage.getItem('turnhub.secret') ?? '');
+  const { secret, next } = await phone.evaluate(() => ({ secret: JSON.parse(localStorage.getItem('turnhub.names') ?? '').petya, next: localStorage.getItem('turnhub.secret') }));
+  assert.ok(secret.length > 20 && next === null, 'the next name of this browser has another secret');
   assert.equal(link, `${server.base}/#user=petya&secret=${secret}`);
   await phone.keyboard.press('Escape');
   await phone.waitForSelector('#carry-dialog', { state: 'hidden' });

@@ -22,8 +22,8 @@ import {learn, t, whyOf} from './words.js';
  * @property {(user: string) => void} use has the page called by this name from now on
  */
 
-/** The secrets of so many names are kept, those taken last. */
-const most = 8;
+/** The secrets of so many names are kept, those taken over or handed over last. */
+const most = 32;
 /** The server has so long to say whether the name is to be had, milliseconds. */
 const patience = 10_000;
 
@@ -60,12 +60,22 @@ export class Carrier {
 
   /** The link for another device. @param {string} user */
   show(user) {
-    const {copyLink, drawQR, linkToName, userSecret} = this.#tools;
-    const link = linkToName(user, userSecret());
+    const {carriedNames, copyLink, drawQR, linkToName, remember, userSecret} = this.#tools;
+    const secret = userSecret(), link = linkToName(user, secret);
+    if (!carriedNames()[user]) {
+      this.#keep(user, secret);
+      remember('secret', ''); // the next name has another one, of which the link tells nothing
+    }
     const code = el('canvas', {id: 'carry-qr', class: 'qr', role: 'img', 'aria-label': t('carry.qr')});
     drawQR(code, link);
     this.#open(t('page.carry'), [el('p', {}, t('carry.how', {user})), code, el('p', {}, t('carry.beware', {user}))],
       el('button', {type: 'button', class: 'primary', id: 'carry-copy', onclick: () => copyLink(link, t('page.carry'))}, t('page.copy-link')), t('page.close'));
+  }
+
+  /** @param {string} user @param {string} secret */
+  #keep(user, secret) {
+    const {[user]: _, ...others} = this.#tools.carriedNames();
+    this.#tools.remember('names', JSON.stringify(Object.fromEntries([...Object.entries(others), [user, secret]].slice(-most))));
   }
 
   /** Asks whether this device shall have the name of a link. @param {Offer} offer */
@@ -83,7 +93,7 @@ export class Carrier {
 
   /** @param {Offer} offer @param {HTMLButtonElement} button */
   async #take({user, secret}, button) {
-    const {away, carriedNames, recall, remember, use} = this.#tools;
+    const {away, recall, use} = this.#tools;
     button.disabled = true;
     const {why, rings} = await this.#ask({user, secret});
     button.disabled = false;
@@ -93,8 +103,7 @@ export class Carrier {
       button.remove();
       return this.#title.focus();
     }
-    const {[user]: _, ...others} = carriedNames();
-    remember('names', JSON.stringify(Object.fromEntries([...Object.entries(others), [user, secret]].slice(-most))));
+    this.#keep(user, secret);
     use(user);
     const done = [el('p', {role: 'status'}, t('carry.taken', {user}))];
     if (!rings || recall('away')) return this.#open(t('page.carry'), done, null, t('page.close'));

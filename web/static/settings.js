@@ -34,7 +34,7 @@ export function suppose(key, value) {
   known.set(key, value);
 }
 
-/** The secrets of call names that came from this person's other devices, by name. @returns {Record<string, string>} */
+/** The secrets of call names that came from this person's other devices or went there, by name. @returns {Record<string, string>} */
 export function carriedNames() {
   /** @type {Record<string, string>} */ const names = Object.create(null); // somebody may be called "constructor"
   try {
