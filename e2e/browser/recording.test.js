@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { judge } from '../harness/accessible.js';
 import { browserOf, inBoth, press } from '../harness/both.js';
+import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { startServer } from '../harness/server.js';
@@ -189,4 +190,17 @@ long('who cannot be told is not recorded, and memory has a limit that is said', 
   const played = await play(vasya);
   assert.ok(played.frames > 2 && played.left === 0 && played.right === 0 && played.loud < 0.02, `nothing of Old is in it: ${JSON.stringify(played)}`);
   await Promise.all([vasya, old].map((page) => page.context().close()));
+});
+
+long('a Firefox without a speaker mixes no sound, and says so', async () => {
+  const firefox = await startBrowser({ kind: 'firefox' });
+  const [vasya, petya] = await Promise.all([firefox.newPage(), firefox.newPage()]);
+  for (const page of [vasya, petya]) {
+    await openLobby(page, server.base, { room: 'soundless' });
+    await join(page);
+  }
+  await Promise.all([connected(vasya), connected(petya)]);
+  await record(vasya);
+  await vasya.waitForSelector('.toast:has-text("This recording has no sound")');
+  await firefox.close();
 });

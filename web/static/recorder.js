@@ -160,7 +160,13 @@ export class Recorders {
     call.recording = true; // before anything is taken
     this.#tools.blip('record');
     /** By peer: since when it is there, and whether it was said that it is left out. @type {Map<object, number>} */ const waiting = new Map();
+    const begun = performance.now();
+    let toldOfSound = false;
     const look = () => {
+      if (!toldOfSound && !mix.runs && performance.now() - begun > patience) {
+        toldOfSound = true;
+        toast(t('recording.no-sound'), 'bad');
+      }
       paint(canvas, call, initials, t('person.you'), this.#tools.nameOf);
       pictures.painted();
       mix.follow(call);

@@ -110,6 +110,9 @@ export class Mix {
     silence.start();
   }
 
+  /** Whether it takes any sound: in some browsers not while there is nothing to play it on. */
+  get runs() { return this.#context.currentTime > 0; }
+
   get track() { return this.#out.stream.getAudioTracks()[0]; }
 
   /** Takes who has come, and lets who has gone. @param {Call} call */
