@@ -79,6 +79,9 @@ export class Lab {
     // Addresses count at once: one that is checked for duplicates comes a second or two later, and to a browser that is
     // a change of network, on which it drops what it is loading.
     await run('ip', ['netns', 'exec', netns, 'sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0']);
+    // TCP as ordinary machines have it, whatever this one has: where a namespace may not have cubic, reno is the nearest.
+    const control = (/** @type {string} */ kind) => run('ip', ['netns', 'exec', netns, 'sysctl', '-qw', `net.ipv4.tcp_congestion_control=${kind}`]);
+    await control('cubic').catch(() => control('reno'));
   }
 
   /**
