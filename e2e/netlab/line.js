@@ -21,6 +21,9 @@
  * @property {number} most kbit/s that the page lets it send of pictures; 0: none are sent
  */
 
+/** Notes that are further apart, milliseconds, are those of a page that had no time. */
+const stoodStill = 400;
+
 /** Starts to note how the line goes. @param {Page} page */
 export function noteLine(page) {
   return page.evaluate(() => {
@@ -85,8 +88,15 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
     const before = during[index - 1];
     if (!before) continue;
     const step = note.at - before.at;
+    // Where the page itself stood still nothing is known of the line.
+    if (step > stoodStill) {
+      lastFrame += step;
+      silence = 0;
+      continue;
+    }
     if (note.off) off += step;
-    if (note.frames > before.frames || note.off) {
+    // Another connection counts anew.
+    if (note.frames !== before.frames || note.off) {
       if (note.at - lastFrame >= 500 && !before.off) still += note.at - lastFrame;
       lastFrame = note.at;
     }
@@ -100,6 +110,12 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
   const [first, last] = [during[0], during.at(-1)];
   if (!first || !last) throw new Error('nothing was noted');
   const seconds = (last.at - first.at) / 1000;
+  /** What was added to a count in that time. @param {'samples' | 'concealed' | 'audio'} key */
+  const counted = (key) => during.reduce((sum, note, index) => sum + (index ? Math.max(0, note[key] - during[index - 1][key]) : 0), 0);
+  const samples = counted('samples');
+  // What it has settled on, of the last third.
+  const settled = during.slice(Math.floor((during.length * 2) / 3)), span = ((settled.at(-1)?.at ?? 0) - settled[0].at) / 1000;
+  const added = (/** @type {'frames' | 'video' | 'audio'} */ key) => settled.reduce((sum, note, index) => sum + (index ? Math.max(0, note[key] - settled[index - 1][key]) : 0), 0);
   // Full quality: as large a picture as before, and nine of ten of its frames in two seconds.
   const calm = notes.filter(({ at }) => at < narrowed), [start] = calm, end = calm.at(-1);
   const width = full?.width ?? Math.max(...calm.map((note) => note.width));
@@ -110,18 +126,24 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
   });
   const perSecond = notes.filter((_, index) => index % 10 === 0);
   return {
+    /** Milliseconds; NaN where the line was not narrow for long enough. */
     median: Math.round(trips[trips.length >> 1] ?? NaN),
     worst: Math.round(trips.at(-1) ?? NaN),
-    still: (still / 1000).toFixed(1),
-    off: (off / 1000).toFixed(1),
+    /** Seconds. */
+    still: still / 1000,
+    off: off / 1000,
     gap,
     /** Whether the sound that came over the line was redundant at any time. */
     twice: during.some(({ hears }) => hears) ? 'yes' : 'no',
     later,
-    invented: ((100 * (last.concealed - first.concealed)) / Math.max(1, last.samples - first.samples)).toFixed(1),
-    sounds: Math.round(((last.audio - first.audio) * 8) / 1000 / seconds),
-    backAfter: whole ? (whole.at - freed) / 1000 : NaN,
-    back: whole ? `${((whole.at - freed) / 1000).toFixed(1)} s` : 'not within 10 s',
+    /** Per cent; NaN where no sound was counted. */
+    invented: samples ? (100 * counted('concealed')) / samples : NaN,
+    /** kbit/s. */
+    sounds: Math.round((counted('audio') * 8) / 1000 / seconds),
+    /** In the end: pixels across, pictures a second, kbit/s. */
+    picture: added('frames') ? { width: settled[settled.length >> 1].width, frames: added('frames') / span, kbit: Math.round((added('video') * 8) / 1000 / span) } : null,
+    /** Seconds; Infinity: not as long as was looked. */
+    back: whole ? (whole.at - freed) / 1000 : Infinity,
     notes: perSecond.slice(1).map((note, index) => {
       const before = perSecond[index], span = (note.at - before.at) / 1000;
       const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);

@@ -1,7 +1,8 @@
 // A line becomes narrow in the middle of a call, or is from the beginning, and becomes wide again: the round trip of the path in use,
 // how long the picture stood still, how long the sound was away, how soon everything is back, and what of that is not as it should be.
-// Times need an idle machine: `make narrow`, not `make test`. E2E_LINKS="TLS:down:130 UDP:up:80 TLS:both:130:far TCP:down:80:start"
+// The last column has what misses the aims; a row fails where that is more than twice as much. Times need an idle machine: `make narrow`, not `make test`. E2E_LINKS="TLS:down:130 UDP:up:80 TLS:both:130:far TCP:down:80:start"
 // chooses: far adds 100 ms of way, start is a line that is narrow before the call.
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { cleanup } from '../harness/cleanup.js';
@@ -29,6 +30,8 @@ const links = (process.env.E2E_LINKS ?? 'UDP:down:130 UDP:up:130 TLS:down:300 TL
 const fps = Number(process.env.E2E_FPS ?? 15);
 /** So long a line stays narrow, milliseconds; the first 4 s are for finding out. */
 const narrowFor = Number(process.env.E2E_SECONDS ?? 24) * 1000, findingOut = 4000;
+/** So long after it is wide again all of it is waited for, milliseconds: twice the aim. */
+const lookedFor = 20_000;
 
 /** @type {Lab} */
 let lab;
@@ -36,7 +39,7 @@ let lab;
 let server;
 /** By path and distance. @type {Map<string, Promise<[Caller, Caller]>>} */
 const callers = new Map();
-const rows = ['| line | round trip, median | worst | picture still | picture off | longest gap in sound | … after 4 s | invented | sound heard | sent twice | back after | not as it should be |', '|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|---|'];
+const rows = ['| line | round trip, median | worst | picture still | picture off | longest gap in sound | … after 4 s | invented | sound heard | picture in the end | sent twice | back after | not as it should be |', '|---|--:|--:|--:|--:|--:|--:|--:|--:|---|---|--:|---|'];
 
 before(async () => {
   lab = await Lab.create();
@@ -59,24 +62,32 @@ function callersOf(path, far) {
   return pair;
 }
 
-/** How long the picture stood still straight over UDP, by direction and rate, as far as that was run before, seconds. @type {Map<string, number>} */
+/** How long the picture stood still straight over UDP, by direction and rate, seconds; once, until it is run here, the second. @type {Map<string, number>} */
 const still = new Map();
+const stillOverUDP = 0.4;
+
+/** @typedef {Awaited<ReturnType<typeof readLine>>} Read */
 
 /**
- * What of a row is not as it should be, in words.
- * @param {typeof links[number]} link @param {Awaited<ReturnType<typeof readLine>>} own @param {Awaited<ReturnType<typeof readLine>>} seen
+ * What a row should come to at the most. Straight over UDP it is the browser alone, which the others are held against.
+ * @param {typeof links[number]} link @param {Read} own who has the line @param {Read} seen whose picture and sound it hurts
  */
-function missed({ path, direction, kbit }, own, seen) {
-  const aims = [{ what: 'all of it back', is: seen.backAfter, most: 10 }];
-  if (path === 'UDP') still.set(`${direction} ${kbit}`, Number(seen.still));
-  else if (kbit >= 130) {
-    const up = direction !== 'down', beside = still.get(`${direction} ${kbit}`);
-    aims.push({ what: 'round trip, median', is: own.median, most: up ? 600 : 400 }, { what: 'picture still', is: Number(seen.still), most: up ? 3 : (beside ?? 2) + 1 });
-    if (!up) aims.push({ what: 'round trip, worst', is: own.worst, most: 1000 });
+function aims({ path, direction, kbit }, own, seen) {
+  if (path === 'UDP') return [];
+  const up = direction !== 'down', list = [{ what: 'all of it back', is: seen.back, most: 10, unit: 's' }];
+  if (kbit >= 130) {
+    list.push({ what: 'round trip, median', is: own.median, most: up ? 600 : 400, unit: 'ms' });
+    if (!up) list.push({ what: 'round trip, worst', is: own.worst, most: 1000, unit: 'ms' });
+    list.push({ what: 'picture still', is: seen.still, most: up ? 3 : (still.get(`${direction} ${kbit}`) ?? stillOverUDP) + 1, unit: 's' });
   }
-  if (kbit >= 80) aims.push({ what: 'gap in sound', is: seen.later, most: 200 });
-  return aims.filter(({ is, most }) => !(is <= most)).map(({ what, is, most }) => `${what} ${is} (${most})`).join(', ') || '–';
+  if (kbit >= 80) list.push({ what: 'gap in sound', is: seen.later, most: 200, unit: 'ms' });
+  return list;
 }
+
+/** @param {number} number @param {string} unit @param {number} [digits] */
+const told = (number, unit, digits = 0) => (Number.isNaN(number) ? '–' : number === Infinity ? `not within ${lookedFor / 1000} s` : `${number.toFixed(digits)} ${unit}`);
+/** @param {ReturnType<typeof aims>[number]} aim */
+const inWords = ({ what, is, most, unit }) => `${what} ${told(is, unit, unit === 's' ? 1 : 0)} (aim ${most.toFixed(unit === 's' ? 1 : 0)} ${unit})`;
 
 for (const [number, link] of links.entries()) {
   const { name, path, direction, kbit, far, start } = link;
@@ -94,14 +105,26 @@ for (const [number, link] of links.entries()) {
     await pause(narrowFor);
     const freed = Date.now();
     await narrowLink(lab, there.client, direction, 0);
-    await pause(12_500);
     const whole = start ? { width: 640, frames: fps } : undefined;
-    const [own, other] = await Promise.all([readLine(a, narrowed, freed, findingOut, whole), readLine(page, narrowed, freed, findingOut, whole)]);
-    const shown = seen === a ? own : other;
-    const row = `| ${name} | ${own.median} ms | ${own.worst} ms | ${shown.still} s | ${shown.off} s | ${shown.gap} ms | ${shown.later} ms | ${shown.invented} % | ${shown.sounds} kbit/s | ${shown.twice} | ${shown.back} | ${missed(link, own, shown)} |`;
+    const read = () => Promise.all([readLine(a, narrowed, freed, findingOut, whole), readLine(page, narrowed, freed, findingOut, whole)]);
+    let [own, other] = await read(), shown = own;
+    while (Date.now() < freed + lookedFor + 2500) {
+      await pause(1000);
+      [own, other] = await read();
+      shown = seen === a ? own : other;
+      if (shown.back < Infinity) break;
+    }
+    if (path === 'UDP') still.set(`${direction} ${kbit}`, shown.still);
+    const all = aims(link, own, shown), missed = all.filter(({ is, most }) => !(is <= most));
+    const row = `| ${[name, told(own.median, 'ms'), told(own.worst, 'ms'), told(shown.still, 's', 1), told(shown.off, 's', 1), told(shown.gap, 'ms'), told(shown.later, 'ms'),
+      told(shown.invented, '%', 1), told(shown.sounds, 'kbit/s'),
+      shown.picture ? `${shown.picture.width} across, ${shown.picture.frames.toFixed(0)} a second, ${shown.picture.kbit} kbit/s` : 'none', shown.twice, told(shown.back, 's', 1), missed.map(inWords).join(', ') || '–'].join(' | ')} |`;
     rows.push(row);
     console.log(row, start ? `first picture after ${first} and ${firstThere} ms` : '');
     if (process.env.E2E_NOTES) console.log(own.notes.join('\n'), '\n--\n', other.notes.join('\n'));
     await Promise.all([page.context().close(), pageThere.context().close()]);
+    // Whoever runs it on a busy machine sees in the row what is missed; twice the aim is a failure anywhere.
+    const failed = all.filter(({ is, most }) => !(is <= 2 * most));
+    assert.ok(!failed.length, failed.map(inWords).join(', '));
   });
 }
