@@ -240,6 +240,8 @@ export namespace lineTimes {
     export let pingSound: number;
     let late_1: number;
     export { late_1 as late };
+    let silent_1: number;
+    export { silent_1 as silent };
     export let count: number;
     export let rate: number;
     export let alone: number;
@@ -2592,9 +2594,14 @@ declare class PathTiming {
     ping(every: number, pad: number, most: number): boolean;
     /**
      * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
-     * comes to us tells how much of it may be the way here.
+     * comes to us tells how much of it may be the way here, for a moment: acknowledgements go the other way than what they are for, so
+     * that one way on which nothing passes looks like both.
      */
     get waiting(): number;
+    /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
+    get silence(): number;
+    /** How long no ping has been answered of those on their way, milliseconds. */
+    get unanswered(): number;
     /**
      * A ping or pong of the other side.
      * @param {import('../data/bounds.js').Timed} message

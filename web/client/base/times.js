@@ -102,6 +102,8 @@ export const lineTimes = {
   look: 100, ping: 250, pingNarrow: 500, pingSound: 1000,
   /** One that is on its way for so much longer than the best tells that something waits. */
   late: 200,
+  /** For so long what waits may be the other way's doing. */
+  silent: 1000,
   /** Bytes are counted so often, and rates are of so long. */
   count: 400, rate: 1300,
   /** What waited with pictures in it has gone after so long without them. */

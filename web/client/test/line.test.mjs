@@ -195,3 +195,31 @@ test('who sends no pictures because the other side wants none does not ask it fo
   assert.equal(line.allowance.picture, false);
   assert.ok(told.every(({most}) => most === undefined), 'it asks for less');
 });
+
+test('where nothing comes any more, one way on which nothing passes looks like both: less is sent', async () => {
+  const clock = new FakeClock(), told = [], heard = new Set();
+  let bytes = 0;
+  const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes += 5000, bytesReceived: 1, packetsSent: 1}]])};
+  const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push(message), changed: () => {}, said: () => {}});
+  // Its answers, and its own pings, which come late: what acknowledges them is what does not get through.
+  const pass = async (milliseconds, answers, late) => {
+    for (let t = 0; t < milliseconds; t += 50) {
+      clock.advance(50);
+      for (let i = 0; i < 10; i++) await null;
+      if (t % 500 === 0 && late < Infinity) line.hear(timed({type: 'ping', n: clock.time, at: clock.time - late}));
+      for (const {type, n} of answers ? told : []) {
+        if (type !== 'ping' || heard.has(n)) continue;
+        heard.add(n);
+        line.hear(timed({type: 'pong', n, at: clock.time, got: 80_000}));
+      }
+    }
+  };
+  line.tick('relay-tls');
+  await pass(5000, true, 0);
+  assert.equal(line.allowance.narrow, false);
+  await pass(700, false, 600);
+  assert.equal(line.allowance.narrow, false, 'a moment says nothing');
+  await pass(2500, false, 2000);
+  assert.equal(line.allowance.narrow, true);
+  assert.ok(line.allowance.video < 60_000, `${line.allowance.video}`);
+});

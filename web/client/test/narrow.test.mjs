@@ -62,8 +62,9 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
   for (let now = 0; now < milliseconds; now += tick) {
     const {picture, video, audio, long, files: filesMost, less, scale, frameRate} = line.allowance;
     const sound = long ? 25_500 : Math.min(audio, 40_000), perSecond = long ? 25 : 50;
-    // However small, they have so many bits, unless they are so small that they do not fill them.
-    const pictures = picture ? Math.max(scale === 4 && frameRate <= 4 ? 12_000 : 30_000, Math.min(video, browser.estimate - sound, wants, scale === 4 && frameRate <= 4 ? 12_000 : Infinity)) : 0;
+    // However coarse, a picture of that size and so many of them have so many bits; the smallest do not fill what they may have.
+    const floor = (5000 * Math.min(frameRate, 15)) / scale ** 2;
+    const pictures = picture ? Math.max(scale === 4 && frameRate <= 4 ? 12_000 : Math.max(30_000, floor), Math.min(video, browser.estimate - sound, wants, scale === 4 && frameRate <= 4 ? 12_000 : Infinity)) : 0;
     fileShare = files(now) ? Math.min(filesMost, 2_000_000) : 0;
     const counted = (pictures + sound + perSecond * 42 * 8 + fileShare) * (tick / 1000);
     const burst = browser.step(now, {most: ((picture ? Math.min(video, 2_500_000) : 0) + sound) * (less ? 0.99 : 1), sent: pictures + sound + perSecond * 42 * 8,
@@ -107,7 +108,26 @@ const from = (looks, start, end = Infinity) => looks.filter(({now}) => now >= st
 /** How often pictures were left out or came back. */
 const turns = (looks) => looks.filter((look, i) => i && (look.picture && look.scale > 0) !== looks[i - 1].picture).length;
 
+/** How long, in seconds, nobody sees a fresh picture from then on: it waits, or there is none. @param {number} late milliseconds */
+const unseen = (looks, start, end, late = 500) => from(looks, start, end).filter(({picture, wait}) => !picture || wait > late).length / 10;
+
 const open = 20_000_000;
+for (const kbit of [300, 200, 130]) {
+  test(`${kbit} kbit/s in the middle of a call that sends little more: pictures are hardly late, and never left out`, (t) => {
+    const looks = play(30_000, (now) => (now < 8000 ? open : kbit * 1000), {wants: 100_000});
+    const late = unseen(looks, 8000, 30_000);
+    t.diagnostic(`${kbit} kbit/s: late for ${late} s`);
+    assert.ok(late <= 0.5, `late for ${late} s`);
+  });
+}
+
+test('what waits is let through beside the least picture where the line has room for it', (t) => {
+  const looks = play(30_000, (now) => (now < 8000 ? open : 200_000), {wants: 1_500_000});
+  const late = unseen(looks, 8000, 30_000), away = from(looks, 8000).filter(({picture}) => !picture).length / 10;
+  t.diagnostic(`late for ${late} s, of them left out for ${away}`);
+  assert.ok(away <= 2.5 && late <= 5, `late for ${late} s, left out for ${away}`);
+});
+
 for (const kbit of [300, 200, 130, 80, 64]) {
   test(`${kbit} kbit/s: nothing waits long, sound keeps its rate, and everything is back within 10 s`, (t) => {
     const looks = play(70_000, (now) => (now < 5000 || now >= 45_000 ? open : kbit * 1000));

@@ -18,6 +18,9 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {() => void} said the line is in another state, on our side or theirs
  */
 
+/** Of what is sent to somebody who answers no longer so much is thought to arrive: what he said of it last was before that. */
+const heardOfNothing = 0.5;
+
 /** @param {Allowance} a @param {Allowance} b */
 const same = (a, b) => Object.entries(a).every(([key, value]) => b[/** @type {keyof Allowance} */ (key)] === value);
 
@@ -44,6 +47,8 @@ export class Line {
   /** @type {{at: number, sent: number, received: number, bare: number}[]} */ #counts = [];
   #countedAt = -Infinity;
   #aloneFrom = -Infinity;
+  /** So long a ping follows the one before, of both sides, milliseconds. */
+  #every = times.ping;
   /** How long sound waited when it was looked at last, and before. */
   #waited = {at: -Infinity, there: 0, before: 0};
   #counting = false;
@@ -104,12 +109,12 @@ export class Line {
       this.#pc = pc;
       if (pc && this.#host.open()) {
         if (now - this.#countedAt > times.count) this.#count(pc, now);
-        this.#most = this.#asking.take(now, this.#timing.here, this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
+        this.#most = this.#asking.take(now, Math.max(this.#timing.here, this.#timing.silence - times.silent - this.#every), this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
         const {waiting} = this.#timing;
         if (waiting > times.late) this.#take(waiting, 0);
         // A long one says the more the sooner it follows the one before.
         const {pad} = this.#narrow, either = [this.ours, this.theirs];
-        const every = pad || either.every((state) => state === 'wide') ? times.ping : either.includes('no-picture') ? times.pingSound : times.pingNarrow;
+        const every = this.#every = pad || either.every((state) => state === 'wide') ? times.ping : either.includes('no-picture') ? times.pingSound : times.pingNarrow;
         if (this.#timing.ping(every, pad, this.#most) && pad) this.#narrow.padded(now);
       }
       const before = clock.now();
@@ -129,9 +134,9 @@ export class Line {
 
   /** @param {number} delay @param {number} pad */
   #take(delay, pad) {
-    const before = this.allowance;
+    const before = this.allowance, unheard = this.#timing.unanswered > times.silent + this.#every;
     this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
-      received: this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
+      received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
       available: this.#available, bare: this.#bare, wants: this.#host.wants()});
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();

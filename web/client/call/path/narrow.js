@@ -94,10 +94,16 @@ const filesFirst = 64_000, filesLeast = 8000, filesFree = 50_000_000;
 /** In steps of an eighth, that a browser is not told of every little change. @param {number} rate */
 const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 1000) / Math.log(1.12)));
 
+/** Less than this share of what it thought at most in so long, milliseconds, is a cut of the browser's own; it counts where it sends about as much as it thinks. */
+const itsCut = 0.87, itsMemory = 2500, asMuch = 0.6;
+
 /** What a long message shows is believed to so much, and one who was wrong within so long is not believed for so long, up to so long, milliseconds. */
 const believed = 0.6, proven = 4000, doubtFirst = 4000, doubtMost = 15_000;
 /** A path is looked at for so long before its browser is thought to be mistaken of it, and so long after it was narrow where it does not say. */
 const settling = 5000, afterwards = 10_000;
+
+/** What waits for longer than this, milliseconds, is emptied without any picture; and what a line has to take that the least one goes beside the sound. */
+const stored = 1200, beside = 92_000;
 
 /** What a line has to take before a picture comes back. */
 const comingBack = soundTakes(soundFloor, true) + comesBack * 1.3;
@@ -123,8 +129,11 @@ export class NarrowLine {
   #patience = 1000;
   /** More than the ceiling is being tried. */
   #trying = false;
-  /** The queue is being emptied: no picture goes out. */
+  /** The queue is being emptied: but the least picture none goes out, or not that either. */
   #emptying = false;
+  #bare = false;
+  /** How much waited at the last look at that. */
+  #emptied = {at: -Infinity, waits: Infinity};
   #step = 0;
   #steppedAt = -Infinity;
   /** When the picture was left out, and since when it is back. */
@@ -144,6 +153,9 @@ export class NarrowLine {
   /** When a browser that had thought too little of the line did so no longer. */
   #enoughAt = -Infinity;
   #little = false;
+  /** The browser has cut its own estimate. */
+  #limited = false;
+  /** What it thought lately, bits per second. @type {{at: number, available: number}[]} */ #thoughts = [];
   #files = filesFirst;
   /** Of the last moment. @type {{at: number, delay: number}[]} */ #delays = [];
 
@@ -165,6 +177,7 @@ export class NarrowLine {
       this.#widening.took(now, pad, delay, known);
       this.#believe(now);
     } else {
+      this.#limited = this.#cutItself(now, available, bare);
       this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0);
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
@@ -225,7 +238,7 @@ export class NarrowLine {
     // Files give way first: they have time.
     if (delay > calm) this.#files = Math.max(filesLeast, Math.min(this.#files, Math.max(files, filesFirst)) * (delay > full ? 0.4 : 0.7));
     else this.#files = this.#files > filesFree ? Infinity : this.#files * 1.12;
-    if (this.#emptying && delay < calm) this.#emptying = false;
+    if (this.#emptying && delay < calm) this.#emptying = this.#bare = false;
     // What was cut shows only when what waited before has gone.
     const waits = this.#waits(now, delay);
     const due = now - this.#cutAt > Math.min(2500, Math.max(700, delay * 1.3));
@@ -238,9 +251,11 @@ export class NarrowLine {
     const stuck = missing || through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning || stays;
     // Who sends less than he may has not sent what waits now.
     const ours = sent > this.#room * 0.8 || this.#room === Infinity;
-    if (((waits > full && stuck && due) || missing) && !bulk && ours) this.#cut(now, Math.min(arrived, wide));
+    // What is late and what the browser has cut say the same, each the sooner.
+    const agreed = this.#limited && (waits > calm || delay > full) && this.#room === Infinity;
+    if (((waits > full && stuck && due) || missing || agreed) && !bulk && ours) this.#cut(now, Math.min(arrived, wide));
     else if (delay <= calm && this.#room < Infinity && !missing) this.#grow(now, through, available);
-    if (waits > drowning && this.#room < Infinity) this.#emptying = true;
+    this.#empty(now, waits, through);
   }
 
   /**
@@ -260,6 +275,32 @@ export class NarrowLine {
     const all = this.#delays, from = Math.max(0, all.findIndex(({at}) => at > now - moment) - 1);
     this.#delays = [...(all.length && all[all.length - 1].at <= now - moment ? all.slice(-1) : all.slice(from)), {at: now, delay}];
     return now - this.#delays[0].at < moment / 2 ? 0 : Math.min(...this.#delays.map((each) => each.delay));
+  }
+
+  /**
+   * What waits is let through, beside the least picture: without any where that does not fit, where very much waits, or where it
+   * does not become less.
+   * @param {number} now @param {number} waits @param {number} through
+   */
+  #empty(now, waits, through) {
+    if (!this.#emptying) {
+      if (waits <= drowning || this.#room === Infinity) return;
+      this.#emptying = true;
+      this.#emptied = {at: now, waits: Infinity};
+    }
+    if (waits > stored || this.#ceiling < beside) this.#bare = true;
+    if (now - this.#emptied.at < staying / 2) return;
+    if (waits > this.#emptied.waits * 0.9 && !this.#bare) {
+      this.#bare = true;
+      this.#ceiling = Math.max(soundTakes(soundFloor, true), Math.min(this.#ceiling, through));
+    }
+    this.#emptied = {at: now, waits};
+  }
+
+  /** The browser has just cut its own estimate to what it sends. @param {number} now @param {number} available @param {number} bare */
+  #cutItself(now, available, bare) {
+    this.#thoughts = [...this.#thoughts.filter(({at}) => at > now - itsMemory), {at: now, available}];
+    return available > 0 && bare > available * asMuch && available < itsCut * Math.max(...this.#thoughts.map((each) => each.available));
   }
 
   /** @param {number} now @param {number} through */
@@ -312,9 +353,9 @@ export class NarrowLine {
     const audio = long ? soundFloor : room < 800_000 ? 32_000 : Infinity;
     const video = Math.max(0, (room - soundTakes(Math.min(audio, 32_000), long)) / 1.12);
     this.#choose(now, video);
-    const picture = !this.#off && !this.#emptying;
-    const {scale, frameRate} = pictures[Math.min(this.#step, pictures.length - 1)];
-    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files, less: false, afresh: false};
+    const least = this.#emptying && !this.#off, picture = !this.#off && !(least && this.#bare);
+    const {scale, frameRate} = pictures[least ? pictures.length - 1 : Math.min(this.#step, pictures.length - 1)];
+    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(least ? 22_000 : Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files, less: false, afresh: false};
   }
 
   /** Which picture: a worse one soon, a better one late, none when the least does not fit. @param {number} now @param {number} video */
@@ -346,7 +387,7 @@ export class NarrowLine {
   /** @param {boolean} [wholly] the path is not one of those that are measured */
   #free(wholly = true) {
     if (wholly) this.pad = 0;
-    this.#emptying = false;
+    this.#emptying = this.#bare = false;
     if (this.#off) this.#offAt = -Infinity;
     this.#step = 0;
     if (wholly) {

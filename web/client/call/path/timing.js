@@ -51,7 +51,9 @@ export class PathTiming {
   #pingedAt = -Infinity;
   #heardAt = -Infinity;
   #answers = answersAtOnce;
-  #answeredAt = 0;
+  #answersAt = 0;
+  /** When a ping of ours was answered last. */
+  #answeredAt = -Infinity;
   #least = {trip: new Least(), there: new Least(), here: new Least()};
 
   /** @param {import('../../base/clock.js').Clock} clock @param {(message: any) => void} tell */
@@ -90,14 +92,21 @@ export class PathTiming {
 
   /**
    * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
-   * comes to us tells how much of it may be the way here.
+   * comes to us tells how much of it may be the way here, for a moment: acknowledgements go the other way than what they are for, so
+   * that one way on which nothing passes looks like both.
    */
   get waiting() {
     const [oldest] = this.#out;
     if (!oldest || !this.answered) return 0;
     const now = this.#clock.now(), late = now - oldest.at - this.#least.trip.value;
-    return Math.max(0, late - this.#excused - Math.max(this.here, now - this.#heardAt - times.ping));
+    return Math.max(0, late - this.#excused - Math.min(times.silent, Math.max(this.here, now - this.#heardAt - times.ping)));
   }
+
+  /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
+  get silence() { return this.answered ? this.#clock.now() - this.#heardAt : 0; }
+
+  /** How long no ping has been answered of those on their way, milliseconds. */
+  get unanswered() { return this.answered && this.#out.length ? this.#clock.now() - Math.max(this.#answeredAt, this.#out[0].at) : 0; }
 
   /**
    * A ping or pong of the other side.
@@ -122,6 +131,7 @@ export class PathTiming {
     const trip = now - sent.at, there = at - sent.at, here = now - at;
     this.#out = this.#out.filter((each) => each.n > n); // the channel keeps their order
     this.answered = true;
+    this.#answeredAt = now;
     this.got = got;
     const least = this.#least;
     least.trip.take(now, trip);
@@ -146,8 +156,8 @@ export class PathTiming {
 
   /** @param {number} now @param {number} n @param {{got: number, most: number}} ours */
   #answer(now, n, {got, most}) {
-    this.#answers = Math.min(answersAtOnce, this.#answers + (now - this.#answeredAt) / times.answer);
-    this.#answeredAt = now;
+    this.#answers = Math.min(answersAtOnce, this.#answers + (now - this.#answersAt) / times.answer);
+    this.#answersAt = now;
     if (this.#answers < 1) return;
     this.#answers--;
     this.#tell({type: 'pong', n, at: now, got: Math.round(got), late: this.#late, ...asking(most)});
