@@ -16,7 +16,7 @@ import "encoding/binary"
 // until what is left is fresh, where CoDel drops one, waits, and drops the next a
 // little sooner. Its way is made for TCP flows, which slow down at the first loss;
 // a sender of media reacts to the rate of losses, a second later, and until then the
-// queue would grow.
+// queue would grow. What a data channel says in few words is not dropped for its age.
 type Queue struct {
 	bytes    int
 	Age      MaxAge
@@ -71,6 +71,15 @@ func flowOf(b []byte) uint16 {
 	return key
 }
 
+// sentAgain reports whether what a message carries is sent again until it arrives: a
+// small packet of a data channel (ChannelData with DTLS in it, RFC 7983), which says or
+// acknowledges something. There lost is worse than late: all that is said after it waits
+// for a second or more, and what the other way carries waits for its acknowledgement, so
+// that both sides take a line that is narrow one way for one that is narrow both ways.
+func sentAgain(b []byte) bool {
+	return len(b) > 4 && len(b) <= smallMedia && b[0]>>6 == 1 && b[4] >= 20 && b[4] <= 63
+}
+
 // Empty reports whether nothing waits.
 func (q *Queue) Empty() bool { return q.bytes == 0 }
 
@@ -103,7 +112,7 @@ func (q *Queue) Push(b []byte, media bool, now int64) (dropped int, ok bool) {
 	}
 	// Of a client that reads nothing at all only what is too old to be sent is dropped
 	// here, or a slow peer's packets would wait to no purpose.
-	for len(f.waiting) > 0 && now-f.waiting[0].at > q.Age.limit {
+	for len(f.waiting) > 0 && now-f.waiting[0].at > q.Age.limit && !sentAgain(f.waiting[0].buf) {
 		q.dropHead(f)
 		q.Waited.Late++
 	}
@@ -197,6 +206,9 @@ func (q *Queue) dropLate(f *flow, now int64) {
 			return
 		}
 		f.fresh = 0
+		if sentAgain(f.waiting[0].buf) {
+			return
+		}
 		if age <= q.Age.limit {
 			if f.above == 0 {
 				f.above = now + q.Age.interval

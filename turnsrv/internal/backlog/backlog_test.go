@@ -171,6 +171,34 @@ func TestLateIsWorseThanLost(t *testing.T) {
 	}
 }
 
+// TestDataChannelIsNotDropped: of sound that is too much for the line a part is dropped,
+// of what a data channel says between it nothing.
+func TestDataChannelIsNotDropped(t *testing.T) {
+	q := Queue{Age: AgeFor(0), Waited: new(Waited)}
+	said, heard, sound := 0, 0, 0
+	playLine(&q, 6, 10, func(now int64) {
+		if now/ms%20 == 0 {
+			q.Push(mediaMessage(0x4000, uint32(now/ms), 200), true, now)
+		}
+		if now/ms%250 == 0 && now < 9000*ms {
+			said++
+			q.Push(mediaMessage(0x4000, 23<<24|uint32(now/ms), 150), true, now)
+		}
+	}, func(message []byte, age int64) {
+		if message[4] == 23 {
+			heard++
+		} else {
+			sound++
+		}
+		if age > 500*ms {
+			t.Errorf("%d ms old", age/ms)
+		}
+	})
+	if heard != said || sound < 200 || sound > 400 {
+		t.Errorf("%d of %d messages and %d of 500 packets of sound", heard, said, sound)
+	}
+}
+
 // TestBurstIsNotLate has a key frame of 60 KB come at once on a line that takes it in
 // 80 ms, again and again: nothing of it is dropped.
 func TestBurstIsNotLate(t *testing.T) {
