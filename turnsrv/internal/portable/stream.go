@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"turnhub/internal/stream"
@@ -122,6 +123,9 @@ func (k *streamClient) push(b []byte, media bool, now int64, count *backlog.Wait
 // write writes what is queued, as much at once as there is.
 func (k *streamClient) write() {
 	var b []byte
+	var ahead stream.Ahead
+	raw := rawOf(k.conn)
+	look := func(fd uintptr) { ahead.Look(int(fd), k.shard.Shared().Clock()) }
 	for {
 		k.mu.Lock()
 		for k.queue.Empty() && !k.closed && !k.ending {
@@ -137,12 +141,28 @@ func (k *streamClient) write() {
 		if len(b) == 0 { // all of it had become too old
 			continue
 		}
+		if raw != nil {
+			_ = raw.Control(look)
+		}
 		k.conn.SetWriteDeadline(time.Now().Add(core.StreamStall * time.Second))
 		if _, err := k.conn.Write(b); err != nil {
 			k.close()
 			return
 		}
 	}
+}
+
+// rawOf gives the descriptor below a connection, nil where it has none.
+func rawOf(conn net.Conn) syscall.RawConn {
+	tcp := stream.TCP(conn)
+	if tcp == nil {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // finish ends the stream when what is queued has been written.
