@@ -4,15 +4,21 @@ package kernel
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"turnhub/turnsrv/internal/core"
@@ -134,6 +140,58 @@ func TestInheritOther(t *testing.T) {
 				t.Errorf("%s is still open", f.Name())
 			}
 		}
+	}
+}
+
+// describe writes down what a type looks like in memory.
+func describe(w *strings.Builder, t btf.Type) {
+	switch t := btf.UnderlyingType(t).(type) {
+	case *btf.Struct:
+		fmt.Fprintf(w, "%s %d{", t.Name, t.Size)
+		for _, m := range t.Members {
+			fmt.Fprintf(w, "%s@%d:", m.Name, m.Offset)
+			describe(w, m.Type)
+		}
+		w.WriteString("}")
+	case *btf.Array:
+		fmt.Fprintf(w, "[%d]", t.Nelems)
+		describe(w, t.Type)
+	default:
+		size, _ := btf.Sizeof(t)
+		fmt.Fprintf(w, "%d;", size)
+	}
+}
+
+// TestLayout holds that the layout's number is another one when the tables are: a process
+// takes over tables by it.
+func TestLayout(t *testing.T) {
+	const known = "73f228cb10ece87a" // of the number below
+	const number = 4
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Sorted(maps.Keys(spec.Maps))
+	if want := slices.Sorted(slices.Values(tables)); !slices.Equal(names, want) {
+		t.Fatalf("the program has the tables %v, and %v are handed over", names, want)
+	}
+	for name, size := range map[string]uintptr{
+		"flows": unsafe.Sizeof(flow{}), "settings": unsafe.Sizeof(settings{}), "slots": unsafe.Sizeof(core.Share{}),
+		"users": unsafe.Sizeof(core.Usage{}), "claims": unsafe.Sizeof(atomic.Uint64{}),
+	} {
+		if uintptr(spec.Maps[name].ValueSize) != size {
+			t.Errorf("%s: %d bytes in the program, %d here", name, spec.Maps[name].ValueSize, size)
+		}
+	}
+	var w strings.Builder
+	for _, name := range names {
+		m := spec.Maps[name]
+		fmt.Fprintf(&w, "%s %v:", name, m.Type)
+		describe(&w, m.Key)
+		describe(&w, m.Value)
+	}
+	if now := fmt.Sprintf("%x", sha256.Sum256([]byte(w.String())))[:16]; now != known || layout != number {
+		t.Errorf("layout %d is %s, and %d was %s: where the tables have changed, raise the number, and write both down here\n%s", layout, now, number, known, &w)
 	}
 }
 
