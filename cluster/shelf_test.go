@@ -91,14 +91,23 @@ func TestShelf(t *testing.T) {
 	}
 	until(t, "it is refused", func() bool { return all[1].Stats().Refused[badSeal] > 0 })
 	s.Kill()
-	until(t, "NATS is away", func() bool { return all[2].shelf.Change(t.Context(), "x", func([]byte) []byte { return []byte("y") }) != nil })
+	until(t, "NATS is away", func() bool {
+		return all[2].shelf.Change(t.Context(), "x", func([]byte) []byte { return []byte("y") }) != nil
+	})
 	s.Run()
-	until(t, "it is back", func() bool { return all[2].shelf.Change(t.Context(), "x", func([]byte) []byte { return []byte("y") }) == nil })
+	until(t, "it is back", func() bool {
+		return all[2].shelf.Change(t.Context(), "x", func([]byte) []byte { return []byte("y") }) == nil
+	})
 	until(t, "and heard", func() bool { all[0].mu.Lock(); defer all[0].mu.Unlock(); return string(all[0].heard["x"]) == "y" })
 	if err := all[1].shelf.Change(t.Context(), "x", func([]byte) []byte { return nil }); err != nil {
 		t.Error(err)
 	}
-	until(t, "that it is gone too", func() bool { all[0].mu.Lock(); defer all[0].mu.Unlock(); v, is := all[0].heard["x"]; return is && v == nil })
+	until(t, "that it is gone too", func() bool {
+		all[0].mu.Lock()
+		defer all[0].mu.Unlock()
+		v, is := all[0].heard["x"]
+		return is && v == nil
+	})
 }
 
 // TestLease: of several processes one has it; when that one is cut off, or ends, another one

@@ -18,6 +18,7 @@ const (
 	CallLeft   = "left"   // with the end of the call, who is still there
 	CallEnded  = "ended"
 	CallMissed = "missed" // a call by name that nobody has taken
+	CallTook   = "took"   // of a call with people on another node: what it says by CallStep.Took
 )
 
 // CallStep is one step of a call. What it points to is not changed any more.
@@ -35,6 +36,14 @@ type CallStep struct {
 	Path    string        // the worst one that somebody has reported
 	Bytes   uint64        // received by all, as far as reported
 	Address netip.Addr    // of the household that has caused it
+
+	// Where the call is another node's, that one tells of it as a whole: CallBegan and CallEnded
+	// are for the books of this one, and what its people have had of the call goes there by Took.
+	Took func(data []byte)
+	// Awaits is, with CallEnded, how many words there are to come from other nodes, if these
+	// live. Data is what such a word says, with CallTook.
+	Awaits int
+	Data   []byte
 }
 
 // Participant is what a session has had of a call.
@@ -61,6 +70,8 @@ type account struct {
 	others     int
 	path       string
 	bytes      uint64
+	took       func(data []byte) // see CallStep
+	awaits     int
 }
 
 // taking is one who takes part.
@@ -78,7 +89,34 @@ func (h *Hub) beginCall(id, kind, room string, now time.Time, people ...*member)
 	if h.cfg.OnCall == nil {
 		return nil
 	}
-	a := &account{hub: h, call: id, kind: kind, room: room, began: now}
+	return (&account{hub: h, call: id, kind: kind, room: room, began: now}).begin(now, people...)
+}
+
+// beginPart begins one of a call that is another node's.
+func (h *Hub) beginPart(owner *peer, id string, now time.Time, people ...*member) *account {
+	if h.cfg.OnCall == nil {
+		return nil
+	}
+	a := &account{hub: h, call: id, kind: "call", began: now}
+	a.took = func(data []byte) { owner.say(kindCall, callFrame{Op: opTook, Call: id, Data: data}) }
+	return a.begin(now, people...)
+}
+
+// alone is told that the call's own node is dead: this one tells of its end.
+func (a *account) alone() {
+	if a != nil {
+		a.took = nil
+	}
+}
+
+// await is told of somebody on another node who takes part.
+func (a *account) await() {
+	if a != nil {
+		a.awaits++
+	}
+}
+
+func (a *account) begin(now time.Time, people ...*member) *account {
 	a.tell(CallStep{Step: CallBegan, Address: people[len(people)-1].opener})
 	for _, s := range people {
 		a.join(s, now)
@@ -88,7 +126,7 @@ func (h *Hub) beginCall(id, kind, room string, now time.Time, people ...*member)
 
 // tell passes on a step with what all steps of the call have.
 func (a *account) tell(step CallStep) {
-	step.Call, step.Kind, step.Room = a.call, a.kind, a.room
+	step.Call, step.Kind, step.Room, step.Took = a.call, a.kind, a.room, a.took
 	a.hub.cfg.OnCall(step)
 }
 
@@ -145,7 +183,7 @@ func (a *account) end(reason string, now time.Time) {
 		a.leave(t.who, "ended", now)
 	}
 	a.tell(CallStep{
-		Step: CallEnded, People: a.gone, Others: a.others, Reason: reason, Lasted: now.Sub(a.began), Path: a.path, Bytes: a.bytes, Address: from,
+		Step: CallEnded, People: a.gone, Others: a.others, Reason: reason, Lasted: now.Sub(a.began), Path: a.path, Bytes: a.bytes, Address: from, Awaits: a.awaits,
 	})
 }
 

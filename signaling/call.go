@@ -294,6 +294,7 @@ func (c *call) accept(s *member, data []byte) {
 	if s.node != nil {
 		s.node.say(kindCall, callFrame{Op: opAccepted, Call: c.id, Ref: s.there})
 		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller)
+		c.account.await()
 	} else {
 		s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
 		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller, s)

@@ -25,6 +25,7 @@ const (
 	opEnded    = "ended"
 	opAnswer   = "answer"
 	opMissed   = "missed"
+	opTook     = "took" // by the node of the device: an account of it
 	// By the node of a device.
 	opRings   = "rings"
 	opAccept  = "accept"
@@ -116,6 +117,12 @@ func (d *directory) callFrom(p *peer, raw []byte) bool {
 		defer d.unlock()
 		if s := d.member(a.by); s != nil {
 			a.ends.endedThere(s, &callFrame{Reason: "hangup", Quiet: true})
+		}
+		return true
+	}
+	if f.Op == opTook {
+		if d.hub.cfg.OnCall != nil {
+			d.hub.cfg.OnCall(CallStep{Step: CallTook, Call: f.Call, Kind: "call", Data: f.Data})
 		}
 		return true
 	}
@@ -228,7 +235,7 @@ func (c *call) take(s *member) {
 	c.unring()
 	c.share(s)
 	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
-	c.account = d.hub.beginCall(c.id, "call", "", c.answered, s)
+	c.account = d.hub.beginPart(c.owner, c.id, c.answered, s)
 	d.occupy(s, 1)
 }
 

@@ -486,6 +486,7 @@ func (d *directory) namesLost(p *peer) {
 	defer d.unlock()
 	for _, c := range d.byCall {
 		if c.owner == p {
+			c.account.alone()
 			c.over("lost", "", nil)
 		}
 	}

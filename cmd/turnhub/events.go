@@ -108,18 +108,23 @@ func (r *recorder) serve(ctx context.Context) {
 	defer written()
 	tick := time.NewTicker(refusalsEvery / 4)
 	defer tick.Stop()
+	late := time.NewTicker(time.Second)
+	defer late.Stop()
 	for {
 		select {
 		case f := <-r.notes:
 			f()
 		case <-tick.C:
 			r.turns.flush(r.refused)
+		case <-late.C:
+			r.endLate(time.Now())
 		case <-ctx.Done():
 			for {
 				select {
 				case f := <-r.notes:
 					f()
 				default:
+					r.endLate(time.Now().Add(2 * tookPatience))
 					return
 				}
 			}
@@ -132,10 +137,15 @@ type running struct {
 	began map[string]uint64 // what had been relayed for a session when it joined
 	left  []uint64          // relayed for those who have left, in their order
 	sum   uint64
+
+	took  []events.Person // on other nodes, see eventsshared.go
+	ended *events.Data    // while words of other nodes are awaited
+	await int
+	until time.Time
 }
 
 func (r *recorder) called(step signaling.CallStep) {
-	if !r.journal.Admit(step.Address) {
+	if step.Step != signaling.CallTook && !r.journal.Admit(step.Address) {
 		return
 	}
 	r.note(func() { r.call(step) })
@@ -152,7 +162,9 @@ func (r *recorder) call(step signaling.CallStep) {
 		if len(r.calls) < maxRunning {
 			r.calls[step.Call] = &running{began: make(map[string]uint64)}
 		}
-		r.journal.Emit(events.CallBegan, data)
+		if step.Took == nil {
+			r.journal.Emit(events.CallBegan, data)
+		}
 	case signaling.CallJoined:
 		first := r.remember(step.Person)
 		if run != nil {
@@ -177,6 +189,9 @@ func (r *recorder) call(step signaling.CallStep) {
 		}
 		data.Person = person(*step.Person, relayed)
 		r.journal.Emit(events.CallLeft, data)
+		if step.Took != nil {
+			tellTook(step.Took, data.Person)
+		}
 	case signaling.CallEnded:
 		for i, p := range step.People {
 			relayed := uint64(0)
@@ -187,9 +202,18 @@ func (r *recorder) call(step signaling.CallStep) {
 		}
 		if run != nil {
 			data.Relayed = run.sum
+			if run.ended = &data; step.Took == nil && step.Awaits > len(run.took) {
+				run.await, run.until = step.Awaits, time.Now().Add(tookPatience)
+				return
+			}
 			delete(r.calls, step.Call)
+			run.addTook()
 		}
-		r.journal.Emit(events.CallEnded, data)
+		if step.Took == nil {
+			r.journal.Emit(events.CallEnded, data)
+		}
+	case signaling.CallTook:
+		r.tookThere(step.Call, step.Data)
 	case signaling.CallMissed:
 		data.From, data.To = person(*step.Person, 0), step.To
 		r.journal.Emit(events.CallMissed, data)

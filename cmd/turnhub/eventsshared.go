@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,4 +68,60 @@ func webhooksOf(cfg *config.Config) (list []any) {
 		list = append(list, w.URL, w.Types, fileDigest(cfg.WebhookSecretPath(w)))
 	}
 	return list
+}
+
+// A call by name is its caller's node's, which tells of it as a whole. The node of the other
+// side tells of its own person joining and leaving, and tells the first one what that has had
+// of the call; where that word does not come soon, its node is dead.
+
+// tookPatience is for how long the end of a call waits for the word of another node.
+const tookPatience = 3 * time.Second
+
+func tellTook(took func([]byte), p *events.Person) {
+	if text, err := json.Marshal(p); err == nil {
+		took(text)
+	}
+}
+
+// tookThere is told what somebody on another node has had of a call.
+func (r *recorder) tookThere(call string, data []byte) {
+	run := r.calls[call]
+	var p events.Person
+	if run == nil || len(run.took) > 0 || json.Unmarshal(data, &p) != nil { // a call by name has two sides
+		return
+	}
+	run.took = append(run.took, p)
+	if run.ended != nil && len(run.took) >= run.await {
+		r.finish(call, run)
+	}
+}
+
+// endLate tells of the calls whose other nodes have said nothing.
+func (r *recorder) endLate(now time.Time) {
+	for call, run := range r.calls {
+		if run.ended != nil && now.After(run.until) {
+			r.finish(call, run)
+		}
+	}
+}
+
+func (r *recorder) finish(call string, run *running) {
+	delete(r.calls, call)
+	run.addTook()
+	r.journal.Emit(events.CallEnded, *run.ended)
+}
+
+// hardest are the paths of media, the easiest first.
+var hardest = []string{"", "direct", "relay-udp", "relay-tcp", "relay-tls", "websocket"}
+
+// addTook adds what people on other nodes have had of a call that has ended.
+func (run *running) addTook() {
+	for _, p := range run.took {
+		run.ended.People = append(run.ended.People, p)
+		run.ended.Bytes += p.Bytes
+		run.ended.Relayed += p.Relayed
+		if slices.Index(hardest, p.Path) > slices.Index(hardest, run.ended.Path) {
+			run.ended.Path = p.Path
+		}
+	}
 }
