@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,13 +293,19 @@ func (c *Cluster) disconnected(err error) {
 	c.log.Warn("NATS is lost: this node goes on alone until it is back", "error", err)
 }
 
-// failed hears of what NATS refuses, or what could not be kept up with.
+// failed hears of what NATS refuses, what could not be kept up with, and what else befalls the connection.
 func (c *Cluster) failed(err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		c.refuse(badQueue, "", "messages came faster than this node can handle them")
 		return
 	}
+	refused := slices.ContainsFunc([]error{nats.ErrPermissionViolation, nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked},
+		func(kind error) bool { return errors.Is(err, kind) })
 	c.once("nats "+err.Error(), func() {
+		if !refused { // such as a write to a server that is killed
+			c.log.Warn("the connection to NATS is in trouble", "error", err)
+			return
+		}
 		c.log.Error("NATS refuses something; see docs/cluster.md for the subjects and rights that a node needs", "error", err)
 	})
 }
