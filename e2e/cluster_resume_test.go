@@ -24,9 +24,8 @@ import (
 // not acknowledged, and resumes on whichever node lets it. All of them are in one room, and
 // what each says all others must hear, once and in order.
 type survivor struct {
-	name  string
-	urls  []string
-	nodes []*server
+	name string
+	urls []string
 
 	mu       sync.Mutex
 	at       int
