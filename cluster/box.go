@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 )
 
@@ -23,19 +20,7 @@ const (
 	boxHeader  = 2 + keyDigits/2 + 12
 )
 
-func boxKey(root []byte, use string) cipher.AEAD {
-	key, err := hkdf.Expand(sha256.New, root, "turnhub box 1 "+use, 32)
-	if err == nil {
-		var block cipher.Block
-		if block, err = aes.NewCipher(key); err == nil {
-			var a cipher.AEAD
-			if a, err = cipher.NewGCM(block); err == nil {
-				return a
-			}
-		}
-	}
-	panic(err) // all lengths are right
-}
+func boxKey(root []byte, use string) cipher.AEAD { return aead(root, "turnhub box 1 "+use) }
 
 // box closes something that stands at a place, for a use.
 func (k *keyring) box(use, place string, body []byte) []byte {

@@ -56,15 +56,15 @@ func (p *pairKey) of(k *keyring, secret string) cipher.AEAD {
 	}
 	a := p.bySecret[secret]
 	if a == nil {
-		a = aead(root, p.names)
+		a = aead(root, "turnhub link 2 "+p.names)
 		p.bySecret[secret] = a
 	}
 	return a
 }
 
-// aead is the AES-256-GCM of a pair.
-func aead(root []byte, names string) cipher.AEAD {
-	key, err := hkdf.Expand(sha256.New, root, "turnhub link 2 "+names, 32)
+// aead is the AES-256-GCM whose key follows from a root for one use.
+func aead(root []byte, use string) cipher.AEAD {
+	key, err := hkdf.Expand(sha256.New, root, use, 32)
 	if err == nil {
 		var block cipher.Block
 		if block, err = aes.NewCipher(key); err == nil {
