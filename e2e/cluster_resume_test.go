@@ -24,8 +24,9 @@ import (
 // not acknowledged, and resumes on whichever node lets it. All of them are in one room, and
 // what each says all others must hear, once and in order.
 type survivor struct {
-	name string
-	urls []string
+	name  string
+	urls  []string
+	nodes []*server
 
 	mu       sync.Mutex
 	at       int
