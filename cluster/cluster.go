@@ -3,8 +3,7 @@
 //
 // Each node says once a second what there is to know of it, on turnhub.beat.<node>, and
 // answers questions on turnhub.ask.<node>. Which node has a room, and who is revoked, is
-// in buckets of JetStream's key-value store, turnhub-rooms, turnhub-revoked and
-// turnhub-seconds; what
+// in two buckets of JetStream's key-value store, turnhub-rooms and turnhub-revoked; what
 // other rooms of the house keep for all nodes is on shelves (shelf.go). No node is more than
 // another.
 //
@@ -108,12 +107,9 @@ type Cluster struct {
 	lines   lineBook // to other nodes
 	numbers numbers  // of what is said to them
 	shelves []*Shelf
-	streams atomic.Int32  // whether there is JetStream, see shelf.go
-	naming  atomic.Uint64 // of the names of seconds, the last one
+	streams atomic.Int32 // whether there is JetStream, see shelf.go
 
 	mu         sync.Mutex
-	serving    context.Context // Serve's
-	suspects   suspects
 	conn       *nats.Conn
 	seq        uint64
 	draining   bool
@@ -223,7 +219,7 @@ func (c *Cluster) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen on NATS: %w", err)
 	}
 	c.mu.Lock()
-	c.conn, c.serving = conn, ctx
+	c.conn = conn
 	c.mu.Unlock()
 	c.working.Go(func() { c.keepStore(ctx, conn) })
 	c.working.Go(func() { c.settle(ctx) })

@@ -23,20 +23,10 @@ type Other interface {
 	NodeUp(node string, generation uint64)
 	// NodeLost says that it is over, or void: the node is dead, or it may have missed
 	// something.
-	NodeLost(node string, how Loss)
+	NodeLost(node string)
 	// FromNode are frames of a node, in order. They are the callee's.
 	FromNode(node string, frames [][]byte)
 }
-
-// Loss is why a stream is over.
-type Loss int
-
-// The reasons.
-const (
-	LossVoid   Loss = iota // something may have been missed, and it begins anew
-	LossSilent             // the node is dead, or frozen, or cut off; or this one ends
-	LossEnded              // its process has ended for certain
-)
 
 const (
 	maxPacket = 64 << 10
@@ -124,7 +114,6 @@ func (c *Cluster) tend() {
 		}
 	}
 	var ended, begun []*line
-	sure := make(map[*line]bool)
 	x := &c.lines
 	connected := c.connection() != nil
 	x.mu.Lock()
@@ -137,11 +126,9 @@ func (c *Cluster) tend() {
 	unsure := c.speaks() && (x.blind != 0 && now-x.blind < blindFor || x.blind == 0 && now-x.heard < c.book.gone)
 	for node, l := range x.by {
 		run, lives := alive[node]
-		certain := lives || c.book.buried(node, l.run)
-		if run != l.run && (certain || !unsure) {
+		if run != l.run && (lives || !unsure) {
 			delete(x.by, node)
 			ended = append(ended, l)
-			sure[l] = certain
 		}
 	}
 	if len(x.came) > maxNodes {
@@ -162,11 +149,7 @@ func (c *Cluster) tend() {
 	}
 	x.mu.Unlock()
 	for _, l := range ended {
-		how := LossSilent
-		if sure[l] {
-			how = LossEnded
-		}
-		l.end(how)
+		l.end()
 	}
 	for _, l := range begun {
 		l.in.Lock()
@@ -183,7 +166,7 @@ func (c *Cluster) endLines() {
 	c.lines.by = nil
 	c.lines.mu.Unlock()
 	for _, x := range all {
-		x.end(LossSilent)
+		x.end()
 	}
 }
 
@@ -193,7 +176,7 @@ func (x *line) generation() uint64 {
 	return x.l.Generation()
 }
 
-func (x *line) end(how Loss) {
+func (x *line) end() {
 	x.in.Lock()
 	defer x.in.Unlock()
 	if x.dead {
@@ -204,7 +187,7 @@ func (x *line) end(how Loss) {
 	x.mu.Lock()
 	x.l = nil
 	x.mu.Unlock()
-	x.c.cfg.Other.NodeLost(x.node, how)
+	x.c.cfg.Other.NodeLost(x.node)
 }
 
 // giveUp voids the stream and begins another one.
@@ -221,7 +204,7 @@ func (x *line) giveUp() {
 	generation := x.l.Generation()
 	x.mu.Unlock()
 	x.c.log.Warn("what was to be said to another node is void, and said anew: it does not take it", "node", x.node)
-	x.c.cfg.Other.NodeLost(x.node, LossVoid)
+	x.c.cfg.Other.NodeLost(x.node)
 	x.c.cfg.Other.NodeUp(x.node, generation)
 	wake(x.wake)
 }
@@ -323,7 +306,7 @@ func (c *Cluster) packet(m *nats.Msg) {
 	x.mu.Unlock()
 	wake(x.wake)
 	if anew {
-		c.cfg.Other.NodeLost(who, LossVoid)
+		c.cfg.Other.NodeLost(who)
 		c.cfg.Other.NodeUp(who, generation)
 	}
 	if len(frames) > 0 {

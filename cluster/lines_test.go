@@ -31,7 +31,7 @@ func (o *otherEnd) NodeUp(node string, generation uint64) {
 	o.ups[node]++
 }
 
-func (o *otherEnd) NodeLost(node string, _ Loss) {
+func (o *otherEnd) NodeLost(node string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.up, node)

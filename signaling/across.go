@@ -34,40 +34,19 @@ type waiting struct {
 type pending struct {
 	number uint64
 	wait   *waiting
-	room   string // to everybody there; empty: to one
-	text   wire.Object
-	head   func(number uint64) []byte // makes its frame
 }
 
 // send sends a message on its way. False: its stream is over.
-func (p *peer) send(w *waiting, m pending) bool {
+func (p *peer) send(w *waiting, head func(number uint64) []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.lost.Load() && !p.orphan {
-		return false
-	}
-	m.number, m.wait = p.number+1, w
-	if !p.orphan && !p.x.out.Send(p.name, p.generation, m.head(m.number)) {
-		return false
-	}
-	m.head = nil
 	p.number++
-	p.pending = append(p.pending, m)
-	return true
-}
-
-// mostForOrphan is how many messages wait for the people of a dead node.
-const mostForOrphan = 1024
-
-// roomy reports whether a message may be sent there.
-func (p *peer) roomy() bool {
-	p.mu.Lock()
-	orphan, n := p.orphan, len(p.pending)
-	p.mu.Unlock()
-	if orphan {
-		return n < mostForOrphan
+	if !p.x.out.Send(p.name, p.generation, head(p.number)) {
+		p.number--
+		return false
 	}
-	return p.x.out.Roomy(p.name)
+	p.pending = append(p.pending, pending{p.number, w})
+	return true
 }
 
 // hold begins to wait for n nodes.
@@ -78,28 +57,25 @@ func (d *directory) hold(s *member, m *wire.Message, n int) *waiting {
 // oneAcross sends a message to one session on another node.
 func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) *wire.Fault {
 	p := to.node
-	if !p.roomy() || to.slowNow() {
+	if !d.nodes.out.Roomy(p.name) || to.slowNow() {
 		return notYet(to)
 	}
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
 	seq, _ := d.post.Numbered(s.ref)
-	if !p.send(w, oneFrame(s.ref, seq, to, text)) {
-		d.settled(w, w.lost)
-	}
-	return nil
-}
-
-func oneFrame(by delivery.Ref, seq uint64, to *member, text wire.Object) pending {
-	return pending{text: text, head: func(number uint64) []byte {
+	sent := p.send(w, func(number uint64) []byte {
 		b := append(make([]byte, 0, len(text)+40), kindOne)
 		b = binary.AppendUvarint(b, number)
-		b = binary.AppendUvarint(b, uint64(by))
+		b = binary.AppendUvarint(b, uint64(s.ref))
 		b = binary.AppendUvarint(b, seq)
 		b = binary.AppendUvarint(b, uint64(to.there))
 		return append(b, text...)
-	}}
+	})
+	if !sent {
+		d.settled(w, w.lost)
+	}
+	return nil
 }
 
 // castAcross sends a message to all nodes that have a part of a room. room.mu is held.
@@ -110,7 +86,7 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 		if i < 0 {
 			continue
 		}
-		if !p.roomy() {
+		if !d.nodes.out.Roomy(p.name) {
 			return false, notYet(r.members[i])
 		}
 		to = append(to, p)
@@ -121,14 +97,14 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 	w := d.hold(s, m, len(to))
 	seq, _ := d.post.Numbered(s.ref)
 	for _, p := range to {
-		sent := p.send(w, pending{text: text, room: r.name, head: func(number uint64) []byte {
+		sent := p.send(w, func(number uint64) []byte {
 			b := append(make([]byte, 0, len(text)+len(r.name)+40), kindAll)
 			b = binary.AppendUvarint(b, number)
 			b = binary.AppendUvarint(b, uint64(s.ref))
 			b = binary.AppendUvarint(b, seq)
 			b = binary.AppendUvarint(b, uint64(len(r.name)))
 			return append(append(b, r.name...), text...)
-		}})
+		})
 		if !sent {
 			d.settled(w, nil)
 		}
@@ -196,8 +172,8 @@ func (d *directory) allFrom(p *peer, f []byte) bool {
 	defer r.mu.RUnlock()
 	departing := d.departing.Load()
 	for _, s := range r.members {
-		if s.node != nil || s.origin != "" && p.awaits[s.origin] {
-			continue // it comes from kindRest
+		if s.node != nil {
+			continue
 		}
 		if departing && d.post.Parting(s.ref) {
 			p.say(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: "leave"})
@@ -220,10 +196,7 @@ func (p *peer) done() {
 	for _, number := range p.refused {
 		b = binary.AppendUvarint(b, number)
 	}
-	p.refusedLately = append(p.refusedLately, p.refused...)
-	p.refusedLately = p.refusedLately[max(0, len(p.refusedLately)-64):]
 	p.told, p.refused = p.heard, nil
-	p.x.d.hub.second.heardBy(p)
 	p.x.out.Send(p.name, p.generation, b)
 }
 

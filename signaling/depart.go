@@ -18,8 +18,6 @@ type Departure struct {
 
 // Depart begins to empty this node: nobody new is let in.
 func (h *Hub) Depart() *Departure {
-	h.enter()
-	defer h.leave()
 	h.node.Empty()
 	h.directory.departing.Store(true)
 	h.dialectClients.part()
@@ -36,8 +34,6 @@ func (p *Departure) Done() (gone, all int) { return p.all - len(p.left), p.all }
 // says where to, by the rooms that they are in: URLs of the sockets of other nodes, the one
 // to go to first; none: back to this node after back. It reports whether there was one.
 func (p *Departure) Next(back time.Duration, to func(rooms []string, session string) []string) bool {
-	p.hub.enter()
-	defer p.hub.leave()
 	d := p.hub.directory
 	for len(p.left) > 0 {
 		s := p.left[len(p.left)-1]

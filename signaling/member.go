@@ -33,12 +33,11 @@ type member struct {
 	away  atomic.Bool // the others have been told that its socket is lost
 
 	// Of a session on another node, which speaks for it: see nodes.go.
-	node   *peer        // nil: it is on this one
-	there  delivery.Ref // its number there
-	uses   int          // what knows it, under node.mu: it is forgotten with the last
-	origin string       // of one that has moved here: the process whose it was, see moved.go
-	taken  taken        // of its messages, under node.in
-	slow   atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
+	node  *peer        // nil: it is on this one
+	there delivery.Ref // its number there
+	uses  int          // what knows it, under node.mu: it is forgotten with the last
+	taken taken        // of its messages, under node.in
+	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
 
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
 

@@ -117,9 +117,6 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 		b, _ := signalFrom(s.id, m.Data)
 		return d.oneAcross(s, p, m, b)
 	}
-	if known, f := d.saidBefore(s); known {
-		return d.answer(s, m, f)
-	}
 	if b, buffer := signalFrom(s.id, m.Data); !d.post.SendOnly(p.ref, s.ref, b, buffer) {
 		return notYet(p)
 	}
@@ -164,9 +161,6 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		if p.node != nil {
 			return d.oneAcross(s, p, m, b.Raw("data", m.Data))
 		}
-		if known, f := d.saidBefore(s); known {
-			return d.answer(s, m, f)
-		}
 		if !d.post.SendOnly(p.ref, s.ref, b.Raw("data", m.Data), nil) {
 			return notYet(p)
 		}
@@ -182,30 +176,4 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 	d.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
-}
-
-// saidBefore reports whether this node has what a session says to somebody here already,
-// because it has come from the node on which the session was when it said so first. f is
-// what it was answered.
-func (d *directory) saidBefore(s *member) (known bool, f *wire.Fault) {
-	if s.origin == "" {
-		return false, nil
-	}
-	seq, again := d.post.Numbered(s.ref)
-	if !again {
-		return false, nil
-	}
-	known, bad := s.taken.add(seq)
-	if bad {
-		f = notYetThere
-	}
-	return known, f
-}
-
-// answer answers what needs nothing else to be done.
-func (d *directory) answer(s *member, m *wire.Message, f *wire.Fault) *wire.Fault {
-	if f == nil {
-		s.ok(m)
-	}
-	return f
 }

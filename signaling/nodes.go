@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"turnhub/signaling/internal/delivery"
-	"turnhub/signaling/internal/timers"
 	"turnhub/signaling/internal/wire"
 )
 
@@ -34,32 +33,7 @@ type Nodes interface {
 	Send(node string, generation uint64, frame []byte) bool
 	// Roomy reports whether so little waits for a node that a message may be added.
 	Roomy(node string) bool
-	// Void gives the stream to a node up: NodeLost and NodeUp are called, later.
-	Void(node string)
-	// Suspect says how a node does, and has it asked where that is not known.
-	Suspect(node string) NodeState
 }
-
-// Loss is why the stream to a node is over.
-type Loss int
-
-// The reasons.
-const (
-	Void   Loss = iota // it may have missed something, and begins anew
-	Silent             // it is dead, or frozen, or cut off
-	Ended              // its process has ended
-)
-
-// NodeState is how a node does.
-type NodeState int
-
-// The states of a node.
-const (
-	NodeUnsure NodeState = iota // it is being asked
-	NodeLives
-	NodeLeaves // it lives, and sends its people away
-	NodeGone
-)
 
 // The kinds of frames, the first byte of each. What is not said otherwise is JSON.
 const (
@@ -79,11 +53,6 @@ const (
 	kindOrder  = 'x' // a host wants that of somebody there, see hostacross.go
 	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
 	kindCall   = 'C' // of calls by name, see callacross.go
-	kindRest   = 'R' // binary: a message in a room once more, to those who have moved, see moved.go
-	kindImage  = 'i' // binary: see image.go
-	kindKept   = 'k' // binary: up to which step of an image all is here
-	kindMoved  = 'V' // this node has the sessions of a dead one, movedFrame
-	kindHanded = 'Y' // what waited for those is said again, movedFrame
 	kindDone   = 'd' // binary: the highest number handled, then those that were refused
 )
 
@@ -99,38 +68,27 @@ type nodes struct {
 	relays func() []netip.Addr
 	next   atomic.Uint64 // numbers of remote members
 
-	mu      sync.Mutex
-	by      map[string]*peer
-	taken   takenMemory                   // under mu
-	images  map[string]*image             // of other nodes' sessions, whole ones
-	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
-	met     map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
+	mu  sync.Mutex
+	by  map[string]*peer
+	met map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
 }
 
 // peer is one process of another node, for as long as nothing that it says is missed.
 type peer struct {
-	x             *nodes
-	name          string
-	generation    uint64
-	in            sync.Mutex // held while what it says is handled
-	lost          atomic.Bool
-	relays        atomic.Pointer[[]netip.Addr] // at which it relays
-	meets         map[string]struct{}          // under nodes.mu: where it is in met
-	refused       []uint64                     // under in: see done
-	heard         uint64                       // under in: the highest number of its messages
-	told          uint64                       // under in: of these, what it has been told of
-	run           string                       // under in: its process
-	building      *image                       // under in: of its sessions
-	kept          uint64                       // under in: the last step of that
-	keptTold      uint64                       // under in: of which it has been told
-	refusedLately []uint64                     // under in: the last that were refused
-	late          *timers.Timer                // of an orphan
-	awaits        map[string]bool              // in steps: whose messages it has still to say again, see handedFrom
+	x          *nodes
+	name       string
+	generation uint64
+	in         sync.Mutex // held while what it says is handled
+	lost       atomic.Bool
+	relays     atomic.Pointer[[]netip.Addr] // at which it relays
+	meets      map[string]struct{}          // under nodes.mu: where it is in met
+	refused    []uint64                     // under in: see done
+	heard      uint64                       // under in: the highest number of its messages
+	told       uint64                       // under in: of these, what it has been told of
 
 	mu      sync.Mutex
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
 	number  uint64                   // of the last message that was sent to it
-	orphan  bool                     // it is dead, and its people are waited for
 	pending []pending                // messages that it has not handled yet
 	asking  uint64
 	asks    map[uint64]*asked // what devices here have asked of it
@@ -138,7 +96,7 @@ type peer struct {
 
 // Config of nodes: see Config.Nodes.
 func newNodes(d *directory, self string, out Nodes, relays func() []netip.Addr) *nodes {
-	return &nodes{d: d, self: self, out: out, relays: relays, by: make(map[string]*peer), images: make(map[string]*image), met: make(map[string]map[*peer]struct{})}
+	return &nodes{d: d, self: self, out: out, relays: relays, by: make(map[string]*peer), met: make(map[string]map[*peer]struct{})}
 }
 
 // get returns a node to which there is a stream; nil: there is none now.
@@ -161,7 +119,6 @@ func (p *peer) say(kind byte, what any) {
 // greeting is of kindHello.
 type greeting struct {
 	Relays []netip.Addr `json:"relays,omitempty"`
-	Run    string       `json:"run,omitempty"` // the process
 }
 
 // NodeUp says that there is a stream to another node, of that generation, on which nothing
@@ -171,8 +128,6 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	if x == nil {
 		return
 	}
-	h.enter()
-	defer h.leave()
 	p := &peer{x: x, name: node, generation: generation, meets: make(map[string]struct{}), members: make(map[delivery.Ref]*member), asks: make(map[uint64]*asked)}
 	x.mu.Lock()
 	x.by[node] = p
@@ -181,41 +136,20 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	if x.relays != nil {
 		g.Relays = x.relays()
 	}
-	if h.second != nil {
-		g.Run = h.second.process()
-	}
 	p.say(kindHello, g)
 	for _, r := range h.directory.rooms.All() {
 		r.meet()
 	}
 	h.directory.namesUp()
 	h.directory.hostingsUp()
-	if h.second != nil {
-		h.second.choose()
-	}
 }
 
-// NodeLost says that the stream to a node is over: who is there is as good as gone, unless
-// that is because the node is dead, and another one has what it takes to go on.
-func (h *Hub) NodeLost(node string, how Loss) {
-	if h.directory.nodes == nil {
-		return
-	}
-	h.enter()
-	defer h.leave()
-	p := h.lose(node, how != Void)
-	if h.second == nil {
-		return
-	}
-	if p != nil && how == Ended {
-		h.decide(p)
-	}
-	h.second.choose()
-}
-
-// lose is NodeLost in a step. It returns what the node was; nil: nothing.
-func (h *Hub) lose(node string, dead bool) *peer {
+// NodeLost says that the stream to a node is over: who is there is as good as gone.
+func (h *Hub) NodeLost(node string) {
 	x := h.directory.nodes
+	if x == nil {
+		return
+	}
 	x.mu.Lock()
 	p := x.by[node]
 	delete(x.by, node)
@@ -226,16 +160,13 @@ func (h *Hub) lose(node string, dead bool) *peer {
 	}
 	x.mu.Unlock()
 	if p == nil {
-		return nil
+		return
 	}
 	p.in.Lock()
 	defer p.in.Unlock()
 	p.lost.Store(true)
-	waits := dead && h.second != nil && p.run != ""
 	for _, r := range h.directory.rooms.All() {
-		if !waits || isHosted(r.name) { // nobody goes on in those
-			h.directory.dropPart(r, p)
-		}
+		h.directory.dropPart(r, p)
 		if r.home() == node {
 			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
 		}
@@ -244,25 +175,14 @@ func (h *Hub) lose(node string, dead bool) *peer {
 	h.directory.hostingsLost(p)
 	p.mu.Lock()
 	left, asks := p.pending, p.asks
-	p.asks = nil
-	if p.orphan = waits; !waits {
-		p.pending = nil
-	}
+	p.pending, p.asks = nil, nil
 	p.mu.Unlock()
 	for _, a := range asks {
 		h.directory.answered(a, true)
 	}
-	if h.second != nil {
-		h.second.lost(p)
-	}
-	if waits {
-		h.directory.orphans(p)
-		return p
-	}
 	for _, w := range left {
 		h.directory.settled(w.wait, w.wait.lost)
 	}
-	return p
 }
 
 // FromNode takes in what another node says, in order. The frames are the hub's.
@@ -271,8 +191,6 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 	if x == nil {
 		return
 	}
-	h.enter()
-	defer h.leave()
 	p := x.get(node)
 	if p == nil {
 		return
@@ -288,10 +206,6 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 		}
 	}
 	p.done()
-	if p.kept != p.keptTold {
-		p.keptTold = p.kept // of this the others may hear at once
-		h.second.out.Send(p.name, p.generation, binary.AppendUvarint([]byte{kindKept}, p.kept))
-	}
 }
 
 // take handles one frame. It reports whether it could be read.
@@ -310,15 +224,9 @@ func (p *peer) take(f []byte) bool {
 		return d.doneBy(p, f)
 	case kindCall:
 		return d.callFrom(p, f)
-	case kindRest:
-		return d.restFrom(p, f)
-	case kindImage, kindKept, kindMoved, kindHanded:
-		return d.secondFrom(p, kind, f)
 	case kindHello:
 		var g greeting
 		ok := json.Unmarshal(f, &g) == nil
-		p.run = g.Run
-		d.back(p)
 		p.relays.Store(&g.Relays)
 		return ok
 	}
@@ -459,9 +367,6 @@ func (p *peer) admit(o *person) *member {
 	}
 	s.addr.Store(&o.Seen)
 	s.away.Store(o.Away)
-	d.nodes.mu.Lock()
-	s.taken = d.nodes.taken.get(s.id)
-	d.nodes.mu.Unlock()
 	p.members[o.Ref] = s
 	d.members.Put(s.id, s)
 	return s
@@ -510,11 +415,6 @@ func (s *member) release() {
 	}
 	if s.node.members[s.there] == s {
 		delete(s.node.members, s.there)
-	}
-	if x := s.d.nodes; s.d.members.Get(s.id) == s {
-		x.mu.Lock()
-		x.taken.keep(s.id, s.taken, s.d.hub.now())
-		x.mu.Unlock()
 	}
 	s.d.members.Remove(s.id, s)
 }

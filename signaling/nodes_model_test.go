@@ -32,8 +32,6 @@ type modelNode struct {
 	at         int
 	hub        *Hub
 	dead       bool
-	frozen     bool
-	voids      [modelNodes]bool // streams to be given up
 	queues     [modelNodes][]modelFrame
 	generation [modelNodes]uint64 // of the streams; 0: there is none
 }
@@ -49,34 +47,21 @@ func (n *modelNode) Send(node string, generation uint64, frame []byte) bool {
 
 func (n *modelNode) Roomy(string) bool { return !n.m.narrow }
 
-func (n *modelNode) Void(node string) { n.voids[node[0]-'a'] = true }
-
-func (n *modelNode) Suspect(node string) NodeState {
-	if n.m.nodes[node[0]-'a'].dead || n.m.nodes[node[0]-'a'].frozen {
-		return NodeUnsure
-	}
-	return NodeLives
-}
-
 func (n *modelNode) name() string { return string(rune('a' + n.at)) }
 
 type nodesModel struct {
-	t        *testing.T
-	rng      *rand.Rand
-	now      time.Time
-	nodes    [modelNodes]*modelNode
-	clients  []*modelClient
-	homes    map[string]int
-	runs     uint64
-	calls    int
-	tight    bool // streams may be full; then all messages want an answer, or their sender may miss that one was refused
-	narrow   bool
-	trace    []string
-	owed     int
-	strictly int                    // of these, those that had to
-	unseen   [modelNodes][]*carried // sockets that were lost while their node was frozen
-	moved    int                    // how often a client has come back to another node
-	seconds  *modelSeconds          // nil: nobody goes on with a dead node's sessions
+	t       *testing.T
+	rng     *rand.Rand
+	now     time.Time
+	nodes   [modelNodes]*modelNode
+	clients []*modelClient
+	homes   map[string]int
+	runs    uint64
+	calls   int
+	tight   bool // streams may be full; then all messages want an answer, or their sender may miss that one was refused
+	narrow  bool
+	trace   []string
+	owed    int
 }
 
 func (m *nodesModel) log(format string, args ...any) {
@@ -88,14 +73,9 @@ func (m *nodesModel) fail(format string, args ...any) {
 	m.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(m.trace, "\n"))
 }
 
-func newNodesModel(t *testing.T, seed uint64) *nodesModel { return newNodesModelWith(t, seed, false) }
-
-func newNodesModelWith(t *testing.T, seed uint64, seconds bool) *nodesModel {
+func newNodesModel(t *testing.T, seed uint64) *nodesModel {
 	m := &nodesModel{t: t, rng: rand.New(rand.NewPCG(seed, 3)), now: time.Unix(1e9, 0), homes: make(map[string]int)}
 	m.log("seed %d", seed)
-	if seconds {
-		m.seconds = &modelSeconds{m: m, entries: make(map[string]*modelSecond)}
-	}
 	m.tight = m.rng.IntN(3) == 0
 	for i := range m.nodes {
 		m.nodes[i] = &modelNode{m: m, at: i}
@@ -108,21 +88,13 @@ func newNodesModelWith(t *testing.T, seed uint64, seconds bool) *nodesModel {
 }
 
 func (m *nodesModel) start(n *modelNode) {
-	var seconds Seconds
-	if m.seconds != nil {
-		seconds = secondsOf{m.seconds, n}
-	}
 	n.hub = NewHub(Config{
-		Seconds: seconds, Nodes: n, Node: n.name(), Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
+		Nodes: n, Node: n.name(), Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
 	})
 	n.hub.now = func() time.Time { return m.now }
-	if n.hub.second != nil {
-		n.hub.second.patience = 1000 * time.Hour
-	}
 	n.hub.day = n.hub.now
 	n.hub.callID = func() string { m.calls++; return fmt.Sprintf("c_%05d", m.calls) }
-	m.unseen[n.at] = nil
-	n.dead, n.frozen, n.voids = false, false, [modelNodes]bool{}
+	n.dead = false
 	for _, o := range m.nodes {
 		if o != nil && o != n && !o.dead {
 			m.up(n, o)
@@ -137,7 +109,7 @@ func (m *nodesModel) up(n, to *modelNode) {
 	n.queues[to.at] = nil
 	if n.generation[to.at] != 0 {
 		n.generation[to.at] = 0
-		n.hub.NodeLost(to.name(), Void)
+		n.hub.NodeLost(to.name())
 	}
 	n.generation[to.at] = m.runs
 	n.hub.NodeUp(to.name(), m.runs)
@@ -146,7 +118,7 @@ func (m *nodesModel) up(n, to *modelNode) {
 // deliver hands over some frames from one node to another.
 func (m *nodesModel) deliver(from, to *modelNode, most int) {
 	queue := from.queues[to.at]
-	if len(queue) == 0 || to.dead || from.dead || to.frozen || from.frozen {
+	if len(queue) == 0 || to.dead || from.dead {
 		return
 	}
 	var frames [][]byte
@@ -167,7 +139,7 @@ func (m *nodesModel) deliver(from, to *modelNode, most int) {
 	}
 	from.queues[to.at] = queue
 	for _, x := range frames {
-		m.log("  %s to %s: %.400q", from.name(), to.name(), x)
+		m.log("  %s to %s: %.150q", from.name(), to.name(), x)
 	}
 	to.hub.FromNode(from.name(), frames)
 }
@@ -179,7 +151,7 @@ func (m *nodesModel) follow(n, other *modelNode, generation uint64) {
 	n.queues[other.at] = nil
 	if n.generation[other.at] != 0 {
 		n.generation[other.at] = 0
-		n.hub.NodeLost(other.name(), Void)
+		n.hub.NodeLost(other.name())
 	}
 	n.generation[other.at] = generation
 	n.hub.NodeUp(other.name(), generation)
@@ -191,9 +163,7 @@ func (m *nodesModel) kill(n *modelNode) {
 	n.dead = true
 	n.queues, n.generation = [modelNodes][]modelFrame{}, [modelNodes]uint64{}
 	for _, c := range m.clients {
-		if c.node == n && m.seconds != nil && c.live() {
-			c.drop()
-		} else if c.node == n {
+		if c.node == n {
 			c.over = true
 		}
 	}
@@ -202,14 +172,10 @@ func (m *nodesModel) kill(n *modelNode) {
 // bury has the others notice.
 func (m *nodesModel) bury(n *modelNode) {
 	for _, o := range m.nodes {
-		if o != n && !o.dead && !o.frozen && o.generation[n.at] != 0 {
+		if o != n && !o.dead && o.generation[n.at] != 0 {
 			o.queues[n.at] = nil
 			o.generation[n.at] = 0
-			how := Ended
-			if n.frozen {
-				how = Silent
-			}
-			o.hub.NodeLost(n.name(), how)
+			o.hub.NodeLost(n.name())
 		}
 	}
 }
@@ -217,7 +183,7 @@ func (m *nodesModel) bury(n *modelNode) {
 func (m *nodesModel) step(d time.Duration) {
 	m.now = m.now.Add(d)
 	for _, n := range m.nodes {
-		if !n.dead && !n.frozen {
+		if !n.dead {
 			n.hub.timers.Run(m.now)
 		}
 	}
@@ -258,16 +224,12 @@ func (m *nodesModel) act() {
 		return
 	}
 	if !c.live() {
-		if !n.dead && !n.frozen {
+		if !n.dead {
 			c.begin(n)
 		}
 		return
 	}
-	in := c.rooms[room]
-	if in != nil && in.leaving != 0 {
-		return
-	}
-	switch {
+	switch in := c.rooms[room]; {
 	case x < 500:
 		if in == nil {
 			m.log("%s joins %s", c.name, room)
@@ -288,12 +250,6 @@ func (m *nodesModel) act() {
 				}
 			}
 			c.read(1000)
-			if m.seconds != nil { // what was said before may come until it is answered
-				in = c.rooms[room]
-				in.leaving = c.seq + 1
-				c.say(fmt.Sprintf(`"type":"leave","room":%q,"id":%d`, room, in.leaving))
-				return
-			}
 			c.say(fmt.Sprintf(`"type":"leave","room":%q`, room))
 			c.read(1000)
 			if !c.lost {
@@ -346,7 +302,7 @@ func (m *nodesModel) act() {
 
 // settleHomes tells a node which of its rooms are another's.
 func (m *nodesModel) settleHomes(n *modelNode) {
-	if n.dead || n.frozen {
+	if n.dead {
 		return
 	}
 	for _, room := range n.hub.Rooms() {
@@ -368,22 +324,9 @@ func (m *nodesModel) settle() {
 		if n.dead {
 			m.bury(n)
 		}
-		if n.frozen {
-			m.thaw(n)
-		}
-		if n.dead && m.seconds != nil {
-			m.start(n)
-		}
 	}
 	for round := range 60 {
 		m.step(200 * time.Millisecond)
-		if m.seconds != nil {
-			if round > 20 && round < 40 { // sessions end whose clients have found another one
-				m.step(4 * time.Second)
-			}
-			m.seconds.run()
-			m.voids()
-		}
 		for _, n := range m.nodes {
 			if round%10 == 0 {
 				m.settleHomes(n)
@@ -395,7 +338,7 @@ func (m *nodesModel) settle() {
 		for _, c := range m.clients {
 			if c.live() {
 				if c.lost {
-					if c.resume(); c.over || c.lost {
+					if c.resume(); c.over {
 						continue
 					}
 				}

@@ -126,7 +126,6 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 	}
 	r.members = append(r.members, s)
 	s.enterRoom(r)
-	r.touch()
 	s.pushBy(s, reply)
 	news := s.describe(wire.Begin("peer-joined", 160).Text("room", r.name).Text("peer", s.id)).Bool("polite", false)
 	for _, p := range r.members[:len(r.members)-1] {
@@ -210,7 +209,6 @@ func (d *directory) quitRoom(s *member, r *room, reason string) {
 		}
 	}
 	s.exitRoom(r)
-	r.touch()
 	if d.nodes != nil {
 		delete(r.across.stamps, s)
 		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: reason})
@@ -263,14 +261,8 @@ func (d *directory) cast(s *member, m *wire.Message, name string, b wire.Object)
 			return false, f
 		}
 	}
-	again := false
-	if s.origin != "" {
-		_, again = d.post.Numbered(s.ref)
-	}
-	known, _ := d.saidBefore(s)
 	for _, p := range r.members {
-		// Who has moved with s has had it there.
-		if p != s && !(again && (known || p.origin == s.origin)) {
+		if p != s {
 			p.pushBy(s, b)
 		}
 	}

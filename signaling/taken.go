@@ -1,9 +1,6 @@
 package signaling
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // taken is what a node has of the messages of one session on another node. Its client numbers
 // them, and they come in that order: so the highest number says which of them have come
@@ -39,34 +36,4 @@ func (t *taken) refuse(seq uint64) {
 		t.refused = slices.Delete(t.refused, 0, 1)
 	}
 	t.refused = append(t.refused, seq)
-}
-
-// takenMemory remembers what was taken of sessions that nobody here has to do with any more:
-// one may come back after its node was lost, and say the last messages again. The zero value
-// is ready; not safe for concurrent use.
-type takenMemory struct {
-	now, before map[string]taken
-	since       time.Time
-}
-
-const (
-	mostTaken = 16384
-	takenFor  = 2 * time.Minute // at least; at most twice as long
-)
-
-func (m *takenMemory) keep(session string, t taken, now time.Time) {
-	if t.highest == 0 {
-		return
-	}
-	if m.now == nil || len(m.now) >= mostTaken || now.Sub(m.since) > takenFor {
-		m.now, m.before, m.since = make(map[string]taken), m.now, now
-	}
-	m.now[session] = t
-}
-
-func (m *takenMemory) get(session string) taken {
-	if t, is := m.now[session]; is {
-		return t
-	}
-	return m.before[session]
 }

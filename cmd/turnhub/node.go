@@ -192,7 +192,6 @@ func (n *node) makeHub(secrets []string) {
 		Absent:         n.pusher.absent(),
 		Secrets:        secrets,
 		Nodes:          n.streams(),
-		Seconds:        n.seconds(),
 		Node:           n.cfg.Cluster.Node,
 		Relays:         n.relaysAt,
 		Logger:         n.log,

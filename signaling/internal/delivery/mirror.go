@@ -36,7 +36,6 @@ type Kept struct {
 	Items   []wire.Object
 	Handled uint64   // the highest number of its client's that is handled
 	Held    []uint64 // of these, those that may not be acknowledged: they are done again
-	Waits   bool     // some of these have been waited for since another node was lost, see redo
 }
 
 // Stay is what stays of a session, and of which its image has to know.
@@ -44,7 +43,6 @@ type Stay struct {
 	ID     string     `json:"id"`
 	User   string     `json:"user,omitempty"`
 	Token  string     `json:"token"`
-	Old    []string   `json:"old,omitempty"`    // earlier ones, until its client has that
 	Proved string     `json:"proved,omitempty"` // the user of its access token
 	Rooms  []string   `json:"rooms"`            // see Standing
 	Host   bool       `json:"host,omitempty"`
@@ -131,13 +129,13 @@ func (n *Node) Take(ref Ref, all bool) (k Kept, stay Stay, done uint64, is bool)
 	if all {
 		s.imaged = s.out.base
 	}
-	k = Kept{Base: s.out.base, Last: s.out.last(), Handled: s.handled, Held: slices.Clone(s.held), Waits: len(s.again) > 0}
+	k = Kept{Base: s.out.base, Last: s.out.last(), Handled: s.handled, Held: slices.Clone(s.held)}
 	for i := max(s.imaged, s.out.base) + 1; i <= k.Last; i++ {
 		k.Items = append(k.Items, s.out.get(i))
 	}
 	s.imaged = k.Last
 	stay = Stay{
-		ID: s.id, User: s.user, Token: s.token, Old: slices.Clone(s.olds), Proved: s.claims.User, Rooms: s.claims.Rooms, Host: s.claims.Host,
+		ID: s.id, User: s.user, Token: s.token, Proved: s.claims.User, Rooms: s.claims.Rooms, Host: s.claims.Host,
 		Opener: s.opener, Seen: s.seen, Port: s.port,
 	}
 	return k, stay, s.done(), true
@@ -145,8 +143,8 @@ func (n *Node) Take(ref Ref, all bool) (k Kept, stay Stay, done uint64, is bool)
 
 // Adopt opens a session that was that other node's, as it was there when its socket was lost,
 // and waits for it as long as for any other. Meaning is not told: who adopts is above. It
-// has no socket, and away says that others have been told so. ok is false where this node has as many as it may have.
-func (n *Node) Adopt(from string, stay Stay, k Kept, away bool) (ref Ref, ok bool) {
+// has no socket. ok is false where this node has as many as it may have.
+func (n *Node) Adopt(from string, stay Stay, k Kept) (ref Ref, ok bool) {
 	n.letting.RLock()
 	defer n.letting.RUnlock()
 	if n.draining.Load() || n.byID.Get(stay.ID) != nil {
@@ -159,13 +157,11 @@ func (n *Node) Adopt(from string, stay Stay, k Kept, away bool) (ref Ref, ok boo
 	}
 	s := n.sessions.Add(func(ref uint64) *session {
 		return &session{
-			// Where it was, it may be still for somebody who does not know better: with another
-			// token its client does not come back there.
-			node: n, ref: Ref(ref), id: stay.ID, token: secretText(24), olds: earlier(stay), user: stay.User,
+			node: n, ref: Ref(ref), id: stay.ID, token: stay.Token, user: stay.User,
 			claims: access.Claims{User: stay.Proved, Rooms: stay.Rooms, Host: stay.Host},
 			opener: stay.Opener, seen: stay.Seen, port: stay.Port,
 			handled: k.Handled, again: slices.Clone(k.Held), held: slices.Clone(k.Held),
-			mayWrite: ungated, mayAck: ungated, gone: away, adopted: true,
+			mayWrite: ungated, mayAck: ungated,
 		}
 	})
 	s.timer.Fire = s.tick
@@ -190,20 +186,6 @@ func (n *Node) Adopt(from string, stay Stay, k Kept, away bool) (ref Ref, ok boo
 	s.schedule()
 	s.changed()
 	return s.ref, true
-}
-
-// mostEarlier is how many tokens a session has that its client may know.
-const mostEarlier = 4
-
-func earlier(stay Stay) []string {
-	all := append([]string{stay.Token}, stay.Old...)
-	return all[:min(len(all), mostEarlier)]
-}
-
-// OwnedBy reports whether a token is one of the session's: which node it names, where it
-// names one, does not matter.
-func (s Stay) OwnedBy(token string) bool {
-	return sameToken(token, s.Token) || slices.ContainsFunc(s.Old, func(of string) bool { return sameToken(token, of) })
 }
 
 // Numbered implements Post.

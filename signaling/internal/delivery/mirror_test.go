@@ -128,19 +128,17 @@ func (m *mirrorModel) die() {
 	m.begin()
 	m.held, m.way, m.old = nil, nil, nil
 	m.above.sessions = map[Ref]*heardSession{}
-	ref, ok := m.node.Adopt("a", m.stay, m.image, false)
+	ref, ok := m.node.Adopt("a", m.stay, m.image)
 	if !ok {
 		m.fail("not adopted")
 	}
 	m.ref, m.of, m.above.latest, m.above.sessions[ref] = ref, ref, ref, again
 	m.mirror.changed = false
-	k, stay, done, _ := m.node.Take(ref, true)
-	m.stay = stay
+	k, _, done, _ := m.node.Take(ref, true)
 	m.image = Kept{Last: k.Last - uint64(len(k.Items))}
 	m.way = append(m.way, imageFrame{k, m.isSaid, m.isTold, k.Last, done})
 	m.arrive(1)
 	m.connect()
-	m.id, m.token = m.socket.Session()
 }
 
 // TestMirrored plays random schedules, each of which it can repeat from its seed.

@@ -52,12 +52,6 @@ type Config struct {
 	IceConfig func(session, user string, port uint16) (config json.RawMessage, life time.Duration)
 	// Mirror keeps images of the sessions; nil: nobody does.
 	Mirror Mirror
-	// TokenPrefix is what the secrets by which sessions are resumed have in front of them
-	// while they are this node's: nothing, or a name and a dot.
-	TokenPrefix string
-	// Elsewhere reports whether a session that is not here may be on another node, or be
-	// here in a moment; nil: it never is.
-	Elsewhere func(session, token string) bool
 }
 
 // Node holds the sessions of one process. Safe for concurrent use.

@@ -81,15 +81,12 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 	}
 	if m.Ack != nil {
 		n, ok := wire.Integer(m.Ack)
-		base := s.out.base
 		if !ok || !s.out.ack(n) {
 			return true, true, wire.Faultf(wire.CodeBadMessage, "ack must be the number of a message that was sent")
 		}
 		// Acknowledged before the writer came to it: sent on another socket.
 		c.next = max(c.next, n+1)
-		if s.out.base != base {
-			s.changed()
-		}
+		s.changed()
 	}
 	if string(m.Type) == `"ping"` {
 		c.pong = true
@@ -109,11 +106,6 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 		return true, true, nil
 	case n <= s.handled:
 		return true, false, nil
-	case n > s.handled+1 && s.adopted:
-		// The node that was lost had acknowledged more than its image had, as it went on
-		// alone: the client has no more of what is missing.
-		s.doomLocked("lost", wire.CloseSlow)
-		return false, false, nil
 	case n > s.handled+1:
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
 	}

@@ -19,8 +19,7 @@ type session struct {
 	ref    Ref
 	id     string
 	user   string
-	token  string   // the secret with which it is resumed
-	olds   []string // under mu: earlier ones, which its client may know instead
+	token  string // the secret with which it is resumed
 	opener netip.Addr
 
 	// in is held while one of the session's messages is handled, and while it
@@ -47,7 +46,6 @@ type session struct {
 	ended            bool
 	port             uint16 // by which its newest socket came, see Config.Port
 	doom             string // it must end, for this reason
-	adopted          bool   // it was another node's
 	lostAt           time.Time
 	window           time.Duration
 	imaged           uint64    // the newest number that Take has returned
