@@ -183,7 +183,12 @@ func options(cfg Config) ([]nats.Option, error) {
 
 // SetSecrets takes other credentials.secrets, as on a reload. What was sealed by one of
 // the old that is not among them is heard no more.
-func (c *Cluster) SetSecrets(secrets []string) { c.keys.Store(newKeyring(secrets)) }
+func (c *Cluster) SetSecrets(secrets []string) {
+	c.keys.Store(newKeyring(secrets))
+	for _, s := range c.shelves { // what could not be opened may be opened now
+		s.Again()
+	}
+}
 
 // now is a clock that setting the machine's does not move.
 func (c *Cluster) now() time.Duration { return time.Since(c.began) }

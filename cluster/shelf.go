@@ -49,6 +49,9 @@ func (s *Shelf) Again() { wake(s.again) }
 // ErrNoStore is the error of a store that cannot be asked now.
 var ErrNoStore = errors.New("the cluster's store cannot be asked now")
 
+// ErrForeign is the error of a value that was sealed by a secret that this node has not.
+var ErrForeign = errors.New("the value was sealed by a secret that is not among this node's credentials.secrets")
+
 // errOvertaken is that of a value that others change and change.
 var errOvertaken = errors.New("other nodes were faster")
 
@@ -107,6 +110,9 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 	}
 	defer func() { _ = w.Stop() }()
 	s.cfg.Begin()
+	// Only what is there already is sealed anew: nodes whose secrets stand in another order
+	// would do so after each other for ever.
+	listed := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,6 +125,7 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 				return errors.New("the store has ended the watch")
 			}
 			if e == nil {
+				listed = true
 				s.cfg.Complete()
 				continue
 			}
@@ -132,9 +139,20 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 				if value, why = s.open(e); why != "" {
 					continue
 				}
+				if !listed && !s.c.keys.Load().newest(e.Value()) {
+					s.renew(ctx, key)
+				}
 			}
 			s.cfg.Heard(key, value)
 		}
+	}
+}
+
+// renew seals a value by the first of the secrets: when the one that sealed it is taken away, it
+// would be lost. Where that fails the next Again does it.
+func (s *Shelf) renew(ctx context.Context, key string) {
+	if err := s.Change(ctx, key, func(old []byte) []byte { return old }); err != nil && ctx.Err() == nil {
+		s.c.log.Debug("a value of the cluster's store cannot be sealed anew", "bucket", s.cfg.Bucket, "error", err)
 	}
 }
 
@@ -152,7 +170,9 @@ func (s *Shelf) open(e jetstream.KeyValueEntry) (value []byte, why string) {
 const changes = 8
 
 // Change makes of a value, nil: there is none, another one; nil: none; the same: it stays. It
-// is called again where another node was faster. A value that cannot be opened counts as none.
+// is called again where another node was faster. A value that is damaged counts as none; one
+// that was sealed by a secret that this node has not is another's, and stays: ErrForeign. One
+// that is sealed by a secret on its way out is sealed anew.
 func (s *Shelf) Change(ctx context.Context, key string, change func(old []byte) []byte) error {
 	at := s.kv.Load()
 	if at == nil || s.c.connection() == nil {
@@ -172,11 +192,16 @@ func (s *Shelf) Change(ctx context.Context, key string, change func(old []byte) 
 			return err
 		default:
 			revision = e.Revision()
-			old, _ = s.open(e)
+			var why string
+			if old, why = s.open(e); why == badSecret {
+				return ErrForeign
+			}
 		}
 		value := change(old)
 		switch {
-		case value == nil && revision == 0, value != nil && old != nil && bytes.Equal(old, value):
+		case value == nil && revision == 0:
+			return nil
+		case value != nil && old != nil && bytes.Equal(old, value) && s.c.keys.Load().newest(e.Value()):
 			return nil
 		case value == nil:
 			err = kv.Delete(ctx, name, jetstream.LastRevision(revision))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -224,5 +226,54 @@ func TestStream(t *testing.T) {
 	var m *jetstream.RawStreamMsg
 	if m, err = stream.GetMsg(t.Context(), 11); err != nil || bytes.HasSuffix(m.Data, []byte("10")) {
 		t.Errorf("%q: %v", m.Data, err)
+	}
+}
+
+// TestShelfSecrets changes the secret under what is kept: it is sealed anew by each that has
+// the new one first, nobody without it takes its place, and whoever has nothing but the new
+// one reads it in the end. Two orders of the same secrets do not seal after each other for ever.
+func TestShelfSecrets(t *testing.T) {
+	s := natstest.Start(t, true)
+	a, b := share(t, s, "a", 0), share(t, s, "b", 0)
+	const key, value = "push", "what nobody may replace"
+	write := func(n *sharer, text string) (had string, err error) {
+		err = n.shelf.Change(t.Context(), key, func(old []byte) []byte {
+			had = string(old)
+			if old != nil {
+				return old
+			}
+			return []byte(text)
+		})
+		return had, err
+	}
+	if _, err := write(a, value); err != nil {
+		t.Fatal(err)
+	}
+	heard := func(n *sharer) string { n.mu.Lock(); defer n.mu.Unlock(); return string(n.heard[key]) }
+	until(t, "both have heard it", func() bool { return heard(a) == value && heard(b) == value })
+	revision := func() (uint64, bool) {
+		e, err := (*a.shelf.kv.Load()).Get(t.Context(), keyOf(key))
+		if err != nil {
+			return 0, false
+		}
+		return e.Revision(), newKeyring([]string{"a new secret"}).newest(e.Value())
+	}
+	a.SetSecrets(append([]string{"a new secret"}, secrets...))
+	until(t, "it is sealed anew", func() bool { _, renewed := revision(); return renewed })
+	if _, err := write(b, "something else"); !errors.Is(err, ErrForeign) {
+		t.Fatalf("who has not the secret: %v", err)
+	}
+	b.SetSecrets(append(slices.Clone(secrets), "a new secret"))
+	until(t, "it can be opened", func() bool { had, err := write(b, "something else"); return err == nil && had == value })
+	before, _ := revision()
+	<-time.After(500 * time.Millisecond)
+	if after, _ := revision(); after > before+2 {
+		t.Errorf("%d revisions within half a second", after-before)
+	}
+	b.SetSecrets([]string{"a new secret"})
+	a.SetSecrets([]string{"a new secret", secrets[0]})
+	until(t, "it is sealed by the new one again", func() bool { _, renewed := revision(); return renewed })
+	if had, err := write(b, "something else"); err != nil || had != value {
+		t.Fatalf("who has nothing but the new secret: %q, %v", had, err)
 	}
 }

@@ -50,6 +50,7 @@ func (s *Store) load(ctx context.Context) error {
 				if s.cfg.Shared == nil && !r.kept() {
 					return nil // the memory of several nodes
 				}
+				r.dated()
 				s.users[string(name)] = r
 				for _, sub := range r.Subs {
 					s.owner[sub.Endpoint] = string(name)

@@ -48,9 +48,36 @@ func digest(endpoint string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// void empties a record: whatever it says of until now is no more.
+// void empties a record: whatever it says is no more, by whichever clock that was written.
 func (r *record) void(now time.Time) {
-	*r = record{Used: now.Unix(), Void: max(now.UnixMilli(), r.Born, r.Void+1)}
+	void := max(now.UnixMilli(), r.Born, r.Void+1)
+	for _, sub := range r.Subs {
+		void = max(void, sub.Version)
+	}
+	for _, call := range r.Missed {
+		void = max(void, call.At)
+	}
+	for _, at := range r.Gone {
+		void = max(void, at)
+	}
+	for _, at := range r.Seen {
+		void = max(void, at)
+	}
+	*r = record{Used: now.Unix(), Void: void}
+}
+
+// dated gives what was written down before there were several nodes its times, without which
+// a merge takes it for older than everything.
+func (r *record) dated() {
+	if !r.kept() {
+		return
+	}
+	r.Born = max(r.Born, r.Void+1)
+	for i, sub := range r.Subs {
+		if sub.Version == 0 {
+			r.Subs[i].Version = max(sub.Since*1000, r.Void+1)
+		}
+	}
 }
 
 // claim makes a record that of whoever has this proof.
@@ -80,7 +107,7 @@ func (r *record) see(calls []string, now time.Time) {
 			if r.Seen == nil {
 				r.Seen = make(map[string]int64)
 			}
-			r.Seen[m.Call] = now.UnixMilli()
+			r.Seen[m.Call] = max(now.UnixMilli(), m.At)
 		}
 		return is
 	})

@@ -16,13 +16,27 @@ func TestMerge(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		nodes := make([]*record, 3)
 		sent := []*record{}
-		now := time.Unix(1e9, 0)
+		real := time.Unix(1e9, 0)
 		removed := make(map[string]bool) // and never made again
+		made := make(map[string]int64)   // the newest word about each subscription
 		voided := int64(0)
+		// What somebody has removed whose node knew the newest word stays away.
+		gone := func(sub subscription) {
+			if sub.Version >= made[sub.Endpoint] {
+				removed[sub.Endpoint] = true
+			}
+		}
 		people := 1 + int(seed%2) // of two with one name one loses his, and what he has removed
+		var fast [3]time.Duration // by so much each node's clock is ahead, or behind
+		if seed%4 >= 2 {
+			for i := range fast {
+				fast[i] = time.Duration(rng.IntN(2000)-1000) * time.Millisecond
+			}
+		}
 		for range 60 {
-			now = now.Add(time.Duration(2+rng.IntN(3)) * time.Millisecond)
+			real = real.Add(time.Duration(2+rng.IntN(3)) * time.Millisecond)
 			i := rng.IntN(len(nodes))
+			now := real.Add(fast[i])
 			r := merge(nodes[i], nil, tune)
 			if r == nil {
 				r = new(record)
@@ -34,17 +48,18 @@ func TestMerge(t *testing.T) {
 				}
 				end := fmt.Sprint("https://e/", seed, rng.IntN(14))
 				if !removed[end] && len(r.Subs) < tune.devices {
-					r.Subs = append(r.Subs, subscription{Endpoint: end, Version: max(now.UnixMilli(), r.Void+1)})
+					sub := subscription{Endpoint: end, Version: max(now.UnixMilli(), r.Void+1)}
+					r.Subs, made[end] = append(r.Subs, sub), max(made[end], sub.Version)
 				}
 			case 2:
 				if len(r.Subs) > 0 {
-					end := r.Subs[rng.IntN(len(r.Subs))].Endpoint
-					r.remove(end, now)
-					removed[end] = true
+					sub := r.Subs[rng.IntN(len(r.Subs))]
+					r.remove(sub.Endpoint, now)
+					gone(sub)
 				}
 			case 3:
 				if r.kept() {
-					r.Missed = append(r.Missed, Missed{Call: fmt.Sprint(rng.Uint64()), At: now.UnixMilli()})
+					r.Missed = append(r.Missed, Missed{Call: fmt.Sprint(rng.Uint64()), At: max(now.UnixMilli(), r.Void+1)})
 				}
 			case 4:
 				if len(r.Missed) > 0 {
@@ -54,6 +69,12 @@ func TestMerge(t *testing.T) {
 				}
 			case 5:
 				if rng.IntN(10) == 0 {
+					for _, sub := range r.Subs {
+						gone(sub)
+					}
+					for _, call := range r.Missed {
+						removed[call.Call] = true
+					}
 					r.void(now)
 					voided = max(voided, r.Void)
 				}
@@ -97,5 +118,28 @@ func TestMerge(t *testing.T) {
 		if end[0].Born <= voided && end[0].kept() {
 			t.Fatalf("seed %d: the user is back: %+v", seed, end[0])
 		}
+	}
+}
+
+// TestDated: what was written down before there were several nodes has no times, and is kept
+// by a merge all the same, with what others have heard since and without what they removed.
+func TestDated(t *testing.T) {
+	proof := []byte("00000000000000000000000000000001")
+	old := &record{Proof: proof, Used: 1e9, Subs: []subscription{{Endpoint: "https://e/1", Since: 1e9}, {Endpoint: "https://e/2", Since: 1e9}}}
+	old.dated()
+	other := new(record)
+	other.claim(proof, time.Unix(1e9+60, 0))
+	other.Subs = []subscription{{Endpoint: "https://e/3", Version: 1e12 + 60_000}}
+	both := merge(old, other, usualTuning)
+	if len(both.Subs) != 3 || !both.kept() {
+		t.Fatalf("%+v", both)
+	}
+	both.remove("https://e/1", time.Unix(1e9-60, 0)) // the clock was set back
+	if again := merge(both, old, usualTuning); len(again.Subs) != 2 {
+		t.Fatalf("what was removed is back: %+v", again)
+	}
+	both.void(time.Unix(1e9-60, 0))
+	if again := merge(both, merge(old, other, usualTuning), usualTuning); again.kept() {
+		t.Fatalf("the user is back: %+v", again)
 	}
 }

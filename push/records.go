@@ -227,6 +227,7 @@ func (s *Store) miss(user string, call Missed) {
 	if !r.kept() || slices.ContainsFunc(r.Missed, func(m Missed) bool { return m.Call == call.Call }) {
 		return
 	}
+	call.At = max(call.At, r.Void+1) // the clock may have been set back since
 	r.Missed = append(r.Missed, call)
 	if n := len(r.Missed) - s.cfg.tune.missed; n > 0 {
 		r.Missed = slices.Delete(r.Missed, 0, n)

@@ -146,7 +146,7 @@ func (s *Store) HeardUser(key string, value []byte) {
 		s.share.heard[user] = true
 	}
 	ours := s.users[user]
-	if ours == nil && len(s.users) >= 3*s.cfg.tune.total {
+	if ours == nil && !s.roomFor(theirs) {
 		return
 	}
 	merged := merge(ours, theirs, s.cfg.tune)
@@ -158,6 +158,25 @@ func (s *Store) HeardUser(key string, value []byte) {
 		return
 	}
 	s.replace(user, merged)
+}
+
+// roomFor reports whether one more record of others is kept. The memory of somebody who is no
+// more makes room for whoever is. mu is held.
+func (s *Store) roomFor(r *record) bool {
+	if !r.kept() {
+		return len(s.users) < 2*s.cfg.tune.total
+	}
+	if len(s.users) < 3*s.cfg.tune.total {
+		return true
+	}
+	for user, o := range s.users {
+		if !o.kept() {
+			delete(s.users, user)
+			s.dirty[user] = true
+			return true
+		}
+	}
+	return false
 }
 
 // read reads a record that another node has written; nil: it is none, or of long ago.
