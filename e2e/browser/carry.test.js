@@ -139,6 +139,17 @@ test('a link whose name somebody else has by now changes nothing', async () => {
   await nina.click('#carry-dialog button.secondary');
   assert.equal(await nina.inputValue('#user'), 'nina2');
   assert.equal(await nina.evaluate(() => localStorage.getItem('turnhub.names')), null);
+  // One that was altered on its way is no link, and no room either: everybody in that would read the secret.
+  for (const altered of ['#user=&secret=the-secret-of-somebody', '#user=an%20na&secret=the-secret-of-somebody', '#user=anna&secret=%E0%A4%A', '#user=anna&secret=short']) {
+    await nina.evaluate((hash) => { location.hash = hash; }, altered);
+    await nina.waitForFunction(() => location.hash === '');
+    await nina.goto('about:blank');
+    await nina.goto(`${server.base}/${altered}`);
+    await nina.waitForSelector('body[data-state=ready]');
+    assert.equal(new URL(nina.url()).hash, '');
+    assert.doesNotMatch(`${await nina.inputValue('#room')} ${await nina.title()}`, /secret/);
+    assert.equal(await nina.$('#carry-dialog[open]'), null);
+  }
   // In a call it waits for nobody.
   await nina.fill('#room', 'carried');
   await nina.click('#join');

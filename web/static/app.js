@@ -107,6 +107,7 @@ function openHub() {
   const user = recall('user');
   hub = new Hub({name: recall('name') || undefined, token, ...(user ? {user, userSecret: userSecret()} : {})});
   const mine = hub;
+  $('#carry').hidden = true; // until it has its name
   hub.on('state', (state) => {
     if (hub !== mine) return;
     showConnection(state);
@@ -218,6 +219,7 @@ function prepare() {
 
 /** @param {string} link @param {string} callee */
 function enter(link, callee = '') {
+  /** @type {HTMLDialogElement | null} */ (document.querySelector('#carry-dialog'))?.close(); // another name would end the call
   show('call');
   body.dataset.state = 'joining';
   stage.attach(call, link, callee);

@@ -18,7 +18,7 @@ import {learn, t, whyOf} from './words.js';
  * @property {(key: string) => string} recall
  * @property {(key: string, value: string) => void} remember
  * @property {(text: string, kind?: 'info' | 'bad') => void} toast
- * @property {() => string} userSecret
+ * @property {(user?: string) => string} userSecret
  * @property {(user: string) => void} use has the page called by this name from now on
  */
 
@@ -61,7 +61,8 @@ export class Carrier {
   /** The link for another device. @param {string} user */
   show(user) {
     const {carriedNames, copyLink, drawQR, linkToName, remember, userSecret} = this.#tools;
-    const secret = userSecret(), link = linkToName(user, secret);
+    if (!user) return;
+    const secret = userSecret(user), link = linkToName(user, secret);
     if (!carriedNames()[user]) {
       this.#keep(user, secret);
       remember('secret', ''); // the next name has another one, of which the link tells nothing
@@ -97,7 +98,7 @@ export class Carrier {
     button.disabled = true;
     const {why, rings} = await this.#ask({user, secret});
     button.disabled = false;
-    if (!this.#dialog.open) return; // closed meanwhile: not wanted any more
+    if (!this.#dialog.open || !button.isConnected) return; // closed meanwhile, or another was opened: not wanted any more
     if (why) {
       this.#body.append(el('p', {role: 'alert', id: 'carry-why'}, why));
       button.remove();

@@ -44,6 +44,7 @@ class Store {
   #bytes = 0;
   #name = '';
   /** @type {(message: any) => void} */ #answer = () => {};
+  /** @type {(error: Error) => void} */ #fail = () => {};
   /** There is no room for more. @type {() => void} */ onfull = () => {};
   /** Time for another picture. @type {() => void} */ onbeat = () => {};
 
@@ -53,6 +54,7 @@ class Store {
       else if (data.full) this.onfull();
       else this.#answer(data);
     };
+    this.#worker.onerror = () => this.#fail(new Error('what writes the recording cannot be loaded'));
     this.#worker.postMessage({beat: Math.round(1000 / rate)});
   }
 
@@ -60,8 +62,9 @@ class Store {
 
   /** @param {any} message @returns {Promise<any>} */
   #ask(message) {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#answer = resolve;
+      this.#fail = reject;
       this.#worker.postMessage(message);
     });
   }
@@ -120,7 +123,8 @@ export class Recorders {
     this.#end = () => {}; // not twice
     // Another window of this browser may be at it: one of them has the file.
     if (!navigator.locks) return this.#record(call, type, false);
-    navigator.locks.request('turnhub-recording', {ifAvailable: true}, (lock) => this.#record(call, type, lock !== null));
+    navigator.locks.request('turnhub-recording', {ifAvailable: true}, (lock) => this.#record(call, type, lock !== null))
+      .catch((error) => { console.warn('turnhub: recording', error); return this.#record(call, type, false); }); // it may be forbidden here
   }
 
   /** @param {Call} call @param {string} type @param {boolean} alone @returns {Promise<void>} settled when it is saved */

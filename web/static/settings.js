@@ -44,9 +44,9 @@ export function carriedNames() {
   }
 }
 
-/** The secret that keeps others from taking this person's call name. */
-export function userSecret() {
-  const carried = carriedNames()[recall('user')];
+/** The secret that keeps others from taking this person's call name. @param {string} [user] the name; another tab may have taken another one */
+export function userSecret(user = recall('user')) {
+  const carried = carriedNames()[user];
   if (carried) return carried;
   const kept = recall('secret');
   if (kept) return kept;
@@ -62,11 +62,13 @@ const query = new URLSearchParams(location.search);
  * copy and others look at. @param {string} [room] in which the visitor is
  */
 export function takeOffer(room = '') {
-  const [, user, secret] = /^#user=([\w.@-]{1,64})&secret=([\w%.~!*'()-]{8,400})$/.exec(location.hash) ?? [];
-  if (!user) return null;
+  // One that was altered on its way leaves it too: it would be taken for a room, whose name everybody there hears.
+  const found = /^#user=([^&]*)&secret=([^&]*)/.exec(location.hash);
+  if (!found) return null;
   history.replaceState(history.state, '', `${location.pathname}${location.search}${room && `#${encodeURIComponent(room)}`}`);
   try {
-    return {user, secret: decodeURIComponent(secret)};
+    const [user, secret] = found.slice(1).map((text) => decodeURIComponent(text));
+    return /^[\w.@-]{1,64}$/.test(user) && secret.length >= 8 && secret.length <= 400 ? {user, secret} : null;
   } catch {
     return null;
   }

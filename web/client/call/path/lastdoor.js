@@ -37,7 +37,7 @@ export class LastDoor {
   #closed = false;
   /** @type {number} */ #pause = times.again;
   #notBefore = -Infinity;
-  /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, able: Omit<DoorKey, 'key'> | null}> | null} */ #fetched = null;
+  /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}> | null} */ #fetched = null;
   /** When it was opened without patience. */
   #hurriedAt = -Infinity;
 
@@ -98,7 +98,7 @@ export class LastDoor {
 
   /** Loads what does it, once. */
   #fetch() {
-    this.#fetched ??= this.#host.load().then(async ({WebSocketPath, abilities}) => ({WebSocketPath, able: await abilities()}));
+    this.#fetched ??= this.#host.load().then(async (door) => { await door.abilities(); return door; }); // what that loads is there then
     this.#fetched.catch(() => { this.#fetched = null; });
     return this.#fetched;
   }
@@ -112,7 +112,8 @@ export class LastDoor {
     this.#notBefore = clock.now() + this.#pause;
     this.#pause = Math.min(times.againMost, this.#pause * 2);
     try {
-      const {WebSocketPath, able} = await this.#fetch();
+      // What this browser can do is asked anew: a file that could not be loaded then may have come.
+      const {WebSocketPath, abilities} = await this.#fetch(), able = await abilities();
       if (!able || this.#closed) return;
       const path = new WebSocketPath({...this.#host.path(),
         sending: () => this.carries,

@@ -103,7 +103,7 @@ export class PathTiming {
   }
 
   /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
-  get silence() { return this.answered ? this.#clock.now() - this.#heardAt : 0; }
+  get silence() { return this.answered ? Math.max(0, this.#clock.now() - this.#heardAt - this.#late) : 0; }
 
   /** How long no ping has been answered of those on their way, milliseconds. */
   get unanswered() { return this.answered && this.#out.length ? this.#clock.now() - Math.max(this.#answeredAt, this.#out[0].at) : 0; }

@@ -43,6 +43,8 @@ const rateOver = 600, roomyOver = 1500;
 const soundMost = 1500, soundEach = 10;
 /** While pictures wait, messages have one byte for so many of theirs. */
 const messageShare = 4;
+/** Frames of which no answer has come that are remembered: sound is answered for, or not, as the other side likes. */
+const mostParcels = 1000;
 /** Lanes whose frames are answered for. */
 const answered = /** @type {number[]} */ ([kinds.sound, kinds.picture, kinds.message]);
 /**
@@ -210,6 +212,7 @@ export class Flow {
     /** @type {Parcel} */ const parcel = {lane: laneOf(kind), number: Infinity, bytes, at: now, burst, flight: this.#bytes + bytes};
     this.#parcels.push(parcel);
     this.#bytes += bytes;
+    if (this.#parcels.length > mostParcels) this.#bytes -= /** @type {Parcel} */ (this.#parcels.shift()).bytes;
     this.#send(kind, content).then((number) => { parcel.number = number; if (!number) this.#strike((other) => other === parcel); });
   }
 
@@ -231,7 +234,7 @@ export class Flow {
     const now = this.#now(), came = this.#strike(({lane, number}) => number <= had[answered.indexOf(lane)]), bytes = came.reduce((sum, parcel) => sum + parcel.bytes, 0);
     const newest = came.findLast((parcel) => parcel.bytes > 0);
     if (newest) {
-      const took = now - newest.at;
+      const took = Math.min(lostAfter, now - newest.at); // a page that slept takes what came meanwhile late
       this.#answerMs = Number.isNaN(this.#answerMs) ? took : this.#answerMs + (took - this.#answerMs) / 8;
       this.#answered = this.#answered.filter(({at}) => now - at < roomyOver);
       this.#answered.push({at: now, bytes});
@@ -297,6 +300,7 @@ export class Flow {
     this.#provenAt = NaN;
     this.#answerMs = NaN;
     this.#freeAt = -Infinity;
+    this.#woken = false;
     this.window = begin;
     this.#pump();
   }

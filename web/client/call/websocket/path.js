@@ -56,7 +56,11 @@ export class WebSocketPath {
   /** @type {PictureSender[]} camera, screen */ #picturesOut = [];
   /** @type {PictureReceiver[]} camera, screen */ #picturesIn = [];
   #rate = new Rate();
-  #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content), (go, ms) => setTimeout(() => { if (!this.#closed) go(); }, ms));
+  #flow = new Flow(() => performance.now(), (kind, content) => this.#seal(kind, content), (go, ms) => {
+    clearTimeout(this.#waking);
+    this.#waking = setTimeout(go, ms);
+  });
+  /** @type {any} */ #waking = null;
   #arrivals = new Arrivals();
   /** @type {Busy | null} */ #busy = null;
   /** @type {any} */ #answering = null;
@@ -197,6 +201,7 @@ export class WebSocketPath {
 
   /** Both ends have a socket; it may be another one than before. */
   #met() {
+    this.#age = new Age(); // another way may be longer than the one before
     this.#flow.met();
     this.#report();
     this.channels?.met();
@@ -324,6 +329,7 @@ export class WebSocketPath {
     this.open = false;
     clearInterval(this.#timer);
     clearTimeout(this.#answering);
+    clearTimeout(this.#waking);
     this.#busy?.close();
     this.#link?.close();
     this.#soundOut?.close();
