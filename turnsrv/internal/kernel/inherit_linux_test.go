@@ -274,3 +274,32 @@ func TestPolicies(t *testing.T) {
 		t.Error("a policy is not seen")
 	}
 }
+
+// TestCloseUnderUsers closes while somebody beside the relay still counts in what a user has
+// used: the memory is there until that ends, and nothing of it is lent any more.
+func TestCloseUnderUsers(t *testing.T) {
+	k := openFor(t, Config{Allocations: 4})
+	usage, number, ok := k.User()
+	_, other, also := k.User()
+	if !ok || !also {
+		t.Fatal("nothing is lent")
+	}
+	k.Close()
+	usage.Volume.Add(1)
+	if _, _, ok := k.User(); ok {
+		t.Error("a user's counters are lent after the end")
+	}
+	if _, _, ok := k.Share(); ok {
+		t.Error("an allocation's counters are lent after the end")
+	}
+	k.SetRates(core.OffloadRates{Bytes: 1})
+	k.ReleaseUser(other)
+	usage.Volume.Add(1)
+	if len(k.memory) == 0 {
+		t.Error("the memory is given back while somebody counts there")
+	}
+	k.ReleaseUser(number)
+	if len(k.memory) > 0 {
+		t.Error("the memory is never given back")
+	}
+}

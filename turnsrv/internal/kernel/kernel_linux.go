@@ -99,11 +99,14 @@ type Kernel struct {
 	inherited string              // the program's identity; empty: it is this process's own
 	full      atomic.Bool         // it has been said
 	seen      map[[16]byte]uint64 // of narrow, when it was said; for the goroutine of Start alone
+	missed    atomic.Bool         // a beat came late: something may have been noted that this process has not seen
 	stop      chan struct{}
 	ended     sync.WaitGroup
 
 	mu           sync.Mutex // guards:
 	slots, users places
+	lent         int  // of users
+	closed       bool // nothing is lent any more, and what was is counted nowhere
 	attached     map[uint32]link.Link
 	borrowed     map[uint32]bool // interfaces at which another process has attached the same program
 }
@@ -113,24 +116,32 @@ type Kernel struct {
 func Open(cfg Config) (*Kernel, error) {
 	defer cfg.Inherited.Close()
 	n := uint32(min(max(cfg.Allocations, 16), maxAllocations))
+	var lost error // why what the process before has is not taken over
 	if cfg.Inherited.same() {
-		if k, err := open(cfg, n, (*Kernel).takeOver); err == nil {
+		k, err := open(cfg, n, (*Kernel).takeOver)
+		if err == nil {
 			k.why = "taken over from the process before"
 			return k, nil
-		} // else as without
+		}
+		lost = err
 	}
 	k, err := open(cfg, n, (*Kernel).load)
 	if err == nil {
 		k.why = "all that it needs works here"
+		if lost != nil {
+			k.why += "; that of the process before is not taken over, and packets meet both until it ends: " + lost.Error()
+		}
 		return k, nil
 	}
 	if cfg.Inherited.compatible() {
-		if k, failed := open(cfg, 0, (*Kernel).takeOver); failed == nil {
+		k, failed := open(cfg, 0, (*Kernel).takeOver)
+		if failed == nil {
 			k.why = "taken over from the process before, because this one may not load it: " + err.Error()
 			return k, nil
 		}
+		lost = failed
 	}
-	return nil, err
+	return nil, errors.Join(err, lost)
 }
 
 // Why says how it comes that packets pass inside the kernel.
@@ -247,7 +258,8 @@ func (k *Kernel) Start(r Relay) {
 	k.clock = r.Clock
 	k.settings.offset.Store(r.Clock() - monotonic())
 	k.settings.beat.Store(r.Clock())
-	k.ended.Add(3)
+	k.ended.Add(4)
+	// By itself: whatever else there is to do may take longer than a beat may be late.
 	go func() {
 		defer k.ended.Done()
 		tick := time.NewTicker(beatEvery)
@@ -257,9 +269,23 @@ func (k *Kernel) Start(r Relay) {
 			case <-k.stop:
 				return
 			case <-tick.C:
-				late := k.clock()-k.settings.beat.Load() > stale
+				if k.clock()-k.settings.beat.Load() > stale {
+					k.missed.Store(true)
+				}
 				k.settings.beat.Store(k.clock())
-				k.narrowed(r, late)
+			}
+		}
+	}()
+	go func() {
+		defer k.ended.Done()
+		tick := time.NewTicker(beatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-k.stop:
+				return
+			case <-tick.C:
+				k.narrowed(r, k.missed.Swap(false))
 				k.sweep()
 				k.mu.Lock()
 				k.slots.giveBack(k.clock()) // to the other processes
@@ -294,6 +320,9 @@ func monotonic() int64 {
 // Close detaches the program, but for other processes that share it, and forgets all.
 // Nothing of it may be used any more.
 func (k *Kernel) Close() {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
 	close(k.stop)
 	if k.routes != nil {
 		k.routes.close()
@@ -309,9 +338,21 @@ func (k *Kernel) Close() {
 	for _, m := range k.maps {
 		m.Close()
 	}
+	k.unmap()
+}
+
+// unmap gives the memory back once nobody has a part of it: who is beside the relay may
+// count in it for longer than that runs.
+func (k *Kernel) unmap() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed || k.lent > 0 {
+		return
+	}
 	for _, m := range k.memory {
 		unix.Munmap(m)
 	}
+	k.memory = nil
 }
 
 // detachGone lets go of interfaces that are no more; their numbers may come again.
@@ -328,6 +369,15 @@ func (k *Kernel) detachGone() {
 
 // SetRates sets the limits.
 func (k *Kernel) SetRates(r core.OffloadRates) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.setRates(r)
+}
+
+func (k *Kernel) setRates(r core.OffloadRates) {
+	if k.closed {
+		return
+	}
 	k.settings.bytes.Store(cost(r.Bytes))
 	k.settings.pkts.Store(cost(r.Packets))
 	k.settings.userBytes.Store(cost(r.UserBytes))

@@ -28,7 +28,7 @@ func (k *Kernel) narrowed(r Relay, late bool) {
 	now := uint64(monotonic())
 	seen := make(map[[16]byte]uint64)
 	var over [][16]byte
-	var changed []wire.Endpoint
+	var news []wire.Endpoint
 	var address [16]byte
 	var when uint64
 	noted := k.maps["narrow"]
@@ -42,15 +42,20 @@ func (k *Kernel) narrowed(r Relay, late bool) {
 			continue
 		}
 		seen[address] = when
-		if k.seen[address] != when && k.routes.narrower(wire.EndpointBytes(address[:])) {
-			changed = append(changed, wire.EndpointBytes(address[:]))
+		if k.seen[address] != when {
+			news = append(news, wire.EndpointBytes(address[:]))
 		}
 	}
 	k.seen = seen
 	for i := range over {
 		_ = noted.Delete(unsafe.Pointer(&over[i])) // or another process has
 	}
-	if len(changed) > 0 {
+	if len(news) == 0 {
+		return
+	}
+	// Anybody can send what looks like such a router: all of them together cost one look
+	// through the routes.
+	if changed := k.routes.narrower(news); len(changed) > 0 {
 		r.FlushOffloadOf(changed)
 	}
 }

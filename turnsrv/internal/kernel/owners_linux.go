@@ -30,7 +30,7 @@ func (k *Kernel) settle() error {
 		}
 		k.owner, k.settings = uint32(i), &k.all[i]
 		k.settings.beat.Store(0)
-		k.SetRates(core.OffloadRates{})
+		k.setRates(core.OffloadRates{})
 		k.term = k.settings.term.Add(1)
 		k.clear(k.owner)
 		return nil
@@ -133,6 +133,9 @@ func (p *places) giveBack(now int64) {
 func (k *Kernel) Share() (share *core.Share, number uint32, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.closed {
+		return nil, 0, false
+	}
 	if number, ok = k.slots.take(k.owner, k.clock()); !ok {
 		return nil, 0, false
 	}
@@ -145,22 +148,32 @@ func (k *Kernel) Share() (share *core.Share, number uint32, ok bool) {
 func (k *Kernel) Release(number uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.slots.release(number, k.clock())
+	if !k.closed { // else all of them have been given back
+		k.slots.release(number, k.clock())
+	}
 }
 
 // User gives out a place for what a user has used.
 func (k *Kernel) User() (usage *core.Usage, number uint32, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.closed {
+		return nil, 0, false
+	}
 	if number, ok = k.users.take(k.owner, k.clock()); !ok {
 		return nil, 0, false
 	}
+	k.lent++
 	return &k.usages[number], number, true
 }
 
 // ReleaseUser takes it back.
 func (k *Kernel) ReleaseUser(number uint32) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.users.release(number, k.clock())
+	k.lent--
+	if !k.closed { // else all of them have been given back
+		k.users.release(number, k.clock())
+	}
+	k.mu.Unlock()
+	k.unmap()
 }

@@ -185,23 +185,34 @@ func (r *routes) forget() {
 
 // narrower asks for the routes to an address again, and reports whether one is narrower
 // than it was, or may be.
-func (r *routes) narrower(to wire.Endpoint) (changed bool) {
+func (r *routes) narrower(to []wire.Endpoint) (changed []wire.Endpoint) {
+	type found struct{ asked, changed bool }
+	of := make(map[wire.Endpoint]*found, len(to))
+	for _, e := range to {
+		of[e.IP()] = new(found)
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	asked := false
 	for w, was := range r.known {
-		if w.to.SameIP(to) {
-			asked = true
-			now := r.answer(w)
-			was.asked = now.asked
-			if changed = changed || now != was; !now.passes {
-				r.known[w] = now
-			} else {
-				delete(r.known, w)
-			}
+		f := of[w.to.IP()]
+		if f == nil {
+			continue
+		}
+		f.asked = true
+		now := r.answer(w)
+		was.asked = now.asked
+		if f.changed = f.changed || now != was; !now.passes {
+			r.known[w] = now
+		} else {
+			delete(r.known, w)
 		}
 	}
-	return changed || !asked
+	r.mu.Unlock()
+	for e, f := range of {
+		if f.changed || !f.asked {
+			changed = append(changed, e)
+		}
+	}
+	return changed
 }
 
 // look sees which interfaces there are: those with Ethernet's header and whole packets
