@@ -19,9 +19,9 @@ import (
 // descriptors from 3: control, then tcp, admin and udp.
 const takeoverVariable = "_TURNHUB_TAKEOVER"
 
-// kernelVariable says what a predecessor hands over of the path inside the kernel: the
-// first file descriptor, the program's identity and what each is, with commas between
-// them. It is beside takeoverVariable for binaries that do not know it.
+// kernelVariable says what a predecessor hands over of the path inside the kernel: its
+// process, the first file descriptor, the program's identity and what each is, with commas
+// between them. It is beside takeoverVariable for binaries that do not know it.
 const kernelVariable = "_TURNHUB_KERNEL"
 
 // inherited are sockets that this process has got at its start: from a
@@ -73,22 +73,26 @@ func inherit(environ []string) (*inherited, error) {
 // kernelEntry is what kernelVariable is for a successor whose files from the number first on
 // are those.
 func kernelEntry(first int, k *turnsrv.KernelInheritance) string {
-	list := []string{strconv.Itoa(first), k.Identity}
+	list := []string{strconv.Itoa(os.Getpid()), strconv.Itoa(first), k.Identity}
 	for _, f := range k.Files {
 		list = append(list, f.Name())
 	}
 	return kernelVariable + "=" + strings.Join(list, ",")
 }
 
-// parseKernel takes over what kernelEntry says.
+// parseKernel takes over what kernelEntry says. What another than the process before has
+// said, and a version between that did not know it has passed on, is of other files.
 func parseKernel(list string) *turnsrv.KernelInheritance {
 	words := strings.Split(list, ",")
-	first, err := strconv.Atoi(words[0])
-	if err != nil || first < 3 || len(words) < 2 {
+	if len(words) < 3 || words[0] != strconv.Itoa(os.Getppid()) {
 		return nil
 	}
-	k := &turnsrv.KernelInheritance{Identity: words[1]}
-	for i, name := range words[2:] {
+	first, err := strconv.Atoi(words[1])
+	if err != nil || first < 3 {
+		return nil
+	}
+	k := &turnsrv.KernelInheritance{Identity: words[2]}
+	for i, name := range words[3:] {
 		k.Files = append(k.Files, os.NewFile(uintptr(first+i), name))
 	}
 	return k
