@@ -101,6 +101,14 @@ const (
 	besidePacket = 1280
 )
 
+// unlock has the kernel choose the size of the send buffer again, as before the first
+// SO_SNDBUF, where it can (Linux 5.14).
+func unlock(fd int) {
+	if locked, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK); err == nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, locked&^unix.SOCK_SNDBUF_LOCK)
+	}
+}
+
 // bound lets no more be on its way than a narrow line takes in a moment.
 func (a *Ahead) bound(fd int, now, roundTrip int64, info *unix.TCPInfo) {
 	if since := now - a.counted; since >= countOver {
@@ -119,6 +127,7 @@ func (a *Ahead) bound(fd int, now, roundTrip int64, info *unix.TCPInfo) {
 		if a.buffer != 0 {
 			a.buffer = 0
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, mostAhead)
+			unlock(fd)
 		}
 		return
 	}
