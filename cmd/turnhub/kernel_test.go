@@ -76,27 +76,12 @@ func TestUpgradeKernel(t *testing.T) {
 	if !ownLoopback(t) {
 		return
 	}
-	dir := t.TempDir()
-	program := filepath.Join(dir, "turnhub")
-	install(t, program)
-	port, admin := freePort(t), freePort(t)
-	credentials, err := turncred.New([]string{"a-good-secret"})
+	p := startProgram(t, "TURNHUB_RELAY_KERNEL=on")
+	program, port, admin, log, server, ended := p.path, p.port, p.admin, &p.log, p.server, p.ended
+	credentials, err := turncred.New([]string{programSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log output
-	server := exec.Command(program)
-	server.Env = append(os.Environ(), asProgram+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
-		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
-		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir, "TURNHUB_RELAY_KERNEL=on")
-	server.Stdout, server.Stderr = &log, &log
-	server.WaitDelay = time.Second // after the end: a successor holds the pipe
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
-	t.Cleanup(func() { server.Process.Kill() })
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	ask := func(path string) string {
 		res, err := plain.Get(fmt.Sprintf("http://127.0.0.1:%d/%s", admin, path))
@@ -107,7 +92,7 @@ func TestUpgradeKernel(t *testing.T) {
 		body, _ := io.ReadAll(res.Body)
 		return string(body)
 	}
-	until(t, "ready", &log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
+	until(t, "ready", log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
 	metric := regexp.MustCompile(`(?m)^turnhub_relay_kernel_packets_total (\S+)`)
 	// inside is how many packets of clients have passed inside the kernel.
 	inside := func() (n float64) {
@@ -148,7 +133,7 @@ func TestUpgradeKernel(t *testing.T) {
 				ends[i], err = clients[i].Allocate()
 			}
 			if err != nil {
-				t.Fatalf("%v\n%s", err, &log)
+				t.Fatalf("%v\n%s", err, log)
 			}
 			t.Cleanup(func() { clients[i].Close(); conn.Close() })
 		}
@@ -184,7 +169,7 @@ func TestUpgradeKernel(t *testing.T) {
 	enters := func(what string) {
 		t.Helper()
 		before := inside()
-		until(t, what, &log, func() bool { time.Sleep(20 * time.Millisecond); return inside() > before+10 })
+		until(t, what, log, func() bool { time.Sleep(20 * time.Millisecond); return inside() > before+10 })
 	}
 	// stays has something happen, and holds that not one packet is lost meanwhile, and that
 	// but for a few of them all pass inside the kernel, through one program.
@@ -195,10 +180,10 @@ func TestUpgradeKernel(t *testing.T) {
 		sent = k.sent.Load() - sent
 		passed = inside() - passed
 		if k.lost.Load() != 0 {
-			t.Fatalf("%s: %d of %d packets were lost\n%s", what, k.lost.Load(), k.sent.Load(), &log)
+			t.Fatalf("%s: %d of %d packets were lost\n%s", what, k.lost.Load(), k.sent.Load(), log)
 		}
 		if passed < float64(sent)-2 {
-			t.Errorf("%s: %v of %d packets passed inside the kernel\n%s", what, passed, sent, &log)
+			t.Errorf("%s: %v of %d packets passed inside the kernel\n%s", what, passed, sent, log)
 		}
 		if n := programs(); n != 1 {
 			t.Errorf("%s: %d programs are attached", what, n)
@@ -213,7 +198,7 @@ func TestUpgradeKernel(t *testing.T) {
 		t.Helper()
 		all := regexp.MustCompile(`taken over" pid=(\d+)`).FindAllStringSubmatch(log.String(), -1)
 		if all == nil {
-			t.Fatal(&log)
+			t.Fatal(log)
 		}
 		pid, _ := strconv.Atoi(all[len(all)-1][1])
 		return pid
@@ -230,26 +215,26 @@ func TestUpgradeKernel(t *testing.T) {
 		}
 		refused := said("the old binary goes on")
 		server.Process.Signal(syscall.SIGUSR2)
-		until(t, "refusal", &log, refused)
+		until(t, "refusal", log, refused)
 	})
 	stays(call, "an upgrade", func() {
 		install(t, program)
 		done := said("a new process has taken over")
 		server.Process.Signal(syscall.SIGUSR2)
-		until(t, "the new process", &log, done)
-		until(t, "the new process's answer", &log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
+		until(t, "the new process", log, done)
+		until(t, "the new process's answer", log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
 	})
 	second := converse("berta")
 	enters("a call of the new process inside the kernel")
 	second.end()
 	resumed := said("this one serves again")
 	syscall.Kill(youngest(), syscall.SIGKILL)
-	until(t, "the old process's return", &log, resumed)
-	until(t, "the old process's answer", &log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
+	until(t, "the old process's return", log, resumed)
+	until(t, "the old process's answer", log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
 	stays(call, "after the new process was killed", func() { time.Sleep(300 * time.Millisecond) })
 
 	// The next one may not load a program.
-	poor := filepath.Join(dir, "poor")
+	poor := filepath.Join(filepath.Dir(program), "poor")
 	install(t, poor)
 	if err := os.WriteFile(program+".new", []byte("#!/bin/sh\nexec setpriv --bounding-set=-bpf,-perfmon,-net_admin,-sys_admin "+poor+" \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -260,8 +245,8 @@ func TestUpgradeKernel(t *testing.T) {
 	stays(call, "an upgrade to a process without capabilities", func() {
 		done := said("a new process has taken over")
 		server.Process.Signal(syscall.SIGUSR2)
-		until(t, "the poor process", &log, done)
-		until(t, "the poor process's answer", &log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
+		until(t, "the poor process", log, done)
+		until(t, "the poor process's answer", log, func() bool { return strings.Contains(ask("readyz"), `"ok"`) })
 	})
 	third := converse("carla")
 	enters("a call of the poor process inside the kernel")
@@ -271,5 +256,5 @@ func TestUpgradeKernel(t *testing.T) {
 	stays(third, "the process that has loaded the program is killed", func() { time.Sleep(300 * time.Millisecond) })
 	third.end()
 	syscall.Kill(youngest(), syscall.SIGTERM)
-	until(t, "the end of the program", &log, func() bool { return programs() == 0 })
+	until(t, "the end of the program", log, func() bool { return programs() == 0 })
 }

@@ -83,31 +83,48 @@ func blocking(t *testing.T, pid int) (n int) {
 	return n
 }
 
+// programSecret is what the credentials of a started program follow from.
+const programSecret = "a-good-secret"
+
+// started is a copy of this program that runs, where an upgrade may replace it.
+type started struct {
+	path        string
+	port, admin int
+	log         output
+	server      *exec.Cmd
+	ended       chan error // has what its end said
+}
+
+// startProgram runs one until the test ends, with more in its environment.
+func startProgram(t *testing.T, env ...string) *started {
+	t.Helper()
+	dir := t.TempDir()
+	p := &started{path: filepath.Join(dir, "turnhub"), port: freePort(t), admin: freePort(t), ended: make(chan error, 1)}
+	install(t, p.path)
+	p.server = exec.Command(p.path)
+	p.server.Env = append(append(os.Environ(), asProgram+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", p.port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", p.port),
+		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", p.admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
+		"TURNHUB_CREDENTIALS_SECRETS="+programSecret, "STATE_DIRECTORY="+dir), env...)
+	p.server.Stdout, p.server.Stderr = &p.log, &p.log
+	p.server.WaitDelay = time.Second // after the end: a successor holds the pipe
+	if err := p.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.ended <- p.server.Wait() }()
+	t.Cleanup(func() { p.server.Process.Kill() })
+	return p
+}
+
 // TestUpgrade replaces the binary under a relayed conversation over UDP and TCP:
 // not one packet is lost, new clients meet the new process, and the old one ends
 // with its last allocation. A broken binary changes nothing.
 func TestUpgrade(t *testing.T) {
-	dir := t.TempDir()
-	program := filepath.Join(dir, "turnhub")
-	install(t, program)
-	port, admin := freePort(t), freePort(t)
-	credentials, err := turncred.New([]string{"a-good-secret"})
+	p := startProgram(t)
+	program, port, admin, log, server, ended := p.path, p.port, p.admin, &p.log, p.server, p.ended
+	credentials, err := turncred.New([]string{programSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log output
-	server := exec.Command(program)
-	server.Env = append(os.Environ(), asProgram+"=1", fmt.Sprintf("TURNHUB_LISTEN_TCP=:%d", port), fmt.Sprintf("TURNHUB_LISTEN_UDP=:%d", port),
-		fmt.Sprintf("TURNHUB_LISTEN_ADMIN=127.0.0.1:%d", admin), "TURNHUB_RELAY_EXTERNAL_IP=127.0.0.1", "TURNHUB_PUBLIC_HOST=127.0.0.1",
-		"TURNHUB_CREDENTIALS_SECRETS=a-good-secret", "STATE_DIRECTORY="+dir)
-	server.Stdout, server.Stderr = &log, &log
-	server.WaitDelay = time.Second // after the end: the successor holds the pipe
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
-	t.Cleanup(func() { server.Process.Kill() })
 
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	ask := func(url string) string {
@@ -121,7 +138,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)
 	metrics := fmt.Sprintf("http://127.0.0.1:%d/metrics", admin)
-	until(t, "ready", &log, func() bool { return strings.Contains(ask(ready), `"ok"`) })
+	until(t, "ready", log, func() bool { return strings.Contains(ask(ready), `"ok"`) })
 
 	client := func(network, user string) *turn.Client {
 		var conn net.PacketConn
@@ -154,7 +171,7 @@ func TestUpgrade(t *testing.T) {
 		t.Helper()
 		relay, err := c.Allocate()
 		if err != nil {
-			t.Fatalf("%v\n%s", err, &log)
+			t.Fatalf("%v\n%s", err, log)
 		}
 		return relay
 	}
@@ -179,7 +196,7 @@ func TestUpgrade(t *testing.T) {
 				way[1].SetReadDeadline(time.Now().Add(10 * time.Second))
 				got, _, err := way[1].ReadFrom(buf)
 				if err != nil || !bytes.Equal(buf[:got], payload) {
-					t.Fatalf("packet %d: %q, %v\n%s", n, buf[:got], err, &log)
+					t.Fatalf("packet %d: %q, %v\n%s", n, buf[:got], err, log)
 				}
 			}
 		}
@@ -195,7 +212,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Process.Signal(syscall.SIGUSR2)
-	until(t, "refusal", &log, func() bool { talk(); return strings.Contains(log.String(), "the old binary goes on") })
+	until(t, "refusal", log, func() bool { talk(); return strings.Contains(log.String(), "the old binary goes on") })
 	if !strings.Contains(ask(ready), `"ok"`) {
 		t.Error("a broken binary disturbs the old one")
 	}
@@ -208,8 +225,8 @@ func TestUpgrade(t *testing.T) {
 	born := regexp.MustCompile(`(?m)^process_start_time_seconds \S+`)
 	first := born.FindString(ask(metrics))
 	server.Process.Signal(syscall.SIGUSR2)
-	until(t, "the new process", &log, func() bool { talk(); return strings.Contains(log.String(), "a new process has taken over") })
-	until(t, "the new process's answer", &log, func() bool {
+	until(t, "the new process", log, func() bool { talk(); return strings.Contains(log.String(), "a new process has taken over") })
+	until(t, "the new process's answer", log, func() bool {
 		now := born.FindString(ask(metrics))
 		return first != "" && now != "" && now != first && strings.Contains(ask(ready), `"ok"`)
 	})
@@ -220,16 +237,16 @@ func TestUpgrade(t *testing.T) {
 	talk()
 	select {
 	case err := <-ended:
-		t.Fatalf("the old process ended under a call: %v\n%s", err, &log)
+		t.Fatalf("the old process ended under a call: %v\n%s", err, log)
 	default:
 	}
 	a.Close()
 	b.Close()
-	until(t, "the end of the old process", &log, func() bool {
+	until(t, "the end of the old process", log, func() bool {
 		select {
 		case err := <-ended:
 			if err != nil && !strings.Contains(err.Error(), "WaitDelay") {
-				t.Errorf("%v\n%s", err, &log)
+				t.Errorf("%v\n%s", err, log)
 			}
 			return true
 		default:
@@ -248,7 +265,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	syscall.Kill(number, syscall.SIGTERM)
-	until(t, "the end of the new process", &log, func() bool { return strings.Contains(ask(ready), "refused") })
+	until(t, "the end of the new process", log, func() bool { return strings.Contains(ask(ready), "refused") })
 }
 
 // TestUpgradeWithoutLink replaces the binary by one that knows no link: both say so,
