@@ -200,8 +200,9 @@ func (d *directory) enterHosted(s *member, m *wire.Message, name string, asHost 
 	case st != nil, seat != nil:
 	default:
 		if f = d.knock(s, h); f.Code == wire.CodeKnocking && d.nodes != nil && m.Seat != nil {
-			h.people[s].brings, _ = wire.NeedText("seat", m.Seat)
-			h.people[s].brings = slices.Clone(h.people[s].brings)
+			if text, _ := wire.NeedText("seat", m.Seat); len(text) <= maxSeat {
+				h.people[s].brings = slices.Clone(text)
+			}
 		}
 		return nil, f
 	}
