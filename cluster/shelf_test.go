@@ -214,9 +214,9 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s: %v\na: %v", name, heard[name], heard["a"])
 		}
 	}
-	last, err := streams[0].Last(t.Context())
-	if err != nil || last != 60 {
-		t.Error(last, err)
+	last, life, err := streams[0].Last(t.Context())
+	if err != nil || last != 60 || life == "" {
+		t.Error(last, life, err)
 	}
 	// NATS itself cannot read it.
 	js, stream, err := streams[0].open(t.Context())

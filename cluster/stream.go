@@ -98,24 +98,25 @@ func (s *Stream) forgetIf(err error) {
 	}
 }
 
-// Last is the number of what was published last.
-func (s *Stream) Last(ctx context.Context) (uint64, error) {
+// Last is the number of what was published last, and the name of the stream: one that is made
+// anew has another.
+func (s *Stream) Last(ctx context.Context) (number uint64, name string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, stream, err := s.open(ctx)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	info, err := stream.Info(ctx)
 	s.forgetIf(err)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	return info.State.LastSeq, nil
+	return info.State.LastSeq, info.Created.UTC().Format(time.RFC3339Nano), nil
 }
 
 // Follow hears of everything after a number until ctx ends or heard returns an error. What
-// cannot be opened is passed over.
+// cannot be opened is heard as nil: its number counts.
 func (s *Stream) Follow(ctx context.Context, after uint64, heard func(number uint64, body []byte) error) error {
 	opening, cancel := context.WithTimeout(ctx, 5*time.Second)
 	js, _, err := s.open(opening)
@@ -150,7 +151,7 @@ func (s *Stream) Follow(ctx context.Context, after uint64, heard func(number uin
 		body, why := s.c.keys.Load().unbox(s.cfg.Name, s.subject(), m.Data())
 		if why != "" {
 			s.c.refuse(why, s.cfg.Name, explanations[why])
-			continue
+			body = nil
 		}
 		if err := heard(meta.Sequence.Stream, body); err != nil {
 			return err

@@ -65,11 +65,12 @@ type Store struct {
 	file    *lineFile
 	dropped counts
 	sent    counts
-	rows    int // of the history, under a write transaction
-	name    string
-	heardTo atomic.Uint64 // the number of the stream up to which all has been entered
-	outbox  int           // words in it, under a write transaction
-	untold  chan struct{} // there is something in the outbox
+	rows    int                    // of the history, under a write transaction
+	name    string                 // of this run of the store, for others
+	heardTo atomic.Uint64          // the number of the stream up to which all has been entered
+	stream  atomic.Pointer[string] // the name of that stream; nil: none yet
+	outbox  int                    // words in it, under a write transaction
+	untold  chan struct{}          // there is something in the outbox
 
 	mu   sync.Mutex
 	said map[string]time.Time // when the log was last told of a failure
@@ -211,6 +212,11 @@ func (s *Store) Serve(ctx context.Context, own <-chan struct{}) {
 
 // tell logs a failure, once a minute at most.
 func (s *Store) tell(what string, err error) {
+	s.complain(what, "see to it that "+s.cfg.Dir+" can be written and has room", err)
+}
+
+// complain says something that goes on, once a minute.
+func (s *Store) complain(what, remedy string, err error) {
 	s.mu.Lock()
 	last := s.said[what]
 	due := last.IsZero() || time.Since(last) > time.Minute
@@ -219,7 +225,7 @@ func (s *Store) tell(what string, err error) {
 	}
 	s.mu.Unlock()
 	if due {
-		s.log.Warn(what, "error", err, "remedy", "see to it that "+s.cfg.Dir+" can be written and has room")
+		s.log.Warn(what, "error", err, "remedy", remedy)
 	}
 }
 
