@@ -127,7 +127,7 @@ func (o *sender) recount(b *bbolt.Bucket) {
 func (s *Store) recount() {
 	_ = s.update(func(tx *bbolt.Tx) error {
 		s.rows = tx.Bucket(bucketHistory).Stats().KeyN
-		s.outbox = tx.Bucket(bucketOutbox).Stats().KeyN
+		s.outbox.Store(int64(tx.Bucket(bucketOutbox).Stats().KeyN))
 		for _, o := range s.senders {
 			o.recount(o.bucket(tx))
 		}

@@ -104,7 +104,7 @@ func (s *Store) openShared(tx *bbolt.Tx) error {
 		name := string(v)
 		s.stream.Store(&name)
 	}
-	s.outbox = tx.Bucket(bucketOutbox).Stats().KeyN
+	s.outbox.Store(int64(tx.Bucket(bucketOutbox).Stats().KeyN))
 	return err
 }
 
@@ -148,7 +148,7 @@ func (s *Store) tellOthers(tx *bbolt.Tx, t told) error {
 	if err != nil {
 		return err
 	}
-	for ; s.outbox >= maxOutbox; s.outbox-- {
+	for ; s.outbox.Load() >= maxOutbox; s.outbox.Add(-1) {
 		k, _ := b.Cursor().First()
 		if k == nil {
 			break
@@ -158,7 +158,7 @@ func (s *Store) tellOthers(tx *bbolt.Tx, t told) error {
 		}
 		s.dropped.add(dropShared, 1)
 	}
-	s.outbox++
+	s.outbox.Add(1)
 	return b.Put(binary.BigEndian.AppendUint64(nil, number), text)
 }
 
@@ -226,7 +226,7 @@ func (s *Store) publish(ctx context.Context) (more bool, err error) {
 				if b.Get(k) == nil {
 					continue // it has made room
 				}
-				s.outbox--
+				s.outbox.Add(-1)
 				if err := b.Delete(k); err != nil {
 					return err
 				}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // memoryStream is what the stores of a test share.
@@ -189,9 +187,7 @@ func TestShared(t *testing.T) {
 	all[1].emit(170, 190)
 	r.until(t, "what it told after that", func(ids []string) bool { return each(ids, 50*nodes+60) })
 	eventually(t, "all of that is told", func() bool {
-		waits := -1
-		_ = all[1].view(func(tx *bbolt.Tx) error { waits = tx.Bucket(bucketOutbox).Stats().KeyN; return nil })
-		return waits == 0
+		return all[1].Store.Stats().Unshared == 0
 	})
 	all[1].stop()
 	cfg.Dir = older

@@ -11,6 +11,7 @@ type Stats struct {
 	Dropped    map[string]uint64 // by reason, see the reasons below
 	Deliveries map[string]uint64 // requests to webhooks by what came of them
 	Waiting    int               // events in the queues of webhooks
+	Unshared   int               // words that the other nodes are to be told
 }
 
 // Why an event is lost. Each is a label of a metric.

@@ -69,7 +69,7 @@ type Store struct {
 	name    string                 // of this run of the store, for others
 	heardTo atomic.Uint64          // the number of the stream up to which all has been entered
 	stream  atomic.Pointer[string] // the name of that stream; nil: none yet
-	outbox  int                    // words in it, under a write transaction
+	outbox  atomic.Int64           // words in it
 	untold  chan struct{}          // there is something in the outbox
 
 	mu   sync.Mutex
@@ -231,7 +231,7 @@ func (s *Store) complain(what, remedy string, err error) {
 
 // Stats are the store's counters.
 func (s *Store) Stats() Stats {
-	st := Stats{Emitted: map[string]uint64{}, Dropped: s.dropped.copy(), Deliveries: s.sent.copy()}
+	st := Stats{Emitted: map[string]uint64{}, Dropped: s.dropped.copy(), Deliveries: s.sent.copy(), Unshared: int(s.outbox.Load())}
 	for _, sender := range s.senders {
 		st.Waiting += int(sender.waiting.Load())
 	}

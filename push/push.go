@@ -119,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		users: make(map[string]*record), owner: make(map[string]string), dirty: make(map[string]bool), rings: make(map[string]*ring),
 		wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
 	}
-	s.share = share{behind: make(map[string]bool), rings: make(map[string]*posted), synced: make(chan struct{}), wake: make(chan struct{}, 1)}
+	s.share = share{behind: make(map[string]bool), swept: make(map[string]bool), rings: make(map[string]*posted), synced: make(chan struct{}), wake: make(chan struct{}, 1)}
 	s.queue.origins = make(map[string]*origin)
 	s.client = newClient(cfg)
 	if err := s.load(ctx); err != nil {

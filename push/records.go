@@ -161,9 +161,12 @@ func (s *Store) empty(user string, r *record) {
 		if len(s.users) <= 2*s.cfg.tune.total {
 			break
 		}
-		if !o.kept() && other != user {
+		// What the shelf does not know yet it would not learn any more.
+		unshared := s.share.behind[other] && len(s.users) < 3*s.cfg.tune.total
+		if !o.kept() && other != user && !unshared {
 			delete(s.users, other)
 			s.dirty[other] = true
+			s.sweep(other)
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -29,10 +31,12 @@ type Shared struct {
 // share is the Store's part of it. mu guards all but the signals.
 type share struct {
 	behind  map[string]bool // users whose records the others may not have
+	swept   map[string]bool // users of whom nothing but the memory is on the shelf, which is to go
 	waiting []func(error)   // who is to be told when they have
 	heard   map[string]bool // users, since Begin; nil: not in between
 	rings   map[string]*posted
 	owed    []*ring // of which the shelf does not know yet how they have ended
+	said    time.Time
 	synced  chan struct{}
 	wake    chan struct{}
 	group   sync.WaitGroup
@@ -64,6 +68,8 @@ const (
 	adoptEvery  = time.Second
 	shareRetry  = time.Second
 	maxUserText = 60 << 10
+	maxSwept    = 4096
+	maxUnshared = 16 // records that may fail until the others wait for the next time
 )
 
 // place is the key of a user on the shelf. Nodes that prove names in another way, or have
@@ -147,6 +153,9 @@ func (s *Store) HeardUser(key string, value []byte) {
 	}
 	ours := s.users[user]
 	if ours == nil && !s.roomFor(theirs) {
+		if !theirs.kept() {
+			s.sweep(user)
+		}
 		return
 	}
 	merged := merge(ours, theirs, s.cfg.tune)
@@ -158,6 +167,14 @@ func (s *Store) HeardUser(key string, value []byte) {
 		return
 	}
 	s.replace(user, merged)
+}
+
+// sweep has the memory of somebody who is no more taken from the shelf: there is more of it
+// than nodes remember. mu is held.
+func (s *Store) sweep(user string) {
+	if len(s.share.swept) < maxSwept {
+		s.share.swept[user] = true
+	}
 }
 
 // roomFor reports whether one more record of others is kept. The memory of somebody who is no
@@ -173,6 +190,7 @@ func (s *Store) roomFor(r *record) bool {
 		if !o.kept() {
 			delete(s.users, user)
 			s.dirty[user] = true
+			s.sweep(user)
 			return true
 		}
 	}
@@ -239,16 +257,26 @@ func (s *Store) exchange(ctx context.Context) {
 			s.adopt(ctx)
 		}
 		s.mu.Lock()
-		behind, wait := s.share.behind, s.share.waiting
-		s.share.behind, s.share.waiting = make(map[string]bool), nil
+		behind, swept, wait := s.share.behind, s.share.swept, s.share.waiting
+		s.share.behind, s.share.swept, s.share.waiting = make(map[string]bool), make(map[string]bool), nil
 		s.mu.Unlock()
-		failed := false
+		failed := 0
 		for user := range behind {
-			if failed || s.bring(ctx, user) != nil {
-				failed = true
-				s.mu.Lock()
-				s.share.behind[user] = true
-				s.mu.Unlock()
+			if failed < maxUnshared {
+				err := s.bring(ctx, user)
+				if err == nil || ctx.Err() != nil {
+					continue
+				}
+				failed++
+				s.complain(err)
+			}
+			s.mu.Lock()
+			s.share.behind[user] = true
+			s.mu.Unlock()
+		}
+		for user := range swept {
+			if failed += s.take(ctx, user); failed >= maxUnshared {
+				break // another node does it, or this one when it hears of it again
 			}
 		}
 		for _, done := range wait {
@@ -257,9 +285,38 @@ func (s *Store) exchange(ctx context.Context) {
 	}
 }
 
+// complain says that others do not know what this node knows, once a minute.
+func (s *Store) complain(err error) {
+	s.mu.Lock()
+	behind, due := len(s.share.behind)+1, s.share.said.IsZero() || time.Since(s.share.said) > time.Minute
+	if due {
+		s.share.said = time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		s.log.Warn("the other nodes do not know of everybody who is rung by push at this one", "error", err, "users", behind,
+			"remedy", "see docs/cluster.md for what a node needs of NATS")
+	}
+}
+
+// take takes the memory of a user from the shelf. It returns 1 where that failed.
+func (s *Store) take(ctx context.Context, user string) int {
+	err := s.cfg.Shared.Users.Change(ctx, s.place(user), func(old []byte) []byte {
+		if theirs := s.read(old); theirs == nil || theirs.kept() {
+			return old
+		}
+		return nil
+	})
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
 // bring puts what this node knows of a user on the shelf.
 func (s *Store) bring(ctx context.Context, user string) error {
-	return s.cfg.Shared.Users.Change(ctx, s.place(user), func(old []byte) []byte {
+	var long error
+	err := s.cfg.Shared.Users.Change(ctx, s.place(user), func(old []byte) []byte {
 		var theirs *record
 		if old != nil {
 			theirs = s.read(old)
@@ -274,12 +331,14 @@ func (s *Store) bring(ctx context.Context, user string) error {
 		if theirs != nil && same(merged, theirs, s.cfg.tune) {
 			return old
 		}
-		text, err := json.Marshal(merged)
-		if err != nil || len(text) > maxUserText {
+		text, _ := json.Marshal(merged) // it has no type that can fail
+		if len(text) > maxUserText {
+			long = fmt.Errorf("what is known of %q is longer than %d bytes", user, maxUserText)
 			return old
 		}
 		return text
 	})
+	return cmp.Or(err, long)
 }
 
 // HeardRing is told of a call on the shelf; no value: it is no more.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -16,12 +17,13 @@ type shelf struct {
 	values map[string][]byte
 	heard  map[string]func(key string, value []byte)
 	away   bool
+	refuse string // of keys with this end
 }
 
 func (s *shelf) Change(_ context.Context, key string, change func([]byte) []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away {
+	if s.away || s.refuse != "" && strings.HasSuffix(key, s.refuse) {
 		return errors.New("nobody is there")
 	}
 	old := s.values[key]
@@ -57,6 +59,7 @@ type together struct {
 	t            *testing.T
 	users, rings *shelf
 	key          *Key
+	tune         tuning
 	service      *service
 	mu           sync.Mutex
 	dead         map[string]bool
@@ -75,7 +78,7 @@ func newTogether(t *testing.T) *together {
 
 func (g *together) node(name, dir string) *running {
 	cfg := at(g.service)
-	cfg.Key, cfg.Dir = g.key, dir
+	cfg.Key, cfg.Dir, cfg.tune = g.key, dir, g.tune
 	cfg.Shared = &Shared{Users: g.users, Rings: g.rings, Node: name, Run: "1", Lives: func(node, _ string) (bool, bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -115,6 +118,52 @@ func (g *together) kill(name string, r *running) {
 	g.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+}
+
+// TestUnshared: one record that cannot be put on the shelf keeps no other one from it, and it
+// can be seen that it is not there.
+func TestUnshared(t *testing.T) {
+	g := newTogether(t)
+	a, b := g.node("a", t.TempDir()), g.node("b", t.TempDir())
+	g.users.mu.Lock()
+	g.users.refuse = "/foreign"
+	g.users.mu.Unlock()
+	for _, user := range []string{"foreign", "petya", "masha"} {
+		if err := a.subscribe(user, g.service.subscribe(user).text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "b knows the others", func() bool { return b.Reachable("petya") && b.Reachable("masha") })
+	eventually(t, "one is counted", func() bool { return a.Store.Stats().Unshared == 1 })
+	g.users.mu.Lock()
+	g.users.refuse = ""
+	g.users.mu.Unlock()
+	eventually(t, "b knows that one too", func() bool { return b.Reachable("foreign") })
+	eventually(t, "none is counted", func() bool { return a.Store.Stats().Unshared == 0 })
+}
+
+// TestMemoryOfManyIsBounded: whoever comes and goes under ever new names fills neither the
+// nodes nor the shelf, and pushes nobody out who is still there.
+func TestMemoryOfManyIsBounded(t *testing.T) {
+	g := newTogether(t)
+	g.tune = usualTuning
+	g.tune.total = 20
+	a, b := g.node("a", t.TempDir()), g.node("b", t.TempDir())
+	if err := b.subscribe("petya", g.service.subscribe("petya").text); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		user := fmt.Sprintf("user%d", i)
+		dev := g.service.subscribe(user)
+		a.Subscribe(user, proof, netip.AddrFrom4([4]byte{10, 0, byte(i), 1}), []byte(dev.text), func(error) {})
+		eventually(t, "it is there", func() bool { return a.Reachable(user) })
+		a.Forget(user)
+	}
+	for _, r := range []*running{a, b} {
+		eventually(t, "a bounded memory", func() bool { return r.Store.Stats().Users <= 3*g.tune.total })
+		eventually(t, "whoever is there", func() bool { return r.Reachable("petya") })
+	}
+	eventually(t, "a bounded shelf", func() bool { return g.users.count() <= 3*g.tune.total })
 }
 
 // TestTogether: what is subscribed at one node rings by another, what is gone at one is gone

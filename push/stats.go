@@ -41,6 +41,7 @@ const (
 // Stats are the counters of a store, and how full it is.
 type Stats struct {
 	Users, Subscriptions, Waiting int
+	Unshared                      int               // users whose records the other nodes may not have
 	Sent                          map[string]uint64 // by what came of it
 	Dropped                       map[string]uint64
 	Deleted                       map[string]uint64
@@ -54,7 +55,7 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{
-		Users: len(s.users), Subscriptions: len(s.owner), Waiting: s.queue.count,
+		Users: len(s.users), Subscriptions: len(s.owner), Waiting: s.queue.count, Unshared: len(s.share.behind),
 		Sent: s.stats.sent.copy(), Dropped: s.stats.dropped.copy(), Deleted: s.stats.deleted.copy(), Refused: s.stats.refused.copy(),
 	}
 }

@@ -54,10 +54,19 @@ var clocks = map[string]string{
 	"events/store.go":              "how old the history is, which holds times of day; lines in the log by time.Since",
 	"events/sign.go":               "how old a signature is, which holds a time of day",
 	"events/sender.go":             "when the next attempt is due, which outlasts a restart, and so must be a time of day",
+	"events/share.go":              "the name of a run: who began first makes room",
 	"events/client.go":             "the time of a signature and of the event of a check",
 	"cmd/turnhub/events.go":        "the start, by time.Since",
 	"cmd/turnhub/checkwebhooks.go": "how long it took, by time.Since",
 	"web/admin/api.go":             "which day it is",
+	// Push.
+	"push/records.go": "when a name was used last, for months; changes of several nodes' records are ordered by it",
+	"push/share.go":   "the same; how long ago a call was heard of, by time.Since of a time.Now",
+	"push/client.go":  "exp of the token that a push service wants; and how long it wants to be left alone, which it may say as a time of day",
+	"push/ring.go":    "when a call began, by time.Since of a time.Now; and for other nodes",
+	"push/queue.go":   "when the next attempt is due, by differences of time.Now",
+	"push/disk.go":    "lines in the log by time.Since",
+	"push/push.go":    "the start, for rates by time.Since",
 	// Many nodes.
 	"cluster/record.go":      "what a node sends holds its time of day, so that it is not sent again later",
 	"cluster/cluster.go":     "the cluster's clock, by time.Since of the start",
@@ -75,7 +84,7 @@ var clocks = map[string]string{
 
 func TestClocks(t *testing.T) {
 	used := make(map[string]bool)
-	for _, top := range []string{"cluster", "cmd", "events", "internal", "signaling", "turnsrv", "web"} {
+	for _, top := range []string{"cluster", "cmd", "events", "internal", "push", "signaling", "turnsrv", "web"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == "testdata") {
 				return filepath.SkipDir

@@ -109,10 +109,12 @@ var (
 	lost       = counter("events_dropped_total", "Events that were lost, by reason: more than can be written down (busy), more than people of one household make (household), journals full since nobody reads them (journals), a disk that does not take them (disk), too large (size), a journal that holds something else (form); of one webhook: its queue was full (queue), no attempt came through (expired), it has answered 410 (refused), it is not configured any more (unnamed); the other nodes could not be told of it (shared).", "reason")
 	deliveries = counter("webhook_requests_total", "Requests to webhooks by what came of them.", "result")
 	queued     = gauge("webhook_waiting", "Events in the queues of webhooks now.")
+	unshared   = gauge("events_unshared", "Events, and words about them, that the other nodes of the cluster are to be told of.")
 
 	pushSubscriptions = gauge("push_subscriptions", "Browsers that are rung by push now.")
 	pushUsers         = gauge("push_users", "User names that are kept, since they are rung by push.")
 	pushWaiting       = gauge("push_waiting", "Messages to push services that wait, or are on their way.")
+	pushUnshared      = gauge("push_unshared", "People who are rung by push of whom the other nodes of the cluster do not know everything yet.")
 	pushRequests      = counter("push_requests_total", "Requests to push services, by what came of them: taken (ok), the subscription has ended and is deleted (gone), refused for good (refused), later perhaps (busy), a redirection, which is not followed (redirect), an address inside, which is not reached (address), no answer (tls, timeout, network).", "result")
 	pushDropped       = counter("push_dropped_total", "Messages to push services that were dropped: too many waited (queue), no attempt came through in time (late), the call had been answered or had ended (settled), one network or to one user called too often (limit).", "reason")
 	pushDeleted       = counter("push_deleted_total", "Subscriptions that were deleted: their service says that they have ended (gone), has refused them ten times in a row (refused), their user has not been here for 90 days (unused).", "reason")
@@ -133,8 +135,8 @@ var everyDesc = []*prometheus.Desc{
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
 	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterVoid.desc, clusterMoved.desc,
-	emitted.desc, lost.desc, deliveries.desc, queued.desc,
-	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
+	emitted.desc, lost.desc, deliveries.desc, queued.desc, unshared.desc,
+	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushUnshared.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
 }
 
 // collector reads the servers' own counters when Prometheus asks; nothing is
@@ -173,9 +175,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	each(total.Events.Dropped, lost, put)
 	each(total.Events.Deliveries, deliveries, put)
 	put(queued, float64(total.Events.Waiting))
+	put(unshared, float64(total.Events.Unshared))
 	put(pushSubscriptions, float64(total.Push.Subscriptions))
 	put(pushUsers, float64(total.Push.Users))
 	put(pushWaiting, float64(total.Push.Waiting))
+	put(pushUnshared, float64(total.Push.Unshared))
 	each(total.Push.Sent, pushRequests, put)
 	each(total.Push.Dropped, pushDropped, put)
 	each(total.Push.Deleted, pushDeleted, put)
