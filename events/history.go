@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/text/unicode/norm"
 )
 
-// remembered are the types of which the history has a row: each says a whole call.
-var remembered = []string{CallEnded, CallMissed, AllocationRefused}
+// Remembered are the types of which the history has a row: each says a whole call.
+var Remembered = []string{CallEnded, CallMissed, AllocationRefused}
 
 // remember enters an event into the history and the usage of the day.
 func (s *Store) remember(tx *bbolt.Tx, e *Event, line []byte) error {
 	if s.cfg.History == 0 {
 		return nil
 	}
-	if err := s.count(tx, e); err != nil || !slices.Contains(remembered, e.Type) {
+	if err := s.count(tx, e); err != nil || !slices.Contains(Remembered, e.Type) {
 		return err
 	}
 	b := tx.Bucket(bucketHistory)
@@ -124,7 +125,7 @@ func (s *Store) History(q Query) (page Page, err error) {
 	if q.From.IsZero() {
 		begin = nil
 	}
-	text := strings.ToLower(q.Text)
+	text := strings.ToLower(norm.NFC.String(q.Text)) // as names and rooms are kept, however it was typed
 	err = s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketHistory).Cursor()
 		k, v := c.Last()

@@ -220,6 +220,7 @@ func TestHistory(t *testing.T) {
 		"room":     {Query{Text: "blue-f"}, 40},
 		"user":     {Query{Text: "ANNA"}, 40},
 		"name":     {Query{Text: "änne"}, 40},
+		"form D":   {Query{Text: "a\u0308nne"}, 40},
 		"caller":   {Query{Text: "Boris"}, 10},
 		"callee":   {Query{Text: "carla"}, 10},
 		"id":       {Query{Text: "evt_49"}, 1},

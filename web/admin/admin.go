@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -131,11 +132,19 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST /drain", console.drain)
 	mux.HandleFunc("GET /history", console.history)
 	mux.HandleFunc("GET /history.csv", console.historyCSV)
+	methods := make(map[string][]string) // by path
 	for _, r := range console.routes() {
 		mux.HandleFunc(r.method+" "+apiPath+r.path, r.serve)
+		methods[apiPath+r.path] = append(methods[apiPath+r.path], r.method)
 	}
-	for _, method := range []string{"GET", "POST"} {
-		mux.HandleFunc(method+" /api/", func(w http.ResponseWriter, _ *http.Request) {
+	// Every answer of the API is one that its description has, those to mistakes too.
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		mux.HandleFunc(method+" /api/", func(w http.ResponseWriter, r *http.Request) {
+			if allowed := methods[r.URL.Path]; allowed != nil {
+				w.Header().Set("Allow", strings.Join(allowed, ", "))
+				fail(w, http.StatusMethodNotAllowed, "this operation is "+strings.Join(allowed, " or ")+" "+r.URL.Path)
+				return
+			}
 			fail(w, http.StatusNotFound, "the API has no such operation: GET "+apiPath+"/openapi.yaml lists them")
 		})
 	}

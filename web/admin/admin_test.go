@@ -143,6 +143,9 @@ func TestGuardKeepsPagesOut(t *testing.T) {
 		{name: "our own page", path: "/state", origin: "http://" + own, site: "same-origin", status: 200},
 		{name: "a form", method: "POST", path: "/revoke", kind: "application/x-www-form-urlencoded", status: 415},
 		{name: "a form of text", method: "POST", path: "/revoke", kind: "text/plain", status: 415},
+		{name: "a form that says it is JSON", method: "POST", path: "/revoke", kind: "text/plain; application/json", status: 415},
+		{name: "nothing that is sent by kind", method: "POST", path: "/revoke", status: 415},
+		{name: "JSON with its charset, as programs send it", method: "POST", path: "/drain-none", kind: "Application/JSON; charset=utf-8", status: 405},
 		{name: "a foreign script", method: "POST", path: "/revoke", kind: "application/json", origin: "https://evil.example", status: 403},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -69,7 +71,13 @@ func (c *console) credentials(w http.ResponseWriter, r *http.Request) {
 		TTL  string `json:"ttl"`
 	}
 	ttl := time.Duration(0)
-	err = json.Unmarshal(text, &asked)
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.DisallowUnknownFields() // a ttl that is misspelled would be the default
+	if err = in.Decode(&asked); err == nil {
+		if _, end := in.Token(); end != io.EOF {
+			err = errors.New("something follows")
+		}
+	}
 	if err == nil && asked.TTL != "" {
 		ttl, err = time.ParseDuration(asked.TTL)
 	}
@@ -135,6 +143,10 @@ func (c *console) usage(w http.ResponseWriter, r *http.Request) {
 			}
 			*at = given
 		}
+	}
+	if from > to {
+		fail(w, http.StatusBadRequest, "from is later than to: what is left out is today (UTC)")
+		return
 	}
 	var user *string
 	if q.Has("user") {
@@ -253,6 +265,11 @@ func (c *console) firstPage(w http.ResponseWriter, r *http.Request) (store Store
 func historyQuery(r *http.Request) (query events.Query, err error) {
 	q := r.URL.Query()
 	query = events.Query{Text: q.Get("text"), Types: q["type"], After: q.Get("after")}
+	for _, typ := range query.Types {
+		if !slices.Contains(events.Remembered, typ) {
+			return query, errors.New("type must be one of " + strings.Join(events.Remembered, ", "))
+		}
+	}
 	for name, at := range map[string]*time.Time{"from": &query.From, "to": &query.To} {
 		given := q.Get(name)
 		if given == "" {
@@ -267,6 +284,9 @@ func historyQuery(r *http.Request) (query events.Query, err error) {
 		if name == "to" {
 			*at = at.Add(24 * time.Hour) // the whole day
 		}
+	}
+	if !query.From.IsZero() && !query.To.IsZero() && !query.From.Before(query.To) {
+		return query, errors.New("from must be before to")
 	}
 	if given := q.Get("limit"); given != "" {
 		if query.Limit, err = strconv.Atoi(given); err != nil || query.Limit < 1 || query.Limit > events.MaxRows {

@@ -349,6 +349,19 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s is not tried", one)
 		}
 	}
+	for path, operations := range d.Paths {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+			if operations[strings.ToLower(method)] != nil {
+				continue
+			}
+			status, header, text := call1(t, method, server.URL+apiPath+path, "{}", "")
+			var said map[string]string
+			allow := header.Get("Allow")
+			if json.Unmarshal(text, &said) != nil || status != 405 || said["error"] == "" || allow == "" || operations[strings.ToLower(allow)] == nil {
+				t.Errorf("%s %s: %d, Allow %q, %s", method, path, status, allow, text)
+			}
+		}
+	}
 	if status, _, _ := call1(t, "GET", server.URL+"/api/v2/calls", "", ""); status != 404 {
 		t.Error(status)
 	}
@@ -376,6 +389,24 @@ func TestHistoryQuery(t *testing.T) {
 	}
 }
 
+// TestQueriesThatCannotBe are said to be wrong: nothing found would be taken for an answer.
+func TestQueriesThatCannotBe(t *testing.T) {
+	server, _ := newAPI(t, nil)
+	for _, path := range []string{
+		"/history?type=call.end", "/history?type=call.ended&type=", "/history?from=2026-11-28&to=2026-11-27", "/history.csv?type=call.began",
+		"/history?from=2026-02-30", "/usage?from=2026-11-28&to=2026-11-27", "/usage?from=9999-12-31", "/usage?to=2026-11-28T09:30:00Z",
+	} {
+		if status, _, text := call1(t, "GET", server.URL+apiPath+path, "", ""); status != 400 {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	for _, body := range []string{`{"user":"anna","tll":"1h"}`, `{"user":"anna"}{}`, `{"user":"anna"}}`, `["anna"]`, `{"user":"anna","ttl":3600}`} {
+		if status, _, text := call1(t, "POST", server.URL+apiPath+"/credentials", body, ""); status != 400 {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+}
+
 // TestCSV has all pages, and no cell that a spreadsheet takes for a formula.
 func TestCSV(t *testing.T) {
 	server, _ := newAPI(t, nil)
@@ -393,6 +424,19 @@ func TestCSV(t *testing.T) {
 	}
 	if cell(3, "from") != "'=1+1" || cell(3, "to") != "anna" || cell(3, "seconds") != "45.000" {
 		t.Error(rows[3])
+	}
+	for cell, want := range map[string]string{
+		"":                 "",
+		"anna; boris":      "anna; boris",
+		"a=1, b-2 @home":   "a=1, b-2 @home",
+		" +1":              " '+1",
+		"anna; =1+1":       "anna; '=1+1", // where semicolons separate cells it is one by itself
+		"x;@SUM(A1);y\t-2": "x;'@SUM(A1);y\t'-2",
+		"\uff1d1":          "'\uff1d1",
+	} {
+		if got := harmless(cell); got != want {
+			t.Errorf("%q: %q, want %q", cell, got, want)
+		}
 	}
 }
 
@@ -469,10 +513,21 @@ func TestToken(t *testing.T) {
 		{guarded, "/metrics", there, "10.0.0.1:9478", token, 200},
 		{guarded, "/history", there, "10.0.0.1:9478", "", 401},
 		{guarded, "/healthz", there, "10.0.0.1:9478", "", 200},
+		{guarded, "/metrics", there, "10.0.0.1:9478", " " + token, 200},
 		{missing, apiPath + "/calls", here, "127.0.0.1:9478", token, 401},
 	} {
 		if got := ask(tc.cfg, tc.path, tc.remote, tc.host, tc.bearer); got != tc.want {
 			t.Errorf("%s from %s at %s with %q: %d, want %d", tc.path, tc.remote, tc.host, tc.bearer, got, tc.want)
+		}
+	}
+	// The scheme is one in any case of letters (RFC 9110, 11.1).
+	for scheme, want := range map[string]int{"bearer ": 200, "BEARER ": 200, "Basic ": 401, "": 401, "Bearer": 401} {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr, r.Host = there, "10.0.0.1:9478"
+		r.Header.Set("Authorization", scheme+token)
+		w := httptest.NewRecorder()
+		if New(guarded).ServeHTTP(w, r); w.Code != want {
+			t.Errorf("%q: %d, want %d", scheme, w.Code, want)
 		}
 	}
 	// A new token is good at once, the old one no longer.

@@ -70,10 +70,17 @@ func csvRow(e *events.Event) []string {
 func nameOf(p *events.Person) string { return cmp.Or(p.User, p.Name, p.Session) }
 
 // harmless keeps a spreadsheet from taking what somebody has called himself for a
-// formula.
+// formula. One that separates cells by semicolons or tabs, as where numbers have commas,
+// begins a cell within one of ours.
 func harmless(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
+	var out strings.Builder
+	begins := true
+	for _, r := range cell {
+		if begins && strings.ContainsRune("=+-@\t\r\uff1d\uff0b\uff0d\uff20", r) { // of full width too
+			out.WriteByte('\'')
+		}
+		out.WriteRune(r)
+		begins = strings.ContainsRune(";\t\r\n", r) || begins && r == ' '
 	}
-	return cell
+	return out.String()
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -50,7 +51,8 @@ func guard(next http.Handler, cfg *Config) http.Handler {
 		if !cfg.admits(w, r, brought) {
 			return
 		}
-		if r.Method == http.MethodPost && r.Header.Get("Content-Type") != "application/json" {
+		// What a form of a page can send is none of it, whatever stands behind it.
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost && (err != nil || kind != "application/json") {
 			fail(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json")
 			return
 		}

@@ -34,10 +34,11 @@ func (c *Config) bearer(r *http.Request) (brought bool, err error) {
 	if c.TokenFile == "" {
 		return false, nil
 	}
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110, 11.1: in any case of letters
 		return false, nil
 	}
+	given = strings.TrimLeft(given, " ")
 	token, err := ReadToken(c.TokenFile)
 	if err != nil {
 		return false, err
