@@ -73,8 +73,14 @@ for (const [framing, other] of /** @type {const} */ ([['chromium', 'firefox'], [
     const browsers = { chromium, firefox };
     const [page, visitor] = await Promise.all([open(browsers[framing]), open(browsers[other])]);
     const room = `appointment-${framing}`; // its own: who has closed a page is in the room for some seconds
+    await page.addInitScript(() => {
+      const said = /** @type {any} */ (window).said = /** @type {string[]} */ ([]);
+      addEventListener('message', ({ data }) => { if (data?.turnhub) said.push(data.type); });
+    });
     await page.goto(at('iframe/index.html', server, room));
     await says(page, 'Ready.');
+    const told = () => page.evaluate(() => /** @type {any} */ (window).said);
+    assert.deepEqual((await told()).filter((/** @type {string} */ type) => !['ready', 'devices'].includes(type)), [], 'nothing has begun or ended');
     const frame = page.frames()[1];
     assert.equal(await frame.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--accent')), 'rgb(122 60 194)');
     assert.equal(await frame.locator('.bar').isVisible(), false, 'the bar of the page is not there');
@@ -92,6 +98,7 @@ for (const [framing, other] of /** @type {const} */ ([['chromium', 'firefox'], [
     await page.locator('#mute', { hasText: 'Unmute' }).waitFor();
     await page.click('#leave');
     await says(page, 'It is over.');
+    assert.deepEqual((await told()).filter((/** @type {string} */ type) => ['joined', 'left'].includes(type)), ['joined', 'left']);
     assert.equal(await frame.locator('#notice-home').isVisible(), false, 'nothing leads out of the frame');
     await page.click('#join');
     await says(page, 'With Bob.');

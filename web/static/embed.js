@@ -115,10 +115,14 @@ export class Embedding {
   /** Tells of a call from its beginning to its end. @param {Call} call */
   follow(call) {
     const people = () => tell('people', {people: [...call.peers].map(({id, name}) => ({id, name}))});
-    call.on('phase', (phase) => { if (phase === 'active') tell('joined', {room: call.room}); });
+    let begun = false; // the page has a call ready before anybody wants it, and puts another in its place
+    call.on('phase', (phase) => {
+      begun ||= phase !== 'ended';
+      if (phase === 'active') tell('joined', {room: call.room});
+    });
     call.on('peer', (peer) => { people(); peer.on('name', people); });
     call.on('peer-left', people);
-    call.on('ended', ({reason}) => tell('left', {reason}));
+    call.on('ended', ({reason}) => { if (begun) tell('left', {reason}); });
   }
 
   /** The call could not be joined. @param {unknown} error */
