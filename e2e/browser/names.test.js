@@ -161,6 +161,13 @@ test('a call name that somebody else uses is refused in plain words', async () =
   assert.match(await other.textContent('.toast.bad') ?? '', /in use by somebody else/);
   await other.waitForSelector('body[data-hub=open]');
   assert.equal(await other.inputValue('#user'), '');
+  // One that no server takes is not kept, nor used where it was.
+  await other.fill('#user', 's_anna');
+  await other.press('#user', 'Tab');
+  assert.equal(await other.evaluate(() => [/** @type {HTMLInputElement} */ (document.querySelector('#user')).validity.valid, localStorage.getItem('turnhub.user')].join()), 'false,');
+  await other.evaluate(() => localStorage.setItem('turnhub.user', 's_anna'));
+  await other.reload();
+  await other.waitForSelector('body[data-hub=open][data-state=ready]');
   await Promise.all([petya, other].map((page) => page.context().close()));
 });
 

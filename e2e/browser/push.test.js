@@ -80,7 +80,7 @@ test('a call rings the closed page, is answered and declined from the notificati
   }, action);
 
   const desk = await browser.newPage();
-  await openLobby(desk, server.base, { user: 'vasya', name: 'Vasya', secret: 'the secret of vasya' });
+  await openLobby(desk, server.base, { user: 'vasya', name: ' Vasya\t', secret: 'the secret of vasya' }); // as copied from a table
   const call = async () => {
     await desk.fill('#callee', 'petya');
     await desk.click('#invite');
@@ -122,8 +122,8 @@ test('a call rings the closed page, is answered and declined from the notificati
   await desk.click('#hang-up');
   const missed = await service.next(({ reason }) => reason === 'missed');
   assert.deepEqual([missed.type, missed.name], ['stop', 'Vasya']);
-  await deliver(missed);
-  await shown(/^Vasya called at/);
+  await deliver({ ...missed, name: 'Vasya $& {time}' }); // a name is nothing but a name
+  await shown(/^Vasya \$& \{time\} called at \d/);
   await back();
   const again = await context.newPage();
   await again.goto(server.base);

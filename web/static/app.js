@@ -14,9 +14,9 @@ import {Stage} from './stage.js';
 import {allowNotifications, ring, silence} from './ring.js';
 import {Links} from './links.js';
 import {offerLanguages} from './language.js';
-import {carriedNames, embedded, linkHere, linkToName, linkedRoom, misnamedRoom, offered, recall, remember, suppose, takeOffer, token, troubleshooting, userSecret} from './settings.js';
+import {carriedNames, embedded, linkHere, linkToName, linkedRoom, misnamedRoom, offered, ownName, ownUser, recall, remember, suppose, takeOffer, token, troubleshooting, userSecret} from './settings.js';
 import {copyLink, copyShown, drawQR, showQR} from './share.js';
-import {roomOf} from './rooms.js';
+import {plainName, roomOf} from './rooms.js';
 import {tellOfRecordings} from './records.js';
 import {t, whyOf} from './words.js';
 
@@ -104,8 +104,8 @@ function lobby() {
 
 function openHub() {
   hub?.close();
-  const user = recall('user');
-  hub = new Hub({name: recall('name') || undefined, token, ...(user ? {user, userSecret: userSecret()} : {})});
+  const user = ownUser();
+  hub = new Hub({name: ownName() || undefined, token, ...(user ? {user, userSecret: userSecret()} : {})});
   const mine = hub;
   $('#carry').hidden = true; // until it has its name
   hub.on('state', (state) => {
@@ -223,7 +223,7 @@ function enter(link, callee = '') {
   show('call');
   body.dataset.state = 'joining';
   stage.attach(call, link, callee);
-  stage.setName(recall('name'));
+  stage.setName(ownName());
   chat.attach(call);
   inCall.attach(call);
   tellOfRecordings(call);
@@ -326,8 +326,8 @@ function onEnded(over, ended) {
 // ---- forms and keys
 
 function commitNames() {
-  const name = nameField.value.trim(), user = userField.value.trim();
-  if (name === recall('name') && user === recall('user')) return;
+  const name = nameField.value = plainName(nameField.value), user = userField.value.trim();
+  if (name === ownName() && user === ownUser()) return;
   remember('name', name);
   if (userField.validity.valid) remember('user', user);
   controls.setName(name);
@@ -450,9 +450,9 @@ async function embed({name, join: atOnce}) {
 
 async function start() {
   const begun = embedded && await embed(embedded);
-  nameField.value = recall('name');
-  userField.value = recall('user');
-  controls.setName(recall('name'));
+  nameField.value = ownName();
+  userField.value = ownUser();
+  controls.setName(ownName());
   roomField.value = linkedRoom() || misnamedRoom()?.near || randomRoom();
   openHub();
   lobby();

@@ -1,4 +1,4 @@
-/** Names of rooms. The server has the same rule (internal/access/room.go), and says why it is so. */
+/** Names of rooms, of which the server has the same rule (internal/access/room.go) and says why it is so; and what people may be called. */
 
 const most = 128; // bytes
 
@@ -27,4 +27,12 @@ export function nearestRoom(text) {
   let name = letters.split(/([._~-]+)/).map((word) => (mixed(word) ? '-' : word)).join('').replace(/-{2,}/g, '-').replace(/^[-\p{M}]+/u, '');
   while (size(name) > most) name = [...name].slice(0, -1).join('');
   return roomOf(name.replace(/-+$/, ''));
+}
+
+/**
+ * A name as it may be shown to others, and as the server takes it: on one line, whatever it was copied from, and of 64 characters.
+ * @param {string} text
+ */
+export function plainName(text) {
+  return [...text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\s]+/gu, ' ').trim()].slice(0, 64).join('').trim();
 }

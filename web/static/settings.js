@@ -1,4 +1,4 @@
-import {nearestRoom, roomOf} from './rooms.js';
+import {nearestRoom, plainName, roomOf} from './rooms.js';
 
 /**
  * What this browser remembers of its visitor, and what the address says. Storage may be forbidden, as in a frame of
@@ -34,6 +34,15 @@ export function suppose(key, value) {
   known.set(key, value);
 }
 
+/** What this visitor is called; an earlier page, or another program of this site, may have left anything. */
+export const ownName = () => plainName(recall('name'));
+
+/** The call name of this visitor, if the server can take it: `s_` begins the ids of its sessions. */
+export const ownUser = () => (isUser(recall('user')) ? recall('user') : '');
+
+/** @param {string} user */
+const isUser = (user) => /^(?!s_)[\w.@-]{1,64}$/.test(user);
+
 /** The secrets of call names that came from this person's other devices or went there, by name. @returns {Record<string, string>} */
 export function carriedNames() {
   /** @type {Record<string, string>} */ const names = Object.create(null); // somebody may be called "constructor"
@@ -45,7 +54,7 @@ export function carriedNames() {
 }
 
 /** The secret that keeps others from taking this person's call name. @param {string} [user] the name; another tab may have taken another one */
-export function userSecret(user = recall('user')) {
+export function userSecret(user = ownUser()) {
   const carried = carriedNames()[user];
   if (carried) return carried;
   const kept = recall('secret');
@@ -68,7 +77,7 @@ export function takeOffer(room = '') {
   history.replaceState(history.state, '', `${location.pathname}${location.search}${room && `#${encodeURIComponent(room)}`}`);
   try {
     const [user, secret] = found.slice(1).map((text) => decodeURIComponent(text));
-    return /^[\w.@-]{1,64}$/.test(user) && secret.length >= 8 && secret.length <= 400 ? {user, secret} : null;
+    return isUser(user) && secret.length >= 8 && secret.length <= 128 ? {user, secret} : null;
   } catch {
     return null;
   }
@@ -118,7 +127,7 @@ export const token = (() => {
 })();
 
 /** `/?embed`: the page is a part of another one, which may say who the visitor is. */
-export const embedded = query.has('embed') ? {name: (query.get('name') ?? '').trim().slice(0, 64), join: query.has('join')} : null;
+export const embedded = query.has('embed') ? {name: plainName(query.get('name') ?? ''), join: query.has('join')} : null;
 
 /** The address of another page of this server, for another tab. @param {string} path */
 export function linkHere(path) {

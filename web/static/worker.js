@@ -59,7 +59,9 @@ async function pushed(said) {
   const who = said.name || said.user || words.somebody || '';
   const at = new Date(said.at).toLocaleTimeString(lang || undefined, {hour: '2-digit', minute: '2-digit'});
   // The name keeps its own direction.
-  const say = (/** @type {string | undefined} */ text) => (text ?? '{who}').replace('{who}', /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/.test(who) || dir === 'rtl' ? `\u2068${who}\u2069` : who).replace('{time}', at);
+  const shown = {who: /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/.test(who) || dir === 'rtl' ? `\u2068${who}\u2069` : who, time: at};
+  // In one go, and by a function: what a name has in it is nothing but a name.
+  const say = (/** @type {string | undefined} */ text) => (text ?? '{who}').replace(/\{(who|time)\}/g, (_, /** @type {'who' | 'time'} */ key) => shown[key]);
   /** @type {any} */ const common = {tag, dir, lang, icon: 'static/icon-192.png', badge: 'static/badge.png', timestamp: said.at};
   if (said.type === 'ring') {
     if (await told(said)) return;

@@ -253,7 +253,8 @@ func secretText(n int) string {
 }
 
 // displayName reads and checks what others see: in normal form C, and without marks that
-// would turn round the text beside it.
+// would turn round the text beside it, or end its line. One of which nothing is seen is
+// none: nobody could be told by it.
 func displayName(raw []byte) (string, *wire.Fault) {
 	if raw == nil {
 		return "", nil
@@ -266,7 +267,7 @@ func displayName(raw []byte) (string, *wire.Fault) {
 		return "", wire.Faultf(wire.CodeBadName, "name must have at most %d characters", maxName)
 	}
 	name := strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Bidi_Control, r) {
+		if unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return -1
 		}
 		return r
@@ -276,5 +277,14 @@ func displayName(raw []byte) (string, *wire.Fault) {
 			return "", wire.Faultf(wire.CodeBadName, "name must not hold control characters")
 		}
 	}
+	if !strings.ContainsFunc(name, isSeen) {
+		return "", nil
+	}
 	return name, nil
+}
+
+// isSeen reports whether a character leaves something on paper.
+func isSeen(r rune) bool {
+	const blankBraille = 0x2800
+	return r != blankBraille && !unicode.IsSpace(r) && !unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -3,7 +3,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import * as names from '../../static/names.js';
-import {nearestRoom, roomOf} from '../../static/rooms.js';
+import {nearestRoom, plainName, roomOf} from '../../static/rooms.js';
 import * as words from '../../static/words.js';
 
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
@@ -49,4 +49,11 @@ test('a name keeps its own direction and turns nothing else round', () => {
   assert.equal(words.t('chat.unread', {count: 2}), 'الدردشة، رسالتان غير مقروءتين');
   words.speak('pl', read('../../static/words/pl.json'));
   assert.equal(words.t('chat.unread', {count: 22}), 'Czat, 22 nieprzeczytane wiadomości');
+});
+
+test('a name that was copied from anywhere is one that the server takes', () => {
+  for (const [given, name] of [
+    ['Anna\tSmith', 'Anna Smith'], [' Anna\r\n Smith\u2028', 'Anna Smith'], ['\u0000\u0085', ''], ['Zo\u00eb', 'Zo\u00eb'], ['a\ud83d', 'a'], ['', ''],
+    ['\u{1f600}'.repeat(80), '\u{1f600}'.repeat(64)], [`${'x'.repeat(63)} y`, 'x'.repeat(63)],
+  ]) assert.equal(plainName(given), name, JSON.stringify(given));
 });

@@ -31,7 +31,7 @@ export function isKey(key) {
  * @param {string} name
  */
 export function nameWithin(name) {
-  const plain = name.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu, '').replace(/[\\/]/g, '_').trim();
+  const plain = name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]/gu, '').replace(/[\\/]/g, '_').trim();
   const characters = [...plain];
   if (characters.length <= nameLimit && plain.length <= nameLimit) return plain || 'file';
   // The ending says what it is, so it is kept.
