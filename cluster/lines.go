@@ -126,7 +126,7 @@ func (c *Cluster) tend() {
 	unsure := c.speaks() && (x.blind != 0 && now-x.blind < blindFor || x.blind == 0 && now-x.heard < c.book.gone)
 	for node, l := range x.by {
 		run, lives := alive[node]
-		if run != l.run && (lives || !unsure) {
+		if run != l.run && (lives || !unsure || c.book.buried(node, l.run)) {
 			delete(x.by, node)
 			ended = append(ended, l)
 		}

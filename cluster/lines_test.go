@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -154,4 +155,24 @@ func TestLines(t *testing.T) {
 		_ = spy.Publish("turnhub.link.b.a", old)
 		return again.Stats().Refused[badProcess] > 0
 	})
+}
+
+// TestEndedForCertain: a node is lost as soon as NATS says that its process has ended, also
+// while nobody's silence is judged since this one has only just come to NATS.
+func TestEndedForCertain(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, true)
+	end := newOtherEnd()
+	slow := func(c *Config) { c.beat = time.Minute } // silence is judged after some 4 minutes
+	a := start(t, s, "a", func(c *Config) { slow(c); c.Other = end })
+	b := start(t, s, "b", func(c *Config) { slow(c); c.Other = newOtherEnd() })
+	until(t, "a has a stream to b", func() bool { return end.generation("b") != 0 })
+	b.crash()
+	until(t, "NATS says that nobody is there", func() bool {
+		_, err := a.ask(t.Context(), "b", askPing, "", pingPatience)
+		return errors.Is(err, errNobody)
+	})
+	a.book.bury("b", b.run)
+	wake(a.greet)
+	until(t, "b is lost", func() bool { return end.generation("b") == 0 })
 }

@@ -116,6 +116,14 @@ func (b *book) bury(name, run string) {
 	}
 }
 
+// buried reports whether a process of a node is dead for certain, by bury or by its own word.
+func (b *book) buried(name, run string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.all[name]
+	return e != nil && e.Run == run && e.dead
+}
+
 // list returns everybody, by name; those long silent are forgotten.
 func (b *book) list(now time.Duration) (all []Member) {
 	b.mu.Lock()
