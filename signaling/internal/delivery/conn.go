@@ -114,16 +114,19 @@ func (c *conn) fill(buf []byte) []byte {
 			buf = appendText(buf, s.out.get(c.next), suffix)
 			c.node.stats.out.Add(1)
 		}
-		if c.pong || c.ackDue && s.told != s.settled() {
-			b := wire.Object(`{"type":"ack"`)
-			if c.pong {
-				b = wire.Object(`{"type":"pong"`)
-				s.told = 0 // a pong always carries ack
-				if s.settled() == 0 {
-					b = append(b, `,"ack":0`...)
+		if c.pong || c.ackDue {
+			settled := s.settled()
+			if c.pong || s.told != settled {
+				b := wire.Object(`{"type":"ack"`)
+				if c.pong {
+					b = wire.Object(`{"type":"pong"`)
+					s.told = 0 // a pong always carries ack
+					if settled == 0 {
+						b = append(b, `,"ack":0`...)
+					}
 				}
+				buf = appendText(buf, c.appendAck(b), []byte{'}'})
 			}
-			buf = appendText(buf, c.appendAck(b), []byte{'}'})
 		}
 		c.pong, c.ackDue = false, false
 	}
@@ -145,10 +148,11 @@ func appendClose(buf []byte, code wire.CloseCode) []byte {
 // appendAck adds the ack member if there is something to acknowledge.
 func (c *conn) appendAck(b []byte) []byte {
 	s := c.sess
-	if s.told == s.settled() {
+	settled := s.settled()
+	if s.told == settled {
 		return b
 	}
-	s.told = s.settled()
+	s.told = settled
 	return strconv.AppendUint(append(b, `,"ack":`...), s.told, 10)
 }
 
@@ -273,8 +277,10 @@ func (c *conn) Ended(err error) (drain bool) {
 // handle takes one message: the first must be hello.
 func (c *conn) handle(b []byte, isText bool, now time.Time) {
 	c.node.stats.in.Add(1)
-	c.node.enter()
-	defer c.node.leave()
+	if m := c.node.cfg.Mirror; m != nil { // with one alone: a deferred call has its price for each message
+		m.Enter()
+		defer m.Leave()
+	}
 	if c.sess == nil {
 		c.hello(b, isText, now)
 		return

@@ -96,7 +96,7 @@ func (c *conn) begin(m *wire.Message, now time.Time) {
 		return &session{
 			node: n, ref: Ref(ref), id: newSessionID(user), token: secretText(24),
 			user: user, claims: c.claims, opener: c.remote, seen: c.seen, port: c.port,
-			mayWrite: ungated, mayAck: ungated,
+			mayWrite: ungated, mayAck: ungated, mirrored: n.cfg.Mirror != nil,
 		}
 	})
 	s.timer.Fire = s.tick

@@ -66,8 +66,8 @@ func (n *Node) leave() {
 
 // changed tells the mirror. session.mu is held.
 func (s *session) changed() {
-	if m := s.node.cfg.Mirror; m != nil && !s.ended {
-		m.Changed(s.ref)
+	if s.mirrored && !s.ended {
+		s.node.cfg.Mirror.Changed(s.ref)
 	}
 }
 
@@ -161,7 +161,7 @@ func (n *Node) Adopt(from string, stay Stay, k Kept) (ref Ref, ok bool) {
 			claims: access.Claims{User: stay.Proved, Rooms: stay.Rooms, Host: stay.Host},
 			opener: stay.Opener, seen: stay.Seen, port: stay.Port,
 			handled: k.Handled, again: slices.Clone(k.Held), held: slices.Clone(k.Held),
-			mayWrite: ungated, mayAck: ungated,
+			mayWrite: ungated, mayAck: ungated, mirrored: n.cfg.Mirror != nil,
 		}
 	})
 	s.timer.Fire = s.tick

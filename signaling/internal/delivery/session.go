@@ -40,6 +40,8 @@ type session struct {
 	out              outbox
 	handled          uint64   // highest number of the client's that is handled
 	told             uint64   // highest number that is acknowledged to the client
+	mayWrite, mayAck uint64   // the gates: see mirror.go
+	mirrored         bool     // there is a mirror, which never changes
 	held             []uint64 // handled, but not to be acknowledged yet, see Hold
 	again            []uint64 // of these, those that are done again when they come, see redo
 	gone             bool     // the others have been told that it is away
@@ -49,7 +51,6 @@ type session struct {
 	lostAt           time.Time
 	window           time.Duration
 	imaged           uint64    // the newest number that Take has returned
-	mayWrite, mayAck uint64    // the gates: see mirror.go
 	ackAt            time.Time // zero where nothing waits for that time
 	renew            time.Time
 	notice           time.Time // when to say that the access token will expire
