@@ -5,6 +5,7 @@ import (
 	encoding "encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -130,8 +131,8 @@ func (n *narrows) carried(address string) uint64 {
 }
 
 // serve runs a relay in the server's namespace until the test ends: turnhub or, to be
-// compared, a binary of coturn.
-func (n *narrows) serve(coturn string) {
+// compared, a binary of coturn. Of turnhub the driver of its relay, "": its own choice.
+func (n *narrows) serve(coturn, driver string) {
 	n.t.Helper()
 	certificate, key := filepath.Join(n.dir, "cert.pem"), filepath.Join(n.dir, "key.pem")
 	var args []string
@@ -141,7 +142,7 @@ func (n *narrows) serve(coturn string) {
 			"--no-cli", "--log-file=stdout", "--userdb=" + filepath.Join(n.dir, "users"), "--pidfile=" + filepath.Join(n.dir, "pid")}
 	} else {
 		file := filepath.Join(n.dir, "config.yaml")
-		text := fmt.Sprintf(`{public_host: localhost, state_dir: %q, listen: {tcp: [":3478"], udp: [":3478"], admin: ""},
+		text := fmt.Sprintf(`{public_host: localhost, state_dir: %q, listen: {tcp: [":3478"], udp: [":3478"], admin: "127.0.0.1:9478"},
 			tls: {mode: files, cert_file: %q, key_file: %q}, credentials: {secrets: [%q]},
 			relay: {external_ip: %s, bind_ip: %[5]s, peers: any, allow_peers: [10.66.0.0/16]}}`, filepath.Join(n.dir, "state"), certificate, key, secret, peersAt)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -152,6 +153,9 @@ func (n *narrows) serve(coturn string) {
 	log := &lockedBuffer{}
 	command := exec.Command("ip", append([]string{"netns", "exec", n.server}, args...)...)
 	command.Dir, command.Stdout, command.Stderr = n.dir, log, log
+	if driver != "" {
+		command.Env = append(os.Environ(), "TURNHUB_RELAY_DRIVER="+driver)
+	}
 	if err := command.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -178,6 +182,40 @@ func (n *narrows) serve(coturn string) {
 		}
 		return err == nil
 	})
+}
+
+// counted is the sum over all labels of what the server counts under that name.
+func (n *narrows) counted(name string) (sum int) {
+	n.t.Helper()
+	var answer []byte
+	var err error
+	n.within(n.server, func() {
+		var conn net.Conn
+		if conn, err = net.Dial("tcp4", "127.0.0.1:9478"); err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err = fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"); err == nil {
+			answer, err = io.ReadAll(conn)
+		}
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	found := false
+	for _, line := range strings.Split(string(answer), "\n") {
+		if rest, ok := strings.CutPrefix(line, name); ok && rest != "" && strings.Contains("{ ", rest[:1]) {
+			value := 0
+			if _, err := fmt.Sscan(line[strings.LastIndex(line, " ")+1:], &value); err != nil {
+				n.t.Fatalf("%s: %v", line, err)
+			}
+			sum, found = sum+value, true
+		}
+	}
+	if !found {
+		n.t.Fatalf("%s is not in the metrics", name)
+	}
+	return sum
 }
 
 // within runs f on a thread in a namespace; the sockets that it opens stay there.
@@ -210,7 +248,7 @@ type trial struct {
 	kbit      int     // of the link
 	over      float64 // how many times as much the peer sends
 	lasts     time.Duration
-	wide      time.Duration // so long the link takes everything, and whole pictures come besides; all that is measured is after that
+	wide      time.Duration // so long the link takes everything, and whole pictures come besides; all that is measured is after that. As long as it lasts: it stays so
 	reads     int           // bytes a second that the client itself reads at most, 0: all there are
 }
 
@@ -293,7 +331,10 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		return o, fmt.Errorf("from client to peer: %w", err)
 	}
 
-	warm := max(time.Second, c.wide)
+	warm, stays := max(time.Second, c.wide), c.wide >= c.lasts
+	if stays {
+		warm = time.Second
+	}
 	rate := float64(c.kbit) * 1000 / 8
 	if c.reads > 0 {
 		rate = float64(c.reads)
@@ -302,7 +343,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	began := time.Now()
 	var carriedFirst, carriedLast uint64
 	var sending sync.WaitGroup
-	if c.reads == 0 {
+	if c.reads == 0 && !stays {
 		sending.Go(func() {
 			<-time.After(warm) // the time that is not measured
 			if c.wide > 0 {

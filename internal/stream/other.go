@@ -63,6 +63,9 @@ func (*Conn) NetConn() net.Conn            { return nil }
 // KeepWhole does nothing.
 func (*Conn) KeepWhole() {}
 
+// KeepWhole does nothing.
+func KeepWhole(conn net.Conn) net.Conn { return conn }
+
 // FD is no descriptor.
 func (*Conn) FD() int { return -1 }
 

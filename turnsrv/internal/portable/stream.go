@@ -30,11 +30,17 @@ type streamClient struct {
 	ending  bool           // when the queue is empty
 }
 
-// Serve runs a stream until it ends.
-func (p *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
-	k := &streamClient{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}, shard: p.shard}
+func newStreamClient(conn net.Conn, shard *core.Shard) *streamClient {
+	k := &streamClient{conn: conn, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}, shard: shard}
 	k.queue.Waited = &k.waited
 	k.changed = sync.NewCond(&k.mu)
+	return k
+}
+
+// Serve runs a stream until it ends.
+func (p *Worker) Serve(conn net.Conn, transport wire.Transport) bool {
+	conn = stream.KeepWhole(conn)
+	k := newStreamClient(conn, p.shard)
 	var from netip.AddrPort
 	if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		from = remote.AddrPort()
@@ -120,12 +126,16 @@ func (k *streamClient) push(b []byte, media bool, now int64, count *backlog.Wait
 	return dropped, ok
 }
 
-// write writes what is queued, as much at once as there is.
+// write writes what is queued, as much at once as the line takes in a moment.
 func (k *streamClient) write() {
 	var b []byte
 	var ahead stream.Ahead
-	raw := rawOf(k.conn)
-	look := func(fd uintptr) { ahead.Look(int(fd), k.shard.Shared().Clock()) }
+	raw, bytes, roundTrip := rawOf(k.conn), writtenAhead, int64(assumedRoundTrip)
+	look := func(fd uintptr) {
+		if least, ok := ahead.Look(int(fd), k.shard.Shared().Clock()); ok {
+			bytes, roundTrip = ahead.Bytes(), min(least, mostRoundTrip)
+		}
+	}
 	for {
 		k.mu.Lock()
 		for k.queue.Empty() && !k.closed && !k.ending {
@@ -136,13 +146,16 @@ func (k *streamClient) write() {
 			k.close()
 			return
 		}
-		b = k.queue.Pop(b[:0], writtenAhead, k.shard.Shared().Clock())
+		k.mu.Unlock()
+		if raw != nil {
+			_ = raw.Control(look)
+		}
+		k.mu.Lock()
+		k.queue.Age = backlog.AgeFor(roundTrip)
+		b = k.queue.Pop(b[:0], bytes, k.shard.Shared().Clock())
 		k.mu.Unlock()
 		if len(b) == 0 { // all of it had become too old
 			continue
-		}
-		if raw != nil {
-			_ = raw.Control(look)
 		}
 		k.conn.SetWriteDeadline(time.Now().Add(core.StreamStall * time.Second))
 		if _, err := k.conn.Write(b); err != nil {

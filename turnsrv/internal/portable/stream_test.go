@@ -20,9 +20,7 @@ func TestPortableDropsLate(t *testing.T) {
 	s := core.NewShard(core.NewShared(core.Config{}))
 	ours, theirs := net.Pipe() // holds nothing: a write ends when it has been read
 	defer theirs.Close()
-	k := &streamClient{conn: ours, shard: s, queue: backlog.Queue{Age: backlog.AgeFor(assumedRoundTrip)}}
-	k.queue.Waited = &k.waited
-	k.changed = sync.NewCond(&k.mu)
+	k := newStreamClient(ours, s)
 	k.client.Transport = wire.TCP
 	var count backlog.Waited
 	push := func(number uint32, media bool, age int64) {
