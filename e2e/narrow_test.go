@@ -71,6 +71,23 @@ func (c trial) judge(t *testing.T, o outcome) {
 	}
 }
 
+// TestOrdinaryLine has a peer send what a call sends, whole pictures of 48 kB among it,
+// to a TLS client whose line takes it: nothing is dropped for its age.
+func TestOrdinaryLine(t *testing.T) {
+	t.Parallel()
+	n := newNarrows(t)
+	client, address := n.link(0)
+	n.serve("", "")
+	o, err := n.run(client, address, 3478, trial{transport: "tls", kbit: 1000, over: 1, wide: 4 * time.Second, lasts: 4 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(o)
+	if late := n.counted("turnhub_relay_stream_late_total"); late != 0 || len(o.large) < 300 || o.soundHeard < o.soundSent {
+		t.Errorf("%d dropped for their age, %d large packets came: %s", late, len(o.large), o)
+	}
+}
+
 func together(trials []func() (outcome, error)) ([]outcome, []error) {
 	outcomes, errs := make([]outcome, len(trials)), make([]error, len(trials))
 	var running sync.WaitGroup

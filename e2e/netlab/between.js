@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cleanup } from '../harness/cleanup.js';
 import { merge } from '../harness/server.js';
 import { browsers, found, holdCalls, startCaller, summary, table } from './calls.js';
+import { counted } from './counted.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
@@ -47,6 +48,8 @@ export async function callsBetween(chosen, { nat, firewall, config, every = (a, 
   console.log(`${table(results)}\n${summary(results)}`);
   if (failures.length) throw new AggregateError(failures, failures.map((failure) => `${failure.message}: ${failure.cause}`).join('\n'));
   assert.equal(results.length, pairs.length);
+  // No line here is narrow: nothing was too old to be sent.
+  assert.equal(await counted(lab, server, 'turnhub_relay_stream_late_total'), 0, 'packets dropped for their age in ordinary calls');
   await cleanup();
   return results;
 }
