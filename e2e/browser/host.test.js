@@ -66,8 +66,27 @@ test('a room with a host: knock, let in, mute, remove, and out for good', { time
   await petya.waitForSelector('body[data-state=ready]');
   await petya.click('#join');
   await petya.waitForSelector('body[data-state=knocking]');
-  await host.getByText('Somebody on the same connection was removed before.').waitFor();
+  await host.locator('#host').getByText('Somebody on the same connection was removed before.').waitFor();
+  await host.click('#host-open');
+  await host.locator('#door').getByText('Somebody on the same connection was removed before.').waitFor();
+  await accessible(host, 'somebody knocks again');
+  await screenshot(host, 'host-again');
+  await host.click('#host-open');
   await host.locator('#host').getByRole('button', { name: 'Turn away' }).click();
   await petya.getByRole('heading', { name: 'The host has not let you in' }).waitFor();
+  // A host's link that was cut off makes a guest, who is told so; nor does it take the place of one that is good.
+  const bad = hostsLink.slice(0, -1), known = (/** @type {import('playwright-core').Page} */ page) => page.evaluate(() => localStorage.getItem('turnhub.hosts') ?? '{}');
+  const before = await known(host);
+  for (const page of [petya, host]) {
+    await page.goto('about:blank');
+    await page.goto(bad);
+    await page.getByText('link is not whole').waitFor();
+    assert.equal(page.url(), guestsLink);
+  }
+  await petya.getByText('This room has a host, who lets you in.').waitFor();
+  await host.getByText('You are the host of this room').waitFor();
+  assert.deepEqual([await known(petya), await known(host)], ['{}', before]);
+  await petya.goto(hostsLink);
+  await petya.getByText('You are the host of this room').waitFor();
   await Promise.all([host, petya].map((page) => page.context().close()));
 });

@@ -4198,6 +4198,14 @@ export declare function hostedRoom(title?: string, { follows }?: {
     room: string;
     secret: string;
 }>;
+/**
+ * Whether this is the secret by which one is the host of a room, as in a host's link that is whole. Nobody has to be asked: it
+ * is in the room's name.
+ * @param {string} room
+ * @param {string} secret
+ * @returns {Promise<boolean>} rejected where the page has no secure address
+ */
+export declare function opensAsHost(room: string, secret: string): Promise<boolean>;
 
 // ---- session/hub.js
 /**

@@ -6,7 +6,7 @@
  * @module turnhub
  */
 export {Hub, Invitation, randomRoom} from './session/hub.js';
-export {hostedRoom, isHosted, titleOfRoom} from './session/hosted.js';
+export {hostedRoom, isHosted, opensAsHost, titleOfRoom} from './session/hosted.js';
 export {Call} from './call/call.js';
 export {Hosting} from './call/hosting.js';
 export {Peer} from './call/peer.js';

@@ -69,7 +69,8 @@ function notice(state, title, text, action = t('notice.again'), run = () => loca
   $('#notice-text').textContent = text;
   $('#notice-again').textContent = action;
   dress($('#notice-icon'), 'warning');
-  $('#notice-call').hidden = $('#notice-chat').hidden = true;
+  $('#notice-call').hidden = true;
+  $('#notice-chat').hidden = !chat.kept; // whatever has ended: it is here until the tab is closed
   $('#notice-again').className = 'primary';
   $('#notice-home').hidden = false;
   again = run;
@@ -80,7 +81,7 @@ function lobby() {
   show('lobby');
   const linked = linkedRoom();
   const misnamed = misnamedRoom();
-  takeSecret(linked);
+  takeSecret(linked, () => { if (body.dataset.view === 'lobby' && linkedRoom() === linked) lobby(); });
   if (linked || !hosted.wanted) hosted.use(linked);
   roomField.value = titleOfRoom(linked) || misnamed?.near || roomField.value || randomRoom();
   $('#room-hint').hidden = !misnamed;
@@ -314,7 +315,6 @@ function onEnded(over, ended) {
     if (room) roomField.value = titleOfRoom(room);
   });
   dress($('#notice-icon'), icon);
-  $('#notice-chat').hidden = !chat.kept;
   // "Back" is where the start page is.
   $('#notice-home').hidden = !room;
   if (room || !user) return;

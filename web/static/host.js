@@ -179,7 +179,10 @@ export class HostPanel {
     this.#button.setAttribute('aria-label', waiting.length ? t('host.waits', {count: waiting.length}) : t('host.open'));
     const [first] = waiting;
     this.#bar.hidden = !first || !this.#panel.hidden;
-    if (first) this.#barText.textContent = t('host.knocks', {who: this.#nameOf(first)});
+    if (first) {
+      this.#barText.textContent = t('host.knocks', {who: this.#nameOf(first)});
+      if (first.again) this.#barText.append(' ', this.#tools.el('small', {}, t('host.again')));
+    }
     // What had the focus is gone: it goes to what is nearest, not to the beginning of the page.
     const kept = this.#panel.contains(document.activeElement) && document.activeElement?.getClientRects().length;
     if (inPanel && !kept && !this.#panel.hidden) (this.#door.querySelector('button') ?? this.#heading).focus();
@@ -202,7 +205,8 @@ export class HostPanel {
 
   /** @param {Knock} knock */
   #nameOf({name, user}) {
-    return name || user || this.#tools.t('person.somebody');
+    const {nameOf, t} = this.#tools;
+    return nameOf({name: name || user || t('person.somebody')}); // with a number, where somebody in the call can be taken for them
   }
 
   /** @param {Knock} knock */

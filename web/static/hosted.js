@@ -1,4 +1,4 @@
-import {hostedRoom, isHosted, titleOfRoom} from '/client/turnhub.js';
+import {hostedRoom, isHosted, opensAsHost, titleOfRoom} from '/client/turnhub.js';
 import {$, el, icon, toast} from './dom.js';
 import {nameOf} from './names.js';
 import {blip, notify, unnotify} from './ring.js';
@@ -33,16 +33,27 @@ function keepSecret(room, secret) {
   remember('hosts', JSON.stringify(Object.fromEntries([...Object.entries(others), [room, secret]].slice(-most))));
 }
 
-/** Of the address, where this browser keeps nothing. */
+/** Of the address, until it is known to be good, and where this browser keeps nothing. */
 const linked = {room: '', secret: ''};
 
-/** The secret leaves the address, which people copy and others look at. @param {string} room that the address names */
-export function takeSecret(room) {
-  const [, secret] = /&host=([\w-]{8,128})$/.exec(location.hash) ?? [];
-  if (!secret || !isHosted(room)) return;
-  Object.assign(linked, {room, secret});
-  keepSecret(room, secret);
-  if (secrets()[room] === secret) history.replaceState(history.state, '', `${location.pathname}${location.search}#${encodeURIComponent(room)}`);
+/**
+ * The secret leaves the address, which people copy and others look at. One that is not that of the room, as of a link that was cut
+ * off or that somebody has made up, is not kept: it would take the place of a good one, and be refused each time.
+ * @param {string} room that the address names
+ * @param {() => void} wrong the secret is none of this room: the visitor is a guest like everybody
+ */
+export async function takeSecret(room, wrong) {
+  const [, secret] = /&host=([^&]*)$/.exec(location.hash) ?? [];
+  if (secret === undefined || !isHosted(room)) return;
+  history.replaceState(history.state, '', `${location.pathname}${location.search}#${encodeURIComponent(room)}`);
+  const known = secrets()[room];
+  if (!known) Object.assign(linked, {room, secret});
+  const good = secret === known || await opensAsHost(room, secret).catch(() => null); // null: this page cannot know, the server can
+  if (good ?? !known) return keepSecret(room, secret);
+  if (good === null) return;
+  linked.secret = '';
+  toast(t('host.bad-link'), 'bad');
+  wrong();
 }
 
 /** The room of the start page, where it has a host, or shall have one. */

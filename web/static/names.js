@@ -36,7 +36,7 @@ export function leave(peer) {
   present.delete(peer);
 }
 
-/** What somebody is called here. Who came later and can be taken for another one has a number. @param {Peer} peer */
+/** What somebody is called here. Who came later, or is not in yet, and can be taken for another one has a number. @param {Pick<Peer, 'name'>} peer */
 export function nameOf(peer) {
   if (!peer.name) return t('person.guest');
   const look = lookOf(peer.name);

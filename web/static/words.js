@@ -52,7 +52,8 @@ const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}
  * @param {string} value
  */
 function isolated(value) {
-  if (direction === 'rtl' ? !/\p{L}/u.test(value) : !rightToLeft.test(value)) return value; // digits go either way
+  const marked = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/.test(value);
+  if (!marked && (direction === 'rtl' ? !/\p{L}/u.test(value) : !rightToLeft.test(value))) return value; // digits go either way
   let open = 0;
   const closed = value.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => {
     if (mark < '\u2066' || (mark === '\u2069' && open === 0)) return '';

@@ -32,6 +32,23 @@ export async function hostedRoom(title = randomRoom(), {follows = true} = {}) {
   if (new TextEncoder().encode(title).length > most) throw new RangeError(`the title of a room with a host has at most ${most} bytes`);
   const prefix = `${title}~${follows ? 'host' : 'keep'}.`;
   const secret = base64url(crypto.getRandomValues(new Uint8Array(16)));
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(prefix + secret));
-  return {room: prefix + base64url(new Uint8Array(digest)), secret};
+  return {room: await roomBy(prefix, secret), secret};
+}
+
+/** @param {string} prefix @param {string} secret */
+async function roomBy(prefix, secret) {
+  return prefix + base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(prefix + secret))));
+}
+
+/**
+ * Whether this is the secret by which one is the host of a room, as in a host's link that is whole. Nobody has to be asked: it
+ * is in the room's name.
+ * @param {string} room
+ * @param {string} secret
+ * @returns {Promise<boolean>} rejected where the page has no secure address
+ */
+export async function opensAsHost(room, secret) {
+  if (!isHosted(room)) return false;
+  if (!globalThis.crypto?.subtle) throw new Error('opensAsHost needs a page with a secure address (https://)');
+  return await roomBy(room.slice(0, -43), secret) === room;
 }

@@ -7,7 +7,7 @@ import {Emitter} from '../base/emitter.js';
 import {Hosting} from '../call/hosting.js';
 import {Received} from '../call/media/sharing.js';
 import {Hub} from '../session/hub.js';
-import {hostedRoom, isHosted, titleOfRoom} from '../session/hosted.js';
+import {hostedRoom, isHosted, opensAsHost, titleOfRoom} from '../session/hosted.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
 
 globalThis.crypto ??= /** @type {any} */ (webcrypto);
@@ -55,6 +55,15 @@ test('the name of a room with a host is the digest of its secret', async () => {
   assert.equal(titleOfRoom((await hostedRoom('e\u0301')).room), '\u00e9');
   await assert.rejects(hostedRoom('x'.repeat(80)), RangeError);
   await hostedRoom('x'.repeat(79));
+});
+
+test('whether a secret is that of a room can be told from its name', async () => {
+  assert.equal(await opensAsHost(room, secret), true);
+  for (const [other, said] of [[room, secret.slice(0, -1)], [room, ''], [room, `${secret}A`], [room.replace('fox', 'box'), secret], [room.slice(0, -1), secret], ['fox', secret]]) {
+    assert.equal(await opensAsHost(other, said), false, `${other} ${said}`);
+  }
+  const made = await hostedRoom('caf\u00e9', {follows: false});
+  assert.equal(await opensAsHost(made.room, made.secret), true);
 });
 
 test('who knocks waits until the host lets in, and is in then', async () => {

@@ -57,3 +57,18 @@ test('a name that was copied from anywhere is one that the server takes', () => 
     ['\u{1f600}'.repeat(80), '\u{1f600}'.repeat(64)], [`${'x'.repeat(63)} y`, 'x'.repeat(63)],
   ]) assert.equal(plainName(given), name, JSON.stringify(given));
 });
+
+test('what turns writing round does so within the value alone', () => {
+  words.speak('en', read('../../static/words/en.json'));
+  const said = (name) => words.t('host.knocks', {who: name});
+  assert.equal(said('Anna'), 'Anna would like to come in.');
+  for (const name of ['\u202eabc', 'a\u2066b', '\u2069a', '\u200fa', '\u061ca']) {
+    const text = said(name), at = text.indexOf('\u2069 would');
+    assert.ok(text.startsWith('\u2068') && at > 0, JSON.stringify(text));
+    const within = text.slice(1, at);
+    assert.doesNotMatch(within, /[\u202a-\u202e]/);
+    let open = 0;
+    for (const mark of within.match(/[\u2066-\u2069]/g) ?? []) assert.ok((open += mark === '\u2069' ? -1 : 1) >= 0, JSON.stringify(text));
+    assert.equal(open, 0, JSON.stringify(text));
+  }
+});
