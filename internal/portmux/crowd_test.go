@@ -3,6 +3,7 @@ package portmux
 import (
 	"bytes"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -115,6 +116,81 @@ func TestConnectionsPerIP(t *testing.T) {
 		if got := ask(t, proxied.dial(t), 13, string(binding)); got != "secure=false " {
 			t.Errorf("a proxy is limited: %q", got)
 		}
+	}
+}
+
+// TestIdleMakesRoom: connections that a browser keeps for later refuse nobody; those on
+// which something is going on, or which are no HTTP, do.
+func TestIdleMakesRoom(t *testing.T) {
+	const most = 4
+	release := make(chan struct{})
+	b := start(t, func(c *Config) {
+		c.ConnectionsPerIP = most
+		c.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				<-release
+			}
+			io.WriteString(w, "here")
+		})
+	})
+	get := func(path string) (*http.Client, string) {
+		one := &http.Client{Transport: &http.Transport{TLSClientConfig: b.tls.Clone()}}
+		t.Cleanup(one.CloseIdleConnections)
+		answer, err := one.Get("https://" + b.addr + path)
+		if err != nil {
+			return one, err.Error()
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		return one, string(text)
+	}
+	var first *http.Client
+	for i := range 5 * most { // each keeps its connection
+		one, said := get("/")
+		if said != "here" {
+			t.Fatalf("the %dth visitor: %s", i+1, said)
+		}
+		if first == nil {
+			first = one
+		}
+	}
+	if s := b.Stats(); s.Refused["per_ip"] != 0 || s.Open > most {
+		t.Errorf("%+v", s)
+	}
+	if answer, err := first.Get("https://" + b.addr + "/"); err != nil { // on a new connection
+		t.Error(err)
+	} else {
+		answer.Body.Close()
+	}
+	// Those in use do not.
+	var busy sync.WaitGroup
+	for range most - 1 {
+		busy.Go(func() {
+			if _, said := get("/slow"); said != "here" {
+				t.Error(said)
+			}
+		})
+	}
+	turn := b.dial(t)
+	if got := ask(t, turn, 13, string(binding)); got != "secure=false " {
+		t.Errorf("TURN: %q", got)
+	}
+	for { // until all of them are in use
+		b.mu.Lock()
+		left := len(b.idle)
+		b.mu.Unlock()
+		if left == 0 && b.Stats().Open == most {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, said := get("/"); said == "here" {
+		t.Error("one more than there may be is served")
+	}
+	close(release)
+	busy.Wait()
+	if got := ask(t, turn, 13, "x"); len(got) != 13 {
+		t.Errorf("TURN has made room: %q", got)
 	}
 }
 

@@ -36,10 +36,15 @@ func (m *Mux) admit(c *Conn, addr netip.Addr) (place *list.Element) {
 	c.release = func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.conns, c)
-		m.clients.Remove(c.addr, 1)
+		m.uncount(c)
 	}
 
+	var made *Conn
+	defer func() {
+		if made != nil {
+			made.Close()
+		}
+	}()
 	m.mu.Lock()
 	reason := "shutdown"
 	switch {
@@ -47,7 +52,9 @@ func (m *Mux) admit(c *Conn, addr netip.Addr) (place *list.Element) {
 	case m.crowds(addr, share):
 		reason = "crowded"
 	default:
-		reason = string(m.clients.Add(addr, 1, share))
+		var over netaddr.Bound
+		over, made = m.count(addr, share)
+		reason = string(over)
 	}
 	if reason != "" {
 		due := m.refuse(reason)

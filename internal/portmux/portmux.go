@@ -60,7 +60,8 @@ type Config struct {
 	// where it is empty.
 	TLS *tls.Config
 	// ConnectionsPerIP bounds the connections of one household, and with
-	// netaddr.NetworkShare those of its wider network; 0: no bound.
+	// netaddr.NetworkShare those of its wider network; 0: no bound. One more takes the
+	// place of one on which HTTP waits for a request, if there is one.
 	ConnectionsPerIP int
 	// Gateway may have more of them; nil: there is none.
 	Gateway *netaddr.Gateway
@@ -136,6 +137,7 @@ type Mux struct {
 	doors    map[*door]struct{} // which accept from them
 	clients  netaddr.Counts
 	conns    map[*Conn]struct{}
+	idle     idle
 	waiting  *list.List     // of *Conn, the oldest first
 	places   netaddr.Counts // of those waiting
 	told     time.Duration  // when the log was last told of a limit
@@ -184,6 +186,7 @@ func New(cfg Config) *Mux {
 		cfg: cfg, log: cfg.Logger,
 		httpIn:   newChanListener(),
 		conns:    make(map[*Conn]struct{}),
+		idle:     make(idle),
 		doors:    make(map[*door]struct{}),
 		waiting:  list.New(),
 		left:     make(chan struct{}, 1),
@@ -206,6 +209,7 @@ func New(cfg Config) *Mux {
 		WriteTimeout:      cmp.Or(cfg.Times.Answer, 90*time.Second),
 		IdleTimeout:       cmp.Or(cfg.Times.Idle, 60*time.Second),
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         m.follow,
 		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is theirs
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if c, ok := c.(*Conn); ok && c.Told() {

@@ -110,6 +110,12 @@ func (m *Mux) unwrap(c *Conn, until time.Time) (reason string) {
 // more, or says which bound refuses it.
 func (m *Mux) recount(c *Conn, client netip.Addr) (reason string) {
 	share := m.share(client)
+	var made *Conn
+	defer func() {
+		if made != nil {
+			made.Close()
+		}
+	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c.crowdedOut || m.closed {
@@ -119,7 +125,9 @@ func (m *Mux) recount(c *Conn, client netip.Addr) (reason string) {
 	m.places.Remove(c.addr, 1)
 	defer func() { m.places.Force(client, 1) }()
 	c.addr = client
-	reason = string(m.clients.Add(client, 1, share))
+	var over netaddr.Bound
+	over, made = m.count(client, share)
+	reason = string(over)
 	if reason == "" && m.crowds(client, share) {
 		return "crowded"
 	}
