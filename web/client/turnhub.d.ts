@@ -1484,6 +1484,8 @@ declare class Senders {
     keyFrame(connection: () => RTCPeerConnection | null): Promise<void>;
     #private;
 }
+declare function makesLonger({ encodings: [encoding] }: any): boolean;
+declare function isEstimated({ headerExtensions }: RTCRtpParameters): boolean;
 
 // ---- call/path/browsers.js
 /** @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
@@ -1898,12 +1900,15 @@ export type LineHost = {
 // ---- call/path/narrow.js
 /** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
 declare const soundFloor: 16000;
+/** Headers of RTP and SRTP, and what TURN, TLS, TCP and IP put around each packet and no browser counts, bytes. */
+declare const header: 42;
 declare const around: 94;
 /** Nobody is asked for less than this, bits per second: it carries the sound. */
 declare const leastAsked: 24000;
 /** @type {Readonly<Allowance>} */
 declare const plenty: Readonly<Allowance>;
 declare function soundTakes(audio: number, long: boolean): number;
+declare function soundTook(bytes: number, count: number, seconds: number): number;
 /** The controller of what is sent to one person. */
 declare class NarrowLine {
     /** @type {Allowance} */ allowance: Allowance;
@@ -1912,7 +1917,7 @@ declare class NarrowLine {
     /** Our own line takes less than we would send, whatever the other side asks for. */
     get is(): boolean;
     /** @param {Sample} sample @returns {Allowance} */
-    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants }: Sample): Allowance;
+    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
     padded(now: number): void;
     #private;
@@ -1977,6 +1982,14 @@ export type Sample = {
      * bits per second that the call would send; wide
      */
     wants?: number | undefined;
+    /**
+     * bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
+     */
+    spoken?: number | undefined;
+    /**
+     * bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
+     */
+    apart?: number | undefined;
 };
 /**
  * What to send.
@@ -2698,8 +2711,9 @@ declare class Looking {
      * @param {number} now milliseconds @param {number} thinks bits per second that it may send
      * @param {number} takes bits per second that the line has been seen to take; 0: not known
      * @param {boolean} says it says so itself
+     * @param {number} apart bits per second of it that it does not count: sound, or nothing
      */
-    take(now: number, thinks: number, takes: number, says: boolean): void;
+    take(now: number, thinks: number, takes: number, says: boolean, apart?: number): void;
     /** Something waits on the line: that it found nothing says nothing of what it finds later. */
     wait(): void;
     /** It thinks enough of its line. */
@@ -4600,7 +4614,7 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "elsewhere" | "busy" | "hangup" | "unavailable" | "lost" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "elsewhere" | "busy" | "lost" | "hangup" | "unavailable" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 

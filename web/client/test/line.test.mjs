@@ -223,3 +223,34 @@ test('where nothing comes any more, one way on which nothing passes looks like b
   assert.equal(line.allowance.narrow, true);
   assert.ok(line.allowance.video < 60_000, `${line.allowance.video}`);
 });
+
+test('what is around packets counts where a browser does not count those of a pair, as Firefox does not', async () => {
+  for (const counts of [true, false]) {
+    const clock = new FakeClock(), told = [];
+    const report = (seconds) => new Map([
+      ['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: 10_000 * seconds, bytesReceived: 10_000 * seconds, ...(counts ? {packetsSent: 50 * seconds, packetsReceived: 50 * seconds} : {})}],
+      ['o', {type: 'outbound-rtp', kind: 'audio', bytesSent: 4000 * seconds, packetsSent: 50 * seconds}],
+      ['i', {type: 'inbound-rtp', kind: 'audio', packetsReceived: 30 * seconds}],
+      ['j', {type: 'inbound-rtp', kind: 'video', packetsReceived: 20 * seconds}],
+    ]);
+    const pc = {getStats: async () => report(clock.time / 1000)};
+    const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push(message), changed: () => {}, said: () => {}});
+    line.tick('relay-tls');
+    for (let t = 0; t < 3000; t += 50) {
+      clock.advance(50);
+      for (let i = 0; i < 10; i++) await null;
+      if (t === 2900) line.hear(timed({type: 'ping', n: 1, at: 0}));
+    }
+    const {got} = told.find(({type}) => type === 'pong');
+    assert.ok(Math.abs(got - (10_000 + 50 * 94) * 8) < 1000, `${got} bits per second`);
+  }
+});
+
+test('sound keeps its floor where the browser does not know what is around its packets', async () => {
+  for (const [uri, most] of [['http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01', 8000], ['urn:ietf:params:rtp-hdrext:sdes:mid', soundFloor]]) {
+    const pc = connection(), senders = new Senders(realClock), {sender} = pc.transceivers[0], parameters = sender.getParameters;
+    sender.getParameters = () => ({...parameters(), headerExtensions: [{uri, id: 3}]});
+    await senders.limit(() => ({pc, others: 1, screen: '', lost: false, allowance: {...plenty, narrow: true, audio: soundFloor, long: true}}));
+    assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: true, maxBitrate: most});
+  }
+});

@@ -1,5 +1,5 @@
 import {transceiverOf} from './connection.js';
-import {plenty} from './narrow.js';
+import {plenty, soundFloor} from './narrow.js';
 import {eachOfTwo} from './redundancy.js';
 import {healingTimes as times} from '../../base/times.js';
 
@@ -143,7 +143,7 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
     const [encoding] = parameters.encodings;
     const wanted = kind === 'video'
       ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: isScreen ? scale : Math.max(scale, fitting(sender.track, seen)), maxFramerate: frameRate}
-      : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && 'adaptivePtime' in encoding, encoding);
+      : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && makesLonger(parameters), parameters);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
     const forgets = kind === 'video' && forgetsSize(parameters, line.afresh);
@@ -172,13 +172,23 @@ function forgetsSize(parameters, afresh) {
 /** Whether sound is sent twice: the first codec is the one in use. @param {RTCRtpSendParameters} parameters */
 const isTwice = ({codecs}) => /^audio\/red$/i.test(codecs?.[0]?.mimeType ?? '');
 
+/** Whether the browser makes packets of sound longer where it is told to. @param {any} parameters of a sender */
+export const makesLonger = ({encodings: [encoding]}) => 'adaptivePtime' in encoding;
+
+/**
+ * Whether the other side says when each packet came of what is sent by these: only those are in what Chromium thinks of the
+ * line, and Firefox says it of pictures alone. @param {RTCRtpParameters} parameters
+ */
+export const isEstimated = ({headerExtensions}) => !headerExtensions || headerExtensions.some(({uri}) => /transport-wide-cc/.test(uri));
+
 /**
  * What is set of sound. At 20 ms what is around the packets takes more of the line than what is in them. Chromium makes
- * them 40 ms long when it has less than this, to which it adds what is around them: it sends 25 kbit/s.
- * @param {number} audio bits per second @param {boolean} long @param {any} encoding
+ * them 40 ms long when it has less than this, to which it adds what is around them where it knows that: it sends 25 kbit/s.
+ * @param {number} audio bits per second @param {boolean} long @param {any} parameters
  */
-function sound(audio, long, encoding) {
-  return {maxBitrate: long ? 8000 : audio, ...(long || encoding.adaptivePtime ? {adaptivePtime: long} : {})};
+function sound(audio, long, parameters) {
+  const [encoding] = parameters.encodings;
+  return {maxBitrate: !long ? audio : isEstimated(parameters) ? 8000 : soundFloor, ...(long || encoding.adaptivePtime ? {adaptivePtime: long} : {})};
 }
 
 /**

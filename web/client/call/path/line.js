@@ -1,5 +1,6 @@
+import {isEstimated, makesLonger} from './bitrate.js';
 import {PathTiming} from './timing.js';
-import {Asking, NarrowLine, around, plenty} from './narrow.js';
+import {Asking, NarrowLine, around, header, plenty, soundTook} from './narrow.js';
 import {statsOf} from './stats.js';
 import {lineTimes as times} from '../../base/times.js';
 
@@ -24,6 +25,42 @@ const heardOfNothing = 0.5;
 /** @param {Allowance} a @param {Allowance} b */
 const same = (a, b) => Object.entries(a).every(([key, value]) => b[/** @type {keyof Allowance} */ (key)] === value);
 
+/**
+ * Bytes as the line sees them, with what is around each packet. Firefox does not count the packets of a pair: there they are those of
+ * sound and pictures.
+ * @param {RTCStatsReport} report @param {number} now
+ */
+function counted(report, now) {
+  /** @type {any} */ let pair = null;
+  let sent = 0, received = 0, spoken = 0, words = 0;
+  for (const entry of /** @type {Iterable<any>} */ (report.values())) {
+    if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
+    if (entry.type === 'outbound-rtp') sent += entry.packetsSent ?? 0;
+    if (entry.type === 'inbound-rtp') received += entry.packetsReceived ?? 0;
+    if (entry.type === 'outbound-rtp' && entry.kind === 'audio') {
+      spoken += entry.bytesSent ?? 0;
+      words += entry.packetsSent ?? 0;
+    }
+  }
+  if (!pair) return null;
+  return {at: pair.timestamp ?? now, spoken, words, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
+    sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? sent), received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? received)};
+}
+
+/**
+ * What is peculiar about the sound that is sent.
+ * @param {RTCPeerConnection} pc
+ * @returns {{longer: boolean, estimated: boolean}} the browser makes its packets longer where it is told to; it counts them in what it
+ *   thinks of the line
+ */
+function soundOf(pc) {
+  for (const sender of pc.getSenders?.() ?? []) {
+    const parameters = sender.track?.kind === 'audio' && sender.getParameters();
+    if (parameters && parameters.encodings?.length) return {longer: makesLonger(parameters), estimated: isEstimated(parameters)};
+  }
+  return {longer: true, estimated: true};
+}
+
 /** The line to one person: measured while it leads over TCP or TLS, and what is sent over it, see NarrowLine. */
 export class Line {
   /** @type {Readonly<Allowance>} */ allowance = plenty;
@@ -42,9 +79,13 @@ export class Line {
   #sent = 0;
   #bare = 0;
   #received = 0;
-  /** What the browser thinks that it may send; 0: it does not say. */
+  /** What sound takes of the line, where the browser makes its packets no longer; 0: it does. */
+  #spoken = 0;
+  /** What is sent beside what the browser counts in what it thinks that it may send: sound, or nothing. */
+  #apart = 0;
+  /** What the browser thinks that it may send, with that; 0: it does not say. */
   #available = 0;
-  /** @type {{at: number, sent: number, received: number, bare: number}[]} */ #counts = [];
+  /** @type {{at: number, sent: number, received: number, bare: number, spoken: number, words: number}[]} */ #counts = [];
   #countedAt = -Infinity;
   #aloneFrom = -Infinity;
   /** So long a ping follows the one before, of both sides, milliseconds. */
@@ -137,7 +178,7 @@ export class Line {
     const before = this.allowance, unheard = this.#timing.unanswered > times.silent + this.#every;
     this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
       received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
-      available: this.#available, bare: this.#bare, wants: this.#host.wants()});
+      available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart});
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
     const {state} = this.allowance;
@@ -155,15 +196,8 @@ export class Line {
     this.#countedAt = now;
     const report = await statsOf(pc, this.#host.clock);
     this.#counting = false;
-    /** @type {any} */ let pair = null;
-    for (const entry of /** @type {Iterable<any>} */ (report?.values() ?? [])) {
-      if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
-    }
-    if (!pair || pc !== this.#pc) return;
-    this.#available = pair.availableOutgoingBitrate ?? 0;
-    // Bytes as the line sees them, where the browser says how many packets they were in.
-    const count = {at: pair.timestamp ?? now, sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? 0),
-      received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? 0), bare: pair.bytesSent ?? 0};
+    const count = report && counted(report, now);
+    if (!count || pc !== this.#pc) return;
     const [first] = this.#counts;
     if (first && (count.sent < first.sent || count.received < first.received)) this.#counts = [];
     this.#counts = [...this.#counts.filter(({at}) => at > count.at - times.rate), count];
@@ -172,5 +206,9 @@ export class Line {
     this.#sent = ((count.sent - from.sent) * 8) / seconds;
     this.#bare = ((count.bare - from.bare) * 8) / seconds;
     this.#received = ((count.received - from.received) * 8) / seconds;
+    const {longer, estimated} = soundOf(pc), spoken = count.spoken - from.spoken, words = count.words - from.words;
+    this.#spoken = longer ? 0 : soundTook(spoken, words, seconds);
+    this.#apart = estimated ? 0 : (spoken * 8 + words * header * 8) / seconds;
+    this.#available = count.available && count.available + this.#apart;
   }
 }

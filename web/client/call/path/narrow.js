@@ -12,7 +12,7 @@ const calm = 90, full = 200, drowning = 400;
 /** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
 export const soundFloor = 16_000;
 /** Headers of RTP and SRTP, and what TURN, TLS, TCP and IP put around each packet and no browser counts, bytes. */
-const header = 42;
+export const header = 42;
 export const around = 94;
 /** Packets of sound a second: of 20 ms, and of 40 ms as browsers make them when they have little (`adaptivePtime`), and what is in those. */
 const packets = 50, longPackets = 25, inLong = 25_500;
@@ -59,6 +59,8 @@ const comesBack = 40_000;
  * @property {number} [available] bits per second that the browser thinks it may send; 0: it does not say
  * @property {number} [bare] bits per second that are sent, without what is around packets
  * @property {number} [wants] bits per second that the call would send; wide
+ * @property {number} [spoken] bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
+ * @property {number} [apart] bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
  */
 
 /**
@@ -87,6 +89,8 @@ const resting = {video: 22_000, scale: 4, frameRate: 4, audio: soundFloor, long:
 
 /** What sound takes of the line, bits per second, with all that is around it. @param {number} audio @param {boolean} long */
 export const soundTakes = (audio, long) => (long ? inLong : audio) + (long ? longPackets : packets) * (header + around) * 8;
+/** The same as it was measured: bytes without headers, and packets, in so many seconds. @param {number} bytes @param {number} count @param {number} seconds */
+export const soundTook = (bytes, count, seconds) => ((bytes + count * (header + around)) * 8) / seconds;
 
 /** Files begin with so many bits per second, have so many at the least, and above so many as much as they like. */
 const filesFirst = 64_000, filesLeast = 8000, filesFree = 50_000_000;
@@ -102,11 +106,11 @@ const believed = 0.6, proven = 4000, doubtFirst = 4000, doubtMost = 15_000;
 /** A path is looked at for so long before its browser is thought to be mistaken of it, and so long after it was narrow where it does not say. */
 const settling = 5000, afterwards = 10_000;
 
-/** What waits for longer than this, milliseconds, is emptied without any picture; and what a line has to take that the least one goes beside the sound. */
-const stored = 1200, beside = 92_000;
+/** What waits for longer than this, milliseconds, is emptied without any picture; and what a line has to take beside the sound that the least one goes there too. */
+const stored = 1200, beside = 39_000;
 
-/** What a line has to take before a picture comes back. */
-const comingBack = soundTakes(soundFloor, true) + comesBack * 1.3;
+/** What a line has to take beside the sound before a picture comes back. */
+const comingBack = comesBack * 1.3;
 
 /** The controller of what is sent to one person. */
 export class NarrowLine {
@@ -134,6 +138,8 @@ export class NarrowLine {
   #bare = false;
   /** How much waited at the last look at that. */
   #emptied = {at: -Infinity, waits: Infinity};
+  /** What arrived meanwhile at the most, bits per second; 0: it was not for long. */
+  #drained = {from: -Infinity, most: 0};
   #step = 0;
   #steppedAt = -Infinity;
   /** When the picture was left out, and since when it is back. */
@@ -157,17 +163,23 @@ export class NarrowLine {
   #limited = false;
   /** What it thought lately, bits per second. @type {{at: number, available: number}[]} */ #thoughts = [];
   #files = filesFirst;
+  /** What sound takes at the least, of a browser that makes no longer packets: as it was seen last. */
+  #spoken = 0;
   /** Of the last moment. @type {{at: number, delay: number}[]} */ #delays = [];
 
   /** Our own line takes less than we would send, whatever the other side asks for. */
   get is() { return this.#room < Infinity; }
 
+  /** What the least sound takes of the line. */
+  get #sound() { return Math.max(soundTakes(soundFloor, true), this.#spoken); }
+
   /** Whether a picture is left out. */
   get #off() { return this.#step === pictures.length; }
 
   /** @param {Sample} sample @returns {Allowance} */
-  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide}) {
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0}) {
     if (!stream) return this.#free();
+    this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
     this.#since = Math.min(this.#since, now);
     if (this.#room < Infinity) this.#narrowAt = now;
     // What is sent at the most, by the browser or by us. Where it does not say it is thought to be mistaken after a narrow line alone.
@@ -178,7 +190,7 @@ export class NarrowLine {
       this.#believe(now);
     } else {
       this.#limited = this.#cutItself(now, available, bare);
-      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0);
+      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0, received);
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
     const room = Math.min(this.#room, asked);
@@ -194,7 +206,7 @@ export class NarrowLine {
     } else if (!quiet) {
       this.#looking.wait();
     } else if (room > thinks * 1.2 || this.#looking.rests) {
-      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0);
+      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0, apart);
     }
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;
@@ -231,14 +243,21 @@ export class NarrowLine {
   /**
    * @param {number} now @param {number} delay @param {number} through bits per second of what is sent that got through
    * @param {number} arrived bits per second: more than is sent where what waited goes out @param {number} sent @param {number} files
-   * @param {number} available
+   * @param {number} available @param {number} received
    */
-  #measure(now, delay, through, arrived, sent, files, available) {
+  #measure(now, delay, through, arrived, sent, files, available, received) {
     if (delay > calm) this.#queuedAt = now;
     // Files give way first: they have time.
     if (delay > calm) this.#files = Math.max(filesLeast, Math.min(this.#files, Math.max(files, filesFirst)) * (delay > full ? 0.4 : 0.7));
     else this.#files = this.#files > filesFree ? Infinity : this.#files * 1.12;
-    if (this.#emptying && delay < calm) this.#emptying = this.#bare = false;
+    if (this.#emptying && delay < calm) {
+      this.#emptying = this.#bare = false;
+      // While something waits all of the line is used, so the most that arrived is what it takes.
+      if (this.#drained.most) {
+        this.#ceiling = Math.max(this.#sound, Math.min(this.#ceiling, this.#drained.most));
+        this.#room = Math.min(this.#room, this.#ceiling * 0.9);
+      }
+    }
     // What was cut shows only when what waited before has gone.
     const waits = this.#waits(now, delay);
     const due = now - this.#cutAt > Math.min(2500, Math.max(700, delay * 1.3));
@@ -255,7 +274,7 @@ export class NarrowLine {
     const agreed = this.#limited && (waits > calm || delay > full) && this.#room === Infinity;
     if (((waits > full && stuck && due) || missing || agreed) && !bulk && ours) this.#cut(now, Math.min(arrived, wide));
     else if (delay <= calm && this.#room < Infinity && !missing) this.#grow(now, through, available);
-    this.#empty(now, waits, through);
+    this.#empty(now, waits, through, received);
   }
 
   /**
@@ -280,19 +299,22 @@ export class NarrowLine {
   /**
    * What waits is let through, beside the least picture: without any where that does not fit, where very much waits, or where it
    * does not become less.
-   * @param {number} now @param {number} waits @param {number} through
+   * @param {number} now @param {number} waits @param {number} through @param {number} received bits per second that arrive; 0: not known
    */
-  #empty(now, waits, through) {
+  #empty(now, waits, through, received) {
     if (!this.#emptying) {
       if (waits <= drowning || this.#room === Infinity) return;
       this.#emptying = true;
       this.#emptied = {at: now, waits: Infinity};
+      this.#drained = {from: now, most: 0};
     }
-    if (waits > stored || this.#ceiling < beside) this.#bare = true;
+    // Not of the first moments: of them what was before is told, and what TCP has lost.
+    if (waits > full && now - this.#drained.from > 2 * missed) this.#drained.most = Math.max(this.#drained.most, received);
+    if (waits > stored || this.#ceiling < this.#sound + beside) this.#bare = true;
     if (now - this.#emptied.at < staying / 2) return;
     if (waits > this.#emptied.waits * 0.9 && !this.#bare) {
       this.#bare = true;
-      this.#ceiling = Math.max(soundTakes(soundFloor, true), Math.min(this.#ceiling, through));
+      this.#ceiling = Math.max(this.#sound, Math.min(this.#ceiling, through));
     }
     this.#emptied = {at: now, waits};
   }
@@ -305,7 +327,7 @@ export class NarrowLine {
 
   /** @param {number} now @param {number} through */
   #cut(now, through) {
-    const most = soundTakes(soundFloor, true);
+    const most = this.#sound;
     if (now - this.#jumpedAt < proven) {
       this.#believesFrom = now + this.#doubt;
       this.#doubt = Math.min(doubtMost, this.#doubt * 2);
@@ -342,7 +364,7 @@ export class NarrowLine {
     this.#trying = !below;
     this.#room *= rate ** seconds;
     // Sound alone does not show how much more there is: that the long packets do.
-    if (this.#off) this.#room = Math.min(this.#room, Math.max(comingBack, this.#widening.best * 0.8));
+    if (this.#off) this.#room = Math.min(this.#room, Math.max(this.#sound + comingBack, this.#widening.best * 0.8));
     if (this.#room > this.#ceiling * 2) this.#patience = 1000;
     this.#widen();
   }
@@ -351,7 +373,7 @@ export class NarrowLine {
   #share(now, room) {
     const long = this.#emptying || room < 250_000;
     const audio = long ? soundFloor : room < 800_000 ? 32_000 : Infinity;
-    const video = Math.max(0, (room - soundTakes(Math.min(audio, 32_000), long)) / 1.12);
+    const video = Math.max(0, (room - (this.#spoken || soundTakes(Math.min(audio, 32_000), long))) / 1.12);
     this.#choose(now, video);
     const least = this.#emptying && !this.#off, picture = !this.#off && !(least && this.#bare);
     const {scale, frameRate} = pictures[least ? pictures.length - 1 : Math.min(this.#step, pictures.length - 1)];
@@ -363,7 +385,7 @@ export class NarrowLine {
     let wanted = pictures.findIndex(({from}) => video >= from);
     if (wanted < 0) wanted = pictures.length;
     if (this.#off) {
-      if (video < comesBack || Math.max(this.#widening.best, this.#ceiling / 1.1) < comingBack || now - this.#offAt < this.#stays) return;
+      if (video < comesBack || Math.max(this.#widening.best, this.#ceiling / 1.1) < this.#sound + comingBack || now - this.#offAt < this.#stays) return;
       this.#backAt = now;
       this.#step = Math.min(wanted, pictures.length - 1);
       this.#steppedAt = now;

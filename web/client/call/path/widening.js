@@ -131,8 +131,9 @@ export class Looking {
    * @param {number} now milliseconds @param {number} thinks bits per second that it may send
    * @param {number} takes bits per second that the line has been seen to take; 0: not known
    * @param {boolean} says it says so itself
+   * @param {number} apart bits per second of it that it does not count: sound, or nothing
    */
-  take(now, thinks, takes, says) {
+  take(now, thinks, takes, says, apart = 0) {
     if (this.rests) {
       // That more may be sent again is a change by itself.
       if (now < this.#restsUntil) return;
@@ -145,7 +146,7 @@ export class Looking {
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
     if (this.#vain && this.#vain <= patient && !this.#rested && takes > thinks * worth && (thinks < suffices || !says)) {
-      this.#rest(now, thinks, takes);
+      this.#rest(now, thinks - apart, takes, apart > 0);
       return;
     }
     this.#rested = false;
@@ -153,11 +154,11 @@ export class Looking {
     this.#at = now;
   }
 
-  /** @param {number} now @param {number} thinks @param {number} takes */
-  #rest(now, thinks, takes) {
-    const sends = soundAlone + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
+  /** @param {number} now @param {number} thinks @param {number} takes @param {boolean} beside sound is not counted */
+  #rest(now, thinks, takes, beside) {
+    const sound = beside ? 0 : soundAlone, sends = sound + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
     this.rests = withPicture ? 'pictures' : 'sound';
-    const spared = spares - (withPicture ? sends : soundAlone) / thinks;
+    const spared = spares - (withPicture ? sends : sound) / thinks;
     this.#restsUntil = now + Math.max(restLeast, Math.min(restMost, (1200 * spares) / Math.max(0.1, spared)));
   }
 
