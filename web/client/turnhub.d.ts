@@ -1917,7 +1917,7 @@ declare class NarrowLine {
     /** Our own line takes less than we would send, whatever the other side asks for. */
     get is(): boolean;
     /** @param {Sample} sample @returns {Allowance} */
-    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart }: Sample): Allowance;
+    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
     padded(now: number): void;
     #private;
@@ -1978,6 +1978,10 @@ export type Sample = {
      * bits per second that are sent, without what is around packets
      */
     bare?: number | undefined;
+    /**
+     * bits per second of it that are sound and pictures, of those that the browser counts in what it thinks, in the last moment
+     */
+    media?: number | undefined;
     /**
      * bits per second that the call would send; wide
      */
@@ -2706,6 +2710,11 @@ declare class Looking {
     less: boolean;
     /** Less is sent for a moment: of pictures, or nothing of them. @type {'' | 'pictures' | 'sound'} */
     rests: "" | "pictures" | "sound";
+    /**
+     * What it sends, whether it is to look for more or not.
+     * @param {number} now milliseconds @param {number} thinks bits per second that it may send @param {number} sends bits per second
+     */
+    see(now: number, thinks: number, sends: number): void;
     /**
      * One look at what it thinks.
      * @param {number} now milliseconds @param {number} thinks bits per second that it may send

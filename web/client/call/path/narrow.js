@@ -58,6 +58,7 @@ const comesBack = 40_000;
  * @property {number} [pad] bytes by which the packet that was timed was longer than others
  * @property {number} [available] bits per second that the browser thinks it may send; 0: it does not say
  * @property {number} [bare] bits per second that are sent, without what is around packets
+ * @property {number} [media] bits per second of it that are sound and pictures, of those that the browser counts in what it thinks, in the last moment
  * @property {number} [wants] bits per second that the call would send; wide
  * @property {number} [spoken] bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
  * @property {number} [apart] bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
@@ -177,7 +178,7 @@ export class NarrowLine {
   get #off() { return this.#step === pictures.length; }
 
   /** @param {Sample} sample @returns {Allowance} */
-  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0}) {
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare}) {
     if (!stream) return this.#free();
     this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
     this.#since = Math.min(this.#since, now);
@@ -201,6 +202,7 @@ export class NarrowLine {
       this.#little = false;
       this.#enoughAt = now;
     }
+    this.#looking.see(now, thinks - apart, media);
     if (thinks >= enough) {
       this.#looking.forget();
     } else if (!quiet) {

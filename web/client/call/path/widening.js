@@ -103,7 +103,7 @@ const found = 1.3;
  * Where it found nothing less is sent for a moment, so that it sees that it might send more: Chromium sees it when for half a second, or
  * longer the less is spared, it has sent less than this share of what it may. After so many it is asked less often, and nothing is spared for it.
  */
-const spares = 0.65, restLeast = 1500, restMost = 4500, patient = 4;
+const spares = 0.65, restLeast = 700, restMost = 4500, patient = 4;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 const soundAlone = 34_000, leastPicture = 12_000;
 
@@ -113,6 +113,22 @@ const soundAlone = 34_000, leastPicture = 12_000;
  */
 const worth = 5, worthAll = 500_000, suffices = 300_000;
 
+/** What a browser knows of how much less it sends than it might, which is of half a second. */
+class Spared {
+  /** Of what it can know, from -1 to 1. */
+  #level = -1;
+  #at = Infinity;
+  /** It has seen that it sends less. */
+  get is() { return this.#level >= 1; }
+
+  /** @param {number} now milliseconds @param {number} thinks @param {number} sends bits per second */
+  take(now, thinks, sends) {
+    const seconds = Math.max(0, Math.min(1000, now - this.#at)) / 1000;
+    this.#at = now;
+    this.#level = Math.max(-1, Math.min(1, this.#level + ((1 - sends / Math.max(1, thinks * spares)) * seconds) / 0.5));
+  }
+}
+
 /** Has a browser look for more, where its line takes more than it thinks. */
 export class Looking {
   /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
@@ -120,11 +136,19 @@ export class Looking {
   /** Less is sent for a moment: of pictures, or nothing of them. @type {'' | 'pictures' | 'sound'} */
   rests = '';
   #at = -Infinity;
+  #restsFrom = -Infinity;
   #restsUntil = -Infinity;
   #thought = 0;
+  #spared = new Spared();
   /** How often it has found nothing, and whether it was told so by more than a change the last time. */
   #vain = 0;
   #rested = false;
+
+  /**
+   * What it sends, whether it is to look for more or not.
+   * @param {number} now milliseconds @param {number} thinks bits per second that it may send @param {number} sends bits per second
+   */
+  see(now, thinks, sends) { this.#spared.take(now, thinks, sends); }
 
   /**
    * One look at what it thinks.
@@ -136,7 +160,7 @@ export class Looking {
   take(now, thinks, takes, says, apart = 0) {
     if (this.rests) {
       // That more may be sent again is a change by itself.
-      if (now < this.#restsUntil) return;
+      if (now < (this.#spared.is ? this.#restsFrom + restLeast : this.#restsUntil)) return;
       this.rests = '';
       this.#rested = true;
       this.#at = now;
@@ -145,7 +169,7 @@ export class Looking {
     if (now - this.#at < Math.min(lookMost, look * 2 ** Math.max(0, this.#vain - patient)) || takes < thinks * muchMore) return;
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
-    if (this.#vain && this.#vain <= patient && !this.#rested && takes > thinks * worth && (thinks < suffices || !says)) {
+    if (this.#vain && this.#vain <= patient && !this.#rested && !this.#spared.is && takes > thinks * worth && (thinks < suffices || !says)) {
       this.#rest(now, thinks - apart, takes, apart > 0);
       return;
     }
@@ -159,6 +183,7 @@ export class Looking {
     const sound = beside ? 0 : soundAlone, sends = sound + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
     this.rests = withPicture ? 'pictures' : 'sound';
     const spared = spares - (withPicture ? sends : sound) / thinks;
+    this.#restsFrom = now;
     this.#restsUntil = now + Math.max(restLeast, Math.min(restMost, (1200 * spares) / Math.max(0.1, spared)));
   }
 
