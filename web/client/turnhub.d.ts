@@ -1920,6 +1920,10 @@ declare class NarrowLine {
     take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
     padded(now: number): void;
+    /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
+    get limited(): boolean;
+    /** What the browser thinks now; 0: it does not say. @param {number} now @param {number} available @param {number} bare bits per second that are sent */
+    think(now: number, available: number, bare: number): void;
     #private;
 }
 /**
@@ -2613,8 +2617,9 @@ declare class PathTiming {
      * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
      * comes to us tells how much of it may be the way here, for a moment: acknowledgements go the other way than what they are for, so
      * that one way on which nothing passes looks like both.
+     * @param {boolean} [ours] it is known that the way there is too narrow
      */
-    get waiting(): number;
+    waiting(ours?: boolean): number;
     /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
     get silence(): number;
     /** How long no ping has been answered of those on their way, milliseconds. */
@@ -2704,6 +2709,8 @@ declare class Widening {
     took(now: number, pad: number, delay: number, known: number): void;
     #private;
 }
+/** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
+declare const soundAlone: 34000;
 /** Has a browser look for more, where its line takes more than it thinks. */
 declare class Looking {
     /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
@@ -2721,8 +2728,9 @@ declare class Looking {
      * @param {number} takes bits per second that the line has been seen to take; 0: not known
      * @param {boolean} says it says so itself
      * @param {number} apart bits per second of it that it does not count: sound, or nothing
+     * @param {number} sound bits per second that sound alone has of what it counts
      */
-    take(now: number, thinks: number, takes: number, says: boolean, apart?: number): void;
+    take(now: number, thinks: number, takes: number, says: boolean, apart?: number, sound?: number): void;
     /** Something waits on the line: that it found nothing says nothing of what it finds later. */
     wait(): void;
     /** It thinks enough of its line. */

@@ -45,12 +45,12 @@ test('what is on its way counts before it is answered, on the way that it is on'
   run(8);
   way.there = 1500;
   run(4);
-  assert.ok(a.waiting > 300, String(a.waiting));
+  assert.ok(a.waiting() > 300, String(a.waiting()));
   const other = pair();
   other.run(8);
   other.way.back = 1500; // nothing comes any more, so it may all be the way here
   other.run(3);
-  assert.ok(other.a.waiting < 251, String(other.a.waiting));
+  assert.ok(other.a.waiting() < 251, String(other.a.waiting()));
 });
 
 test('a clock that is set, or stood still, is no queue', () => {
@@ -252,5 +252,30 @@ test('sound keeps its floor where the browser does not know what is around its p
     sender.getParameters = () => ({...parameters(), headerExtensions: [{uri, id: 3}]});
     await senders.limit(() => ({pc, others: 1, screen: '', lost: false, allowance: {...plenty, narrow: true, audio: soundFloor, long: true}}));
     assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: true, maxBitrate: most});
+  }
+});
+
+test('where nothing is heard any more and the browser has cut what it thinks of the line, less is sent at once', async () => {
+  for (const cuts of [true, false]) {
+    const clock = new FakeClock(), told = [], heard = new Set(), thinks = {bits: 1_000_000};
+    let bytes = 0;
+    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes += 10_000, bytesReceived: 1, packetsSent: 1, availableOutgoingBitrate: thinks.bits}]])};
+    const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push(message), changed: () => {}, said: () => {}});
+    const pass = async (milliseconds, answers) => {
+      for (let t = 0; t < milliseconds; t += 50) {
+        clock.advance(50);
+        for (let i = 0; i < 10; i++) await null;
+        for (const {type, n} of answers ? told : []) {
+          if (type !== 'ping' || heard.has(n)) continue;
+          heard.add(n);
+          line.hear(timed({type: 'pong', n, at: clock.time, got: 200_000}));
+        }
+      }
+    };
+    line.tick('relay-tls');
+    await pass(5000, true);
+    if (cuts) thinks.bits = 140_000;
+    await pass(1000, false);
+    assert.equal(line.allowance.narrow, cuts);
   }
 });

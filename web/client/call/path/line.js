@@ -156,7 +156,7 @@ export class Line {
       if (pc && this.#host.open()) {
         if (now - this.#countedAt > times.count) this.#count(pc, now);
         this.#most = this.#asking.take(now, Math.max(this.#timing.here, this.#timing.silence - times.silent - this.#every), this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
-        const {waiting} = this.#timing;
+        const waiting = this.#timing.waiting(this.#narrow.limited);
         if (waiting > times.late) this.#take(waiting, 0);
         // A long one says the more the sooner it follows the one before.
         const {pad} = this.#narrow, either = [this.ours, this.theirs];
@@ -218,5 +218,6 @@ export class Line {
     const moment = last ? (count.at - last.at) / 1000 : 0;
     if (last && moment > 0) this.#media = Math.max(0, ((count.media - last.media) * 8) / moment - this.#apart);
     this.#available = count.available && count.available + this.#apart;
+    this.#narrow.think(now, this.#available, this.#bare);
   }
 }

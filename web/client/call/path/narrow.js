@@ -5,7 +5,7 @@
  * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
  */
 
-import {Looking, Widening} from './widening.js';
+import {Looking, Widening, soundAlone} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
 const calm = 90, full = 200, drowning = 400;
@@ -190,7 +190,7 @@ export class NarrowLine {
       this.#widening.took(now, pad, delay, known);
       this.#believe(now);
     } else {
-      this.#limited = this.#cutItself(now, available, bare);
+      this.think(now, available, bare);
       this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0, received);
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
@@ -208,7 +208,7 @@ export class NarrowLine {
     } else if (!quiet) {
       this.#looking.wait();
     } else if (room > thinks * 1.2 || this.#looking.rests) {
-      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0, apart);
+      this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0, apart, Math.max(soundAlone, spoken - packets * around * 8));
     }
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;
@@ -321,10 +321,13 @@ export class NarrowLine {
     this.#emptied = {at: now, waits};
   }
 
-  /** The browser has just cut its own estimate to what it sends. @param {number} now @param {number} available @param {number} bare */
-  #cutItself(now, available, bare) {
+  /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
+  get limited() { return this.#limited; }
+
+  /** What the browser thinks now; 0: it does not say. @param {number} now @param {number} available @param {number} bare bits per second that are sent */
+  think(now, available, bare) {
     this.#thoughts = [...this.#thoughts.filter(({at}) => at > now - itsMemory), {at: now, available}];
-    return available > 0 && bare > available * asMuch && available < itsCut * Math.max(...this.#thoughts.map((each) => each.available));
+    this.#limited = available > 0 && bare > available * asMuch && available < itsCut * Math.max(...this.#thoughts.map((each) => each.available));
   }
 
   /** @param {number} now @param {number} through */

@@ -94,12 +94,13 @@ export class PathTiming {
    * How long the ping on its way has waited beyond the best of times on the way there, as far as is known; 0: none has. What
    * comes to us tells how much of it may be the way here, for a moment: acknowledgements go the other way than what they are for, so
    * that one way on which nothing passes looks like both.
+   * @param {boolean} [ours] it is known that the way there is too narrow
    */
-  get waiting() {
+  waiting(ours = false) {
     const [oldest] = this.#out;
     if (!oldest || !this.answered) return 0;
     const now = this.#clock.now(), late = now - oldest.at - this.#least.trip.value;
-    return Math.max(0, late - this.#excused - Math.min(times.silent, Math.max(this.here, now - this.#heardAt - times.ping)));
+    return Math.max(0, late - this.#excused - (ours ? 0 : Math.min(times.silent, Math.max(this.here, now - this.#heardAt - times.ping))));
   }
 
   /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */

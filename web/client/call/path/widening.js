@@ -105,7 +105,8 @@ const found = 1.3;
  */
 const spares = 0.65, restLeast = 700, restMost = 4500, patient = 4;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
-const soundAlone = 34_000, leastPicture = 12_000;
+export const soundAlone = 34_000;
+const leastPicture = 12_000;
 
 /**
  * Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none.
@@ -156,8 +157,9 @@ export class Looking {
    * @param {number} takes bits per second that the line has been seen to take; 0: not known
    * @param {boolean} says it says so itself
    * @param {number} apart bits per second of it that it does not count: sound, or nothing
+   * @param {number} sound bits per second that sound alone has of what it counts
    */
-  take(now, thinks, takes, says, apart = 0) {
+  take(now, thinks, takes, says, apart = 0, sound = soundAlone) {
     if (this.rests) {
       // That more may be sent again is a change by itself.
       if (now < (this.#spared.is ? this.#restsFrom + restLeast : this.#restsUntil)) return;
@@ -170,7 +172,7 @@ export class Looking {
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
     if (this.#vain && this.#vain <= patient && !this.#rested && !this.#spared.is && takes > thinks * worth && (thinks < suffices || !says)) {
-      this.#rest(now, thinks - apart, takes, apart > 0);
+      this.#rest(now, thinks - apart, takes, apart > 0 ? 0 : sound);
       return;
     }
     this.#rested = false;
@@ -178,9 +180,9 @@ export class Looking {
     this.#at = now;
   }
 
-  /** @param {number} now @param {number} thinks @param {number} takes @param {boolean} beside sound is not counted */
-  #rest(now, thinks, takes, beside) {
-    const sound = beside ? 0 : soundAlone, sends = sound + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
+  /** @param {number} now @param {number} thinks @param {number} takes @param {number} sound */
+  #rest(now, thinks, takes, sound) {
+    const sends = sound + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
     this.rests = withPicture ? 'pictures' : 'sound';
     const spared = spares - (withPicture ? sends : sound) / thinks;
     this.#restsFrom = now;
