@@ -1917,7 +1917,7 @@ declare class NarrowLine {
     /** Our own line takes less than we would send, whatever the other side asks for. */
     get is(): boolean;
     /** @param {Sample} sample @returns {Allowance} */
-    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media }: Sample): Allowance;
+    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media, shows }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
     padded(now: number): void;
     /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
@@ -1986,6 +1986,10 @@ export type Sample = {
      * bits per second of it that are sound and pictures, of those that the browser counts in what it thinks, in the last moment
      */
     media?: number | undefined;
+    /**
+     * bits per second of pictures, without what is sent again; Infinity: not known
+     */
+    shows?: number | undefined;
     /**
      * bits per second that the call would send; wide
      */

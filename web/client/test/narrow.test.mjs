@@ -52,7 +52,7 @@ class Browser {
  * Plays a call. `rate(t)` is what the line takes, bits per second, at so many milliseconds; a bucket lets one packet pass at once.
  * @returns a look each 100 ms: when, the wait in the queue, and what was allowed
  */
-function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false} = {}) {
+function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity} = {}) {
   const line = new NarrowLine(), browser = new Browser(), looks = [];
   let queue = 0, bucket = 0, fileShare = 0;
   /** What was sent and what arrived, in bits as browsers count them, in the last second. */
@@ -65,7 +65,7 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
     const sound = !follows ? 40_000 : long ? 25_500 : Math.min(audio, 40_000), perSecond = long && follows ? 25 : 50;
     // However coarse, a picture of that size and so many of them have so many bits; the smallest do not fill what they may have.
     const floor = (5000 * Math.min(frameRate, 15)) / scale ** 2;
-    const pictures = picture ? Math.max(scale === 4 && frameRate <= 4 ? 12_000 : Math.max(30_000, floor), Math.min(video, browser.estimate - (apart ? 0 : sound), wants, scale === 4 && frameRate <= 4 ? 12_000 : Infinity)) : 0;
+    const pictures = picture ? Math.max(scale === 4 && frameRate <= 4 ? 12_000 : Math.max(30_000, floor), Math.min(video, browser.estimate - (apart ? 0 : sound), wants, (sees / scale ** 2) * (Math.min(frameRate, 15) / 15), scale === 4 && frameRate <= 4 ? 12_000 : Infinity)) : 0;
     fileShare = files(now) ? Math.min(filesMost, 2_000_000) : 0;
     const counted = (pictures + sound + perSecond * 42 * 8 + fileShare) * (tick / 1000);
     const burst = browser.step(now, {most: ((picture ? Math.min(video, 2_500_000) : 0) + sound) * (less ? 0.99 : 1), sent: pictures + (apart ? 0 : sound + perSecond * 42 * 8),
@@ -93,7 +93,7 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
     }
     const beside = apart ? sound + perSecond * 42 * 8 : 0;
     const look = (delay, pad) => line.take({now, stream: true, delay: Math.max(0, delay + jitter(now)), sent: within(sent, now), bare: within(bare, now),
-      received: answers ? within(arrived, now) : 0, pad, files: fileShare, available: says ? browser.estimate + beside : 0, apart: beside, spoken: follows ? 0 : sound + perSecond * (42 + 94) * 8});
+      received: answers ? within(arrived, now) : 0, pad, files: fileShare, available: says ? browser.estimate + beside : 0, apart: beside, shows: pictures, spoken: follows ? 0 : sound + perSecond * (42 + 94) * 8});
     while (probes.length && probes[0].ahead <= 0) {
       const {at, pad} = probes.shift();
       look(now - at, pad);
@@ -188,6 +188,17 @@ for (const kbit of [300, 130, 80]) {
     assert.ok(back && back.now <= 55_000, `back ${back?.now}`);
   });
 }
+
+test('a camera that sees little is shown whole on a line that would not take a full picture of that size', () => {
+  const turned = [];
+  for (const [sees, least] of [[150_000, 1], [Infinity, 1.5]]) {
+    const looks = from(play(90_000, (now) => (now < 8000 ? open : 450_000), {sees, wants: 1_500_000}), 50_000);
+    assert.equal(median(looks.map(({scale}) => scale)), least);
+    assert.ok(median(looks.map(({wait}) => wait)) <= 250);
+    turned.push(looks.filter(({scale}, i) => i && scale !== looks[i - 1].scale).length);
+  }
+  assert.ok(turned[0] <= 2, `its size changes ${turned} times`);
+});
 
 test('a browser that thinks too little of a line that is not narrow as we see it is shown that it takes more', () => {
   // It has slowed down by itself before anything waited for long.

@@ -32,12 +32,13 @@ const same = (a, b) => Object.entries(a).every(([key, value]) => b[/** @type {ke
  */
 function counted(report, now) {
   /** @type {any} */ let pair = null;
-  let sent = 0, received = 0, spoken = 0, words = 0, media = 0;
+  let sent = 0, received = 0, spoken = 0, words = 0, media = 0, shown = 0;
   for (const entry of /** @type {Iterable<any>} */ (report.values())) {
     if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
     if (entry.type === 'outbound-rtp') {
       sent += entry.packetsSent ?? 0;
       media += (entry.bytesSent ?? 0) + header * (entry.packetsSent ?? 0);
+      if (entry.kind === 'video') shown += (entry.bytesSent ?? 0) - (entry.retransmittedBytesSent ?? 0);
     }
     if (entry.type === 'inbound-rtp') received += entry.packetsReceived ?? 0;
     if (entry.type === 'outbound-rtp' && entry.kind === 'audio') {
@@ -46,7 +47,7 @@ function counted(report, now) {
     }
   }
   if (!pair) return null;
-  return {at: pair.timestamp ?? now, spoken, words, media, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
+  return {at: pair.timestamp ?? now, spoken, words, media, shown, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
     sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? sent), received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? received)};
 }
 
@@ -88,9 +89,11 @@ export class Line {
   #apart = 0;
   /** What is sent of sound and pictures of the rest, in the last moment. */
   #media = 0;
+  /** What pictures have of it, without what is sent again. */
+  #shows = Infinity;
   /** What the browser thinks that it may send, with that; 0: it does not say. */
   #available = 0;
-  /** @type {{at: number, sent: number, received: number, bare: number, spoken: number, words: number, media: number}[]} */ #counts = [];
+  /** @type {{at: number, sent: number, received: number, bare: number, spoken: number, words: number, media: number, shown: number}[]} */ #counts = [];
   #countedAt = -Infinity;
   #aloneFrom = -Infinity;
   /** So long a ping follows the one before, of both sides, milliseconds. */
@@ -183,7 +186,7 @@ export class Line {
     const before = this.allowance, unheard = this.#timing.unanswered > times.silent + this.#every;
     this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
       received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
-      available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media});
+      available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows});
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
     const {state} = this.allowance;
@@ -215,6 +218,7 @@ export class Line {
     const {longer, estimated} = soundOf(pc), spoken = count.spoken - from.spoken, words = count.words - from.words;
     this.#spoken = longer ? 0 : soundTook(spoken, words, seconds);
     this.#apart = estimated ? 0 : (spoken * 8 + words * header * 8) / seconds;
+    this.#shows = Math.max(0, ((count.shown - from.shown) * 8) / seconds);
     const moment = last ? (count.at - last.at) / 1000 : 0;
     if (last && moment > 0) this.#media = Math.max(0, ((count.media - last.media) * 8) / moment - this.#apart);
     this.#available = count.available && count.available + this.#apart;

@@ -42,6 +42,8 @@ const pictures = [
   {from: 45_000, scale: 3, frameRate: 10},
   {from: 25_000, scale: 4, frameRate: 6},
 ];
+/** A camera that sees little takes less than it may: below this share of that; and a larger one so much more at the most as it has more pixels, and some more. */
+const sparing = 0.7, spareFor = 1.3;
 /** Below the last there is none; one that was left out comes back from here. */
 const comesBack = 40_000;
 
@@ -59,6 +61,7 @@ const comesBack = 40_000;
  * @property {number} [available] bits per second that the browser thinks it may send; 0: it does not say
  * @property {number} [bare] bits per second that are sent, without what is around packets
  * @property {number} [media] bits per second of it that are sound and pictures, of those that the browser counts in what it thinks, in the last moment
+ * @property {number} [shows] bits per second of pictures, without what is sent again; Infinity: not known
  * @property {number} [wants] bits per second that the call would send; wide
  * @property {number} [spoken] bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
  * @property {number} [apart] bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
@@ -143,6 +146,10 @@ export class NarrowLine {
   #drained = {from: -Infinity, most: 0};
   #step = 0;
   #steppedAt = -Infinity;
+  /** What the picture of a step takes at most, where that is much less than it may, and since when. */
+  #spare = {step: 0, from: -Infinity, takes: 0};
+  /** The picture of this step is one of so many bits per second, though such may have more; Infinity: it is as any. */
+  #simple = Infinity;
   /** When the picture was left out, and since when it is back. */
   #offAt = -Infinity;
   #backAt = -Infinity;
@@ -178,7 +185,7 @@ export class NarrowLine {
   get #off() { return this.#step === pictures.length; }
 
   /** @param {Sample} sample @returns {Allowance} */
-  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare}) {
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity}) {
     if (!stream) return this.#free();
     this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
     this.#since = Math.min(this.#since, now);
@@ -210,6 +217,7 @@ export class NarrowLine {
     } else if (room > thinks * 1.2 || this.#looking.rests) {
       this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0, apart, Math.max(soundAlone, spoken - packets * around * 8));
     }
+    this.#look(now, shows, Math.min(this.allowance.video, available ? available - soundAlone : Infinity));
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;
     if (!less && !rests && !afresh) return (this.allowance = allowance);
@@ -385,10 +393,33 @@ export class NarrowLine {
     return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(least ? 22_000 : Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files, less: false, afresh: false};
   }
 
+  /**
+   * Looks at what the picture takes: where that is much less than it may, there is no more of what the camera sees, and a larger one
+   * fits that would not if it were full of it.
+   * @param {number} now @param {number} takes @param {number} most bits per second that it may have
+   */
+  #look(now, takes, most) {
+    const settled = this.allowance.narrow && this.allowance.picture && !this.#emptying && !this.#looking.rests && now - this.#steppedAt > 1500;
+    const {step, from} = this.#spare;
+    if (!settled || takes > most * sparing || step !== this.#step) this.#spare = {step: this.#step, from: now, takes: 0};
+    else this.#spare = {step, from, takes: Math.max(takes, this.#spare.takes)};
+    if (settled && takes > most * 0.95) this.#simple = Infinity;
+  }
+
+  /** So many bits per second a picture is thought to take that is a step better; Infinity: not known. @param {number} now */
+  #better(now) {
+    const {step, from, takes} = this.#spare;
+    if (!step || step === pictures.length || step !== this.#step || now - from < 1500) return Infinity;
+    const [worse, better] = [pictures[step], pictures[step - 1]];
+    return takes * spareFor * (worse.scale / better.scale) ** 2 * (better.frameRate / worse.frameRate);
+  }
+
   /** Which picture: a worse one soon, a better one late, none when the least does not fit. @param {number} now @param {number} video */
   #choose(now, video) {
-    let wanted = pictures.findIndex(({from}) => video >= from);
+    let wanted = pictures.findIndex(({from}, step) => video >= (step === this.#step ? Math.min(from, this.#simple) : from));
     if (wanted < 0) wanted = pictures.length;
+    const better = this.#better(now);
+    if (wanted >= this.#step && video >= better) wanted = this.#step - 1;
     if (this.#off) {
       if (video < comesBack || Math.max(this.#widening.best, this.#ceiling / 1.1) < this.#sound + comingBack || now - this.#offAt < this.#stays) return;
       this.#backAt = now;
@@ -397,6 +428,7 @@ export class NarrowLine {
     } else if (wanted > this.#step) {
       if (now - this.#steppedAt < 700) return;
       this.#step = wanted;
+      this.#simple = Infinity;
       this.#steppedAt = now;
       if (!this.#off) return;
       this.#offAt = now;
@@ -405,7 +437,9 @@ export class NarrowLine {
       this.#stays = now - this.#backAt < 8000 ? Math.min(6000, this.#stays * 2) : 2000;
     } else if (wanted < this.#step) {
       // Each step costs a key frame, so some room is left.
-      if (now - this.#steppedAt < 1500 || video < pictures[this.#step - 1].from * 1.15) return;
+      const full = pictures[this.#step - 1].from * 1.15;
+      if (now - this.#steppedAt < 1500 || video < Math.min(full, better)) return;
+      this.#simple = video < full ? better : Infinity;
       this.#step = this.#room > this.#ceiling * 1.3 ? wanted : this.#step - 1;
       this.#steppedAt = now;
     }
