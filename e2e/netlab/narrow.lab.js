@@ -4,23 +4,15 @@
 // chooses: far adds 100 ms of way, start is a line that is narrow before the call.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { cleanup } from '../harness/cleanup.js';
-import { decodesVideo } from '../harness/media.js';
-import { browsers, connectCall, startCaller } from './calls.js';
+import { browsers, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
-import { narrowLink } from './links.js';
-import { noteLine, readLine } from './line.js';
-import { turnhubSite } from './sites.js';
+import { aims, holdNarrow, inWords, paths, told } from './narrowcall.js';
 
 /** @typedef {import('./calls.js').Caller} Caller */
-
-/** The calls by what carries them, and the kind of both networks. */
-const paths = /** @type {const} */ ({ UDP: 'symmetric', TCP: 'udp-blocked', TLS: 'tls-443', proxy: 'proxy' });
-
-/** @typedef {keyof typeof paths} Path */
+/** @typedef {import('./narrowcall.js').Path} Path */
 
 const links = (process.env.E2E_LINKS ?? 'UDP:down:130 UDP:up:130 TLS:down:300 TLS:up:300 TLS:down:130 TLS:up:130 TLS:both:130 TLS:down:80 TLS:up:80 TCP:down:130 TCP:up:130 proxy:down:130 proxy:up:130 TLS:down:130:far TLS:up:130:far TLS:down:130:start TLS:up:130:start').split(' ')
   .map((words) => words.split(':'))
@@ -28,8 +20,8 @@ const links = (process.env.E2E_LINKS ?? 'UDP:down:130 UDP:up:130 TLS:down:300 TL
     path: /** @type {Path} */ (path), direction: /** @type {import('./links.js').Direction} */ (direction), kbit: Number(kbit), far: how.includes('far'), start: how.includes('start') }));
 /** Pictures a second of the cameras: a browser that has made pictures smaller looks at 60 before it makes them larger again. */
 const fps = Number(process.env.E2E_FPS ?? 15);
-/** So long a line stays narrow, milliseconds; the first 4 s are for finding out. */
-const narrowFor = Number(process.env.E2E_SECONDS ?? 24) * 1000, findingOut = 4000;
+/** So long a line stays narrow, milliseconds. */
+const narrowFor = Number(process.env.E2E_SECONDS ?? 24) * 1000;
 /** So long after it is wide again all of it is waited for, milliseconds: twice the aim. */
 const lookedFor = 20_000;
 
@@ -66,63 +58,19 @@ function callersOf(path, far) {
 const still = new Map();
 const stillOverUDP = 0.4;
 
-/** @typedef {Awaited<ReturnType<typeof readLine>>} Read */
-
-/**
- * What a row should come to at the most. Straight over UDP it is the browser alone, which the others are held against.
- * @param {typeof links[number]} link @param {Read} own who has the line @param {Read} seen whose picture and sound it hurts
- */
-function aims({ path, direction, kbit }, own, seen) {
-  if (path === 'UDP') return [];
-  const up = direction !== 'down', list = [{ what: 'all of it back', is: seen.back, most: 10, unit: 's' }];
-  if (kbit >= 130) {
-    list.push({ what: 'round trip, median', is: own.median, most: up ? 600 : 400, unit: 'ms' });
-    if (!up) list.push({ what: 'round trip, worst', is: own.worst, most: 1000, unit: 'ms' });
-    list.push({ what: 'picture still', is: seen.still, most: up ? 3 : (still.get(`${direction} ${kbit}`) ?? stillOverUDP) + 1, unit: 's' });
-  }
-  if (kbit >= 80) list.push({ what: 'gap in sound', is: seen.later, most: 200, unit: 'ms' });
-  return list;
-}
-
-/** @param {number} number @param {string} unit @param {number} [digits] */
-const told = (number, unit, digits = 0) => (Number.isNaN(number) ? '–' : number === Infinity ? `not within ${lookedFor / 1000} s` : `${number.toFixed(digits)} ${unit}`);
-/** @param {ReturnType<typeof aims>[number]} aim */
-const inWords = ({ what, is, most, unit }) => `${what} ${told(is, unit, unit === 's' ? 1 : 0)} (aim ${most.toFixed(unit === 's' ? 1 : 0)} ${unit})`;
-
 for (const [number, link] of links.entries()) {
-  const { name, path, direction, kbit, far, start } = link;
+  const { name, path, direction, kbit, far, start } = link, key = `${direction} ${kbit}`;
   test(name, async () => {
     const [there, arriving] = await callersOf(path, far);
-    if (start) await narrowLink(lab, there.client, direction, kbit);
-    const { page, pageThere, first, firstThere } = await connectCall(turnhubSite(server.base), there, arriving, `narrow-${number}`);
-    // Who has the narrow line is A; whose picture it hurts looks at the other end of it.
-    const a = pageThere, seen = direction === 'up' ? page : a;
-    if (!start) await Promise.all([decodesVideo(a, { seconds: 3 }), decodesVideo(page, { seconds: 3 })]);
-    await Promise.all([noteLine(a), noteLine(page)]);
-    await pause(start ? 0 : 3000);
-    const narrowed = Date.now();
-    if (!start) await narrowLink(lab, there.client, direction, kbit);
-    await pause(narrowFor);
-    const freed = Date.now();
-    await narrowLink(lab, there.client, direction, 0);
-    const whole = start ? { width: 640, frames: fps } : undefined;
-    const read = () => Promise.all([readLine(a, narrowed, freed, findingOut, whole), readLine(page, narrowed, freed, findingOut, whole)]);
-    let [own, other] = await read(), shown = own;
-    while (Date.now() < freed + lookedFor + 2500) {
-      await pause(1000);
-      [own, other] = await read();
-      shown = seen === a ? own : other;
-      if (shown.back < Infinity) break;
-    }
-    if (path === 'UDP') still.set(`${direction} ${kbit}`, shown.still);
-    const all = aims(link, own, shown), missed = all.filter(({ is, most }) => !(is <= most));
+    const { own, other, shown, first, firstThere } = await holdNarrow(lab, server.base, [there, arriving], `narrow-${number}`, link, { fps, narrowFor, lookedFor });
+    if (path === 'UDP') still.set(key, shown.still);
+    const all = aims(link, own, shown, still.get(key) ?? stillOverUDP), missed = all.filter(({ is, most }) => !(is <= most));
     const row = `| ${[name, told(own.median, 'ms'), told(own.worst, 'ms'), told(shown.still, 's', 1), told(shown.off, 's', 1), told(shown.gap, 'ms'), told(shown.later, 'ms'),
       told(shown.invented, '%', 1), told(shown.sounds, 'kbit/s'),
       shown.picture ? `${shown.picture.width} across, ${shown.picture.frames.toFixed(0)} a second, ${shown.picture.kbit} kbit/s` : 'none', shown.twice, told(shown.back, 's', 1), missed.map(inWords).join(', ') || '–'].join(' | ')} |`;
     rows.push(row);
     console.log(row, start ? `first picture after ${first} and ${firstThere} ms` : '');
     if (process.env.E2E_NOTES) console.log(own.notes.join('\n'), '\n--\n', other.notes.join('\n'));
-    await Promise.all([page.context().close(), pageThere.context().close()]);
     // Whoever runs it on a busy machine sees in the row what is missed; twice the aim is a failure anywhere.
     const failed = all.filter(({ is, most }) => !(is <= 2 * most));
     assert.ok(!failed.length, failed.map(inWords).join(', '));
