@@ -112,6 +112,8 @@ const settling = 5000, afterwards = 10_000;
 
 /** What waits for longer than this, milliseconds, is emptied without any picture; and what a line has to take beside the sound that the least one goes there too. */
 const stored = 1200, beside = 39_000;
+/** What the least picture takes of the line, bits per second, with what is around it. */
+const leastShown = 31_000;
 
 /** What a line has to take beside the sound before a picture comes back. */
 const comingBack = comesBack * 1.3;
@@ -340,7 +342,8 @@ export class NarrowLine {
 
   /** @param {number} now @param {number} through */
   #cut(now, through) {
-    const most = this.#sound;
+    // What got through in the first moment says little, as TCP may stand still for as long: the least picture stays until the next.
+    const most = this.#sound + (this.#room === Infinity ? leastShown : 0);
     if (now - this.#jumpedAt < proven) {
       this.#believesFrom = now + this.#doubt;
       this.#doubt = Math.min(doubtMost, this.#doubt * 2);
