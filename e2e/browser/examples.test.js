@@ -62,7 +62,7 @@ const says = (page, text) => page.waitForFunction((text) => document.querySelect
 
 test('a plain page', async () => {
   const pages = await Promise.all([chromium, firefox].map(open));
-  for (const page of pages) await page.goto(at('plain-page/index.html'));
+  for (const page of pages) await page.goto(`${at('plain-page/index.html')}#caf\u00e9`); // which browsers write with %
   await Promise.all(pages.map((page) => decodesVideo(page)));
   await opened.shift()?.context().close();
   await pages[1].waitForFunction(() => document.querySelectorAll('video').length === 1, undefined, { timeout: 30_000 });
@@ -120,12 +120,23 @@ test('a page that is not named gets a word that helps, and no call', async () =>
 
 test('a support button rings the whole team; one answers, and the others stop', async () => {
   const [customer, agent, colleague] = await Promise.all([open(chromium), open(firefox), open(chromium)]);
+  /** @type {string[]} */ const wrong = [];
+  customer.on('pageerror', (error) => wrong.push(String(error)));
+  await customer.addInitScript(() => { // a browser that asks its user first
+    const { mediaDevices } = navigator, ask = mediaDevices.getUserMedia.bind(mediaDevices);
+    const answered = new Promise((resolve) => { /** @type {any} */ (window).allow = resolve; });
+    mediaDevices.getUserMedia = async (wanted) => { await answered; return ask(wanted); };
+  });
   await customer.goto(at('support-button/index.html'));
   assert.equal(await customer.locator('#support').isDisabled(), true, 'nobody is there yet');
   for (const page of [agent, colleague]) {
     await page.goto(at('support-button/team.html?secret=of-the-team-alone'));
     await says(page, 'Waiting.');
   }
+  await customer.click('#support');
+  await customer.click('#support'); // no, not now
+  await says(customer, 'The call has ended.');
+  await customer.evaluate(() => /** @type {any} */ (window).allow());
   await customer.click('#support');
   for (const page of [agent, colleague]) await says(page, 'Customer is calling');
   await agent.click('#answer');
@@ -135,6 +146,7 @@ test('a support button rings the whole team; one answers, and the others stop', 
   await customer.click('#support'); // hangs up
   await says(agent, 'Waiting.');
   await says(customer, 'The call has ended.');
+  assert.deepEqual(wrong, []);
 });
 
 for (const [callee, other] of /** @type {const} */ ([['chromium', 'firefox'], ['firefox', 'chromium']])) {

@@ -64,11 +64,13 @@ inBoth('two in a call: hand, reactions, links, quality, push to talk, and the ch
   await petya.waitForFunction(() => document.querySelector('#said')?.textContent === 'Vasya: Applause');
 
   await petya.click('#chat-open');
-  await petya.fill('#chat-text', 'see (https://example.org/a_(b)?q=1&x=<b>), javascript:alert(1) https://bank.example@evil.example/ <img src=x onerror=alert(1)>');
+  await petya.fill('#chat-text', 'see (https://example.org/a_(b)?q=1&x=<b>), javascript:alert(1) https://bank.example@evil.example/ <img src=x onerror=alert(1)> https://\u0430pple.com/ https://b\u00fccher.example/');
   await petya.keyboard.press('Enter');
   await vasya.waitForSelector('#messages a', { state: 'attached' });
   assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.map((a) => [a.href, a.rel, a.target, a.parentElement?.tagName])),
-    [['https://example.org/a_(b)?q=1&x=', 'noopener noreferrer', '_blank', 'BDI']]);
+    ['https://example.org/a_(b)?q=1&x=', 'https://xn--pple-43d.com/', 'https://xn--bcher-kva.example/'].map((href) => [href, 'noopener noreferrer', '_blank', 'BDI']));
+  // One that is not what it looks like is shown as what it is.
+  assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.slice(1).map((a) => a.textContent)), ['https://xn--pple-43d.com/', 'https://b\u00fccher.example/']);
   assert.equal(await vasya.$('#messages img'), null);
   await petya.click('#chat-close');
 
@@ -117,6 +119,10 @@ inBoth('two in a call: hand, reactions, links, quality, push to talk, and the ch
   await vasya.click('#notice-chat');
   await vasya.waitForSelector('#kept-dialog #messages a');
   await judge(vasya, 'inthecall-kept', '#kept-dialog');
+  // Whatever ends it.
+  const body = JSON.stringify({ user: await petya.getAttribute('body', 'data-session') });
+  await fetch(`${server.admin}/revoke`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+  await petya.waitForSelector('body[data-state=revoked] #notice-chat:not([hidden])');
   await Promise.all([vasya, petya].map((page) => page.context().close()));
 });
 

@@ -1,4 +1,5 @@
 import {el} from './dom.js';
+import {lookOf} from './names.js';
 
 /** What reads as an address in a text: up to a blank, a quotation mark or a mark that turns the writing around. */
 const address = /\bhttps?:\/\/[^\s<>"\u0000-\u001f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]+/gi;
@@ -10,6 +11,15 @@ function trimmed(found) {
     if (opening ? found.split(last).length <= found.split(opening).length : !/[.,:;!?'’”»…*]/.test(last)) return found;
     found = found.slice(0, -1);
   }
+}
+
+/** Whether part of a host's name, of other letters, can be taken for one of a to z. @param {string} label */
+const disguised = (label) => /[^\p{Script=Latin}\p{Script=Common}\p{M}]/u.test(label) && /^[a-z0-9-]+$/.test(lookOf(label));
+
+/** How an address is shown: as it was written, but where it is not what it looks like as the browser's own line would show it. @param {string} written @param {URL} url */
+function shownAs(written, url) {
+  const [, host = ''] = /^https?:\/\/([^/?#\\]*)/i.exec(written) ?? [];
+  return host.normalize().split(/[.\u3002]/).some(disguised) ? url.href : written;
 }
 
 /**
@@ -32,7 +42,7 @@ export function withLinks(text) {
     }
     // "https://bank.example@evil.example" is not what it looks like.
     if (!/^https?:$/.test(url.protocol) || url.username || url.password) continue;
-    parts.push(text.slice(from, at), el('bdi', {}, el('a', {href: url.href, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr'}, shown)));
+    parts.push(text.slice(from, at), el('bdi', {}, el('a', {href: url.href, target: '_blank', rel: 'noopener noreferrer', dir: 'ltr'}, shownAs(shown, url))));
     from = at + shown.length;
   }
   return [...parts, text.slice(from)];

@@ -22,4 +22,4 @@ function Room({room}: {room: string}) {
 }
 
 const root = document.querySelector('#root');
-if (root) createRoot(root).render(<StrictMode><Room room={location.hash.slice(1) || 'react'} /></StrictMode>);
+if (root) createRoot(root).render(<StrictMode><Room room={decodeURIComponent(location.hash.slice(1)) || 'react'} /></StrictMode>);
