@@ -218,10 +218,8 @@ export class Call extends Emitter {
           return undefined;
         },
       });
-      if (/** @type {CallPhase} */ (this.phase) === 'ended') {
-        await this.hub.leave(room);
-        throw new HubError('closed', 'hung up before the room was joined');
-      }
+      // Left by ours, or put out; the room is not ours to leave again: another call may be joining it.
+      if (/** @type {CallPhase} */ (this.phase) === 'ended') throw new HubError('closed', 'hung up before the room was joined');
       if (joined.peers.length >= this.limit) {
         await this.hub.leave(room);
         throw new HubError('call-full', `this call has ${this.limit} people already`);

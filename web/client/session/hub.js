@@ -159,6 +159,7 @@ export class Hub extends Session {
   /** @type {Map<string, Invitation>} */ #invitations = new Map();
   /** @type {any} */ #renewal = null;
   #doors = new Doors();
+  /** Rooms that are being joined, and whether they have been left since. @type {Set<{room: string, left: boolean}>} */ #joining = new Set();
 
   /** @param {import('./types.js').SessionOptions} [options] */
   constructor(options) {
@@ -179,11 +180,29 @@ export class Hub extends Session {
   async join(room, {first, host} = {}) {
     room = room.normalize();
     const make = typeof first === 'function' ? first : (/** @type {boolean} */ rejoin) => (rejoin ? undefined : first);
+    const joining = {room, left: false};
+    this.#joining.add(joining);
+    try {
+      return await this.#admitted(joining, {make, host});
+    } finally {
+      this.#joining.delete(joining);
+    }
+  }
+
+  /** @param {{room: string, left: boolean}} joining @param {Pick<HubRoom, 'make' | 'host'>} how @returns {Promise<Joined>} */
+  async #admitted(joining, how) {
+    const {room} = joining;
     for (let lost = 0; ;) {
       try {
-        return await this.#join(room, {make, host}, false);
+        const joined = await this.#join(room, how, false);
+        if (!joining.left) return joined;
+        // The server has heard that after it: we are not there, unless somebody has joined anew, whose answer comes.
+        this.rooms.delete(room);
+        this.#updateInCall();
+        throw new HubError('closed', 'left before the room was joined');
       } catch (error) {
         const {code} = /** @type {HubError} */ (error);
+        if (joining.left) throw code === 'closed' ? error : new HubError('closed', 'left before the room was joined');
         // Asked while the server was away, and it has forgotten who asked: once more, as the new session.
         if (code === 'session-lost' && lost++ === 0) continue;
         if (code !== 'knocking') throw error;
@@ -231,6 +250,7 @@ export class Hub extends Session {
   /** Leaves a room, or its lobby. @param {string} room @returns {Promise<void>} */
   async leave(room) {
     room = room.normalize();
+    for (const joining of this.#joining) joining.left ||= joining.room === room;
     this.#doors.shut(room, new HubError('closed', 'left before the host let anybody in'));
     this.rooms.delete(room);
     this.#updateInCall();

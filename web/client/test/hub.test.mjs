@@ -2,9 +2,12 @@ import {webcrypto} from 'node:crypto';
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
+import {Call} from '../call/call.js';
+import {LocalMedia} from '../call/media/media.js';
 import {Hub, randomRoom} from '../session/hub.js';
 import {closeCodes} from '../base/codes.js';
 import {FakeClock, fakeSockets, welcome} from './fakes.mjs';
+import {FakeStream} from './model/world.mjs';
 
 // Node 18 has it, but not where browsers do.
 globalThis.crypto ??= /** @type {any} */ (webcrypto);
@@ -80,4 +83,34 @@ test('the close codes are those of protocol.md', () => {
   const rows = [...text.matchAll(/^\| (4\d\d\d) \| ([a-z-]+):[^|]*\| (yes|no)/gm)];
   assert.deepEqual(rows.map(([, code, name, back]) => [Number(code), name, back === 'yes']),
     Object.entries(closeCodes).map(([code, {name, back}]) => [Number(code), name, back !== 'no']));
+});
+
+test('joined, left and joined again at once: it is left once, and whoever joined last stays', async (t) => {
+  t.mock.method(globalThis, 'setInterval', () => 0);
+  globalThis.MediaStream ??= /** @type {any} */ (FakeStream);
+  for (const again of [true, false]) {
+    const {hub, socket} = await open();
+    t.after(() => hub.close());
+    const settle = () => new Promise((resolve) => { setImmediate(resolve); });
+    const join = () => {
+      const call = new Call(hub, {media: LocalMedia.from(new FakeStream()), limit: 1}); // it makes no connection ahead
+      return {call, came: call.join('fox').then(() => 'in', ({code}) => code)};
+    };
+    const first = join();
+    await settle();
+    first.call.leave();
+    const second = again ? join() : null;
+    await settle();
+    const asked = socket.sent.filter(({type}) => type === 'join' || type === 'leave');
+    assert.deepEqual(asked.map(({type}) => type), again ? ['join', 'leave', 'join'] : ['join', 'leave']);
+    for (const [i, {id, type}] of asked.entries()) {
+      socket.say({seq: i + 1, id, ...(type === 'join' ? {type: 'joined', room: 'fox', peers: []} : {type: 'ok'})});
+      await settle();
+    }
+    assert.equal(await first.came, 'closed');
+    assert.equal(socket.all('leave').length, 1, 'it is not left once more');
+    assert.deepEqual([...hub.rooms.keys()], again ? ['fox'] : [], 'nor joined by itself after a restart');
+    if (second) assert.deepEqual([await second.came, second.call.phase], ['in', 'active']);
+    second?.call.leave();
+  }
 });
