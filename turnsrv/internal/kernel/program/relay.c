@@ -3,8 +3,8 @@
 // The relay inside the kernel: a program at the ingress of an interface that forwards
 // the packets of running calls. It knows only the flows that turnsrv has entered, each of
 // which says what a packet becomes. Whatever it does not know or that is odd in any way
-// goes on to the process unchanged (TCX_NEXT). It drops only what exceeds the limits of
-// an allocation, as the process would.
+// goes on to the process unchanged (TCX_NEXT, or TC_ACT_UNSPEC of a filter, which are the
+// same). It drops only what exceeds the limits of an allocation, as the process would.
 //
 // Payloads are moved and headers stay where they are: a checksum that the device is yet
 // to make (CHECKSUM_PARTIAL) is counted from the place of the UDP header.
@@ -15,8 +15,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 
-#define NEXT (-1)  // TCX_NEXT: to the next program, and then to the process
-#define DROP 2     // TCX_DROP
+#define NEXT (-1)  // to the next program or filter, and then to the process
+#define DROP 2     // TCX_DROP, TC_ACT_SHOT
 
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
@@ -188,31 +188,19 @@ struct sk_buff {
 
 enum { CHECKSUM_PARTIAL = 3 };
 
-extern void *bpf_cast_to_kern_ctx(void *skb) __ksym;
-
+// partial reports whether a packet's checksum is yet to be made. The context is the socket
+// buffer itself, which a program may not look into, but a helper may: on every kernel that
+// has the others, where bpf_cast_to_kern_ctx is of 6.2. What is there can be read.
 static __always_inline int partial(struct __sk_buff *skb)
 {
-	const struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
+	const struct sk_buff *kernel = (const void *)skb;
 	__u32 offset = __builtin_preserve_field_info(kernel->ip_summed, 0);
+	__u32 size = __builtin_preserve_field_info(kernel->ip_summed, 1);
 	__u32 left = __builtin_preserve_field_info(kernel->ip_summed, 4);
 	__u32 right = __builtin_preserve_field_info(kernel->ip_summed, 5);
-	__u32 size = __builtin_preserve_field_info(kernel->ip_summed, 1);
-	const void *at = (const void *)kernel + offset;
-	__u64 v;
+	__u64 v = 0; // little-endian
 
-	switch (size) {
-	case 1:
-		v = *(const __u8 *)at;
-		break;
-	case 2:
-		v = *(const __u16 *)at;
-		break;
-	case 4:
-		v = *(const __u32 *)at;
-		break;
-	default:
-		v = *(const __u64 *)at;
-	}
+	bpf_probe_read_kernel(&v, size, (const void *)skb + offset);
 	return (v << left) >> right == CHECKSUM_PARTIAL;
 }
 
@@ -561,9 +549,9 @@ int relay(struct __sk_buff *skb)
 	}
 
 	if (front != head) {
-		__u32 size = n & 0x7ff;
+		__u32 size = ((n - 1) & (sizeof(scratch->payload) - 1)) + 1; // n, as old verifiers see that it is not 0
 
-		if (size == 0 || bpf_skb_load_bytes(skb, at + UDP_HEADER + head, scratch->payload, size) < 0 ||
+		if (bpf_skb_load_bytes(skb, at + UDP_HEADER + head, scratch->payload, size) < 0 ||
 		    bpf_skb_store_bytes(skb, at + UDP_HEADER + front, scratch->payload, size, BPF_F_RECOMPUTE_CSUM) < 0)
 			return DROP;
 	}
