@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate icons screenshots generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers stacks deb deb-lint deb-test release clean
+.PHONY: run generate icons screenshots generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers debian12 stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -164,13 +164,21 @@ drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the
 	  $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
 	  (cd e2e && node --test --test-concurrency=1 browser/*.test.js && npm run --silent netlab) || status=1; \
 	done; \
-	for driver in io_uring epoll; do \
-	  printf '\n==== relay.kernel: on, relay.driver: %s ====\n' $$driver; \
-	  TURNSRV_KERNEL=on TURNSRV_DRIVER=$$driver $(GO) test -count=1 -timeout 20m ./turnsrv || status=1; \
-	  export TURNHUB_RELAY_KERNEL=on TURNHUB_RELAY_DRIVER=$$driver; \
+	for way in on:io_uring on:epoll clsact:epoll; do \
+	  kernel=$${way%:*} driver=$${way#*:}; \
+	  printf '\n==== relay.kernel: %s, relay.driver: %s ====\n' $$kernel $$driver; \
+	  TURNSRV_KERNEL=$$kernel TURNSRV_DRIVER=$$driver $(GO) test -count=1 -timeout 20m ./turnsrv ./turnsrv/internal/kernel || status=1; \
+	  export TURNHUB_RELAY_KERNEL=$$kernel TURNHUB_RELAY_DRIVER=$$driver; \
 	  $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
 	  (cd e2e && node --test netlab/kernel.lab.js && npm run --silent netlab) || status=1; \
 	done; exit $$status
+
+debian12: ## the path inside the kernel on the kernel of Debian 12, 6.1, in an emulated machine (needs root, qemu-system-x86, busybox-static and kmod)
+	@mkdir -p $(CURDIR)/bin/debian12
+	@for package in turnsrv/internal/kernel turnsrv cmd/turnhub; do CGO_ENABLED=0 $(GO) test -c -o bin/debian12/$$(basename $$package) ./$$package || exit 1; done
+	@e2e/debian12/run.sh 'cd $(CURDIR)/turnsrv/internal/kernel && $(CURDIR)/bin/debian12/kernel -test.v && cd ../.. && \
+	  TURNSRV_DRIVER=epoll $(CURDIR)/bin/debian12/turnsrv -test.v -test.run TestKernel && cd ../cmd/turnhub && \
+	  $(CURDIR)/bin/debian12/turnhub -test.v -test.run TestUpgradeKernel'
 
 stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC stacks outside browsers, and the bots of examples/ in calls with Chromium and Firefox
 	@e2e/tools.sh stacks
