@@ -39,6 +39,8 @@ var commands = map[string]documented{
 	"go run ./bench/scale":                                       {run: "cd $TOP && go run ./bench/scale -nodes 20 -regions 2 -sessions 10000 -calls 2000 -weight 10 -to 100", says: "through NATS"},
 	"turnhub drain":                                              {elsewhere: `e2e/cluster_roll_test.go: "drain", "--config"`},
 	"turnhub drain --config /etc/turnhub/config.yaml":            {elsewhere: `e2e/cluster_roll_test.go: "drain", "--config"`},
+	"turnhub detach":                                             {elsewhere: `cmd/turnhub/kernel_test.go: exec.Command(poor, "detach")`},
+	"ss -xl":                                                     {foreign: notOurs},
 	"docker compose stop":                                        {foreign: notOurs},
 	"turnhub config":                                             {run: "turnhub config", says: "port_min: 49152"},
 	"turnhub config --config FILE":                               {run: "turnhub config --config $CONFIG", says: `secrets: ["********"]`},

@@ -55,7 +55,7 @@ type Config struct {
 	Driver Driver
 	auto   bool // it was DriverAuto
 	// Kernel says whether packets of running calls pass inside the kernel, beside the
-	// driver. Where it is KernelOn and cannot be, New returns an error.
+	// driver. Where it is KernelOn or KernelClsact and cannot be, New returns an error.
 	Kernel Kernel
 	// Inherited is what the process before has bequeathed of the kernel's path. New
 	// closes it. Nil: nothing.
@@ -82,6 +82,9 @@ const (
 	KernelOff  Kernel = "off"  // the empty one too
 	KernelOn   Kernel = "on"   // or the server does not start
 	KernelAuto Kernel = "auto" // where the system allows it
+	// KernelClsact is KernelOn by a filter also where the kernel has the better tcx, to try
+	// here what older ones do.
+	KernelClsact Kernel = "clsact"
 )
 
 // complete refuses what cannot be, and fills in what was left out.
@@ -111,9 +114,9 @@ func (cfg *Config) complete() error {
 		return fmt.Errorf("turnsrv: the driver %q is none of auto, io_uring, epoll and portable", cfg.Driver)
 	}
 	switch cfg.Kernel {
-	case "", KernelOff, KernelOn, KernelAuto:
+	case "", KernelOff, KernelOn, KernelAuto, KernelClsact:
 	default:
-		return fmt.Errorf("turnsrv: %q is none of off, on and auto", cfg.Kernel)
+		return fmt.Errorf("turnsrv: %q is none of off, on, auto and clsact", cfg.Kernel)
 	}
 	driver, why, err := ChooseDriver(cfg.Driver)
 	if err != nil {

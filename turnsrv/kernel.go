@@ -6,15 +6,33 @@ import (
 	"turnhub/turnsrv/internal/kernel"
 )
 
-// TryKernel reports why packets cannot pass inside the kernel here, and what to do; nil:
-// they can.
-func TryKernel() error {
-	k, err := kernel.Open(kernel.Config{})
-	if err != nil {
-		return err
+// TryKernel says how packets would pass inside the kernel here, or why they cannot, and
+// what to do.
+func TryKernel(wanted Kernel) (how string, err error) {
+	return kernel.Try(wanted.attachment())
+}
+
+// SweepKernel takes away what ended processes have left at interfaces of this network
+// namespace, and returns from how many. It needs CAP_NET_ADMIN.
+func SweepKernel() (interfaces int, err error) { return kernel.Sweep() }
+
+// must reports whether the server does not start without.
+func (k Kernel) must() bool { return k == KernelOn || k == KernelClsact }
+
+func (k Kernel) attachment() kernel.Attachment {
+	if k == KernelClsact {
+		return kernel.Clsact
 	}
-	k.Close()
-	return nil
+	return ""
+}
+
+// KernelAttachment says how the program that forwards packets inside the kernel comes to
+// interfaces, tcx or clsact; empty: they do not pass there.
+func (s *Server) KernelAttachment() string {
+	if s.kernel == nil {
+		return ""
+	}
+	return string(s.kernel.Attachment())
 }
 
 // KernelInheritance is the program that forwards packets inside the kernel, with all that
@@ -39,7 +57,7 @@ func (cfg *Config) openKernel() (*kernel.Kernel, error) {
 		return nil, nil
 	}
 	if cfg.Driver == DriverPortable {
-		if cfg.Kernel == KernelOn {
+		if cfg.Kernel.must() {
 			return nil, fmt.Errorf("turnsrv: the kernel's path needs a driver other than %s", cfg.Driver)
 		}
 		cfg.Logger.Info("relay in the kernel", "on", false, "why", "the driver is portable")
@@ -49,15 +67,15 @@ func (cfg *Config) openKernel() (*kernel.Kernel, error) {
 	if all := (int(cfg.PortMax) - int(cfg.PortMin) + 1) * max(1, len(cfg.Relay)); n == 0 || n > all {
 		n = all
 	}
-	k, err := kernel.Open(kernel.Config{Allocations: n, Inherited: inherited, Logger: cfg.Logger})
-	if err != nil && cfg.Kernel == KernelOn {
+	k, err := kernel.Open(kernel.Config{Allocations: n, Attachment: cfg.Kernel.attachment(), Inherited: inherited, Logger: cfg.Logger})
+	if err != nil && cfg.Kernel.must() {
 		return nil, fmt.Errorf("turnsrv: relay inside the kernel: %w", err)
 	}
 	if err != nil {
 		cfg.Logger.Info("relay in the kernel", "on", false, "why", err.Error())
 		return nil, nil
 	}
-	cfg.Logger.Info("relay in the kernel", "on", true, "why", k.Why())
+	cfg.Logger.Info("relay in the kernel", "on", true, "attachment", k.Attachment(), "why", k.Why())
 	return k, nil
 }
 

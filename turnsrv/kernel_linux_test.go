@@ -31,6 +31,14 @@ import (
 
 const inNamespace = "TURNSRV_NAMESPACE"
 
+// wantedKernel is KernelOn, or as TURNSRV_KERNEL says.
+func wantedKernel() Kernel {
+	if k := Kernel(os.Getenv("TURNSRV_KERNEL")); k.must() {
+		return k
+	}
+	return KernelOn
+}
+
 // needsKernel runs a test in a server's namespace of its own, or skips it loudly.
 func needsKernel(t *testing.T) (server string) {
 	t.Helper()
@@ -38,7 +46,7 @@ func needsKernel(t *testing.T) (server string) {
 		return name
 	}
 	notPortable(t, "tells no ports")
-	if err := TryKernel(); err != nil {
+	if _, err := TryKernel(wantedKernel()); err != nil {
 		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v ########", err)
 	}
 	name := fmt.Sprintf("turnsrv-%d-%d", os.Getpid(), time.Now().UnixNano())
@@ -130,7 +138,7 @@ type kernelServer struct {
 func startKernel(t *testing.T, name string, change func(*Config)) *kernelServer {
 	t.Helper()
 	cfg := testConfig(t)
-	cfg.Kernel = KernelOn
+	cfg.Kernel = wantedKernel()
 	cfg.Relay = nil
 	for _, address := range []string{"10.77.2.1", "fd77:2::1"} {
 		a := netip.MustParseAddr(address)

@@ -41,7 +41,7 @@ func testConfig(t testing.TB) Config {
 		Workers: 2,
 		// Every test can be run on a driver: TURNSRV_DRIVER=io_uring go test ./turnsrv
 		Driver: Driver(os.Getenv("TURNSRV_DRIVER")),
-		// And with packets of running calls inside the kernel: TURNSRV_KERNEL=on
+		// And with packets of running calls inside the kernel: TURNSRV_KERNEL=on, or clsact
 		Kernel: Kernel(os.Getenv("TURNSRV_KERNEL")),
 	}
 }
@@ -54,7 +54,7 @@ var inKernel atomic.Uint64
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	if Kernel(os.Getenv("TURNSRV_KERNEL")) == KernelOn && flag.Lookup("test.run").Value.String() == "" {
+	if Kernel(os.Getenv("TURNSRV_KERNEL")).must() && flag.Lookup("test.run").Value.String() == "" {
 		n := inKernel.Load()
 		fmt.Printf("%d packets of the tests have passed inside the kernel\n", n)
 		if n == 0 {

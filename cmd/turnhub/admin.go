@@ -26,6 +26,7 @@ func (n *node) adminConfig() admin.Config {
 	return admin.Config{
 		Version:     softwareVersion(),
 		Driver:      string(n.turn.Driver()),
+		Kernel:      n.turn.KernelAttachment(),
 		Relay:       n.turn,
 		Hub:         n.hub,
 		Media:       n.media.Stats,

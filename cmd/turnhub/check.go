@@ -151,10 +151,10 @@ func checkKernel(cfg *config.Config) probe.Row {
 		row.Detail = "off: configured"
 		return row
 	}
-	switch err := turnsrv.TryKernel(); {
+	switch how, err := turnsrv.TryKernel(wanted); {
 	case err == nil:
-		row.Detail = "on: all that it needs works here"
-	case wanted == turnsrv.KernelOn:
+		row.Detail = "on: " + how
+	case wanted == turnsrv.KernelOn, wanted == turnsrv.KernelClsact:
 		row.Verdict, row.Detail = probe.Failed, err.Error()
 		row.Remedy = "The server would not start if it may do no more than this process: let relay.kernel be auto, or see docs/kernel.md."
 	default:

@@ -7,6 +7,7 @@
 //	turnhub token       [--config FILE] --user NAME [--room R]... [--ttl 1h]
 //	turnhub config      [--config FILE | --from-turnserver-conf FILE]
 //	turnhub drain       [--config FILE]
+//	turnhub detach
 //	turnhub version
 //	turnhub help        [COMMAND]
 //
@@ -68,6 +69,9 @@ func commands() []command {
 		{"drain", "[--config FILE]", "empty this node of rooms and clients, then end it",
 			"Of several nodes the others get its rooms, and its clients go there one room after the other, without losing a word; then the server ends. By itself a server tells its clients to come back and ends. SIGTERM does the same. Where something starts the server again when it has ended, as systemd does, use that to stop it.",
 			[]string{"drain --config /etc/turnhub/config.yaml"}, drain},
+		{"detach", "", "take away what a killed server has left in the kernel",
+			"Where packets of running calls pass inside a kernel before 6.6 (relay.kernel), a server that is killed leaves a filter at each interface, which forwards nothing any more. The next server takes it away as it starts; the unit's drop-in does it by this command. Those of running servers stay. It needs CAP_NET_ADMIN.",
+			[]string{"detach"}, detach},
 		{"version", "", "print the version", "", nil, printVersion},
 	}
 }

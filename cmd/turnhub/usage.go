@@ -78,7 +78,7 @@ func fold(text, indent string, width int) string {
 func (in invocation) flags(rest int, define func(*flag.FlagSet)) (file string, others []string, err error) {
 	set := flag.NewFlagSet("", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	if in.command.name != "version" {
+	if in.command.name != "version" && in.command.name != "detach" {
 		set.StringVar(&file, "config", "", "the configuration `FILE`; without it the built-in defaults, and TURNHUB_ variables in any case")
 	}
 	if define != nil {

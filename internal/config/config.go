@@ -147,6 +147,8 @@ const (
 	KernelAuto = "auto"
 	KernelOn   = "on"
 	KernelOff  = "off"
+	// KernelClsact is KernelOn in the way of kernels without tcx.
+	KernelClsact = "clsact"
 )
 
 // The values of relay.websocket_media.

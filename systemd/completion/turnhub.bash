@@ -1,7 +1,7 @@
 # bash completion for turnhub(1)
 _turnhub() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-	local commands="serve check credentials token config drain version help" flags=""
+	local commands="serve check credentials token config drain detach version help" flags=""
 	case $before in
 	--config | --from-turnserver-conf)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -35,7 +35,7 @@ _turnhub() {
 	token) flags="--config --user --room --host --ttl --help" ;;
 	config) flags="--config --from-turnserver-conf --help" ;;
 	drain) flags="--config --help" ;;
-	version) flags="--help" ;;
+	detach | version) flags="--help" ;;
 	help) flags=$commands ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$flags" -- "$word")

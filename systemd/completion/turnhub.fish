@@ -1,5 +1,5 @@
 # fish completion for turnhub(1)
-set -l commands serve check credentials token config drain version help
+set -l commands serve check credentials token config drain detach version help
 complete -c turnhub -f
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a serve -d 'Run (the default command)'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a check -d 'Prove that calls will work'
@@ -7,6 +7,7 @@ complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a credential
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a token -d 'Print an access token'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a config -d 'Print the effective configuration, or what is wrong with it'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a drain -d 'Empty this node, then end it'
+complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a detach -d 'Take away what a killed server has left in the kernel'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a version -d 'Print the version'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -a help -d 'Explain a command'
 complete -c turnhub -n "not __fish_seen_subcommand_from $commands" -l version -d 'Print the version'

@@ -58,6 +58,7 @@ type Probe struct {
 type Config struct {
 	Version     string
 	Driver      string // of the relay
+	Kernel      string // how packets pass inside the kernel, see turnsrv.Server.KernelAttachment; empty: not
 	Relay       Relay
 	Hub         Hub
 	Media       func() media.Stats // of media through WebSockets; nil: there are none

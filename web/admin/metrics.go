@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -40,6 +41,7 @@ var (
 	payload      = counter("relay_bytes_total", "Payload bytes relayed.", "direction", "transport", "family")
 	bare         = gauge("relay_allocations_without_socket", "Relayed addresses without a socket of their own now, see relay.sockets; among the allocations.")
 	inProcess    = counter("relay_in_process_packets_total", "Packets relayed between two clients of this server without a socket between them.")
+	kernelInfo   = gauge("relay_kernel_info", "Always 1; how the program that forwards packets inside the kernel comes to interfaces is the label (tcx, clsact, or none where they do not pass there), see relay.kernel.", "attachment")
 	kernelFlows  = gauge("relay_kernel_flows", "Directions of calls whose packets pass inside the kernel now, see relay.kernel.")
 	kernelPasses = counter("relay_kernel_packets_total", "Packets that passed inside the kernel; one between two clients of this server counts for each. They are among those relayed.")
 	kernelNot    = counter("relay_kernel_refused_total", "How often a channel could not pass inside the kernel, by reason: no route or one of another kind (route, tunnel, mtu, interface, ipsec), limits of users for one of whom the tables have no room (user_limits), a full table (full), a scoped address (scope), a driver that cannot (transport), or what it stands on was just changing (changing).", "reason")
@@ -126,7 +128,7 @@ var (
 // everyDesc lists what Describe and the table in the docs must agree on.
 var everyDesc = []*prometheus.Desc{
 	buildInfo.desc, processes.desc, driver.desc, allocations.desc, streams.desc, created.desc, ended.desc, packets.desc, payload.desc, bare.desc, inProcess.desc,
-	kernelFlows.desc, kernelPasses.desc, kernelNot.desc,
+	kernelInfo.desc, kernelFlows.desc, kernelPasses.desc, kernelNot.desc,
 	relayDrops.desc, streamLate.desc, streamQueue, auth.desc, requests.desc, errorAnswers.desc, peersDenied.desc, quotaRefused.desc,
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
@@ -155,6 +157,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	put(buildInfo, 1, c.cfg.Version)
 	put(driver, 1, c.cfg.Driver)
+	put(kernelInfo, 1, cmp.Or(c.cfg.Kernel, "none"))
 	others := c.cfg.reports(false)
 	states := map[string]int{"serving": 1, "draining": 0, "silent": 0}
 	for _, r := range others {

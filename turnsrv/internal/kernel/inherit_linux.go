@@ -24,6 +24,7 @@ const (
 	fileProgram  = "program"
 	filePolicies = "policies" // a socket that hears of IPsec's
 	fileLink     = "link-"    // and the interface's index
+	fileLife     = "life"     // by which filters are there, where there are no links
 )
 
 var tables = []string{"flows", "slots", "settings", "users", "claims", "scratches", "narrow"}
@@ -84,6 +85,9 @@ func (k *Kernel) Bequeath() (_ *Inheritance, err error) {
 		}
 	}
 	k.mu.Unlock()
+	if k.filters != nil {
+		err = errors.Join(err, add(fileLife, k.filters.life.fd))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("hand the kernel's program over: %w", err)
 	}
@@ -139,10 +143,20 @@ func (k *Kernel) takeOver(n uint32) error {
 			return err
 		}
 	}
+	if fd, err := from.file(fileLife); err == nil {
+		life, err := share(fd)
+		if err != nil {
+			return err
+		}
+		k.filters = &filters{life}
+	}
 	policies, err := from.file(filePolicies)
 	if err != nil {
 		policies = -1 // to know of none is to know nothing
 	}
-	k.routes, err = newRoutes(policies)
+	if k.routes, err = newRoutes(policies); err == nil && k.filters != nil {
+		k.expect()
+		k.attachWanted()
+	}
 	return err
 }

@@ -27,6 +27,9 @@ import (
 func openFor(t *testing.T, cfg Config) *Kernel {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Attachment == "" {
+		cfg.Attachment = wanted()
+	}
 	k, err := Open(cfg)
 	if err != nil {
 		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v ########", err)
@@ -44,15 +47,24 @@ func (k *Kernel) has(f *core.Flow) bool {
 // TestInherit has three processes share tables: each has its own counters and flows, and
 // what one leaves when it ends is gone, while that of the others stays.
 func TestInherit(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	for _, a := range attachments(t) {
+		t.Run(string(a), func(t *testing.T) { inherit(t, a) })
+	}
+}
+
+func inherit(t *testing.T, a Attachment) {
 	const n = 20
-	first := openFor(t, Config{Allocations: n})
+	first := openFor(t, Config{Allocations: n, Attachment: a})
 	all := []*Kernel{first}
 	for range 2 {
 		in, err := all[len(all)-1].Bequeath()
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := openFor(t, Config{Allocations: n, Inherited: in})
+		k := openFor(t, Config{Allocations: n, Attachment: a, Inherited: in})
 		if !strings.HasPrefix(k.why, "taken over") {
 			t.Fatal(k.why)
 		}
@@ -77,9 +89,10 @@ func TestInherit(t *testing.T) {
 			}
 		}
 	}
-	const loopback = 1
-	if first.attached[loopback] == nil || !all[2].borrowed[loopback] {
-		t.Error("not the first process alone has attached the program")
+
+	// A link is the first one's alone, a filter everybody's.
+	if first.attached[loopback] == nil || all[2].borrowed[loopback] != (a == TCX) || attachedTo(t, a) != 1 {
+		t.Errorf("the program is not attached once, but %d times", attachedTo(t, a))
 	}
 	all[1].Close()
 	for i, k := range []*Kernel{first, all[2]} {
@@ -108,11 +121,19 @@ func TestInherit(t *testing.T) {
 	}
 	// When the one ends that has attached the program, another one does it.
 	first.Close()
+	if a == Clsact && attachedTo(t, a) != 1 {
+		t.Error("a filter is gone while somebody who shares it goes on")
+	}
 	all[2].watch(loopback)
-	if all[2].attached[loopback] == nil || len(all[2].borrowed) != 0 {
+	if all[2].attached[loopback] == nil || len(all[2].borrowed) != 0 || attachedTo(t, a) != 1 {
 		t.Error("the program is not attached any more")
 	}
 	all[2].Close()
+	for deadline := time.Now().Add(10 * time.Second); attachedTo(t, a) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the program is there after all have ended")
+		}
+	}
 }
 
 // TestInheritOther loads its own program where that of the process before is another one,

@@ -1,6 +1,6 @@
 // Package kernel forwards the packets of running calls inside the Linux kernel: a program
-// at the ingress of the network's interfaces (tcx) rewrites them and sends them on, so
-// that they wake nobody. It is fed by the relay's core, of which it is an Offload; what
+// at the ingress of the network's interfaces (tcx, or a filter where the kernel has none)
+// rewrites them and sends them on, so that they wake nobody. It is fed by the relay's core, of which it is an Offload; what
 // it does to a packet is in program/relay.c.
 package kernel
 
@@ -15,12 +15,24 @@ import (
 // Config is what a Kernel is made of.
 type Config struct {
 	Allocations int          // that have counters there at a time
+	Attachment  Attachment   // empty: TCX where the kernel has it, else Clsact
 	Inherited   *Inheritance // of the process that this one replaces; nil: none. Open closes it.
 	Logger      *slog.Logger
+
+	trial bool // nothing is to be changed
 }
 
+// Attachment says how the program is brought to an interface.
+type Attachment string
+
+// The ways there are.
+const (
+	TCX    Attachment = "tcx"    // a link that ends with the process; since Linux 6.6
+	Clsact Attachment = "clsact" // a filter that stays until it is taken away, see Sweep
+)
+
 // Inheritance is what a process hands to the one that replaces it: the program, its
-// tables, and the links by which it is attached, as file descriptors. Both share them from
+// tables, and the links or the life by which it is attached, as file descriptors. Both share them from
 // then on, each with its own calls, so that a packet meets one program, and a process that
 // may not load one has it nevertheless.
 type Inheritance struct {

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -96,8 +97,10 @@ type Kernel struct {
 	ttl       [wire.Families]uint8
 	routes    *routes
 	why       string
+	filters   *filters            // nil: it is attached by tcx
 	inherited string              // the program's identity; empty: it is this process's own
 	full      atomic.Bool         // it has been said
+	lost      bool                // that a filter was taken away has been said; for the goroutine of Start alone
 	seen      map[[16]byte]uint64 // of narrow, when it was said; for the goroutine of Start alone
 	missed    atomic.Bool         // a beat came late: something may have been noted that this process has not seen
 	stop      chan struct{}
@@ -107,8 +110,9 @@ type Kernel struct {
 	slots, users places
 	lent         int  // of users
 	closed       bool // nothing is lent any more, and what was is counted nowhere
-	attached     map[uint32]link.Link
+	attached     map[uint32]io.Closer
 	borrowed     map[uint32]bool // interfaces at which another process has attached the same program
+	wanted       map[uint32]bool // where filters are to come, see attachWanted
 }
 
 // Open loads the program, or takes over that of the process before (see Inheritance). It
@@ -127,7 +131,7 @@ func Open(cfg Config) (*Kernel, error) {
 	}
 	k, err := open(cfg, n, (*Kernel).load)
 	if err == nil {
-		k.why = "all that it needs works here"
+		k.why = possible + k.why
 		if lost != nil {
 			k.why += "; that of the process before is not taken over, and packets meet both until it ends: " + lost.Error()
 		}
@@ -147,8 +151,28 @@ func Open(cfg Config) (*Kernel, error) {
 // Why says how it comes that packets pass inside the kernel.
 func (k *Kernel) Why() string { return k.why }
 
+// Attachment says how the program comes to interfaces.
+func (k *Kernel) Attachment() Attachment {
+	if k.filters != nil {
+		return Clsact
+	}
+	return TCX
+}
+
+// Try says how packets would pass inside the kernel, or why they cannot, without a trace.
+func Try(a Attachment) (how string, err error) {
+	k, err := open(Config{Attachment: a, trial: true}, 16, (*Kernel).load)
+	if err != nil {
+		return "", err
+	}
+	defer k.Close()
+	return possible + k.why, nil
+}
+
+const possible = "all that it needs works here"
+
 func open(cfg Config, n uint32, get func(*Kernel, uint32) error) (_ *Kernel, err error) {
-	k := &Kernel{cfg: cfg, stop: make(chan struct{}), maps: make(map[string]*ebpf.Map), attached: make(map[uint32]link.Link), borrowed: make(map[uint32]bool)}
+	k := &Kernel{cfg: cfg, stop: make(chan struct{}), maps: make(map[string]*ebpf.Map), attached: make(map[uint32]io.Closer), borrowed: make(map[uint32]bool), wanted: make(map[uint32]bool)}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -182,12 +206,49 @@ func (k *Kernel) load(n uint32) error {
 	if k.routes, err = newRoutes(-1); err != nil {
 		return err
 	}
-	// Whether a program can be attached is tried on the loopback, where it is of no use.
-	l, err := k.attach(1)
+	if err := k.try(); err != nil || k.cfg.trial {
+		return err
+	}
+	if k.filters != nil {
+		k.expect()
+		k.attachWanted()
+	}
+	_, _ = Sweep() // where this process may not, it may not attach one either
+	return nil
+}
+
+const loopback = 1
+
+// try finds a way by which the program can be attached, on the loopback, where it is of no
+// use.
+func (k *Kernel) try() error {
+	var tcx error
+	if k.cfg.Attachment != Clsact {
+		l, err := k.attach(loopback)
+		if err == nil {
+			return l.Close()
+		}
+		if tcx = err; k.cfg.Attachment == TCX || !errors.Is(err, ebpf.ErrNotSupported) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+	}
+	l, err := newLife()
 	if err != nil {
 		return err
 	}
-	return l.Close()
+	k.filters = &filters{l}
+	if tcx != nil {
+		k.why = ", by a clsact filter, because this kernel has no tcx"
+	} else {
+		k.why = ", by a clsact filter, as configured"
+	}
+	if k.cfg.trial {
+		return k.filters.may(loopback)
+	}
+	if _, err = k.attach(loopback); err == nil {
+		k.attached[loopback] = stays{}
+	}
+	return err
 }
 
 // mapAll maps the tables that the process reads into its memory, and takes a place in them.
@@ -224,7 +285,9 @@ func remedy(err error) error {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (docs/kernel.md says how to give them): %w", err)
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
-		return fmt.Errorf("it needs Linux 6.6 or later with BTF, which most distributions' kernels have: %w", err)
+		return fmt.Errorf("it needs Linux 6.1 or later with BTF, which most distributions' kernels have: %w", err)
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("it needs the kernel's modules sch_ingress and cls_bpf, or Linux 6.6: %w", err)
 	}
 	return err
 }
@@ -249,7 +312,10 @@ func sysctl(name string) uint8 {
 	return uint8(n)
 }
 
-func (k *Kernel) attach(index uint32) (link.Link, error) {
+func (k *Kernel) attach(index uint32) (io.Closer, error) {
+	if k.filters != nil {
+		return stays{}, k.filters.attach(k.program, index)
+	}
 	return link.AttachTCX(link.TCXOptions{Interface: int(index), Program: k.program, Attach: ebpf.AttachTCXIngress})
 }
 
@@ -287,6 +353,10 @@ func (k *Kernel) Start(r Relay) {
 			case <-tick.C:
 				k.narrowed(r, k.missed.Swap(false))
 				k.sweep()
+				if k.filters != nil {
+					k.comeBack()
+					k.attachWanted()
+				}
 				k.mu.Lock()
 				k.slots.giveBack(k.clock()) // to the other processes
 				k.users.giveBack(k.clock())
@@ -299,6 +369,7 @@ func (k *Kernel) Start(r Relay) {
 	}()
 	changed := func() {
 		k.detachGone()
+		k.expect()
 		r.FlushOffload()
 	}
 	go func() {
@@ -331,6 +402,9 @@ func (k *Kernel) Close() {
 	k.leave()
 	for _, l := range k.attached {
 		l.Close()
+	}
+	if k.filters != nil {
+		k.filters.close()
 	}
 	if k.program != nil {
 		k.program.Close()
@@ -455,6 +529,10 @@ func (k *Kernel) watches(index uint32) bool {
 	defer k.mu.Unlock()
 	if k.attached[index] != nil || k.borrowed[index] {
 		return true
+	}
+	if k.filters != nil {
+		k.wanted[index] = true
+		return false
 	}
 	return k.watch(index)
 }

@@ -23,6 +23,15 @@ import (
 	"turnhub/turnsrv/internal/core"
 )
 
+// wanted is how a test attaches the program that does not say it: TURNSRV_KERNEL=clsact go
+// test ./turnsrv/internal/kernel
+func wanted() Attachment {
+	if a := Attachment(os.Getenv("TURNSRV_KERNEL")); a == Clsact {
+		return a
+	}
+	return ""
+}
+
 // flowOf is a flow between addresses of this host, over the loopback.
 func flowOf(port int) *core.Flow {
 	at := func(port int) netip.AddrPort {
@@ -37,7 +46,7 @@ func flowOf(port int) *core.Flow {
 // TestFullTable leaves to the process what the table does not take, and says so once.
 func TestFullTable(t *testing.T) {
 	var log bytes.Buffer
-	k, err := Open(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	k, err := Open(Config{Attachment: wanted(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v ########", err)
 	}
@@ -66,82 +75,87 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
-// attachedTo is how many programs are at the ingress of an interface.
-func attachedTo(t *testing.T, index int) int {
+// attachedTo is how many programs are at the ingress of the loopback.
+func attachedTo(t *testing.T, a Attachment) int {
 	t.Helper()
-	q, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXIngress})
+	if a == Clsact {
+		return len(at(t, "lo"))
+	}
+	q, err := link.QueryPrograms(link.QueryOptions{Target: 1, Attach: ebpf.AttachTCXIngress})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(q.Programs)
 }
 
-// TestKilled holds that nothing is left in the kernel of a process that was killed.
+// TestKilled holds that nothing is left in the kernel of a process that was killed, or, of a
+// filter, that it stays until somebody takes it away: the next one as it starts, or Sweep.
 func TestKilled(t *testing.T) {
 	const child = "KERNEL_CHILD"
-	open := func() *Kernel {
-		k, err := Open(Config{Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v ########", err)
-		}
-		return k
-	}
-	if os.Getenv(child) != "" {
-		k := open()
-		k.clock = monotonic
+	if a := os.Getenv(child); a != "" {
+		k := openFor(t, Config{Attachment: Attachment(a)})
 		if why := k.Enter(flowOf(10000)); why != "" {
 			t.Fatal(why)
 		}
 		fmt.Println("entered")
 		select {}
 	}
-	open().Close()
-	const inside = "KERNEL_NAMESPACE"
-	if os.Getenv(inside) == "" {
-		// In a namespace of its own nothing else is attached.
-		cmd := exec.Command("ip", "netns", "add", fmt.Sprintf("kernel-%d", os.Getpid()))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: no network namespaces: %v: %s ########", err, out)
-		}
-		name := cmd.Args[3]
-		t.Cleanup(func() {
-			if out, err := exec.Command("ip", "netns", "del", name).CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-		})
-		run := exec.Command("ip", "netns", "exec", name, "sh", "-c", `ip link set lo up && exec "$0" "$@"`, os.Args[0], "-test.run=^TestKilled$", "-test.v")
-		run.Env = append(os.Environ(), inside+"=1")
-		if out, err := run.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !ownNamespace(t) {
 		return
 	}
-	const loopback = 1
-	if n := attachedTo(t, loopback); n != 0 {
-		t.Fatalf("%d programs before", n)
-	}
-	victim := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.v")
-	victim.Env = append(os.Environ(), child+"=1")
-	out, err := victim.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && lines.Text() != "entered" {
-	}
-	if n := attachedTo(t, loopback); n != 1 {
-		t.Errorf("%d programs while it runs, want 1", n)
-	}
-	if err := victim.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = victim.Wait() // killed
-	for deadline := time.Now().Add(10 * time.Second); attachedTo(t, loopback) != 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the program of a killed process is still there")
+	for _, a := range attachments(t) {
+		if n := attachedTo(t, a); n != 0 {
+			t.Fatalf("%s: %d programs before", a, n)
+		}
+		kill := func() {
+			t.Helper()
+			victim := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.v")
+			victim.Env = append(os.Environ(), child+"="+string(a))
+			out, err := victim.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := victim.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			said := ""
+			for lines.Scan() && lines.Text() != "entered" {
+				said += lines.Text() + "\n"
+			}
+			if lines.Text() != "entered" {
+				t.Fatal(said)
+			}
+			if n, err := Sweep(); attachedTo(t, a) != 1 || n != 0 || err != nil {
+				t.Errorf("%s: %d programs while it runs, want 1, and %d were swept: %v", a, attachedTo(t, a), n, err)
+			}
+			if err := victim.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = victim.Wait() // killed
+		}
+		kill()
+		if a == Clsact {
+			if attachedTo(t, a) != 1 {
+				t.Error("a filter does not outlive its process: that is what Sweep is for")
+			}
+			if n, err := Sweep(); n != 1 || err != nil {
+				t.Errorf("%d filters are taken away, %v", n, err)
+			}
+			if attachedTo(t, a) != 0 || qdisc(t, "lo") != "" {
+				t.Errorf("%q and a qdisc %q are left", at(t, "lo"), qdisc(t, "lo"))
+			}
+			kill()
+			next := openFor(t, Config{Attachment: a})
+			if ours := at(t, "lo"); len(ours) != 1 || !strings.HasPrefix(ours[0], filterName+next.filters.life.id) {
+				t.Errorf("the filter of a killed process is there after the next one's start: %q", ours)
+			}
+			next.Close()
+		}
+		for deadline := time.Now().Add(10 * time.Second); attachedTo(t, a) != 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the program of a killed process is still there")
+			}
 		}
 	}
 }
@@ -150,8 +164,8 @@ func TestKilled(t *testing.T) {
 // and where one is missing the error names them.
 func TestCapabilities(t *testing.T) {
 	const child = "KERNEL_CAPABILITIES"
-	if os.Getenv(child) != "" {
-		k, err := Open(Config{Logger: slog.New(slog.DiscardHandler)})
+	if a := os.Getenv(child); a != "" {
+		k, err := Open(Config{Attachment: Attachment(a), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			fmt.Println("refused:", err)
 			return
@@ -160,26 +174,26 @@ func TestCapabilities(t *testing.T) {
 		fmt.Println("opened")
 		return
 	}
-	k, err := Open(Config{})
-	if err != nil || os.Getuid() != 0 {
-		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v, user %d ########", err, os.Getuid())
+	if os.Getuid() != 0 {
+		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: user %d ########", os.Getuid())
 	}
-	k.Close()
 	const nobody = 65534
 	all := []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN}
-	for without := -1; without < len(all); without++ {
-		caps, want := all, "opened"
-		if without >= 0 {
-			caps = slices.Delete(slices.Clone(all), without, without+1)
-			want = "refused: it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-		}
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestCapabilities$") // whose folder nobody may enter
-		cmd.Dir = "/"
-		cmd.Env = append(os.Environ(), child+"=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), want) {
-			t.Errorf("with the capabilities %v: %v: %s", caps, err, out)
+	for _, a := range attachments(t) {
+		for without := -1; without < len(all); without++ {
+			caps, want := all, "opened"
+			if without >= 0 {
+				caps = slices.Delete(slices.Clone(all), without, without+1)
+				want = "refused: it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+			}
+			cmd := exec.Command("/proc/self/exe", "-test.run=^TestCapabilities$") // whose folder nobody may enter
+			cmd.Dir = "/"
+			cmd.Env = append(os.Environ(), child+"="+string(a))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: caps}
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s, with the capabilities %v: %v: %s", a, caps, err, out)
+			}
 		}
 	}
 }

@@ -28,3 +28,15 @@ func (k *Kernel) Why() string { return "" }
 
 // Bequeath is never called.
 func (k *Kernel) Bequeath() (*Inheritance, error) { return nil, nil }
+
+// Try says that there is none here.
+func Try(Attachment) (how string, err error) {
+	_, err = Open(Config{})
+	return "", err
+}
+
+// Attachment is never called.
+func (k *Kernel) Attachment() Attachment { return "" }
+
+// Sweep finds nothing here.
+func Sweep() (interfaces int, err error) { return 0, nil }

@@ -42,7 +42,7 @@ const lifetime = int64(5 * time.Minute)
 
 func newBench(t testing.TB, rules []rule) *bench {
 	t.Helper()
-	k, err := Open(Config{Logger: slog.New(slog.DiscardHandler)})
+	k, err := Open(Config{Attachment: wanted(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Skipf("######## NOT TESTED: THE RELAY IN THE KERNEL: %v ########", err)
 	}

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -26,6 +28,7 @@ type routes struct {
 	seq   uint32
 	known map[way]answer
 	links map[uint32]widths // those where the program can be have some; nil: not known
+	own   map[uint32]bool   // links with an address of this host
 	ipsec bool
 }
 
@@ -176,6 +179,13 @@ func (r *routes) link(index uint32) (usable, ok bool) {
 	return w != widths{}, ok
 }
 
+// addressed are the interfaces with an address of this host.
+func (r *routes) addressed() []uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.own))
+}
+
 // forget forgets all routes.
 func (r *routes) forget() {
 	r.mu.Lock()
@@ -225,6 +235,20 @@ func (r *routes) look() error {
 	messages, err := syscall.ParseNetlinkMessage(raw)
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
+	}
+	addresses, err := syscall.NetlinkRIB(syscall.RTM_GETADDR, syscall.AF_UNSPEC)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	all, err := syscall.ParseNetlinkMessage(addresses)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	r.own = make(map[uint32]bool)
+	for _, m := range all {
+		if m.Header.Type == syscall.RTM_NEWADDR && len(m.Data) >= syscall.SizeofIfAddrmsg {
+			r.own[binary.LittleEndian.Uint32(m.Data[4:])] = true
+		}
 	}
 	r.links = make(map[uint32]widths)
 	for _, m := range messages {
