@@ -86,6 +86,7 @@ func TestKernelPathMTU(t *testing.T) {
 				if behind == "c" {
 					head += 4
 				}
+				wait := 200 * time.Millisecond // for what does not arrive
 				send := func(n int) (arrived bool) {
 					t.Helper()
 					payload := bytes.Repeat([]byte{byte(n)}, n)
@@ -93,7 +94,7 @@ func TestKernelPathMTU(t *testing.T) {
 						if _, err := c.peer.WriteTo(payload, net.UDPAddrFromAddrPort(c.relayed)); err != nil {
 							t.Fatal(err)
 						}
-						c.client.Conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+						c.client.Conn.SetReadDeadline(time.Now().Add(wait))
 						b := make([]byte, 2000)
 						for {
 							got, err := c.client.Conn.Read(b)
@@ -106,7 +107,7 @@ func TestKernelPathMTU(t *testing.T) {
 						}
 					}
 					c.client.Send(turntest.ChannelData(testChannel, payload, false))
-					c.peer.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+					c.peer.SetReadDeadline(time.Now().Add(wait))
 					b := make([]byte, 2000)
 					got, _, err := c.peer.ReadFrom(b)
 					return err == nil && bytes.Equal(b[:got], payload)
@@ -119,6 +120,7 @@ func TestKernelPathMTU(t *testing.T) {
 				if s.inKernel() != n+1 {
 					t.Fatal("a packet that the first part of the way takes has not passed inside the kernel")
 				}
+				wait = 5 * time.Second
 				// The router has said so: from now on it comes in fragments, at once and after the
 				// process has asked how wide the way is.
 				pause := func() { time.Sleep(30 * time.Millisecond) }

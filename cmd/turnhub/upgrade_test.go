@@ -111,8 +111,17 @@ func startProgram(t *testing.T, env ...string) *started {
 		t.Fatal(err)
 	}
 	go func() { p.ended <- p.server.Wait() }()
-	t.Cleanup(func() { p.server.Process.Kill() })
+	t.Cleanup(func() { p.server.Process.Kill(); killHeirs(&p.log) })
 	return p
+}
+
+// killHeirs ends the processes that have taken over from one that has such a log: a test that
+// fails leaves none behind.
+func killHeirs(log *output) {
+	for _, m := range regexp.MustCompile(`a new process has taken over.* pid=(\d+)`).FindAllStringSubmatch(log.String(), -1) {
+		pid, _ := strconv.Atoi(m[1])
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
 }
 
 // TestUpgrade replaces the binary under a relayed conversation over UDP and TCP:
@@ -296,6 +305,7 @@ func TestUpgradeWithoutLink(t *testing.T) {
 	t.Cleanup(func() {
 		server.Process.Kill()
 		<-ended
+		killHeirs(&log)
 	})
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	base := fmt.Sprintf("http://127.0.0.1:%d", admin)
