@@ -88,7 +88,8 @@ const (
 type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
-	opts    []nats.Option
+	opts    []nats.Option // of the connection, base with what it tells
+	base    []nats.Option
 	began   time.Time
 	run     string
 	since   int64
@@ -107,6 +108,7 @@ type Cluster struct {
 	lines   lineBook // to other nodes
 	numbers numbers  // of what is said to them
 	shelves []*Shelf
+	topics  *Topics      // nil: none
 	streams atomic.Int32 // whether there is JetStream, see shelf.go
 
 	mu         sync.Mutex
@@ -138,11 +140,11 @@ func New(cfg Config, secrets []string) (*Cluster, error) {
 	c.state.Store(&State{})
 	c.lines.by, c.lines.came = make(map[string]*line), make(map[string]*replays)
 	var err error
-	c.opts, err = options(cfg)
+	c.base, err = options(cfg)
 	if err != nil {
 		return nil, err
 	}
-	c.opts = append(c.opts,
+	c.opts = append(slices.Clone(c.base),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ConnectHandler(func(*nats.Conn) { c.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { c.connected() }),
@@ -188,6 +190,7 @@ func (c *Cluster) SetSecrets(secrets []string) {
 	for _, s := range c.shelves { // what could not be opened may be opened now
 		s.Again()
 	}
+	c.topics.rename()
 }
 
 // now is a clock that setting the machine's does not move.
@@ -226,6 +229,11 @@ func (c *Cluster) Serve(ctx context.Context) error {
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
+	endTopics, err := c.topics.serve(c.base, ctx.Done())
+	if err != nil {
+		return fmt.Errorf("listen on NATS: %w", err)
+	}
+	defer endTopics()
 	c.working.Go(func() { c.keepStore(ctx, conn) })
 	c.working.Go(func() { c.settle(ctx) })
 	for _, s := range c.shelves {
@@ -244,9 +252,11 @@ func (c *Cluster) Serve(ctx context.Context) error {
 		case <-c.greet:
 			c.sendBeat(false)
 			c.tend()
+			c.topics.tend()
 		case <-tick.C:
 			c.sendBeat(false)
 			c.tend()
+			c.topics.tend()
 			// Not all at once, whenever they were started.
 			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
 		}
@@ -425,14 +435,14 @@ func (c *Cluster) speaks() bool {
 
 // record is what this node says of itself.
 func (c *Cluster) record() Record {
-	state := c.state.Load()
+	state, said := c.state.Load(), c.topics.saidBefore()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Record{
 		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: wall(),
 		URL: c.cfg.URL, Region: c.cfg.Region, Software: c.cfg.Software,
 		URLs: state.URLs[:min(len(state.URLs), maxURLs)], Range: state.Range, Load: state.Load, Digests: state.Digests,
-		Draining: c.draining,
+		Draining: c.draining, Said: said,
 	}
 }
 
@@ -485,5 +495,6 @@ func (c *Cluster) Members() []Member {
 func (c *Cluster) Stats() Stats {
 	s := c.counts.snapshot()
 	s.Connected, s.Store = c.connection() != nil, c.store.Load() != nil
+	s.Topics = c.topics.open()
 	return s
 }

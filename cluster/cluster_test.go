@@ -37,8 +37,8 @@ func (n *testNode) get(f func()) {
 	f()
 }
 
-// start starts a node on a NATS server. more changes its configuration.
-func start(t *testing.T, s *natstest.Server, name string, more func(*Config)) *testNode {
+// start starts a node on a NATS server. more changes its configuration, before what is made.
+func start(t *testing.T, s *natstest.Server, name string, more func(*Config), before ...func(*Cluster)) *testNode {
 	t.Helper()
 	n := &testNode{sent: make(map[string][]string), revoked: make(map[string]time.Time)}
 	cfg := Config{
@@ -69,6 +69,9 @@ func start(t *testing.T, s *natstest.Server, name string, more func(*Config)) *t
 	var err error
 	if n.Cluster, err = New(cfg, secrets); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range before {
+		f(n.Cluster)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

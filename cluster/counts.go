@@ -16,7 +16,10 @@ type Stats struct {
 	Moved      uint64            // rooms whose people were sent to another node
 	Disconnect uint64            // how often NATS was lost
 	Packets    uint64            // sent on streams to other nodes
-	Void       uint64            // how often such a stream was given up and begun anew
+	Topics     int               // that this node has open
+	// Packets on topics: sent, not sent since NATS was away, and heard.
+	TopicsSaid, TopicsUnsaid, TopicsHeard uint64
+	Void                                  uint64 // how often such a stream was given up and begun anew
 }
 
 // counts are the live counters.

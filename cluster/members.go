@@ -124,6 +124,17 @@ func (b *book) buried(name, run string) bool {
 	return e != nil && e.Run == run && e.dead
 }
 
+// process returns what is known of the process that speaks for a node: how far its clock is
+// ahead, and how much it had said on topics a beat ago.
+func (b *book) process(node string) (run string, off time.Duration, said uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[node]; e != nil && !e.dead {
+		return e.Run, e.off, e.Said
+	}
+	return "", 0, 0
+}
+
 // list returns everybody, by name; those long silent are forgotten.
 func (b *book) list(now time.Duration) (all []Member) {
 	b.mu.Lock()

@@ -36,28 +36,28 @@ const (
 // pairKey seals and opens what goes from one process to another. Used by one goroutine at a
 // time.
 type pairKey struct {
-	names string // nodes and processes
+	use string // with the nodes and processes
 	bySecret
 }
 
-// bySecret are the keys of a pair, by the names of the secrets that they follow from.
+// bySecret are keys for one use, by the names of the secrets that they follow from.
 type bySecret map[string]cipher.AEAD
 
 func newPairKey(from, fromRun, to, toRun string) *pairKey {
-	return &pairKey{strings.Join([]string{from, fromRun, to, toRun}, " "), make(bySecret)}
+	return &pairKey{"turnhub link 2 " + strings.Join([]string{from, fromRun, to, toRun}, " "), make(bySecret)}
 }
 
-// of returns the key by a secret of the ring; nil: there is no such secret any more.
-func (p *pairKey) of(k *keyring, secret string) cipher.AEAD {
+// of returns the key for a use by a secret of the ring; nil: there is no such secret any more.
+func (b bySecret) of(k *keyring, secret, use string) cipher.AEAD {
 	root := k.roots[secret]
 	if root == nil {
-		delete(p.bySecret, secret)
+		delete(b, secret)
 		return nil
 	}
-	a := p.bySecret[secret]
+	a := b[secret]
 	if a == nil {
-		a = aead(root, "turnhub link 2 "+p.names)
-		p.bySecret[secret] = a
+		a = aead(root, use)
+		b[secret] = a
 	}
 	return a
 }
@@ -100,7 +100,7 @@ func (p *pairKey) encrypt(k *keyring, n *numbers, subject, fromRun, toRun string
 	binary.BigEndian.PutUint64(out[numberAt:], n.last.Add(1))
 	var nonce [12]byte
 	copy(nonce[4:], out[numberAt:])
-	return p.of(k, secret).Seal(out, nonce[:], body, append([]byte(subject), out...))
+	return p.of(k, secret, p.use).Seal(out, nonce[:], body, append([]byte(subject), out...))
 }
 
 // envelope reads the outside of a packet.
@@ -120,7 +120,7 @@ func envelope(packet []byte) (fromRun, toRun string, wrong string) {
 
 // decrypt opens a packet whose envelope could be read.
 func (p *pairKey) decrypt(k *keyring, subject string, packet []byte) (body []byte, number uint64, wrong string) {
-	a := p.of(k, hex.EncodeToString(packet[secretAt:fromAt]))
+	a := p.of(k, hex.EncodeToString(packet[secretAt:fromAt]), p.use)
 	if a == nil {
 		return nil, 0, badSecret
 	}

@@ -48,6 +48,8 @@ type Record struct {
 	Digests  map[string]string `json:"digests"`
 	Draining bool              `json:"draining,omitempty"`
 	Leaving  bool              `json:"leaving,omitempty"` // this is its last beat
+	// Said is how many packets this process had sent on topics when it said the beat before.
+	Said uint64 `json:"said,omitempty"`
 }
 
 const (

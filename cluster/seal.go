@@ -45,18 +45,20 @@ const (
 
 // keyring holds the keys that follow from the secrets, the signing one first.
 type keyring struct {
-	ids   []string
-	keys  map[string][]byte
-	roots map[string][]byte // of the keys of streams, see pairkey.go
+	ids    []string
+	keys   map[string][]byte
+	roots  map[string][]byte // of the keys of streams, see pairkey.go
+	topics map[string][]byte // of the names of topics, see topicseal.go
 }
 
 func newKeyring(secrets []string) *keyring {
-	k := &keyring{keys: make(map[string][]byte, len(secrets)), roots: make(map[string][]byte, len(secrets))}
+	k := &keyring{keys: make(map[string][]byte, len(secrets)), roots: make(map[string][]byte, len(secrets)), topics: make(map[string][]byte, len(secrets))}
 	for _, s := range secrets {
 		id := hex.EncodeToString(digest([]byte(s), "turnhub cluster key name"))[:keyDigits]
 		k.ids = append(k.ids, id)
 		k.keys[id] = digest([]byte(s), "turnhub cluster seal")
 		k.roots[id] = linkRoot(s)
+		k.topics[id] = topicNames(k.roots[id])
 	}
 	return k
 }

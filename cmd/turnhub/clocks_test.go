@@ -68,11 +68,12 @@ var clocks = map[string]string{
 	"push/disk.go":    "lines in the log by time.Since",
 	"push/push.go":    "the start, for rates by time.Since",
 	// Many nodes.
-	"cluster/record.go":      "what a node sends holds its time of day, so that it is not sent again later",
-	"cluster/cluster.go":     "the cluster's clock, by time.Since of the start",
-	"cluster/look.go":        "the same",
-	"cmd/turnhub/drain.go":   "a difference of two time.Now",
-	"cmd/turnhub/cluster.go": "the share of the processors, by differences of time.Now",
+	"cluster/record.go":                  "what a node sends holds its time of day, so that it is not sent again later",
+	"cluster/cluster.go":                 "the cluster's clock, by time.Since of the start",
+	"cluster/look.go":                    "the same",
+	"signaling/internal/across/seats.go": "who was first, of two who come to two nodes at the same moment",
+	"cmd/turnhub/drain.go":               "a difference of two time.Now",
+	"cmd/turnhub/cluster.go":             "the share of the processors, by differences of time.Now",
 	// The hub.
 	"signaling/clock.go":                     "the hub's clock",
 	"signaling/hub.go":                       "time.Now is given to delivery as the time of day",

@@ -45,6 +45,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	if n.cluster, err = cluster.New(cfg, secrets); err != nil {
 		return err
 	}
+	n.cluster.Topics() // before it serves
 	n.pusher.share(n.cluster)
 	n.recorder.share(n.cluster)
 	return nil
@@ -75,6 +76,14 @@ func (n *node) streams() signaling.Nodes {
 		return nil
 	}
 	return streams{n}
+}
+
+// topics are what the dialects say to each other by; nil where this server is alone.
+func (n *node) topics() signaling.Topics {
+	if n.cluster == nil {
+		return nil
+	}
+	return n.cluster.Topics()
 }
 
 // relaysAt are the addresses at which others see what is relayed here.

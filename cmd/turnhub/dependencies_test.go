@@ -62,6 +62,7 @@ func TestArrows(t *testing.T) {
 			"internal/handshake", "internal/ratelimit", "signaling",
 			"signaling/internal/admission", "signaling/internal/tally", "signaling/internal/wire", "signaling/internal/wsock",
 		},
+		"signaling/internal/across": {"signaling"},
 		"signaling/internal/wire":   {},
 		"signaling/internal/wsock":  {"internal/stream"},
 		"signaling/internal/timers": {},

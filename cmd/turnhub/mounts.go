@@ -19,7 +19,8 @@ type dialect interface {
 
 // mounts are the hub's sockets and those of the dialects.
 func (n *node) mounts() []web.Mount {
-	relay := web.Mount{Patterns: []string{"/relay/{channel...}"}, Handler: rawrelay.New(rawrelay.Config{Hub: n.hub, Logger: n.log})}
+	topics := n.topics()
+	relay := web.Mount{Patterns: []string{"/relay/{channel...}"}, Handler: rawrelay.New(rawrelay.Config{Hub: n.hub, Topics: topics, Logger: n.log})}
 	if n.cfg.Signaling.RelayAtRoot {
 		relay.Ahead = web.WebSocketAtRoot
 	}
@@ -28,7 +29,7 @@ func (n *node) mounts() []web.Mount {
 		{Patterns: []string{"GET /media"}, Handler: n.media},
 		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: n.cfg.Signaling.PeerJSDiscovery, Logger: n.log}), Else: peerjs.Route},
 		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Logger: n.log})},
-		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Logger: n.log})},
+		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Topics: topics, Logger: n.log})},
 		relay,
 	}
 	if n.pusher != nil {

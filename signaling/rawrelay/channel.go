@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"turnhub/signaling/internal/across"
 	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
@@ -23,11 +24,15 @@ const (
 type channel struct {
 	mu      sync.Mutex
 	members map[*member]struct{}
+	seats   *across.Seats // here and on other nodes; nil: there are no others
+	probing bool          // of the silent, for another node
+	probes  *probes       // at other nodes, under way
 }
 
 // member is one socket of a channel.
 type member struct {
-	limit int // the most sockets that it wants in its channel
+	limit int          // the most sockets that it wants in its channel
+	seat  *across.Seat // among those of all nodes
 
 	// Under channel.mu.
 	socket  *wsock.Conn        // nil: about to open
@@ -42,7 +47,7 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 	defer s.mu.Unlock()
 	c := s.channels[name]
 	if c == nil {
-		c = &channel{members: make(map[*member]struct{})}
+		c = &channel{members: make(map[*member]struct{}), seats: across.New(s.topics, "relay", name)}
 		s.channels[name] = c
 	}
 	c.mu.Lock()
@@ -55,6 +60,7 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 		return c, false
 	}
 	c.members[who] = struct{}{}
+	who.seat = c.seats.Add(who.limit, c.heard, func() {})
 	return c, true
 }
 
@@ -105,6 +111,7 @@ func (c *channel) evictSilent() bool {
 				socket.Close(int(wire.CloseSilent), "the socket did not answer")
 				c.mu.Lock()
 				delete(c.members, m)
+				c.seats.Remove(m.seat)
 				c.mu.Unlock()
 			}
 			answers <- alive
@@ -125,6 +132,7 @@ func (s *Relay) part(name string, c *channel, who *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.members, who)
+	c.seats.Remove(who.seat)
 	if len(c.members) == 0 && s.channels[name] == c {
 		delete(s.channels, name)
 	}
@@ -135,7 +143,7 @@ func (s *Relay) part(name string, c *channel, who *member) {
 func (c *channel) relay(from *member, kind int, payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.members) < 2 {
+	if !c.say(kind, payload) && len(c.members) < 2 {
 		from.entrant.Count("dropped_alone")
 		return
 	}

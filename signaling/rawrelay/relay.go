@@ -40,12 +40,14 @@ const (
 // Config is what the relay needs of the rest of the server.
 type Config struct {
 	Hub    *signaling.Hub
-	Logger *slog.Logger // nil: none
+	Topics signaling.Topics // of other nodes; nil: there are none
+	Logger *slog.Logger     // nil: none
 }
 
 // Relay is the http.Handler of /relay/{channel}, and with relay_at_root of /.
 type Relay struct {
 	desk    *admission.Desk
+	topics  signaling.Topics
 	log     *slog.Logger
 	sockets wsock.Set
 
@@ -60,6 +62,7 @@ func New(cfg Config) *Relay {
 	}
 	return &Relay{
 		desk:     admission.New("relay", cfg.Hub),
+		topics:   cfg.Topics,
 		log:      cfg.Logger,
 		channels: make(map[string]*channel),
 	}
@@ -139,7 +142,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 	}
 	// In before the client can know that its socket is open: whoever sees that
 	// speaks to it at once.
-	c, ok := s.join(name, who)
+	c, ok := s.seat(name, who)
 	part := sync.OnceFunc(func() { s.part(name, c, who) })
 	socket, err := wsock.Upgrade(w, r, options)
 	if err != nil {
@@ -158,9 +161,8 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		s.sockets.Start(socket, ignore, nil)
 		return
 	}
-	c.open(who, socket, entrant)
-	if !ok && c.evictSilent() {
-		c, ok = s.join(name, who)
+	if !ok && c.evictAround() {
+		c, ok = s.seatAgain(name, c, who)
 	}
 	leave := func(cause error) {
 		s.log.Debug("raw relay socket ended", "channel", name, "cause", cause)
@@ -168,11 +170,13 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 		entrant.Leave()
 	}
 	if !ok {
+		part()
 		entrant.Count("refused_full")
 		socket.Close(int(wire.CloseFull), "the channel is full")
 		s.sockets.Start(socket, ignore, leave)
 		return
 	}
+	c.open(who, socket, entrant)
 	entrant.Join("relay/" + name)
 	s.sockets.Start(socket, func(kind int, payload []byte) error {
 		c.relay(who, kind, payload)

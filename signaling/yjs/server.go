@@ -9,6 +9,8 @@
 // That is what the server in the npm package y-webrtc (bin/server.js) does; it has no
 // message for errors, so what cannot be done ends the socket with a Close that says why.
 // The close codes are those of the native protocol (signaling/protocol.md).
+//
+// Of several nodes a topic is one: "clients" counts those on all of them.
 package yjs
 
 import (
@@ -40,12 +42,14 @@ const (
 // Config is what the dialect needs of the rest of the server.
 type Config struct {
 	Hub    *signaling.Hub
-	Logger *slog.Logger // nil: none
+	Topics signaling.Topics // of other nodes; nil: there are none
+	Logger *slog.Logger     // nil: none
 }
 
 // Server is the http.Handler of Path.
 type Server struct {
 	desk    *admission.Desk
+	across  signaling.Topics
 	log     *slog.Logger
 	sockets wsock.Set
 
@@ -58,7 +62,7 @@ func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Server{desk: admission.New("yjs", cfg.Hub), log: cfg.Logger, topics: make(map[string]*topic)}
+	return &Server{desk: admission.New("yjs", cfg.Hub), across: cfg.Topics, log: cfg.Logger, topics: make(map[string]*topic)}
 }
 
 // ServeHTTP opens one socket.

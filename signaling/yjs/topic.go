@@ -8,6 +8,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"turnhub/signaling/internal/across"
 	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
 	"turnhub/signaling/internal/wsock"
@@ -17,7 +18,8 @@ import (
 // of them see alike.
 type topic struct {
 	mu      sync.Mutex
-	clients map[*client]struct{}
+	clients map[*client]*across.Seat
+	seats   *across.Seats // here and on other nodes; nil: there are no others
 }
 
 // client is one socket. Its topics belong to whoever handles its messages, one at a time.
@@ -98,16 +100,23 @@ func (c *client) subscribe(name string) error {
 	defer s.mu.Unlock()
 	t := s.topics[name]
 	if t == nil {
-		t = &topic{clients: make(map[*client]struct{})}
+		t = &topic{clients: make(map[*client]*across.Seat), seats: across.New(s.across, "yjs", name)}
 		s.topics[name] = t
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.clients) >= maxSockets {
+	// Nobody waits for other nodes here: who comes to a topic that they have filled a moment
+	// ago may be one too many.
+	seat := t.seats.Add(maxSockets, t.heard, func() {})
+	if _, ok := t.seats.Take(seat); !ok || len(t.clients) >= maxSockets {
+		t.seats.Remove(seat)
+		if len(t.clients) == 0 {
+			delete(s.topics, name)
+		}
 		c.entrant.Count("refused_full")
 		return refuse(wire.CloseFull, "the topic is full")
 	}
-	t.clients[c] = struct{}{}
+	t.clients[c] = seat
 	c.topics[name] = t
 	c.entrant.Join("yjs/" + name)
 	return nil
@@ -125,6 +134,7 @@ func (c *client) unsubscribe(name string) {
 	defer s.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.seats.Remove(t.clients[c])
 	delete(t.clients, c)
 	if len(t.clients) == 0 {
 		delete(s.topics, name)
@@ -141,19 +151,18 @@ func (c *client) publish(name string, message map[string]json.RawMessage) error 
 	t := c.server.topics[name]
 	c.server.mu.Unlock()
 	if t == nil {
-		c.entrant.Count("dropped_alone")
-		return nil
+		return c.publishElsewhere(name, message)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	message["clients"] = strconv.AppendInt(nil, int64(len(t.clients)), 10)
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(message); err != nil {
-		return refuse(wire.CloseBadHello, "a message is a JSON object with a \"type\"")
+	text, err := t.text(message)
+	if err != nil {
+		return err
 	}
-	frame := wsock.Text(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	if t.seats != nil {
+		t.seats.Say(append([]byte{saidText}, text...))
+	}
+	frame := wsock.Text(text)
 	for each := range t.clients {
 		if each.socket.Send(frame) {
 			c.entrant.Count("relayed")
@@ -162,4 +171,72 @@ func (c *client) publish(name string, message map[string]json.RawMessage) error 
 		}
 	}
 	return nil
+}
+
+// text is a message as the clients of a topic get it. topic.mu is held.
+func (t *topic) text(message map[string]json.RawMessage) ([]byte, error) {
+	message["clients"] = strconv.AppendInt(nil, int64(len(t.clients)+t.seats.Others()), 10)
+	return encode(message)
+}
+
+func encode(message map[string]json.RawMessage) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(message); err != nil {
+		return nil, refuse(wire.CloseBadHello, "a message is a JSON object with a \"type\"")
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// What nodes say to each other of a topic: a byte, and a message.
+const (
+	saidText    = 't' // as its clients get it
+	saidMessage = 'm' // of somebody whose node does not know how many there are
+)
+
+// publishElsewhere sends a message to a topic in which nobody on this node is.
+func (c *client) publishElsewhere(name string, message map[string]json.RawMessage) error {
+	if c.server.across == nil {
+		c.entrant.Count("dropped_alone")
+		return nil
+	}
+	text, err := encode(message)
+	if err != nil {
+		return err
+	}
+	if c.server.across.Say("yjs\x00"+name, append([]byte{saidMessage}, text...)) {
+		c.entrant.Count("sent_across")
+	} else {
+		c.entrant.Count("dropped_alone")
+	}
+	return nil
+}
+
+// heard takes in what another node has said.
+func (t *topic) heard(_ string, body []byte) {
+	if len(body) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := body[1:]
+	if body[0] == saidMessage {
+		var message map[string]json.RawMessage
+		if json.Unmarshal(text, &message) != nil || message == nil {
+			return
+		}
+		var err error
+		if text, err = t.text(message); err != nil {
+			return
+		}
+	}
+	frame := wsock.Text(text)
+	for each := range t.clients {
+		if each.socket.Send(frame) {
+			each.entrant.Count("relayed")
+		} else {
+			each.entrant.Count("dropped_slow")
+		}
+	}
 }

@@ -104,6 +104,8 @@ var (
 	clusterPlaced    = counter("cluster_placed_total", "Rooms asked for, by how their node was found: it had one (known), gets one (new), or another since that is gone (anew); without NATS (alone) or its store (byname).", "how")
 	clusterQuestions = counter("cluster_questions_total", "Actions of the operator passed on to other nodes, by what came of them.", "result")
 	clusterPackets   = counter("cluster_packets_total", "Packets sent to other nodes, of what sessions there and here say to each other.")
+	clusterTopics    = gauge("cluster_topics", "Rooms, channels and ids of the dialects that this node has in common with the others.")
+	clusterSaid      = counter("cluster_topic_packets_total", "Packets of the dialects between nodes: sent (said), not sent since NATS was away (unsaid), and heard.", "fate")
 	clusterVoid      = counter("cluster_streams_void_total", "How often what was to be said to another node was given up and said anew, since it did not take it.")
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
@@ -136,7 +138,7 @@ var everyDesc = []*prometheus.Desc{
 	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
-	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterVoid.desc, clusterMoved.desc,
+	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterTopics.desc, clusterSaid.desc, clusterVoid.desc, clusterMoved.desc,
 	emitted.desc, lost.desc, deliveries.desc, queued.desc, unshared.desc,
 	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushUnshared.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
 }

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"turnhub/cluster/natstest"
+)
+
+// dialectSocket is a client of a dialect on one node.
+type dialectSocket struct {
+	t  *testing.T
+	ws *websocket.Conn
+	n  *server
+}
+
+func dialect(t *testing.T, n *server, path string) *dialectSocket {
+	t.Helper()
+	dialer := websocket.Dialer{HandshakeTimeout: 20 * time.Second}
+	ws, _, err := dialer.Dial(fmt.Sprintf("ws://127.0.0.1:%d%s", n.port, path), nil)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	t.Cleanup(func() { _ = ws.Close() })
+	return &dialectSocket{t, ws, n}
+}
+
+func (d *dialectSocket) say(text string) {
+	d.t.Helper()
+	if err := d.ws.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *dialectSocket) hears(want string) {
+	d.t.Helper()
+	_ = d.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, got, err := d.ws.ReadMessage(); err != nil || string(got) != want {
+		d.t.Fatalf("got %.200s, %v; want %.200s\n%s", got, err, want, d.n.log)
+	}
+}
+
+// closes waits for a Close.
+func (d *dialectSocket) closes(code int) {
+	d.t.Helper()
+	_ = d.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for {
+		if _, got, err := d.ws.ReadMessage(); websocket.IsCloseError(err, code) {
+			return
+		} else if err != nil {
+			d.t.Fatalf("got %v; want the Close %d", err, code)
+		} else {
+			d.t.Logf("before the Close: %.100s", got)
+		}
+	}
+}
+
+// dialectNodes starts three real nodes on a real NATS server, which know each other.
+func dialectNodes(t *testing.T, more map[string]map[string]any) (nats *natstest.Server, nodes []*server) {
+	t.Helper()
+	nats = natstest.Start(t, true)
+	for _, name := range []string{"a", "b", "c"} {
+		settings := map[string]map[string]any{"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"}}
+		for section, values := range more {
+			settings[section] = values
+		}
+		nodes = append(nodes, start(t, settings))
+	}
+	for _, n := range nodes {
+		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
+	}
+	return nats, nodes
+}
+
+// TestDialectsAcrossNodes: on three real nodes and a real NATS server a raw channel and a
+// topic of Yjs are one, with their limits; one node is killed and the others go on; NATS is
+// killed, each goes on alone, and they are together again when it is back.
+func TestDialectsAcrossNodes(t *testing.T) {
+	t.Parallel()
+	nats, nodes := dialectNodes(t, nil)
+
+	t.Run("raw", func(t *testing.T) {
+		a, b, c := dialect(t, nodes[0], "/relay/blue?max=3"), dialect(t, nodes[1], "/relay/blue"), dialect(t, nodes[2], "/relay/blue")
+		// Whoever is in hears at once what is said.
+		for i := range 100 {
+			a.say(fmt.Sprint(i))
+		}
+		for i := range 100 {
+			b.hears(fmt.Sprint(i))
+			c.hears(fmt.Sprint(i))
+		}
+		c.say("to both")
+		a.hears("to both")
+		b.hears("to both")
+		dialect(t, nodes[2], "/relay/blue").closes(4006)
+	})
+	t.Run("yjs", func(t *testing.T) {
+		a, b := dialect(t, nodes[0], "/yjs"), dialect(t, nodes[1], "/yjs")
+		for _, d := range []*dialectSocket{a, b} {
+			d.say(`{"type":"subscribe","topics":["blue"]}`)
+			d.say(`{"type":"ping"}`)
+			d.hears(`{"type":"pong"}`)
+		}
+		// One that has just subscribed is answered.
+		b.say(`{"type":"publish","topic":"blue","data":"announce"}`)
+		for _, d := range []*dialectSocket{a, b} {
+			until(t, "it is heard", func() bool {
+				_ = d.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+				_, got, err := d.ws.ReadMessage()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(got) == `{"clients":2,"data":"announce","topic":"blue","type":"publish"}` || string(got) == `{"clients":1,"data":"announce","topic":"blue","type":"publish"}`
+			})
+		}
+		a.say(`{"type":"publish","topic":"blue","data":"answer"}`)
+		b.hears(`{"clients":2,"data":"answer","topic":"blue","type":"publish"}`)
+	})
+	t.Run("death", func(t *testing.T) {
+		a, b, c := dialect(t, nodes[0], "/relay/red?max=3"), dialect(t, nodes[1], "/relay/red"), dialect(t, nodes[2], "/relay/red")
+		nodes[2].kill(t)
+		_ = c.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+		_, _, _ = c.ws.ReadMessage()
+		a.say("go on")
+		b.hears("go on")
+		// The place of who was on the dead node is free as soon as that counts as dead.
+		var again *dialectSocket
+		until(t, "there is room again", func() bool {
+			again = dialect(t, nodes[1], "/relay/red")
+			_ = again.ws.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+			_, _, err := again.ws.ReadMessage()
+			return !websocket.IsCloseError(err, 4006)
+		})
+	})
+	t.Run("alone", func(t *testing.T) {
+		a, b := dialect(t, nodes[0], "/relay/green"), dialect(t, nodes[1], "/relay/green")
+		near := dialect(t, nodes[0], "/relay/green")
+		heard := make(chan string, 1000)
+		go func() {
+			defer close(heard)
+			for {
+				_, got, err := b.ws.ReadMessage()
+				if err != nil {
+					return
+				}
+				heard <- string(got)
+			}
+		}()
+		nats.Kill()
+		n := 0
+		next := func() string {
+			n++
+			a.say(fmt.Sprint(n))
+			near.hears(fmt.Sprint(n)) // whatever becomes of NATS
+			return fmt.Sprint(n)
+		}
+		until(t, "they hear each other no more", func() bool {
+			want := next()
+			for {
+				select {
+				case got := <-heard:
+					if got == want {
+						return false
+					}
+				case <-time.After(time.Second):
+					return true
+				}
+			}
+		})
+		nats.Run()
+		until(t, "they are together again", func() bool {
+			next()
+			select {
+			case <-heard:
+				return true
+			default:
+				return false
+			}
+		})
+	})
+}
