@@ -214,6 +214,17 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s: %v\na: %v", name, heard[name], heard["a"])
 		}
 	}
+	var asking sync.WaitGroup
+	for range 2 { // at once
+		asking.Go(func() {
+			for range 20 {
+				if _, _, err := streams[0].Last(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	asking.Wait()
 	last, life, err := streams[0].Last(t.Context())
 	if err != nil || last != 60 || life == "" {
 		t.Error(last, life, err)

@@ -103,15 +103,16 @@ func (s *Stream) forgetIf(err error) {
 func (s *Stream) Last(ctx context.Context) (number uint64, name string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	_, stream, err := s.open(ctx)
+	js, _, err := s.open(ctx)
 	if err != nil {
 		return 0, "", err
 	}
-	info, err := stream.Info(ctx)
+	stream, err := js.Stream(ctx, "turnhub-"+s.cfg.Name) // of its own: two cannot ask for its state at once
 	s.forgetIf(err)
 	if err != nil {
 		return 0, "", err
 	}
+	info := stream.CachedInfo()
 	return info.State.LastSeq, info.Created.UTC().Format(time.RFC3339Nano), nil
 }
 
