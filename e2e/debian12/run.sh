@@ -72,7 +72,7 @@ qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 3072 -smp "${CPUS:-1}" -n
 	-fsdev local,id=image,path="$cache",security_model=none,readonly=on -device virtio-9p-pci,fsdev=image,mount_tag=image \
 	</dev/null >"$work/log" 2>&1 &
 machine=$!
-tail -n +1 -f --pid="$machine" "$work/log" | tr -d '\r' &
+tail -n +1 -f --pid="$machine" "$work/log" | sed -u 's/\r//' &
 wait "$machine" || true
 machine=
 sleep 1 # the last lines
