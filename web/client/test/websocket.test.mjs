@@ -96,6 +96,29 @@ test('sound that comes evenly is played after 60 ms, without a gap', () => {
   assert.ok(played.slice(10, 490).every(({waiting}) => waiting <= 120));
 });
 
+test('what a hiccup has cost is made good, whole', () => {
+  for (const hiccup of [100, 140, 300]) {
+    const packets = /** @type {[number, number][]} */ (Array.from({length: 1500}, (_, i) => [i * 20, Math.max(i * 20 + 30, i * 20 < 5000 + hiccup && i * 20 >= 5000 ? 5030 + hiccup : 0)]));
+    const {played} = play(packets, 30_000), [before, after] = [played[240], played[1490]];
+    assert.ok(Math.max(...played.slice(250, 290).map(({waiting}) => waiting)) > before.waiting + 20, 'it did cost something');
+    assert.equal(after.target, before.target);
+    assert.ok(after.waiting <= before.waiting + 5, `${hiccup} ms: ${before.waiting} ms wait before, ${after.waiting} after`);
+    assert.ok(after.waiting >= after.target - 25);
+  }
+});
+
+test('in a silence packets come one by one, and what is said then waits as long as ever', () => {
+  const spoken = (/** @type {number} */ i) => i % 200 < 100 || i % 20 === 0; // two seconds of each four
+  const packets = /** @type {[number, number][]} */ (Array.from({length: 1500}, (_, i) => [i * 20, i * 20 + (i % 3 === 1 ? 55 : 30)])).filter((_, i) => spoken(i));
+  const {played} = play(packets, 30_000);
+  for (let at = 4000; at < 28_000; at += 4000) {
+    // From its first packet on one follows the other.
+    const from = played.findIndex((block) => block.at > at), words = played.slice(from, from + 80);
+    assert.ok(from * 20 < at + 130, `said at ${at} ms, played at ${from * 20}`);
+    assert.ok(words.every((word, i) => i === 0 || word.at - words[i - 1].at > 15), `said at ${at} ms, played: ${words.map((word) => Math.round(word.at - at))}`);
+  }
+});
+
 test('what comes evenly is played sample by sample as it was, in blocks of every length', () => {
   for (const length of [1, 7, 128, 479, packetSamples]) {
     const playout = new Playout(), block = new Float32Array(length), played = new Float32Array(56 * packetSamples);

@@ -11,8 +11,12 @@ export const packetSamples = (sampleRate * packetMs) / 1000;
 const least = 60, most = 400;
 /** What is played late is played by so much faster, what would run out by so much slower: nobody hears that. */
 const hurry = 0.04;
+/** By so much what waits may differ from what should, milliseconds: beyond that it is made right, whole. */
+const apart = 24;
 /** A gap is filled with what was before it, ever softer, for so long; after that it is silent. */
 const concealMs = 60;
+/** What is late by so much may be by a little more. */
+const later = 1.15;
 /** The lateness of so many packets is looked at: ten seconds of them. */
 const looked = 500;
 
@@ -31,11 +35,17 @@ export class Playout {
   #playing = false;
   /** How late each packet was, against the earliest: milliseconds. @type {number[]} */ #lateness = [];
   #target = least;
+  /** The least of these: of a packet that came as early as any. */
+  #earliest = Infinity;
   /** The packet before a gap, and how much of that is filled. */
   #last = /** @type {Float32Array} */ (new Float32Array(0));
   #filled = 0;
   /** Between two samples, where it is played faster or slower. */
   #between = 0;
+  /** How fast it is played. */
+  #speed = 1;
+  /** Milliseconds that wait where a packet is not late: what came last may be; by now so many more, while nothing is played. */
+  #ahead = 0;
 
   /** Whether something that came is being played. */
   get playing() { return this.#playing; }
@@ -46,7 +56,7 @@ export class Playout {
   /** Milliseconds that wait. */
   get waiting() {
     const last = this.#queue.at(-1);
-    return last ? last.at + (last.samples.length / sampleRate) * 1000 - (Number.isNaN(this.at) ? this.#queue[0].at : this.at) : 0;
+    return last ? last.at + (last.samples.length / sampleRate) * 1000 - (this.#playing ? this.at : this.#queue[0].at) : 0;
   }
 
   /** @param {number} at of its first sample, by the sender's clock @param {Float32Array} samples @param {number} now milliseconds, by ours */
@@ -58,16 +68,28 @@ export class Playout {
     this.#queue.push({at, samples});
     // A sender whose clock jumps, or somebody who was away: what is far too much is not played.
     while (this.waiting > most + 200 && this.#queue.length > 1) this.#skip();
+    this.#ahead = this.waiting + Math.max(0, now - at - this.#earliest);
+    this.#pace();
+  }
+
+  /** Once what waits differs by too much it is played faster or slower until it is right: else each hiccup would leave what it has cost. */
+  #pace() {
+    const over = this.#ahead - this.#target;
+    if (over > apart) this.#speed = 1 + hurry;
+    else if (over < -apart) this.#speed = 1 - hurry;
+    else if ((over > 0) !== (this.#speed > 1)) this.#speed = 1;
   }
 
   /** @param {number} delay @param {number} length of the packet, milliseconds: until the next one comes so much is played */
   #note(delay, length) {
     this.#lateness.push(delay);
+    this.#earliest = Math.min(this.#earliest, delay);
     if (this.#lateness.length > looked) this.#lateness.shift();
     if (this.#lateness.length % 10 !== 0 && this.#lateness.length > 10 && this.#playing) return;
     const sorted = [...this.#lateness].sort((a, b) => a - b);
     const late = sorted[Math.floor(sorted.length * 0.98)] - sorted[0];
-    this.#target = Math.min(most, Math.max(least - packetMs, late) + Math.max(length, packetMs));
+    this.#earliest = sorted[0];
+    this.#target = Math.min(most, Math.max(least - packetMs, late * later) + Math.max(length, packetMs));
   }
 
   #skip() {
@@ -78,13 +100,8 @@ export class Playout {
 
   /** Fills a block. @param {Float32Array} block */
   pull(block) {
-    if (!this.#playing && this.#queue.length && this.waiting >= this.#target) {
-      this.#playing = true;
-      this.at = this.#queue[0].at + (this.#offset / sampleRate) * 1000;
-    }
-    if (!this.#playing) return this.#conceal(block, 0);
-    const waiting = this.waiting;
-    const speed = waiting > this.#target + 40 ? 1 + hurry : waiting < this.#target - 40 ? 1 - hurry : 1;
+    if (!this.#playing && !this.#begins(block.length)) return this.#conceal(block, 0);
+    const speed = this.#speed;
     for (let i = 0; i < block.length;) {
       const many = speed === 1 ? this.#copy(block, i) : 0;
       i += many;
@@ -96,6 +113,19 @@ export class Playout {
       if (this.#between >= 1) { this.#between--; this.#advance(); }
       if (this.#between <= -1) { this.#between++; if (i < block.length) block[i++] = sample; }
     }
+  }
+
+  /** Whether enough waits to begin, or will for sure: in a silence packets come one by one, and after a gap more are on their way. @param {number} samples that would be played meanwhile */
+  #begins(samples) {
+    const [head] = this.#queue;
+    if (!head) return false;
+    if (this.#ahead < this.#target) {
+      this.#ahead += (samples / sampleRate) * 1000;
+      return false;
+    }
+    this.#speed = 1;
+    this.at = head.at;
+    return this.#playing = true;
   }
 
   /** Fills a block from there with what is left of the packet that is played, as it is. @param {Float32Array} block @param {number} from @returns {number} how many samples */
