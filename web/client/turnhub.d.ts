@@ -3295,6 +3295,11 @@ declare class Flow {
     /** Whether far more than a narrow line carries has come in time lately. */
     get roomy(): boolean;
     /**
+     * Looks for room with what nobody needs: pictures of which little moves, and sound alone, never show it. A piece of no picture, which the
+     * other side drops.
+     */
+    probe(): void;
+    /**
      * Bits per second at which pictures that waited here have left lately: what the line has beside sound; Infinity: not enough has waited to tell.
      * Asked now and then. @param {number} busy so long since it was asked last a page stood still, ours or theirs, milliseconds
      */
@@ -3644,6 +3649,8 @@ declare class Rate {
     picture: number;
     /** So many packets of sound leave together. */
     together: number;
+    /** The line may be wide by now, and nothing that is sent would show it. */
+    get unsure(): boolean;
     /**
      * @param {number} now milliseconds @param {RateReport} report
      * @param {number} queued milliseconds that what waits in our own browser takes to leave

@@ -41,11 +41,12 @@ class Line {
   }
 }
 
-/** A call over such a line. @param {(now: number) => number} there @param {(now: number) => number} back @param {number} seconds @param {{seed?: number, delay?: number, message?: number}} [how] */
-function call(there, back, seconds, {seed = 1, delay = 25, message = 0} = {}) {
+/** A call over such a line. @param {(now: number) => number} there @param {(now: number) => number} back @param {number} seconds @param {{seed?: number, delay?: number, message?: number, scene?: number, key?: number}} [how] */
+function call(there, back, seconds, {seed = 1, delay = 25, message = 0, scene = Infinity, key = 2500} = {}) {
   const noise = random(seed), lines = [new Line(there, delay), new Line(back, delay)], ends = lines.map((line) => new End((bytes, deliver) => line.send(bytes + overhead, deliver), noise));
   [ends[0].other, ends[1].other] = [ends[1], ends[0]];
   ends[0].message = message;
+  for (const end of ends) Object.assign(end, {scene, key});
   const step = 5, trace = [];
   for (let now = 0; now < seconds * 1000; now += step) {
     for (const line of lines) line.run(now, step);
@@ -135,6 +136,21 @@ test('random lines, each way by itself: sound has no gap once a line is known, a
         if (process.env.TRACE) console.log(said, 'gap', gap, 'pictures', Math.round(shown / 1000));
         assert.ok(gap <= 300, `${said}: silent for ${gap} ms`);
         assert.ok(rate < 1_000_000 || calm.some((at) => at > until - 20_000) || shown > 250_000, `${said}: pictures of ${Math.round(shown / 1000)} kbit/s`);
+      }
+    }
+  }
+});
+
+test('after a disturbance, sound is as soon as it was, also where pictures are too small to show that the line is wide', () => {
+  for (const [scene, key] of [[Infinity, 2500], [8000, 800], [0, 0]]) {
+    for (const length of [300, 1500, 3000]) {
+      const stalls = (/** @type {number} */ now) => (now > 20_000 && now < 20_000 + length ? 1000 : 5_000_000);
+      const {ends, trace} = call(stalls, stalls, 150, {scene, key});
+      if (process.env.TRACE === 'all') console.log(trace.join('\n'));
+      for (const [i, end] of ends.entries()) {
+        const said = `pictures of ${scene} bits per second, ${length} ms, end ${i}: ${end.playout.waiting} ms wait of ${end.playout.target}`;
+        if (process.env.TRACE) console.log(said, end.rate.together);
+        else assert.deepEqual([end.rate.together, end.playout.waiting <= 90], [1, true], said);
       }
     }
   }

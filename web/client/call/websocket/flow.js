@@ -37,6 +37,8 @@ const seenFor = 400, seenBytes = 4000, seenLately = 3000;
  * second have come.
  */
 const burstBytes = 2000, burstMs = 60, burstLate = 40, burstLately = 12_000, roomyRate = 140_000;
+/** Where nothing else shows it, so many bytes are sent for that, two times so many milliseconds apart; then again after so long, each time twice as long. */
+const probeAgain = 2000, probePause = 4000, probePauseMost = 60_000;
 /** By how much the rate at which frames get there is looked back, milliseconds: for the window, and for room. */
 const rateOver = 600, roomyOver = 1500;
 /** Sound that is later than this is of no use: only one packet in so many is sent until it comes in time again. */
@@ -92,6 +94,9 @@ export class Flow {
   #leaving = {ms: 0, bytes: 0};
   /** @type {{at: number, ms: number, bytes: number}[]} */ #left = [];
   /** @type {number[]} when room was seen */ #roomAt = [];
+  /** Times that room was looked for in vain, and when it was last. */
+  #probes = 0;
+  #probedAt = -Infinity;
   /** The most bytes on their way of which the last came in time, in this span and the one before. */
   #proven = [begin / proven, 0];
   #provenAt = NaN;
@@ -183,6 +188,18 @@ export class Flow {
     return (this.#roomAt.length > 1 && now - this.#roomAt[1] < burstLately) || this.#came(now, roomyOver) * 8000 > roomyRate;
   }
 
+  /**
+   * Looks for room with what nobody needs: pictures of which little moves, and sound alone, never show it. A piece of no picture, which the
+   * other side drops.
+   */
+  probe() {
+    const now = this.#now(), pause = this.#probes % 2 ? probeAgain : this.#probes && Math.min(probePauseMost, probePause * 2 ** (this.#probes / 2 - 1));
+    if (this.#bytes > this.window / 2 || this.full || this.#messages.length || now - this.#probedAt < pause) return;
+    this.#probes = Math.min(20, this.#probes + 1);
+    this.#probedAt = now;
+    this.#leave(kinds.piece, new Uint8Array(burstBytes), burstBytes);
+  }
+
   /** Bytes in a millisecond that were answered for lately. @param {number} now @param {number} over milliseconds */
   #came(now, over) { return this.#answered.reduce((sum, {at, bytes}) => sum + (now - at < over ? bytes : 0), 0) / over; }
 
@@ -257,6 +274,7 @@ export class Flow {
     if (burst >= burstBytes && wait < burstLate) {
       this.#roomAt = [now, ...this.#roomAt].slice(0, 2);
       this.#left = []; // whatever held it up does no more
+      if (this.#roomAt.length > 1) this.#probes = 0;
     }
     // One answer alone may be late because a page was busy; but not by so much.
     this.#late = wait > waitLong ? 2 : wait > waitMost ? this.#late + 1 : 0;
@@ -295,6 +313,7 @@ export class Flow {
     this.#emptying = false;
     this.#left = [];
     this.#roomAt = [];
+    this.#probes = 0;
     this.#answered = [];
     this.#proven = [begin / proven, 0];
     this.#provenAt = NaN;

@@ -295,6 +295,7 @@ export class WebSocketPath {
     const theirs = Number.isFinite(busy) ? busy : 0, flow = this.#flow;
     this.#rate.take(now, {age: this.#excuse(age), got, lost}, Math.max(this.#queued, this.#excuse(flow.waited, theirs)),
       {carries: flow.carries(Math.max(theirs, this.#busy?.lately ?? 0)), roomy: flow.roomy});
+    if (this.#rate.unsure) flow.probe();
     this.#arrivals.narrow = this.#rate.together > 1;
     this.#theirsFit = fits !== false;
     this.#theirsNarrow = narrow === true;

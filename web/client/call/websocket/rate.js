@@ -43,6 +43,9 @@ export class Rate {
   #goodSince = NaN;
   #lowestSince = NaN;
 
+  /** The line may be wide by now, and nothing that is sent would show it. */
+  get unsure() { return this.together > 1 && this.picture >= wide; }
+
   /**
    * @param {number} now milliseconds @param {RateReport} report
    * @param {number} queued milliseconds that what waits in our own browser takes to leave

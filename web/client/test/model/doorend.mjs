@@ -29,6 +29,8 @@ export class End {
   message = 0;
   /** What its camera sees takes so many bits per second, however many an encoder may use. */
   scene = Infinity;
+  /** A whole picture takes so many bytes more than another, and the more the more it may take. */
+  key = 2500;
   /** Its page stands still until then, milliseconds; and now and then for up to so long. */
   #busyUntil = 0;
   hiccup = 0;
@@ -73,6 +75,7 @@ export class End {
       this.flow.answered(content.had, content.at, content.held);
       if ('age' in content) {
         this.rate.take(now, content, this.flow.waited, {carries: this.flow.carries(0), roomy: this.flow.roomy});
+        if (this.rate.unsure) this.flow.probe();
         this.#theirsNarrow = content.narrow;
       }
       this.arrivals.narrow = this.rate.together > 1;
@@ -144,7 +147,7 @@ export class End {
       const {frames} = sizeFor(this.rate.picture), key = now - this.#keyAt > 10_000;
       if (key) this.#keyAt = now;
       this.#nextPicture = now + 1000 / frames;
-      const bytes = Math.round((picture / 8 / frames) * (0.6 + this.#noise(0.8)) + (key ? 2500 + picture / 25 : 0));
+      const bytes = Math.round((picture / 8 / frames) * (0.6 + this.#noise(0.8)) + (key ? this.key + picture / 25 : 0));
       const {piece} = this.flow;
       for (let at = 0; at < bytes; at += piece) this.flow.push(at ? kinds.piece : key ? kinds.key : kinds.picture, /** @type {any} */ ({length: Math.min(piece, bytes - at)}));
     }
