@@ -120,6 +120,26 @@ test(`${minutes} minutes`, { timeout: (minutes + 3) * 60_000 }, async () => {
   await close(pages);
 });
 
+test('after a disturbance, from mouth to ear as before', { timeout: 240_000 }, async () => {
+  const pages = await call(callers), rows = [];
+  await pause(10_000);
+  for (const seconds of [15, 30, 15, 15]) {
+    const since = Date.now();
+    if (seconds === 30) { // it is narrow for a third of that
+      await narrowLink(lab, callers[0].client, 'both', 50);
+      await pause(10_000);
+      await narrowLink(lab, callers[0].client, 'both', 0);
+      await pause(20_000);
+    } else await pause(seconds * 1000);
+    rows.push(await heard(pages, since));
+  }
+  const ears = rows.map(({ took }) => middle(took));
+  console.log(`mouth to ear ${ms(ears[0])} ms; after a disturbance ${ms(ears[2])}, then ${ms(ears[3])} (at most ${aims.drift} more)`);
+  assert.ok(Math.max(...rows[1].gaps) > 100, 'it was one');
+  assert.ok(ears[3] < ears[0] + 2 * aims.drift, `${ears}`);
+  await close(pages);
+});
+
 for (const direction of /** @type {const} */ (['down', 'up', 'both'])) {
   test(`${aims.line} kbit/s, ${direction}`, { timeout: 120_000 }, async () => {
     const pages = await call(callers);
