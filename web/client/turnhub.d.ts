@@ -249,6 +249,7 @@ export namespace lineTimes {
     let answer_2: number;
     export { answer_2 as answer };
     export let busy: number;
+    export let first: number;
     export let jump: number;
 }
 export namespace soundTimes {
@@ -2624,6 +2625,12 @@ declare class PathTiming {
      * @param {boolean} [ours] it is known that the way there is too narrow
      */
     waiting(ours?: boolean): number;
+    /**
+     * How long messages wait on both ways together even at the best of times, where the path's own round trip is known: a line that
+     * was full before the first of them knows no better. 0: they do not, or too few have come.
+     * @param {number} roundTrip milliseconds; 0: not known
+     */
+    standing(roundTrip: number): number;
     /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
     get silence(): number;
     /** How long no ping has been answered of those on their way, milliseconds. */

@@ -114,6 +114,8 @@ export const lineTimes = {
   answer: 100,
   /** So long a page that was late is excused for it. */
   busy: 1500,
+  /** So long after a path came into use what stands on it from the beginning is looked for. */
+  first: 15_000,
   /** By so much two clocks may seem to have moved against each other before one was set. */
   jump: 50,
 };

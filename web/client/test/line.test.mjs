@@ -279,3 +279,22 @@ test('where nothing is heard any more and the browser has cut what it thinks of 
     assert.equal(line.allowance.narrow, cuts);
   }
 });
+
+test('what stands on a line that was full before the first message is seen by its round trip, by who fills it', async () => {
+  for (const [thinks, roundTrip, narrow] of [[150_000, 0.05, true], [2_400_000, 0.05, false], [150_000, 0.6, false], [150_000, 0, false]]) {
+    const clock = new FakeClock(), told = [], heard = new Set();
+    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: clock.time * 18, bytesReceived: 1, packetsSent: clock.time / 20, availableOutgoingBitrate: thinks, currentRoundTripTime: roundTrip}]])};
+    const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push({...message, sent: clock.time}), changed: () => {}, said: () => {}});
+    line.tick('relay-tls');
+    for (let t = 0; t < 6000; t += 50) {
+      clock.advance(50);
+      for (let i = 0; i < 10; i++) await null;
+      for (const {type, n, sent} of told) {
+        if (type !== 'ping' || heard.has(n) || clock.time - sent < 700) continue;
+        heard.add(n);
+        line.hear(timed({type: 'pong', n, at: clock.time, got: 130_000}));
+      }
+    }
+    assert.equal(line.allowance.narrow, narrow, `${thinks} bits per second, ${roundTrip} s`);
+  }
+});

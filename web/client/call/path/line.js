@@ -19,6 +19,8 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {() => void} said the line is in another state, on our side or theirs
  */
 
+/** From this share of what a browser thinks that it may send on it is held back by that. */
+const fillsFrom = 0.6;
 /** Of what is sent to somebody who answers no longer so much is thought to arrive: what he said of it last was before that. */
 const heardOfNothing = 0.5;
 
@@ -47,7 +49,7 @@ function counted(report, now) {
     }
   }
   if (!pair) return null;
-  return {at: pair.timestamp ?? now, spoken, words, media, shown, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
+  return {at: pair.timestamp ?? now, trip: (pair.currentRoundTripTime ?? 0) * 1000, spoken, words, media, shown, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
     sent: (pair.bytesSent ?? 0) + around * (pair.packetsSent ?? sent), received: (pair.bytesReceived ?? 0) + around * (pair.packetsReceived ?? received)};
 }
 
@@ -101,6 +103,9 @@ export class Line {
   /** How long sound waited when it was looked at last, and before. */
   #waited = {at: -Infinity, there: 0, before: 0};
   #counting = false;
+  /** Since when the path is in use, and its own round trip as it was first, milliseconds; 0: not known. */
+  #since = -Infinity;
+  #trip = 0;
   #fileBytes = 0;
   #files = 0;
   /** @type {LineState | ''} */ #told = '';
@@ -154,10 +159,14 @@ export class Line {
     const {clock} = this.#host;
     while (!this.#closed && this.#stream) {
       const now = clock.now(), pc = this.#host.pc();
-      if (pc !== this.#pc) this.moved();
+      if (pc !== this.#pc) {
+        this.moved();
+        this.#trip = 0;
+        this.#since = now;
+      }
       this.#pc = pc;
+      if (pc && now - this.#countedAt > times.count) this.#count(pc, now);
       if (pc && this.#host.open()) {
-        if (now - this.#countedAt > times.count) this.#count(pc, now);
         this.#most = this.#asking.take(now, Math.max(this.#timing.here, this.#timing.silence - times.silent - this.#every), this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
         const waiting = this.#timing.waiting(this.#narrow.limited);
         if (waiting > times.late) this.#take(waiting, 0);
@@ -183,6 +192,9 @@ export class Line {
 
   /** @param {number} delay @param {number} pad */
   #take(delay, pad) {
+    // Who sends as much as his browser thinks that he may is the one who fills it.
+    const fills = this.#available > 0 && this.#available < this.#host.wants() && this.#bare > this.#available * fillsFrom;
+    if (fills && !pad && this.#host.clock.now() - this.#since < times.first) delay += this.#timing.standing(this.#trip);
     const before = this.allowance, unheard = this.#timing.unanswered > times.silent + this.#every;
     this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
       received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
@@ -208,6 +220,8 @@ export class Line {
     if (!count || pc !== this.#pc) return;
     const [first] = this.#counts;
     if (first && (count.sent < first.sent || count.received < first.received)) this.#counts = [];
+    // Of the checks that found the path: nothing was sent over it yet.
+    if (count.trip && now - this.#since < times.first) this.#trip = Math.min(this.#trip || Infinity, count.trip);
     const last = this.#counts.at(-1);
     this.#counts = [...this.#counts.filter(({at}) => at > count.at - times.rate), count];
     const from = this.#counts[0], seconds = (count.at - from.at) / 1000;

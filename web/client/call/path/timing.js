@@ -4,6 +4,8 @@ import {lineTimes as times} from '../../base/times.js';
 const answersAtOnce = 10;
 /** At most so many pings are on their way. */
 const mostOut = 8;
+/** So many answers tell what the best of times is. */
+const enough = 4;
 /** The best of times is forgotten after so many milliseconds, so that a path that has become longer is not taken for a queue. */
 const remember = 60_000;
 
@@ -52,6 +54,8 @@ export class PathTiming {
   #heardAt = -Infinity;
   #answers = answersAtOnce;
   #answersAt = 0;
+  /** How many of ours were answered. */
+  #heard = 0;
   /** When a ping of ours was answered last. */
   #answeredAt = -Infinity;
   #least = {trip: new Least(), there: new Least(), here: new Least()};
@@ -103,6 +107,16 @@ export class PathTiming {
     return Math.max(0, late - this.#excused - (ours ? 0 : Math.min(times.silent, Math.max(this.here, now - this.#heardAt - times.ping))));
   }
 
+  /**
+   * How long messages wait on both ways together even at the best of times, where the path's own round trip is known: a line that
+   * was full before the first of them knows no better. 0: they do not, or too few have come.
+   * @param {number} roundTrip milliseconds; 0: not known
+   */
+  standing(roundTrip) {
+    const {there, here} = this.#least;
+    return roundTrip > 0 && this.#heard >= enough ? Math.max(0, there.value + here.value - roundTrip - times.jump) : 0;
+  }
+
   /** How long nothing at all has come from who answers, and pings by himself, milliseconds. */
   get silence() { return this.answered ? Math.max(0, this.#clock.now() - this.#heardAt - this.#late) : 0; }
 
@@ -132,6 +146,7 @@ export class PathTiming {
     const trip = now - sent.at, there = at - sent.at, here = now - at;
     this.#out = this.#out.filter((each) => each.n > n); // the channel keeps their order
     this.answered = true;
+    this.#heard++;
     this.#answeredAt = now;
     this.got = got;
     const least = this.#least;
@@ -167,7 +182,7 @@ export class PathTiming {
   /** Another connection is in use: what is known of the path is not true of it. */
   forget() {
     this.#out = [];
-    this.there = this.here = this.got = 0;
+    this.there = this.here = this.got = this.#heard = 0;
     this.answered = false;
     for (const least of Object.values(this.#least)) least.forget();
   }
