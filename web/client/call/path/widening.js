@@ -104,6 +104,8 @@ const found = 1.3;
  * longer the less is spared, it has sent less than this share of what it may. After so many it is asked less often, and nothing is spared for it.
  */
 const spares = 0.65, restLeast = 700, restMost = 4500, patient = 4;
+/** So often where it does not say what it thinks: what it sends is no more where the camera has no more. */
+const patientUnsaid = 1;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 export const soundAlone = 34_000;
 const leastPicture = 12_000;
@@ -171,7 +173,7 @@ export class Looking {
     if (now - this.#at < Math.min(lookMost, look * 2 ** Math.max(0, this.#vain - patient)) || takes < thinks * muchMore) return;
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
-    if (this.#vain && this.#vain <= patient && !this.#rested && !this.#spared.is && takes > thinks * worth && (thinks < suffices || !says)) {
+    if (this.#vain && this.#vain <= (says ? patient : patientUnsaid) && !this.#rested && !this.#spared.is && takes > thinks * worth && (thinks < suffices || !says)) {
       this.#rest(now, thinks - apart, takes, apart > 0 ? 0 : sound);
       return;
     }
