@@ -277,10 +277,12 @@ func (c *conn) Ended(err error) (drain bool) {
 // handle takes one message: the first must be hello.
 func (c *conn) handle(b []byte, isText bool, now time.Time) {
 	c.node.stats.in.Add(1)
-	if m := c.node.cfg.Mirror; m != nil { // with one alone: a deferred call has its price for each message
-		m.Enter()
-		defer m.Leave()
+	if s := c.sess; s != nil && !s.mirrored { // a deferred call has its price for each message
+		s.receive(c, b, isText, now)
+		return
 	}
+	c.node.enter()
+	defer c.node.leave()
 	if c.sess == nil {
 		c.hello(b, isText, now)
 		return

@@ -41,21 +41,21 @@ type session struct {
 	handled          uint64   // highest number of the client's that is handled
 	told             uint64   // highest number that is acknowledged to the client
 	mayWrite, mayAck uint64   // the gates: see mirror.go
-	mirrored         bool     // there is a mirror, which never changes
 	held             []uint64 // handled, but not to be acknowledged yet, see Hold
-	again            []uint64 // of these, those that are done again when they come, see redo
 	gone             bool     // the others have been told that it is away
 	ended            bool
+	mirrored         bool   // there is a mirror, which never changes
 	port             uint16 // by which its newest socket came, see Config.Port
 	doom             string // it must end, for this reason
 	lostAt           time.Time
 	window           time.Duration
-	imaged           uint64    // the newest number that Take has returned
 	ackAt            time.Time // zero where nothing waits for that time
 	renew            time.Time
 	notice           time.Time // when to say that the access token will expire
 	expiry           time.Time // when the session ends because it has
 	timer            timers.Timer
+	imaged           uint64   // the newest number that Take has returned
+	again            []uint64 // of held, those that are done again when they come, see redo
 }
 
 func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
