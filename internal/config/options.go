@@ -138,7 +138,7 @@ func (c *Config) options() []option {
 		{key: "limits.unauthenticated_per_prefix", value: perSecond(&c.Limits.UnauthenticatedPerPrefix, 1e6),
 			doc: "Answers of the relay to requests without valid credentials, per IPv4 /24 and IPv6 /48. As many requests for credentials (/config, /turn) are answered to one household, 16 times as many to its wider network."},
 		{key: "limits.connections_per_ip", value: integer(&c.Limits.ConnectionsPerIP, 1, 1<<20),
-			doc: "TCP connections of one household (an IPv4 address or an IPv6 /64), and signaling sockets; 16 times as many of its wider network (an IPv4 /24 or an IPv6 /48). A page opens some ten; those that browsers keep for later make room for new ones."},
+			doc: "TCP connections of one household (an IPv4 address or an IPv6 /64), and signaling sockets; 16 times as many of its wider network (an IPv4 /24 or an IPv6 /48). A page opens some ten; those that browsers keep for later make room for new ones, and a quarter is not for the relay, so that pages come in."},
 		{key: "limits.message_size", value: size(&c.Limits.MessageSize, 1<<10, 64<<20),
 			doc: "Largest signaling message."},
 		{key: "limits.messages_per_second", value: plainRate(&c.Limits.MessagesPerSecond, 1, 1e6),

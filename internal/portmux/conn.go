@@ -21,6 +21,7 @@ type Conn struct {
 	release func() // nil for the TLS layer: the connection below releases
 	closing sync.Once
 	addr    netip.Addr // by which it is counted; set for the connection below TLS, under Mux.mu
+	relays  bool       // it is counted as one to the relay; under Mux.mu
 	told    *told      // what a proxy has said of its ends, by the PROXY protocol; nil: nothing
 	keeping bool       // what is read is kept, until it is known whose it is
 	kept    []byte     // that, for another server

@@ -194,6 +194,48 @@ func TestIdleMakesRoom(t *testing.T) {
 	}
 }
 
+// TestRelayLeavesRoom: however many connections to the relay a household's calls open, its
+// pages come in.
+func TestRelayLeavesRoom(t *testing.T) {
+	const most = 8
+	b := start(t, func(c *Config) { c.ConnectionsPerIP = most })
+	var in []net.Conn
+	for range 2 * most {
+		conn, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if ask(t, conn, 13, string(binding)) == "secure=false " {
+			in = append(in, conn)
+		}
+	}
+	if len(in) != most-most/4 {
+		t.Errorf("%d connections to the relay, want %d", len(in), most-most/4)
+	}
+	const request = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+	for range most / 4 {
+		if got := ask(t, b.dial(t), 15, request); got != "HTTP/1.1 200 OK" {
+			t.Errorf("a page: %q", got)
+		}
+	}
+	// Who leaves makes room for another one.
+	in[0].Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if got := ask(t, b.dial(t), 13, string(binding)); got == "secure=false " {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("after one left: %q", got)
+		}
+	}
+	b.stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.relaying.Total() != 0 || b.clients.Total() != 0 || len(b.idle) != 0 {
+		t.Errorf("left: %d to the relay, %d in all, %d idle", b.relaying.Total(), b.clients.Total(), len(b.idle))
+	}
+}
+
 // from is a connection that seems to come from an address.
 type from struct {
 	net.Conn

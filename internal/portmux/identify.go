@@ -154,6 +154,9 @@ func (m *Mux) identify(c *Conn, place *list.Element, until time.Time) {
 	c.SetDeadline(until)
 	top, protocol, reason := m.dissect(c, until)
 	secure := top != c
+	if reason == "" && protocol == STUN {
+		reason = m.relays(c)
+	}
 	kind := kinds[protocol][0]
 	if secure {
 		kind = kinds[protocol][1]

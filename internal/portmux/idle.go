@@ -32,7 +32,7 @@ func (m *Mux) follow(nc net.Conn, state http.ConnState) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if state == http.StateIdle {
+	if _, counted := m.conns[c]; counted && state == http.StateIdle {
 		m.idle.add(c)
 	} else {
 		m.idle.remove(c)
@@ -68,15 +68,36 @@ func (m *Mux) count(addr netip.Addr, share netaddr.Share) (over netaddr.Bound, m
 		return over, nil
 	}
 	made = list[0]
-	m.idle.remove(made)
 	m.uncount(made)
 	return m.clients.Add(addr, 1, share), made
 }
 
+// relays counts a connection as one to the relay, or says why it is refused. A quarter of
+// what a household may have is left for its pages: browsers open a relay's connections
+// for each person in a call, to have them if nothing better is found, and six people of
+// one office would keep the next one from even loading the page.
+func (m *Mux) relays(c *Conn) (reason string) {
+	share := m.share(c.addr)
+	share.Household -= share.Household / 4
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, counted := m.conns[c]; !counted {
+		return "" // closed already
+	}
+	over := m.relaying.Add(c.addr, 1, share)
+	c.relays = over == netaddr.Within
+	return string(over)
+}
+
 // uncount ends the counting of a connection, once. Call it under mu.
 func (m *Mux) uncount(c *Conn) {
-	if _, counted := m.conns[c]; counted {
-		delete(m.conns, c)
-		m.clients.Remove(c.addr, 1)
+	if _, counted := m.conns[c]; !counted {
+		return
+	}
+	delete(m.conns, c)
+	m.idle.remove(c)
+	m.clients.Remove(c.addr, 1)
+	if c.relays {
+		m.relaying.Remove(c.addr, 1)
 	}
 }

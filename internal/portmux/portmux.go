@@ -61,7 +61,8 @@ type Config struct {
 	TLS *tls.Config
 	// ConnectionsPerIP bounds the connections of one household, and with
 	// netaddr.NetworkShare those of its wider network; 0: no bound. One more takes the
-	// place of one on which HTTP waits for a request, if there is one.
+	// place of one on which HTTP waits for a request, if there is one; the relay's may be
+	// three quarters of them.
 	ConnectionsPerIP int
 	// Gateway may have more of them; nil: there is none.
 	Gateway *netaddr.Gateway
@@ -136,6 +137,7 @@ type Mux struct {
 	serving  []net.Listener
 	doors    map[*door]struct{} // which accept from them
 	clients  netaddr.Counts
+	relaying netaddr.Counts // of these, those to the relay
 	conns    map[*Conn]struct{}
 	idle     idle
 	waiting  *list.List     // of *Conn, the oldest first
