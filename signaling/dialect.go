@@ -141,6 +141,8 @@ type dialectClients struct {
 	// parted are the addresses of those who were told to come back to another
 	// process. Until this one ends, it carries their calls, to those addresses.
 	parted map[netip.Addr]struct{}
+	// changed is told of addresses that come and go, where there are other nodes; else nil.
+	changed func(addr netip.Addr, is bool)
 }
 
 func (d *dialectClients) add(c *DialectClient) {
@@ -148,7 +150,9 @@ func (d *dialectClients) add(c *DialectClient) {
 	defer d.mu.Unlock()
 	d.clients[c] = struct{}{}
 	if c.seen.IsValid() {
-		d.seen[c.seen]++
+		if d.seen[c.seen]++; d.seen[c.seen] == 1 && d.changed != nil {
+			d.changed(c.seen, true)
+		}
 	}
 }
 
@@ -159,6 +163,9 @@ func (d *dialectClients) remove(c *DialectClient) {
 	if c.seen.IsValid() {
 		if d.seen[c.seen]--; d.seen[c.seen] <= 0 {
 			delete(d.seen, c.seen)
+			if d.changed != nil {
+				d.changed(c.seen, false)
+			}
 		}
 	}
 }

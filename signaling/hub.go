@@ -105,6 +105,7 @@ type Hub struct {
 	node           *delivery.Node
 	directory      *directory
 	dialectClients dialectClients
+	elsewhere      *seenElsewhere // nil: there are no other nodes
 	departed       departed
 	began          time.Time                      // by the hub's clock
 	guesses        *ratelimit.Table[netip.Prefix] // see keeps

@@ -35,7 +35,7 @@ func (h *Hub) Together(a, b string) bool {
 func (h *Hub) Seen(user string, addr netip.Addr) bool {
 	addr = netaddr.Plain(addr)
 	if !strings.HasPrefix(user, SessionPrefix) {
-		return h.dialectClients.at(addr)
+		return h.dialectClients.at(addr) || h.elsewhere.at(addr)
 	}
 	s := h.directory.members.Get(user)
 	return s != nil && s.partnerAt(addr)

@@ -45,7 +45,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	if n.cluster, err = cluster.New(cfg, secrets); err != nil {
 		return err
 	}
-	n.cluster.Topics() // before it serves
+	n.hub.ShareSeen(n.cluster.Topics(), n.relaysAt) // before it serves
 	n.pusher.share(n.cluster)
 	n.recorder.share(n.cluster)
 	return nil

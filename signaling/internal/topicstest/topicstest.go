@@ -201,6 +201,9 @@ func (a *Node) Open(topic string, state []byte, heard func(node string, body []b
 	if a.dead {
 		return
 	}
+	if state == nil {
+		state = []byte{} // that is a state too
+	}
 	o := &opened{state: state, heard: heard, changed: changed, others: make(map[string][]byte), awaited: make(map[string]bool)}
 	a.open[topic] = o
 	for name, b := range n.all {
@@ -298,4 +301,11 @@ func (a *Node) Settled(topic string, done func()) bool {
 	}
 	o.waiting = append(o.waiting, done)
 	return false
+}
+
+// Idle reports whether nothing is on its way.
+func (n *Nodes) Idle() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.queues) == 0
 }
