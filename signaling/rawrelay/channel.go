@@ -47,7 +47,8 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 	defer s.mu.Unlock()
 	c := s.channels[name]
 	if c == nil {
-		c = &channel{members: make(map[*member]struct{}), seats: across.New(s.topics, "relay", name)}
+		c = &channel{members: make(map[*member]struct{})}
+		c.seats = across.New(s.topics, "relay", name, &c.mu)
 		s.channels[name] = c
 	}
 	c.mu.Lock()

@@ -112,9 +112,9 @@ func (p *probes) done(node string) {
 func (c *channel) evictAround() bool {
 	c.mu.Lock()
 	asked := c.probes
-	if nodes := c.seats.Nodes(); asked == nil && len(nodes) > 0 && c.seats.Say([]byte{saidProbe}) {
+	if parts := c.seats.Parts(); asked == nil && len(parts) > 0 && c.seats.Say([]byte{saidProbe}) {
 		asked = &probes{open: make(map[string]bool), over: make(chan struct{})}
-		for _, node := range nodes {
+		for node := range parts {
 			asked.open[node] = true
 		}
 		c.probes = asked

@@ -23,7 +23,7 @@ func (s *Server) connect(c *session) *member {
 	welcome := c.welcome(who.id)
 	// A token for certain rooms is none for the channel that everybody shares.
 	if c.entrant.Claims.AllowsRoom(c.channel) {
-		who.enter(roomKey{channel: c.channel}, welcome)
+		who.enter(roomKey{channel: c.channel}, func(int, bool) {}, welcome)
 	} else {
 		c.send(welcome)
 	}
@@ -33,12 +33,26 @@ func (s *Server) connect(c *session) *member {
 // leave takes a member out of everything.
 func (s *Server) leave(who *member) { who.exit() }
 
-func (w *member) enter(key roomKey, first ...packet) (before int, ok bool) {
-	if before, ok = w.session.server.enter(key, w, first...); ok {
-		w.key, w.inRoom = key, true
-		w.session.entrant.Join(key.label())
+// enter enters a room. then is called with what came of it, at once, or with other nodes as
+// soon as they have answered; until then nothing else is heard of the client.
+func (w *member) enter(key roomKey, then func(before int, ok bool), first ...packet) {
+	entered := func(before int, ok bool) {
+		last, was := w.key, w.inRoom
+		if ok {
+			w.key, w.inRoom = key, true
+			w.session.entrant.Join(key.label())
+		}
+		if ok && was {
+			w.session.entrant.Part(last.label())
+			w.session.server.exit(last, w)
+		}
+		then(before, ok)
 	}
-	return before, ok
+	if s := w.session.server; s.topics != nil {
+		s.enterAcross(key, w, entered, first...)
+	} else {
+		entered(s.enter(key, w, first...))
+	}
 }
 
 func (w *member) exit() {
@@ -58,10 +72,11 @@ func (w *member) handle(m message, attachments []packet) {
 			w.session.send(acknowledge(m.ack))
 		}
 	case "join":
-		result := w.join(m)
-		if m.ack != "" {
-			w.session.send(acknowledge(m.ack, result))
-		}
+		w.join(m, func(result string) {
+			if m.ack != "" {
+				w.session.send(acknowledge(m.ack, result))
+			}
+		})
 	default:
 		w.session.entrant.Count("dropped_event")
 		w.warn(fmt.Sprintf("this server relays \"message\" events; %q was dropped", m.event))
@@ -80,39 +95,39 @@ func (w *member) relay(m message, attachments []packet) {
 }
 
 // join moves the member into a room for two: the first is told "created", the
-// second nothing, a third "full", and stays outside.
-func (w *member) join(m message) string {
+// second nothing, a third "full", and stays outside. done is told what came of it.
+func (w *member) join(m message, done func(result string)) {
 	name, err := roomName(m.data)
 	if err != nil {
 		w.session.send(event("error", map[string]string{"message": err.Error()}))
-		return "refused"
+		done("refused")
+		return
 	}
 	if !w.session.entrant.Claims.AllowsRoom(name) {
 		w.session.send(event("error", map[string]string{"message": "the access token does not allow this room"}))
-		return "refused"
+		done("refused")
+		return
 	}
 	key := roomKey{channel: w.session.channel, joined: true, name: name}
 	if w.inRoom && w.key == key {
-		return "joined"
+		done("joined")
+		return
 	}
-	last, was := w.key, w.inRoom
-	before, ok := w.enter(key)
-	if !ok {
-		if was && !last.joined {
-			w.exit() // it asked for privacy, so it does not fall back to the lobby
+	w.enter(key, func(before int, ok bool) {
+		switch {
+		case !ok:
+			if w.inRoom && !w.key.joined {
+				w.exit() // it asked for privacy, so it does not fall back to the lobby
+			}
+			w.session.send(event("full", name))
+			done("full")
+		case before == 0:
+			w.session.send(event("created", name))
+			done("created")
+		default:
+			done("joined")
 		}
-		w.session.send(event("full", name))
-		return "full"
-	}
-	if was {
-		w.session.entrant.Part(last.label())
-		w.session.server.exit(last, w)
-	}
-	if before == 0 {
-		w.session.send(event("created", name))
-		return "created"
-	}
-	return "joined"
+	})
 }
 
 // roomName reads the argument of join.

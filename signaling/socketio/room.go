@@ -1,6 +1,11 @@
 package socketio
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+
+	"turnhub/signaling/internal/across"
+)
 
 // maxLobby is how many members share a channel without joining. One more is
 // connected, but in no room until it joins one.
@@ -27,23 +32,44 @@ func (k roomKey) label() string {
 	return label
 }
 
+// topic is the name under which nodes meet for a room.
+func (k roomKey) topic() string {
+	if !k.joined {
+		return "channel " + k.channel
+	}
+	return fmt.Sprintf("room %d:%s\x00%s", len(k.channel), k.channel, k.name)
+}
+
 // room is a set of members. Its lock makes what they say one sequence that all
 // of them see alike.
 type room struct {
 	mu      sync.Mutex
-	members map[*member]struct{}
+	joined  bool
+	members map[*member]*across.Seat
+
+	// Of several nodes.
+	seats   *across.Seats
+	pending int // who is about to enter
+	there   map[string]across.Part
 }
 
-// say sends packets to everybody but one.
-func (r *room) say(except *member, packets ...packet) (reached int) {
+// say sends packets to everybody but one, on other nodes too.
+func (r *room) say(except *member, packets ...packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.seats != nil {
+		r.seats.Say(encodePackets(packets))
+	}
+	r.sayLocked(except, packets...)
+}
+
+// sayLocked sends packets to everybody on this node but one.
+func (r *room) sayLocked(except *member, packets ...packet) {
 	for who := range r.members {
-		if who != except && who.session.send(packets...) {
-			reached++
+		if who != except {
+			who.session.send(packets...)
 		}
 	}
-	return reached
 }
 
 // enter puts a member into a room that has place, and returns how many were
@@ -52,11 +78,7 @@ func (r *room) say(except *member, packets ...packet) (reached int) {
 func (s *Server) enter(key roomKey, who *member, first ...packet) (before int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.rooms[key]
-	if r == nil {
-		r = &room{members: make(map[*member]struct{})}
-		s.rooms[key] = r
-	}
+	r := s.roomLocked(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before = len(r.members)
@@ -64,8 +86,19 @@ func (s *Server) enter(key roomKey, who *member, first ...packet) (before int, o
 	if key.joined && before >= pair || before >= maxLobby {
 		return before, false
 	}
-	r.members[who] = struct{}{}
+	r.members[who] = nil
 	return before, true
+}
+
+// roomLocked returns a room, a new one where there is none.
+func (s *Server) roomLocked(key roomKey) *room {
+	r := s.rooms[key]
+	if r == nil {
+		r = &room{joined: key.joined, members: make(map[*member]*across.Seat), there: make(map[string]across.Part)}
+		r.seats = across.New(s.topics, "socketio", key.topic(), &r.mu)
+		s.rooms[key] = r
+	}
+	return r
 }
 
 // exit takes a member out of a room, and tells the one who is left behind in a
@@ -78,15 +111,16 @@ func (s *Server) exit(key roomKey, who *member) {
 		return
 	}
 	r.mu.Lock()
+	r.seats.Remove(r.members[who]) // by which other nodes know
 	delete(r.members, who)
-	if len(r.members) == 0 {
+	if len(r.members) == 0 && r.pending == 0 {
 		delete(s.rooms, key)
 	}
-	r.mu.Unlock()
 	s.mu.Unlock()
 	if key.joined {
-		r.say(who, event("bye"))
+		r.sayLocked(who, event("bye"))
 	}
+	r.mu.Unlock()
 }
 
 // find returns a room, or nil.

@@ -61,13 +61,15 @@ const writeTimeout = 10 * time.Second
 // Config is what the server needs of the rest.
 type Config struct {
 	Hub    *signaling.Hub
-	Logger *slog.Logger // nil: none
-	Timing Timing       // for tests
+	Topics signaling.Topics // of other nodes; nil: there are none
+	Logger *slog.Logger     // nil: none
+	Timing Timing           // for tests
 }
 
 // Server is the http.Handler of /socket.io/.
 type Server struct {
 	desk   *admission.Desk
+	topics signaling.Topics
 	log    *slog.Logger
 	assets *assets.Set
 
@@ -87,6 +89,7 @@ func New(cfg Config) *Server {
 	}
 	return &Server{
 		desk:   admission.New("socketio", cfg.Hub),
+		topics: cfg.Topics,
 		log:    cfg.Logger,
 		assets: loadAssets(),
 

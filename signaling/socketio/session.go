@@ -52,6 +52,11 @@ type session struct {
 	partial   *assembly // a binary message whose attachments still come
 	bytes     int       // of partial
 	connected *time.Timer
+
+	// While other nodes are asked about a room, see nodes.go.
+	waiting       bool
+	deferred      []packet
+	deferredBytes int
 }
 
 // assembly is a message that waits for its binary attachments.
@@ -174,6 +179,14 @@ func (c *session) receive(p packet) error {
 	if c.era {
 		c.heard()
 	}
+	if c.waiting || len(c.deferred) > 0 {
+		return c.deferPacket(p)
+	}
+	return c.receiveNow(p)
+}
+
+// receiveNow is receive for a packet whose turn it is.
+func (c *session) receiveNow(p packet) error {
 	switch p.kind {
 	case packetMessage:
 		if p.binary {

@@ -100,7 +100,8 @@ func (c *client) subscribe(name string) error {
 	defer s.mu.Unlock()
 	t := s.topics[name]
 	if t == nil {
-		t = &topic{clients: make(map[*client]*across.Seat), seats: across.New(s.across, "yjs", name)}
+		t = &topic{clients: make(map[*client]*across.Seat)}
+		t.seats = across.New(s.across, "yjs", name, &t.mu)
 		s.topics[name] = t
 	}
 	t.mu.Lock()

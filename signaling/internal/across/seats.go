@@ -4,9 +4,9 @@ package across
 
 import (
 	"encoding/binary"
-	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"turnhub/signaling"
@@ -14,76 +14,150 @@ import (
 
 // Seats are the places in one room, of this node and the others. A node says of a room how
 // many it has there, who is about to enter, and the least that any of them wants as its
-// limit. Whoever opens a room asks the other nodes; those that are asked know of him from
-// then on, so of two who enter at the same moment both nodes say the same who was first.
+// limit. Whoever opens a room asks the other nodes, and those that are asked know of him from
+// then on. Each who is about to enter has a stamp, higher than all that his node knows; who
+// has a lower one decides first. So of two who enter a room that is new to their nodes both
+// nodes say the same who was first.
 //
-// Its caller guards it. A nil Seats is that of a server without other nodes: its methods do
-// nothing and let everybody in.
+// What its caller has given to New guards it. A nil Seats is that of a server without other
+// nodes: its methods do nothing and let everybody in.
 type Seats struct {
 	topics signaling.Topics
 	name   string
+	lock   sync.Locker
 	own    map[*Seat]struct{}
+	left   int // how many have
 }
 
 // Seat is one place.
 type Seat struct {
 	limit int
-	stamp uint64 // of two who ask, who was first
-	asked bool   // the others are asked about it
+	stamp uint64
 	taken bool
+	late  bool   // it has waited long enough
+	asked bool   // it hears when the room is settled
+	wake  func() // something may have changed
 }
 
-// maxStamps bounds how many who are about to enter are told of.
-const maxStamps = 64
+const (
+	// maxStamps bounds how many who are about to enter are told of.
+	maxStamps = 64
+	// patience is how long somebody waits for the decision of those who were first.
+	patience = time.Second
+)
 
 // New returns the seats of a room; nil where there are no other nodes.
-func New(topics signaling.Topics, dialect, room string) *Seats {
+func New(topics signaling.Topics, dialect, room string, lock sync.Locker) *Seats {
 	if topics == nil {
 		return nil
 	}
-	return &Seats{topics, dialect + "\x00" + room, make(map[*Seat]struct{})}
+	return &Seats{topics: topics, name: dialect + "\x00" + room, lock: lock, own: make(map[*Seat]struct{})}
 }
 
 // Add makes a seat for somebody who is about to enter and wants at most so many in the room.
-// heard gets what is said on other nodes, from the first seat to the last.
+// heard gets what is said on other nodes, and changed is told, without the lock, that there
+// are more or fewer, from the first seat to the last.
 func (s *Seats) Add(limit int, heard func(node string, body []byte), changed func()) *Seat {
 	if s == nil {
 		return nil
 	}
 	seat := &Seat{limit: limit, stamp: uint64(time.Now().UnixMicro())<<10 | rand.Uint64N(1<<10)}
+	for o := range s.own {
+		seat.stamp = max(seat.stamp, o.stamp+1)
+	}
+	for _, their := range s.Parts() {
+		for _, stamp := range their.stamps {
+			seat.stamp = max(seat.stamp, stamp+1)
+		}
+	}
 	first := len(s.own) == 0
 	s.own[seat] = struct{}{}
 	if first {
-		s.topics.Open(s.name, s.state(), heard, changed)
+		s.topics.Open(s.name, s.state(), heard, func() {
+			s.lock.Lock()
+			s.poke()
+			s.lock.Unlock()
+			changed()
+		})
 	} else {
 		s.tell()
 	}
 	return seat
 }
 
-// Settled reports whether Take may be called; if not, done is called when it may.
-func (s *Seats) Settled(seat *Seat, done func()) bool {
-	if s == nil || s.topics.Settled(s.name, done) {
+// Ready reports whether Take may be called; if not, wake is called when Ready is to be asked
+// again, with the lock held.
+func (s *Seats) Ready(seat *Seat, wake func()) bool {
+	if s == nil || seat.late {
 		return true
 	}
-	seat.asked = true
+	settled := true
+	if !seat.asked {
+		seat.asked = true
+		settled = s.topics.Settled(s.name, s.again)
+		time.AfterFunc(patience, func() {
+			s.lock.Lock()
+			defer s.lock.Unlock()
+			seat.late = true
+			s.poke()
+		})
+	} else {
+		settled = s.topics.Settled(s.name, func() {})
+	}
+	if settled && s.lower(seat) == 0 {
+		return true
+	}
+	seat.wake = wake
 	return false
 }
 
-// Wait is Settled for somebody who can wait, and must not hold what guards s.
+func (s *Seats) again() {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.poke()
+}
+
+// poke has all who wait ask again.
+func (s *Seats) poke() {
+	for o := range s.own {
+		if wake := o.wake; wake != nil {
+			o.wake = nil
+			wake()
+		}
+	}
+}
+
+// lower is how many who are about to enter were before this one.
+func (s *Seats) lower(seat *Seat) (n int) {
+	for o := range s.own {
+		if !o.taken && o.stamp < seat.stamp {
+			n++
+		}
+	}
+	for _, their := range s.Parts() {
+		for _, stamp := range their.stamps {
+			if stamp < seat.stamp {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Wait waits until Ready, for somebody who can, and must not hold the lock.
 func (s *Seats) Wait(seat *Seat) {
 	if s == nil {
 		return
 	}
-	settled := make(chan struct{})
-	if s.Settled(seat, func() { close(settled) }) {
-		return
-	}
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case <-settled:
-	case <-timer.C: // this node ends
+	awake := make(chan struct{}, 1)
+	for {
+		s.lock.Lock()
+		ready := s.Ready(seat, func() { awake <- struct{}{} })
+		s.lock.Unlock()
+		if ready {
+			return
+		}
+		<-awake
 	}
 }
 
@@ -95,28 +169,22 @@ func (s *Seats) Take(seat *Seat) (before int, ok bool) {
 	limit := seat.limit
 	for o := range s.own {
 		limit = min(limit, o.limit)
-		if o != seat && (o.taken || o.stamp < seat.stamp) {
+		if o != seat && o.taken {
 			before++
 		}
 	}
-	for _, state := range s.topics.Others(s.name) {
-		their, taken, stamps := read(state)
-		before += taken
-		for _, stamp := range stamps {
-			// Who asked nobody knows only what has come, and is behind all of that.
-			if !seat.asked || stamp < seat.stamp {
-				before++
-			}
-		}
-		if their > 0 {
-			limit = min(limit, their)
+	for _, their := range s.Parts() {
+		before += their.Taken
+		if their.limit > 0 {
+			limit = min(limit, their.limit)
 		}
 	}
-	if before >= limit {
+	if before += s.lower(seat); before >= limit {
 		return before, false
 	}
 	seat.taken = true
 	s.tell()
+	s.poke()
 	return before, true
 }
 
@@ -128,8 +196,12 @@ func (s *Seats) Remove(seat *Seat) {
 	if _, is := s.own[seat]; !is {
 		return
 	}
+	if seat.taken {
+		s.left++
+	}
 	if delete(s.own, seat); len(s.own) > 0 {
 		s.tell()
+		s.poke()
 	} else {
 		s.topics.Close(s.name)
 	}
@@ -144,23 +216,35 @@ func (s *Seats) Others() (n int) {
 		return 0
 	}
 	for _, state := range s.topics.Others(s.name) {
-		_, taken, _ := read(state)
-		n += taken
+		n += read(state).Taken
 	}
 	return n
 }
 
-// Nodes are the other nodes that have the room.
-func (s *Seats) Nodes() []string {
+// Part is the part of a room on another node.
+type Part struct {
+	Taken int // how many are there
+	Left  int // how many have left, since the node has somebody
+
+	limit  int
+	stamps []uint64
+}
+
+// Parts are those of all other nodes that have the room, by node.
+func (s *Seats) Parts() map[string]Part {
 	if s == nil {
 		return nil
 	}
-	return slices.Collect(maps.Keys(s.topics.Others(s.name)))
+	parts := make(map[string]Part)
+	for node, state := range s.topics.Others(s.name) {
+		parts[node] = read(state)
+	}
+	return parts
 }
 
 func (s *Seats) tell() { s.topics.State(s.name, s.state()) }
 
-// state is the least limit, how many have entered, and the stamps of those who are about to.
+// state is the least limit, how many are in, how many have left, and the stamps of those who are about to.
 func (s *Seats) state() []byte {
 	limit, taken := 0, 0
 	var stamps []uint64
@@ -177,6 +261,7 @@ func (s *Seats) state() []byte {
 	slices.Sort(stamps)
 	b := binary.AppendUvarint(nil, uint64(limit))
 	b = binary.AppendUvarint(b, uint64(taken))
+	b = binary.AppendUvarint(b, uint64(s.left))
 	for _, stamp := range stamps[:min(len(stamps), maxStamps)] {
 		b = binary.BigEndian.AppendUint64(b, stamp)
 	}
@@ -184,18 +269,17 @@ func (s *Seats) state() []byte {
 }
 
 // read reads a state; what cannot be read says nothing.
-func read(b []byte) (limit, taken int, stamps []uint64) {
-	var n [2]uint64
-	for i := range n {
+func read(b []byte) (p Part) {
+	for _, into := range []*int{&p.limit, &p.Taken, &p.Left} {
 		value, size := binary.Uvarint(b)
-		if size <= 0 || value > 1<<20 {
-			return 0, 0, nil
+		if size <= 0 || value > 1<<32 {
+			return Part{}
 		}
-		n[i], b = value, b[size:]
+		*into, b = int(value), b[size:]
 	}
-	for len(b) >= 8 && len(stamps) < maxStamps {
-		stamps = append(stamps, binary.BigEndian.Uint64(b))
+	for len(b) >= 8 && len(p.stamps) < maxStamps {
+		p.stamps = append(p.stamps, binary.BigEndian.Uint64(b))
 		b = b[8:]
 	}
-	return int(n[0]), int(n[1]), stamps
+	return p
 }
