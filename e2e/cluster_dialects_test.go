@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -181,4 +183,84 @@ func TestDialectsAcrossNodes(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestPeerJSAcrossNodes: on three real nodes and a real NATS server PeerJS ids are one name
+// space: an offer goes to the node that has the peer, or waits for one that comes to another
+// node; an id is taken on all nodes; the same token takes it along; and a node that is killed
+// frees its ids. Rooms of Socket.IO are one as well.
+func TestPeerJSAcrossNodes(t *testing.T) {
+	t.Parallel()
+	_, nodes := dialectNodes(t, map[string]map[string]any{"signaling": {"peerjs_discovery": true}})
+	peer := func(n *server, id, token string) *dialectSocket {
+		return dialect(t, n, "/peerjs?key=peerjs&id="+id+"&token="+token+"&version=1.5.5")
+	}
+	const open, taken = `{"type":"OPEN"}`, `{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}`
+	ann, bob := peer(nodes[0], "ann", "t"), peer(nodes[1], "bob", "t")
+	ann.hears(open)
+	bob.hears(open)
+	ann.say(`{"type":"OFFER","dst":"bob","payload":1}`)
+	bob.hears(`{"type":"OFFER","src":"ann","dst":"bob","payload":1}`)
+	bob.say(`{"type":"ANSWER","dst":"ann","payload":2}`)
+	ann.hears(`{"type":"ANSWER","src":"bob","dst":"ann","payload":2}`)
+	for i := range 50 {
+		ann.say(fmt.Sprintf(`{"type":"CANDIDATE","dst":"bob","payload":%d}`, i))
+	}
+	for i := range 50 {
+		bob.hears(fmt.Sprintf(`{"type":"CANDIDATE","src":"ann","dst":"bob","payload":%d}`, i))
+	}
+	ann.say(`{"type":"OFFER","dst":"carl","payload":3}`)
+	carl := peer(nodes[2], "carl", "t")
+	carl.hears(open)
+	carl.hears(`{"type":"OFFER","src":"ann","dst":"carl","payload":3}`)
+	ann.say(`{"type":"OFFER","dst":"nobody","payload":4}`)
+	ann.hears(`{"type":"EXPIRE","src":"nobody","dst":"ann"}`)
+	go func() { // it answers pings
+		for {
+			if _, _, err := carl.ws.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	peer(nodes[0], "carl", "another").hears(taken)
+	again := peer(nodes[2], "bob", "t")
+	again.hears(open)
+	bob.closes(4001)
+	ann.say(`{"type":"CANDIDATE","dst":"bob","payload":5}`)
+	again.hears(`{"type":"CANDIDATE","src":"ann","dst":"bob","payload":5}`)
+	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/peerjs/peers", nodes[1].port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _ := io.ReadAll(response.Body)
+	response.Body.Close()
+	if string(list) != `["ann","bob","carl"]`+"\n" {
+		t.Errorf("the list is %s", list)
+	}
+
+	socketIO := func(n *server) *dialectSocket {
+		d := dialect(t, n, "/socket.io/?EIO=4&transport=websocket")
+		_, _, _ = d.ws.ReadMessage()
+		d.say("40")
+		_, _, _ = d.ws.ReadMessage()
+		return d
+	}
+	x, y, z := socketIO(nodes[0]), socketIO(nodes[2]), socketIO(nodes[1])
+	x.say(`42["join","r"]`)
+	x.hears(`42["created","r"]`)
+	y.say(`421["join","r"]`)
+	y.hears(`431["joined"]`)
+	z.say(`42["join","r"]`)
+	z.hears(`42["full","r"]`)
+	x.say(`42["message",{"a":1}]`)
+	y.hears(`42["message",{"a":1}]`)
+
+	nodes[2].kill(t)
+	x.hears(`42["bye"]`)
+	z.say(`421["join","r"]`)
+	z.hears(`431["joined"]`)
+	back := peer(nodes[1], "bob", "another")
+	back.hears(open)
+	ann.say(`{"type":"OFFER","dst":"bob","payload":6}`)
+	back.hears(`{"type":"OFFER","src":"ann","dst":"bob","payload":6}`)
 }

@@ -72,6 +72,9 @@ var clocks = map[string]string{
 	"cluster/cluster.go":                 "the cluster's clock, by time.Since of the start",
 	"cluster/look.go":                    "the same",
 	"signaling/internal/across/seats.go": "who was first, of two who come to two nodes at the same moment",
+	"signaling/peerjs/realm.go":          "which of two sockets of a peer on two nodes is the newer one",
+	"signaling/peerjs/places.go":         "the same",
+	"signaling/peerjs/listing.go":        "how old a list is, by time.Since of a time.Now",
 	"cmd/turnhub/drain.go":               "a difference of two time.Now",
 	"cmd/turnhub/cluster.go":             "the share of the processors, by differences of time.Now",
 	// The hub.

@@ -43,6 +43,8 @@ type held struct {
 	from  netip.Addr
 	offer bool
 	frame wsock.Frame
+	// number is that by which it was sent to the node that has the peer; 0: it was not.
+	number uint64
 }
 
 // waiting is one sender's share, which expires as a whole.
@@ -115,6 +117,7 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 	a.messages = kept
 	if len(a.senders) == 0 {
 		delete(r.absent, dst)
+		r.tellLocked(dst)
 	}
 	who := r.clients[src]
 	if who != nil {

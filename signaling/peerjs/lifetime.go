@@ -19,6 +19,7 @@ func (s *Server) enter(name string) *realm {
 			clients: make(map[string]*client),
 			absent:  make(map[string]*absence),
 			early:   make(map[earlyKey]*early),
+			places:  make(map[string]*place),
 		}
 		s.realms[name] = r
 	}
@@ -39,7 +40,7 @@ func (s *Server) sweep(r *realm) {
 	defer s.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.users == 0 && len(r.clients) == 0 && len(r.absent) == 0 && len(r.early) == 0 {
+	if r.users == 0 && len(r.clients) == 0 && len(r.absent) == 0 && len(r.early) == 0 && len(r.places) == 0 {
 		delete(s.realms, r.name)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"slices"
 	"sync"
+	"time"
 
 	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wire"
@@ -23,6 +24,8 @@ type realm struct {
 	clients map[string]*client
 	absent  map[string]*absence
 	early   map[earlyKey]*early
+	places  map[string]*place // of several nodes: by id
+	list    listing
 }
 
 // client is one peer. The realm's lock guards it.
@@ -32,6 +35,8 @@ type client struct {
 	socket  *wsock.Conn
 	entrant *admission.Entrant
 	known   map[string]struct{}
+	stamp   uint64   // when it came: of two nodes' sockets of one peer the later one is it
+	asking  []string // other nodes that have asked whether it is there
 }
 
 // owns reports whether a newcomer with this proof is the same peer.
@@ -58,8 +63,16 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, entrant *admissio
 	for {
 		r.mu.Lock()
 		holder := r.clients[id]
+		if holder == nil && r.server.topics != nil {
+			r.mu.Unlock()
+			if who, again := r.registerAcross(id, owner, socket, entrant); !again {
+				return who
+			}
+			continue
+		}
 		if holder == nil || holder.owns(owner) {
 			who := r.takeLocked(holder, id, owner, socket, entrant)
+			r.tellLocked(id)
 			r.mu.Unlock()
 			return who
 		}
@@ -73,6 +86,8 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, entrant *admissio
 		r.mu.Lock()
 		if r.clients[id] == holder && holder.socket == last {
 			delete(r.clients, id)
+			r.listedLocked(-1)
+			r.tellLocked(id)
 		}
 		r.mu.Unlock()
 		last.Close(int(wire.CloseSilent), "the peer did not answer")
@@ -81,9 +96,11 @@ func (r *realm) register(id, owner string, socket *wsock.Conn, entrant *admissio
 
 // takeLocked puts the socket in place of what was there.
 func (r *realm) takeLocked(holder *client, id, owner string, socket *wsock.Conn, entrant *admission.Entrant) *client {
-	who := &client{id: id, owner: owner, socket: socket, entrant: entrant, known: make(map[string]struct{})}
-	if holder != nil {
-		who.known = holder.known
+	who := &client{id: id, owner: owner, socket: socket, entrant: entrant, known: make(map[string]struct{}), stamp: uint64(time.Now().UnixMicro())}
+	if holder == nil {
+		r.listedLocked(1)
+	} else {
+		who.known, who.stamp = holder.known, max(who.stamp, holder.stamp+1)
 		holder.socket.Close(int(wire.CloseReplaced), "this peer has a newer socket")
 	}
 	r.clients[id] = who
@@ -98,6 +115,8 @@ func (r *realm) remove(who *client) {
 	defer r.mu.Unlock()
 	if r.clients[who.id] == who {
 		delete(r.clients, who.id)
+		r.listedLocked(-1)
+		r.tellLocked(who.id)
 	}
 }
 
@@ -134,6 +153,13 @@ func (r *realm) relay(from *client, m message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	to := r.clients[m.dst]
+	if to == nil && r.server.topics != nil {
+		if m.kind == typeOffer {
+			from.meet(m.dst)
+		}
+		r.relayAcross(from, m, frame)
+		return
+	}
 	if m.kind == typeLeave && (to == nil || !to.knows(from.id)) {
 		from.entrant.Count("dropped_stranger")
 		return

@@ -48,7 +48,8 @@ type Config struct {
 	Hub *signaling.Hub
 	// Discovery lets anybody list the ids of a realm.
 	Discovery bool
-	Logger    *slog.Logger // nil: none
+	Topics    signaling.Topics // of other nodes; nil: there are none
+	Logger    *slog.Logger     // nil: none
 	// BodyTimeout is how long the body of a POST may take; 0: body.Timeout.
 	BodyTimeout time.Duration
 }
@@ -57,6 +58,7 @@ type Config struct {
 type Server struct {
 	desk      *admission.Desk
 	discovery bool
+	topics    signaling.Topics
 	log       *slog.Logger
 	expiry    time.Duration
 	proof     time.Duration
@@ -78,6 +80,7 @@ func New(cfg Config) *Server {
 	return &Server{
 		desk:      admission.New("peerjs", cfg.Hub),
 		discovery: cfg.Discovery,
+		topics:    cfg.Topics,
 		log:       cfg.Logger,
 		expiry:    expiry,
 		proof:     proof,
@@ -141,11 +144,15 @@ func (s *Server) servePeers(w http.ResponseWriter, route route) {
 	}
 	ids := []string{}
 	s.mu.Lock()
-	if r := s.realms[route.mount]; r != nil {
-		s.mu.Unlock()
+	r := s.realms[route.mount]
+	s.mu.Unlock()
+	switch {
+	case s.topics != nil:
+		r = s.enter(route.mount)
+		ids = r.allIDs()
+		s.leave(r)
+	case r != nil:
 		ids = r.ids()
-	} else {
-		s.mu.Unlock()
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
