@@ -278,6 +278,7 @@ func playNodes(t *testing.T, seed uint64) {
 			_ = e.ws.WriteMessage(websocket.TextMessage, []byte(text))
 		}
 	}
+	var lastHeld time.Time
 	heldAt := make(map[string]time.Time) // since when something waits for an absent peer
 	connect := func(id, token, node string) *modelPeer {
 		if at, waits := heldAt[id]; waits && time.Since(at) > expiry/3 {
@@ -336,6 +337,10 @@ func playNodes(t *testing.T, seed uint64) {
 			note("%s goes from %s", id, p.node)
 			leave(id)
 		case what == 3 && len(alive) > 2 && random.IntN(4) == 0 && !cut:
+			// What waits on a node dies with it; the reference would keep it.
+			time.Sleep(time.Until(lastHeld.Add(expiry * 5 / 4)))
+			clear(heldAt)
+			calm()
 			note("%s dies", node)
 			net.Kill(node)
 			alive = slices.DeleteFunc(alive, func(n string) bool { return n == node })
@@ -366,6 +371,9 @@ func playNodes(t *testing.T, seed uint64) {
 				note("%s on %s says %s to %s", from, sender.node, kind, to)
 				if _, waits := heldAt[to]; receiver == nil && (!waits || time.Since(heldAt[to]) > expiry) {
 					heldAt[to] = time.Now()
+				}
+				if receiver == nil {
+					lastHeld = time.Now()
 				}
 				both(sender, fmt.Sprintf(`{"type":%q,"dst":%q,"payload":%d}`, kind, to, step))
 			}
