@@ -188,9 +188,11 @@ struct sk_buff {
 
 enum { CHECKSUM_PARTIAL = 3 };
 
+extern void *bpf_cast_to_kern_ctx(void *skb) __ksym __attribute__((weak));
+
 // partial reports whether a packet's checksum is yet to be made. The context is the socket
-// buffer itself, which a program may not look into, but a helper may: on every kernel that
-// has the others, where bpf_cast_to_kern_ctx is of 6.2. What is there can be read.
+// buffer itself, which a program may look into only as what bpf_cast_to_kern_ctx says it is.
+// That is of Linux 6.2; before, a helper reads the same, some 35 ns slower.
 static __always_inline int partial(struct __sk_buff *skb)
 {
 	const struct sk_buff *kernel = (const void *)skb;
@@ -200,7 +202,25 @@ static __always_inline int partial(struct __sk_buff *skb)
 	__u32 right = __builtin_preserve_field_info(kernel->ip_summed, 5);
 	__u64 v = 0; // little-endian
 
-	bpf_probe_read_kernel(&v, size, (const void *)skb + offset);
+	if (!bpf_cast_to_kern_ctx) {
+		bpf_probe_read_kernel(&v, size, (const void *)skb + offset); // what is there can be read
+	} else {
+		const void *at = bpf_cast_to_kern_ctx(skb) + offset;
+
+		switch (size) {
+		case 1:
+			v = *(const __u8 *)at;
+			break;
+		case 2:
+			v = *(const __u16 *)at;
+			break;
+		case 4:
+			v = *(const __u32 *)at;
+			break;
+		default:
+			v = *(const __u64 *)at;
+		}
+	}
 	return (v << left) >> right == CHECKSUM_PARTIAL;
 }
 
