@@ -141,26 +141,48 @@ func (a *absentees) hear(well bool) {
 	a.deaf = !well
 }
 
-// last returns the last call that was rung, once there are n, and what was said last.
-func (a *absentees) last(t *testing.T, n int) AbsentCall {
+// last returns the last call that was rung, once there are n: who calls may be answered a
+// moment before.
+func (a *absentees) last(t *testing.T, n int) (c AbsentCall) {
 	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.rung) != n {
-		t.Fatalf("%d calls were rung, not %d", len(a.rung), n)
-	}
-	return a.rung[n-1]
+	a.await(t, "calls that are rung", func() bool {
+		if len(a.rung) > n {
+			t.Fatalf("%d calls were rung, not %d", len(a.rung), n)
+		}
+		if len(a.rung) == n {
+			c = a.rung[n-1]
+		}
+		return len(a.rung) == n
+	})
+	return c
 }
 
+// settled awaits what is to be said of a call.
 func (a *absentees) settled(t *testing.T, call string, elsewhere bool, spare string) {
 	t.Helper()
 	want := fmt.Sprintf("settle %s elsewhere %v spare %q", call, elsewhere, spare)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if got := a.said[len(a.said)-1]; got != want {
-		t.Errorf("said %q, not %q", got, want)
+	a.await(t, want, func() bool {
+		if n := len(a.said); n == 0 || a.said[n-1] != want {
+			return false
+		}
+		a.said = append(a.said, "")
+		return true
+	})
+}
+
+// await waits until something is so; is is called under mu.
+func (a *absentees) await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	so := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return is()
 	}
-	a.said = append(a.said, "")
+	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: ", what)
+		}
+	}
 }
 
 const helloAs = `{"type":"hello","user":"%s","name":"%[1]s","userSecret":"a secret"}`
