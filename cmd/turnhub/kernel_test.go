@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -61,6 +62,7 @@ type talk struct {
 	lost      atomic.Int64
 	stop      chan struct{}
 	stoppedAt chan struct{}
+	speaks    sync.Mutex // held while a packet is on its way
 }
 
 func (k *talk) end() {
@@ -167,10 +169,12 @@ func upgradeKernel(t *testing.T, kind turnsrv.Kernel) {
 					return
 				case <-time.After(2 * time.Millisecond):
 				}
+				k.speaks.Lock()
 				payload := []byte(fmt.Sprint("packet number ", n))
 				from, to := ends[n%2], ends[1-n%2]
 				if _, err := from.WriteTo(payload, to.LocalAddr()); err != nil {
 					k.lost.Add(1)
+					k.speaks.Unlock()
 					continue
 				}
 				to.SetReadDeadline(time.Now().Add(2 * time.Second))
@@ -178,6 +182,7 @@ func upgradeKernel(t *testing.T, kind turnsrv.Kernel) {
 					k.lost.Add(1)
 				}
 				k.sent.Add(1)
+				k.speaks.Unlock()
 			}
 		}()
 		return k
@@ -191,10 +196,20 @@ func upgradeKernel(t *testing.T, kind turnsrv.Kernel) {
 	// but for a few of them all pass inside the kernel, through one program.
 	stays := func(k *talk, what string, happen func()) {
 		t.Helper()
-		passed, sent := inside(), k.sent.Load()
+		count := func() (float64, int64) {
+			k.speaks.Lock() // what is counted is told a moment later
+			defer k.speaks.Unlock()
+			n := inside()
+			for was := n - 1; was != n; {
+				time.Sleep(100 * time.Millisecond)
+				was, n = n, inside()
+			}
+			return n, k.sent.Load()
+		}
+		passed, sent := count()
 		happen()
-		sent = k.sent.Load() - sent
-		passed = inside() - passed
+		passed2, sent2 := count()
+		passed, sent = passed2-passed, sent2-sent
 		if k.lost.Load() != 0 {
 			t.Fatalf("%s: %d of %d packets were lost\n%s", what, k.lost.Load(), k.sent.Load(), log)
 		}
