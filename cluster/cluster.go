@@ -163,6 +163,8 @@ func options(cfg Config) ([]nats.Option, error) {
 		// What could not be sent is not sent later: it would be about another moment.
 		nats.ReconnectBufSize(-1),
 		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
+		// Who writes to a server that stands still waits no longer than a ping does.
+		nats.FlusherTimeout(6 * time.Second),
 		nats.IgnoreAuthErrorAbort(),
 	}
 	if cfg.CredsFile != "" {

@@ -94,9 +94,17 @@ func (x *Topics) take(m *nats.Msg, e topicEnvelope, answer bool, id string) (why
 	x.mu.Lock()
 	s := x.speaker[e.node]
 	if run == "" || run != e.run {
-		if e.node != c.cfg.Node && len(x.missed) < maxNodes {
-			x.missed[e.node] = true
+		unknown := e.node != c.cfg.Node && !x.missed[e.node] && len(x.missed) < maxNodes
+		x.mu.Unlock()
+		if !unknown {
+			return badProcess
 		}
+		// One that has not been heard of yet: it is asked what it has said, if it is one.
+		if _, why := newTopicKey(e.node, e.run).openTopic(c.keys.Load(), &e, m.Subject, m.Data); why != "" {
+			return why
+		}
+		x.mu.Lock()
+		x.missed[e.node] = true
 		x.mu.Unlock()
 		return badProcess
 	}

@@ -39,7 +39,8 @@ type Topics struct {
 	said atomic.Uint64 // packets
 	was  atomic.Uint64 // said, at the beat before
 
-	inbox string // what answers to this process come to begins with this
+	blind time.Duration // of the goroutine that tends: when NATS was last away
+	inbox string        // what answers to this process come to begins with this
 
 	mu      sync.Mutex
 	by      map[string]*topic
@@ -51,6 +52,7 @@ type Topics struct {
 	told    []func()            // what is to be called back
 	speaker map[string]*speaker // by node
 	alive   map[string]string   // processes by node, see tend
+	ask     map[string]*topic   // of which the states of the others are to be asked for again
 	missed  map[string]bool     // nodes that have said something before they were known
 }
 
@@ -59,7 +61,10 @@ const (
 	maxTopicsQueued = 16 << 20
 	// topicsIn is how many packets wait to be heard; more are dropped, and what they may
 	// have said of states is asked for again.
-	topicsIn = 1024
+	topicsIn = 4096
+	// asksAtOnce is about how many topics it is asked in a beat: each of them is answered by
+	// all nodes that have it.
+	asksAtOnce = 512
 	// settleTime is how long a topic waits for the answers of the other nodes.
 	settleTime = 250 * time.Millisecond
 )
@@ -211,7 +216,7 @@ func (x *Topics) Others(name string) (states map[string][]byte) {
 // Say says something to all other nodes that have a topic open, which it keeps; this node
 // need not. False: it is known to reach nobody, or too much waits.
 func (x *Topics) Say(name string, body []byte) bool {
-	if !x.up.Load() {
+	if !x.up.Load() || !x.c.speaks() {
 		return false
 	}
 	x.mu.Lock()
@@ -273,10 +278,11 @@ func (t *topic) anybody() bool {
 func (x *Topics) askLocked(t *topic) {
 	t.expected = nil
 	t.asked++
-	t.settled = !x.up.Load()
-	if t.settled {
+	if !x.up.Load() {
+		x.settleLocked(t)
 		return
 	}
+	t.settled = false
 	asked := t.asked
 	time.AfterFunc(settleTime, func() {
 		x.mu.Lock()
@@ -308,10 +314,25 @@ func (x *Topics) settleIfLocked(t *topic) {
 // again asks for the states of the others on all topics, and says those of this node.
 func (x *Topics) again() {
 	x.mu.Lock()
+	x.ask = maps.Clone(x.by)
+	x.mu.Unlock()
+	x.askSome()
+}
+
+// askSome asks for some of what is to be asked again.
+func (x *Topics) askSome() {
+	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, t := range x.by {
-		x.askLocked(t)
-		x.queueLocked(utterance{what: utterOpen, topic: t})
+	n := 0
+	for name, t := range x.ask {
+		if n++; n > asksAtOnce {
+			break
+		}
+		delete(x.ask, name)
+		if x.by[name] == t {
+			x.askLocked(t)
+			x.queueLocked(utterance{what: utterOpen, topic: t})
+		}
 	}
 }
 
@@ -334,15 +355,22 @@ func (x *Topics) tend() {
 	if x == nil {
 		return
 	}
-	alive := make(map[string]string)
-	for _, m := range x.c.book.list(x.c.now()) {
-		if !m.Gone {
-			alive[m.Node] = m.Run
-		}
+	// Of nodes that cannot be heard nothing is known: what people have begun with each other
+	// goes on.
+	now := x.c.now()
+	if x.c.connection() == nil || !x.up.Load() {
+		x.blind = now
 	}
+	blind := x.blind != 0 && now-x.blind < x.c.book.gone+x.c.cfg.beat
 	x.was.Store(x.said.Load())
 	again := x.deaf.Swap(false)
 	x.mu.Lock()
+	alive := make(map[string]string)
+	for _, m := range x.c.book.list(now) {
+		if !m.Gone || blind && !m.Leaving && x.alive[m.Node] == m.Run {
+			alive[m.Node] = m.Run
+		}
+	}
 	for node, run := range alive {
 		if s := x.speaker[node]; x.missed[node] || x.alive[node] == "" && s != nil && s.run == run {
 			again = true
@@ -361,6 +389,8 @@ func (x *Topics) tend() {
 	x.mu.Unlock()
 	if again {
 		x.again()
+	} else {
+		x.askSome()
 	}
 }
 
@@ -414,5 +444,12 @@ func (x *Topics) serve(opts []nats.Option, over <-chan struct{}) (end func(), er
 
 func (x *Topics) connected() {
 	x.up.Store(true)
+	x.mu.Lock()
+	for _, t := range x.by {
+		if t.anybody() {
+			x.toldLocked(t) // what could not be said may be said now
+		}
+	}
+	x.mu.Unlock()
 	x.again()
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -149,6 +150,19 @@ func TestTopics(t *testing.T) {
 	until(t, "NATS is away", func() bool { return !x[0].Say(blue, []byte("lost")) })
 	x[0].State(blue, []byte("one"))
 	d := listen(t, x[2], blue, "back") // at once: nobody can be asked
+	// However long it takes, nobody has left.
+	until(t, "the beats are missed", func() bool {
+		for _, m := range nodes[0].book.list(nodes[0].now()) {
+			if m.Node == "b" && m.Gone {
+				return true
+			}
+		}
+		return false
+	})
+	time.Sleep(2 * nodes[0].cfg.beat)
+	if got := others(x[0], blue); got != "b=two" {
+		t.Errorf("without NATS a knows %q", got)
+	}
 	s.Run()
 	until(t, "all are together again", func() bool {
 		return others(x[0], blue) == "b=two c=back" && others(x[1], blue) == "a=one c=back" && others(x[2], blue) == "a=one b=two"
@@ -282,6 +296,21 @@ func TestTopicsHostile(t *testing.T) {
 	if got := b.get("a"); len(got) != 1 || got[0] != "now" {
 		t.Errorf("heard %.100q", got)
 	}
+	// Nor does a packet of a process that there is not cause any work.
+	for _, m := range old {
+		made := bytes.Clone(m.Data)
+		if e, why := readTopicEnvelope(made); why == "" && e.node == "b" {
+			made[topicRunAt] ^= 1
+			x[0].packet(&nats.Msg{Subject: m.Subject, Data: made})
+			x[0].mu.Lock()
+			if len(x[0].missed) > 0 {
+				t.Error("all are to be asked for the word of a stranger")
+			}
+			x[0].mu.Unlock()
+			return
+		}
+	}
+	t.Error("b has said nothing")
 }
 
 // FuzzTopicPacket: whatever comes on a topic is read without harm, and heard only with its seal.

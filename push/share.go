@@ -263,11 +263,14 @@ func (s *Store) exchange(ctx context.Context) {
 		failed := 0
 		for user := range behind {
 			if failed < maxUnshared {
+				asked := time.Now()
 				err := s.bring(ctx, user)
 				if err == nil || ctx.Err() != nil {
 					continue
 				}
-				failed++
+				if failed++; time.Since(asked) > time.Second {
+					failed = maxUnshared // it is not this record: the store does not answer
+				}
 				s.complain(err)
 			}
 			s.mu.Lock()

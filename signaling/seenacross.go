@@ -150,6 +150,7 @@ func (s *seenElsewhere) met() {
 	}
 	if news {
 		s.topics.Say(seenTopic, []byte{saidSeenAsk})
+		s.tellAll() // a process that takes another's place may not ask
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 // have to do with it and they of him, so that two who claim it at the same moment say the
 // same who was first.
 //
-// While NATS is away each node knows its own peers only. Two who take one id then both keep
-// it; who writes to them from a third node reaches the one who was first.
+// While NATS is away each node knows of the others what it knew. Two who take one id then both
+// keep it; who writes to them from a third node reaches the one who was first.
 
 // place is what this node has to do with an id. The realm's lock guards it.
 type place struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,37 +81,31 @@ func TestNodes(t *testing.T) {
 // the same moment too, and one whose network is lost makes room for whoever comes to another
 // node.
 func TestNodesFull(t *testing.T) {
-	for round := range 3 {
+	for range 3 {
 		_, urls, relays := nodes(t, "a", "b", "c")
-		in := make(chan bool, 6)
+		var full, ended atomic.Int64
 		for i := range 6 {
 			go func() {
 				ws, _, err := websocket.DefaultDialer.Dial(urls[i%3]+"blue?max=2", nil)
 				if err != nil {
 					t.Error(err)
-					in <- false
 					return
 				}
 				t.Cleanup(func() { ws.Close() })
-				// Who is in hears nothing before the others are out.
-				_ = ws.SetReadDeadline(time.Now().Add(time.Second / 2))
-				_, _, err = ws.ReadMessage()
-				in <- !websocket.IsCloseError(err, int(wire.CloseFull))
+				// Who is in answers pings here until the end.
+				if _, _, err = ws.ReadMessage(); websocket.IsCloseError(err, int(wire.CloseFull)) {
+					full.Add(1)
+				}
+				ended.Add(1)
 			}()
 		}
-		entered := 0
-		for range 6 {
-			if <-in {
-				entered++
+		wstest.Until(t, "two are in, and four are told that it is full", func() bool {
+			have := 0
+			for _, r := range relays {
+				have += r.inside("blue")
 			}
-		}
-		have := 0
-		for _, r := range relays {
-			have += r.inside("blue")
-		}
-		if entered != 2 || have > 2 {
-			t.Fatalf("round %d: %d are in, and %d by the relays", round, entered, have)
-		}
+			return full.Load() == 4 && ended.Load() == 4 && have == 2
+		})
 	}
 	_, urls, relays := nodes(t, "a", "b")
 	lost, stays := join(t, urls[0]+"red?max=2"), join(t, urls[1]+"red?max=2")
