@@ -2,7 +2,6 @@ package peerjs
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"turnhub/signaling/internal/wire"
@@ -19,8 +18,8 @@ const (
 	saidMessage = 'M' // a number, flags, who wrote it, and the message as the peer gets it
 	saidDone    = 'D' // a number: the message was taken
 	saidEnding  = 'E' // a number: the peer's socket is ending
-	saidProve   = 'P' // somebody else claims the id: is its peer there?
-	saidProven  = 'Y' // it is
+	saidProve   = 'P' // a stamp: somebody else claims the id, is its peer there?
+	saidProven  = 'Y' // the stamp of that claim: it is
 	saidKnown   = 'K' // the ids that the peer knows, which has come from one node to the other
 )
 
@@ -144,13 +143,17 @@ func (r *realm) heard(p *place, node string, body []byte) {
 			r.doneLocked(p, number, kind == saidEnding)
 		}
 	case saidProve:
-		if c := r.clients[p.id]; c != nil && !slices.Contains(c.asking, node) {
-			if c.asking = append(c.asking, node); len(c.asking) == 1 {
+		if c := r.clients[p.id]; c != nil && len(rest) == 8 {
+			if c.asking == nil { // else it is being asked
+				c.asking = make(map[string]uint64)
 				go r.prove(c)
 			}
+			c.asking[node] = binary.BigEndian.Uint64(rest)
 		}
 	case saidProven:
-		p.provenLocked()
+		if len(rest) == 8 {
+			p.provenLocked(binary.BigEndian.Uint64(rest))
+		}
 	case saidKnown:
 		for c := r.clients[p.id]; c != nil && len(rest) > 0; {
 			id, ok := cutText(&rest)
@@ -235,8 +238,8 @@ func (r *realm) prove(c *client) {
 	asking := c.asking
 	c.asking = nil
 	if alive {
-		for _, node := range asking {
-			r.sayLocked(c.id, saidProven, node, nil)
+		for node, stamp := range asking {
+			r.sayLocked(c.id, saidProven, node, binary.BigEndian.AppendUint64(nil, stamp))
 		}
 		r.mu.Unlock()
 		return

@@ -407,3 +407,14 @@ func FuzzNodes(f *testing.F) {
 		p.timer.Stop()
 	})
 }
+
+// TestProofOfAnotherClaim: a proof that comes late says nothing of the claim that follows.
+func TestProofOfAnotherClaim(t *testing.T) {
+	p := &place{claim: &claim{stamp: 5, changed: make(chan struct{}, 1)}}
+	if p.provenLocked(4); p.claim.refused {
+		t.Error("it refuses the next claim")
+	}
+	if p.provenLocked(5); !p.claim.refused {
+		t.Error("it does not refuse its own")
+	}
+}

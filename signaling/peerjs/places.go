@@ -258,7 +258,7 @@ func (r *realm) registerAcross(id, owner string, socket *wsock.Conn, entrant *ad
 				blocked = true
 				if !asked[node] {
 					asked[node] = true
-					r.sayLocked(id, saidProve, node, nil)
+					r.sayLocked(id, saidProve, node, binary.BigEndian.AppendUint64(nil, c.stamp))
 				}
 			case s.kind == stateClaims && (s.stamp < c.stamp || s.stamp == c.stamp && node < r.server.topics.Node()):
 				blocked = true // its outcome is awaited
@@ -280,9 +280,9 @@ func (r *realm) registerAcross(id, owner string, socket *wsock.Conn, entrant *ad
 	}
 }
 
-// provenLocked hears that the holder of a claimed id is there.
-func (p *place) provenLocked() {
-	if p.claim != nil {
+// provenLocked hears that the holder of an id is there, which the claim with this stamp asked.
+func (p *place) provenLocked(stamp uint64) {
+	if p.claim != nil && p.claim.stamp == stamp {
 		p.claim.refused = true
 		p.claim.wake()
 	}

@@ -35,8 +35,8 @@ type client struct {
 	socket  *wsock.Conn
 	entrant *admission.Entrant
 	known   map[string]struct{}
-	stamp   uint64   // when it came: of two nodes' sockets of one peer the later one is it
-	asking  []string // other nodes that have asked whether it is there
+	stamp   uint64            // when it came: of two nodes' sockets of one peer the later one is it
+	asking  map[string]uint64 // other nodes that have asked whether it is there, each with its claim's stamp
 }
 
 // owns reports whether a newcomer with this proof is the same peer.

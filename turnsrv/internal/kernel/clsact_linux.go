@@ -198,7 +198,11 @@ func sweep(id string) (n int, err error) {
 	var failed []error
 	for id, fs := range of {
 		l, err := claim(id)
-		if err != nil { // it goes on
+		if errors.Is(err, unix.EADDRINUSE) { // it goes on
+			continue
+		}
+		if err != nil {
+			failed = append(failed, err)
 			continue
 		}
 		for _, f := range fs {
