@@ -281,9 +281,12 @@ test('where nothing is heard any more and the browser has cut what it thinks of 
 });
 
 test('what stands on a line that was full before the first message is seen by its round trip, by who fills it', async () => {
-  for (const [thinks, roundTrip, narrow] of [[150_000, 0.05, true], [2_400_000, 0.05, false], [150_000, 0.6, false], [150_000, 0, false]]) {
-    const clock = new FakeClock(), told = [], heard = new Set();
-    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: clock.time * 18, bytesReceived: 1, packetsSent: clock.time / 20, availableOutgoingBitrate: thinks, currentRoundTripTime: roundTrip}]])};
+  // The last one begins on a short path, and goes on over a long one.
+  for (const [thinks, roundTrip, narrow, first = roundTrip] of [[150_000, 0.05, true], [2_400_000, 0.05, false], [150_000, 0.6, false], [150_000, 0, false], [150_000, 0.6, false, 0.05]]) {
+    const clock = new FakeClock(), told = [], heard = new Set(), begun = clock.time;
+    const bytes = () => (clock.time - begun < 1500 && first !== roundTrip ? 1_000_000 : 0) + clock.time * 18;
+    const trip = () => (clock.time - begun < 1500 ? first : roundTrip);
+    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes(), bytesReceived: 1, packetsSent: clock.time / 20, availableOutgoingBitrate: thinks, currentRoundTripTime: trip()}]])};
     const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push({...message, sent: clock.time}), changed: () => {}, said: () => {}});
     line.tick('relay-tls');
     for (let t = 0; t < 6000; t += 50) {
@@ -295,6 +298,6 @@ test('what stands on a line that was full before the first message is seen by it
         line.hear(timed({type: 'pong', n, at: clock.time, got: 130_000}));
       }
     }
-    assert.equal(line.allowance.narrow, narrow, `${thinks} bits per second, ${roundTrip} s`);
+    assert.equal(line.allowance.narrow, narrow, `${thinks} bits per second, ${roundTrip} s, ${first} s at first`);
   }
 });

@@ -219,7 +219,10 @@ export class Line {
     const count = report && counted(report, now);
     if (!count || pc !== this.#pc) return;
     const [first] = this.#counts;
-    if (first && (count.sent < first.sent || count.received < first.received)) this.#counts = [];
+    if (first && (count.sent < first.sent || count.received < first.received)) {
+      this.#counts = [];
+      this.#trip = 0; // it is another path
+    }
     // Of the checks that found the path: nothing was sent over it yet.
     if (count.trip && now - this.#since < times.first) this.#trip = Math.min(this.#trip || Infinity, count.trip);
     const last = this.#counts.at(-1);
