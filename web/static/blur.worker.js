@@ -113,7 +113,8 @@ async function run(id, readable, writable) {
   } catch (error) {
     if (wanted === id) tell({failed: String(error)});
   } finally {
-    reader.cancel().catch(() => {});
+    // A picture that waits here and is closed by nobody holds the camera's next one up.
+    reader.read().then(({value}) => value?.close()).finally(() => reader.cancel()).catch(() => {});
     writer.close().catch(() => {});
   }
 }
