@@ -24,9 +24,15 @@ type fixture struct {
 
 func start(t *testing.T, limits signaling.Limits, change func(*Server)) *fixture {
 	t.Helper()
+	return run(t, signaling.Config{Limits: limits}, Config{}, change)
+}
 
-	hub := signaling.NewHub(signaling.Config{Limits: limits})
-	server := New(Config{Hub: hub})
+// run runs a server with a hub of its own, once it is changed.
+func run(t *testing.T, hubs signaling.Config, cfg Config, change func(*Server)) *fixture {
+	t.Helper()
+	hub := signaling.NewHub(hubs)
+	cfg.Hub = hub
+	server := New(cfg)
 	if change != nil {
 		change(server)
 	}

@@ -1,7 +1,6 @@
 package peerjs
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -32,18 +31,8 @@ func startNodes(t *testing.T, pick func(int) int, expiry time.Duration, names ..
 	t.Cleanup(func() { end() })
 	nodes = make(map[string]*fixture)
 	for _, name := range names {
-		hub := signaling.NewHub(signaling.Config{})
-		server := New(Config{Hub: hub, Topics: net.Node(name), Discovery: true})
-		server.expiry = expiry
-		web := wstest.NewServer(server)
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := server.Close(ctx); err != nil {
-				t.Errorf("close the server: %v", err)
-			}
-			web.Close()
-			hub.Close()
+		var server *Server
+		t.Cleanup(func() { // once it is closed
 			wstest.Until(t, "nothing waits any more", func() bool { return server.held.Total() == 0 })
 			server.mu.Lock()
 			defer server.mu.Unlock()
@@ -55,7 +44,8 @@ func startNodes(t *testing.T, pick func(int) int, expiry time.Duration, names ..
 				r.mu.Unlock()
 			}
 		})
-		nodes[name] = &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
+		nodes[name] = run(t, signaling.Config{}, Config{Topics: net.Node(name), Discovery: true}, func(s *Server) { s.expiry = expiry })
+		server = nodes[name].Server
 	}
 	return net, nodes
 }

@@ -1,12 +1,10 @@
 package rawrelay
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -22,24 +20,8 @@ func nodes(t *testing.T, names ...string) (net *topicstest.Nodes, urls []string,
 	net = topicstest.New(names...)
 	t.Cleanup(net.Run())
 	for _, name := range names {
-		hub := signaling.NewHub(signaling.Config{})
-		relay := New(Config{Hub: hub, Topics: net.Node(name)})
-		server := wstest.NewServer(relay)
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := relay.Close(ctx); err != nil {
-				t.Errorf("close the relay: %v", err)
-			}
-			server.Close()
-			hub.Close()
-			relay.mu.Lock()
-			defer relay.mu.Unlock()
-			if len(relay.channels) > 0 {
-				t.Errorf("left behind: %d channels", len(relay.channels))
-			}
-		})
-		urls, all = append(urls, "ws"+strings.TrimPrefix(server.URL, "http")+Prefix), append(all, relay)
+		url, relay := run(t, signaling.Config{}, Config{Topics: net.Node(name)})
+		urls, all = append(urls, url+Prefix), append(all, relay)
 	}
 	return net, urls, all
 }

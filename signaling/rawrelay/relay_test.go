@@ -24,9 +24,15 @@ import (
 // start runs a relay and returns the base URL of its WebSockets.
 func start(t *testing.T, limits signaling.Limits, origins ...string) (string, *Relay) {
 	t.Helper()
+	return run(t, signaling.Config{Limits: limits, AllowedOrigins: origins}, Config{})
+}
 
-	hub := signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})
-	relay := New(Config{Hub: hub})
+// run runs a relay with a hub of its own.
+func run(t *testing.T, hubs signaling.Config, cfg Config) (string, *Relay) {
+	t.Helper()
+	hub := signaling.NewHub(hubs)
+	cfg.Hub = hub
+	relay := New(cfg)
 	server := wstest.NewServer(relay)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

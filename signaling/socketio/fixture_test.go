@@ -25,9 +25,15 @@ type fixture struct {
 
 func start(t *testing.T, limits signaling.Limits, origins ...string) *fixture {
 	t.Helper()
+	return run(t, signaling.Config{Limits: limits, AllowedOrigins: origins}, Config{})
+}
 
-	hub := signaling.NewHub(signaling.Config{Limits: limits, AllowedOrigins: origins})
-	server := New(Config{Hub: hub})
+// run runs a server with a hub of its own.
+func run(t *testing.T, hubs signaling.Config, cfg Config) *fixture {
+	t.Helper()
+	hub := signaling.NewHub(hubs)
+	cfg.Hub = hub
+	server := New(cfg)
 	web := wstest.NewServer(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -1,13 +1,11 @@
 package socketio
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -24,24 +22,7 @@ func startNodes(t *testing.T, names ...string) (net *topicstest.Nodes, nodes []*
 	net.Pick = func(n int) int { return random.IntN(n) }
 	t.Cleanup(net.Run())
 	for _, name := range names {
-		hub := signaling.NewHub(signaling.Config{})
-		server := New(Config{Hub: hub, Topics: net.Node(name)})
-		web := wstest.NewServer(server)
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
-			if err := server.Close(ctx); err != nil {
-				t.Errorf("close the server: %v", err)
-			}
-			web.Close()
-			wstest.Until(t, "no session and no room is left behind", func() bool {
-				server.mu.Lock()
-				defer server.mu.Unlock()
-				return len(server.sessions) == 0 && len(server.rooms) == 0
-			})
-			hub.Close()
-		})
-		nodes = append(nodes, &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")})
+		nodes = append(nodes, run(t, signaling.Config{}, Config{Topics: net.Node(name)}))
 	}
 	return net, nodes
 }
