@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,7 @@ const (
 	filterQdisc    = "-qdisc" // and at its end, where the qdisc is ours
 	filterPriority = 0x7475   // before those that say none, after those that say a low one
 	attachTries    = 3        // while others take the qdisc away
+	comeBackEvery  = 5 * time.Second
 )
 
 // A filters is the life by which filters are there, and what attaches them.
@@ -123,6 +125,7 @@ func (k *Kernel) expect() {
 	all := k.routes.addressed()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	clear(k.failed)
 	for _, index := range all {
 		if k.attached[index] == nil {
 			k.wanted[index] = true
@@ -138,12 +141,20 @@ func (k *Kernel) attachWanted() {
 	clear(k.wanted)
 	k.mu.Unlock()
 	for _, index := range all {
-		if usable, _ := k.routes.link(index); !usable || k.filters.attach(k.program, index) != nil {
+		if usable, _ := k.routes.link(index); !usable || k.over() {
 			continue
 		}
+		err := k.filters.attach(k.program, index)
 		k.mu.Lock()
-		k.attached[index] = stays{}
+		if err == nil {
+			k.attached[index] = stays{}
+		} else {
+			k.failed[index] = true
+		}
 		k.mu.Unlock()
+		if err != nil && !errors.Is(err, unix.ENODEV) {
+			k.cfg.Logger.Warn("calls over an interface do not pass inside the kernel: the relay's filter cannot be put there", "interface", index, "error", err)
+		}
 	}
 }
 
@@ -159,6 +170,9 @@ func (k *Kernel) comeBack() {
 	all := slices.Collect(maps.Keys(k.attached))
 	k.mu.Unlock()
 	for _, index := range all {
+		if k.over() {
+			return
+		}
 		if ok, err := (filter{index: index, id: k.filters.life.id}).there(); ok || err != nil {
 			continue
 		}

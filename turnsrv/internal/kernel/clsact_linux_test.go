@@ -270,6 +270,46 @@ func TestClsact(t *testing.T) {
 	}
 }
 
+// TestClsactWhere expects packets where an interface has an address that can be reached from
+// afar, and not at those of containers; and says once where a filter cannot be.
+func TestClsactWhere(t *testing.T) {
+	if !ownNamespace(t) {
+		return
+	}
+	sh(t, `ip link add near type veth peer name nearx; ip link set near up; ip link set nearx up
+		ip link add far type veth peer name farx; ip addr add 10.1.1.1/24 dev far; ip link set far up; ip link set farx up`)
+	var log bytes.Buffer
+	k, err := Open(Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Attachment: Clsact})
+	if err != nil {
+		t.Skipf("######## NOT TESTED: WHERE THE RELAY'S FILTERS ARE: %v ########", err)
+	}
+	defer k.Close()
+	for name, want := range map[string]bool{"far": true, "lo": true, "near": false, "nearx": false} {
+		if got := k.attached[indexOf(t, name)] != nil; got != want {
+			t.Errorf("%s has a filter: %v, want %v", name, got, want)
+		}
+	}
+	// An older qdisc with a block, which takes no filters at an interface.
+	sh(t, "tc qdisc add dev near ingress_block 7 clsact")
+	near := indexOf(t, "near")
+	for range 3 {
+		if k.watches(near) {
+			t.Error("it is said to be at an interface where it cannot be")
+		}
+		k.attachWanted()
+	}
+	if n := strings.Count(log.String(), "cannot be put there"); n != 1 {
+		t.Errorf("said %d times: %s", n, &log)
+	}
+	sh(t, "tc qdisc del dev near clsact")
+	k.expect() // as after a change
+	k.watches(near)
+	k.attachWanted()
+	if k.attached[near] == nil {
+		t.Errorf("it does not come where it can be again: %s", &log)
+	}
+}
+
 // TestClsactNames reads only names that it writes.
 func TestClsactNames(t *testing.T) {
 	for _, f := range []filter{{id: "0123456789abcdef"}, {id: "ffffffffffffffff", qdisc: true}} {

@@ -107,7 +107,9 @@ func (k *Kernel) watches(index uint32) bool {
 		return true
 	}
 	if k.filters != nil {
-		k.wanted[index] = true
+		if !k.failed[index] {
+			k.wanted[index] = true
+		}
 		return false
 	}
 	return k.watch(index)

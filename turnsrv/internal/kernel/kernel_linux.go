@@ -73,7 +73,7 @@ type Kernel struct {
 	filters   *filters            // nil: it is attached by tcx
 	inherited string              // the program's identity; empty: it is this process's own
 	full      atomic.Bool         // it has been said
-	lost      bool                // that a filter was taken away has been said; for the goroutine of Start alone
+	lost      bool                // that a filter was taken away has been said; of comeBack
 	seen      map[[16]byte]uint64 // of narrow, when it was said; for the goroutine of Start alone
 	missed    atomic.Bool         // a beat came late: something may have been noted that this process has not seen
 	stop      chan struct{}
@@ -86,6 +86,7 @@ type Kernel struct {
 	attached     map[uint32]io.Closer
 	borrowed     map[uint32]bool // interfaces at which another process has attached the same program
 	wanted       map[uint32]bool // where filters are to come, see attachWanted
+	failed       map[uint32]bool // and where none could, until something about the interfaces changes
 }
 
 // Open loads the program, or takes over that of the process before (see Inheritance). It
@@ -145,7 +146,7 @@ func Try(a Attachment) (how string, err error) {
 const possible = "all that it needs works here"
 
 func open(cfg Config, n uint32, get func(*Kernel, uint32) error) (_ *Kernel, err error) {
-	k := &Kernel{cfg: cfg, stop: make(chan struct{}), maps: make(map[string]*ebpf.Map), attached: make(map[uint32]io.Closer), borrowed: make(map[uint32]bool), wanted: make(map[uint32]bool)}
+	k := &Kernel{cfg: cfg, stop: make(chan struct{}), maps: make(map[string]*ebpf.Map), attached: make(map[uint32]io.Closer), borrowed: make(map[uint32]bool), wanted: make(map[uint32]bool), failed: make(map[uint32]bool)}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -297,62 +298,60 @@ func (k *Kernel) Start(r Relay) {
 	k.clock = r.Clock
 	k.settings.offset.Store(r.Clock() - monotonic())
 	k.settings.beat.Store(r.Clock())
-	k.ended.Add(4)
 	// By itself: whatever else there is to do may take longer than a beat may be late.
-	go func() {
-		defer k.ended.Done()
-		tick := time.NewTicker(beatEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-k.stop:
-				return
-			case <-tick.C:
-				if k.clock()-k.settings.beat.Load() > stale {
-					k.missed.Store(true)
-				}
-				k.settings.beat.Store(k.clock())
-			}
+	k.every(beatEvery, func() {
+		if k.clock()-k.settings.beat.Load() > stale {
+			k.missed.Store(true)
 		}
-	}()
-	go func() {
-		defer k.ended.Done()
-		tick := time.NewTicker(beatEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-k.stop:
-				return
-			case <-tick.C:
-				k.narrowed(r, k.missed.Swap(false))
-				k.sweep()
-				if k.filters != nil {
-					k.comeBack()
-					k.attachWanted()
-				}
-				k.mu.Lock()
-				k.slots.giveBack(k.clock()) // to the other processes
-				k.users.giveBack(k.clock())
-				for index := range k.borrowed {
-					k.watch(index) // the other one may have ended
-				}
-				k.mu.Unlock()
-			}
+		k.settings.beat.Store(k.clock())
+	})
+	k.every(beatEvery, func() {
+		k.narrowed(r, k.missed.Swap(false))
+		k.sweep()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.slots.giveBack(k.clock()) // to the other processes
+		k.users.giveBack(k.clock())
+		for index := range k.borrowed {
+			k.watch(index) // the other one may have ended
 		}
-	}()
+	})
+	if k.filters != nil {
+		k.every(beatEvery, k.attachWanted)
+		k.every(comeBackEvery, k.comeBack)
+	}
 	changed := func() {
 		k.detachGone()
 		k.expect()
 		r.FlushOffload()
 	}
-	go func() {
-		defer k.ended.Done()
-		k.routes.watch(changed)
-	}()
-	go func() {
-		defer k.ended.Done()
-		k.routes.watchPolicies(changed)
-	}()
+	k.ended.Go(func() { k.routes.watch(changed) })
+	k.ended.Go(func() { k.routes.watchPolicies(changed) })
+}
+
+// every does something again and again until Close.
+func (k *Kernel) every(d time.Duration, do func()) {
+	k.ended.Go(func() {
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for !k.over() {
+			select {
+			case <-k.stop:
+			case <-tick.C:
+				do()
+			}
+		}
+	})
+}
+
+// over reports whether Close has been called.
+func (k *Kernel) over() bool {
+	select {
+	case <-k.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func monotonic() int64 {

@@ -193,7 +193,7 @@ func (r *routes) forget() {
 	clear(r.known)
 }
 
-// narrower asks for the routes to an address again, and reports whether one is narrower
+// narrower asks for the routes to addresses again, and returns those to which one is narrower
 // than it was, or may be.
 func (r *routes) narrower(to []wire.Endpoint) (changed []wire.Endpoint) {
 	type found struct{ asked, changed bool }
@@ -246,7 +246,8 @@ func (r *routes) look() error {
 	}
 	r.own = make(map[uint32]bool)
 	for _, m := range all {
-		if m.Header.Type == syscall.RTM_NEWADDR && len(m.Data) >= syscall.SizeofIfAddrmsg {
+		// One of the link alone is at the interface of every container.
+		if m.Header.Type == syscall.RTM_NEWADDR && len(m.Data) >= syscall.SizeofIfAddrmsg && m.Data[3] != unix.RT_SCOPE_LINK {
 			r.own[binary.LittleEndian.Uint32(m.Data[4:])] = true
 		}
 	}
