@@ -66,11 +66,15 @@ inBoth('two in a call: hand, reactions, links, quality, push to talk, and the ch
   await petya.click('#chat-open');
   await petya.fill('#chat-text', 'see (https://example.org/a_(b)?q=1&x=<b>), javascript:alert(1) https://bank.example@evil.example/ <img src=x onerror=alert(1)> https://\u0430pple.com/ https://b\u00fccher.example/');
   await petya.keyboard.press('Enter');
-  await vasya.waitForSelector('#messages a', { state: 'attached' });
+  for (const address of ['https://\u0430\u0440\u0440\u04cf\u0435\uff0ecom:8443/', 'https://\u0261oogle.com/']) { // another dot, a port, a Latin letter
+    await petya.fill('#chat-text', address);
+    await petya.keyboard.press('Enter');
+  }
+  await vasya.waitForFunction(() => document.querySelectorAll('#messages a').length === 5);
   assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.map((a) => [a.href, a.rel, a.target, a.parentElement?.tagName])),
-    ['https://example.org/a_(b)?q=1&x=', 'https://xn--pple-43d.com/', 'https://xn--bcher-kva.example/'].map((href) => [href, 'noopener noreferrer', '_blank', 'BDI']));
+    ['https://example.org/a_(b)?q=1&x=', 'https://xn--pple-43d.com/', 'https://xn--bcher-kva.example/', 'https://xn--80ak6aa92e.com:8443/', 'https://xn--oogle-qmc.com/'].map((href) => [href, 'noopener noreferrer', '_blank', 'BDI']));
   // One that is not what it looks like is shown as what it is.
-  assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.slice(1).map((a) => a.textContent)), ['https://xn--pple-43d.com/', 'https://b\u00fccher.example/']);
+  assert.deepEqual(await vasya.$$eval('#messages a', (all) => all.slice(1).map((a) => a.textContent)), ['https://xn--pple-43d.com/', 'https://b\u00fccher.example/', 'https://xn--80ak6aa92e.com:8443/', 'https://xn--oogle-qmc.com/']);
   assert.equal(await vasya.$('#messages img'), null);
   await petya.click('#chat-close');
 

@@ -13,13 +13,17 @@ function trimmed(found) {
   }
 }
 
-/** Whether part of a host's name, of other letters, can be taken for one of a to z. @param {string} label */
-const disguised = (label) => /[^\p{Script=Latin}\p{Script=Common}\p{M}]/u.test(label) && /^[a-z0-9-]+$/.test(lookOf(label));
+/** Whether part of a host's name has letters beside a to z, and can be taken for one that has none. @param {string} label */
+const disguised = (label) => /[^\0-\x7f]/.test(label.normalize('NFKD').replace(/\p{M}/gu, '')) && /^[a-z0-9-]+$/.test(lookOf(label));
 
-/** How an address is shown: as it was written, but where it is not what it looks like as the browser's own line would show it. @param {string} written @param {URL} url */
+/**
+ * How an address is shown: as it was written, but where it is not what it looks like as the browser's own line would show it.
+ * @param {string} written @param {URL} url
+ */
 function shownAs(written, url) {
   const [, host = ''] = /^https?:\/\/([^/?#\\]*)/i.exec(written) ?? [];
-  return host.normalize().split(/[.\u3002]/).some(disguised) ? url.href : written;
+  // Other dots of the world part a host's name too (RFC 3490, section 3.1), in their plain form these two.
+  return host.replace(/:\d*$/, '').normalize('NFKC').split(/[.\u3002]/).some(disguised) ? url.href : written;
 }
 
 /**

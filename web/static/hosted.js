@@ -50,8 +50,8 @@ export async function takeSecret(room, wrong) {
   if (!known) Object.assign(linked, {room, secret});
   const good = secret === known || await opensAsHost(room, secret).catch(() => null); // null: this page cannot know, the server can
   if (good ?? !known) return keepSecret(room, secret);
-  if (good === null) return;
-  linked.secret = '';
+  if (good === null || known) return; // who has a good one is the host by that
+  if (linked.room === room) linked.secret = '';
   toast(t('host.bad-link'), 'bad');
   wrong();
 }
