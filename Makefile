@@ -176,9 +176,9 @@ drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the
 debian12: ## the path inside the kernel on the kernel of Debian 12, 6.1, in an emulated machine (needs root, qemu-system-x86, busybox-static and kmod)
 	@mkdir -p $(CURDIR)/bin/debian12
 	@for package in turnsrv/internal/kernel turnsrv cmd/turnhub; do CGO_ENABLED=0 $(GO) test -c -o bin/debian12/$$(basename $$package) ./$$package || exit 1; done
-	@e2e/debian12/run.sh 'cd $(CURDIR)/turnsrv/internal/kernel && $(CURDIR)/bin/debian12/kernel -test.v && cd ../.. && \
-	  TURNSRV_DRIVER=epoll $(CURDIR)/bin/debian12/turnsrv -test.v -test.run TestKernel && cd ../cmd/turnhub && \
-	  $(CURDIR)/bin/debian12/turnhub -test.v -test.run TestUpgradeKernel'
+	@e2e/debian12/run.sh 'cd $(CURDIR)/turnsrv/internal/kernel && $(CURDIR)/bin/debian12/kernel -test.v -test.timeout 30m && cd ../.. && \
+	  TURNSRV_DRIVER=epoll $(CURDIR)/bin/debian12/turnsrv -test.v -test.timeout 30m -test.run TestKernel && cd ../cmd/turnhub && \
+	  $(CURDIR)/bin/debian12/turnhub -test.v -test.timeout 30m -test.run TestUpgradeKernel'
 
 stacks: build e2e/node_modules/.ready e2e/stacks/node_modules/.ready ## WebRTC stacks outside browsers, and the bots of examples/ in calls with Chromium and Firefox
 	@e2e/tools.sh stacks

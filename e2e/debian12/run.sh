@@ -66,7 +66,7 @@ INIT
 chmod +x "$root/init"
 (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd.gz"
 : >"$work/log"
-qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 3072 -smp "${CPUS:-1}" -nographic -no-reboot -nic none \
+timeout 2h qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 3072 -smp "${CPUS:-1}" -nographic -no-reboot -nic none \
 	-kernel "$cache/boot/vmlinuz-$version" -initrd "$work/initrd.gz" \
 	-append "console=ttyS0 quiet panic=-1 mitigations=off sysrq_always_enabled" \
 	-fsdev local,id=here,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=here,mount_tag=here \

@@ -175,14 +175,15 @@ func TestIdleMakesRoom(t *testing.T) {
 	if got := ask(t, turn, 13, string(binding)); got != "secure=false " {
 		t.Errorf("TURN: %q", got)
 	}
-	for { // until all of them are in use
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until all of them are in use
 		b.mu.Lock()
 		left := len(b.idle)
 		b.mu.Unlock()
 		if left == 0 && b.Stats().Open == most {
 			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("%d are idle, of %d", left, b.Stats().Open)
 		}
-		time.Sleep(time.Millisecond)
 	}
 	if _, said := get("/"); said == "here" {
 		t.Error("one more than there may be is served")
@@ -212,6 +213,11 @@ func TestRelayLeavesRoom(t *testing.T) {
 	}
 	if len(in) != most-most/4 {
 		t.Errorf("%d connections to the relay, want %d", len(in), most-most/4)
+	}
+	for deadline := time.Now().Add(10 * time.Second); int(b.Stats().Open) > len(in); time.Sleep(time.Millisecond) { // those that were refused count for a moment
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are there, want %d", b.Stats().Open, len(in))
+		}
 	}
 	const request = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 	for range most / 4 {

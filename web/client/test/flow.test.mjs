@@ -2,6 +2,7 @@
 // with their real flow, rate and jitter buffer, and of the line between, whose queue has no end and drops nothing.
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import {Flow} from '../call/websocket/flow.js';
 import {End, random} from './model/doorend.mjs';
 import {DropTail, connection} from './model/tcp.mjs';
 
@@ -154,6 +155,19 @@ test('after a disturbance, sound is as soon as it was, also where pictures are t
       }
     }
   }
+});
+
+test('room is looked for twice in a row, however long there was none', async () => {
+  /** @type {number[]} */ const sent = [];
+  let now = 0;
+  const flow = new Flow(() => now, async () => { sent.push(now); return 0; }, () => {});
+  for (; now < 1_200_000; now += 500) {
+    flow.probe();
+    for (let i = 0; i < 4; i++) await null;
+  }
+  const apart = sent.slice(1).map((at, i) => at - sent[i]);
+  assert.deepEqual([...new Set(apart.filter((_, i) => i % 2 === 0))], [2000]);
+  assert.equal(apart.at(-1) === 2000 ? apart.at(-2) : apart.at(-1), 60_000);
 });
 
 /** What cameras see takes so many bits per second, and pages stand still for so long at most, milliseconds. */

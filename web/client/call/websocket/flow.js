@@ -195,7 +195,7 @@ export class Flow {
   probe() {
     const now = this.#now(), pause = this.#probes % 2 ? probeAgain : this.#probes && Math.min(probePauseMost, probePause * 2 ** (this.#probes / 2 - 1));
     if (this.#bytes > this.window / 2 || this.full || this.#messages.length || now - this.#probedAt < pause) return;
-    this.#probes = Math.min(20, this.#probes + 1);
+    this.#probes = this.#probes < 20 ? this.#probes + 1 : 19; // two by two, also at last
     this.#probedAt = now;
     this.#leave(kinds.piece, new Uint8Array(burstBytes), burstBytes);
   }
@@ -274,7 +274,7 @@ export class Flow {
     if (burst >= burstBytes && wait < burstLate) {
       this.#roomAt = [now, ...this.#roomAt].slice(0, 2);
       this.#left = []; // whatever held it up does no more
-      if (this.#roomAt.length > 1) this.#probes = 0;
+      if (this.roomy) this.#probes = 0;
     }
     // One answer alone may be late because a page was busy; but not by so much.
     this.#late = wait > waitLong ? 2 : wait > waitMost ? this.#late + 1 : 0;
