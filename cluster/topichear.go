@@ -130,8 +130,11 @@ func (x *Topics) take(m *nats.Msg, e topicEnvelope, answer bool, id string) (why
 	if answer {
 		t = x.topicOf(id)
 	}
-	if t == nil {
-		return "" // it has been closed
+	if t == nil { // it has been closed
+		if s.saying != nil && x.byID[s.saying.id] != s.saying {
+			s.saying, s.body = nil, nil
+		}
+		return ""
 	}
 	p := t.peers[e.node]
 	if p == nil || p.run != run {
@@ -147,7 +150,7 @@ func (x *Topics) take(m *nats.Msg, e topicEnvelope, answer bool, id string) (why
 	if e.number <= p.last {
 		return badReplay
 	}
-	p.last = e.number
+	p.last, p.asked, p.silent = e.number, t.asked, 0
 	s.last = max(s.last, e.number)
 	c.counts.one(func(s *Stats) *uint64 { return &s.TopicsHeard })
 
@@ -179,7 +182,7 @@ func (x *Topics) whole(t *topic, p *topicPeer, node string, kind byte, body []by
 	switch kind {
 	case topicAsk:
 		be(body)
-		if strings.HasPrefix(reply, "_INBOX.") {
+		if strings.HasPrefix(reply, "_INBOX.") && !x.fullLocked(0) {
 			x.queueLocked(utterance{what: utterAnswer, topic: t, reply: reply})
 		}
 	case topicState:

@@ -94,8 +94,10 @@ type topic struct {
 // topicPeer is another node on a topic.
 type topicPeer struct {
 	numbered
-	here  bool
-	state []byte
+	here   bool
+	state  []byte
+	asked  uint64        // topic.asked when it was last heard
+	silent time.Duration // since when it has not answered; 0: it has
 }
 
 // numbered is the last number that was heard of a process.
@@ -110,7 +112,7 @@ func (c *Cluster) Topics() *Topics {
 		c.topics = &Topics{
 			c: c, in: make(chan *nats.Msg, topicsIn), wake: make(chan struct{}, 1), news: make(chan struct{}, 1), inbox: nats.NewInbox() + ".",
 			by: make(map[string]*topic), byToken: make(map[string]*topic), byID: make(map[uint64]*topic),
-			speaker: make(map[string]*speaker), alive: make(map[string]string), missed: make(map[string]bool),
+			ask: make(map[string]*topic), speaker: make(map[string]*speaker), alive: make(map[string]string), missed: make(map[string]bool),
 		}
 	}
 	return c.topics
@@ -225,8 +227,7 @@ func (x *Topics) Say(name string, body []byte) bool {
 	if t != nil && t.settled && !t.anybody() {
 		return false
 	}
-	if x.queued > 0 && x.queued+len(body) > maxTopicsQueued {
-		x.c.counts.add(refused, badQueue)
+	if x.fullLocked(len(body)) {
 		return false
 	}
 	x.queueLocked(utterance{what: utterSay, topic: t, name: name, body: body})
@@ -288,10 +289,30 @@ func (x *Topics) askLocked(t *topic) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		if x.byID[t.id] == t && t.asked == asked {
+			x.ghostsLocked(t)
 			x.settleLocked(t)
 			wake(x.news)
 		}
 	})
+}
+
+// ghostsLocked looks after nodes that have not answered: one that has closed the topic while
+// NATS was away could not say so. It has as long as a node has to be heard at all.
+func (x *Topics) ghostsLocked(t *topic) {
+	now := x.c.now()
+	for _, p := range t.peers {
+		switch {
+		case !p.here || p.asked == t.asked || !x.up.Load():
+			p.silent = 0
+			continue
+		case p.silent == 0:
+			p.silent = now
+		case now-p.silent > x.c.book.gone+x.c.cfg.beat:
+			x.awayLocked(t, p)
+			continue
+		}
+		x.ask[t.name] = t // once more
+	}
 }
 
 func (x *Topics) settleLocked(t *topic) {

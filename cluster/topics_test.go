@@ -180,6 +180,29 @@ func TestTopics(t *testing.T) {
 	until(t, "c is taken for dead", func() bool { return others(x[0], blue) == "" })
 }
 
+// TestTopicsClosedUnheard: a node that has closed a topic while NATS was away has closed it, for
+// the others too.
+func TestTopicsClosedUnheard(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, false)
+	_, x := topicNodes(t, s, "a", "b", "c")
+	for i, state := range []string{"1", "2", "3"} {
+		listen(t, x[i], "blue", state)
+	}
+	until(t, "a knows all", func() bool { return others(x[0], "blue") == "b=2 c=3" })
+	s.Kill()
+	until(t, "NATS is away", func() bool { return !x[1].up.Load() && !x[0].up.Load() })
+	x[1].Close("blue")
+	s.Run()
+	until(t, "a knows that b has closed it", func() bool {
+		got := others(x[0], "blue")
+		if !strings.HasSuffix(got, "c=3") {
+			t.Fatalf("a knows %q: c has it open", got)
+		}
+		return got == "c=3"
+	})
+}
+
 // TestTopicsBySecret: nodes meet while one after the other takes another secret.
 func TestTopicsBySecret(t *testing.T) {
 	t.Parallel()

@@ -45,11 +45,23 @@ const (
 
 func topicSubject(token string) string { return "turnhub.topic." + token }
 
+// utteranceSize is about what one takes in memory beside its body, in bytes.
+const utteranceSize = 128
+
 // queueLocked has something done by the goroutine that speaks.
 func (x *Topics) queueLocked(u utterance) {
 	x.out = append(x.out, u)
-	x.queued += len(u.body)
+	x.queued += utteranceSize + len(u.body)
 	wake(x.wake)
+}
+
+// fullLocked reports that so many bytes more are too many, and counts that they are dropped.
+func (x *Topics) fullLocked(n int) bool {
+	full := x.queued > 0 && x.queued+utteranceSize+n > maxTopicsQueued
+	if full {
+		x.c.counts.add(refused, badQueue)
+	}
+	return full
 }
 
 // speak does what is to be done with NATS until over is closed.
@@ -71,11 +83,9 @@ func (x *Topics) speak(conn *nats.Conn, over <-chan struct{}) {
 			}
 			for i := range batch {
 				mouth.utter(&batch[i])
-				if size := len(batch[i].body); size > 0 {
-					x.mu.Lock()
-					x.queued -= size
-					x.mu.Unlock()
-				}
+				x.mu.Lock()
+				x.queued -= utteranceSize + len(batch[i].body)
+				x.mu.Unlock()
 				batch[i] = utterance{}
 			}
 		}

@@ -38,7 +38,9 @@ type seenElsewhere struct {
 	nodes   map[string]*seenThere
 	own     map[netip.Addr]struct{} // what this node sees
 	changes map[netip.Addr]bool     // to be told; nil: no timer runs
+	all     bool                    // and everything else
 	repair  bool                    // a timer runs
+	again   time.Duration           // seenRepair
 }
 
 // seenThere are those of another node.
@@ -50,7 +52,7 @@ type seenThere struct {
 // ShareSeen has this hub and those of other nodes admit each other's people who meet by a
 // dialect. It is called before the hub serves.
 func (h *Hub) ShareSeen(topics Topics, relays func() []netip.Addr) {
-	s := &seenElsewhere{topics: topics, relays: relays, nodes: make(map[string]*seenThere), own: make(map[netip.Addr]struct{})}
+	s := &seenElsewhere{topics: topics, relays: relays, nodes: make(map[string]*seenThere), own: make(map[netip.Addr]struct{}), again: seenRepair}
 	h.elsewhere = s
 	h.dialectClients.changed = s.change
 	topics.Open(seenTopic, nil, s.heard, s.met)
@@ -75,10 +77,7 @@ func (s *seenElsewhere) at(addr netip.Addr) bool {
 func (s *seenElsewhere) change(addr netip.Addr, is bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.changes == nil {
-		s.changes = make(map[netip.Addr]bool)
-		time.AfterFunc(seenDelay, s.tell)
-	}
+	s.dueLocked()
 	s.changes[addr] = is
 	if is {
 		s.own[addr] = struct{}{}
@@ -87,38 +86,65 @@ func (s *seenElsewhere) change(addr netip.Addr, is bool) {
 	}
 }
 
+// dueLocked has the others told soon.
+func (s *seenElsewhere) dueLocked() {
+	if s.changes == nil {
+		s.changes = make(map[netip.Addr]bool)
+		time.AfterFunc(seenDelay, s.tell)
+	}
+}
+
+// allDueLocked has the others told everything soon, however many ask.
+func (s *seenElsewhere) allDueLocked() {
+	s.dueLocked()
+	s.all = true
+}
+
 // tell tells the others what has changed.
 func (s *seenElsewhere) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changes := s.changes
-	s.changes = nil
-	if len(s.nodes) == 0 {
+	changes, all := s.changes, s.all
+	s.changes, s.all = nil, false
+	switch {
+	case len(s.nodes) == 0:
 		return
-	}
-	b := []byte{saidSeenMore}
-	for addr, is := range changes {
-		b = appendAddr(b, addr)
-		if is {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
+	case all:
+		s.tellAllLocked()
+	default:
+		b := []byte{saidSeenMore}
+		for addr, is := range changes {
+			b = appendAddr(b, addr)
+			if is {
+				b = append(b, 1)
+			} else {
+				b = append(b, 0)
+			}
 		}
+		s.topics.Say(seenTopic, b)
 	}
-	s.topics.Say(seenTopic, b)
-	if !s.repair {
-		s.repair = true
-		time.AfterFunc(seenRepair, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.repair = false
-			s.tellAll()
-		})
-	}
+	s.repairLocked()
 }
 
-// tellAll tells the others all. The lock is held.
-func (s *seenElsewhere) tellAll() {
+// repairLocked has everything said once more, later: what was said may be lost, and nothing
+// can be said while NATS is away.
+func (s *seenElsewhere) repairLocked() {
+	if s.repair {
+		return
+	}
+	s.repair = true
+	time.AfterFunc(s.again, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.repair = false
+		if len(s.nodes) > 0 && !s.tellAllLocked() {
+			s.repairLocked()
+		}
+	})
+}
+
+// tellAllLocked tells the others all. It reports whether that could be said.
+func (s *seenElsewhere) tellAllLocked() bool {
 	relays := s.relays()
 	relays = relays[:min(len(relays), maxRelays)]
 	b := []byte{saidSeenAll, byte(len(relays))}
@@ -128,7 +154,7 @@ func (s *seenElsewhere) tellAll() {
 	for addr := range s.own {
 		b = appendAddr(b, addr)
 	}
-	s.topics.Say(seenTopic, b)
+	return s.topics.Say(seenTopic, b)
 }
 
 // met hears which other nodes there are.
@@ -150,7 +176,7 @@ func (s *seenElsewhere) met() {
 	}
 	if news {
 		s.topics.Say(seenTopic, []byte{saidSeenAsk})
-		s.tellAll() // a process that takes another's place may not ask
+		s.allDueLocked() // a process that takes another's place may not ask
 	}
 }
 
@@ -159,7 +185,7 @@ func (s *seenElsewhere) heard(node string, body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(body) == 1 && body[0] == saidSeenAsk {
-		s.tellAll()
+		s.allDueLocked()
 		return
 	}
 	n := s.nodes[node]
