@@ -14,9 +14,6 @@ import (
 // who speak meanwhile, and what the same one says to others, go on. Messages are numbered on
 // each stream, and a node says up to which number it has handled them, and which of them it
 // has refused.
-//
-// Each also carries the number that the sender's client gave it, by which whoever has it
-// knows it again: a client whose node was lost says on another one what was not answered.
 
 // waiting is a message that other nodes have not handled yet. Under its own peers' locks
 // until it is settled.
@@ -63,12 +60,10 @@ func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) 
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
-	seq, _ := d.post.Numbered(s.ref)
 	sent := p.send(w, func(number uint64) []byte {
-		b := append(make([]byte, 0, len(text)+40), kindOne)
+		b := append(make([]byte, 0, len(text)+32), kindOne)
 		b = binary.AppendUvarint(b, number)
 		b = binary.AppendUvarint(b, uint64(s.ref))
-		b = binary.AppendUvarint(b, seq)
 		b = binary.AppendUvarint(b, uint64(to.there))
 		return append(b, text...)
 	})
@@ -95,13 +90,11 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 		return false, nil
 	}
 	w := d.hold(s, m, len(to))
-	seq, _ := d.post.Numbered(s.ref)
 	for _, p := range to {
 		sent := p.send(w, func(number uint64) []byte {
-			b := append(make([]byte, 0, len(text)+len(r.name)+40), kindAll)
+			b := append(make([]byte, 0, len(text)+len(r.name)+32), kindAll)
 			b = binary.AppendUvarint(b, number)
 			b = binary.AppendUvarint(b, uint64(s.ref))
-			b = binary.AppendUvarint(b, seq)
 			b = binary.AppendUvarint(b, uint64(len(r.name)))
 			return append(append(b, r.name...), text...)
 		})
@@ -116,21 +109,12 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 func (d *directory) oneFrom(p *peer, f []byte) bool {
 	number, ok1 := uvarint(&f)
 	cause, ok2 := uvarint(&f)
-	seq, ok3 := uvarint(&f)
-	to, ok4 := uvarint(&f)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !valid(f) {
+	to, ok3 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || !valid(f) {
 		return false
 	}
 	p.heard = number
 	from, s := p.member(delivery.Ref(cause)), d.member(delivery.Ref(to))
-	if from != nil {
-		if again, bad := from.taken.add(seq); again {
-			if bad {
-				p.refused = append(p.refused, number)
-			}
-			return true
-		}
-	}
 	switch {
 	case from == nil || s == nil || !from.reaches(s):
 		// One of the two has left meanwhile, and the other is told so.
@@ -138,7 +122,6 @@ func (d *directory) oneFrom(p *peer, f []byte) bool {
 		d.goes(s)
 	case !d.post.SendOnly(s.ref, from.ref, f, nil):
 		p.refused = append(p.refused, number)
-		from.taken.refuse(seq)
 	}
 	return true
 }
@@ -151,17 +134,13 @@ func valid(f []byte) bool { return len(f) > 0 && f[0] == '{' }
 func (d *directory) allFrom(p *peer, f []byte) bool {
 	number, ok1 := uvarint(&f)
 	cause, ok2 := uvarint(&f)
-	seq, ok3 := uvarint(&f)
-	size, ok4 := uvarint(&f)
-	if !ok1 || !ok2 || !ok3 || !ok4 || size > uint64(len(f)) || !valid(f[size:]) {
+	size, ok3 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || size > uint64(len(f)) || !valid(f[size:]) {
 		return false
 	}
 	p.heard = number
 	from, text := p.member(delivery.Ref(cause)), wire.Object(f[size:])
 	if from == nil {
-		return true
-	}
-	if again, _ := from.taken.add(seq); again {
 		return true
 	}
 	r := from.inRoom(string(f[:size]))

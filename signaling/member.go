@@ -36,7 +36,6 @@ type member struct {
 	node  *peer        // nil: it is on this one
 	there delivery.Ref // its number there
 	uses  int          // what knows it, under node.mu: it is forgotten with the last
-	taken taken        // of its messages, under node.in
 	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
 
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu

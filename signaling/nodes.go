@@ -48,8 +48,8 @@ const (
 	kindAway   = 'W' // its socket is lost, or back
 	kindSeen   = 'S' // it is at another address
 	kindSlow   = 'Z' // it does not read: hold its senders up for a while
-	kindOne    = 'o' // binary: number, cause, its client's number, to, the message
-	kindAll    = 'a' // binary: number, cause, its client's number, length and name of the room, the message
+	kindOne    = 'm' // binary: number, cause, to, the message
+	kindAll    = 'c' // binary: number, cause, length and name of the room, the message
 	kindOrder  = 'x' // a host wants that of somebody there, see hostacross.go
 	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
 	kindCall   = 'C' // of calls by name, see callacross.go

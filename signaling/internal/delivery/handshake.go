@@ -96,15 +96,11 @@ func (c *conn) begin(m *wire.Message, now time.Time) {
 		return &session{
 			node: n, ref: Ref(ref), id: newSessionID(user), token: secretText(24),
 			user: user, claims: c.claims, opener: c.remote, seen: c.seen, port: c.port,
-			mayWrite: ungated, mayAck: ungated, mirrored: n.cfg.Mirror != nil,
 		}
 	})
 	s.timer.Fire = s.tick
 	s.in.Lock()
 	defer s.in.Unlock()
-	if n.gated.Load() {
-		s.mayWrite, s.mayAck = 0, 0
-	}
 	n.byID.Put(s.id, s)
 	opening := Opening{
 		Session: s.ref, ID: s.id, User: user, Secret: secret, Name: name, Inviters: c.claims.Inviters(),

@@ -50,8 +50,6 @@ type Config struct {
 	Port func(*http.Request) uint16
 	// IceConfig returns a session's RTCConfiguration and for how long it is good.
 	IceConfig func(session, user string, port uint16) (config json.RawMessage, life time.Duration)
-	// Mirror keeps images of the sessions; nil: nobody does.
-	Mirror Mirror
 }
 
 // Node holds the sessions of one process. Safe for concurrent use.
@@ -75,7 +73,6 @@ type Node struct {
 	people   netaddr.Counts // sessions by the address that opened them
 
 	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
-	gated    atomic.Bool  // sessions open with their gates closed, see mirror.go
 	emptying atomic.Bool  // likewise: draining, but who was here may come back, see Empty
 	letting  sync.RWMutex // held while somebody is let in; before all other locks
 	gate     sync.RWMutex // closed is set under it

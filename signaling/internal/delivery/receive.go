@@ -26,7 +26,6 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.reader = c
-	s.number, s.anew = 0, false
 	defer func() { s.reader = nil }()
 	if s.parting.Load() {
 		return // it is said again on another node, or refused there
@@ -55,6 +54,7 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	if !fresh {
 		return
 	}
+	s.numbered = m.Seq != nil && numbers == nil
 	if f == nil {
 		f = s.dispatch(m)
 	}
@@ -86,7 +86,6 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 		}
 		// Acknowledged before the writer came to it: sent on another socket.
 		c.next = max(c.next, n+1)
-		s.changed()
 	}
 	if string(m.Type) == `"ping"` {
 		c.pong = true
@@ -99,19 +98,13 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 	switch {
 	case !ok || n == 0:
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq must be a positive integer")
-	case n <= s.handled && s.redo(n):
-		s.number, s.anew = n, true
-		s.acknowledge(c)
-		s.changed()
-		return true, true, nil
 	case n <= s.handled:
 		return true, false, nil
 	case n > s.handled+1:
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
 	}
-	s.handled, s.number = n, n
+	s.handled = n
 	s.acknowledge(c)
-	s.changed()
 	return true, true, nil
 }
 
@@ -130,30 +123,24 @@ func (s *session) acknowledge(c *conn) {
 	}
 }
 
-// done is the highest number of those that are done with, as all before it are.
-// session.mu is held.
-func (s *session) done() uint64 {
+// settled is the highest number that may be acknowledged. session.mu is held.
+func (s *session) settled() uint64 {
 	if len(s.held) > 0 {
 		return s.held[0] - 1
 	}
 	return s.handled
 }
 
-// settled is the highest number that may be acknowledged. session.mu is held.
-func (s *session) settled() uint64 { return min(s.done(), s.mayAck) }
-
 // Hold implements Post.
 func (n *Node) Hold(ref Ref) (held uint64) {
 	s := n.session(ref)
-	if s == nil || s.number == 0 {
+	if s == nil || !s.numbered {
 		return 0
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, _ := slices.BinarySearch(s.held, s.number)
-	s.held = slices.Insert(s.held, at, s.number)
-	s.changed()
-	return s.number
+	s.held = append(s.held, s.handled)
+	return s.handled
 }
 
 // Release implements Post.
@@ -172,7 +159,6 @@ func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
 		if len(s.held) == 0 {
 			s.held = nil
 		}
-		s.changed()
 	}
 	if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
 		s.acknowledge(s.conn)

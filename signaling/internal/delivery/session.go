@@ -27,35 +27,30 @@ type session struct {
 	in       sync.Mutex
 	messages ratelimit.Meter // received, under in
 	reader   *conn           // under in: the socket whose message is being handled
-	number   uint64          // under in: that message's number; 0: it has none
-	anew     bool            // under in: it was handled once already, see redo
+	numbered bool            // under in: that message has a number, the highest yet
 	claims   access.Claims   // under in
 	seen     netip.Addr      // under in: where the newest socket came from, see netaddr.SeenAddress
 
 	// parting says that it is being sent to another node, see Stop. Written under in.
 	parting atomic.Bool
 
-	mu               sync.Mutex
-	conn             *conn // nil: lost
-	out              outbox
-	handled          uint64   // highest number of the client's that is handled
-	told             uint64   // highest number that is acknowledged to the client
-	mayWrite, mayAck uint64   // the gates: see mirror.go
-	held             []uint64 // handled, but not to be acknowledged yet, see Hold
-	gone             bool     // the others have been told that it is away
-	ended            bool
-	mirrored         bool   // there is a mirror, which never changes
-	port             uint16 // by which its newest socket came, see Config.Port
-	doom             string // it must end, for this reason
-	lostAt           time.Time
-	window           time.Duration
-	ackAt            time.Time // zero where nothing waits for that time
-	renew            time.Time
-	notice           time.Time // when to say that the access token will expire
-	expiry           time.Time // when the session ends because it has
-	timer            timers.Timer
-	imaged           uint64   // the newest number that Take has returned
-	again            []uint64 // of held, those that are done again when they come, see redo
+	mu      sync.Mutex
+	conn    *conn // nil: lost
+	out     outbox
+	handled uint64   // highest number of the client's that is handled
+	told    uint64   // highest number that is acknowledged to the client
+	held    []uint64 // handled, but not to be acknowledged yet, see Hold
+	gone    bool     // the others have been told that it is away
+	ended   bool
+	port    uint16 // by which its newest socket came, see Config.Port
+	doom    string // it must end, for this reason
+	lostAt  time.Time
+	window  time.Duration
+	ackAt   time.Time // zero where nothing waits for that time
+	renew   time.Time
+	notice  time.Time // when to say that the access token will expire
+	expiry  time.Time // when the session ends because it has
+	timer   timers.Timer
 }
 
 func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
@@ -86,7 +81,6 @@ func (s *session) pushLocked(b item, by *conn) {
 	switch {
 	case s.ended || s.doom != "":
 	case s.out.add(b):
-		s.changed()
 		s.kick(by)
 	default:
 		s.node.stats.dropped.Add("slow")
@@ -231,8 +225,6 @@ func (s *session) endIn(reason string, code wire.CloseCode) {
 // lost is told that a socket of the session is gone. code is what it was closed
 // with, goingAway that its page went.
 func (s *session) lost(c *conn, goingAway bool) {
-	s.node.enter()
-	defer s.node.leave()
 	s.mu.Lock()
 	if s.conn != c {
 		s.mu.Unlock()
