@@ -158,9 +158,9 @@ func TestBehindNamedNginx(t *testing.T) {
 	}
 
 	// One person with all the sockets that one may have, and another one.
-	for range 64 {
+	for i := range 64 {
 		if _, err := f.socket(t, "127.0.0.9", nil); err != nil {
-			t.Fatal(err)
+			t.Fatalf("socket %d: %v\n%s", i+1, err, f.log)
 		}
 	}
 	if _, err := f.socket(t, "127.0.0.9", http.Header{"X-Forwarded-For": {"8.8.8.8"}}); err == nil {
