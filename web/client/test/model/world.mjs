@@ -24,7 +24,9 @@ export class Time {
   #count = 0;
 
   set(run, milliseconds, every = 0, side = this.side) {
-    const timer = {at: this.now + Math.max(0, milliseconds || 0), order: this.#count++, run, every, side, dead: false, unref() { return this; }, refresh() { return this; }};
+    // What is left of a wait can be less than the clock's last digit: time has to go on all the same, as a browser's does.
+    const wait = milliseconds > 0 ? Math.max(0.001, milliseconds) : 0;
+    const timer = {at: this.now + wait, order: this.#count++, run, every, side, dead: false, unref() { return this; }, refresh() { return this; }};
     this.#push(timer);
     return timer;
   }
@@ -63,10 +65,14 @@ export class Time {
 
   /** Runs what is due until then, and after each all that it has begun. */
   async until(end) {
+    let began = this.now, ran = 0;
     while (this.#heap.length && this.#heap[0].at <= end) {
       const timer = this.#pop();
       if (timer.dead) continue;
       this.now = timer.at;
+      if (this.now > began) [began, ran] = [this.now, 0];
+      // A timer that sets itself again with no time between would go on for ever.
+      if (++ran > 100_000) throw new Error(`time stands still at ${this.now}: ${timer.side} ${timer.run}`);
       const thaw = this.frozen[timer.side] ?? 0;
       if (thaw > this.now) { // in their order, when it wakes
         timer.at = thaw;
