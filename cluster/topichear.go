@@ -120,6 +120,13 @@ func (x *Topics) take(m *nats.Msg, e topicEnvelope, answer bool, id string) (why
 	case len(body) < 9:
 		return badForm
 	case apart(int64(binary.BigEndian.Uint64(body))-off.Milliseconds(), wall()) > maxTopicAge:
+		// A clock was set. What is new and could not be told from what is old is asked for.
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if e.number > s.last {
+			s.last = e.number
+			x.deaf.Store(true)
+		}
 		return badClock
 	}
 	mark, body := body[8], body[9:]

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	mathrand "math/rand/v2"
 	"strings"
@@ -337,6 +338,38 @@ func TestTopicsHostile(t *testing.T) {
 }
 
 // FuzzTopicPacket: whatever comes on a topic is read without harm, and heard only with its seal.
+// What is refused because a clock was set is asked for again; what was said once more is not.
+func TestTopicsClockSet(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, false)
+	_, x := topicNodes(t, s, "a", "b")
+	listen(t, x[0], "blue", "1")
+	listen(t, x[1], "blue", "2")
+	until(t, "they know of each other", func() bool { return others(x[0], "blue") == "b=2" && others(x[1], "blue") == "a=1" })
+	keys := x[0].c.keys.Load()
+	subject := topicSubject(keys.topicToken(keys.ids[0], "blue"))
+	stranger, err := nats.Connect(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	late := func(number uint64) {
+		plain := binary.BigEndian.AppendUint64(nil, uint64(wall()-2*maxTopicAge.Milliseconds()))
+		plain = append(append(plain, topicState), "3"...)
+		before := x[1].c.Stats().Refused[badClock]
+		_ = stranger.Publish(subject, newTopicKey("a", x[0].c.run).sealTopic(keys, subject, "a", x[0].c.run, number, plain))
+		_ = stranger.Flush()
+		until(t, "it is refused for its clock", func() bool { return x[1].c.Stats().Refused[badClock] > before })
+	}
+	late(1)
+	if x[1].deaf.Load() {
+		t.Error("all are to be asked for what was heard long ago")
+	}
+	heard := x[0].c.Stats().TopicsHeard
+	late(x[0].said.Add(1))
+	until(t, "all are asked again", func() bool { return x[0].c.Stats().TopicsHeard > heard })
+}
+
 func FuzzTopicPacket(f *testing.F) {
 	keys := newKeyring(secrets)
 	const subject, run = "turnhub.topic.x", "abcdefghijkl"
