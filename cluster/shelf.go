@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -111,8 +112,12 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 	defer func() { _ = w.Stop() }()
 	s.cfg.Begin()
 	// Only what is there already is sealed anew: nodes whose secrets stand in another order
-	// would do so after each other for ever.
+	// would do so after each other for ever. That of many takes long, and holds up no news.
 	listed := false
+	var old []string
+	renewing, end := context.WithCancel(ctx)
+	var renewed sync.WaitGroup
+	defer func() { end(); renewed.Wait() }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,6 +132,7 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 			if e == nil {
 				listed = true
 				s.cfg.Complete()
+				renewed.Go(func() { s.renew(renewing, old) })
 				continue
 			}
 			key, ok := textOf(e.Key())
@@ -140,7 +146,7 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 					continue
 				}
 				if !listed && !s.c.keys.Load().newest(e.Value()) {
-					s.renew(ctx, key)
+					old = append(old, key)
 				}
 			}
 			s.cfg.Heard(key, value)
@@ -148,11 +154,17 @@ func (s *Shelf) follow(ctx context.Context, kv jetstream.KeyValue) error {
 	}
 }
 
-// renew seals a value by the first of the secrets: when the one that sealed it is taken away, it
-// would be lost. Where that fails the next Again does it.
-func (s *Shelf) renew(ctx context.Context, key string) {
-	if err := s.Change(ctx, key, func(old []byte) []byte { return old }); err != nil && ctx.Err() == nil {
-		s.c.log.Debug("a value of the cluster's store cannot be sealed anew", "bucket", s.cfg.Bucket, "error", err)
+// renew seals values by the first of the secrets: when the one that sealed them is taken away,
+// they would be lost. Where that fails the next Again does it.
+func (s *Shelf) renew(ctx context.Context, keys []string) {
+	for _, key := range keys {
+		err := s.Change(ctx, key, func(old []byte) []byte { return old })
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.c.log.Debug("a value of the cluster's store cannot be sealed anew", "bucket", s.cfg.Bucket, "error", err)
+		}
 	}
 }
 
