@@ -29,6 +29,25 @@ const launchers = { chromium: launchChromium, firefox: launchFirefox };
  * @property {string} [display] Firefox: a screen to share, see display.js
  */
 
+/** Has a page that does not load say what it still waits for. @param {import('playwright-core').Page} page */
+function sayWhy(page) {
+  /** @type {Set<import('playwright-core').Request>} */ const asked = new Set();
+  page.on('request', (request) => asked.add(request));
+  for (const over of /** @type {const} */ (['requestfinished', 'requestfailed'])) page.on(/** @type {'requestfinished'} */ (over), (request) => asked.delete(request));
+  for (const how of /** @type {const} */ (['goto', 'reload'])) {
+    const load = /** @type {(...args: any[]) => Promise<any>} */ (page[how]).bind(page);
+    page[how] = async (...args) => {
+      asked.clear();
+      try {
+        return await load(...args);
+      } catch (error) {
+        const state = await Promise.race([page.evaluate(() => document.readyState).catch(String), new Promise((said) => { setTimeout(said, 5_000, 'silent'); })]);
+        throw new Error(`${error}\nthe page is ${state}, and waits for: ${[...asked].map((request) => request.url()).join(' ') || 'nothing that it has asked for'}`, { cause: error });
+      }
+    };
+  }
+}
+
 /**
  * Starts a browser with fake camera and microphone in a throw-away home.
  * @param {BrowserOptions} [options]
@@ -56,6 +75,7 @@ export async function startBrowser(options = {}) {
       await context.addInitScript(observeCalls, narrowing);
       context.setDefaultTimeout(60_000); // of a machine that does much beside; nothing takes so long by itself
       const page = await context.newPage();
+      sayWhy(page);
       if (process.env.E2E_LOG) {
         page.on('console', (message) => process.stderr.write(`${kind}: ${message.text()}\n`));
       }
