@@ -132,6 +132,9 @@ func (c *churnCaller) do(method stun.Method, attrs ...turntest.Attr) (*stun.Mess
 			}
 			c.Nonce = string(nonce)
 		case 508, 300: // the server hands over
+			// Without a pause a client asks, on a machine that is long about it, until it has
+			// used up what one may ask for, and is not answered any more.
+			time.Sleep(firstPatience / 20)
 		default:
 			return nil, fmt.Errorf("%v: error %d", method, code)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -273,15 +274,28 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// TestChurn ends with everything where it began. TURNSRV_CHURN says how long it takes.
-func TestChurn(t *testing.T) {
-	length := time.Duration(0)
+// churnLength reads TURNSRV_CHURN and TURNSRV_CHURN_CALLS.
+func churnLength(t *testing.T) (length time.Duration, perSecond int) {
+	t.Helper()
+	var err error
 	if s := os.Getenv("TURNSRV_CHURN"); s != "" {
-		var err error
 		if length, err = time.ParseDuration(s); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if s := os.Getenv("TURNSRV_CHURN_CALLS"); s != "" {
+		if perSecond, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return length, perSecond
+}
+
+// TestChurn ends with everything where it began. TURNSRV_CHURN says how long it takes, and
+// TURNSRV_CHURN_CALLS how many calls a second begin at most, for a machine that has more to
+// do (0: as many as it can).
+func TestChurn(t *testing.T) {
+	length, perSecond := churnLength(t)
 	eachDriver(t, func(t *testing.T, cfg Config) {
 		cfg.Relay = cfg.Relay[:1]
 		c := newChurn(t, cfg)
@@ -302,7 +316,13 @@ func TestChurn(t *testing.T) {
 		c.run(16, enough(24))
 		for round := 1; time.Since(start) < length && !t.Failed(); round++ {
 			end := start.Add(min(time.Duration(round)*time.Minute, length))
-			c.run(16, func(uint32) bool { return time.Now().Before(end) })
+			first, begun := c.calls.Load(), time.Now()
+			c.run(16, func(call uint32) bool {
+				if perSecond > 0 {
+					time.Sleep(time.Until(begun.Add(time.Duration(call-first) * time.Second / time.Duration(perSecond))))
+				}
+				return time.Now().Before(end)
+			})
 			until(t, settled)
 			t.Logf("%v: %d calls, %d sent again, %d descriptors, %+v", time.Since(start).Round(time.Second), c.calls.Load(), c.again.Load(), descriptors(t), held(t))
 		}
