@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"turnhub/turnsrv"
 )
 
 // An operation is one thing that is done to both sides in the same way.
@@ -15,6 +17,9 @@ type operation struct {
 	kind string // the first word or two of name
 	name string
 	run  func(s *side)
+	// media says that it is a packet of a call, which may be repeated: such ones can pass
+	// inside the kernel.
+	media bool
 }
 
 // expiry is in the usernames; all of one run are good for a day.
@@ -38,6 +43,11 @@ func mostly[T any](g *generator, common T, rare ...T) T {
 		return common
 	}
 	return pick(g, rare...)
+}
+
+// fragment asks for DONT-FRAGMENT, which the portable driver does not know.
+func (g *generator) fragment() bool {
+	return g.IntN(12) == 0 && wantedDriver != turnsrv.DriverPortable
 }
 
 func (g *generator) id() (id [12]byte) {
@@ -211,7 +221,7 @@ func (g *generator) allocate(c int) operation {
 	token := mostly(g, "", "", "bogus token", "token")
 	additional := mostly(g, "", "", "additional IPv6", "additional IPv4")
 	life := mostly(g, -1, 0, 60, 600, 1000, 3600, 100000)
-	fragment := g.IntN(12) == 0
+	fragment := g.fragment()
 	extra, add := g.extra()
 	name := fmt.Sprintf("Allocate %s %s %s %s %s lifetime %d fragment %v%s", transport, family, even, token, additional, life, fragment, extra)
 	return g.request(name, c, g.credentials(), func(s *side, id [12]byte) message {
@@ -323,7 +333,7 @@ func (g *generator) channel() uint16 {
 func (g *generator) send(c int) operation {
 	peer, payload, id := g.target(), g.payload(), g.id()
 	missing := mostly(g, "", "peer", "data")
-	fragment := g.IntN(12) == 0
+	fragment := g.fragment()
 	extra, add := g.extra()
 	return operation{
 		name: fmt.Sprintf("client %d: Send %d bytes to %v without %q fragment %v%s", c, len(payload), peer, missing, fragment, extra),
@@ -348,7 +358,8 @@ func (g *generator) channelData(c int) operation {
 	number, payload := g.channel(), g.payload()
 	shape := mostly(g, "", "padded", "too long a length", "trailing bytes", "empty")
 	return operation{
-		name: fmt.Sprintf("client %d: ChannelData %#x, %d bytes %s", c, number, len(payload), shape),
+		media: true,
+		name:  fmt.Sprintf("client %d: ChannelData %#x, %d bytes %s", c, number, len(payload), shape),
 		run: func(s *side) {
 			b := channelData(number, len(payload), payload)
 			switch shape {
@@ -372,7 +383,8 @@ func (g *generator) channelData(c int) operation {
 func (g *generator) fromPeer(c int) operation {
 	peer, payload := g.IntN(len(peerAddrs)), g.payload()
 	return operation{
-		name: fmt.Sprintf("peer %d: %d bytes to the relay of client %d", peer, len(payload), c),
+		media: true,
+		name:  fmt.Sprintf("peer %d: %d bytes to the relay of client %d", peer, len(payload), c),
 		run: func(s *side) {
 			s.fromPeer(s.clients[c], peer, payload)
 		},
