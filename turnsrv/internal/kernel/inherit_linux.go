@@ -17,7 +17,7 @@ import (
 
 // layout is to be another with each change of the tables in relay.c, or of what the
 // processes that share them keep to.
-const layout = 4
+const layout = 5
 
 // What an inheritance's files are called, beside the tables, whose names are relay.c's.
 const (

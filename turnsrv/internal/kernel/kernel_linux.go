@@ -37,7 +37,7 @@ const (
 	quarantine         = 1e9                    // nanoseconds until a place is given out again: a program may still count there
 	none               = 1<<32 - 1              // NONE in relay.c
 	leastMTU           = 1280                   // LEAST_MTU in relay.c
-	mostMTU            = 1500                   // Ethernet's; see scratch in relay.c
+	mostMTU            = 9216                   // MOST_MTU in relay.c
 	owners             = 8                      // OWNERS in relay.c
 )
 

@@ -165,6 +165,9 @@ func testRules() (rules []rule) {
 			)
 			peer := netip.AddrPortFrom(peers[p].Addr(), uint16(7000+c))
 			rules = append(rules, rule{peer, relays[p], servers[c], clients[c], 0, channel, 1280})
+			wide := netip.AddrPortFrom(peers[p].Addr(), uint16(8000+c)) // as long as BPF_PROG_TEST_RUN takes
+			rules = append(rules, rule{wide, relays[p], servers[c], clients[c], 0, channel + 0x200, 3000},
+				rule{clients[c], servers[c], relays[p], wide, channel + 0x200, 0, 3000})
 		}
 	}
 	return rules
@@ -194,7 +197,7 @@ func TestPackets(t *testing.T) {
 	b := newBench(t, testRules())
 	sent := 0
 	for _, r := range b.rules {
-		for _, n := range []int{1, 2, 3, 4, 5, 172, 1199, 1200, 1216, 1220, 1228, 1232, 1248, 1252, 1253, 1348, 1352, 1353, 1368, 1372, 1373, 1448, 1452, 1453, 1468, 1472, 1473, 1600} {
+		for _, n := range []int{1, 2, 3, 4, 5, 172, 1199, 1200, 1216, 1220, 1228, 1232, 1248, 1252, 1253, 1348, 1352, 1353, 1368, 1372, 1373, 1448, 1452, 1453, 1468, 1472, 1473, 1600, 2049, 2952, 2972, 2973} {
 			for pad := range 5 {
 				if f := r.packet(counting(n), pad); len(f) > 14+20 {
 					if _, _, ok := expected(f, b.rules); ok {
@@ -503,7 +506,7 @@ func FuzzPackets(f *testing.F) {
 	b := newBench(f, rules)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		// BPF_PROG_TEST_RUN takes none without the whole header of its family.
-		if len(frame) < 14+20 || len(frame) > 1600 || be(frame[12:]) == 0x86dd && len(frame) < 14+40 {
+		if len(frame) < 14+20 || len(frame) > 3200 || be(frame[12:]) == 0x86dd && len(frame) < 14+40 {
 			return
 		}
 		b.t = t

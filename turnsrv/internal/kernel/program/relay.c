@@ -35,6 +35,7 @@
 #define TRIES 4            // to take from an account that others take from
 #define SETTLES 50000000ULL // from when an ICMP error has come until the kernel has surely heeded it
 #define LEAST_MTU 1280     // of an IP packet: what every path of IPv6 carries
+#define MOST_MTU 9216      // of an IP packet, as the largest networks carry: see scratch
 #define OWNERS 8           // processes that share the tables: those of upgrades that still carry calls
 
 // IPv6, or IPv4-mapped.
@@ -58,7 +59,7 @@ struct flow {
 	__u32 in_index; // interfaces
 	__u32 from, to; // allocations: whose client sends, whose receives; or NONE
 	__be16 channel; // in which it is wrapped; 0: none
-	__u16 mtu;      // of the way to target, at most 1500: see scratch
+	__u16 mtu;      // of the way to target, at most MOST_MTU
 	__u8 owner;     // the process that has entered it, and by whose clock it lives
 	__u8 begun;
 	__u8 out6;       // leaves over IPv6
@@ -171,7 +172,7 @@ struct {
 } narrow SEC(".maps");
 
 struct scratch {
-	__u8 payload[2048];
+	__u8 payload[16384]; // a power of two, for the verifier, of at least MOST_MTU
 };
 
 struct {
