@@ -167,7 +167,7 @@ drivers: build e2e/node_modules/.ready examples/react/node_modules/.ready ## the
 	for way in on:io_uring on:epoll clsact:epoll; do \
 	  kernel=$${way%:*} driver=$${way#*:}; \
 	  printf '\n==== relay.kernel: %s, relay.driver: %s ====\n' $$kernel $$driver; \
-	  TURNSRV_KERNEL=$$kernel TURNSRV_DRIVER=$$driver $(GO) test -count=1 -timeout 20m ./turnsrv ./turnsrv/internal/kernel || status=1; \
+	  TURNSRV_KERNEL=$$kernel TURNSRV_DRIVER=$$driver $(GO) test -count=1 -p 1 -timeout 20m ./turnsrv ./turnsrv/internal/kernel || status=1; \
 	  export TURNHUB_RELAY_KERNEL=$$kernel TURNHUB_RELAY_DRIVER=$$driver; \
 	  $(GO) test -count=1 -timeout 30m ./e2e/differential || status=1; \
 	  (cd e2e && node --test netlab/kernel.lab.js && npm run --silent netlab) || status=1; \
