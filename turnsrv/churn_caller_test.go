@@ -34,9 +34,10 @@ const (
 	sendings      = 7                      // Rc
 )
 
-// patience is how long the client waits after its nth sending.
-func (c *churnCaller) patience(n int) time.Duration {
-	if c.Stream {
+// patience is how long the client waits after its nth sending, over streams all the way or
+// not.
+func patience(n int, streams bool) time.Duration {
+	if streams {
 		return 39500 * time.Millisecond // section 6.2.2
 	}
 	if n == sendings-1 {
@@ -69,8 +70,9 @@ func (c *churnCaller) next(until time.Time) ([]byte, error) {
 	}
 }
 
-// persist sends something until take has taken what it waits for.
-func (c *churnCaller) persist(send func() error, take func([]byte) (bool, error)) error {
+// persist sends something until take has taken what it waits for; over streams all the way
+// nothing is lost, and so it is sent once.
+func (c *churnCaller) persist(streams bool, send func() error, take func([]byte) (bool, error)) error {
 	for n := range sendings {
 		if err := send(); err != nil {
 			return err
@@ -78,7 +80,7 @@ func (c *churnCaller) persist(send func() error, take func([]byte) (bool, error)
 		if n > 0 {
 			c.again.Add(1)
 		}
-		until := time.Now().Add(c.patience(n))
+		until := time.Now().Add(patience(n, streams))
 		for {
 			b, err := c.next(until)
 			var late net.Error
@@ -92,7 +94,7 @@ func (c *churnCaller) persist(send func() error, take func([]byte) (bool, error)
 				return err
 			}
 		}
-		if c.Stream {
+		if streams {
 			break
 		}
 	}
@@ -109,7 +111,7 @@ func (c *churnCaller) do(method stun.Method, attrs ...turntest.Attr) (*stun.Mess
 			key, all = nil, attrs
 		}
 		m, res := turntest.Build(turntest.Request(method), key, all...), new(stun.Message)
-		err := c.persist(func() error { _, err := c.Conn.Write(m.Raw); return err }, func(b []byte) (bool, error) {
+		err := c.persist(c.Stream, func() error { _, err := c.Conn.Write(m.Raw); return err }, func(b []byte) (bool, error) {
 			if !stun.IsMessage(b) || b[0]&1 == 0 {
 				c.came = append(c.came, b)
 				return false, nil
@@ -173,19 +175,18 @@ func data(b []byte) []byte {
 
 // expect waits for a packet of the call, which is sent again until it comes. What comes
 // beside it is one of the same call.
-func (c *churnCaller) expect(call, number uint32, send func() error) error {
+func (c *churnCaller) expect(call, number uint32, from *churnEnd, channel bool, p []byte) error {
 	mine := func(b []byte) (bool, error) {
-		p := b
 		if c.Username != "" {
-			p = data(b)
+			b = data(b)
 		}
-		if len(p) < 8 {
+		if len(b) < 8 {
 			return false, nil // an answer that came twice
 		}
-		if got := binary.BigEndian.Uint32(p); got != call {
+		if got := binary.BigEndian.Uint32(b); got != call {
 			return false, fmt.Errorf("call %d got a packet of call %d", call, got)
 		}
-		n := binary.BigEndian.Uint32(p[4:])
+		n := binary.BigEndian.Uint32(b[4:])
 		if n > number {
 			return false, fmt.Errorf("call %d got packet %d before it was sent", call, n)
 		}
@@ -197,7 +198,8 @@ func (c *churnCaller) expect(call, number uint32, send func() error) error {
 		}
 	}
 	c.came = c.came[:0]
-	if err := c.persist(send, mine); err != nil {
+	streams := c.Stream && from.caller != nil && from.caller.Stream
+	if err := c.persist(streams, func() error { return from.send(p, channel) }, mine); err != nil {
 		return fmt.Errorf("packet %d: %w", number, err)
 	}
 	return nil
