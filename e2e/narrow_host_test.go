@@ -111,23 +111,24 @@ func (n *narrows) narrow(address string, kbit int) error {
 }
 
 // carried is how many bytes the link whose server's end has that address has let through,
-// counted as its rate is: with the headers of IP, TCP and Ethernet.
-func (n *narrows) carried(address string) uint64 {
+// counted as its rate is: with the headers of IP, TCP and Ethernet; and how many packets
+// it has dropped.
+func (n *narrows) carried(address string) (bytes, dropped uint64) {
 	output, err := exec.Command("ip", "netns", "exec", n.bridgeOf(address), "tc", "-s", "-j", "qdisc", "show", "dev", "away").Output()
 	var qdiscs []struct {
-		Kind  string
-		Bytes uint64
+		Kind         string
+		Bytes, Drops uint64
 	}
 	if err == nil {
 		err = json.Unmarshal(output, &qdiscs)
 	}
 	for _, qdisc := range qdiscs {
 		if qdisc.Kind == "tbf" {
-			return qdisc.Bytes
+			return qdisc.Bytes, qdisc.Drops
 		}
 	}
 	n.t.Errorf("tc counts nothing on the way to %s: %v %s", address, err, output)
-	return 0
+	return 0, 0
 }
 
 // serve runs a relay in the server's namespace until the test ends: turnhub or, to be
@@ -249,6 +250,7 @@ type trial struct {
 	over      float64 // how many times as much the peer sends
 	lasts     time.Duration
 	wide      time.Duration // so long the link takes everything, and whole pictures come besides; all that is measured is after that. As long as it lasts: it stays so
+	start     bool          // what is measured is the beginning: the first second too
 	reads     int           // bytes a second that the client itself reads at most, 0: all there are
 }
 
@@ -257,6 +259,7 @@ type outcome struct {
 	large, sound          []time.Duration // ages, sorted
 	soundSent, soundHeard int             // of those in the middle
 	used                  float64         // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
+	dropped               uint64          // packets, by the link
 	silent                time.Duration   // for so long nothing came, at the longest
 	buffered              int             // bytes that lay in the client's own receive buffer at most
 }
@@ -335,13 +338,16 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	if stays {
 		warm = time.Second
 	}
+	if c.start {
+		warm = 0
+	}
 	rate := float64(c.kbit) * 1000 / 8
 	if c.reads > 0 {
 		rate = float64(c.reads)
 		slow.pace(c.reads)
 	}
 	began := time.Now()
-	var carriedFirst, carriedLast uint64
+	var carriedFirst, carriedLast, droppedFirst uint64
 	var sending sync.WaitGroup
 	if c.reads == 0 && !stays {
 		sending.Go(func() {
@@ -349,15 +355,20 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 			if c.wide > 0 {
 				err = n.narrow(address, c.kbit)
 			}
-			carriedFirst = n.carried(address)
+			carriedFirst, droppedFirst = n.carried(address)
 			<-time.After(time.Until(began.Add(c.lasts)))
-			carriedLast = n.carried(address)
+			carriedLast, o.dropped = n.carried(address)
+			o.dropped -= droppedFirst
 		})
 	}
 	sending.Go(func() {
 		gap := time.Duration(float64(largePacket) / (rate * c.over) * float64(time.Second))
 		large, sound, whole := time.Duration(0), time.Duration(0), time.Duration(0)
 		packet := make([]byte, largePacket)
+		wholes := c.wide
+		if c.start {
+			wholes = 5 * time.Second
+		}
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		for range timer.C {
@@ -375,8 +386,8 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 			for ; large <= now; large += gap {
 				_, _ = peer.Write(packet)
 			}
-			for ; whole <= now && whole < c.wide; whole += wholeEvery {
-				for range wholeSize {
+			for ; whole <= now && whole < wholes; whole += wholeEvery {
+				for range map[bool]int{false: wholeSize, true: 10}[c.start] {
 					_, _ = peer.Write(packet)
 				}
 			}
@@ -466,6 +477,6 @@ func (c *slowConn) Read(b []byte) (int, error) {
 
 func (o outcome) String() string {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
-		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used)
+	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used, %d dropped", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
+		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used, o.dropped)
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,12 +27,14 @@ type Ahead struct {
 	countedTo uint64    // bytes acknowledged by then
 	rates     [2]uint64 // bytes a second that were acknowledged, lately and before
 	narrow    int64     // until when the line counts as narrow, 0: it never was
+	trial     trial
 }
 
 const (
 	// Bytes that are sent ahead: at least one packet, at most what keeps a fast line
 	// full between two rounds.
 	leastAhead   = 1500
+	leastAtOnce  = 2500
 	firstAhead   = 8 << 10
 	mostAhead    = 256 << 10
 	aheadFor     = 50       // a fiftieth of a second's worth
@@ -41,10 +44,23 @@ const (
 )
 
 // Open sets a new socket up.
-func (a *Ahead) Open(fd int) { a.set(fd, firstAhead) }
+func (a *Ahead) Open(fd int) {
+	a.set(fd, firstAhead)
+	if a.trial.begin(fd) {
+		a.hold(fd, a.trial.buffer(0))
+	}
+}
 
-// Bytes is how many bytes are written at once, a TLS record at most.
-func (a *Ahead) Bytes() int { return a.bytes }
+// Bytes is how many bytes are written at once of what has waited, a TLS record at most.
+func (a *Ahead) Bytes() int { return min(a.bytes, a.AtOnce()) }
+
+// AtOnce is how many bytes are written at once of what has just come.
+func (a *Ahead) AtOnce() int {
+	if a.buffer == 0 {
+		return tlsRecordMax
+	}
+	return min(max(a.buffer/2, leastAtOnce), tlsRecordMax)
+}
 
 func (a *Ahead) set(fd, ahead int) {
 	a.bytes = min(ahead, tlsRecordMax)
@@ -60,7 +76,11 @@ func (a *Ahead) set(fd, ahead int) {
 // clock in nanoseconds. It returns the path's least round trip in nanoseconds, without its
 // queues, 0 where it is not known; ok is false where nothing was asked.
 func (a *Ahead) Look(fd int, now int64) (roundTrip int64, ok bool) {
-	if a.looked != 0 && now-a.looked < lookEvery {
+	every := int64(lookEvery)
+	if a.trial.own != 0 {
+		every = lookTrial
+	}
+	if a.looked != 0 && now-a.looked < every {
 		return 0, false
 	}
 	since := now - a.looked
@@ -123,10 +143,17 @@ func (a *Ahead) bound(fd int, now, roundTrip int64, info *unix.TCPInfo) {
 		}
 		a.narrow = now + staysNarrow
 	}
+	a.trial.look(now, roundTrip, info)
 	if now >= a.narrow {
+		own := a.trial.own
+		if own != 0 && !a.trial.over(roundTrip) {
+			a.hold(fd, a.trial.buffer(roundTrip))
+			return
+		}
+		a.trial.own = 0
 		if a.buffer != 0 {
 			a.buffer = 0
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, mostAhead)
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, cmp.Or(own/2, mostAhead))
 			unlock(fd)
 		}
 		return
@@ -137,6 +164,11 @@ func (a *Ahead) bound(fd int, now, roundTrip int64, info *unix.TCPInfo) {
 	bytes := max(leastBytes, max(a.rates[0], a.rates[1])*uint64(roundTrip+onItsWay)/1e9)
 	each := max(1, (info.Bytes_sent-info.Bytes_retrans-info.Bytes_acked)/uint64(info.Unacked))
 	buffer := int(max(leastPackets, bytes/each) * (each + besidePacket) / 2) // the kernel takes twice what it is told
+	a.hold(fd, buffer)
+}
+
+// hold sets the send buffer; the system call is saved while the figure is about the same.
+func (a *Ahead) hold(fd, buffer int) {
 	if a.buffer == 0 || buffer > a.buffer+a.buffer/4 || buffer < a.buffer-a.buffer/4 {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, buffer) == nil {
 			a.buffer = buffer

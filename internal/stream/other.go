@@ -78,5 +78,8 @@ func (*Ahead) Open(int) {}
 // Bytes is how many bytes are written at once.
 func (*Ahead) Bytes() int { return 16 << 10 }
 
+// AtOnce is the same of what has just come.
+func (*Ahead) AtOnce() int { return 16 << 10 }
+
 // Look asks nothing.
 func (*Ahead) Look(int, int64) (roundTrip int64, ok bool) { return 0, false }

@@ -152,7 +152,7 @@ func (st *streamState) flush(w *Worker, c *core.Client) {
 	st.plain = st.plain[:0]
 	for at := head; at != 0; at = t.items[at-1].next {
 		b := t.items[at-1].buf
-		if len(st.plain) > 0 && len(st.plain)+len(b) > tlsRecordMax {
+		if len(st.plain) > 0 && len(st.plain)+len(b) > k.line.AtOnce() {
 			w.transmit(k, st.plain)
 			st.plain = st.plain[:0]
 			if k.conn.Waiting() > 0 {

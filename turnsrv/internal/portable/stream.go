@@ -136,6 +136,10 @@ func (k *streamClient) write() {
 			bytes, roundTrip = ahead.Bytes(), min(least, mostRoundTrip)
 		}
 	}
+	if raw != nil {
+		_ = raw.Control(func(fd uintptr) { ahead.Open(int(fd)) })
+		bytes = min(bytes, ahead.Bytes())
+	}
 	for {
 		k.mu.Lock()
 		for k.queue.Empty() && !k.closed && !k.ending {
