@@ -688,6 +688,9 @@ export declare class Transfer extends Emitter<TransferEvents> {
     bytes: number;
     /** The connection that it goes over. @type {RTCPeerConnection | null} */
     over: RTCPeerConnection | null;
+    /** How often the receiver has said from where it goes on, which it counts; -1: not yet. */
+    turn: number;
+    asked: Quota;
     id: string;
     name: string;
     size: number;
@@ -705,6 +708,8 @@ export declare class Transfer extends Emitter<TransferEvents> {
     fail(why: TransferFailure): void;
     /** Lets go of the channel, whose connection is replaced: the receiver says from where it goes on, over another. */
     pause(): void;
+    /** The connection may be closed, which then says nothing of the file. */
+    leave(): void;
     /** The receiver's end of the channel. @param {RTCDataChannel} channel */
     receive(channel: RTCDataChannel): void;
     /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has @param {Pace} [pace] */

@@ -128,10 +128,15 @@ export class PeerChannel extends Emitter {
   #resume() {
     for (const transfer of this.#transfers.values()) {
       if (transfer.state !== 'running' || transfer.over === this.#pc) continue;
+      // The other side may stay where it is: what is sent goes on there until it is asked for elsewhere.
+      if (transfer.direction !== 'in') {
+        transfer.leave();
+        continue;
+      }
       transfer.pause();
-      if (transfer.direction !== 'in') continue;
+      transfer.over = null;
       this.#unsent = this.#unsent.filter(({type, id}) => type !== 'file-accept' || id !== transfer.id);
-      this.tell({type: 'file-accept', id: transfer.id, at: transfer.bytes});
+      this.tell({type: 'file-accept', id: transfer.id, at: transfer.bytes, turn: ++transfer.turn});
     }
   }
 
@@ -186,21 +191,24 @@ export class PeerChannel extends Emitter {
         if ([...this.#transfers.values()].filter(({direction}) => direction === 'in').length >= transferLimit) {
           return this.tell({type: 'file-decline', id: offered.id});
         }
-        const transfer = new Transfer(offered, 'in', (answer) => this.tell({type: `file-${answer}`, id: offered.id}));
+        const transfer = new Transfer(offered, 'in', (answer) => this.tell({type: `file-${answer}`, id: offered.id, ...(answer === 'accept' && {turn: transfer.turn = 0})}));
         this.#keep(transfer);
         this.emit('file', transfer);
         return;
       }
       case 'file-accept': {
-        const {id, at = 0} = message;
+        const {id, at = 0, turn} = message;
         if (!isKey(id)) return;
         const transfer = this.#transfers.get(id);
         const file = this.#files.get(id);
         if (!transfer || !file || !pc || !Number.isSafeInteger(at) || at < 0 || at > file.size) return this.tell({type: 'file-decline', id});
-        // Taken once for each connection: not a channel and a reader more with every word.
-        if (transfer.state === 'running' && transfer.over === pc) return;
+        // Not a channel and a reader more with every word: what is asked for again takes the place of what was asked for before. Who
+        // does not count has it once for each connection.
+        const counted = Number.isSafeInteger(turn), running = transfer.state === 'running';
+        if (counted ? turn <= transfer.turn || (running && !transfer.asked.take()) : running && transfer.over === pc) return;
+        if (counted) transfer.turn = turn;
         transfer.over = pc;
-        transfer.send(pc.createDataChannel(id), file, at, this.pace).catch((error) => {
+        transfer.send(pc.createDataChannel(counted ? `${id} ${turn}` : id), file, at, this.pace).catch((error) => {
           console.warn('turnhub: file', error);
           transfer.fail('unreadable');
         });
@@ -224,7 +232,9 @@ export class PeerChannel extends Emitter {
    * @param {RTCDataChannel} channel @param {RTCPeerConnection | null} [pc] that it was opened on
    */
   accept(channel, pc = this.#pc) {
-    const transfer = this.#transfers.get(channel.label);
+    const [id, turn] = channel.label.split(' '), transfer = this.#transfers.get(id);
+    // It was asked for over a connection that is not used any more, and anew over the one that is: those that are late are left alone.
+    if (transfer?.direction === 'in' && transfer.state === 'running' && (turn === undefined ? pc !== this.#pc : turn !== String(transfer.turn))) return;
     if (!transfer?.takes(pc)) return channel.close();
     transfer.over = pc;
     transfer.receive(channel);

@@ -1,10 +1,14 @@
 import {Emitter} from '../../base/emitter.js';
+import {Quota} from '../../base/quota.js';
+import {realClock} from '../../base/clock.js';
 
 // A message of 16 KiB passes every browser's SCTP; a queue of 1 MiB keeps the path full up to 80 Mbit/s at 100 ms.
 const chunkBytes = 16 * 1024;
 const queueBytes = 1 << 20;
 // On a line that is measured nothing waits here for longer than this, milliseconds, and a piece is a packet: sound goes between.
 const waits = 200, packetBytes = 1100;
+// In one file the other side may go from one connection to another so often at once, and so often in the long run, milliseconds.
+const turnsAtOnce = 8, turnEvery = 1000;
 // So many pieces are kept before they are put together.
 const mostParts = 1024;
 
@@ -46,6 +50,9 @@ export class Transfer extends Emitter {
   bytes = 0;
   /** The connection that it goes over. @type {RTCPeerConnection | null} */
   over = null;
+  /** How often the receiver has said from where it goes on, which it counts; -1: not yet. */
+  turn = -1;
+  asked = new Quota(realClock, turnsAtOnce, turnEvery);
   /** @type {RTCDataChannel | null} */ #channel = null;
   /** @type {BlobPart[]} */ #parts = [];
   /** @type {(answer: 'accept' | 'decline' | 'done') => void} */ #answer;
@@ -104,6 +111,11 @@ export class Transfer extends Emitter {
     if (channel) channel.onmessage = channel.onclose = channel.onopen = null;
   }
 
+  /** The connection may be closed, which then says nothing of the file. */
+  leave() {
+    if (this.#channel) this.#channel.onclose = null;
+  }
+
   /** The receiver's end of the channel. @param {RTCDataChannel} channel */
   receive(channel) {
     this.pause();
@@ -125,7 +137,9 @@ export class Transfer extends Emitter {
 
   /** The sender's end. @param {RTCDataChannel} channel @param {Blob} file @param {number} [from] bytes that the receiver has @param {Pace} [pace] */
   async send(channel, file, from = 0, pace = unpaced) {
+    const before = this.#channel;
     this.pause();
+    before?.close(); // the receiver has let go of it
     this.#channel = channel;
     this.bytes = from;
     this.state = 'running';
