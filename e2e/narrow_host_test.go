@@ -259,6 +259,7 @@ type outcome struct {
 	large, sound          []time.Duration // ages, sorted
 	soundSent, soundHeard int             // of those in the middle
 	used                  float64         // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
+	behind                time.Duration   // for so long in all the peer was kept from sending
 	dropped               uint64          // packets, by the link
 	silent                time.Duration   // for so long nothing came, at the longest
 	buffered              int             // bytes that lay in the client's own receive buffer at most
@@ -377,6 +378,11 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 				return
 			}
 			encoding.BigEndian.PutUint64(packet, uint64(now))
+			// A microphone does not say at once what it had no time for.
+			if behind := now - min(large, sound); behind > 2*soundEvery {
+				large, sound = large+behind, sound+behind
+				o.behind += behind
+			}
 			for ; sound <= now; sound += soundEvery {
 				if now > warm && now < c.lasts-time.Second {
 					o.soundSent++
@@ -477,6 +483,6 @@ func (c *slowConn) Read(b []byte) (int, error) {
 
 func (o outcome) String() string {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used, %d dropped", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
-		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used, o.dropped)
+	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used, %d dropped, the peer was behind by %d ms in all", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
+		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used, o.dropped, ms(o.behind))
 }
