@@ -400,15 +400,23 @@ func TestPageLoadsOnlyWhatItNeeds(t *testing.T) {
 		t.Skip("SKIPPED: no bundles are made (go generate ./internal/assets)")
 	}
 	script := get(s, src[1]).Body.String()
+	door := get(s, "/client/call/websocket/path.min.js").Body.String()
+	for _, at := range regexp.MustCompile(`(?:import\(|from|new URL\()"([^"]*)"`).FindAllStringSubmatch(door, -1) {
+		if name := "/client/call/websocket/" + strings.TrimPrefix(at[1], "./"); !strings.HasPrefix(at[1], "./") || get(s, name).Code != 200 {
+			t.Errorf("the last door asks for %s, which is not there", name)
+		}
+	}
+	if regexp.MustCompile(`(?:from|import)\s*"`).MatchString(door) || strings.Count(door, "import(") != 1 || strings.Count(door, "new URL(") != 2 {
+		t.Error("the last door comes in more than one file, beside libopus and what is played by worklets")
+	}
 	for file, parts := range map[string][]string{
-		"client/call/websocket/path.js":   nil,
-		"client/call/websocket/seal.js":   {"AES-GCM"}, // by the one above
-		"static/vendor/uplot/uPlot.js":    {"Leon Sorokin", "FEAT_TIME"},
-		"static/vendor/matrix/symbols.js": {"Hourglass"},
-		"static/host.js":                  {"data-person"},
-		"static/more.js":                  {"requestPictureInPicture"},
+		"client/call/websocket/path.min.js": {"AES-GCM", "VideoEncoder", "AudioEncoder"},
+		"static/vendor/uplot/uPlot.js":      {"Leon Sorokin", "FEAT_TIME"},
+		"static/vendor/matrix/symbols.js":   {"Hourglass"},
+		"static/host.js":                    {"data-person"},
+		"static/more.js":                    {"requestPictureInPicture"},
 	} {
-		if !strings.HasSuffix(file, "seal.js") && !strings.Contains(script, `import("../`+file+`")`) {
+		if asked := strings.Replace("../"+file, "../static/", "./", 1); !strings.Contains(script, `import("`+asked+`")`) {
 			t.Errorf("the page does not know where %s is", file)
 		}
 		for _, part := range parts {

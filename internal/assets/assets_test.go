@@ -184,6 +184,25 @@ func TestSite(t *testing.T) {
 	if len(asked) != 2 || asked[0] == asked[1] {
 		t.Error("a changed script is served in its old bundle:", asked)
 	}
+	lazy := tree("1")
+	lazy["client/far/x.js"] = &fstest.MapFile{Data: []byte("import './y.js'")}
+	for _, made := range []bool{true, false} {
+		s = Site(lazy, func(name, _ string) []byte {
+			switch {
+			case name == "static/a.js":
+				return []byte(`import("../client/far/x.min.js"),import("./b.js")`)
+			case name == "client/far/x.js" && made:
+				return []byte("x and y")
+			case name == "client/far/x.js":
+				return nil
+			}
+			t.Error("a bundle of", name)
+			return nil
+		})
+		if got := string(s.File("client/far/x.min.js").Content); got != map[bool]string{true: "x and y", false: "import './y.js'"}[made] {
+			t.Error("what is loaded when it is needed:", got)
+		}
+	}
 	speaking := tree("1")
 	speaking["static/page.html"].Data = []byte(page + "[[a.b]]")
 	speaking["static/words/en.json"] = &fstest.MapFile{Data: []byte(`{"language":{"name":"English","dir":"ltr"},"a":{"b":"Hello"}}`)}

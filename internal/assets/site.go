@@ -18,7 +18,7 @@ import (
 // WordsFolder is where a site has the texts of its pages.
 const WordsFolder = "static/words"
 
-// A Bundler returns one script that does what the module static/name and all that it
+// A Bundler returns one script that does what the module name of the site and all that it
 // imports do; nil: there is none. sources is the hash of every script of the site.
 type Bundler func(name, sources string) []byte
 
@@ -36,6 +36,7 @@ var (
 	script      = regexp.MustCompile(`<script type="module" src="/static/([^"]+)">`)
 	preload     = regexp.MustCompile(`(?m)^ *<link rel="modulepreload" href="[^"]+">\n`)
 	picture     = regexp.MustCompile(`/(static/[a-z-]+\.svg)\b`)
+	later       = regexp.MustCompile(`\bimport\("\.\./(client/[^"]+)\.min\.js"\)`)
 )
 
 // Site returns the folders static and client of tree, with the pages in static asking
@@ -100,13 +101,27 @@ func (s *Set) scripts() string {
 
 // bundle adds the bundle of a script and returns its name, "" where there is none.
 func (s *Set) bundle(script, sources string, bundle Bundler) string {
-	content := bundle(script, sources)
+	content := bundle("static/"+script, sources)
 	if content == nil {
 		return ""
+	}
+	for _, at := range later.FindAllSubmatch(content, -1) {
+		s.bundleLater(string(at[1]), sources, bundle)
 	}
 	name := "static/" + strings.TrimSuffix(script, ".js") + ".min.js"
 	s.Put(name, s.pictures(content))
 	return s.Hashed(name)
+}
+
+// bundleLater adds the bundle of a module of the client that a page loads when it is needed.
+// It lies beside the module, for what that asks for by relative names, and has no hash: a page
+// that has been open since before an upgrade asks for it by the same name.
+func (s *Set) bundleLater(module, sources string, bundle Bundler) {
+	content := bundle(module+".js", sources)
+	if content == nil {
+		content = s.files[module+".js"].Content
+	}
+	s.Put(module+".min.js", content)
 }
 
 // pictures has a page or script ask for pictures by their hashed names.

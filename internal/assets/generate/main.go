@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"testing/fstest"
 
 	"github.com/andybalholm/brotli"
@@ -98,25 +100,32 @@ func read(tree fstest.MapFS, root, folder string) error {
 	})
 }
 
-// bundle makes one script of static/name and what it imports.
+// bundle makes one script of the module name of the site and what it imports.
 func bundle(name string) ([]byte, error) {
 	root, err := filepath.Abs(site)
 	if err != nil {
 		return nil, err
 	}
 	result := api.Build(api.BuildOptions{
-		EntryPoints: []string{filepath.Join(root, "static", name)},
+		EntryPoints: []string{filepath.Join(root, name)},
 		Bundle:      true, Format: api.FormatESModule, Target: api.ES2022,
 		MinifyWhitespace: true, MinifySyntax: true, MinifyIdentifiers: true,
 		LegalComments: api.LegalCommentsEndOfFile, Charset: api.CharsetUTF8,
 		Plugins: []api.Plugin{{Name: "site", Setup: func(b api.PluginBuild) {
-			// What is loaded when it is needed stays a file of its own, named from where the bundle is served.
+			// What is loaded when it is needed stays a file of its own, named from where the bundle is served. Of the
+			// client's, a page asks for a bundle: far away, its files would come one level of imports after the other.
 			b.OnResolve(api.OnResolveOptions{Filter: `^\.`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
 				if a.Kind != api.ResolveJSDynamicImport {
 					return api.OnResolveResult{}, nil
 				}
-				name, err := filepath.Rel(root, filepath.Join(a.ResolveDir, a.Path))
-				return api.OnResolveResult{Path: "../" + filepath.ToSlash(name), External: true}, err
+				wanted, err := filepath.Rel(filepath.Join(root, path.Dir(name)), filepath.Join(a.ResolveDir, a.Path))
+				wanted = filepath.ToSlash(wanted)
+				if strings.HasPrefix(wanted, "../client/") {
+					wanted = strings.TrimSuffix(wanted, ".js") + ".min.js"
+				} else if !strings.HasPrefix(wanted, ".") {
+					wanted = "./" + wanted
+				}
+				return api.OnResolveResult{Path: wanted, External: true}, err
 			})
 			// As the server does: /client/x.js is in client, /static/x.js in static.
 			b.OnResolve(api.OnResolveOptions{Filter: "^/(client|static)/"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
