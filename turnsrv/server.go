@@ -250,6 +250,13 @@ func (s *Server) Volumes(since bool) []Volume { return s.shared.Volumes(since) }
 // AddVolumes adds what another process of this server has counted.
 func (s *Server) AddVolumes(volumes []Volume) { s.shared.AddVolumes(volumes) }
 
+// Held returns what of the limits is held by those who have an eighth of one at least.
+func (s *Server) Held() Held { return s.shared.Held() }
+
+// SetElsewhere has what other servers have told by Held count here too, by the names of the
+// servers. It replaces what was said before; of the day's volume it adds what is new.
+func (s *Server) SetElsewhere(servers map[string]Held) { s.shared.SetElsewhere(servers) }
+
 // Beside opens the account of a user's path from that address that goes past the relay,
 // within the limits of one allocation and those of the user.
 func (s *Server) Beside(user string, client netip.Addr) *Beside {

@@ -51,6 +51,12 @@ type Ports = core.Ports
 // told to the process that takes over.
 type Volume = core.Volume
 
+// Held is what users and addresses have of a server's limits, to be told to other servers.
+type Held = core.Held
+
+// Holding is how many allocations a user has.
+type Holding = core.Holding
+
 // Beside is what one end of a path beside the relay uses up.
 type Beside = core.Beside
 

@@ -34,6 +34,7 @@ type Counts struct {
 	households map[netip.Prefix]int
 	networks   map[netip.Prefix]int
 	total      int
+	elsewhere  Elsewhere
 }
 
 // Add counts n more of addr, n > 0, or says which bound refuses them.
@@ -44,9 +45,9 @@ func (c *Counts) Add(addr netip.Addr, n int, share Share) Bound {
 	switch {
 	case share.Total > 0 && c.total+n > share.Total:
 		return OverTotal
-	case share.Household > 0 && c.households[household]+n > share.Household:
+	case share.Household > 0 && c.households[household]+c.elsewhere[household]+n > share.Household:
 		return OverHousehold
-	case share.Household > 0 && c.networks[network]+n > NetworkShare*share.Household:
+	case share.Household > 0 && c.networks[network]+c.elsewhere[network]+n > NetworkShare*share.Household:
 		return OverNetwork
 	}
 	c.add(household, network, n)

@@ -117,6 +117,11 @@ type usage struct {
 	number uint32       // by which the kernel knows it, or NoUser
 	told   atomic.Int64 // of the volume: to the process that takes over, under the directory's lock
 	held   int          // by so many allocations; under the directory's lock
+
+	// What of the volume is of other nodes, in the window that began then, and what each of
+	// them has told; under the directory's lock. See elsewhere.go.
+	foreign, foreignOf int64
+	tellers            map[string]teller
 }
 
 func newUsage() *usage {
@@ -187,14 +192,7 @@ func (d *directory) unuse(a *allocation) {
 
 // hold returns what somebody has used up, until letGo. The lock is held.
 func (d *directory) hold(h holder, now int64) *usage {
-	u := d.usages[h]
-	if u == nil {
-		if len(d.usages) >= maxUsages {
-			d.forgetUsages(now)
-		}
-		u = newUsage()
-		d.usages[h] = u
-	}
+	u := d.entry(h, now)
 	if u.held++; u.held == 1 {
 		u.share(d.offload)
 	}
@@ -251,7 +249,7 @@ func (s *Shared) Volumes(since bool) (volumes []Volume) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for h, u := range d.usages {
-		all := u.Volume.Load()
+		all := u.ownVolume() // the next process hears of the others by itself
 		told := u.told.Swap(all)
 		if !since {
 			told = 0 // an earlier successor may have come to nothing
@@ -271,24 +269,36 @@ func (s *Shared) AddVolumes(volumes []Volume) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, v := range volumes[:min(len(volumes), maxVolumes)] {
-		h := holder{v.User, v.Household}
-		u := d.usages[h]
-		if u == nil {
-			if len(d.usages) >= maxUsages {
-				d.forgetUsages(now)
-			}
-			u = newUsage()
-			d.usages[h] = u
-		}
-		began := now - v.Age
-		switch own := u.Began.Load(); {
-		case own == 0 || now-own >= volumeWindow: // of a day that is over
-			u.Began.Store(began)
-			u.Volume.Store(0)
-			u.told.Store(0)
-		case began < own:
-			u.Began.Store(began)
-		}
-		u.Volume.Add(v.Bytes)
+		d.entry(holder{v.User, v.Household}, now).add(v, now)
 	}
+}
+
+// entry returns what somebody has used up, whether anybody holds it or not. The lock is held.
+func (d *directory) entry(h holder, now int64) *usage {
+	u := d.usages[h]
+	if u == nil {
+		if len(d.usages) >= maxUsages {
+			d.forgetUsages(now)
+		}
+		u = newUsage()
+		d.usages[h] = u
+	}
+	return u
+}
+
+// add counts what was relayed elsewhere, in a window that may have begun earlier.
+func (u *usage) add(v Volume, now int64) {
+	began := now - v.Age
+	switch own := u.Began.Load(); {
+	case own == 0 || now-own >= volumeWindow: // of a day that is over
+		u.Began.Store(began)
+		u.Volume.Store(0)
+		u.told.Store(0)
+	case began < own:
+		u.Began.Store(began)
+		if u.foreignOf == own {
+			u.foreignOf = began
+		}
+	}
+	u.Volume.Add(v.Bytes)
 }

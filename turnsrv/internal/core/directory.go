@@ -21,6 +21,7 @@ type directory struct {
 	counts    netaddr.Counts // allocations, counted as in userEntry
 	byUser    map[string]*userEntry
 	held      map[holder]int // allocations, counted as in userEntry
+	elsewhere map[holder]int // likewise, on other nodes; nil: there are none
 	usages    map[holder]*usage
 	offload   *offload                   // nil: none
 	forgotten int64                      // second in which usages were last looked through for some to forget
@@ -97,7 +98,7 @@ func (u *userEntry) silent(now int64, helps func(*allocation) bool) (longest *al
 
 // fits counts n more allocations, or says which quota refuses them.
 func (d *directory) fits(self holder, client wire.Endpoint, n int, limits *Limits) quota {
-	if limits.AllocationsPerUser > 0 && d.held[self]+n > limits.AllocationsPerUser {
+	if limits.AllocationsPerUser > 0 && d.held[self]+d.elsewhere[self]+n > limits.AllocationsPerUser {
 		return overUser
 	}
 	switch d.counts.Add(client.Addr(), n, netaddr.Share{Household: limits.AllocationsPerIP * d.gateway.Times(client.Addr()), Total: limits.AllocationsTotal}) {
