@@ -109,6 +109,7 @@ type Cluster struct {
 	numbers numbers  // of what is said to them
 	shelves []*Shelf
 	topics  *Topics      // nil: none
+	held    *heldBook    // nil: limits count on each node for itself
 	streams atomic.Int32 // whether there is JetStream, see shelf.go
 
 	mu         sync.Mutex
@@ -255,10 +256,12 @@ func (c *Cluster) Serve(ctx context.Context) error {
 			c.sendBeat(false)
 			c.tend()
 			c.topics.tend()
+			c.held.tend()
 		case <-tick.C:
 			c.sendBeat(false)
 			c.tend()
 			c.topics.tend()
+			c.held.tend()
 			// Not all at once, whenever they were started.
 			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
 		}

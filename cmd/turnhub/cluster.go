@@ -48,6 +48,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	n.hub.ShareSeen(n.cluster.Topics(), n.relaysAt) // before it serves
 	n.pusher.share(n.cluster)
 	n.recorder.share(n.cluster)
+	n.shareLimits()
 	return nil
 }
 
