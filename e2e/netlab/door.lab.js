@@ -162,7 +162,7 @@ for (const direction of /** @type {const} */ (['down', 'up', 'both'])) {
   });
 }
 
-/** Two people on networks that let UDP through, of the browsers in E2E_PAIR. @type {Caller[] | null} */ let free = null;
+/** Two people on networks that let UDP through. @type {Caller[] | null} */ let free = null;
 const freePeople = async () => (free ??= await Promise.all([0, 1].map(async (side) => {
   const caFile = server.caFile ?? '';
   return startCaller(await addClient(lab, 'cone', 5 + side), caFile, { kind: browsers[side], fps: 15 });

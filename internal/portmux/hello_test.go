@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -120,10 +121,15 @@ func TestHelloInBytesCostsNoMore(t *testing.T) {
 	const clients = 200
 	for what, forwards := range map[string][]Forward{"alone": nil, "with other servers": {{Host: "www.example.org", To: "127.0.0.1:1"}}} {
 		cfg := Config{HTTP: http.NotFoundHandler(), STUN: func(c *Conn, _ bool) { c.Close() }, TLS: &tls.Config{}, Forwards: forwards}
-		least := func(parts int) int64 { // others' garbage is no client's
-			return min(held(cfg, clients, parts, say), held(cfg, clients, parts, say), held(cfg, clients, parts, say)) / clients
+		usual := func(parts int) int64 { // what tests before have left may come and go meanwhile
+			var all []int64
+			for range 5 {
+				all = append(all, held(cfg, clients, parts, say)/clients)
+			}
+			slices.Sort(all)
+			return all[len(all)/2]
 		}
-		whole, single := least(len(say)), least(1)
+		whole, single := usual(len(say)), usual(1)
 		t.Logf("%s, a connection with half a ClientHello of %d bytes holds %d bytes when it comes whole, %d in single bytes", what, len(hello), whole, single)
 		if single > whole+whole/20 {
 			t.Errorf("%s: in single bytes it costs %d bytes, whole %d", what, single, whole)
