@@ -53,6 +53,9 @@ async function until(page, selector, so, what) {
   assert.fail(`${what}: ${JSON.stringify(seen)}`);
 }
 
+/** What the visitor has been told, if something was wrong. @param {Page} page */
+const told = (page) => page.evaluate(() => [...document.querySelectorAll('.toast')].map(({ textContent }) => textContent).join(' | '));
+
 const other = '.tile:not(.self):not(.screen) video';
 const sharp = (/** @type {{wall: number}} */ { wall }) => wall > 10;
 const blurred = (/** @type {{wall: number, shirt: number}} */ { wall, shirt }) => wall >= 0 && wall < 3 && shirt > 6;
@@ -86,7 +89,7 @@ inBoth('the background of whoever wants that is blurred, for himself and for the
   await here.click('#video');
   await there.waitForFunction((selector) => !document.querySelector(selector)?.closest('.tile')?.getAttribute('data-media')?.includes('video'), other);
   await here.click('#video');
-  await until(there, other, blurred, 'with the camera on again');
+  await until(there, other, blurred, 'with the camera on again').catch(async (error) => assert.fail(`${error.message}; here is told: ${await told(here)}`));
   const before = asked.filter((path) => path.endsWith('.tflite')).length;
   await here.evaluate(() => /** @type {any} */ (window).another()); // another camera is chosen, whose wall is another one
   await here.click('#settings');
