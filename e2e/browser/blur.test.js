@@ -53,8 +53,14 @@ async function until(page, selector, so, what) {
   assert.fail(`${what}: ${JSON.stringify(seen)}`);
 }
 
-/** What the visitor has been told, if something was wrong. @param {Page} page */
-const told = (page) => page.evaluate(() => [...document.querySelectorAll('.toast')].map(({ textContent }) => textContent).join(' | '));
+/** Keeps what the visitor is told, which is to be read for six seconds. Runs in the page. */
+function keepToasts() {
+  const page = /** @type {any} */ (window);
+  page.told = [];
+  addEventListener('DOMContentLoaded', () => new MutationObserver((list) => {
+    for (const { addedNodes } of list) page.told.push(...[...addedNodes].map(({ textContent }) => textContent));
+  }).observe(/** @type {Node} */ (document.querySelector('#toasts')), { childList: true }));
+}
 
 const other = '.tile:not(.self):not(.screen) video';
 const sharp = (/** @type {{wall: number}} */ { wall }) => wall > 10;
@@ -66,6 +72,7 @@ inBoth('the background of whoever wants that is blurred, for himself and for the
   here.on('request', (request) => asked.push(new URL(request.url()).pathname));
   await here.addInitScript(drawPerson);
   await here.addInitScript(fakeCamera);
+  await here.addInitScript(keepToasts);
   // Here it may take what it likes: what else the machine does would switch it off. That it does is the next test's.
   await here.route('**/blur.worker.js', async (route) => {
     const answer = await route.fetch(), text = await answer.text();
@@ -89,7 +96,7 @@ inBoth('the background of whoever wants that is blurred, for himself and for the
   await here.click('#video');
   await there.waitForFunction((selector) => !document.querySelector(selector)?.closest('.tile')?.getAttribute('data-media')?.includes('video'), other);
   await here.click('#video');
-  await until(there, other, blurred, 'with the camera on again').catch(async (error) => assert.fail(`${error.message}; here is told: ${await told(here)}`));
+  await until(there, other, blurred, 'with the camera on again').catch(async (error) => assert.fail(`${error.message}; here is told: ${await here.evaluate(() => /** @type {any} */ (window).told.join(' | '))}`));
   const before = asked.filter((path) => path.endsWith('.tflite')).length;
   await here.evaluate(() => /** @type {any} */ (window).another()); // another camera is chosen, whose wall is another one
   await here.click('#settings');

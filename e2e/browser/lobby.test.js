@@ -79,10 +79,11 @@ test('the lobby: connected through the relay, and nothing to see, hear or learn 
   await join(comes.page);
   await Promise.all([firstFrame(comes.page), firstFrame(there.page)]);
   await Promise.all([connected(comes.page), connected(there.page)]);
-  // The connection of the lobby is the one of the call, and goes over to the direct path.
+  // The connection of the lobby is the one of the call, and goes over to the direct path. On a machine that stood still another
+  // one may have taken its place, and it is kept for two seconds.
   for (const { page } of [there, comes]) {
-    assert.deepEqual(await connections(page), ['connected']);
     await page.waitForSelector('.tile:not(.self)[data-path=direct]');
+    await untilConnections(page, ['connected']);
   }
   await Promise.all([decodesVideo(comes.page), decodesVideo(there.page)]);
   const [pair] = await candidatePairs(comes.page);

@@ -5,8 +5,8 @@ import {learn, t} from './words.js';
 /** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
 /** @typedef {{load: {share: number, each: number, pictures: number}}} Load of a second: of a core, of a picture in milliseconds, and how many there were */
 
-/** A first picture that has not come by then does not come, milliseconds. */
-const patience = 8000;
+/** A first picture that has not come by then, milliseconds, is waited for anew, once and for longer: nobody is to be seen sharp for a camera's hiccup. */
+const patience = 4000, patienceAgain = 8000;
 
 /** What there is in Chromium alone. @type {{MediaStreamTrackProcessor?: any, MediaStreamTrackGenerator?: any}} */
 const streams = /** @type {any} */ (globalThis);
@@ -81,21 +81,28 @@ export class Blur {
 
   /** @param {MediaStreamTrack} camera */
   async #alter(camera) {
-    const id = ++this.#last;
+    let id = ++this.#last;
     try {
-      return await this.#begin(await this.#work(), id, camera);
+      const worker = await this.#work();
+      try {
+        return await this.#begin(worker, id, camera, patience);
+      } catch (error) {
+        if (id !== this.#last) throw error;
+        id = ++this.#last;
+        return await this.#begin(worker, id, camera, patienceAgain);
+      }
     } catch (error) {
       if (id === this.#last) this.#fail('failed'); // else another camera was chosen meanwhile
       throw error;
     }
   }
 
-  /** @param {Worker} worker @param {number} id @param {MediaStreamTrack} camera */
-  async #begin(worker, id, camera) {
+  /** @param {Worker} worker @param {number} id @param {MediaStreamTrack} camera @param {number} most milliseconds */
+  async #begin(worker, id, camera, most) {
     const {track, close} = streams.MediaStreamTrackProcessor && streams.MediaStreamTrackGenerator ? this.#stream(worker, id, camera) : this.#pictures(worker, id, camera);
     const first = new Promise((resolve, reject) => {
       this.#first.set(id, () => resolve(undefined));
-      setTimeout(() => reject(new Error('no picture has come')), patience);
+      setTimeout(() => reject(new Error('no picture has come')), most);
     });
     const end = () => {
       this.#first.delete(id);
