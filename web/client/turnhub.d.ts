@@ -283,28 +283,12 @@ export namespace healingTimes {
     export let pictureLook: number;
     export let farewell: number;
 }
-export namespace standstillTimes {
-    let look_2: number;
-    export { look_2 as look };
-    export let still: number;
-    export let even: number;
-    let alive_1: number;
-    export { alive_1 as alive };
-    let asleep_1: number;
-    export { asleep_1 as asleep };
-    let asked_1: number;
-    export { asked_1 as asked };
-}
 export namespace lastDoorTimes {
     export let patience: number;
-    let look_3: number;
-    export { look_3 as look };
+    let look_2: number;
+    export { look_2 as look };
     export let fetch: number;
     export let hurry: number;
-    export let ahead: number;
-    export let aheadAtOnce: number;
-    let sure_1: number;
-    export { sure_1 as sure };
     let again_2: number;
     export { again_2 as again };
     let againMost_2: number;
@@ -1847,10 +1831,6 @@ export type LastDoorHost = {
      */
     unconnected: () => number;
     /**
-     * how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
-     */
-    still: () => number;
-    /**
      * a path of WebRTC has been in use, and is known to be lost
      */
     lost: () => boolean;
@@ -1864,10 +1844,6 @@ export type LastDoorHost = {
      * the other side does not know of such a way, or has not got what it takes
      */
     unanswered: () => void;
-    /**
-     * both ends of it are there
-     */
-    opened: (path: WebSocketPath) => void;
     /**
      * media goes this way, or does not any more
      */
@@ -2495,37 +2471,6 @@ export type SoundHost = {
      */
     narrow: () => boolean;
     tell: (message: any) => void;
-};
-
-// ---- call/path/standstill.js
-declare function playedOf(pc: RTCPeerConnection): number;
-/**
- * Sees that a path on which something came all the time has gone silent, long before anybody can say that it is dead: for what costs
- * little and may be in vain. While all is well it reads memory alone.
- */
-declare class Standstill {
-    /** @param {StandstillHost} host */
-    constructor(host: StandstillHost);
-    begin(): void;
-    /** How long nothing has come where something should, milliseconds, at least 1; 0: something comes, or nobody can tell. */
-    get silence(): number;
-    close(): void;
-    #private;
-}
-/**
- * What it needs of its peer.
- */
-export type StandstillHost = {
-    clock: Clock;
-    /**
-     * the connection in use; null: there is none, or nothing is to be expected of it
-     */
-    pc: () => RTCPeerConnection | null;
-    report: (pc: RTCPeerConnection) => Promise<RTCStatsReport | null>;
-    /**
-     * it stands still, or goes on
-     */
-    changed: () => void;
 };
 
 // ---- call/path/start.js
@@ -3169,8 +3114,6 @@ declare class Way {
     reach(state: PeerState): void;
     /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
     talk(pc: RTCPeerConnection, channel: RTCDataChannel): void;
-    /** Messages go through the WebSocket, and are heard at once. */
-    get prompt(): boolean;
     /** What fits it; null: that is for the connection to say. @returns {{ours: LineState, theirs: LineState} | null} */
     get line(): {
         ours: LineState;
@@ -3201,10 +3144,6 @@ export type WayHost = {
      * how long there has been no connection, milliseconds
      */
     unconnected: () => number;
-    /**
-     * the connection in use, where the other side says that it sends sound or pictures by it, and its line is none on which they wait
-     */
-    sending: () => RTCPeerConnection | null;
     /**
      * whether it has been connected by a connection once
      */
@@ -3559,8 +3498,6 @@ declare class WebSocketPath {
     get narrow(): boolean;
     /** Whether what is said by it is heard at once, or as soon as the line allows. */
     get prompt(): boolean;
-    /** The other side hears us by nothing but this. */
-    get used(): boolean;
     /** Whether our line has room for pictures, and whether theirs has. */
     get fits(): {
         ours: boolean;

@@ -133,7 +133,7 @@ export class Peer extends Emitter {
   });
   /** @type {Way} */ #way = new Way({
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
-    connected: () => this.#healing.wasConnected, sending: () => ((this.media.audio || this.media.video) && !this.#line.allowance.narrow ? this.pc : null),
+    connected: () => this.#healing.wasConnected,
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
     pictures: () => this.#most.video, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
@@ -432,7 +432,7 @@ export class Peer extends Emitter {
     if (this.state === 'closed' || this.orphan) return;
     const browser = data.description ? {browser: this.#host.browser} : {}, said = {instance: this.#host.instance, ...browser, ...data};
     // A description is as long as a second of a narrow line, and that it is narrow is known seconds later: it goes where sound does not wait for it.
-    if (this.#way.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
+    if (this.#way.door.path?.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
     else this.#host.signal(this.id, said);
   }
 

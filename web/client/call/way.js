@@ -1,6 +1,4 @@
 import {LastDoor} from './path/lastdoor.js';
-import {Standstill} from './path/standstill.js';
-import {statsOf} from './path/stats.js';
 import {ShortAuthenticationString, keysOf} from './sas.js';
 import {realClock} from '../base/clock.js';
 
@@ -16,7 +14,6 @@ import {realClock} from '../base/clock.js';
  * @property {() => boolean} quiet nothing may flow yet
  * @property {() => boolean} orphan the other side's session is gone
  * @property {() => number} unconnected how long there has been no connection, milliseconds
- * @property {() => RTCPeerConnection | null} sending the connection in use, where the other side says that it sends sound or pictures by it, and its line is none on which they wait
  * @property {() => boolean} connected whether it has been connected by a connection once
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
@@ -37,35 +34,25 @@ export class Way {
   /** Of the keys of the way in use. @type {ShortAuthenticationString} */ sas;
 
   /** @type {WayHost} */ #host;
-  /** @type {Standstill} */ #standstill;
   /** @type {PeerState} */ #said = 'connecting';
   /** The connection's own channel, whatever is used meanwhile. @type {[RTCPeerConnection, RTCDataChannel] | null} */ #talking = null;
-  /** Those of the WebSocket that is open, in the place of a connection. @type {any} */ #channels = null;
-  /** Messages and files go through the WebSocket. */
-  #moved = false;
 
   /** @param {WayHost} host */
   constructor(host) {
     this.#host = host;
-    this.#standstill = new Standstill({
-      clock: realClock, report: statsOf, changed: () => this.door.look(),
-      pc: () => (this.reached === 'connected' && !host.quiet() && host.call().hub.passesMedia ? host.sending() : null),
-    });
     this.door = new LastDoor({
       clock: realClock,
       load: () => import('./websocket/path.js'),
       possible: () => host.call().hub.passesMedia && host.call().online && !host.orphan(),
       waiting: () => !host.quiet() && this.reached !== 'closed',
       unconnected: host.unconnected,
-      still: () => this.#standstill.silence,
       lost: host.connected,
       say: (websocket) => host.signal({websocket}),
       path: () => ({
         media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,
-        incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, tracks: () => this.#carry(), line: host.line,
+        incoming: (channel) => host.channel.accept(channel), pictures: host.pictures, tracks: () => this.#carry(), line: host.line,
       }),
       unanswered: host.doorless,
-      opened: (path) => this.#hear(path),
       changed: () => this.#carry(),
     });
     this.sas = new ShortAuthenticationString({
@@ -86,14 +73,8 @@ export class Way {
   reach(state) {
     if (this.reached === state || this.reached === 'closed') return;
     this.reached = state;
-    if (state === 'closed') {
-      this.#standstill.close();
-      this.door.close();
-    } else {
-      this.door.look();
-      this.#move();
-    }
-    if (state === 'connected') this.#standstill.begin();
+    if (state === 'closed') this.door.close();
+    else this.door.look();
     this.#say();
   }
 
@@ -108,37 +89,21 @@ export class Way {
   talk(pc, channel) {
     this.#talking = [pc, channel];
     this.sas.moved();
-    if (this.#moved) this.#host.channel.hear(pc, channel);
+    if (this.door.carries) this.#host.channel.hear(pc, channel);
     else this.#host.channel.use(pc, channel);
   }
 
   /** The way is another, or what comes by it. */
   #carry() {
-    const {path} = this.door, {received} = this.#host;
+    const {path} = this.door, {channel, received} = this.#host;
     received.carry(path && {stream: {audio: path.audio, video: path.video}, screen: {audio: null, video: path.screen}});
-    this.#move();
+    const {channels} = path ?? {};
+    if (channels) channel.use(/** @type {any} */ (channels), /** @type {any} */ (channels.main));
+    else if (this.#talking) channel.use(...this.#talking);
     this.#host.stream();
     this.sas.moved();
     this.#say();
   }
-
-  /** The other side may say something through the WebSocket first. @param {import('./websocket/path.js').WebSocketPath} path */
-  #hear({channels}) {
-    this.#channels = channels;
-    this.#host.channel.hear(this.#channels, this.#channels.main);
-  }
-
-  /** Sound that waits is lost; messages and files are not: they stay on a connection that stands still until it is known to be lost. */
-  #move() {
-    const {channel} = this.#host, moved = this.door.carries && this.reached !== 'connected';
-    if (this.#moved === moved) return;
-    this.#moved = moved;
-    if (moved) channel.use(this.#channels, this.#channels.main);
-    else if (this.#talking) channel.use(...this.#talking);
-  }
-
-  /** Messages go through the WebSocket, and are heard at once. */
-  get prompt() { return this.#moved && (this.door.path?.prompt ?? false); }
 
   /** What fits it; null: that is for the connection to say. @returns {{ours: LineState, theirs: LineState} | null} */
   get line() {

@@ -330,7 +330,7 @@ const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 /** Two people, whose connection and sockets come and go. */
 function pair() {
   const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false, still: [0, 0], opened: [0, 0]};
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false};
   /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
   /** @type {any[]} */ const paths = [null, null];
   let keys = 0;
@@ -356,7 +356,7 @@ function pair() {
   const doors = [0, 1].map((i) => new LastDoor({
     clock, load: async () => { loads[i]++; return /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}); },
     possible: () => state.possible[i], waiting: () => true,
-    lost: () => state.was, still: () => state.still[i], opened: () => { state.opened[i]++; },
+    lost: () => state.was,
     unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
     say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {}, unanswered: () => { state.unanswered[i]++; },
   }));
@@ -412,20 +412,6 @@ test('the door opens when nothing else does, and shuts when something does', asy
   assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
 });
 
-test('who has a path is heard by it, and stays at the door for one who has none', async () => {
-  const {set, pass, doors, paths} = pair();
-  set(0, false);
-  await pass(2500);
-  assert.deepEqual(doors.map(({carries}) => carries), [true, false]);
-  paths[1].used = true;
-  await pass(4 * lastDoorTimes.keep);
-  assert.deepEqual([doors[0].carries, paths[1].closed], [true, false]);
-  set(0, true);
-  paths[1].used = false;
-  await pass(2 * lastDoorTimes.keep + 100);
-  assert.ok(paths.every(({closed}) => closed));
-});
-
 test('who was connected goes through the door at once, and where that comes and goes no sooner than others', async () => {
   const {set, pass, doors, paths, state} = pair();
   state.was = true;
@@ -446,43 +432,6 @@ test('who was connected goes through the door at once, and where that comes and 
     [last] = paths;
   }
   assert.ok(begun <= 1 + Math.ceil(10 * (lastDoorTimes.keep + 1000 + lastDoorTimes.patience) / lastDoorTimes.hurry), `${begun} sockets for eleven losses`);
-});
-
-test('a path that stands still has the door made ready, and used after half a second; a false alarm leaves all as it was', async () => {
-  const {set, pass, doors, paths, state, loads} = pair(), sure = lastDoorTimes.sure;
-  state.was = true;
-  state.still = [sure - 150, 0];
-  doors[0].look();
-  await pass(100);
-  assert.deepEqual([paths.map(({open}) => open), state.opened], [[true, true], [1, 1]], 'open at both ends, whoever sees it');
-  assert.deepEqual(doors.map(({carries}) => carries), [false, false], 'and not used yet');
-  state.still[0] = sure;
-  await pass(100);
-  assert.deepEqual(doors.map(({carries}) => carries), [true, false], 'by the one who hears nothing');
-  paths[1].used = true;
-  state.still[0] = 0;
-  doors[0].look();
-  await pass(lastDoorTimes.keep + 100);
-  assert.deepEqual([doors[0].carries, paths[0].closed, paths[1].closed], [false, true, false]);
-  paths[1].used = false;
-  await pass(lastDoorTimes.keep + 100);
-  assert.ok(paths[1].closed);
-  let begun = 0;
-  for (let [last] = paths, n = 0; n < 20; n++) { // it comes and goes
-    state.still[0] = 2 * sure;
-    doors[0].look();
-    await pass(300);
-    if (paths[0] !== last) begun++;
-    state.still[0] = 0;
-    doors[0].look();
-    await pass(lastDoorTimes.keep + 700);
-    [last] = paths;
-  }
-  assert.ok(begun > 2 && begun <= lastDoorTimes.aheadAtOnce + 20 * (lastDoorTimes.keep + 1000) / lastDoorTimes.ahead, `${begun} sockets`);
-  set(0, false); // and now it is lost, with nothing left for what is made ready
-  set(1, false);
-  await pass(150);
-  assert.deepEqual([doors.map(({carries}) => carries), loads], [[true, true], [1, 1]]);
 });
 
 test('a page that was busy does not take its own lateness for the line\'s', () => {

@@ -1,5 +1,4 @@
 import {lastDoorTimes as times} from '../../base/times.js';
-import {Quota} from '../../base/quota.js';
 
 /** @typedef {import('../websocket/path.js').WebSocketPath} WebSocketPath */
 /** @typedef {{key: string, pictures: string[], sound: boolean}} DoorKey a browser's key for the way through the server's WebSocket, and what it can do there */
@@ -11,13 +10,11 @@ import {Quota} from '../../base/quota.js';
  * @property {() => Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}>} load what does it
  * @property {() => boolean} possible whether the server passes media on, and the other side can be told
  * @property {() => number} unconnected how long there has been no WebRTC path, milliseconds; 0: there is one
- * @property {() => number} still how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
  * @property {() => boolean} lost a path of WebRTC has been in use, and is known to be lost
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
  * @property {(said: DoorKey) => void} say
  * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'opened'>} path
  * @property {() => void} unanswered the other side does not know of such a way, or has not got what it takes
- * @property {(path: WebSocketPath) => void} opened both ends of it are there
  * @property {(carries: boolean) => void} changed media goes this way, or does not any more
  */
 
@@ -43,12 +40,10 @@ export class LastDoor {
   /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}> | null} */ #fetched = null;
   /** When it was opened without patience. */
   #hurriedAt = -Infinity;
-  /** It is made ready for paths that stand still. @type {Quota} */ #ahead;
 
   /** @param {LastDoorHost} host */
   constructor(host) {
     this.#host = host;
-    this.#ahead = new Quota(host.clock, times.aheadAtOnce, times.ahead);
   }
 
   /** The way in use; null: none. */
@@ -62,11 +57,9 @@ export class LastDoor {
     const unconnected = this.#host.unconnected();
     if (unconnected === 0) {
       this.#pause = times.again;
-      const still = this.#host.still();
-      if (still) return this.#standBy(still);
       this.#carry(false);
-      // The other side may need it a little longer, or nothing of ours gets there by another way.
-      if (this.#path) this.#timer = clock.setTimeout(() => { if (this.#host.unconnected() === 0 && !this.#host.still() && !this.#path?.used) this.#drop(); else this.look(); }, times.keep);
+      // The other side may need it a little longer.
+      if (this.#path) this.#timer = clock.setTimeout(() => { if (this.#host.unconnected() === 0) this.#drop(); else this.look(); }, times.keep);
       return;
     }
     if (this.#path?.open) return this.#carry(true);
@@ -81,16 +74,8 @@ export class LastDoor {
       const fetchIn = times.fetch - unconnected;
       if (fetchIn <= 0 && this.#host.possible()) this.#fetch();
       this.#timer = clock.setTimeout(() => this.look(), fetchIn > 0 ? Math.min(within, fetchIn) : within);
-    } else if (!this.#path && this.#host.possible()) this.#begin(hurried ? 'hurried' : '');
+    } else if (!this.#path && this.#host.possible()) this.#begin(hurried);
     else this.#timer = clock.setTimeout(() => this.look(), times.look);
-  }
-
-  /** A path that stands still may go on or be dead: meanwhile this is made ready, and used if it takes long. @param {number} still milliseconds */
-  #standBy(still) {
-    const {clock} = this.#host, within = this.#path?.open ? times.sure - still : times.look;
-    if (this.#path?.open && within <= 0) return this.#carry(true);
-    this.#timer = clock.setTimeout(() => this.look(), within);
-    if (!this.#path && !this.#beginning && this.#host.possible() && this.#ahead.take()) this.#begin('ahead');
   }
 
   /** The other side wants it, or answers. @param {DoorKey} said */
@@ -118,28 +103,21 @@ export class LastDoor {
     return this.#fetched;
   }
 
-  /** @param {'' | 'hurried' | 'ahead'} [how] without patience; before it is needed */
-  async #begin(how = '') {
+  /** @param {boolean} [hurried] without patience */
+  async #begin(hurried = false) {
     if (this.#beginning) return;
     this.#beginning = true;
     const {clock} = this.#host;
-    if (how === 'hurried') this.#hurriedAt = clock.now();
-    // What is made ready and not used has a measure of its own: the loss of a path finds all as it was.
-    if (how !== 'ahead') {
-      this.#notBefore = clock.now() + this.#pause;
-      this.#pause = Math.min(times.againMost, this.#pause * 2);
-    }
+    if (hurried) this.#hurriedAt = clock.now();
+    this.#notBefore = clock.now() + this.#pause;
+    this.#pause = Math.min(times.againMost, this.#pause * 2);
     try {
       // What this browser can do is asked anew: a file that could not be loaded then may have come.
       const {WebSocketPath, abilities} = await this.#fetch(), able = await abilities();
       if (!able || this.#closed) return;
       const path = new WebSocketPath({...this.#host.path(),
         sending: () => this.carries,
-        opened: () => {
-          if (path !== this.#path) return;
-          this.#host.opened(path);
-          this.look();
-        },
+        opened: () => { if (path === this.#path) this.look(); },
         closed: () => { if (path === this.#path) this.#drop(); },
       });
       await path.begin();

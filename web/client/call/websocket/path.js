@@ -92,9 +92,8 @@ export class WebSocketPath {
   #theirsFit = true;
   #theirsNarrow = false;
   #told = '';
-  /** The other side hears us by nothing but this; and whether we have told it so of ourselves. */
+  /** The other side has nothing but this. */
   #used = false;
-  #toldUse = false;
   /** What is known of the path now, once a second. */
   stats = {rtt: 0, loss: 0, jitter: 0, sent: 0, received: 0, available: 0, frames: 0, frameRate: 0, width: 0, height: 0, silence: 0};
 
@@ -124,8 +123,6 @@ export class WebSocketPath {
   get narrow() { return this.prompt && (this.#rate.together > 1 || this.#theirsNarrow); }
   /** Whether what is said by it is heard at once, or as soon as the line allows. */
   get prompt() { return this.open && performance.now() - this.#heardAt < renewAfter; }
-  /** The other side hears us by nothing but this. */
-  get used() { return this.open && this.#used; }
   /** Whether our line has room for pictures, and whether theirs has. */
   get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
 
@@ -140,9 +137,6 @@ export class WebSocketPath {
     this.agreement = agreement;
     this.#sealer = sealer;
     this.#opener = opener;
-    // There before anything is opened.
-    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.piece, (content) => this.#flow.push(kinds.message, content),
-      (channel) => this.#host.incoming(channel), () => this.close());
     const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);
     if (this.#closed) return;
     const dueAt = (/** @type {number} */ at) => {
@@ -160,6 +154,8 @@ export class WebSocketPath {
       this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
+    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.piece, (content) => this.#flow.push(kinds.message, content),
+      (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
     this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
@@ -169,8 +165,7 @@ export class WebSocketPath {
 
   /** What we send has changed. */
   send() {
-    const {media} = this.#host, sending = this.open && (this.#host.sending() || this.#used);
-    if (this.open && this.#toldUse !== this.#host.sending()) this.#report();
+    const {media} = this.#host, sending = this.open && this.#host.sending();
     this.#soundOut?.use(sending ? media.audio : null);
     this.#picturesOut[0]?.use(sending ? media.camera : null);
     this.#picturesOut[1]?.use(sending ? media.screen : null);
@@ -274,8 +269,7 @@ export class WebSocketPath {
 
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    this.#toldUse = this.#host.sending();
-    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#toldUse, fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
+    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
       busy: Math.round(this.#busy?.lately ?? 0), echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
