@@ -58,15 +58,8 @@ export function fakeCamera() {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
     const paint = () => page.drawPerson(context, 320, 180, wall);
     paint();
-    // What is captured of a canvas comes when the page is drawn, and a page may not be drawn for long beside others.
-    const { MediaStreamTrackGenerator: Generator } = page;
-    const track = Generator ? new Generator({ kind: 'video' }) : canvas.captureStream(5).getVideoTracks()[0];
-    const pictures = Generator ? track.writable.getWriter() : null;
-    const timer = setInterval(() => {
-      if (track.readyState === 'ended') return clearInterval(timer);
-      paint();
-      pictures?.write(new VideoFrame(canvas, { timestamp: performance.now() * 1000 })).catch(() => {});
-    }, 200);
+    const [track] = canvas.captureStream(5).getVideoTracks();
+    const timer = setInterval(() => { if (track.readyState === 'ended') clearInterval(timer); else paint(); }, 200);
     const settings = real.getSettings();
     track.getSettings = () => settings;
     real.stop();

@@ -5,8 +5,8 @@ import {learn, t} from './words.js';
 /** @typedef {import('/client/turnhub.js').LocalMedia} LocalMedia */
 /** @typedef {{load: {share: number, each: number, pictures: number}}} Load of a second: of a core, of a picture in milliseconds, and how many there were */
 
-/** A first picture that has not come by then, milliseconds, is waited for anew, once and for longer: nobody is to be seen sharp for a camera's hiccup. */
-const patience = 4000, patienceAgain = 8000;
+/** A first picture that has not come by then does not come, milliseconds. */
+const patience = 8000;
 
 /** What there is in Chromium alone. @type {{MediaStreamTrackProcessor?: any, MediaStreamTrackGenerator?: any}} */
 const streams = /** @type {any} */ (globalThis);
@@ -21,6 +21,7 @@ export class Blur {
   /** @type {Worker | null} */ #worker = null;
   /** @type {Promise<void>} */ #ready = Promise.resolve();
   #last = 0;
+  /** The number of the camera that is blurred; 0: none. */ #live = 0;
   /** What waits for the first picture of a camera, by its number. @type {Map<number, () => void>} */ #first = new Map();
   /** Takes the pictures of the one that runs. @type {(message: any) => void} */ #hear = () => {};
 
@@ -69,6 +70,9 @@ export class Blur {
           else if (data.dear) this.#fail('dear');
           else if (data.load) this.#switch.dataset.load = JSON.stringify(data.load);
           else if (data.failed) {
+            // A camera that has ended takes its stream away from under the worker, which may see that first.
+            if (data.id && data.id !== this.#live) return;
+            console.warn('turnhub: the background is not blurred', data.failed);
             reject(new Error(data.failed));
             this.#fail('failed');
           } else this.#hear(data);
@@ -81,30 +85,25 @@ export class Blur {
 
   /** @param {MediaStreamTrack} camera */
   async #alter(camera) {
-    let id = ++this.#last;
+    const id = ++this.#last;
     try {
-      const worker = await this.#work();
-      try {
-        return await this.#begin(worker, id, camera, patience);
-      } catch (error) {
-        if (id !== this.#last) throw error;
-        id = ++this.#last;
-        return await this.#begin(worker, id, camera, patienceAgain);
-      }
+      return await this.#begin(await this.#work(), id, camera);
     } catch (error) {
       if (id === this.#last) this.#fail('failed'); // else another camera was chosen meanwhile
       throw error;
     }
   }
 
-  /** @param {Worker} worker @param {number} id @param {MediaStreamTrack} camera @param {number} most milliseconds */
-  async #begin(worker, id, camera, most) {
+  /** @param {Worker} worker @param {number} id @param {MediaStreamTrack} camera */
+  async #begin(worker, id, camera) {
     const {track, close} = streams.MediaStreamTrackProcessor && streams.MediaStreamTrackGenerator ? this.#stream(worker, id, camera) : this.#pictures(worker, id, camera);
     const first = new Promise((resolve, reject) => {
       this.#first.set(id, () => resolve(undefined));
-      setTimeout(() => reject(new Error('no picture has come')), most);
+      setTimeout(() => reject(new Error('no picture has come')), patience);
     });
+    this.#live = id;
     const end = () => {
+      if (this.#live === id) this.#live = 0;
       this.#first.delete(id);
       worker.postMessage({stop: id});
       close();

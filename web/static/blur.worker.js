@@ -2,7 +2,7 @@
  * Blurs what is behind a person, off the page's thread. Pictures come as a stream of frames, and go as one, where the browser
  * has that (MediaStreamTrackProcessor); else one by one as bitmaps. Of what it takes the page is told every second.
  *
- * To it: {start: id, readable, writable}, {picture, id}, {stop: id}. From it: {ready} or {failed}, {first: id}, {picture, id}, {load}.
+ * To it: {start: id, readable, writable}, {picture, id}, {stop: id}. From it: {ready} or {failed}, {failed, id}, {first: id}, {picture, id}, {load}.
  */
 import {Segmenter, size} from './segment.js';
 
@@ -111,7 +111,7 @@ async function run(id, readable, writable) {
       first = false;
     }
   } catch (error) {
-    if (wanted === id) tell({failed: String(error)});
+    if (wanted === id) tell({failed: String(error), id});
   } finally {
     // A picture that waits here and is closed by nobody holds the camera's next one up.
     reader.read().then(({value}) => value?.close()).finally(() => reader.cancel()).catch(() => {});
