@@ -145,7 +145,7 @@ func (n *narrows) serve(coturn, driver string) {
 		file := filepath.Join(n.dir, "config.yaml")
 		text := fmt.Sprintf(`{public_host: localhost, state_dir: %q, listen: {tcp: [":3478"], udp: [":3478"], admin: "127.0.0.1:9478"},
 			tls: {mode: files, cert_file: %q, key_file: %q}, credentials: {secrets: [%q]},
-			relay: {external_ip: %s, bind_ip: %[5]s, peers: any, allow_peers: [10.66.0.0/16]}}`, filepath.Join(n.dir, "state"), certificate, key, secret, peersAt)
+			log: {level: debug}, relay: {external_ip: %s, bind_ip: %[5]s, peers: any, allow_peers: [10.66.0.0/16]}}`, filepath.Join(n.dir, "state"), certificate, key, secret, peersAt)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			n.t.Fatal(err)
 		}
