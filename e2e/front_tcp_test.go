@@ -67,8 +67,7 @@ func run(t *testing.T, ports []int, name string, args ...string) *os.Process {
 	var log lockedBuffer
 	command := exec.Command(name, args...)
 	command.Stdout, command.Stderr = &log, &log
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
+	if err := startBound(command); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})

@@ -57,8 +57,7 @@ http {
 	var log lockedBuffer
 	command := exec.Command(nginx, "-p", dir, "-e", "stderr", "-c", file)
 	command.Stdout, command.Stderr = &log, &log
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := command.Start(); err != nil {
+	if err := startBound(command); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Process.Signal(syscall.SIGTERM); _ = command.Wait() })
