@@ -13,7 +13,8 @@ const streams = /** @type {any} */ (globalThis);
 
 /**
  * Blurs what is behind the visitor, in a worker (blur.worker.js), before anybody gets a picture. Where that fails, or costs
- * more than half a core of the processor, it is switched off, and the visitor is told.
+ * more than half a core of the processor, it is switched off, and the visitor is told; in a call the camera goes off with it,
+ * for nobody is to be seen as he did not choose.
  */
 export class Blur {
   #media;
@@ -44,9 +45,11 @@ export class Blur {
   async #fail(why) {
     if (!this.#switch.checked) return;
     this.#switch.checked = false;
+    const seen = document.body.dataset.view === 'call' && this.#media.enabled.video;
+    if (seen) await this.#media.toggle('video', false);
     this.set(false);
     await learn();
-    toast(t(`blur.${why}`), 'bad');
+    toast(t(`blur.${seen ? 'off' : why}`), 'bad');
   }
 
   #end() {
