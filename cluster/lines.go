@@ -23,10 +23,20 @@ type Other interface {
 	NodeUp(node string, generation uint64)
 	// NodeLost says that it is over, or void: the node is dead, or it may have missed
 	// something.
-	NodeLost(node string)
+	NodeLost(node string, how Loss)
 	// FromNode are frames of a node, in order. They are the callee's.
 	FromNode(node string, frames [][]byte)
 }
+
+// Loss is why a stream is over.
+type Loss int
+
+// The reasons.
+const (
+	LossVoid   Loss = iota // something may have been missed, and it begins anew
+	LossSilent             // the node is dead, or frozen, or cut off, or succeeded; or this one ends
+	LossEnded              // its process has ended for certain
+)
 
 const (
 	maxPacket = 64 << 10
@@ -114,6 +124,7 @@ func (c *Cluster) tend() {
 		}
 	}
 	var ended, begun []*line
+	sure := make(map[*line]bool)
 	x := &c.lines
 	connected := c.connection() != nil
 	x.mu.Lock()
@@ -126,9 +137,11 @@ func (c *Cluster) tend() {
 	unsure := c.speaks() && (x.blind != 0 && now-x.blind < blindFor || x.blind == 0 && now-x.heard < c.book.gone)
 	for node, l := range x.by {
 		run, lives := alive[node]
-		if run != l.run && (lives || !unsure || c.book.buried(node, l.run)) {
+		buried := c.book.buried(node, l.run)
+		if run != l.run && (lives || !unsure || buried) {
 			delete(x.by, node)
 			ended = append(ended, l)
+			sure[l] = buried
 		}
 	}
 	if len(x.came) > maxNodes {
@@ -149,7 +162,11 @@ func (c *Cluster) tend() {
 	}
 	x.mu.Unlock()
 	for _, l := range ended {
-		l.end()
+		how := LossSilent
+		if sure[l] {
+			how = LossEnded
+		}
+		l.end(how)
 	}
 	for _, l := range begun {
 		l.in.Lock()
@@ -166,7 +183,7 @@ func (c *Cluster) endLines() {
 	c.lines.by = nil
 	c.lines.mu.Unlock()
 	for _, x := range all {
-		x.end()
+		x.end(LossSilent)
 	}
 }
 
@@ -176,7 +193,7 @@ func (x *line) generation() uint64 {
 	return x.l.Generation()
 }
 
-func (x *line) end() {
+func (x *line) end(how Loss) {
 	x.in.Lock()
 	defer x.in.Unlock()
 	if x.dead {
@@ -187,7 +204,7 @@ func (x *line) end() {
 	x.mu.Lock()
 	x.l = nil
 	x.mu.Unlock()
-	x.c.cfg.Other.NodeLost(x.node)
+	x.c.cfg.Other.NodeLost(x.node, how)
 }
 
 // giveUp voids the stream and begins another one.
@@ -204,7 +221,7 @@ func (x *line) giveUp() {
 	generation := x.l.Generation()
 	x.mu.Unlock()
 	x.c.log.Warn("what was to be said to another node is void, and said anew: it does not take it", "node", x.node)
-	x.c.cfg.Other.NodeLost(x.node)
+	x.c.cfg.Other.NodeLost(x.node, LossVoid)
 	x.c.cfg.Other.NodeUp(x.node, generation)
 	wake(x.wake)
 }
@@ -306,7 +323,7 @@ func (c *Cluster) packet(m *nats.Msg) {
 	x.mu.Unlock()
 	wake(x.wake)
 	if anew {
-		c.cfg.Other.NodeLost(who)
+		c.cfg.Other.NodeLost(who, LossVoid)
 		c.cfg.Other.NodeUp(who, generation)
 	}
 	if len(frames) > 0 {

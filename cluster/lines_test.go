@@ -32,7 +32,7 @@ func (o *otherEnd) NodeUp(node string, generation uint64) {
 	o.ups[node]++
 }
 
-func (o *otherEnd) NodeLost(node string) {
+func (o *otherEnd) NodeLost(node string, _ Loss) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.up, node)

@@ -3,6 +3,7 @@ package signaling
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/wire"
@@ -27,23 +28,41 @@ type waiting struct {
 	lost *wire.Fault // what is answered where the node of the only receiver is gone
 }
 
+// fate is what a message comes to that a node had not handled when the stream to it was over.
+// Who is in a room there may live, and not have heard it, unless its process has ended.
+func (w *waiting) fate(how Loss) *wire.Fault {
+	if w.to == "" && how != Ended {
+		return perhaps()
+	}
+	return w.lost
+}
+
+func perhaps() *wire.Fault {
+	f := wire.Faultf(wire.CodeRate, "some on another node may not have had this: say it again in a second")
+	f.After = time.Second
+	return f
+}
+
 // pending is one message on its way to one node.
 type pending struct {
 	number uint64
 	wait   *waiting
 }
 
-// send sends a message on its way. False: its stream is over.
-func (p *peer) send(w *waiting, head func(number uint64) []byte) bool {
+// send sends a message on its way. Where the stream is over, NodeLost says why: it settles
+// what is pending by then, and what comes later is settled here.
+func (p *peer) send(w *waiting, head func(number uint64) []byte) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.number++
-	if !p.x.out.Send(p.name, p.generation, head(p.number)) {
-		p.number--
-		return false
+	over, how := p.over, p.how
+	if !over {
+		p.number++
+		p.x.out.Send(p.name, p.generation, head(p.number))
+		p.pending = append(p.pending, pending{p.number, w})
 	}
-	p.pending = append(p.pending, pending{p.number, w})
-	return true
+	p.mu.Unlock()
+	if over {
+		p.x.d.settled(w, w.fate(how))
+	}
 }
 
 // hold begins to wait for n nodes.
@@ -60,16 +79,13 @@ func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) 
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
-	sent := p.send(w, func(number uint64) []byte {
+	p.send(w, func(number uint64) []byte {
 		b := append(make([]byte, 0, len(text)+32), kindOne)
 		b = binary.AppendUvarint(b, number)
 		b = binary.AppendUvarint(b, uint64(s.ref))
 		b = binary.AppendUvarint(b, uint64(to.there))
 		return append(b, text...)
 	})
-	if !sent {
-		d.settled(w, w.lost)
-	}
 	return nil
 }
 
@@ -91,16 +107,13 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 	}
 	w := d.hold(s, m, len(to))
 	for _, p := range to {
-		sent := p.send(w, func(number uint64) []byte {
+		p.send(w, func(number uint64) []byte {
 			b := append(make([]byte, 0, len(text)+len(r.name)+32), kindAll)
 			b = binary.AppendUvarint(b, number)
 			b = binary.AppendUvarint(b, uint64(s.ref))
 			b = binary.AppendUvarint(b, uint64(len(r.name)))
 			return append(append(b, r.name...), text...)
 		})
-		if !sent {
-			d.settled(w, nil)
-		}
 	}
 	return true, nil
 }

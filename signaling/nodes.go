@@ -35,6 +35,16 @@ type Nodes interface {
 	Roomy(node string) bool
 }
 
+// Loss is why the stream to a node is over.
+type Loss int
+
+// The reasons.
+const (
+	Void   Loss = iota // it may have missed something, and begins anew
+	Silent             // the node is dead, or frozen, or cut off
+	Ended              // its process has ended for certain
+)
+
 // The kinds of frames, the first byte of each. What is not said otherwise is JSON.
 const (
 	kindHello  = 'h' // what a node says of itself first
@@ -90,6 +100,8 @@ type peer struct {
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
 	number  uint64                   // of the last message that was sent to it
 	pending []pending                // messages that it has not handled yet
+	over    bool                     // and nothing is pending any more
+	how     Loss                     // if it is over
 	asking  uint64
 	asks    map[uint64]*asked // what devices here have asked of it
 }
@@ -144,8 +156,10 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	h.directory.hostingsUp()
 }
 
-// NodeLost says that the stream to a node is over: who is there is as good as gone.
-func (h *Hub) NodeLost(node string) {
+// NodeLost says that the stream to a node is over: who is there is as good as gone. What was
+// said to a room there and not handled is answered as perhaps lost, unless they have ended
+// for certain.
+func (h *Hub) NodeLost(node string, how Loss) {
 	x := h.directory.nodes
 	if x == nil {
 		return
@@ -176,12 +190,13 @@ func (h *Hub) NodeLost(node string) {
 	p.mu.Lock()
 	left, asks := p.pending, p.asks
 	p.pending, p.asks = nil, nil
+	p.over, p.how = true, how
 	p.mu.Unlock()
 	for _, a := range asks {
 		h.directory.answered(a, true)
 	}
 	for _, w := range left {
-		h.directory.settled(w.wait, w.wait.lost)
+		h.directory.settled(w.wait, w.wait.fate(how))
 	}
 }
 

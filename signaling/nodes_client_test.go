@@ -27,6 +27,7 @@ type modelClient struct {
 	seq    int
 	got    int
 	acked  int
+	handed int // of seq, what its node has been told
 	outbox []string
 	rooms  map[string]*modelRoom
 	said   map[int]*modelSaid // by seq
@@ -64,6 +65,7 @@ func (c *modelClient) say(text string) {
 	c.outbox = append(c.outbox, text)
 	c.m.log("  %s says %s", c.name, text)
 	if !c.lost {
+		c.handed = c.seq
 		c.socket.Say([]byte(text), c.m.now)
 	}
 }
@@ -87,9 +89,11 @@ func (c *modelClient) resume() {
 	}
 	from := int(frames[0].num("ack"))
 	c.settle(from)
+	c.handed = from
 	for _, f := range frames[1:] {
 		c.take(f)
 	}
+	c.handed = c.seq
 	for _, text := range c.outbox[from:] {
 		c.socket.Say([]byte(text), c.m.now)
 	}
@@ -155,8 +159,10 @@ func (c *modelClient) take(f frame) {
 		}
 		delete(r.polite, peer)
 		r.gone[peer] = true
-		for _, s := range c.said {
-			delete(s.owed, peer) // what was not answered before may not have reached it
+		for seq, s := range c.said {
+			if f.str("reason") != "lost" || seq > c.handed {
+				delete(s.owed, peer) // it need not hear what its node knew it to be away for
+			}
 		}
 	case "message":
 		c.hear(f)

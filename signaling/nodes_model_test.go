@@ -109,7 +109,7 @@ func (m *nodesModel) up(n, to *modelNode) {
 	n.queues[to.at] = nil
 	if n.generation[to.at] != 0 {
 		n.generation[to.at] = 0
-		n.hub.NodeLost(to.name())
+		n.hub.NodeLost(to.name(), Void)
 	}
 	n.generation[to.at] = m.runs
 	n.hub.NodeUp(to.name(), m.runs)
@@ -151,7 +151,7 @@ func (m *nodesModel) follow(n, other *modelNode, generation uint64) {
 	n.queues[other.at] = nil
 	if n.generation[other.at] != 0 {
 		n.generation[other.at] = 0
-		n.hub.NodeLost(other.name())
+		n.hub.NodeLost(other.name(), Void)
 	}
 	n.generation[other.at] = generation
 	n.hub.NodeUp(other.name(), generation)
@@ -175,7 +175,7 @@ func (m *nodesModel) bury(n *modelNode) {
 		if o != n && !o.dead && o.generation[n.at] != 0 {
 			o.queues[n.at] = nil
 			o.generation[n.at] = 0
-			o.hub.NodeLost(n.name())
+			o.hub.NodeLost(n.name(), Ended)
 		}
 	}
 }
@@ -261,6 +261,10 @@ func (m *nodesModel) act() {
 		}
 	case x < 750:
 		if in != nil && len(c.outbox)-c.acked < 200 {
+			c.read(1000) // it knows what its node knows
+			if in = c.rooms[room]; in == nil || c.lost {
+				return
+			}
 			c.next++
 			s := &modelSaid{text: fmt.Sprintf("%s %d", c.id, c.next), owed: make(map[string]bool), room: room}
 			id := ""

@@ -31,7 +31,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	cfg := clusterConfig(n.cfg)
 	cfg.State = n.clusterState
 	cfg.Rooms = n.hub.Rooms
-	cfg.Other = n.hub
+	cfg.Other = otherHub{n.hub}
 	cfg.Elsewhere = func(room, node string, signalings []string) {
 		if told := n.hub.Elsewhere(room, node, signalings); told > 0 {
 			n.log.Info("another node has this room: its people are sent there", "room", room, "people", told, "to", signalings[0])
@@ -70,6 +70,21 @@ func (s streams) Send(node string, generation uint64, frame []byte) bool {
 }
 
 func (s streams) Roomy(node string) bool { return s.n.cluster.Roomy(node) }
+
+// otherHub is the hub as the cluster tells it of streams.
+type otherHub struct{ *signaling.Hub }
+
+// NodeLost implements cluster.Other.
+func (h otherHub) NodeLost(node string, how cluster.Loss) {
+	switch how {
+	case cluster.LossEnded:
+		h.Hub.NodeLost(node, signaling.Ended)
+	case cluster.LossSilent:
+		h.Hub.NodeLost(node, signaling.Silent)
+	default:
+		h.Hub.NodeLost(node, signaling.Void)
+	}
+}
 
 // streams returns them; nil where this server is alone.
 func (n *node) streams() signaling.Nodes {

@@ -151,8 +151,8 @@ func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f != nil {
-		s.looseLocked(f.Message(nil), nil)
+	if f != nil { // numbered: it must not be lost while what it is about is acknowledged
+		s.pushLocked(item{text: f.Message(nil)}, nil)
 	}
 	if i := slices.Index(s.held, held); i >= 0 {
 		s.held = slices.Delete(s.held, i, i+1)
