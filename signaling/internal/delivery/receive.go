@@ -151,7 +151,11 @@ func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f != nil { // numbered: it must not be lost while what it is about is acknowledged
+	switch {
+	case f == nil:
+	case held == 0:
+		s.looseLocked(f.Message(nil), nil)
+	default: // numbered: it must not be lost while what it is about is acknowledged
 		s.pushLocked(item{text: f.Message(nil)}, nil)
 	}
 	if i := slices.Index(s.held, held); i >= 0 {
