@@ -349,19 +349,28 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	}
 	began := time.Now()
 	var carriedFirst, carriedLast, droppedFirst uint64
+	// On a busy machine a program such as tc is there late, so it counts when it was.
+	counted, countedFrom := c.lasts-warm, warm
 	var sending sync.WaitGroup
-	if c.reads == 0 && !stays {
-		sending.Go(func() {
-			<-time.After(warm) // the time that is not measured
+	ended := make(chan struct{})
+	sending.Go(func() {
+		defer close(ended)
+		<-time.After(warm) // the time that is not measured
+		counts := c.reads == 0 && !stays
+		if counts {
 			if c.wide > 0 {
 				err = n.narrow(address, c.kbit)
 			}
 			carriedFirst, droppedFirst = n.carried(address)
-			<-time.After(time.Until(began.Add(c.lasts)))
+			countedFrom = time.Since(began)
+		}
+		<-time.After(time.Until(began.Add(c.lasts)))
+		if counts {
 			carriedLast, o.dropped = n.carried(address)
 			o.dropped -= droppedFirst
-		})
-	}
+			counted = time.Since(began) - countedFrom
+		}
+	})
 	sending.Go(func() {
 		gap := time.Duration(float64(largePacket) / (rate * c.over) * float64(time.Second))
 		large, sound, whole := time.Duration(0), time.Duration(0), time.Duration(0)
@@ -374,8 +383,10 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		defer timer.Stop()
 		for range timer.C {
 			now := time.Since(began)
-			if now > c.lasts {
+			select {
+			case <-ended:
 				return
+			default:
 			}
 			encoding.BigEndian.PutUint64(packet, uint64(now))
 			// A microphone does not say at once what it had no time for.
@@ -430,7 +441,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	if c.reads == 0 {
 		bytes = int(carriedLast - carriedFirst)
 	}
-	o.used = float64(bytes) / (c.lasts - warm).Seconds() / rate
+	o.used = float64(bytes) / counted.Seconds() / rate
 	o.silent, o.soundHeard = max(o.silent, c.lasts-last), heard
 	slow.mu.Lock()
 	o.buffered = slow.most
