@@ -62,6 +62,10 @@ func (a *Ahead) AtOnce() int {
 	return min(max(a.buffer/2, leastAtOnce), tlsRecordMax)
 }
 
+// Full says that the socket does not take all there is: how much the line takes is worth
+// knowing at once.
+func (a *Ahead) Full() { a.trial.idle = false }
+
 func (a *Ahead) set(fd, ahead int) {
 	a.bytes = min(ahead, tlsRecordMax)
 	// The system call is saved while the figure is about the same.
@@ -76,11 +80,7 @@ func (a *Ahead) set(fd, ahead int) {
 // clock in nanoseconds. It returns the path's least round trip in nanoseconds, without its
 // queues, 0 where it is not known; ok is false where nothing was asked.
 func (a *Ahead) Look(fd int, now int64) (roundTrip int64, ok bool) {
-	every := int64(lookEvery)
-	if a.trial.own != 0 {
-		every = lookTrial
-	}
-	if a.looked != 0 && now-a.looked < every {
+	if a.looked != 0 && now-a.looked < a.trial.every() {
 		return 0, false
 	}
 	since := now - a.looked

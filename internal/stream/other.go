@@ -81,5 +81,8 @@ func (*Ahead) Bytes() int { return 16 << 10 }
 // AtOnce is the same of what has just come.
 func (*Ahead) AtOnce() int { return 16 << 10 }
 
+// Full says nothing here.
+func (*Ahead) Full() {}
+
 // Look asks nothing.
 func (*Ahead) Look(int, int64) (roundTrip int64, ok bool) { return 0, false }

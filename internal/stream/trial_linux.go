@@ -8,9 +8,14 @@ import "golang.org/x/sys/unix"
 // lost, and seconds go by until it was sent again, in order, while sound waits behind it.
 // So a few packets go first. How soon they are acknowledged shows the line's rate, and so
 // much more may follow as it takes in a moment: a fast line is free after one round trip.
+//
+// Who sends sound alone never shows what a line takes, and stays held: a picture may come
+// at any time, and TCP would begin it as it begins all. But while nothing is held back
+// there is nothing to see, and the kernel is not asked for more than at other times.
 type trial struct {
 	own       int     // the send buffer that the kernel had chosen; 0: no trial, or it is over
 	rate      uint64  // bytes a second that the line takes at least
+	idle      bool    // so little is on its way that nothing is held back
 	now, next measure // next begins where the first bytes of the one before are answered
 }
 
@@ -66,6 +71,16 @@ func (t *trial) look(now, roundTrip int64, info *unix.TCPInfo) {
 	if t.now.from == 0 || now-t.now.from > tryAgain {
 		t.now, t.next = begins, measure{}
 	}
+	onWay := int64(begins.sent) - int64(info.Bytes_acked) // which counts the SYN
+	t.idle = info.Notsent_bytes == 0 && onWay*2 < int64(t.takes(roundTrip))
+}
+
+// every is how often it is looked, in nanoseconds.
+func (t *trial) every() int64 {
+	if t.own == 0 || t.idle {
+		return lookEvery
+	}
+	return lookTrial
 }
 
 // takes is how many bytes the line takes in a moment, as far as is known.

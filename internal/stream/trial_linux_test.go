@@ -126,3 +126,57 @@ func TestTrialEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestTrialOfSound: who sends sound alone never shows what a line takes. The kernel is asked
+// as seldom as where there is no trial; and as often as before once pictures come as well,
+// of which no more than a few go at once.
+func TestTrialOfSound(t *testing.T) {
+	type packet struct {
+		due int64
+		end uint64
+	}
+	for _, roundTrip := range []int64{1e6, 40e6, 100e6, 200e6} {
+		tr := trial{own: 87040}
+		var info unix.TCPInfo
+		var flying []packet
+		info.Bytes_acked = 1 // the SYN
+		looked, looks, pictures := int64(0), 0, 0
+		for now := int64(1e9); now < 12e9; now += 5e6 {
+			send := uint64(0)
+			if now%smallEvery == 0 {
+				send = smallPacket
+			}
+			if now >= 11e9 { // a picture's worth at each step, as far as it is allowed
+				send = wholePacket
+				if inFlight := int(info.Bytes_sent-info.Bytes_acked+1) / wholePacket; inFlight*(wholePacket+besidePacket) >= 2*tr.buffer(roundTrip) {
+					send = 0
+				}
+			}
+			for len(flying) > 0 && flying[0].due <= now {
+				info.Bytes_acked = flying[0].end
+				flying = flying[1:]
+			}
+			if send == 0 {
+				continue
+			}
+			info.Bytes_sent += send
+			flying = append(flying, packet{now + roundTrip, info.Bytes_sent + 1})
+			if looked != 0 && now-looked < tr.every() {
+				continue
+			}
+			looked = now
+			tr.look(now, roundTrip, &info)
+			if now >= 11e9 {
+				pictures++
+			} else if now >= 2e9 {
+				looks++
+			}
+		}
+		if looks > 9*1e9/lookEvery {
+			t.Errorf("round trip %d ms: the kernel was asked %d times in 9 s of sound", roundTrip/1e6, looks)
+		}
+		if first := firstBytes / wholePacket; !tr.over(roundTrip) && pictures <= first {
+			t.Errorf("round trip %d ms: asked %d times when pictures came, and the trial is not over", roundTrip/1e6, pictures)
+		}
+	}
+}

@@ -190,6 +190,9 @@ func (w *Worker) transmit(k *streamClient, plain []byte) {
 		w.closeStream(k)
 		return
 	}
+	if k.conn.Waiting() > 0 {
+		k.line.Full()
+	}
 	if k.progress == 0 {
 		if k.conn.Waiting() > 0 {
 			k.progress = w.shard.Second()

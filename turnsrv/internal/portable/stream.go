@@ -157,6 +157,9 @@ func (k *streamClient) write() {
 		k.mu.Lock()
 		k.queue.Age = backlog.AgeFor(roundTrip)
 		b = k.queue.Pop(b[:0], bytes, k.shard.Shared().Clock())
+		if !k.queue.Empty() {
+			ahead.Full()
+		}
 		k.mu.Unlock()
 		if len(b) == 0 { // all of it had become too old
 			continue
