@@ -18,6 +18,8 @@
  * @property {boolean} hears that what is heard is
  * @property {number} lost share of the sound sent that is lost, as the other side says
  * @property {string} limit kbit/s that the browser thinks it may send
+ * @property {number} again packets of pictures that the other side has asked for again so far
+ * @property {number} whole pictures it has asked for that need no other, so far
  * @property {number} most kbit/s that the page lets it send of pictures; 0: none are sent
  */
 
@@ -37,7 +39,7 @@ export function noteLine(page) {
       const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
       if (pc) {
         const report = await /** @type {any} */ (window).statsOf(pc);
-        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0, most: 0 };
+        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0, most: 0, again: 0, whole: 0 };
         const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
         for (const stat of report.values()) {
           if (transport ? stat.id === transport.selectedCandidatePairId : stat.type === 'candidate-pair' && stat.selected) {
@@ -51,6 +53,10 @@ export function noteLine(page) {
             note.video += stat.bytesReceived;
           }
           if (stat.type === 'outbound-rtp' && stat.kind === 'audio') note.spoken += stat.bytesSent;
+          if (stat.type === 'outbound-rtp' && stat.kind === 'video') {
+            note.again += stat.nackCount ?? 0;
+            note.whole += stat.pliCount ?? 0;
+          }
           if (stat.type === 'remote-inbound-rtp' && stat.kind === 'audio') note.lost = Math.max(note.lost, stat.fractionLost ?? 0);
           if (stat.type === 'inbound-rtp' && stat.kind === 'audio') {
             note.samples += stat.totalSamplesReceived ?? 0;
@@ -124,7 +130,7 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
     const later = notes.slice(index).find(({ at }) => at >= note.at + 2000);
     return note.at > freed && note.width >= width && later && later.frames - note.frames >= 0.9 * 2 * rate;
   });
-  const perSecond = notes.filter((_, index) => index % 10 === 0);
+  const perSecond = notes.filter((_, index) => index % (process.env.E2E_NOTES === 'fine' ? 3 : 10) === 0);
   return {
     /** Milliseconds; NaN where the line was not narrow for long enough. */
     median: Math.round(trips[trips.length >> 1] ?? NaN),
@@ -147,7 +153,7 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
     notes: perSecond.slice(1).map((note, index) => {
       const before = perSecond[index], span = (note.at - before.at) / 1000;
       const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);
-      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} allowed ${note.most} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
+      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} allowed ${note.most} asked again ${note.again - before.again} whole ${note.whole - before.whole} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
     }),
   };
 }

@@ -1443,6 +1443,22 @@ declare class Shown {
     #private;
 }
 
+// ---- call/path/asking.js
+/** Nobody is asked for less than this, bits per second: it carries the sound. */
+declare const leastAsked: 24000;
+/**
+ * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
+ * answered, packet by packet, on a way that may be too narrow for our sound.
+ */
+declare class Asking {
+    /**
+     * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
+     * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
+     */
+    take(now: number, here: number, there: number, received: number, narrow?: boolean): number;
+    #private;
+}
+
 // ---- call/path/bitrate.js
 /**
  * @param {number} others how many people receive from us
@@ -1904,13 +1920,18 @@ export type LineHost = {
 };
 
 // ---- call/path/narrow.js
+declare const calm: 90;
+declare const full: 200;
+declare const drowning: 400;
 /** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
 declare const soundFloor: 16000;
 /** Headers of RTP and SRTP, and what TURN, TLS, TCP and IP put around each packet and no browser counts, bytes. */
 declare const header: 42;
 declare const around: 94;
-/** Nobody is asked for less than this, bits per second: it carries the sound. */
-declare const leastAsked: 24000;
+/** A cut leaves so much of what got through, that the queue empties. */
+declare const cutTo: 0.75;
+/** More than this is not narrow, whatever the queue does, bits per second. */
+declare const wide: 2000000;
 /** @type {Readonly<Allowance>} */
 declare const plenty: Readonly<Allowance>;
 declare function soundTakes(audio: number, long: boolean): number;
@@ -1928,20 +1949,10 @@ declare class NarrowLine {
     padded(now: number): void;
     /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
     get limited(): boolean;
+    /** The browser thinks little of a path that was never known as narrow. */
+    get doubtful(): boolean;
     /** What the browser thinks now; 0: it does not say. @param {number} now @param {number} available @param {number} bare bits per second that are sent */
     think(now: number, available: number, bare: number): void;
-    #private;
-}
-/**
- * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
- * answered, packet by packet, on a way that may be too narrow for our sound.
- */
-declare class Asking {
-    /**
-     * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
-     * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
-     */
-    take(now: number, here: number, there: number, received: number, narrow?: boolean): number;
     #private;
 }
 /**

@@ -139,6 +139,7 @@ export class Peer extends Emitter {
     pictures: () => this.#most.video, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
     said: (state) => {
       if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
+      if (state === 'connected') this.tick().catch(() => {}); // a line is looked at from its first moment on
       this.emit('state', state);
     },
   });

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import {Line} from '../call/path/line.js';
 import {PathTiming} from '../call/path/timing.js';
 import {Senders} from '../call/path/bitrate.js';
-import {leastAsked, plenty, soundFloor} from '../call/path/narrow.js';
+import {leastAsked} from '../call/path/asking.js';
+import {plenty, soundFloor} from '../call/path/narrow.js';
 import {isLineState, timed} from '../call/data/bounds.js';
 import {PeerChannel} from '../call/data/channel.js';
 import {realClock} from '../base/clock.js';
@@ -282,9 +283,9 @@ test('where nothing is heard any more and the browser has cut what it thinks of 
 
 test('what stands on a line that was full before the first message is seen by its round trip, by who fills it', async () => {
   // The last one begins on a short path, and goes on over a long one.
-  for (const [thinks, roundTrip, narrow, first = roundTrip] of [[150_000, 0.05, true], [2_400_000, 0.05, false], [150_000, 0.6, false], [150_000, 0, false], [150_000, 0.6, false, 0.05]]) {
+  for (const [thinks, roundTrip, narrow, first = roundTrip] of [[300_000, 0.05, true], [2_400_000, 0.05, false], [300_000, 0.6, false], [300_000, 0, false], [300_000, 0.6, false, 0.05]]) {
     const clock = new FakeClock(), told = [], heard = new Set(), begun = clock.time;
-    const bytes = () => (clock.time - begun < 1500 && first !== roundTrip ? 1_000_000 : 0) + clock.time * 18;
+    const bytes = () => (clock.time - begun < 1500 && first !== roundTrip ? 1_000_000 : 0) + clock.time * 25;
     const trip = () => (clock.time - begun < 1500 ? first : roundTrip);
     const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes(), bytesReceived: 1, packetsSent: clock.time / 20, availableOutgoingBitrate: thinks, currentRoundTripTime: trip()}]])};
     const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push({...message, sent: clock.time}), changed: () => {}, said: () => {}});
@@ -299,5 +300,22 @@ test('what stands on a line that was full before the first message is seen by it
       }
     }
     assert.equal(line.allowance.narrow, narrow, `${thinks} bits per second, ${roundTrip} s, ${first} s at first`);
+  }
+});
+
+test('a browser that comes to think little of a new path shows it as narrow before any message is answered', async () => {
+  // It thinks as much from the first, in the second case for a moment alone, in the third of a path that is in use for long.
+  for (const [thinks, narrow] of [[() => 100_000, true], [(since) => (since < 500 ? 100_000 : 600_000), false], [(since) => (since < 15_000 ? 2_000_000 : 200_000), false]]) {
+    const clock = new FakeClock(), begun = clock.time;
+    let bytes = 0;
+    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: bytes += 8000, bytesReceived: 1, packetsSent: clock.time / 20, availableOutgoingBitrate: thinks(clock.time - begun)}]])};
+    const line = new Line({clock, pc: () => pc, open: () => false, wants: () => 2_000_000, tell: () => {}, changed: () => {}, said: () => {}});
+    line.tick('relay-tls');
+    for (let t = 0; t < (narrow ? 1000 : 18_000); t += 50) {
+      clock.advance(50);
+      for (let i = 0; i < 10; i++) await null;
+    }
+    assert.equal(line.allowance.narrow, narrow);
+    if (narrow) assert.equal(line.allowance.picture, true);
   }
 });

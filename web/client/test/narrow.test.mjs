@@ -2,7 +2,8 @@
 // the other side's are, and a browser that sends what it is allowed. SEED=n repeats one schedule, SCHEDULES=n makes more.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {Asking, NarrowLine, leastAsked, plenty, soundFloor, soundTakes} from '../call/path/narrow.js';
+import {Asking, leastAsked} from '../call/path/asking.js';
+import {NarrowLine, plenty, soundFloor, soundTakes} from '../call/path/narrow.js';
 import {chance} from './model/world.mjs';
 
 const tick = 10;
@@ -52,8 +53,9 @@ class Browser {
  * Plays a call. `rate(t)` is what the line takes, bits per second, at so many milliseconds; a bucket lets one packet pass at once.
  * @returns a look each 100 ms: when, the wait in the queue, and what was allowed
  */
-function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity} = {}) {
+function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity, thinks = 300_000} = {}) {
   const line = new NarrowLine(), browser = new Browser(), looks = [];
+  browser.estimate = thinks;
   let queue = 0, bucket = 0, fileShare = 0;
   /** What was sent and what arrived, in bits as browsers count them, in the last second. */
   const sent = [], bare = [], arrived = [];
@@ -233,6 +235,17 @@ test('it reacts where a server drops pictures that are late and lets small messa
     assert.ok(cut && cut.now <= 8000, `${kbit} kbit/s: after ${cut && cut.now - 5000} ms`);
   }
   assert.ok(play(30_000, () => open, {drops: true}).every(({narrow}) => !narrow));
+});
+
+test('a line that is narrow from the beginning, of which a server drops what is late, is known within a second', (t) => {
+  for (const kbit of [80, 130, 200]) {
+    const looks = play(30_000, () => kbit * 1000, {drops: true, thinks: 600_000});
+    const cut = looks.find(({narrow}) => narrow);
+    t.diagnostic(`${kbit} kbit/s: after ${cut?.now} ms; pictures ÷ ${median(from(looks, 2000, 8000).map(({scale}) => scale))}`);
+    assert.ok(cut && cut.now <= 1000, `${kbit} kbit/s: after ${cut?.now} ms`);
+  }
+  const wide = play(30_000, () => open, {drops: true, thinks: 600_000});
+  assert.ok(wide.every(({narrow}) => !narrow));
 });
 
 test('a line that takes everything is left alone, whatever it jitters', () => {

@@ -3,7 +3,7 @@
  * out. So everything that comes over a data channel is held against these, once, where it comes in.
  */
 
-import {leastAsked} from '../path/narrow.js';
+import {leastAsked} from '../path/asking.js';
 
 /** The longest message on the data channel, characters; the longest of our own, chat, is well below. */
 const messageLimit = 64 * 1024;

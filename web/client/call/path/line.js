@@ -1,6 +1,7 @@
 import {isEstimated, makesLonger} from './bitrate.js';
 import {PathTiming} from './timing.js';
-import {Asking, NarrowLine, around, header, plenty, soundTook} from './narrow.js';
+import {Asking} from './asking.js';
+import {NarrowLine, around, header, plenty, soundTook} from './narrow.js';
 import {statsOf} from './stats.js';
 import {lineTimes as times} from '../../base/times.js';
 
@@ -144,7 +145,6 @@ export class Line {
   /** Another connection is in use, or the channel has opened: the other side is told anew. */
   moved() {
     this.#timing.forget();
-    this.#counts = [];
     this.#told = this.ours === 'wide' ? this.#told : '';
   }
 
@@ -161,11 +161,12 @@ export class Line {
       const now = clock.now(), pc = this.#host.pc();
       if (pc !== this.#pc) {
         this.moved();
+        this.#counts = [];
         this.#trip = 0;
         this.#since = now;
       }
       this.#pc = pc;
-      if (pc && now - this.#countedAt > times.count) this.#count(pc, now);
+      if (pc && now - this.#countedAt > (this.#doubtful(now) ? times.count / 2 : times.count)) this.#count(pc, now);
       if (pc && this.#host.open()) {
         this.#most = this.#asking.take(now, Math.max(this.#timing.here, this.#timing.silence - times.silent - this.#every), this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
         const waiting = this.#timing.waiting(this.#narrow.limited);
@@ -207,6 +208,9 @@ export class Line {
     this.#host.said();
   }
 
+  /** The path is new, and the browser thinks little of it. @param {number} now */
+  #doubtful(now) { return this.#narrow.doubtful && now - this.#since < times.first; }
+
   /** Looks at how much goes and comes. @param {RTCPeerConnection} pc @param {number} now */
   async #count(pc, now) {
     if (this.#counting) return;
@@ -240,5 +244,7 @@ export class Line {
     if (last && moment > 0) this.#media = Math.max(0, ((count.media - last.media) * 8) / moment - this.#apart);
     this.#available = count.available && count.available + this.#apart;
     this.#narrow.think(now, this.#available, this.#bare);
+    // It is known before the first message is answered, and while none is.
+    if (this.#stream && this.#doubtful(now)) this.#take(this.#timing.there, 0);
   }
 }

@@ -8,7 +8,7 @@
 import {Looking, Widening, soundAlone} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
-const calm = 90, full = 200, drowning = 400;
+export const calm = 90, full = 200, drowning = 400;
 /** What sound gets at the least, and its headers, bits per second: Opus is understood well at this. */
 export const soundFloor = 16_000;
 /** Headers of RTP and SRTP, and what TURN, TLS, TCP and IP put around each packet and no browser counts, bytes. */
@@ -25,11 +25,9 @@ const staying = 2000;
 /** So far ahead of what a browser thinks that it may send its room does not grow by itself. */
 const aheadOf = 1.5;
 /** A cut leaves so much of what got through, that the queue empties. */
-const cutTo = 0.75;
-/** Nobody is asked for less than this, bits per second: it carries the sound. */
-export const leastAsked = 24_000;
+export const cutTo = 0.75;
 /** More than this is not narrow, whatever the queue does, bits per second. */
-const wide = 2_000_000;
+export const wide = 2_000_000;
 
 /**
  * The pictures of a narrow line, from the best: from how many bits per second each is sent, what its sides are divided by
@@ -88,6 +86,12 @@ export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true
 
 /** It is told so for so long, milliseconds, where it has thought so little, bits per second, that it made them smaller. */
 const afreshFor = 1000, littleFor = 250_000;
+/**
+ * Where a path is new, for so long, milliseconds, the first that shows that it is too narrow is that the browser thinks so little, which begins
+ * with 600 kbit/s (start.js), and fills it. What waits is seen a second or two later, as the channel by which it is measured opens behind
+ * that; and a server that drops what is late lets those messages go first. It is believed when it has held for so long.
+ */
+const beginning = 10_000, sure = 150;
 /** What is sent while a browser is to see that it might send more: Chromium gives pictures 30 kbit/s at the least, which these do not fill. */
 const resting = {video: 22_000, scale: 4, frameRate: 4, audio: soundFloor, long: true};
 
@@ -169,8 +173,9 @@ export class NarrowLine {
   /** When a browser that had thought too little of the line did so no longer. */
   #enoughAt = -Infinity;
   #little = false;
-  /** The browser has cut its own estimate. */
+  /** The browser has cut its own estimate; and since when it thinks so little that pictures suffer, and sends as much. */
   #limited = false;
+  #littleFrom = Infinity;
   /** What it thought lately, bits per second. @type {{at: number, available: number}[]} */ #thoughts = [];
   #files = filesFirst;
   /** What sound takes at the least, of a browser that makes no longer packets: as it was seen last. */
@@ -200,6 +205,7 @@ export class NarrowLine {
       this.#believe(now);
     } else {
       this.think(now, available, bare);
+      if (this.doubtful && now - this.#littleFrom >= sure && now - this.#since < beginning && available < wants) this.#cut(now, received ? Math.min(received, sent) : sent * 0.85);
       this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0, received);
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
@@ -334,16 +340,22 @@ export class NarrowLine {
   /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
   get limited() { return this.#limited; }
 
+  /** The browser thinks little of a path that was never known as narrow. */
+  get doubtful() { return this.#littleFrom < Infinity && this.#cutAt === -Infinity; }
+
   /** What the browser thinks now; 0: it does not say. @param {number} now @param {number} available @param {number} bare bits per second that are sent */
   think(now, available, bare) {
     this.#thoughts = [...this.#thoughts.filter(({at}) => at > now - itsMemory), {at: now, available}];
-    this.#limited = available > 0 && bare > available * asMuch && available < itsCut * Math.max(...this.#thoughts.map((each) => each.available));
+    const fills = available > 0 && bare > available * asMuch;
+    this.#littleFrom = fills && available < littleFor ? Math.min(this.#littleFrom, now) : Infinity;
+    this.#limited = fills && available < itsCut * Math.max(...this.#thoughts.map((each) => each.available));
   }
 
   /** @param {number} now @param {number} through */
   #cut(now, through) {
-    // What got through in the first moment says little, as TCP may stand still for as long: the least picture stays until the next.
-    const most = this.#sound + (this.#room === Infinity ? leastShown : 0);
+    // What got through in the first moment says little, as TCP may stand still for as long: the least picture stays until the next; on a new
+    // path, which fills while it is found out what it takes, for longer.
+    const most = this.#sound + (this.#room === Infinity || now - this.#since < settling ? leastShown : 0);
     if (now - this.#jumpedAt < proven) {
       this.#believesFrom = now + this.#doubt;
       this.#doubt = Math.min(doubtMost, this.#doubt * 2);
@@ -464,35 +476,5 @@ export class NarrowLine {
       return (this.allowance = plenty);
     }
     return this.#files < Infinity ? {...plenty, files: this.#files} : plenty;
-  }
-}
-
-/**
- * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
- * answered, packet by packet, on a way that may be too narrow for our sound.
- */
-export class Asking {
-  #most = Infinity;
-  #askedAt = -Infinity;
-  /** Our own sound had no room beside the answers to so much, bits per second: it has none for them as long as our line is narrow. */
-  #crowdedAt = Infinity;
-
-  /**
-   * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
-   * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
-   */
-  take(now, here, there, received, narrow = true) {
-    if (this.#crowdedAt < Infinity && !narrow) this.#crowdedAt = this.#most = Infinity;
-    const crowded = there > full;
-    if ((here > drowning || crowded) && received < wide && now - this.#askedAt > Math.max(1000, here, Math.min(2000, there))) {
-      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
-      this.#askedAt = now;
-      if (crowded) this.#crowdedAt = Math.min(this.#crowdedAt, received);
-    } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {
-      this.#most = Math.min(this.#most * 1.6, Math.max(leastAsked, this.#crowdedAt * 0.7));
-      if (this.#most >= wide) this.#most = Infinity;
-      this.#askedAt = now - 1000;
-    }
-    return this.#most;
   }
 }

@@ -1,0 +1,34 @@
+import {calm, cutTo, drowning, full, wide} from './narrow.js';
+
+/** Nobody is asked for less than this, bits per second: it carries the sound. */
+export const leastAsked = 24_000;
+
+/**
+ * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
+ * answered, packet by packet, on a way that may be too narrow for our sound.
+ */
+export class Asking {
+  #most = Infinity;
+  #askedAt = -Infinity;
+  /** Our own sound had no room beside the answers to so much, bits per second: it has none for them as long as our line is narrow. */
+  #crowdedAt = Infinity;
+
+  /**
+   * @param {number} now @param {number} here milliseconds that what comes waits @param {number} there that our sound waits, where it goes alone; 0
+   * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
+   */
+  take(now, here, there, received, narrow = true) {
+    if (this.#crowdedAt < Infinity && !narrow) this.#crowdedAt = this.#most = Infinity;
+    const crowded = there > full;
+    if ((here > drowning || crowded) && received < wide && now - this.#askedAt > Math.max(1000, here, Math.min(2000, there))) {
+      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
+      this.#askedAt = now;
+      if (crowded) this.#crowdedAt = Math.min(this.#crowdedAt, received);
+    } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {
+      this.#most = Math.min(this.#most * 1.6, Math.max(leastAsked, this.#crowdedAt * 0.7));
+      if (this.#most >= wide) this.#most = Infinity;
+      this.#askedAt = now - 1000;
+    }
+    return this.#most;
+  }
+}
