@@ -2,12 +2,18 @@
 // that neither it nor the memory of the pages grows in a long call, sound on a narrow line, and round trips to the first picture.
 // Times need an idle machine, so these are not part of make test: node --test netlab/door.lab.js; E2E_MINUTES=n for the long call.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { chirps, lips, listen, showFlashes, speakChirps, watchFlashes } from '../harness/chirp.js';
-import { cleanup } from '../harness/cleanup.js';
+import { changesOf, watchChanges } from '../harness/changes.js';
+import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { moves, others, told } from '../harness/people.js';
-import { startCaller } from './calls.js';
+import { compareKeys } from '../browser/deeds.js';
+import { browsers, startCaller } from './calls.js';
 import { startHost } from './host.js';
 import { addClient } from './kinds.js';
 import { Lab } from './lab.js';
@@ -158,15 +164,21 @@ for (const direction of /** @type {const} */ (['down', 'up', 'both'])) {
   });
 }
 
-test('from WebRTC through the door, and back', { timeout: 180_000 }, async () => {
+/** Two people on networks that let UDP through. @type {Caller[] | null} */ let free = null;
+const freePeople = async () => (free ??= await Promise.all([0, 1].map(async (side) => {
   const caFile = server.caFile ?? '';
-  const free = await Promise.all([0, 1].map(async (side) => startCaller(await addClient(lab, 'cone', 5 + side), caFile, { fps: 15 })));
-  const pages = await call(free, 'direct', { only: 'udp' });
-  await pause(5000);
-  const router = free[0].client.router, parted = Date.now();
-  await lab.sh(`ip netns exec $${router} nft add table inet gone
+  return startCaller(await addClient(lab, 'cone', 5 + side), caFile, { kind: browsers[side], fps: 15 });
+})));
+/** No UDP passes there any more. @param {string} router */
+const part = (router) => lab.sh(`ip netns exec $${router} nft add table inet gone
     ip netns exec $${router} nft add chain inet gone forward '{ type filter hook forward priority -10; }'
     ip netns exec $${router} nft add rule inet gone forward udp dport != 53 udp sport != 53 drop`);
+
+test('from WebRTC through the door, and back', { timeout: 180_000 }, async () => {
+  const pages = await call(await freePeople(), 'direct', { only: 'udp' });
+  await pause(5000);
+  const router = /** @type {Caller[]} */ (free)[0].client.router, parted = Date.now();
+  await part(router);
   await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await moves(page, 20); }));
   await pause(3000);
   const freed = Date.now();
@@ -176,7 +188,46 @@ test('from WebRTC through the door, and back', { timeout: 180_000 }, async () =>
   const [away, back] = [await heard(pages, parted), await heard(pages, freed)];
   const longest = away.gaps.length ? Math.max(...away.gaps) : 0;
   console.log(`the last path of WebRTC lost: silence of ${ms(longest)} ms in all (its loss is found out in that time); back to WebRTC: ${ms(Math.max(0, ...back.gaps))} ms (aim ${aims.change})`);
-  assert.ok(Math.max(0, ...back.gaps) < 2 * aims.change, `${back.gaps}`);
+  assert.ok(Math.max(longest, ...back.gaps) < 2 * aims.change, `${longest}, ${back.gaps}`);
+  await close(pages);
+});
+
+test('a path that stands still for a moment and goes on: no message and no file is lost', { timeout: 180_000 }, async () => {
+  const pages = await call(await freePeople(), 'direct', { only: 'udp' }), router = /** @type {Caller[]} */ (free)[0].client.router;
+  const [from, to] = pages, contents = randomBytes(12 << 20), file = join(await mkdtemp(join(tmpdir(), 'turnhub-')), 'plan.bin');
+  onCleanup(() => rm(dirname(file), { recursive: true }));
+  await writeFile(file, contents);
+  const symbols = await compareKeys(pages);
+  await pause(3000);
+  await Promise.all(pages.map(watchChanges));
+  const gaps = [], said = [];
+  for (const stands of [400, 800, 1400]) {
+    await from.setInputFiles('#chat-file', file);
+    if (!await to.isVisible('#chat-text')) await to.click('#chat-open');
+    await to.getByRole('button', { name: 'Take it' }).click();
+    await to.locator('#messages progress:not([hidden])').waitFor();
+    const since = Date.now();
+    await part(router);
+    if (!await from.isVisible('#chat-text')) await from.click('#chat-open');
+    await from.fill('#chat-text', `after ${stands}`);
+    await from.click('#chat-form button');
+    said.push(`after ${stands}`);
+    await pause(stands - (Date.now() - since));
+    await lab.sh(`ip netns exec $${router} nft delete table inet gone`);
+    await to.getByRole('link', { name: 'Save' }).nth(said.length - 1).waitFor();
+    await pause(5000);
+    gaps.push(Math.max(0, ...(await heard(pages, since)).gaps));
+  }
+  await Promise.all(pages.map(async (page) => { await told(page, 'direct'); await moves(page, 20); }));
+  assert.deepEqual((await to.locator('#messages li p').allInnerTexts()).filter((text) => text.startsWith('after')), said);
+  for (let i = 0; i < said.length; i++) {
+    const [download] = await Promise.all([to.waitForEvent('download'), to.getByRole('link', { name: 'Save' }).nth(i).click()]);
+    assert.ok(contents.equals(await readFile(await download.path())), 'the file differs');
+  }
+  for (const page of pages) assert.equal((await changesOf(page)).length, 1, (await changesOf(page)).join('\n'));
+  assert.equal(await compareKeys(pages), symbols);
+  console.log(`a path that stood still for 400, 800 and 1,400 ms: silence of ${gaps.map(ms).join(', ')} ms`);
+  assert.ok(Math.max(...gaps) < 2 * aims.change, `${gaps}`);
   await close(pages);
 });
 

@@ -283,12 +283,28 @@ export namespace healingTimes {
     export let pictureLook: number;
     export let farewell: number;
 }
-export namespace lastDoorTimes {
-    export let patience: number;
+export namespace standstillTimes {
     let look_2: number;
     export { look_2 as look };
+    export let still: number;
+    export let even: number;
+    let alive_1: number;
+    export { alive_1 as alive };
+    let asleep_1: number;
+    export { asleep_1 as asleep };
+    let asked_1: number;
+    export { asked_1 as asked };
+}
+export namespace lastDoorTimes {
+    export let patience: number;
+    let look_3: number;
+    export { look_3 as look };
     export let fetch: number;
     export let hurry: number;
+    export let ahead: number;
+    export let aheadAtOnce: number;
+    let sure_1: number;
+    export { sure_1 as sure };
     let again_2: number;
     export { again_2 as again };
     let againMost_2: number;
@@ -648,6 +664,13 @@ export type ChannelEvents = {
      * the other side's line has room for sound that is sent twice
      */
     redundant: boolean;
+    /**
+     * what the other side says over one connection, for keys of another way
+     */
+    bond: {
+        word: string;
+        pc: RTCPeerConnection;
+    };
     /**
      * what would else come over signaling
      */
@@ -1379,11 +1402,16 @@ declare class Received {
     pictures(sent: boolean): boolean;
     /** @param {boolean} silent */
     silence(silent: boolean): void;
-    /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
+    /**
+     * Tracks that come another way; null: those of the connection are back.
+     * @param {Record<'stream' | 'screen', Tracks> | null} tracks
+     * @param {MediaStreamTrack | null} [sound] that is heard in place of the connection's, which all else goes on with
+     * @returns {boolean} whether a stream has changed
+     */
     carry(tracks: Record<"stream" | "screen", {
         audio: MediaStreamTrack | null;
         video: MediaStreamTrack | null;
-    }> | null): void;
+    }> | null, sound?: MediaStreamTrack | null): boolean;
     #private;
 }
 /**
@@ -1508,6 +1536,32 @@ declare class Senders {
 }
 declare function makesLonger({ encodings: [encoding] }: any): boolean;
 declare function isEstimated({ headerExtensions }: RTCRtpParameters): boolean;
+
+// ---- call/path/bond.js
+declare function isBondWord(word: unknown): word is string;
+/**
+ * What the two ends of a connection have told each other over its data channel, which DTLS seals: nobody else knows it. The keys of
+ * another way are bound to it, and are then as good as the connection's, whoever has carried them.
+ */
+declare class Bond {
+    /** What we say over a connection. @param {RTCPeerConnection} pc @returns {string} '' where this page may make no keys */
+    word(pc: RTCPeerConnection): string;
+    /** The other side's, over that connection. It says one. @param {RTCPeerConnection} pc @param {string} word */
+    hear(pc: RTCPeerConnection, word: string): void;
+    /** The connection is in another state. @param {RTCPeerConnection} pc */
+    look(pc: RTCPeerConnection): void;
+    /** @param {RTCPeerConnection | null} pc @returns {Promise<Shared | null>} null: not both have said theirs there */
+    shared(pc: RTCPeerConnection | null): Promise<Shared | null>;
+    #private;
+}
+/**
+ * `secret`: what two people alone know; `bond`: a name of it, by which they see that they mean the same; `keys`: of the connection
+ */
+export type Shared = {
+    bond: string;
+    secret: Uint8Array<ArrayBuffer>;
+    keys: string;
+};
 
 // ---- call/path/browsers.js
 /** @param {RTCSessionDescription | RTCSessionDescriptionInit | null} description */
@@ -1805,10 +1859,17 @@ export type ImprovingHost = {
 declare class LastDoor {
     /** @param {LastDoorHost} host */
     constructor(host: LastDoorHost);
-    /** Media goes this way. */
+    /** Media goes this way: there is no other. */
     carries: boolean;
     /** The way in use; null: none. */
     get path(): WebSocketPath | null;
+    /** The one by which sound may be heard in place of a connection's; null: none. */
+    get standIn(): WebSocketPath | null;
+    /**
+     * What both sides have alike of its keys, and nobody between them, while one of the two has nothing else: those of the connection
+     * that they are bound to. null: the connection is in use.
+     */
+    get keys(): string | null;
     /** A path of WebRTC may have come or gone. */
     look(): void;
     /** The other side wants it, or answers. @param {DoorKey} said */
@@ -1819,12 +1880,13 @@ declare class LastDoor {
     #private;
 }
 /**
- * a browser's key for the way through the server's WebSocket, and what it can do there
+ * a browser's key for the way through the server's WebSocket, and what it can do there; `bond`: of the connection that its keys are bound to
  */
 export type DoorKey = {
     key: string;
     pictures: string[];
     sound: boolean;
+    bond?: string;
 };
 /**
  * What the last door needs of its peer.
@@ -1847,6 +1909,10 @@ export type LastDoorHost = {
      */
     unconnected: () => number;
     /**
+     * how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
+     */
+    still: () => number;
+    /**
      * a path of WebRTC has been in use, and is known to be lost
      */
     lost: () => boolean;
@@ -1855,15 +1921,23 @@ export type LastDoorHost = {
      */
     waiting: () => boolean;
     say: (said: DoorKey) => void;
-    path: () => Omit<PathHost, "closed" | "sending" | "opened">;
+    path: () => Omit<PathHost, "closed" | "sending" | "standing" | "opened">;
+    /**
+     * what the two have told each other over the connection in use, where nobody else hears it
+     */
+    shared: () => Promise<Shared | null>;
     /**
      * the other side does not know of such a way, or has not got what it takes
      */
     unanswered: () => void;
     /**
-     * media goes this way, or does not any more
+     * both ends of it are there
      */
-    changed: (carries: boolean) => void;
+    opened: (path: WebSocketPath) => void;
+    /**
+     * media goes this way, or sound stands in, or does not any more
+     */
+    changed: () => void;
 };
 
 // ---- call/path/line.js
@@ -2482,6 +2556,37 @@ export type SoundHost = {
      */
     narrow: () => boolean;
     tell: (message: any) => void;
+};
+
+// ---- call/path/standstill.js
+declare function playedOf(pc: RTCPeerConnection): number;
+/**
+ * Sees that a path on which something came all the time has gone silent, long before anybody can say that it is dead: for what costs
+ * little and may be in vain. While all is well it reads memory alone.
+ */
+declare class Standstill {
+    /** @param {StandstillHost} host */
+    constructor(host: StandstillHost);
+    begin(): void;
+    /** How long nothing has come where something should, milliseconds, at least 1; 0: something comes, or nobody can tell. */
+    get silence(): number;
+    close(): void;
+    #private;
+}
+/**
+ * What it needs of its peer.
+ */
+export type StandstillHost = {
+    clock: Clock;
+    /**
+     * the connection in use; null: there is none, or nothing is to be expected of it
+     */
+    pc: () => RTCPeerConnection | null;
+    report: (pc: RTCPeerConnection) => Promise<RTCStatsReport | null>;
+    /**
+     * it stands still, or goes on
+     */
+    changed: () => void;
 };
 
 // ---- call/path/start.js
@@ -3112,8 +3217,14 @@ export type VideoCall = {
 // ---- call/way.js
 /** By which way media and messages go: the connection, or the server's WebSocket while there is none. */
 declare class Way {
-    /** @param {WayHost} host */
-    constructor(host: WayHost);
+    /**
+     * @param {WayHost} host
+     * @param {{clock?: import('../base/clock.js').Clock, load?: import('./path/lastdoor.js').LastDoorHost['load']}} [parts]
+     */
+    constructor(host: WayHost, { clock, load }?: {
+        clock?: Clock;
+        load?: LastDoorHost["load"];
+    });
     /** Of the connections alone. @type {PeerState} */ reached: PeerState;
     /** @type {LastDoor} */ door: LastDoor;
     /** Of the keys of the way in use. @type {ShortAuthenticationString} */ sas: ShortAuthenticationString;
@@ -3123,8 +3234,16 @@ declare class Way {
     get talks(): boolean;
     /** The connections are in another state. @param {PeerState} state */
     reach(state: PeerState): void;
+    /** The connection's channel is open: something is said there that only the other side hears. */
+    bind(): void;
+    /** The other side has done so. @param {RTCPeerConnection} pc @param {string} word */
+    bound(pc: RTCPeerConnection, word: string): void;
     /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
     talk(pc: RTCPeerConnection, channel: RTCDataChannel): void;
+    /** What sounds in place of a connection that stands still; null: that is heard itself. */
+    get heard(): WebSocketPath | null;
+    /** Messages go through the WebSocket, and are heard at once. */
+    get prompt(): boolean;
     /** What fits it; null: that is for the connection to say. @returns {{ours: LineState, theirs: LineState} | null} */
     get line(): {
         ours: LineState;
@@ -3155,6 +3274,10 @@ export type WayHost = {
      * how long there has been no connection, milliseconds
      */
     unconnected: () => number;
+    /**
+     * the connection in use, where the other side says that it sends sound by it, and its line is none on which that waits
+     */
+    sending: () => RTCPeerConnection | null;
     /**
      * whether it has been connected by a connection once
      */
@@ -3486,6 +3609,8 @@ declare class WebSocketPath {
     /** Both ends are there and understand each other. */
     open: boolean;
     /** Messages and files. @type {Channels | null} */ channels: Channels | null;
+    /** Its keys are bound to the connection that there was when it was begun. */
+    bound: boolean;
     /** What is known of the path now, once a second. */
     stats: {
         rtt: number;
@@ -3509,6 +3634,12 @@ declare class WebSocketPath {
     get narrow(): boolean;
     /** Whether what is said by it is heard at once, or as soon as the line allows. */
     get prompt(): boolean;
+    /** The other side hears us by nothing but this. */
+    get used(): boolean;
+    /** It has a use for this. */
+    get wanted(): boolean;
+    /** Sound comes this way. */
+    get sounds(): boolean;
     /** Whether our line has room for pictures, and whether theirs has. */
     get fits(): {
         ours: boolean;
@@ -3517,12 +3648,13 @@ declare class WebSocketPath {
     /**
      * The other side has said its key and what it can do.
      * @param {{key: string, pictures: string[], sound: boolean}} theirs
+     * @param {Uint8Array<ArrayBuffer> | null} [shared] what nobody else knows
      */
     agree(theirs: {
         key: string;
         pictures: string[];
         sound: boolean;
-    }): Promise<void>;
+    }, shared?: Uint8Array<ArrayBuffer> | null): Promise<void>;
     /** What we send has changed. */
     send(): void;
     close(): void;
@@ -3542,6 +3674,10 @@ export type PathHost = {
      */
     sending: () => boolean;
     /**
+     * whether sound is asked for this way, although there is a connection
+     */
+    standing: () => boolean;
+    /**
      * bits per second that people want of pictures at the most
      */
     pictures: () => number;
@@ -3554,9 +3690,13 @@ export type PathHost = {
      */
     incoming: (channel: any) => void;
     /**
-     * `audio`, `video` or `screen` is another
+     * `audio`, `video` or `screen` is another, or sound begins to come
      */
     tracks: () => void;
+    /**
+     * what the other side has this for is another
+     */
+    wanted: () => void;
     /**
      * what fits the line is another, of ours or of theirs
      */
@@ -3715,10 +3855,11 @@ declare class Exchange {
     /**
      * A key for each direction (HKDF of RFC 5869 over the shared secret), so that no number is ever used twice under one.
      * @param {string} theirs the other side's public key
+     * @param {Uint8Array | null} [shared] what both know, and nobody else: without it the keys cannot be made
      * @returns {Promise<{sealer: Sealer, opener: Opener, agreement: string}>} rejected where that is none; `agreement` is alike on both
      *   sides if both have the same two public keys, hexadecimal
      */
-    agree(theirs: string): Promise<{
+    agree(theirs: string, shared?: Uint8Array | null): Promise<{
         sealer: Sealer;
         opener: Opener;
         agreement: string;

@@ -164,6 +164,16 @@ export const healingTimes = {
   farewell: 2000,
 };
 
+/** Paths that have gone silent, and may be dead (call/path/standstill.js). */
+export const standstillTimes = {
+  /** What comes is looked at so often; sound comes fifty times a second, and is played some 100 ms later. */
+  look: 50, still: 300,
+  /** It has come evenly for so long, so that more is to be expected; it does again after so long. */
+  even: 1000, alive: 500,
+  /** A page that was late by so much was asleep. And what comes and is not played is asked for so often. */
+  asleep: 1000, asked: 3,
+};
+
 /** The way through the server's WebSocket (call/path/lastdoor.js). */
 export const lastDoorTimes = {
   /** It is tried after so long without a path of WebRTC, and looked after so often. */
@@ -172,6 +182,8 @@ export const lastDoorTimes = {
   fetch: 750,
   /** Who was connected does not wait, as the loss is known; but only once in so long: a path that comes and goes heals by itself. */
   hurry: 30_000,
+  /** Where a path stands still it is made ready, so often in the long run and so many times at once; used after so long. */
+  ahead: 30_000, aheadAtOnce: 3, sure: 500,
   /** What came to nothing is tried again after so long, later each time. */
   again: 4000, againMost: 30_000,
   /** Who does not answer within this is tried again. */

@@ -133,7 +133,7 @@ export class Peer extends Emitter {
   });
   /** @type {Way} */ #way = new Way({
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
-    connected: () => this.#healing.wasConnected,
+    connected: () => this.#healing.wasConnected, sending: () => (this.media.audio && !this.#line.allowance.narrow ? this.pc : null),
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
     pictures: () => this.#most.video, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
@@ -164,7 +164,9 @@ export class Peer extends Emitter {
       this.#line.moved();
       this.#shown.forget();
       if (!this.#quiet) this.tellMedia();
+      this.#way.bind();
     });
+    this.#channel.on('bond', ({word, pc}) => this.#way.bound(pc, word));
     this.#channel.on('timed', (message) => { if (!this.#quiet) this.#line.hear(message); });
     this.#channel.pace = this.#line.pace;
     this.#channel.on('signal', (data) => { this.handle(data).catch((error) => console.warn('turnhub: signaling', error)); });
@@ -233,7 +235,7 @@ export class Peer extends Emitter {
   /** How loud the peer is heard at this moment, 0 to 1. */
   get loudness() {
     if (this.silenced || this.state !== 'connected' || !this.media.audio) return 0;
-    return this.#way.door.path?.loudness ?? (this.pc ? loudness(this.pc) : 0);
+    return (this.#way.door.path ?? this.#way.heard)?.loudness ?? (this.pc ? loudness(this.pc) : 0);
   }
 
   /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
@@ -433,7 +435,7 @@ export class Peer extends Emitter {
     if (this.state === 'closed' || this.orphan) return;
     const browser = data.description ? {browser: this.#host.browser} : {}, said = {instance: this.#host.instance, ...browser, ...data};
     // A description is as long as a second of a narrow line, and that it is narrow is known seconds later: it goes where sound does not wait for it.
-    if (this.#way.door.path?.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
+    if (this.#way.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
     else this.#host.signal(this.id, said);
   }
 

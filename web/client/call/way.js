@@ -1,4 +1,7 @@
 import {LastDoor} from './path/lastdoor.js';
+import {Bond} from './path/bond.js';
+import {Standstill} from './path/standstill.js';
+import {statsOf} from './path/stats.js';
 import {ShortAuthenticationString, keysOf} from './sas.js';
 import {realClock} from '../base/clock.js';
 
@@ -14,6 +17,7 @@ import {realClock} from '../base/clock.js';
  * @property {() => boolean} quiet nothing may flow yet
  * @property {() => boolean} orphan the other side's session is gone
  * @property {() => number} unconnected how long there has been no connection, milliseconds
+ * @property {() => RTCPeerConnection | null} sending the connection in use, where the other side says that it sends sound by it, and its line is none on which that waits
  * @property {() => boolean} connected whether it has been connected by a connection once
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
@@ -34,30 +38,44 @@ export class Way {
   /** Of the keys of the way in use. @type {ShortAuthenticationString} */ sas;
 
   /** @type {WayHost} */ #host;
+  /** @type {Standstill} */ #standstill;
   /** @type {PeerState} */ #said = 'connecting';
   /** The connection's own channel, whatever is used meanwhile. @type {[RTCPeerConnection, RTCDataChannel] | null} */ #talking = null;
+  /** Those of the WebSocket that is open, in the place of a connection. @type {any} */ #channels = null;
+  /** Messages and files go through the WebSocket. */
+  #moved = false;
+  #bond = new Bond();
 
-  /** @param {WayHost} host */
-  constructor(host) {
+  /**
+   * @param {WayHost} host
+   * @param {{clock?: import('../base/clock.js').Clock, load?: import('./path/lastdoor.js').LastDoorHost['load']}} [parts]
+   */
+  constructor(host, {clock = realClock, load = () => import('./websocket/path.js')} = {}) {
     this.#host = host;
+    this.#standstill = new Standstill({
+      clock, report: (pc) => statsOf(pc, clock), changed: () => this.door.look(),
+      pc: () => (this.reached === 'connected' && !host.quiet() && host.call().hub.passesMedia ? host.sending() : null),
+    });
     this.door = new LastDoor({
-      clock: realClock,
-      load: () => import('./websocket/path.js'),
+      clock, load,
       possible: () => host.call().hub.passesMedia && host.call().online && !host.orphan(),
       waiting: () => !host.quiet() && this.reached !== 'closed',
       unconnected: host.unconnected,
+      still: () => this.#standstill.silence,
       lost: host.connected,
+      shared: () => this.#bond.shared(this.#talking?.[0] ?? null),
       say: (websocket) => host.signal({websocket}),
       path: () => ({
         media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,
-        incoming: (channel) => host.channel.accept(channel), pictures: host.pictures, tracks: () => this.#carry(), line: host.line,
+        incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, tracks: () => this.#carry(), wanted: () => this.sas.moved(), line: host.line,
       }),
       unanswered: host.doorless,
+      opened: (path) => this.#hear(path),
       changed: () => this.#carry(),
     });
     this.sas = new ShortAuthenticationString({
-      clock: realClock,
-      binding: () => (this.door.path ? this.door.path.agreement : keysOf(this.#talking?.[0] ?? null)),
+      clock,
+      binding: () => this.door.keys ?? keysOf(this.#talking?.[0] ?? null),
       say: (sas) => host.signal({sas}),
       changed: host.string,
     });
@@ -73,8 +91,17 @@ export class Way {
   reach(state) {
     if (this.reached === state || this.reached === 'closed') return;
     this.reached = state;
-    if (state === 'closed') this.door.close();
-    else this.door.look();
+    if (state === 'closed') {
+      this.#standstill.close();
+      this.door.close();
+    } else {
+      this.door.look();
+      this.#move();
+    }
+    if (state === 'connected') {
+      this.#standstill.begin();
+      if (this.#talking) this.#bond.look(this.#talking[0]);
+    }
     this.#say();
   }
 
@@ -85,25 +112,56 @@ export class Way {
     this.#host.said(state);
   }
 
+  /** The connection's channel is open: something is said there that only the other side hears. */
+  bind() {
+    const word = this.#talking && !this.#moved ? this.#bond.word(this.#talking[0]) : '';
+    if (word) this.#host.channel.tell({type: 'bond', word});
+  }
+
+  /** The other side has done so. @param {RTCPeerConnection} pc @param {string} word */
+  bound(pc, word) { this.#bond.hear(pc, word); }
+
   /** @param {RTCPeerConnection} pc @param {RTCDataChannel} channel */
   talk(pc, channel) {
     this.#talking = [pc, channel];
     this.sas.moved();
-    if (this.door.carries) this.#host.channel.hear(pc, channel);
+    if (this.#moved) this.#host.channel.hear(pc, channel);
     else this.#host.channel.use(pc, channel);
   }
 
   /** The way is another, or what comes by it. */
   #carry() {
-    const {path} = this.door, {channel, received} = this.#host;
-    received.carry(path && {stream: {audio: path.audio, video: path.video}, screen: {audio: null, video: path.screen}});
-    const {channels} = path ?? {};
-    if (channels) channel.use(/** @type {any} */ (channels), /** @type {any} */ (channels.main));
-    else if (this.#talking) channel.use(...this.#talking);
-    this.#host.stream();
+    const {path} = this.door, {received} = this.#host;
+    const changed = received.carry(path && {stream: {audio: path.audio, video: path.video}, screen: {audio: null, video: path.screen}}, this.heard?.audio ?? null);
+    this.#move();
+    if (changed) this.#host.stream();
     this.sas.moved();
     this.#say();
   }
+
+  /** The other side may say something through the WebSocket first. @param {import('./websocket/path.js').WebSocketPath} path */
+  #hear({channels}) {
+    this.#channels = channels;
+    this.#host.channel.hear(this.#channels, this.#channels.main);
+  }
+
+  /** What sounds in place of a connection that stands still; null: that is heard itself. */
+  get heard() {
+    const path = this.door.standIn;
+    return path?.audio && path.sounds ? path : null;
+  }
+
+  /** Sound that waits is lost; messages and files are not: they stay on a connection that stands still until it is known to be lost. */
+  #move() {
+    const {channel} = this.#host, moved = this.door.carries;
+    if (this.#moved === moved) return;
+    this.#moved = moved;
+    if (moved) channel.use(this.#channels, this.#channels.main);
+    else if (this.#talking) channel.use(...this.#talking);
+  }
+
+  /** Messages go through the WebSocket, and are heard at once. */
+  get prompt() { return this.#moved && (this.door.path?.prompt ?? false); }
 
   /** What fits it; null: that is for the connection to say. @returns {{ours: LineState, theirs: LineState} | null} */
   get line() {

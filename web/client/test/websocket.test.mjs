@@ -8,9 +8,7 @@ import {Rate, sizeFor} from '../call/websocket/rate.js';
 import {Channels} from '../call/websocket/channels.js';
 import {Busy} from '../call/websocket/busy.js';
 import {Pieces} from '../call/websocket/pictures.js';
-import {LastDoor} from '../call/path/lastdoor.js';
 import {received} from '../call/path/received.js';
-import {lastDoorTimes} from '../base/times.js';
 import {FakeClock} from './fakes.mjs';
 
 /** Numbers that look random, and are the same with the same seed. @param {number} seed */
@@ -33,6 +31,14 @@ test('both sides agree on the same, and not through somebody between', async () 
   assert.equal(a.agreement, b.agreement);
   const [one, between, other] = await Promise.all([Exchange.begin(), Exchange.begin(), Exchange.begin()]);
   assert.notEqual((await one.agree(between.publicKey)).agreement, (await other.agree(between.publicKey)).agreement);
+});
+
+test('keys that are bound to a secret are made by those who know it alone', async () => {
+  const [a, b] = [await Exchange.begin(), await Exchange.begin()], secret = new Uint8Array(32).fill(7);
+  const [mine, theirs, without, another] = [await a.agree(b.publicKey, secret), await b.agree(a.publicKey, secret), await b.agree(a.publicKey), await b.agree(a.publicKey, new Uint8Array(32).fill(8))];
+  const frame = await mine.sealer.seal(kinds.sound, bytes(1, 2, 3));
+  assert.deepEqual((await theirs.opener.open(frame))?.content, bytes(1, 2, 3));
+  for (const other of [without, another]) assert.equal(await other.opener.open(frame), null);
 });
 
 const bytes = (/** @type {number[]} */ ...values) => new Uint8Array(values);
@@ -322,116 +328,10 @@ test('pieces become pictures, and a gap waits for a whole one', () => {
 test('a key comes over signaling in its form alone', async () => {
   const {publicKey: key} = await Exchange.begin();
   assert.deepEqual(received({websocket: {key, pictures: ['vp8', 7, 'x'.repeat(999)], sound: true}}).websocket, {key, pictures: ['vp8'], sound: true});
+  const bond = 'ab'.repeat(32), said = {key, pictures: [], sound: false};
+  assert.deepEqual(received({websocket: {...said, bond}}).websocket, {...said, bond});
+  for (const other of [7, 'AB'.repeat(32), `${bond}0`, null, {}]) assert.deepEqual(received({websocket: {...said, bond: other}}).websocket, said);
   for (const websocket of [null, 7, {}, {key: 'short', pictures: []}, {key, pictures: 'vp8'}, {key: `${key}=`, pictures: []}]) assert.equal(received({websocket}).websocket, undefined);
-});
-
-const settle = async () => { for (let i = 0; i < 12; i++) await null; };
-
-/** Two people, whose connection and sockets come and go. */
-function pair() {
-  const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false};
-  /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
-  /** @type {any[]} */ const paths = [null, null];
-  let keys = 0;
-  class FakePath {
-    open = false;
-    theirs = '';
-    publicKey = `key${keys++}`;
-    /** @param {any} host */
-    constructor(host) { this.host = host; }
-    async begin() { paths[this.host.i] = this; }
-    /** @param {any} said */
-    async agree(said) { this.theirs = said.key; }
-    send() {}
-    close() {
-      if (this.closed) return;
-      this.closed = true;
-      this.open = false;
-      this.host.closed();
-    }
-    closed = false;
-  }
-  const loads = [0, 0];
-  const doors = [0, 1].map((i) => new LastDoor({
-    clock, load: async () => { loads[i]++; return /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}); },
-    possible: () => state.possible[i], waiting: () => true,
-    lost: () => state.was,
-    unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
-    say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {}, unanswered: () => { state.unanswered[i]++; },
-  }));
-  /** Keys that fit open both ends, as the server and the frames would. */
-  const meet = () => {
-    const [a, b] = paths;
-    if (!a || !b || a.closed || b.closed || a.theirs !== b.publicKey || b.theirs !== a.publicKey) return;
-    for (const path of [a, b]) if (!path.open) { path.open = true; path.host.opened(); }
-  };
-  return {
-    clock, state, doors, paths, way, loads,
-    set(/** @type {number} */ i, /** @type {boolean} */ connected) {
-      if (state.connected[i] === connected) return;
-      state.connected[i] = connected;
-      state.since[i] = clock.now();
-      doors[i].look();
-    },
-    async pass(/** @type {number} */ milliseconds, deliver = true) {
-      for (let at = 0; at < milliseconds; at += 50) {
-        clock.advance(50);
-        await settle();
-        for (let item = deliver ? way.shift() : undefined; item; item = way.shift()) { doors[item.to].hear(item.said); await settle(); }
-        meet();
-      }
-    },
-  };
-}
-
-test('the door opens when nothing else does, and shuts when something does', async () => {
-  const {set, pass, doors, paths, loads} = pair();
-  await pass(3000);
-  assert.equal(paths[0], null, 'nothing is begun on a path that works');
-  assert.deepEqual(loads, [0, 0], 'nor loaded');
-  set(0, false);
-  set(1, false);
-  await pass(lastDoorTimes.fetch - 100);
-  assert.deepEqual(loads, [0, 0]);
-  await pass(1400 - lastDoorTimes.fetch + 100);
-  assert.deepEqual(loads, [1, 1], 'loaded before it is needed');
-  assert.equal(paths[0], null);
-  await pass(400);
-  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
-  paths[0].close(); // the server has gone
-  paths[1].close();
-  assert.deepEqual(doors.map(({carries}) => carries), [false, false]);
-  await pass(6000);
-  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
-  set(0, true);
-  await pass(50);
-  assert.deepEqual(doors.map(({carries}) => carries), [false, true]);
-  set(1, true);
-  await pass(lastDoorTimes.keep + 100);
-  assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
-});
-
-test('who was connected goes through the door at once, and where that comes and goes no sooner than others', async () => {
-  const {set, pass, doors, paths, state} = pair();
-  state.was = true;
-  set(0, false);
-  set(1, false);
-  await pass(150);
-  assert.deepEqual(doors.map(({carries}) => carries), [true, true]);
-  let begun = 1;
-  for (let [last] = paths, flap = 0; flap < 10; flap++) {
-    set(0, true);
-    set(1, true);
-    await pass(lastDoorTimes.keep + 1000);
-    assert.ok(paths.every(({closed}) => closed), 'the socket is given back');
-    set(0, false);
-    set(1, false);
-    await pass(lastDoorTimes.patience - 200);
-    if (paths[0] !== last) begun++;
-    [last] = paths;
-  }
-  assert.ok(begun <= 1 + Math.ceil(10 * (lastDoorTimes.keep + 1000 + lastDoorTimes.patience) / lastDoorTimes.hurry), `${begun} sockets for eleven losses`);
 });
 
 test('a page that was busy does not take its own lateness for the line\'s', () => {
@@ -447,42 +347,4 @@ test('a page that was busy does not take its own lateness for the line\'s', () =
   assert.equal(busy.excuse(1200), 1200, 'that holds for a while');
   busy.close();
   assert.equal(clock.timers.size, 0);
-});
-
-test('the door is not answered: that is said, and it is tried again', async () => {
-  const {set, pass, doors, state} = pair();
-  doors[1].close(); // a client that does not know of it
-  set(0, false);
-  await pass(60_000);
-  assert.ok(!doors[0].carries && state.unanswered[0] > 1, `${state.unanswered}`);
-});
-
-test('whatever comes and goes, both meet in the end: random schedules', async () => {
-  const schedules = Number(process.env.SCHEDULES ?? 60);
-  for (let seed = 1; seed <= schedules; seed++) {
-    const pick = random(seed * 7919), {set, pass, doors, paths, state, way, clock} = pair();
-    for (let step = 0; step < 40; step++) {
-      const i = pick(2) < 1 ? 0 : 1, what = Math.floor(pick(7));
-      if (what === 0) set(i, false);
-      else if (what === 1) set(i, true);
-      else if (what === 2) paths[i]?.close();
-      else if (what === 3) state.possible[i] = !state.possible[i];
-      else if (what === 4 && way.length) doors[way[0].to].hear(way[0].said); // said twice
-      else if (what === 5) doors[i].hear({key: `stranger${step}`, pictures: [], sound: true});
-      await pass(pick(3000), pick(4) > 1);
-      assert.ok(doors.every(({carries}, n) => !carries || paths[n].open), `seed ${seed}`);
-    }
-    state.possible = [true, true];
-    set(0, false);
-    set(1, false);
-    const before = clock.now();
-    for (let waited = 0; waited < 130 && !doors.every(({carries}) => carries); waited++) await pass(1000);
-    assert.ok(doors.every(({carries}) => carries), `seed ${seed}: not together after ${clock.now() - before} ms`);
-    set(0, true);
-    set(1, true);
-    await pass(lastDoorTimes.keep + 200);
-    assert.ok(paths.every(({closed}) => closed), `seed ${seed}: a socket is kept`);
-    for (const door of doors) door.close();
-    assert.equal(clock.timers.size, 0, `seed ${seed}: a timer is left`);
-  }
 });

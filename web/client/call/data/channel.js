@@ -3,6 +3,7 @@ import {Quota} from '../../base/quota.js';
 import {realClock} from '../../base/clock.js';
 import {isReaction, reactionEvery, reactionsAtOnce, wishOf} from '../wishes.js';
 import {Transfer} from './transfer.js';
+import {isBondWord} from '../path/bond.js';
 import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, paths, pixelsShown, timed} from './bounds.js';
 
 /**
@@ -22,6 +23,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
  * @property {import('../path/line.js').LineState} line what of the other side's fits its line
  * @property {number} shown how many pixels of our picture can be seen there
  * @property {boolean} redundant the other side's line has room for sound that is sent twice
+ * @property {{word: string, pc: RTCPeerConnection}} bond what the other side says over one connection, for keys of another way
  * @property {any} signal what would else come over signaling
  * @property {{text: string, at: number}} chat
  * @property {import('../wishes.js').Reaction} reaction
@@ -31,7 +33,7 @@ import {chatLimit, fileOffer, isKey, isLineState, isText, mimeOf, nameWithin, pa
 /** At most so many messages wait for the channel to open, or to be acknowledged. */
 const unsentLimit = 100;
 /** What is told as it is now, and is not worth repeating. */
-const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant', 'shown', 'reaction'];
+const momentary = ['media', 'path', 'alive', 'had', 'ping', 'pong', 'line', 'redundant', 'shown', 'reaction', 'bond'];
 /** At most so many files are offered or on their way at once. */
 const transferLimit = 64;
 
@@ -80,6 +82,8 @@ export class PeerChannel extends Emitter {
       try {
         const message = isText(data) ? JSON.parse(data) : null;
         if (typeof message !== 'object' || message === null) throw new Error('no message');
+        // Of this connection alone, and never by way of the server.
+        if (message.type === 'bond') return isBondWord(message.word) && this.emit('bond', {word: message.word, pc});
         if (!this.#held) this.receive(message, pc);
         else if (this.#held.length < unsentLimit) this.#held.push(message);
       } catch (error) {

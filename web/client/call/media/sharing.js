@@ -106,6 +106,7 @@ export class Received {
   /** @typedef {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} Tracks */
   /** Of the connection. @type {Record<'stream' | 'screen', Tracks>} */ #tracks = {stream: {audio: null, video: null}, screen: {audio: null, video: null}};
   /** In place of them, while media goes another way. @type {Record<'stream' | 'screen', Tracks> | null} */ #carried = null;
+  /** @type {MediaStreamTrack | null} */ #sound = null;
   #pictures = true;
   /** Nothing of the peer is heard. */
   silent = false;
@@ -131,17 +132,24 @@ export class Received {
     this.#arrange();
   }
 
-  /** Tracks that come another way; null: those of the connection are back. @param {Record<'stream' | 'screen', Tracks> | null} tracks */
-  carry(tracks) {
+  /**
+   * Tracks that come another way; null: those of the connection are back.
+   * @param {Record<'stream' | 'screen', Tracks> | null} tracks
+   * @param {MediaStreamTrack | null} [sound] that is heard in place of the connection's, which all else goes on with
+   * @returns {boolean} whether a stream has changed
+   */
+  carry(tracks, sound = null) {
     this.#carried = tracks;
-    this.#arrange();
+    this.#sound = sound;
+    return this.#arrange();
   }
 
   #arrange() {
     let changed = false;
     for (const where of /** @type {const} */ (['stream', 'screen'])) {
       const {audio, video} = (this.#carried ?? this.#tracks)[where], stream = this[where];
-      const wanted = [this.silent ? null : audio, where === 'stream' && !this.#pictures ? null : video];
+      const heard = (where === 'stream' && !this.#carried && audio && this.#sound) || audio;
+      const wanted = [this.silent ? null : heard, where === 'stream' && !this.#pictures ? null : video];
       // In this order a <video> goes from one to the other without a black picture between.
       for (const track of wanted) {
         if (!track || stream.getTracks().includes(track)) continue;

@@ -1,7 +1,8 @@
 import {lastDoorTimes as times} from '../../base/times.js';
+import {Quota} from '../../base/quota.js';
 
 /** @typedef {import('../websocket/path.js').WebSocketPath} WebSocketPath */
-/** @typedef {{key: string, pictures: string[], sound: boolean}} DoorKey a browser's key for the way through the server's WebSocket, and what it can do there */
+/** @typedef {{key: string, pictures: string[], sound: boolean, bond?: string}} DoorKey a browser's key for the way through the server's WebSocket, and what it can do there; `bond`: of the connection that its keys are bound to */
 
 /**
  * What the last door needs of its peer.
@@ -10,12 +11,15 @@ import {lastDoorTimes as times} from '../../base/times.js';
  * @property {() => Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}>} load what does it
  * @property {() => boolean} possible whether the server passes media on, and the other side can be told
  * @property {() => number} unconnected how long there has been no WebRTC path, milliseconds; 0: there is one
+ * @property {() => number} still how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
  * @property {() => boolean} lost a path of WebRTC has been in use, and is known to be lost
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
  * @property {(said: DoorKey) => void} say
- * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'opened'>} path
+ * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'standing' | 'opened'>} path
+ * @property {() => Promise<import('./bond.js').Shared | null>} shared what the two have told each other over the connection in use, where nobody else hears it
  * @property {() => void} unanswered the other side does not know of such a way, or has not got what it takes
- * @property {(carries: boolean) => void} changed media goes this way, or does not any more
+ * @property {(path: WebSocketPath) => void} opened both ends of it are there
+ * @property {() => void} changed media goes this way, or sound stands in, or does not any more
  */
 
 /**
@@ -23,8 +27,10 @@ import {lastDoorTimes as times} from '../../base/times.js';
  * one. What does it is loaded when it is needed first.
  */
 export class LastDoor {
-  /** Media goes this way. */
+  /** Media goes this way: there is no other. */
   carries = false;
+  /** Sound is asked for this way, by one that may be dead and may not: nothing else changes, whichever it is. */
+  #stands = false;
 
   /** @type {LastDoorHost} */ #host;
   /** @type {WebSocketPath | null} */ #path = null;
@@ -32,7 +38,8 @@ export class LastDoor {
   #agreed = '';
   /** @type {any} */ #timer = null;
   #beginning = false;
-  /** What we have said for the path that there is. @type {DoorKey | null} */ #said = null;
+  /** What we have said for the path that there is, and what it may be bound to. @type {DoorKey | null} */ #said = null;
+  /** @type {import('./bond.js').Shared | null} */ #shared = null;
   #begunAt = -Infinity;
   #closed = false;
   /** @type {number} */ #pause = times.again;
@@ -40,14 +47,28 @@ export class LastDoor {
   /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}> | null} */ #fetched = null;
   /** When it was opened without patience. */
   #hurriedAt = -Infinity;
+  /** It is made ready for paths that stand still. @type {Quota} */ #ahead;
 
   /** @param {LastDoorHost} host */
   constructor(host) {
     this.#host = host;
+    this.#ahead = new Quota(host.clock, times.aheadAtOnce, times.ahead);
   }
 
   /** The way in use; null: none. */
   get path() { return this.carries ? this.#path : null; }
+
+  /** The one by which sound may be heard in place of a connection's; null: none. */
+  get standIn() { return this.#stands ? this.#path : null; }
+
+  /**
+   * What both sides have alike of its keys, and nobody between them, while one of the two has nothing else: those of the connection
+   * that they are bound to. null: the connection is in use.
+   */
+  get keys() {
+    const path = this.carries || this.#path?.used ? this.#path : null;
+    return path && (path.bound && this.#shared ? this.#shared.keys : path.agreement);
+  }
 
   /** A path of WebRTC may have come or gone. */
   look() {
@@ -57,12 +78,14 @@ export class LastDoor {
     const unconnected = this.#host.unconnected();
     if (unconnected === 0) {
       this.#pause = times.again;
-      this.#carry(false);
-      // The other side may need it a little longer.
-      if (this.#path) this.#timer = clock.setTimeout(() => { if (this.#host.unconnected() === 0) this.#drop(); else this.look(); }, times.keep);
+      const still = this.#host.still();
+      if (still) return this.#standBy(still);
+      this.#use(false);
+      // The other side may need it a little longer, or nothing of ours gets there by another way.
+      if (this.#path) this.#timer = clock.setTimeout(() => { if (this.#host.unconnected() === 0 && !this.#host.still() && !this.#path?.wanted) this.#drop(); else this.look(); }, times.keep);
       return;
     }
-    if (this.#path?.open) return this.#carry(true);
+    if (this.#path?.open) return this.#use(true);
     if (this.#path && clock.now() - this.#begunAt > times.open) {
       if (!this.#agreed) this.#host.unanswered();
       return this.#drop();
@@ -74,8 +97,20 @@ export class LastDoor {
       const fetchIn = times.fetch - unconnected;
       if (fetchIn <= 0 && this.#host.possible()) this.#fetch();
       this.#timer = clock.setTimeout(() => this.look(), fetchIn > 0 ? Math.min(within, fetchIn) : within);
-    } else if (!this.#path && this.#host.possible()) this.#begin(hurried);
+    } else if (!this.#path && this.#host.possible()) this.#begin(hurried ? 'hurried' : '');
     else this.#timer = clock.setTimeout(() => this.look(), times.look);
+  }
+
+  /**
+   * A path that stands still may go on or be dead: meanwhile this is made ready, and stands in if it takes long, where nobody could
+   * have got between its keys who is not between the connection's: people have compared those.
+   * @param {number} still milliseconds
+   */
+  #standBy(still) {
+    const {clock} = this.#host, within = this.#path?.open && times.sure > still ? times.sure - still : times.look;
+    this.#use(false, still >= times.sure && !!this.#path?.open && this.#path.bound);
+    this.#timer = clock.setTimeout(() => this.look(), within);
+    if (!this.#path && !this.#beginning && this.#host.possible() && this.#ahead.take()) this.#begin('ahead');
   }
 
   /** The other side wants it, or answers. @param {DoorKey} said */
@@ -93,7 +128,8 @@ export class LastDoor {
     this.#agreed = said.key;
     // Ours may have come when the other side had no use for it.
     if (this.#said) this.#host.say(this.#said);
-    await path.agree(said).catch(() => path.close());
+    const bound = this.#shared && said.bond === this.#shared.bond ? this.#shared.secret : null;
+    await path.agree(said, bound).catch(() => path.close());
   }
 
   /** Loads what does it, once. */
@@ -103,28 +139,37 @@ export class LastDoor {
     return this.#fetched;
   }
 
-  /** @param {boolean} [hurried] without patience */
-  async #begin(hurried = false) {
+  /** @param {'' | 'hurried' | 'ahead'} [how] without patience; before it is needed */
+  async #begin(how = '') {
     if (this.#beginning) return;
     this.#beginning = true;
     const {clock} = this.#host;
-    if (hurried) this.#hurriedAt = clock.now();
-    this.#notBefore = clock.now() + this.#pause;
-    this.#pause = Math.min(times.againMost, this.#pause * 2);
+    if (how === 'hurried') this.#hurriedAt = clock.now();
+    // What is made ready and not used has a measure of its own: the loss of a path finds all as it was.
+    if (how !== 'ahead') {
+      this.#notBefore = clock.now() + this.#pause;
+      this.#pause = Math.min(times.againMost, this.#pause * 2);
+    }
     try {
       // What this browser can do is asked anew: a file that could not be loaded then may have come.
       const {WebSocketPath, abilities} = await this.#fetch(), able = await abilities();
       if (!able || this.#closed) return;
       const path = new WebSocketPath({...this.#host.path(),
         sending: () => this.carries,
-        opened: () => { if (path === this.#path) this.look(); },
+        standing: () => this.#stands,
+        opened: () => {
+          if (path !== this.#path) return;
+          this.#host.opened(path);
+          this.look();
+        },
         closed: () => { if (path === this.#path) this.#drop(); },
       });
-      await path.begin();
+      const [shared] = await Promise.all([this.#host.shared(), path.begin()]);
       if (this.#closed) return path.close();
+      this.#shared = shared;
       this.#path = path;
       this.#begunAt = clock.now();
-      this.#host.say(this.#said = {key: path.publicKey, ...able});
+      this.#host.say(this.#said = {key: path.publicKey, ...able, ...(shared && {bond: shared.bond})});
     } catch (error) {
       console.warn('turnhub: the way through the WebSocket', error);
     } finally {
@@ -133,11 +178,12 @@ export class LastDoor {
     this.look();
   }
 
-  /** @param {boolean} carries */
-  #carry(carries) {
-    if (this.carries === carries) return;
+  /** @param {boolean} carries @param {boolean} [stands] */
+  #use(carries, stands = false) {
+    if (this.carries === carries && this.#stands === stands) return;
     this.carries = carries;
-    this.#host.changed(carries);
+    this.#stands = stands;
+    this.#host.changed();
     this.#path?.send();
   }
 
@@ -145,7 +191,8 @@ export class LastDoor {
     const path = this.#path;
     this.#path = null;
     this.#agreed = '';
-    this.#carry(false);
+    this.#use(false);
+    if (path) this.#host.changed();
     path?.close();
     this.look();
   }

@@ -1,6 +1,8 @@
 // What another client has said, before anything of ours reads it: whoever wrote that client, what is no call's shape or
 // size goes no further than here.
 
+import {isBondWord} from './bond.js';
+
 /**
  * Why what one side said is of no use to the other: `size` (more than a call needs), `shape` (no description at all), `ice`
  * (not how it is reached, and with which key), `bundle` (a connection for each kind), `candidates` (addresses of another
@@ -66,10 +68,10 @@ export function received(data) {
   if (unusables.includes(data.trouble)) sound.trouble = /** @type {Trouble} */ (`ours-${data.trouble}`);
   if (['audio', 'video', 'codecs'].includes(data.trouble)) sound.trouble = data.trouble;
   if (data.app) sound.app = data.app;
-  const {key, pictures, sound: hears} = data.websocket ?? {};
+  const {key, pictures, sound: hears, bond} = data.websocket ?? {};
   // An uncompressed point of P-256, base64url.
   if (typeof key === 'string' && /^[\w-]{87}$/.test(key) && Array.isArray(pictures)) {
-    sound.websocket = {key, pictures: pictures.slice(0, 8).filter((each) => nameIn(each) !== undefined), sound: hears === true};
+    sound.websocket = {key, pictures: pictures.slice(0, 8).filter((each) => nameIn(each) !== undefined), sound: hears === true, ...(isBondWord(bond) && {bond})};
   }
   if (typeof data.sas === 'object' && data.sas) {
     sound.sas = {};

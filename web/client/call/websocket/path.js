@@ -19,6 +19,8 @@ const reportEvery = 500, renewAfter = 1500, deadAfter = 8000;
 const queueMost = 250;
 /** The two have met by then, or never. */
 const openWithin = 10_000;
+/** Of silence a packet is sent now and then, milliseconds. */
+const soundEach = 1000;
 
 /** What this browser can do here: told to the other side with our key. */
 export async function abilities() {
@@ -34,10 +36,12 @@ export async function abilities() {
  * @property {() => WebSocket | null} socket to the server, on its way
  * @property {import('../media/media.js').LocalMedia} media
  * @property {() => boolean} sending whether our media is to go this way now
+ * @property {() => boolean} standing whether sound is asked for this way, although there is a connection
  * @property {() => number} pictures bits per second that people want of pictures at the most
  * @property {() => void} opened both ends are there
  * @property {(channel: any) => void} incoming a channel that the other side has opened
- * @property {() => void} tracks `audio`, `video` or `screen` is another
+ * @property {() => void} tracks `audio`, `video` or `screen` is another, or sound begins to come
+ * @property {() => void} wanted what the other side has this for is another
  * @property {() => void} line what fits the line is another, of ours or of theirs
  * @property {() => void} shown a picture has been shown
  * @property {() => void} closed it has ended
@@ -92,8 +96,15 @@ export class WebSocketPath {
   #theirsFit = true;
   #theirsNarrow = false;
   #told = '';
-  /** The other side has nothing but this. */
+  /** Its keys are bound to the connection that there was when it was begun. */
+  bound = false;
+  /** The other side hears us by nothing but this. */
   #used = false;
+  /** It asks for our sound, and has a connection still. */
+  #asked = false;
+  /** What of this we have told of ourselves. */
+  #toldUse = '';
+  #soundAt = -Infinity;
   /** What is known of the path now, once a second. */
   stats = {rtt: 0, loss: 0, jitter: 0, sent: 0, received: 0, available: 0, frames: 0, frameRate: 0, width: 0, height: 0, silence: 0};
 
@@ -123,20 +134,31 @@ export class WebSocketPath {
   get narrow() { return this.prompt && (this.#rate.together > 1 || this.#theirsNarrow); }
   /** Whether what is said by it is heard at once, or as soon as the line allows. */
   get prompt() { return this.open && performance.now() - this.#heardAt < renewAfter; }
+  /** The other side hears us by nothing but this. */
+  get used() { return this.open && this.#used; }
+  /** It has a use for this. */
+  get wanted() { return this.open && (this.#used || this.#asked); }
+  /** Sound comes this way. */
+  get sounds() { return performance.now() - this.#soundAt < soundEach; }
   /** Whether our line has room for pictures, and whether theirs has. */
   get fits() { return {ours: this.#rate.picture > 0, theirs: this.#theirsFit}; }
 
   /**
    * The other side has said its key and what it can do.
    * @param {{key: string, pictures: string[], sound: boolean}} theirs
+   * @param {Uint8Array<ArrayBuffer> | null} [shared] what nobody else knows
    */
-  async agree(theirs) {
+  async agree(theirs, shared = null) {
     const exchange = /** @type {Exchange} */ (this.#exchange);
-    const {sealer, opener, agreement} = await exchange.agree(theirs.key);
+    const {sealer, opener, agreement} = await exchange.agree(theirs.key, shared);
     if (this.#closed) return;
     this.agreement = agreement;
+    this.bound = shared !== null;
     this.#sealer = sealer;
     this.#opener = opener;
+    // There before anything is opened.
+    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.piece, (content) => this.#flow.push(kinds.message, content),
+      (channel) => this.#host.incoming(channel), () => this.close());
     const [codec, sound] = await Promise.all([codecFor(theirs.pictures), hasSound()]);
     if (this.#closed) return;
     const dueAt = (/** @type {number} */ at) => {
@@ -154,8 +176,6 @@ export class WebSocketPath {
       this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.channels = new Channels(exchange.publicKey < theirs.key, () => this.#flow.piece, (content) => this.#flow.push(kinds.message, content),
-      (channel) => this.#host.incoming(channel), () => this.close());
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
     this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
@@ -165,11 +185,15 @@ export class WebSocketPath {
 
   /** What we send has changed. */
   send() {
-    const {media} = this.#host, sending = this.open && this.#host.sending();
-    this.#soundOut?.use(sending ? media.audio : null);
+    const {media} = this.#host, sending = this.open && (this.#host.sending() || this.#used);
+    if (this.open && this.#toldUse !== this.#use) this.#report();
+    this.#soundOut?.use(sending || (this.open && this.bound && (this.#host.standing() || this.#asked)) ? media.audio : null);
     this.#picturesOut[0]?.use(sending ? media.camera : null);
     this.#picturesOut[1]?.use(sending ? media.screen : null);
   }
+
+  /** What we have it for. */
+  get #use() { return this.#host.sending() ? 'uses' : this.#host.standing() ? 'asks' : ''; }
 
   /** @param {number} which 0: the camera, 1: the screen */
   #pictureRate(which) {
@@ -240,7 +264,12 @@ export class WebSocketPath {
     if (kind === kinds.message) return this.channels?.take(content);
     if (kind === kinds.report) return this.#heard(content);
     if (kind !== kinds.piece && content.length > 4) this.#age.note(new DataView(content.buffer, content.byteOffset).getUint32(0), performance.now());
-    if (kind === kinds.sound) return this.#soundIn?.take(content);
+    if (kind === kinds.sound) {
+      const begins = !this.sounds;
+      this.#soundAt = performance.now();
+      if (begins && this.#host.standing()) this.#host.tracks();
+      return this.#soundIn?.take(content);
+    }
     const picture = this.#pieces.take(kind, content, gap);
     if (picture) this.#picturesIn[Number(picture.screen)]?.take(picture);
   }
@@ -269,7 +298,8 @@ export class WebSocketPath {
 
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#host.sending(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
+    this.#toldUse = this.#use;
+    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#toldUse === 'uses', asks: this.#toldUse === 'asks', fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
       busy: Math.round(this.#busy?.lately ?? 0), echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
@@ -282,13 +312,15 @@ export class WebSocketPath {
   /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
   #heard(content) {
     if (content.length > 1024) return;
-    const {age, got, lost, keys, uses, fits, narrow, busy, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
+    const {age, got, lost, keys, uses, asks, fits, narrow, busy, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
     const now = performance.now();
     if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
-    if (this.#used !== (uses === true)) {
+    if (this.#used !== (uses === true) || this.#asked !== (asks === true)) {
       this.#used = uses === true;
+      this.#asked = asks === true;
       this.send();
+      this.#host.wanted();
     }
     if (Number.isFinite(at)) this.#theirs = {at, heard: now};
     if (Number.isFinite(echo?.at) && Number.isFinite(echo?.held)) this.#rtt = Math.max(0, now - echo.at - echo.held);

@@ -38,17 +38,18 @@ export class Exchange {
   /**
    * A key for each direction (HKDF of RFC 5869 over the shared secret), so that no number is ever used twice under one.
    * @param {string} theirs the other side's public key
+   * @param {Uint8Array | null} [shared] what both know, and nobody else: without it the keys cannot be made
    * @returns {Promise<{sealer: Sealer, opener: Opener, agreement: string}>} rejected where that is none; `agreement` is alike on both
    *   sides if both have the same two public keys, hexadecimal
    */
-  async agree(theirs) {
+  async agree(theirs, shared = null) {
     if (theirs === this.publicKey) throw new Error('our own key came back');
     const mine = fromText(this.publicKey), other = fromText(theirs);
     const point = await crypto.subtle.importKey('raw', other, curve, false, []);
     const secret = await crypto.subtle.deriveBits({name: 'ECDH', public: point}, /** @type {CryptoKey} */ (this.#key), 256);
     const material = await crypto.subtle.importKey('raw', secret, 'HKDF', false, ['deriveKey']);
     /** @param {Uint8Array} from @param {Uint8Array} to @param {KeyUsage} use */
-    const key = (from, to, use) => crypto.subtle.deriveKey({name: 'HKDF', hash: 'SHA-256', salt: context, info: new Uint8Array([...from, ...to])},
+    const key = (from, to, use) => crypto.subtle.deriveKey({name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array([...context, ...(shared ?? [])]), info: new Uint8Array([...from, ...to])},
       material, {name: 'AES-GCM', length: 256}, false, [use]);
     const both = this.publicKey < theirs ? [...mine, ...other] : [...other, ...mine];
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new Uint8Array([...context, ...both])));
