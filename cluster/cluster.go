@@ -3,7 +3,8 @@
 //
 // Each node says once a second what there is to know of it, on turnhub.beat.<node>, and
 // answers questions on turnhub.ask.<node>. Which node has a room, and who is revoked, is
-// in two buckets of JetStream's key-value store, turnhub-rooms and turnhub-revoked; what
+// in buckets of JetStream's key-value store, turnhub-rooms, turnhub-revoked and
+// turnhub-seconds; what
 // other rooms of the house keep for all nodes is on shelves (shelf.go). No node is more than
 // another.
 //
@@ -108,11 +109,16 @@ type Cluster struct {
 	lines   lineBook // to other nodes
 	numbers numbers  // of what is said to them
 	shelves []*Shelf
-	topics  *Topics      // nil: none
-	held    *heldBook    // nil: limits count on each node for itself
-	streams atomic.Int32 // whether there is JetStream, see shelf.go
+	topics  *Topics       // nil: none
+	held    *heldBook     // nil: limits count on each node for itself
+	streams atomic.Int32  // whether there is JetStream, see shelf.go
+	naming  atomic.Uint64 // of the names of seconds, the last one
+	echo    atomic.Int64  // when a beat of this node's came back last
+	cut     bool          // none has for long; Serve's
 
 	mu         sync.Mutex
+	serving    context.Context // Serve's
+	suspects   suspects
 	conn       *nats.Conn
 	seq        uint64
 	draining   bool
@@ -230,7 +236,7 @@ func (c *Cluster) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen on NATS: %w", err)
 	}
 	c.mu.Lock()
-	c.conn = conn
+	c.conn, c.serving = conn, ctx
 	c.mu.Unlock()
 	endTopics, err := c.topics.serve(c.base, ctx.Done())
 	if err != nil {
@@ -244,6 +250,9 @@ func (c *Cluster) Serve(ctx context.Context) error {
 	}
 	tick := time.NewTimer(0)
 	defer tick.Stop()
+	watch := time.NewTicker(cutOffAfter / 8)
+	defer watch.Stop()
+	c.echo.Store(int64(c.now()))
 	for {
 		select {
 		case <-ctx.Done():
@@ -264,6 +273,8 @@ func (c *Cluster) Serve(ctx context.Context) error {
 			c.held.tend()
 			// Not all at once, whenever they were started.
 			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
+		case <-watch.C:
+			c.watch()
 		}
 	}
 }
@@ -377,6 +388,7 @@ func (c *Cluster) hear(m *nats.Msg) {
 	switch {
 	case why != "":
 	case r.Node == c.cfg.Node && r.Run == c.run:
+		c.echo.Store(int64(c.now()))
 		return // our own
 	case r.Node == c.cfg.Node:
 		why = c.namesake(r)

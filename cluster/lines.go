@@ -24,6 +24,9 @@ type Other interface {
 	// NodeLost says that it is over, or void: the node is dead, or it may have missed
 	// something.
 	NodeLost(node string, how Loss)
+	// CutOff says that nothing has come through NATS for cutOffAfter: the others may have gone
+	// on without this node.
+	CutOff()
 	// FromNode are frames of a node, in order. They are the callee's.
 	FromNode(node string, frames [][]byte)
 }
@@ -43,6 +46,10 @@ const (
 
 	// blindFor is for how long the others are not judged while this node is without NATS.
 	blindFor = time.Minute
+	// cutOffAfter is after which time CutOff is called in which not even this node's own beats
+	// have come back. It is less than for how long a node waits for its second, see
+	// signaling's secondPatience, and more than two beats.
+	cutOffAfter = 2 * time.Second
 )
 
 func linkSubject(to, from string) string { return "turnhub.link." + to + "." + from }
@@ -173,6 +180,21 @@ func (c *Cluster) tend() {
 		c.cfg.Other.NodeUp(l.node, l.generation())
 		l.in.Unlock()
 		c.working.Go(l.serve)
+	}
+}
+
+// watch looks whether this node is cut off.
+func (c *Cluster) watch() {
+	if c.cfg.Other == nil {
+		return
+	}
+	now, heard := c.now(), time.Duration(c.echo.Load())
+	switch cut := now-heard >= cutOffAfter; {
+	case !cut:
+		c.cut = false
+	case !c.cut:
+		c.cut = true
+		c.cfg.Other.CutOff()
 	}
 }
 

@@ -38,6 +38,8 @@ func (o *otherEnd) NodeLost(node string, _ Loss) {
 	delete(o.up, node)
 }
 
+func (o *otherEnd) CutOff() {}
+
 func (o *otherEnd) FromNode(node string, frames [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -30,7 +30,7 @@ const (
 
 // store is JetStream's key-value store as nodes use it.
 type store struct {
-	rooms, revoked jetstream.KeyValue
+	rooms, revoked, seconds jetstream.KeyValue
 }
 
 // keepStore opens the store, as often as it takes, and follows the revocations in it.
@@ -96,6 +96,12 @@ func openStore(ctx context.Context, conn *nats.Conn) (*store, error) {
 	if s.rooms, err = bucket(ctx, js, jetstream.KeyValueConfig{
 		Bucket: roomsBucket, Description: "which turnhub node has which room", TTL: roomTime,
 		MaxValueSize: maxEntry, MaxBytes: 256 << 20, Storage: jetstream.MemoryStorage,
+	}); err != nil {
+		return nil, err
+	}
+	if s.seconds, err = bucket(ctx, js, jetstream.KeyValueConfig{
+		Bucket: secondsBucket, Description: "which turnhub node may go on with another one's sessions", TTL: secondsTime,
+		MaxValueSize: maxEntry, MaxBytes: 16 << 20, Storage: jetstream.FileStorage,
 	}); err != nil {
 		return nil, err
 	}

@@ -256,6 +256,8 @@ func (c *call) settleAbsent(elsewhere, seen bool, reason string, by *member) {
 
 // RungAbsent says that a device without a session has been told of a call.
 func (h *Hub) RungAbsent(call string) {
+	h.enter()
+	defer h.leave()
 	d := h.directory
 	d.mu.Lock()
 	defer d.unlock()
@@ -266,6 +268,8 @@ func (h *Hub) RungAbsent(call string) {
 
 // LostAbsent says that no device without a session can be told of a call.
 func (h *Hub) LostAbsent(call string) {
+	h.enter()
+	defer h.leave()
 	d := h.directory
 	d.mu.Lock()
 	defer d.unlock()
@@ -277,6 +281,8 @@ func (h *Hub) LostAbsent(call string) {
 // Decline declines a call for a device that has no session, but was told of it with the
 // secret. spare is its endpoint. It reports whether the call was ringing.
 func (h *Hub) Decline(call, secret, spare string) bool {
+	h.enter()
+	defer h.leave()
 	d := h.directory
 	d.mu.Lock()
 	defer d.unlock()

@@ -15,6 +15,9 @@ import (
 // who speak meanwhile, and what the same one says to others, go on. Messages are numbered on
 // each stream, and a node says up to which number it has handled them, and which of them it
 // has refused.
+//
+// Each also carries the number that the sender's client gave it, by which whoever has it
+// knows it again: a client whose node was lost says on another one what was not answered.
 
 // waiting is a message that other nodes have not handled yet. Under its own peers' locks
 // until it is settled.
@@ -47,22 +50,49 @@ func perhaps() *wire.Fault {
 type pending struct {
 	number uint64
 	wait   *waiting
+	seq    uint64 // its client's number; 0: it has none
+	room   string // to everybody there; empty: to one
+	text   wire.Object
+	head   func(number uint64, counted bool) []byte // makes its frame, with seq in it or without
 }
 
 // send sends a message on its way. Where the stream is over, NodeLost says why: it settles
-// what is pending by then, and what comes later is settled here.
-func (p *peer) send(w *waiting, head func(number uint64) []byte) {
+// what is pending by then, and what comes later is settled here. For the people of a dead node
+// it waits, see moved.go.
+func (p *peer) send(w *waiting, m pending) {
 	p.mu.Lock()
 	over, how := p.over, p.how
 	if !over {
 		p.number++
-		p.x.out.Send(p.name, p.generation, head(p.number))
-		p.pending = append(p.pending, pending{p.number, w})
+		m.number, m.wait = p.number, w
+		if !p.orphan {
+			p.x.out.Send(p.name, p.generation, m.head(m.number, p.counts()))
+		}
+		m.head = nil
+		p.pending = append(p.pending, m)
 	}
 	p.mu.Unlock()
 	if over {
 		p.x.d.settled(w, w.fate(how))
 	}
+}
+
+// counts reports whether a node knows messages by their clients' numbers. It has said so
+// before anything can be said to anybody there.
+func (p *peer) counts() bool { return p.run != "" }
+
+// mostForOrphan is how many messages wait for the people of a dead node.
+const mostForOrphan = 1024
+
+// roomy reports whether a message may be sent there.
+func (p *peer) roomy() bool {
+	p.mu.Lock()
+	orphan, n := p.orphan, len(p.pending)
+	p.mu.Unlock()
+	if orphan {
+		return n < mostForOrphan
+	}
+	return p.x.out.Roomy(p.name)
 }
 
 // hold begins to wait for n nodes.
@@ -73,20 +103,29 @@ func (d *directory) hold(s *member, m *wire.Message, n int) *waiting {
 // oneAcross sends a message to one session on another node.
 func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) *wire.Fault {
 	p := to.node
-	if !d.nodes.out.Roomy(p.name) || to.slowNow() {
+	if !p.roomy() || to.slowNow() {
 		return notYet(to)
 	}
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
-	p.send(w, func(number uint64) []byte {
-		b := append(make([]byte, 0, len(text)+32), kindOne)
+	seq, _ := d.post.Numbered(s.ref)
+	p.send(w, oneFrame(s.ref, seq, to, text))
+	return nil
+}
+
+func oneFrame(by delivery.Ref, seq uint64, to *member, text wire.Object) pending {
+	return pending{seq: seq, text: text, head: func(number uint64, counted bool) []byte {
+		b := append(make([]byte, 0, len(text)+40), kindOne)
 		b = binary.AppendUvarint(b, number)
-		b = binary.AppendUvarint(b, uint64(s.ref))
+		b = binary.AppendUvarint(b, uint64(by))
+		if counted {
+			b[0] = kindOneCounted
+			b = binary.AppendUvarint(b, seq)
+		}
 		b = binary.AppendUvarint(b, uint64(to.there))
 		return append(b, text...)
-	})
-	return nil
+	}}
 }
 
 // castAcross sends a message to all nodes that have a part of a room. room.mu is held.
@@ -97,7 +136,7 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 		if i < 0 {
 			continue
 		}
-		if !d.nodes.out.Roomy(p.name) {
+		if !p.roomy() {
 			return false, notYet(r.members[i])
 		}
 		to = append(to, p)
@@ -106,35 +145,59 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 		return false, nil
 	}
 	w := d.hold(s, m, len(to))
+	seq, _ := d.post.Numbered(s.ref)
 	for _, p := range to {
-		p.send(w, func(number uint64) []byte {
-			b := append(make([]byte, 0, len(text)+len(r.name)+32), kindAll)
+		p.send(w, pending{seq: seq, text: text, room: r.name, head: func(number uint64, counted bool) []byte {
+			b := append(make([]byte, 0, len(text)+len(r.name)+40), kindAll)
 			b = binary.AppendUvarint(b, number)
 			b = binary.AppendUvarint(b, uint64(s.ref))
+			if counted {
+				b[0] = kindAllCounted
+				b = binary.AppendUvarint(b, seq)
+			}
 			b = binary.AppendUvarint(b, uint64(len(r.name)))
 			return append(append(b, r.name...), text...)
-		})
+		}})
 	}
 	return true, nil
 }
 
 // oneFrom takes a message of a session on another node to one of this node.
-func (d *directory) oneFrom(p *peer, f []byte) bool {
+func (d *directory) oneFrom(p *peer, f []byte, counted bool) bool {
 	number, ok1 := uvarint(&f)
 	cause, ok2 := uvarint(&f)
-	to, ok3 := uvarint(&f)
-	if !ok1 || !ok2 || !ok3 || !valid(f) {
+	seq, ok3 := uint64(0), true
+	if counted {
+		seq, ok3 = uvarint(&f)
+	}
+	to, ok4 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !valid(f) {
 		return false
 	}
 	p.heard = number
 	from, s := p.member(delivery.Ref(cause)), d.member(delivery.Ref(to))
-	switch {
-	case from == nil || s == nil || !from.reaches(s):
-		// One of the two has left meanwhile, and the other is told so.
-	case d.departing.Load() && d.post.Parting(s.ref):
-		d.goes(s)
-	case !d.post.SendOnly(s.ref, from.ref, f, nil):
+	if from == nil || s == nil || !from.reaches(s) {
+		return true // one of the two has left meanwhile, and the other is told so
+	}
+	if !d.oneTo(s, from, seq, f) {
 		p.refused = append(p.refused, number)
+	}
+	return true
+}
+
+// oneTo takes a message of a session on another node to one of this node, unless it has come
+// before. False: it is refused.
+func (d *directory) oneTo(s, from *member, seq uint64, text wire.Object) bool {
+	if d.departing.Load() && d.post.Parting(s.ref) {
+		d.goes(s)
+		return true
+	}
+	if again, bad := s.has(from, seq); again {
+		return !bad
+	}
+	if !d.post.SendOnly(s.ref, from.ref, text, nil) {
+		s.refuses(from, seq)
+		return false
 	}
 	return true
 }
@@ -144,11 +207,15 @@ func (d *directory) oneFrom(p *peer, f []byte) bool {
 func valid(f []byte) bool { return len(f) > 0 && f[0] == '{' }
 
 // allFrom takes a message of a session on another node to everybody of a room here.
-func (d *directory) allFrom(p *peer, f []byte) bool {
+func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 	number, ok1 := uvarint(&f)
 	cause, ok2 := uvarint(&f)
-	size, ok3 := uvarint(&f)
-	if !ok1 || !ok2 || !ok3 || size > uint64(len(f)) || !valid(f[size:]) {
+	seq, ok3 := uint64(0), true
+	if counted {
+		seq, ok3 = uvarint(&f)
+	}
+	size, ok4 := uvarint(&f)
+	if !ok1 || !ok2 || !ok3 || !ok4 || size > uint64(len(f)) || !valid(f[size:]) {
 		return false
 	}
 	p.heard = number
@@ -164,11 +231,14 @@ func (d *directory) allFrom(p *peer, f []byte) bool {
 	defer r.mu.RUnlock()
 	departing := d.departing.Load()
 	for _, s := range r.members {
-		if s.node != nil {
-			continue
+		if s.node != nil || s.origin != "" && p.awaits[s.origin] {
+			continue // it comes from kindRest
 		}
 		if departing && d.post.Parting(s.ref) {
 			p.say(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: "leave"})
+			continue
+		}
+		if again, _ := s.has(from, seq); again {
 			continue
 		}
 		if !d.post.Fits(s.ref, from.ref, len(text)) {

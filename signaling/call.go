@@ -140,6 +140,7 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 	}
 	c.timer.Fire = c.timeout
 	d.byCall[c.id] = c
+	d.hub.second.call(c.id)
 	u.ringing = append(u.ringing, c)
 	s.pending = append(s.pending, c)
 	for _, device := range u.sessions {
@@ -197,6 +198,7 @@ func (c *call) ring(device *member) {
 		return
 	}
 	c.rung = append(c.rung, device)
+	c.d.hub.second.call(c.id)
 	if p := device.node; p != nil {
 		p.say(kindCall, callFrame{
 			Op: opRing, Call: c.id, Ref: device.there, User: c.callee.name, Caller: c.caller.person(0), Since: c.stamp, Data: c.data,
@@ -454,6 +456,7 @@ func (c *call) end(reason, detail string, by *member) {
 		reason = "declined"
 	}
 	delete(d.byCall, c.id)
+	d.hub.second.call(c.id)
 	d.hub.timers.Stop(&c.timer)
 	d.hub.stats.ended.Add(reason)
 	now := d.hub.now()

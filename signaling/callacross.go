@@ -287,6 +287,7 @@ func (c *call) over(reason, detail string, by *member) {
 // forget takes the image of a call off the books.
 func (c *call) forget() {
 	delete(c.d.byCall, c.id)
+	c.d.hub.second.call(c.id)
 	c.unring()
 	c.caller.release()
 }
@@ -294,6 +295,7 @@ func (c *call) forget() {
 // unringDevice stops a device's ringing. A call that nobody can take any more ends.
 func (c *call) unringDevice(s *member) {
 	c.rung = slices.DeleteFunc(c.rung, func(o *member) bool { return o == s })
+	c.d.hub.second.call(c.id)
 	switch {
 	case len(c.rung) > 0 || c.peer != nil:
 	case c.owner != nil:
@@ -326,6 +328,7 @@ func (c *call) tell(s *member, reason, detail string, quiet bool) (reached bool)
 // takes no lock: it is whole before.
 func (c *call) share(s *member) {
 	c.peer, c.answered = s, c.d.hub.now()
+	c.d.hub.second.call(c.id)
 	for _, p := range [2]*member{c.caller, s} {
 		list := append(slices.Clone(p.callList()), c)
 		p.calls.Store(&list)

@@ -18,6 +18,8 @@ type Departure struct {
 
 // Depart begins to empty this node: nobody new is let in.
 func (h *Hub) Depart() *Departure {
+	h.enter()
+	defer h.leave()
 	h.node.Empty()
 	h.directory.departing.Store(true)
 	h.dialectClients.part()
@@ -34,27 +36,39 @@ func (p *Departure) Done() (gone, all int) { return p.all - len(p.left), p.all }
 // says where to, by the rooms that they are in: URLs of the sockets of other nodes, the one
 // to go to first; none: back to this node after back. It reports whether there was one.
 func (p *Departure) Next(back time.Duration, to func(rooms []string, session string) []string) bool {
+	first, group, rooms := p.stopNext()
+	if first == nil {
+		return false
+	}
+	signalings := to(rooms, first.id) // not in a step: it asks the network
+	if len(signalings) > 0 {
+		back = 0
+	}
+	p.hub.enter()
+	defer p.hub.leave()
+	refs := make([]delivery.Ref, len(group))
+	for i, m := range group {
+		refs[i] = m.ref
+		p.hub.directory.goes(m) // to other nodes, before they hear that what they said has been handled
+	}
+	p.hub.node.Part(refs, back, signalings)
+	return true
+}
+
+// stopNext stops the next one of those who are left, and its group; nil: nobody is left.
+func (p *Departure) stopNext() (first *member, group []*member, rooms []string) {
+	p.hub.enter()
+	defer p.hub.leave()
 	d := p.hub.directory
 	for len(p.left) > 0 {
 		s := p.left[len(p.left)-1]
 		p.left = p.left[:len(p.left)-1]
-		if d.member(s.ref) != s || d.post.Parting(s.ref) {
-			continue
+		if d.member(s.ref) == s && !d.post.Parting(s.ref) {
+			group, rooms = d.stopGroup(s)
+			return s, group, rooms
 		}
-		group, rooms := d.stopGroup(s)
-		signalings := to(rooms, s.id)
-		if len(signalings) > 0 {
-			back = 0
-		}
-		refs := make([]delivery.Ref, len(group))
-		for i, m := range group {
-			refs[i] = m.ref
-			d.goes(m) // to other nodes, before they hear that what they said has been handled
-		}
-		p.hub.node.Part(refs, back, signalings)
-		return true
 	}
-	return false
+	return nil, nil, nil
 }
 
 // stopGroup stops a session and all that can hear it, and all that can hear those. Who

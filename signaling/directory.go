@@ -70,6 +70,7 @@ func (d *directory) Opened(o delivery.Opening) *wire.Fault {
 	}
 	d.byRef.Set(uint64(s.ref), s)
 	d.members.Put(s.id, s)
+	d.hub.second.opened(s.ref)
 	f := d.enter(s, o.Secret)
 	if f != nil {
 		d.forget(s)
@@ -84,6 +85,7 @@ func (d *directory) Reached(ref delivery.Ref, now delivery.Standing) {
 		return
 	}
 	s.allowed, s.hosts = now.Rooms, now.Host
+	d.hub.second.more(ref)
 	moved := s.seenAt() != now.Seen
 	var partners []string
 	if moved {
@@ -101,6 +103,7 @@ func (d *directory) Away(ref delivery.Ref, away bool) {
 	if s == nil || s.away.Swap(away) == away {
 		return
 	}
+	d.hub.second.more(ref)
 	d.tellAway(s, away)
 	d.tellNodes(s, kindAway, partFrame{Ref: s.ref, Away: away})
 }
@@ -151,6 +154,7 @@ func (d *directory) Ended(ref delivery.Ref, reason string) {
 func (d *directory) forget(s *member) {
 	d.members.Remove(s.id, s)
 	d.byRef.Remove(uint64(s.ref))
+	d.hub.second.end(s.ref)
 }
 
 // exit takes a session out of everything. reason is what others are told.

@@ -46,9 +46,11 @@ func (h *Hub) Elsewhere(name, node string, urls []string) (told int) {
 	if err != nil {
 		return 0
 	}
+	h.enter()
+	defer h.leave()
 	b := wire.Begin("elsewhere", 64+len(list)).Text("room", name).Raw("signalings", list)
 	for _, s := range d.presentIn(name) {
-		if d.free(s, name) && !d.wasTold(name, node) {
+		if s.origin == "" && d.free(s, name) && !d.wasTold(name, node) {
 			s.push(b)
 			told++
 		}

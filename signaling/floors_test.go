@@ -79,6 +79,14 @@ func (b *bytesBetween) Release(s delivery.Ref, held uint64, f *wire.Fault) {
 	b.below.Release(over(b, "Release", s), held, over(b, "fault", f))
 }
 
+func (b *bytesBetween) Holds(s delivery.Ref) bool {
+	return b.below.Holds(over(b, "Holds", s))
+}
+
+func (b *bytesBetween) Numbered(s delivery.Ref) (uint64, bool) {
+	return b.below.Numbered(over(b, "Numbered", s))
+}
+
 func (b *bytesBetween) End(s delivery.Ref, reason string, code wire.CloseCode) {
 	b.below.End(s, reason, over(b, "End", code))
 }

@@ -74,6 +74,11 @@ type Config struct {
 	// Nodes are the streams to other nodes; nil: this is the only one. Node is this one's name.
 	Nodes Nodes
 	Node  string
+	// Seconds is where nodes ask who may go on with a dead one's sessions; nil: nobody may.
+	Seconds Seconds
+	// Succeeds says that this process has succeeded another one of this node, which sends its
+	// people here: they get fresh sessions at once.
+	Succeeds bool
 	// Secrets are credentials.secrets, by which this process knows what another one of this
 	// server, or another node, has said of who is in a hosted room; none: it says nothing.
 	Secrets []string
@@ -110,6 +115,8 @@ type Hub struct {
 	began          time.Time                      // by the hub's clock
 	guesses        *ratelimit.Table[netip.Prefix] // see keeps
 	seats          *seats
+	second         *second // where this node's sessions are kept as well; nil: nowhere
+	wanted         wanted
 }
 
 // NewHub returns a hub that takes connections at once; Serve drives its times.
@@ -140,7 +147,17 @@ func NewHub(cfg Config) *Hub {
 		h.cfg.Port = forwarded.New(nil, nil).Port
 	}
 	h.directory = newDirectory(h)
+	out := cfg.Nodes
+	var mirror delivery.Mirror
+	var prefix func() string
+	var elsewhere func(session, token string) bool
+	if cfg.Nodes != nil && cfg.Seconds != nil {
+		h.second = newSecond(h, cfg.Nodes, cfg.Seconds, newRun())
+		h.timers.Surround(h.enter, h.leave)
+		out, mirror, prefix, elsewhere = h.second, h.second, h.second.prefix, h.resumes
+	}
 	h.node = delivery.New(delivery.Config{
+		Mirror: mirror, TokenPrefix: prefix, Elsewhere: elsewhere,
 		Meaning: h.directory, Timers: h.timers,
 		Now: func() time.Time { return h.now() }, Day: func() time.Time { return h.day() },
 		Timing: cfg.Timing, Limits: cfg.Limits, Log: h.log, Access: cfg.Access, Origins: cfg.AllowedOrigins,
@@ -149,7 +166,7 @@ func NewHub(cfg Config) *Hub {
 	h.directory.post = h.node
 	if cfg.Nodes != nil {
 		h.directory.post = post{h.node}
-		h.directory.nodes = newNodes(h.directory, cfg.Node, cfg.Nodes, cfg.Relays)
+		h.directory.nodes = newNodes(h.directory, cfg.Node, out, cfg.Relays)
 	}
 	return h
 }
@@ -188,6 +205,11 @@ func (h *Hub) Serve(ctx context.Context) error {
 // back, spread evenly over smear, and lets nobody new in. Their sockets close
 // with 4005.
 func (h *Hub) Restart(smear time.Duration) {
+	h.enter()
+	defer h.leave()
+	if h.second != nil {
+		h.second.stop()
+	}
 	h.node.Drain()
 	h.dialectClients.part()
 	h.departed.begin(true)
@@ -206,6 +228,11 @@ func (h *Hub) Reopen() {
 	h.dialectClients.forget()
 	h.departed.begin(false)
 	h.node.Reopen()
+	if h.second != nil {
+		h.enter()
+		defer h.leave()
+		h.second.resume()
+	}
 }
 
 // Close ends every socket and waits until their goroutines are gone. Clients
@@ -242,6 +269,8 @@ func (h *Hub) Revoked(user string, at time.Time) int {
 // revoke ends what there is of a user or session. mark refuses a name from now on.
 func (h *Hub) revoke(user string, mark func(name string)) int {
 	mark(user)
+	h.enter()
+	defer h.leave()
 	if h.cfg.Absent != nil {
 		h.cfg.Absent.Forget(user)
 	}
@@ -286,7 +315,11 @@ func (h *Hub) revoke(user string, mark func(name string)) int {
 }
 
 // EndCall ends a call by its id. It reports whether there was one.
-func (h *Hub) EndCall(id string) bool { return h.directory.endCall(id) }
+func (h *Hub) EndCall(id string) bool {
+	h.enter()
+	defer h.leave()
+	return h.directory.endCall(id)
+}
 
 func (h *Hub) changed(sessions ...string) {
 	if h.cfg.OnChange != nil && len(sessions) > 0 {

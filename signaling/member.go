@@ -38,6 +38,10 @@ type member struct {
 	uses  int          // what knows it, under node.mu: it is forgotten with the last
 	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
 
+	// Of one of this node, in steps.
+	origin string          // of one that has moved here: the process whose it was, see moved.go
+	hadOf  map[string]*had // what it has had of others, by their ids
+
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
 
 	subs     map[string]struct{}  // under directory.mu

@@ -117,8 +117,11 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 		b, _ := signalFrom(s.id, m.Data)
 		return d.oneAcross(s, p, m, b)
 	}
+	if known, f := d.saidBefore(s, p); known {
+		return d.answer(s, m, f)
+	}
 	if b, buffer := signalFrom(s.id, m.Data); !d.post.SendOnly(p.ref, s.ref, b, buffer) {
-		return notYet(p)
+		return d.refusedNow(s, p)
 	}
 	d.hub.stats.relayed.Add(1)
 	s.ok(m)
@@ -161,8 +164,11 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 		if p.node != nil {
 			return d.oneAcross(s, p, m, b.Raw("data", m.Data))
 		}
+		if known, f := d.saidBefore(s, p); known {
+			return d.answer(s, m, f)
+		}
 		if !d.post.SendOnly(p.ref, s.ref, b.Raw("data", m.Data), nil) {
-			return notYet(p)
+			return d.refusedNow(s, p)
 		}
 	} else {
 		room, f := roomName(m.Room)
@@ -176,4 +182,34 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 	d.hub.stats.relayed.Add(1)
 	s.ok(m)
 	return nil
+}
+
+// saidBefore reports whether somebody here has what a session says already, because it has
+// come from the node on which the session was when it said so first. f is what it was answered.
+func (d *directory) saidBefore(s, to *member) (known bool, f *wire.Fault) {
+	is, seq := d.numbers(s)
+	if !is {
+		return false, nil
+	}
+	known, bad := to.has(s, seq)
+	if bad {
+		f = notYetThere
+	}
+	return known, f
+}
+
+// refusedNow refuses a message that does not fit.
+func (d *directory) refusedNow(s, to *member) *wire.Fault {
+	if is, seq := d.numbers(s); is {
+		to.refuses(s, seq)
+	}
+	return notYet(to)
+}
+
+// answer answers what needs nothing else to be done.
+func (d *directory) answer(s *member, m *wire.Message, f *wire.Fault) *wire.Fault {
+	if f == nil {
+		s.ok(m)
+	}
+	return f
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/timers"
 	"turnhub/signaling/internal/wire"
 )
 
@@ -33,6 +34,10 @@ type Nodes interface {
 	Send(node string, generation uint64, frame []byte) bool
 	// Roomy reports whether so little waits for a node that a message may be added.
 	Roomy(node string) bool
+	// Void gives the stream to a node up: NodeLost and NodeUp are called, later.
+	Void(node string)
+	// Suspect says how a node does, and has it asked where that is not known.
+	Suspect(node string) NodeState
 }
 
 // Loss is why the stream to a node is over.
@@ -45,25 +50,44 @@ const (
 	Ended              // its process has ended for certain
 )
 
+// NodeState is how a node does.
+type NodeState int
+
+// The states of a node.
+const (
+	NodeUnsure NodeState = iota // it is being asked
+	NodeLives
+	NodeLeaves // it sends its people away, or has done so and ended
+	NodeGone
+)
+
 // The kinds of frames, the first byte of each. What is not said otherwise is JSON.
 const (
-	kindHello  = 'h' // what a node says of itself first
-	kindMeet   = 'M' // I have a part of a room, and take you for its node
-	kindUnmeet = 'N' // I have no more
-	kindAlso   = 'A' // that node has a part of it as well
-	kindPart   = 'P' // all whom I have in a room
-	kindUnpart = 'U' // I have nobody there any more
-	kindJoin   = 'J' // one more
-	kindLeave  = 'L'
-	kindAway   = 'W' // its socket is lost, or back
-	kindSeen   = 'S' // it is at another address
-	kindSlow   = 'Z' // it does not read: hold its senders up for a while
-	kindOne    = 'm' // binary: number, cause, to, the message
-	kindAll    = 'c' // binary: number, cause, length and name of the room, the message
-	kindOrder  = 'x' // a host wants that of somebody there, see hostacross.go
-	kindMet    = 'K' // to kindMeet about a name: who else has a part of it
-	kindCall   = 'C' // of calls by name, see callacross.go
-	kindDone   = 'd' // binary: the highest number handled, then those that were refused
+	kindHello      = 'h' // what a node says of itself first
+	kindMeet       = 'M' // I have a part of a room, and take you for its node
+	kindUnmeet     = 'N' // I have no more
+	kindAlso       = 'A' // that node has a part of it as well
+	kindPart       = 'P' // all whom I have in a room
+	kindUnpart     = 'U' // I have nobody there any more
+	kindJoin       = 'J' // one more
+	kindLeave      = 'L'
+	kindAway       = 'W' // its socket is lost, or back
+	kindSeen       = 'S' // it is at another address
+	kindSlow       = 'Z' // it does not read: hold its senders up for a while
+	kindOne        = 'o' // binary: number, cause, to, the message
+	kindOneCounted = 'O' // likewise, with its client's number before to
+	kindAll        = 'a' // binary: number, cause, length and name of the room, the message
+	kindAllCounted = 'B' // likewise, with its client's number before the length
+	kindOrder      = 'x' // a host wants that of somebody there, see hostacross.go
+	kindMet        = 'K' // to kindMeet about a name: who else has a part of it
+	kindCall       = 'C' // of calls by name, see callacross.go
+	kindRest       = 'R' // binary: a message in a room once more, to those who have moved, see moved.go
+	kindImage      = 'i' // binary: see image.go
+	kindKept       = 'k' // binary: up to which step of an image all is here
+	kindDecline    = 'q' // binary: the number of an image that this node has no more
+	kindMoved      = 'V' // this node has the sessions of a dead one, movedFrame
+	kindHanded     = 'Y' // what waited for those is said again, movedFrame
+	kindDone       = 'd' // binary: the highest number handled, then those that were refused
 )
 
 // remote marks the numbers by which remote members are known here: no session of this node
@@ -78,9 +102,12 @@ type nodes struct {
 	relays func() []netip.Addr
 	next   atomic.Uint64 // numbers of remote members
 
-	mu  sync.Mutex
-	by  map[string]*peer
-	met map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
+	mu      sync.Mutex
+	by      map[string]*peer
+	images  map[string]*image             // of other nodes' sessions, whole ones
+	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
+	moves   []move                        // in steps: the last that were told, see moved.go
+	met     map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
 }
 
 // peer is one process of another node, for as long as nothing that it says is missed.
@@ -95,10 +122,18 @@ type peer struct {
 	refused    []uint64                     // under in: see done
 	heard      uint64                       // under in: the highest number of its messages
 	told       uint64                       // under in: of these, what it has been told of
+	run        string                       // under in: its process
+	greeted    bool                         // under in: it has said that
+	building   *image                       // under in: of its sessions
+	kept       uint64                       // under in: the last step of that
+	keptTold   uint64                       // under in: of which it has been told
+	late       *timers.Timer                // of an orphan
+	awaits     map[string]bool              // in steps: whose messages it has still to say again, see handedFrom
 
 	mu      sync.Mutex
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
 	number  uint64                   // of the last message that was sent to it
+	orphan  bool                     // it is dead, and its people are waited for
 	pending []pending                // messages that it has not handled yet
 	over    bool                     // and nothing is pending any more
 	how     Loss                     // if it is over
@@ -108,7 +143,7 @@ type peer struct {
 
 // Config of nodes: see Config.Nodes.
 func newNodes(d *directory, self string, out Nodes, relays func() []netip.Addr) *nodes {
-	return &nodes{d: d, self: self, out: out, relays: relays, by: make(map[string]*peer), met: make(map[string]map[*peer]struct{})}
+	return &nodes{d: d, self: self, out: out, relays: relays, by: make(map[string]*peer), images: make(map[string]*image), met: make(map[string]map[*peer]struct{})}
 }
 
 // get returns a node to which there is a stream; nil: there is none now.
@@ -131,6 +166,7 @@ func (p *peer) say(kind byte, what any) {
 // greeting is of kindHello.
 type greeting struct {
 	Relays []netip.Addr `json:"relays,omitempty"`
+	Run    string       `json:"run,omitempty"` // the process
 }
 
 // NodeUp says that there is a stream to another node, of that generation, on which nothing
@@ -140,6 +176,8 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	if x == nil {
 		return
 	}
+	h.enter()
+	defer h.leave()
 	p := &peer{x: x, name: node, generation: generation, meets: make(map[string]struct{}), members: make(map[delivery.Ref]*member), asks: make(map[uint64]*asked)}
 	x.mu.Lock()
 	x.by[node] = p
@@ -148,56 +186,16 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	if x.relays != nil {
 		g.Relays = x.relays()
 	}
+	if h.second != nil {
+		g.Run = h.second.process()
+	}
 	p.say(kindHello, g)
+	h.directory.tellMoves(p)
 	for _, r := range h.directory.rooms.All() {
 		r.meet()
 	}
 	h.directory.namesUp()
 	h.directory.hostingsUp()
-}
-
-// NodeLost says that the stream to a node is over: who is there is as good as gone. What was
-// said to a room there and not handled is answered as perhaps lost, unless they have ended
-// for certain.
-func (h *Hub) NodeLost(node string, how Loss) {
-	x := h.directory.nodes
-	if x == nil {
-		return
-	}
-	x.mu.Lock()
-	p := x.by[node]
-	delete(x.by, node)
-	if p != nil {
-		for room := range p.meets {
-			x.unmeet(p, room)
-		}
-	}
-	x.mu.Unlock()
-	if p == nil {
-		return
-	}
-	p.in.Lock()
-	defer p.in.Unlock()
-	p.lost.Store(true)
-	for _, r := range h.directory.rooms.All() {
-		h.directory.dropPart(r, p)
-		if r.home() == node {
-			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
-		}
-	}
-	h.directory.namesLost(p)
-	h.directory.hostingsLost(p)
-	p.mu.Lock()
-	left, asks := p.pending, p.asks
-	p.pending, p.asks = nil, nil
-	p.over, p.how = true, how
-	p.mu.Unlock()
-	for _, a := range asks {
-		h.directory.answered(a, true)
-	}
-	for _, w := range left {
-		h.directory.settled(w.wait, w.wait.fate(how))
-	}
 }
 
 // FromNode takes in what another node says, in order. The frames are the hub's.
@@ -206,6 +204,8 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 	if x == nil {
 		return
 	}
+	h.enter()
+	defer h.leave()
 	p := x.get(node)
 	if p == nil {
 		return
@@ -221,6 +221,10 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 		}
 	}
 	p.done()
+	if p.kept != p.keptTold {
+		p.keptTold = p.kept // of this the others may hear at once
+		h.second.out.Send(p.name, p.generation, binary.AppendUvarint([]byte{kindKept}, p.kept))
+	}
 }
 
 // take handles one frame. It reports whether it could be read.
@@ -231,18 +235,32 @@ func (p *peer) take(f []byte) bool {
 	d := p.x.d
 	kind, f := f[0], f[1:]
 	switch kind {
-	case kindOne:
-		return d.oneFrom(p, f)
-	case kindAll:
-		return d.allFrom(p, f)
+	case kindOne, kindOneCounted:
+		return d.oneFrom(p, f, kind == kindOneCounted)
+	case kindAll, kindAllCounted:
+		return d.allFrom(p, f, kind == kindAllCounted)
 	case kindDone:
 		return d.doneBy(p, f)
 	case kindCall:
 		return d.callFrom(p, f)
+	case kindRest:
+		return d.restFrom(p, f)
+	case kindImage, kindKept, kindDecline, kindMoved, kindHanded:
+		return d.secondFrom(p, kind, f)
 	case kindHello:
 		var g greeting
 		ok := json.Unmarshal(f, &g) == nil
 		p.relays.Store(&g.Relays)
+		if d.hub.second == nil {
+			return ok
+		}
+		p.greeted = true
+		if p.run = g.Run; p.run == "" {
+			p.awaits = nil // it knows nothing of people who move
+		} else {
+			d.back(p)
+			d.hub.second.choose()
+		}
 		return ok
 	}
 	var m partFrame

@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"turnhub/signaling/internal/wire"
 )
 
 // What a client of the model of many nodes is told, and holds its node to.
 
 // modelRoom is what a client knows of a room that it is in.
 type modelRoom struct {
-	polite map[string]bool // of the others: what we are to them
-	gone   map[string]bool // have been there and left, under this membership
+	polite  map[string]bool // of the others: what we are to them
+	leaving int             // the id of the request to leave it
+	gone    map[string]bool // have been there and left, under this membership
 }
 
 type modelClient struct {
@@ -24,6 +27,7 @@ type modelClient struct {
 	lost   bool
 	since  time.Time // since when it is lost
 	over   bool      // the session is gone with its node
+	sent   bool      // on to another node
 	seq    int
 	got    int
 	acked  int
@@ -70,23 +74,48 @@ func (c *modelClient) say(text string) {
 	}
 }
 
-// resume comes back with another socket.
+// drop is told that its socket is lost.
+func (c *modelClient) drop() {
+	if !c.lost {
+		c.lost, c.since = true, c.m.now
+	}
+}
+
+// resume comes back with another socket: to the node where it was, or to another one where
+// that is dead or sends it on.
 func (c *modelClient) resume() {
-	c.socket = carry(c.node.hub)
-	c.lost = false
+	n := c.node
+	if n.dead || n.frozen || c.sent {
+		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
+		if n.dead || n.frozen {
+			return
+		}
+	}
+	c.socket = carry(n.hub)
 	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
 	frames := pullFrames(c.m.t, c.socket)
 	if len(frames) == 0 {
-		c.m.fail("%s is not welcome", c.name)
+		if c.m.seconds == nil || c.socket.Code() != wire.CloseRestart {
+			c.m.fail("%s is not welcome", c.name)
+		}
+		c.sent = true
+		return
 	}
+	c.lost = false
+	c.m.log("%s comes to %s", c.name, n.name())
 	if frames[0]["resumed"] != true { // too late: the others have been told that it is lost
-		if c.m.now.Sub(c.since) < time.Minute {
+		if c.m.seconds == nil && c.m.now.Sub(c.since) < time.Minute {
 			c.m.fail("%s has not resumed: %v", c.name, frames)
 		}
 		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
 		c.over = true
 		return
 	}
+	if c.node != n {
+		c.m.moved++
+	}
+	c.node, c.sent = n, false
+	_, c.token = c.socket.Session()
 	from := int(frames[0].num("ack"))
 	c.settle(from)
 	c.handed = from
@@ -105,6 +134,11 @@ func (c *modelClient) read(most int) {
 	}
 	for _, f := range pullFrames(c.m.t, c.socket) {
 		c.take(f)
+	}
+	if c.m.seconds != nil && c.socket.Code() != 0 && !c.lost {
+		c.m.log("%s is closed with %v", c.name, c.socket.Code())
+		c.sent = true
+		c.drop()
 	}
 }
 
@@ -137,6 +171,9 @@ func (c *modelClient) take(f frame) {
 	switch f.str("type") {
 	case "joined":
 		r = &modelRoom{polite: make(map[string]bool), gone: make(map[string]bool)}
+		if old := c.rooms[name]; old != nil {
+			r.leaving = old.leaving
+		}
 		c.rooms[name] = r
 		for _, x := range f["peers"].([]any) {
 			p := frame(x.(map[string]any))
@@ -160,13 +197,18 @@ func (c *modelClient) take(f frame) {
 		delete(r.polite, peer)
 		r.gone[peer] = true
 		for seq, s := range c.said {
-			if f.str("reason") != "lost" || seq > c.handed {
+			if f.str("reason") != "lost" || seq > c.handed || c.m.seconds != nil {
 				delete(s.owed, peer) // it need not hear what its node knew it to be away for
 			}
 		}
 	case "message":
 		c.hear(f)
 	case "ok":
+		for name, r := range c.rooms {
+			if r.leaving != 0 && r.leaving == int(f.num("id")) {
+				delete(c.rooms, name)
+			}
+		}
 		for _, s := range c.said {
 			if s.id == int(f.num("id")) {
 				s.settled = true

@@ -32,6 +32,8 @@ type modelNode struct {
 	at         int
 	hub        *Hub
 	dead       bool
+	frozen     bool
+	voids      [modelNodes]bool // streams to be given up
 	queues     [modelNodes][]modelFrame
 	generation [modelNodes]uint64 // of the streams; 0: there is none
 }
@@ -47,21 +49,34 @@ func (n *modelNode) Send(node string, generation uint64, frame []byte) bool {
 
 func (n *modelNode) Roomy(string) bool { return !n.m.narrow }
 
+func (n *modelNode) Void(node string) { n.voids[node[0]-'a'] = true }
+
+func (n *modelNode) Suspect(node string) NodeState {
+	if n.m.nodes[node[0]-'a'].dead || n.m.nodes[node[0]-'a'].frozen {
+		return NodeUnsure
+	}
+	return NodeLives
+}
+
 func (n *modelNode) name() string { return string(rune('a' + n.at)) }
 
 type nodesModel struct {
-	t       *testing.T
-	rng     *rand.Rand
-	now     time.Time
-	nodes   [modelNodes]*modelNode
-	clients []*modelClient
-	homes   map[string]int
-	runs    uint64
-	calls   int
-	tight   bool // streams may be full; then all messages want an answer, or their sender may miss that one was refused
-	narrow  bool
-	trace   []string
-	owed    int
+	t        *testing.T
+	rng      *rand.Rand
+	now      time.Time
+	nodes    [modelNodes]*modelNode
+	clients  []*modelClient
+	homes    map[string]int
+	runs     uint64
+	calls    int
+	tight    bool // streams may be full; then all messages want an answer, or their sender may miss that one was refused
+	narrow   bool
+	trace    []string
+	owed     int
+	strictly int                    // of these, those that had to
+	unseen   [modelNodes][]*carried // sockets that were lost while their node was frozen
+	moved    int                    // how often a client has come back to another node
+	seconds  *modelSeconds          // nil: nobody goes on with a dead node's sessions
 }
 
 func (m *nodesModel) log(format string, args ...any) {
@@ -73,9 +88,14 @@ func (m *nodesModel) fail(format string, args ...any) {
 	m.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(m.trace, "\n"))
 }
 
-func newNodesModel(t *testing.T, seed uint64) *nodesModel {
+func newNodesModel(t *testing.T, seed uint64) *nodesModel { return newNodesModelWith(t, seed, false) }
+
+func newNodesModelWith(t *testing.T, seed uint64, seconds bool) *nodesModel {
 	m := &nodesModel{t: t, rng: rand.New(rand.NewPCG(seed, 3)), now: time.Unix(1e9, 0), homes: make(map[string]int)}
 	m.log("seed %d", seed)
+	if seconds {
+		m.seconds = &modelSeconds{m: m, entries: make(map[string]*modelSecond)}
+	}
 	m.tight = m.rng.IntN(3) == 0
 	for i := range m.nodes {
 		m.nodes[i] = &modelNode{m: m, at: i}
@@ -88,13 +108,21 @@ func newNodesModel(t *testing.T, seed uint64) *nodesModel {
 }
 
 func (m *nodesModel) start(n *modelNode) {
+	var seconds Seconds
+	if m.seconds != nil {
+		seconds = secondsOf{m.seconds, n}
+	}
 	n.hub = NewHub(Config{
-		Nodes: n, Node: n.name(), Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
+		Seconds: seconds, Nodes: n, Node: n.name(), Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
 	})
 	n.hub.now = func() time.Time { return m.now }
+	if n.hub.second != nil {
+		n.hub.second.patience = 1000 * time.Hour
+	}
 	n.hub.day = n.hub.now
 	n.hub.callID = func() string { m.calls++; return fmt.Sprintf("c_%05d", m.calls) }
-	n.dead = false
+	m.unseen[n.at] = nil
+	n.dead, n.frozen, n.voids = false, false, [modelNodes]bool{}
 	for _, o := range m.nodes {
 		if o != nil && o != n && !o.dead {
 			m.up(n, o)
@@ -118,7 +146,7 @@ func (m *nodesModel) up(n, to *modelNode) {
 // deliver hands over some frames from one node to another.
 func (m *nodesModel) deliver(from, to *modelNode, most int) {
 	queue := from.queues[to.at]
-	if len(queue) == 0 || to.dead || from.dead {
+	if len(queue) == 0 || to.dead || from.dead || to.frozen || from.frozen {
 		return
 	}
 	var frames [][]byte
@@ -139,7 +167,7 @@ func (m *nodesModel) deliver(from, to *modelNode, most int) {
 	}
 	from.queues[to.at] = queue
 	for _, x := range frames {
-		m.log("  %s to %s: %.150q", from.name(), to.name(), x)
+		m.log("  %s to %s: %.400q", from.name(), to.name(), x)
 	}
 	to.hub.FromNode(from.name(), frames)
 }
@@ -163,7 +191,9 @@ func (m *nodesModel) kill(n *modelNode) {
 	n.dead = true
 	n.queues, n.generation = [modelNodes][]modelFrame{}, [modelNodes]uint64{}
 	for _, c := range m.clients {
-		if c.node == n {
+		if c.node == n && m.seconds != nil && c.live() {
+			c.drop()
+		} else if c.node == n {
 			c.over = true
 		}
 	}
@@ -172,10 +202,14 @@ func (m *nodesModel) kill(n *modelNode) {
 // bury has the others notice.
 func (m *nodesModel) bury(n *modelNode) {
 	for _, o := range m.nodes {
-		if o != n && !o.dead && o.generation[n.at] != 0 {
+		if o != n && !o.dead && !o.frozen && o.generation[n.at] != 0 {
 			o.queues[n.at] = nil
 			o.generation[n.at] = 0
-			o.hub.NodeLost(n.name(), Ended)
+			how := Ended
+			if n.frozen {
+				how = Silent
+			}
+			o.hub.NodeLost(n.name(), how)
 		}
 	}
 }
@@ -183,7 +217,7 @@ func (m *nodesModel) bury(n *modelNode) {
 func (m *nodesModel) step(d time.Duration) {
 	m.now = m.now.Add(d)
 	for _, n := range m.nodes {
-		if !n.dead {
+		if !n.dead && !n.frozen {
 			n.hub.timers.Run(m.now)
 		}
 	}
@@ -224,12 +258,16 @@ func (m *nodesModel) act() {
 		return
 	}
 	if !c.live() {
-		if !n.dead {
+		if !n.dead && !n.frozen {
 			c.begin(n)
 		}
 		return
 	}
-	switch in := c.rooms[room]; {
+	in := c.rooms[room]
+	if in != nil && in.leaving != 0 {
+		return
+	}
+	switch {
 	case x < 500:
 		if in == nil {
 			m.log("%s joins %s", c.name, room)
@@ -250,6 +288,12 @@ func (m *nodesModel) act() {
 				}
 			}
 			c.read(1000)
+			if m.seconds != nil { // what was said before may come until it is answered
+				in = c.rooms[room]
+				in.leaving = c.seq + 1
+				c.say(fmt.Sprintf(`"type":"leave","room":%q,"id":%d`, room, in.leaving))
+				return
+			}
 			c.say(fmt.Sprintf(`"type":"leave","room":%q`, room))
 			c.read(1000)
 			if !c.lost {
@@ -262,7 +306,7 @@ func (m *nodesModel) act() {
 	case x < 750:
 		if in != nil && len(c.outbox)-c.acked < 200 {
 			c.read(1000) // it knows what its node knows
-			if in = c.rooms[room]; in == nil || c.lost {
+			if in = c.rooms[room]; in == nil || c.lost || in.leaving != 0 {
 				return
 			}
 			c.next++
@@ -306,7 +350,7 @@ func (m *nodesModel) act() {
 
 // settleHomes tells a node which of its rooms are another's.
 func (m *nodesModel) settleHomes(n *modelNode) {
-	if n.dead {
+	if n.dead || n.frozen {
 		return
 	}
 	for _, room := range n.hub.Rooms() {
@@ -328,9 +372,22 @@ func (m *nodesModel) settle() {
 		if n.dead {
 			m.bury(n)
 		}
+		if n.frozen {
+			m.thaw(n)
+		}
+		if n.dead && m.seconds != nil {
+			m.start(n)
+		}
 	}
 	for round := range 60 {
 		m.step(200 * time.Millisecond)
+		if m.seconds != nil {
+			if round > 20 && round < 40 { // sessions end whose clients have found another one
+				m.step(4 * time.Second)
+			}
+			m.seconds.run()
+			m.voids()
+		}
 		for _, n := range m.nodes {
 			if round%10 == 0 {
 				m.settleHomes(n)
@@ -342,7 +399,7 @@ func (m *nodesModel) settle() {
 		for _, c := range m.clients {
 			if c.live() {
 				if c.lost {
-					if c.resume(); c.over {
+					if c.resume(); c.over || c.lost {
 						continue
 					}
 				}
@@ -393,6 +450,9 @@ func (m *nodesModel) settle() {
 	}
 	for _, c := range by {
 		c.end()
+	}
+	if m.seconds != nil {
+		m.quiet() // who leaves is gone when the image has that
 	}
 	for range 5 {
 		for _, n := range m.nodes {

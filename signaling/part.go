@@ -68,6 +68,7 @@ func (d *directory) belongs(name, node string, told wire.Object, left int) {
 		old.say(kindUnmeet, partFrame{Room: name})
 	}
 	r.across.home, r.across.told = node, told
+	r.touch()
 	if left > 0 {
 		r.across.late.Fire = func(time.Time) { r.meet() }
 		d.hub.timers.Set(&r.across.late, d.hub.now().Add(meetAfter))
@@ -164,6 +165,7 @@ func (r *room) share(p *peer) (alive bool) {
 		r.across.parts = make(map[*peer]struct{})
 	}
 	r.across.parts[p] = struct{}{}
+	r.touch()
 	p.say(kindPart, m)
 	return true
 }
@@ -255,6 +257,7 @@ func (d *directory) joinedThere(p *peer, r *room, o *person, m *partFrame) {
 	})
 	r.members = slices.Insert(r.members, at, s)
 	s.enterRoom(r)
+	r.touch()
 	for i, l := range r.members {
 		if l.node != nil {
 			continue
@@ -277,6 +280,7 @@ func (d *directory) leftThere(s *member, r *room, reason string) {
 	ids := []string{s.id}
 	if i := slices.Index(r.members, s); i >= 0 {
 		r.members = slices.Delete(r.members, i, i+1)
+		r.touch()
 		delete(r.across.stamps, s)
 		s.exitRoom(r)
 		b := wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", s.id).Text("reason", reason)

@@ -132,6 +132,7 @@ func (d *directory) subscribe(s *member, m *wire.Message) *wire.Fault {
 		u.watchers[s] = struct{}{}
 		s.subs[n] = struct{}{}
 	}
+	d.hub.second.more(s.ref)
 	s.push(presence(m.ID, names, func(n string) string { return d.users[n].presence() }))
 	return nil
 }
@@ -151,6 +152,7 @@ func (d *directory) unsubscribe(s *member, m *wire.Message) *wire.Fault {
 			d.show(u)
 		}
 	}
+	d.hub.second.more(s.ref)
 	s.ok(m)
 	return nil
 }

@@ -126,6 +126,7 @@ func (r *room) join(s *member, m *wire.Message, now time.Time) (f *wire.Fault, d
 	}
 	r.members = append(r.members, s)
 	s.enterRoom(r)
+	r.touch()
 	s.pushBy(s, reply)
 	news := s.describe(wire.Begin("peer-joined", 160).Text("room", r.name).Text("peer", s.id)).Bool("polite", false)
 	for _, p := range r.members[:len(r.members)-1] {
@@ -209,6 +210,7 @@ func (d *directory) quitRoom(s *member, r *room, reason string) {
 		}
 	}
 	s.exitRoom(r)
+	r.touch()
 	if d.nodes != nil {
 		delete(r.across.stamps, s)
 		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: reason})
@@ -261,10 +263,17 @@ func (d *directory) cast(s *member, m *wire.Message, name string, b wire.Object)
 			return false, f
 		}
 	}
+	counts, seq := d.numbers(s)
 	for _, p := range r.members {
-		if p != s {
-			p.pushBy(s, b)
+		if p == s {
+			continue
 		}
+		if counts {
+			if before, _ := p.has(s, seq); before {
+				continue
+			}
+		}
+		p.pushBy(s, b)
 	}
 	return later, nil
 }

@@ -71,10 +71,33 @@ func (s streams) Send(node string, generation uint64, frame []byte) bool {
 
 func (s streams) Roomy(node string) bool { return s.n.cluster.Roomy(node) }
 
+func (s streams) Void(node string) { s.n.cluster.Void(node) }
+
+func (s streams) Suspect(node string) signaling.NodeState {
+	switch s.n.cluster.Suspect(node) {
+	case cluster.Lives:
+		return signaling.NodeLives
+	case cluster.Leaves:
+		return signaling.NodeLeaves
+	case cluster.Gone:
+		return signaling.NodeGone
+	}
+	return signaling.NodeUnsure
+}
+
+// Name implements signaling.Seconds.
+func (s streams) Name(run, node string, image uint64, done func(ok bool)) {
+	s.n.cluster.NameSecond(run, node, image, done)
+}
+
+// Take implements signaling.Seconds.
+func (s streams) Take(node, run string, image uint64, done func(ok, lives bool)) {
+	s.n.cluster.TakeSessions(node, run, image, done)
+}
+
 // otherHub is the hub as the cluster tells it of streams.
 type otherHub struct{ *signaling.Hub }
 
-// NodeLost implements cluster.Other.
 func (h otherHub) NodeLost(node string, how cluster.Loss) {
 	switch how {
 	case cluster.LossEnded:
@@ -84,6 +107,15 @@ func (h otherHub) NodeLost(node string, how cluster.Loss) {
 	default:
 		h.Hub.NodeLost(node, signaling.Void)
 	}
+}
+
+// seconds is where it is asked who may go on with a dead node's sessions; nil where this
+// server is alone.
+func (n *node) seconds() signaling.Seconds {
+	if !n.cfg.Cluster.On() {
+		return nil
+	}
+	return streams{n}
 }
 
 // streams returns them; nil where this server is alone.
@@ -326,5 +358,9 @@ func (n *node) clusterStats() func() cluster.Stats {
 	if n.cluster == nil {
 		return nil
 	}
-	return n.cluster.Stats
+	return func() cluster.Stats {
+		s := n.cluster.Stats()
+		s.Second = n.hub.Covered()
+		return s
+	}
 }

@@ -142,7 +142,7 @@ func newNode(ctx context.Context, cfg *config.Config, l logger, in *inherited) (
 	if n.pusher, err = newPusher(n); err != nil {
 		return nil, err
 	}
-	n.makeHub(secrets)
+	n.makeHub(secrets, in.control != nil)
 	if err := n.makeTURN(relay, in.kernel); err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (n *node) warn(warnings []extaddr.Warning) {
 	}
 }
 
-func (n *node) makeHub(secrets []string) {
+func (n *node) makeHub(secrets []string, succeeds bool) {
 	n.hub = signaling.NewHub(signaling.Config{
 		Limits: hubLimits(n.cfg),
 		IceConfig: func(session, _ string, port uint16) (json.RawMessage, time.Duration) {
@@ -192,6 +192,8 @@ func (n *node) makeHub(secrets []string) {
 		Absent:         n.pusher.absent(),
 		Secrets:        secrets,
 		Nodes:          n.streams(),
+		Seconds:        n.seconds(),
+		Succeeds:       succeeds,
 		Node:           n.cfg.Cluster.Node,
 		Relays:         n.relaysAt,
 		Logger:         n.log,

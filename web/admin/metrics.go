@@ -97,7 +97,7 @@ var (
 	probeDuration    = gauge("probe_duration_seconds", "How long the last relay round trip took.", "url")
 	probes           = counter("probe_total", "Relay round trips tried.", "url", "result")
 	clusterNodes     = gauge("cluster_nodes", "Nodes of the cluster that this one knows, itself with them; none where there is no cluster.", "state")
-	clusterUp        = gauge("cluster_up", "1 while NATS, and its key-value store, can be used.", "what")
+	clusterUp        = gauge("cluster_up", "1 while NATS, and its key-value store, can be used; `second`: while another node could go on with this one's sessions.", "what")
 	clusterLost      = counter("cluster_nats_lost_total", "How often the connection to NATS was lost.")
 	clusterBeats     = counter("cluster_beats_total", "Beats of other nodes that were heard.")
 	clusterRefused   = counter("cluster_refused_total", "Messages of the NATS side that were not heard: too long (size), not ours (form), of another version (version), by a secret that is not known (secret) or not what was sealed (seal), from another time (clock), heard before (replay), of a process that has been succeeded (superseded), between other processes than the known ones, as after a start (process), under another name (name), more than can be handled (queue, too_many).", "reason")

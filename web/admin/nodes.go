@@ -48,6 +48,7 @@ func collectCluster(nodes []Node, s cluster.Stats, put func(metric, float64, ...
 	}
 	put(clusterUp, up(s.Connected), "nats")
 	put(clusterUp, up(s.Store), "store")
+	put(clusterUp, up(s.Second), "second")
 	put(clusterLost, float64(s.Disconnect))
 	put(clusterBeats, float64(s.Beats))
 	put(clusterPackets, float64(s.Packets))

@@ -49,7 +49,7 @@ func (x *Carried) Take() (frames []byte) {
 // Session returns what the socket's session is resumed by; empty: it has none.
 func (x *Carried) Session() (id, token string) {
 	if s := x.c.sess; s != nil {
-		return s.id, s.token
+		return s.id, x.c.node.public(s.token)
 	}
 	return "", ""
 }

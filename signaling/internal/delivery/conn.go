@@ -107,27 +107,31 @@ func (c *conn) fill(buf []byte) []byte {
 	if mine {
 		var tail [64]byte
 		c.next = max(c.next, s.out.base+1)
-		for last := s.out.last(); c.next <= last && len(buf) < wsock.MaxBatch; c.next++ {
+		for last := min(s.out.last(), s.mayWrite); c.next <= last && len(buf) < wsock.MaxBatch; c.next++ {
 			suffix := append(tail[:0], `,"seq":`...)
 			suffix = strconv.AppendUint(suffix, c.next, 10)
 			suffix = append(c.appendAck(suffix), '}')
 			buf = appendText(buf, s.out.get(c.next), suffix)
 			c.node.stats.out.Add(1)
 		}
-		if c.pong || c.ackDue && s.told != s.settled() {
-			b := wire.Object(`{"type":"ack"`)
-			if c.pong {
-				b = wire.Object(`{"type":"pong"`)
-				s.told = 0 // a pong always carries ack
-				if s.settled() == 0 {
-					b = append(b, `,"ack":0`...)
+		if c.pong || c.ackDue {
+			settled := s.settled()
+			if c.pong || s.told != settled {
+				b := wire.Object(`{"type":"ack"`)
+				if c.pong {
+					b = wire.Object(`{"type":"pong"`)
+					s.told = 0 // a pong always carries ack
+					if settled == 0 {
+						b = append(b, `,"ack":0`...)
+					}
 				}
+				buf = appendText(buf, c.appendAck(b), []byte{'}'})
 			}
-			buf = appendText(buf, c.appendAck(b), []byte{'}'})
 		}
 		c.pong, c.ackDue = false, false
 	}
-	if c.code != 0 && (!mine || c.next > s.out.last()) {
+	// What waits for an image when the session ends never happens.
+	if c.code != 0 && (!mine || c.next > s.out.last() || s.ended && c.next > s.mayWrite) {
 		c.closed = true
 		buf = appendClose(buf, c.code)
 	}
@@ -145,10 +149,11 @@ func appendClose(buf []byte, code wire.CloseCode) []byte {
 // appendAck adds the ack member if there is something to acknowledge.
 func (c *conn) appendAck(b []byte) []byte {
 	s := c.sess
-	if s.told == s.settled() {
+	settled := s.settled()
+	if s.told == settled {
 		return b
 	}
-	s.told = s.settled()
+	s.told = settled
 	return strconv.AppendUint(append(b, `,"ack":`...), s.told, 10)
 }
 
@@ -273,6 +278,12 @@ func (c *conn) Ended(err error) (drain bool) {
 // handle takes one message: the first must be hello.
 func (c *conn) handle(b []byte, isText bool, now time.Time) {
 	c.node.stats.in.Add(1)
+	if s := c.sess; s != nil && !s.mirrored { // a deferred call has its price for each message
+		s.receive(c, b, isText, now)
+		return
+	}
+	c.node.enter()
+	defer c.node.leave()
 	if c.sess == nil {
 		c.hello(b, isText, now)
 		return

@@ -80,6 +80,12 @@ type Post interface {
 	// Release ends Hold. f is what its client is told, where that has asked for no answer;
 	// nil: nothing.
 	Release(s Ref, held uint64, f *wire.Fault)
+	// Numbered returns the number of the session's message that is being handled, 0 where it
+	// has none, and whether it has been handled once already, on another node, and was not
+	// done with there.
+	Numbered(s Ref) (number uint64, again bool)
+	// Holds reports whether messages of a session wait for Release.
+	Holds(s Ref) bool
 	// End ends a session. reason is what others are told, code what its client is.
 	End(s Ref, reason string, code wire.CloseCode)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -61,6 +62,10 @@ func (c *conn) hello(b []byte, isText bool, now time.Time) {
 		if c.resume(r, now) {
 			return
 		}
+		if n := c.node; n.cfg.Elsewhere != nil && n.cfg.Elsewhere(r.Session, r.Token) {
+			c.refuse(wire.CloseRestart, nil) // it goes to the next node, or comes back
+			return
+		}
 	}
 	if draining {
 		c.refuse(wire.CloseRestart, nil)
@@ -96,11 +101,15 @@ func (c *conn) begin(m *wire.Message, now time.Time) {
 		return &session{
 			node: n, ref: Ref(ref), id: newSessionID(user), token: secretText(24),
 			user: user, claims: c.claims, opener: c.remote, seen: c.seen, port: c.port,
+			mayWrite: ungated, mayAck: ungated, mirrored: n.cfg.Mirror != nil,
 		}
 	})
 	s.timer.Fire = s.tick
 	s.in.Lock()
 	defer s.in.Unlock()
+	if n.gated.Load() {
+		s.mayWrite, s.mayAck = 0, 0
+	}
 	n.byID.Put(s.id, s)
 	opening := Opening{
 		Session: s.ref, ID: s.id, User: user, Secret: secret, Name: name, Inviters: c.claims.Inviters(),
@@ -164,7 +173,7 @@ func newSessionID(user string) string {
 func (c *conn) resume(r resume, now time.Time) bool {
 	n := c.node
 	s := n.byID.Get(r.Session)
-	if s == nil || subtle.ConstantTimeCompare([]byte(r.Token), []byte(s.token)) != 1 {
+	if s == nil || !s.ownedBy(r.Token) {
 		n.stats.resumeFailed.Add(1)
 		return false
 	}
@@ -193,12 +202,37 @@ func (c *conn) resume(r resume, now time.Time) bool {
 // Owns reports whether a session lives and token is the one by which it is resumed.
 func (n *Node) Owns(session, token string) bool {
 	s := n.byID.Get(session)
-	if s == nil || subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
+	if s == nil || !s.ownedBy(token) {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.ended && s.doom == ""
+}
+
+// ownedBy reports whether a token is the session's: which node it names, where it names one,
+// may have changed since.
+func (s *session) ownedBy(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sameToken(token, s.token) {
+		s.olds = nil
+		return true
+	}
+	return slices.ContainsFunc(s.olds, func(of string) bool { return sameToken(token, of) })
+}
+
+// public is a session's secret as its client is told.
+func (n *Node) public(token string) string {
+	if n.cfg.TokenPrefix == nil {
+		return token
+	}
+	return n.cfg.TokenPrefix() + token
+}
+
+func sameToken(token, of string) bool {
+	secret := token[strings.IndexByte(token, '.')+1:]
+	return subtle.ConstantTimeCompare([]byte(secret), []byte(of)) == 1
 }
 
 // attach makes c the session's socket and sends the welcome. It reports whether
@@ -225,7 +259,7 @@ func (c *conn) attach(s *session, seq uint64, resumed bool) (back bool) {
 	if s.user != "" {
 		b = b.Text("user", s.user)
 	}
-	b = b.Raw("resume", wire.Inner("token", s.token).Number("window", uint64(t.Window.Milliseconds())).Text("path", triesPath).End())
+	b = b.Raw("resume", wire.Inner("token", c.node.public(s.token)).Number("window", uint64(t.Window.Milliseconds())).Text("path", triesPath).End())
 	b = b.Bool("resumed", resumed).Number("ack", s.told)
 	b = b.Raw("heartbeat", fmt.Appendf(nil, `{"interval":%d,"call":%d,"timeout":%d}`, t.Heartbeat.Milliseconds(), t.InCall.Milliseconds(), t.Timeout.Milliseconds()))
 	b = b.Raw("config", config)

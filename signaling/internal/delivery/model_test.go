@@ -29,6 +29,8 @@ type heard struct {
 	post     Post
 	sessions map[Ref]*heardSession
 	latest   Ref
+	hold     func(Ref) // what else happens with a message; nil: nothing
+	again    int       // messages that were handled on another node before
 }
 
 type heardSession struct {
@@ -61,7 +63,15 @@ func (h *heard) Reached(ref Ref, _ Standing) { h.live(ref, "Reached").reached++ 
 
 func (h *heard) Message(ref Ref, m *wire.Message) *wire.Fault {
 	s := h.live(ref, "Message")
-	s.said = append(s.said, string(m.Data))
+	_, again := h.post.Numbered(ref)
+	if again {
+		h.again++
+	} else {
+		s.said = append(s.said, string(m.Data))
+	}
+	if h.hold != nil {
+		h.hold(ref)
+	}
 	return nil
 }
 
@@ -113,14 +123,18 @@ type frameText struct {
 func newStreamModel(t *testing.T, seed uint64) *streamModel {
 	m := &streamModel{t: t, rng: rand.New(rand.NewPCG(seed, 2)), now: time.Unix(1e9, 0)}
 	m.above = &heard{t: t, sessions: make(map[Ref]*heardSession)}
-	clock := func() time.Time { return m.now }
-	m.node = New(Config{
-		Meaning: m.above, Timers: timers.New(), Now: clock, Day: clock, Log: slog.New(slog.DiscardHandler),
-		Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20},
-	})
+	m.node = newModelNode(m, nil)
 	m.above.post = m.node
 	m.log("seed %d", seed)
 	return m
+}
+
+func newModelNode(m *streamModel, mirror Mirror) *Node {
+	clock := func() time.Time { return m.now }
+	return New(Config{
+		Meaning: m.above, Timers: timers.New(), Now: clock, Day: clock, Log: slog.New(slog.DiscardHandler),
+		Timing: Timing{Heartbeat: 1000 * time.Hour}, Limits: Limits{MessagesPerSecond: 1 << 20}, Mirror: mirror,
+	})
 }
 
 func (m *streamModel) log(format string, args ...any) {

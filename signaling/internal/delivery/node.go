@@ -50,6 +50,14 @@ type Config struct {
 	Port func(*http.Request) uint16
 	// IceConfig returns a session's RTCConfiguration and for how long it is good.
 	IceConfig func(session, user string, port uint16) (config json.RawMessage, life time.Duration)
+	// Mirror keeps images of the sessions; nil: nobody does.
+	Mirror Mirror
+	// TokenPrefix returns what the secrets by which sessions are resumed have in front of them
+	// while they are this node's: the process, and a dot. nil: nothing.
+	TokenPrefix func() string
+	// Elsewhere reports whether a session that is not here may be on another node, or be
+	// here in a moment; nil: it never is.
+	Elsewhere func(session, token string) bool
 }
 
 // Node holds the sessions of one process. Safe for concurrent use.
@@ -73,6 +81,7 @@ type Node struct {
 	people   netaddr.Counts // sessions by the address that opened them
 
 	draining atomic.Bool  // written under letting: who is let in under it has been told of the end, or sees it
+	gated    atomic.Bool  // sessions open with their gates closed, see mirror.go
 	emptying atomic.Bool  // likewise: draining, but who was here may come back, see Empty
 	letting  sync.RWMutex // held while somebody is let in; before all other locks
 	gate     sync.RWMutex // closed is set under it

@@ -26,6 +26,7 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	s.reader = c
+	s.number, s.anew = 0, false
 	defer func() { s.reader = nil }()
 	if s.parting.Load() {
 		return // it is said again on another node, or refused there
@@ -54,7 +55,6 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 	if !fresh {
 		return
 	}
-	s.numbered = m.Seq != nil && numbers == nil
 	if f == nil {
 		f = s.dispatch(m)
 	}
@@ -73,7 +73,7 @@ func (s *session) receive(c *conn, b []byte, isText bool, now time.Time) {
 func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, fresh bool, f *wire.Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != c || s.ended || c.code != 0 {
+	if s.conn != c || s.ended || c.code != 0 || s.leaving != 0 {
 		return false, false, nil
 	}
 	if bad != nil {
@@ -81,11 +81,15 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 	}
 	if m.Ack != nil {
 		n, ok := wire.Integer(m.Ack)
+		base := s.out.base
 		if !ok || !s.out.ack(n) {
 			return true, true, wire.Faultf(wire.CodeBadMessage, "ack must be the number of a message that was sent")
 		}
 		// Acknowledged before the writer came to it: sent on another socket.
 		c.next = max(c.next, n+1)
+		if s.out.base != base {
+			s.changed()
+		}
 	}
 	if string(m.Type) == `"ping"` {
 		c.pong = true
@@ -98,13 +102,24 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 	switch {
 	case !ok || n == 0:
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq must be a positive integer")
+	case n <= s.handled && s.redo(n):
+		s.number, s.anew = n, true
+		s.acknowledge(c)
+		s.changed()
+		return true, true, nil
 	case n <= s.handled:
 		return true, false, nil
+	case n > s.handled+1 && s.adopted:
+		// The node that was lost had acknowledged more than its image had, as it went on
+		// alone: the client has no more of what is missing.
+		s.doomLocked("lost", wire.CloseSlow)
+		return false, false, nil
 	case n > s.handled+1:
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
 	}
-	s.handled = n
+	s.handled, s.number = n, n
 	s.acknowledge(c)
+	s.changed()
 	return true, true, nil
 }
 
@@ -123,24 +138,30 @@ func (s *session) acknowledge(c *conn) {
 	}
 }
 
-// settled is the highest number that may be acknowledged. session.mu is held.
-func (s *session) settled() uint64 {
+// done is the highest number of those that are done with, as all before it are.
+// session.mu is held.
+func (s *session) done() uint64 {
 	if len(s.held) > 0 {
 		return s.held[0] - 1
 	}
 	return s.handled
 }
 
+// settled is the highest number that may be acknowledged. session.mu is held.
+func (s *session) settled() uint64 { return min(s.done(), s.mayAck) }
+
 // Hold implements Post.
 func (n *Node) Hold(ref Ref) (held uint64) {
 	s := n.session(ref)
-	if s == nil || !s.numbered {
+	if s == nil || s.number == 0 {
 		return 0
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held = append(s.held, s.handled)
-	return s.handled
+	at, _ := slices.BinarySearch(s.held, s.number)
+	s.held = slices.Insert(s.held, at, s.number)
+	s.changed()
+	return s.number
 }
 
 // Release implements Post.
@@ -163,6 +184,7 @@ func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
 		if len(s.held) == 0 {
 			s.held = nil
 		}
+		s.changed()
 	}
 	if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
 		s.acknowledge(s.conn)
@@ -182,7 +204,9 @@ func (s *session) dispatch(m *wire.Message) *wire.Fault {
 		return s.renewToken(m)
 	case `"bye"`:
 		s.ok(m)
-		s.endIn("leave", wire.CloseNormal)
+		if !s.leaves() {
+			s.endIn("leave", wire.CloseNormal)
+		}
 		return nil
 	case `"hello"`:
 		return wire.Faultf(wire.CodeBadMessage, "hello comes once, at the beginning of a socket")

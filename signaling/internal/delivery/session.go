@@ -19,7 +19,8 @@ type session struct {
 	ref    Ref
 	id     string
 	user   string
-	token  string // the secret with which it is resumed
+	token  string   // the secret with which it is resumed
+	olds   []string // under mu: earlier ones, which its client may know instead
 	opener netip.Addr
 
 	// in is held while one of the session's messages is handled, and while it
@@ -27,30 +28,37 @@ type session struct {
 	in       sync.Mutex
 	messages ratelimit.Meter // received, under in
 	reader   *conn           // under in: the socket whose message is being handled
-	numbered bool            // under in: that message has a number, the highest yet
+	number   uint64          // under in: that message's number; 0: it has none
+	anew     bool            // under in: it was handled once already, see redo
 	claims   access.Claims   // under in
 	seen     netip.Addr      // under in: where the newest socket came from, see netaddr.SeenAddress
 
 	// parting says that it is being sent to another node, see Stop. Written under in.
 	parting atomic.Bool
 
-	mu      sync.Mutex
-	conn    *conn // nil: lost
-	out     outbox
-	handled uint64   // highest number of the client's that is handled
-	told    uint64   // highest number that is acknowledged to the client
-	held    []uint64 // handled, but not to be acknowledged yet, see Hold
-	gone    bool     // the others have been told that it is away
-	ended   bool
-	port    uint16 // by which its newest socket came, see Config.Port
-	doom    string // it must end, for this reason
-	lostAt  time.Time
-	window  time.Duration
-	ackAt   time.Time // zero where nothing waits for that time
-	renew   time.Time
-	notice  time.Time // when to say that the access token will expire
-	expiry  time.Time // when the session ends because it has
-	timer   timers.Timer
+	mu               sync.Mutex
+	conn             *conn // nil: lost
+	out              outbox
+	handled          uint64   // highest number of the client's that is handled
+	told             uint64   // highest number that is acknowledged to the client
+	mayWrite, mayAck uint64   // the gates: see mirror.go
+	held             []uint64 // handled, but not to be acknowledged yet, see Hold
+	gone             bool     // the others have been told that it is away
+	ended            bool
+	mirrored         bool   // there is a mirror, which never changes
+	port             uint16 // by which its newest socket came, see Config.Port
+	doom             string // it must end, for this reason
+	adopted          bool   // it was another node's
+	leaving          uint64 // it ends when this number may be written; 0: it does not
+	lostAt           time.Time
+	window           time.Duration
+	ackAt            time.Time // zero where nothing waits for that time
+	renew            time.Time
+	notice           time.Time // when to say that the access token will expire
+	expiry           time.Time // when the session ends because it has
+	timer            timers.Timer
+	imaged           uint64   // the newest number that Take has returned
+	again            []uint64 // of held, those that are done again when they come, see redo
 }
 
 func (n *Node) session(ref Ref) *session { return n.sessions.Get(uint64(ref)) }
@@ -81,6 +89,7 @@ func (s *session) pushLocked(b item, by *conn) {
 	switch {
 	case s.ended || s.doom != "":
 	case s.out.add(b):
+		s.changed()
 		s.kick(by)
 	default:
 		s.node.stats.dropped.Add("slow")
@@ -225,6 +234,8 @@ func (s *session) endIn(reason string, code wire.CloseCode) {
 // lost is told that a socket of the session is gone. code is what it was closed
 // with, goingAway that its page went.
 func (s *session) lost(c *conn, goingAway bool) {
+	s.node.enter()
+	defer s.node.leave()
 	s.mu.Lock()
 	if s.conn != c {
 		s.mu.Unlock()
@@ -240,12 +251,16 @@ func (s *session) lost(c *conn, goingAway bool) {
 		s.window = min(s.window, reopenWindow)
 	}
 	end := !s.ended && c.code != 0 && !c.code.Lives() && c.code != wire.CloseRestart
+	reason, code := "lost", c.code
+	if s.leaving != 0 && !s.ended {
+		end, reason, code = true, "leave", wire.CloseNormal
+	}
 	if !s.ended && !end {
 		s.schedule()
 	}
 	s.mu.Unlock()
 	if end {
-		s.end("lost", c.code)
+		s.end(reason, code)
 	}
 }
 
@@ -268,6 +283,9 @@ func (s *session) schedule() {
 		earlier(s.renew)
 		earlier(s.notice)
 		earlier(s.expiry)
+		if s.leaving != 0 && s.mayWrite >= s.leaving {
+			at = s.node.now()
+		}
 	}
 	s.node.timers.Set(&s.timer, at)
 }
@@ -283,6 +301,11 @@ func (s *session) tick(now time.Time) {
 	if s.doom != "" || s.conn == nil && due(s.lostAt.Add(s.window)) {
 		s.mu.Unlock()
 		s.expire(now)
+		return
+	}
+	if s.leaving != 0 && s.mayWrite >= s.leaving {
+		s.mu.Unlock()
+		s.end("leave", wire.CloseNormal)
 		return
 	}
 	renew := false

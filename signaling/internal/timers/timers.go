@@ -23,10 +23,24 @@ type Timers struct {
 	heap  timerHeap
 	wake  chan struct{}
 	sleep int64 // until when the goroutine sleeps; 0: it is awake
+
+	enter, leave func() // see Surround
 }
 
 // New returns timers that fire once Serve runs.
 func New() *Timers { return &Timers{wake: make(chan struct{}, 1)} }
+
+// Surround has two functions called before and after each timer fires. It must come before
+// any does.
+func (ts *Timers) Surround(enter, leave func()) { ts.enter, ts.leave = enter, leave }
+
+func (ts *Timers) fire(t *Timer, now time.Time) {
+	if ts.enter != nil {
+		ts.enter()
+		defer ts.leave()
+	}
+	t.Fire(now)
+}
 
 // Set moves t to at, however often it was set before.
 func (ts *Timers) Set(t *Timer, at time.Time) {
@@ -82,7 +96,7 @@ func (ts *Timers) Run(now time.Time) time.Time {
 		}
 		t := heap.Pop(&ts.heap).(*Timer)
 		ts.mu.Unlock()
-		t.Fire(now)
+		ts.fire(t, now)
 	}
 }
 

@@ -1,0 +1,446 @@
+package signaling
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"unsafe"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/wire"
+)
+
+// The image that a node has of another one's sessions, as it goes from the one to the other:
+// frames of kindImage, each with a letter.
+const (
+	imageBegin = 'b' // its number and the process: another image begins; the one before holds until this one is whole
+	imagePart  = 'p' // the beginning of a step that is too long for a frame
+	imageStep  = 's' // the number of a step, and its records
+	imageWhole = 'w' // the number of a step: with it the image is whole
+	imageOver  = 'o' // the node goes down in order: there is nothing to go on with
+)
+
+// The records of a step. What is not said otherwise is JSON, behind its length.
+const (
+	recordStay = 'S' // what stays of a session, stayImage
+	recordKept = 'k' // binary: what has come to its stream
+	recordEnd  = 'e' // binary: the session is no more
+	recordRoom = 'r' // who is in a room, roomImage
+	recordCall = 'c' // whose call it is, callImage
+	recordHad  = 'g' // what a session has had of another one, hadImage
+)
+
+// stayImage is what stays of a session for long.
+type stayImage struct {
+	Ref      delivery.Ref  `json:"ref"`
+	Stay     delivery.Stay `json:"stay"`
+	Name     string        `json:"name,omitempty"`
+	Inviters []string      `json:"inviters,omitempty"`
+	Secret   []byte        `json:"secret,omitempty"` // digest, by which its user's name is claimed
+	Subs     []string      `json:"subs,omitempty"`
+	Away     bool          `json:"away,omitempty"`
+}
+
+// roomImage is who is in a room, as those on the node have been told. Nobody: it is over.
+type roomImage struct {
+	Name   string       `json:"name"`
+	Home   string       `json:"home,omitempty"`
+	People []roomPerson `json:"people,omitempty"`
+	Parts  []string     `json:"parts,omitempty"` // the nodes that know who is there
+}
+
+type roomPerson struct {
+	Node string `json:"node,omitempty"` // empty: the one whose image it is
+	Run  string `json:"run,omitempty"`  // its process
+	person
+}
+
+// callImage is which sessions of the node have heard of a call. None: it is over.
+type callImage struct {
+	Call string         `json:"call"`
+	Refs []delivery.Ref `json:"refs,omitempty"`
+}
+
+// hadImage is what a session has had of another one; of nobody: of all that were said before
+// it has forgotten.
+type hadImage struct {
+	Ref delivery.Ref `json:"ref"`
+	Of  string       `json:"of,omitempty"`
+	had
+}
+
+// imageWriter makes the records of a step. What many are told is in it once.
+type imageWriter struct {
+	text  []byte
+	known map[*byte]uint64
+}
+
+func (w *imageWriter) record(kind byte, what any) {
+	text, err := json.Marshal(what)
+	if err != nil {
+		return
+	}
+	w.text = binary.AppendUvarint(append(w.text, kind), uint64(len(text)))
+	w.text = append(w.text, text...)
+}
+
+func (w *imageWriter) end(ref delivery.Ref) {
+	w.text = binary.AppendUvarint(append(w.text, recordEnd), uint64(ref))
+}
+
+func (w *imageWriter) kept(ref delivery.Ref, plain bool, k delivery.Kept) {
+	b := append(w.text, recordKept)
+	flags := uint64(0)
+	if plain {
+		flags = 1
+	}
+	for _, n := range []uint64{uint64(ref), flags, k.Base, k.Last, k.Handled, uint64(len(k.Held))} {
+		b = binary.AppendUvarint(b, n)
+	}
+	for _, n := range k.Held {
+		b = binary.AppendUvarint(b, n)
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.Items)))
+	for _, text := range k.Items {
+		at := unsafe.SliceData(text)
+		if n, is := w.known[at]; is {
+			b = binary.AppendUvarint(b, n)
+			continue
+		}
+		if w.known == nil {
+			w.known = make(map[*byte]uint64)
+		}
+		w.known[at] = uint64(len(w.known)) + 1
+		b = binary.AppendUvarint(b, 0)
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	w.text = b
+}
+
+const (
+	mostImage = 2 << 20        // how long a frame of an image may be
+	mostStep  = 32 * mostImage // and a step, in many of them
+)
+
+// frames returns the frames of the step of that number; none where it has no records.
+func (w *imageWriter) frames(at uint64) (list [][]byte) {
+	if len(w.text) == 0 {
+		return nil
+	}
+	rest := w.text
+	for len(rest) > mostImage {
+		list = append(list, append([]byte{kindImage, imagePart}, rest[:mostImage]...))
+		rest = rest[mostImage:]
+	}
+	b := binary.AppendUvarint([]byte{kindImage, imageStep}, at)
+	return append(list, append(b, rest...))
+}
+
+// image is what this node has of the sessions of another one.
+type image struct {
+	run      string
+	number   uint64
+	whole    bool
+	sessions map[delivery.Ref]*sessionImage
+	refs     map[string]delivery.Ref // by their ids
+	rooms    map[string]*roomImage
+	calls    map[string]*callImage
+	partial  []byte
+	asked    bool // whether this node may go on with it; under nodes.mu
+}
+
+type sessionImage struct {
+	stayImage
+	kept  delivery.Kept
+	hadOf map[string]*had
+	plain bool // it can be gone on with
+}
+
+func newImage(run string, number uint64) *image {
+	return &image{
+		run: run, number: number, sessions: make(map[delivery.Ref]*sessionImage), refs: make(map[string]delivery.Ref), rooms: make(map[string]*roomImage),
+		calls: make(map[string]*callImage),
+	}
+}
+
+// imageFrom takes what a node says of its sessions.
+func (d *directory) imageFrom(p *peer, f []byte) bool {
+	if len(f) == 0 {
+		return false
+	}
+	x := d.nodes
+	kind, f := f[0], f[1:]
+	if kind == imageBegin {
+		number, ok := uvarint(&f)
+		p.building = newImage(string(f), number)
+		return ok
+	}
+	if kind == imageOver {
+		p.building = nil
+		x.forgetImage(p.name)
+		return true
+	}
+	m := p.building
+	if m == nil {
+		return true // it has been declined
+	}
+	switch kind {
+	case imagePart:
+		if len(m.partial) > mostStep {
+			p.decline()
+			return false
+		}
+		m.partial = append(m.partial, f...)
+	case imageStep, imageWhole:
+		at, ok := uvarint(&f)
+		if !ok || !m.take(append(m.partial, f...)) {
+			p.decline()
+			return false
+		}
+		m.partial = nil
+		if kind == imageWhole {
+			m.whole = true
+			x.keepImage(p.name, m)
+		}
+		p.kept = at
+	default:
+		return false
+	}
+	return true
+}
+
+func (x *nodes) keepImage(node string, m *image) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.images[node] = m
+}
+
+func (x *nodes) forgetImage(node string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.images, node)
+}
+
+// imageOf returns a whole image; nil: there is none.
+func (x *nodes) imageOf(node string) *image {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.images[node]
+}
+
+// take takes the records of a step. It reports whether all could be read.
+func (m *image) take(f []byte) bool {
+	var texts []wire.Object
+	for len(f) > 0 {
+		kind := f[0]
+		f = f[1:]
+		var ok bool
+		switch kind {
+		case recordKept:
+			ok = m.takeKept(&f, &texts)
+		case recordEnd:
+			var ref uint64
+			ref, ok = uvarint(&f)
+			if s := m.sessions[delivery.Ref(ref)]; s != nil {
+				delete(m.refs, s.Stay.ID)
+			}
+			delete(m.sessions, delivery.Ref(ref))
+		default:
+			var size uint64
+			if size, ok = uvarint(&f); !ok || size > uint64(len(f)) {
+				return false
+			}
+			ok = m.takeRecord(kind, f[:size])
+			f = f[size:]
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *image) takeRecord(kind byte, text []byte) bool {
+	switch kind {
+	case recordStay:
+		var s stayImage
+		if json.Unmarshal(text, &s) != nil {
+			return false
+		}
+		o := m.sessions[s.Ref]
+		if o == nil {
+			o = &sessionImage{}
+			m.sessions[s.Ref] = o
+		}
+		o.stayImage = s
+		m.refs[s.Stay.ID] = s.Ref
+	case recordRoom:
+		var r roomImage
+		if json.Unmarshal(text, &r) != nil {
+			return false
+		}
+		if m.rooms[r.Name] = &r; len(r.People) == 0 {
+			delete(m.rooms, r.Name)
+		}
+	case recordCall:
+		var c callImage
+		if json.Unmarshal(text, &c) != nil {
+			return false
+		}
+		if m.calls[c.Call] = &c; len(c.Refs) == 0 {
+			delete(m.calls, c.Call)
+		}
+	case recordHad:
+		var h hadImage
+		if json.Unmarshal(text, &h) != nil {
+			return false
+		}
+		s := m.sessions[h.Ref]
+		switch {
+		case s == nil:
+			return false
+		case h.Of == "":
+			s.hadOf = nil
+			return true
+		case s.hadOf == nil:
+			s.hadOf = make(map[string]*had)
+		}
+		s.hadOf[h.Of] = &h.had
+	default:
+		return false
+	}
+	return true
+}
+
+// takeKept takes what has come to a session's stream.
+func (m *image) takeKept(f *[]byte, texts *[]wire.Object) bool {
+	var head [6]uint64
+	for i := range head {
+		n, ok := uvarint(f)
+		if !ok {
+			return false
+		}
+		head[i] = n
+	}
+	s := m.sessions[delivery.Ref(head[0])]
+	if s == nil {
+		return false
+	}
+	s.plain = head[1] == 1
+	k := delivery.Kept{Base: head[2], Last: head[3], Handled: head[4], Items: s.kept.Items}
+	number := func() uint64 {
+		n, ok := uvarint(f)
+		if !ok {
+			*f = nil
+		}
+		return n
+	}
+	for i := uint64(0); i < head[5] && len(*f) > 0; i++ {
+		k.Held = append(k.Held, number())
+	}
+	if len(*f) == 0 {
+		return false
+	}
+	for n := number(); n > 0; n-- {
+		if len(*f) == 0 {
+			return false
+		}
+		at := number()
+		if at == 0 {
+			size := number()
+			if size > uint64(len(*f)) {
+				return false
+			}
+			text := wire.Object(bytes.Clone((*f)[:size]))
+			*f = (*f)[size:]
+			*texts = append(*texts, text)
+			at = uint64(len(*texts))
+		}
+		if at > uint64(len(*texts)) {
+			return false
+		}
+		k.Items = append(k.Items, (*texts)[at-1])
+	}
+	if most := k.Last - min(k.Base, k.Last); uint64(len(k.Items)) > most {
+		k.Items = slices.Clone(k.Items[uint64(len(k.Items))-most:])
+	}
+	s.kept = k
+	return true
+}
+
+// plain reports whether another node could go on with a session: what it has to do with
+// lobbies and hosts is this node's, and who is being sent away goes on elsewhere.
+func (s *member) plain() bool {
+	return s.visit.Load() == nil && !s.d.post.Parting(s.ref) && !slices.ContainsFunc(s.roomList(), func(r *room) bool { return isHosted(r.name) })
+}
+
+// stays says what the image has to know of a session.
+func (h *Hub) stays(s *member, stay delivery.Stay) stayImage {
+	i := stayImage{Ref: s.ref, Stay: stay, Name: s.name, Inviters: s.inviters, Away: s.away.Load()}
+	d := h.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if u := d.users[s.user]; u != nil && s.user != "" && slices.Contains(u.own(), s) {
+		i.Secret = bytes.Clone(u.secret[:])
+	}
+	for name := range s.subs {
+		i.Subs = append(i.Subs, name)
+	}
+	slices.Sort(i.Subs)
+	return i
+}
+
+func digestOf(secret []byte) (d [sha256.Size]byte, ok bool) {
+	return d, copy(d[:], secret) == len(d) && len(secret) == len(d)
+}
+
+// imageOfRoom says who is in a room here.
+func (d *directory) imageOfRoom(name string) roomImage {
+	i := roomImage{Name: name}
+	r := d.rooms.Get(name)
+	if r == nil {
+		return i
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.own() {
+		return i
+	}
+	i.Home = r.across.home
+	for p := range r.across.parts {
+		i.Parts = append(i.Parts, p.name)
+	}
+	for _, s := range r.members {
+		o := roomPerson{person: *s.person(r.across.stamps[s])}
+		if s.node != nil {
+			o.Node, o.Run, o.Ref = s.node.name, s.node.run, s.there
+		}
+		i.People = append(i.People, o)
+	}
+	return i
+}
+
+// imageOfCall says which sessions of this node have heard of a call that goes on.
+func (d *directory) imageOfCall(id string) callImage {
+	i := callImage{Call: id}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.byCall[id]
+	if c == nil {
+		return i
+	}
+	add := func(s *member) {
+		if s != nil && s.node == nil {
+			i.Refs = append(i.Refs, s.ref)
+		}
+	}
+	add(c.caller)
+	add(c.peer)
+	for _, s := range c.rung {
+		add(s)
+	}
+	return i
+}

@@ -1,0 +1,77 @@
+package signaling
+
+// NodeLost says that the stream to a node is over: who is there is as good as gone, unless
+// that is because the node is dead, and another one has what it takes to go on. What was said
+// to a room there and not handled is answered as perhaps lost, unless they have ended for
+// certain.
+func (h *Hub) NodeLost(node string, how Loss) {
+	if h.directory.nodes == nil {
+		return
+	}
+	h.enter()
+	defer h.leave()
+	p := h.lose(node, how)
+	if h.second == nil {
+		return
+	}
+	if p != nil && how == Ended {
+		h.decide(p)
+	}
+	h.second.choose()
+}
+
+// lose is NodeLost in a step. It returns what the node was; nil: nothing.
+func (h *Hub) lose(node string, how Loss) *peer {
+	x := h.directory.nodes
+	x.mu.Lock()
+	p := x.by[node]
+	delete(x.by, node)
+	if p != nil {
+		for room := range p.meets {
+			x.unmeet(p, room)
+		}
+	}
+	x.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	p.in.Lock()
+	defer p.in.Unlock()
+	p.lost.Store(true)
+	waits := how != Void && h.second != nil && p.run != ""
+	if waits {
+		h.wanted.loses(processOf(node, p.run), h.now())
+	}
+	for _, r := range h.directory.rooms.All() {
+		if !waits || isHosted(r.name) { // nobody goes on in those
+			h.directory.dropPart(r, p)
+		}
+		if r.home() == node {
+			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
+		}
+	}
+	h.directory.namesLost(p)
+	h.directory.hostingsLost(p)
+	p.mu.Lock()
+	left, asks := p.pending, p.asks
+	p.asks = nil
+	if p.orphan = waits; !waits {
+		p.pending, p.over, p.how = nil, true, how
+	}
+	p.mu.Unlock()
+	for _, a := range asks {
+		h.directory.answered(a, true)
+	}
+	if h.second != nil {
+		h.second.lost(p)
+	}
+	if waits {
+		h.directory.orphans(p)
+		h.imageEnds(node)
+		return p
+	}
+	for _, w := range left {
+		h.directory.settled(w.wait, w.wait.fate(how))
+	}
+	return p
+}

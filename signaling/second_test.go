@@ -1,0 +1,108 @@
+package signaling
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"turnhub/signaling/internal/wire"
+)
+
+// withSecond returns a model of three nodes that have seconds, with somebody on the first one.
+func withSecond(t *testing.T) (m *nodesModel, a *modelNode, c *modelClient) {
+	m = newNodesModelWith(t, 1, true)
+	m.tight = false
+	for _, n := range m.nodes {
+		n.hub.second.patience = secondPatience
+	}
+	a, c = m.nodes[0], m.clients[0]
+	c.begin(a)
+	m.quiet()
+	c.read(1000)
+	if !a.hub.second.covers() || a.hub.second.node != "b" {
+		t.Fatalf("its second is %q, covered %v", a.hub.second.node, a.hub.second.covers())
+	}
+	return m, a, c
+}
+
+// TestSecondDoesNotKeepUp: another one is named, what waits happens, and the one that was too
+// slow is not chosen again for a while.
+func TestSecondDoesNotKeepUp(t *testing.T) {
+	m, a, c := withSecond(t)
+	c.say(`"type":"join","room":"blue","id":1`)
+	var waited time.Duration
+	for ; c.rooms["blue"] == nil; waited += 100 * time.Millisecond {
+		if waited > 4*time.Second {
+			t.Fatal("nothing happens")
+		}
+		m.step(100 * time.Millisecond)
+		m.seconds.run()
+		m.deliver(a, m.nodes[2], 1000)
+		m.deliver(m.nodes[2], a, 1000)
+		c.read(1000)
+	}
+	if waited < secondPatience/2 {
+		t.Errorf("after %v nobody has waited for the second", waited)
+	}
+	for range 100 {
+		m.quiet()
+		m.step(100 * time.Millisecond)
+	}
+	if node := a.hub.second.node; node != "c" || !a.hub.second.covers() {
+		t.Errorf("its second is %q, covered %v", node, a.hub.second.covers())
+	}
+}
+
+// TestGoesOnAlone: where nobody can be asked who is to be the second, a node goes on alone.
+func TestGoesOnAlone(t *testing.T) {
+	m, _, c := withSecond(t)
+	c.say(`"type":"join","room":"blue","id":1`)
+	for range 45 {
+		m.step(100 * time.Millisecond)
+	}
+	if c.read(1000); c.rooms["blue"] == nil {
+		t.Error("nothing happens")
+	}
+}
+
+// TestThawed: a node that has stood still tells nobody anything before it is known whose its
+// sessions are, and ends those that another one has.
+func TestThawed(t *testing.T) {
+	m, a, c := withSecond(t)
+	c.say(`"type":"join","room":"blue","id":1`)
+	for key, e := range m.seconds.entries {
+		e.taken = key == a.name()+a.hub.second.run
+	}
+	m.step(20 * time.Second)
+	for range 100 {
+		m.step(100 * time.Millisecond)
+	}
+	if c.read(1000); c.rooms["blue"] != nil || c.acked > 0 || c.sent {
+		t.Fatal("something has happened")
+	}
+	m.seconds.run()
+	if c.read(1000); !c.sent || c.socket.Code() != wire.CloseRestart {
+		t.Errorf("the session goes on, %v", c.socket.Code())
+	}
+	if n := a.hub.directory.members.Len(); n != 0 {
+		t.Errorf("%d members are there", n)
+	}
+}
+
+// TestByeIsAnswered: who says bye on a node that has a second is answered, once that has it.
+func TestByeIsAnswered(t *testing.T) {
+	m, a, c := withSecond(t)
+	c.socket.Say(fmt.Appendf(nil, `{"type":"bye","id":7,"seq":%d}`, c.seq+1), m.now)
+	if frames := pullFrames(t, c.socket); len(frames) != 0 || c.socket.Code() != 0 {
+		t.Fatalf("it is told %v, %v, before the image has it", frames, c.socket.Code())
+	}
+	m.quiet()
+	frames := pullFrames(t, c.socket)
+	if len(frames) == 0 || frames[0].str("type") != "ok" || c.socket.Code() != wire.CloseNormal {
+		t.Errorf("it is told %v, %v", frames, c.socket.Code())
+	}
+	m.quiet()
+	if n := a.hub.directory.members.Len(); n != 0 {
+		t.Errorf("%d members are there", n)
+	}
+}

@@ -1,0 +1,484 @@
+package signaling
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"turnhub/signaling/internal/delivery"
+	"turnhub/signaling/internal/timers"
+	"turnhub/signaling/internal/wire"
+)
+
+// takeOver goes on with the sessions of a dead node, by their image: they wait for their
+// clients as if those had just lost their sockets.
+func (h *Hub) takeOver(node string, m *image) {
+	d := h.directory
+	origin, old := originOf(node, m.run), d.orphaned(node, m.run)
+	moved := make(map[string]*member)
+	byRef := make(map[delivery.Ref]*member)
+	frame := movedFrame{From: node, Run: m.run}
+	rooms := make(map[string]map[string]uint64) // of each session, with its place
+	for _, r := range m.rooms {
+		for _, o := range r.People {
+			if o.Node != "" {
+				continue
+			}
+			if rooms[o.ID] == nil {
+				rooms[o.ID] = make(map[string]uint64)
+			}
+			rooms[o.ID][r.Name] = o.Stamp
+		}
+	}
+	for _, i := range m.sessions { // before anybody has moved: those have been told
+		if known := d.members.Get(i.Stay.ID); i.plain && known != nil && known.node != nil {
+			d.leftElsewhere(known, rooms[i.Stay.ID])
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(m.sessions)) {
+		i := m.sessions[ref]
+		if !i.plain {
+			continue
+		}
+		known := d.members.Get(i.Stay.ID)
+		s := d.adopt(node, i, origin)
+		if s == nil {
+			continue
+		}
+		moved[s.id], byRef[ref] = s, s
+		frame.People = append(frame.People, movedPerson{s.id, s.ref, rooms[s.id]})
+		if known != nil && known != s { // here, as one of a dead node
+			d.replace(known, s)
+		}
+	}
+	d.keepMove(frame)
+	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
+		d.takeRoom(m.rooms[name], moved)
+	}
+	d.handAll(nil, origin)
+	for _, p := range old {
+		d.scatter(p)
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.calls)) {
+		for _, ref := range m.calls[id].Refs {
+			if s := byRef[ref]; s != nil {
+				s.push(ended(id, "lost", ""))
+			}
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
+		d.reenter(byRef[ref], &m.sessions[ref].stayImage)
+	}
+	h.log.Info("the sessions of a node that is gone go on here", "node", node, "sessions", len(moved), "of", len(m.sessions))
+}
+
+// adopt opens a session that was another node's; nil: it cannot go on.
+func (d *directory) adopt(from string, i *sessionImage, origin string) *member {
+	ref, ok := d.hub.node.Adopt(from, i.Stay, i.kept, i.Away)
+	if !ok {
+		return nil
+	}
+	s := &member{
+		d: d, ref: ref, id: i.Stay.ID, name: i.Name, user: i.Stay.User, inviters: i.Inviters, opener: i.Stay.Opener,
+		since: d.hub.now(), allowed: i.Stay.Rooms, hosts: i.Stay.Host, origin: origin,
+	}
+	if i.Stay.Seen.IsValid() {
+		s.addr.Store(&i.Stay.Seen)
+	}
+	s.away.Store(i.Away)
+	s.hadOf = i.hadOf
+	d.byRef.Set(uint64(ref), s)
+	d.members.Put(s.id, s)
+	d.hub.second.opened(ref)
+	return s
+}
+
+// takeRoom puts those who have moved into their room, where they are not there yet, and
+// tells everybody what has changed for them.
+func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
+	known := make(map[string]uint64) // to those who have moved: the places of all
+	any := false
+	for _, o := range i.People {
+		known[o.ID] = o.Stamp
+		any = any || o.Node == "" && moved[o.ID] != nil
+	}
+	if !any {
+		return
+	}
+	first := false
+	r := d.rooms.GetOrPut(i.Name, func() *room { first = true; return &room{d: d, name: i.Name, since: d.hub.now()} })
+	r.mu.Lock()
+	if r.across.stamps == nil {
+		r.across.stamps = make(map[*member]uint64)
+	}
+	var own, others, came []*member // moved; those of this node; moved and not known here
+	in := make(map[string]bool)
+	for _, s := range r.members {
+		in[s.id] = true
+		if s.node == nil && moved[s.id] != s {
+			others = append(others, s)
+		}
+	}
+	for _, o := range i.People {
+		s := moved[o.ID]
+		switch {
+		case o.Node == "" && s != nil:
+			own = append(own, s)
+			if !in[s.id] {
+				r.insert(s, o.Stamp)
+				came = append(came, s)
+			}
+		case o.Node != "" && first && !in[o.ID]:
+			if q := d.nodes.get(o.Node); q != nil && q.run == o.Run {
+				if s := q.admit(&o.person); s != nil {
+					r.insert(s, o.Stamp)
+					s.release()
+				}
+			}
+		}
+	}
+	news := func(to, about *member) {
+		at, i := slices.Index(r.members, about), slices.Index(r.members, to)
+		b := about.describe(wire.Begin("peer-joined", 160).Text("room", r.name).Text("peer", about.id)).Bool("polite", i > at)
+		if away := about.away.Load(); away {
+			b = b.Bool("away", away)
+		}
+		to.push(b)
+	}
+	for _, s := range came {
+		for _, to := range others {
+			news(to, s)
+		}
+	}
+	now := make(map[string]uint64)
+	for _, o := range r.members {
+		now[o.id] = r.across.stamps[o]
+	}
+	for _, s := range own {
+		for _, o := range i.People {
+			if at, is := now[o.ID]; !is || at != o.Stamp {
+				s.push(wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", o.ID).Text("reason", "lost"))
+			}
+		}
+		for _, o := range r.members {
+			if at, is := known[o.id]; !is || at != r.across.stamps[o] {
+				news(s, o)
+			}
+		}
+	}
+	for q := range r.across.parts {
+		for _, s := range own {
+			q.say(kindJoin, partFrame{Room: r.name, Person: s.person(r.across.stamps[s])})
+		}
+	}
+	for _, s := range own {
+		r.noted(s, d.hub.now())
+	}
+	r.mu.Unlock()
+	r.touch()
+	with := slices.Clone(i.Parts)
+	for _, o := range i.People {
+		with = append(with, o.Node)
+	}
+	for _, name := range with {
+		if q := d.nodes.get(name); q != nil {
+			r.share(q)
+		}
+	}
+	if first {
+		d.opened(r.name)
+		for _, q := range d.nodes.whoMet(r.name) {
+			r.share(q)
+		}
+	}
+}
+
+// insert puts a member at its place. room.mu is held.
+func (r *room) insert(s *member, stamp uint64) {
+	r.across.stamps[s] = stamp
+	at, _ := slices.BinarySearchFunc(r.members, s, func(a, b *member) int {
+		if r.before(a, b) {
+			return -1
+		}
+		return 1
+	})
+	r.members = slices.Insert(r.members, at, s)
+	s.enterRoom(r)
+}
+
+// reenter claims the name of a session that has moved, and watches whom it has watched.
+func (d *directory) reenter(s *member, i *stayImage) {
+	d.mu.Lock()
+	defer d.unlock()
+	for _, name := range i.Subs {
+		u := d.user(name)
+		if len(u.watchers) >= maxWatchers {
+			continue
+		}
+		if u.watchers == nil {
+			u.watchers = make(map[*member]struct{})
+		}
+		if s.subs == nil {
+			s.subs = make(map[string]struct{})
+		}
+		u.watchers[s] = struct{}{}
+		s.subs[name] = struct{}{}
+		s.push(presence(nil, []string{name}, func(string) string { return u.presence() }))
+	}
+	secret, ok := digestOf(i.Secret)
+	if s.user == "" || !ok {
+		return
+	}
+	u := d.users[s.user]
+	if u != nil && len(u.own()) > 0 && u.secret != secret {
+		return // it is nobody of that name any more
+	}
+	u = d.user(s.user)
+	u.secret = secret
+	d.claimed(u, s)
+}
+
+// superseded is told that another node has this one's sessions: it was frozen, or cut off.
+// They end here, without a word to anybody. It is called in a step.
+func (h *Hub) superseded() {
+	d := h.directory
+	h.log.Error("another node has taken this one's sessions over meanwhile: it was frozen or cut off for too long. They end here")
+	for _, s := range d.own() {
+		d.post.End(s.ref, "lost", wire.CloseRestart)
+	}
+	h.second.reset(newRun())
+	for _, q := range d.nodes.all() {
+		d.nodes.out.Void(q.name)
+	}
+}
+
+// reset begins anew, without sessions.
+func (x *second) reset(run string) {
+	x.mu.Lock()
+	x.run, x.state, x.shut, x.thawed, x.node = run, alone, false, false, ""
+	x.asked++
+	x.waiting, x.frames, x.bytes = nil, nil, 0
+	x.clear()
+	clear(x.fresh)
+	x.mu.Unlock()
+	x.h.node.Ungate()
+}
+
+// decide asks whether this node has the sessions of a dead one from now on, if it has their
+// image.
+func (h *Hub) decide(p *peer) {
+	x := h.directory.nodes
+	m := x.imageOf(p.name)
+	switch {
+	case m == nil:
+	case p.run != "" && m.run != p.run: // it has not said so since it was lost last
+		x.forgetImage(p.name)
+	default:
+		h.take(p.name, m)
+	}
+}
+
+// take is decide for one that is dead for certain, or one of whose clients has come.
+func (h *Hub) take(node string, m *image) {
+	x := h.directory.nodes
+	x.mu.Lock()
+	asked := m.asked
+	m.asked = true
+	x.mu.Unlock()
+	if asked {
+		return
+	}
+	h.second.ask.Take(node, m.run, m.number, func(ok, lives bool) {
+		h.enter()
+		defer h.leave()
+		now := x.imageOf(node)
+		if now != m {
+			return
+		}
+		if lives { // it may be asked once more
+			x.mu.Lock()
+			m.asked = false
+			x.mu.Unlock()
+			return
+		}
+		x.forgetImage(node)
+		if ok && !h.node.Draining() {
+			h.takeOver(node, now)
+		}
+	})
+}
+
+// imageFor is for how long the image of a dead node is kept: its clients do not come later.
+const imageFor = 2 * time.Minute
+
+// imageEnds forgets the image of a node that is lost after a while, if it is lost still.
+func (h *Hub) imageEnds(node string) {
+	x := h.directory.nodes
+	if m := x.imageOf(node); m != nil {
+		h.timers.Set(&timers.Timer{Fire: func(time.Time) {
+			if x.imageOf(node) == m && x.get(node) == nil {
+				x.forgetImage(node)
+			}
+		}}, h.now().Add(imageFor))
+	}
+}
+
+// CutOff says that this node has been without the others for so long that they may have gone
+// on without it: the images that it has of their sessions are worth nothing any more.
+func (h *Hub) CutOff() {
+	if h.second == nil {
+		return
+	}
+	h.enter()
+	defer h.leave()
+	x := h.directory.nodes
+	x.mu.Lock()
+	clear(x.images)
+	x.mu.Unlock()
+	for _, p := range x.all() {
+		if p.building != nil {
+			p.decline()
+		}
+	}
+}
+
+// decline tells a node that there is no image of its sessions here any more. It is called in
+// a step.
+func (p *peer) decline() {
+	b := binary.AppendUvarint([]byte{kindDecline}, p.building.number)
+	p.building = nil
+	p.x.forgetImage(p.name)
+	p.x.d.hub.second.out.Send(p.name, p.generation, b)
+}
+
+// all returns the nodes to which there is a stream.
+func (x *nodes) all() (list []*peer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(x.by)) {
+		list = append(list, x.by[name])
+	}
+	return list
+}
+
+// takeFor has a client's coming decide what silence does not: that a node is dead to it. It
+// reports whether this node may go on with its session.
+func (h *Hub) takeFor(node, run, session, token string) bool {
+	x := h.directory.nodes
+	if p := x.get(node); p != nil && (p.run == "" || p.run == run) {
+		return false
+	}
+	m := x.imageOf(node)
+	if m == nil || m.run != run {
+		return false
+	}
+	s := m.sessions[m.refs[session]]
+	if s == nil || !s.Stay.OwnedBy(token) {
+		return false
+	}
+	h.take(node, m)
+	return true
+}
+
+const (
+	// resumeWait is for how long a client is sent on to the next node before it gets a fresh
+	// session, and lostWait likewise while its node has not been lost yet, but does not answer.
+	resumeWait = 2 * time.Second
+	lostWait   = 6 * time.Second
+	// mostWanted bounds how many sessions are remembered.
+	mostWanted = 4096
+	mostLost   = 64 // processes
+)
+
+// wanted are sessions that clients have asked for here. The zero value is ready.
+type wanted struct {
+	mu sync.Mutex
+	m  map[string]*asking // by session and process
+	// lost is when processes were lost last: a client may have asked before, while its node
+	// stood still for a moment.
+	lost map[string]time.Time
+}
+
+// asking is how a client has asked for its session.
+type asking struct{ first, last time.Time }
+
+// loses is told that a process is lost.
+func (w *wanted) loses(process string, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost == nil || len(w.lost) >= mostLost {
+		w.lost = make(map[string]time.Time)
+	}
+	w.lost[process] = now
+}
+
+// waits reports whether a client should ask for its session of a process once more.
+func (w *wanted) waits(session, process string, now time.Time, most time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.m == nil {
+		w.m = make(map[string]*asking)
+	}
+	key := session + " " + process
+	a := w.m[key]
+	if a == nil {
+		if len(w.m) >= mostWanted {
+			maps.DeleteFunc(w.m, func(_ string, a *asking) bool { return now.Sub(a.last) > time.Minute })
+		}
+		if len(w.m) >= mostWanted {
+			return false
+		}
+		a = &asking{first: now}
+		w.m[key] = a
+	} else if now.Sub(a.last) > time.Minute {
+		a.first = now
+	}
+	a.last = now
+	if at := w.lost[process]; at.After(a.first) {
+		a.first = at
+	}
+	return now.Sub(a.first) < most
+}
+
+// resumes reports whether a session that is not here may be on another node, or may be
+// here once this one knows that the other is dead.
+func (h *Hub) resumes(session, token string) bool {
+	of, _, ok := strings.Cut(token, ".")
+	node, run, is := strings.Cut(of, "~")
+	if !ok || !is || len(session) > 64 || len(of) > 128 {
+		return false
+	}
+	x := h.directory.nodes
+	if node == x.self && run == h.second.process() {
+		return false // it has ended here
+	}
+	most := resumeWait
+	switch {
+	case h.takeFor(node, run, session, token):
+	case node == x.self:
+		if h.cfg.Succeeds {
+			return false // the process before this one has ended in order, or does so now
+		}
+	default:
+		p := x.get(node)
+		if p == nil || p.run == run {
+			how := x.out.Suspect(node)
+			if how == NodeLeaves || how == NodeLives && p != nil {
+				return false
+			}
+			if p != nil {
+				most = lostWait
+			}
+		}
+	}
+	return h.wanted.waits(session, of, h.now(), most)
+}
+
+// prefix is what the secrets by which this node's sessions are resumed have in front of them:
+// the process.
+func (x *second) prefix() string { return processOf(x.h.cfg.Node, x.process()) + "." }
+
+func processOf(node, run string) string { return node + "~" + run }
