@@ -103,14 +103,19 @@ const centrifugoModule = "github.com/centrifugal/centrifugo/v6@v6.9.1"
 var centrifugo = &rival{
 	name: "centrifugo", address: mustAddr("127.12.0.6"), streamPort: 9000,
 	command: func(r *rival, e *environment, _ []int) []string {
-		config := fmt.Sprintf(`{"client":{"insecure":true,"allowed_origins":["*"]},"log":{"level":"error"},
+		broker := ""
+		if r.nats != "" {
+			broker = fmt.Sprintf(`"broker":{"enabled":true,"type":"nats","nats":{"url":%q}},`, r.nats)
+		}
+		config := fmt.Sprintf(`{%s"client":{"insecure":true,"allowed_origins":["*"]},"log":{"level":"error"},
 "debug":{"enabled":true},
 "http_server":{"address":%q,"port":"9000","tls":{"enabled":%t,"cert_pem":%q,"key_pem":%q}}}`,
-			r.address.String(), !e.plain, e.path("cert.pem"), e.path("key.pem"))
-		if err := os.WriteFile(e.path("centrifugo.json"), []byte(config), 0o600); err != nil {
+			broker, r.address.String(), !e.plain, e.path("cert.pem"), e.path("key.pem"))
+		file := e.path(r.name + ".json")
+		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			panic(fmt.Sprintf("write centrifugo's configuration: %v", err))
 		}
-		return []string{filepath.Join(e.bin, "centrifugo"), "--config", e.path("centrifugo.json")}
+		return []string{filepath.Join(e.bin, "centrifugo"), "--config", file}
 	},
 	version: func(*environment) string { return centrifugoModule },
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +17,12 @@ func (b *bench) describe() {
 		memory(), "Linux "+output("uname", "-r"))
 	before := b.Versions
 	b.Versions = make(map[string]string)
-	for _, r := range append(slices.Clone(rivals), peerServer) {
+	for _, r := range []*rival{peerServer, centrifugo, natsServer} { // told anew where they take part
+		if was, ok := before[r.name]; ok {
+			b.Versions[r.name] = was
+		}
+	}
+	for _, r := range rivals {
 		version := r.version(b.env)
 		if was, ok := before[r.name]; ok && strings.HasPrefix(version, notMeasured) {
 			version = was // its figures of that time are kept

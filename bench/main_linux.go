@@ -4,7 +4,7 @@
 //	go run ./bench                         everything (about 20 minutes)
 //	go run ./bench -only 'udp|pair'        some rows; shown, not written down
 //	go run ./bench -only udp-172 -keep     one row, written down: a whole table in pieces, each where the machine is quiet
-//	go run ./bench -part hub               one part: relay, kernel, limits, cores, profile, hostile, pass, proxied or hub
+//	go run ./bench -part hub               one part: relay, kernel, limits, cores, profile, hostile, pass, proxied, hub or cluster
 //	go run ./bench soak -for 8h            turnhub alone under every load in turn; memory and descriptors must not grow
 //	go run ./bench -report                 writes bench/RESULTS.md again from bench/results.json
 //
@@ -42,7 +42,7 @@ func main() {
 }
 
 const (
-	allParts  = "relay,kernel,limits,cores,profile,hostile,pass,proxied,hub"
+	allParts  = "relay,kernel,limits,cores,profile,hostile,pass,proxied,hub,cluster"
 	allRivals = "coturn,coturn-new,coturn-mux,turnhub,pion4,pion5,forwarder"
 )
 
@@ -149,6 +149,9 @@ func (b *bench) measure(ctx context.Context, f flags) error {
 			return b.measureProxied(ctx, wanted.MatchString)
 		}},
 		{"hub", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error { return b.measureHub(ctx, wanted) }},
+		{"cluster", func(ctx context.Context, wanted *regexp.Regexp, _ bool) error {
+			return b.measureCluster(ctx, wanted.MatchString)
+		}},
 	} {
 		if !slices.Contains(strings.Split(f.part, ","), part.name) {
 			continue

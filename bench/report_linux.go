@@ -23,6 +23,7 @@ func (b *bench) report() error {
 	b.passSection(&s)
 	b.proxiedSection(&s)
 	b.hubSection(&s)
+	b.clusterSection(&s)
 	if b.Profile != "" {
 		s.WriteString("## Where the time goes\n\nturnhub, 172 B saturated, one core.\n\n" + b.Profile)
 	}
@@ -40,7 +41,7 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 | | |
 |---|---|
 `, b.Machine)
-	for _, name := range []string{"turnhub", "coturn", "coturn-new", "coturn-mux", "pion4", "pion5", "forwarder", "haproxy", "peer", "centrifugo", "go"} {
+	for _, name := range []string{"turnhub", "coturn", "coturn-new", "coturn-mux", "pion4", "pion5", "forwarder", "haproxy", "peer", "centrifugo", "nats", "go"} {
 		version := b.Versions[name]
 		if version == "" {
 			version = "not measured"

@@ -46,6 +46,7 @@ type rival struct {
 	namespace string
 	// kernel has packets of running calls pass inside the kernel (relay.kernel).
 	kernel  string
+	nats    string // where it meets other nodes; empty: it is alone
 	proxies string // network whose PROXY headers it believes; empty: none
 	version func(e *environment) string
 }
@@ -120,7 +121,8 @@ limits:
   unauthenticated_per_prefix: 1000000/s
   connections_per_ip: 1000000
   messages_per_second: 1000000
-log: {level: warn}
+{{with .NATS}}cluster: {nats: ["{{.}}"], node: {{$.State}}, url: "https://{{$.IP}}:3478"}
+{{end}}log: {level: warn}
 state_dir: {{.Dir}}/state-{{.State}}
 `))
 
@@ -129,7 +131,7 @@ func turnhub(r *rival, e *environment, _ []int) []string {
 	if err == nil {
 		defer file.Close()
 		err = turnhubConfig.Execute(file, map[string]string{"IP": r.address.String(), "Dir": e.dir, "Secret": secret,
-			"Peers": labSubnets, "Kernel": cmp.Or(r.kernel, "off"), "State": r.name, "Proxies": r.proxies})
+			"Peers": labSubnets, "Kernel": cmp.Or(r.kernel, "off"), "State": r.name, "Proxies": r.proxies, "NATS": r.nats})
 	}
 	if err != nil {
 		panic(fmt.Sprintf("write turnhub's configuration: %v", err))

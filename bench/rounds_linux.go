@@ -18,14 +18,16 @@ import (
 
 // A figure is what one rival did in one row: a list over the rounds.
 type figure struct {
-	Media   []load.Result        `json:"media,omitempty"`
-	Idle    []load.IdleResult    `json:"idle,omitempty"`
-	Churn   []load.ChurnResult   `json:"churn,omitempty"`
-	Hostile []load.HostileResult `json:"hostile,omitempty"`
-	Pass    []load.PassResult    `json:"pass,omitempty"`
-	Hub     []hub.Result         `json:"hub,omitempty"`
-	Stall   []hub.StallResult    `json:"stall,omitempty"`
-	Bind    []load.BindResult    `json:"bind,omitempty"`
+	Media    []load.Result        `json:"media,omitempty"`
+	Idle     []load.IdleResult    `json:"idle,omitempty"`
+	Churn    []load.ChurnResult   `json:"churn,omitempty"`
+	Hostile  []load.HostileResult `json:"hostile,omitempty"`
+	Pass     []load.PassResult    `json:"pass,omitempty"`
+	Hub      []hub.Result         `json:"hub,omitempty"`
+	Stall    []hub.StallResult    `json:"stall,omitempty"`
+	Bind     []load.BindResult    `json:"bind,omitempty"`
+	Presence []hub.PresenceResult `json:"presence,omitempty"`
+	Death    []hub.DeathResult    `json:"death,omitempty"`
 }
 
 // figures are by row and rival.

@@ -36,6 +36,7 @@ type client struct {
 	began time.Duration // when it started to connect
 	asked time.Duration // when it asked to join
 
+	server netip.AddrPort
 	source netip.Addr
 
 	rest    []byte // an incomplete frame
@@ -52,7 +53,7 @@ func (c *client) next() uint64 { c.sent++; return c.sent }
 
 // A crowd is all clients of one run, in one thread.
 type crowd struct {
-	server  netip.AddrPort
+	servers []netip.AddrPort // each gets the next client
 	dialect dialect
 	sources []netip.Addr
 	tls     *tls.Config // nil: plain
@@ -72,6 +73,7 @@ type crowd struct {
 
 	entered   func(c *client)                                     // it is ready, or in its room
 	delivered func(c *client, message []byte, sent time.Duration) // a letter came
+	heard     func(c *client, message []byte)                     // anything came, to one who is in
 	opened    int                                                 // clients that are in
 	failed    int                                                 // sockets that ended unasked
 	reason    error                                               // why the last of them did
@@ -93,7 +95,7 @@ func newCrowd(o *Options, d dialect) (*crowd, error) {
 		return nil, fmt.Errorf("create an epoll: %w", err)
 	}
 	w := &crowd{
-		server: o.Server, dialect: d, sources: o.Sources, epoll: epoll, base: time.Now(),
+		servers: append([]netip.AddrPort{o.Server}, o.Others...), dialect: d, sources: o.Sources, epoll: epoll, base: time.Now(),
 		clients: make(map[int]*client), buffer: make([]byte, 1<<18), events: make([]unix.EpollEvent, 512),
 		beat: 15 * time.Second, dialed: make(chan dialed, maxDialing),
 	}
@@ -127,10 +129,15 @@ func (w *crowd) close() {
 // this crowd's own: those of an earlier crowd keep their seats until nobody can
 // resume its sessions any more.
 func (w *crowd) connect(room string) (*client, error) {
+	return w.connectTo(w.servers[len(w.order)%len(w.servers)], room)
+}
+
+// connectTo is connect to one of several servers.
+func (w *crowd) connectTo(server netip.AddrPort, room string) (*client, error) {
 	if room != "" {
 		room = fmt.Sprintf("%s-%x", room, w.base.UnixNano())
 	}
-	c := &client{id: "load" + strconv.Itoa(len(w.order)), room: room, began: w.now()}
+	c := &client{id: "load" + strconv.Itoa(len(w.order)), server: server, room: room, began: w.now()}
 	if len(w.sources) > 0 {
 		c.source = w.sources[len(w.order)%len(w.sources)]
 	}
@@ -146,9 +153,8 @@ func (w *crowd) dial(c *client) error {
 			return fmt.Errorf("more than %d handshakes at once", maxDialing)
 		}
 		w.dialing++
-		source := c.source
 		go func() {
-			l, err := dialTLS(w.ctx, w.server.String(), source, w.tls)
+			l, err := dialTLS(w.ctx, c.server.String(), c.source, w.tls)
 			w.dialed <- dialed{c, l, err}
 		}()
 		return nil
@@ -165,10 +171,10 @@ func (w *crowd) dial(c *client) error {
 		}
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: w.server.Addr().As4(), Port: int(w.server.Port())})
+	err = unix.Connect(fd, &unix.SockaddrInet4{Addr: c.server.Addr().As4(), Port: int(c.server.Port())})
 	if err != nil && err != unix.EINPROGRESS {
 		unix.Close(fd)
-		return fmt.Errorf("connect to %s: %w", w.server, err)
+		return fmt.Errorf("connect to %s: %w", c.server, err)
 	}
 	c.link = &link{fd: fd, open: true}
 	w.clients[fd] = c
@@ -302,7 +308,7 @@ func (w *crowd) writable(c *client) {
 		}
 		target, subprotocol := w.dialect.request(c.id)
 		request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", target, w.server)
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", target, c.server)
 		if subprotocol != "" {
 			request = fmt.Appendf(request, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
 		}
@@ -414,6 +420,9 @@ func (w *crowd) message(c *client, m []byte) {
 			w.enter(c)
 		}
 	case stateIn:
+		if w.heard != nil {
+			w.heard(c, m)
+		}
 		if sent, ok := sentAt(m); ok && w.delivered != nil {
 			w.delivered(c, m, sent)
 		}

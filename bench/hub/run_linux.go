@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,9 +15,12 @@ import (
 // Options say what a run does.
 type Options struct {
 	Server  netip.AddrPort
-	Dialect string // turnhub, peerjs or centrifugo
-	TLS     bool   // TLS 1.3 under the WebSocket
+	Others  []netip.AddrPort // nodes of the same cluster: each client comes to the next
+	Dialect string           // turnhub, peerjs or centrifugo
+	TLS     bool             // TLS 1.3 under the WebSocket
 	PID     int
+	PIDs    []int  // processes that are counted with it
+	NATS    string // where several nodes meet
 	Sources []netip.Addr
 
 	Clients  int
@@ -65,6 +69,18 @@ func (o *Options) crowd() (*crowd, error) {
 	return newCrowd(o, d)
 }
 
+// cpu is the processor time of all servers.
+func (o *Options) cpu() (sum time.Duration, err error) {
+	for _, pid := range append([]int{o.PID}, o.PIDs...) {
+		t, err := load.CPUTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += t
+	}
+	return sum, nil
+}
+
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func (r *Result) latency(h *histogram) {
@@ -73,7 +89,7 @@ func (r *Result) latency(h *histogram) {
 
 // open gathers the clients and notes what that cost.
 func (r *Result) open(o *Options, w *crowd, n int, room func(int) string) ([]*client, error) {
-	begin, err := load.CPUTime(o.PID)
+	begin, err := o.cpu()
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +98,7 @@ func (r *Result) open(o *Options, w *crowd, n int, room func(int) string) ([]*cl
 	if err != nil {
 		return nil, err
 	}
-	end, err := load.CPUTime(o.PID)
+	end, err := o.cpu()
 	r.Clients, r.OpenSeconds, r.OpenCPU = len(clients), time.Since(start).Seconds(), (end - begin).Seconds()
 	return clients, err
 }
@@ -126,7 +142,7 @@ func Idle(ctx context.Context, o Options) (r Result, err error) {
 	if err := w.during(ctx, o.Duration/2, 10*time.Millisecond, nil); err != nil {
 		return r, err
 	}
-	begin, err := load.CPUTime(o.PID)
+	begin, err := o.cpu()
 	if err != nil {
 		return r, err
 	}
@@ -134,7 +150,7 @@ func Idle(ctx context.Context, o Options) (r Result, err error) {
 	if err := w.during(ctx, o.Duration/2, 10*time.Millisecond, nil); err != nil {
 		return r, err
 	}
-	end, err := load.CPUTime(o.PID)
+	end, err := o.cpu()
 	if err != nil {
 		return r, err
 	}
@@ -171,6 +187,16 @@ func Relay(ctx context.Context, o Options) (r Result, err error) {
 		return r, err
 	}
 	pair(clients)
+	if len(o.Others) > 0 {
+		w.heard = func(c *client, m []byte) {
+			if bytes.Contains(m, []byte(`"code":`)) { // nothing of it is in what clients say
+				w.lose(c, fmt.Errorf("the server says %.200s", m))
+			}
+		}
+		if err := w.during(ctx, meetTime, 10*time.Millisecond, nil); err != nil {
+			return r, err
+		}
+	}
 	return r, r.exchange(ctx, &o, w, clients, func(c *client, body []byte) { w.say(c, w.dialect.signal(c, c.partner, body)) }, nil)
 }
 
@@ -194,7 +220,7 @@ func (r *Result) exchange(ctx context.Context, o *Options, w *crowd, clients []*
 		return err
 	}
 	measuring = true
-	begin, err := load.CPUTime(o.PID)
+	begin, err := o.cpu()
 	if err != nil {
 		return err
 	}
@@ -202,7 +228,7 @@ func (r *Result) exchange(ctx context.Context, o *Options, w *crowd, clients []*
 	if err := w.during(ctx, o.Duration, 10*time.Millisecond, due); err != nil {
 		return err
 	}
-	end, err := load.CPUTime(o.PID)
+	end, err := o.cpu()
 	if err != nil {
 		return err
 	}

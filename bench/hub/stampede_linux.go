@@ -51,7 +51,7 @@ func Stampede(ctx context.Context, o Options, cut func(opened int) (pid int, err
 	start := w.now()
 	w.failed = 0
 	again := func(c *client) error {
-		*c = client{id: c.id, began: w.now(), source: c.source}
+		*c = client{id: c.id, server: c.server, began: w.now(), source: c.source}
 		return w.dial(c)
 	}
 	for _, c := range clients {

@@ -1,6 +1,6 @@
 // Command hubload loads a signaling server and prints what it measured as JSON:
 //
-//	hubload idle|relay|media|join|stall|stampede -server 127.0.0.1:8080 -dialect turnhub|peerjs|centrifugo [-tls] -pid PID
+//	hubload idle|relay|media|join|stall|stampede|presence|death -server 127.0.0.1:8080 -dialect turnhub|peerjs|centrifugo [-tls] -pid PID
 //
 // Run a subcommand with -h for its options; package hub says what they mean.
 package main
@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,11 +43,32 @@ func run(ctx context.Context) error {
 		o.Server, err = netip.ParseAddrPort(s)
 		return err
 	})
+	f.Func("others", "addresses and ports of the other nodes, with commas", func(s string) error {
+		for one := range strings.SplitSeq(s, ",") {
+			server, err := netip.ParseAddrPort(one)
+			if err != nil {
+				return err
+			}
+			o.Others = append(o.Others, server)
+		}
+		return nil
+	})
+	f.Func("pids", "processes whose time is counted with the server's, with commas", func(s string) error {
+		for one := range strings.SplitSeq(s, ",") {
+			pid, err := strconv.Atoi(one)
+			if err != nil {
+				return err
+			}
+			o.PIDs = append(o.PIDs, pid)
+		}
+		return nil
+	})
+	f.StringVar(&o.NATS, "nats", "", "presence, death: URL of the NATS server of the nodes")
 	f.StringVar(&o.Dialect, "dialect", "turnhub", "turnhub, peerjs or centrifugo")
 	f.BoolVar(&o.TLS, "tls", false, "TLS 1.3 under the WebSocket")
 	f.IntVar(&o.PID, "pid", 0, "the server's process")
 	f.IntVar(&o.Clients, "clients", 10000, "clients that are connected")
-	f.IntVar(&o.Rooms, "rooms", 1000, "join: rooms")
+	f.IntVar(&o.Rooms, "rooms", 1000, "join, presence, death: rooms")
 	f.IntVar(&o.Size, "size", 300, "bytes of a signal's body")
 	f.IntVar(&o.Window, "window", 200, "relay: signals in flight")
 	f.Float64Var(&o.Rate, "rate", 100, "join: newcomers a second; stall: messages a second")
@@ -76,8 +99,12 @@ func run(ctx context.Context) error {
 		result, err = hub.Stall(ctx, o)
 	case "stampede":
 		result, err = hub.Stampede(ctx, o, newProcess)
+	case "presence":
+		result, err = hub.Presence(ctx, o)
+	case "death":
+		result, err = hub.Death(ctx, o, newProcess)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|media|join|stall|stampede [options]")
+		fmt.Fprintln(os.Stderr, "usage: hubload idle|relay|media|join|stall|stampede|presence|death [options]")
 		os.Exit(2)
 	}
 	if err != nil {

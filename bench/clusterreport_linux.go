@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"turnhub/bench/hub"
+)
+
+// clusterSection is what several nodes cost.
+func (b *bench) clusterSection(s *strings.Builder) {
+	parts := []string{b.clusterIdleLine(), b.clusterPresenceLine(), b.clusterDeathLine()}
+	for i, r := range clusterRelays {
+		parts = slices.Insert(parts, i, b.clusterRelayLine(r))
+	}
+	text := strings.Join(parts, "")
+	if text == "" {
+		return
+	}
+	s.WriteString("## Several nodes\n\nNodes meet at one NATS server with JetStream; all servers share one core, and their processor time, that of NATS with it, is summed. Everything over TLS. Messages at NATS are those that come to it, and those of its streams that go out again, without the beats, of which each node sends one a second to each other.\n\n" + text + crossing +
+		"| row | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
+	for _, name := range []string{"cluster-relay", "cluster-relay-2k", "cluster-relay-full", "cluster-idle", "cluster-presence", "cluster-death"} {
+		if p, ok := b.Rows[name]; ok {
+			fmt.Fprintf(s, "| %s | %s to %s | %s | %d | %s |\n", name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Busy)
+		}
+	}
+	s.WriteString("\n")
+}
+
+// crossing is what a profile of a node says, by net/http/pprof and perf, on a busy machine.
+const crossing = "\nWhere the time of a message between two nodes goes, by profiles of a node under `cluster-relay` and `cluster-relay-full` on a busy machine: NATS has 18 % of all, in 19 messages a packet (45 where 4,000 are in flight). Of a node's own, a third is reading from the clients' sockets and writing to them, which one node has as well, 12 % the collection of garbage, putting the message on its way to the other node 11 to 14 % (5 % is the text of a fault that is made ahead for each message), taking packets in and opening them 10 %, sealing and sending them 4 %. No part stands out: one node costs so little since all that waits is on it, several messages for one socket at a time (not taken apart), which is more so on a busy machine.\n\n" +
+	"Each node asks the store for each of its rooms every 30 s, which may fall into a part of `cluster-death`: 2 messages for a room and node. The rest of the store's are the question who has the room and the answer, and the same for the new entry.\n\n"
+
+// clusterRelayLine compares messages between two nodes.
+func (b *bench) clusterRelayLine(r hubRow) string {
+	by := b.figures[r.name]
+	if by == nil {
+		return ""
+	}
+	one, two, other := by[oneNode].score(), by[twoNodes].score(), by[twoCentrifugo].score()
+	p99 := func(name string) string { return duration(median(each(by[name].Hub, hubP99))) }
+	return fmt.Sprintf("- `%s`: messages of %s, for a second of processor time, %d alternating rounds: %.1f k where both are on one node without a cluster (p99 %s), **%.1f k** where each pair is on two nodes (p99 %s), %.1f k on two of Centrifugo's with its NATS broker (p99 %s). Two nodes do %.2f of one (aim 0.5: %s), and %.1f times Centrifugo's (aim 2: %s).\n",
+		r.name, r.title, len(by[twoNodes].Hub), one/1000, p99(oneNode), two/1000, p99(twoNodes), other/1000, p99(twoCentrifugo),
+		two/one, met(two >= 0.5*one), two/other, met(two >= 2*other))
+}
+
+// clusterIdleLine compares the memory of idle sessions.
+func (b *bench) clusterIdleLine() string {
+	by := b.figures["cluster-idle"]
+	if by == nil {
+		return ""
+	}
+	weight := func(h hub.Result) float64 { return h.PerConnection }
+	mean := func(name string) (sum float64) {
+		for _, w := range each(by[name].Hub, weight) {
+			sum += w / float64(len(by[name].Hub))
+		}
+		return sum
+	}
+	clients, busy := 0, 0.0
+	for _, h := range by[threeNodes].Hub {
+		clients += h.Clients
+		busy += h.IdleBusy
+	}
+	one, three, nats := mean(oneNode), mean(threeNodes), by[natsOfThree].Hub[0].PerConnection
+	return fmt.Sprintf("- `cluster-idle`: %d idle sessions over three nodes: %.2f KB each, and %.2f KB of NATS; %d on one node without a cluster: %.2f KB each. %.3f times, with NATS %.3f times (aim 1.1: %s). The three are busy for %.1f %% of a core, the one for %.1f %%.\n",
+		clients, three/1000, nats/1000, by[oneNode].Hub[0].Clients, one/1000, three/one, (three+nats)/one, met(three+nats <= 1.1*one), 100*busy, 100*by[oneNode].Hub[0].IdleBusy)
+}
+
+// clusterPresenceLine tells what it costs that somebody comes and goes.
+func (b *bench) clusterPresenceLine() string {
+	by := b.figures["cluster-presence"]
+	if by == nil {
+		return ""
+	}
+	var s strings.Builder
+	s.WriteString("- `cluster-presence`: somebody comes to a room and leaves it again. Messages between nodes for each such visit, and that they have come: ")
+	var told, history []string
+	most, alone := 0.0, 0.0 // for each other node that has members; where there is none
+	for _, n := range []string{"3", "6"} {
+		if by[n] == nil {
+			continue
+		}
+		for _, p := range by[n].Presence {
+			visits := float64(p.Visits)
+			links := float64(p.Tally.Links) / visits
+			told = append(told, fmt.Sprintf("%.2f with members on %d of %s nodes", links, p.Members, n))
+			history = append(history, fmt.Sprintf("%.0f", float64(p.Tally.History)/visits))
+			if p.Members > 1 {
+				most = max(most, links/float64(p.Members-1))
+			} else {
+				alone = max(alone, links)
+			}
+		}
+	}
+	fmt.Fprintf(&s, "%s. That is %.2f at most for each other node that has members, however many nodes there are (aim: in proportion to those that have members, %s). The history of calls, which every node keeps, adds %s.\n",
+		strings.Join(told, ", "), most, met(alone < 0.1 && most < 4.4), strings.Join(history, ", "))
+	return s.String()
+}
+
+// clusterDeathLine tells what a node's death and coming cost.
+func (b *bench) clusterDeathLine() string {
+	by := b.figures["cluster-death"]
+	if by == nil || by[oneNode] == nil {
+		return ""
+	}
+	var s strings.Builder
+	s.WriteString("- `cluster-death`: one of three nodes is killed that has rooms with one member here and one on another node, starts again, and its people come back; messages at NATS for each of its rooms (between nodes, about which node has it, and of the history of calls, which goes to every node):")
+	each := func(t hub.Tally, rooms int) string {
+		per := func(n int) float64 { return float64(n) / float64(rooms) }
+		return fmt.Sprintf("%.2f (%.2f, %.2f, %.2f)", per(t.Links+t.Rooms+t.History+t.Others), per(t.Links), per(t.Rooms), per(t.History))
+	}
+	for i, d := range by[oneNode].Death {
+		if i > 0 {
+			s.WriteString(";")
+		}
+		fmt.Fprintf(&s, " %d rooms: death %s, start %s, people back %s", d.Rooms, each(d.Death, d.Rooms), each(d.Start, d.Rooms), each(d.Back, d.Rooms))
+	}
+	s.WriteString(".\n")
+	return s.String()
+}
