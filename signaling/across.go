@@ -28,7 +28,6 @@ type waiting struct {
 	to   string // the session it is to; empty: a room
 	left int    // nodes, under nodes.mu
 	bad  *wire.Fault
-	lost *wire.Fault // what is answered where the node of the only receiver is gone
 }
 
 // fate is what a message comes to that a node had not handled when the stream to it was over.
@@ -37,7 +36,15 @@ func (w *waiting) fate(how Loss) *wire.Fault {
 	if w.to == "" && how != Ended {
 		return perhaps()
 	}
-	return w.lost
+	return w.gone()
+}
+
+// gone is what is answered where the node of the only receiver is gone; nil: it is to a room.
+func (w *waiting) gone() *wire.Fault {
+	if w.to == "" {
+		return nil
+	}
+	return wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", w.to)
 }
 
 func perhaps() *wire.Fault {
@@ -108,7 +115,6 @@ func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) 
 	}
 	w := d.hold(s, m, 1)
 	w.to = to.id
-	w.lost = wire.Faultf(wire.CodeNotInRoom, "%.40q has gone, with its node, before it had this", to.id)
 	seq, _ := d.post.Numbered(s.ref)
 	p.send(w, oneFrame(s.ref, seq, to, text))
 	return nil
@@ -308,7 +314,7 @@ func (d *directory) settled(w *waiting, f *wire.Fault) {
 		return
 	}
 	if w.to != "" && w.bad == nil && d.members.Get(w.to) == nil {
-		w.bad = w.lost // its peer-left has been told
+		w.bad = w.gone() // its peer-left has been told
 	}
 	if w.bad == nil {
 		d.hub.stats.relayed.Add(1)

@@ -257,7 +257,7 @@ func (d *directory) handAll(q *peer, origin string) {
 			case o.room != "" && gone:
 				d.allOn(q, o)
 			case gone:
-				d.settled(o.wait, o.wait.lost)
+				d.settled(o.wait, o.wait.gone())
 			default: // its people are somewhere else
 				p.mu.Lock()
 				p.pending = append(p.pending, o)
