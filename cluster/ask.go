@@ -126,7 +126,11 @@ func (c *Cluster) answer(ctx context.Context, m *nats.Msg) {
 		}
 	}
 	if q.Ask == askPing {
-		respond(nil, nil)
+		run := ""
+		if p := c.sessions.Load(); p != nil {
+			run = *p
+		}
+		respond(json.Marshal(run))
 		return
 	}
 	select {

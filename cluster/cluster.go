@@ -87,34 +87,35 @@ const (
 
 // Cluster is this node among the others. Safe for concurrent use.
 type Cluster struct {
-	cfg     Config
-	log     *slog.Logger
-	opts    []nats.Option // of the connection, base with what it tells
-	base    []nats.Option
-	began   time.Time
-	run     string
-	since   int64
-	keys    atomic.Pointer[keyring]
-	book    *book
-	counts  counts
-	claims  chan string
-	relook  chan struct{} // rooms are compared with the store
-	reopen  chan struct{} // the store is opened anew
-	greet   chan struct{} // a beat ahead of its time: somebody is new
-	handled chan struct{} // a place for each question that is being answered
-	working sync.WaitGroup
-	store   atomic.Pointer[store]
-	state   atomic.Pointer[State]
-	heard   *recent  // ids of questions
-	lines   lineBook // to other nodes
-	numbers numbers  // of what is said to them
-	shelves []*Shelf
-	topics  *Topics       // nil: none
-	held    *heldBook     // nil: limits count on each node for itself
-	streams atomic.Int32  // whether there is JetStream, see shelf.go
-	naming  atomic.Uint64 // of the names of seconds, the last one
-	echo    atomic.Int64  // when a beat of this node's came back last
-	cut     bool          // none has for long; Serve's
+	cfg      Config
+	log      *slog.Logger
+	opts     []nats.Option // of the connection, base with what it tells
+	base     []nats.Option
+	began    time.Time
+	run      string
+	since    int64
+	keys     atomic.Pointer[keyring]
+	book     *book
+	counts   counts
+	claims   chan string
+	relook   chan struct{} // rooms are compared with the store
+	reopen   chan struct{} // the store is opened anew
+	greet    chan struct{} // a beat ahead of its time: somebody is new
+	handled  chan struct{} // a place for each question that is being answered
+	working  sync.WaitGroup
+	store    atomic.Pointer[store]
+	state    atomic.Pointer[State]
+	heard    *recent  // ids of questions
+	lines    lineBook // to other nodes
+	numbers  numbers  // of what is said to them
+	shelves  []*Shelf
+	topics   *Topics                // nil: none
+	held     *heldBook              // nil: limits count on each node for itself
+	streams  atomic.Int32           // whether there is JetStream, see shelf.go
+	naming   atomic.Uint64          // of the names of seconds, the last one
+	sessions atomic.Pointer[string] // what this process's sessions are known by, see seconds.go
+	echo     atomic.Int64           // when a beat of this node's came back last
+	cut      bool                   // none has for long; Serve's
 
 	mu         sync.Mutex
 	serving    context.Context // Serve's

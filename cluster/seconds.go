@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -38,6 +39,7 @@ type secondOf struct {
 // node has taken them. It is asked until it is answered, or until the next call.
 func (c *Cluster) NameSecond(run, node string, image uint64, done func(ok bool)) {
 	asked := c.naming.Add(1)
+	c.sessions.Store(&run)
 	c.eventually(0, func() bool { return c.naming.Load() != asked }, func(ctx context.Context) (ok bool, err error) {
 		return c.writeSecond(ctx, c.cfg.Node, run, func(has *secondOf) (secondOf, bool) {
 			return secondOf{Node: node, Image: image, At: wall()}, has == nil || has.Taken == ""
@@ -51,11 +53,7 @@ func (c *Cluster) TakeSessions(node, run string, image uint64, done func(ok, liv
 	lives, asked := false, false
 	c.eventually(takePatience, nil, func(ctx context.Context) (ok bool, err error) {
 		if !asked {
-			process := ""
-			if m, is := find(c.book.list(c.now()), node); is {
-				process = m.Run
-			}
-			if lives = c.answers(ctx, node, process); lives {
+			if lives = c.answers(ctx, node, run); lives {
 				return false, nil
 			}
 			asked = true
@@ -69,8 +67,9 @@ func (c *Cluster) TakeSessions(node, run string, image uint64, done func(ok, liv
 	}, func(ok bool) { done(ok, lives) })
 }
 
-// answers reports whether a process of a node answers at all, asked as often as it takes to be
-// sure where NATS says that nobody listens.
+// answers reports whether a node answers that has the sessions which are known by run, asked as
+// often as it takes to be sure where NATS says that nobody listens. One that was started again
+// at once has others.
 func (c *Cluster) answers(ctx context.Context, node, run string) bool {
 	for i := range 1 + sureAfter {
 		if i > 0 {
@@ -83,7 +82,8 @@ func (c *Cluster) answers(ctx context.Context, node, run string) bool {
 		r, err := c.ask(ctx, node, askPing, "", pingPatience)
 		switch {
 		case err == nil:
-			return run == "" || r.Run == run
+			var has string
+			return json.Unmarshal(r.Body, &has) != nil || has == run
 		case errors.Is(err, errNoReply) && i > 0:
 			return false // it has stood still, or is cut off
 		}
