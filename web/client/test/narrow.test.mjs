@@ -191,6 +191,17 @@ for (const kbit of [300, 130, 80]) {
   });
 }
 
+test('pages that are late have everything back within 10 s too', (t) => {
+  const random = chance(5), backs = [];
+  for (const late of [20, 40]) for (const kbit of [300, 130, 80]) {
+    const looks = play(60_000, (now) => (now < 5000 || now >= 45_000 ? open : kbit * 1000), {jitter: () => random.within(0, late)});
+    const back = looks.find((look) => look.now >= 45_000 && !look.narrow && look.pictures >= 1_400_000);
+    backs.push(back ? (back.now - 45_000) / 1000 : Infinity);
+  }
+  t.diagnostic(`back after ${backs.join(', ')} s`);
+  assert.ok(Math.max(...backs) <= 10, `back after ${backs} s`);
+});
+
 test('a camera that sees little is shown whole on a line that would not take a full picture of that size', () => {
   const turned = [];
   for (const [sees, least] of [[150_000, 1], [Infinity, 1.5]]) {

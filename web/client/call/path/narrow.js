@@ -211,7 +211,8 @@ export class NarrowLine {
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
     const room = Math.min(this.#room, asked);
     if (now - this.#since < settling || known >= enough) this.pad = 0;
-    else this.pad = this.#widening.plan(now, quiet, known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
+    // Who is told that a line takes more sends as much only when the browser believes it too: until then the next step is seen by what is allowed.
+    else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
     if (available && available < littleFor) this.#little = true;
     if (this.#little && available >= pictures[0].from * 0.9) {
       this.#little = false;

@@ -114,7 +114,7 @@ const leastPicture = 12_000;
  * Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none.
  * Who thinks so much has good pictures already.
  */
-const worth = 5, worthAll = 500_000, suffices = 300_000;
+const worth = 5, worthAll = 500_000, suffices = 500_000;
 
 /** What a browser knows of how much less it sends than it might, which is of half a second. */
 class Spared {
