@@ -79,19 +79,21 @@ type second struct {
 	sync     timers.Timer
 	renew    timers.Timer
 
-	mu     sync.Mutex // a leaf but for nothing: Send is called under locks
-	state  int
-	shut   bool // gates wait for the image
-	node   string
-	gen    uint64
-	asked  uint64 // of the names that were given, the last one
-	at     uint64 // the number of the last step
-	inside bool
-	over   bool                 // this node goes down, or has lost its sessions
-	tried  bool                 // another one is being named for one that does not keep up
-	thawed bool                 // this node has stood still: nothing opens before the place has been asked
-	slow   map[string]time.Time // nodes that do not keep up, until when they are not chosen
-	ticked time.Time            // when looked was called last
+	mu      sync.Mutex // a leaf but for nothing: Send is called under locks
+	state   int
+	shut    bool // gates wait for the image
+	node    string
+	gen     uint64
+	asked   uint64 // of the names that were given, the last one
+	at      uint64 // the number of the last step
+	wholeAt uint64 // that with which the image is whole
+	has     bool   // the second has said that it has that
+	inside  bool
+	over    bool                 // this node goes down, or has lost its sessions
+	tried   bool                 // another one is being named for one that does not keep up
+	thawed  bool                 // this node has stood still: nothing opens before the place has been asked
+	slow    map[string]time.Time // nodes that do not keep up, until when they are not chosen
+	ticked  time.Time            // when looked was called last
 
 	sessions map[delivery.Ref]struct{} // changed in this step
 	order    []delivery.Ref
@@ -393,11 +395,11 @@ func (x *second) complete() {
 		return
 	}
 	x.at++
+	x.wholeAt, x.has = x.at, false
 	x.out.Send(x.node, x.gen, binary.AppendUvarint([]byte{kindImage, imageWhole}, x.at))
 	now := x.h.now()
 	x.state, x.shut, x.progress, x.ticked, x.tried = covered, true, now, now, false
 	x.h.timers.Set(&x.late, x.progress.Add(x.patience/2))
-	x.h.log.Info("another node could go on with the sessions of this one", "node", x.node)
 	x.mu.Unlock()
 	x.h.node.Gate()
 	x.mu.Lock()
@@ -412,6 +414,10 @@ func (x *second) kept(p *peer, at uint64) {
 	if !x.is(p) || x.state != covered {
 		x.mu.Unlock()
 		return
+	}
+	if !x.has && at >= x.wholeAt {
+		x.has = true
+		x.h.log.Info("another node could go on with the sessions of this one", "node", x.node)
 	}
 	n := 0
 	for n < len(x.waiting) && x.waiting[n].at <= at {

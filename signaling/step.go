@@ -114,10 +114,14 @@ func (x *second) end(ref delivery.Ref) {
 	})
 }
 
-func (x *second) room(name string)  { x.note(func() { x.rooms[name] = struct{}{} }) }
-func (x *second) call(id string)    { x.note(func() { x.calls[id] = struct{}{} }) }
-func (x *second) is(p *peer) bool   { return x.node == p.name && x.gen == p.generation }
-func (x *second) covers() (on bool) { x.mu.Lock(); defer x.mu.Unlock(); return x.state == covered }
+func (x *second) room(name string) { x.note(func() { x.rooms[name] = struct{}{} }) }
+func (x *second) call(id string)   { x.note(func() { x.calls[id] = struct{}{} }) }
+func (x *second) is(p *peer) bool  { return x.node == p.name && x.gen == p.generation }
+func (x *second) covers() (on bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.state == covered && x.has
+}
 
 // Send implements Nodes: what others may not hear before the image has it waits.
 func (x *second) Send(node string, generation uint64, frame []byte) bool {
