@@ -31,6 +31,13 @@ import {realClock} from '../base/clock.js';
  * @property {() => void} stream its tracks are others
  */
 
+/** Firefox (153) never asks again for a module that did not come once: it does under another name, which its own words tell. */
+const loadDoor = () => import('./websocket/path.js').catch((error) => {
+  const name = /https?:\/\/\S+\.js\b/.exec(String(error))?.[0];
+  if (!name) throw error;
+  return import(`${name}?again=${Date.now()}`);
+});
+
 /** By which way media and messages go: the connection, or the server's WebSocket while there is none. */
 export class Way {
   /** Of the connections alone. @type {PeerState} */ reached = 'connecting';
@@ -50,7 +57,7 @@ export class Way {
    * @param {WayHost} host
    * @param {{clock?: import('../base/clock.js').Clock, load?: import('./path/lastdoor.js').LastDoorHost['load']}} [parts]
    */
-  constructor(host, {clock = realClock, load = () => import('./websocket/path.js')} = {}) {
+  constructor(host, {clock = realClock, load = loadDoor} = {}) {
     this.#host = host;
     this.#standstill = new Standstill({
       clock, report: (pc) => statsOf(pc, clock), changed: () => this.door.look(),
