@@ -128,7 +128,7 @@ func Death(ctx context.Context, o Options, start func(opened int) (pid int, err 
 	}
 	left := 0
 	w.heard = func(_ *client, m []byte) {
-		if bytes.Contains(m, []byte(`"type":"peer-left"`)) {
+		if bytes.Contains(m, []byte(`"type":"peer-left"`)) || bytes.Contains(m, []byte(`"type":"peer-away"`)) { // sessions may outlive it
 			left++
 		}
 	}
