@@ -35,7 +35,7 @@ import {realClock} from '../base/clock.js';
 const loadDoor = () => import('./websocket/path.js').catch((error) => {
   const name = /https?:\/\/\S+\.js\b/.exec(String(error))?.[0];
   if (!name) throw error;
-  return import(`${name}?again=${Date.now()}`);
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ `${name}?again=${Date.now()}`);
 });
 
 /** By which way media and messages go: the connection, or the server's WebSocket while there is none. */
