@@ -49,6 +49,7 @@ type Server struct {
 	mu      sync.Mutex
 	running bool
 	closed  bool
+	started chan struct{} // closed when it runs
 	streams sync.WaitGroup
 }
 
@@ -77,7 +78,7 @@ func New(cfg Config) (*Server, error) {
 	if inKernel != nil {
 		offload = inKernel
 	}
-	s := &Server{cfg: cfg, kernel: inKernel, shared: core.NewShared(core.Config{
+	s := &Server{cfg: cfg, kernel: inKernel, started: make(chan struct{}), shared: core.NewShared(core.Config{
 		Realm: cfg.Realm, Software: cfg.Software, Credentials: cfg.Credentials, Policy: cfg.Policy,
 		Relay: cfg.Relay, PortMin: cfg.PortMin, PortMax: cfg.PortMax, Limits: cfg.Limits, Sockets: cfg.Sockets, Logger: cfg.Logger, Offload: offload,
 		Revoked: cfg.Revoked, Refused: cfg.Refused, Ended: cfg.Ended, NoRoom: cfg.NoRoom, Unproved: cfg.Unproved, Consumer: cfg.Consumer, Gateway: cfg.Gateway,
@@ -196,6 +197,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.New("turnsrv: Serve called twice")
 	}
 	s.running = true
+	close(s.started)
 	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -219,10 +221,12 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 // ServeStream takes over a TCP or TLS connection of a client. It returns when the
-// connection ends, or when a worker has taken it.
+// connection ends, or when a worker has taken it. Whoever comes before Serve waits for
+// that, as datagrams do in their sockets.
 func (s *Server) ServeStream(conn net.Conn, transport Transport) {
+	<-s.started
 	s.mu.Lock()
-	if s.closed || !s.running {
+	if s.closed {
 		s.mu.Unlock()
 		conn.Close()
 		return

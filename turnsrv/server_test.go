@@ -2,6 +2,7 @@ package turnsrv
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"turnhub/internal/netaddr"
 	"turnhub/turnsrv/credentials"
@@ -163,6 +165,31 @@ func (ts *testServer) listenStreamsAt(t testing.TB, address string, transport wi
 		}
 	}()
 	return ln.Addr().String()
+}
+
+// TestStreamBeforeServe comes while the server starts: it waits, and is served then.
+func TestStreamBeforeServe(t *testing.T) {
+	eachDriver(t, func(t *testing.T, cfg Config) {
+		s, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		early := &testServer{Server: s}
+		conn, err := net.Dial("tcp", early.listenStreams(t, wire.TCP, func(c net.Conn) net.Conn { return c }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("before Serve: %v", err)
+		}
+		if err := conn.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		newRaw(t, serveTest(t, s), conn, "alice", true).Allocate()
+	})
 }
 
 // dialRaw returns a client of the server over UDP.
