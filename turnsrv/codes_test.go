@@ -163,7 +163,9 @@ func TestCodes(t *testing.T) {
 		ts := startServer(t, cfg)
 		for _, via := range []string{"udp", "tcp"} {
 			t.Run(via, func(t *testing.T) {
-				dial := func(t *testing.T) *turntest.Client {
+				// Open until all is over: another client with the port of one that has gone would
+				// have its allocation.
+				dial := func() *turntest.Client {
 					if via == "udp" {
 						return dialRaw(t, ts, "alice")
 					}
@@ -174,15 +176,15 @@ func TestCodes(t *testing.T) {
 					}
 					return newRaw(t, ts, conn, "alice", true)
 				}
-				allocated := dial(t)
+				allocated := dial()
 				allocated.Allocate()
 				for _, step := range steps {
 					t.Run(step.name, func(t *testing.T) {
 						c := allocated
-						c.T = t
 						if step.fresh {
-							c = dial(t)
+							c = dial()
 						}
+						c.T = t
 						want := step.want
 						if cfg.Driver == DriverPortable && step.name == "DONT-FRAGMENT" {
 							want = 420
