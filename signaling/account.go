@@ -44,6 +44,8 @@ type CallStep struct {
 	// live. Data is what such a word says, with CallTook.
 	Awaits int
 	Data   []byte
+	// Again is, with CallBegan and CallJoined, that this was told before, on a node that is dead.
+	Again bool
 }
 
 // Participant is what a session has had of a call.
@@ -72,6 +74,7 @@ type account struct {
 	bytes      uint64
 	took       func(data []byte) // see CallStep
 	awaits     int
+	resumes    bool // what is told was told before, on another node
 }
 
 // taking is one who takes part.
@@ -98,8 +101,57 @@ func (h *Hub) beginPart(owner *peer, id string, now time.Time, people ...*member
 		return nil
 	}
 	a := &account{hub: h, call: id, kind: "call", began: now}
-	a.took = func(data []byte) { owner.say(kindCall, callFrame{Op: opTook, Call: id, Data: data}) }
+	a.takes(owner)
 	return a.begin(now, people...)
+}
+
+// resumeCall is beginCall for a call by name that has begun on a node that is dead.
+func (h *Hub) resumeCall(id string, began time.Time, people ...*member) *account {
+	if h.cfg.OnCall == nil {
+		return nil
+	}
+	return (&account{hub: h, call: id, kind: "call", began: began}).resume(people...)
+}
+
+// resumePart is beginPart likewise.
+func (h *Hub) resumePart(owner *peer, id string, began time.Time, people ...*member) *account {
+	if h.cfg.OnCall == nil {
+		return nil
+	}
+	a := &account{hub: h, call: id, kind: "call", began: began}
+	a.takes(owner)
+	return a.resume(people...)
+}
+
+func (a *account) resume(people ...*member) *account {
+	a.resumes = true
+	a.begin(a.began, people...)
+	a.resumes = false
+	return a
+}
+
+// again adds somebody whose node is dead, and who goes on here.
+func (a *account) again(s *member, joined time.Time) {
+	if a != nil {
+		a.resumes = true
+		a.join(s, joined)
+		a.resumes = false
+	}
+}
+
+// takes says whose the call is.
+func (a *account) takes(owner *peer) {
+	if a != nil {
+		id := a.call
+		a.took = func(data []byte) { owner.say(kindCall, callFrame{Op: opTook, Call: id, Data: data}) }
+	}
+}
+
+// comes undoes await.
+func (a *account) comes() {
+	if a != nil {
+		a.awaits--
+	}
 }
 
 // alone is told that the call's own node is dead: this one tells of its end.
@@ -126,7 +178,7 @@ func (a *account) begin(now time.Time, people ...*member) *account {
 
 // tell passes on a step with what all steps of the call have.
 func (a *account) tell(step CallStep) {
-	step.Call, step.Kind, step.Room, step.Took = a.call, a.kind, a.room, a.took
+	step.Call, step.Kind, step.Room, step.Took, step.Again = a.call, a.kind, a.room, a.took, a.resumes
 	a.hub.cfg.OnCall(step)
 }
 

@@ -370,6 +370,9 @@ func (d *directory) hangup(s *member, m *wire.Message) *wire.Fault {
 		return f
 	}
 	switch {
+	case c.owner != nil && c.peer == s && c.owner.waits(): // whoever goes on with the other side hears of it then
+		s.ok(m)
+		c.over("hangup", "", s)
 	case c.owner != nil && (c.peer == s || slices.Contains(c.rung, s)):
 		c.ask(s, m, callFrame{Op: opHangup})
 	case c.owner == nil && c.peer != nil && c.with(s):
@@ -415,10 +418,12 @@ func (d *directory) dropCalls(s *member, reason string) {
 	}
 	for _, c := range slices.Clone(s.callList()) {
 		switch {
+		case s.node != nil && s.node.waits(): // it may go on
 		case c.owner == nil:
 			c.end(hangup, "", s)
 		case s.node == nil:
-			c.over(hangup, "", s) // its owner hears that the session is gone
+			c.owner.say(kindCall, callFrame{Op: opGone, Call: c.id, Reason: hangup})
+			c.over(hangup, "", s)
 		}
 	}
 	for _, c := range slices.Clone(s.pending) {

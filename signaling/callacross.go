@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 
@@ -31,6 +32,8 @@ const (
 	opAccept  = "accept"
 	opDecline = "decline"
 	opHangup  = "hangup"
+	// By either: an accepted call is over here, or there is none.
+	opGone = "gone"
 )
 
 // callFrame is of kindCall.
@@ -70,6 +73,11 @@ func (c *call) ask(s *member, m *wire.Message, f callFrame) {
 	}
 	f.Call, f.Ref = c.id, s.ref
 	p.mu.Lock()
+	if p.asks == nil { // it is lost
+		p.mu.Unlock()
+		d.answered(a, true)
+		return
+	}
 	p.asking++
 	f.Number = p.asking
 	p.asks[f.Number] = a
@@ -146,6 +154,10 @@ func (d *directory) callFrom(p *peer, raw []byte) bool {
 	case opEnded:
 		if s := d.member(f.Ref); s != nil && c != nil && c.owner == p {
 			c.endedThere(s, &f)
+		}
+	case opGone:
+		if c != nil {
+			c.goneThere(p, cmp.Or(f.Reason, "lost"))
 		}
 	case opRings, opAccept, opDecline, opHangup:
 		if c != nil && c.owner == nil {
@@ -328,12 +340,7 @@ func (c *call) tell(s *member, reason, detail string, quiet bool) (reached bool)
 // takes no lock: it is whole before.
 func (c *call) share(s *member) {
 	c.peer, c.answered = s, c.d.hub.now()
-	c.d.hub.second.call(c.id)
-	for _, p := range [2]*member{c.caller, s} {
-		list := append(slices.Clone(p.callList()), c)
-		p.calls.Store(&list)
-		p.hold()
-	}
+	c.enlist()
 }
 
 // unshare undoes share.

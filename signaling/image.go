@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"slices"
+	"time"
 	"unsafe"
 
 	"turnhub/signaling/internal/delivery"
@@ -28,7 +29,7 @@ const (
 	recordKept = 'k' // binary: what has come to its stream
 	recordEnd  = 'e' // binary: the session is no more
 	recordRoom = 'r' // who is in a room, roomImage
-	recordCall = 'c' // whose call it is, callImage
+	recordCall = 'c' // a call, callImage
 	recordHad  = 'g' // what a session has had of another one, hadImage
 )
 
@@ -61,6 +62,8 @@ type roomPerson struct {
 type callImage struct {
 	Call string         `json:"call"`
 	Refs []delivery.Ref `json:"refs,omitempty"`
+	Talk *talkImage     `json:"talk,omitempty"` // nil: it rings
+	at   time.Time      // when it was told
 }
 
 // hadImage is what a session has had of another one; of nobody: of all that were said before
@@ -150,6 +153,7 @@ type image struct {
 	calls    map[string]*callImage
 	partial  []byte
 	asked    bool // whether this node may go on with it; under nodes.mu
+	now      func() time.Time
 }
 
 type sessionImage struct {
@@ -159,9 +163,9 @@ type sessionImage struct {
 	plain bool // it can be gone on with
 }
 
-func newImage(run string, number uint64) *image {
+func newImage(run string, number uint64, now func() time.Time) *image {
 	return &image{
-		run: run, number: number, sessions: make(map[delivery.Ref]*sessionImage), refs: make(map[string]delivery.Ref), rooms: make(map[string]*roomImage),
+		now: now, run: run, number: number, sessions: make(map[delivery.Ref]*sessionImage), refs: make(map[string]delivery.Ref), rooms: make(map[string]*roomImage),
 		calls: make(map[string]*callImage),
 	}
 }
@@ -175,7 +179,7 @@ func (d *directory) imageFrom(p *peer, f []byte) bool {
 	kind, f := f[0], f[1:]
 	if kind == imageBegin {
 		number, ok := uvarint(&f)
-		p.building = newImage(string(f), number)
+		p.building = newImage(string(f), number, d.hub.now)
 		return ok
 	}
 	if kind == imageOver {
@@ -290,6 +294,7 @@ func (m *image) takeRecord(kind byte, text []byte) bool {
 		if json.Unmarshal(text, &c) != nil {
 			return false
 		}
+		c.at = m.now()
 		if m.calls[c.Call] = &c; len(c.Refs) == 0 {
 			delete(m.calls, c.Call)
 		}
@@ -423,7 +428,8 @@ func (d *directory) imageOfRoom(name string) roomImage {
 	return i
 }
 
-// imageOfCall says which sessions of this node have heard of a call that goes on.
+// imageOfCall says which sessions of this node have heard of a call that goes on, and what
+// they need to go on with it.
 func (d *directory) imageOfCall(id string) callImage {
 	i := callImage{Call: id}
 	d.mu.Lock()
@@ -439,6 +445,9 @@ func (d *directory) imageOfCall(id string) callImage {
 	}
 	add(c.caller)
 	add(c.peer)
+	if c.peer != nil {
+		i.Talk = c.talk()
+	}
 	for _, s := range c.rung {
 		add(s)
 	}

@@ -50,7 +50,12 @@ func (h *Hub) lose(node string, how Loss) *peer {
 			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
 		}
 	}
-	h.directory.namesLost(p)
+	if waits {
+		p.mu.Lock()
+		p.orphan = true
+		p.mu.Unlock()
+	}
+	h.directory.namesLost(p, waits)
 	h.directory.hostingsLost(p)
 	p.mu.Lock()
 	left, asks := p.pending, p.asks
@@ -60,7 +65,7 @@ func (h *Hub) lose(node string, how Loss) *peer {
 	}
 	p.mu.Unlock()
 	for _, a := range asks {
-		h.directory.answered(a, true)
+		h.directory.answered(a, !waits || !h.directory.hungUp(a))
 	}
 	if h.second != nil {
 		h.second.lost(p)

@@ -30,6 +30,8 @@ type movedPerson struct {
 	// Rooms are those in which it is, and its place there; in others, or at another place, it
 	// was, and has left without a word to here.
 	Rooms map[string]uint64 `json:"rooms,omitempty"`
+	// Calls are its accepted calls with sessions of the node that is told: these.
+	Calls map[string]string `json:"calls,omitempty"`
 }
 
 // move is that sessions have moved here, which is told again where a stream has begun anew
@@ -81,6 +83,12 @@ func (p *peer) tellMove(frames []movedFrame) {
 		return // an older version, which knows nothing of this
 	}
 	for _, m := range frames {
+		m.People = slices.Clone(m.People)
+		for i := range m.People {
+			if s := p.x.d.member(m.People[i].Ref); s != nil {
+				m.People[i].Calls = s.callsWith(p)
+			}
+		}
 		p.say(kindMoved, m)
 	}
 	if p.awaits == nil {
@@ -111,6 +119,7 @@ func (d *directory) scatter(p *peer) {
 	for _, r := range d.rooms.All() {
 		d.dropPart(r, p)
 	}
+	d.callsScattered(p)
 	p.mu.Lock()
 	left := p.pending
 	p.pending, p.orphan, p.over, p.how = nil, false, true, Silent
@@ -158,6 +167,9 @@ func (d *directory) back(p *peer) {
 // been those of yet another one before.
 func (d *directory) movedFrom(q *peer, m *movedFrame) {
 	if m.From == q.name || m.From == d.nodes.self { // of a process that was before: nobody waits for its people
+		for i := range m.People {
+			d.callsMoved(q, &m.People[i])
+		}
 		q.say(kindHanded, movedFrame{From: m.From, Run: m.Run})
 		return
 	}
@@ -181,7 +193,11 @@ func (d *directory) movedFrom(q *peer, m *movedFrame) {
 		for _, r := range d.replace(s, n) {
 			r.share(q)
 		}
+		d.replaceCalls(s, n)
 		n.release()
+	}
+	for i := range m.People {
+		d.callsMoved(q, &m.People[i])
 	}
 	if m.More {
 		return

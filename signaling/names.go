@@ -90,7 +90,7 @@ func (u *user) known() bool {
 
 // needed reports whether this node has to know of the user.
 func (u *user) needed() bool {
-	return len(u.own()) > 0 || len(u.watchers) > 0 || len(u.ringing) > 0 || u.across != nil && u.across.talks > 0
+	return len(u.own()) > 0 || len(u.watchers) > 0 || len(u.ringing) > 0 || u.inCall > 0 || u.across != nil && u.across.talks > 0
 }
 
 // homeOf returns the node at which those who have a name meet; empty: this one.
@@ -480,12 +480,13 @@ func (d *directory) namesUp() {
 	}
 }
 
-// namesLost is told that the stream to a node is over.
-func (d *directory) namesLost(p *peer) {
+// namesLost is told that the stream to a node is over. waits: somebody may go on with its
+// sessions, and their accepted calls.
+func (d *directory) namesLost(p *peer, waits bool) {
 	d.mu.Lock()
 	defer d.unlock()
 	for _, c := range d.byCall {
-		if c.owner == p {
+		if c.owner == p && !(waits && c.peer != nil) {
 			c.account.alone()
 			c.over("lost", "", nil)
 		}

@@ -36,6 +36,13 @@ type callPerson struct {
 	calls        map[string]*callSeen
 	presence     map[string]string
 	heard        map[string]bool
+
+	// Where sessions outlive their nodes, see nodes_callsresume_test.go.
+	token  string
+	lost   bool
+	since  time.Time // since when it is lost
+	sent   bool      // on to another node
+	outbox []string
 }
 
 // callSeen is a call as a client sees it.
@@ -56,11 +63,15 @@ type callsModel struct {
 
 var endsCall = regexp.MustCompile(`"(?:hangup|decline)","call":"([^"]+)"`)
 
+var unsubscribes = regexp.MustCompile(`"unsubscribe","users":\["([^"]+)"`)
+
 var callNames = []string{"ann", "ann", "bob", "bob", "cat", "", "eve", "eve", "eve"}
 
-func newCallsModel(t *testing.T, seed uint64) *callsModel {
+func newCallsModel(t *testing.T, seed uint64) *callsModel { return newCallsModelWith(t, seed, false) }
+
+func newCallsModelWith(t *testing.T, seed uint64, seconds bool) *callsModel {
 	m := &callsModel{accepted: make(map[string]string)}
-	m.nodesModel = newNodesModel(t, seed)
+	m.nodesModel = newNodesModelWith(t, seed, seconds)
 	m.clients = nil
 	for i, user := range callNames {
 		m.people = append(m.people, &callPerson{m: m, name: fmt.Sprint("p", i), user: user})
@@ -72,7 +83,7 @@ func (c *callPerson) live() bool { return c.node != nil && !c.over }
 
 func (c *callPerson) begin(n *modelNode) {
 	secret := "the secret of it"
-	if c.user == "eve" && c.m.rng.IntN(2) == 0 {
+	if c.user == "eve" && c.m.seconds == nil && c.m.rng.IntN(2) == 0 {
 		secret = "another secret"
 	}
 	c.beginWith(n, secret)
@@ -88,7 +99,7 @@ func (c *callPerson) beginWith(n *modelNode, secret string) {
 		hello += fmt.Sprintf(`,"user":%q,"userSecret":%q`, c.user, c.secret)
 	}
 	c.socket.Say([]byte(hello+"}"), c.m.now)
-	c.id, _ = c.socket.Session()
+	c.id, c.token = c.socket.Session()
 	c.m.log("%s of %q is %s on %s", c.name, c.user, c.id, n.name())
 	if c.id == "" {
 		if c.user != "eve" || c.socket.Code() != wire.CloseRefused {
@@ -107,16 +118,27 @@ func (c *callPerson) say(text string, args ...any) {
 	c.asked[c.request] = text
 	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, text, c.request, c.seq)
 	c.m.log("  %s says %s", c.name, text)
-	c.socket.Say([]byte(text), c.m.now)
-	c.read()
+	c.outbox = append(c.outbox, text)
+	if !c.lost {
+		c.socket.Say([]byte(text), c.m.now)
+		c.read()
+	}
 }
 
 func (c *callPerson) read() {
+	if c.lost {
+		return
+	}
 	for _, f := range pullFrames(c.m.t, c.socket) {
 		c.take(f)
 	}
 	if c.socket.Code() != 0 && !c.over {
 		c.m.log("%s is closed with %v", c.name, c.socket.Code())
+		if c.m.seconds != nil && !c.taken {
+			c.sent = true
+			c.drop()
+			return
+		}
 		if !c.taken {
 			c.m.fail("%s is closed with %v", c.name, c.socket.Code())
 		}
@@ -137,7 +159,10 @@ func (c *callPerson) take(f frame) {
 		c.got = seq
 	}
 	if id := int(f.num("id")); id > 0 {
-		if _, waits := c.asked[id]; !waits {
+		// Who calls somebody that calls him is answered before he has the call, and says it again
+		// where his node is lost meanwhile.
+		twice := m.seconds != nil && f.str("type") == "calling"
+		if _, waits := c.asked[id]; !waits && !twice {
 			m.fail("%s: %v answers nothing", c.name, f)
 		}
 		text := c.asked[id]
@@ -145,6 +170,9 @@ func (c *callPerson) take(f frame) {
 		// Whoever ends a call is not told that it has ended.
 		if call := endsCall.FindStringSubmatch(text); call != nil && f.str("type") == "ok" {
 			c.calls[call[1]].state = "ended"
+		}
+		if user := unsubscribes.FindStringSubmatch(text); user != nil { // presence of before may have come late
+			delete(c.presence, user[1])
 		}
 	}
 	switch f.str("type") {
@@ -226,12 +254,7 @@ func (m *callsModel) actCalls() {
 		m.up(n, o)
 		return
 	case x < 457 && !n.dead:
-		m.kill(n)
-		for _, c := range m.people {
-			if c.node == n {
-				c.over = true
-			}
-		}
+		m.killPeople(n)
 		return
 	case x < 480 && n.dead:
 		m.log("%s is noticed, and back", n.name())
@@ -239,12 +262,15 @@ func (m *callsModel) actCalls() {
 		m.start(n)
 		return
 	case !c.live():
-		if !n.dead {
+		if !n.dead && !n.frozen {
 			c.begin(n)
 		}
 		return
+	case c.lost:
+		c.resume()
+		return
 	}
-	if c.read(); !c.live() {
+	if c.read(); !c.live() || c.lost {
 		return
 	}
 	user := []string{"ann", "bob", "cat", "nobody"}[m.rng.IntN(4)]
@@ -289,13 +315,35 @@ func (c *callPerson) end() {
 	c.over = true
 }
 
+// killPeople ends a node at once.
+func (m *callsModel) killPeople(n *modelNode) {
+	m.kill(n)
+	for _, c := range m.people {
+		if c.node == n && m.seconds != nil && c.live() {
+			c.drop()
+		} else if c.node == n {
+			c.over = true
+		}
+	}
+}
+
 // rest lets everything arrive.
 func (m *callsModel) rest(rounds int) {
+	times := 1
+	if m.seconds != nil { // each frame waits for the image
+		times = 5
+	}
 	for range rounds {
 		m.step(100 * time.Millisecond)
-		for _, n := range m.nodes {
-			for _, o := range m.nodes {
-				m.deliver(n, o, 1000)
+		if m.seconds != nil {
+			m.seconds.run()
+			m.voids()
+		}
+		for range times {
+			for _, n := range m.nodes {
+				for _, o := range m.nodes {
+					m.deliver(n, o, 1000)
+				}
 			}
 		}
 		for _, c := range m.people {
@@ -366,6 +414,9 @@ func (m *callsModel) finish() {
 		if n.dead {
 			m.bury(n)
 		}
+	}
+	if m.seconds != nil {
+		m.settlePeople()
 	}
 	m.rest(30)
 	m.agree()

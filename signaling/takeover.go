@@ -20,6 +20,7 @@ func (h *Hub) takeOver(node string, m *image) {
 	origin, old := originOf(node, m.run), d.orphaned(node, m.run)
 	moved := make(map[string]*member)
 	byRef := make(map[delivery.Ref]*member)
+	here := make(map[*member]*member) // who was known here, as one of the dead node
 	frame := movedFrame{From: node, Run: m.run}
 	rooms := make(map[string]map[string]uint64) // of each session, with its place
 	for _, r := range m.rooms {
@@ -49,11 +50,13 @@ func (h *Hub) takeOver(node string, m *image) {
 			continue
 		}
 		moved[s.id], byRef[ref] = s, s
-		frame.People = append(frame.People, movedPerson{s.id, s.ref, rooms[s.id]})
+		frame.People = append(frame.People, movedPerson{ID: s.id, Ref: s.ref, Rooms: rooms[s.id]})
 		if known != nil && known != s { // here, as one of a dead node
 			d.replace(known, s)
+			here[known] = s
 		}
 	}
+	d.takeCalls(m, byRef, here)
 	d.keepMove(frame)
 	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
 		d.takeRoom(m.rooms[name], moved)
@@ -61,13 +64,6 @@ func (h *Hub) takeOver(node string, m *image) {
 	d.handAll(nil, origin)
 	for _, p := range old {
 		d.scatter(p)
-	}
-	for _, id := range slices.Sorted(maps.Keys(m.calls)) {
-		for _, ref := range m.calls[id].Refs {
-			if s := byRef[ref]; s != nil {
-				s.push(ended(id, "lost", ""))
-			}
-		}
 	}
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
 		d.reenter(byRef[ref], &m.sessions[ref].stayImage)
@@ -238,6 +234,9 @@ func (d *directory) reenter(s *member, i *stayImage) {
 	}
 	u = d.user(s.user)
 	u.secret = secret
+	if u.inCall > 0 { // it has come with its call
+		u.occupied()
+	}
 	d.claimed(u, s)
 }
 

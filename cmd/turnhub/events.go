@@ -162,7 +162,7 @@ func (r *recorder) call(step signaling.CallStep) {
 		if len(r.calls) < maxRunning {
 			r.calls[step.Call] = &running{began: make(map[string]uint64)}
 		}
-		if step.Took == nil {
+		if step.Took == nil && !step.Again {
 			r.journal.Emit(events.CallBegan, data)
 		}
 	case signaling.CallJoined:
@@ -175,8 +175,10 @@ func (r *recorder) call(step signaling.CallStep) {
 				run.began[step.Person.Session] = r.sum(step.Person.Session)
 			}
 		}
-		data.Person = person(*step.Person, 0)
-		r.journal.Emit(events.CallJoined, data)
+		if !step.Again {
+			data.Person = person(*step.Person, 0)
+			r.journal.Emit(events.CallJoined, data)
+		}
 	case signaling.CallLeft:
 		relayed := uint64(0)
 		if run != nil {

@@ -1,0 +1,227 @@
+package signaling
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"turnhub/signaling/internal/wire"
+)
+
+// The model of calls by name where sessions outlive their nodes: nodes die and freeze, and
+// people resume wherever they can. As in TestCallsAcrossNodes both sides of every call agree in
+// the end. Where everything was quiet when a node died its accepted calls go on, without a word
+// to anybody.
+
+// drop is told that its socket is lost.
+func (c *callPerson) drop() {
+	if !c.lost {
+		c.lost, c.since = true, c.m.now
+	}
+}
+
+// resume comes back with another socket, as modelClient.resume.
+func (c *callPerson) resume() {
+	n := c.node
+	if n.dead || n.frozen || c.sent {
+		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
+		if n.dead || n.frozen {
+			return
+		}
+	}
+	c.socket = carry(n.hub)
+	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
+	frames := pullFrames(c.m.t, c.socket)
+	if len(frames) == 0 {
+		if c.socket.Code() != wire.CloseRestart {
+			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
+		}
+		c.sent = true
+		return
+	}
+	c.lost = false
+	c.m.log("%s comes to %s", c.name, n.name())
+	if frames[0]["resumed"] != true {
+		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
+		c.over = true
+		return
+	}
+	if c.node != n {
+		c.m.moved++
+	}
+	c.node, c.sent = n, false
+	_, c.token = c.socket.Session()
+	from := int(frames[0].num("ack"))
+	for _, f := range frames[1:] {
+		c.take(f)
+	}
+	for _, text := range c.outbox[from:] {
+		c.socket.Say([]byte(text), c.m.now)
+	}
+	c.read()
+}
+
+func (m *callsModel) freezePeople(n *modelNode) {
+	m.freeze(n)
+	for _, c := range m.people {
+		if c.node == n && c.live() {
+			if !c.lost {
+				m.unseen[n.at] = append(m.unseen[n.at], c.socket)
+			}
+			c.drop()
+		}
+	}
+}
+
+func (m *callsModel) actCallSeconds() {
+	n := m.nodes[m.rng.IntN(modelNodes)]
+	c := m.people[m.rng.IntN(len(m.people))]
+	switch x := m.rng.IntN(1000); {
+	case x < 100:
+		m.seconds.run()
+	case x < 150:
+		m.voids()
+	case x < 155 && !n.dead && !n.frozen:
+		m.freezePeople(n)
+	case x < 165 && n.frozen:
+		m.log("%s is missed", n.name())
+		m.bury(n)
+	case x < 180 && n.frozen:
+		m.thaw(n)
+	case x < 186:
+		m.strictCalls(n)
+	case x < 189 && !n.dead && !n.frozen:
+		m.log("%s is cut off", n.name())
+		n.hub.CutOff()
+	case x < 200 && c.live() && !c.lost:
+		m.log("%s loses its socket", c.name)
+		c.socket.Lost(false)
+		c.drop()
+	default:
+		m.actCalls()
+	}
+}
+
+// rested reports whether all nodes live and could be gone on with, once all has arrived.
+func (m *callsModel) rested() bool {
+	for _, n := range m.nodes {
+		if n.dead || n.frozen {
+			return false
+		}
+	}
+	m.rest(12)
+	for _, n := range m.nodes {
+		if !n.hub.second.covers() {
+			return false
+		}
+	}
+	return true
+}
+
+// strictCalls kills a node while nothing happens: the accepted calls of its people go on.
+func (m *callsModel) strictCalls(n *modelNode) {
+	if !m.rested() {
+		return
+	}
+	by := make(map[string]*callPerson)
+	for _, c := range m.people {
+		if c.live() && !c.lost {
+			by[c.id] = c
+		}
+	}
+	type talk struct {
+		id   string
+		a, b *callPerson
+	}
+	var talks []talk
+	for _, c := range m.people {
+		for id, s := range c.calls {
+			o := by[s.peer]
+			if by[c.id] == c && o != nil && c.node == n && s.state == "accepted" && o.calls[id].state == "accepted" {
+				talks = append(talks, talk{id, c, o})
+			}
+		}
+	}
+	m.killPeople(n)
+	m.bury(n)
+	m.rest(12)
+	for range 100 {
+		for _, c := range m.people {
+			if c.node == n && c.live() && c.lost {
+				c.resume()
+			}
+		}
+	}
+	m.rest(3)
+	for _, x := range talks {
+		for _, c := range []*callPerson{x.a, x.b} {
+			if !c.live() || c.lost || c.calls[x.id].state != "accepted" {
+				m.fail("call %s has not outlived %s: %s is live %v, lost %v, %+v", x.id, n.name(), c.name, c.live(), c.lost, c.calls[x.id])
+			}
+		}
+	}
+	m.strictly += len(talks)
+}
+
+// settlePeople has everybody come back who can.
+func (m *callsModel) settlePeople() {
+	for _, n := range m.nodes {
+		if n.frozen {
+			m.thaw(n)
+		}
+		if n.dead {
+			m.start(n)
+		}
+	}
+	for round := range 60 {
+		m.rest(1)
+		if round > 20 && round < 40 { // sessions end whose clients have found another one
+			m.step(4 * time.Second)
+		}
+		for _, c := range m.people {
+			if c.live() && c.lost {
+				c.resume()
+			}
+		}
+	}
+	for _, c := range m.people {
+		if c.live() && c.lost {
+			m.fail("%s has not come back", c.name)
+		}
+	}
+}
+
+// TestCallsOutliveNodes plays random schedules, each of which it can repeat from its seed.
+func TestCallsOutliveNodes(t *testing.T) {
+	schedules := resumeSchedules / 4
+	if os.Getenv("E2E_LONG") != "" {
+		schedules = 50_000
+	}
+	first := uint64(time.Now().UnixNano())
+	if n, err := strconv.Atoi(os.Getenv("SCHEDULES")); err == nil {
+		schedules = n
+	}
+	if text := os.Getenv("SEED"); text != "" {
+		_ = json.Unmarshal([]byte(text), &first)
+		schedules = 1
+	}
+	t.Logf("seeds from %d", first)
+	talked, moved, strictly := 0, 0, 0
+	for i := range schedules {
+		m := newCallsModelWith(t, first+uint64(i), true)
+		m.rng = rand.New(rand.NewPCG(first+uint64(i), 5))
+		for range 200 + m.rng.IntN(300) {
+			m.actCallSeconds()
+		}
+		m.finish()
+		talked, moved, strictly = talked+m.talked, moved+m.moved, strictly+m.strictly
+	}
+	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to", schedules, talked, moved, strictly)
+	if talked < 5*schedules || 20*strictly < schedules {
+		t.Error("too few")
+	}
+}
