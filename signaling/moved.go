@@ -132,6 +132,9 @@ func (d *directory) scatter(p *peer) {
 // orphaned returns the peers that were a process of a node, which counts as dead from now on.
 func (d *directory) orphaned(node, run string) (list []*peer) {
 	x := d.nodes
+	if of := originOf(node, run); !slices.Contains(x.taken, of) {
+		x.taken = append(x.taken[max(0, len(x.taken)-mostLost+1):], of)
+	}
 	if alive := x.get(node); alive != nil && alive.run == run { // not missed here yet, or it was frozen
 		d.hub.lose(node, Silent)
 		x.out.Void(node)

@@ -107,6 +107,7 @@ type nodes struct {
 	images  map[string]*image             // of other nodes' sessions, whole ones
 	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
 	moves   []move                        // in steps: the last that were told, see moved.go
+	taken   []string                      // in steps: the last processes whose sessions somebody has taken over
 	met     map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
 }
 
@@ -129,6 +130,7 @@ type peer struct {
 	keptTold   uint64                       // under in: of which it has been told
 	late       *timers.Timer                // of an orphan
 	awaits     map[string]bool              // in steps: whose messages it has still to say again, see handedFrom
+	mute       bool                         // under in: its sessions are another node's, and it does not know yet
 
 	mu      sync.Mutex
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
@@ -213,7 +215,7 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 	p.in.Lock()
 	defer p.in.Unlock()
 	for _, f := range frames {
-		if p.lost.Load() {
+		if p.lost.Load() || p.mute {
 			return
 		}
 		if !p.take(f) {
@@ -255,6 +257,9 @@ func (p *peer) take(f []byte) bool {
 			return ok
 		}
 		p.greeted = true
+		if p.mute = slices.Contains(p.x.taken, originOf(p.name, g.Run)); p.mute {
+			return ok
+		}
 		if p.run = g.Run; p.run == "" {
 			p.awaits = nil // it knows nothing of people who move
 		} else {
