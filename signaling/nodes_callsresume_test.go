@@ -3,8 +3,10 @@ package signaling
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -94,10 +96,12 @@ func (m *callsModel) actCallSeconds() {
 		m.thaw(n)
 	case x < 186:
 		m.strictCalls(n)
-	case x < 189 && !n.dead && !n.frozen:
+	case x < 192:
+		m.killInside(n)
+	case x < 195 && !n.dead && !n.frozen:
 		m.log("%s is cut off", n.name())
 		n.hub.CutOff()
-	case x < 200 && c.live() && !c.lost:
+	case x < 205 && c.live() && !c.lost:
 		m.log("%s loses its socket", c.name)
 		c.socket.Lost(false)
 		c.drop()
@@ -167,6 +171,32 @@ func (m *callsModel) strictCalls(n *modelNode) {
 	m.strictly += len(talks)
 }
 
+// killInside kills a node while calls are being taken and ended.
+func (m *callsModel) killInside(n *modelNode) {
+	if !m.rested() {
+		return
+	}
+	for _, i := range m.rng.Perm(len(m.people)) {
+		c := m.people[i]
+		if !c.live() || c.lost {
+			continue
+		}
+		for _, id := range slices.Sorted(maps.Keys(c.calls)) {
+			switch s := c.calls[id]; {
+			case s.state == "incoming" && m.rng.IntN(2) == 0:
+				c.say(`"type":"accept","call":%q`, id)
+			case s.state == "accepted" && m.rng.IntN(2) == 0:
+				c.say(`"type":"hangup","call":%q`, id)
+			}
+		}
+	}
+	for range m.rng.IntN(30) {
+		m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1+m.rng.IntN(3))
+	}
+	m.killPeople(n)
+	m.bury(n)
+}
+
 // settlePeople has everybody come back who can.
 func (m *callsModel) settlePeople() {
 	for _, n := range m.nodes {
@@ -223,5 +253,54 @@ func TestCallsOutliveNodes(t *testing.T) {
 	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to", schedules, talked, moved, strictly)
 	if talked < 5*schedules || 20*strictly < schedules {
 		t.Error("too few")
+	}
+}
+
+// TestCallsInsideDeaths kills the node of either side of a call while that is taken or ended.
+func TestCallsInsideDeaths(t *testing.T) {
+	schedules := resumeSchedules / 2
+	if n, err := strconv.Atoi(os.Getenv("SCHEDULES")); err == nil {
+		schedules = n
+	}
+	first := uint64(time.Now().UnixNano())
+	if text := os.Getenv("SEED"); text != "" {
+		_ = json.Unmarshal([]byte(text), &first)
+		schedules = 1
+	}
+	t.Logf("seeds from %d", first)
+	for i := range schedules {
+		m := newCallsModelWith(t, first+uint64(i), true)
+		m.rng = rand.New(rand.NewPCG(first+uint64(i), 6))
+		at := m.rng.Perm(modelNodes)
+		ann, bob := m.people[0], m.people[2]
+		ann.begin(m.nodes[at[0]])
+		bob.begin(m.nodes[at[1]])
+		m.rest(10)
+		ann.say(`"type":"invite","user":"bob"`)
+		m.rest(3)
+		id := slices.Sorted(maps.Keys(ann.calls))[0]
+		bob.say(`"type":"accept","call":%q`, id)
+		if m.rng.IntN(3) > 0 {
+			m.rest(3)
+			for _, c := range []*callPerson{ann, bob} {
+				if m.rng.IntN(3) > 0 {
+					c.say(`"type":"hangup","call":%q`, id)
+				}
+			}
+		}
+		for range m.rng.IntN(60) {
+			m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1)
+		}
+		n := m.nodes[at[m.rng.IntN(2)]]
+		m.killPeople(n)
+		m.bury(n)
+		for range m.rng.IntN(60) {
+			m.seconds.run()
+			m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1)
+		}
+		if c := []*callPerson{ann, bob}[m.rng.IntN(2)]; m.rng.IntN(3) == 0 && !c.lost && c.calls[id].state == "accepted" {
+			c.say(`"type":"hangup","call":%q`, id)
+		}
+		m.finish()
 	}
 }
