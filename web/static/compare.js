@@ -3,6 +3,9 @@ import {t} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Peer} Peer */
 
+/** Who has not answered is asked again so long afterwards, milliseconds: words are lost, and keys change meanwhile. */
+const againAfter = 4000;
+
 /**
  * What two people compare to be sure that nobody sits between their browsers: four symbols with their names, the same on
  * both sides. Asked for when somebody looks.
@@ -13,6 +16,7 @@ export class Comparison {
   #text = el('p', {class: 'details'});
   #open = false;
   #off;
+  /** @type {any} */ #again = null;
 
   /** @param {Peer} peer */
   constructor(peer) {
@@ -25,12 +29,18 @@ export class Comparison {
   /** @param {boolean} open */
   show(open) {
     this.#open = open;
+    clearTimeout(this.#again);
     if (open) this.#ask();
   }
 
   async #ask() {
     this.#list.replaceChildren();
     this.#text.textContent = t('compare.asking');
+    await this.#wait();
+  }
+
+  async #wait() {
+    clearTimeout(this.#again);
     const numbers = await this.#peer.authenticationString();
     if (this.#open) await this.#show(numbers);
   }
@@ -39,7 +49,9 @@ export class Comparison {
   async #show(numbers) {
     if (!numbers) {
       this.#list.replaceChildren();
-      this.#text.textContent = t('compare.none');
+      if (this.#text.textContent !== t('compare.none')) this.#text.textContent = t('compare.none'); // it is read out
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => { if (this.#open) this.#wait(); }, againAfter);
       return;
     }
     const {symbols, names} = await import('./vendor/matrix/symbols.js');
@@ -48,5 +60,8 @@ export class Comparison {
     this.#text.textContent = t('compare.how');
   }
 
-  close() { this.#off(); }
+  close() {
+    this.show(false);
+    this.#off();
+  }
 }
