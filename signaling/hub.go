@@ -295,6 +295,9 @@ func (h *Hub) revoke(user string, mark func(name string)) int {
 			}
 		}
 	}
+	if x := h.directory.nodes; x != nil {
+		x.revokeImages(user)
+	}
 	n := len(ended)
 	for _, s := range ended {
 		if access.IsGuest(s.user) {

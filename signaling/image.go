@@ -160,7 +160,26 @@ type sessionImage struct {
 	stayImage
 	kept  delivery.Kept
 	hadOf map[string]*had
-	plain bool // it can be gone on with
+	plain bool // as its node says, it can be gone on with
+	// revoked says that it may not: on its own node it would have ended with that, but the node
+	// was dead, or died with it.
+	revoked bool
+}
+
+func (i *sessionImage) goesOn() bool { return i.plain && !i.revoked }
+
+// revokeImages has nobody go on with the sessions of a user or guest who is revoked, nor with
+// those of whom that user has invited. It is called in a step.
+func (x *nodes) revokeImages(user string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, m := range x.images {
+		for _, i := range m.sessions {
+			if i.Stay.ID == user || i.Stay.User == user || slices.Contains(i.Inviters, user) {
+				i.revoked = true
+			}
+		}
+	}
 }
 
 func newImage(run string, number uint64, now func() time.Time) *image {

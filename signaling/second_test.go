@@ -106,3 +106,32 @@ func TestByeIsAnswered(t *testing.T) {
 		t.Errorf("%d members are there", n)
 	}
 }
+
+// TestRevokedWhileDead: who is revoked while his node is dead does not go on at its second,
+// and somebody else of that node does.
+func TestRevokedWhileDead(t *testing.T) {
+	for _, who := range []string{"the session", "somebody else"} {
+		t.Run(who, func(t *testing.T) {
+			m, a, c := withSecond(t)
+			id := c.id
+			if who != "the session" {
+				id = SessionPrefix + "of-somebody-else"
+			}
+			m.kill(a)
+			for _, n := range m.nodes[1:] {
+				if n := n.hub.Revoked(id, time.Now()); n != 0 {
+					t.Fatalf("%d sessions of a dead node were ended", n)
+				}
+			}
+			m.bury(a)
+			for range 3 {
+				m.seconds.run()
+				m.quiet()
+			}
+			b := m.nodes[1].hub.directory.members.Get(c.id)
+			if on := b != nil && b.node == nil; on != (who != "the session") {
+				t.Errorf("it goes on: %v", on)
+			}
+		})
+	}
+}

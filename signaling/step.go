@@ -148,6 +148,14 @@ func (x *second) Roomy(node string) bool {
 	return !full && x.out.Roomy(node)
 }
 
+// comes reports whether a session is sent as a whole in a later step.
+func (x *second) comes(ref delivery.Ref) (is bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, is = x.fresh[ref]
+	return is
+}
+
 // flush ends a step: what has changed goes to the second.
 func (x *second) flush() {
 	x.mu.Lock()
@@ -175,7 +183,6 @@ func (x *second) flush() {
 		news[ref] = true
 		delete(x.fresh, ref)
 	}
-	later := x.fresh
 	x.at++
 	at := x.at
 	x.mu.Unlock()
@@ -213,12 +220,12 @@ func (x *second) flush() {
 		take(ref, true, true)
 	}
 	for _, ref := range order {
-		if _, waits := later[ref]; !waits && !news[ref] {
+		if !news[ref] && !x.comes(ref) {
 			take(ref, false, whole[ref])
 		}
 	}
 	for _, ref := range slices.Collect(maps.Keys(heard)) {
-		if _, waits := later[ref]; !waits {
+		if !x.comes(ref) {
 			take(ref, false, false)
 		}
 	}

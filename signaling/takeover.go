@@ -35,13 +35,13 @@ func (h *Hub) takeOver(node string, m *image) {
 		}
 	}
 	for _, i := range m.sessions { // before anybody has moved: those have been told
-		if known := d.members.Get(i.Stay.ID); i.plain && known != nil && known.node != nil {
+		if known := d.members.Get(i.Stay.ID); i.goesOn() && known != nil && known.node != nil {
 			d.leftElsewhere(known, rooms[i.Stay.ID])
 		}
 	}
 	for _, ref := range slices.Sorted(maps.Keys(m.sessions)) {
 		i := m.sessions[ref]
-		if !i.plain {
+		if !i.goesOn() {
 			continue
 		}
 		known := d.members.Get(i.Stay.ID)
@@ -375,7 +375,7 @@ func (h *Hub) takeFor(node, run, session, token string) bool {
 		return false
 	}
 	s := m.sessions[m.refs[session]]
-	if s == nil || !s.Stay.OwnedBy(token) {
+	if s == nil || s.revoked || !s.Stay.OwnedBy(token) {
 		return false
 	}
 	h.take(node, m)
