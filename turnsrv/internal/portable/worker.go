@@ -22,14 +22,12 @@ import (
 // and is sent at once. On Linux it serves the streams whose socket no worker can
 // own.
 //
-// It lacks two things that need the system's own interfaces: on a host with
-// several addresses a listener bound to all of them may answer from another one,
-// and DONT-FRAGMENT is refused with 420.
+// It lacks what needs the system's own interfaces: DONT-FRAGMENT is refused with 420.
 type Worker struct {
 	shard *core.Shard
 
 	mu        sync.Mutex // the shard's thread of control
-	listeners []*net.UDPConn
+	listeners []*listener
 	streams   map[*streamClient]struct{}
 	ended     bool
 	sockets   sync.WaitGroup
@@ -55,7 +53,7 @@ func (p *Worker) Listen(address netip.AddrPort) (netip.AddrPort, error) {
 	}
 	conn.SetReadBuffer(listenerBytes)
 	conn.SetWriteBuffer(listenerBytes)
-	p.listeners = append(p.listeners, conn)
+	p.listeners = append(p.listeners, newListener(conn))
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort(), nil
 }
 
@@ -70,8 +68,8 @@ func listenUDP(ap netip.AddrPort) (*net.UDPConn, error) {
 
 // Run serves until ctx ends.
 func (p *Worker) Run(ctx context.Context) error {
-	for i, conn := range p.listeners {
-		p.sockets.Go(func() { p.readClients(uint32(i), conn) })
+	for i, l := range p.listeners {
+		p.sockets.Go(func() { p.readClients(uint32(i), l) })
 	}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -95,8 +93,8 @@ func (p *Worker) Run(ctx context.Context) error {
 		k.close()
 	}
 	p.ended = true
-	for _, conn := range p.listeners {
-		conn.Close()
+	for _, l := range p.listeners {
+		l.conn.Close()
 	}
 	p.mu.Unlock()
 	p.sockets.Wait()
@@ -155,23 +153,32 @@ func (p *Worker) Wake() {
 
 // readClients reads from a listener. Errors concern single packets (a client's
 // ICMP unreachable) and end nothing.
-func (p *Worker) readClients(number uint32, conn *net.UDPConn) {
+func (p *Worker) readClients(number uint32, l *listener) {
 	g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+maxDatagram+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
 	visitor := new(core.Client)
-	p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) {
+	var to netip.Addr
+	receive := func(b []byte) (n int, from netip.AddrPort, err error) {
+		n, from, to, err = l.receive(b)
+		return n, from, err
+	}
+	p.read(receive, &g, func(s *core.Shard, from wire.Endpoint) {
 		key := wire.FiveTuple{Client: from, Listener: number}
+		if to.IsValid() {
+			local := wire.EndpointIP(to)
+			key.LocalHi, key.LocalLo = local.Hi, local.Lo
+		}
 		c := s.Client(key)
 		if c == nil {
 			c = visitor
-			*c = core.Client{Transport: wire.UDP, Addr: from, Key: key, Handle: conn}
+			*c = core.Client{Transport: wire.UDP, Addr: from, Key: key, Handle: l}
 		}
 		s.FromClient(c, g)
 	})
 }
 
-func (p *Worker) read(conn *net.UDPConn, g *wire.Segment, f func(s *core.Shard, from wire.Endpoint)) {
+func (p *Worker) read(receive func([]byte) (int, netip.AddrPort, error), g *wire.Segment, f func(s *core.Shard, from wire.Endpoint)) {
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(g.Buf.Mem[wire.Headroom : wire.Headroom+maxDatagram])
+		n, from, err := receive(g.Buf.Mem[wire.Headroom : wire.Headroom+maxDatagram])
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -206,7 +213,7 @@ func (p *Worker) BindRelay(r *core.Relay, port uint16) error {
 	r.Handle = conn
 	p.sockets.Go(func() {
 		g := wire.Segment{Buf: &wire.Buffer{Mem: make([]byte, wire.Headroom+maxDatagram+wire.Tailroom)}, Lo: wire.Headroom, Free: wire.Headroom, Spare: wire.Tailroom}
-		p.read(conn, &g, func(s *core.Shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
+		p.read(conn.ReadFromUDPAddrPort, &g, func(s *core.Shard, from wire.Endpoint) { s.FromPeer(r, from, g) })
 	})
 	return nil
 }
@@ -224,8 +231,12 @@ func (p *Worker) ToPeer(r *core.Relay, peer wire.Endpoint, g wire.Segment, _ boo
 // ToClient sends a message, or queues it for a stream's writer.
 func (p *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 	switch handle := c.Handle.(type) {
-	case *net.UDPConn:
-		if _, err := handle.WriteToUDPAddrPort(g.Bytes(), c.Addr.AddrPort()); err != nil {
+	case *listener:
+		var from netip.Addr
+		if local := localOf(c); local != (wire.Endpoint{}) {
+			from = local.Addr()
+		}
+		if err := handle.send(g.Bytes(), c.Addr.AddrPort(), from); err != nil {
 			p.shard.Drop(core.DropSend, 1)
 		}
 	case *streamClient:
@@ -240,13 +251,21 @@ func (p *Worker) ToClient(c *core.Client, g wire.Segment, media bool) {
 // CloseClient ends a stream client after what is queued has been written.
 func (p *Worker) CloseClient(c *core.Client) { c.Handle.(*streamClient).finish() }
 
-// LocalIP is the address of this host to which a stream client came. A datagram does
-// not say where it was sent to.
+// localOf is the address of this host to which a UDP client sends, where the socket is for
+// all of them and the system says it; zero: it is the socket's own, or not known.
+func localOf(c *core.Client) wire.Endpoint {
+	return wire.Endpoint{Hi: c.Key.LocalHi, Lo: c.Key.LocalLo}
+}
+
+// LocalIP is the address of this host to which a client came.
 func (p *Worker) LocalIP(c *core.Client) wire.Endpoint {
 	if k, ok := c.Handle.(*streamClient); ok {
 		return wire.ParseIP(k.conn.LocalAddr().String())
 	}
-	return wire.ParseIP(c.Handle.(*net.UDPConn).LocalAddr().String())
+	if local := localOf(c); local != (wire.Endpoint{}) {
+		return local
+	}
+	return wire.ParseIP(c.Handle.(*listener).conn.LocalAddr().String())
 }
 
 // Flush has little to do: everything was sent at once.
