@@ -1,13 +1,10 @@
 package signaling
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -227,19 +224,7 @@ func (m *callsModel) settlePeople() {
 
 // TestCallsOutliveNodes plays random schedules, each of which it can repeat from its seed.
 func TestCallsOutliveNodes(t *testing.T) {
-	schedules := resumeSchedules / 4
-	if os.Getenv("E2E_LONG") != "" {
-		schedules = 50_000
-	}
-	first := uint64(time.Now().UnixNano())
-	if n, err := strconv.Atoi(os.Getenv("SCHEDULES")); err == nil {
-		schedules = n
-	}
-	if text := os.Getenv("SEED"); text != "" {
-		_ = json.Unmarshal([]byte(text), &first)
-		schedules = 1
-	}
-	t.Logf("seeds from %d", first)
+	schedules, first := plays(t, resumeSchedules/4, 50_000)
 	talked, moved, strictly := 0, 0, 0
 	for i := range schedules {
 		m := newCallsModelWith(t, first+uint64(i), true)
@@ -258,16 +243,7 @@ func TestCallsOutliveNodes(t *testing.T) {
 
 // TestCallsInsideDeaths kills the node of either side of a call while that is taken or ended.
 func TestCallsInsideDeaths(t *testing.T) {
-	schedules := resumeSchedules / 2
-	if n, err := strconv.Atoi(os.Getenv("SCHEDULES")); err == nil {
-		schedules = n
-	}
-	first := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEED"); text != "" {
-		_ = json.Unmarshal([]byte(text), &first)
-		schedules = 1
-	}
-	t.Logf("seeds from %d", first)
+	schedules, first := plays(t, resumeSchedules/2, 50_000)
 	for i := range schedules {
 		m := newCallsModelWith(t, first+uint64(i), true)
 		m.rng = rand.New(rand.NewPCG(first+uint64(i), 6))

@@ -1,11 +1,9 @@
 package signaling
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -479,16 +477,7 @@ func (m *nodesModel) settle() {
 
 // TestNodes plays random schedules, each of which it can repeat from its seed.
 func TestNodes(t *testing.T) {
-	schedules := 300
-	if os.Getenv("E2E_LONG") != "" {
-		schedules = 30_000
-	}
-	first := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEED"); text != "" {
-		_ = json.Unmarshal([]byte(text), &first)
-		schedules = 1
-	}
-	t.Logf("seeds from %d", first)
+	schedules, first := plays(t, 300, 30_000)
 	owed := 0
 	for i := range schedules {
 		m := newNodesModel(t, first+uint64(i))

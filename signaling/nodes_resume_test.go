@@ -1,8 +1,6 @@
 package signaling
 
 import (
-	"encoding/json"
-	"os"
 	"testing"
 	"time"
 )
@@ -226,16 +224,7 @@ func (m *nodesModel) strict(n *modelNode) {
 
 // TestNodesResume plays random schedules, each of which it can repeat from its seed.
 func TestNodesResume(t *testing.T) {
-	schedules := resumeSchedules
-	if os.Getenv("E2E_LONG") != "" {
-		schedules = 100_000
-	}
-	first := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SEED"); text != "" {
-		_ = json.Unmarshal([]byte(text), &first)
-		schedules = 1
-	}
-	t.Logf("seeds from %d", first)
+	schedules, first := plays(t, resumeSchedules, 100_000)
 	owed, moved, strictly := 0, 0, 0
 	for i := range schedules {
 		m := newNodesModelWith(t, first+uint64(i), true)
