@@ -270,23 +270,12 @@ func TestAcrossNodes(t *testing.T) {
 	}
 	t.Parallel()
 	nats := natstest.Start(t, true)
-	names := []string{"a", "b", "c"}
-	var nodes []*server
+	nodes := startNodes(t, nats, map[string]map[string]any{"limits": {"messages_per_second": 100_000, "connections_per_ip": 1000}})
 	var urls []string
-	for _, name := range names {
-		n := start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-			"limits":  {"messages_per_second": 100_000, "connections_per_ip": 1000},
-		})
-		nodes = append(nodes, n)
+	for _, n := range nodes {
 		urls = append(urls, fmt.Sprintf("ws://127.0.0.1:%d/ws", n.port))
 	}
-	known := func() {
-		for _, n := range nodes {
-			until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
-		}
-	}
-	known()
+	knowEachOther(t, nodes)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var all []*stayer
@@ -310,7 +299,7 @@ func TestAcrossNodes(t *testing.T) {
 		allTogether(t, all, fmt.Sprintf("after kill %d", round+1))
 		kept += heardAll(t, all)
 		n.run(t)
-		known()
+		knowEachOther(t, nodes)
 		if t.Failed() {
 			return
 		}
@@ -328,7 +317,7 @@ func TestAcrossNodes(t *testing.T) {
 		nats.Kill()
 		time.Sleep(3 * time.Second)
 		nats.Run()
-		known()
+		knowEachOther(t, nodes)
 	}
 	for i, s := range all {
 		s.get(func() { s.quiet = true })

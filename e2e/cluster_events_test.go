@@ -58,16 +58,8 @@ func TestEventsAcrossNodes(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var nodes []*server
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-			"events":  {"webhooks": []map[string]any{{"url": receiver.URL, "secret_file": secret}}},
-		}))
-	}
-	for _, n := range nodes {
-		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
-	}
+	nodes := startNodes(t, nats, map[string]map[string]any{"events": {"webhooks": []map[string]any{{"url": receiver.URL, "secret_file": secret}}}})
+	knowEachOther(t, nodes)
 	ask := func(n *server, what string, into any) bool {
 		answer, err := http.Get(n.admin + "/api/v1/" + what)
 		if err != nil {

@@ -17,15 +17,8 @@ import (
 func TestHostAcrossNodes(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, true)
-	var nodes []*server
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-		}))
-	}
-	for _, n := range nodes {
-		until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
-	}
+	nodes := startNodes(t, nats, nil)
+	knowEachOther(t, nodes)
 	const key, prefix = "Vn3pXq0c6TgkQmW1r8YhZA", "fox~host."
 	sum := sha256.Sum256([]byte(prefix + key))
 	room := prefix + base64.RawURLEncoding.EncodeToString(sum[:])

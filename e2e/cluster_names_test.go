@@ -149,19 +149,8 @@ func (c *device) hears(want map[string]any) (m map[string]any) {
 func TestNamesAcrossNodes(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, true)
-	var nodes []*server
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-		}))
-	}
-	known := func() {
-		t.Helper()
-		for _, n := range nodes {
-			until(t, "all nodes are known", func() bool { p, _ := n.config(t, "room=first"); return len(p.Signalings) == 3 })
-		}
-	}
-	known()
+	nodes := startNodes(t, nats, nil)
+	knowEachOther(t, nodes)
 	const secret, another = "the first secret", "another secret"
 	rounds := 2
 	if os.Getenv("E2E_LONG") != "" {
@@ -245,7 +234,7 @@ func TestNamesAcrossNodes(t *testing.T) {
 		caller.hears(map[string]any{"state": "ended", "reason": "declined", "detail": "later"})
 		if round < rounds-1 {
 			at(2 - 2*(round%2)).run(t)
-			known()
+			knowEachOther(t, nodes)
 		}
 		for _, c := range []*device{caller, watcher, first, second, other} {
 			_ = c.socket.Close()

@@ -229,14 +229,9 @@ func TestSessionsOutliveNodes(t *testing.T) {
 	}
 	t.Parallel()
 	nats := natstest.Start(t, true)
-	var nodes []*server
+	nodes := startNodes(t, nats, map[string]map[string]any{"limits": {"messages_per_second": 100_000, "connections_per_ip": 1000}})
 	var urls []string
-	for _, name := range []string{"a", "b", "c"} {
-		n := start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-			"limits":  {"messages_per_second": 100_000, "connections_per_ip": 1000},
-		})
-		nodes = append(nodes, n)
+	for _, n := range nodes {
 		urls = append(urls, fmt.Sprintf("ws://127.0.0.1:%d/ws", n.port))
 	}
 	ready := func() {

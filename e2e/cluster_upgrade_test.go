@@ -16,12 +16,7 @@ import (
 func TestUpgradeOfANode(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, true)
-	var nodes []*server
-	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, start(t, map[string]map[string]any{
-			"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"},
-		}))
-	}
+	nodes := startNodes(t, nats, nil)
 	for _, n := range nodes {
 		until(t, "another node could go on", func() bool { return covered(n) })
 	}
