@@ -121,7 +121,7 @@ func (b *bench) allowed(s *strings.Builder) {
 	if missed == 0 {
 		s.WriteString("No throughput aim is missed.\n")
 	}
-	s.WriteString("\nAt a fixed rate with the packets spread evenly each packet finds the server asleep, and the way to sleep and back is most of what it costs. turnhub lets packets wait for each other above 15,000 a second, for a microsecond for each packet that comes in a millisecond, 150 to 250 in all (turnsrv/internal/epoll/pace.go): what that adds to the median is what the processor is saved. TCP and TLS clients stay in epoll beside the ring; docs/sizing.md has what receiving by it gained when it was tried.\n\n" +
+	s.WriteString("\nAt a fixed rate with the packets spread evenly each packet finds the server asleep, and the way to sleep and back is most of what it costs. turnhub lets packets wait for each other, by 150 to 250 µs, where a worker is at work for more than half of its time (turnsrv/internal/epoll/pace.go); at such a rate it is not, and no packet waits. TCP and TLS clients stay in epoll beside the ring; docs/sizing.md has what receiving by it gained when it was tried.\n\n" +
 		bothEnds)
 }
 

@@ -347,7 +347,7 @@ func (w *Worker) waitRing() {
 	n := r.reap()
 	w.turnedOver()
 	w.shard.Tick()
-	p.gauge(w.shard.Now(), w.shard.Handled(), n)
+	p.gauge(w.shard.Now(), w.shard.Handled(), n, spentHere)
 }
 
 // close ends the ring. It waits, but not for long, until the kernel has let go of the

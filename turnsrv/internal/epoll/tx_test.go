@@ -171,34 +171,62 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
-// TestPace holds when a worker calls itself loaded, above restAbove packets a second, and
-// how long it rests then.
+// TestPace holds when a worker calls itself loaded, at work for more than busyShare of its
+// time with more than restAbove packets a second, until it learns anew, and how long it
+// rests then.
 func TestPace(t *testing.T) {
 	p := new(pace)
 	now, handled := int64(1e9), uint64(0)
-	p.gauge(now, handled, 1)
-	for _, step := range []struct {
+	used := spent{thread: 1}
+	p.gauge(now, handled, 1, func() spent { return used })
+	for i, step := range []struct {
 		perSecond uint64
+		busy      int64 // of a hundred
 		loaded    bool
 		rest      time.Duration
 	}{
-		{restAbove / 2, false, restLeast},
-		{restAbove * 2, true, restLeast},
-		{restAbove - 1000, false, restLeast},
-		{restAbove + 1000, true, restLeast},
-		{200_000, true, 200 * time.Microsecond},
-		{2_000_000, true, restMost},
-		{0, false, restLeast},
+		{restAbove / 2, 100, false, restLeast},
+		{200_000, busyShare, false, 200 * time.Microsecond},
+		{200_000, busyShare + 1, true, 200 * time.Microsecond},
+		{2_000_000, 1, true, restMost},
+		{restAbove - 1000, 100, false, restLeast},
+		{restAbove + 1000, 100, true, restLeast},
+		{0, 0, false, restLeast},
 	} {
-		now += gaugeFor
 		handled += step.perSecond * gaugeFor / 1e9
-		if p.gauge(now, handled, 0); p.loaded != step.loaded || p.rest != step.rest {
-			t.Errorf("%d packets a second: loaded %v, a rest of %v", step.perSecond, p.loaded, p.rest)
+		used.time += gaugeFor * step.busy / 100
+		now += gaugeFor
+		if p.gauge(now, handled, 0, func() spent { return used }); p.loaded != step.loaded || p.rest != step.rest {
+			t.Errorf("%d: %d packets a second, %d %% busy: loaded %v, a rest of %v", i, step.perSecond, step.busy, p.loaded, p.rest)
 		}
-		p.gauge(now+gaugeFor/2, handled+1e6, 0) // too early to say
+		p.gauge(now+gaugeFor/2, handled+1e6, 0, spentHere) // too early to say
 		if p.loaded != step.loaded {
 			t.Errorf("changed its mind after %d ns", gaugeFor/2)
 		}
+	}
+	busy := func() bool {
+		now, handled, used.time = now+gaugeFor, handled+1e6, used.time+gaugeFor
+		p.gauge(now, handled, 0, func() spent { return used })
+		return p.loaded
+	}
+	windows := 0
+	for busy() {
+		windows++
+	}
+	if windows != loadedFor/gaugeFor {
+		t.Errorf("loaded for %d looks", windows)
+	}
+	if !busy() {
+		t.Error("not loaded after a look without rests")
+	}
+	for busy() {
+	}
+	used.thread++
+	if busy() {
+		t.Error("loaded by what another thread has spent")
+	}
+	if here := spentHere(); here.thread == 0 || here.time <= 0 {
+		t.Errorf("spent %+v", here)
 	}
 	if p.last != 1e9 {
 		t.Errorf("last packets at %d, though none came since", p.last)
