@@ -112,7 +112,7 @@ func (s *session) open(last, done uint64) {
 	if done > s.mayAck {
 		s.mayAck = done
 		if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
-			s.acknowledge(s.conn)
+			s.acknowledge(s.conn, nil)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq must be a positive integer")
 	case n <= s.handled && s.redo(n):
 		s.number, s.anew = n, true
-		s.acknowledge(c)
+		s.acknowledge(c, c)
 		s.changed()
 		return true, true, nil
 	case n <= s.handled:
@@ -118,14 +118,14 @@ func (s *session) account(c *conn, m *wire.Message, bad *wire.Fault) (current, f
 		return true, true, wire.Faultf(wire.CodeBadMessage, "seq %d is missing: send it first", s.handled+1)
 	}
 	s.handled, s.number = n, n
-	s.acknowledge(c)
+	s.acknowledge(c, c)
 	s.changed()
 	return true, true, nil
 }
 
-// acknowledge sees to it that what has been handled is acknowledged soon. session.mu is
-// held.
-func (s *session) acknowledge(c *conn) {
+// acknowledge sees to it that what has been handled is acknowledged soon. by is the socket
+// whose reader is here, or nil. session.mu is held.
+func (s *session) acknowledge(c, by *conn) {
 	switch {
 	case s.settled() < s.told+AckEvery:
 		if s.ackAt.IsZero() {
@@ -134,7 +134,7 @@ func (s *session) acknowledge(c *conn) {
 		}
 	default:
 		c.ackDue = true
-		s.kick(c)
+		s.kick(by)
 	}
 }
 
@@ -187,7 +187,7 @@ func (n *Node) Release(ref Ref, held uint64, f *wire.Fault) {
 		s.changed()
 	}
 	if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
-		s.acknowledge(s.conn)
+		s.acknowledge(s.conn, nil)
 	}
 }
 
