@@ -316,12 +316,16 @@ func (m *nodesModel) act() {
 			}
 			if to := slices.Sorted(maps.Keys(in.polite)); len(to) > 0 && m.rng.IntN(2) == 0 {
 				peer := to[m.rng.IntN(len(to))]
-				s.owed[peer] = true
+				if m.stays(peer, room) {
+					s.owed[peer] = true
+				}
 				c.said[c.seq+1] = s
 				c.say(fmt.Sprintf(`"type":"message","to":%q,"data":%q%s`, peer, s.text, id))
 			} else {
 				for peer := range in.polite {
-					s.owed[peer] = true
+					if m.stays(peer, room) {
+						s.owed[peer] = true
+					}
 				}
 				c.said[c.seq+1] = s
 				c.say(fmt.Sprintf(`"type":"message","room":%q,"data":%q%s`, room, s.text, id))
@@ -344,6 +348,12 @@ func (m *nodesModel) act() {
 			c.resume()
 		}
 	}
+}
+
+// stays reports whether a session has not left a room itself: others may not have heard of
+// that yet.
+func (m *nodesModel) stays(id, room string) bool {
+	return !slices.ContainsFunc(m.clients, func(c *modelClient) bool { return c.id == id && c.rooms[room] == nil })
 }
 
 // settleHomes tells a node which of its rooms are another's.
