@@ -27,7 +27,7 @@ type Other interface {
 	// CutOff says that nothing has come through NATS for cutOffAfter: the others may have gone
 	// on without this node.
 	CutOff()
-	// FromNode are frames of a node, in order. They are the callee's.
+	// FromNode are frames of a node, in order. What is kept of one keeps all of them.
 	FromNode(node string, frames [][]byte)
 }
 

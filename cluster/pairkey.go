@@ -37,6 +37,7 @@ const (
 // time.
 type pairKey struct {
 	use string // with the nodes and processes
+	out []byte // the last packet that was sealed
 	bySecret
 }
 
@@ -44,7 +45,7 @@ type pairKey struct {
 type bySecret map[string]cipher.AEAD
 
 func newPairKey(from, fromRun, to, toRun string) *pairKey {
-	return &pairKey{"turnhub link 2 " + strings.Join([]string{from, fromRun, to, toRun}, " "), make(bySecret)}
+	return &pairKey{use: "turnhub link 2 " + strings.Join([]string{from, fromRun, to, toRun}, " "), bySecret: make(bySecret)}
 }
 
 // of returns the key for a use by a secret of the ring; nil: there is no such secret any more.
@@ -89,10 +90,13 @@ func linkRoot(secret string) []byte {
 // numbers are what packets of one process are numbered by, whomever they are for.
 type numbers struct{ last atomic.Uint64 }
 
-// encrypt seals a packet.
+// encrypt seals a packet, which is good until the next one is.
 func (p *pairKey) encrypt(k *keyring, n *numbers, subject, fromRun, toRun string, body []byte) []byte {
 	secret := k.ids[0]
-	out := make([]byte, linkHeader, linkHeader+len(body)+16)
+	if cap(p.out) < linkHeader+len(body)+16 {
+		p.out = make([]byte, 0, linkHeader+len(body)+len(body)/2+16)
+	}
+	out := p.out[:linkHeader]
 	out[0], out[1] = linkMagic, linkVersion
 	_, _ = hex.Decode(out[secretAt:], []byte(secret)) // it is hexadecimal
 	copy(out[fromAt:], fromRun)
@@ -118,7 +122,7 @@ func envelope(packet []byte) (fromRun, toRun string, wrong string) {
 	return string(packet[fromAt:toAt]), string(packet[toAt:numberAt]), ""
 }
 
-// decrypt opens a packet whose envelope could be read.
+// decrypt opens a packet whose envelope could be read, in its place.
 func (p *pairKey) decrypt(k *keyring, subject string, packet []byte) (body []byte, number uint64, wrong string) {
 	a := p.of(k, hex.EncodeToString(packet[secretAt:fromAt]), p.use)
 	if a == nil {
@@ -126,7 +130,7 @@ func (p *pairKey) decrypt(k *keyring, subject string, packet []byte) (body []byt
 	}
 	var nonce [12]byte
 	copy(nonce[4:], packet[numberAt:linkHeader])
-	body, err := a.Open(nil, nonce[:], packet[linkHeader:], append([]byte(subject), packet[:linkHeader]...))
+	body, err := a.Open(packet[linkHeader:linkHeader], nonce[:], packet[linkHeader:], append([]byte(subject), packet[:linkHeader]...))
 	if err != nil {
 		return nil, 0, badSeal
 	}

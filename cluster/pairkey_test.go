@@ -14,7 +14,7 @@ func TestPairKeys(t *testing.T) {
 	var n numbers
 	subject := linkSubject("b", "a")
 	ours := newPairKey("a", a, "b", b)
-	packet := ours.encrypt(ring, &n, subject, a, b, []byte("hello"))
+	packet := bytes.Clone(ours.encrypt(ring, &n, subject, a, b, []byte("hello")))
 	opens := func(p *pairKey, k *keyring, subject string, packet []byte) string {
 		from, to, why := envelope(packet)
 		if why == "" && (from != a || to != b) {
@@ -23,7 +23,7 @@ func TestPairKeys(t *testing.T) {
 		if why != "" {
 			return why
 		}
-		body, number, why := p.decrypt(k, subject, packet)
+		body, number, why := p.decrypt(k, subject, bytes.Clone(packet))
 		if why == "" && (string(body) != "hello" || number == 0) {
 			t.Fatalf("it says %q, number %d", body, number)
 		}

@@ -15,6 +15,7 @@ package link
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -32,8 +33,16 @@ const (
 	Room    = 4 << 20
 	mostAll = 4 * Room
 
+	// mostReused is for how many pieces an end keeps room while there are none.
+	mostReused = 1024
+
 	// MaxFrame bounds a frame. It is far above limits.message_size's default.
 	MaxFrame = 4 << 20
+
+	// ackAfter is how long an end waits for something to say before it says what it has
+	// received, unless that is a good part of what may be on its way.
+	ackAfter  = 5 * time.Millisecond
+	ackAtOnce = flight / 4
 
 	resendLeast = 250 * time.Millisecond
 	resendMost  = 2 * time.Second
@@ -69,6 +78,8 @@ type Link struct {
 	got     uint64 // the highest piece received
 	partial []byte // of a frame that goes on
 	due     bool   // an empty packet is to be sent
+	owed    int    // bytes of received pieces of which the other end has not been told
+	owedAt  time.Duration
 }
 
 // New returns an end that begins a generation.
@@ -119,10 +130,11 @@ func (l *Link) Next(b []byte, now time.Duration) []byte {
 		l.resend = min(2*l.resend, resendMost)
 	}
 	next := int(l.sent - l.base)
+	l.due = l.due || l.owes(now) == 0
 	if !l.due && (next == len(l.pieces) || l.onWay >= flight) {
 		return b
 	}
-	l.due = false
+	l.due, l.owed = false, 0
 	ask := byte(0)
 	if !l.heard {
 		ask = asks
@@ -158,10 +170,25 @@ func (l *Link) Wait(now time.Duration) time.Duration {
 	switch {
 	case l.due || l.sent < l.base+uint64(len(l.pieces)) && l.onWay < flight:
 		return 0
-	case l.base < l.sent || !l.heard:
-		return max(0, l.progress+l.resend-now)
 	}
-	return -1
+	wait := l.owes(now)
+	if l.base < l.sent || !l.heard {
+		if again := max(0, l.progress+l.resend-now); wait < 0 || again < wait {
+			return again
+		}
+	}
+	return wait
+}
+
+// owes is after which time the other end is told what has been received; negative: it knows.
+func (l *Link) owes(now time.Duration) time.Duration {
+	switch {
+	case l.owed == 0:
+		return -1
+	case l.owed >= ackAtOnce:
+		return 0
+	}
+	return max(0, l.owedAt+ackAfter-now)
 }
 
 // Stalled reports whether the other end, which lives, has taken nothing for too long. since
@@ -170,8 +197,8 @@ func (l *Link) Stalled(now, since time.Duration) bool {
 	return len(l.pieces) > 0 && l.resend == resendMost && now-since > StallAfter
 }
 
-// Take takes a packet. It returns the frames that are complete, which are the caller's, and
-// whether they are the first of another generation: then everything before is void.
+// Take takes a packet. It returns the frames that are complete, most of which are parts of
+// the packet, and whether they are the first of another generation: then everything before is void.
 func (l *Link) Take(packet []byte, now time.Duration) (frames [][]byte, anew bool, err error) {
 	if len(packet) < 2 || packet[0] != version || packet[1] > asks {
 		return nil, false, ErrForm
@@ -210,21 +237,29 @@ func (l *Link) Take(packet []byte, now time.Duration) (frames [][]byte, anew boo
 		if err != nil || size > uint64(len(packet)) || size > pieceSize {
 			return frames, anew, ErrForm
 		}
-		text := packet[:size]
+		text := packet[:size:size]
 		packet = packet[size:]
-		l.due = true
 		if first != l.got+1 { // heard before, or something between is missing
 			first++
+			l.due = true
 			continue
 		}
+		if l.owed == 0 {
+			l.owedAt = now
+		}
+		l.owed += len(text) + overhead
 		first++
 		if len(l.partial)+len(text) > MaxFrame {
 			return frames, anew, ErrSize
 		}
 		l.got++
-		l.partial = append(l.partial, text...)
-		if head&1 == 0 {
-			frames = append(frames, l.partial)
+		switch {
+		case head&1 == 1:
+			l.partial = append(l.partial, text...)
+		case l.partial == nil:
+			frames = append(frames, text)
+		default:
+			frames = append(frames, append(l.partial, text...))
 			l.partial = nil
 		}
 	}
@@ -243,9 +278,14 @@ func (l *Link) acknowledge(has uint64, now time.Duration) {
 		if l.base+uint64(i) < l.sent {
 			l.onWay -= size
 		}
-		l.pieces[i] = piece{}
 	}
-	if l.pieces = l.pieces[n:]; len(l.pieces) == 0 {
+	if left := len(l.pieces) - n; left <= n { // their room is used again
+		l.pieces = slices.Delete(l.pieces, 0, n)
+	} else {
+		clear(l.pieces[:n])
+		l.pieces = l.pieces[n:]
+	}
+	if len(l.pieces) == 0 && cap(l.pieces) > mostReused {
 		l.pieces = nil
 	}
 	l.base = has
