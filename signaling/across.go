@@ -1,6 +1,8 @@
 package signaling
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -57,10 +59,40 @@ func perhaps() *wire.Fault {
 type pending struct {
 	number uint64
 	wait   *waiting
-	seq    uint64 // its client's number; 0: it has none
-	room   string // to everybody there; empty: to one
+	seq    uint64       // its client's number; 0: it has none
+	to     delivery.Ref // there
+	room   string       // to everybody there; empty: to one
+	rest   bool         // to those in the room who have moved
 	text   wire.Object
-	head   func(number uint64, counted bool) []byte // makes its frame, with seq in it or without
+	buffer *[]byte // that text fills, where nobody else has it
+}
+
+// frame makes the message's frame; counted: with its client's number.
+func (m *pending) frame(counted bool) []byte {
+	b := make([]byte, 1, len(m.text)+len(m.room)+40)
+	switch {
+	case m.rest:
+		b[0], counted = kindRest, true
+	case m.room != "" && counted:
+		b[0] = kindAllCounted
+	case m.room != "":
+		b[0] = kindAll
+	case counted:
+		b[0] = kindOneCounted
+	default:
+		b[0] = kindOne
+	}
+	b = binary.AppendUvarint(b, m.number)
+	b = binary.AppendUvarint(b, uint64(m.wait.by))
+	if counted {
+		b = binary.AppendUvarint(b, m.seq)
+	}
+	if m.room != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(m.room))), m.room...)
+	} else {
+		b = binary.AppendUvarint(b, uint64(m.to))
+	}
+	return append(b, m.text...)
 }
 
 // send sends a message on its way. Where the stream is over, NodeLost says why: it settles
@@ -73,9 +105,8 @@ func (p *peer) send(w *waiting, m pending) {
 		p.number++
 		m.number, m.wait = p.number, w
 		if !p.orphan {
-			p.x.out.Send(p.name, p.generation, m.head(m.number, p.counts()))
+			p.x.out.Send(p.name, p.generation, m.frame(p.counts()))
 		}
-		m.head = nil
 		p.pending = append(p.pending, m)
 	}
 	p.mu.Unlock()
@@ -107,8 +138,9 @@ func (d *directory) hold(s *member, m *wire.Message, n int) *waiting {
 	return &waiting{by: s.ref, held: d.post.Hold(s.ref), id: slices.Clone(m.ID), left: n}
 }
 
-// oneAcross sends a message to one session on another node.
-func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) *wire.Fault {
+// oneAcross sends a message to one session on another node. It is in a buffer of
+// delivery.NewBuffer, or in none.
+func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object, buffer *[]byte) *wire.Fault {
 	p := to.node
 	if !p.roomy() || to.slowNow() {
 		return notYet(to)
@@ -116,22 +148,8 @@ func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object) 
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	seq, _ := d.post.Numbered(s.ref)
-	p.send(w, oneFrame(s.ref, seq, to, text))
+	p.send(w, pending{seq: seq, to: to.there, text: text, buffer: buffer})
 	return nil
-}
-
-func oneFrame(by delivery.Ref, seq uint64, to *member, text wire.Object) pending {
-	return pending{seq: seq, text: text, head: func(number uint64, counted bool) []byte {
-		b := append(make([]byte, 0, len(text)+40), kindOne)
-		b = binary.AppendUvarint(b, number)
-		b = binary.AppendUvarint(b, uint64(by))
-		if counted {
-			b[0] = kindOneCounted
-			b = binary.AppendUvarint(b, seq)
-		}
-		b = binary.AppendUvarint(b, uint64(to.there))
-		return append(b, text...)
-	}}
 }
 
 // castAcross sends a message to all nodes that have a part of a room. room.mu is held.
@@ -153,17 +171,7 @@ func (d *directory) castAcross(s *member, m *wire.Message, r *room, text wire.Ob
 	w := d.hold(s, m, len(to))
 	seq, _ := d.post.Numbered(s.ref)
 	for _, p := range to {
-		p.send(w, pending{seq: seq, text: text, room: r.name, head: func(number uint64, counted bool) []byte {
-			b := append(make([]byte, 0, len(text)+len(r.name)+40), kindAll)
-			b = binary.AppendUvarint(b, number)
-			b = binary.AppendUvarint(b, uint64(s.ref))
-			if counted {
-				b[0] = kindAllCounted
-				b = binary.AppendUvarint(b, seq)
-			}
-			b = binary.AppendUvarint(b, uint64(len(r.name)))
-			return append(append(b, r.name...), text...)
-		}})
+		p.send(w, pending{seq: seq, text: text, room: r.name})
 	}
 	return true, nil
 }
@@ -185,15 +193,15 @@ func (d *directory) oneFrom(p *peer, f []byte, counted bool) bool {
 	if from == nil || s == nil || !from.reaches(s) {
 		return true // one of the two has left meanwhile, and the other is told so
 	}
-	if !d.oneTo(s, from, seq, f) {
+	if !d.oneTo(s, from, seq, f, d.hub.second.its(p, number)) {
 		p.refused = append(p.refused, number)
 	}
 	return true
 }
 
 // oneTo takes a message of a session on another node to one of this node, unless it has come
-// before. False: it is refused.
-func (d *directory) oneTo(s, from *member, seq uint64, text wire.Object) bool {
+// before. number is that by which this node's second knows it, see its. False: it is refused.
+func (d *directory) oneTo(s, from *member, seq uint64, text wire.Object, number uint64) bool {
 	if d.departing.Load() && d.post.Parting(s.ref) {
 		d.goes(s)
 		return true
@@ -201,7 +209,14 @@ func (d *directory) oneTo(s, from *member, seq uint64, text wire.Object) bool {
 	if again, bad := s.has(from, seq); again {
 		return !bad
 	}
-	if !d.post.SendOnly(s.ref, from.ref, text, nil) {
+	buffer := delivery.NewBuffer(len(text))
+	if buffer == nil {
+		text = bytes.Clone(text)
+	} else {
+		text = append(*buffer, text...)
+		*buffer = text
+	}
+	if !d.post.SendAs(s.ref, from.ref, text, buffer, number, false) {
 		s.refuses(from, seq)
 		return false
 	}
@@ -225,7 +240,7 @@ func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 		return false
 	}
 	p.heard = number
-	from, text := p.member(delivery.Ref(cause)), wire.Object(f[size:])
+	from, text := p.member(delivery.Ref(cause)), wire.Object(bytes.Clone(f[size:]))
 	if from == nil {
 		return true
 	}
@@ -233,6 +248,7 @@ func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 	if r == nil {
 		return true
 	}
+	number = d.hub.second.its(p, number)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	departing := d.departing.Load()
@@ -247,12 +263,24 @@ func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 		if again, _ := s.has(from, seq); again {
 			continue
 		}
-		if !d.post.Fits(s.ref, from.ref, len(text)) {
+		if !d.post.SendAs(s.ref, from.ref, text, nil, number, true) {
 			p.say(kindSlow, partFrame{Ref: s.ref})
 		}
-		d.post.Send(s.ref, from.ref, text)
 	}
 	return true
+}
+
+// said returns the text of a message that a node has not been told to have handled; nil:
+// there is none.
+func (p *peer) said(number uint64) wire.Object {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, is := slices.BinarySearchFunc(p.pending, number, func(m pending, n uint64) int { return cmp.Compare(m.number, n) })
+	if !is {
+		return nil
+	}
+	p.pending[i].buffer = nil // it is not ours alone any more
+	return p.pending[i].text
 }
 
 // done tells a node what of its messages has been handled. peer.in is held.
@@ -286,10 +314,22 @@ func (d *directory) doneBy(p *peer, f []byte) bool {
 	for n < len(p.pending) && p.pending[n].number <= upTo {
 		n++
 	}
-	over := p.pending[:n]
-	p.pending = p.pending[n:]
+	over := append(p.handled[:0], p.pending[:n]...)
+	if left := len(p.pending) - n; left <= n { // its room is used again
+		p.pending = slices.Delete(p.pending, 0, n)
+	} else {
+		clear(p.pending[:n])
+		p.pending = p.pending[n:]
+	}
 	p.mu.Unlock()
+	defer func() {
+		clear(over)
+		p.handled = over
+	}()
 	for _, o := range over {
+		if o.buffer != nil {
+			delivery.FreeBuffer(o.buffer)
+		}
 		var f *wire.Fault
 		if slices.Contains(refused, o.number) {
 			f = notYetThere

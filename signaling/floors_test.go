@@ -73,6 +73,14 @@ func (b *bytesBetween) SendOnly(to, cause delivery.Ref, o wire.Object, buffer *[
 	return b.below.SendOnly(to, cause, there, nil)
 }
 
+func (b *bytesBetween) SendAs(to, cause delivery.Ref, o wire.Object, buffer *[]byte, number uint64, must bool) bool {
+	there := over(b, "SendAs", o)
+	if buffer != nil {
+		clear((*buffer)[:cap(*buffer)])
+	}
+	return b.below.SendAs(to, cause, there, nil, number, must)
+}
+
 func (b *bytesBetween) Hold(s delivery.Ref) uint64 { return b.below.Hold(over(b, "Hold", s)) }
 
 func (b *bytesBetween) Release(s delivery.Ref, held uint64, f *wire.Fault) {

@@ -14,8 +14,8 @@ import (
 // had is what a session has had of another one, whose client numbers what it says: they come
 // in that order. The zero value is ready.
 type had struct {
-	Highest uint64   `json:"n"`
-	Refused []uint64 `json:"r,omitempty"` // the last of those that were not taken all the same, the newest last
+	Highest uint64
+	Refused []uint64 // the last of those that were not taken all the same, the newest last
 }
 
 const (
@@ -69,7 +69,7 @@ func (s *member) has(from *member, seq uint64) (again, bad bool) {
 					delete(s.hadOf, id)
 				}
 			}
-			x.note(func() { x.had[s.ref] = nil; x.add(s.ref) })
+			x.hears(s.ref, "")
 		}
 		t = &had{}
 		s.hadOf[from.id] = t
@@ -89,18 +89,11 @@ func (s *member) refuses(from *member, seq uint64) {
 }
 
 // hears remembers for the end of the step that a session has had something of another one.
-// What is nil there is told as a whole.
+// Of nobody: what it has had of all is told anew.
 func (x *second) hears(ref delivery.Ref, id string) {
 	x.note(func() {
-		of, is := x.had[ref]
-		if is && of == nil {
-			return
-		}
-		if of == nil {
-			of = make(map[string]struct{})
-			x.had[ref] = of
-		}
-		of[id] = struct{}{}
+		x.add(ref)
+		x.had[heard{ref, id}] = struct{}{}
 	})
 }
 

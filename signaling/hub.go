@@ -24,6 +24,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"turnhub/internal/access"
@@ -196,7 +197,12 @@ func (h *Hub) TokenGrace() time.Duration { return h.node.TokenGrace() }
 
 // Serve runs the hub's timers until ctx ends, then closes the hub.
 func (h *Hub) Serve(ctx context.Context) error {
+	var sending sync.WaitGroup
+	if h.second != nil {
+		sending.Go(func() { h.second.serve(ctx) })
+	}
 	h.timers.Serve(ctx, h.now)
+	sending.Wait()
 	h.Close()
 	return nil
 }

@@ -30,7 +30,7 @@ const (
 	recordEnd  = 'e' // binary: the session is no more
 	recordRoom = 'r' // who is in a room, roomImage
 	recordCall = 'c' // a call, callImage
-	recordHad  = 'g' // what a session has had of another one, hadImage
+	recordHad  = 'h' // binary: what a session has had of another one
 )
 
 // stayImage is what stays of a session for long.
@@ -66,19 +66,26 @@ type callImage struct {
 	at   time.Time      // when it was told
 }
 
-// hadImage is what a session has had of another one; of nobody: of all that were said before
-// it has forgotten.
-type hadImage struct {
-	Ref delivery.Ref `json:"ref"`
-	Of  string       `json:"of,omitempty"`
-	had
-}
-
 // imageWriter makes the records of a step. What many are told is in it once.
 type imageWriter struct {
-	text  []byte
+	text  []byte // the frame of the step
+	begin int    // where in it the records begin
 	known map[*byte]uint64
+	k     delivery.Kept // the session that is being told of
 }
+
+// start begins the step of that number, which may be as long as the one before.
+func (w *imageWriter) start(at uint64) {
+	size := min(len(w.text)+len(w.text)/2, mostImage)
+	w.text = binary.AppendUvarint(append(make([]byte, 0, max(size, 64)), kindImage, imageStep), at)
+	w.begin = len(w.text)
+	if len(w.known) > mostReused {
+		w.known = nil
+	}
+	clear(w.known)
+}
+
+func (w *imageWriter) empty() bool { return len(w.text) == w.begin }
 
 func (w *imageWriter) record(kind byte, what any) {
 	text, err := json.Marshal(what)
@@ -93,8 +100,36 @@ func (w *imageWriter) end(ref delivery.Ref) {
 	w.text = binary.AppendUvarint(append(w.text, recordEnd), uint64(ref))
 }
 
-func (w *imageWriter) kept(ref delivery.Ref, plain bool, k delivery.Kept) {
-	b := append(w.text, recordKept)
+// How a text is told in an image.
+const (
+	textWhole = iota // its length and itself
+	textYours        // the number of the message of the second that it is
+	textKnown        // that of those in the step which is the first, and so on
+)
+
+// had says what a session has had of another one; of nobody: of all that were said before it
+// has forgotten.
+func (w *imageWriter) had(ref delivery.Ref, of string, t *had) {
+	b := binary.AppendUvarint(append(w.text, recordHad), uint64(ref))
+	b = append(binary.AppendUvarint(b, uint64(len(of))), of...)
+	b = binary.AppendUvarint(b, t.Highest)
+	b = binary.AppendUvarint(b, uint64(len(t.Refused)))
+	for _, n := range t.Refused {
+		b = binary.AppendUvarint(b, n)
+	}
+	w.text = b
+}
+
+// hadAll says what a session has had of all others, and that there are no more.
+func (w *imageWriter) hadAll(s *member) {
+	w.had(s.ref, "", &had{})
+	for id, t := range s.hadOf {
+		w.had(s.ref, id, t)
+	}
+}
+
+func (w *imageWriter) kept(ref delivery.Ref, plain bool) {
+	b, k := append(w.text, recordKept), &w.k
 	flags := uint64(0)
 	if plain {
 		flags = 1
@@ -106,7 +141,7 @@ func (w *imageWriter) kept(ref delivery.Ref, plain bool, k delivery.Kept) {
 		b = binary.AppendUvarint(b, n)
 	}
 	b = binary.AppendUvarint(b, uint64(len(k.Items)))
-	for _, text := range k.Items {
+	for i, text := range k.Items {
 		at := unsafe.SliceData(text)
 		if n, is := w.known[at]; is {
 			b = binary.AppendUvarint(b, n)
@@ -115,9 +150,12 @@ func (w *imageWriter) kept(ref delivery.Ref, plain bool, k delivery.Kept) {
 		if w.known == nil {
 			w.known = make(map[*byte]uint64)
 		}
-		w.known[at] = uint64(len(w.known)) + 1
-		b = binary.AppendUvarint(b, 0)
-		b = binary.AppendUvarint(b, uint64(len(text)))
+		w.known[at] = uint64(len(w.known)) + textKnown
+		if n := k.Numbers[i]; n != 0 {
+			b = binary.AppendUvarint(append(b, textYours), n)
+			continue
+		}
+		b = binary.AppendUvarint(append(b, textWhole), uint64(len(text)))
 		b = append(b, text...)
 	}
 	w.text = b
@@ -128,18 +166,20 @@ const (
 	mostStep  = 32 * mostImage // and a step, in many of them
 )
 
-// frames returns the frames of the step of that number; none where it has no records.
-func (w *imageWriter) frames(at uint64) (list [][]byte) {
-	if len(w.text) == 0 {
+// frames returns the frames of the step; none where it has no records.
+func (w *imageWriter) frames() (list [][]byte) {
+	switch {
+	case w.empty():
 		return nil
+	case len(w.text) <= mostImage:
+		return [][]byte{w.text}
 	}
-	rest := w.text
+	rest := w.text[w.begin:]
 	for len(rest) > mostImage {
 		list = append(list, append([]byte{kindImage, imagePart}, rest[:mostImage]...))
 		rest = rest[mostImage:]
 	}
-	b := binary.AppendUvarint([]byte{kindImage, imageStep}, at)
-	return append(list, append(b, rest...))
+	return append(list, append(w.text[:w.begin:w.begin], rest...))
 }
 
 // image is what this node has of the sessions of another one.
@@ -152,7 +192,8 @@ type image struct {
 	rooms    map[string]*roomImage
 	calls    map[string]*callImage
 	partial  []byte
-	asked    bool // whether this node may go on with it; under nodes.mu
+	texts    []wire.Object // of a step, as they come
+	asked    bool          // whether this node may go on with it; under nodes.mu
 	now      func() time.Time
 }
 
@@ -219,7 +260,10 @@ func (d *directory) imageFrom(p *peer, f []byte) bool {
 		m.partial = append(m.partial, f...)
 	case imageStep, imageWhole:
 		at, ok := uvarint(&f)
-		if !ok || !m.take(append(m.partial, f...)) {
+		if len(m.partial) > 0 {
+			f = append(m.partial, f...)
+		}
+		if !ok || !m.take(p, f) {
 			p.decline()
 			return false
 		}
@@ -255,15 +299,22 @@ func (x *nodes) imageOf(node string) *image {
 }
 
 // take takes the records of a step. It reports whether all could be read.
-func (m *image) take(f []byte) bool {
-	var texts []wire.Object
+func (m *image) take(p *peer, f []byte) bool {
+	texts := m.texts[:0]
+	defer func() {
+		if clear(texts); cap(texts) <= mostReused {
+			m.texts = texts
+		}
+	}()
 	for len(f) > 0 {
 		kind := f[0]
 		f = f[1:]
 		var ok bool
 		switch kind {
 		case recordKept:
-			ok = m.takeKept(&f, &texts)
+			ok = m.takeKept(p, &f, &texts)
+		case recordHad:
+			ok = m.takeHad(&f)
 		case recordEnd:
 			var ref uint64
 			ref, ok = uvarint(&f)
@@ -317,30 +368,51 @@ func (m *image) takeRecord(kind byte, text []byte) bool {
 		if m.calls[c.Call] = &c; len(c.Refs) == 0 {
 			delete(m.calls, c.Call)
 		}
-	case recordHad:
-		var h hadImage
-		if json.Unmarshal(text, &h) != nil {
-			return false
-		}
-		s := m.sessions[h.Ref]
-		switch {
-		case s == nil:
-			return false
-		case h.Of == "":
-			s.hadOf = nil
-			return true
-		case s.hadOf == nil:
-			s.hadOf = make(map[string]*had)
-		}
-		s.hadOf[h.Of] = &h.had
 	default:
 		return false
 	}
 	return true
 }
 
+// takeHad takes what a session has had of another one.
+func (m *image) takeHad(f *[]byte) bool {
+	ref, ok1 := uvarint(f)
+	size, ok2 := uvarint(f)
+	if !ok1 || !ok2 || size > uint64(len(*f)) {
+		return false
+	}
+	of := (*f)[:size]
+	*f = (*f)[size:]
+	highest, ok1 := uvarint(f)
+	n, ok2 := uvarint(f)
+	s := m.sessions[delivery.Ref(ref)]
+	if !ok1 || !ok2 || n > mostRefused || s == nil {
+		return false
+	}
+	t := s.hadOf[string(of)]
+	switch {
+	case size == 0:
+		s.hadOf, t = nil, &had{}
+	case t == nil:
+		if s.hadOf == nil {
+			s.hadOf = make(map[string]*had)
+		}
+		t = &had{}
+		s.hadOf[string(of)] = t
+	}
+	t.Highest, t.Refused = highest, t.Refused[:0]
+	for ; n > 0; n-- {
+		seq, ok := uvarint(f)
+		if !ok {
+			return false
+		}
+		t.Refused = append(t.Refused, seq)
+	}
+	return true
+}
+
 // takeKept takes what has come to a session's stream.
-func (m *image) takeKept(f *[]byte, texts *[]wire.Object) bool {
+func (m *image) takeKept(p *peer, f *[]byte, texts *[]wire.Object) bool {
 	var head [6]uint64
 	for i := range head {
 		n, ok := uvarint(f)
@@ -354,7 +426,7 @@ func (m *image) takeKept(f *[]byte, texts *[]wire.Object) bool {
 		return false
 	}
 	s.plain = head[1] == 1
-	k := delivery.Kept{Base: head[2], Last: head[3], Handled: head[4], Items: s.kept.Items}
+	k := delivery.Kept{Base: head[2], Last: head[3], Handled: head[4], Held: s.kept.Held[:0], Items: s.kept.Items}
 	number := func() uint64 {
 		n, ok := uvarint(f)
 		if !ok {
@@ -373,23 +445,30 @@ func (m *image) takeKept(f *[]byte, texts *[]wire.Object) bool {
 			return false
 		}
 		at := number()
-		if at == 0 {
+		switch at {
+		case textWhole:
 			size := number()
 			if size > uint64(len(*f)) {
 				return false
 			}
-			text := wire.Object(bytes.Clone((*f)[:size]))
+			*texts = append(*texts, bytes.Clone((*f)[:size]))
 			*f = (*f)[size:]
+			at = uint64(len(*texts)) - 1 + textKnown
+		case textYours:
+			text := p.said(number())
+			if text == nil {
+				return false
+			}
 			*texts = append(*texts, text)
-			at = uint64(len(*texts))
+			at = uint64(len(*texts)) - 1 + textKnown
 		}
-		if at > uint64(len(*texts)) {
+		if at -= textKnown; at >= uint64(len(*texts)) {
 			return false
 		}
-		k.Items = append(k.Items, (*texts)[at-1])
+		k.Items = append(k.Items, (*texts)[at])
 	}
 	if most := k.Last - min(k.Base, k.Last); uint64(len(k.Items)) > most {
-		k.Items = slices.Clone(k.Items[uint64(len(k.Items))-most:])
+		k.Items = slices.Delete(k.Items, 0, len(k.Items)-int(most))
 	}
 	s.kept = k
 	return true

@@ -114,8 +114,8 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 		return wire.Faultf(wire.CodeBadMessage, "data is missing")
 	}
 	if p.node != nil {
-		b, _ := signalFrom(s.id, m.Data)
-		return d.oneAcross(s, p, m, b)
+		b, buffer := signalFrom(s.id, m.Data)
+		return d.oneAcross(s, p, m, b, buffer)
 	}
 	if known, f := d.saidBefore(s, p); known {
 		return d.answer(s, m, f)
@@ -162,7 +162,7 @@ func (d *directory) message(s *member, m *wire.Message) *wire.Fault {
 			return f
 		}
 		if p.node != nil {
-			return d.oneAcross(s, p, m, b.Raw("data", m.Data))
+			return d.oneAcross(s, p, m, b.Raw("data", m.Data), nil)
 		}
 		if known, f := d.saidBefore(s, p); known {
 			return d.answer(s, m, f)

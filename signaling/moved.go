@@ -1,7 +1,7 @@
 package signaling
 
 import (
-	"encoding/binary"
+	"bytes"
 	"slices"
 	"time"
 
@@ -293,8 +293,8 @@ func (d *directory) oneOn(q *peer, to *member, o pending) {
 	case o.seq == 0: // nobody could tell whether it has come
 		d.settled(o.wait, perhaps())
 	case q != nil:
-		q.send(o.wait, oneFrame(o.wait.by, o.seq, to, o.text))
-	case s != nil && s.reaches(to) && !d.oneTo(to, s, o.seq, o.text):
+		q.send(o.wait, pending{seq: o.seq, to: to.there, text: o.text, buffer: o.buffer})
+	case s != nil && s.reaches(to) && !d.oneTo(to, s, o.seq, o.text, 0):
 		d.settled(o.wait, notYetThere)
 	default:
 		d.settled(o.wait, nil)
@@ -314,14 +314,7 @@ func (d *directory) allOn(q *peer, o pending) {
 		}
 		d.settled(o.wait, nil)
 	default:
-		q.send(o.wait, pending{seq: o.seq, text: o.text, room: o.room, head: func(number uint64, _ bool) []byte {
-			b := append(make([]byte, 0, len(o.text)+len(o.room)+40), kindRest)
-			b = binary.AppendUvarint(b, number)
-			b = binary.AppendUvarint(b, uint64(o.wait.by))
-			b = binary.AppendUvarint(b, o.seq)
-			b = binary.AppendUvarint(b, uint64(len(o.room)))
-			return append(append(b, o.room...), o.text...)
-		}})
+		q.send(o.wait, pending{seq: o.seq, text: o.text, room: o.room, rest: true})
 	}
 }
 
@@ -337,7 +330,7 @@ func (d *directory) restFrom(p *peer, f []byte) bool {
 	p.heard = number
 	if from := p.member(delivery.Ref(cause)); from != nil {
 		if r := from.inRoom(room); r != nil {
-			d.tellMoved(r, from, seq, f)
+			d.tellMoved(r, from, seq, bytes.Clone(f))
 		}
 	}
 	return true

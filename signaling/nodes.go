@@ -123,6 +123,7 @@ type peer struct {
 	refused    []uint64                     // under in: see done
 	heard      uint64                       // under in: the highest number of its messages
 	told       uint64                       // under in: of these, what it has been told of
+	handled    []pending                    // under in: room for what it has handled
 	run        string                       // under in: its process
 	greeted    bool                         // under in: it has said that
 	building   *image                       // under in: of its sessions
@@ -168,7 +169,9 @@ func (p *peer) say(kind byte, what any) {
 // greeting is of kindHello.
 type greeting struct {
 	Relays []netip.Addr `json:"relays,omitempty"`
-	Run    string       `json:"run,omitempty"` // the process
+	// Run is the process. The 2 is the version of what goes on between a node and its second:
+	// nodes of another one know nothing of each other's processes, and are no seconds.
+	Run string `json:"run2,omitempty"`
 }
 
 // NodeUp says that there is a stream to another node, of that generation, on which nothing
@@ -200,7 +203,8 @@ func (h *Hub) NodeUp(node string, generation uint64) {
 	h.directory.hostingsUp()
 }
 
-// FromNode takes in what another node says, in order. The frames are the hub's.
+// FromNode takes in what another node says, in order. The frames are the hub's: what it keeps
+// of one of them it copies, as others come with it.
 func (h *Hub) FromNode(node string, frames [][]byte) {
 	x := h.directory.nodes
 	if x == nil {
@@ -224,8 +228,8 @@ func (h *Hub) FromNode(node string, frames [][]byte) {
 	}
 	p.done()
 	if p.kept != p.keptTold {
-		p.keptTold = p.kept // of this the others may hear at once
-		h.second.out.Send(p.name, p.generation, binary.AppendUvarint([]byte{kindKept}, p.kept))
+		p.keptTold = p.kept
+		h.second.tellsKept(p)
 	}
 }
 

@@ -237,7 +237,7 @@ func (c *callPerson) takeCall(f frame) {
 }
 
 func (m *callsModel) actCalls() {
-	m.step(time.Duration(m.rng.IntN(200)) * time.Millisecond)
+	m.sometimes(time.Duration(m.rng.IntN(200)) * time.Millisecond)
 	n, o := m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)]
 	c := m.people[m.rng.IntN(len(m.people))]
 	x := m.rng.IntN(1000)

@@ -21,6 +21,7 @@ func (m *callsModel) rest(rounds int) {
 		}
 		for range times {
 			for _, n := range m.nodes {
+				m.commit(n)
 				for _, o := range m.nodes {
 					m.deliver(n, o, 1000)
 				}

@@ -188,6 +188,7 @@ func (m *callsModel) killInside(n *modelNode) {
 		}
 	}
 	for range m.rng.IntN(30) {
+		m.commit(m.nodes[m.rng.IntN(modelNodes)])
 		m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1+m.rng.IntN(3))
 	}
 	m.killPeople(n)

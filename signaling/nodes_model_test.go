@@ -116,6 +116,7 @@ func (m *nodesModel) start(n *modelNode) {
 	n.hub.now = func() time.Time { return m.now }
 	if n.hub.second != nil {
 		n.hub.second.patience = 1000 * time.Hour
+		n.hub.second.gathers = m.rng.IntN(2) == 0
 	}
 	n.hub.day = n.hub.now
 	n.hub.callID = func() string { m.calls++; return fmt.Sprintf("c_%05d", m.calls) }
@@ -213,6 +214,13 @@ func (m *nodesModel) bury(n *modelNode) {
 }
 
 func (m *nodesModel) step(d time.Duration) {
+	m.pass(d)
+	for _, n := range m.nodes {
+		m.commit(n)
+	}
+}
+
+func (m *nodesModel) pass(d time.Duration) {
 	m.now = m.now.Add(d)
 	for _, n := range m.nodes {
 		if !n.dead && !n.frozen {
@@ -221,9 +229,27 @@ func (m *nodesModel) step(d time.Duration) {
 	}
 }
 
+// commit has a node that gathers steps send them to its second.
+func (m *nodesModel) commit(n *modelNode) {
+	if x := n.hub.second; x != nil && x.gathers && !n.dead && !n.frozen {
+		x.Enter()
+		x.commit()
+	}
+}
+
+// sometimes is step, where nodes that gather go on with it now and then.
+func (m *nodesModel) sometimes(d time.Duration) {
+	m.pass(d)
+	for _, n := range m.nodes {
+		if m.seconds != nil && m.rng.IntN(2) == 0 {
+			m.commit(n)
+		}
+	}
+}
+
 // act does one random thing.
 func (m *nodesModel) act() {
-	m.step(time.Duration(m.rng.IntN(300)) * time.Millisecond)
+	m.sometimes(time.Duration(m.rng.IntN(300)) * time.Millisecond)
 	n, o := m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)]
 	c := m.clients[m.rng.IntN(len(m.clients))]
 	room := []string{"blue", "green"}[m.rng.IntN(2)]
@@ -400,6 +426,7 @@ func (m *nodesModel) settle() {
 			if round%10 == 0 {
 				m.settleHomes(n)
 			}
+			m.commit(n)
 			for _, o := range m.nodes {
 				m.deliver(n, o, 1000)
 			}
@@ -464,6 +491,7 @@ func (m *nodesModel) settle() {
 	}
 	for range 5 {
 		for _, n := range m.nodes {
+			m.commit(n)
 			for _, o := range m.nodes {
 				m.deliver(n, o, 1000)
 			}

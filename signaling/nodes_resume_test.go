@@ -167,6 +167,7 @@ func (m *nodesModel) quiet() {
 		m.seconds.run()
 		m.voids()
 		for _, n := range m.nodes {
+			m.commit(n)
 			for _, o := range m.nodes {
 				m.deliver(n, o, 1000)
 			}

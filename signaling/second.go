@@ -76,6 +76,7 @@ type second struct {
 	patience time.Duration
 	late     timers.Timer
 	step     sync.Mutex
+	wake     chan struct{} // serve
 	sync     timers.Timer
 	renew    timers.Timer
 
@@ -89,24 +90,22 @@ type second struct {
 	wholeAt uint64 // that with which the image is whole
 	has     bool   // the second has said that it has that
 	inside  bool
+	gathers bool                 // serve ends steps
 	over    bool                 // this node goes down, or has lost its sessions
 	tried   bool                 // another one is being named for one that does not keep up
 	thawed  bool                 // this node has stood still: nothing opens before the place has been asked
 	slow    map[string]time.Time // nodes that do not keep up, until when they are not chosen
 	ticked  time.Time            // when looked was called last
 
-	sessions map[delivery.Ref]struct{} // changed in this step
-	order    []delivery.Ref
-	whole    map[delivery.Ref]bool // those of whom the image must know more than their streams
-	ended    []delivery.Ref
-	rooms    map[string]struct{}
-	unsaid   []string // rooms of which a new image has nothing yet
-	calls    map[string]struct{}
-	had      map[delivery.Ref]map[string]struct{} // what sessions have had of others, see had.go
-	fresh    map[delivery.Ref]struct{}            // of these the image has nothing yet
+	*changes                           // since the last step went on its way
+	spare    *changes                  // of the step before, to be used again
+	writer   imageWriter               // of steps, in them
+	unsaid   []string                  // rooms of which a new image has nothing yet
+	fresh    map[delivery.Ref]struct{} // of these the image has nothing yet
 
 	progress time.Time   // when the second had something new, or nothing was missing
 	frames   []heldFrame // of this step, to others
+	keeps    []heldFrame // of other nodes' images, likewise
 	waiting  []waitingStep
 	bytes    int
 }
@@ -122,28 +121,17 @@ type heldFrame struct {
 type waitingStep struct {
 	at     uint64
 	frames []heldFrame
-	opens  []opening
-}
-
-type opening struct {
-	ref        delivery.Ref
-	last, done uint64
+	opens  []delivery.Openable
 }
 
 func newSecond(h *Hub, out Nodes, ask Seconds, run string) *second {
 	x := &second{h: h, out: out, ask: ask, run: run, fresh: make(map[delivery.Ref]struct{}), slow: make(map[string]time.Time)}
-	x.clear()
+	x.changes, x.wake = newChanges(), make(chan struct{}, 1)
 	x.sync.Fire = func(time.Time) {} // Leave, around it, does it
 	x.late.Fire = x.looked
 	x.renew.Fire = x.renamed
 	x.patience = secondPatience
 	return x
-}
-
-func (x *second) clear() {
-	x.sessions, x.order = make(map[delivery.Ref]struct{}), nil
-	x.whole, x.ended = make(map[delivery.Ref]bool), nil
-	x.rooms, x.calls, x.had = make(map[string]struct{}), make(map[string]struct{}), make(map[delivery.Ref]map[string]struct{})
 }
 
 // Void implements Nodes.
@@ -250,7 +238,7 @@ func (x *second) named(asked uint64, ok bool) {
 	}
 	x.state, x.gen = syncing, p.generation
 	x.open()
-	x.clear()
+	x.changes = newChanges()
 	clear(x.fresh)
 	for _, s := range x.h.directory.own() {
 		x.fresh[s.ref] = struct{}{}
@@ -368,7 +356,7 @@ func (x *second) stop() {
 	}
 	x.state = alone
 	x.open()
-	x.clear()
+	x.changes = newChanges()
 }
 
 // resume is told that this node goes on after all.
@@ -438,9 +426,7 @@ func (x *second) kept(p *peer, at uint64) {
 	}
 	x.mu.Unlock()
 	for _, w := range over {
-		for _, o := range w.opens {
-			x.h.node.Open(o.ref, o.last, o.done)
-		}
+		x.h.node.Open(w.opens...)
 	}
 }
 

@@ -13,7 +13,7 @@ func withSecond(t *testing.T) (m *nodesModel, a *modelNode, c *modelClient) {
 	m = newNodesModelWith(t, 1, true)
 	m.tight = false
 	for _, n := range m.nodes {
-		n.hub.second.patience = secondPatience
+		n.hub.second.patience, n.hub.second.gathers = secondPatience, false
 	}
 	a, c = m.nodes[0], m.clients[0]
 	c.begin(a)

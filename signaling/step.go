@@ -1,8 +1,9 @@
 package signaling
 
 import (
-	"maps"
-	"slices"
+	"context"
+	"encoding/binary"
+	"time"
 
 	"turnhub/signaling/internal/delivery"
 )
@@ -19,17 +20,84 @@ func (x *second) Enter() {
 
 // Leave implements delivery.Mirror.
 func (x *second) Leave() {
-	x.flush()
+	x.mu.Lock()
+	if !x.gathers || x.state != covered || !x.shut {
+		x.mu.Unlock()
+		x.commit()
+		return
+	}
+	x.inside = false
+	due := x.due()
+	x.mu.Unlock()
+	x.step.Unlock()
+	if due {
+		x.rouse()
+	}
+}
+
+// Several steps go to the second as one, as long as nobody hears of any of them meanwhile:
+// so many people cost it few packets. Serve sends them, at once where there are few, and
+// gatherFor later where there have been more.
+const (
+	gatherBusy = 8 // sessions and frames
+	gatherFor  = 500 * time.Microsecond
+)
+
+// serve sends what has been gathered until ctx ends.
+func (x *second) serve(ctx context.Context) {
+	gathers := func(is bool) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.gathers = is
+	}
+	gathers(true)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-x.wake:
+			x.Enter()
+			if x.commit() >= gatherBusy {
+				time.Sleep(gatherFor)
+			}
+		}
+	}
+	gathers(false)
+	x.Enter()
+	x.commit()
+}
+
+// rouse has serve send soon what there is. It may be called under locks.
+func (x *second) rouse() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// soon has a step end for what happens outside of any, though not here: the caller has locks.
+func (x *second) soon(gathers bool) {
+	if gathers {
+		x.rouse()
+	} else {
+		x.h.timers.Set(&x.sync, x.h.now())
+	}
+}
+
+// commit sends what has happened to the second, and ends the step. It returns how much that
+// was.
+func (x *second) commit() (size int) {
+	size = x.flush()
 	x.mu.Lock()
 	x.inside = false
 	x.mu.Unlock()
 	x.step.Unlock()
 	x.mu.Lock()
-	late := x.changes() > 0
+	late := x.due()
 	x.mu.Unlock()
 	if late {
 		x.between()
 	}
+	return size
 }
 
 // between ends a step for what happened outside of any. Where one is going on, its end does.
@@ -42,16 +110,15 @@ func (x *second) between() {
 	}
 }
 
-// changes counts what the end of the step has to do. mu is held.
-func (x *second) changes() int {
-	if x.state != syncing && x.state != covered {
-		return 0
+// due reports whether the end of the step has something to do. mu is held.
+func (x *second) due() bool {
+	switch x.state {
+	case syncing:
+		return x.any() || len(x.frames)+len(x.keeps) > 0
+	case covered:
+		return x.any() || len(x.frames)+len(x.keeps)+len(x.fresh) > 0
 	}
-	n := len(x.order) + len(x.ended) + len(x.rooms) + len(x.calls) + len(x.had) + len(x.frames)
-	if x.state == covered {
-		n += len(x.fresh)
-	}
-	return n
+	return len(x.keeps) > 0
 }
 
 // enter and leave are around what happens to the hub from outside.
@@ -77,10 +144,10 @@ func (x *second) note(f func()) {
 	if on {
 		f()
 	}
-	outside := on && !x.inside
+	outside, gathers := on && !x.inside, x.gathers
 	x.mu.Unlock()
 	if outside {
-		x.h.timers.Set(&x.sync, x.h.now()) // not here: the caller has locks
+		x.soon(gathers)
 	}
 }
 
@@ -89,16 +156,9 @@ func (x *second) Changed(ref delivery.Ref) {
 	x.note(func() { x.add(ref) })
 }
 
-func (x *second) add(ref delivery.Ref) {
-	if _, is := x.sessions[ref]; !is {
-		x.sessions[ref] = struct{}{}
-		x.order = append(x.order, ref)
-	}
-}
-
 // more says that what stays of a session has changed.
 func (x *second) more(ref delivery.Ref) {
-	x.note(func() { x.add(ref); x.whole[ref] = true })
+	x.note(func() { x.add(ref); x.sessions[ref] = whole })
 }
 
 func (x *second) opened(ref delivery.Ref) {
@@ -112,6 +172,20 @@ func (x *second) end(ref delivery.Ref) {
 		}
 		delete(x.fresh, ref)
 	})
+}
+
+// its returns the number of a message of a node for its image, if that is the second: it is
+// not told the message once more.
+func (x *second) its(p *peer, number uint64) uint64 {
+	if x == nil {
+		return 0
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.is(p) {
+		return 0
+	}
+	return number
 }
 
 func (x *second) room(name string) { x.note(func() { x.rooms[name] = struct{}{} }) }
@@ -132,12 +206,19 @@ func (x *second) Send(node string, generation uint64, frame []byte) bool {
 	}
 	x.frames = append(x.frames, heldFrame{node, generation, frame})
 	x.bytes += len(frame)
-	outside := !x.inside
+	outside, gathers := !x.inside, x.gathers
 	x.mu.Unlock()
 	if outside {
-		x.h.timers.Set(&x.sync, x.h.now())
+		x.soon(gathers)
 	}
 	return true
+}
+
+// tellsKept tells a node, at the end of the step, up to which step of its image all is here.
+func (x *second) tellsKept(p *peer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.keeps = append(x.keeps, heldFrame{p.name, p.generation, binary.AppendUvarint([]byte{kindKept}, p.kept)})
 }
 
 // Roomy implements Nodes.
@@ -156,95 +237,101 @@ func (x *second) comes(ref delivery.Ref) (is bool) {
 	return is
 }
 
+// takes writes what there is to be told of a session, if that is there still.
+func (x *second) takes(b *imageWriter, ref delivery.Ref, all, stays bool) (s *member, done uint64) {
+	done, is := x.h.node.Take(ref, all, &b.k)
+	if s = x.h.directory.member(ref); !is || s == nil {
+		return nil, 0
+	}
+	if stays {
+		b.record(recordStay, x.h.stays(s, x.h.node.Stay(ref)))
+	}
+	b.kept(ref, s.plain())
+	return s, done
+}
+
 // flush ends a step: what has changed goes to the second.
-func (x *second) flush() {
+func (x *second) flush() (size int) {
 	x.mu.Lock()
+	for _, f := range x.keeps { // of this the others may hear at once
+		x.out.Send(f.node, f.generation, f.frame)
+	}
+	size, x.keeps = len(x.keeps), nil
 	if x.state == alone || x.state == naming {
 		x.mu.Unlock()
-		return
+		return size
 	}
-	if x.changes()+len(x.fresh)+len(x.unsaid) == 0 {
+	if !x.due() && len(x.fresh)+len(x.unsaid) == 0 {
 		x.complete()
 		x.mu.Unlock()
-		return
+		return size
 	}
 	state, node, gen := x.state, x.node, x.gen
-	order, whole, ended, rooms, calls, heard := x.order, x.whole, x.ended, x.rooms, x.calls, x.had
-	x.clear()
+	c := x.changes
+	x.changes, x.spare = x.spare.again(), nil
 	for n := 0; n < syncAtOnce && len(x.unsaid) > 0; n++ { // not all at once
-		rooms[x.unsaid[0]] = struct{}{}
+		c.rooms[x.unsaid[0]] = struct{}{}
 		x.unsaid = x.unsaid[1:]
 	}
-	news := make(map[delivery.Ref]bool)
+	var news []delivery.Ref
 	for ref := range x.fresh {
 		if state == syncing && len(news) == syncAtOnce {
 			break
 		}
-		news[ref] = true
+		news = append(news, ref)
 		delete(x.fresh, ref)
 	}
+	more := len(x.fresh) > 0
 	x.at++
 	at := x.at
 	x.mu.Unlock()
 
-	var b imageWriter
-	var opens []opening
-	take := func(ref delivery.Ref, all, meta bool) {
-		k, stay, done, is := x.h.node.Take(ref, all)
-		s := x.h.directory.member(ref)
-		if !is || s == nil {
-			return
+	b := &x.writer // under step
+	b.start(at)
+	opens := make([]delivery.Openable, 0, len(news)+len(c.order))
+	for _, ref := range news {
+		if s, done := x.takes(b, ref, true, true); s != nil {
+			opens = append(opens, delivery.Openable{Ref: ref, Last: b.k.Last, Done: done})
+			c.sessions[ref] = taken
+			b.hadAll(s)
 		}
-		opens = append(opens, opening{ref, k.Last, done})
-		if all || meta {
-			b.record(recordStay, x.h.stays(s, stay))
+	}
+	for _, ref := range c.order {
+		how := c.sessions[ref]
+		if how == taken || more && x.comes(ref) {
+			continue
 		}
-		b.kept(ref, s.plain(), k)
-		of, some := heard[ref]
-		switch {
-		case all || some && of == nil:
-			b.record(recordHad, hadImage{Ref: ref})
-			for id, t := range s.hadOf {
-				b.record(recordHad, hadImage{ref, id, *t})
-			}
-		default:
-			for id := range of {
-				if t := s.hadOf[id]; t != nil {
-					b.record(recordHad, hadImage{ref, id, *t})
-				}
+		if s, done := x.takes(b, ref, false, how == whole); s != nil {
+			opens = append(opens, delivery.Openable{Ref: ref, Last: b.k.Last, Done: done})
+			c.sessions[ref] = taken
+			if _, all := c.had[heard{ref: ref}]; all {
+				b.hadAll(s)
 			}
 		}
-		delete(heard, ref)
 	}
-	for ref := range news {
-		take(ref, true, true)
-	}
-	for _, ref := range order {
-		if !news[ref] && !x.comes(ref) {
-			take(ref, false, whole[ref])
+	for h := range c.had {
+		if s := x.h.directory.member(h.ref); s != nil && h.of != "" && c.sessions[h.ref] == taken {
+			if t := s.hadOf[h.of]; t != nil {
+				b.had(h.ref, h.of, t)
+			}
 		}
 	}
-	for _, ref := range slices.Collect(maps.Keys(heard)) {
-		if !x.comes(ref) {
-			take(ref, false, false)
-		}
-	}
-	for _, ref := range ended {
+	for _, ref := range c.ended {
 		b.end(ref)
 	}
-	for name := range rooms {
+	for name := range c.rooms {
 		b.record(recordRoom, x.h.directory.imageOfRoom(name))
 	}
-	for id := range calls {
+	for id := range c.calls {
 		b.record(recordCall, x.h.directory.imageOfCall(id))
 	}
 
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.spare = c
 	frames := x.frames
-	x.frames = nil
-	empty := len(b.text) == 0
-	for _, f := range b.frames(at) {
+	empty := b.empty()
+	for _, f := range b.frames() {
 		x.out.Send(node, gen, f)
 	}
 	w := waitingStep{at: at, opens: opens}
@@ -271,5 +358,11 @@ func (x *second) flush() {
 		}
 		x.waiting = append(x.waiting, w)
 	}
+	size += len(opens) + len(frames)
+	clear(frames)
+	if x.frames = frames[:0]; cap(frames) > mostReused {
+		x.frames = nil
+	}
 	x.complete()
+	return size
 }

@@ -260,7 +260,7 @@ func (x *second) reset(run string) {
 	x.run, x.state, x.shut, x.thawed, x.node = run, alone, false, false, ""
 	x.asked++
 	x.waiting, x.frames, x.bytes = nil, nil, 0
-	x.clear()
+	x.changes = newChanges()
 	clear(x.fresh)
 	x.mu.Unlock()
 	x.h.node.Ungate()

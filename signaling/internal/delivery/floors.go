@@ -70,6 +70,9 @@ type Post interface {
 	// SendOnly is Send for a message to nobody else, unless it does not fit: false. It is
 	// in a buffer of NewBuffer, which SendOnly takes over; nil: in none.
 	SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool)
+	// SendAs is SendOnly for a message that another machine knows by a number, see
+	// Kept.Numbers; 0: it does not. must: where it does not fit it is sent all the same.
+	SendAs(to, cause Ref, b wire.Object, buffer *[]byte, number uint64, must bool) (fits bool)
 	// Parting reports whether a session is being sent to another node: what it is sent now
 	// may reach nobody.
 	Parting(s Ref) bool

@@ -8,6 +8,7 @@ import (
 	"turnhub/internal/access"
 	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wsock"
 )
 
 // Of several nodes one may keep an image of another's sessions, so that they outlive it.
@@ -34,6 +35,7 @@ type Kept struct {
 	Base    uint64 // the highest number that its client has acknowledged
 	Last    uint64 // the number of the newest of Items; Items are those before it
 	Items   []wire.Object
+	Numbers []uint64 // of Items, by which the image's node knows them; 0: it does not. Of an image: none
 	Handled uint64   // the highest number of its client's that is handled
 	Held    []uint64 // of these, those that may not be acknowledged: they are done again
 }
@@ -87,24 +89,34 @@ func (n *Node) Gate() {
 func (n *Node) Ungate() {
 	n.gated.Store(false)
 	for _, s := range n.byID.All() {
-		s.open(ungated, ungated)
+		s.open(ungated, ungated, nil)
 	}
 }
 
-// Open opens a session's gates up to what its image has: the newest message, and how many of
-// the client's are done with.
-func (n *Node) Open(ref Ref, last, done uint64) {
-	if s := n.session(ref); s != nil {
-		s.open(last, done)
-	}
+// Openable is up to where the gates of a session are opened, as its image has that: the newest
+// message, and how many of the client's are done with.
+type Openable struct {
+	Ref        Ref
+	Last, Done uint64
 }
 
-func (s *session) open(last, done uint64) {
+// Open opens the gates of sessions.
+func (n *Node) Open(list ...Openable) {
+	by := &conn{line: wsock.Together()}
+	for _, o := range list {
+		if s := n.session(o.Ref); s != nil {
+			s.open(o.Last, o.Done, by)
+		}
+	}
+	by.line.Spread()
+}
+
+func (s *session) open(last, done uint64, by *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last > s.mayWrite {
 		s.mayWrite = last
-		s.kick(nil)
+		s.kick(by)
 		if s.leaving != 0 && last >= s.leaving && !s.ended {
 			s.schedule() // not here: whoever is has locks
 		}
@@ -112,7 +124,7 @@ func (s *session) open(last, done uint64) {
 	if done > s.mayAck {
 		s.mayAck = done
 		if s.conn != nil && s.conn.code == 0 && !s.ended && s.doom == "" && s.settled() != s.told {
-			s.acknowledge(s.conn, nil)
+			s.acknowledge(s.conn, by)
 		}
 	}
 }
@@ -129,32 +141,48 @@ func (s *session) leaves() bool {
 	return true
 }
 
-// Take returns what has come to a session's stream since the last Take, or with all
-// everything that there is of it, and what the gates may be opened to once the image has
-// that. False: the session is no more.
-func (n *Node) Take(ref Ref, all bool) (k Kept, stay Stay, done uint64, is bool) {
+// Take puts what has come to a session's stream since the last Take into k, or with all
+// everything that there is of it, and returns what the gates may be opened to once the image
+// has that. False: the session is no more.
+func (n *Node) Take(ref Ref, all bool, k *Kept) (done uint64, is bool) {
 	s := n.session(ref)
 	if s == nil {
-		return k, stay, 0, false
+		return 0, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended || s.doom != "" {
-		return k, stay, 0, false
+		return 0, false
 	}
 	if all {
 		s.imaged = s.out.base
 	}
-	k = Kept{Base: s.out.base, Last: s.out.last(), Handled: s.handled, Held: slices.Clone(s.held)}
+	k.Base, k.Last, k.Handled = s.out.base, s.out.last(), s.handled
+	k.Held, k.Items, k.Numbers = append(k.Held[:0], s.held...), k.Items[:0], k.Numbers[:0]
 	for i := max(s.imaged, s.out.base) + 1; i <= k.Last; i++ {
-		k.Items = append(k.Items, s.out.get(i))
+		it := s.out.at(i)
+		k.Items = append(k.Items, it.text)
+		if all { // of another image's node
+			it.number = 0
+		}
+		k.Numbers = append(k.Numbers, it.number)
 	}
 	s.imaged = k.Last
-	stay = Stay{
+	return s.done(), true
+}
+
+// Stay returns what stays of a session that Take has found.
+func (n *Node) Stay(ref Ref) (stay Stay) {
+	s := n.session(ref)
+	if s == nil {
+		return stay
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stay{
 		ID: s.id, User: s.user, Token: s.token, Old: slices.Clone(s.olds), Proved: s.claims.User, Rooms: s.claims.Rooms, Host: s.claims.Host,
 		Opener: s.opener, Seen: s.seen, Port: s.port,
 	}
-	return k, stay, s.done(), true
 }
 
 // Adopt opens a session that was that other node's, as it was there when its socket was lost,

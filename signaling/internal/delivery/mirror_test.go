@@ -53,11 +53,12 @@ func (l *lagging) flush() {
 		return
 	}
 	l.changed = false
-	k, stay, done, is := m.node.Take(ref, false)
+	var k Kept
+	done, is := m.node.Take(ref, false, &k)
 	if !is {
 		m.fail("there is nothing to take")
 	}
-	m.stay = stay
+	m.stay = m.node.Stay(ref)
 	m.way = append(m.way, imageFrame{k, len(s.said), len(s.told), k.Last, done})
 }
 
@@ -109,7 +110,7 @@ func (m *mirrorModel) arrive(n int) {
 		m.image.Items = items[len(items)-min(len(items), int(f.kept.Last-f.kept.Base)):]
 		m.isSaid, m.isTold = f.said, f.told
 		m.imaged = true
-		m.node.Open(m.of, f.last, f.done)
+		m.node.Open(Openable{m.of, f.last, f.done})
 	}
 }
 
@@ -134,8 +135,9 @@ func (m *mirrorModel) die() {
 	}
 	m.ref, m.of, m.above.latest, m.above.sessions[ref] = ref, ref, ref, again
 	m.mirror.changed = false
-	k, stay, done, _ := m.node.Take(ref, true)
-	m.stay = stay
+	var k Kept
+	done, _ := m.node.Take(ref, true, &k)
+	m.stay = m.node.Stay(ref)
 	m.image = Kept{Last: k.Last - uint64(len(k.Items))}
 	m.way = append(m.way, imageFrame{k, m.isSaid, m.isTold, k.Last, done})
 	m.arrive(1)

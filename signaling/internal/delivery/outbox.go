@@ -22,14 +22,17 @@ type outbox struct {
 type item struct {
 	text   wire.Object
 	buffer *[]byte
-	cause  Ref // whose message it is, 0: the server's own
+	cause  Ref    // whose message it is, 0: the server's own
+	number uint64 // see Post.SendAs
 }
 
 // last returns the number of the newest message.
 func (o *outbox) last() uint64 { return o.base + uint64(len(o.items)-o.head) }
 
 // get returns the message with number n, which must be in the box.
-func (o *outbox) get(n uint64) wire.Object { return o.items[o.head+int(n-o.base-1)].text }
+func (o *outbox) get(n uint64) wire.Object { return o.at(n).text }
+
+func (o *outbox) at(n uint64) *item { return &o.items[o.head+int(n-o.base-1)] }
 
 // add appends a message unless that exceeds the bounds.
 func (o *outbox) add(b item) bool {
@@ -96,7 +99,7 @@ func (o *outbox) ack(n uint64) bool {
 		it := &o.items[o.head]
 		o.bytes -= len(it.text) + overhead
 		if it.buffer != nil {
-			freeBuffer(it.buffer)
+			FreeBuffer(it.buffer)
 		}
 		*it = item{}
 		o.head++
@@ -143,8 +146,8 @@ func NewBuffer(n int) *[]byte {
 	return nil
 }
 
-// freeBuffer gives a buffer back, which is the next one's from then on.
-func freeBuffer(p *[]byte) {
+// FreeBuffer gives a buffer back, which is the next one's from then on.
+func FreeBuffer(p *[]byte) {
 	for i := range buffers {
 		if class := &buffers[i]; cap(*p) == class.size {
 			*p = (*p)[:0]

@@ -134,6 +134,11 @@ func (s *session) fitsLocked(cause Ref, bytes int) bool {
 
 // SendOnly implements Post.
 func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool) {
+	return n.SendAs(to, cause, b, buffer, 0, false)
+}
+
+// SendAs implements Post.
+func (n *Node) SendAs(to, cause Ref, b wire.Object, buffer *[]byte, number uint64, must bool) (fits bool) {
 	s := n.session(to)
 	if s == nil {
 		return true
@@ -141,14 +146,15 @@ func (n *Node) SendOnly(to, cause Ref, b wire.Object, buffer *[]byte) (fits bool
 	reader := n.readerOf(cause)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fitsLocked(cause, len(b)) {
+	fits = s.fitsLocked(cause, len(b))
+	if !fits && !must {
 		if buffer != nil {
-			freeBuffer(buffer)
+			FreeBuffer(buffer)
 		}
 		return false
 	}
-	s.pushLocked(item{b, buffer, cause}, reader)
-	return true
+	s.pushLocked(item{b, buffer, cause, number}, reader)
+	return fits
 }
 
 // doomLocked ends the session from the timers' goroutine: whoever is here holds

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -245,6 +246,25 @@ func (f *flusher) flush() {
 	if f.kicked = f.kicked[:0]; cap(f.kicked) > 1024 {
 		f.kicked = nil
 	}
+}
+
+// spread is how many lines each goroutine writes to.
+const spread = 16
+
+// Together is a by for Kick where many lines are written to that nobody has read from: Spread
+// writes to them.
+func Together() *Line { return &Line{out: new(flusher)} }
+
+// Spread writes to the lines that have been kicked, in as few goroutines as are worth it.
+func (l *Line) Spread() {
+	for lines := range slices.Chunk(l.out.kicked, spread) {
+		go func() {
+			for _, l := range lines {
+				l.writeNow()
+			}
+		}()
+	}
+	l.out.kicked = nil
 }
 
 // Kick sees to it that what is due is written. by is the line whose reader is here, or
