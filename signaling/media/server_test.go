@@ -2,6 +2,8 @@ package media
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
@@ -275,6 +277,31 @@ func TestApart(t *testing.T) {
 		y.closed(wire.CloseRefused)
 	})
 	t.Run("lost", func(t *testing.T) {
+	t.Run("removed by the host", func(t *testing.T) {
+		const secret = "Vn3pXq0c6TgkQmW1r8YhZA"
+		sum := sha256.Sum256([]byte("fox~host." + secret))
+		room := "fox~host." + base64.RawURLEncoding.EncodeToString(sum[:])
+		w := start(t, signaling.Config{}, Config{})
+		host, guest := w.person(), w.person()
+		host.say(fmt.Sprintf(`{"type":"join","room":%q,"host":%q,"id":1}`, room, secret))
+		host.hear("joined")
+		guest.say(fmt.Sprintf(`{"type":"join","room":%q,"id":1}`, room))
+		guest.hear("error") // knocking
+		if why := guest.open(host).closed(wire.CloseRefused); why != string(wire.CodeNotInRoom) {
+			t.Errorf("at the door: error %q", why)
+		}
+		host.say(fmt.Sprintf(`{"type":"host","room":%q,"action":"admit","peer":%q,"id":2}`, room, guest.id))
+		guest.hear("admitted")
+		guest.say(fmt.Sprintf(`{"type":"join","room":%q,"id":2}`, room))
+		guest.hear("joined")
+		x := host.open(guest)
+		x.want(`{"type":"ready","here":false}`)
+		y := guest.open(host)
+		y.want(`{"type":"ready","here":true}`)
+		host.say(fmt.Sprintf(`{"type":"host","room":%q,"action":"remove","peer":%q,"id":3}`, room, guest.id))
+		x.closed(wire.CloseRefused)
+		y.closed(wire.CloseRefused)
+	})
 		w := start(t, signaling.Config{Timing: signaling.Timing{Window: time.Millisecond}}, Config{})
 		a, _, x, y := w.pair()
 		a.ws.Close()

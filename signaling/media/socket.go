@@ -24,9 +24,13 @@ const (
 	maxHolds = 100
 )
 
-// overRate is how many frames over its limits a sender may go on with: each of them costs
-// the server a read.
+// overRate is how many frames a sender may go on with that go to nobody, as they are over
+// its limits or nobody is there, and how many pings: each of them costs the server a read.
+// A large one counts as several.
 var overRate = ratelimit.Rate{PerSecond: 1000, Burst: 10_000}
+
+// overUnit is how many bytes of such a frame count as one.
+const overUnit = 1500
 
 // socket is one media WebSocket: one end of a pair.
 type socket struct {
@@ -39,7 +43,7 @@ type socket struct {
 
 	// The reader's.
 	bad    int             // frames that were none
-	excess ratelimit.Meter // frames over the limits
+	excess ratelimit.Meter // what went to nobody
 	held   []byte          // a message that waits until a limit lets it through
 	holds  int             // how often it was tried again
 	paid   bool            // the sender's own limit has let it through
@@ -80,7 +84,9 @@ func (k *socket) Frame(opcode byte, payload []byte, now time.Time) {
 	case k.over.Load():
 	case opcode == wsock.OpPing:
 		k.owe(func(o *owes) { o.wsPong = append(o.wsPong[:0:0], payload...) })
+		k.vain(len(payload))
 	case opcode == wsock.OpPong:
+		k.vain(len(payload))
 	case k.pair == nil:
 		k.hello(opcode == wsock.OpText, payload)
 	case opcode == wsock.OpText:
@@ -98,6 +104,7 @@ func (k *socket) say(text []byte) {
 		return
 	}
 	k.owe(func(o *owes) { o.pong = true })
+	k.vain(len(text))
 }
 
 // frame passes a frame to the other end.
@@ -115,6 +122,7 @@ func (k *socket) frame(payload []byte, now int64) {
 	if to == nil {
 		k.paid, k.holds = false, 0
 		k.server.counts.drop(kind, "alone")
+		k.vain(len(payload))
 		return
 	}
 	limit, ok := "", k.paid
@@ -132,19 +140,20 @@ func (k *socket) frame(payload []byte, now int64) {
 		k.hold(payload)
 	default:
 		k.paid, k.holds = false, 0
-		k.exceed(kind, limit, to)
+		k.server.counts.drop(kind, limit)
+		if kind == Picture || kind == Key || kind == Piece {
+			to.miss()
+		}
+		k.vain(len(payload))
 	}
 }
 
-// exceed counts a frame that a limit does not let through.
-func (k *socket) exceed(kind Kind, limit string, to *socket) {
-	k.server.counts.drop(kind, limit)
-	if kind == Picture || kind == Key || kind == Piece {
-		to.miss()
-	}
+// vain counts what a client sends that goes to nobody. No limit of an allocation holds for
+// it, so that one who sends far more of it than anybody needs is ended.
+func (k *socket) vain(bytes int) {
 	now := k.server.hub.Now().UnixNano()
-	if k.excess.Charge(now, overRate, 1) < 0 {
-		k.shut(wire.CloseFlood, wire.Faultf(wire.CodeRate, "far more frames than the limits of an allocation let through"))
+	if k.excess.Charge(now, overRate, 1+float64(bytes)/overUnit) < 0 {
+		k.shut(wire.CloseFlood, wire.Faultf(wire.CodeRate, "far more frames than the limits of an allocation let through, or than anybody needs who is alone"))
 	}
 }
 
