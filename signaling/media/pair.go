@@ -54,10 +54,10 @@ func (s *Server) enter(k *socket, session, peer string) (wire.CloseCode, *wire.F
 	old, other := p.ends[side].Load(), p.ends[1-side].Load()
 	k.open(p, side, other != nil)
 	p.ends[side].Store(k)
-	switch {
-	case old != nil:
+	if old != nil {
 		old.shut(wire.CloseReplaced, nil)
-	case other != nil:
+	}
+	if other != nil { // after old, too: what was on its way there is lost
 		other.meet(true)
 	}
 	return 0, nil

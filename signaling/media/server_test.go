@@ -155,7 +155,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 }
 
 // TestReplaced: a second socket to the same peer takes the first one's place, and the
-// other end goes on with it, from a key picture on.
+// other end is told and goes on with it, from a key picture on.
 func TestReplaced(t *testing.T) {
 	w := start(t, signaling.Config{}, Config{})
 	a, b, x, y := w.pair()
@@ -164,6 +164,7 @@ func TestReplaced(t *testing.T) {
 	again := a.open(b)
 	again.want(`{"type":"ready","here":true}`)
 	x.closed(wire.CloseReplaced)
+	y.want(`{"type":"peer","here":true}`)
 	y.send(numbered(Picture, 2, 100))
 	y.want(`{"type":"key"}`)
 	y.send(numbered(Key, 3, 100))
@@ -276,7 +277,6 @@ func TestApart(t *testing.T) {
 		x.closed(wire.CloseRevoked)
 		y.closed(wire.CloseRefused)
 	})
-	t.Run("lost", func(t *testing.T) {
 	t.Run("removed by the host", func(t *testing.T) {
 		const secret = "Vn3pXq0c6TgkQmW1r8YhZA"
 		sum := sha256.Sum256([]byte("fox~host." + secret))
@@ -302,6 +302,7 @@ func TestApart(t *testing.T) {
 		x.closed(wire.CloseRefused)
 		y.closed(wire.CloseRefused)
 	})
+	t.Run("lost", func(t *testing.T) {
 		w := start(t, signaling.Config{Timing: signaling.Timing{Window: time.Millisecond}}, Config{})
 		a, _, x, y := w.pair()
 		a.ws.Close()
