@@ -125,6 +125,7 @@ function lie() {
     if ((kind === 2 || kind === 3) && bytes.length > 20) {
       if (here.lies === 'codec') bytes[5] ^= 1; // VP8 for H.264, and the other way round
       if (here.lies === 'length') bytes[9] ^= 0x1f;
+      if (here.lies === 'size' && kind === 3) bytes.set([0xff, 0x3f, 0xff, 0x3f], 16); // of a picture that would take 400 MB
       if (here.lies === 'content') for (let at = 10; at < bytes.length; at++) bytes[at] = Math.random() * 256;
     }
     return seal.call(this, algorithm, key, bytes);
@@ -135,7 +136,7 @@ long('who lies about codecs, lengths and contents is seen again when he no longe
   const [first, second] = await meet(server.base, 'liar', lie);
   /** @type {string[]} */ const errors = [];
   for (const page of [first, second]) page.on('pageerror', (error) => errors.push(String(error)));
-  for (const lies of ['codec', 'length', 'content']) {
+  for (const lies of ['codec', 'length', 'size', 'content']) {
     await second.evaluate((lies) => { /** @type {any} */ (window).lies = lies; }, lies);
     await new Promise((resolve) => { setTimeout(resolve, 3000); });
     await moves(second, 10); // he himself is none the worse, and neither is sound

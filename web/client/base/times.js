@@ -184,6 +184,8 @@ export const lastDoorTimes = {
   hurry: 30_000,
   /** Where a path stands still it is made ready, so often in the long run and so many times at once; used after so long. */
   ahead: 30_000, aheadAtOnce: 3, sure: 500,
+  /** It is begun because the other side asks so often in the long run and so many times at once. */
+  answers: 2000, answersAtOnce: 4,
   /** What came to nothing is tried again after so long, later each time. */
   again: 4000, againMost: 30_000,
   /** Who does not answer within this is tried again. */

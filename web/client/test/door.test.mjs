@@ -11,7 +11,7 @@ const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 /** Two people, whose connection and sockets come and go. */
 function pair() {
   const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false, still: [0, 0], opened: [0, 0], bonds: /** @type {(string | null)[]} */ (['x', 'x'])};
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false, still: [0, 0], opened: [0, 0], apart: false, bonds: /** @type {(string | null)[]} */ (['x', 'x'])};
   /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
   /** @type {any[]} */ const paths = [null, null];
   let keys = 0;
@@ -48,7 +48,7 @@ function pair() {
   /** Keys that fit open both ends, as the server and the frames would. */
   const meet = () => {
     const [a, b] = paths;
-    if (!a || !b || a.closed || b.closed || a.theirs !== b.publicKey || b.theirs !== a.publicKey) return;
+    if (state.apart || !a || !b || a.closed || b.closed || a.theirs !== b.publicKey || b.theirs !== a.publicKey) return;
     for (const path of [a, b]) if (!path.open) { path.open = true; path.host.opened(); }
   };
   return {
@@ -195,6 +195,29 @@ test('the door is not answered: that is said, and it is tried again', async () =
   set(0, false);
   await pass(60_000);
   assert.ok(!doors[0].carries && state.unanswered[0] > 1, `${state.unanswered}`);
+});
+
+test('both agree, and do not meet there: that is said on both sides, as by two whose servers are not one', async () => {
+  const {set, pass, doors, state} = pair();
+  state.apart = true;
+  set(0, false);
+  set(1, false);
+  await pass(60_000);
+  assert.ok(doors.every(({carries}) => !carries) && state.unanswered.every((times) => times > 1), `${state.unanswered}`);
+});
+
+test('who asks with one key that is none after the other has few sockets opened', async () => {
+  const {pass, doors, paths, way} = pair();
+  let begun = 0;
+  for (let n = 0, last; n < 600; n++) { // a minute, ten in each second
+    await doors[1].hear({key: `none${n}`, pictures: [], sound: true});
+    if (paths[1] !== last) begun++;
+    last = paths[1];
+    paths[1]?.close(); // no point of the curve
+    way.length = 0;
+    await pass(100, false);
+  }
+  assert.ok(begun > 1 && begun <= lastDoorTimes.answersAtOnce + 60_000 / lastDoorTimes.answers + 1, `${begun} sockets`);
 });
 
 test('whatever comes and goes, both meet in the end: random schedules', async () => {

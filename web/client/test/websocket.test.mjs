@@ -7,7 +7,7 @@ import {Playout, packetSamples, sampleRate} from '../call/websocket/playout.js';
 import {Rate, sizeFor} from '../call/websocket/rate.js';
 import {Channels} from '../call/websocket/channels.js';
 import {Busy} from '../call/websocket/busy.js';
-import {Pieces} from '../call/websocket/pictures.js';
+import {Pieces, oversized} from '../call/websocket/pictures.js';
 import {received} from '../call/path/received.js';
 import {FakeClock} from './fakes.mjs';
 
@@ -62,6 +62,30 @@ test('what is sealed is opened by the other side alone, once and in order', asyn
   assert.equal(await b.opener.open(sealed[4].slice(0, 20)), null, 'cut off');
   assert.deepEqual((await b.opener.open(sealed[4]))?.content, bytes(1, 2, 4), 'what was refused has spoilt nothing');
   assert.equal(b.opener.refused, 7);
+});
+
+test('a counter at its end, or at none, is one like others', async (t) => {
+  const a = await Exchange.begin(), b = await Exchange.begin(), encrypt = crypto.subtle.encrypt.bind(crypto.subtle);
+  const [{sealer}, {opener}] = [await a.agree(b.publicKey), await b.agree(a.publicKey)];
+  /** @type {any} */ let key;
+  t.mock.method(crypto.subtle, 'encrypt', (/** @type {any} */ how, /** @type {any} */ by, /** @type {any} */ data) => encrypt(how, key = by, data));
+  const first = await sealer.seal(kinds.sound, bytes(1));
+  const frame = async (/** @type {bigint} */ number) => {
+    const iv = new Uint8Array(12);
+    iv[0] = kinds.sound;
+    new DataView(iv.buffer).setBigUint64(4, number);
+    const sealed = new Uint8Array(await encrypt({name: 'AES-GCM', iv, additionalData: bytes(kinds.sound)}, key, bytes(7))), whole = new Uint8Array(9 + sealed.length);
+    whole[0] = kinds.sound;
+    new DataView(whole.buffer).setBigUint64(1, number);
+    whole.set(sealed, 9);
+    return whole;
+  };
+  assert.equal(await opener.open(await frame(0n)), null, 'none is sealed under that');
+  const last = await opener.open(await frame(2n ** 64n - 1n));
+  assert.ok(last && Number.isFinite(last.number) && last.missing > 0 && Number.isFinite(last.missing));
+  assert.equal(await opener.open(await frame(2n ** 64n - 1n)), null, 'once');
+  assert.equal(await opener.open(first), null, 'and nothing after it: who does that is not heard any more');
+  assert.ok(await opener.open(await sealer.seal(kinds.report, bytes(1))), 'in that lane');
 });
 
 test('sound may overtake pictures', async () => {
@@ -283,6 +307,25 @@ test('what is long goes in parts, between which others go, and comes whole', () 
   const {ends: [c, d], flooded, carry: on} = channels(600);
   for (let i = 0; i < 500; i++) { c.send(c.main, 6, new Uint8Array(600)); on(); d.say(); on(); }
   assert.ok(flooded[1] > 0);
+  // Nor such in which there is nothing.
+  const {ends: [e, f], flooded: by, carry: onwards} = channels(600);
+  for (let i = 0; i < 5000 && !by[1]; i++) { e.send(e.main, 6, new Uint8Array()); onwards(); f.say(); onwards(); }
+  assert.ok(by[1] > 0);
+});
+
+test('who comes by one socket after the other is sent what waits a few times', () => {
+  const {ends: [a], way} = channels();
+  a.main.send('x'.repeat(60_000));
+  let sent = 0;
+  for (let n = 0; n < 1000; n++) {
+    way.length = 0;
+    a.met();
+    sent += way.reduce((sum, {content}) => sum + content.length, 0);
+  }
+  assert.ok(sent < 5 * 60_000, `${sent} bytes`);
+  way.length = 0;
+  a.say();
+  assert.ok(way.some(({content}) => content.length > 1000), 'and then again at a calmer time');
 });
 
 test('channels without end are not opened for anybody', () => {
@@ -323,6 +366,22 @@ test('pieces become pictures, and a gap waits for a whole one', () => {
   assert.equal(pieces.take(kinds.key, head(1, 1), false)?.complete, true);
   assert.equal(pieces.take(kinds.key, head(2 ** 31, 1), false), null, 'larger than any picture');
   assert.equal(pieces.take(kinds.key, head(1, 1, 2, 3), false), null, 'more than was said');
+  const long = Uint8Array.from({length: 50_000}, (_, i) => i * 7);
+  let whole = pieces.take(kinds.key, head(long.length, ...long.subarray(0, 600)), false);
+  for (let at = 600; at < long.length; at += 600) whole = pieces.take(kinds.piece, long.slice(at, at + 600), false);
+  assert.deepEqual(whole?.data, long);
+  // One of a megabyte that does not come costs what has come of it.
+  const before = process.memoryUsage().arrayBuffers, many = Array.from({length: 300}, () => new Pieces());
+  for (const each of many) assert.equal(each.take(kinds.key, head(1 << 20, 1, 2, 3), false), null);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 10e6, `${process.memoryUsage().arrayBuffers - before} bytes`);
+});
+
+test('a picture that says it is huge is not decoded', () => {
+  const vp8 = (/** @type {number} */ width, /** @type {number} */ height, key = true) => bytes(key ? 0x10 : 0x11, 2, 0, 0x9d, 1, 0x2a, width & 255, width >> 8, height & 255, height >> 8, 1, 2);
+  assert.deepEqual([oversized('vp8', vp8(640, 360)), oversized('vp8', vp8(1280, 720)), oversized('vp8', vp8(16_383, 16_383)), oversized('vp8', vp8(16_383, 300))], [false, false, true, true]);
+  assert.equal(oversized('vp8', vp8(640 | 0x4000, 360 | 0x8000)), false, 'how it is scaled is no size');
+  assert.equal(oversized('vp8', vp8(16_383, 16_383, false)), false, 'one that builds on another says none');
+  assert.equal(oversized('vp8', bytes(0x10, 2)), false);
 });
 
 test('a key comes over signaling in its form alone', async () => {

@@ -47,12 +47,14 @@ export class LastDoor {
   /** @type {Promise<{WebSocketPath: new (host: import('../websocket/path.js').PathHost) => WebSocketPath, abilities: () => Promise<Omit<DoorKey, 'key'> | null>}> | null} */ #fetched = null;
   /** When it was opened without patience. */
   #hurriedAt = -Infinity;
-  /** It is made ready for paths that stand still. @type {Quota} */ #ahead;
+  /** It is made ready for paths that stand still; and because the other side asks. @type {Quota} */ #ahead;
+  /** @type {Quota} */ #answers;
 
   /** @param {LastDoorHost} host */
   constructor(host) {
     this.#host = host;
     this.#ahead = new Quota(host.clock, times.aheadAtOnce, times.ahead);
+    this.#answers = new Quota(host.clock, times.answersAtOnce, times.answers);
   }
 
   /** The way in use; null: none. */
@@ -123,6 +125,8 @@ export class LastDoor {
       this.#drop();
     }
     if (!this.#path) await this.#begin();
+    // Keys that are none end it at once, and each beginning is a socket at the server.
+    if (!this.#path && !this.#beginning && !this.#answers.take()) return;
     const path = this.#path;
     if (!path || this.#agreed) return;
     this.#agreed = said.key;

@@ -5,8 +5,8 @@
  * parts, so that sound goes between: `more` is one that others follow.
  */
 const ops = {text: 0, binary: 1, open: 2, close: 3, had: 4, again: 5, more: 6};
-/** The parts of one are no more than this together, bytes. */
-const mostParts = 1 << 18;
+/** The parts of one are no more than this together, bytes; each counts as so many at least, as one in which there is nothing takes room too. */
+const mostParts = 1 << 18, leastPart = 64;
 /** So much may be on its way, bytes: what comes is answered for, so that nothing fills the server. */
 const windowBytes = 64 * 1024;
 /** So many channels may be open at once. */
@@ -30,7 +30,8 @@ class Channel extends EventTarget {
   /** @type {(() => void) | null} */ onopen = null;
   /** @type {(() => void) | null} */ onclose = null;
   /** @type {(() => void) | null} */ onbufferedamountlow = null;
-  /** Of what is coming. @type {Uint8Array[]} */ parts = [];
+  /** Of what is coming, and what that counts. @type {Uint8Array[]} */ parts = [];
+  counted = 0;
 
   /** @param {Channels} all @param {number} id @param {string} label */
   constructor(all, id, label) {
@@ -167,12 +168,13 @@ export class Channels {
       if (channel !== this.main) channel?.closed();
     } else if (channel && (op === ops.text || op === ops.binary || op === ops.more)) {
       channel.parts.push(data);
-      const size = channel.parts.reduce((sum, {length}) => sum + length, 0);
-      if (size > mostParts) return this.#flooded();
+      channel.counted += Math.max(leastPart, data.length);
+      if (channel.counted > mostParts) return this.#flooded();
       if (op === ops.more) return;
-      const whole = channel.parts.length > 1 ? new Uint8Array(size) : data;
+      const whole = channel.parts.length > 1 ? new Uint8Array(channel.parts.reduce((sum, {length}) => sum + length, 0)) : data;
       if (whole !== data) channel.parts.reduce((at, part) => { whole.set(part, at); return at + part.length; }, 0);
       channel.parts = [];
+      channel.counted = 0;
       channel.onmessage?.({data: op === ops.text ? new TextDecoder().decode(whole) : whole.buffer});
     }
   }
@@ -180,9 +182,13 @@ export class Channels {
   /** @param {number} had @param {boolean} again */
   #answered(had, again) {
     while (this.#sent.length && this.#last - this.#sent.length < had) this.#unanswered -= /** @type {Uint8Array} */ (this.#sent.shift()).length;
-    if (again && this.#resent++ < mostAgain) this.#resend();
-    else this.#owed ||= again;
+    if (again) this.#again();
     this.#pump();
+  }
+
+  #again() {
+    if (this.#resent++ < mostAgain) this.#resend();
+    else this.#owed = true;
   }
 
   #resend() {
@@ -209,7 +215,7 @@ export class Channels {
   /** The two have met by another socket: what was on its way may be lost. */
   met() {
     this.#answer(ops.again);
-    this.#resend(); // the other side need not know of it
+    this.#again(); // the other side need not know of it
   }
 
   /** @param {Channel} channel */

@@ -10,6 +10,7 @@ import {Channels} from './channels.js';
 import {Link} from './link.js';
 import {Arrivals, Flow} from './flow.js';
 import {realClock} from '../../base/clock.js';
+import {Quota} from '../../base/quota.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
 
@@ -23,6 +24,8 @@ const openWithin = 10_000;
 const soundEach = 1000;
 
 /** What this browser can do here: told to the other side with our key. */
+/** What the other side wants of us, and how its line is, is believed so often at once, and then once in so many milliseconds: each change costs. It says all of it again. */
+const turnsAtOnce = 6, turns = 500;
 export async function abilities() {
   const secure = !!globalThis.crypto?.subtle && !!globalThis.WebSocket;
   if (!secure) return null;
@@ -98,6 +101,8 @@ export class WebSocketPath {
   #told = '';
   /** Its keys are bound to the connection that there was when it was begun. */
   bound = false;
+  #turns = new Quota(realClock, turnsAtOnce, turns);
+  #lines = new Quota(realClock, turnsAtOnce, turns);
   /** The other side hears us by nothing but this. */
   #used = false;
   /** It asks for our sound, and has a connection still. */
@@ -265,8 +270,9 @@ export class WebSocketPath {
     if (kind === kinds.report) return this.#heard(content);
     if (kind !== kinds.piece && content.length > 4) this.#age.note(new DataView(content.buffer, content.byteOffset).getUint32(0), performance.now());
     if (kind === kinds.sound) {
-      const begins = !this.sounds;
-      this.#soundAt = performance.now();
+      const begins = !this.sounds, now = performance.now();
+      if (!(now - this.#soundAt < evenPause)) this.#soundFrom = now;
+      this.#soundAt = now;
       if (begins && this.#host.standing()) this.#host.tracks();
       return this.#soundIn?.take(content);
     }
@@ -316,7 +322,7 @@ export class WebSocketPath {
     const now = performance.now();
     if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
-    if (this.#used !== (uses === true) || this.#asked !== (asks === true)) {
+    if ((this.#used !== (uses === true) || this.#asked !== (asks === true)) && this.#turns.take()) {
       this.#used = uses === true;
       this.#asked = asks === true;
       this.send();

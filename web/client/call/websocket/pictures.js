@@ -9,8 +9,8 @@ import {kinds} from './seal.js';
 const names = {vp8: 'vp8', h264: 'avc1.42E01F'};
 /** The time, whose it is, which codec, and how many bytes follow in all. */
 const headBytes = 10;
-/** A picture is no larger than this. */
-const mostBytes = 1 << 20;
+/** A picture is no larger than this, coded; and decoded: a few bytes may say that they are 400 MB. */
+const mostBytes = 1 << 20, mostPixels = 2560 * 1440;
 const codes = /** @type {const} */ (['vp8', 'h264']);
 /** A key picture comes so often by itself, milliseconds, and at most so often when it is asked for. */
 const keyEvery = 10_000, keyPause = 500;
@@ -231,12 +231,24 @@ class Grabber {
   }
 }
 
+/**
+ * Whether a picture says that it is larger than any that is sent: whole ones of VP8 say how large they are (RFC 6386, 9.1), whatever
+ * their frame is called. What H.264 says is seen once it is decoded.
+ * @param {Codec} codec @param {Uint8Array} data
+ */
+export function oversized(codec, data) {
+  if (codec !== 'vp8' || data.length < 10 || data[0] & 1) return false;
+  const view = new DataView(data.buffer, data.byteOffset);
+  return (view.getUint16(6, true) & 0x3fff) * (view.getUint16(8, true) & 0x3fff) > mostPixels;
+}
+
 /** @typedef {{key: boolean, at: number, screen: boolean, codec: Codec, data: Uint8Array<ArrayBuffer>, complete: boolean}} Picture `complete`: none before it is missing */
 
 /** Puts the pieces of pictures together. */
 export class Pieces {
-  /** @type {Picture | null} */ #picture = null;
+  /** @type {Picture | null} with room for about as much as has come: what is to follow may be a lie */ #picture = null;
   #filled = 0;
+  #bytes = 0;
   /** Whose pictures have a gap. */
   #broken = [true, true];
 
@@ -251,23 +263,35 @@ export class Pieces {
       this.#broken = [true, true];
     }
     if (kind === kinds.piece) {
-      if (!this.#picture || this.#filled + content.length > this.#picture.data.length) return null;
-      this.#picture.data.set(content, this.#filled);
-      this.#filled += content.length;
+      if (!this.#picture || this.#filled + content.length > this.#bytes) return null;
+      this.#fill(this.#picture, content);
     } else {
       if (content.length <= headBytes || !(content[5] in codes)) return null;
       const view = new DataView(content.buffer, content.byteOffset), bytes = view.getUint32(6), screen = content[4] === 1;
       if (bytes > mostBytes || bytes < content.length - headBytes) return null;
       const key = kind === kinds.key;
-      this.#picture = {key, at: view.getUint32(0), screen, codec: codes[content[5]], data: new Uint8Array(bytes), complete: key || !this.#broken[Number(screen)]};
-      this.#picture.data.set(content.subarray(headBytes));
-      this.#filled = content.length - headBytes;
+      this.#picture = {key, at: view.getUint32(0), screen, codec: codes[content[5]], data: new Uint8Array(), complete: key || !this.#broken[Number(screen)]};
+      this.#filled = 0;
+      this.#bytes = bytes;
+      this.#fill(this.#picture, content.subarray(headBytes));
     }
     const picture = this.#picture;
-    if (this.#filled < picture.data.length) return null;
+    if (this.#filled < this.#bytes) return null;
     this.#picture = null;
     if (picture.key) this.#broken[Number(picture.screen)] = false;
     return picture;
+  }
+
+  /** @param {Picture} picture @param {Uint8Array<ArrayBuffer>} content */
+  #fill(picture, content) {
+    const filled = this.#filled + content.length;
+    if (filled > picture.data.length) {
+      const larger = new Uint8Array(Math.min(this.#bytes, 2 * filled));
+      larger.set(picture.data.subarray(0, this.#filled));
+      picture.data = larger;
+    }
+    picture.data.set(content, this.#filled);
+    this.#filled = filled;
   }
 }
 
@@ -337,8 +361,9 @@ export class PictureReceiver {
   /** A whole picture has come. @param {Picture} picture */
   take({key, at, codec, data, complete}) {
     if (this.#closed) return;
-    if (!complete) this.#waitsForKey = true;
-    if (this.#waitsForKey && !key) return this.#wantKey();
+    const large = oversized(codec, data);
+    if (!complete || large) this.#waitsForKey = true;
+    if (large || (this.#waitsForKey && !key)) return this.#wantKey();
     if (!this.#begin(codec)) return;
     const decoder = /** @type {VideoDecoder} */ (this.#decoder);
     if (decoder.decodeQueueSize > 4 * atWork && !key) {
@@ -381,6 +406,10 @@ export class PictureReceiver {
   /** @param {VideoFrame} frame */
   #keep(frame) {
     if (this.#closed) return frame.close();
+    if (frame.codedWidth * frame.codedHeight > mostPixels) {
+      frame.close();
+      return this.#again();
+    }
     this.#waiting.push({frame, due: this.#dueAt(frame.timestamp / 1000)});
     if (this.#waiting.length > mostWaiting) this.#waiting.shift()?.frame.close();
     this.#show();
