@@ -17,7 +17,7 @@ import {Quota} from '../../base/quota.js';
  * @property {(said: DoorKey) => void} say
  * @property {() => Omit<import('../websocket/path.js').PathHost, 'closed' | 'sending' | 'standing' | 'opened'>} path
  * @property {() => Promise<import('./bond.js').Shared | null>} shared what the two have told each other over the connection in use, where nobody else hears it
- * @property {() => void} unanswered the other side does not know of such a way, or has not got what it takes
+ * @property {() => void} unanswered the other side does not know of such a way, or has not got what it takes, or the two do not meet there
  * @property {(path: WebSocketPath) => void} opened both ends of it are there
  * @property {() => void} changed media goes this way, or sound stands in, or does not any more
  */
@@ -89,7 +89,8 @@ export class LastDoor {
     }
     if (this.#path?.open) return this.#use(true);
     if (this.#path && clock.now() - this.#begunAt > times.open) {
-      if (!this.#agreed) this.#host.unanswered();
+      // Keys are agreed upon over signaling: the two may sit where no socket of one meets one of the other.
+      this.#host.unanswered();
       return this.#drop();
     }
     const hurried = this.#host.lost() && clock.now() - this.#hurriedAt > times.hurry;
