@@ -305,6 +305,8 @@ export namespace lastDoorTimes {
     export let aheadAtOnce: number;
     let sure_1: number;
     export { sure_1 as sure };
+    export let answers: number;
+    export let answersAtOnce: number;
     let again_2: number;
     export { again_2 as again };
     let againMost_2: number;
@@ -1874,6 +1876,8 @@ declare class LastDoor {
     look(): void;
     /** The other side wants it, or answers. @param {DoorKey} said */
     hear(said: DoorKey): Promise<void>;
+    /** One of the two has another session. */
+    returned(): void;
     /** What we send has changed. */
     send(): void;
     close(): void;
@@ -1927,7 +1931,7 @@ export type LastDoorHost = {
      */
     shared: () => Promise<Shared | null>;
     /**
-     * the other side does not know of such a way, or has not got what it takes
+     * the other side does not know of such a way, or has not got what it takes, or the two do not meet there
      */
     unanswered: () => void;
     /**
@@ -3405,7 +3409,8 @@ declare class Channel extends EventTarget {
     /** @type {(() => void) | null} */ onopen: (() => void) | null;
     /** @type {(() => void) | null} */ onclose: (() => void) | null;
     /** @type {(() => void) | null} */ onbufferedamountlow: (() => void) | null;
-    /** Of what is coming. @type {Uint8Array[]} */ parts: Uint8Array[];
+    /** Of what is coming, and what that counts. @type {Uint8Array[]} */ parts: Uint8Array[];
+    counted: number;
     all: Channels;
     id: number;
     label: string;
@@ -3566,6 +3571,8 @@ declare class Link {
     begin(): void;
     /** Nothing has come for a while: the socket may be dead without knowing it. */
     renew(): void;
+    /** Our session or the other side's is another: what was refused before may be taken. */
+    again(): void;
     close(): void;
     #private;
 }
@@ -3655,6 +3662,8 @@ declare class WebSocketPath {
         pictures: string[];
         sound: boolean;
     }, shared?: Uint8Array<ArrayBuffer> | null): Promise<void>;
+    /** One of the two has another session: the server may take a socket now. */
+    again(): void;
     /** What we send has changed. */
     send(): void;
     close(): void;
@@ -3716,6 +3725,12 @@ export type PathHost = {
 declare function decodes(): Promise<Codec[]>;
 /** The first of these that this browser encodes. @param {string[]} theirs @returns {Promise<Codec | ''>} */
 declare function codecFor(theirs: string[]): Promise<Codec | "">;
+/**
+ * Whether a picture says that it is larger than any that is sent: whole ones of VP8 say how large they are (RFC 6386, 9.1), whatever
+ * their frame is called. What H.264 says is seen once it is decoded.
+ * @param {Codec} codec @param {Uint8Array} data
+ */
+declare function oversized(codec: Codec, data: Uint8Array): boolean;
 /** Encodes one track, as large and as often as the rate allows. */
 declare class PictureSender {
     /**
@@ -4961,7 +4976,11 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     }>;
     /** Whether the server passes on media where no other way is left. */
     get passesMedia(): boolean;
-    /** A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. @param {string} peer */
+    /**
+     * A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. The session may be without
+     * its own: both were lost together, mostly, and neither waits for the other.
+     * @param {string} peer
+     */
     mediaSocket(peer: string): WebSocket | null;
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;

@@ -463,6 +463,7 @@ export class Peer extends Emitter {
     this.polite = info.polite;
     this.orphan = false;
     this.introduce({...info, away: false});
+    this.#way.door.returned();
     // An offer that was on its way has gone with the old session.
     this.#healing.replacements.forget(true);
     this.emit('returned', undefined);

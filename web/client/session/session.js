@@ -170,9 +170,13 @@ export class Session extends Emitter {
   /** Whether the server passes on media where no other way is left. */
   get passesMedia() { return this.#media !== null; }
 
-  /** A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. @param {string} peer */
+  /**
+   * A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. The session may be without
+   * its own: both were lost together, mostly, and neither waits for the other.
+   * @param {string} peer
+   */
   mediaSocket(peer) {
-    if (!this.#media || !this.#welcomed) return null;
+    if (!this.#media || !this.id || !this.#token) return null;
     const url = new URL(this.#media.path, this.#url());
     const socket = new (this.#options.WebSocket ?? WebSocket)(url.href, 'turnhub.media.v1');
     socket.onopen = () => socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));

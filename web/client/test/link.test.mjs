@@ -164,3 +164,51 @@ test('who is sent away for good does not come again', () => {
     assert.deepEqual([ended, made], [1, 1], String(code));
   }
 });
+
+test('whose session is not in the new process yet goes on in the old one, and tries again until it is', () => {
+  const clock = new FakeClock();
+  /** @type {any[]} */ const sockets = [];
+  const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+    const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
+    sockets.push(socket);
+    return socket;
+  }});
+  link.begin();
+  sockets[0].onmessage({data: '{"type":"ready","here":true}'});
+  sockets[0].onmessage({data: '{"type":"restart","after":300}'});
+  clock.advance(350);
+  for (let n = 1; n < 4; n++) {
+    assert.equal(sockets.length, n + 1);
+    sockets[n].readyState = 3;
+    sockets[n].onclose({code: 4003});
+    assert.ok(link.open && link.here);
+    clock.advance(600);
+  }
+  sockets[4].onmessage({data: '{"type":"ready","here":true}'});
+  clock.advance(20_000);
+  assert.deepEqual([sockets.length, sockets[0].readyState, link.open], [5, 3, true]);
+});
+
+test('a socket that is not taken is left sooner where the last one was taken soon, and not where the server is far', () => {
+  for (const [took, most] of [[100, 800], [300, 1000], [900, 2100]]) {
+    const clock = new FakeClock();
+    /** @type {any[]} */ const sockets = [];
+    const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+      const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
+      sockets.push(socket);
+      return socket;
+    }});
+    link.begin();
+    clock.advance(took);
+    sockets[0].onmessage({data: '{"type":"ready","here":true}'});
+    link.renew();
+    clock.advance(Math.max(600, 2 * took));
+    assert.equal(sockets.length, 2, 'it is waited for');
+    clock.advance(most - Math.max(600, 2 * took));
+    assert.equal(sockets.length, 3, `${took} ms, then another within ${most}`);
+    clock.advance(60_000);
+    assert.ok(sockets.length < 35, `${sockets.length} in a minute`);
+    link.close();
+    assert.ok(sockets.slice(1).every(({readyState}) => readyState === 3));
+  }
+});

@@ -74,6 +74,25 @@ test('resume sends again what the server has not handled, and drops what was han
   assert.equal(hub.state, 'open');
 });
 
+test('a socket for media is opened while the session is without its own, and for no session that is not', async () => {
+  const {hub, clock, sockets, connected} = start();
+  assert.equal(hub.mediaSocket('s_a'), null, 'before the welcome');
+  sockets[0].open();
+  sockets[0].say(welcome({media: {path: 'media', frame: 1000}}));
+  await connected;
+  sockets[0].cut();
+  const media = /** @type {any} */ (hub.mediaSocket('s_a'));
+  assert.deepEqual([media.url, media.protocol], ['ws://hub.test/media', 'turnhub.media.v1']);
+  media.open();
+  assert.deepEqual(media.sent, [{type: 'hello', session: 's_me', token: 'secret', peer: 's_a'}]);
+  clock.advance(1000);
+  sockets[2].open();
+  sockets[2].say(welcome());
+  assert.equal(hub.mediaSocket('s_a'), null, 'a server that has none any more');
+  hub.close();
+  assert.equal(hub.mediaSocket('s_a'), null, 'closed');
+});
+
 test('a request that was on its way when the socket died is answered after resume, once', async () => {
   const {hub, clock, sockets} = await open();
   const joined = hub.join('blue');

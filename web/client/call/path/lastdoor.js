@@ -125,9 +125,9 @@ export class LastDoor {
       if (this.#host.clock.now() < this.#notBefore) return;
       this.#drop();
     }
-    if (!this.#path) await this.#begin();
     // Keys that are none end it at once, and each beginning is a socket at the server.
     if (!this.#path && !this.#beginning && !this.#answers.take()) return;
+    if (!this.#path) await this.#begin();
     const path = this.#path;
     if (!path || this.#agreed) return;
     this.#agreed = said.key;
@@ -201,6 +201,9 @@ export class LastDoor {
     path?.close();
     this.look();
   }
+
+  /** One of the two has another session. */
+  returned() { this.#path?.again(); }
 
   /** What we send has changed. */
   send() { this.#path?.send(); }

@@ -5,6 +5,11 @@
 const again = [50, 250, 500, 1000];
 /** One beside another that is silent: so often at most, milliseconds. What the server has not taken by then is left. */
 const renewEvery = 2000;
+/**
+ * Sooner where the last one was taken in less than a third of that, but not before so long, and twice that after two of them: a proxy whose
+ * line has another address sends what is new over connections that it has kept, and that are dead.
+ */
+const quick = 700, times = 3;
 /** How the server ends one for good: a fault of ours, a session that is revoked, too many, a flood, a frame that is too big. */
 const final = new Set([4000, 4004, 4006, 4007, 4009]);
 
@@ -32,6 +37,12 @@ export class Link {
   /** @type {any} */ #timer = null;
   #tries = 0;
   #renewedAt = -Infinity;
+  /** When that on its way was begun, how long the last took until the server had taken it, and how many were left since. */
+  #begunAt = 0;
+  #took = Infinity;
+  #left = 0;
+  /** The server goes down: the next one is tried until it is taken, while the one in use goes on. */
+  #moving = false;
   #closed = false;
 
   /** @param {LinkHost} host */
@@ -59,15 +70,17 @@ export class Link {
     if (!socket) return this.#later();
     this.#next = socket;
     this.#taken = false;
+    this.#begunAt = clock.now();
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({data}) => { if (typeof data === 'string') this.#said(socket, data); else this.#host.came(new Uint8Array(data)); };
     socket.onclose = ({code}) => this.#lost(socket, code);
     this.#timer = clock.setTimeout(() => {
       if (this.#next !== socket || this.#taken) return;
       this.#next = null;
+      this.#left++;
       this.#leave(socket);
       this.#later();
-    }, renewEvery);
+    }, Math.min(renewEvery, Math.max(quick, times * this.#took) * 2 ** (this.#left >> 1)));
   }
 
   /** Nothing has come for a while: the socket may be dead without knowing it. */
@@ -77,6 +90,15 @@ export class Link {
     this.#renewedAt = now;
     if (this.#next) this.#leave(this.#next);
     this.#next = null;
+    this.begin();
+  }
+
+  /** Our session or the other side's is another: what was refused before may be taken. */
+  again() {
+    if (this.#socket || (this.#next && this.#taken)) return;
+    if (this.#next) this.#leave(this.#next); // it has said the one before
+    this.#next = null;
+    this.#tries = 0;
     this.begin();
   }
 
@@ -97,7 +119,12 @@ export class Link {
     const {type, here, after} = said ?? {};
     if (type === 'ready' || type === 'peer') {
       this.#tries = 0;
-      if (socket === this.#next) this.#taken = true;
+      if (socket === this.#next && !this.#taken) {
+        this.#taken = true;
+        this.#moving = false;
+        this.#took = this.#host.clock.now() - this.#begunAt;
+        this.#left = 0;
+      }
       if (here || !this.#socket) this.#use(socket);
       if (socket !== this.#socket) return;
       this.here = here === true;
@@ -106,6 +133,7 @@ export class Link {
       this.#host.key();
     } else if (type === 'restart' && socket === this.#socket && Number.isFinite(after)) {
       this.#host.clock.clearTimeout(this.#timer);
+      this.#moving = true;
       this.#timer = this.#host.clock.setTimeout(() => this.begin(), Math.max(0, Math.min(after, 10_000)));
     }
   }
@@ -130,7 +158,7 @@ export class Link {
     if (final.has(code)) {
       this.close();
       this.#host.ended();
-    } else if (!this.#socket && !this.#next) {
+    } else if ((!this.#socket || this.#moving) && !this.#next) { // our session may come to the new process a moment later
       this.#later();
     }
   }

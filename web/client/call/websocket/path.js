@@ -16,16 +16,18 @@ import {Quota} from '../../base/quota.js';
 
 /** What is told twice a second; without a word for so long the socket is renewed, and the path dead, milliseconds. */
 const reportEvery = 500, renewAfter = 1500, deadAfter = 8000;
+/** Where sound has come evenly for so long, and pauses no longer than that, nothing at all is suspicious sooner; it is looked at so often, milliseconds. */
+const evenFor = 1000, evenPause = 250, evenRenew = 800, lookEvery = 100;
 /** So much may wait in our browser before pictures are left out, milliseconds at the rate that gets through. */
 const queueMost = 250;
 /** The two have met by then, or never. */
 const openWithin = 10_000;
 /** Of silence a packet is sent now and then, milliseconds. */
 const soundEach = 1000;
-
-/** What this browser can do here: told to the other side with our key. */
 /** What the other side wants of us, and how its line is, is believed so often at once, and then once in so many milliseconds: each change costs. It says all of it again. */
 const turnsAtOnce = 6, turns = 500;
+
+/** What this browser can do here: told to the other side with our key. */
 export async function abilities() {
   const secure = !!globalThis.crypto?.subtle && !!globalThis.WebSocket;
   if (!secure) return null;
@@ -99,17 +101,20 @@ export class WebSocketPath {
   #theirsFit = true;
   #theirsNarrow = false;
   #told = '';
-  /** Its keys are bound to the connection that there was when it was begun. */
-  bound = false;
   #turns = new Quota(realClock, turnsAtOnce, turns);
   #lines = new Quota(realClock, turnsAtOnce, turns);
+  /** Its keys are bound to the connection that there was when it was begun. */
+  bound = false;
   /** The other side hears us by nothing but this. */
   #used = false;
   /** It asks for our sound, and has a connection still. */
   #asked = false;
   /** What of this we have told of ourselves. */
   #toldUse = '';
+  /** When sound came last, and since when without a pause. */
   #soundAt = -Infinity;
+  #soundFrom = NaN;
+  /** @type {any} */ #looking = null;
   /** What is known of the path now, once a second. */
   stats = {rtt: 0, loss: 0, jitter: 0, sent: 0, received: 0, available: 0, frames: 0, frameRate: 0, width: 0, height: 0, silence: 0};
 
@@ -183,10 +188,14 @@ export class WebSocketPath {
     }
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#tick(), reportEvery);
+    this.#looking = setInterval(() => this.#look(), lookEvery);
     this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
     if (this.#link?.here) this.#met();
     this.send();
   }
+
+  /** One of the two has another session: the server may take a socket now. */
+  again() { this.#link?.again(); }
 
   /** What we send has changed. */
   send() {
@@ -338,15 +347,22 @@ export class WebSocketPath {
     this.#theirsFit = fits !== false;
     this.#theirsNarrow = narrow === true;
     const line = JSON.stringify(this.fits);
-    if (line !== this.#told) this.#host.line();
-    this.#told = line;
+    if (line !== this.#told && this.#lines.take()) {
+      this.#told = line;
+      this.#host.line();
+    }
     if (Array.isArray(keys)) for (const which of keys.slice(0, 2)) this.#picturesOut[which === 1 ? 1 : 0]?.wantKey();
+  }
+
+  /** Nothing comes: the socket may be dead without knowing it. On a narrow line another costs too much to be opened soon. */
+  #look() {
+    const even = this.#soundAt - this.#soundFrom > evenFor && this.#heardAt - this.#soundAt < evenPause && this.#rate.together === 1 && !this.#theirsNarrow;
+    if (this.open && this.#excuse(performance.now() - this.#heardAt) > (even ? evenRenew : renewAfter)) this.#link?.renew();
   }
 
   #tick() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
     if (now - this.#heardAt > (this.open ? deadAfter : openWithin)) return this.close();
-    if (this.open && now - this.#heardAt > renewAfter) this.#link?.renew();
     this.#flow.tick();
     this.#report();
     this.channels?.say();
@@ -367,6 +383,7 @@ export class WebSocketPath {
     this.#closed = true;
     this.open = false;
     clearInterval(this.#timer);
+    clearInterval(this.#looking);
     clearTimeout(this.#answering);
     clearTimeout(this.#waking);
     this.#busy?.close();
