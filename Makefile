@@ -193,7 +193,7 @@ browsers: build e2e/node_modules/.ready ## calls of every two browsers between e
 	  (cd e2e && E2E_LONG=1 E2E_PAIR=$$pair node --test --test-concurrency=1 netlab/pairs.test.js netlab/ports.test.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair npm run --silent heal) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/dual.lab.js) || status=1; \
-	  (cd e2e && E2E_PAIR=$$pair node --test netlab/inspected.lab.js) || status=1; \
+	  (cd e2e && E2E_PAIR=$$pair node --test --test-concurrency=1 netlab/inspected.lab.js netlab/doorheal.lab.js) || status=1; \
 	  (cd e2e && E2E_PAIR=$$pair node --test netlab/best.lab.js) || status=1; \
 	done; (cd e2e && node netlab/record.js) || status=1; exit $$status
 

@@ -11,7 +11,7 @@ const [begin, end] = ['<!-- measured: written by make browsers -->', '<!-- end o
 /** The pairs of browsers, in the order of the columns: who is there, then who comes. */
 const pairs = ['chromium-chromium', 'chromium-firefox', 'firefox-chromium', 'firefox-firefox'];
 
-/** @typedef {'calls' | 'best' | 'faults'} Part */
+/** @typedef {'calls' | 'best' | 'faults' | 'door'} Part */
 
 /**
  * Keeps rows, where E2E_RECORD is set; a row of the same name that is there for these browsers is replaced. It is kept at once,
@@ -52,7 +52,7 @@ function table(title, rows) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { calls = {}, best = {}, faults = {}, measured, load } = JSON.parse(fs.readFileSync(file, 'utf8'));
+  const { calls = {}, best = {}, faults = {}, door = {}, measured, load } = JSON.parse(fs.readFileSync(file, 'utf8'));
   const text = fs.readFileSync(page, 'utf8');
   const [before, after] = [text.indexOf(begin), text.indexOf(end)];
   if (before < 0 || after < before) throw new Error(`docs/browsers.md has no "${begin}" and "${end}"`);
@@ -71,6 +71,10 @@ Each cell: when the call was on the best path that the two networks allow.
 ` : ''}${table('fault, path', faults)}
 
 Each cell: the longest time without a picture on either side. "no gap": less than half a second.
-`;
+${Object.keys(door).length ? `
+${table('fault, call through HTTPS', door)}
+
+Each cell: the longest silence on either side, then the longest time without a picture.
+` : ''}`;
   fs.writeFileSync(page, text.slice(0, before) + made + text.slice(after));
 }

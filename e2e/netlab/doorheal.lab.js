@@ -1,0 +1,146 @@
+// The way through the WebSocket, broken as networks, proxies and servers break it, and the changes between it and WebRTC: how long
+// nothing is heard and no picture moves, on either side. Times need an idle machine, so these are not part of make test:
+// E2E_PAIR=firefox-chromium node --test netlab/doorheal.lab.js; E2E_RECORD=1 keeps the rows for docs/browsers.md.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import { after, afterEach, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { cleanup } from '../harness/cleanup.js';
+import { others, told } from '../harness/people.js';
+import { startSound } from '../harness/sound.js';
+import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
+import { browsers, startCaller } from './calls.js';
+import { newAddress } from './faults.js';
+import { startHost } from './host.js';
+import { addClient, otherBuilding, restartProxy } from './kinds.js';
+import { Lab } from './lab.js';
+import { orFailed, record } from './record.js';
+import { turnhubSite } from './sites.js';
+
+/** @typedef {import('./calls.js').Caller} Caller */
+/** @typedef {import('./kinds.js').Kind} Kind */
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @type {Lab} */ let lab;
+/** @type {Awaited<ReturnType<typeof startHost>>} */ let server;
+/** @type {string} */ let sound;
+/** @type {Map<string, Promise<Caller>>} */
+const callers = new Map();
+let rooms = 0;
+
+before(async () => {
+  lab = await Lab.create();
+  // As a socket unit of systemd would: see inspected.lab.js.
+  server = await startHost(lab, { under: [lab.tool, 'hold', ':80,:443,:3478'], config: { listen: { tcp: [':80', ':443', ':3478'] } } });
+  sound = browsers.includes('firefox') ? await startSound() : '';
+});
+afterEach(async () => {
+  for (const { browser } of await Promise.all(callers.values())) await Promise.all(browser.browser.contexts().map((context) => context.close()));
+});
+after(cleanup);
+
+/** A browser in a network of a kind, started when it is needed first. @param {Kind} kind @param {number} side 0: who is there, 1: who comes */
+function callerIn(kind, side) {
+  let caller = callers.get(kind + side);
+  if (!caller) {
+    const number = callers.size + 1, caFile = server.caFile ?? '';
+    caller = addClient(lab, kind, number, { caFile }).then((client) => startCaller(client, caFile, { kind: browsers[side], fps: 15, sound }));
+    callers.set(kind + side, caller);
+  }
+  return caller;
+}
+
+/** A call in which both speak all the time. @param {[Kind, Kind]} kinds @param {string} way what the tile says @param {import('../harness/observe.js').Narrowing} [narrowing] */
+async function call(kinds, way, narrowing = {}) {
+  const site = turnhubSite(server.base), room = `doorheal-${rooms++}`, people = [await callerIn(kinds[0], 0), await callerIn(kinds[1], 1)];
+  const pages = await Promise.all(people.map(({ browser }) => browser.newPage({ clean: true, ...narrowing })));
+  for (const [i, page] of pages.entries()) {
+    await speakTone(page);
+    await site.open(page, room, people[i].client.port);
+    await site.join(page);
+    await site.joined(page);
+  }
+  await Promise.all(pages.map(async (page) => { await told(page, way); await perceive(page, others); await perceives(page, 3000); }));
+  return { pages, people };
+}
+
+/** What both sides missed since a moment, for the table. @param {string} what @param {Page[]} pages @param {number} since */
+async function missed(what, pages, since) {
+  const each = await Promise.all(pages.map((page) => pauses(page, since))), most = (/** @type {number[]} */ all) => Math.max(...all);
+  const silence = most(each.map((one) => one.silence)), still = most(each.map((one) => one.still)), seconds = (/** @type {number} */ ms) => (ms / 1000).toFixed(1);
+  console.log(`${browsers.join(' – ')}, ${what}: silence of ${each.map((one) => one.silence.toFixed(0)).join(' and ')} ms, over after ${each.map((one) => one.over).join(' and ')} ms; no picture for ${each.map((one) => one.still).join(' and ')} ms; pauses ${JSON.stringify(each.map(({ all }) => all.map(({ at, ms }) => [at - since, Math.round(ms)])))}; load ${os.loadavg()[0].toFixed(0)}`);
+  record('door', [what, `${seconds(silence)} s, ${seconds(still)} s`]);
+  return silence;
+}
+
+/** The program that `labtool hold` runs, whichever thread has started it. */
+function turnhub() {
+  const [pid] = fs.readdirSync(`/proc/${server.pid}/task`).flatMap((task) => fs.readFileSync(`/proc/${server.pid}/task/${task}/children`, 'utf8').split(' ').map(Number)).filter(Boolean);
+  assert.ok(pid, 'it runs');
+  return pid;
+}
+
+/** Nothing comes through the router's line, to the proxy on it neither. @param {string} router */
+async function offline(router) {
+  await lab.sh(`ip netns exec $${router} nft -f - <<'END'
+    table inet gone {
+      chain input { type filter hook input priority -10; iifname "wan" drop; }
+      chain output { type filter hook output priority -10; oifname "wan" drop; }
+    }
+END`);
+  await pause(8000);
+  await lab.sh(`ip netns exec $${router} nft delete table inet gone`);
+}
+
+/** @type {[string, (people: Caller[]) => Promise<unknown>][]} */
+const faults = [
+  ['the server is killed', async () => process.kill(server.pid ?? 0, 'SIGUSR1')],
+  ['the proxy is restarted', ([{ client }]) => restartProxy(lab, client)],
+  ['the line gets another address', ([{ client }]) => newAddress(lab, client)],
+  ['8 s offline', ([{ client }]) => offline(client.router)],
+  ['one goes to another building', async ([, { client }]) => (await otherBuilding(lab, client, 90, server.caFile ?? ''))()],
+];
+for (const [fault, happens] of faults) {
+  test(fault, { timeout: 180_000 }, () => orFailed('door', [fault], async () => {
+    const { pages, people } = await call(['inspected', 'inspected'], 'through HTTPS');
+    const since = Date.now();
+    await happens(people);
+    await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
+    await missed(fault, pages, since);
+  }));
+}
+
+const cut = 'the proxy cuts each socket after a minute';
+test(cut, { timeout: 300_000 }, () => orFailed('door', [cut], async () => {
+  const { pages } = await call(['inspected', 'inspected-cutting'], 'through HTTPS');
+  const since = Date.now();
+  await pause(130_000); // each socket of the call has been cut twice
+  await Promise.all(pages.map(async (page) => { await perceives(page, 3000); await told(page, 'through HTTPS'); }));
+  await missed(cut, pages, since);
+}));
+
+test('from WebRTC through the door, and back', { timeout: 240_000 }, async () => {
+  const { pages, people: [{ client: { router } }] } = await call(['cone', 'cone'], 'direct', { only: 'udp' });
+  await pause(5000);
+  const parted = Date.now();
+  await lab.sh(`ip netns exec $${router} nft add table inet gone
+    ip netns exec $${router} nft add chain inet gone forward '{ type filter hook forward priority -10; }'
+    ip netns exec $${router} nft add rule inet gone forward udp dport != 53 udp sport != 53 drop`);
+  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await perceives(page, 5000); }));
+  const away = await missed('the last path of WebRTC is lost', pages, parted), freed = Date.now();
+  await lab.sh(`ip netns exec $${router} nft delete table inet gone`);
+  await Promise.all(pages.map(async (page) => { await told(page, 'direct'); await perceives(page, 7000); })); // the sockets are given back
+  const back = await missed('a path of WebRTC appears', pages, freed);
+  assert.ok(Math.max(away, back) < 2000, `silence of ${away} and ${back} ms (aim 1000)`);
+});
+
+const upgraded = 'the server is upgraded in place';
+test(upgraded, { timeout: 180_000 }, () => orFailed('door', [upgraded], async () => {
+  const { pages } = await call(['inspected', 'inspected'], 'through HTTPS');
+  const since = Date.now();
+  process.kill(turnhub(), 'SIGUSR2');
+  await pause(15_000); // what the old process carries has ended
+  await Promise.all(pages.map(async (page) => { await perceives(page, 3000); await told(page, 'through HTTPS'); }));
+  await missed(upgraded, pages, since);
+}));
