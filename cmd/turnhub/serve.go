@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"syscall"
@@ -31,11 +30,7 @@ func serve(ctx context.Context, in invocation) error {
 	if err != nil {
 		return err
 	}
-	// The relay's buffers are its own and its data path makes no garbage; a
-	// small heap is collected early so that it stays small.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
+	collectEarly(len(cfg.Cluster.NATS) > 0)
 	log := newLogger(cfg.Log, in.stderr, in.environ)
 	if _, err := inspect(cfg); err != nil { // all at once; its warnings come again from who reads the files
 		return err
