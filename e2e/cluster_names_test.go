@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 // device is a client of somebody who is called by name, on one node.
 type device struct {
 	t      *testing.T
+	at     *server
 	socket *websocket.Conn
 	mu     sync.Mutex
 	seq    int
@@ -36,7 +38,7 @@ func callAs(t *testing.T, n *server, user, secret string) *device {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &device{t: t, socket: socket}
+	c := &device{t: t, at: n, socket: socket}
 	t.Cleanup(func() { _ = c.socket.Close() })
 	_ = socket.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"hello","user":%q,"userSecret":%q}`, user, secret))
 	go c.read(socket)
@@ -101,7 +103,7 @@ func (c *device) comesBack(nodes ...*server) {
 		if !m.Resumed {
 			c.t.Fatal("a fresh session")
 		}
-		c.socket, c.token, c.ended = socket, m.Resume.Token, nil
+		c.at, c.socket, c.token, c.ended = n, socket, m.Resume.Token, nil
 		for _, text := range c.outbox[m.Ack:] {
 			_ = socket.WriteMessage(websocket.TextMessage, []byte(text))
 		}
@@ -142,10 +144,26 @@ func (c *device) hears(want map[string]any) (m map[string]any) {
 	return m
 }
 
+// hasHeard reports whether one has heard something with these members, and has not yet forgotten it.
+func (c *device) hasHeard(want map[string]any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, got := range c.all {
+		is := true
+		for k, v := range want {
+			is = is && fmt.Sprint(got[k]) == fmt.Sprint(v)
+		}
+		if is {
+			return true
+		}
+	}
+	return false
+}
+
 // TestNamesAcrossNodes: on three real nodes and a real NATS server a user is one person:
 // all his devices ring, one answer stops the others, the two who talk reach each other, all
 // see whether he is there, another secret does not get his name, and a call goes on when the
-// node of either side is killed.
+// node of either side is killed, and rings on when that of the caller is or of a device.
 func TestNamesAcrossNodes(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, true)
@@ -180,8 +198,31 @@ func TestNamesAcrossNodes(t *testing.T) {
 			c.hears(map[string]any{"state": "incoming", "call": id, "user": ann, "data": "hello"})
 		}
 		caller.hears(map[string]any{"state": "ringing"})
+		// A node dies while it rings: that of a device, in another round that of who calls. Nobody
+		// is told anything, and the device takes it as soon as it is there again.
+		for _, n := range nodes {
+			until(t, "another node could go on", func() bool { return covered(n) })
+		}
+		comeBack := func(dead *server) {
+			for _, c := range []*device{caller, first, second} {
+				if c.at == dead {
+					c.comesBack(slices.DeleteFunc(slices.Clone(nodes), func(n *server) bool { return n == dead })...)
+				}
+			}
+		}
+		dead := at(2 * (round % 2))
+		dead.kill(t)
+		if round/2%2 == 1 {
+			comeBack(dead)
+		}
 		second.say(`"type":"accept","call":%q,"data":"yes","id":1`, id)
+		comeBack(dead)
 		second.hears(map[string]any{"type": "ok", "id": 1})
+		for _, c := range []*device{caller, first, second} {
+			if c.hasHeard(map[string]any{"state": "ended", "call": id, "reason": "lost"}) {
+				t.Fatal("a call that rang was lost with a node")
+			}
+		}
 		from := second.hears(map[string]any{"state": "accepted", "polite": false})["peer"]
 		to := caller.hears(map[string]any{"state": "accepted", "polite": true, "data": "yes"})["peer"]
 		first.hears(map[string]any{"state": "ended", "reason": "elsewhere"})
@@ -191,8 +232,10 @@ func TestNamesAcrossNodes(t *testing.T) {
 		second.hears(map[string]any{"type": "signal", "from": from, "data": "offer"})
 		second.say(`"type":"signal","to":%q,"data":"answer","id":2`, from)
 		caller.hears(map[string]any{"type": "signal", "from": to, "data": "answer"})
+		dead.run(t)
+		knowEachOther(t, nodes)
 		// Who is busy is not rung, on whatever node, and hears of it.
-		other := callAs(t, at(2), "", "")
+		other := callAs(t, second.at, "", "")
 		other.say(`"type":"invite","user":%q,"id":1`, bob)
 		other.hears(map[string]any{"state": "ended", "reason": "busy"})
 		first.hears(map[string]any{"type": "missed"})
@@ -201,13 +244,9 @@ func TestNamesAcrossNodes(t *testing.T) {
 		for _, n := range nodes {
 			until(t, "another node could go on", func() bool { return covered(n) })
 		}
-		if round%2 == 0 {
-			at(2).kill(t)
-			second.comesBack(at(0), at(1))
-		} else {
-			at(0).kill(t)
-			caller.comesBack(at(1), at(2))
-		}
+		dead = at(2 - 2*(round%2))
+		dead.kill(t)
+		comeBack(dead)
 		caller.say(`"type":"signal","to":%q,"data":"still here","id":5`, to)
 		caller.hears(map[string]any{"type": "ok", "id": 5})
 		second.hears(map[string]any{"type": "signal", "from": from, "data": "still here"})
@@ -233,7 +272,7 @@ func TestNamesAcrossNodes(t *testing.T) {
 		first.hears(map[string]any{"type": "ok", "id": 8})
 		caller.hears(map[string]any{"state": "ended", "reason": "declined", "detail": "later"})
 		if round < rounds-1 {
-			at(2 - 2*(round%2)).run(t)
+			dead.run(t)
 			knowEachOther(t, nodes)
 		}
 		for _, c := range []*device{caller, watcher, first, second, other} {

@@ -54,12 +54,13 @@ type tuning struct {
 	queue   int             // messages that wait or are on their way
 	pauses  []time.Duration // between the attempts of one message
 	timeout time.Duration   // of one request
+	adopt   time.Duration   // after the death of a node its calls are somebody's who goes on with them, see Resume
 }
 
 var usualTuning = tuning{
 	kept: 90 * 24 * time.Hour, devices: 10, total: 20_000, missed: 20, queue: 2048,
 	pauses:  []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, time.Minute, 5 * time.Minute, 20 * time.Minute},
-	timeout: 10 * time.Second,
+	timeout: 10 * time.Second, adopt: 5 * time.Second,
 }
 
 // Store keeps subscriptions, and sends to them. One process at a time has it.

@@ -47,6 +47,7 @@ func serve(t *testing.T, cfg Config) *running {
 	}
 	if cfg.tune.kept == 0 {
 		cfg.tune = usualTuning
+		cfg.tune.adopt = time.Second
 		cfg.tune.pauses = slices.Repeat([]time.Duration{5 * time.Millisecond}, 8)
 	}
 	cfg.Contact = func() string { return "mailto:op@example.org" }

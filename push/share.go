@@ -56,6 +56,7 @@ type posted struct {
 	Spare string `json:"spare,omitempty"`
 
 	since time.Time // when it was heard
+	dead  time.Time // when its node was first found dead
 }
 
 const (
@@ -354,7 +355,9 @@ func (s *Store) HeardRing(key string, value []byte) {
 		return
 	}
 	if had := s.share.rings[key]; had != nil {
-		p.since = had.since
+		if p.since = had.since; p.Node == had.Node && p.Run == had.Run {
+			p.dead = had.dead
+		}
 	} else if len(s.share.rings) >= maxPosted {
 		return
 	}
@@ -466,7 +469,13 @@ func (s *Store) adopt(ctx context.Context) {
 		if time.Since(p.since) > RingsTTL {
 			delete(s.share.rings, key)
 		} else if !s.ours(p) {
-			if lives, sure := s.cfg.Shared.Lives(p.Node, p.Run); sure && !lives {
+			lives, sure := s.cfg.Shared.Lives(p.Node, p.Run)
+			switch {
+			case !sure || lives:
+				p.dead = time.Time{}
+			case p.dead.IsZero():
+				p.dead = time.Now()
+			case time.Since(p.dead) >= s.cfg.tune.adopt:
 				dead = append(dead, p)
 			}
 		}
@@ -475,6 +484,50 @@ func (s *Store) adopt(ctx context.Context) {
 	for _, p := range dead {
 		s.inherit(ctx, p)
 	}
+}
+
+// Resume goes on with a call that a node has begun which has died: it rings on, and its devices
+// are told when it is over. False: it is not known, or over.
+func (s *Store) Resume(c Call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.Shared == nil || s.over || s.share.closed || len(s.rings) >= maxRings {
+		return false
+	}
+	was := s.share.rings[c.ID]
+	if was == nil || was.Over != "" || was.To != c.To {
+		return false
+	}
+	node, run := was.Node, was.Run
+	one := &ring{call: c, at: time.UnixMilli(was.At), devices: make(map[string]*told), taken: true, posted: make(chan struct{})}
+	if r := s.users[c.To]; r != nil {
+		for _, sub := range r.Subs {
+			one.devices[sub.Endpoint] = &told{taken: true}
+		}
+	}
+	s.rings[c.ID] = one
+	s.work(func(ctx context.Context) {
+		defer close(one.posted)
+		ok := false
+		err := s.cfg.Shared.Rings.Change(ctx, c.ID, func(old []byte) []byte {
+			p := new(posted)
+			if ok = old != nil && json.Unmarshal(old, p) == nil && p.Node == node && p.Run == run && p.Over == ""; !ok {
+				return old
+			}
+			p.Node, p.Run = s.cfg.Shared.Node, s.cfg.Shared.Run
+			text, _ := json.Marshal(p) // it has no type that can fail
+			return text
+		})
+		if err != nil || !ok { // another node has told its devices that it is over, or does so
+			s.mu.Lock()
+			one.lost = true
+			s.mu.Unlock()
+			if s.cfg.Failed != nil {
+				s.cfg.Failed(c.ID)
+			}
+		}
+	})
+	return true
 }
 
 // inherit takes over a call of a node that has died, unless another node does.

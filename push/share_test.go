@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // shelf is a place that the stores of a test share, as the cluster's is.
@@ -301,5 +302,56 @@ func TestInherited(t *testing.T) {
 		if got := g.service.said(dev); len(got) != 2 {
 			t.Errorf("device %d is told %+v", i, got)
 		}
+	}
+}
+
+// TestResumed: a call of a node that has died is gone on with by another one: it is not missed,
+// its devices are told nothing until it is over, and then once. What somebody else has finished
+// already is not gone on with.
+func TestResumed(t *testing.T) {
+	g := newTogether(t)
+	a, b, c := g.node("a", t.TempDir()), g.node("b", t.TempDir()), g.node("c", t.TempDir())
+	dev := g.service.subscribe("d")
+	if err := a.subscribe("petya", dev.text); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*running{b, c} {
+		eventually(t, "all know him", func() bool { return r.Reachable("petya") })
+	}
+	call := Call{ID: "c1", To: "petya", User: "vasya", For: patience, From: netip.MustParseAddr("10.0.0.1")}
+	if b.Resume(call) {
+		t.Fatal("a call goes on that nobody has begun")
+	}
+	if !a.Ring(call) {
+		t.Fatal("nobody is rung")
+	}
+	eventually(t, "it rings", func() bool { return len(g.service.said(dev)) == 1 })
+	eventually(t, "all know that it rings", func() bool { return b.RingsAt("c1") == "a" && c.RingsAt("c1") == "a" })
+	g.kill("a", a)
+	if !b.Resume(call) {
+		t.Fatal("it does not go on")
+	}
+	eventually(t, "all know where it rings", func() bool { return b.RingsAt("c1") == "b" && c.RingsAt("c1") == "b" })
+	// Longer than another node waits until it finishes it.
+	time.Sleep(b.cfg.tune.adopt + 3*adoptEvery)
+	if said, missed := g.service.said(dev), c.Missed("petya"); len(said) != 1 || len(missed) != 0 {
+		t.Fatalf("it is told %+v, and was missed %v", said, missed)
+	}
+	b.Settle("c1", Elsewhere, "")
+	eventually(t, "it stops", func() bool { return len(g.service.said(dev)) == 2 })
+	eventually(t, "the shelf is empty", func() bool { return g.rings.count() == 0 })
+	if said := g.service.said(dev); said[1].Type != "stop" || said[1].Reason != Elsewhere {
+		t.Errorf("it is told %+v", said)
+	}
+	// One that was finished by another node.
+	call.ID, call.From = "c2", netip.MustParseAddr("10.0.1.1")
+	if !b.Ring(call) {
+		t.Fatal("nobody is rung")
+	}
+	eventually(t, "all know that it rings", func() bool { return c.RingsAt("c2") == "b" })
+	g.kill("b", b)
+	eventually(t, "it was missed", func() bool { return len(c.Missed("petya")) == 1 })
+	if c.Resume(call) {
+		t.Error("it goes on although it is over")
 	}
 }

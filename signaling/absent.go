@@ -35,6 +35,9 @@ type Absent interface {
 	// Ring rings the devices of a user until Settle. Hub.RungAbsent, or Hub.LostAbsent,
 	// is told what comes of it. False: none is rung.
 	Ring(AbsentCall) bool
+	// Resume goes on with what a dead node has begun: a call that rings is this one's now. False:
+	// nothing is known of it, or it is over.
+	Resume(AbsentCall) bool
 	// Settle says that a call does not ring any more: another device than spare, an
 	// endpoint, has settled it, or nobody has seen it.
 	Settle(call string, elsewhere bool, spare string)
@@ -232,9 +235,21 @@ func (c *call) ringAbsent() {
 	secret := make([]byte, 16)
 	_, _ = rand.Read(secret) // never fails: crypto/rand
 	c.decline = base64.RawURLEncoding.EncodeToString(secret)
-	c.away = c.d.hub.cfg.Absent.Ring(AbsentCall{
-		Call: c.id, To: c.callee.name, User: c.caller.user, Name: c.caller.name, Decline: c.decline, For: c.d.hub.ring, From: c.caller.opener,
-	})
+	c.away = c.d.hub.cfg.Absent.Ring(c.absent(c.d.hub.ring))
+}
+
+func (c *call) absent(left time.Duration) AbsentCall {
+	return AbsentCall{
+		Call: c.id, To: c.callee.name, User: c.caller.user, Name: c.caller.name, Decline: c.decline, For: left, From: c.caller.opener,
+	}
+}
+
+// resumeAbsent goes on with what ringAbsent has begun on a node that is dead.
+func (c *call) resumeAbsent(decline string) {
+	c.decline = decline
+	if absent := c.d.hub.cfg.Absent; absent != nil {
+		c.away = absent.Resume(c.absent(max(0, c.since.Add(c.d.hub.ring).Sub(c.d.hub.now()))))
+	}
 }
 
 // settleAbsent stops what ringAbsent has begun: elsewhere a device has settled it, seen a

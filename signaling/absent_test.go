@@ -17,12 +17,13 @@ import (
 
 // absentees keeps people as package push does, in memory, and notes what it is told.
 type absentees struct {
-	mu     sync.Mutex
-	people map[string]*absentee
-	rung   []AbsentCall
-	said   []string
-	refuse error
-	deaf   bool // rings nobody
+	mu      sync.Mutex
+	people  map[string]*absentee
+	rung    []AbsentCall
+	resumed []AbsentCall
+	said    []string
+	refuse  error
+	deaf    bool // rings nobody
 }
 
 type absentee struct {
@@ -98,6 +99,13 @@ func (a *absentees) Ring(c AbsentCall) bool {
 	}
 	a.rung = append(a.rung, c)
 	return true
+}
+
+func (a *absentees) Resume(c AbsentCall) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.resumed = append(a.resumed, c)
+	return !a.deaf
 }
 
 func (a *absentees) Settle(call string, elsewhere bool, spare string) {

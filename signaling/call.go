@@ -44,6 +44,7 @@ type call struct {
 	spare    string       // the endpoint of the device that has settled it
 
 	owner *peer  // whose call it is, see callacross.go; nil: this node's
+	quiet bool   // another node goes on with it, and tells of it
 	stamp int64  // by its owner's clock, milliseconds since 1970
 	data  []byte // of the invitation, where there are other nodes
 }
@@ -119,7 +120,7 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 		u = d.user(name)
 	}
 	switch {
-	case !away && u.nobody(s):
+	case !away && d.nobody(u, s):
 		s.push(ended(c.id, "unavailable", ""))
 		d.hub.stats.ended.Add("unavailable")
 		d.hub.missed(c.id, s, name, "unavailable", 0)
@@ -134,20 +135,14 @@ func (d *directory) invite(s *member, m *wire.Message) *wire.Fault {
 		return nil
 	}
 	c.callee = u
-	c.incoming = s.describe(callState(c.id, "incoming").Text("from", s.id))
-	if m.Data != nil {
-		c.incoming = c.incoming.Raw("data", m.Data)
-	}
+	c.announces(m.Data)
 	c.timer.Fire = c.timeout
-	d.byCall[c.id] = c
-	d.hub.second.call(c.id)
-	u.ringing = append(u.ringing, c)
-	s.pending = append(s.pending, c)
+	c.begins()
 	for _, device := range u.sessions {
 		c.ring(device)
 	}
 	if away {
-		if c.ringAbsent(); !c.away && len(c.rung) == 0 && u.known() { // called too often, or gone meanwhile
+		if c.ringAbsent(); !c.away && len(c.rung) == 0 && u.known() && !d.unsure() { // called too often, or gone meanwhile
 			c.end("unavailable", "", nil)
 			return nil
 		}
@@ -192,52 +187,6 @@ func (u *user) missed(caller *member, now time.Time) {
 	u.missedThere(caller)
 }
 
-// ring gives the call to one of the callee's devices.
-func (c *call) ring(device *member) {
-	if device == c.caller {
-		return
-	}
-	c.rung = append(c.rung, device)
-	c.d.hub.second.call(c.id)
-	if p := device.node; p != nil {
-		p.say(kindCall, callFrame{
-			Op: opRing, Call: c.id, Ref: device.there, User: c.callee.name, Caller: c.caller.person(0), Since: c.stamp, Data: c.data,
-		})
-		return
-	}
-	if reached := device.push(c.incoming); reached {
-		c.rings()
-	}
-}
-
-// rings tells the caller, once, that a device has been reached.
-func (c *call) rings() {
-	if !c.told {
-		c.told = true
-		if c.owner != nil {
-			c.owner.say(kindCall, callFrame{Op: opRings, Call: c.id, Ref: c.rung[0].ref})
-			return
-		}
-		c.caller.push(callState(c.id, "ringing"))
-	}
-}
-
-// answers says that a device which a call may ring has a socket.
-func (d *directory) answers(s *member) {
-	if s.user == "" {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if u := d.users[s.user]; u != nil {
-		for _, c := range u.ringing {
-			if slices.Contains(c.rung, s) {
-				c.rings()
-			}
-		}
-	}
-}
-
 // call finds the call that a message names.
 func (d *directory) call(m *wire.Message) (*call, *wire.Fault) {
 	id, f := wire.NeedText("call", m.Call)
@@ -258,6 +207,10 @@ func (d *directory) accept(s *member, m *wire.Message) *wire.Fault {
 	c, f := d.call(m)
 	if f != nil {
 		return f
+	}
+	if _, again := d.post.Numbered(s.ref); again && c.peer == s {
+		s.ok(m) // it has been asked for on another node, and given since
+		return nil
 	}
 	if !slices.Contains(c.rung, s) {
 		return noSuchCall
@@ -285,7 +238,7 @@ func (c *call) accept(s *member, data []byte) {
 		}
 	}
 	c.settleAbsent(true, true, "", s)
-	c.rung = nil
+	c.silence()
 	// The caller comes to the callee like a newcomer to a room: it is polite and
 	// makes the first offer.
 	toCaller := s.describe(callState(c.id, "accepted").Text("peer", s.id)).Bool("polite", true)
@@ -298,7 +251,7 @@ func (c *call) accept(s *member, data []byte) {
 		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller)
 		c.account.await()
 	} else {
-		s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
+		c.greet(s)
 		c.account = d.hub.beginCall(c.id, "call", "", c.answered, c.caller, s)
 	}
 	d.occupy(c.caller, 1)
@@ -427,14 +380,16 @@ func (d *directory) dropCalls(s *member, reason string) {
 		}
 	}
 	for _, c := range slices.Clone(s.pending) {
-		c.end(cancel, "", s)
+		if c.owner == nil {
+			c.end(cancel, "", s)
+		}
 	}
 	u := d.users[s.user]
 	if u == nil || s.user == "" {
 		return
 	}
 	for _, c := range slices.Clone(u.ringing) {
-		if slices.Contains(c.rung, s) {
+		if slices.Contains(c.rung, s) && !(s.node != nil && s.node.waits()) {
 			c.unringDevice(s)
 		}
 	}
@@ -457,6 +412,9 @@ func (c *call) end(reason, detail string, by *member) {
 	for _, device := range c.rung {
 		seen = tell(device, reason) || seen
 	}
+	if d.nodes != nil {
+		d.overs.add(c.id, reason)
+	}
 	if reason == "elsewhere" {
 		reason = "declined"
 	}
@@ -468,8 +426,10 @@ func (c *call) end(reason, detail string, by *member) {
 	if !accepted {
 		c.unring()
 		c.settleAbsent(reason == "declined", seen, reason, by)
-		c.rung = nil
-		d.hub.missed(c.id, c.caller, c.callee.name, reason, now.Sub(c.since))
+		c.silence()
+		if !c.quiet {
+			d.hub.missed(c.id, c.caller, c.callee.name, reason, now.Sub(c.since))
+		}
 		d.after = append(d.after, func() { d.hub.logCall(c, reason, now) })
 		return
 	}
@@ -488,12 +448,4 @@ func (c *call) end(reason, detail string, by *member) {
 		d.hub.logCall(c, reason, now)
 		d.hub.changed(c.caller.id, c.peer.id)
 	})
-}
-
-// unring takes the call out of those that wait for an answer.
-func (c *call) unring() {
-	is := func(o *call) bool { return o == c }
-	c.callee.ringing = slices.DeleteFunc(c.callee.ringing, is)
-	c.caller.pending = slices.DeleteFunc(c.caller.pending, is)
-	c.d.show(c.callee)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"turnhub/signaling/internal/delivery"
 	"turnhub/signaling/internal/wire"
@@ -28,6 +29,7 @@ const (
 	opMissed   = "missed"
 	opTook     = "took" // by the node of the device: an account of it
 	// By the node of a device.
+	opStill   = "still" // it rings, for all that this node knows; see ringmoved.go
 	opRings   = "rings"
 	opAccept  = "accept"
 	opDecline = "decline"
@@ -43,7 +45,9 @@ type callFrame struct {
 	Ref    delivery.Ref    `json:"ref,omitempty"` // the device, by its own node's number
 	User   string          `json:"user,omitempty"`
 	Caller *person         `json:"caller,omitempty"`
+	Device *person         `json:"device,omitempty"`
 	Since  int64           `json:"since,omitempty"` // milliseconds since 1970
+	Left   int64           `json:"left,omitempty"`  // for how many milliseconds it rings yet
 	Data   json.RawMessage `json:"data,omitempty"`
 	Reason string          `json:"reason,omitempty"`
 	Detail string          `json:"detail,omitempty"`
@@ -54,10 +58,11 @@ type callFrame struct {
 
 // asked is a request of a device that the owner of its call has not answered yet.
 type asked struct {
-	by   delivery.Ref
-	held uint64
-	id   []byte
-	ends *call // what is over for the device with the answer; nil: nothing
+	by    delivery.Ref
+	held  uint64
+	id    []byte
+	ends  *call // what is over for the device with the answer; nil: nothing
+	frame callFrame
 }
 
 // ask asks the owner of a call for what a device wants. m is its request; the answer comes
@@ -72,6 +77,12 @@ func (c *call) ask(s *member, m *wire.Message, f callFrame) {
 		a.id = slices.Clone(m.ID)
 	}
 	f.Call, f.Ref = c.id, s.ref
+	a.frame = f
+	d.askOf(p, a)
+}
+
+// askOf asks a node. One that is dead, but may be gone on with, is asked then.
+func (d *directory) askOf(p *peer, a *asked) {
 	p.mu.Lock()
 	if p.asks == nil { // it is lost
 		p.mu.Unlock()
@@ -79,6 +90,7 @@ func (c *call) ask(s *member, m *wire.Message, f callFrame) {
 		return
 	}
 	p.asking++
+	f := a.frame
 	f.Number = p.asking
 	p.asks[f.Number] = a
 	p.mu.Unlock()
@@ -159,6 +171,8 @@ func (d *directory) callFrom(p *peer, raw []byte) bool {
 		if c != nil {
 			c.goneThere(p, cmp.Or(f.Reason, "lost"))
 		}
+	case opStill:
+		return d.stillFrom(p, c, &f)
 	case opRings, opAccept, opDecline, opHangup:
 		if c != nil && c.owner == nil {
 			d.wantedFrom(p, c, &f)
@@ -182,7 +196,8 @@ func (d *directory) wantedFrom(p *peer, c *call, f *callFrame) {
 		return
 	}
 	talks := s != nil && c.peer == s && f.Op == opHangup
-	p.say(kindCall, callFrame{Op: opAnswer, Number: f.Number, Bad: !rings && !talks})
+	again := s != nil && c.peer == s && f.Op == opAccept // it has moved, and not heard the answer
+	p.say(kindCall, callFrame{Op: opAnswer, Number: f.Number, Bad: !rings && !talks && !again})
 	switch {
 	case talks:
 		c.end("hangup", "", s)
@@ -209,13 +224,13 @@ func (d *directory) rungFrom(p *peer, c *call, f *callFrame) {
 		if caller == nil {
 			return
 		}
-		c = &call{d: d, id: f.Call, owner: p, caller: caller, callee: u, stamp: f.Since, since: d.hub.now()}
-		c.incoming = caller.describe(callState(c.id, "incoming").Text("from", caller.id))
-		if f.Data != nil {
-			c.incoming = c.incoming.Raw("data", f.Data)
+		c = &call{d: d, id: f.Call, owner: p, caller: caller, callee: u, stamp: f.Since, since: d.hub.now(), data: slices.Clone(f.Data)}
+		if left := time.Duration(f.Left) * time.Millisecond; left > 0 && left < d.hub.ring {
+			c.since = c.since.Add(left - d.hub.ring)
 		}
-		d.byCall[c.id] = c
-		u.ringing = append(u.ringing, c)
+		c.announces(f.Data)
+		c.begins()
+		c.expires()
 	}
 	for _, own := range slices.Clone(s.pending) {
 		switch {
@@ -243,10 +258,16 @@ func (c *call) before(o *call) bool {
 // take is told that the owner has given the call to a device of this node.
 func (c *call) take(s *member) {
 	d := c.d
-	c.rung = nil
+	d.hub.timers.Stop(&c.timer)
+	for _, device := range c.rung {
+		if device != s { // the word that it has not got it was lost with a node
+			device.push(ended(c.id, "elsewhere", ""))
+		}
+	}
+	c.silence()
 	c.unring()
 	c.share(s)
-	s.push(c.caller.describe(callState(c.id, "accepted").Text("peer", c.caller.id)).Bool("polite", false))
+	c.greet(s)
 	c.account = d.hub.beginPart(c.owner, c.id, c.answered, s)
 	d.occupy(s, 1)
 }
@@ -280,7 +301,7 @@ func (c *call) over(reason, detail string, by *member) {
 	for _, s := range c.rung {
 		tell(s)
 	}
-	c.rung = nil
+	c.silence()
 	if s := c.peer; s != nil {
 		tell(s)
 		c.unshare()
@@ -300,6 +321,7 @@ func (c *call) over(reason, detail string, by *member) {
 func (c *call) forget() {
 	delete(c.d.byCall, c.id)
 	c.d.hub.second.call(c.id)
+	c.d.hub.timers.Stop(&c.timer)
 	c.unring()
 	c.caller.release()
 }
@@ -307,6 +329,7 @@ func (c *call) forget() {
 // unringDevice stops a device's ringing. A call that nobody can take any more ends.
 func (c *call) unringDevice(s *member) {
 	c.rung = slices.DeleteFunc(c.rung, func(o *member) bool { return o == s })
+	s.release()
 	c.d.hub.second.call(c.id)
 	switch {
 	case len(c.rung) > 0 || c.peer != nil:
@@ -318,9 +341,9 @@ func (c *call) unringDevice(s *member) {
 }
 
 // unlessAnybody ends a ringing call of this node that nobody can take, once all devices are
-// known.
+// known, those too that come back after the death of their node.
 func (c *call) unlessAnybody() {
-	if c.owner == nil && c.peer == nil && len(c.rung) == 0 && !c.away && c.callee.known() {
+	if c.owner == nil && c.peer == nil && len(c.rung) == 0 && !c.away && c.callee.known() && !c.d.unsure() {
 		c.end("unavailable", "", nil)
 	}
 }

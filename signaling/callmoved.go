@@ -15,7 +15,7 @@ import (
 // does not know of such a call says so (opGone), or ends what he knows and is not named. So in
 // the end both nodes have the call, or both sides have heard that it is over.
 //
-// A call that only rings ends with a node that it needs.
+// A call that only rings goes on likewise, see ringmoved.go.
 
 // talkImage is what an image has of an accepted call.
 type talkImage struct {
@@ -54,9 +54,10 @@ func (i *callImage) is(c *call) bool {
 	return i != nil && i.Talk != nil && c.peer != nil && i.Talk.Caller.ID == c.caller.id && i.Talk.Peer.ID == c.peer.id
 }
 
-// takeCalls goes on with the accepted calls of those who have moved here: byRef by their
-// numbers on the dead node, known by what they were here. Other calls of theirs are over.
-func (d *directory) takeCalls(m *image, byRef map[delivery.Ref]*member, known map[*member]*member) {
+// takeCalls goes on with the calls of those who have moved here: byRef by their numbers on the
+// dead node, known by what they were here. Other calls of theirs are over. It returns those that
+// ring and are this node's now.
+func (d *directory) takeCalls(m *image, byRef map[delivery.Ref]*member, known map[*member]*member) (own []*call) {
 	d.mu.Lock()
 	defer d.unlock()
 	on := make(map[string]bool)
@@ -68,6 +69,20 @@ func (d *directory) takeCalls(m *image, byRef map[delivery.Ref]*member, known ma
 		caller, peer := known[c.caller], known[c.peer]
 		switch {
 		case caller == nil && peer == nil:
+			continue
+		case caller == nil && slices.Contains(m.calls[id].rang(byRef), peer): // it has taken it, and not heard so
+			c.callee.across.talks--
+			c.account.comes()
+			c.account.join(peer, c.answered)
+			d.comesBusy(peer)
+			c.goesOn(c.caller, peer)
+			c.greet(peer)
+			for _, s := range m.calls[id].rang(byRef) {
+				if s != peer {
+					s.push(ended(id, "elsewhere", ""))
+				}
+			}
+			on[id] = true
 			continue
 		case !m.calls[id].is(c):
 			c.lost()
@@ -86,9 +101,10 @@ func (d *directory) takeCalls(m *image, byRef map[delivery.Ref]*member, known ma
 		}
 		on[id] = true
 	}
+	own = d.takeRings(m, byRef, known, on)
 	for _, id := range slices.Sorted(maps.Keys(m.calls)) {
 		i := m.calls[id]
-		if on[id] || i.Talk != nil && d.byCall[id] == nil && d.restore(i, byRef) {
+		if on[id] || i.Talk != nil && d.takeTalk(i, byRef) {
 			continue
 		}
 		for _, ref := range i.Refs {
@@ -97,12 +113,48 @@ func (d *directory) takeCalls(m *image, byRef map[delivery.Ref]*member, known ma
 			}
 		}
 	}
+	return own
+}
+
+// takeTalk goes on with an accepted call of those who have moved here, which was a dead node's
+// only, or of which this node knows no more than that it rings.
+func (d *directory) takeTalk(i *callImage, byRef map[delivery.Ref]*member) bool {
+	c := d.byCall[i.Call]
+	if c == nil {
+		return d.restore(i, byRef, nil)
+	}
+	if c.peer != nil || c.owner == nil {
+		return false
+	}
+	var taken *member // by a device of this node, which has not heard so
+	for _, s := range c.rung {
+		if s.id == i.Talk.Peer.ID {
+			taken = s
+		} else {
+			s.push(ended(c.id, "elsewhere", ""))
+		}
+	}
+	c.silence()
+	c.forget()
+	if !d.restore(i, byRef, taken) {
+		if taken != nil {
+			taken.push(ended(i.Call, "lost", ""))
+		}
+		return false
+	}
+	if taken != nil {
+		d.byCall[i.Call].greet(taken)
+	}
+	return true
 }
 
 // restore has an accepted call here that was a dead node's only. It reports whether both sides
-// are there.
-func (d *directory) restore(i *callImage, byRef map[delivery.Ref]*member) bool {
-	caller, peer := d.side(&i.Talk.Caller, byRef), d.side(&i.Talk.Peer, byRef)
+// are there. taken is a device of this node that has it; nil: none is known to.
+func (d *directory) restore(i *callImage, byRef map[delivery.Ref]*member, taken *member) bool {
+	caller, peer := d.side(&i.Talk.Caller, byRef), taken
+	if peer == nil {
+		peer = d.side(&i.Talk.Peer, byRef)
+	}
 	for _, s := range [2]*member{caller, peer} {
 		if s != nil {
 			defer s.release()
@@ -128,6 +180,9 @@ func (d *directory) restore(i *callImage, byRef map[delivery.Ref]*member) bool {
 		c.callee.across.talks++
 		c.account = d.hub.resumeCall(c.id, c.answered, caller)
 		c.account.await()
+	case taken != nil: // it comes only now
+		c.account = d.hub.resumeCall(c.id, c.answered, caller)
+		c.account.join(peer, c.answered)
 	default:
 		c.account = d.hub.resumeCall(c.id, c.answered, caller, peer)
 	}
@@ -213,6 +268,15 @@ func (c *call) lost() {
 	c.over("lost", "", nil)
 }
 
+// hush has nobody told of the calls of this node, with which another one goes on.
+func (d *directory) hush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.byCall {
+		c.quiet, c.away, c.account = true, false, nil
+	}
+}
+
 // callsWith says with whom of a node a session of this one is in a call.
 func (s *member) callsWith(p *peer) (calls map[string]string) {
 	for _, c := range s.callList() {
@@ -247,6 +311,9 @@ func (d *directory) callsMoved(q *peer, o *movedPerson) {
 	s := d.members.Get(o.ID)
 	for _, id := range slices.Sorted(maps.Keys(o.Calls)) {
 		c := d.byCall[id]
+		if c != nil && c.peer == nil && c.owner == q && slices.ContainsFunc(c.rung, func(r *member) bool { return r.id == o.Calls[id] }) {
+			continue // the device has taken it, and hears so: see stillFrom
+		}
 		if c == nil || s == nil || s.node != q || c.peer == nil || !c.with(s) || c.other(s).id != o.Calls[id] {
 			q.say(kindCall, callFrame{Op: opGone, Call: id, Reason: "lost"})
 		}
@@ -255,7 +322,7 @@ func (d *directory) callsMoved(q *peer, o *movedPerson) {
 		return
 	}
 	for _, c := range slices.Clone(s.callList()) {
-		if _, is := o.Calls[c.id]; !is {
+		if _, is := o.Calls[c.id]; !is && !(c.owner == nil && slices.Contains(o.Rings, c.id)) {
 			c.lost()
 		}
 	}
@@ -277,8 +344,21 @@ func (d *directory) callsScattered(p *peer) {
 	d.mu.Lock()
 	defer d.unlock()
 	for _, id := range slices.Sorted(maps.Keys(d.byCall)) {
-		if c := d.byCall[id]; c != nil && c.peer != nil && (c.caller.node == p || c.peer.node == p) {
-			c.lost()
+		c := d.byCall[id]
+		switch {
+		case c == nil:
+		case c.peer != nil:
+			if c.caller.node == p || c.peer.node == p {
+				c.lost()
+			}
+		case c.owner == p:
+			c.over("lost", "", nil)
+		case c.owner == nil:
+			for _, s := range slices.Clone(c.rung) {
+				if s.node == p {
+					c.unringDevice(s)
+				}
+			}
 		}
 	}
 }

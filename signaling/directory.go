@@ -31,6 +31,7 @@ type directory struct {
 	mu     sync.Mutex // users, calls and presence
 	users  map[string]*user
 	byCall map[string]*call
+	overs  overs    // calls that have ended a short while ago
 	after  []func() // what is to be done once mu is free, see unlock
 }
 

@@ -62,7 +62,9 @@ type roomPerson struct {
 type callImage struct {
 	Call string         `json:"call"`
 	Refs []delivery.Ref `json:"refs,omitempty"`
-	Talk *talkImage     `json:"talk,omitempty"` // nil: it rings
+	Talk *talkImage     `json:"talk,omitempty"` // since it was accepted
+	Ring *ringImage     `json:"ring,omitempty"` // before
+	Over string         `json:"over,omitempty"` // why it has ended, where it was this node's
 	at   time.Time      // when it was told
 }
 
@@ -191,6 +193,7 @@ type image struct {
 	refs     map[string]delivery.Ref // by their ids
 	rooms    map[string]*roomImage
 	calls    map[string]*callImage
+	overs    overs
 	partial  []byte
 	texts    []wire.Object // of a step, as they come
 	asked    bool          // whether this node may go on with it; under nodes.mu
@@ -368,6 +371,9 @@ func (m *image) takeRecord(kind byte, text []byte) bool {
 		if m.calls[c.Call] = &c; len(c.Refs) == 0 {
 			delete(m.calls, c.Call)
 		}
+		if c.Over != "" {
+			m.overs.add(c.Call, c.Over)
+		}
 	default:
 		return false
 	}
@@ -496,7 +502,10 @@ func (h *Hub) stays(s *member, stay delivery.Stay) stayImage {
 	return i
 }
 
-func digestOf(secret []byte) (d [sha256.Size]byte, ok bool) {
+// secretDigest is of the secret by which a name is claimed.
+type secretDigest = [sha256.Size]byte
+
+func digestOf(secret []byte) (d secretDigest, ok bool) {
 	return d, copy(d[:], secret) == len(d) && len(secret) == len(d)
 }
 
@@ -534,6 +543,7 @@ func (d *directory) imageOfCall(id string) callImage {
 	defer d.mu.Unlock()
 	c := d.byCall[id]
 	if c == nil {
+		i.Over = d.overs.of(id)
 		return i
 	}
 	add := func(s *member) {
@@ -545,6 +555,8 @@ func (d *directory) imageOfCall(id string) callImage {
 	add(c.peer)
 	if c.peer != nil {
 		i.Talk = c.talk()
+	} else {
+		i.Ring = c.ringing()
 	}
 	for _, s := range c.rung {
 		add(s)

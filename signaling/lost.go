@@ -41,6 +41,7 @@ func (h *Hub) lose(node string, how Loss) *peer {
 	waits := how != Void && h.second != nil && p.run != ""
 	if waits {
 		h.wanted.loses(processOf(node, p.run), h.now())
+		h.directory.beUnsure()
 	}
 	for _, r := range h.directory.rooms.All() {
 		if !waits || isHosted(r.name) { // nobody goes on in those
@@ -58,15 +59,12 @@ func (h *Hub) lose(node string, how Loss) *peer {
 	h.directory.namesLost(p, waits)
 	h.directory.hostingsLost(p)
 	p.mu.Lock()
-	left, asks := p.pending, p.asks
-	p.asks = nil
+	left := p.pending
 	if p.orphan = waits; !waits {
 		p.pending, p.over, p.how = nil, true, how
 	}
 	p.mu.Unlock()
-	for _, a := range asks {
-		h.directory.answered(a, !waits || !h.directory.hungUp(a))
-	}
+	h.directory.asksLost(p, waits)
 	if h.second != nil {
 		h.second.lost(p)
 	}

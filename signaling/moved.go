@@ -32,6 +32,8 @@ type movedPerson struct {
 	Rooms map[string]uint64 `json:"rooms,omitempty"`
 	// Calls are its accepted calls with sessions of the node that is told: these.
 	Calls map[string]string `json:"calls,omitempty"`
+	// Rings are calls of that node which ring it.
+	Rings []string `json:"rings,omitempty"`
 }
 
 // move is that sessions have moved here, which is told again where a stream has begun anew
@@ -86,11 +88,12 @@ func (p *peer) tellMove(frames []movedFrame) {
 		m.People = slices.Clone(m.People)
 		for i := range m.People {
 			if s := p.x.d.member(m.People[i].Ref); s != nil {
-				m.People[i].Calls = s.callsWith(p)
+				m.People[i].Calls, m.People[i].Rings = s.callsWith(p), s.rungBy(p)
 			}
 		}
 		p.say(kindMoved, m)
 	}
+	p.tellRings(frames)
 	if p.awaits == nil {
 		p.awaits = make(map[string]bool)
 	}
@@ -120,6 +123,7 @@ func (d *directory) scatter(p *peer) {
 		d.dropPart(r, p)
 	}
 	d.callsScattered(p)
+	d.asksLost(p, false)
 	p.mu.Lock()
 	left := p.pending
 	p.pending, p.orphan, p.over, p.how = nil, false, true, Silent
@@ -197,6 +201,7 @@ func (d *directory) movedFrom(q *peer, m *movedFrame) {
 			r.share(q)
 		}
 		d.replaceCalls(s, n)
+		d.replaceRings(s, n)
 		n.release()
 	}
 	for i := range m.People {

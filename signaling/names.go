@@ -271,6 +271,7 @@ func (d *directory) nameFrom(p *peer, user string, m *partFrame) {
 		}
 		u.occupied()
 	}
+	d.stillThere(u, p, part)
 	for s, seen := range part.people {
 		if at := slices.Index(u.sessions, s); seen && at < 0 {
 			u.appear(s)
@@ -426,18 +427,21 @@ func (d *directory) yield(u *user) {
 	}
 }
 
-// claimed takes in a session of this node.
-func (d *directory) claimed(u *user, s *member) {
+// claimed takes in sessions of this node.
+func (d *directory) claimed(u *user, list ...*member) {
 	a := u.across
-	a.own = append(a.own, s)
-	if len(a.own) == 1 {
+	first := len(a.own) == 0
+	a.own = append(a.own, list...)
+	if first {
 		a.stamp = uint64(d.hub.now().UnixMilli())
 		for _, part := range a.parts {
 			a.stamp = max(a.stamp, part.stamp+1)
 		}
 	}
-	if a.firm {
-		u.appear(s)
+	for _, s := range list {
+		if a.firm {
+			u.appear(s)
+		}
 	}
 	d.tellNames(u, nil, "")
 	d.weigh(u)
@@ -481,12 +485,12 @@ func (d *directory) namesUp() {
 }
 
 // namesLost is told that the stream to a node is over. waits: somebody may go on with its
-// sessions, and their accepted calls.
+// sessions, and their calls.
 func (d *directory) namesLost(p *peer, waits bool) {
 	d.mu.Lock()
 	defer d.unlock()
 	for _, c := range d.byCall {
-		if c.owner == p && !(waits && c.peer != nil) {
+		if c.owner == p && !waits {
 			c.account.alone()
 			c.over("lost", "", nil)
 		}

@@ -108,6 +108,8 @@ type nodes struct {
 	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
 	moves   []move                        // in steps: the last that were told, see moved.go
 	taken   []string                      // in steps: the last processes whose sessions somebody has taken over
+	sure    time.Time                     // under directory.mu: until then, see unsure
+	surely  timers.Timer                  // which fires then
 	met     map[string]map[*peer]struct{} // who takes this node for that of a room, and has a part of it
 }
 

@@ -29,6 +29,7 @@ type callPerson struct {
 	seq, got     int
 	request      int
 	asked        map[int]string // what has no answer yet, by id
+	invited      map[int]string // whom it has called, by id
 	calls        map[string]*callSeen
 	presence     map[string]string
 	heard        map[string]bool
@@ -39,14 +40,23 @@ type callPerson struct {
 	since  time.Time // since when it is lost
 	sent   bool      // on to another node
 	outbox []string
+	said   bool // that it takes a call, or declines it
 }
 
 // callSeen is a call as a client sees it.
 type callSeen struct {
-	state string
-	mine  bool
-	peer  string
-	lost  bool
+	state  string
+	mine   bool
+	peer   string
+	lost   bool
+	reason string
+	user   string    // who is called, where it is mine
+	since  time.Time // when it was heard of first
+}
+
+// rings reports whether it has not been taken, nor has ended.
+func (s *callSeen) rings() bool {
+	return s.state == "calling" || s.state == "ringing" || s.state == "incoming"
 }
 
 type callsModel struct {
@@ -55,9 +65,13 @@ type callsModel struct {
 	accepted map[string]string // the device that has a call
 	rang     int
 	talked   int
+	rangOn   int // calls that rang, at each for whom they had to, after a death
+	taken    int // and were taken then
 }
 
 var endsCall = regexp.MustCompile(`"(?:hangup|decline)","call":"([^"]+)"`)
+
+var invites = regexp.MustCompile(`"invite","user":"([^"]+)"`)
 
 var unsubscribes = regexp.MustCompile(`"unsubscribe","users":\["([^"]+)"`)
 
@@ -87,7 +101,7 @@ func (c *callPerson) begin(n *modelNode) {
 
 func (c *callPerson) beginWith(n *modelNode, secret string) {
 	*c = callPerson{
-		m: c.m, name: c.name, user: c.user, secret: secret, node: n, socket: carry(n.hub), asked: make(map[int]string),
+		m: c.m, name: c.name, user: c.user, secret: secret, node: n, socket: carry(n.hub), asked: make(map[int]string), invited: make(map[int]string),
 		calls: make(map[string]*callSeen), presence: make(map[string]string), heard: make(map[string]bool),
 	}
 	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
@@ -112,6 +126,9 @@ func (c *callPerson) say(text string, args ...any) {
 	c.request++
 	text = fmt.Sprintf(text, args...)
 	c.asked[c.request] = text
+	if user := invites.FindStringSubmatch(text); user != nil {
+		c.invited[c.request] = user[1]
+	}
 	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, text, c.request, c.seq)
 	c.m.log("  %s says %s", c.name, text)
 	c.outbox = append(c.outbox, text)
@@ -174,7 +191,7 @@ func (c *callPerson) take(f frame) {
 	switch f.str("type") {
 	case "calling":
 		if c.calls[f.str("call")] == nil {
-			c.calls[f.str("call")] = &callSeen{state: "calling", mine: true}
+			c.calls[f.str("call")] = &callSeen{state: "calling", mine: true, user: c.invited[int(f.num("id"))], since: m.now}
 		}
 	case "call":
 		c.takeCall(f)
@@ -202,7 +219,7 @@ func (c *callPerson) takeCall(f frame) {
 	m, id, state := c.m, f.str("call"), f.str("state")
 	s := c.calls[id]
 	if state == "incoming" && (s == nil || s.lost) { // it rings again after its node was lost for a moment
-		c.calls[id] = &callSeen{state: state, peer: f.str("from")}
+		c.calls[id] = &callSeen{state: state, peer: f.str("from"), since: m.now}
 		m.rang++
 		return
 	}
@@ -219,6 +236,10 @@ func (c *callPerson) takeCall(f frame) {
 	if !may {
 		m.fail("%s is told %q of call %s, of which it knows %+v", c.name, state, id, s)
 	}
+	if s.mine && s.rings() && f.str("reason") == "lost" && m.seconds != nil {
+		m.fail("%s has lost call %s, which rang", c.name, id) // it goes on wherever its caller does
+	}
+	s.reason = f.str("reason")
 	s.state, s.lost = state, f.str("reason") == "lost" || f.str("reason") == "unavailable"
 	if state != "accepted" {
 		return

@@ -73,6 +73,26 @@ func (m *callsModel) agree() {
 			}
 		}
 	}
+	rings := make(map[string]*callPerson) // who calls
+	for _, c := range by {
+		for id, s := range c.calls {
+			if s.mine && s.rings() {
+				rings[id] = c
+			}
+		}
+	}
+	for _, c := range by {
+		for id, s := range c.calls {
+			if !s.mine && s.rings() && rings[id] == nil {
+				m.fail("call %s rings %s, and nobody calls", id, c.name)
+			}
+		}
+		for id, from := range rings {
+			if s := from.calls[id]; c != from && c.user == s.user && (c.calls[id] == nil || !c.calls[id].rings()) {
+				m.fail("call %s of %s does not ring %s", id, from.name, c.name)
+			}
+		}
+	}
 	for _, c := range by {
 		for user, got := range c.presence {
 			if want := state[user]; got != want && !(got == "offline" && want == "") {
@@ -80,6 +100,23 @@ func (m *callsModel) agree() {
 			}
 		}
 	}
+}
+
+// timeOut waits until whatever rings has rung for long enough.
+func (m *callsModel) timeOut() {
+	for range 15 {
+		m.step(4 * time.Second)
+		m.rest(1)
+	}
+	m.rest(3)
+	for _, c := range m.people {
+		for id, s := range c.calls {
+			if c.live() && s.rings() {
+				m.fail("%s has call %s, which is %q since %v", c.name, id, s.state, m.now.Sub(s.since))
+			}
+		}
+	}
+	m.agree()
 }
 
 func (c *callPerson) all() (list []*callSeen) {
@@ -101,6 +138,9 @@ func (m *callsModel) finish() {
 	}
 	m.rest(30)
 	m.agree()
+	if m.rng.IntN(4) == 0 {
+		m.timeOut()
+	}
 	// Two who talk reach each other.
 	for _, c := range m.people {
 		for _, s := range c.calls {

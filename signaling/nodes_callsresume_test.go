@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,8 +14,9 @@ import (
 
 // The model of calls by name where sessions outlive their nodes: nodes die and freeze, and
 // people resume wherever they can. As in TestCallsAcrossNodes both sides of every call agree in
-// the end. Where everything was quiet when a node died its accepted calls go on, without a word
-// to anybody.
+// the end. A call that rings goes on wherever its caller does, and has one who takes it or ends
+// in time. Where everything was quiet when a node died its calls go on, those that ring too,
+// without a word to anybody.
 
 // drop is told that its socket is lost.
 func (c *callPerson) drop() {
@@ -123,7 +125,68 @@ func (m *callsModel) rested() bool {
 	return true
 }
 
-// strictCalls kills a node while nothing happens: the accepted calls of its people go on.
+// ring is a call that rings at somebody.
+type ring struct {
+	id string
+	c  *callPerson
+}
+
+// ringing returns the calls that ring at people who are all there, and for a while yet.
+func (m *callsModel) ringing() (list []ring) {
+	if slices.ContainsFunc(m.people, func(c *callPerson) bool { return c.live() && c.lost }) {
+		return nil // what it says when it is back may end others' calls
+	}
+	bad := make(map[string]bool)
+	for _, c := range m.people {
+		for id, s := range c.calls {
+			if c.live() && s.rings() {
+				list = append(list, ring{id, c})
+				bad[id] = bad[id] || c.lost || m.now.Sub(s.since) > 30*time.Second
+			}
+		}
+	}
+	list = slices.DeleteFunc(list, func(r ring) bool { return bad[r.id] })
+	slices.SortFunc(list, func(a, b ring) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.c.name, b.c.name)) })
+	return list
+}
+
+// takeOne has all devices that one of these calls rings take it at the same time.
+func (m *callsModel) takeOne(rings []ring) {
+	if len(rings) == 0 {
+		return
+	}
+	id := rings[m.rng.IntN(len(rings))].id
+	var caller *callPerson
+	var devices []*callPerson
+	for _, r := range rings {
+		if s := r.c.calls[id]; r.id != id || r.c.lost || !s.rings() {
+			continue
+		} else if s.mine {
+			caller = r.c
+		} else {
+			devices = append(devices, r.c)
+		}
+	}
+	if caller == nil || len(devices) == 0 {
+		return
+	}
+	for _, i := range m.rng.Perm(len(devices)) {
+		devices[i].say(`"type":"accept","call":%q`, id)
+	}
+	m.rest(5)
+	has := 0
+	for _, c := range devices {
+		if c.calls[id].state == "accepted" {
+			has++
+		}
+	}
+	if has != 1 || caller.calls[id].state != "accepted" {
+		m.fail("call %s was taken by %d devices, and is %q for %s", id, has, caller.calls[id].state, caller.name)
+	}
+	m.taken++
+}
+
+// strictCalls kills a node while nothing happens: the calls of its people go on.
 func (m *callsModel) strictCalls(n *modelNode) {
 	if !m.rested() {
 		return
@@ -147,6 +210,7 @@ func (m *callsModel) strictCalls(n *modelNode) {
 			}
 		}
 	}
+	rings := m.ringing()
 	m.killPeople(n)
 	m.bury(n)
 	m.rest(12)
@@ -165,7 +229,15 @@ func (m *callsModel) strictCalls(n *modelNode) {
 			}
 		}
 	}
-	m.strictly += len(talks)
+	for _, r := range rings {
+		if s := r.c.calls[r.id]; !r.c.live() || r.c.lost || !s.rings() {
+			m.fail("call %s does not ring on after the death of %s: %s is live %v, lost %v, %+v", r.id, n.name(), r.c.name, r.c.live(), r.c.lost, s)
+		}
+	}
+	m.strictly, m.rangOn = m.strictly+len(talks), m.rangOn+len(rings)
+	if m.rng.IntN(2) == 0 {
+		m.takeOne(rings)
+	}
 }
 
 // killInside kills a node while calls are being taken and ended.
@@ -181,7 +253,9 @@ func (m *callsModel) killInside(n *modelNode) {
 		for _, id := range slices.Sorted(maps.Keys(c.calls)) {
 			switch s := c.calls[id]; {
 			case s.state == "incoming" && m.rng.IntN(2) == 0:
-				c.say(`"type":"accept","call":%q`, id)
+				c.say(`"type":%q,"call":%q`, []string{"accept", "accept", "accept", "decline"}[m.rng.IntN(4)], id)
+			case s.rings() && s.mine && m.rng.IntN(5) == 0:
+				c.say(`"type":"hangup","call":%q`, id)
 			case s.state == "accepted" && m.rng.IntN(2) == 0:
 				c.say(`"type":"hangup","call":%q`, id)
 			}
@@ -226,7 +300,7 @@ func (m *callsModel) settlePeople() {
 // TestCallsOutliveNodes plays random schedules, each of which it can repeat from its seed.
 func TestCallsOutliveNodes(t *testing.T) {
 	schedules, first := plays(t, resumeSchedules/4, 50_000)
-	talked, moved, strictly := 0, 0, 0
+	talked, moved, strictly, rangOn, taken := 0, 0, 0, 0, 0
 	for i := range schedules {
 		m := newCallsModelWith(t, first+uint64(i), true)
 		m.rng = rand.New(rand.NewPCG(first+uint64(i), 5))
@@ -235,9 +309,11 @@ func TestCallsOutliveNodes(t *testing.T) {
 		}
 		m.finish()
 		talked, moved, strictly = talked+m.talked, moved+m.moved, strictly+m.strictly
+		rangOn, taken = rangOn+m.rangOn, taken+m.taken
 	}
-	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to", schedules, talked, moved, strictly)
-	if talked < 5*schedules || 20*strictly < schedules {
+	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to, %d rang on at somebody, %d were taken then",
+		schedules, talked, moved, strictly, rangOn, taken)
+	if talked < 5*schedules || 20*strictly < schedules || 20*rangOn < schedules || 100*taken < schedules {
 		t.Error("too few")
 	}
 }

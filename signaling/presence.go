@@ -70,8 +70,8 @@ func (d *directory) spare(u *user) {
 }
 
 // nobody reports whether a user has no device that s can call.
-func (u *user) nobody(s *member) bool {
-	return u == nil || u.known() && !slices.ContainsFunc(u.sessions, func(o *member) bool { return o != s })
+func (d *directory) nobody(u *user, s *member) bool {
+	return u == nil || u.known() && !d.unsure() && !slices.ContainsFunc(u.sessions, func(o *member) bool { return o != s })
 }
 
 func presence(id []byte, users []string, of func(string) string) wire.Object {

@@ -56,8 +56,9 @@ func (h *Hub) takeOver(node string, m *image) {
 			here[known] = s
 		}
 	}
-	d.takeCalls(m, byRef, here)
+	rings := d.takeCalls(m, byRef, here)
 	d.keepMove(frame)
+	asks := d.takeAsks(old)
 	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
 		d.takeRoom(m.rooms[name], moved)
 	}
@@ -65,9 +66,19 @@ func (h *Hub) takeOver(node string, m *image) {
 	for _, p := range old {
 		d.scatter(p)
 	}
+	names := make(map[string][]*member)
+	secrets := make(map[string]secretDigest)
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
-		d.reenter(byRef[ref], &m.sessions[ref].stayImage)
+		s, i := byRef[ref], &m.sessions[ref].stayImage
+		d.rewatch(s, i)
+		if secret, ok := digestOf(i.Secret); ok && s.user != "" {
+			names[s.user], secrets[s.user] = append(names[s.user], s), secret
+		}
 	}
+	for _, user := range slices.Sorted(maps.Keys(names)) {
+		d.reclaim(user, secrets[user], names[user])
+	}
+	d.ringOn(rings, asks)
 	h.log.Info("the sessions of a node that is gone go on here", "node", node, "sessions", len(moved), "of", len(m.sessions))
 }
 
@@ -205,8 +216,8 @@ func (r *room) insert(s *member, stamp uint64) {
 	s.enterRoom(r)
 }
 
-// reenter claims the name of a session that has moved, and watches whom it has watched.
-func (d *directory) reenter(s *member, i *stayImage) {
+// rewatch watches whom a session that has moved has watched.
+func (d *directory) rewatch(s *member, i *stayImage) {
 	d.mu.Lock()
 	defer d.unlock()
 	for _, name := range i.Subs {
@@ -224,20 +235,23 @@ func (d *directory) reenter(s *member, i *stayImage) {
 		s.subs[name] = struct{}{}
 		s.push(presence(nil, []string{name}, func(string) string { return u.presence() }))
 	}
-	secret, ok := digestOf(i.Secret)
-	if s.user == "" || !ok {
-		return
-	}
-	u := d.users[s.user]
+}
+
+// reclaim claims the name of sessions that have moved, of all at once: whom others are not told
+// of is not there.
+func (d *directory) reclaim(user string, secret secretDigest, list []*member) {
+	d.mu.Lock()
+	defer d.unlock()
+	u := d.users[user]
 	if u != nil && len(u.own()) > 0 && u.secret != secret {
-		return // it is nobody of that name any more
+		return // they are nobody of that name any more
 	}
-	u = d.user(s.user)
+	u = d.user(user)
 	u.secret = secret
-	if u.inCall > 0 { // it has come with its call
+	if u.inCall > 0 { // one has come with its call
 		u.occupied()
 	}
-	d.claimed(u, s)
+	d.claimed(u, list...)
 }
 
 // superseded is told that another node has this one's sessions: it was frozen, or cut off.
@@ -245,6 +259,7 @@ func (d *directory) reenter(s *member, i *stayImage) {
 func (h *Hub) superseded() {
 	d := h.directory
 	h.log.Error("another node has taken this one's sessions over meanwhile: it was frozen or cut off for too long. They end here")
+	d.hush()
 	for _, s := range d.own() {
 		d.post.End(s.ref, "lost", wire.CloseRestart)
 	}

@@ -201,6 +201,12 @@ func (p *pusher) Ring(c signaling.AbsentCall) bool {
 	return s != nil && s.Ring(push.Call{ID: c.Call, To: c.To, User: c.User, Name: c.Name, Decline: c.Decline, For: c.For, From: c.From})
 }
 
+// Resume implements signaling.Absent.
+func (p *pusher) Resume(c signaling.AbsentCall) bool {
+	s := p.store.Load()
+	return s != nil && s.Resume(push.Call{ID: c.Call, To: c.To, User: c.User, Name: c.Name, Decline: c.Decline, For: c.For, From: c.From})
+}
+
 // Settle implements signaling.Absent.
 func (p *pusher) Settle(call string, elsewhere bool, spare string) {
 	reason := push.Unseen
