@@ -247,6 +247,24 @@ test('what is around packets counts where a browser does not count those of a pa
   }
 });
 
+test('a much smaller picture of a narrow line waits for none of those before it, and nothing else makes a sender anew', async () => {
+  const pc = connection(), senders = new Senders(realClock), {sender} = pc.transceivers[1], {getParameters, setParameters} = sender, codecs = [{mimeType: 'video/VP8'}, {mimeType: 'video/rtx'}, {mimeType: 'video/VP9'}];
+  const written = [];
+  sender.getParameters = () => ({...getParameters(), codecs});
+  sender.setParameters = (parameters) => { const [{codec, scaleResolutionDownBy}] = parameters.encodings; written.push([codec?.mimeType, scaleResolutionDownBy]); return setParameters(parameters); };
+  const put = async (allowance, screen = '') => { written.length = 0; await senders.limit(() => ({pc, others: 1, screen, lost: false, allowance: {...plenty, ...allowance}})); return [...written]; };
+  const narrow = {narrow: true, state: 'narrow', video: 50_000, frameRate: 10, audio: 20_000, long: true};
+  assert.deepEqual(await put({}), [[undefined, 1]]);
+  assert.deepEqual(await put({...narrow, scale: 4}), [['video/VP9', 4], [undefined, 4]]);
+  assert.deepEqual(await put({...narrow, scale: 4}), []);
+  assert.deepEqual(await put({...narrow, scale: 2}), [[undefined, 2]]);
+  assert.deepEqual(await put({...narrow, scale: 3}), [[undefined, 3]]);
+  assert.deepEqual(await put({}), [[undefined, 1]]);
+  assert.deepEqual(await put({...narrow, picture: false, scale: 4}), [[undefined, 4]], 'one that is left out waits for nothing');
+  assert.deepEqual(await put({}), [[undefined, 1]]);
+  for (let i = 0; i < 2; i++) assert.ok((await put({...narrow, scale: 4}, 'alone')).every(([codec]) => codec === undefined), 'a screen keeps most of its pixels');
+});
+
 test('sound keeps its floor where the browser does not know what is around its packets', async () => {
   for (const [uri, most] of [['http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01', 8000], ['urn:ietf:params:rtp-hdrext:sdes:mid', soundFloor]]) {
     const pc = connection(), senders = new Senders(realClock), {sender} = pc.transceivers[0], parameters = sender.getParameters;

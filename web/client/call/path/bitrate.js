@@ -38,6 +38,9 @@ export function wanted(others, pictures, most = {video: Infinity, audio: Infinit
   return Math.min(audio, most.audio) + (pictures ? Math.min(video, most.video) : 0);
 }
 
+/** Pictures whose sides are divided by so much more begin anew. */
+const muchSmaller = 2;
+
 /** A share of what is sent, and as much less of it as is a change and no more. */
 const aLittle = 0.99;
 
@@ -136,14 +139,13 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
     const {video, scale, frameRate, audio, isScreen} = share(others, screen, shown, line);
     let parameters = sender.getParameters();
     if (!parameters.encodings?.length) return; // not negotiated yet
-    if (kind === 'video' && lost && parameters.encodings[0].active) {
-      await forgetSent(sender).catch(() => {});
+    const picture = kind === 'video' && {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: isScreen ? scale : Math.max(scale, fitting(sender.track, seen)), maxFramerate: frameRate};
+    if (picture && isOver(parameters.encodings[0], picture, lost, line.narrow)) {
+      await forgetSent(sender, lost ? {} : picture).catch(() => {});
       parameters = sender.getParameters();
     }
     const [encoding] = parameters.encodings;
-    const wanted = kind === 'video'
-      ? {active: !lost && line.picture, maxBitrate: video, scaleResolutionDownBy: isScreen ? scale : Math.max(scale, fitting(sender.track, seen)), maxFramerate: frameRate}
-      : sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && makesLonger(parameters), parameters);
+    const wanted = picture || sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && makesLonger(parameters), parameters);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
     const forgets = kind === 'video' && forgetsSize(parameters, line.afresh);
@@ -153,6 +155,14 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
     await sender.setParameters(parameters).catch(() => {});
   }));
 }
+
+/**
+ * Whether nobody needs the pictures that were sent, or wait to be: none arrives, or on a narrow line one that is much smaller needs none
+ * of them, and would have to wait for those, and for what the other side asks again of them.
+ * @param {RTCRtpEncodingParameters} before @param {{active: boolean, scaleResolutionDownBy: number}} picture @param {boolean} lost @param {boolean} narrow
+ */
+const isOver = ({active, scaleResolutionDownBy: scale = 1}, picture, lost, narrow) => (
+  active === true && (lost || (narrow && picture.active && picture.scaleResolutionDownBy >= scale * muchSmaller)));
 
 /**
  * Chromium makes pictures smaller by itself where it has few bits for them, and larger again after 60 pictures that it could have
@@ -195,14 +205,14 @@ function sound(audio, long, parameters) {
  * Has a sender forget the packets that it has sent: Chromium tries a new path by sending them again, and the other
  * side, which takes their pictures for new ones, stands still for as long as they are old. A change of codec makes
  * the sender anew; the next change takes it back before any picture is sent.
- * @param {RTCRtpSender} sender
+ * @param {RTCRtpSender} sender @param {Partial<RTCRtpEncodingParameters>} next what else is set
  */
-async function forgetSent(sender) {
+async function forgetSent(sender, next) {
   /** @type {any} */ let parameters = sender.getParameters();
   const [used] = parameters.codecs;
   const other = parameters.codecs.find((/** @type {any} */ {mimeType}) => mimeType !== used.mimeType && /VP[89]|H264|AV1/.test(mimeType));
   if (!other) return;
-  parameters.encodings[0].codec = other;
+  Object.assign(parameters.encodings[0], next, {codec: other});
   await sender.setParameters(parameters);
   parameters = sender.getParameters();
   delete parameters.encodings[0].codec;
