@@ -85,7 +85,7 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
     for (const probe of probes) probe.ahead -= left;
     if (now % 250 === 0) {
       const bits = (100 + line.pad * 1.12) * 8;
-      if (!drops || !line.pad) queue += bits;
+      queue += bits;
       sent.push({at: now, bits});
       probes.push({ahead: drops && !line.pad ? bits : queue, at: now, pad: line.pad});
       if (line.pad) {
@@ -257,6 +257,21 @@ test('a line that is narrow from the beginning, of which a server drops what is 
   }
   const wide = play(30_000, () => open, {drops: true, thinks: 600_000});
   assert.ok(wide.every(({narrow}) => !narrow));
+});
+
+test('a narrow line on which nothing passes for a moment now and then keeps its picture for most of the time', (t) => {
+  for (const [drops, most] of [[true, 1], [false, 7]]) {
+    let away = 0, calls = 0;
+    for (const sees of [60_000, 150_000, Infinity]) for (let seed = 1; seed <= 12; seed++) {
+      const random = chance(seed), stalls = Array.from({length: 3}, () => [random.within(1000, 22_000), random.within(200, 1000)]), narrowed = seed % 2 ? 8000 : 0;
+      const stands = (now) => stalls.some(([at, long]) => now >= at && now < at + long);
+      const looks = play(24_000 + narrowed, (now) => (now < narrowed ? open : stands(now - narrowed) ? 4000 : 130_000), {drops, sees, thinks: 600_000, jitter: () => random.within(0, 40)});
+      away += from(looks, narrowed).filter(({picture}) => !picture).length / 10;
+      calls++;
+    }
+    t.diagnostic(`${drops ? 'what is late is dropped' : 'all of it comes'}: left out for ${(away / calls).toFixed(1)} of 24 s`);
+    assert.ok(away / calls <= most, `left out for ${away / calls} s`);
+  }
 });
 
 test('a line that takes everything is left alone, whatever it jitters', () => {

@@ -26,6 +26,8 @@ const staying = 2000;
 const aheadOf = 1.5;
 /** A cut leaves so much of what got through, that the queue empties. */
 export const cutTo = 0.75;
+/** Where the least picture takes less than this share of it, that may stay. */
+const leaves = 0.9;
 /** More than this is not narrow, whatever the queue does, bits per second. */
 export const wide = 2_000_000;
 
@@ -371,13 +373,17 @@ export class NarrowLine {
     // is what got through.
     const fresh = this.#room === Infinity || now - this.#cutAt < 4000;
     this.#ceiling = Math.max(most, fresh ? Math.min(this.#ceiling, through) : Math.min(this.#room, Math.max(this.#ceiling, through)));
-    this.#room = Math.max(most, Math.min(this.#room, this.#ceiling) * cutTo);
+    // A little less is sent than the line takes while what waits goes out: the least picture as well, where that is less.
+    const shown = this.#sound + leastShown;
+    this.#room = Math.max(most, Math.min(this.#room, this.#ceiling) * cutTo, shown < this.#ceiling * leaves ? Math.min(this.#room, shown) : 0);
     this.#cutAt = this.#grownAt = now;
   }
 
   /** @param {number} now @param {number} through @param {number} available */
   #grow(now, through, available) {
     const since = now - Math.max(this.#cutAt, this.#queuedAt);
+    // What got through in the moment of a cut is less than the line takes: that more does soon after is no sign of a wider one.
+    if (now - this.#cutAt < beginning) this.#ceiling = Math.max(this.#ceiling, through);
     const below = this.#room < this.#ceiling * 0.9;
     // Where it is the browser that sends no more, more changes nothing, but that Chromium tries what the line takes at each change.
     const idle = available > 0 && available < pictures[0].from && !this.#off && this.#room > available * aheadOf;
