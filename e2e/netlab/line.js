@@ -165,12 +165,12 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
 export async function readSound(page, began, ended) {
   /** @type {Note[]} */
   const notes = await page.evaluate(() => /** @type {any} */ (window).lineNotes);
-  // Of the time in which packets were lost, what was heard once and what was heard twice.
-  const invented = (/** @type {boolean} */ twice) => {
+  // Of the time in which packets were lost, what was heard once and what was heard twice; and while none was, which is the machine's doing.
+  const invented = (/** @type {boolean} */ twice, from = began, to = ended) => {
     let samples = 0, concealed = 0, last = 0;
     for (const [index, note] of notes.entries()) {
       const before = notes[index - 1];
-      if (!before || note.at < began || note.at >= ended || note.hears !== twice || before.hears !== twice || note.samples < before.samples) continue;
+      if (!before || note.at < from || note.at >= to || note.hears !== twice || before.hears !== twice || note.samples < before.samples) continue;
       samples += note.samples - before.samples;
       concealed += note.concealed - before.concealed;
       last += note.at - before.at;
@@ -186,6 +186,7 @@ export async function readSound(page, began, ended) {
   };
   const turns = notes.filter((note, index) => index > 0 && note.twice !== notes[index - 1].twice);
   return {
+    clean: invented(false, 0, began),
     once: invented(false),
     twice: invented(true),
     calm: rate(0, began),
@@ -193,7 +194,7 @@ export async function readSound(page, began, ended) {
     end: rate((notes.at(-1)?.at ?? 0) - 3000, Infinity),
     /** When the sound that is sent became redundant, and was no longer, seconds after packets began, and ended, to be lost. */
     redundant: turns.map(({ at, twice }) => (twice ? `from ${((at - began) / 1000).toFixed(1)} s` : `until ${((at - ended) / 1000).toFixed(1)} s after`)).join(', ') || 'never',
-    notes: notes.filter((_, index) => index % 20 === 0).map((note, index, all) => {
+    notes: notes.filter((_, index) => index % 10 === 0).map((note, index, all) => {
       const before = all[index - 1] ?? note, span = Math.max(1, note.at - before.at);
       return `${((note.at - began) / 1000).toFixed(1)} s: lost ${(100 * note.lost).toFixed(0)} % sound ${Math.round(((note.spoken - before.spoken) * 8) / span)} sent ${Math.round(((note.sent - before.sent) * 8) / span)} available ${note.limit} rtt ${Math.round(note.rtt * 1000)} invented ${((100 * (note.concealed - before.concealed)) / Math.max(1, note.samples - before.samples)).toFixed(1)} % frames ${note.frames - before.frames} ${note.twice ? 'RED' : ''}`;
     }),

@@ -54,12 +54,12 @@ function callersOf(path, far) {
   return pair;
 }
 
-/** How long the picture stood still straight over UDP, by direction and rate, seconds; once, until it is run here, the second. @type {Map<string, number>} */
+/** How long the picture stood still straight over UDP, by direction, rate and whether it was narrow from the beginning, seconds; once, until it is run here, the second. @type {Map<string, number>} */
 const still = new Map();
 const stillOverUDP = 0.4;
 
 for (const [number, link] of links.entries()) {
-  const { name, path, direction, kbit, far, start } = link, key = `${direction} ${kbit}`;
+  const { name, path, direction, kbit, far, start } = link, key = `${direction} ${kbit} ${start}`;
   test(name, async () => {
     const [there, arriving] = await callersOf(path, far);
     const { own, other, shown, first, firstThere } = await holdNarrow(lab, server.base, [there, arriving], `narrow-${number}`, link, { fps, narrowFor, lookedFor });
