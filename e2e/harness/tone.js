@@ -14,8 +14,9 @@ export const speakTone = (page) => page.addInitScript(() => {
       stream.removeTrack(track);
       track.stop();
       const context = here.mouth = new AudioContext({ sampleRate: 48_000 }), mouth = context.createBufferSource(), out = context.createMediaStreamDestination();
-      mouth.buffer = context.createBuffer(1, 48_000, 48_000); // whole waves, so that it goes on where it ends
-      mouth.buffer.getChannelData(0).forEach((_, i, samples) => { samples[i] = 0.2 * Math.sin((2 * Math.PI * 330 * i) / 48_000); });
+      const buffer = context.createBuffer(1, 48_000, 48_000); // whole waves, so that it goes on where it ends
+      buffer.getChannelData(0).forEach((_, i, samples) => { samples[i] = 0.2 * Math.sin((2 * Math.PI * 330 * i) / 48_000); });
+      mouth.buffer = buffer; // full: Firefox takes it as it is now
       mouth.loop = true;
       mouth.connect(out);
       mouth.start();
