@@ -200,8 +200,10 @@ type image struct {
 	now      func() time.Time
 }
 
+// sessionImage is small: nearly all that there are wait for nothing.
 type sessionImage struct {
-	stayImage
+	id    string
+	text  []byte // what stays, as it came: few are ever gone on with
 	kept  delivery.Kept
 	hadOf map[string]*had
 	plain bool // as its node says, it can be gone on with
@@ -212,14 +214,23 @@ type sessionImage struct {
 
 func (i *sessionImage) goesOn() bool { return i.plain && !i.revoked }
 
+func (i *sessionImage) stay() (s stayImage) {
+	_ = json.Unmarshal(i.text, &s) // it could be read when it came
+	return s
+}
+
 // revokeImages has nobody go on with the sessions of a user or guest who is revoked, nor with
 // those of whom that user has invited. It is called in a step.
 func (x *nodes) revokeImages(user string) {
+	text, _ := json.Marshal(user)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, m := range x.images {
 		for _, i := range m.sessions {
-			if i.Stay.ID == user || i.Stay.User == user || slices.Contains(i.Inviters, user) {
+			if !bytes.Contains(i.text, text) {
+				continue
+			}
+			if s := i.stay(); s.Stay.ID == user || s.Stay.User == user || slices.Contains(s.Inviters, user) {
 				i.revoked = true
 			}
 		}
@@ -322,7 +333,7 @@ func (m *image) take(p *peer, f []byte) bool {
 			var ref uint64
 			ref, ok = uvarint(&f)
 			if s := m.sessions[delivery.Ref(ref)]; s != nil {
-				delete(m.refs, s.Stay.ID)
+				delete(m.refs, s.id)
 			}
 			delete(m.sessions, delivery.Ref(ref))
 		default:
@@ -352,8 +363,8 @@ func (m *image) takeRecord(kind byte, text []byte) bool {
 			o = &sessionImage{}
 			m.sessions[s.Ref] = o
 		}
-		o.stayImage = s
-		m.refs[s.Stay.ID] = s.Ref
+		o.id, o.text = s.Stay.ID, bytes.Clone(text)
+		m.refs[o.id] = s.Ref
 	case recordRoom:
 		var r roomImage
 		if json.Unmarshal(text, &r) != nil {

@@ -20,6 +20,7 @@ func (h *Hub) takeOver(node string, m *image) {
 	origin, old := originOf(node, m.run), d.orphaned(node, m.run)
 	moved := make(map[string]*member)
 	byRef := make(map[delivery.Ref]*member)
+	stays := make(map[delivery.Ref]*stayImage)
 	here := make(map[*member]*member) // who was known here, as one of the dead node
 	frame := movedFrame{From: node, Run: m.run}
 	rooms := make(map[string]map[string]uint64) // of each session, with its place
@@ -35,8 +36,8 @@ func (h *Hub) takeOver(node string, m *image) {
 		}
 	}
 	for _, i := range m.sessions { // before anybody has moved: those have been told
-		if known := d.members.Get(i.Stay.ID); i.goesOn() && known != nil && known.node != nil {
-			d.leftElsewhere(known, rooms[i.Stay.ID])
+		if known := d.members.Get(i.id); i.goesOn() && known != nil && known.node != nil {
+			d.leftElsewhere(known, rooms[i.id])
 		}
 	}
 	for _, ref := range slices.Sorted(maps.Keys(m.sessions)) {
@@ -44,12 +45,12 @@ func (h *Hub) takeOver(node string, m *image) {
 		if !i.goesOn() {
 			continue
 		}
-		known := d.members.Get(i.Stay.ID)
-		s := d.adopt(node, i, origin)
+		known, stay := d.members.Get(i.id), i.stay()
+		s := d.adopt(node, i, &stay, origin)
 		if s == nil {
 			continue
 		}
-		moved[s.id], byRef[ref] = s, s
+		moved[s.id], byRef[ref], stays[ref] = s, s, &stay
 		frame.People = append(frame.People, movedPerson{ID: s.id, Ref: s.ref, Rooms: rooms[s.id]})
 		if known != nil && known != s { // here, as one of a dead node
 			d.replace(known, s)
@@ -69,7 +70,7 @@ func (h *Hub) takeOver(node string, m *image) {
 	names := make(map[string][]*member)
 	secrets := make(map[string]secretDigest)
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
-		s, i := byRef[ref], &m.sessions[ref].stayImage
+		s, i := byRef[ref], stays[ref]
 		d.rewatch(s, i)
 		if secret, ok := digestOf(i.Secret); ok && s.user != "" {
 			names[s.user], secrets[s.user] = append(names[s.user], s), secret
@@ -83,24 +84,24 @@ func (h *Hub) takeOver(node string, m *image) {
 }
 
 // adopt opens a session that was another node's; nil: it cannot go on.
-func (d *directory) adopt(from string, i *sessionImage, origin string) *member {
-	ref, ok := d.hub.node.Adopt(from, i.Stay, i.kept, i.Away)
+func (d *directory) adopt(from string, i *sessionImage, s *stayImage, origin string) *member {
+	ref, ok := d.hub.node.Adopt(from, s.Stay, i.kept, s.Away)
 	if !ok {
 		return nil
 	}
-	s := &member{
-		d: d, ref: ref, id: i.Stay.ID, name: i.Name, user: i.Stay.User, inviters: i.Inviters, opener: i.Stay.Opener,
-		since: d.hub.now(), allowed: i.Stay.Rooms, hosts: i.Stay.Host, origin: origin,
+	moved := &member{
+		d: d, ref: ref, id: s.Stay.ID, name: s.Name, user: s.Stay.User, inviters: s.Inviters, opener: s.Stay.Opener,
+		since: d.hub.now(), allowed: s.Stay.Rooms, hosts: s.Stay.Host, origin: origin,
 	}
-	if i.Stay.Seen.IsValid() {
-		s.addr.Store(&i.Stay.Seen)
+	if s.Stay.Seen.IsValid() {
+		moved.addr.Store(&s.Stay.Seen)
 	}
-	s.away.Store(i.Away)
-	s.hadOf = i.hadOf
-	d.byRef.Set(uint64(ref), s)
-	d.members.Put(s.id, s)
+	moved.away.Store(s.Away)
+	moved.hadOf = i.hadOf
+	d.byRef.Set(uint64(ref), moved)
+	d.members.Put(moved.id, moved)
 	d.hub.second.opened(ref)
-	return s
+	return moved
 }
 
 // takeRoom puts those who have moved into their room, where they are not there yet, and
@@ -390,7 +391,7 @@ func (h *Hub) takeFor(node, run, session, token string) bool {
 		return false
 	}
 	s := m.sessions[m.refs[session]]
-	if s == nil || s.revoked || !s.Stay.OwnedBy(token) {
+	if s == nil || s.revoked || !s.stay().Stay.OwnedBy(token) {
 		return false
 	}
 	h.take(node, m)
