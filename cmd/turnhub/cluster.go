@@ -361,6 +361,7 @@ func (n *node) clusterStats() func() cluster.Stats {
 	return func() cluster.Stats {
 		s := n.cluster.Stats()
 		s.Second = n.hub.Covered()
+		s.Images, s.GoneOn = n.hub.Images()
 		return s
 	}
 }
