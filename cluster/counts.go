@@ -7,11 +7,9 @@ import (
 
 // Stats is a snapshot. The maps' keys come from small fixed sets.
 type Stats struct {
-	Connected  bool   // to NATS
-	Store      bool   // its key-value store can be used
-	Second     bool   // another node could go on with this one's sessions; whoever asks fills it in, and what follows
-	Images     int    // sessions of other nodes that this one could go on with
-	GoneOn     uint64 // those of dead nodes that it has gone on with
+	Connected  bool // to NATS
+	Store      bool // its key-value store can be used
+	Second     bool // another node could go on with this one's sessions; whoever asks fills it in
 	Beats      uint64
 	Refused    map[string]uint64 // messages of the NATS side, by why they were not heard
 	Placed     map[string]uint64 // rooms by how their node was found

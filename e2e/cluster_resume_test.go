@@ -315,16 +315,6 @@ func TestSessionsOutliveNodes(t *testing.T) {
 		get(s, func() { said += s.number; moved += s.moved; longest = max(longest, s.longest) })
 	}
 	together("at the end")
-	sum := func(name string) (n float64) {
-		for _, s := range nodes {
-			n += s.metric(t, name)
-		}
-		return n
-	}
-	until(t, "there is one image of each session", func() bool { return sum("turnhub_cluster_images") == people })
-	if sum("turnhub_cluster_sessions_gone_on_total") == 0 {
-		t.Error("no node has counted sessions that go on on it")
-	}
 	t.Logf("%d kills: %d messages, each heard by %d; sessions resumed %d times, after %v at most", rounds, said, people-1, moved, longest.Round(time.Millisecond))
 	if moved < rounds {
 		t.Errorf("only %d sessions have come to another node", moved)

@@ -64,12 +64,16 @@ type pending struct {
 	room   string       // to everybody there; empty: to one
 	rest   bool         // to those in the room who have moved
 	text   wire.Object
-	buffer *[]byte // that text fills, where nobody else has it
+	apart  []byte // text with headRoom bytes before it, which are its frame's; nil: there are none
 }
+
+// headRoom is how long the head of a frame to one session is at most.
+const headRoom = 1 + 4*binary.MaxVarintLen64
 
 // frame makes the message's frame; counted: with its client's number.
 func (m *pending) frame(counted bool) []byte {
-	b := make([]byte, 1, len(m.text)+len(m.room)+40)
+	var room [headRoom]byte
+	b := append(room[:0], kindOne)
 	switch {
 	case m.rest:
 		b[0], counted = kindRest, true
@@ -79,8 +83,6 @@ func (m *pending) frame(counted bool) []byte {
 		b[0] = kindAll
 	case counted:
 		b[0] = kindOneCounted
-	default:
-		b[0] = kindOne
 	}
 	b = binary.AppendUvarint(b, m.number)
 	b = binary.AppendUvarint(b, uint64(m.wait.by))
@@ -88,11 +90,18 @@ func (m *pending) frame(counted bool) []byte {
 		b = binary.AppendUvarint(b, m.seq)
 	}
 	if m.room != "" {
-		b = append(binary.AppendUvarint(b, uint64(len(m.room))), m.room...)
+		b = binary.AppendUvarint(b, uint64(len(m.room)))
 	} else {
 		b = binary.AppendUvarint(b, uint64(m.to))
 	}
-	return append(b, m.text...)
+	if m.apart != nil {
+		frame := m.apart[headRoom-len(b):]
+		copy(frame, b)
+		m.apart = nil // it is this frame's
+		return frame
+	}
+	frame := make([]byte, 0, len(b)+len(m.room)+len(m.text))
+	return append(append(append(frame, b...), m.room...), m.text...)
 }
 
 // send sends a message on its way. Where the stream is over, NodeLost says why: it settles
@@ -138,9 +147,8 @@ func (d *directory) hold(s *member, m *wire.Message, n int) *waiting {
 	return &waiting{by: s.ref, held: d.post.Hold(s.ref), id: slices.Clone(m.ID), left: n}
 }
 
-// oneAcross sends a message to one session on another node. It is in a buffer of
-// delivery.NewBuffer, or in none.
-func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object, buffer *[]byte) *wire.Fault {
+// oneAcross sends a message to one session on another node. apart is text as in pending.
+func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object, apart []byte) *wire.Fault {
 	p := to.node
 	if !p.roomy() || to.slowNow() {
 		return notYet(to)
@@ -148,7 +156,7 @@ func (d *directory) oneAcross(s, to *member, m *wire.Message, text wire.Object, 
 	w := d.hold(s, m, 1)
 	w.to = to.id
 	seq, _ := d.post.Numbered(s.ref)
-	p.send(w, pending{seq: seq, to: to.there, text: text, buffer: buffer})
+	p.send(w, pending{seq: seq, to: to.there, text: text, apart: apart})
 	return nil
 }
 
@@ -279,7 +287,6 @@ func (p *peer) said(number uint64) wire.Object {
 	if !is {
 		return nil
 	}
-	p.pending[i].buffer = nil // it is not ours alone any more
 	return p.pending[i].text
 }
 
@@ -327,9 +334,6 @@ func (d *directory) doneBy(p *peer, f []byte) bool {
 		p.handled = over
 	}()
 	for _, o := range over {
-		if o.buffer != nil {
-			delivery.FreeBuffer(o.buffer)
-		}
 		var f *wire.Fault
 		if slices.Contains(refused, o.number) {
 			f = notYetThere

@@ -485,7 +485,9 @@ func (m *image) takeKept(p *peer, f *[]byte, texts *[]wire.Object) bool {
 		k.Items = append(k.Items, (*texts)[at])
 	}
 	if most := k.Last - min(k.Base, k.Last); uint64(len(k.Items)) > most {
-		k.Items = slices.Delete(k.Items, 0, len(k.Items)-int(most))
+		if k.Items = slices.Delete(k.Items, 0, len(k.Items)-int(most)); most == 0 {
+			k.Items = nil // most sessions wait for nothing
+		}
 	}
 	s.kept = k
 	return true

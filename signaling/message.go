@@ -114,8 +114,8 @@ func (d *directory) signal(s *member, m *wire.Message) *wire.Fault {
 		return wire.Faultf(wire.CodeBadMessage, "data is missing")
 	}
 	if p.node != nil {
-		b, buffer := signalFrom(s.id, m.Data)
-		return d.oneAcross(s, p, m, b, buffer)
+		b := appendSignal(make([]byte, headRoom, headRoom+signalSize(s.id, m.Data)), s.id, m.Data)
+		return d.oneAcross(s, p, m, b[headRoom:], b)
 	}
 	if known, f := d.saidBefore(s, p); known {
 		return d.answer(s, m, f)
@@ -136,18 +136,20 @@ func notYet(p *member) *wire.Fault {
 }
 
 func signalFrom(id string, data []byte) (wire.Object, *[]byte) {
-	buffer := delivery.NewBuffer(len(id) + len(data) + 48)
-	var b wire.Object
-	if buffer != nil {
-		b = *buffer
+	buffer := delivery.NewBuffer(signalSize(id, data))
+	if buffer == nil {
+		return appendSignal(nil, id, data), nil
 	}
+	*buffer = appendSignal(*buffer, id, data)
+	return *buffer, buffer
+}
+
+func signalSize(id string, data []byte) int { return len(id) + len(data) + 48 }
+
+func appendSignal(b []byte, id string, data []byte) wire.Object {
 	b = append(b, `{"type":"signal","from":"`...)
 	b = append(b, id...)
-	b = append(b, '"').Raw("data", data)
-	if buffer != nil {
-		*buffer = b
-	}
-	return b, buffer
+	return wire.Object(append(b, '"')).Raw("data", data)
 }
 
 // message passes on what a page says to one other, or to everybody else in a room.

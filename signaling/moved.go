@@ -298,7 +298,7 @@ func (d *directory) oneOn(q *peer, to *member, o pending) {
 	case o.seq == 0: // nobody could tell whether it has come
 		d.settled(o.wait, perhaps())
 	case q != nil:
-		q.send(o.wait, pending{seq: o.seq, to: to.there, text: o.text, buffer: o.buffer})
+		q.send(o.wait, pending{seq: o.seq, to: to.there, text: o.text})
 	case s != nil && s.reaches(to) && !d.oneTo(to, s, o.seq, o.text, 0):
 		d.settled(o.wait, notYetThere)
 	default:

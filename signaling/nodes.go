@@ -105,7 +105,6 @@ type nodes struct {
 	mu      sync.Mutex
 	by      map[string]*peer
 	images  map[string]*image             // of other nodes' sessions, whole ones
-	goneOn  uint64                        // sessions of dead nodes that this one has gone on with; under step
 	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
 	moves   []move                        // in steps: the last that were told, see moved.go
 	taken   []string                      // in steps: the last processes whose sessions somebody has taken over

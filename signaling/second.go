@@ -396,23 +396,6 @@ func (x *second) complete() {
 // Covered reports whether another node could go on with this one's sessions.
 func (h *Hub) Covered() bool { return h.second != nil && h.second.covers() }
 
-// Images counts the sessions of other nodes that this one could go on with, and those of dead
-// nodes that it has gone on with.
-func (h *Hub) Images() (sessions int, goneOn uint64) {
-	if h.second == nil {
-		return 0, 0
-	}
-	h.enter()
-	defer h.leave()
-	x := h.directory.nodes
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, m := range x.images {
-		sessions += len(m.sessions)
-	}
-	return sessions, x.goneOn
-}
-
 // kept is told up to which step the second has everything. It is called in a step.
 func (x *second) kept(p *peer, at uint64) {
 	x.mu.Lock()

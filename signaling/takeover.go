@@ -80,7 +80,6 @@ func (h *Hub) takeOver(node string, m *image) {
 		d.reclaim(user, secrets[user], names[user])
 	}
 	d.ringOn(rings, asks)
-	d.nodes.goneOn += uint64(len(moved))
 	h.log.Info("the sessions of a node that is gone go on here", "node", node, "sessions", len(moved), "of", len(m.sessions))
 }
 

@@ -361,7 +361,6 @@ func (n *node) clusterStats() func() cluster.Stats {
 	return func() cluster.Stats {
 		s := n.cluster.Stats()
 		s.Second = n.hub.Covered()
-		s.Images, s.GoneOn = n.hub.Images()
 		return s
 	}
 }

@@ -107,8 +107,6 @@ var (
 	clusterTopics    = gauge("cluster_topics", "Rooms, channels and ids of the dialects that this node has in common with the others.")
 	clusterSaid      = counter("cluster_topic_packets_total", "Packets of the dialects between nodes: sent (said), not sent since NATS was away (unsaid), and heard.", "fate")
 	clusterVoid      = counter("cluster_streams_void_total", "How often what was to be said to another node was given up and said anew, since it did not take it.")
-	clusterImages    = gauge("cluster_images", "Sessions of other nodes that this one could go on with.")
-	clusterGoneOn    = counter("cluster_sessions_gone_on_total", "Sessions of nodes that died, or were cut off, that this one has gone on with.")
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
 	emitted    = counter("events_total", "Events made, by type, see docs/events.md.", "type")
@@ -140,7 +138,7 @@ var everyDesc = []*prometheus.Desc{
 	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
-	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterTopics.desc, clusterSaid.desc, clusterVoid.desc, clusterMoved.desc, clusterImages.desc, clusterGoneOn.desc,
+	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterTopics.desc, clusterSaid.desc, clusterVoid.desc, clusterMoved.desc,
 	emitted.desc, lost.desc, deliveries.desc, queued.desc, unshared.desc,
 	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushUnshared.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
 }

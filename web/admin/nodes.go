@@ -58,8 +58,6 @@ func collectCluster(nodes []Node, s cluster.Stats, put func(metric, float64, ...
 	put(clusterSaid, float64(s.TopicsHeard), "heard")
 	put(clusterVoid, float64(s.Void))
 	put(clusterMoved, float64(s.Moved))
-	put(clusterImages, float64(s.Images))
-	put(clusterGoneOn, float64(s.GoneOn))
 	each(s.Refused, clusterRefused, put)
 	each(s.Placed, clusterPlaced, put)
 	each(s.Questions, clusterQuestions, put)

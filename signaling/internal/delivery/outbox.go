@@ -99,7 +99,7 @@ func (o *outbox) ack(n uint64) bool {
 		it := &o.items[o.head]
 		o.bytes -= len(it.text) + overhead
 		if it.buffer != nil {
-			FreeBuffer(it.buffer)
+			freeBuffer(it.buffer)
 		}
 		*it = item{}
 		o.head++
@@ -146,8 +146,8 @@ func NewBuffer(n int) *[]byte {
 	return nil
 }
 
-// FreeBuffer gives a buffer back, which is the next one's from then on.
-func FreeBuffer(p *[]byte) {
+// freeBuffer gives a buffer back, which is the next one's from then on.
+func freeBuffer(p *[]byte) {
 	for i := range buffers {
 		if class := &buffers[i]; cap(*p) == class.size {
 			*p = (*p)[:0]

@@ -149,7 +149,7 @@ func (n *Node) SendAs(to, cause Ref, b wire.Object, buffer *[]byte, number uint6
 	fits = s.fitsLocked(cause, len(b))
 	if !fits && !must {
 		if buffer != nil {
-			FreeBuffer(buffer)
+			freeBuffer(buffer)
 		}
 		return false
 	}
