@@ -27,6 +27,9 @@ const ackBytes = 1 << 18;
 /** So many characters are on the other side within a second or two on any line. */
 const quick = 1 << 14;
 
+/** So many sockets for media are opened while a session is without its own. */
+const besideMost = 4;
+
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
  * retransmission, heartbeat, reconnecting. See signaling/protocol.md.
@@ -55,6 +58,8 @@ export class Session extends Emitter {
   #tries = new Tries();
   /** Where the media of two people may go through a WebSocket, beside ours. @type {{path: string} | null} */ #media = null;
   #welcomed = false;
+  /** Sockets for media that were opened while we have none. */
+  #beside = 0;
   #handled = 0;
   #unacknowledged = 0;
   /** Characters sent since anything has come. */
@@ -177,6 +182,8 @@ export class Session extends Emitter {
    */
   mediaSocket(peer) {
     if (!this.#media || !this.id || !this.#token) return null;
+    // Of a server that is away more would come to nothing, and Firefox would keep later ones waiting for it, longer each time.
+    if (!this.#welcomed && this.#beside++ >= besideMost) return null;
     const url = new URL(this.#media.path, this.#url());
     const socket = new (this.#options.WebSocket ?? WebSocket)(url.href, 'turnhub.media.v1');
     socket.onopen = () => socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
@@ -394,6 +401,7 @@ export class Session extends Emitter {
       }
     }
     this.#welcomed = true;
+    this.#beside = 0;
     for (const {seq, message} of this.#outbox.entries) this.#transmit({...message, seq});
     for (const {reject} of forgotten) reject(new HubError('session-lost', 'the server has forgotten this session', true));
     this.#heartbeat.beat();
