@@ -141,7 +141,7 @@ func (c *Cluster) tend() {
 	case connected && x.blind != 0:
 		x.blind, x.heard = 0, now
 	}
-	unsure := c.speaks() && (x.blind != 0 && now-x.blind < blindFor || x.blind == 0 && now-x.heard < c.book.gone)
+	unsure := c.speaks() && x.unsure(now, c.book.gone)
 	for node, l := range x.by {
 		run, lives := alive[node]
 		buried := c.book.buried(node, l.run)
@@ -181,6 +181,24 @@ func (c *Cluster) tend() {
 		l.in.Unlock()
 		c.working.Go(l.serve)
 	}
+}
+
+// unsure reports whether the others cannot be judged: there is no NATS, or it has come back so
+// lately that they may not have heard of that. mu is held.
+func (x *lineBook) unsure(now, gone time.Duration) bool {
+	return x.blind != 0 && now-x.blind < blindFor || x.blind == 0 && now-x.heard < gone
+}
+
+// Deaf reports whether this node may not have heard what others have done lately: there is no
+// NATS, or it is back for a moment only. After a minute without it nobody is waited for.
+func (c *Cluster) Deaf() bool {
+	now := c.now()
+	c.lines.mu.Lock()
+	defer c.lines.mu.Unlock()
+	if c.lines.blind == 0 && c.connection() == nil { // and nobody has looked yet
+		return true
+	}
+	return c.lines.unsure(now, c.book.gone) || c.lines.blind == 0 && now-time.Duration(c.echo.Load()) > c.cfg.beat*3/2
 }
 
 // watch looks whether this node is cut off.

@@ -21,6 +21,7 @@ func (n handling) Send(_ string, _ uint64, frame []byte) bool {
 func (handling) Roomy(string) bool        { return true }
 func (handling) Void(string)              {}
 func (handling) Suspect(string) NodeState { return NodeLives }
+func (handling) Deaf() bool               { return false }
 
 // TestAcknowledgedFromElsewhere: what other nodes have handled is acknowledged by their
 // goroutines, while the event loop reads more from the same socket. Both write.

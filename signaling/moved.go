@@ -16,6 +16,13 @@ import (
 // movedWait is how long the second of a dead node has to go on with its sessions.
 const movedWait = 2 * time.Second
 
+// deafWait is for how long the people of a dead node are waited for where this one hears nothing
+// of the others, and deafLook how often it looks.
+const (
+	deafWait = 75 * time.Second
+	deafLook = 250 * time.Millisecond
+)
+
 // movedFrame is of kindMoved.
 type movedFrame struct {
 	From   string        `json:"from"`
@@ -106,8 +113,16 @@ func (d *directory) orphans(p *peer) {
 	x.mu.Lock()
 	x.orphans = append(x.orphans, p)
 	x.mu.Unlock()
-	p.late = &timers.Timer{Fire: func(time.Time) { d.scatter(p) }}
-	d.hub.timers.Set(p.late, d.hub.now().Add(movedWait))
+	since := d.hub.now()
+	p.late = &timers.Timer{}
+	p.late.Fire = func(now time.Time) {
+		if now.Sub(since) < deafWait && x.out.Deaf() { // somebody may have gone on with them
+			d.hub.timers.Set(p.late, now.Add(deafLook))
+			return
+		}
+		d.scatter(p)
+	}
+	d.hub.timers.Set(p.late, since.Add(movedWait))
 }
 
 // scatter gives up the people of a dead node who are there still, and what was said to them.

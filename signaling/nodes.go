@@ -38,6 +38,8 @@ type Nodes interface {
 	Void(node string)
 	// Suspect says how a node does, and has it asked where that is not known.
 	Suspect(node string) NodeState
+	// Deaf reports whether this node may not have heard what others have done lately.
+	Deaf() bool
 }
 
 // Loss is why the stream to a node is over.

@@ -31,6 +31,7 @@ type modelNode struct {
 	hub        *Hub
 	dead       bool
 	frozen     bool
+	deaf       bool
 	voids      [modelNodes]bool // streams to be given up
 	queues     [modelNodes][]modelFrame
 	generation [modelNodes]uint64 // of the streams; 0: there is none
@@ -48,6 +49,8 @@ func (n *modelNode) Send(node string, generation uint64, frame []byte) bool {
 func (n *modelNode) Roomy(string) bool { return !n.m.narrow }
 
 func (n *modelNode) Void(node string) { n.voids[node[0]-'a'] = true }
+
+func (n *modelNode) Deaf() bool { return n.deaf }
 
 func (n *modelNode) Suspect(node string) NodeState {
 	if n.m.nodes[node[0]-'a'].dead || n.m.nodes[node[0]-'a'].frozen {

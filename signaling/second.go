@@ -140,6 +140,9 @@ func (x *second) Void(node string) { x.out.Void(node) }
 // Suspect implements Nodes.
 func (x *second) Suspect(node string) NodeState { return x.out.Suspect(node) }
 
+// Deaf implements Nodes.
+func (x *second) Deaf() bool { return x.out.Deaf() }
+
 // choose finds a second where there is none. It is called in a step.
 func (x *second) choose() {
 	nodes := x.h.directory.nodes

@@ -135,3 +135,58 @@ func TestRevokedWhileDead(t *testing.T) {
 		})
 	}
 }
+
+// TestDeaf: a node that hears nothing of the others does not count a dead one's people as gone
+// before it hears again whether somebody goes on with them, or for very long.
+func TestDeaf(t *testing.T) {
+	for _, hears := range []bool{true, false} {
+		m, a, c := withSecond(t)
+		deaf, o := m.nodes[2], m.clients[1]
+		o.begin(deaf)
+		for _, p := range []*modelClient{c, o} {
+			p.say(`"type":"join","room":"blue","id":1`)
+		}
+		for range 5 {
+			m.step(time.Second)
+			m.quiet()
+			m.settleHomes(a)
+			m.settleHomes(deaf)
+			c.read(1000)
+			o.read(1000)
+		}
+		there := func() int { return len(deaf.hub.directory.rooms.Get("blue").members) }
+		if there() != 2 || len(o.rooms["blue"].polite) != 1 {
+			m.fail("%d are there", there())
+		}
+		deaf.deaf = true
+		m.kill(a)
+		m.bury(a)
+		for range 20 {
+			m.seconds.run()
+			m.step(time.Second)
+		}
+		if there() != 2 {
+			t.Fatal("somebody counts as gone")
+		}
+		if !hears {
+			for range 80 {
+				m.step(time.Second)
+			}
+			if there() != 1 {
+				t.Error("nobody counts as gone for ever")
+			}
+			continue
+		}
+		m.quiet()
+		deaf.deaf = false
+		m.step(movedWait)
+		m.quiet()
+		if there() != 2 {
+			t.Error("who goes on counts as gone")
+		}
+		c.resume()
+		if o.read(1000); c.over || len(o.rooms["blue"].gone) > 0 {
+			t.Errorf("over %v, gone %v", c.over, o.rooms["blue"].gone)
+		}
+	}
+}

@@ -73,6 +73,8 @@ func (s streams) Roomy(node string) bool { return s.n.cluster.Roomy(node) }
 
 func (s streams) Void(node string) { s.n.cluster.Void(node) }
 
+func (s streams) Deaf() bool { return s.n.cluster.Deaf() }
+
 func (s streams) Suspect(node string) signaling.NodeState {
 	switch s.n.cluster.Suspect(node) {
 	case cluster.Lives:
