@@ -136,16 +136,17 @@ func (m *callsModel) ringing() (list []ring) {
 	if slices.ContainsFunc(m.people, func(c *callPerson) bool { return c.live() && c.lost }) {
 		return nil // what it says when it is back may end others' calls
 	}
-	bad := make(map[string]bool)
+	bad, calls := make(map[string]bool), make(map[string]bool)
 	for _, c := range m.people {
 		for id, s := range c.calls {
 			if c.live() && s.rings() {
 				list = append(list, ring{id, c})
+				calls[id] = calls[id] || s.mine
 				bad[id] = bad[id] || c.lost || m.now.Sub(s.since) > 30*time.Second
 			}
 		}
 	}
-	list = slices.DeleteFunc(list, func(r ring) bool { return bad[r.id] })
+	list = slices.DeleteFunc(list, func(r ring) bool { return bad[r.id] || !calls[r.id] })
 	slices.SortFunc(list, func(a, b ring) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.c.name, b.c.name)) })
 	return list
 }

@@ -36,12 +36,20 @@ func (u *user) presence() string {
 func (d *directory) user(name string) *user {
 	u := d.users[name]
 	if u == nil {
-		u = &user{name: name, shown: "offline"}
-		d.users[name] = u
+		u = d.newUser(name)
 		if d.nodes != nil {
-			u.across = &nameParts{self: d.nodes.self, told: make(map[*peer]struct{}), parts: make(map[*peer]*namePart), missing: make(map[*peer]struct{})}
 			d.seek(u)
 		}
+	}
+	return u
+}
+
+// newUser makes one, whom the other nodes are not asked about yet.
+func (d *directory) newUser(name string) *user {
+	u := &user{name: name, shown: "offline"}
+	d.users[name] = u
+	if d.nodes != nil {
+		u.across = &nameParts{self: d.nodes.self, told: make(map[*peer]struct{}), parts: make(map[*peer]*namePart), missing: make(map[*peer]struct{})}
 	}
 	return u
 }

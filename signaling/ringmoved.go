@@ -367,6 +367,7 @@ func (d *directory) stillThere(u *user, p *peer, part *namePart) {
 	for _, c := range slices.Clone(u.ringing) {
 		for _, s := range slices.Clone(c.rung) {
 			if _, is := part.people[s]; s.node == p && !is {
+				c.tell(s, "elsewhere", "", false)
 				c.unringDevice(s)
 			}
 		}

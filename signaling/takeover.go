@@ -71,13 +71,15 @@ func (h *Hub) takeOver(node string, m *image) {
 	secrets := make(map[string]secretDigest)
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
 		s, i := byRef[ref], stays[ref]
-		d.rewatch(s, i)
 		if secret, ok := digestOf(i.Secret); ok && s.user != "" {
 			names[s.user], secrets[s.user] = append(names[s.user], s), secret
 		}
 	}
 	for _, user := range slices.Sorted(maps.Keys(names)) {
 		d.reclaim(user, secrets[user], names[user])
+	}
+	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
+		d.rewatch(byRef[ref], stays[ref])
 	}
 	d.ringOn(rings, asks)
 	h.log.Info("the sessions of a node that is gone go on here", "node", node, "sessions", len(moved), "of", len(m.sessions))
@@ -247,7 +249,12 @@ func (d *directory) reclaim(user string, secret secretDigest, list []*member) {
 	if u != nil && len(u.own()) > 0 && u.secret != secret {
 		return // they are nobody of that name any more
 	}
-	u = d.user(user)
+	if u == nil {
+		u = d.newUser(user)
+		u.secret, u.across.own, u.across.stamp = secret, list, uint64(d.hub.now().UnixMilli())
+		list = nil
+		d.seek(u)
+	}
 	u.secret = secret
 	if u.inCall > 0 { // one has come with its call
 		u.occupied()
