@@ -93,7 +93,7 @@ func (c *Cluster) record() Record {
 		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: wall(),
 		URL: c.cfg.URL, Region: c.cfg.Region, Software: c.cfg.Software,
 		URLs: state.URLs[:min(len(state.URLs), maxURLs)], Range: state.Range, Load: state.Load, Digests: state.Digests,
-		Draining: c.draining, Said: said,
+		Draining: c.draining, Said: said, Link: linkVersion,
 	}
 }
 

@@ -427,7 +427,7 @@ func TestLook(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, true)
 	const beat = 100 * time.Millisecond
-	start(t, s, "a", func(c *Config) { c.beat = beat })
+	a := start(t, s, "a", func(c *Config) { c.beat = beat })
 	start(t, s, "b", func(c *Config) {
 		c.beat = beat
 		state := c.State
@@ -435,6 +435,36 @@ func TestLook(t *testing.T) {
 	})
 	stranger := start(t, s, "c", func(c *Config) { c.beat = beat })
 	stranger.SetSecrets([]string{"another secret"})
+	// One of another version, in beats of a form that nobody knows, and one that differs in what
+	// nodes say to each other.
+	later := func(name string, change func(*Record) []byte) {
+		r := Record{Version: version, Node: name, Run: "abcdefghijkl", Since: wall(), At: wall(), URL: "https://d.example.org", Link: linkVersion + 1}
+		conn, err := nats.Connect(s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		done := make(chan struct{})
+		var group sync.WaitGroup
+		t.Cleanup(func() { close(done); group.Wait() })
+		group.Go(func() {
+			for ; ; r.Seq++ {
+				select {
+				case <-done:
+					return
+				case <-time.After(beat / 4):
+				}
+				r.At = wall()
+				_ = conn.Publish(beatSubject(name), change(&r))
+			}
+		})
+	}
+	sealed := func(r *Record) []byte {
+		body, _ := json.Marshal(r)
+		return newKeyring(secrets).seal(beatSubject(r.Node), body)
+	}
+	later("d", func(r *Record) []byte { r.Version = version + 1; return sealed(r) })
+	later("e", sealed)
 	v, err := Look(context.Background(), Config{NATS: []string{s.URL()}, beat: beat}, secrets, map[string]string{"peers": "1"})
 	if err != nil || v.Store != nil || v.Server == "" {
 		t.Fatal(err, v.Store, v.Server)
@@ -444,5 +474,23 @@ func TestLook(t *testing.T) {
 	}
 	if !slices.Equal(v.Strangers, []string{"c"}) {
 		t.Errorf("strangers: %v", v.Strangers)
+	}
+	if !slices.Equal(v.Others, []string{"d"}) {
+		t.Errorf("of another version: %v", v.Others)
+	}
+	for _, m := range v.Members {
+		if m.Speaks() != (m.Node != "e") {
+			t.Errorf("%s, link %d", m.Node, m.Link)
+		}
+	}
+	if len(v.Members) != 3 {
+		t.Errorf("%d members", len(v.Members))
+	}
+	// There is no stream to it, and its name is told.
+	if a.lineOf("e") != nil || a.lineOf("d") != nil {
+		t.Error("there are streams to nodes that do not understand them")
+	}
+	if n := a.Stats().Refused[badVersion]; n == 0 {
+		t.Error("nothing was refused for its version")
 	}
 }

@@ -125,8 +125,10 @@ func (c *Cluster) tend() {
 	alive := make(map[string]string) // runs
 	if c.speaks() {
 		for _, m := range c.book.list(now) {
-			if !m.Gone {
+			if !m.Gone && m.Speaks() {
 				alive[m.Node] = m.Run
+			} else if !m.Gone {
+				c.refuse(badVersion, m.Node, explanations[badVersion])
 			}
 		}
 	}

@@ -18,6 +18,9 @@ type View struct {
 	// Strangers are nodes whose secrets are none of those known here, by the names that
 	// they give themselves.
 	Strangers []string
+	// Others are nodes of another version, whose beats this one cannot read, by the names that
+	// they give themselves.
+	Others []string
 	// Refused says of other messages why they were not heard.
 	Refused map[string]int
 	Store   error // why the store cannot be used; nil: it can
@@ -65,6 +68,8 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 				_, why = b.hear(r, time.Since(began), wall())
 			case why == badSecret && validName(who) && !slices.Contains(v.Strangers, who) && len(v.Strangers) < maxStrangers:
 				v.Strangers = append(v.Strangers, who)
+			case why == badVersion && validName(who) && !slices.Contains(v.Others, who) && len(v.Others) < maxStrangers:
+				v.Others = append(v.Others, who)
 			}
 			if why != "" {
 				v.Refused[why]++
@@ -76,6 +81,7 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 		v.Members[i].Differs = differs(digests, v.Members[i].Digests)
 	}
 	slices.Sort(v.Strangers)
+	slices.Sort(v.Others)
 	js, err := jetstream.New(conn)
 	if err == nil {
 		_, err = js.AccountInfo(ctx)

@@ -50,7 +50,13 @@ type Record struct {
 	Leaving  bool              `json:"leaving,omitempty"` // this is its last beat
 	// Said is how many packets this process had sent on topics when it said the beat before.
 	Said uint64 `json:"said,omitempty"`
+	// Link is the version of what nodes say to each other about sessions; 0: of one that did
+	// not say so yet.
+	Link int `json:"link,omitempty"`
 }
+
+// Speaks reports whether this version has streams to a node of that one.
+func (r *Record) Speaks() bool { return r.Link == 0 || r.Link == linkVersion }
 
 const (
 	version = 1

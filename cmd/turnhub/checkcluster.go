@@ -55,8 +55,11 @@ func checkCluster(ctx context.Context, cfg *config.Config) (rows []probe.Row) {
 	for _, name := range view.Strangers {
 		row(probe.Failed, "node "+name, "it has none of this configuration's credentials.secrets", "Give all nodes the same credentials.secrets; if there is no such node, look who has access to NATS.")
 	}
+	for _, name := range view.Others {
+		row(probe.Failed, "node "+name, "it is of another version of turnhub: the others cannot read what it says, nor it them", "Let all nodes run the same version; meanwhile its people and theirs do not meet.")
+	}
 	for _, why := range slices.Sorted(maps.Keys(view.Refused)) {
-		if why != "secret" {
+		if why != "secret" && (why != "version" || len(view.Others) == 0) {
 			row(probe.Warned, "cluster.nats", fmt.Sprintf("%d messages were not heard: %s", view.Refused[why], why), "See docs/cluster.md; somebody else may have access to NATS.")
 		}
 	}

@@ -349,6 +349,9 @@ func wrongWith(m cluster.Member) (wrong []string) {
 	if m.Software != softwareVersion() {
 		wrong = append(wrong, "version "+m.Software)
 	}
+	if !m.Speaks() {
+		wrong = append(wrong, "it says what it says to other nodes in another way: people on it and on nodes of this version do not meet")
+	}
 	if m.Twice != "" {
 		wrong = append(wrong, "another process at "+m.Twice+" has the same name")
 	}
