@@ -130,6 +130,8 @@ export const soundTimes = {
 export const healingTimes = {
   /** A path that has carried nothing for so long is dead: in a call something comes at least every second. */
   silence: 2500,
+  /** On a narrow line over TCP or TLS after so long: what waits there looks like silence, and each new connection would take of it. */
+  slow: 8000,
   /** The path is looked at so often while something may be wrong with it, and for so long after a reason to. */
   look: 100, lookFor: 4000,
   /** While we look, it is dead after so long: sound alone comes fifty times a second. It lives when something came so lately. */

@@ -116,7 +116,7 @@ export class Peer extends Emitter {
     tooMany: (pc, relayed) => this.#host.connections.tooMany(pc, relayed),
     limit: () => this.limit(),
     keyFrame: () => { this.#senders.keyFrame(() => this.pc); },
-    probe: () => this.#host.connections.probe(), narrow: () => this.#way.door.path?.narrow ?? false,
+    probe: () => this.#host.connections.probe(), slow: () => this.#line.ours !== 'wide' || this.#line.theirs !== 'wide', narrow: () => this.#way.door.path?.narrow ?? false,
     replacements: {
       clock: realClock,
       create: (which) => this.#host.connections.make(which),

@@ -56,7 +56,7 @@ for (const [narrow, most] of /** @type {[boolean, number]} */ ([[false, 40], [tr
     const healing = new Healing(/** @type {any} */ ({
       clock, current: () => ({pc, first: 'ours'}), pc: () => pc, state: () => 'connecting', setState() {}, online: () => true, polite: () => false,
       reachable: () => true, browser: () => '', sending: () => true, configuration: () => ({}), fits: () => true, tooMany: () => false, limit() {}, keyFrame() {},
-      probe: async () => false, narrow: () => narrow, replacements: {clock},
+      probe: async () => false, slow: () => false, narrow: () => narrow, replacements: {clock},
     }));
     for (let second = 0; second < 180; second++) {
       clock.advance(1000);
@@ -67,3 +67,31 @@ for (const [narrow, most] of /** @type {[boolean, number]} */ ([[false, 40], [tr
     assert.ok(looked <= most && looked >= (narrow ? 3 : 12), `${looked} times in three minutes`);
   });
 }
+
+test('a narrow line on which much waits is not taken for a dead path, one that is cut is', () => {
+  for (const slow of [false, true]) for (const cut of [false, true]) {
+    const clock = new FakeClock();
+    let state = 'connected', restarted = NaN;
+    const pc = /** @type {any} */ ({
+      connectionState: 'connected', iceConnectionState: 'connected', signalingState: 'stable', remoteDescription: {}, localDescription: {sdp: ''},
+      getConfiguration: () => ({}), setConfiguration() {}, getSenders: () => [], getReceivers: () => [], getTransceivers: () => [], getStats: async () => new Map(), restartIce() { if (Number.isNaN(restarted)) restarted = clock.time; },
+    });
+    const healing = new Healing(/** @type {any} */ ({
+      clock, current: () => ({pc, first: 'ours'}), pc: () => pc, state: () => state, setState(now) { state = now; }, online: () => true, polite: () => false,
+      reachable: () => true, browser: () => '', sending: () => true, configuration: () => ({}), fits: () => true, tooMany: () => false, limit() {}, keyFrame() {},
+      probe: async () => false, slow: () => slow, narrow: () => false, replacements: {clock},
+    }));
+    healing.changed();
+    const began = clock.time;
+    for (let second = 0; second <= 12; second++) {
+      healing.tick(/** @type {any} */ ({path: 'relay-tls', received: 0, silence: second * 1000}));
+      // Browsers say so at once where the connection was cut, and else when nothing has come for seconds.
+      if (second === (cut ? 0 : 5)) pc.connectionState = pc.iceConnectionState = 'disconnected';
+      healing.changed();
+      clock.advance(1000);
+    }
+    healing.close();
+    const after = (restarted - began) / 1000;
+    assert.ok(cut ? after <= 1 : slow ? after >= 8 && after <= 10 : after >= 2 && after <= 5, `slow ${slow}, cut ${cut}: after ${after} s`);
+  }
+});

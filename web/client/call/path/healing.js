@@ -30,6 +30,7 @@ import {healingTimes as times} from '../../base/times.js';
  * @property {Omit<import('./replacement.js').ReplacementHost, 'failed' | 'create' | 'direct'> & {create: (which: 'direct' | 'few' | 'all') => RTCPeerConnection}} replacements
  *   `create`: without relays, with those that a call needs, or with all
  * @property {() => Promise<boolean>} probe whether UDP gets out to the server
+ * @property {() => boolean} slow the path leads over TCP or TLS and is known as narrow: what waits on it looks like silence
  * @property {() => boolean} narrow the call goes on without a connection, on a line on which looking for one would hold its sound up
  */
 
@@ -83,7 +84,7 @@ export class Healing {
       host.limit();
       if (direct && this.#quality) this.#improve(this.#quality);
     }});
-    this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead));
+    this.#watch = new PathWatch(clock, async () => { const pc = host.pc(); return pc && statsOf(pc, clock); }, (dead) => this.#onDead(dead), () => (host.slow() ? times.slow : times.dead));
     this.improving = new Improving({
       clock, probe: host.probe, direct, polite: host.polite, better: () => this.better(), only: (which, hurried) => this.#only(which, hurried),
       fits: host.fits, tooMany: host.tooMany, fit: (relayed) => this.#fit(relayed),
@@ -121,7 +122,9 @@ export class Healing {
       this.#host.limit();
       return;
     }
-    const broken = [connectionState, iceConnectionState].some((state) => state === 'disconnected' || state === 'failed');
+    // On a narrow line seconds of what waits look like that as well: a new connection would have to wait behind them, and they for it.
+    const waits = this.#host.slow() && (this.#quality?.silence ?? 0) > times.dead;
+    const broken = [connectionState, iceConnectionState].some((state) => state === 'failed' || (state === 'disconnected' && !waits));
     if (this.wasConnected) {
       if (broken) this.#setState('reconnecting');
     } else {
@@ -313,7 +316,7 @@ export class Healing {
     if (quality.received > 0) this.#heardAt = now;
     // Where nothing has come since it was connected, browsers have no time to tell.
     const silence = quality.silence < Infinity ? quality.silence : host.sending() ? now - this.#heardAt : 0;
-    if (state === 'connected' && silence > times.silence) {
+    if (state === 'connected' && silence > (host.slow() ? times.slow : times.silence)) {
       this.#setState('reconnecting');
       this.#watch.set(true);
     } else if (state === 'reconnecting' && silence < 1000 && pc.connectionState === 'connected') {

@@ -25,6 +25,7 @@ export class PathWatch {
   /** @type {import('../../base/clock.js').Clock} */ #clock;
   /** @type {() => Promise<RTCStatsReport | null>} */ #report;
   /** @type {(dead: boolean) => void} */ #changed;
+  /** @type {() => number} */ #patience;
   #until = -Infinity;
   #running = false;
   #closed = false;
@@ -33,11 +34,13 @@ export class PathWatch {
    * @param {import('../../base/clock.js').Clock} clock
    * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
    * @param {(dead: boolean) => void} changed told when the path dies or lives again
+   * @param {() => number} [patience] after so many milliseconds without a packet it is dead
    */
-  constructor(clock, report, changed) {
+  constructor(clock, report, changed, patience = () => times.dead) {
     this.#clock = clock;
     this.#report = report;
     this.#changed = changed;
+    this.#patience = patience;
   }
 
   /** Looks closely for so long. @param {number} [milliseconds] */
@@ -66,7 +69,7 @@ export class PathWatch {
       const report = await this.#report().catch(() => null);
       const silence = report ? silenceOf(report) : Infinity;
       if (this.dead && silence < times.alive) this.set(false);
-      else if (!this.dead && silence > times.dead && silence < Infinity && this.#clock.now() < this.#until) this.set(true);
+      else if (!this.dead && silence > this.#patience() && silence < Infinity && this.#clock.now() < this.#until) this.set(true);
       await new Promise((resolve) => { this.#clock.setTimeout(() => resolve(undefined), times.look); });
     }
     this.#running = false;
