@@ -41,7 +41,14 @@ function sayWhy(page) {
       try {
         return await load(...args);
       } catch (error) {
-        const state = await Promise.race([page.evaluate(() => document.readyState).catch(String), new Promise((said) => { setTimeout(said, 5_000, 'silent'); })]);
+        // What has come is among the resources; what a page names and has not come is what it waits for, if the browser has asked for it or not.
+        const look = () => {
+          const come = new Set(performance.getEntriesByType('resource').map(({ name }) => name));
+          const named = [...document.querySelectorAll('script[src], img[src], link[rel~=stylesheet], link[rel=modulepreload], use')].map((element) => (
+            new URL(element.getAttribute('src') ?? element.getAttribute('href') ?? '', document.baseURI).href.replace(/#.*/, '')));
+          return `${document.readyState}, in view ${document.body?.dataset.view} and state ${document.body?.dataset.state}, without ${[...new Set(named)].filter((url) => !come.has(url)).join(' ') || 'nothing'}`;
+        };
+        const state = await Promise.race([page.evaluate(look).catch(String), new Promise((said) => { setTimeout(said, 5_000, 'silent'); })]);
         throw new Error(`${error}\nthe page is ${state}, and waits for: ${[...asked].map((request) => request.url()).join(' ') || 'nothing that it has asked for'}`, { cause: error });
       }
     };
