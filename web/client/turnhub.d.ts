@@ -1394,6 +1394,8 @@ declare class Sharing {
  * somebody who came with the camera off was not heard.
  */
 declare class Received {
+    /** @param {string} [agent] this browser */
+    constructor(agent?: string);
     stream: MediaStream;
     screen: MediaStream;
     /** Nothing of the peer is heard. */
@@ -1593,6 +1595,7 @@ declare function takesLateCandidates({ pc, mozilla }: {
 declare function usable(urls: string[], agent: string): string[];
 /** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
 declare function nameOfBrowser(agent: string): string;
+declare function leavesFirst(agent: string): boolean;
 
 // ---- call/path/connection.js
 /**

@@ -1,4 +1,5 @@
 import {addScreen, sendMedia, transceiverOf} from '../path/connection.js';
+import {leavesFirst} from '../path/browsers.js';
 
 /** @typedef {import('../path/connection.js').Showing} Showing */
 
@@ -110,6 +111,12 @@ export class Received {
   #pictures = true;
   /** Nothing of the peer is heard. */
   silent = false;
+  #leavesFirst;
+
+  /** @param {string} [agent] this browser */
+  constructor(agent = globalThis.navigator?.userAgent ?? '') {
+    this.#leavesFirst = leavesFirst(agent);
+  }
 
   /** @param {RTCPeerConnection} pc @param {RTCRtpTransceiver} transceiver @returns {'stream' | 'screen'} where its track belongs */
   show(pc, transceiver) {
@@ -150,6 +157,11 @@ export class Received {
       const {audio, video} = (this.#carried ?? this.#tracks)[where], stream = this[where];
       const heard = (where === 'stream' && !this.#carried && audio && this.#sound) || audio;
       const wanted = [this.silent ? null : heard, where === 'stream' && !this.#pictures ? null : video];
+      for (const old of this.#leavesFirst ? stream.getVideoTracks() : []) {
+        if (wanted.includes(old)) continue;
+        stream.removeTrack(old);
+        changed = true;
+      }
       // In this order a <video> goes from one to the other without a black picture between.
       for (const track of wanted) {
         if (!track || stream.getTracks().includes(track)) continue;

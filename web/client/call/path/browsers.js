@@ -43,6 +43,12 @@ export function usable(urls, agent) {
   return able.length ? able : urls;
 }
 
+/**
+ * Whether a <video> goes over to another picture track of its stream only where the one before has left it first: Firefox (153) shows
+ * the one that it has begun with, and once that has gone it stands still for good. @param {string} agent
+ */
+export const leavesFirst = (agent) => /\bFirefox\//.test(agent);
+
 /** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
 export function nameOfBrowser(agent) {
   const [, name, major] = /\b(Firefox|Chrome|Version)\/(\d+)/.exec(agent) ?? [];
