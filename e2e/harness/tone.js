@@ -1,6 +1,8 @@
 // A voice that never pauses, and an ear for where it is missing, and an eye for pictures, in every browser: of nodes that browsers
 // have, as the page's policy lets no worklet of a test in (chirp.js has Chromium leave that out).
 
+import { others } from './people.js';
+
 /** @typedef {import('playwright-core').Page} Page */
 
 /** From the next page on, its microphone is that voice. @param {Page} page */
@@ -46,19 +48,24 @@ export const perceive = (page, tile) => page.evaluate(async (tile) => {
   /** @type {MediaStreamTrack | undefined} */ let heard;
   /** @type {MediaStreamAudioSourceNode | undefined} */ let source;
   /** @type {HTMLVideoElement | null | undefined} */ let seen;
-  let at = context.currentTime, silent = 0;
-  const shown = (/** @type {HTMLVideoElement} */ video) => {
-    if (video !== seen) return;
-    const now = Date.now();
-    if (now - perceived.pictureAt > 250) perceived.still.push({ at: now, ms: now - perceived.pictureAt });
-    perceived.pictureAt = now;
-    video.requestVideoFrameCallback(() => shown(video));
+  let at = context.currentTime, silent = 0, asked = 0, askedAt = 0;
+  const ask = (/** @type {HTMLVideoElement} */ video) => {
+    const mine = ++asked;
+    askedAt = Date.now();
+    video.requestVideoFrameCallback(() => {
+      if (mine !== asked) return;
+      const now = Date.now();
+      if (now - perceived.pictureAt > 250) perceived.still.push({ at: now, ms: now - perceived.pictureAt });
+      perceived.pictureAt = now;
+      ask(video);
+    });
   };
   setInterval(() => {
     const video = document.querySelector(tile)?.querySelector('video'), [track] = /** @type {MediaStream | null} */ (video?.srcObject)?.getAudioTracks() ?? [];
-    if (video && video !== seen) {
+    // One that is given another stream forgets in Firefox what it was asked.
+    if (video && (video !== seen || Date.now() - askedAt > 250)) {
       seen = video;
-      video.requestVideoFrameCallback(() => shown(video));
+      ask(video);
     }
     if (track && track !== heard) {
       heard = track;
@@ -82,11 +89,22 @@ export const perceive = (page, tile) => page.evaluate(async (tile) => {
 }, tile);
 
 /** Waits until the page has heard and seen the other one for so long without a pause of a second, and from now on. @param {Page} page @param {number} ms @param {number} [timeout] */
-export const perceives = (page, ms, timeout = 60_000) => page.waitForFunction(([since, ms]) => {
-  const { silences, soundAt, still, pictureAt } = /** @type {any} */ (window).perceived, now = Date.now();
-  const from = Math.max(since, ...[...silences, ...still].filter((/** @type {{ms: number}} */ pause) => pause.ms > 1000).map((/** @type {{at: number}} */ pause) => pause.at));
-  return now - from > ms && now - soundAt < 500 && now - pictureAt < 1000;
-}, [Date.now(), ms], { timeout, polling: 200 });
+export async function perceives(page, ms, timeout = 60_000) {
+  try {
+    await page.waitForFunction(([since, ms]) => {
+      const { silences, soundAt, still, pictureAt } = /** @type {any} */ (window).perceived, now = Date.now();
+      const from = Math.max(since, ...[...silences, ...still].filter((/** @type {{ms: number}} */ pause) => pause.ms > 1000).map((/** @type {{at: number}} */ pause) => pause.at));
+      return now - from > ms && now - soundAt < 500 && now - pictureAt < 1000;
+    }, [Date.now(), ms], { timeout, polling: 200 });
+  } catch (error) {
+    const found = await page.evaluate((tile) => {
+      const { soundAt, pictureAt, silences, still } = /** @type {any} */ (window).perceived, now = Date.now(), video = document.querySelector(`${tile} video`);
+      const tracks = /** @type {MediaStream | null} */ (/** @type {HTMLVideoElement | null} */ (video)?.srcObject)?.getTracks().map(({ kind, muted, readyState, id }) => `${kind} ${muted} ${readyState} ${id}`);
+      return JSON.stringify({ sound: now - soundAt, picture: now - pictureAt, silences: silences.slice(-5), still: still.slice(-5), tracks, ready: /** @type {any} */ (video)?.readyState, paused: /** @type {any} */ (video)?.paused });
+    }, others);
+    throw new Error(`${error}: milliseconds ago, ${found}`, { cause: error });
+  }
+}
 
 /**
  * The pauses that ended since a moment, milliseconds: the longest of the sound, of the pictures, and when the last one of the sound that is
