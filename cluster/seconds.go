@@ -221,7 +221,8 @@ func (c *Cluster) Suspect(node string) Standing {
 	}
 	c.suspects.asking[node] = true
 	c.working.Go(func() {
-		_, err := c.ask(ctx, node, askPing, "", pingPatience)
+		r, err := c.ask(ctx, node, askPing, "", pingPatience)
+		another := err == nil && r.Run != m.Run // it was started again at once, and has not been heard yet
 		if errors.Is(err, errNobody) {
 			c.book.bury(m.Node, m.Run)
 			wake(c.greet)
@@ -229,7 +230,7 @@ func (c *Cluster) Suspect(node string) Standing {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.suspects.asking, node)
-		if err == nil {
+		if err == nil && !another {
 			c.suspects.lived[node] = c.now()
 		}
 		if len(c.suspects.lived) > maxNodes {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -79,6 +80,7 @@ type image struct {
 	partial  []byte
 	texts    []wire.Object // of a step, as they come
 	asked    bool          // whether this node may go on with it; under nodes.mu
+	replaced time.Time     // by that of a younger process; under nodes.mu
 	now      func() time.Time
 }
 
@@ -107,7 +109,7 @@ func (x *nodes) revokeImages(user string) {
 	text, _ := json.Marshal(user)
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, m := range x.images {
+	for _, m := range slices.AppendSeq(slices.Clone(x.before), maps.Values(x.images)) {
 		for _, i := range m.sessions {
 			if !bytes.Contains(i.text, text) {
 				continue
@@ -178,7 +180,39 @@ func (d *directory) imageFrom(p *peer, f []byte) bool {
 func (x *nodes) keepImage(node string, m *image) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if old := x.images[node]; old != nil && old.run != m.run { // clients of that one may come yet
+		old.replaced = m.now()
+		x.before = append(x.before[max(0, len(x.before)-mostBefore+1):], old)
+	}
 	x.images[node] = m
+}
+
+// mostBefore is how many images are kept of processes that were started again.
+const mostBefore = 4
+
+// imageBy returns the image of the sessions of a process; nil: there is none.
+func (x *nodes) imageBy(node, run string) *image {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m := x.images[node]; m != nil && m.run == run {
+		return m
+	}
+	for _, m := range x.before {
+		if m.run == run && m.now().Sub(m.replaced) < imageFor {
+			return m
+		}
+	}
+	return nil
+}
+
+// dropImage forgets one image.
+func (x *nodes) dropImage(node string, m *image) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.before = slices.DeleteFunc(x.before, func(o *image) bool { return o == m })
+	if x.images[node] == m {
+		delete(x.images, node)
+	}
 }
 
 func (x *nodes) forgetImage(node string) {

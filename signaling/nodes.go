@@ -107,6 +107,7 @@ type nodes struct {
 	mu      sync.Mutex
 	by      map[string]*peer
 	images  map[string]*image             // of other nodes' sessions, whole ones
+	before  []*image                      // those of processes that were started again, the last ones
 	orphans []*peer                       // dead nodes whose people are waited for, see moved.go
 	moves   []move                        // in steps: the last that were told, see moved.go
 	taken   []string                      // in steps: the last processes whose sessions somebody has taken over

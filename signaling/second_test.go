@@ -190,3 +190,52 @@ func TestDeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestStartedAgainAtOnce: a node that dies and is back before anybody has missed it has lost
+// nobody: its second goes on with the sessions of the process before when a client comes.
+func TestStartedAgainAtOnce(t *testing.T) {
+	m, a, c := withSecond(t)
+	m.kill(a)
+	for _, o := range m.nodes[1:] {
+		o.queues[a.at], o.generation[a.at] = nil, 0
+		o.hub.NodeLost(a.name(), Silent) // another process speaks for it
+	}
+	m.start(a)
+	for range 3 {
+		m.quiet()
+	}
+	if !a.hub.second.covers() {
+		t.Fatal("nobody has an image of the new process")
+	}
+	for range 100 {
+		if c.lost && !c.over {
+			c.resume()
+			m.quiet()
+		}
+	}
+	if c.over || c.lost || c.node != m.nodes[1] {
+		t.Errorf("over %v, lost %v, on %s", c.over, c.lost, c.node.name())
+	}
+	// Who is revoked meanwhile does not come back.
+	m, a, c = withSecond(t)
+	m.kill(a)
+	for _, o := range m.nodes[1:] {
+		o.queues[a.at], o.generation[a.at] = nil, 0
+		o.hub.NodeLost(a.name(), Silent)
+	}
+	m.start(a)
+	for range 3 {
+		m.quiet()
+	}
+	m.nodes[1].hub.Revoked(c.id, time.Now())
+	for range 400 {
+		if c.lost && !c.over {
+			m.step(20 * time.Millisecond)
+			c.resume()
+			m.quiet()
+		}
+	}
+	if !c.over {
+		t.Errorf("over %v, lost %v, on %s", c.over, c.lost, c.node.name())
+	}
+}

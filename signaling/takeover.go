@@ -316,8 +316,7 @@ func (h *Hub) take(node string, m *image) {
 	h.second.ask.Take(node, m.run, m.number, func(ok, lives bool) {
 		h.enter()
 		defer h.leave()
-		now := x.imageOf(node)
-		if now != m {
+		if x.imageBy(node, m.run) != m {
 			return
 		}
 		if lives { // it may be asked once more
@@ -326,9 +325,9 @@ func (h *Hub) take(node string, m *image) {
 			x.mu.Unlock()
 			return
 		}
-		x.forgetImage(node)
+		x.dropImage(node, m)
 		if ok && !h.node.Draining() {
-			h.takeOver(node, now)
+			h.takeOver(node, m)
 		}
 	})
 }
@@ -359,6 +358,7 @@ func (h *Hub) CutOff() {
 	x := h.directory.nodes
 	x.mu.Lock()
 	clear(x.images)
+	x.before = nil
 	x.mu.Unlock()
 	for _, p := range x.all() {
 		if p.building != nil {
@@ -393,8 +393,8 @@ func (h *Hub) takeFor(node, run, session, token string) bool {
 	if p := x.get(node); p != nil && (p.run == "" || p.run == run) {
 		return false
 	}
-	m := x.imageOf(node)
-	if m == nil || m.run != run {
+	m := x.imageBy(node, run)
+	if m == nil {
 		return false
 	}
 	s := m.sessions[m.refs[session]]
