@@ -260,6 +260,7 @@ export namespace soundTimes {
 }
 export namespace healingTimes {
     export let silence: number;
+    export let slow: number;
     let look_1: number;
     export { look_1 as look };
     export let lookFor: number;
@@ -1791,6 +1792,10 @@ export type HealingHost = {
      */
     probe: () => Promise<boolean>;
     /**
+     * the path leads over TCP or TLS and is known as narrow: what waits on it looks like silence
+     */
+    slow: () => boolean;
+    /**
      * the call goes on without a connection, on a line on which looking for one would hold its sound up
      */
     narrow: () => boolean;
@@ -2808,8 +2813,9 @@ declare class PathWatch {
      * @param {import('../../base/clock.js').Clock} clock
      * @param {() => Promise<RTCStatsReport | null>} report statistics of the connection; null: there is none
      * @param {(dead: boolean) => void} changed told when the path dies or lives again
+     * @param {() => number} [patience] after so many milliseconds without a packet it is dead
      */
-    constructor(clock: Clock, report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void);
+    constructor(clock: Clock, report: () => Promise<RTCStatsReport | null>, changed: (dead: boolean) => void, patience?: () => number);
     /** Nothing comes any more. */
     dead: boolean;
     /** Looks closely for so long. @param {number} [milliseconds] */
