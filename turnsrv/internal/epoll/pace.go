@@ -16,8 +16,8 @@ import (
 //   - busy: a raw system call, in which the worker keeps its P, see stream.Loop.Poll.
 //     busyWait is the bound where the signals with which the runtime preempts are off
 //     (GODEBUG=asyncpreemptoff=1).
-//   - loaded, where the worker is at work for more than busyShare of its time: before it
-//     looks for packets it rests, as a network card moderates its interrupts, so that they
+//   - loaded, where the worker is at work for more than busyShare of its time, and has been
+//     for a while, as what has been held up for a moment is no load: before it looks for packets it rests, as a network card moderates its interrupts, so that they
 //     come in batches and leave in trains. The way to sleep and back, looking at each
 //     socket and the acknowledgements of TCP cost the same for one packet as for many. It
 //     rests for a microsecond for each packet that comes in a millisecond, between
@@ -31,6 +31,7 @@ type pace struct {
 	last   int64 // when packets last came, nanoseconds of the server's clock
 	loaded bool
 	until  int64         // when it learns anew whether it is
+	busy   int           // how often in a row it was at work for more than busyShare
 	rest   time.Duration // where it is loaded
 
 	gauged  int64  // when the load was last looked at
@@ -48,7 +49,8 @@ const (
 	gaugeFor  = 10_000_000  // nanoseconds
 	loadedFor = 500_000_000 // nanoseconds
 	busyShare = 50          // of a hundred
-	restAbove = 15_000      // packets per second
+	busyTimes = 5           // times gaugeFor
+	restAbove = 30_000      // packets per second: the setting up of many calls is not a load
 	restLeast = 150 * time.Microsecond
 	restMost  = 250 * time.Microsecond
 )
@@ -81,9 +83,13 @@ func (p *pace) gauge(now int64, handled uint64, n int, here func() spent) {
 	rate, used := int64(handled-p.handled)*1e9/d, here()
 	switch {
 	case p.loaded:
-		p.loaded = rate > restAbove && now < p.until
+		p.loaded = rate > restAbove && now < p.until // p.busy stays: once more is enough
 	case rate > restAbove && used.thread == p.used.thread && (used.time-p.used.time)*100 > d*busyShare:
-		p.loaded, p.until = true, now+loadedFor
+		if p.busy++; p.busy >= busyTimes {
+			p.loaded, p.until = true, now+loadedFor
+		}
+	default:
+		p.busy = 0
 	}
 	p.rest = min(max(time.Duration(rate), restLeast), restMost)
 	p.gauged, p.handled, p.used = now, handled, used

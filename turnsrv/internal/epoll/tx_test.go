@@ -187,7 +187,14 @@ func TestPace(t *testing.T) {
 	}{
 		{restAbove / 2, 100, false, restLeast},
 		{200_000, busyShare, false, 200 * time.Microsecond},
-		{200_000, busyShare + 1, true, 200 * time.Microsecond},
+		{200_000, busyShare + 1, false, 200 * time.Microsecond},
+		{200_000, busyShare + 1, false, 200 * time.Microsecond},
+		{200_000, busyShare, false, 200 * time.Microsecond}, // it begins anew
+		{200_000, 100, false, 200 * time.Microsecond},
+		{200_000, 100, false, 200 * time.Microsecond},
+		{200_000, 100, false, 200 * time.Microsecond},
+		{200_000, 100, false, 200 * time.Microsecond},
+		{200_000, 100, true, 200 * time.Microsecond},
 		{2_000_000, 1, true, restMost},
 		{restAbove - 1000, 100, false, restLeast},
 		{restAbove + 1000, 100, true, restLeast},
