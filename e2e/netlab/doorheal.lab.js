@@ -93,21 +93,25 @@ END`);
   await lab.sh(`ip netns exec $${router} nft delete table inet gone`);
 }
 
-/** @type {[string, (people: Caller[]) => Promise<unknown>][]} */
+/** What happens, and what is done once the call has been measured. @type {[string, (people: Caller[]) => Promise<void | boolean | (() => Promise<unknown>)>][]} */
 const faults = [
   ['the server is killed', async () => process.kill(server.pid ?? 0, 'SIGUSR1')],
   ['the proxy is restarted', ([{ client }]) => restartProxy(lab, client)],
   ['the line gets another address', ([{ client }]) => newAddress(lab, client)],
-  ['8 s offline', ([{ client }]) => offline(client.router)],
+  ['8 s offline', async ([{ client }]) => {
+    await offline(client.router);
+    return () => restartProxy(lab, client); // squid answers 503 for a while, to the next test's pages too
+  }],
   ['one goes to another building', async ([, { client }]) => (await otherBuilding(lab, client, 90, server.caFile ?? ''))()],
 ];
 for (const [fault, happens] of faults) {
   test(fault, { timeout: 180_000 }, () => orFailed('door', [fault], async () => {
     const { pages, people } = await call(['inspected', 'inspected'], 'through HTTPS');
     const since = Date.now();
-    await happens(people);
+    const done = await happens(people);
     await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
     await missed(fault, pages, since);
+    if (typeof done === 'function') await done();
   }));
 }
 

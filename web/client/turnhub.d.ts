@@ -3344,6 +3344,12 @@ declare class Age {
     #private;
 }
 
+// ---- call/websocket/audio.js
+/** The context, once its modules are there. It rejects where there can be none, or nobody waits for it any more. */
+declare function open(): Promise<AudioContext>;
+/** Whoever has opened it needs it no more. */
+declare function close(): void;
+
 // ---- call/websocket/busy.js
 /** Tells how late this page was lately. */
 declare class Busy {

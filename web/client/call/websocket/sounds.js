@@ -1,4 +1,5 @@
 // Sound on its way out and in: captured and played by worklets.
+import {close, open} from './audio.js';
 import {packetMs, packetSamples, sampleRate} from './playout.js';
 import {decoder, encoder, joined, speaks} from './voice.js';
 
@@ -15,30 +16,6 @@ const silent = 0.0015, silentFor = 20, silentEach = 20;
 
 /** Whether this browser can send and play sound here. */
 export const hasSound = async () => !!globalThis.AudioWorkletNode && speaks();
-
-/** @type {Promise<AudioContext> | null} one for all the people of a page */ let shared = null;
-let users = 0;
-
-/** @returns {Promise<AudioContext>} */
-function open() {
-  users++;
-  shared ??= (async () => {
-    const context = new AudioContext({latencyHint: 'interactive'});
-    // Said whole, each: programs that pack modules look for such words.
-    const modules = [new URL('./capture.worklet.js', import.meta.url), new URL('./playout.js', import.meta.url)];
-    await Promise.all(modules.map(({href}) => context.audioWorklet.addModule(href)));
-    return context;
-  })();
-  shared.catch(() => {});
-  return shared;
-}
-
-function close() {
-  if (--users > 0 || !shared) return;
-  const old = shared;
-  shared = null;
-  old.then((context) => context.close()).catch(() => {});
-}
 
 /** Sends a microphone's sound. */
 export class SoundSender {
