@@ -4,17 +4,14 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
-import { after, afterEach, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { cleanup } from '../harness/cleanup.js';
 import { others, told } from '../harness/people.js';
-import { startSound } from '../harness/sound.js';
 import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
-import { browsers, startCaller } from './calls.js';
+import { browsers } from './calls.js';
 import { newAddress } from './faults.js';
-import { startHost } from './host.js';
-import { addClient, otherBuilding, restartProxy } from './kinds.js';
-import { Lab } from './lab.js';
+import { held } from './held.js';
+import { otherBuilding, restartProxy } from './kinds.js';
 import { orFailed, record } from './record.js';
 import { turnhubSite } from './sites.js';
 
@@ -22,34 +19,12 @@ import { turnhubSite } from './sites.js';
 /** @typedef {import('./kinds.js').Kind} Kind */
 /** @typedef {import('playwright-core').Page} Page */
 
-/** @type {Lab} */ let lab;
-/** @type {Awaited<ReturnType<typeof startHost>>} */ let server;
-/** @type {string} */ let sound;
-/** @type {Map<string, Promise<Caller>>} */
-const callers = new Map();
+/** @type {import('./lab.js').Lab} */ let lab;
+/** @type {Awaited<ReturnType<typeof import('./host.js').startHost>>} */ let server;
+const { start, callerIn } = held();
 let rooms = 0;
 
-before(async () => {
-  lab = await Lab.create();
-  // As a socket unit of systemd would: see inspected.lab.js.
-  server = await startHost(lab, { under: [lab.tool, 'hold', ':80,:443,:3478'], config: { listen: { tcp: [':80', ':443', ':3478'] } } });
-  sound = browsers.includes('firefox') ? await startSound() : '';
-});
-afterEach(async () => {
-  for (const { browser } of await Promise.all(callers.values())) await Promise.all(browser.browser.contexts().map((context) => context.close()));
-});
-after(cleanup);
-
-/** A browser in a network of a kind, started when it is needed first. @param {Kind} kind @param {number} side 0: who is there, 1: who comes */
-function callerIn(kind, side) {
-  let caller = callers.get(kind + side);
-  if (!caller) {
-    const number = callers.size + 1, caFile = server.caFile ?? '';
-    caller = addClient(lab, kind, number, { caFile }).then((client) => startCaller(client, caFile, { kind: browsers[side], fps: 15, sound }));
-    callers.set(kind + side, caller);
-  }
-  return caller;
-}
+before(async () => { ({ lab, server } = await start()); });
 
 /** A call in which both speak all the time. @param {[Kind, Kind]} kinds @param {string} way what the tile says @param {import('../harness/observe.js').Narrowing} [narrowing] */
 async function call(kinds, way, narrowing = {}) {

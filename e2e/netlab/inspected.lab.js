@@ -1,51 +1,24 @@
 // Networks that let nothing through but HTTPS that their proxy has read: calls go through a WebSocket of the server. With
 // E2E_LONG=1 with every other kind of network; E2E_KINDS=a,b names those.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { cleanup } from '../harness/cleanup.js';
+import { before, test } from 'node:test';
 import { hears, moves, others, told } from '../harness/people.js';
 import { screenshot } from '../harness/screenshot.js';
-import { startSound } from '../harness/sound.js';
-import { browsers, startCaller } from './calls.js';
-import { startHost } from './host.js';
+import { browsers } from './calls.js';
 import { newAddress } from './faults.js';
-import { addClient, dualKinds, kinds, otherBuilding, rareKinds, restartProxy } from './kinds.js';
-import { Lab } from './lab.js';
+import { held } from './held.js';
+import { dualKinds, kinds, otherBuilding, rareKinds, restartProxy } from './kinds.js';
 import { orFailed, record } from './record.js';
 import { turnhubSite } from './sites.js';
 
-/** @typedef {import('./calls.js').Caller} Caller */
 /** @typedef {import('./kinds.js').Kind} Kind */
 
-/** @type {Lab} */ let lab;
-/** @type {Awaited<ReturnType<typeof startHost>>} */ let server;
-/** @type {string} */ let sound;
-/** @type {Map<string, Promise<Caller>>} */
-const callers = new Map();
+/** @type {import('./lab.js').Lab} */ let lab;
+/** @type {Awaited<ReturnType<typeof import('./host.js').startHost>>} */ let server;
+const { start, callerIn } = held();
 let rooms = 0;
 
-before(async () => {
-  lab = await Lab.create();
-  // As a socket unit of systemd would: while the server is away nobody is refused. Squid (5.7) that is refused once, by a host with
-  // both families, and has no IPv6 itself, tries that alone until the name's time to live is over.
-  server = await startHost(lab, { under: [lab.tool, 'hold', ':80,:443,:3478'], config: { listen: { tcp: [':80', ':443', ':3478'] } } });
-  sound = browsers.includes('firefox') ? await startSound() : '';
-});
-afterEach(async () => {
-  for (const { browser } of await Promise.all(callers.values())) await Promise.all(browser.browser.contexts().map((context) => context.close()));
-});
-after(cleanup);
-
-/** A browser in a network of a kind, started when it is needed first. @param {Kind} kind @param {number} side 0: who is there, 1: who comes */
-function callerIn(kind, side) {
-  let caller = callers.get(kind + side);
-  if (!caller) {
-    const number = callers.size + 1, caFile = server.caFile ?? '';
-    caller = addClient(lab, kind, number, { caFile }).then((client) => startCaller(client, caFile, { kind: browsers[side], fps: 15, sound }));
-    callers.set(kind + side, caller);
-  }
-  return caller;
-}
+before(async () => { ({ lab, server } = await start()); });
 
 /** A call between two networks. @param {Kind} there @param {Kind} comes */
 async function call(there, comes) {
