@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -235,11 +236,18 @@ func (s *Server) asset(next http.Handler) http.Handler {
 
 const policyName = "Content-Security-Policy"
 
-// securityHeaders allow a page its own files and nothing else.
+// again is the script within pages that asks for their files again.
+const again = "static/again.js"
+
+// policy allows a page its own files, the script within it, and nothing else.
+var policy = sync.OnceValue(func() string {
+	return "default-src 'none'; script-src 'self' " + site().InlineSource(again) + "; style-src 'self'; img-src 'self' data: blob:; " +
+		"media-src 'self' blob:; connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+})
+
 func securityHeaders(h http.Header) {
-	h.Set(policyName, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "+
-		"media-src 'self' blob:; connect-src 'self' ws: wss:; manifest-src 'self'; worker-src 'self'; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set(policyName, policy())
 	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), autoplay=(self)")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

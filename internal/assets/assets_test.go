@@ -223,3 +223,18 @@ func TestSite(t *testing.T) {
 		t.Error("without a bundle:", plain)
 	}
 }
+
+func TestInline(t *testing.T) {
+	tree := tree("1")
+	tree["static/again.js"] = &fstest.MapFile{Data: []byte("{ again(); }\n")}
+	tree["static/page.html"].Data = []byte(`<script src="/static/again.js" data-title="Not all of it"></script><script src="/static/none.js"></script>`)
+	s := Site(tree, func(string, string) []byte { return nil })
+	html := string(s.File("static/page.html").Content)
+	if want := `<script data-title="Not all of it">{ again(); }</script><script src="/static/none.js"></script>`; html != want {
+		t.Error(html)
+	}
+	// echo -n '{ again(); }' | openssl dgst -sha256 -binary | base64
+	if got := s.InlineSource("static/again.js"); got != "'sha256-M/u5ZoHWVRnYTHFoCpBB0ccemb9zkqrQo7hCQOeI2CQ='" {
+		t.Error(got)
+	}
+}

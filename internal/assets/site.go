@@ -3,6 +3,7 @@ package assets
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -35,13 +36,14 @@ var (
 	stylesheet  = regexp.MustCompile(`href="/(static/[^"]+)"`)
 	script      = regexp.MustCompile(`<script type="module" src="/static/([^"]+)">`)
 	preload     = regexp.MustCompile(`(?m)^ *<link rel="modulepreload" href="[^"]+">\n`)
+	inline      = regexp.MustCompile(`<script src="/(static/[a-z]+\.js)"([^>]*)></script>`)
 	picture     = regexp.MustCompile(`/(static/[a-z-]+\.svg)\b`)
 	later       = regexp.MustCompile(`\bimport\("\.\./(client/[^"]+)\.min\.js"\)`)
 )
 
 // Site returns the folders static and client of tree, with the pages in static asking
 // for few files, each by a name that browsers keep for good: one stylesheet, the
-// pictures, and one script where there is a bundle. The files that these are made of
+// pictures, and one script where there is a bundle. A script that is no module is put into the page. The files that these are made of
 // stay where they are, for pages of others. What holds keys of texts is there once for
 // each language instead: page.html as page.en.html, page.de.html.
 func Site(tree fs.FS, bundle Bundler) *Set {
@@ -134,6 +136,16 @@ func (s *Set) pictures(content []byte) []byte {
 	})
 }
 
+// Inline returns a script as it is in pages that ask for it by <script src="/static/x.js">: what
+// looks after the files of a page must not be one of them.
+func (s *Set) Inline(name string) []byte { return bytes.TrimSpace(s.files[name].Content) }
+
+// InlineSource is that script in a Content-Security-Policy (CSP Level 3 section 8.4).
+func (s *Set) InlineSource(name string) string {
+	sum := sha256.Sum256(s.Inline(name))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
 // page rewrites a page of HTML.
 func (s *Set) page(content []byte, bundled func(script string) string) []byte {
 	content = stylesheets.ReplaceAllFunc(content, func(links []byte) []byte {
@@ -150,6 +162,13 @@ func (s *Set) page(content []byte, bundled func(script string) string) []byte {
 		name := "static/" + strings.Join(stems, "-") + ".min.css"
 		s.Put(name, all.Bytes())
 		return fmt.Appendf(nil, "  <link rel=\"stylesheet\" href=\"/%s\">\n", s.Hashed(name))
+	})
+	content = inline.ReplaceAllFunc(content, func(tag []byte) []byte {
+		at := inline.FindSubmatch(tag)
+		if s.files[string(at[1])] == nil {
+			return tag
+		}
+		return fmt.Appendf(nil, "<script%s>%s</script>", at[2], s.Inline(string(at[1])))
 	})
 	if at := script.FindSubmatch(content); at != nil {
 		if name := bundled(string(at[1])); name != "" {
