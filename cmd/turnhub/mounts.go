@@ -26,7 +26,7 @@ func (n *node) mounts() []web.Mount {
 	}
 	mounts := []web.Mount{
 		{Patterns: []string{"GET /ws", "GET /ws/{try}"}, Handler: n.hub},
-		{Patterns: []string{"GET /media"}, Handler: n.media},
+		{Patterns: []string{"GET /media", "GET /media/{try}"}, Handler: n.media},
 		{Patterns: []string{"/peerjs", "/peerjs/"}, Handler: peerjs.New(peerjs.Config{Hub: n.hub, Discovery: n.cfg.Signaling.PeerJSDiscovery, Topics: topics, Logger: n.log}), Else: peerjs.Route},
 		{Patterns: []string{"/socket.io/"}, Handler: socketio.New(socketio.Config{Hub: n.hub, Topics: topics, Logger: n.log})},
 		{Patterns: []string{"GET " + yjs.Path}, Handler: yjs.New(yjs.Config{Hub: n.hub, Topics: topics, Logger: n.log})},

@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { others, told } from '../harness/people.js';
 import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
 import { browsers } from './calls.js';
-import { newAddress } from './faults.js';
+import { forgetConnections, newAddress } from './faults.js';
 import { held } from './held.js';
 import { otherBuilding, restartProxy } from './kinds.js';
 import { orFailed, record } from './record.js';
@@ -45,6 +45,7 @@ async function missed(what, pages, since) {
   const each = await Promise.all(pages.map((page) => pauses(page, since))), most = (/** @type {number[]} */ all) => Math.max(...all);
   const silence = most(each.map((one) => one.silence)), still = most(each.map((one) => one.still)), seconds = (/** @type {number} */ ms) => (ms / 1000).toFixed(1);
   console.log(`${browsers.join(' – ')}, ${what}: silence of ${each.map((one) => one.silence.toFixed(0)).join(' and ')} ms, over after ${each.map((one) => one.over).join(' and ')} ms; no picture for ${each.map((one) => one.still).join(' and ')} ms; pauses ${JSON.stringify(each.map(({ all }) => all.map(({ at, ms }) => [at - since, Math.round(ms)])))}; load ${os.loadavg()[0].toFixed(0)}`);
+  for (const page of pages) console.log(JSON.stringify((await page.evaluate(() => /** @type {any} */ (window).trace ?? [])).map(([at, ...rest]) => [at - since, ...rest]).filter(([at]) => at > -500)));
   record('door', [what, `${seconds(silence)} s, ${seconds(still)} s`]);
   return silence;
 }
@@ -73,6 +74,11 @@ const faults = [
   ['the server is killed', async () => process.kill(server.pid ?? 0, 'SIGUSR1')],
   ['the proxy is restarted', ([{ client }]) => restartProxy(lab, client)],
   ['the line gets another address', ([{ client }]) => newAddress(lab, client)],
+  ['both lines get another address', async (people) => void (await Promise.all(people.map(({ client }) => newAddress(lab, client))))],
+  ['connections to the proxy are forgotten', async ([{ client }]) => {
+    await forgetConnections(lab, client);
+    return () => lab.sh(`ip netns exec $${client.router} nft delete table inet forgotten`);
+  }],
   ['8 s offline', async ([{ client }]) => {
     await offline(client.router);
     return () => restartProxy(lab, client); // squid answers 503 for a while, to the next test's pages too
@@ -83,6 +89,7 @@ for (const [fault, happens] of faults) {
   test(fault, { timeout: 180_000 }, () => orFailed('door', [fault], async () => {
     const { pages, people } = await call(['inspected', 'inspected'], 'through HTTPS');
     const since = Date.now();
+    console.log('conns', await lab.sh(`ip netns exec $${people[0].client.router} ss -Htn state established dport = :443 | wc -l`));
     const done = await happens(people);
     await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
     await missed(fault, pages, since);

@@ -61,6 +61,22 @@ END`);
 }
 
 /**
+ * What is between a client and its proxy forgets every connection without a word, as a NAT or a VPN does that begins anew; new ones pass.
+ * @param {Lab} lab @param {Client} client
+ */
+export async function forgetConnections(lab, client) {
+  const flows = await lab.sh(`ip netns exec $${client.router} ss -Htn state established "sport = :3128"`);
+  const ports = flows.split('\n').flatMap((flow) => flow.match(/:(\d+)\s*$/)?.[1] ?? []);
+  if (!ports.length) throw new Error(`${client.name} has no connections`);
+  await lab.sh(`ip netns exec $${client.router} nft -f - <<'END'
+    table inet forgotten {
+      chain input { type filter hook input priority -10; iifname "lan" tcp sport { ${ports.join(', ')} } drop; }
+      chain output { type filter hook output priority -10; oifname "lan" tcp dport { ${ports.join(', ')} } drop; }
+    }
+END`);
+}
+
+/**
  * The HTTP proxy is killed with all its tunnels, and another one takes its place at once.
  * @param {Lab} lab @param {Client} client
  */

@@ -16,7 +16,7 @@ import (
 
 var upgrader = wsock.NewUpgrader(Subprotocol)
 
-// ServeHTTP is GET /media. Whoever comes proves a session with the first frame, so that no
+// ServeHTTP is GET /media, and GET /media/ with any one part after it. Whoever comes proves a session with the first frame, so that no
 // access token is needed.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {

@@ -3,7 +3,7 @@
 // the two browsers (signaling/protocol.md, "Media through a WebSocket"); the server knows
 // of each only its kind, and hands it to the one other end of its pair.
 //
-//	GET /media   subprotocol turnhub.media.v1
+//	GET /media, GET /media/{any}   subprotocol turnhub.media.v1
 //
 // A socket is bound to two sessions of the hub, the one that it proves and one with which
 // that shares a room or an accepted call, and ends when they no longer do. What waits for

@@ -1411,12 +1411,13 @@ declare class Received {
      * Tracks that come another way; null: those of the connection are back.
      * @param {Record<'stream' | 'screen', Tracks> | null} tracks
      * @param {MediaStreamTrack | null} [sound] that is heard in place of the connection's, which all else goes on with
+     * @param {Record<'stream' | 'screen', MediaStreamTrack | null>} [shown] pictures in place of its own, likewise
      * @returns {boolean} whether a stream has changed
      */
     carry(tracks: Record<"stream" | "screen", {
         audio: MediaStreamTrack | null;
         video: MediaStreamTrack | null;
-    }> | null, sound?: MediaStreamTrack | null): boolean;
+    }> | null, sound?: MediaStreamTrack | null, shown?: Record<"stream" | "screen", MediaStreamTrack | null>): boolean;
     #private;
 }
 /**
@@ -1873,7 +1874,7 @@ declare class LastDoor {
     carries: boolean;
     /** The way in use; null: none. */
     get path(): WebSocketPath | null;
-    /** The one by which sound may be heard in place of a connection's; null: none. */
+    /** The one by which sound may be heard, and pictures seen, in place of a connection's; null: none. */
     get standIn(): WebSocketPath | null;
     /**
      * What both sides have alike of its keys, and nobody between them, while one of the two has nothing else: those of the connection
@@ -1886,6 +1887,8 @@ declare class LastDoor {
     hear(said: DoorKey): Promise<void>;
     /** One of the two has another session. */
     returned(): void;
+    /** The network is another one. */
+    networkChanged(): void;
     /** What we send has changed. */
     send(): void;
     close(): void;
@@ -3572,33 +3575,53 @@ export type Opus = {
 // ---- call/websocket/link.js
 /** The sockets of one end. */
 declare class Link {
-    /** @param {LinkHost} host */
-    constructor(host: LinkHost);
+    /** @param {LinkHost} host @param {string} [agent] */
+    constructor(host: LinkHost, agent?: string);
     /** Whether the other side has its socket, as far as the server has told. */
     here: boolean;
     /** Bytes that wait in the browser. */
     get queued(): number;
     /** Whether what is sent now leaves. */
     get open(): boolean;
+    /** How long the server has said nothing by the one in use, whoever's word it was, milliseconds. */
+    get silence(): number;
     /** @param {Uint8Array<ArrayBuffer>} frame sent, or lost where there is no socket */
     send(frame: Uint8Array<ArrayBuffer>): void;
     /** Opens one; beside that in use, which goes on until the other side is met there. */
     begin(): void;
-    /** Nothing has come for a while: the socket may be dead without knowing it. */
-    renew(): void;
+    /** Asks the server for a word, by the one in use: whether it is that which is silent. */
+    ask(): void;
+    /**
+     * Nothing has come for a while: the socket may be dead without knowing it.
+     * @param {boolean} [sure] another is used even if this one goes on meanwhile
+     */
+    renew(sure?: boolean): void;
     /** Our session or the other side's is another: what was refused before may be taken. */
     again(): void;
     close(): void;
     #private;
 }
 /**
+ * `sure`: it is used, whatever the one in use does meanwhile
+ */
+export type Try = {
+    socket: WebSocket | null;
+    begunAt: number;
+    timer: any;
+    sure: boolean;
+};
+/**
  * What the link needs of its path.
  */
 export type LinkHost = {
     /**
-     * one on its way; null: not now
+     * one on its way; null: not now. `opens` is asked once it has opened: false, nothing is said there
      */
-    socket: () => WebSocket | null;
+    socket: (opens: () => boolean) => WebSocket | null;
+    /**
+     * whether the line has room for several on their way at once
+     */
+    wide: () => boolean;
     clock: Clock;
     came: (frame: Uint8Array<ArrayBuffer>) => void;
     /**
@@ -3652,6 +3675,11 @@ declare class WebSocketPath {
     get video(): MediaStreamTrack;
     get screen(): MediaStreamTrack;
     get loudness(): number;
+    /** Pictures that are shown by this: of the camera, and of the screen. */
+    get pictured(): {
+        stream: MediaStreamTrack | null;
+        screen: MediaStreamTrack | null;
+    };
     /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
     get narrow(): boolean;
     /** Whether what is said by it is heard at once, or as soon as the line allows. */
@@ -3681,6 +3709,8 @@ declare class WebSocketPath {
     again(): void;
     /** What we send has changed. */
     send(): void;
+    /** The network is another one: what is in use may be dead, and another is opened beside it at once. */
+    networkChanged(): void;
     close(): void;
     #private;
 }
@@ -3689,16 +3719,16 @@ declare class WebSocketPath {
  */
 export type PathHost = {
     /**
-     * to the server, on its way
+     * to the server, on its way; `opens` says whether it is wanted still
      */
-    socket: () => WebSocket | null;
+    socket: (opens: () => boolean) => WebSocket | null;
     media: LocalMedia;
     /**
      * whether our media is to go this way now
      */
     sending: () => boolean;
     /**
-     * whether sound is asked for this way, although there is a connection
+     * whether sound and pictures are asked for this way, although there is a connection
      */
     standing: () => boolean;
     /**
@@ -3714,7 +3744,7 @@ export type PathHost = {
      */
     incoming: (channel: any) => void;
     /**
-     * `audio`, `video` or `screen` is another, or sound begins to come
+     * `audio`, `video` or `screen` is another, or something begins to come in place of a connection's
      */
     tracks: () => void;
     /**
@@ -3757,8 +3787,8 @@ declare class PictureSender {
     constructor(codec: Codec, screen: boolean, rate: () => number, piece: () => number, send: (kind: FrameKind, content: Uint8Array<ArrayBuffer>) => void);
     /** @param {MediaStreamTrack | null} track */
     use(track: MediaStreamTrack | null): void;
-    /** The other side cannot go on without a whole picture. */
-    wantKey(): void;
+    /** The other side cannot go on without a whole picture. @param {boolean} [anew] the last one is lost with a socket, perhaps: another comes soon after it too */
+    wantKey(anew?: boolean): void;
     close(): void;
     #private;
 }
@@ -3777,14 +3807,16 @@ declare class PictureReceiver {
     /**
      * @param {(at: number) => number} dueAt when what was taken at that time of the sender's is to be shown, by our clock
      * @param {() => void} wantKey only a whole picture helps
-     * @param {() => void} shown
+     * @param {(begins: boolean) => void} shown `begins`: none was for a while
      */
-    constructor(dueAt: (at: number) => number, wantKey: () => void, shown: () => void);
-    /** Pictures shown so far, and how large the last is. */
+    constructor(dueAt: (at: number) => number, wantKey: () => void, shown: (begins: boolean) => void);
+    /** Pictures shown so far, when the last was, and how large it is. */
     frames: number;
     width: number;
     height: number;
     /** @type {MediaStreamTrack} */ track: MediaStreamTrack;
+    /** One was shown a moment ago. */
+    get fresh(): boolean;
     /** A whole picture has come. @param {Picture} picture */
     take({ key, at, codec, data, complete }: Picture): void;
     close(): void;
@@ -3922,6 +3954,29 @@ declare class Opener {
     #private;
 }
 export type FrameKind = 1 | 2 | 3 | 4 | 5 | 6;
+
+// ---- call/websocket/silence.js
+/** How long nothing has come by a path, and what that tells. */
+declare class Silence {
+    /** @param {number} now milliseconds */
+    constructor(now: number);
+    /** When the last frame came, milliseconds. */
+    heardAt: number;
+    /** A frame has come. @param {number} now milliseconds */
+    note(now: number): void;
+    /**
+     * What is to be done about it.
+     * @param {number} quiet how long nothing has come that this page does not explain, milliseconds
+     * @param {number} socket how long the server has said nothing by the socket, likewise
+     * @param {boolean} wide whether the line has room for others
+     * @returns {{ask: boolean, renew: '' | 'unless it goes on' | 'surely'}}
+     */
+    judge(quiet: number, socket: number, wide: boolean): {
+        ask: boolean;
+        renew: "" | "unless it goes on" | "surely";
+    };
+    #private;
+}
 
 // ---- call/websocket/sounds.js
 declare function hasSound(): Promise<boolean>;
@@ -4994,9 +5049,9 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     /**
      * A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. The session may be without
      * its own: both were lost together, mostly, and neither waits for the other.
-     * @param {string} peer
+     * @param {string} peer @param {() => boolean} [opens] asked once it has opened: false, and it is closed before anything is said
      */
-    mediaSocket(peer: string): WebSocket | null;
+    mediaSocket(peer: string, opens?: () => boolean): WebSocket | null;
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;
     /**

@@ -142,13 +142,13 @@ func (n *Node) SetPush(key string) {
 }
 
 // SetMedia says where media may go through a WebSocket, as seen from the hub's own, and the
-// largest frame in bytes; an empty path: nowhere.
+// largest frame in bytes; an empty path: nowhere. Each try may be at a path of its own below it.
 func (n *Node) SetMedia(path string, frame int) {
 	if path == "" {
 		n.media.Store(nil)
 		return
 	}
-	b := []byte(wire.Inner("path", path).Number("frame", uint64(frame)).End())
+	b := []byte(wire.Inner("path", path).Number("frame", uint64(frame)).Text("tries", path+"/").End())
 	n.media.Store(&b)
 }
 

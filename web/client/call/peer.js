@@ -449,7 +449,10 @@ export class Peer extends Emitter {
   woken() { this.#healing.woken(); }
 
   /** The network is another one: there may be a better path. */
-  networkChanged() { this.#healing.improving.networkChanged(); }
+  networkChanged() {
+    this.#healing.improving.networkChanged();
+    this.#way.door.networkChanged();
+  }
 
   /** Fresh credentials. */
   configure() { this.#healing.configure(); }

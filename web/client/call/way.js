@@ -73,7 +73,7 @@ export class Way {
       shared: () => this.#bond.shared(this.#talking?.[0] ?? null),
       say: (websocket) => host.signal({websocket}),
       path: () => ({
-        media: host.call().media, socket: () => host.call().hub.mediaSocket(host.id()), shown: host.shown,
+        media: host.call().media, socket: (opens) => host.call().hub.mediaSocket(host.id(), opens), shown: host.shown,
         incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, tracks: () => this.#carry(), wanted: () => this.sas.moved(), line: host.line,
       }),
       unanswered: host.doorless,
@@ -138,8 +138,8 @@ export class Way {
 
   /** The way is another, or what comes by it. */
   #carry() {
-    const {path} = this.door, {received} = this.#host;
-    const changed = received.carry(path && {stream: {audio: path.audio, video: path.video}, screen: {audio: null, video: path.screen}}, this.heard?.audio ?? null);
+    const {path, standIn} = this.door, {received} = this.#host;
+    const changed = received.carry(path && {stream: {audio: path.audio, video: path.video}, screen: {audio: null, video: path.screen}}, this.heard?.audio ?? null, standIn?.pictured);
     this.#move();
     if (changed) this.#host.stream();
     this.sas.moved();

@@ -6,7 +6,7 @@ import {Attempts} from './attempts.js';
 import {Nodes} from './nodes.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
 import {ask} from '../base/http.js';
-import {delay, patience, Tries} from './retry.js';
+import {delay, holdsBack, patience, Tries} from './retry.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './page.js';
@@ -27,8 +27,8 @@ const ackBytes = 1 << 18;
 /** So many characters are on the other side within a second or two on any line. */
 const quick = 1 << 14;
 
-/** So many sockets for media are opened while a session is without its own. */
-const besideMost = 4;
+/** So many sockets for media are opened while a session is without its own: few where the browser holds back those that follow. */
+const besideMost = holdsBack(globalThis.navigator?.userAgent ?? '') ? 4 : 12;
 
 /**
  * The connection to a hub below its verbs: hello and welcome, numbered messages, acknowledgement, resume with
@@ -57,6 +57,7 @@ export class Session extends Emitter {
   #token = '';
   #tries = new Tries();
   /** Where the media of two people may go through a WebSocket, beside ours. @type {{path: string} | null} */ #media = null;
+  #mediaTries = new Tries();
   #welcomed = false;
   /** Sockets for media that were opened while we have none. */
   #beside = 0;
@@ -178,15 +179,18 @@ export class Session extends Emitter {
   /**
    * A WebSocket of its own for the media between us and one other, see protocol.md; null: not here, not now. The session may be without
    * its own: both were lost together, mostly, and neither waits for the other.
-   * @param {string} peer
+   * @param {string} peer @param {() => boolean} [opens] asked once it has opened: false, and it is closed before anything is said
    */
-  mediaSocket(peer) {
+  mediaSocket(peer, opens = () => true) {
     if (!this.#media || !this.id || !this.#token) return null;
     // Of a server that is away more would come to nothing, and Firefox would keep later ones waiting for it, longer each time.
     if (!this.#welcomed && this.#beside++ >= besideMost) return null;
-    const url = new URL(this.#media.path, this.#url());
+    const url = this.#mediaTries.next(new URL(this.#media.path, this.#url()));
     const socket = new (this.#options.WebSocket ?? WebSocket)(url.href, 'turnhub.media.v1');
-    socket.onopen = () => socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
+    socket.onopen = () => {
+      if (opens()) socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
+      else socket.close();
+    };
     return socket;
   }
 
@@ -386,6 +390,7 @@ export class Session extends Emitter {
     this.#tries.begin(welcome.resume?.path);
     this.pushKey = typeof welcome.push?.key === 'string' ? welcome.push.key : '';
     this.#media = typeof welcome.media?.path === 'string' ? welcome.media : null;
+    this.#mediaTries.begin(welcome.media?.tries);
     if (welcome.config) this.config = welcome.config;
     this.#nodes.learn(welcome.config?.signalings, this.#url());
     /** @type {{reject: (error: Error) => void}[]} */ let forgotten = [];

@@ -300,3 +300,30 @@ test('nothing is heard of who is silenced, over whichever way it comes', (t) => 
   received.silence(true);
   assert.deepEqual(received.stream.tracks, ['other picture']);
 });
+
+test('what stands in for a connection takes the place of its own tracks, and of none that it has not', (t) => {
+  class Stream {
+    tracks = [];
+    getTracks() { return this.tracks; }
+    getVideoTracks() { return this.tracks; }
+    addTrack(track) { this.tracks.push(track); }
+    removeTrack(track) { this.tracks = this.tracks.filter((each) => each !== track); }
+  }
+  const before = globalThis.MediaStream;
+  globalThis.MediaStream = /** @type {any} */ (Stream);
+  t.after(() => { globalThis.MediaStream = before; });
+  const received = new Received();
+  const come = (kind) => received.show(/** @type {any} */ ({getTransceivers: () => []}), /** @type {any} */ ({receiver: {track: {kind, toString: () => `its ${kind}`}}}));
+  const shows = () => received.stream.tracks.map(String).sort();
+  come('audio');
+  const standIn = /** @type {any} */ ({stream: 'picture', screen: 'screen'});
+  received.carry(null, /** @type {any} */ ('sound'), standIn);
+  assert.deepEqual([shows(), received.screen.tracks], [['sound'], []]);
+  come('video');
+  assert.deepEqual(shows(), ['picture', 'sound']);
+  received.pictures(false);
+  assert.deepEqual(shows(), ['sound']);
+  received.pictures(true);
+  received.carry(null);
+  assert.deepEqual(shows(), ['its audio', 'its video']);
+});

@@ -28,18 +28,20 @@ class Server {
     this.pick = pick;
   }
 
-  socket(side) {
+  socket(side, opens) {
     if (this.down) return null;
     const at = this.process;
-    const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: false, onmessage: null, onclose: null,
-      send: (frame) => this.pass(socket, frame),
+    const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: this.pick(12) === 0, onmessage: null, onclose: null,
+      send: (frame) => { if (typeof frame === 'string') this.tell(socket, '{"type":"pong"}'); else this.pass(socket, frame); },
       close: () => this.end(socket, 1000)};
     this.all.push(socket);
     this.later(() => {
       if (socket.readyState !== 0) return;
       if (this.down || at !== this.process) return this.end(socket, 1006);
+      if (socket.frozen) return; // a proxy has sent it over a connection that is dead
       socket.readyState = 1;
-      this.later(() => this.hello(socket));
+      if (opens()) this.later(() => this.hello(socket));
+      else socket.close();
     });
     return socket;
   }
@@ -98,8 +100,9 @@ function play(seed) {
   const pick = random(seed), clock = new FakeClock(), server = new Server(clock, pick);
   const heard = [[], []], said = [0, 0], heardAt = [0, 0];
   let ended = 0;
+  const several = [pick(2) === 0, pick(2) === 0];
   const ends = [0, 1].map((side) => {
-    const link = new Link({clock, socket: () => server.socket(side), ended: () => { ended++; }, key: () => {},
+    const link = new Link({clock, socket: (opens) => server.socket(side, opens), wide: () => several[side], ended: () => { ended++; }, key: () => {},
       came: (frame) => { heardAt[side] = clock.now(); if (frame.length > 1) channels.take(frame); }, met: () => channels.met()});
     const channels = new Channels(side === 0, () => 1 << 14, (content) => link.send(content), () => {}, () => assert.fail('a flood'));
     channels.main.onmessage = ({data}) => heard[side].push(Number(data));
@@ -110,7 +113,14 @@ function play(seed) {
     for (const [side, {link, channels}] of ends.entries()) {
       link.send(new Uint8Array(1)); // a report
       channels.say();
-      if (clock.now() - heardAt[side] > 1500) link.renew();
+      const quiet = clock.now() - heardAt[side];
+      if (quiet > 1000) link.ask();
+      if (quiet > 3000) link.renew(true);
+      else if (quiet > 1500 && link.silence > 500) link.renew();
+    }
+    for (const side of [0, 1]) {
+      const open = server.all.filter((socket) => socket.side === side && socket.readyState < 2).length;
+      assert.ok(open <= (several[side] ? 5 : 3), `schedule ${seed}: ${open} at once`);
     }
     clock.setTimeout(tick, 500);
   };
@@ -153,7 +163,7 @@ test('who is sent away for good does not come again', () => {
   for (const code of [4000, 4004, 4006, 4007, 4009]) {
     const clock = new FakeClock();
     let ended = 0, made = 0, socket = /** @type {any} */ (null);
-    const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => { ended++; },
+    const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => { ended++; },
       socket: () => { made++; return socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() {}}); }});
     link.begin();
     socket.onmessage({data: '{"type":"ready","here":true}'});
@@ -168,7 +178,7 @@ test('who is sent away for good does not come again', () => {
 test('whose session is not in the new process yet goes on in the old one, and tries again until it is', () => {
   const clock = new FakeClock();
   /** @type {any[]} */ const sockets = [];
-  const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+  const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
     const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
     sockets.push(socket);
     return socket;
@@ -193,7 +203,7 @@ test('a socket that is not taken is left sooner where the last one was taken soo
   for (const [took, most] of [[100, 800], [300, 1000], [900, 2100]]) {
     const clock = new FakeClock();
     /** @type {any[]} */ const sockets = [];
-    const link = new Link({clock, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+    const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
       const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
       sockets.push(socket);
       return socket;
@@ -212,3 +222,92 @@ test('a socket that is not taken is left sooner where the last one was taken soo
     assert.ok(sockets.slice(1).every(({readyState}) => readyState === 3));
   }
 });
+
+/** A link whose sockets do as they are told. */
+function held(wide = true, agent = '') {
+  const clock = new FakeClock();
+  /** @type {any[]} */ const sockets = [];
+  let met = 0;
+  const link = new Link({clock, wide: () => wide, came: () => {}, met: () => { met++; }, key: () => {}, ended: () => assert.fail('ended'), socket: (opens) => {
+    const socket = /** @type {any} */ ({readyState: 0, bufferedAmount: 0, sent: [], at: clock.now(), send: (said) => socket.sent.push(said), close() { socket.readyState = 3; },
+      /** It has got through, and the server takes it if something is said. */
+      opens() {
+        socket.readyState = 1;
+        if (opens()) socket.onmessage({data: '{"type":"ready","here":true}'});
+        else socket.close();
+      }});
+    sockets.push(socket);
+    return socket;
+  }}, agent);
+  const living = () => sockets.filter(({readyState}) => readyState < 2).length;
+  link.begin();
+  clock.advance(60);
+  sockets[0].opens();
+  clock.advance(5000);
+  return {clock, link, sockets, living, get met() { return met; }};
+}
+
+test('where a proxy sends what is new over connections that are dead, several are tried beside the silent one, and the first that opens is used', () => {
+  const {clock, link, sockets, living} = held(), from = clock.now();
+  link.renew();
+  while (sockets.length < 5 && clock.now() < from + 5000) clock.advance(10); // three are dead
+  assert.ok(clock.now() - from <= 400, `the fourth after ${clock.now() - from} ms`);
+  assert.equal(living(), 5, 'the silent one is kept meanwhile');
+  sockets[4].opens();
+  assert.deepEqual([living(), link.open, link.here, sockets[4].readyState], [1, true, true, 1]);
+  clock.advance(60_000);
+  assert.equal(sockets.length, 5);
+});
+
+test('one that was silent for a moment goes on, and the server hears nothing of those that were opened beside it', () => {
+  const {clock, link, sockets, living} = held();
+  link.ask();
+  link.ask();
+  assert.deepEqual(sockets[0].sent, ['{"type":"ping"}'], 'asked now and then');
+  link.renew();
+  clock.advance(20);
+  sockets[0].onmessage({data: '{"type":"pong"}'});
+  assert.ok(link.silence < 20);
+  clock.advance(150);
+  assert.equal(sockets.length, 2, 'no other is begun');
+  sockets[1].opens();
+  assert.deepEqual([living(), sockets[1].sent, sockets[0].readyState], [1, [], 1]);
+  clock.advance(60_000);
+  assert.equal(sockets.length, 2);
+});
+
+test('one that answers and carries nothing is changed all the same', () => {
+  const {clock, link, sockets, living} = held();
+  link.renew(true);
+  sockets[0].onmessage({data: '{"type":"pong"}'});
+  clock.advance(50);
+  sockets[1].opens();
+  assert.deepEqual([living(), sockets[0].readyState], [1, 3]);
+});
+
+const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0';
+
+test('where the browser opens one after the other, each has less time', () => {
+  const {clock, link, sockets, living} = held(true, firefox), from = clock.now();
+  link.renew();
+  while (sockets.length < 4 && clock.now() < from + 5000) { // two are dead
+    clock.advance(10);
+    assert.ok(living() <= 2);
+  }
+  assert.ok(clock.now() - from <= 1200, `the third after ${clock.now() - from} ms`);
+});
+
+for (const [wide, agent] of /** @type {[boolean, string][]} */ ([[true, ''], [false, ''], [true, firefox]])) {
+  test(`a line that is gone for a minute costs few sockets${wide ? '' : ', and one at a time where the line is narrow'}${agent && ', in Firefox too'}`, () => {
+    const {clock, link, sockets, living} = held(wide, agent), before = sockets.length;
+    for (let at = 0, most = wide && !agent ? 5 : 2; at < 60_000; at += 50) {
+      link.renew();
+      clock.advance(50);
+      assert.ok(living() <= most, `${living()} at once after ${at} ms`);
+    }
+    assert.ok(sockets.length - before < 45, `${sockets.length - before} in a minute`);
+    link.close();
+    assert.equal(living(), 0);
+    assert.equal(clock.timers.size, 0);
+  });
+}

@@ -42,6 +42,7 @@ async function people(bound = true) {
     /** @param {any} host */
     constructor(host) { this.host = host; between.sockets++; }
     get wanted() { return this.used || this.asked; }
+    get pictured() { return {stream: this.sounds ? this.video : null, screen: null}; }
     async begin() {
       this.exchange = await Exchange.begin();
       this.publicKey = this.exchange.publicKey;
@@ -85,13 +86,13 @@ async function people(bound = true) {
       getStats: async () => new Map([['in', {type: 'inbound-rtp', timestamp: clock.now(), lastPacketReceivedTimestamp: end.came}]]),
     });
     const people = new PeerChannel();
-    Object.assign(end, {pc, channel, people, heard: {audio: 'connection', all: 'connection'}});
+    Object.assign(end, {pc, channel, people, heard: {audio: 'connection', picture: 'connection', all: 'connection'}});
     people.on('chat', ({text}) => end.told.push(text));
     const way = end.way = new Way(/** @type {any} */ ({
       call: () => ({hub: {passesMedia: true, mediaSocket: () => null}, online: true, media: {}}), id: () => 'x', quiet: () => false, orphan: () => false,
       unconnected: () => (Number.isNaN(end.lostAt) ? 0 : clock.now() - end.lostAt + 1), sending: () => pc, connected: () => true, channel: people,
-      received: {carry: (/** @type {any} */ tracks, /** @type {any} */ sound) => {
-        const now = {audio: tracks || sound ? 'websocket' : 'connection', all: tracks ? 'websocket' : 'connection'}, changed = String(Object.values(now)) !== String(Object.values(end.heard));
+      received: {carry: (/** @type {any} */ tracks, /** @type {any} */ sound, /** @type {any} */ shown) => {
+        const now = {audio: tracks || sound ? 'websocket' : 'connection', picture: tracks || shown?.stream ? 'websocket' : 'connection', all: tracks ? 'websocket' : 'connection'}, changed = String(Object.values(now)) !== String(Object.values(end.heard));
         end.heard = now;
         return changed;
       }},
@@ -141,9 +142,9 @@ async function people(bound = true) {
 
 /** What people see of a call, and of which nothing may change where nothing was lost. @param {any[]} ends */
 const seen = (ends) => ends.map(({way, said, strings, heard, people, pc}) => ({state: way.state, said: [...said], strings: [...strings], numbers: String(way.sas.numbers),
-  pictures: heard.all, path: way.quality({path: 'direct'}).path, line: way.line, prompt: way.prompt, open: people.open, carries: way.door.carries, pc: way.door.path === null && pc.connectionState}));
+  rest: heard.all, path: way.quality({path: 'direct'}).path, line: way.line, prompt: way.prompt, open: people.open, carries: way.door.carries, pc: way.door.path === null && pc.connectionState}));
 
-test('a false alarm changes the sound alone, and that back', async () => {
+test('a false alarm changes sound and picture alone, and those back', async () => {
   const {ends, between, pass, compare, close} = await people();
   await pass(3000);
   const [mine, theirs] = await compare();
@@ -154,11 +155,11 @@ test('a false alarm changes the sound alone, and that back', async () => {
     for (const i of who) between.comes[i] = false;
     await pass(long);
     assert.deepEqual(seen(ends), before);
-    for (const i of who) assert.equal(ends[i].heard.audio, 'websocket', `${who}, after ${long}`);
-    for (const i of [0, 1]) if (!who.includes(i)) assert.equal(ends[i].heard.audio, 'connection', 'who hears the other stays');
+    for (const i of who) assert.deepEqual([ends[i].heard.audio, ends[i].heard.picture], ['websocket', 'websocket'], `${who}, after ${long}`);
+    for (const i of [0, 1]) if (!who.includes(i)) assert.deepEqual([ends[i].heard.audio, ends[i].heard.picture], ['connection', 'connection'], 'who hears the other stays');
     between.comes = [true, true];
     await pass(standstillTimes.alive + 300);
-    assert.deepEqual([seen(ends), ends.map(({heard}) => heard.audio)], [before, ['connection', 'connection']]);
+    assert.deepEqual([seen(ends), ends.map(({heard}) => [heard.audio, heard.picture])], [before, [['connection', 'connection'], ['connection', 'connection']]]);
     await pass(lastDoorTimes.ahead);
   }
   assert.deepEqual(await compare(), [mine, mine], 'asked for again');

@@ -107,7 +107,8 @@ export class Received {
   /** @typedef {{audio: MediaStreamTrack | null, video: MediaStreamTrack | null}} Tracks */
   /** Of the connection. @type {Record<'stream' | 'screen', Tracks>} */ #tracks = {stream: {audio: null, video: null}, screen: {audio: null, video: null}};
   /** In place of them, while media goes another way. @type {Record<'stream' | 'screen', Tracks> | null} */ #carried = null;
-  /** @type {MediaStreamTrack | null} */ #sound = null;
+  /** What stands in for the connection's while that stands still. @type {MediaStreamTrack | null} */ #sound = null;
+  /** @type {Record<'stream' | 'screen', MediaStreamTrack | null>} */ #shown = {stream: null, screen: null};
   #pictures = true;
   /** Nothing of the peer is heard. */
   silent = false;
@@ -143,11 +144,13 @@ export class Received {
    * Tracks that come another way; null: those of the connection are back.
    * @param {Record<'stream' | 'screen', Tracks> | null} tracks
    * @param {MediaStreamTrack | null} [sound] that is heard in place of the connection's, which all else goes on with
+   * @param {Record<'stream' | 'screen', MediaStreamTrack | null>} [shown] pictures in place of its own, likewise
    * @returns {boolean} whether a stream has changed
    */
-  carry(tracks, sound = null) {
+  carry(tracks, sound = null, shown = {stream: null, screen: null}) {
     this.#carried = tracks;
     this.#sound = sound;
+    this.#shown = shown;
     return this.#arrange();
   }
 
@@ -156,7 +159,8 @@ export class Received {
     for (const where of /** @type {const} */ (['stream', 'screen'])) {
       const {audio, video} = (this.#carried ?? this.#tracks)[where], stream = this[where];
       const heard = (where === 'stream' && !this.#carried && audio && this.#sound) || audio;
-      const wanted = [this.silent ? null : heard, where === 'stream' && !this.#pictures ? null : video];
+      const seen = (!this.#carried && video && this.#shown[where]) || video;
+      const wanted = [this.silent ? null : heard, where === 'stream' && !this.#pictures ? null : seen];
       for (const old of this.#leavesFirst ? stream.getVideoTracks() : []) {
         if (wanted.includes(old)) continue;
         stream.removeTrack(old);

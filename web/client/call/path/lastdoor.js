@@ -29,7 +29,7 @@ import {Quota} from '../../base/quota.js';
 export class LastDoor {
   /** Media goes this way: there is no other. */
   carries = false;
-  /** Sound is asked for this way, by one that may be dead and may not: nothing else changes, whichever it is. */
+  /** Sound and pictures are asked for this way, by one that may be dead and may not: nothing else changes, whichever it is. */
   #stands = false;
 
   /** @type {LastDoorHost} */ #host;
@@ -60,7 +60,7 @@ export class LastDoor {
   /** The way in use; null: none. */
   get path() { return this.carries ? this.#path : null; }
 
-  /** The one by which sound may be heard in place of a connection's; null: none. */
+  /** The one by which sound may be heard, and pictures seen, in place of a connection's; null: none. */
   get standIn() { return this.#stands ? this.#path : null; }
 
   /**
@@ -204,6 +204,9 @@ export class LastDoor {
 
   /** One of the two has another session. */
   returned() { this.#path?.again(); }
+
+  /** The network is another one. */
+  networkChanged() { this.#path?.networkChanged(); }
 
   /** What we send has changed. */
   send() { this.#path?.send(); }

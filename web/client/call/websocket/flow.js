@@ -307,6 +307,7 @@ export class Flow {
   met() {
     this.#parcels = [];
     this.#bytes = 0;
+    this.#pictures = []; // they follow on some that are lost: a whole one comes
     this.#least = [none];
     this.#late = 0;
     this.#emptyAt = NaN;

@@ -8,16 +8,15 @@ import {PictureReceiver, PictureSender, Pieces, codecFor, decodes} from './pictu
 import {SoundReceiver, SoundSender, hasSound} from './sounds.js';
 import {Channels} from './channels.js';
 import {Link} from './link.js';
+import {Silence} from './silence.js';
 import {Arrivals, Flow} from './flow.js';
 import {realClock} from '../../base/clock.js';
 import {Quota} from '../../base/quota.js';
 
 /** @typedef {import('./seal.js').FrameKind} FrameKind */
 
-/** What is told twice a second; without a word for so long the socket is renewed, and the path dead, milliseconds. */
-const reportEvery = 500, renewAfter = 1500, deadAfter = 8000;
-/** Where sound has come evenly for so long, and pauses no longer than that, nothing at all is suspicious sooner; it is looked at so often, milliseconds. */
-const evenFor = 1000, evenPause = 250, evenRenew = 800, lookEvery = 100;
+/** What is told twice a second; without a word for so long nobody is heard at once, and the path is dead; it is looked at so often, milliseconds. */
+const reportEvery = 500, promptFor = 1500, deadAfter = 8000, lookEvery = 50;
 /** So much may wait in our browser before pictures are left out, milliseconds at the rate that gets through. */
 const queueMost = 250;
 /** The two have met by then, or never. */
@@ -38,14 +37,14 @@ export async function abilities() {
 /**
  * What the path needs of its peer.
  * @typedef {object} PathHost
- * @property {() => WebSocket | null} socket to the server, on its way
+ * @property {(opens: () => boolean) => WebSocket | null} socket to the server, on its way; `opens` says whether it is wanted still
  * @property {import('../media/media.js').LocalMedia} media
  * @property {() => boolean} sending whether our media is to go this way now
- * @property {() => boolean} standing whether sound is asked for this way, although there is a connection
+ * @property {() => boolean} standing whether sound and pictures are asked for this way, although there is a connection
  * @property {() => number} pictures bits per second that people want of pictures at the most
  * @property {() => void} opened both ends are there
  * @property {(channel: any) => void} incoming a channel that the other side has opened
- * @property {() => void} tracks `audio`, `video` or `screen` is another, or sound begins to come
+ * @property {() => void} tracks `audio`, `video` or `screen` is another, or something begins to come in place of a connection's
  * @property {() => void} wanted what the other side has this for is another
  * @property {() => void} line what fits the line is another, of ours or of theirs
  * @property {() => void} shown a picture has been shown
@@ -83,7 +82,7 @@ export class WebSocketPath {
   /** @type {Promise<any>} */ #sealing = Promise.resolve();
   #opening = Promise.resolve();
   #unopened = 0;
-  #heardAt = performance.now();
+  #silence = new Silence(performance.now());
   /** Counted since the last report. */
   #got = 0;
   #lost = 0;
@@ -107,13 +106,12 @@ export class WebSocketPath {
   bound = false;
   /** The other side hears us by nothing but this. */
   #used = false;
-  /** It asks for our sound, and has a connection still. */
+  /** It asks for what we send, and has a connection still. */
   #asked = false;
   /** What of this we have told of ourselves. */
   #toldUse = '';
-  /** When sound came last, and since when without a pause. */
+  /** When sound came last. */
   #soundAt = -Infinity;
-  #soundFrom = NaN;
   /** @type {any} */ #looking = null;
   /** What is known of the path now, once a second. */
   stats = {rtt: 0, loss: 0, jitter: 0, sent: 0, received: 0, available: 0, frames: 0, frameRate: 0, width: 0, height: 0, silence: 0};
@@ -128,7 +126,7 @@ export class WebSocketPath {
     this.publicKey = this.#exchange.publicKey;
     if (this.#closed) return;
     this.#link = new Link({
-      socket: this.#host.socket, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
+      socket: this.#host.socket, wide: () => this.#wide, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
       key: () => { for (const pictures of this.#picturesOut) pictures.wantKey(); },
     });
     // It opens while keys are exchanged: behind a proxy, far away, that takes longer.
@@ -139,11 +137,13 @@ export class WebSocketPath {
   get video() { return this.#picturesIn[0]?.track ?? null; }
   get screen() { return this.#picturesIn[1]?.track ?? null; }
   get loudness() { return this.#soundIn?.level ?? 0; }
+  /** Pictures that are shown by this: of the camera, and of the screen. */
+  get pictured() { return {stream: this.#picturesIn[0]?.fresh ? this.video : null, screen: this.#picturesIn[1]?.fresh ? this.screen : null}; }
   get #frames() { return this.#picturesIn[0]?.frames ?? 0; }
   /** Whether so little of ours or theirs gets through that nothing long may go any other way: it would hold the sound up. */
   get narrow() { return this.prompt && (this.#rate.together > 1 || this.#theirsNarrow); }
   /** Whether what is said by it is heard at once, or as soon as the line allows. */
-  get prompt() { return this.open && performance.now() - this.#heardAt < renewAfter; }
+  get prompt() { return this.open && performance.now() - this.#silence.heardAt < promptFor; }
   /** The other side hears us by nothing but this. */
   get used() { return this.open && this.#used; }
   /** It has a use for this. */
@@ -180,13 +180,16 @@ export class WebSocketPath {
       if (codec) {
         this.#picturesOut[i] = new PictureSender(codec, screen, () => this.#pictureRate(i), () => this.#flow.piece, (kind, content) => this.#flow.push(kind, content));
       }
-      this.#picturesIn[i] = new PictureReceiver(dueAt, () => this.#wantKey(screen), () => { if (!screen) this.#host.shown(); });
+      this.#picturesIn[i] = new PictureReceiver(dueAt, () => this.#wantKey(screen), (begins) => {
+        if (begins && this.#host.standing()) this.#host.tracks();
+        if (!screen) this.#host.shown();
+      });
     }
     if (sound && theirs.sound) {
       this.#soundOut = new SoundSender((content) => this.#flow.push(kinds.sound, content), () => this.#rate.together);
       this.#soundIn = new SoundReceiver(() => this.#host.tracks());
     }
-    this.#heardAt = performance.now();
+    this.#silence = new Silence(performance.now());
     this.#timer = setInterval(() => this.#tick(), reportEvery);
     this.#looking = setInterval(() => this.#look(), lookEvery);
     this.#busy = new Busy(realClock, () => document.visibilityState === 'visible');
@@ -199,9 +202,10 @@ export class WebSocketPath {
 
   /** What we send has changed. */
   send() {
-    const {media} = this.#host, sending = this.open && (this.#host.sending() || this.#used);
+    const {media} = this.#host, stands = this.bound && (this.#host.standing() || this.#asked);
+    const sending = this.open && (this.#host.sending() || this.#used || stands);
     if (this.open && this.#toldUse !== this.#use) this.#report();
-    this.#soundOut?.use(sending || (this.open && this.bound && (this.#host.standing() || this.#asked)) ? media.audio : null);
+    this.#soundOut?.use(sending ? media.audio : null);
     this.#picturesOut[0]?.use(sending ? media.camera : null);
     this.#picturesOut[1]?.use(sending ? media.screen : null);
   }
@@ -243,7 +247,7 @@ export class WebSocketPath {
     this.#flow.met();
     this.#report();
     this.channels?.met();
-    for (const pictures of this.#picturesOut) pictures.wantKey();
+    for (const pictures of this.#picturesOut) pictures.wantKey(true);
   }
 
   /** @param {Uint8Array<ArrayBuffer>} frame */
@@ -256,7 +260,7 @@ export class WebSocketPath {
       this.#unopened--;
       if (!opened || this.#closed) return;
       const {kind, number, missing, content} = opened, now = performance.now();
-      this.#heardAt = now;
+      this.#silence.note(now);
       this.#got += frame.length * 8;
       this.#lost += missing;
       if (!this.open) this.#opened();
@@ -279,9 +283,8 @@ export class WebSocketPath {
     if (kind === kinds.report) return this.#heard(content);
     if (kind !== kinds.piece && content.length > 4) this.#age.note(new DataView(content.buffer, content.byteOffset).getUint32(0), performance.now());
     if (kind === kinds.sound) {
-      const begins = !this.sounds, now = performance.now();
-      if (!(now - this.#soundAt < evenPause)) this.#soundFrom = now;
-      this.#soundAt = now;
+      const begins = !this.sounds;
+      this.#soundAt = performance.now();
       if (begins && this.#host.standing()) this.#host.tracks();
       return this.#soundIn?.take(content);
     }
@@ -354,15 +357,27 @@ export class WebSocketPath {
     if (Array.isArray(keys)) for (const which of keys.slice(0, 2)) this.#picturesOut[which === 1 ? 1 : 0]?.wantKey();
   }
 
+  /** Whether nothing says that little gets through, of ours or theirs. */
+  get #wide() { return this.#rate.together === 1 && !this.#theirsNarrow; }
+
+  /** The network is another one: what is in use may be dead, and another is opened beside it at once. */
+  networkChanged() {
+    this.#link?.ask();
+    this.#link?.renew();
+  }
+
   /** Nothing comes: the socket may be dead without knowing it. On a narrow line another costs too much to be opened soon. */
   #look() {
-    const even = this.#soundAt - this.#soundFrom > evenFor && this.#heardAt - this.#soundAt < evenPause && this.#rate.together === 1 && !this.#theirsNarrow;
-    if (this.open && this.#excuse(performance.now() - this.#heardAt) > (even ? evenRenew : renewAfter)) this.#link?.renew();
+    const link = this.#link;
+    if (!this.open || !link) return;
+    const {ask, renew} = this.#silence.judge(this.#excuse(performance.now() - this.#silence.heardAt), this.#excuse(link.silence), this.#wide);
+    if (ask) link.ask();
+    if (renew) link.renew(renew === 'surely');
   }
 
   #tick() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
-    if (now - this.#heardAt > (this.open ? deadAfter : openWithin)) return this.close();
+    if (now - this.#silence.heardAt > (this.open ? deadAfter : openWithin)) return this.close();
     this.#flow.tick();
     this.#report();
     this.channels?.say();
@@ -371,7 +386,7 @@ export class WebSocketPath {
     else this.#leavesAt = Math.max(this.#leavesAt, leaves);
     const [pictures] = this.#picturesIn, frames = this.#frames;
     this.stats = {...this.stats, rtt: this.#rtt / 1000, sent: leaves, received: this.#receivedBits / seconds, available: this.#rate.picture,
-      frames, frameRate: (frames - this.#framesBefore) / seconds, width: pictures?.width ?? 0, height: pictures?.height ?? 0, silence: now - this.#heardAt};
+      frames, frameRate: (frames - this.#framesBefore) / seconds, width: pictures?.width ?? 0, height: pictures?.height ?? 0, silence: now - this.#silence.heardAt};
     this.#framesBefore = frames;
     this.#sentBits = this.#receivedBits = this.#got = this.#lost = 0;
     this.#age.again();

@@ -12,12 +12,14 @@ const headBytes = 10;
 /** A picture is no larger than this, coded; and decoded: a few bytes may say that they are 400 MB. */
 const mostBytes = 1 << 20, mostPixels = 2560 * 1440;
 const codes = /** @type {const} */ (['vp8', 'h264']);
-/** A key picture comes so often by itself, milliseconds, and at most so often when it is asked for. */
-const keyEvery = 10_000, keyPause = 500;
+/** A key picture comes so often by itself, milliseconds, and at most so often when it is asked for; so soon after the last where that went over another socket. */
+const keyEvery = 10_000, keyPause = 500, keyAnew = 100;
 /** Of a screen one reads: larger, and seldom. */
 const screenSize = {width: 1280, height: 720, frames: 5};
 /** So many pictures may wait in an encoder or decoder, and so many for their time. */
 const atWork = 3, mostWaiting = 8;
+/** So long a picture is of now, milliseconds: a screen's may be seldom. */
+const freshFor = 2000;
 /** A decoder is begun anew so often in ten seconds, and then no more for that long. */
 const mostDecoders = 5;
 
@@ -94,8 +96,11 @@ export class PictureSender {
     this.wantKey();
   }
 
-  /** The other side cannot go on without a whole picture. */
-  wantKey() { this.#keyWanted = true; }
+  /** The other side cannot go on without a whole picture. @param {boolean} [anew] the last one is lost with a socket, perhaps: another comes soon after it too */
+  wantKey(anew = false) {
+    this.#keyWanted = true;
+    if (anew) this.#keyAt = Math.min(this.#keyAt, performance.now() + keyAnew - keyPause);
+  }
 
   /** @param {VideoFrame} frame */
   #take(frame) {
@@ -328,8 +333,9 @@ function surface() {
 
 /** Decodes the other side's pictures of the camera or of the screen, and shows each when its sound is played. */
 export class PictureReceiver {
-  /** Pictures shown so far, and how large the last is. */
+  /** Pictures shown so far, when the last was, and how large it is. */
   frames = 0;
+  #shownAt = -Infinity;
   width = 0;
   height = 0;
   /** @type {MediaStreamTrack} */ track;
@@ -349,7 +355,7 @@ export class PictureReceiver {
   /**
    * @param {(at: number) => number} dueAt when what was taken at that time of the sender's is to be shown, by our clock
    * @param {() => void} wantKey only a whole picture helps
-   * @param {() => void} shown
+   * @param {(begins: boolean) => void} shown `begins`: none was for a while
    */
   constructor(dueAt, wantKey, shown) {
     this.#dueAt = dueAt;
@@ -357,6 +363,9 @@ export class PictureReceiver {
     this.#shown = shown;
     this.track = this.#screen.track;
   }
+
+  /** One was shown a moment ago. */
+  get fresh() { return performance.now() - this.#shownAt < freshFor; }
 
   /** A whole picture has come. @param {Picture} picture */
   take({key, at, codec, data, complete}) {
@@ -430,7 +439,9 @@ export class PictureReceiver {
       this.height = height;
       this.#screen.show(frame);
       this.frames++;
-      this.#shown();
+      const begins = !this.fresh;
+      this.#shownAt = now;
+      this.#shown(begins);
     }
   }
 
