@@ -124,6 +124,39 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestIdleFlood: pings and fragments are bounded too, before the hello and after it, and
+// the end is the same as for messages.
+func TestIdleFlood(t *testing.T) {
+	for name, part := range map[string]string{"pings": "\x89\x80abcd", "pongs": "\x8a\x80abcd", "fragments": "\x00\x80abcd"} {
+		for _, hello := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, hello %t", name, hello), func(t *testing.T) {
+				h, url := newServer(t, Config{})
+				other, c := openClient(t, url, `{"type":"hello"}`), dial(t, url)
+				if hello {
+					c.send(`{"type":"hello"}`)
+					c.welcome()
+				}
+				go func() { // the answers are read meanwhile
+					many := []byte(strings.Repeat(part, 500))
+					if name == "fragments" {
+						_, _ = c.ws.NetConn().Write([]byte("\x01\x80abcd"))
+					}
+					for {
+						if _, err := c.ws.NetConn().Write(many); err != nil {
+							return
+						}
+					}
+				}()
+				c.expectClose(wire.CloseFlood)
+				if hello && h.Stats().Dropped["flood"] == 0 {
+					t.Error("it is not counted")
+				}
+				other.join("x")
+			})
+		}
+	}
+}
+
 func TestTooBig(t *testing.T) {
 	_, url := newServer(t, Config{Limits: Limits{MessageSize: 5000}, Timing: Timing{Close: patience}})
 	testTooBig(t, url)

@@ -83,6 +83,7 @@ var clocks = map[string]string{
 	"signaling/hub.go":                       "time.Now is given to delivery as the time of day",
 	"signaling/internal/delivery/clock.go":   "what crosses to the hub's clock",
 	"signaling/internal/delivery/session.go": "time.Unix of a time of the hub's own clock, kept as a number",
+	"signaling/internal/wsock/line.go":       "the start, for lines without a hub's clock by time.Since",
 	"signaling/internal/timers/":             "the same",
 	"signaling/internal/admission/desk.go":   "a token's expiry is taken in as a duration",
 }

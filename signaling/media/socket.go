@@ -25,7 +25,7 @@ const (
 )
 
 // overRate is how many frames a sender may go on with that go to nobody, as they are over
-// its limits or nobody is there, and how many pings: each of them costs the server a read.
+// its limits or nobody is there, and how many pings of the protocol: each of them costs the server a read.
 // A large one counts as several.
 var overRate = ratelimit.Rate{PerSecond: 1000, Burst: 10_000}
 
@@ -84,9 +84,7 @@ func (k *socket) Frame(opcode byte, payload []byte, now time.Time) {
 	case k.over.Load():
 	case opcode == wsock.OpPing:
 		k.owe(func(o *owes) { o.wsPong = append(o.wsPong[:0:0], payload...) })
-		k.vain(len(payload))
 	case opcode == wsock.OpPong:
-		k.vain(len(payload))
 	case k.pair == nil:
 		k.hello(opcode == wsock.OpText, payload)
 	case opcode == wsock.OpText:
@@ -383,6 +381,8 @@ func (k *socket) Over(err error) (readOn bool) {
 		k.shut(wire.CloseTooBig, nil)
 	case errors.Is(err, wsock.ErrProtocol):
 		k.shut(wire.CloseProtocol, nil)
+	case errors.Is(err, wsock.ErrFlood):
+		k.shut(wire.CloseFlood, wire.Faultf(wire.CodeRate, "%v", err))
 	case k.pair == nil && !over && errors.Is(err, os.ErrDeadlineExceeded):
 		k.shut(wire.CloseBadHello, wire.Faultf(wire.CodeBadMessage, "no hello came"))
 	default:

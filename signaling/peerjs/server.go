@@ -173,6 +173,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request, route route
 	socket, err := wsock.Upgrade(w, r, wsock.Options{
 		MessageSize: s.desk.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
+		Flood:       int(wire.CloseFlood),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.desk.QueueBytes() + maxHeldBytes,
 		Loops:       s.desk.Loops(),

@@ -126,6 +126,7 @@ func (s *Relay) serve(w http.ResponseWriter, r *http.Request, who *member, name 
 	options := wsock.Options{
 		MessageSize: s.desk.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
+		Flood:       int(wire.CloseFlood),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.desk.QueueBytes(),
 		Loops:       s.desk.Loops(),

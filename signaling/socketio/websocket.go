@@ -22,6 +22,7 @@ func (c *session) options() wsock.Options {
 	return wsock.Options{
 		MessageSize: size,
 		TooBig:      int(wire.CloseTooBig),
+		Flood:       int(wire.CloseFlood),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  c.server.queueBytes(),
 		Ping:        -1,

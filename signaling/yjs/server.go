@@ -80,6 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	options := wsock.Options{
 		MessageSize: s.desk.MessageSize(),
 		TooBig:      int(wire.CloseTooBig),
+		Flood:       int(wire.CloseFlood),
 		Slow:        int(wire.CloseSlow),
 		QueueBytes:  s.desk.QueueBytes(),
 		Loops:       s.desk.Loops(),

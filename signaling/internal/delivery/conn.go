@@ -234,6 +234,8 @@ func (c *conn) Over(err error) (readOn bool) {
 		code = wire.CloseTooBig
 	case errors.Is(err, wsock.ErrProtocol):
 		code = wire.CloseProtocol
+	case errors.Is(err, wsock.ErrFlood):
+		code = wire.CloseFlood
 	case c.sess == nil && !c.done && errors.Is(err, os.ErrDeadlineExceeded):
 		switch code = wire.CloseBadHello; {
 		case c.claims.Revoked():
@@ -248,6 +250,12 @@ func (c *conn) Over(err error) (readOn bool) {
 	case c.done: // told already
 	case c.sess == nil:
 		c.refuse(code, nil)
+	case code == wire.CloseFlood: // as for messages
+		c.done = true
+		c.node.stats.dropped.Add("flood")
+		c.node.enter()
+		c.sess.end("lost", code)
+		c.node.leave()
 	default:
 		c.done = true
 		c.sess.mu.Lock()

@@ -74,9 +74,9 @@ func (e *PeerClosed) Error() string { return fmt.Sprintf("closed by the other si
 type Options struct {
 	// MessageSize is the largest message that is accepted, in bytes.
 	MessageSize int
-	// TooBig and Slow are the codes for a larger message and for a peer that
-	// does not read what it is sent.
-	TooBig, Slow int
+	// TooBig, Flood and Slow are the codes for a larger message, for ErrFlood, and for a
+	// peer that does not read what it is sent.
+	TooBig, Flood, Slow int
 	// QueueBytes is how much may wait for a slow peer.
 	QueueBytes int
 	// Ping is the time between two pings of the server; negative: none are sent
@@ -276,6 +276,10 @@ func (c user) Over(err error) (readOn bool) {
 			err = &CloseError{c.opt.TooBig, fmt.Sprintf("message larger than %d bytes", c.opt.MessageSize)}
 		}
 		c.fail(err)
+		return true
+	case errors.Is(err, ErrFlood):
+		c.halve()
+		c.fail(&CloseError{c.opt.Flood, err.Error()})
 		return true
 	case errors.Is(err, ErrProtocol):
 		c.halve()

@@ -101,7 +101,7 @@ func wantClose(t *testing.T, ws *websocket.Conn, code int, reason string) {
 	}
 }
 
-var options = Options{MessageSize: 1 << 20, TooBig: 4009, Slow: 4008, QueueBytes: 4 << 20}
+var options = Options{MessageSize: 1 << 20, TooBig: 4009, Flood: 4007, Slow: 4008, QueueBytes: 4 << 20}
 
 func echo(c *Conn) func(int, []byte) error {
 	return func(kind int, payload []byte) error {
@@ -307,6 +307,91 @@ func TestMeterClosesOnFloodOfPings(t *testing.T) {
 		}
 		wantClose(t, ws, 4007, "flood")
 		wait(t, ended, "the socket has ended")
+	})
+}
+
+// idleFrames are those that no limit of messages holds for.
+var idleFrames = map[string]func(i int) []byte{
+	"pings": func(int) []byte { return masked(0x89, "") },
+	"pongs": func(int) []byte { return masked(0x8A, "full to the last of its hundred and twenty-five bytes") },
+	"empty fragments": func(i int) []byte {
+		if i == 0 {
+			return masked(opText, "")
+		}
+		return masked(0, "")
+	},
+	"small fragments": func(i int) []byte {
+		if i == 0 {
+			return masked(opBinary, "x")
+		}
+		return masked(0, "x")
+	},
+	"fragments and pings in turn": func(i int) []byte {
+		switch {
+		case i == 0:
+			return masked(opText, "")
+		case i%2 == 0:
+			return masked(0, "")
+		}
+		return masked(0x89, "p")
+	},
+}
+
+// TestIdleFloodIsEnded: who sends far more frames without a message than anybody needs is
+// ended, and nobody who sends many.
+func TestIdleFloodIsEnded(t *testing.T) {
+	for name, frame := range idleFrames {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, w way) {
+				url, ended := w.serve(t, options, echo)
+				ws := dial(t, url)
+				go func() { // the answers are read meanwhile
+					for i := 0; ; i++ {
+						if _, err := ws.NetConn().Write(frame(i)); err != nil {
+							return
+						}
+					}
+				}()
+				wantClose(t, ws, 4007, ErrFlood.Error())
+				wait(t, ended, "the socket has ended")
+			})
+		})
+	}
+}
+
+// TestManyIdleFramesAreTaken: a message in thousands of fragments, with pings between them,
+// comes whole.
+func TestManyIdleFramesAreTaken(t *testing.T) {
+	eachWay(t, func(t *testing.T, w way) {
+		url, _ := w.serve(t, options, echo)
+		ws := dial(t, url)
+		wire := masked(opText, "a")
+		for range 3000 {
+			wire = append(wire, masked(0x8A, "")...)
+			wire = append(wire, masked(0, "b")...)
+		}
+		wire = append(wire, masked(0x80, "c")...)
+		if _, err := ws.NetConn().Write(wire); err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := ws.ReadMessage()
+		if want := "a" + strings.Repeat("b", 3000) + "c"; err != nil || string(got) != want {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		large := strings.Repeat("d", maxControl+1) // bounded by the message alone
+		for range 5 {
+			wire = masked(opBinary, large)
+			for range 5000 {
+				wire = append(wire, masked(0, large)...)
+			}
+			wire = append(wire, masked(0x80, "")...)
+			if _, err := ws.NetConn().Write(wire); err != nil {
+				t.Fatal(err)
+			}
+			if _, got, err := ws.ReadMessage(); err != nil || len(got) != 5001*len(large) {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
+		}
 	})
 }
 

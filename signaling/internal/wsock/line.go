@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"turnhub/internal/ratelimit"
 	"turnhub/internal/stream"
 )
 
@@ -21,6 +22,11 @@ const (
 	maxTogether = 16
 	maxRounds   = 4
 )
+
+// idleRate is how many frames a client may send that bring no message, see Reader.Idle: no
+// limit of messages holds for them, and each costs the server as much as one. Far more than
+// any client needs.
+var idleRate = ratelimit.Rate{PerSecond: 1000, Burst: 10_000}
 
 // errEnded is the end of a connection without a Close.
 var errEnded = fmt.Errorf("the connection has ended: %w", io.EOF)
@@ -35,7 +41,7 @@ type User interface {
 	Frame(opcode byte, payload []byte, now time.Time)
 	// Resumed is called when a Pause is over, before the next Frame.
 	Resumed(now time.Time)
-	// Over is told that no more can be handled: by ErrTooBig, ErrProtocol, a *CloseError
+	// Over is told that no more can be handled: by ErrTooBig, ErrProtocol, ErrFlood, a *CloseError
 	// for the client's Close, os.ErrDeadlineExceeded or another error of the network. It
 	// reports whether to read on all the same, as TCP would be reset before the client has
 	// read a Close.
@@ -67,7 +73,8 @@ type Line struct {
 
 	// The reader's.
 	in     Reader
-	first  []byte // what has come with the upgrade request
+	idle   ratelimit.Account // of idleRate
+	first  []byte            // what has come with the upgrade request
 	lame   bool   // no frames are taken apart any more
 	paused bool
 
@@ -84,10 +91,10 @@ type Line struct {
 }
 
 // NewLine takes over an upgraded connection, with loops to carry it where it can be
-// carried; nil: none, and the user is not told the time. Nothing is read before Start.
+// carried; nil: none, and the time that the user is told is no hub's. Nothing is read before Start.
 // progress is how long a write that the socket takes in pieces may stand still.
 func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Line {
-	l := &Line{user: user, nc: conn, out: new(flusher), progress: progress, now: never}
+	l := &Line{user: user, nc: conn, out: new(flusher), progress: progress, now: evenly}
 	if early, ok := conn.(*Early); ok {
 		l.nc, l.first = early.NetConn(), early.Take()
 	}
@@ -101,7 +108,10 @@ func NewLine(conn net.Conn, user User, loops *Loops, progress time.Duration) *Li
 	return l
 }
 
-func never() time.Time { return time.Time{} }
+var began = time.Now()
+
+// evenly is the time of a line without loops, which setting the machine's does not move.
+func evenly() time.Time { return began.Add(time.Since(began)) }
 
 // Carried reports whether an event loop carries the line.
 func (l *Line) Carried() bool { return l.carrier != nil }
@@ -169,6 +179,9 @@ func (l *Line) frames(now time.Time) error {
 			l.out.flush()
 		}
 		opcode, payload, err := l.in.Next(limit)
+		if n := l.in.Idle(); n > 0 && err == nil && l.idle.Charge(now.UnixNano(), idleRate, float64(n)) < 0 {
+			err = ErrFlood
+		}
 		switch {
 		case err != nil:
 			l.lame = true

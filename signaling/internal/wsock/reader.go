@@ -10,6 +10,8 @@ import (
 var (
 	ErrProtocol = errors.New("the frame breaks RFC 6455")
 	ErrTooBig   = errors.New("the message is too big")
+	// ErrFlood is a Line's: see idleRate.
+	ErrFlood = errors.New("far more pings, pongs and small fragments than anybody needs")
 )
 
 // Opcodes of the frames that Reader returns and that are sent (RFC 6455 section 5.2).
@@ -30,6 +32,7 @@ type Reader struct {
 	owned bool   // input is ours, not the caller's
 	text  []byte // the message's fragments so far
 	kind  byte   // its opcode; 0: no message is open
+	idle  int    // frames since the last Idle that brought no message
 }
 
 // Add takes bytes in. They are changed, and belong to the Reader until Next has
@@ -57,12 +60,16 @@ func (r *Reader) Next(limit int) (opcode byte, payload []byte, err error) {
 		case op == opClose:
 			return 0, nil, closeOf(payload)
 		case op >= opClose:
+			r.idle++
 			return op, payload, nil
 		case final && r.kind == 0:
 			return op, payload, nil
 		}
 		if r.kind == 0 {
 			r.kind = op
+		}
+		if len(payload) <= maxControl {
+			r.idle++
 		}
 		r.text = append(r.text, payload...)
 		if final {
@@ -71,6 +78,14 @@ func (r *Reader) Next(limit int) (opcode byte, payload []byte, err error) {
 			return op, payload, nil
 		}
 	}
+}
+
+// Idle returns how many frames have come since it was last called that are bounded by no
+// limit for messages: control frames, and fragments no longer than those. A larger fragment
+// is bounded by what the message may have.
+func (r *Reader) Idle() (n int) {
+	n, r.idle = r.idle, 0
+	return n
 }
 
 // keep holds on to what is left of the caller's bytes.
