@@ -75,7 +75,7 @@ type Line struct {
 	in     Reader
 	idle   ratelimit.Account // of idleRate
 	first  []byte            // what has come with the upgrade request
-	lame   bool   // no frames are taken apart any more
+	lame   bool              // no frames are taken apart any more
 	paused bool
 
 	held  atomic.Bool   // the pause goes on
