@@ -169,7 +169,10 @@ func (d *directory) restore(i *callImage, byRef map[delivery.Ref]*member, taken 
 		since: age(i.Talk.Since), answered: age(i.Talk.Answered),
 	}
 	for _, s := range [2]*member{caller, peer} {
-		if s.node == nil {
+		switch {
+		case s == taken:
+			d.occupy(s, 1)
+		case s.node == nil:
 			d.comesBusy(s)
 		}
 	}
@@ -187,6 +190,7 @@ func (d *directory) restore(i *callImage, byRef map[delivery.Ref]*member, taken 
 		c.account = d.hub.resumeCall(c.id, c.answered, caller, peer)
 	}
 	c.enlist()
+	c.keepsCaller()
 	c.changed()
 	return true
 }
@@ -237,8 +241,19 @@ func (c *call) goesOn(caller, peer *member) {
 		path: c.path, bytes: c.bytes, account: c.account, stamp: c.stamp,
 	}
 	n.enlist()
+	n.keepsCaller()
 	c.unshare()
+	if c.owner != nil {
+		c.caller.release()
+	}
 	n.changed()
+}
+
+// keepsCaller holds the caller of another node's call until that is forgotten.
+func (c *call) keepsCaller() {
+	if c.owner != nil {
+		c.caller.hold()
+	}
 }
 
 // enlist has an accepted call known by its id and its two sides.
