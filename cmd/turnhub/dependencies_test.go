@@ -64,7 +64,7 @@ func TestArrows(t *testing.T) {
 		},
 		"signaling/internal/across": {"signaling"},
 		"signaling/internal/wire":   {},
-		"signaling/internal/wsock":  {"internal/stream"},
+		"signaling/internal/wsock":  {"internal/stream", "internal/ratelimit"},
 		"signaling/internal/timers": {},
 		"signaling/internal/lookup": {},
 		"signaling/internal/tally":  {},
