@@ -38,7 +38,8 @@ type stayImage struct {
 	Stay     delivery.Stay `json:"stay"`
 	Name     string        `json:"name,omitempty"`
 	Inviters []string      `json:"inviters,omitempty"`
-	Secret   []byte        `json:"secret,omitempty"` // digest, by which its user's name is claimed
+	Secret   []byte        `json:"secret,omitempty"`  // digest, by which its user's name is claimed
+	Claimed  uint64        `json:"claimed,omitempty"` // when that was, milliseconds since 1970; 0: it has been yielded
 	Subs     []string      `json:"subs,omitempty"`
 	Away     bool          `json:"away,omitempty"`
 }
@@ -423,6 +424,9 @@ func (h *Hub) stays(s *member, stay delivery.Stay) stayImage {
 	defer d.mu.Unlock()
 	if u := d.users[s.user]; u != nil && s.user != "" && slices.Contains(u.own(), s) {
 		i.Secret = bytes.Clone(u.secret[:])
+		if !u.across.yielded {
+			i.Claimed = u.across.stamp
+		}
 	}
 	for name := range s.subs {
 		i.Subs = append(i.Subs, name)

@@ -1,14 +1,12 @@
 package signaling
 
 import (
-	"bytes"
 	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
 
 	"turnhub/signaling/internal/timers"
-	"turnhub/signaling/internal/wire"
 )
 
 // The sessions of a user may be on several nodes, as those of a room. Whoever has one, or
@@ -44,7 +42,9 @@ type nameParts struct {
 	stamp   uint64              // when the name was claimed here, milliseconds since 1970
 	firm    bool                // and that nobody else has it
 	yielded bool                // it was firm, and another claim is older
+	lately  string              // presence when a node died that had a part, while directory.unsure
 	talks   int                 // accepted calls of this node's with sessions on others
+	untold  []*member           // subscribers who have moved here, and hear once all are known again
 }
 
 // namePart is what another node has of a name.
@@ -340,113 +340,6 @@ func (d *directory) disappear(u *user, s *member) {
 	}
 }
 
-// rivalled reports whether the name is somebody's with another secret than this: whose claim
-// stands before all others, once they are known or that one has been found to.
-func (u *user) rivalled(proof []byte) bool {
-	if u == nil || u.across == nil {
-		return false
-	}
-	a := u.across
-	var first *namePart
-	var node string
-	claim := func(name string, c *namePart) {
-		var before bool
-		switch {
-		case first == nil:
-			before = true
-		case c.firm != first.firm:
-			before = c.firm
-		case c.stamp != first.stamp:
-			before = c.stamp < first.stamp
-		default:
-			before = name < node
-		}
-		if before {
-			first, node = c, name
-		}
-	}
-	if len(a.own) > 0 {
-		claim(a.self, &namePart{proof: u.secret[:], stamp: a.stamp, firm: a.firm})
-	}
-	for p, part := range a.parts {
-		if part.proof != nil {
-			claim(p.name, part)
-		}
-	}
-	return first != nil && !bytes.Equal(first.proof, proof) && (first.firm || u.known())
-}
-
-var userTaken = wire.Faultf(wire.CodeUserTaken, "another person uses this name: choose another, or give the same userSecret")
-
-// weigh draws the consequences of what is known of a user now: whose the name is, who can
-// be rung, what the subscribers are told.
-func (d *directory) weigh(u *user) {
-	a := u.across
-	switch {
-	case len(a.own) == 0:
-		a.firm, a.yielded = false, false
-	case u.rivalled(u.secret[:]):
-		d.yield(u)
-	case !a.firm && u.known():
-		a.firm, a.yielded = true, false
-		for _, s := range a.own {
-			u.appear(s)
-		}
-		d.tellNames(u, nil, "")
-	}
-	if u.known() {
-		d.hub.timers.Stop(&a.late)
-		for _, c := range slices.Clone(u.ringing) {
-			c.unlessAnybody()
-		}
-	}
-	d.show(u)
-}
-
-// yield leaves the name to another node's claim. Who has just come ends; who was here while
-// the nodes could not hear each other, and is with others, stays as nobody of that name.
-func (d *directory) yield(u *user) {
-	a := u.across
-	was := a.firm
-	a.firm, a.yielded = false, a.yielded || was
-	for _, s := range slices.Clone(a.own) {
-		if was {
-			d.disappear(u, s)
-		}
-		if a.yielded && (len(s.roomList()) > 0 || len(s.callList()) > 0) {
-			continue
-		}
-		// From the timers' goroutine: a message of that very session may be at work.
-		d.hub.timers.Set(&timers.Timer{Fire: func(time.Time) {
-			d.post.Release(s.ref, 0, userTaken)
-			d.post.End(s.ref, "lost", wire.CloseRefused)
-		}}, d.hub.now())
-	}
-	if was {
-		d.tellNames(u, nil, "")
-	}
-}
-
-// claimed takes in sessions of this node.
-func (d *directory) claimed(u *user, list ...*member) {
-	a := u.across
-	first := len(a.own) == 0
-	a.own = append(a.own, list...)
-	if first {
-		a.stamp = uint64(d.hub.now().UnixMilli())
-		for _, part := range a.parts {
-			a.stamp = max(a.stamp, part.stamp+1)
-		}
-	}
-	for _, s := range list {
-		if a.firm {
-			u.appear(s)
-		}
-	}
-	d.tellNames(u, nil, "")
-	d.weigh(u)
-}
-
 // left takes a session of this node off a user.
 func (d *directory) leftName(u *user, s *member, reason string) {
 	is := func(o *member) bool { return o == s }
@@ -498,6 +391,9 @@ func (d *directory) namesLost(p *peer, waits bool) {
 	for _, u := range d.users {
 		_, told := u.across.told[p]
 		if _, has := u.across.parts[p]; has || told || u.across.home == p.name {
+			if waits {
+				u.across.lately = u.shown
+			}
 			d.dropName(u, p)
 			if d.users[u.name] != u {
 				continue // what it was needed for has ended with that

@@ -32,6 +32,7 @@ type callPerson struct {
 	invited      map[int]string // whom it has called, by id
 	calls        map[string]*callSeen
 	presence     map[string]string
+	told         map[string][]string // what it has heard of that, since somebody looked
 	heard        map[string]bool
 
 	// Where sessions outlive their nodes, see nodes_callsresume_test.go.
@@ -67,6 +68,7 @@ type callsModel struct {
 	talked   int
 	rangOn   int // calls that rang, at each for whom they had to, after a death
 	taken    int // and were taken then
+	watched  int // words about presence after a death
 }
 
 var endsCall = regexp.MustCompile(`"(?:hangup|decline)","call":"([^"]+)"`)
@@ -102,7 +104,7 @@ func (c *callPerson) begin(n *modelNode) {
 func (c *callPerson) beginWith(n *modelNode, secret string) {
 	*c = callPerson{
 		m: c.m, name: c.name, user: c.user, secret: secret, node: n, socket: carry(n.hub), asked: make(map[int]string), invited: make(map[int]string),
-		calls: make(map[string]*callSeen), presence: make(map[string]string), heard: make(map[string]bool),
+		calls: make(map[string]*callSeen), presence: make(map[string]string), told: make(map[string][]string), heard: make(map[string]bool),
 	}
 	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
 	if c.user != "" {
@@ -198,6 +200,7 @@ func (c *callPerson) take(f frame) {
 	case "presence":
 		for user, state := range f["users"].(map[string]any) {
 			c.presence[user] = state.(string)
+			c.told[user] = append(c.told[user], state.(string))
 		}
 	case "signal":
 		c.heard[f.str("from")+" "+f.str("data")] = true

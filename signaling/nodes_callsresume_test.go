@@ -192,10 +192,12 @@ func (m *callsModel) strictCalls(n *modelNode) {
 	if !m.rested() {
 		return
 	}
-	by := make(map[string]*callPerson)
+	by, all := make(map[string]*callPerson), true
 	for _, c := range m.people {
 		if c.live() && !c.lost {
 			by[c.id] = c
+		} else if c.live() {
+			all = false // what it says when it is back may change what there is
 		}
 	}
 	type talk struct {
@@ -212,6 +214,10 @@ func (m *callsModel) strictCalls(n *modelNode) {
 		}
 	}
 	rings := m.ringing()
+	before := make(map[*callPerson]map[string]string)
+	for _, c := range by {
+		before[c], c.told = maps.Clone(c.presence), make(map[string][]string)
+	}
 	m.killPeople(n)
 	m.bury(n)
 	m.rest(12)
@@ -233,6 +239,14 @@ func (m *callsModel) strictCalls(n *modelNode) {
 	for _, r := range rings {
 		if s := r.c.calls[r.id]; !r.c.live() || r.c.lost || !s.rings() {
 			m.fail("call %s does not ring on after the death of %s: %s is live %v, lost %v, %+v", r.id, n.name(), r.c.name, r.c.live(), r.c.lost, s)
+		}
+	}
+	for c, was := range before {
+		for user, states := range c.told {
+			if all && slices.ContainsFunc(states, func(state string) bool { return state != was[user] }) {
+				m.fail("%s is told that %s, who was %s, is %v as %s died", c.name, user, was[user], states, n.name())
+			}
+			m.watched += len(states)
 		}
 	}
 	m.strictly, m.rangOn = m.strictly+len(talks), m.rangOn+len(rings)
@@ -301,7 +315,7 @@ func (m *callsModel) settlePeople() {
 // TestCallsOutliveNodes plays random schedules, each of which it can repeat from its seed.
 func TestCallsOutliveNodes(t *testing.T) {
 	schedules, first := plays(t, resumeSchedules/4, 50_000)
-	talked, moved, strictly, rangOn, taken := 0, 0, 0, 0, 0
+	talked, moved, strictly, rangOn, taken, watched := 0, 0, 0, 0, 0, 0
 	for i := range schedules {
 		m := newCallsModelWith(t, first+uint64(i), true)
 		m.rng = rand.New(rand.NewPCG(first+uint64(i), 5))
@@ -310,10 +324,10 @@ func TestCallsOutliveNodes(t *testing.T) {
 		}
 		m.finish()
 		talked, moved, strictly = talked+m.talked, moved+m.moved, strictly+m.strictly
-		rangOn, taken = rangOn+m.rangOn, taken+m.taken
+		rangOn, taken, watched = rangOn+m.rangOn, taken+m.taken, watched+m.watched
 	}
-	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to, %d rang on at somebody, %d were taken then",
-		schedules, talked, moved, strictly, rangOn, taken)
+	t.Logf("%d schedules: %d calls were taken, %d sessions resumed on another node, %d calls outlived a node that had to, %d rang on at somebody, %d were taken then; %d words about presence after a death",
+		schedules, talked, moved, strictly, rangOn, taken, watched)
 	if talked < 5*schedules || 20*strictly < schedules || 20*rangOn < schedules || 100*taken < schedules {
 		t.Error("too few")
 	}
@@ -356,5 +370,56 @@ func TestCallsInsideDeaths(t *testing.T) {
 			c.say(`"type":"hangup","call":%q`, id)
 		}
 		m.finish()
+	}
+}
+
+// TestNameOutlivesItsNode: a name is who had it on a dead node, and nobody's who has taken it
+// before another node goes on with his session; he is who is called by it.
+func TestNameOutlivesItsNode(t *testing.T) {
+	for seed := range uint64(300) {
+		m := newCallsModelWith(t, seed, true)
+		owner, thief, bob := m.people[6], m.people[8], m.people[2]
+		at := m.rng.Perm(modelNodes)
+		owner.beginWith(m.nodes[at[0]], "the secret of it")
+		bob.begin(m.nodes[at[m.rng.IntN(modelNodes)]])
+		bob.say(`"type":"subscribe","users":["eve"]`)
+		if !m.rested() {
+			m.fail("somebody has no second")
+		}
+		bob.told = make(map[string][]string)
+		m.killPeople(m.nodes[at[0]])
+		m.bury(m.nodes[at[0]])
+		thief.beginWith(m.nodes[at[1+m.rng.IntN(2)]], "another secret")
+		within := m.rng.IntN(2) == 0 && thief.live()
+		if within {
+			thief.say(`"type":"join","room":"blue"`)
+		}
+		for range m.rng.IntN(30) {
+			m.commit(m.nodes[m.rng.IntN(modelNodes)])
+			m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1)
+		}
+		m.rest(12)
+		for range 100 {
+			for _, c := range []*callPerson{owner, bob} {
+				if c.lost && c.live() {
+					c.resume()
+				}
+			}
+		}
+		m.rest(5)
+		if thief.live() {
+			thief.read()
+		}
+		if !owner.live() || owner.lost || !bob.live() || bob.lost || thief.live() && !within {
+			m.fail("seed %d: owner %v, lost %v, thief %v", seed, owner.live(), owner.lost, thief.live())
+		}
+		if slices.Contains(bob.told["eve"], "offline") {
+			m.fail("seed %d: bob is told %v", seed, bob.told)
+		}
+		bob.say(`"type":"invite","user":"eve"`)
+		m.rest(3)
+		if thief.live() && len(thief.calls) > 0 || len(owner.calls) != 1 {
+			m.fail("seed %d: %d calls at the owner, %d at the thief", seed, len(owner.calls), len(thief.calls))
+		}
 	}
 }

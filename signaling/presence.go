@@ -23,14 +23,23 @@ type user struct {
 	across   *nameParts // nil: there are no other nodes
 }
 
+// states are those of presence, the least first.
+var states = []string{"offline", "online", "busy"}
+
+// presence is what the user's subscribers are told: while those who were on a node that has
+// died may come back elsewhere, no less than before.
 func (u *user) presence() string {
+	now := 0
 	switch {
-	case len(u.sessions) == 0:
-		return "offline"
-	case u.busy():
-		return "busy"
+	case len(u.sessions) > 0 && u.busy():
+		now = 2
+	case len(u.sessions) > 0:
+		now = 1
 	}
-	return "online"
+	if a := u.across; a != nil {
+		now = max(now, slices.Index(states, a.lately))
+	}
+	return states[now]
 }
 
 func (d *directory) user(name string) *user {
@@ -62,6 +71,14 @@ func (d *directory) show(u *user) {
 		for s := range u.watchers {
 			s.push(b)
 		}
+	}
+	if a := u.across; a != nil && len(a.untold) > 0 && u.known() && !d.unsure() {
+		for _, s := range a.untold {
+			if _, watches := u.watchers[s]; watches {
+				s.push(presence(nil, []string{u.name}, func(string) string { return u.shown }))
+			}
+		}
+		a.untold = nil
 	}
 	d.spare(u)
 }

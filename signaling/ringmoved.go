@@ -395,6 +395,12 @@ func (d *directory) beUnsure() {
 					c.unlessAnybody()
 				}
 			}
+			for _, name := range slices.Sorted(maps.Keys(d.users)) {
+				if u := d.users[name]; u.across.lately != "" || len(u.across.untold) > 0 {
+					u.across.lately = ""
+					d.show(u)
+				}
+			}
 		}
 	}
 	d.hub.timers.Set(&x.surely, x.sure)

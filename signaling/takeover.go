@@ -68,15 +68,15 @@ func (h *Hub) takeOver(node string, m *image) {
 		d.scatter(p)
 	}
 	names := make(map[string][]*member)
-	secrets := make(map[string]secretDigest)
+	claims := make(map[string]claim)
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
 		s, i := byRef[ref], stays[ref]
 		if secret, ok := digestOf(i.Secret); ok && s.user != "" {
-			names[s.user], secrets[s.user] = append(names[s.user], s), secret
+			names[s.user], claims[s.user] = append(names[s.user], s), claim{secret, i.Claimed}
 		}
 	}
 	for _, user := range slices.Sorted(maps.Keys(names)) {
-		d.reclaim(user, secrets[user], names[user])
+		d.reclaim(user, claims[user], names[user])
 	}
 	for _, ref := range slices.Sorted(maps.Keys(byRef)) {
 		d.rewatch(byRef[ref], stays[ref])
@@ -236,30 +236,9 @@ func (d *directory) rewatch(s *member, i *stayImage) {
 		}
 		u.watchers[s] = struct{}{}
 		s.subs[name] = struct{}{}
-		s.push(presence(nil, []string{name}, func(string) string { return u.presence() }))
+		u.across.untold = append(u.across.untold, s)
+		d.show(u)
 	}
-}
-
-// reclaim claims the name of sessions that have moved, of all at once: whom others are not told
-// of is not there.
-func (d *directory) reclaim(user string, secret secretDigest, list []*member) {
-	d.mu.Lock()
-	defer d.unlock()
-	u := d.users[user]
-	if u != nil && len(u.own()) > 0 && u.secret != secret {
-		return // they are nobody of that name any more
-	}
-	if u == nil {
-		u = d.newUser(user)
-		u.secret, u.across.own, u.across.stamp = secret, list, uint64(d.hub.now().UnixMilli())
-		list = nil
-		d.seek(u)
-	}
-	u.secret = secret
-	if u.inCall > 0 { // one has come with its call
-		u.occupied()
-	}
-	d.claimed(u, list...)
 }
 
 // superseded is told that another node has this one's sessions: it was frozen, or cut off.
