@@ -2,24 +2,24 @@
 // the page says so.
 {
   const pauses = [500, 1500, 4000], patience = 30_000, texts = document.currentScript?.dataset ?? {};
-  let runs = false;
+  /** The page's script says so itself: a window hears nothing of what has loaded. */
+  const runs = () => 'runs' in document.documentElement.dataset;
 
   /** @param {'title' | 'text' | 'again'} id */
   const element = (id) => document.getElementById(`notice-${id}`) ?? document.getElementById(id);
 
   const say = () => {
     const notice = document.getElementById('notice'), again = /** @type {HTMLButtonElement | null} */ (element('again'));
-    if (runs || !again) return;
+    if (runs() || !again) return;
     if (notice) {
       for (const main of document.querySelectorAll('main')) main.hidden = main !== notice;
       document.body.dataset.view = 'notice';
     }
     for (const id of /** @type {const} */ (['title', 'text', 'again'])) /** @type {HTMLElement} */ (element(id)).textContent = texts[id] ?? '';
     again.disabled = false;
-    again.onclick = () => { if (!runs) location.reload(); };
+    again.onclick = () => { if (!runs()) location.reload(); };
   };
 
-  addEventListener('load', ({target}) => { runs ||= target instanceof HTMLScriptElement && target.type === 'module'; }, true);
   addEventListener('error', ({target}) => {
     const script = target instanceof HTMLScriptElement && target.type === 'module';
     if (!script && !(target instanceof HTMLLinkElement && target.rel === 'stylesheet')) return;

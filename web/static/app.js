@@ -22,6 +22,7 @@ import {t, whyOf} from './words.js';
 
 /** @typedef {import('/client/turnhub.js').Invitation} Invitation */
 
+document.documentElement.dataset.runs = ''; // again.js
 const {body, title} = document;
 const nameField = /** @type {HTMLInputElement} */ ($('#name'));
 const userField = /** @type {HTMLInputElement} */ ($('#user'));

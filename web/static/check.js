@@ -11,6 +11,8 @@ import {t} from './words.js';
 /** @typedef {import('/client/turnhub.js').Kind} Kind */
 /** @typedef {import('/client/turnhub.js').Problem} Problem */
 
+document.documentElement.dataset.runs = ''; // again.js
+
 /** What `/config` may answer that has words of its own. */
 const configErrors = /** @type {const} */ (['origin', 'rate', 'revoked', 'unauthorized', 'no-working-url']);
 
