@@ -72,6 +72,17 @@ export declare class HubError extends Error {
  */
 export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-taken" | "not-in-room" | "room-full" | "too-many" | "no-such-call" | "forbidden" | "rate" | "knocking" | "locked" | "declined" | "removed" | "ended" | "door-full" | "session-lost" | "closed" | "queue-full" | "call-full" | "no-token" | "no-websocket" | "no-hub";
 
+// ---- base/downlink.js
+/**
+ * What this page's own files show of the line to the server: how fast they came, the fastest run of them. What the browser had already
+ * shows nothing, so mostly it is known at somebody's first visit, or after an update.
+ * @param {number} [since] performance.now() of the oldest that says something
+ * @param {any[]} [entries] of the browser's resource timing
+ * @param {string} [origin] of the server: others may be slow by themselves
+ * @returns {number} bits per second; Infinity: it is not known
+ */
+declare function downlink(since?: number, entries?: any[], origin?: string): number;
+
 // ---- base/emitter.js
 /**
  * A small typed event emitter. Listeners are called in the order in which they were added; an error in one
@@ -179,6 +190,9 @@ export namespace sessionTimes {
     let attempt: number;
     let attemptMost: number;
     let silent: number;
+    let narrow: number;
+    let narrowSilent: number;
+    let urgent: number;
     let wary: number;
     let waryFor: number;
     let doubtful: number;
@@ -268,7 +282,8 @@ export namespace healingTimes {
     export let alive: number;
     export let restart: number;
     export let restartMost: number;
-    export let narrow: number;
+    let narrow_1: number;
+    export { narrow_1 as narrow };
     export let pause: number;
     let _yield: number;
     export { _yield as yield };
@@ -300,6 +315,7 @@ export namespace lastDoorTimes {
     export let patience: number;
     let look_3: number;
     export { look_3 as look };
+    export let longer: number;
     export let fetch: number;
     export let hurry: number;
     export let ahead: number;
@@ -441,6 +457,7 @@ export declare class Call extends Emitter<CallEvents> {
     media: LocalMedia;
     limit: number;
     connections: Connections;
+    thrift: Thrift;
     /** How many others there are. */
     get size(): number;
     get online(): boolean;
@@ -951,6 +968,7 @@ export type PeerHost = {
      */
     quality: Wish;
     connections: Connections;
+    thrift: Thrift;
     /**
      * a connection that answers, with candidates gathered ahead
      */
@@ -1056,6 +1074,8 @@ declare class Lobby {
     room: string;
     /** Goes into the lobby of a room with an offer. @param {string} room @param {Prepared} prepared */
     enter(room: string, prepared: Prepared): void;
+    /** We are connected with somebody, or about to be. */
+    get company(): boolean;
     /** Somebody has our offer. */
     get hosted(): boolean;
     /**
@@ -1066,6 +1086,7 @@ declare class Lobby {
     at(room: string, host?: string): boolean;
     /** What goes with `join` where the connection exists; undefined: an offer has to. */
     first(): {
+        takes?: number;
         instance: string;
         connection: string;
         candidates: RTCIceCandidateInit[] | undefined;
@@ -1478,7 +1499,7 @@ declare class Shown {
 }
 
 // ---- call/path/asking.js
-/** Nobody is asked for less than this, bits per second: it carries the sound. */
+/** Nobody is asked for less than this, bits per second: it carries the sound. And not for less than the least picture beside it at once. */
 declare const leastAsked: 24000;
 /**
  * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
@@ -1928,6 +1949,10 @@ export type LastDoorHost = {
      */
     still: () => number;
     /**
+     * our line is thought to be narrow, and what a path of WebRTC says takes longer there: what is tried beside it takes of that
+     */
+    narrow?: (() => boolean) | undefined;
+    /**
      * a path of WebRTC has been in use, and is known to be lost
      */
     lost: () => boolean;
@@ -1965,6 +1990,15 @@ declare class Line {
     /** @type {LineState} */ theirs: LineState;
     /** Once a second. @param {import('../../session/hub.js').Path | ''} path */
     tick(path: Path | ""): void;
+    /**
+     * The other side has seen before the call how little its line takes.
+     * @param {number} takes bits per second
+     */
+    expect(takes: number): void;
+    /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
+    get narrow(): boolean;
+    /** Bits per second with which another connection begins to send; undefined: as always. */
+    get begins(): number | undefined;
     /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
     hear(message: Timed): void;
     /** @param {LineState} state */
@@ -1999,6 +2033,10 @@ export type LineHost = {
      */
     wants: () => number;
     /**
+     * our own line was seen to be narrow before the call
+     */
+    expected?: (() => boolean) | undefined;
+    /**
      * another allowance
      */
     changed: () => void;
@@ -2025,6 +2063,10 @@ declare const wide: 2000000;
 declare const plenty: Readonly<Allowance>;
 declare function soundTakes(audio: number, long: boolean): number;
 declare function soundTook(bytes: number, count: number, seconds: number): number;
+/** A line that is thought to take less than this before the call is narrow for it, bits per second; so much of that is sent at first. */
+declare const narrowFrom: 300000;
+/** What the least picture takes of the line, bits per second, with what is around it. */
+declare const leastShown: 31000;
 /** The controller of what is sent to one person. */
 declare class NarrowLine {
     /** @type {Allowance} */ allowance: Allowance;
@@ -2032,6 +2074,14 @@ declare class NarrowLine {
     pad: number;
     /** Our own line takes less than we would send, whatever the other side asks for. */
     get is(): boolean;
+    /** What may be sent in all, bits per second as the line counts them; Infinity: as much as the browser likes. */
+    get room(): number;
+    /**
+     * Before anything is sent: the line takes so much and no more, as who has it has seen. Then the call begins with the picture that
+     * fits, where it would fill the line for seconds until that is known.
+     * @param {number} takes bits per second @param {number} now @returns {Allowance}
+     */
+    expect(takes: number, now: number): Allowance;
     /** @param {Sample} sample @returns {Allowance} */
     take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media, shows }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
@@ -2243,6 +2293,10 @@ export type NegotiationHost = {
     settled: () => void;
     failed: (why: Failure) => void;
     /**
+     * bits per second to begin with; undefined: as always
+     */
+    startBitrate?: (() => number | undefined) | undefined;
+    /**
      * what is wrong between the two; '': they understand each other
      */
     trouble: (trouble: Trouble | "") => void;
@@ -2318,6 +2372,10 @@ export type SignalData = {
     browser?: string | undefined;
     connection?: string | undefined;
     instead?: string | undefined;
+    /**
+     * bits per second that the other side's line takes, as it has seen before the call
+     */
+    takes?: number | undefined;
     round?: number | undefined;
     refused?: number | undefined;
     /**
@@ -2608,12 +2666,12 @@ export type StandstillHost = {
 /**
  * A description of the other side as our browser is to hear it: with the bitrate to begin with. Chromium and Safari know it by
  * their own parameter of a format, in kbit/s; others leave what they do not know.
- * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @returns {T}
+ * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @param {number} [rate] bits per second @returns {T}
  */
 declare function startingFaster<T extends {
     type: RTCSdpType;
     sdp?: string;
-}>(description: T): T;
+}>(description: T, rate?: number): T;
 /**
  * Bits per second with which a connection begins to send, before it knows anything of its path. Chromium takes 300,000, and
  * leaves out up to four pictures of more than 320×240 while there are fewer than that for them, and of more than 640×480 below
@@ -2948,6 +3006,8 @@ export declare class Peer extends Emitter<PeerEvents> {
         ours: LineState;
         theirs: LineState;
     };
+    /** Its line takes less than the call wants, one way or the other. */
+    get narrow(): boolean;
     /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
     get pc(): RTCPeerConnection | null;
     /** How long the peer has not been connected, milliseconds. */
@@ -3165,6 +3225,39 @@ export type Run = {
     theirs: string;
     at: number;
 };
+
+// ---- call/thrift.js
+/**
+ * On a line that is known as narrow whatever is opened or tried beside the call takes of its sound, and the reason to open another is
+ * mostly that it is late. So each peer says by `narrow` whether its path is one, and what looks after that path asks there: healing,
+ * better paths, the last door. Here is what is the whole call's: what we say of our line, and whether it is ours that is narrow.
+ */
+declare class Thrift {
+    /**
+     * @param {Pick<import('../session/hub.js').Hub, 'setNarrow'>} hub
+     * @param {Iterable<{state: string, narrow: boolean}>} peers
+     * @param {(since: number) => number} [takes] bits per second that our line was seen to take lately; Infinity: not known
+     * @param {() => number} [now]
+     */
+    constructor(hub: Pick<Hub, "setNarrow">, peers: Iterable<{
+        state: string;
+        narrow: boolean;
+    }>, takes?: (since: number) => number, now?: () => number);
+    /** Our line was seen to be narrow before the call. */
+    get expected(): boolean;
+    /** What the others are told of our line with a description of ours. @returns {{takes?: number}} */
+    get said(): {
+        takes?: number;
+    };
+    /** The network is another one. */
+    forget(): void;
+    /** Our own line is narrow: that of everybody whom we are connected with is. */
+    get here(): boolean;
+    /** Once a second: the socket to the server is on that line too. */
+    beat(): void;
+    end(): void;
+    #private;
+}
 
 // ---- call/videocall.js
 /**
@@ -4442,6 +4535,10 @@ declare class Heartbeat {
     carried(characters: number): void;
     /** Whether attempts and answers are given up early: in a call, and where a socket has frozen. */
     get hurried(): boolean;
+    /** The line is known as narrow: what waits on it looks like silence, and each new socket would take of what is left. @param {boolean} narrow */
+    set narrow(narrow: boolean);
+    /** Something has happened to the network. */
+    urge(): void;
     /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
     expect(): void;
     /** Something has come. */
@@ -5059,6 +5156,11 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
      * @param {boolean} inCall
      */
     setInCall(inCall: boolean): void;
+    /**
+     * The line to the server is known as narrow, or no longer: a socket that says nothing waits, mostly, and another would wait behind it.
+     * @param {boolean} narrow
+     */
+    setNarrow(narrow: boolean): void;
     /**
      * Looks at once whether the connection still works: for the moment after a change of network. A session that
      * waits for its next attempt makes it now.

@@ -13,6 +13,8 @@ export const sessionTimes = {
   attempt: 8000, attemptMost: 30_000,
   /** In a call a silent socket is given up after so long at the earliest: coming back costs three round trips and loses nothing. */
   silent: 1500,
+  /** On a narrow line it is looked at so often, and given up after so long; not for so long after something has happened to the network. */
+  narrow: 3000, narrowSilent: 8000, urgent: 10_000,
   /** For so long after a socket has gone silent the next is looked at so often, alone too: with `silent` a freeze is seen within 5 s. */
   wary: 3000, waryFor: 600_000,
   /** A socket that has carried about as much as lets others freeze is looked at so often, and given up after so long: in 5 s too. */
@@ -180,6 +182,8 @@ export const standstillTimes = {
 export const lastDoorTimes = {
   /** It is tried after so long without a path of WebRTC, and looked after so often. */
   patience: 1500, look: 1000,
+  /** So much longer where our line is thought to be narrow: there WebRTC needs it to say what it has to. */
+  longer: 2500,
   /** What does it is loaded after so long: what takes longer than most needs it, mostly. */
   fetch: 750,
   /** Who was connected does not wait, as the loss is known; but only once in so long: a path that comes and goes heals by itself. */

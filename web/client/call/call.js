@@ -6,6 +6,7 @@ import {Ahead} from './ahead.js';
 import {Lobby} from './lobby.js';
 import {Pulse} from './pulse.js';
 import {Returning} from './returning.js';
+import {Thrift} from './thrift.js';
 import {nameOfBrowser} from './path/browsers.js';
 import {received} from './path/received.js';
 import {Connections} from './connections.js';
@@ -82,6 +83,7 @@ export class Call extends Emitter {
     this.media = media instanceof LocalMedia ? media : media ? LocalMedia.from(media) : new LocalMedia();
     this.limit = Math.min(options.limit ?? meshLimit, meshLimit);
     this.connections = new Connections(hub, options);
+    this.thrift = new Thrift(hub, this.peers);
     this.#ahead = new Ahead(this.connections, this.media, () => this.#lobby.hosted);
     this.#lobby = new Lobby(this, this.#ahead);
     this.#pulse = new Pulse({hub, peers: this.peers, room: () => this.room, beat: () => this.#beat(), lost: (peer) => this.#remove(peer)});
@@ -288,10 +290,10 @@ export class Call extends Emitter {
       await this.#permitted();
       const peer = this.#add({peer: invitation.from, name: invitation.name, user: invitation.user, polite: true});
       const {first} = invitation.data ?? {};
-      await peer.handle({instance: first?.instance, connection: first?.connection});
+      await peer.handle({instance: first?.instance, connection: first?.connection, takes: first?.takes});
       // The relay lets two people through only once they are in a call: checks begin with the candidates, after that.
       const ahead = await peer.answerAhead(first);
-      await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer});
+      await this.hub.accept(invitation.call, {instance: this.instance, connection: '', description: ahead?.answer, ...this.thrift.said});
       await peer.handle({candidates: ahead?.candidates});
     } catch (error) {
       this.#end('lost', '', 'server', codeOf(error));
@@ -350,7 +352,7 @@ export class Call extends Emitter {
 
   #firstOffer() {
     const description = this.#ahead.offer();
-    return description && {instance: this.instance, connection: '', description};
+    return description && {instance: this.instance, connection: '', description, ...this.thrift.said};
   }
 
   /** For whoever comes next: a connection that gathers now, to answer with later. */
@@ -358,7 +360,8 @@ export class Call extends Emitter {
     const room = this.phase === 'active' && this.room && this.peers.size < this.limit - 1;
     // One thing after the other: gathering for the next one would slow the first picture of this one.
     const busy = [...this.peers].some(({state, unconnected}) => state === 'connecting' && unconnected < times.connecting);
-    if ((room || this.phase === 'idle') && !busy) this.#ahead.makeSpare();
+    const thrifty = (this.peers.size > 0 || this.#lobby.company) && (this.thrift.expected || this.thrift.here);
+    if ((room || this.phase === 'idle') && !busy && !thrifty) this.#ahead.makeSpare();
   }
 
   /** @param {PeerInfo} info @param {Peer | null} [known] from the lobby, to `begin` now @returns {Peer} */
@@ -527,11 +530,13 @@ export class Call extends Emitter {
 
   #onNetwork() {
     this.connections.relays.forget();
+    this.thrift.forget();
     if (this.#ahead.waiting || this.#lobby.room) this.#prepareAnew();
     for (const peer of this.peers) peer.networkChanged();
   }
 
   #beat() {
+    this.thrift.beat();
     this.#makeSpare();
     this.hosting.beat();
     if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');
@@ -548,6 +553,7 @@ export class Call extends Emitter {
   #end(reason, detail, by = 'server', code = undefined) {
     if (this.phase === 'ended') return;
     this.#pulse.stop();
+    this.thrift.end();
     for (const unhook of this.#unhook.splice(0)) unhook();
     this.#setPhase('ended');
     for (const peer of [...this.peers]) this.#remove(peer);

@@ -37,6 +37,7 @@
  * @property {boolean} hand whether the visitor raises a hand
  * @property {import('./wishes.js').Wish} quality how much the visitor wants to receive, and sends
  * @property {import('./connections.js').Connections} connections
+ * @property {import('./thrift.js').Thrift} thrift
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal
  * @property {string} browser this browser and its major version, as it is told to the others

@@ -45,10 +45,13 @@ export class Lobby {
     this.#host = '';
     const {description, candidates} = withoutCandidates(prepared.describe());
     this.#withheld = candidates.filter((candidate) => !isRelayed(candidate));
-    const first = {instance: this.#call.instance, connection: '', description: withoutAddresses(description), candidates: relayed(candidates)};
+    const first = {instance: this.#call.instance, connection: '', description: withoutAddresses(description), candidates: relayed(candidates), ...this.#call.thrift.said};
     // A server that knows no lobby says so, and the offer goes with `join`.
     this.#call.hub.lobby(room, first).catch(() => {});
   }
+
+  /** We are connected with somebody, or about to be. */
+  get company() { return this.#peer !== null || this.#guests.size > 0; }
 
   /** Somebody has our offer. */
   get hosted() { return this.#host !== ''; }
@@ -75,7 +78,7 @@ export class Lobby {
   first() {
     const state = this.#peer?.pc?.connectionState;
     if (state !== 'new' && state !== 'connecting' && state !== 'connected') return undefined;
-    return {instance: this.#call.instance, connection: '', candidates: this.#peer?.tellWithheld()};
+    return {instance: this.#call.instance, connection: '', candidates: this.#peer?.tellWithheld(), ...this.#call.thrift.said};
   }
 
   /** Hands over the connection with a member, if there is one. @param {string} id @returns {Peer | null} */

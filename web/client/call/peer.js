@@ -83,6 +83,7 @@ export class Peer extends Emitter {
     settled: () => this.#sharing.negotiated(),
     failed: (why) => this.#healing.failed(why),
     trouble: (what) => { if (what || isPartial(this.trouble)) this.#setTrouble(what); },
+    startBitrate: () => this.#line.begins,
   };
   /** @type {Line} */ #line = new Line({
     clock: realClock,
@@ -90,6 +91,7 @@ export class Peer extends Emitter {
     open: () => this.#channel.open,
     tell: (message) => this.tell(message),
     wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen, this.#most); },
+    expected: () => this.#host.thrift.expected,
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });
@@ -116,7 +118,7 @@ export class Peer extends Emitter {
     tooMany: (pc, relayed) => this.#host.connections.tooMany(pc, relayed),
     limit: () => this.limit(),
     keyFrame: () => { this.#senders.keyFrame(() => this.pc); },
-    probe: () => this.#host.connections.probe(), slow: () => this.#line.ours !== 'wide' || this.#line.theirs !== 'wide', narrow: () => this.#way.door.path?.narrow ?? false,
+    probe: () => this.#host.connections.probe(), slow: () => this.#line.narrow, narrow: () => this.#way.door.path?.narrow ?? false,
     replacements: {
       clock: realClock,
       create: (which) => this.#host.connections.make(which),
@@ -133,7 +135,7 @@ export class Peer extends Emitter {
   });
   /** @type {Way} */ #way = new Way({
     call: () => this.#host, id: () => this.id, quiet: () => this.#quiet, orphan: () => this.orphan, unconnected: () => this.#healing.unconnected,
-    connected: () => this.#healing.wasConnected, sending: () => (this.media.audio && !this.#line.allowance.narrow ? this.pc : null),
+    connected: () => this.#healing.wasConnected, sending: () => (this.media.audio && !this.#line.narrow ? this.pc : null),
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
     pictures: () => this.#most.video, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
@@ -241,6 +243,9 @@ export class Peer extends Emitter {
   /** What of the call fits the line, of what we send and of what the peer sends. @returns {{ours: LineState, theirs: LineState}} */
   get line() { return this.#way.line ?? {ours: this.#line.ours, theirs: this.#line.theirs}; }
 
+  /** Its line takes less than the call wants, one way or the other. */
+  get narrow() { return this.#way.door.path?.narrow ?? (this.#way.reached === 'connected' && this.#line.narrow); }
+
   /** The connection, for what this class does not offer. Another takes its place when its path is cut. */
   get pc() { return this.#negotiation?.pc ?? null; }
 
@@ -338,6 +343,7 @@ export class Peer extends Emitter {
     const said = received(data), {description, unusable, round} = said;
     if (said.instance !== undefined) this.instance = said.instance;
     if (said.browser !== undefined) this.#browser = said.browser;
+    if (said.takes !== undefined) this.#line.expect(said.takes);
     if (said.app && !this.#quiet) this.#channel.receive(said.app);
     if (said.replacement && this.#quiet) return;
     if (said.websocket) return this.#way.door.hear(said.websocket);
@@ -433,7 +439,7 @@ export class Peer extends Emitter {
   /** @param {any} data */
   #signal(data) {
     if (this.state === 'closed' || this.orphan) return;
-    const browser = data.description ? {browser: this.#host.browser} : {}, said = {instance: this.#host.instance, ...browser, ...data};
+    const browser = data.description ? {browser: this.#host.browser, ...this.#host.thrift.said} : {}, said = {instance: this.#host.instance, ...browser, ...data};
     // A description is as long as a second of a narrow line, and that it is narrow is known seconds later: it goes where sound does not wait for it.
     if (this.#way.prompt && this.#channel.open) this.tell({type: 'signal', data: said});
     else this.#host.signal(this.id, said);

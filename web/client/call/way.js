@@ -70,6 +70,7 @@ export class Way {
       unconnected: host.unconnected,
       still: () => this.#standstill.silence,
       lost: host.connected,
+      narrow: () => host.call().thrift.expected,
       shared: () => this.#bond.shared(this.#talking?.[0] ?? null),
       say: (websocket) => host.signal({websocket}),
       path: () => ({

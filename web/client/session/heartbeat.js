@@ -31,6 +31,9 @@ export class Heartbeat {
   #nextAt = 0;
   /** Characters of messages, both ways, on this socket. */
   #carried = 0;
+  #narrow = false;
+  /** Until when something has happened to the network: what is silent may well be dead. */
+  #urgentUntil = -Infinity;
   /** Until when the network is one on which sockets have gone silent. */
   #waryUntil = -Infinity;
 
@@ -54,7 +57,7 @@ export class Heartbeat {
     const {clock, sending} = this.#host;
     const {interval, call} = this.plan;
     const often = this.#wary ? times.wary : this.#doubtful ? times.doubtful : interval;
-    const after = this.inCall ? call : Math.min(interval, often);
+    const after = this.inCall ? (this.#patient ? Math.max(call, times.narrow) : call) : Math.min(interval, often);
     this.#nextAt = clock.now() + after;
     clock.clearTimeout(this.#next);
     this.#next = clock.setTimeout(() => {
@@ -75,7 +78,30 @@ export class Heartbeat {
   }
 
   /** Whether attempts and answers are given up early: in a call, and where a socket has frozen. */
-  get hurried() { return this.inCall || this.#wary; }
+  get hurried() { return !this.#patient && (this.inCall || this.#wary); }
+
+  get #patient() { return this.inCall && this.#narrow && this.#host.clock.now() >= this.#urgentUntil; }
+
+  /** The line is known as narrow: what waits on it looks like silence, and each new socket would take of what is left. @param {boolean} narrow */
+  set narrow(narrow) {
+    if (this.#narrow === narrow) return;
+    this.#narrow = narrow;
+    this.#expectAnew();
+  }
+
+  /** Something has happened to the network. */
+  urge() {
+    this.#urgentUntil = this.#host.clock.now() + times.urgent;
+    if (this.#narrow) this.#expectAnew();
+  }
+
+  /** What is waited for has another measure. */
+  #expectAnew() {
+    if (!this.#dead) return;
+    this.#host.clock.clearTimeout(this.#dead);
+    this.#dead = null;
+    this.expect();
+  }
 
   get #doubtful() { return this.#carried >= doubtful.from && this.#carried < doubtful.to; }
 
@@ -85,9 +111,9 @@ export class Heartbeat {
   /** Something was sent that is answered: nothing at all for too long means that the socket is dead. */
   expect() {
     const {clock, silent} = this.#host;
-    const {timeout} = this.plan;
+    const timeout = this.#patient ? Math.max(this.plan.timeout, times.narrowSilent) : this.plan.timeout;
     // In a call a silent path is given up early: coming back costs three round trips and loses nothing.
-    const early = this.hurried ? times.silent : this.#doubtful ? times.doubtfulSilent : timeout;
+    const early = this.hurried ? times.silent : this.#doubtful && !this.#patient ? times.doubtfulSilent : timeout;
     this.#dead ??= clock.setTimeout(() => {
       this.#waryUntil = clock.now() + times.waryFor;
       silent();

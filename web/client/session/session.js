@@ -210,10 +210,17 @@ export class Session extends Emitter {
   }
 
   /**
+   * The line to the server is known as narrow, or no longer: a socket that says nothing waits, mostly, and another would wait behind it.
+   * @param {boolean} narrow
+   */
+  setNarrow(narrow) { this.#heartbeat.narrow = narrow; }
+
+  /**
    * Looks at once whether the connection still works: for the moment after a change of network. A session that
    * waits for its next attempt makes it now.
    */
   poke() {
+    this.#heartbeat.urge();
     if (this.state === 'reconnecting') {
       if (this.#restartAfter >= 0) return;
       this.#attempt = 0;

@@ -82,6 +82,7 @@ async function meet(hostile, {polite = true, minutes = 20} = {}) {
     config = {iceServers: [{urls: 'turn:a:1', username: 'u', credential: 'c'}]}; state = 'open'; calls = new Map(); rooms = new Map([['r', {peers: new Map([['mallory', mallory]])}]]);
     async join() { return {peers: [mallory], first: ''}; }
     async leave() {}
+    setNarrow() {}
     report() {}
     signal(to, data) {
       said.push({at: time.now, ...JSON.parse(JSON.stringify(data))});

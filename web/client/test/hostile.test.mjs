@@ -316,6 +316,7 @@ test('who asks to be connected with anew, and has not come from the lobby, is no
     config = {iceServers: []}; state = 'open'; calls = new Map(); rooms = new Map([['r', {peers: new Map([['mallory', {peer: 'mallory', polite: true}]])}]]);
     async join() { return {peers: [...this.rooms.get('r').peers.values()], first: ''}; }
     async leave() {}
+    setNarrow() {}
     signal() {}
   }
   const hub = new FakeHub();

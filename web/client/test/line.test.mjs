@@ -172,6 +172,38 @@ test('the line is measured while it leads over TCP or TLS, and let go of after',
   assert.equal(told.length, before, 'and nothing is timed any more');
 });
 
+test('what the other side has seen of its line holds until the path is known, and on one over TCP or TLS until that is measured', () => {
+  for (const path of ['relay-tls', 'direct']) {
+    const clock = new FakeClock(), said = [];
+    let changes = 0;
+    const line = new Line({clock, pc: () => null, open: () => false, wants: () => 2_000_000, tell: () => {}, changed: () => changes++, said: () => said.push(line.ours)});
+    assert.equal(line.begins, undefined);
+    line.expect(118_000);
+    assert.deepEqual([line.allowance.narrow, line.allowance.picture, line.allowance.long, changes], [true, true, true, 1]);
+    assert.ok(line.begins > 80_000 && line.begins < 118_000, `${line.begins}`);
+    line.tick('');
+    assert.equal(line.allowance.narrow, true);
+    line.tick(path);
+    assert.equal(line.allowance.narrow, path === 'relay-tls');
+    assert.deepEqual(said, path === 'relay-tls' ? ['narrow'] : ['narrow', 'wide']);
+    const {allowance} = line;
+    line.expect(70_000);
+    assert.equal(line.allowance, allowance, 'said in the middle of a call it says nothing');
+    line.close();
+  }
+});
+
+test('a path over TCP or TLS is looked after as a narrow one at first, where our own line was seen to be', () => {
+  const clock = new FakeClock(), pc = {getStats: async () => new Map()};
+  const line = new Line({clock, pc: () => pc, open: () => false, wants: () => 2_000_000, tell: () => {}, expected: () => true, changed: () => {}, said: () => {}});
+  assert.equal(line.narrow, false);
+  line.tick('relay-tls');
+  assert.equal(line.narrow, true);
+  clock.advance(times.first + 1000);
+  assert.equal(line.narrow, false, 'later it is known what it is');
+  line.close();
+});
+
 test('who sends no pictures because the other side wants none does not ask it for less in turn', async () => {
   const clock = new FakeClock(), told = [];
   let bytes = 0;

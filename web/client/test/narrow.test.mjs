@@ -53,9 +53,10 @@ class Browser {
  * Plays a call. `rate(t)` is what the line takes, bits per second, at so many milliseconds; a bucket lets one packet pass at once.
  * @returns a look each 100 ms: when, the wait in the queue, and what was allowed
  */
-function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity, thinks = 300_000} = {}) {
+function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity, thinks = 300_000, expected = Infinity} = {}) {
   const line = new NarrowLine(), browser = new Browser(), looks = [];
   browser.estimate = thinks;
+  line.expect(expected, 0);
   let queue = 0, bucket = 0, fileShare = 0;
   /** What was sent and what arrived, in bits as browsers count them, in the last second. */
   const sent = [], bare = [], arrived = [];
@@ -257,6 +258,27 @@ test('a line that is narrow from the beginning, of which a server drops what is 
   }
   const wide = play(30_000, () => open, {drops: true, thinks: 600_000});
   assert.ok(wide.every(({narrow}) => !narrow));
+});
+
+test('a line of which is known before that it is narrow is not filled at first', (t) => {
+  for (const [takes, rate, small] of [[118_000, 130_000, true], [70_000, 80_000, true], [118_000, open, false]]) {
+    const looks = play(20_000, () => rate, {expected: takes, thinks: takes * 0.8, drops: small});
+    const waits = Math.max(...from(looks, 0, 4000).map(({wait}) => wait)), away = from(looks, 0, 10_000).filter(({picture}) => !picture).length / 10;
+    const whole = looks.find(({now, scale}) => now > 0 && scale === 1)?.now ?? Infinity;
+    t.diagnostic(`${takes} expected of ${rate}: waits ${waits} ms at most at first, picture left out for ${away} s, all of it from ${whole} ms on`);
+    assert.equal(looks[0].picture, true, 'it begins with a picture');
+    if (small) assert.ok(waits < 400, `${waits} ms`);
+    if (rate === 130_000) assert.ok(away < 1, `left out for ${away} s`);
+    if (!small) assert.ok(whole < 6000, `all of it from ${whole} ms on`);
+  }
+});
+
+test('what was expected of a line is nothing once the path is none of those that are measured', () => {
+  const line = new NarrowLine();
+  assert.equal(line.expect(5_000_000, 0), plenty);
+  assert.equal(line.expect(118_000, 0).narrow, true);
+  assert.equal(line.take({now: 10, stream: false, delay: 0, sent: 0}), plenty);
+  assert.equal(line.take({now: 20, stream: true, delay: 0, sent: 100_000}).narrow, false);
 });
 
 test('a narrow line on which nothing passes for a moment now and then keeps its picture for most of the time', (t) => {

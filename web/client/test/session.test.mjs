@@ -202,6 +202,43 @@ test('heartbeat: each interval, each second in company; a silent socket is given
   assert.deepEqual(how, {first: false, resumed: true, silent: true});
 });
 
+test('on a narrow line a silent socket waits, mostly: it is given up late, unless something has happened to the network', async () => {
+  for (const happened of [false, true]) {
+    const {hub, clock, sockets} = await open();
+    const joined = hub.join('blue');
+    sockets[0].say({type: 'joined', id: sockets[0].last('join').id, seq: 1, room: 'blue', peers: [{peer: 's_a', polite: true}]});
+    await joined;
+    sockets[0].say({type: 'pong', ack: 1});
+    clock.advance(1000); // a ping is on its way when it becomes known
+    hub.setNarrow(true);
+    clock.advance(4500);
+    assert.equal(sockets[0].closed, false, 'the line is busy');
+    if (happened) hub.poke();
+    clock.advance(2000);
+    assert.equal(sockets[0].closed, happened);
+    clock.advance(3000);
+    assert.equal(sockets[0].closed, true, 'one that is dead is known all the same');
+  }
+});
+
+test('on a narrow line the socket is looked at less often', async () => {
+  const {hub, clock, sockets} = await open();
+  const joined = hub.join('blue');
+  sockets[0].say({type: 'joined', id: sockets[0].last('join').id, seq: 1, room: 'blue', peers: [{peer: 's_a', polite: true}]});
+  await joined;
+  hub.setNarrow(true);
+  const pings = (seconds) => {
+    const before = sockets[0].all('ping').length;
+    for (let i = 0; i < seconds; i++) { sockets[0].say({type: 'pong', ack: 1}); clock.advance(1000); }
+    return sockets[0].all('ping').length - before;
+  };
+  pings(3);
+  assert.equal(pings(9), 3);
+  hub.setNarrow(false);
+  pings(3);
+  assert.equal(pings(9), 9);
+});
+
 test('a frozen socket is noticed by what is sent, and the next one within 5 s by itself', async () => {
   const {hub, clock, sockets} = await open();
   const answer = (/** @type {any} */ socket) => socket.say({type: 'pong', ack: 0});

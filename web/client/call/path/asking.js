@@ -1,7 +1,8 @@
-import {calm, cutTo, drowning, full, wide} from './narrow.js';
+import {calm, cutTo, drowning, full, leastShown, soundFloor, soundTakes, wide} from './narrow.js';
 
-/** Nobody is asked for less than this, bits per second: it carries the sound. */
+/** Nobody is asked for less than this, bits per second: it carries the sound. And not for less than the least picture beside it at once. */
 export const leastAsked = 24_000;
+const leastAtOnce = soundTakes(soundFloor, true) + leastShown;
 
 /**
  * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
@@ -21,7 +22,8 @@ export class Asking {
     if (this.#crowdedAt < Infinity && !narrow) this.#crowdedAt = this.#most = Infinity;
     const crowded = there > full;
     if ((here > drowning || crowded) && received < wide && now - this.#askedAt > Math.max(1000, here, Math.min(2000, there))) {
-      this.#most = Math.max(leastAsked, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
+      // What came in a moment in which TCP stood still says little.
+      this.#most = Math.max(crowded || this.#most < Infinity ? leastAsked : leastAtOnce, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
       this.#askedAt = now;
       if (crowded) this.#crowdedAt = Math.min(this.#crowdedAt, received);
     } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {

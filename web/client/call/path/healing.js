@@ -67,6 +67,8 @@ export class Healing {
   #offeredAt = -Infinity;
   /** @type {number} */ #patience = times.restart;
   #heardAt = 0;
+  /** When a better path was looked for, or might have been. */
+  #lookedAt;
   /** As last seen. @type {import('./stats.js').Quality | null} */ #quality = null;
   #since;
   /** @type {any} */ #timer = null;
@@ -75,7 +77,7 @@ export class Healing {
   constructor(host) {
     this.#host = host;
     const {clock} = host;
-    this.#since = clock.now();
+    this.#since = this.#lookedAt = clock.now();
     const direct = () => host.configuration().iceTransportPolicy !== 'relay';
     const create = (/** @type {boolean} */ bare) => host.replacements.create(bare ? 'direct' : this.#all ? 'all' : 'few');
     this.replacements = new Replacements({...host.replacements, create, direct, failed: (why, direct) => {
@@ -331,6 +333,11 @@ export class Healing {
 
   /** @param {import('./stats.js').Quality} quality */
   #improve(quality) {
+    // On a narrow line each look takes of the sound.
+    const now = this.#host.clock.now();
+    if (!this.#host.slow()) this.#lookedAt = now;
+    else if (now - this.#lookedAt < times.narrow) return;
+    this.#lookedAt = now;
     // One thing after the other: what is on its way may be better already.
     if (this.#host.state() === 'connected' && !this.replacements.coming) this.improving.tick(quality, this.#host.current());
   }

@@ -12,6 +12,7 @@ import {Quota} from '../../base/quota.js';
  * @property {() => boolean} possible whether the server passes media on, and the other side can be told
  * @property {() => number} unconnected how long there has been no WebRTC path, milliseconds; 0: there is one
  * @property {() => number} still how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
+ * @property {() => boolean} [narrow] our line is thought to be narrow, and what a path of WebRTC says takes longer there: what is tried beside it takes of that
  * @property {() => boolean} lost a path of WebRTC has been in use, and is known to be lost
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
  * @property {(said: DoorKey) => void} say
@@ -94,10 +95,12 @@ export class LastDoor {
       return this.#drop();
     }
     const hurried = this.#host.lost() && clock.now() - this.#hurriedAt > times.hurry;
-    const within = Math.max(hurried ? 0 : times.patience - unconnected, this.#notBefore - clock.now());
+    // What was connected once is known to be lost.
+    const longer = !this.#host.lost() && this.#host.narrow?.() ? times.longer : 0;
+    const within = Math.max(hurried ? 0 : times.patience + longer - unconnected, this.#notBefore - clock.now());
     if (within > 0) {
       // What does it is fetched meanwhile: over a slow line that takes as long as the rest.
-      const fetchIn = times.fetch - unconnected;
+      const fetchIn = times.fetch + longer - unconnected;
       if (fetchIn <= 0 && this.#host.possible()) this.#fetch();
       this.#timer = clock.setTimeout(() => this.look(), fetchIn > 0 ? Math.min(within, fetchIn) : within);
     } else if (!this.#path && this.#host.possible()) this.#begin(hurried ? 'hurried' : '');

@@ -16,10 +16,13 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {() => boolean} open whether messages go out at once
  * @property {(message: any) => void} tell
  * @property {() => number} wants bits per second that the call would send to this person
+ * @property {() => boolean} [expected] our own line was seen to be narrow before the call
  * @property {() => void} changed another allowance
  * @property {() => void} said the line is in another state, on our side or theirs
  */
 
+/** Chromium thinks of no path as less, bits per second. */
+const leastBegun = 30_000;
 /** From this share of what a browser thinks that it may send on it is held back by that. */
 const fillsFrom = 0.6;
 /** Of what is sent to somebody who answers no longer so much is thought to arrive: what he said of it last was before that. */
@@ -80,6 +83,10 @@ export class Line {
   #asking = new Asking();
   #most = Infinity;
   #stream = false;
+  /** What is allowed is what the other side's word of its line leaves: the path is not known yet. */
+  #expecting = false;
+  /** It has been known. */
+  #known = false;
   #running = false;
   /** @type {RTCPeerConnection | null} that was measured last */ #pc = null;
   /** Bits per second, in the last second or so. */
@@ -121,13 +128,36 @@ export class Line {
   /** Once a second. @param {import('../../session/hub.js').Path | ''} path */
   tick(path) {
     this.#stream = path === 'relay-tcp' || path === 'relay-tls';
+    // What the other side has said of its line holds until the path is known.
+    if (path) [this.#expecting, this.#known] = [false, true];
     if (this.#stream) this.#run();
-    else if (this.allowance !== plenty) this.#take(0, 0);
+    else if (this.allowance !== plenty && !this.#expecting) this.#take(0, 0);
     if (this.ours !== this.#told && this.#host.open() && (this.#told || this.ours !== 'wide')) {
       this.#told = this.ours;
       this.#host.tell({type: 'line', state: this.ours});
     }
   }
+
+  /**
+   * The other side has seen before the call how little its line takes.
+   * @param {number} takes bits per second
+   */
+  expect(takes) {
+    if (this.#known) return;
+    this.allowance = this.#narrow.expect(takes, this.#host.clock.now());
+    this.#expecting = this.allowance.narrow;
+    this.#say();
+    this.#host.changed();
+  }
+
+  /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
+  get narrow() {
+    if (this.ours !== 'wide' || this.theirs !== 'wide') return true;
+    return this.#stream && this.#host.clock.now() - this.#since < times.first && (this.#host.expected?.() ?? false);
+  }
+
+  /** Bits per second with which another connection begins to send; undefined: as always. */
+  get begins() { return this.allowance.narrow ? Math.max(leastBegun, this.#narrow.room) : undefined; }
 
   /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
   hear(message) {
@@ -202,6 +232,10 @@ export class Line {
       available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows});
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
+    this.#say();
+  }
+
+  #say() {
     const {state} = this.allowance;
     if (state === this.ours) return;
     this.ours = state;

@@ -105,6 +105,12 @@ export const soundTook = (bytes, count, seconds) => ((bytes + count * (header + 
 /** Files begin with so many bits per second, have so many at the least, and above so many as much as they like. */
 const filesFirst = 64_000, filesLeast = 8000, filesFree = 50_000_000;
 
+/** A line that is thought to take less than this before the call is narrow for it, bits per second; so much of that is sent at first. */
+export const narrowFrom = 300_000;
+const beginsWith = 0.8;
+/** What was thought of a line before is asked after so long, milliseconds; so much of it is believed while it is found out what it takes. */
+const doubting = 2000, relied = 0.8;
+
 /** In steps of an eighth, that a browser is not told of every little change. @param {number} rate */
 const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 1000) / Math.log(1.12)));
 
@@ -119,7 +125,7 @@ const settling = 5000, afterwards = 10_000;
 /** What waits for longer than this, milliseconds, is emptied without any picture; and what a line has to take beside the sound that the least one goes there too. */
 const stored = 1200, beside = 39_000;
 /** What the least picture takes of the line, bits per second, with what is around it. */
-const leastShown = 31_000;
+export const leastShown = 31_000;
 
 /** What a line has to take beside the sound before a picture comes back. */
 const comingBack = comesBack * 1.3;
@@ -172,6 +178,8 @@ export class NarrowLine {
   /** Since when the path is one that is measured, and when it was narrow last. */
   #since = Infinity;
   #narrowAt = -Infinity;
+  /** What the line is thought to take before anything is sent; Infinity: nothing is known of it. */
+  #expected = Infinity;
   /** When a browser that had thought too little of the line did so no longer. */
   #enoughAt = -Infinity;
   #little = false;
@@ -187,8 +195,23 @@ export class NarrowLine {
   /** Our own line takes less than we would send, whatever the other side asks for. */
   get is() { return this.#room < Infinity; }
 
+  /** What may be sent in all, bits per second as the line counts them; Infinity: as much as the browser likes. */
+  get room() { return this.#room; }
+
   /** What the least sound takes of the line. */
   get #sound() { return Math.max(soundTakes(soundFloor, true), this.#spoken); }
+
+  /**
+   * Before anything is sent: the line takes so much and no more, as who has it has seen. Then the call begins with the picture that
+   * fits, where it would fill the line for seconds until that is known.
+   * @param {number} takes bits per second @param {number} now @returns {Allowance}
+   */
+  expect(takes, now) {
+    if (this.#since < Infinity || takes >= narrowFrom) return this.allowance;
+    this.#expected = this.#ceiling = takes;
+    this.#room = Math.max(this.#sound + leastShown, takes * beginsWith);
+    return (this.allowance = this.#share(now, this.#room));
+  }
 
   /** Whether a picture is left out. */
   get #off() { return this.#step === pictures.length; }
@@ -197,7 +220,11 @@ export class NarrowLine {
   take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity}) {
     if (!stream) return this.#free();
     this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
-    this.#since = Math.min(this.#since, now);
+    if (this.#since === Infinity) {
+      this.#since = now;
+      // What was expected is as if it had been found out now.
+      if (this.#expected < Infinity) this.#cutAt = this.#grownAt = this.#steppedAt = now;
+    }
     if (this.#room < Infinity) this.#narrowAt = now;
     // What is sent at the most, by the browser or by us. Where it does not say it is thought to be mistaken after a narrow line alone.
     const thinks = available || (now - this.#narrowAt < afterwards ? bare * 1.1 : Infinity);
@@ -212,7 +239,8 @@ export class NarrowLine {
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
     const room = Math.min(this.#room, asked);
-    if (now - this.#since < settling || known >= enough) this.pad = 0;
+    // What was thought of the line before may be wrong.
+    if (now - this.#since < (this.#expected < Infinity ? doubting : settling) || known >= enough) this.pad = 0;
     // Who is told that a line takes more sends as much only when the browser believes it too: until then the next step is seen by what is allowed.
     else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
     if (available && available < littleFor) this.#little = true;
@@ -294,7 +322,7 @@ export class NarrowLine {
     // What is late and what the browser has cut say the same, each the sooner.
     const agreed = this.#limited && (waits > calm || delay > full) && this.#room === Infinity;
     if (((waits > full && stuck && due) || missing || agreed) && !bulk && ours) this.#cut(now, Math.min(arrived, wide));
-    else if (delay <= calm && this.#room < Infinity && !missing) this.#grow(now, through, available);
+    else if (delay <= calm && this.#room < Infinity && !missing) this.#grow(now, through, available, received > 0);
     this.#empty(now, waits, through, received);
   }
 
@@ -304,7 +332,10 @@ export class NarrowLine {
    * @param {number} now @param {number} through @param {number} sent
    */
   #misses(now, through, sent) {
-    this.#sents = [...this.#sents.filter(({at}) => at > now - missed), {at: now, sent}];
+    // And the one before them: of fewer nothing is known.
+    const before = this.#sents.filter(({at}) => at <= now - missed).slice(-1);
+    this.#sents = [...before, ...this.#sents.filter(({at}) => at > now - missed), {at: now, sent}];
+    if (!before.length) return false;
     if (through >= Math.min(...this.#sents.map((each) => each.sent)) * arrives) this.#wholeAt = now;
     return now - this.#wholeAt > missed;
   }
@@ -358,7 +389,7 @@ export class NarrowLine {
   #cut(now, through) {
     // What got through in the first moment says little, as TCP may stand still for as long: the least picture stays until the next; on a new
     // path, which fills while it is found out what it takes, for longer.
-    const most = this.#sound + (this.#room === Infinity || now - this.#since < settling ? leastShown : 0);
+    const most = this.#sound + (this.#room === Infinity || now - this.#since < (this.#expected < Infinity ? beginning : settling) ? leastShown : 0);
     if (now - this.#jumpedAt < proven) {
       this.#believesFrom = now + this.#doubt;
       this.#doubt = Math.min(doubtMost, this.#doubt * 2);
@@ -373,17 +404,18 @@ export class NarrowLine {
     // is what got through.
     const fresh = this.#room === Infinity || now - this.#cutAt < 4000;
     this.#ceiling = Math.max(most, fresh ? Math.min(this.#ceiling, through) : Math.min(this.#room, Math.max(this.#ceiling, through)));
+    if (this.#expected < Infinity && now - this.#since < beginning) this.#ceiling = Math.max(this.#ceiling, this.#expected * relied);
     // A little less is sent than the line takes while what waits goes out: the least picture as well, where that is less.
     const shown = this.#sound + leastShown;
     this.#room = Math.max(most, Math.min(this.#room, this.#ceiling) * cutTo, shown < this.#ceiling * leaves ? Math.min(this.#room, shown) : 0);
     this.#cutAt = this.#grownAt = now;
   }
 
-  /** @param {number} now @param {number} through @param {number} available */
-  #grow(now, through, available) {
+  /** @param {number} now @param {number} through @param {number} available @param {boolean} said the other side has said what got through */
+  #grow(now, through, available, said) {
     const since = now - Math.max(this.#cutAt, this.#queuedAt);
     // What got through in the moment of a cut is less than the line takes: that more does soon after is no sign of a wider one.
-    if (now - this.#cutAt < beginning) this.#ceiling = Math.max(this.#ceiling, through);
+    if (now - this.#cutAt < beginning && (said || this.#expected === Infinity)) this.#ceiling = Math.max(this.#ceiling, through);
     const below = this.#room < this.#ceiling * 0.9;
     // Where it is the browser that sends no more, more changes nothing, but that Chromium tries what the line takes at each change.
     const idle = available > 0 && available < pictures[0].from && !this.#off && this.#room > available * aheadOf;
@@ -477,7 +509,7 @@ export class NarrowLine {
       this.#room = this.#ceiling = Infinity;
       this.#cutAt = this.#queuedAt = this.#grownAt = this.#steppedAt = -Infinity;
       this.#files = filesFirst;
-      this.#since = Infinity;
+      this.#since = this.#expected = Infinity;
       this.#widening.forget();
       this.#looking.forget();
       return (this.allowance = plenty);

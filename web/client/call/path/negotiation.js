@@ -1,7 +1,7 @@
 import {answer, withoutCandidates} from './connection.js';
 import {isFirefox} from './browsers.js';
 import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
-import {startingFaster} from './start.js';
+import {startBitrate, startingFaster} from './start.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
 
@@ -17,6 +17,7 @@ import {negotiationTimes as times} from '../../base/times.js';
  * @property {(pc: RTCPeerConnection) => void} answering an offer is in force: puts what we send into the answer
  * @property {() => void} settled an offer has been answered: what the connection can carry may have changed
  * @property {(why: Failure) => void} failed
+ * @property {() => number | undefined} [startBitrate] bits per second to begin with; undefined: as always
  * @property {(trouble: import('./received.js').Trouble | '') => void} trouble what is wrong between the two; '': they understand each other
  */
 
@@ -56,6 +57,7 @@ export class Negotiation {
   /** Candidates since the last description of theirs: of another generation, and those that can be used. */
   #strays = 0;
   #usable = 0;
+  /** With how much it begins to send: another than the first would have Chromium begin anew. @type {number | undefined} */ #begins;
   /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first = '';
 
   /**
@@ -75,6 +77,8 @@ export class Negotiation {
 
   /** Others are told from now on. @param {NegotiationHost} host */
   serve(host) { this.#host = host; }
+
+  get #start() { return (this.#begins ??= this.#host.startBitrate?.() ?? startBitrate); }
 
   /** Whether an offer of ours waits for its answer. */
   get waiting() { return this.pc.signalingState === 'have-local-offer'; }
@@ -173,7 +177,7 @@ export class Negotiation {
     const {pc} = this;
     this.mozilla = isFirefox(offer);
     try {
-      await pc.setRemoteDescription(startingFaster(description));
+      await pc.setRemoteDescription(startingFaster(description, this.#start));
       this.#host.answering(pc);
       await answer(pc);
     } catch (error) {
@@ -206,7 +210,7 @@ export class Negotiation {
     if (this.#ignoring) return;
     try {
       // Where both have offered, this takes ours back.
-      await pc.setRemoteDescription(startingFaster(offer));
+      await pc.setRemoteDescription(startingFaster(offer, this.#start));
       this.mozilla = isFirefox(offer);
       this.#strays = this.#usable = 0;
       this.#stopWaiting();
@@ -253,7 +257,7 @@ export class Negotiation {
     if (!this.waiting || (round !== undefined && round !== this.#round)) return;
     this.#stopWaiting();
     try {
-      await this.pc.setRemoteDescription(startingFaster(description));
+      await this.pc.setRemoteDescription(startingFaster(description, this.#start));
       this.mozilla = isFirefox(description);
       this.#strays = this.#usable = 0;
       this.first ||= 'ours';

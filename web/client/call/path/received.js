@@ -29,6 +29,7 @@ import {isBondWord} from './bond.js';
  * @property {string} [browser]
  * @property {string} [connection]
  * @property {string} [instead]
+ * @property {number} [takes] bits per second that the other side's line takes, as it has seen before the call
  * @property {number} [round]
  * @property {number} [refused]
  * @property {Trouble} [trouble] what the other side says of what we said
@@ -63,6 +64,8 @@ export function received(data) {
     const value = countIn(data[name]);
     if (value !== undefined) sound[name] = value;
   }
+  const takes = countIn(data.takes);
+  if (takes !== undefined && takes > 0) sound.takes = takes;
   if (data.replacement) sound.replacement = true;
   if (data.direct === true) sound.direct = true;
   if (unusables.includes(data.trouble)) sound.trouble = /** @type {Trouble} */ (`ours-${data.trouble}`);

@@ -8,10 +8,10 @@ export const startBitrate = 600_000;
 /**
  * A description of the other side as our browser is to hear it: with the bitrate to begin with. Chromium and Safari know it by
  * their own parameter of a format, in kbit/s; others leave what they do not know.
- * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @returns {T}
+ * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @param {number} [rate] bits per second @returns {T}
  */
-export function startingFaster(description) {
-  const sdp = description.sdp ?? '', said = `x-google-start-bitrate=${startBitrate / 1000}`;
+export function startingFaster(description, rate = startBitrate) {
+  const sdp = description.sdp ?? '', said = `x-google-start-bitrate=${Math.round(rate / 1000)}`;
   if (sdp.includes('x-google-start-bitrate')) return description;
   const sections = sdp.split(/^(?=m=)/m).map((section) => {
     if (!section.startsWith('m=video ')) return section;

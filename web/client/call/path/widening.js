@@ -15,6 +15,8 @@ const wrapping = 1.12;
 const muchMore = 2;
 /** Where a little more passes, they are longer, up to so many times: then the page is what is late. */
 const aLittle = 1.2, longerMost = 3;
+/** One that follows at once is so many times as long at the most. */
+const second = 2.5;
 /** So many are kept. */
 const kept = 3;
 /** What was seen holds for so long, milliseconds. */
@@ -38,6 +40,8 @@ export class Widening {
   /** For so many of the next the last that showed much more than is sent counts. */
   #hopes = 0;
   #longer = 1;
+  /** So long was the last that came, bytes. */
+  #pad = shortest;
   #seenAt = -Infinity;
   #sentAt = -Infinity;
   #pause = apart;
@@ -68,9 +72,10 @@ export class Widening {
     const hopeful = this.#hopes > 0 && now - this.#seenAt < holds;
     // What has been shown is not asked again for a while.
     if (!calm || (this.takes > known * muchMore && now - this.#seenAt < holds / 2) || now - this.#sentAt < (hopeful ? soon : Math.min(this.#pause, most))) return 0;
-    // The second is as long as the first has shown that it may be, and shows the more.
-    const rate = hopeful ? this.best : known;
-    return Math.round(Math.max(shortest, Math.min(longest, ((rate * portion * (rate < roomy ? 1 : 2) * this.#longer) / 8 + bucket) / wrapping)));
+    // The second is as long as the first has shown that it may be, and shows the more; but where the first was wrong, as on a line that was full
+    // when the best of times was taken, it is no second of all that the line takes.
+    const rate = hopeful ? this.best : known, bound = hopeful ? Math.min(longest, this.#pad * second) : longest;
+    return Math.round(Math.max(shortest, Math.min(bound, ((rate * portion * (rate < roomy ? 1 : 2) * this.#longer) / 8 + bucket) / wrapping)));
   }
 
   /** One has been sent. @param {number} now */
@@ -85,6 +90,7 @@ export class Widening {
     const rate = ((pad * wrapping - bucket) * 8000) / Math.max(delay, 1);
     this.#seen = [...this.#seen.slice(1 - kept), rate];
     this.#seenAt = now;
+    this.#pad = pad;
     // A page that is late makes one of them long: the one after it may make up for it.
     const more = rate > known * muchMore, twice = more && this.#hopes > 0;
     this.#hopes = more ? 2 : Math.max(0, this.#hopes - 1);
