@@ -19,7 +19,7 @@ const besideSoonest = 100, besideLatest = 300, mostBeside = 4, mostLeft = 8;
  */
 const quick = 700, times = 3;
 /** And sooner yet where the browser opens one after the other only (RFC 6455 section 4.1), and another cannot be tried beside it. */
-const serial = {quick: 400, times: 2};
+const serial = {quick: 300, times: 2};
 /** How the server ends one for good: a fault of ours, a session that is revoked, too many, a flood, a frame that is too big. */
 const final = new Set([4000, 4004, 4006, 4007, 4009]);
 
