@@ -90,7 +90,9 @@ func (s *session) pushLocked(b item, by *conn) {
 	case s.ended || s.doom != "":
 	case s.out.add(b):
 		s.changed()
-		s.kick(by)
+		if s.mayWrite >= s.out.last() { // or there is nothing to write before open
+			s.kick(by)
+		}
 	default:
 		s.node.stats.dropped.Add("slow")
 		s.doomLocked("lost", wire.CloseSlow)
