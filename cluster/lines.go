@@ -88,17 +88,19 @@ func (c *Cluster) lineOf(node string) *line {
 	return c.lines.by[node]
 }
 
-// Send appends a frame, which it keeps, to the stream of that generation. It does not
-// block. False: that stream is over.
-func (c *Cluster) Send(node string, generation uint64, frame []byte) bool {
+// Send appends frames, which it keeps, to the stream of that generation. What comes at once
+// goes in as few packets as hold it. It does not block. False: that stream is over.
+func (c *Cluster) Send(node string, generation uint64, frames ...[]byte) bool {
 	x := c.lineOf(node)
 	if x == nil {
 		return false
 	}
 	x.mu.Lock()
 	ok := x.l != nil && x.l.Generation() == generation
-	if ok && !x.l.Add(frame) {
-		ok, x.void = false, true
+	for _, f := range frames {
+		if ok && !x.l.Add(f) {
+			ok, x.void = false, true
+		}
 	}
 	x.mu.Unlock()
 	wake(x.wake)

@@ -10,10 +10,12 @@ import (
 // handling is a node that has handled every message at once, on a goroutine of its own.
 type handling struct{ numbers chan uint64 }
 
-func (n handling) Send(_ string, _ uint64, frame []byte) bool {
-	if frame[0] == kindOne {
-		number, _ := binary.Uvarint(frame[1:])
-		n.numbers <- number
+func (n handling) Send(_ string, _ uint64, frames ...[]byte) bool {
+	for _, f := range frames {
+		if f[0] == kindOne {
+			number, _ := binary.Uvarint(f[1:])
+			n.numbers <- number
+		}
 	}
 	return true
 }

@@ -29,9 +29,9 @@ import (
 // Nodes are the streams to other nodes, as the hub needs them. Nothing in it blocks: it is
 // called under locks.
 type Nodes interface {
-	// Send appends a frame, which it keeps, to the stream of that generation to a node.
+	// Send appends frames, each of which it keeps, to the stream of that generation to a node.
 	// False: that stream is over, and NodeLost is called or has been.
-	Send(node string, generation uint64, frame []byte) bool
+	Send(node string, generation uint64, frames ...[]byte) bool
 	// Roomy reports whether so little waits for a node that a message may be added.
 	Roomy(node string) bool
 	// Void gives the stream to a node up: NodeLost and NodeUp are called, later.

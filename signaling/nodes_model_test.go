@@ -37,12 +37,14 @@ type modelNode struct {
 	generation [modelNodes]uint64 // of the streams; 0: there is none
 }
 
-func (n *modelNode) Send(node string, generation uint64, frame []byte) bool {
+func (n *modelNode) Send(node string, generation uint64, frames ...[]byte) bool {
 	to := int(node[0] - 'a')
 	if n.generation[to] != generation {
 		return false
 	}
-	n.queues[to] = append(n.queues[to], modelFrame{generation, frame})
+	for _, f := range frames {
+		n.queues[to] = append(n.queues[to], modelFrame{generation, f})
+	}
 	return true
 }
 

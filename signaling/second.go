@@ -108,6 +108,8 @@ type second struct {
 	keeps    []heldFrame // of other nodes' images, likewise
 	waiting  []waitingStep
 	bytes    int
+	sending  []heldFrame // under step: room for those that go at once
+	together [][]byte    // and for what goes to one node
 }
 
 // heldFrame is one that waits for the image.
@@ -424,8 +426,8 @@ func (x *second) kept(p *peer, at uint64) {
 	for _, w := range over {
 		for _, f := range w.frames {
 			x.bytes -= len(f.frame)
-			x.out.Send(f.node, f.generation, f.frame)
 		}
+		x.sendAll(w.frames)
 	}
 	x.mu.Unlock()
 	for _, w := range over {

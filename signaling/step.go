@@ -198,14 +198,16 @@ func (x *second) covers() (on bool) {
 }
 
 // Send implements Nodes: what others may not hear before the image has it waits.
-func (x *second) Send(node string, generation uint64, frame []byte) bool {
+func (x *second) Send(node string, generation uint64, frames ...[]byte) bool {
 	x.mu.Lock()
 	if !x.shut && !(x.state == syncing && node == x.node) {
 		x.mu.Unlock()
-		return x.out.Send(node, generation, frame)
+		return x.out.Send(node, generation, frames...)
 	}
-	x.frames = append(x.frames, heldFrame{node, generation, frame})
-	x.bytes += len(frame)
+	for _, f := range frames {
+		x.frames = append(x.frames, heldFrame{node, generation, f})
+		x.bytes += len(f)
+	}
 	outside, gathers := !x.inside, x.gathers
 	x.mu.Unlock()
 	if outside {
@@ -253,15 +255,20 @@ func (x *second) takes(b *imageWriter, ref delivery.Ref, all, stays bool) (s *me
 // flush ends a step: what has changed goes to the second.
 func (x *second) flush() (size int) {
 	x.mu.Lock()
-	for _, f := range x.keeps { // of this the others may hear at once
-		x.out.Send(f.node, f.generation, f.frame)
-	}
+	out := append(x.sending[:0], x.keeps...) // of these the others may hear at once
+	defer func() {
+		if clear(out); cap(out) <= mostReused {
+			x.sending = out[:0]
+		}
+	}()
 	size, x.keeps = len(x.keeps), nil
 	if x.state == alone || x.state == naming {
+		x.sendAll(out)
 		x.mu.Unlock()
 		return size
 	}
 	if !x.due() && len(x.fresh)+len(x.unsaid) == 0 {
+		x.sendAll(out)
 		x.complete()
 		x.mu.Unlock()
 		return size
@@ -332,13 +339,13 @@ func (x *second) flush() (size int) {
 	frames := x.frames
 	empty := b.empty()
 	for _, f := range b.frames() {
-		x.out.Send(node, gen, f)
+		out = append(out, heldFrame{node, gen, f})
 	}
 	w := waitingStep{at: at, opens: opens}
 	for _, f := range frames {
 		if f.node == node || !x.shut {
 			x.bytes -= len(f.frame)
-			x.out.Send(f.node, f.generation, f.frame)
+			out = append(out, f)
 		} else {
 			w.frames = append(w.frames, f)
 		}
@@ -347,7 +354,7 @@ func (x *second) flush() (size int) {
 	case x.shut && empty && len(x.waiting) == 0:
 		for _, f := range w.frames {
 			x.bytes -= len(f.frame)
-			x.out.Send(f.node, f.generation, f.frame)
+			out = append(out, f)
 		}
 	case x.shut && empty: // nothing new: it waits for what comes before it
 		last := &x.waiting[len(x.waiting)-1]
@@ -363,6 +370,21 @@ func (x *second) flush() (size int) {
 	if x.frames = frames[:0]; cap(frames) > mostReused {
 		x.frames = nil
 	}
+	x.sendAll(out)
 	x.complete()
 	return size
+}
+
+// sendAll sends frames, what goes to one node together. mu is held.
+func (x *second) sendAll(list []heldFrame) {
+	for len(list) > 0 {
+		first, together := list[0], x.together[:0]
+		for len(list) > 0 && list[0].node == first.node && list[0].generation == first.generation {
+			together, list = append(together, list[0].frame), list[1:]
+		}
+		x.out.Send(first.node, first.generation, together...)
+		if clear(together); cap(together) <= mostReused {
+			x.together = together
+		}
+	}
 }

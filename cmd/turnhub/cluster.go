@@ -65,8 +65,8 @@ func (n *node) roomOpened() func(room string) {
 // nothing before it is told of the first.
 type streams struct{ n *node }
 
-func (s streams) Send(node string, generation uint64, frame []byte) bool {
-	return s.n.cluster.Send(node, generation, frame)
+func (s streams) Send(node string, generation uint64, frames ...[]byte) bool {
+	return s.n.cluster.Send(node, generation, frames...)
 }
 
 func (s streams) Roomy(node string) bool { return s.n.cluster.Roomy(node) }

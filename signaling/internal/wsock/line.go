@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -261,7 +262,8 @@ func (f *flusher) flush() {
 	}
 }
 
-// spread is how many lines each goroutine writes to.
+// spread is to how many lines a goroutine writes at least: there are no more goroutines than
+// processors.
 const spread = 16
 
 // Together is a by for Kick where many lines are written to that nobody has read from: Spread
@@ -270,7 +272,8 @@ func Together() *Line { return &Line{out: new(flusher)} }
 
 // Spread writes to the lines that have been kicked, in as few goroutines as are worth it.
 func (l *Line) Spread() {
-	for lines := range slices.Chunk(l.out.kicked, spread) {
+	each := (len(l.out.kicked) + runtime.NumCPU() - 1) / runtime.NumCPU()
+	for lines := range slices.Chunk(l.out.kicked, max(spread, each)) {
 		go func() {
 			for _, l := range lines {
 				l.writeNow()
