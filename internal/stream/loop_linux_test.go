@@ -2,6 +2,8 @@ package stream
 
 import (
 	"io"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +67,65 @@ func TestStaleEvents(t *testing.T) {
 	for _, fd := range []int{first[0], first[1], second[0], second[1]} {
 		unix.Close(fd)
 	}
+}
+
+// TestShare: a loop that shares its processor hears of everything as well, a Wake too, whether
+// it comes while the loop waits or while it is at work.
+func TestShare(t *testing.T) {
+	l, err := NewLoop(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(p[0])
+	defer unix.Close(p[1])
+	heard := make(chan byte)
+	var b [1]byte
+	if _, err := l.Add(p[0], sourceFunc(func(Events) {
+		if n, _ := unix.Read(p[0], b[:]); n == 1 {
+			heard <- b[0]
+		}
+	}), Readable); err != nil {
+		t.Fatal(err)
+	}
+	l.Share()
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.Run(stop.Load, func() {})
+	}()
+	const bytes = 10_000
+	go func() {
+		for i := range bytes {
+			if _, err := unix.Write(p[1], []byte{byte(i)}); err != nil {
+				t.Error(err)
+			}
+			if i%7 == 0 {
+				runtime.Gosched()
+			}
+		}
+	}()
+	for i := range bytes {
+		if got := <-heard; got != byte(i) {
+			t.Fatalf("byte %d is %d", i, got)
+		}
+	}
+	for i := range 200 { // one by one: the loop waits
+		if _, err := unix.Write(p[1], []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-heard; got != byte(i) {
+			t.Fatalf("byte %d is %d", i, got)
+		}
+	}
+	stop.Store(true)
+	l.Wake()
+	<-done
 }
 
 // TestFull: a round that takes no more events says so, and the next one takes the rest.

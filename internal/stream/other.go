@@ -31,6 +31,9 @@ func NewLoop(int) (*Loop, error) { return nil, errors.ErrUnsupported }
 // Run does nothing: there is no loop here.
 func (*Loop) Run(func() bool, func()) {}
 
+// Share does nothing.
+func (*Loop) Share() {}
+
 // Wake does nothing.
 func (*Loop) Wake() {}
 

@@ -102,6 +102,9 @@ func New(cfg Config) *Node {
 	n.loops = wsock.NewLoops(cfg.Now, func(err error) {
 		n.log.Error("no event loop: each socket gets a goroutine", "error", err)
 	})
+	if cfg.Mirror != nil { // half of what is done is what other nodes say
+		n.loops.Share()
+	}
 	n.SetLimits(cfg.Limits)
 	n.SetAllowedOrigins(cfg.Origins)
 	return n

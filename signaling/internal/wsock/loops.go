@@ -25,6 +25,7 @@ type Loops struct {
 	failed func(error)
 
 	mu     sync.Mutex
+	shared bool // see Share
 	loops  []*loop
 	last   int // which took the newest line
 	closed bool
@@ -34,6 +35,13 @@ type Loops struct {
 // their lines' users are told, those of a goroutine too; failed is told why there is no loop.
 func NewLoops(now func() time.Time, failed func(error)) *Loops {
 	return &Loops{now: now, failed: failed}
+}
+
+// Share is called before the first line where other goroutines have as much to do as loops.
+func (s *Loops) Share() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shared = true
 }
 
 // loop is one of them.
@@ -77,6 +85,9 @@ func (s *Loops) next() *loop {
 				s.failed(err)
 			}
 			break
+		}
+		if s.shared && runtime.NumCPU() == 1 {
+			events.Share()
 		}
 		p := &loop{of: s, events: events, done: make(chan struct{})}
 		s.loops = append(s.loops, p)
