@@ -36,11 +36,12 @@ func (x *second) Leave() {
 }
 
 // Several steps go to the second as one, as long as nobody hears of any of them meanwhile:
-// so many people cost it few packets. Serve sends them, at once where there are few, and
-// gatherFor later where there have been more.
+// so many people cost it few packets. Serve sends them, and rests four times as long as
+// that took, since a packet costs NATS and the other node several times as much: what few
+// people do goes at once.
 const (
-	gatherBusy = 8 // sessions and frames
-	gatherFor  = 500 * time.Microsecond
+	gatherLeast = 50 * time.Microsecond // a shorter rest takes as long as that itself
+	gatherMost  = 500 * time.Microsecond
 )
 
 // serve sends what has been gathered until ctx ends.
@@ -56,8 +57,10 @@ func (x *second) serve(ctx context.Context) {
 		case <-ctx.Done():
 		case <-x.wake:
 			x.Enter()
-			if x.commit() >= gatherBusy {
-				time.Sleep(gatherFor)
+			begun := x.h.now()
+			x.commit()
+			if rest := 4 * x.h.now().Sub(begun); rest >= gatherLeast {
+				time.Sleep(min(rest, gatherMost))
 			}
 		}
 	}
@@ -83,10 +86,9 @@ func (x *second) soon(gathers bool) {
 	}
 }
 
-// commit sends what has happened to the second, and ends the step. It returns how much that
-// was.
-func (x *second) commit() (size int) {
-	size = x.flush()
+// commit sends what has happened to the second, and ends the step.
+func (x *second) commit() {
+	x.flush()
 	x.mu.Lock()
 	x.inside = false
 	x.mu.Unlock()
@@ -97,7 +99,6 @@ func (x *second) commit() (size int) {
 	if late {
 		x.between()
 	}
-	return size
 }
 
 // between ends a step for what happened outside of any. Where one is going on, its end does.
@@ -253,7 +254,7 @@ func (x *second) takes(b *imageWriter, ref delivery.Ref, all, stays bool) (s *me
 }
 
 // flush ends a step: what has changed goes to the second.
-func (x *second) flush() (size int) {
+func (x *second) flush() {
 	x.mu.Lock()
 	out := append(x.sending[:0], x.keeps...) // of these the others may hear at once
 	defer func() {
@@ -261,17 +262,17 @@ func (x *second) flush() (size int) {
 			x.sending = out[:0]
 		}
 	}()
-	size, x.keeps = len(x.keeps), nil
+	x.keeps = nil
 	if x.state == alone || x.state == naming {
 		x.sendAll(out)
 		x.mu.Unlock()
-		return size
+		return
 	}
 	if !x.due() && len(x.fresh)+len(x.unsaid) == 0 {
 		x.sendAll(out)
 		x.complete()
 		x.mu.Unlock()
-		return size
+		return
 	}
 	state, node, gen := x.state, x.node, x.gen
 	c := x.changes
@@ -365,14 +366,12 @@ func (x *second) flush() (size int) {
 		}
 		x.waiting = append(x.waiting, w)
 	}
-	size += len(opens) + len(frames)
 	clear(frames)
 	if x.frames = frames[:0]; cap(frames) > mostReused {
 		x.frames = nil
 	}
 	x.sendAll(out)
 	x.complete()
-	return size
 }
 
 // sendAll sends frames, what goes to one node together. mu is held.
