@@ -24,6 +24,7 @@ type device struct {
 	seq    int
 	got    int
 	all    []map[string]any
+	ever   []map[string]any // with what is forgotten
 	ended  error
 	outbox []string
 
@@ -72,7 +73,7 @@ func (c *device) take(b []byte, err error) bool {
 		resume, _ := m["resume"].(map[string]any)
 		c.token, _ = resume["token"].(string)
 	}
-	c.all = append(c.all, m)
+	c.all, c.ever = append(c.all, m), append(c.ever, m)
 	return true
 }
 

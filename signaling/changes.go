@@ -9,6 +9,8 @@ type changes struct {
 	ended    []delivery.Ref
 	rooms    map[string]struct{}
 	calls    map[string]struct{}
+	hosts    map[string]struct{} // hosted rooms
+	lobbies  map[string]struct{}
 	had      map[heard]struct{} // what sessions have had of others, see had.go
 }
 
@@ -31,13 +33,15 @@ type heard struct {
 func newChanges() *changes {
 	return &changes{
 		sessions: make(map[delivery.Ref]howChanged), rooms: make(map[string]struct{}),
-		calls: make(map[string]struct{}), had: make(map[heard]struct{}),
+		calls: make(map[string]struct{}), hosts: make(map[string]struct{}), lobbies: make(map[string]struct{}), had: make(map[heard]struct{}),
 	}
 }
 
 // any reports whether there are any.
-func (c *changes) any() bool {
-	return len(c.order)+len(c.ended)+len(c.rooms)+len(c.calls)+len(c.had) > 0
+func (c *changes) any() bool { return c.size() > 0 }
+
+func (c *changes) size() int {
+	return len(c.order) + len(c.ended) + len(c.rooms) + len(c.calls) + len(c.hosts) + len(c.lobbies) + len(c.had)
 }
 
 func (c *changes) add(ref delivery.Ref) {
@@ -52,12 +56,14 @@ const mostReused = 4096
 
 // again returns the room of changes that have been told, empty.
 func (c *changes) again() *changes {
-	if c == nil || len(c.order)+len(c.ended)+len(c.rooms)+len(c.calls)+len(c.had) > mostReused {
+	if c == nil || c.size() > mostReused {
 		return newChanges()
 	}
 	clear(c.sessions)
 	clear(c.rooms)
 	clear(c.calls)
+	clear(c.hosts)
+	clear(c.lobbies)
 	clear(c.had)
 	c.order, c.ended = c.order[:0], c.ended[:0]
 	return c

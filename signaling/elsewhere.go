@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"turnhub/signaling/internal/wire"
@@ -22,18 +23,28 @@ func (h *Hub) Rooms() (names []string) {
 	for _, r := range d.rooms.All() {
 		names = append(names, r.name)
 	}
-	d.lobbies.mu.Lock()
-	for name := range d.lobbies.m {
-		names = append(names, name)
-	}
-	d.lobbies.mu.Unlock()
-	d.hostings.mu.Lock()
-	for name := range d.hostings.m {
-		names = append(names, name)
-	}
-	d.hostings.mu.Unlock()
+	names = append(append(names, d.lobbyRooms()...), d.hostedRooms()...)
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// lobbyRooms returns the rooms that have somebody in their lobby.
+func (d *directory) lobbyRooms() []string {
+	d.lobbies.mu.Lock()
+	defer d.lobbies.mu.Unlock()
+	return slices.Collect(maps.Keys(d.lobbies.m))
+}
+
+// hostedRooms returns the hosted rooms that somebody of this node is in or at.
+func (d *directory) hostedRooms() (names []string) {
+	d.hostings.mu.Lock()
+	defer d.hostings.mu.Unlock()
+	for name, h := range d.hostings.m {
+		if h.own() > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Elsewhere tells everybody in a room, and in its lobby, that another node has it. urls

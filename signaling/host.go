@@ -1,6 +1,8 @@
 package signaling
 
 import (
+	"slices"
+
 	"turnhub/internal/netaddr"
 	"turnhub/signaling/internal/wire"
 )
@@ -50,10 +52,8 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		d.tell(h)
 		return nil, nil
 	case "end":
-		for p := range h.across.told {
-			p.say(kindOrder, partFrame{Room: hostPrefix + h.room, Reason: action})
-		}
-		return d.endRoom(h), nil
+		d.tellEnd(h)
+		return d.endRoom(h, nil), nil
 	case "admit", "decline", "remove", "mute", "unmute", "hand":
 	default:
 		return nil, wire.Faultf(wire.CodeBadMessage, "action must be admit, decline, remove, mute, unmute, hand, lock, unlock or end")
@@ -87,6 +87,7 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		h.people[s].host = false
 	}
 	if p.node != nil {
+		st.wants(action)
 		d.orderThere(h, p, action)
 		if action != "hand" {
 			return nil, nil
@@ -105,8 +106,10 @@ func (d *directory) act(h *hosting, p *member, action string) {
 	st := h.people[p]
 	switch action {
 	case "admit":
-		if st.waiting || st.out {
+		if st.waiting {
 			d.leaveDoor(h, p)
+		}
+		if st.waiting || st.out {
 			h.stand(p, standing{})
 			p.push(wire.Begin("admitted", 64).Text("room", h.room))
 		}
@@ -145,29 +148,26 @@ func (d *directory) expel(h *hosting, r *room, s, p *member) (gone []string, f *
 	h.setMark(sessionMark(p.id), true)
 	h.households[netaddr.Household(p.opener)] = struct{}{}
 	gone = append(r.others(s), s.id)
-	for _, o := range d.present(h.room) {
-		if o.node != nil || h.people[o] == nil {
-			continue // another node speaks for it, which hears of the mark
-		}
-		if o == p || user != "" && o.user == user {
-			d.quitRoom(o, r, "removed")
-			h.stand(o, standing{out: true})
-			o.push(wireOut(h.room, "removed"))
-		}
+	out := map[string]bool{sessionMark(p.id): true}
+	if user != "" {
+		out[userMark(user)] = true
 	}
+	gone = append(gone, d.enforce(h, out)...) // other nodes hear of the marks
 	d.tell(h)
 	return gone, nil
 }
 
-// endRoom sends everybody of this node out of the room, and away from its door. It reports
-// who has lost whom to relay to. hostings.mu is held.
-func (d *directory) endRoom(h *hosting) (gone []string) {
+// endRoom sends everybody of this node out of the room, and away from its door, or those of
+// them. It reports who has lost whom to relay to. hostings.mu is held.
+func (d *directory) endRoom(h *hosting, which func(*member) bool) (gone []string) {
 	h.sealed = true
-	for len(h.waiting) > 0 {
-		d.turnAway(h, h.waiting[0], "ended")
+	for _, p := range slices.Clone(h.waiting) {
+		if which == nil || which(p) {
+			d.turnAway(h, p, "ended")
+		}
 	}
 	for _, p := range d.present(h.room) {
-		if p.node != nil || h.people[p] == nil {
+		if p.node != nil || h.people[p] == nil || which != nil && !which(p) {
 			continue // another node speaks for it
 		}
 		if r := p.inRoom(h.room); r != nil {
@@ -178,4 +178,21 @@ func (d *directory) endRoom(h *hosting) (gone []string) {
 		p.push(wireOut(h.room, "ended"))
 	}
 	return gone
+}
+
+// actLate is act for what may have been said before somebody left, or was put out by another
+// host. hostings.mu is held.
+func (d *directory) actLate(h *hosting, p *member, action string) {
+	st := h.people[p]
+	switch action {
+	case "admit":
+		if h.isOut(p.user) || h.marks[sessionMark(p.id)].Out {
+			return
+		}
+	case "mute", "unmute", "hand":
+		if st.waiting || st.out || p.inRoom(h.room) == nil {
+			return
+		}
+	}
+	d.act(h, p, action)
 }

@@ -3,6 +3,7 @@ package signaling
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,6 +36,10 @@ type hostParts struct {
 	parts map[*peer]map[*member]struct{} // who is there; what they are is in hosting.people
 	met   bool                           // another node has told of the room
 	led   bool                           // there has been a host
+
+	// See hostmoved.go.
+	outs    map[string]string // who was put out here for a dead node, and his user, until the one that goes on with him knows
+	movedTo map[string]string // and which one that is
 }
 
 // mark is whether somebody is out, since which edition.
@@ -120,15 +125,7 @@ func (h *hosting) atDoor() []*member {
 
 // frame says what is here of a hosted room.
 func (h *hosting) frame() partFrame {
-	part := &hostPart{Edition: h.edition, Brought: h.brought, Locked: h.locked, LockedAt: h.lockedAt, Sealed: h.sealed, Marks: h.marks}
-	for home := range h.households {
-		part.Households = append(part.Households, home)
-	}
-	slices.SortFunc(part.Households, netip.Prefix.Compare)
-	for session := range h.seated {
-		part.Seated = append(part.Seated, session)
-	}
-	slices.Sort(part.Seated)
+	part := h.part()
 	for p, st := range h.people {
 		if p.node == nil && !st.out {
 			who := p.person(0)
@@ -140,6 +137,25 @@ func (h *hosting) frame() partFrame {
 	return partFrame{Room: hostPrefix + h.room, Host: part}
 }
 
+// part is frame without the people.
+func (h *hosting) part() *hostPart {
+	part := &hostPart{Edition: h.edition, Brought: h.brought, Locked: h.locked, LockedAt: h.lockedAt, Sealed: h.sealed, Marks: h.marks}
+	for home := range h.households {
+		part.Households = append(part.Households, home)
+	}
+	slices.SortFunc(part.Households, netip.Prefix.Compare)
+	for session := range h.seated {
+		part.Seated = append(part.Seated, session)
+	}
+	slices.Sort(part.Seated)
+	return part
+}
+
+// begin has what is needed where there are other nodes.
+func (h *hosting) begin() {
+	h.across.told, h.across.parts = make(map[*peer]struct{}), make(map[*peer]map[*member]struct{})
+}
+
 // tellHosting tells the other nodes of a hosted room what is here, where that has changed.
 // hostings.mu is held.
 func (d *directory) tellHosting(h *hosting) {
@@ -147,7 +163,7 @@ func (d *directory) tellHosting(h *hosting) {
 		return
 	}
 	if h.across.told == nil {
-		h.across.told, h.across.parts = make(map[*peer]struct{}), make(map[*peer]map[*member]struct{})
+		h.begin()
 		d.seekHosting(h)
 	}
 	m := h.frame()
@@ -158,6 +174,9 @@ func (d *directory) tellHosting(h *hosting) {
 	h.across.last = b
 	for p := range h.across.told {
 		p.say(kindPart, m)
+	}
+	if h.waits() {
+		d.tellRest(h, kindPart, m)
 	}
 }
 
@@ -227,7 +246,13 @@ func (p *peer) takeHosting(kind byte, room string, m *partFrame) bool {
 		}
 	case h == nil:
 		if kind == kindPart {
+			if m.Host != nil {
+				p.x.heardOf(room, m.Host)
+			}
 			p.say(kindUnpart, partFrame{Room: m.Room})
+		}
+		if kind == kindOrder && m.Node != "" && !d.hostings.knows(m.Node) {
+			d.ends(roomEnd{ID: m.Node, Room: room})
 		}
 	case kind == kindUnpart:
 		d.dropHosting(h, p)
@@ -235,6 +260,7 @@ func (p *peer) takeHosting(kind byte, room string, m *partFrame) bool {
 	case kind == kindPart && m.Host != nil:
 		h.share(p)
 		gone = d.hostingFrom(h, p, m.Host)
+		h.heeds(p, m.Host)
 		d.tidy(h)
 	case kind == kindOrder:
 		gone = d.ordered(h, m)
@@ -260,6 +286,26 @@ func (d *directory) hostingFrom(h *hosting, p *peer, part *hostPart) (gone []str
 	first := !h.across.met
 	h.across.met = true
 	edition := h.edition
+	news := h.merge(part)
+	d.peopleFrom(h, p, part.People)
+	gone = d.enforce(h, news)
+	if first {
+		gone = append(gone, d.outdated(h, h.all(), part.Edition)...)
+	}
+	if h.locked {
+		for len(h.waiting) > 0 {
+			d.turnAway(h, h.waiting[0], "locked")
+		}
+	}
+	d.reseat(h)
+	d.lead(h)
+	d.retell(h, h.edition != edition)
+	return gone
+}
+
+// merge takes in what holds for all of a room. It returns of whom it is news whether they are
+// out, by their marks. hostings.mu is held.
+func (h *hosting) merge(part *hostPart) (news map[string]bool) {
 	h.edition, h.brought, h.sealed = max(h.edition, part.Edition), max(h.brought, part.Brought), h.sealed || part.Sealed
 	if part.LockedAt > h.lockedAt || part.LockedAt == h.lockedAt && part.Locked {
 		h.locked, h.lockedAt = part.Locked, part.LockedAt
@@ -274,7 +320,7 @@ func (d *directory) hostingFrom(h *hosting, p *peer, part *hostPart) (gone []str
 			h.seated[session] = struct{}{}
 		}
 	}
-	news := make(map[string]bool)
+	news = make(map[string]bool)
 	for key, m := range part.Marks {
 		was, known := h.marks[key]
 		if newer := m.Edition > was.Edition || m.Edition == was.Edition && m.Out && !was.Out; newer && (known || len(h.marks) < 4*maxRemoved) {
@@ -282,9 +328,16 @@ func (d *directory) hostingFrom(h *hosting, p *peer, part *hostPart) (gone []str
 			news[key] = m.Out
 		}
 	}
-	d.peopleFrom(h, p, part.People)
+	return news
+}
+
+// enforce puts out who is not to be here by what has just been heard. It reports who has lost
+// whom to relay to. hostings.mu is held.
+func (d *directory) enforce(h *hosting, news map[string]bool) (gone []string) {
 	for o, st := range h.people {
 		switch out := news[sessionMark(o.id)] || o.user != "" && news[userMark(o.user)]; {
+		case o.node != nil && out && o.node.waits():
+			gone = append(gone, d.putOutThere(h, o)...)
 		case o.node != nil || st.out:
 		case st.waiting && out:
 			d.leaveDoor(h, o)
@@ -297,24 +350,30 @@ func (d *directory) hostingFrom(h *hosting, p *peer, part *hostPart) (gone []str
 			}
 			h.stand(o, standing{out: true})
 			o.push(wireOut(h.room, "removed"))
-		case first && st.seat != 0 && st.seat < part.Edition:
-			// It came by a seat before this node knew what has happened since.
-			if r := o.inRoom(h.room); r != nil {
-				gone = append(append(gone, r.others(o)...), o.id)
-				d.quitRoom(o, r, "lost")
-			}
-			h.drop(o)
-			o.push(wireOut(h.room, "again"))
 		}
 	}
-	if h.locked {
-		for len(h.waiting) > 0 {
-			d.turnAway(h, h.waiting[0], "locked")
+	return gone
+}
+
+// all returns everybody of a hosted room who is known here. hostings.mu is held.
+func (h *hosting) all() []*member { return slices.Collect(maps.Keys(h.people)) }
+
+// outdated puts those out who came by a seat before this node knew what has happened since, by
+// other nodes, which have the room in that edition. It reports who has lost whom to relay to.
+// hostings.mu is held.
+func (d *directory) outdated(h *hosting, people []*member, edition uint64) (gone []string) {
+	for _, o := range people {
+		st := h.people[o]
+		if st == nil || o.node != nil || st.out || st.seat == 0 || st.seat >= edition {
+			continue
 		}
+		if r := o.inRoom(h.room); r != nil {
+			gone = append(append(gone, r.others(o)...), o.id)
+			d.quitRoom(o, r, "lost")
+		}
+		h.drop(o)
+		o.push(wireOut(h.room, "again"))
 	}
-	d.reseat(h)
-	d.lead(h)
-	d.retell(h, h.edition != edition)
 	return gone
 }
 
@@ -337,72 +396,6 @@ func (d *directory) partChanged(room string) {
 	}
 }
 
-// peopleFrom takes in whom another node has. hostings.mu is held.
-func (d *directory) peopleFrom(h *hosting, p *peer, people []*hostPerson) {
-	old := h.across.parts[p]
-	now := make(map[*member]struct{}, len(people))
-	for _, o := range people[:min(len(people), maxRoomMembers+maxKnocks)] {
-		if o == nil || o.Who == nil {
-			continue
-		}
-		s := p.admit(o.Who)
-		if s == nil {
-			continue
-		}
-		if _, twice := now[s]; twice {
-			s.release()
-			continue
-		}
-		now[s] = struct{}{}
-		_, known := old[s]
-		waited := known && h.people[s] != nil && h.people[s].waiting
-		heir := known && h.people[s] != nil && h.people[s].heir && !o.Host
-		h.stand(s, standing{waiting: o.Waiting, host: o.Host || heir, muted: o.Muted, heir: heir})
-		switch {
-		case o.Waiting && !waited:
-			for _, host := range h.hosts(d.present(h.room)) {
-				host.push(h.knocks(s))
-			}
-		case waited && !o.Waiting:
-			d.tellLeft(h, s)
-		}
-		if known {
-			s.release() // it is held for having been there before
-		}
-	}
-	h.across.parts[p] = now
-	d.loseFrom(h, old, now)
-}
-
-// loseFrom gives up those of another node who are not there any more. hostings.mu is held.
-func (d *directory) loseFrom(h *hosting, old, now map[*member]struct{}) {
-	for s := range old {
-		if _, still := now[s]; still {
-			continue
-		}
-		st := h.people[s]
-		h.drop(s)
-		if st != nil && st.waiting {
-			d.tellLeft(h, s)
-		}
-		s.release()
-	}
-}
-
-// dropHosting is told that a node has nobody of a hosted room any more, or cannot be heard.
-// hostings.mu is held.
-func (d *directory) dropHosting(h *hosting, p *peer) {
-	delete(h.across.told, p)
-	old, had := h.across.parts[p]
-	delete(h.across.parts, p)
-	if !had {
-		return
-	}
-	d.loseFrom(h, old, nil)
-	d.lead(h)
-	d.retell(h, false)
-}
-
 // hostingsUp is told that there is a stream to a node.
 func (d *directory) hostingsUp() {
 	d.hostings.mu.Lock()
@@ -415,7 +408,8 @@ func (d *directory) hostingsUp() {
 }
 
 // hostingsLost is told that the stream to a node is over. Those who were there may come here.
-func (d *directory) hostingsLost(p *peer) {
+// waits: another node may go on with them.
+func (d *directory) hostingsLost(p *peer, waits bool) {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
 	d.hub.seats.reopen(d.hub.now())
@@ -423,70 +417,17 @@ func (d *directory) hostingsLost(p *peer) {
 		if h.across.told == nil {
 			continue
 		}
-		d.dropHosting(h, p)
+		if _, knew := h.across.told[p]; !waits {
+			d.dropHosting(h, p)
+		} else if knew {
+			d.tellRest(h, kindPart, h.frame())
+		}
 		if h.across.home == p.name {
 			d.seekHosting(h)
 		}
 		d.reseat(h)
 		d.tidy(h)
 	}
-}
-
-// reseat lets in who knocked with a seat that this node knows only now to be good.
-// hostings.mu is held.
-func (d *directory) reseat(h *hosting) {
-	for _, p := range slices.Clone(h.waiting) {
-		st := h.people[p]
-		if st.brings == nil || h.isOut(p.user) {
-			continue
-		}
-		seat := d.seatBy(h, st.brings)
-		if seat == nil {
-			continue
-		}
-		d.leaveDoor(h, p)
-		h.seated[seat.session] = struct{}{}
-		h.stand(p, standing{host: seat.host, muted: seat.muted, seat: seat.edition})
-		p.push(wire.Begin("admitted", 64).Text("room", h.room))
-	}
-}
-
-// lead makes the member that is longest there the host, where the last one has left and that
-// is one of this node's: all nodes know the same order. hostings.mu is held.
-func (d *directory) lead(h *hosting) {
-	members := d.present(h.room)
-	if len(h.hosts(members)) > 0 {
-		h.across.led = true
-		return
-	}
-	for p, st := range h.people {
-		if st.host && p.node != nil {
-			h.across.led = true
-			return // of whose coming the room has not heard yet
-		}
-	}
-	if h.across.led && hostMark(h.room) == follows {
-		d.follow(h, members)
-	}
-}
-
-// orderThere has another node do what a host wants of somebody there. hostings.mu is held.
-func (d *directory) orderThere(h *hosting, p *member, action string) {
-	p.node.say(kindOrder, partFrame{Room: hostPrefix + h.room, Ref: p.there, Reason: action})
-}
-
-// ordered does what a host on another node wants of somebody here. It reports who has lost
-// whom to relay to. hostings.mu is held.
-func (d *directory) ordered(h *hosting, m *partFrame) (gone []string) {
-	if m.Reason == "end" {
-		return d.endRoom(h)
-	}
-	p := d.member(m.Ref)
-	if p == nil || h.people[p] == nil {
-		return nil // it has left meanwhile
-	}
-	d.act(h, p, m.Reason)
-	return nil
 }
 
 // againFrom reports whether somebody of a household was removed before.

@@ -79,9 +79,10 @@ type standing struct {
 	out     bool // was declined or removed
 	host    bool
 	muted   bool
-	seat    uint64 // the edition of the seat by which it came, see seat.go; 0: by another way
-	heir    bool   // on another node, which may not know yet that it is host
-	brings  []byte // while it waits: a seat that is not known to be good, where there are other nodes
+	seat    uint64   // the edition of the seat by which it came, see seat.go; 0: by another way
+	heir    bool     // on another node, which may not know yet that it is host
+	brings  []byte   // while it waits: a seat that is not known to be good, where there are other nodes
+	orders  []string // on another node: what a host here has wanted of it, and is not done there as far as is known
 }
 
 // hosting is a hosted room, while anybody is in it or at its door.
@@ -108,8 +109,9 @@ type hosting struct {
 
 // hostings finds hosted rooms by name. Its mutex comes before lobbies.mu.
 type hostings struct {
-	mu sync.Mutex
-	m  map[string]*hosting
+	mu   sync.Mutex
+	m    map[string]*hosting
+	ends []roomEnd // the last ones, see hostmoved.go
 }
 
 // stand gives a session a standing, in place of the one it has. hostings.mu is held.
@@ -142,15 +144,21 @@ func (h *hosting) hosts(members []*member) (list []*member) {
 func (d *directory) hosted(room string) *hosting {
 	h := d.hostings.m[room]
 	if h == nil {
-		h = &hosting{room: room, edition: 1, people: make(map[*member]*standing), marks: make(map[string]mark), seated: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
+		h = newHosting(room)
 		d.hostings.m[room] = h
 	}
 	return h
 }
 
-// tidy forgets a hosted room that nobody is at. hostings.mu is held.
+func newHosting(room string) *hosting {
+	return &hosting{room: room, edition: 1, people: make(map[*member]*standing), marks: make(map[string]mark), seated: make(map[string]struct{}), households: make(map[netip.Prefix]struct{})}
+}
+
+// tidy is called at the end of whatever has changed a hosted room: it forgets one that nobody is
+// at. hostings.mu is held.
 func (d *directory) tidy(h *hosting) {
-	if h.own() == 0 {
+	d.hub.second.hosting(h.room)
+	if h.own() == 0 && !h.waits() {
 		d.forgetHosting(h)
 		delete(d.hostings.m, h.room)
 		return
@@ -421,6 +429,9 @@ func (d *directory) follow(h *hosting, members []*member) {
 
 // makeHost gives somebody the host's power. hostings.mu is held.
 func (d *directory) makeHost(h *hosting, p *member) {
+	if h.people[p].host {
+		return
+	}
 	h.people[p].host = true
 	for _, w := range h.atDoor() {
 		p.push(h.knocks(w))

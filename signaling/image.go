@@ -30,6 +30,8 @@ const (
 	recordRoom = 'r' // who is in a room, roomImage
 	recordCall = 'c' // a call, callImage
 	recordHad  = 'h' // binary: what a session has had of another one
+	recordHost = 'H' // a hosted room, hostImage
+	recordWait = 'l' // who is in the lobby of a room, lobbyImage
 )
 
 // stayImage is what stays of a session for long.
@@ -56,6 +58,7 @@ type roomPerson struct {
 	Node string `json:"node,omitempty"` // empty: the one whose image it is
 	Run  string `json:"run,omitempty"`  // its process
 	person
+	out string // why it may not be there any more, where it has moved: see outsOf
 }
 
 // callImage is which sessions of the node have heard of a call. None: it is over.
@@ -78,6 +81,10 @@ type image struct {
 	rooms    map[string]*roomImage
 	calls    map[string]*callImage
 	overs    overs
+	hosts    map[string]*hostImage
+	late     map[string]*hosting // what others have told of these
+	ended    []string            // of these, those that are over, the last ones
+	lobbies  map[string]*lobbyImage
 	partial  []byte
 	texts    []wire.Object // of a step, as they come
 	asked    bool          // whether this node may go on with it; under nodes.mu
@@ -125,7 +132,7 @@ func (x *nodes) revokeImages(user string) {
 func newImage(run string, number uint64, now func() time.Time) *image {
 	return &image{
 		now: now, run: run, number: number, sessions: make(map[delivery.Ref]*sessionImage), refs: make(map[string]delivery.Ref), rooms: make(map[string]*roomImage),
-		calls: make(map[string]*callImage),
+		calls: make(map[string]*callImage), hosts: make(map[string]*hostImage), late: make(map[string]*hosting), lobbies: make(map[string]*lobbyImage),
 	}
 }
 
@@ -302,6 +309,16 @@ func (m *image) takeRecord(kind byte, text []byte) bool {
 		if c.Over != "" {
 			m.overs.add(c.Call, c.Over)
 		}
+	case recordHost:
+		return m.takeHosting(text)
+	case recordWait:
+		var l lobbyImage
+		if json.Unmarshal(text, &l) != nil {
+			return false
+		}
+		if m.lobbies[l.Room] = &l; len(l.Visits) == 0 {
+			delete(m.lobbies, l.Room)
+		}
 	default:
 		return false
 	}
@@ -410,11 +427,9 @@ func (m *image) takeKept(p *peer, f *[]byte, texts *[]wire.Object) bool {
 	return true
 }
 
-// plain reports whether another node could go on with a session: what it has to do with
-// lobbies and hosts is this node's, and who is being sent away goes on elsewhere.
-func (s *member) plain() bool {
-	return s.visit.Load() == nil && !s.d.post.Parting(s.ref) && !slices.ContainsFunc(s.roomList(), func(r *room) bool { return isHosted(r.name) })
-}
+// plain reports whether another node could go on with a session: who is being sent away goes on
+// elsewhere.
+func (s *member) plain() bool { return !s.d.post.Parting(s.ref) }
 
 // stays says what the image has to know of a session.
 func (h *Hub) stays(s *member, stay delivery.Stay) stayImage {

@@ -69,6 +69,7 @@ func (d *directory) lobby(s *member, m *wire.Message) *wire.Fault {
 	s.visit.Store(v)
 	s.pushBy(s, v.describe(m.ID))
 	v.present()
+	d.hub.second.lobby(name)
 	return nil
 }
 
@@ -160,6 +161,7 @@ func (d *directory) reverse(host, joined *member, v *visit) {
 		hosts.first = nil
 		hosts.host.Store(joined)
 		host.push(hosts.describe(nil))
+		d.hub.second.lobby(v.room)
 	}
 }
 
@@ -182,6 +184,9 @@ func (d *directory) fillLobby(name string) {
 				v.goodbye(old)
 				apart = append(apart, v.visitor.id, old.id)
 			}
+		}
+		if len(d.lobbies.m[name]) > 0 {
+			d.hub.second.lobby(name)
 		}
 	}
 	d.lobbies.mu.Unlock()
@@ -215,6 +220,7 @@ func (d *directory) forgetVisit(v *visit) {
 	d.lobbies.mu.Lock()
 	defer d.lobbies.mu.Unlock()
 	v.visitor.visit.CompareAndSwap(v, nil) // it may have another by now
+	d.hub.second.lobby(v.room)
 	list := slices.DeleteFunc(d.lobbies.m[v.room], func(o *visit) bool { return o == v })
 	if len(list) == 0 {
 		delete(d.lobbies.m, v.room)
@@ -236,6 +242,7 @@ func (d *directory) loseHost(host *member, room string) {
 	}
 	d.lobbies.mu.Unlock()
 	if left != nil {
+		d.hub.second.lobby(room)
 		d.hub.changed(append(left, host.id)...)
 	}
 }

@@ -44,9 +44,10 @@ func (h *Hub) lose(node string, how Loss) *peer {
 		h.directory.beUnsure()
 	}
 	for _, r := range h.directory.rooms.All() {
-		if !waits || isHosted(r.name) { // nobody goes on in those
+		if !waits {
 			h.directory.dropPart(r, p)
 		}
+		r.forgets(p)
 		if r.home() == node {
 			h.directory.opened(r.name) // it gets another node at once, where whoever comes is found
 		}
@@ -57,7 +58,7 @@ func (h *Hub) lose(node string, how Loss) *peer {
 		p.mu.Unlock()
 	}
 	h.directory.namesLost(p, waits)
-	h.directory.hostingsLost(p)
+	h.directory.hostingsLost(p, waits)
 	p.mu.Lock()
 	left := p.pending
 	if p.orphan = waits; !waits {

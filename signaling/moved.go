@@ -143,6 +143,7 @@ func (d *directory) scatter(p *peer) {
 	left := p.pending
 	p.pending, p.orphan, p.over, p.how = nil, false, true, Silent
 	p.mu.Unlock()
+	d.hostingsScattered(p)
 	for _, o := range left { // somebody may go on with them later all the same
 		d.settled(o.wait, o.wait.fate(Silent))
 	}
@@ -181,6 +182,7 @@ func (d *directory) back(p *peer) {
 	}
 	x.mu.Unlock()
 	for _, o := range old {
+		d.hostingsBack(o, p)
 		d.scatter(o)
 	}
 }
@@ -215,10 +217,12 @@ func (d *directory) movedFrom(q *peer, m *movedFrame) {
 		for _, r := range d.replace(s, n) {
 			r.share(q)
 		}
+		d.replaceHosted(s, n)
 		d.replaceCalls(s, n)
 		d.replaceRings(s, n)
 		n.release()
 	}
+	d.movedHostings(q, m)
 	for i := range m.People {
 		d.callsMoved(q, &m.People[i])
 	}

@@ -174,9 +174,9 @@ func (p *peer) say(kind byte, what any) {
 // greeting is of kindHello.
 type greeting struct {
 	Relays []netip.Addr `json:"relays,omitempty"`
-	// Run is the process. The 2 is the version of what goes on between a node and its second:
+	// Run is the process. The 3 is the version of what goes on between a node and its second:
 	// nodes of another one know nothing of each other's processes, and are no seconds.
-	Run string `json:"run2,omitempty"`
+	Run string `json:"run3,omitempty"`
 }
 
 // NodeUp says that there is a stream to another node, of that generation, on which nothing
@@ -310,7 +310,7 @@ func (p *peer) take(f []byte) bool {
 		}
 	case kindLeave:
 		if s := p.member(m.Ref); s != nil {
-			if r := s.inRoom(m.Room); r != nil {
+			if r := s.inRoom(m.Room); r != nil && (m.Stamp == 0 || m.Stamp == r.placeOf(s)) { // else it has come again since
 				d.leftThere(s, r, m.Reason)
 			}
 		}

@@ -37,6 +37,8 @@ type partFrame struct {
 	Reason string          `json:"reason,omitempty"`
 	Away   bool            `json:"away,omitempty"`
 	Seen   netip.Addr      `json:"seen,omitzero"`
+	Stamp  uint64          `json:"stamp,omitempty"`  // the place that was left; or shared.last
+	Origin string          `json:"origin,omitempty"` // the process whose people were meant, see hostmoved.go
 	// Of names, see names.go.
 	Nodes []string   `json:"nodes,omitempty"`
 	Claim *nameClaim `json:"claim,omitempty"`
@@ -47,6 +49,8 @@ type partFrame struct {
 type shared struct {
 	stamps map[*member]uint64 // the order in which they stand, and the id where that is the same
 	parts  map[*peer]struct{} // nodes that know who is here
+	last   uint64             // the highest that was given here
+	heard  map[*peer]uint64   // and on other nodes, as far as they have said
 	home   string             // the node of the room; empty: this one, as far as is known
 	told   wire.Object        // what whoever comes is told of that node
 	late   timers.Timer       // until when the people have time to go there
@@ -155,7 +159,7 @@ func (r *room) share(p *peer) (alive bool) {
 	if _, knows := r.across.parts[p]; knows || p.lost.Load() {
 		return true
 	}
-	m := partFrame{Room: r.name}
+	m := partFrame{Room: r.name, Stamp: r.across.last}
 	for _, s := range r.members {
 		if s.node == nil {
 			m.People = append(m.People, s.person(r.across.stamps[s]))
@@ -187,6 +191,22 @@ func (r *room) stamp(s *member, now time.Time) {
 		r.across.stamps = make(map[*member]uint64)
 	}
 	r.across.stamps[s] = at
+	r.across.last = max(r.across.last, at)
+}
+
+// placeOf is where somebody stands; 0: nowhere.
+func (r *room) placeOf(s *member) uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.across.stamps[s]
+}
+
+// hears is told which places another node has given. room.mu is held.
+func (r *room) hears(p *peer, stamp uint64) {
+	if r.across.heard == nil {
+		r.across.heard = make(map[*peer]uint64)
+	}
+	r.across.heard[p] = max(r.across.heard[p], stamp)
 }
 
 // before reports whether a stands before b. room.mu is held.
@@ -210,6 +230,9 @@ func (d *directory) partFrom(p *peer, m *partFrame) {
 	for _, o := range m.People {
 		still[o.ID] = o.Stamp
 	}
+	r.mu.Lock()
+	r.hears(p, m.Stamp)
+	r.mu.Unlock()
 	for s, stamp := range r.of(p) {
 		if now, is := still[s.id]; !is || now != stamp {
 			d.leftThere(s, r, "lost")
@@ -235,6 +258,9 @@ func (r *room) of(p *peer) map[*member]uint64 {
 
 // joinedThere is told of a member on another node.
 func (d *directory) joinedThere(p *peer, r *room, o *person, m *partFrame) {
+	if d.shuns(r.name, o.ID) {
+		return
+	}
 	s := p.admit(o)
 	if s == nil {
 		return
@@ -245,6 +271,7 @@ func (d *directory) joinedThere(p *peer, r *room, o *person, m *partFrame) {
 	if _, knows := r.across.parts[p]; r.dead || !knows {
 		return
 	}
+	r.hears(p, o.Stamp)
 	if slices.Contains(r.members, s) {
 		return
 	}
@@ -276,8 +303,13 @@ func (d *directory) joinedThere(p *peer, r *room, o *person, m *partFrame) {
 
 // leftThere is told that a member on another node has left a room.
 func (d *directory) leftThere(s *member, r *room, reason string) {
+	d.hub.changed(d.goneThere(s, r, reason)...)
+}
+
+// goneThere is leftThere that reports who has lost whom to relay to.
+func (d *directory) goneThere(s *member, r *room, reason string) (ids []string) {
 	r.mu.Lock()
-	ids := []string{s.id}
+	ids = []string{s.id}
 	if i := slices.Index(r.members, s); i >= 0 {
 		r.members = slices.Delete(r.members, i, i+1)
 		r.touch()
@@ -294,7 +326,7 @@ func (d *directory) leftThere(s *member, r *room, reason string) {
 		}
 	}
 	r.mu.Unlock()
-	d.hub.changed(ids...)
+	return ids
 }
 
 // dropPart is told that a node has nobody in a room any more, or cannot be heard.
@@ -307,6 +339,13 @@ func (d *directory) dropPart(r *room, p *peer) {
 	}
 }
 
+// forgets is told that a node can be heard no more.
+func (r *room) forgets(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.across.heard, p)
+}
+
 // empty is told that a room has nobody of this node any more: it is over here. room.mu is
 // held.
 func (r *room) empty(reason string) {
@@ -317,7 +356,7 @@ func (r *room) empty(reason string) {
 	}
 	r.members = nil
 	r.tellParts(kindUnpart, partFrame{Room: r.name})
-	r.across.parts = nil
+	r.across.parts, r.across.heard = nil, nil
 	r.d.hub.timers.Stop(&r.across.late)
 	if home := r.across.home; home != "" {
 		if p := r.d.nodes.get(home); p != nil {

@@ -212,8 +212,8 @@ func (d *directory) quitRoom(s *member, r *room, reason string) {
 	s.exitRoom(r)
 	r.touch()
 	if d.nodes != nil {
+		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: reason, Stamp: r.across.stamps[s]})
 		delete(r.across.stamps, s)
-		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: reason})
 	}
 	b := wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", s.id).Text("reason", reason)
 	for _, p := range r.members {

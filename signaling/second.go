@@ -217,6 +217,7 @@ func (x *second) named(asked uint64, ok bool) {
 	d.mu.Lock()
 	calls := slices.Collect(maps.Keys(d.byCall))
 	d.mu.Unlock()
+	hosts, lobbies := d.hostedRooms(), d.lobbyRooms()
 	x.mu.Lock()
 	if asked != x.asked || x.state != naming || x.over {
 		x.mu.Unlock()
@@ -254,6 +255,12 @@ func (x *second) named(asked uint64, ok bool) {
 	}
 	for _, id := range calls {
 		x.calls[id] = struct{}{}
+	}
+	for _, name := range hosts {
+		x.hosts[name] = struct{}{}
+	}
+	for _, name := range lobbies {
+		x.lobbies[name] = struct{}{}
 	}
 	x.at++
 	x.out.Send(x.node, x.gen, x.begin())

@@ -191,7 +191,11 @@ func (x *second) its(p *peer, number uint64) uint64 {
 
 func (x *second) room(name string) { x.note(func() { x.rooms[name] = struct{}{} }) }
 func (x *second) call(id string)   { x.note(func() { x.calls[id] = struct{}{} }) }
-func (x *second) is(p *peer) bool  { return x.node == p.name && x.gen == p.generation }
+
+func (x *second) hosting(name string) { x.note(func() { x.hosts[name] = struct{}{} }) }
+func (x *second) lobby(name string)   { x.note(func() { x.lobbies[name] = struct{}{} }) }
+
+func (x *second) is(p *peer) bool { return x.node == p.name && x.gen == p.generation }
 func (x *second) covers() (on bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -332,6 +336,12 @@ func (x *second) flush() {
 	}
 	for id := range c.calls {
 		b.record(recordCall, x.h.directory.imageOfCall(id))
+	}
+	for name := range c.hosts {
+		b.record(recordHost, x.h.directory.imageOfHosting(name))
+	}
+	for name := range c.lobbies {
+		b.record(recordWait, x.h.directory.imageOfLobby(name))
 	}
 
 	x.mu.Lock()

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -23,10 +24,11 @@ func (h *Hub) takeOver(node string, m *image) {
 	stays := make(map[delivery.Ref]*stayImage)
 	here := make(map[*member]*member) // who was known here, as one of the dead node
 	frame := movedFrame{From: node, Run: m.run}
+	outs := d.outsOf(m)
 	rooms := make(map[string]map[string]uint64) // of each session, with its place
 	for _, r := range m.rooms {
 		for _, o := range r.People {
-			if o.Node != "" {
+			if o.Node != "" || o.out != "" {
 				continue
 			}
 			if rooms[o.ID] == nil {
@@ -63,6 +65,8 @@ func (h *Hub) takeOver(node string, m *image) {
 	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
 		d.takeRoom(m.rooms[name], moved)
 	}
+	d.hub.changed(d.takeHostings(m, byRef, here, outs)...)
+	d.takeLobbies(m, byRef)
 	d.handAll(nil, origin)
 	for _, p := range old {
 		d.scatter(p)
@@ -113,7 +117,7 @@ func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
 	any := false
 	for _, o := range i.People {
 		known[o.ID] = o.Stamp
-		any = any || o.Node == "" && moved[o.ID] != nil
+		any = any || o.Node == "" && o.out == "" && moved[o.ID] != nil
 	}
 	if !any {
 		return
@@ -124,7 +128,7 @@ func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
 	if r.across.stamps == nil {
 		r.across.stamps = make(map[*member]uint64)
 	}
-	var own, others, came []*member // moved; those of this node; moved and not known here
+	var own, others, came []*member // moved; those of this node; not known here
 	in := make(map[string]bool)
 	for _, s := range r.members {
 		in[s.id] = true
@@ -135,16 +139,18 @@ func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
 	for _, o := range i.People {
 		s := moved[o.ID]
 		switch {
+		case o.out != "":
 		case o.Node == "" && s != nil:
 			own = append(own, s)
 			if !in[s.id] {
 				r.insert(s, o.Stamp)
 				came = append(came, s)
 			}
-		case o.Node != "" && first && !in[o.ID]:
-			if q := d.nodes.get(o.Node); q != nil && q.run == o.Run {
+		case o.Node != "" && !in[o.ID]:
+			if q := d.nodes.get(o.Node); q != nil && q.run == o.Run && o.Stamp > r.across.heard[q] { // else it has left
 				if s := q.admit(&o.person); s != nil {
 					r.insert(s, o.Stamp)
+					came = append(came, s)
 					s.release()
 				}
 			}
@@ -170,7 +176,7 @@ func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
 	for _, s := range own {
 		for _, o := range i.People {
 			if at, is := now[o.ID]; !is || at != o.Stamp {
-				s.push(wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", o.ID).Text("reason", "lost"))
+				s.push(wire.Begin("peer-left", 96).Text("room", r.name).Text("peer", o.ID).Text("reason", cmp.Or(o.out, "lost")))
 			}
 		}
 		for _, o := range r.members {
@@ -209,6 +215,9 @@ func (d *directory) takeRoom(i *roomImage, moved map[string]*member) {
 // insert puts a member at its place. room.mu is held.
 func (r *room) insert(s *member, stamp uint64) {
 	r.across.stamps[s] = stamp
+	if s.node == nil {
+		r.across.last = max(r.across.last, stamp)
+	}
 	at, _ := slices.BinarySearchFunc(r.members, s, func(a, b *member) int {
 		if r.before(a, b) {
 			return -1

@@ -1,0 +1,297 @@
+package signaling
+
+import (
+	"fmt"
+	"slices"
+
+	"turnhub/signaling/internal/wire"
+)
+
+// What a client of the model of hosted rooms is told, and holds its node to.
+
+// doorPerson is a client of it.
+type doorPerson struct {
+	m            *doorsModel
+	name, user   string
+	opens        bool // it has the host's secret
+	node         *modelNode
+	socket       *carried
+	id, token    string
+	lost, over   bool
+	sent         bool // on to another node
+	seq, got     int
+	outbox       []string
+	all          []frame
+	asked        map[int]*doorAsk
+	state        string // outside, waits, admitted, inside, out
+	peers        map[string]bool
+	hosts, muted []string
+	locked       bool
+	door         map[string]bool // who has knocked, as far as it has been told
+
+	told map[string]int // how often it has heard that another one has joined
+
+	// What the others may be told of it.
+	joins, leaves int
+}
+
+// doorAsk is a request that has no answer yet.
+type doorAsk struct {
+	what string // join, leave, or what a host wants
+	of   *doorPerson
+	by   *doorPerson
+	at   int // of the model's words
+}
+
+func (c *doorPerson) live() bool { return c.node != nil && !c.over }
+
+func (c *doorPerson) begin(n *modelNode) {
+	c.node, c.socket = n, carry(n.hub)
+	c.asked, c.peers, c.door, c.state = make(map[int]*doorAsk), make(map[string]bool), make(map[string]bool), "outside"
+	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
+	if c.user != "" {
+		hello += fmt.Sprintf(`,"user":%q,"userSecret":"the secret of it"`, c.user)
+	}
+	c.socket.Say([]byte(hello+"}"), c.m.now)
+	c.id, c.token = c.socket.Session()
+	c.m.log("%s is %s on %s", c.name, c.id, n.name())
+	c.m.by[c.id] = c
+	c.read()
+}
+
+func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) {
+	c.seq++
+	c.m.words++
+	c.asked[c.seq] = &doorAsk{what, of, c, c.m.words}
+	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, fmt.Sprintf(text, args...), c.seq, c.seq)
+	c.m.log("  %s says %s", c.name, text)
+	c.outbox = append(c.outbox, text)
+	if !c.lost {
+		c.socket.Say([]byte(text), c.m.now)
+		c.read()
+	}
+}
+
+func (c *doorPerson) join() {
+	c.joins++
+	more := ""
+	if c.opens {
+		more = `,"host":"` + hostSecret + `"`
+	}
+	c.say("join", nil, `"type":"join","room":%q%s`, c.m.room, more)
+}
+
+func (c *doorPerson) leave() {
+	c.leaves++
+	c.say("leave", nil, `"type":"leave","room":%q`, c.m.room)
+}
+
+func (c *doorPerson) order(action string, of *doorPerson) {
+	id := ""
+	if of != nil {
+		id = of.id
+	}
+	c.m.said[action+" "+id]++
+	if action == "remove" && of.user != "" && of.user != c.user { // with all his devices
+		c.m.said["bar "+of.user]++
+	}
+	c.say(action, of, `"type":"host","room":%q,"action":%q,"peer":%q`, c.m.room, action, id)
+}
+
+func (c *doorPerson) drop() { c.lost = true }
+
+// resume comes back with another socket, as callPerson.resume.
+func (c *doorPerson) resume() {
+	n := c.node
+	if n.dead || n.frozen || c.sent {
+		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
+		if n.dead || n.frozen {
+			return
+		}
+	}
+	c.socket = carry(n.hub)
+	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
+	frames := pullFrames(c.m.t, c.socket)
+	if len(frames) == 0 {
+		if c.socket.Code() != wire.CloseRestart {
+			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
+		}
+		c.sent = true
+		return
+	}
+	c.lost = false
+	c.m.log("%s comes to %s", c.name, n.name())
+	if frames[0]["resumed"] != true {
+		if c.m.strict {
+			c.m.fail("%s has not resumed", c.name)
+		}
+		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
+		c.over = true
+		return
+	}
+	if c.node != n {
+		c.m.moved++
+	}
+	c.node, c.sent = n, false
+	_, c.token = c.socket.Session()
+	from := int(frames[0].num("ack"))
+	for _, f := range frames[1:] {
+		c.take(f)
+	}
+	for _, text := range c.outbox[from:] {
+		c.socket.Say([]byte(text), c.m.now)
+	}
+	c.read()
+}
+
+func (c *doorPerson) read() {
+	if c.lost {
+		return
+	}
+	for _, f := range pullFrames(c.m.t, c.socket) {
+		c.take(f)
+	}
+	if c.socket.Code() != 0 && !c.over {
+		c.m.log("%s is closed with %v", c.name, c.socket.Code())
+		c.sent = true
+		c.drop()
+		return
+	}
+	if !c.over {
+		c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), c.m.now)
+	}
+}
+
+func (c *doorPerson) isHost() bool { return slices.Contains(c.hosts, c.id) }
+
+func (c *doorPerson) take(f frame) {
+	m := c.m
+	m.log("  %s hears %v", c.name, f)
+	c.all = append(c.all, f)
+	if seq := int(f.num("seq")); seq > 0 {
+		if seq != c.got+1 {
+			m.fail("%s: number %d after %d", c.name, seq, c.got)
+		}
+		c.got = seq
+	}
+	ask := c.asked[int(f.num("id"))]
+	if ask != nil {
+		delete(c.asked, int(f.num("id")))
+	}
+	if room := f.str("room"); room != "" && room != m.room {
+		m.fail("%s is told of another room: %v", c.name, f)
+	}
+	id := f.str("peer")
+	peer := m.by[id]
+	switch f.str("type") {
+	case "joined":
+		if !c.opens && m.said["admit "+c.id] == 0 {
+			m.fail("%s is let in, and no host has said so", c.name)
+		}
+		c.state, c.peers, c.told = "inside", make(map[string]bool), make(map[string]int)
+		for _, x := range f["peers"].([]any) {
+			c.peers[frame(x.(map[string]any)).str("peer")] = true
+		}
+	case "peer-joined":
+		switch {
+		case c.state != "inside":
+			m.fail("%s is told of %s, and is not there", c.name, id)
+		case c.peers[id]:
+			m.fail("%s is told twice that %s is there", c.name, peer.name)
+		// That somebody leaves may have come to the dead node, and not to the next one yet.
+		case m.strict && peer.leaves == 0 && c.told[id] >= peer.joins:
+			m.fail("%s is told %d times that %s has joined, who has said so %d times", c.name, c.told[id]+1, peer.name, peer.joins)
+		}
+		c.peers[id] = true
+		c.told[id]++
+	case "peer-left":
+		reason := f.str("reason")
+		switch {
+		case !c.peers[id]:
+			m.fail("%s is told that %s leaves, of whom it does not know", c.name, peer.name)
+		case reason == "lost" && m.strict && !peer.lateOut(),
+			reason == "leave" && peer.leaves == 0, reason == "removed" && m.removed(peer) == 0, reason == "ended" && m.said["end "] == 0:
+			m.fail("%s is told that %s has left: %s", c.name, peer.name, reason)
+		}
+		delete(c.peers, id)
+	case "hosting":
+		c.hosts, c.muted, c.locked = texts(f["hosts"]), texts(f["muted"]), f["locked"] == true
+		if !c.isHost() {
+			c.door = make(map[string]bool)
+		}
+	case "knock":
+		if c.door[id] {
+			m.fail("%s hears twice that %s knocks", c.name, peer.name)
+		}
+		c.door[id] = true
+	case "knock-left":
+		if !c.door[id] {
+			m.fail("%s hears that %s knocks no more, of whom it does not know", c.name, peer.name)
+		}
+		delete(c.door, id)
+	case "admitted":
+		if m.said["admit "+c.id] == 0 {
+			m.fail("%s is admitted, and no host has said so", c.name)
+		}
+		c.state = "admitted"
+	case "out":
+		c.takeOut(f.str("reason"))
+	case "ok":
+		c.answered(ask)
+	case "error":
+		switch code := f.str("code"); {
+		case code == "knocking":
+			c.state = "waits"
+		case code == "locked":
+			if m.said["lock "] == 0 {
+				m.fail("%s finds the room locked, and nobody has", c.name)
+			}
+			c.state = "outside"
+		case ask != nil && ask.what == "join" && code == "forbidden":
+			if m.removed(c)+m.said["decline "+c.id] == 0 {
+				m.fail("%s is forbidden to come in", c.name)
+			}
+			c.state = "out"
+		case code == "forbidden", code == "not-in-room":
+		default:
+			m.fail("%s is told %v", c.name, f)
+		}
+	}
+}
+
+// lateOut reports whether somebody has been put out, or the room is over, of which a node that
+// has not heard of it in time says that he is lost.
+func (c *doorPerson) lateOut() bool { return c.m.removed(c)+c.m.said["end "]+c.leaves > 0 }
+
+func (c *doorPerson) takeOut(reason string) {
+	m := c.m
+	switch {
+	case reason == "removed" && m.removed(c) > 0, reason == "declined" && m.said["decline "+c.id]+m.removed(c) > 0:
+		c.state = "out"
+	case reason == "locked" && m.said["lock "] > 0, reason == "ended" && m.said["end "] > 0:
+		c.state = "outside"
+	default:
+		m.fail("%s is put out: %s", c.name, reason)
+	}
+	c.hosts, c.muted, c.door, c.peers = nil, nil, make(map[string]bool), make(map[string]bool)
+}
+
+func (c *doorPerson) answered(ask *doorAsk) {
+	if ask == nil {
+		c.m.fail("%s is answered what it has not asked", c.name)
+	}
+	switch ask.what {
+	case "leave":
+		c.state = "outside"
+		c.hosts, c.muted, c.door, c.peers = nil, nil, make(map[string]bool), make(map[string]bool)
+	default:
+		c.m.done = append(c.m.done, ask)
+	}
+}
+
+func texts(list any) (all []string) {
+	for _, x := range list.([]any) {
+		all = append(all, x.(string))
+	}
+	return all
+}

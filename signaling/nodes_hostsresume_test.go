@@ -1,0 +1,519 @@
+package signaling
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The model of hosted rooms where sessions outlive their nodes: two who have the host's secret,
+// guests, and one with two devices, on three hubs. They knock, are let in, declined, muted,
+// removed and made host, the room is locked and ended, and meanwhile a node dies, or two, or
+// one freezes. Nobody is inside whom no host has let in; whoever was removed stays out; what a
+// host was answered with ok has happened; nobody hears that somebody has left or come, or
+// knocks a second time, because of the death; and in the end all agree on who is what.
+
+type doorsModel struct {
+	*nodesModel
+	room   string
+	people []*doorPerson
+	by     map[string]*doorPerson // by session
+	said   map[string]int         // what hosts have said, and of whom
+	done   []*doorAsk             // what hosts were answered with ok
+	words  int
+	strict bool // nobody may be lost
+	away   bool // NATS is away: nobody can be asked who may go on
+}
+
+func newDoorsModel(t *testing.T, seed uint64) *doorsModel {
+	m := &doorsModel{room: hostedRoom("fox~host."), by: make(map[string]*doorPerson), said: make(map[string]int)}
+	m.nodesModel = newNodesModelWith(t, seed, true)
+	m.rng = rand.New(rand.NewPCG(seed, 8))
+	m.clients = nil
+	m.secrets()
+	for _, name := range []string{"ann", "dan", "bob", "cat", "mal", "mal2", "eve"} {
+		c := &doorPerson{m: m, name: name, user: name, opens: name == "ann" || name == "dan"}
+		switch name {
+		case "mal2":
+			c.user = "mal"
+		case "eve":
+			c.user = ""
+		}
+		m.people = append(m.people, c)
+	}
+	return m
+}
+
+func (m *doorsModel) secrets() {
+	for _, n := range m.nodes {
+		n.hub.SetSecrets([]string{"a secret of all nodes"})
+	}
+}
+
+// removed says how often somebody was removed, on whichever device.
+func (m *doorsModel) removed(c *doorPerson) (n int) {
+	return m.said["remove "+c.id] + m.said["bar "+c.user]
+}
+
+// rest lets everything arrive.
+func (m *doorsModel) rest(rounds int) {
+	for range rounds {
+		m.step(100 * time.Millisecond)
+		m.seconds.run()
+		m.voids()
+		for _, n := range m.nodes {
+			m.settleHomes(n)
+		}
+		for range 5 {
+			for _, n := range m.nodes {
+				m.commit(n)
+				for _, o := range m.nodes {
+					m.deliver(n, o, 1000)
+				}
+			}
+		}
+		m.read()
+	}
+}
+
+func (m *doorsModel) read() {
+	for _, c := range m.people {
+		if c.live() {
+			c.read()
+		}
+	}
+}
+
+// some delivers some of what is on its way.
+func (m *doorsModel) some(most int) {
+	for range m.rng.IntN(most) {
+		if m.rng.IntN(10) == 0 && !m.away {
+			m.seconds.run()
+		}
+		if m.rng.IntN(10) == 0 {
+			m.settleHomes(m.nodes[m.rng.IntN(modelNodes)])
+		}
+		m.step(time.Duration(m.rng.IntN(3)) * time.Millisecond)
+		m.deliver(m.nodes[m.rng.IntN(modelNodes)], m.nodes[m.rng.IntN(modelNodes)], 1+m.rng.IntN(3))
+	}
+	m.read()
+}
+
+func (m *doorsModel) stop(n *modelNode, freezes bool) {
+	if freezes {
+		m.freeze(n)
+	} else {
+		m.kill(n)
+	}
+	for _, c := range m.people {
+		if c.node == n && c.live() {
+			if freezes && !c.lost {
+				m.unseen[n.at] = append(m.unseen[n.at], c.socket)
+			}
+			c.drop()
+		}
+	}
+}
+
+// acts has somebody say something.
+func (m *doorsModel) acts(n int) {
+	for range n {
+		if c := m.people[m.rng.IntN(len(m.people))]; c.live() && !c.lost && len(c.asked) == 0 {
+			m.act(c)
+		}
+		m.some(10)
+	}
+}
+
+func (m *doorsModel) act(c *doorPerson) {
+	x := m.rng.IntN(100)
+	switch {
+	case c.state == "outside" || c.state == "admitted":
+		if c.joins < 4 {
+			c.join()
+		}
+	case c.state == "waits" && x < 5:
+		c.leave()
+	case c.state == "inside" && x < 4:
+		c.leave()
+	case c.state != "inside" || !c.isHost():
+	case len(c.door) > 0 && x < 60:
+		door := slices.Sorted(maps.Keys(c.door))
+		of := m.by[door[m.rng.IntN(len(door))]]
+		switch {
+		case m.removed(of) > 0:
+		case x < 50:
+			c.order("admit", of)
+		default:
+			c.order("decline", of)
+		}
+	case x < 65:
+		c.order([]string{"lock", "unlock", "unlock"}[m.rng.IntN(3)], nil)
+	case x < 67:
+		c.order("end", nil)
+	case len(c.peers) > 0:
+		peers := slices.Sorted(maps.Keys(c.peers))
+		of := m.by[peers[m.rng.IntN(len(peers))]]
+		switch {
+		case x < 75:
+			if !of.opens {
+				c.order("remove", of)
+			}
+		case x < 90:
+			c.order([]string{"mute", "unmute"}[m.rng.IntN(2)], of)
+		case x < 94:
+			c.order("hand", of)
+		}
+	}
+}
+
+// inside returns who is in the room, by all nodes that live.
+func (m *doorsModel) inside() (ids []string) {
+	for _, n := range m.nodes {
+		if n.dead || n.frozen {
+			continue
+		}
+		if r := n.hub.directory.rooms.Get(m.room); r != nil {
+			for _, s := range r.ours() {
+				ids = append(ids, s.id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// agree sees that all nodes and people have the same in mind.
+func (m *doorsModel) agree() {
+	inside := m.inside()
+	var hosts, muted, waiting []string
+	states := make(map[string]string)
+	locked, seen := false, false
+	for _, n := range m.nodes {
+		if n.dead || n.frozen {
+			continue
+		}
+		h := n.hub.directory.hostings.m[m.room]
+		if h == nil || h.own() == 0 {
+			continue
+		}
+		if seen && h.locked != locked {
+			m.fail("%s takes the room for locked %v, edition %d, and others do not", n.name(), h.locked, h.lockedAt)
+		}
+		locked, seen = h.locked, true
+		for s, st := range h.people {
+			if s.node != nil {
+				continue
+			}
+			in := s.inRoom(m.room) != nil
+			switch {
+			case st.waiting && (in || st.out || st.host):
+				m.fail("%s waits, and is %+v", s.name, *st)
+			case st.waiting:
+				waiting = append(waiting, s.id)
+				states[s.id] = "waits"
+			case st.out && in:
+				m.fail("%s was put out, and is inside", s.name)
+			case st.out:
+				states[s.id] = "out"
+			case in:
+				states[s.id] = "inside"
+			default:
+				states[s.id] = "admitted"
+			}
+			if st.host && in {
+				hosts = append(hosts, s.id)
+			}
+			if st.muted && in {
+				muted = append(muted, s.id)
+			}
+		}
+	}
+	for _, list := range [][]string{hosts, muted, waiting} {
+		slices.Sort(list)
+	}
+	// Somebody who was admitted may come into a room that all others have left.
+	if len(inside) > 0 && len(hosts) == 0 && m.strict && m.said["end "] == 0 && !slices.ContainsFunc(m.people, func(c *doorPerson) bool { return c.leaves > 0 }) {
+		m.fail("%v are inside, and nobody is host", inside)
+	}
+	for _, id := range inside {
+		c := m.by[id]
+		switch {
+		case !c.opens && m.said["admit "+id] == 0:
+			m.fail("%s is inside, and no host has let it in", c.name)
+		case m.removed(c) > 0 && m.removedFor(c):
+			m.fail("%s is inside, and was removed", c.name)
+		}
+	}
+	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
+	for _, c := range m.people {
+		if !c.live() || c.lost {
+			continue
+		}
+		want := states[c.id]
+		if want == "" {
+			want = "outside"
+		}
+		if c.state != want && !(c.state == "out" && (want == "outside" || want != "inside" && m.removed(c) > 0)) {
+			m.fail("%s takes itself to be %s, and is %s on %s", c.name, c.state, want, c.node.name())
+		}
+		if c.state != "inside" {
+			continue
+		}
+		others := slices.DeleteFunc(slices.Clone(inside), func(id string) bool { return id == c.id })
+		if got := slices.Sorted(maps.Keys(c.peers)); !slices.Equal(got, others) {
+			m.fail("%s sees %v, not %v", c.name, got, others)
+		}
+		if got := sorted(c.hosts); !slices.Equal(got, hosts) {
+			m.fail("for %s the hosts are %v, not %v", c.name, got, hosts)
+		}
+		if got := sorted(c.muted); !slices.Equal(got, muted) {
+			m.fail("for %s %v are muted, not %v", c.name, got, muted)
+		}
+		if c.locked != locked {
+			m.fail("for %s the room is locked %v", c.name, c.locked)
+		}
+		if got := slices.Sorted(maps.Keys(c.door)); c.isHost() && !slices.Equal(got, waiting) {
+			m.fail("for %s %v are at the door, not %v", c.name, got, waiting)
+		}
+	}
+	if locked && len(waiting) > 0 {
+		m.fail("%v wait, and the room is locked", waiting)
+	}
+}
+
+// removedFor reports whether a removal of somebody was answered with ok, and nothing after it lets
+// him in again: then it holds. What a host has said whose session was lost, with two nodes, may be.
+func (m *doorsModel) removedFor(c *doorPerson) (holds bool) {
+	for _, a := range m.done {
+		switch {
+		case a.what == "admit" && a.of == c:
+			holds = false // it may have been said before and, where a node died, be handled now
+		case a.what == "remove" && !a.by.over && (a.of == c || a.of.user != "" && a.of.user == c.user && a.by.user != c.user):
+			holds = true
+		}
+	}
+	return holds
+}
+
+// obeyed sees that the last of what was wanted has happened, where nothing was said against it.
+func (m *doorsModel) obeyed() {
+	last := make(map[string]*doorAsk)
+	for _, a := range m.done {
+		key := a.what
+		switch a.what {
+		case "lock", "unlock":
+			key = "lock"
+		case "mute", "unmute":
+			key = "mute " + a.of.id
+		case "admit", "decline":
+			key = "door " + a.of.id
+		}
+		if o := last[key]; o == nil || o.at < a.at {
+			last[key] = a
+		}
+	}
+	for key, a := range last {
+		c := a.of
+		switch {
+		case !m.strict, c != nil && m.removed(c) > 0: // who was lost knocks again
+		case a.what == "admit" && c.state == "waits" && c.joins == 1 && m.said["end "] == 0:
+			m.fail("%s was admitted, and waits", c.name)
+		case a.what == "decline" && c.state == "inside" && m.said["admit "+c.id] == 0:
+			m.fail("%s was declined, and is inside", c.name)
+		case key == "lock", c == nil:
+		case a.what == "mute" && c.state == "inside" && m.said["unmute "+c.id] == 0 && c.leaves == 0 && m.said["end "] == 0 && !slices.Contains(c.muted, c.id):
+			m.fail("%s was muted, and is not", c.name)
+		}
+	}
+}
+
+// comeBack has everybody come back who can, while some act.
+func (m *doorsModel) comeBack(rounds int) {
+	for range rounds {
+		m.resumes()
+		m.acts(m.rng.IntN(3) / 2)
+	}
+}
+
+func (m *doorsModel) resumes() {
+	m.rest(1)
+	for range 10 {
+		for _, c := range m.people {
+			if c.live() && c.lost {
+				c.resume()
+			}
+		}
+	}
+}
+
+// covered reports whether all nodes that live could be gone on with.
+func (m *doorsModel) covered() bool {
+	for _, n := range m.nodes {
+		if !n.dead && !n.hub.second.covers() {
+			return false
+		}
+	}
+	return true
+}
+
+// dies ends a node, which the others notice now or later, and may be without NATS then.
+func (m *doorsModel) dies(n *modelNode, freezes bool) {
+	m.stop(n, freezes)
+	m.acts(m.rng.IntN(4))
+	m.bury(n)
+	m.acts(m.rng.IntN(6))
+	if m.rng.IntN(4) == 0 {
+		m.log("NATS is away")
+		m.away = true
+		for _, o := range m.nodes {
+			o.deaf = true
+		}
+		for range m.rng.IntN(20) {
+			m.step(200 * time.Millisecond)
+			m.acts(m.rng.IntN(2))
+		}
+		m.away = false
+		m.log("NATS is back")
+		m.rest(5) // nodes count as deaf for a while yet
+		for _, o := range m.nodes {
+			o.deaf = false
+		}
+	}
+}
+
+// play is one schedule. It returns what kind it was.
+func (m *doorsModel) play() (kind string) {
+	for _, c := range m.people {
+		c.begin(m.nodes[m.rng.IntN(modelNodes)])
+	}
+	m.rest(12)
+	ann := m.people[0]
+	ann.join()
+	m.rest(3)
+	for _, i := range m.rng.Perm(len(m.people) - 1) {
+		c := m.people[i+1]
+		if m.rng.IntN(3) == 0 {
+			continue
+		}
+		c.join()
+		m.rest(2)
+		if c.state == "waits" && m.rng.IntN(4) > 0 {
+			ann.order("admit", c)
+			m.rest(2)
+			if m.rng.IntN(5) > 0 {
+				c.join()
+				m.rest(2)
+			}
+		}
+	}
+	m.rest(25) // those who could have gone to the node of the room had the time
+	m.agree()
+	m.acts(m.rng.IntN(15))
+	if m.rng.IntN(2) == 0 {
+		m.rest(25)
+		m.agree()
+	}
+	if !m.covered() {
+		m.fail("not all are covered")
+	}
+	m.strict, kind = true, "one death"
+	n := m.nodes[m.rng.IntN(modelNodes)]
+	x := m.rng.IntN(10)
+	if x < 2 {
+		m.strict, kind = false, "frozen"
+	}
+	m.dies(n, x < 2)
+	switch {
+	case x == 2:
+		m.strict, kind = false, "two deaths at once"
+		o := m.nodes[(n.at+1+m.rng.IntN(2))%modelNodes]
+		m.comeBack(m.rng.IntN(3))
+		m.dies(o, false)
+	case x > 2 && x < 5:
+		kind = "two deaths"
+		m.comeBack(25)
+		m.rest(25)
+		if m.back(); !m.covered() {
+			m.fail("not all are covered after a death")
+		}
+		m.agree()
+		o := m.nodes[(n.at+1+m.rng.IntN(2))%modelNodes]
+		m.dies(o, false)
+	}
+	m.comeBack(m.rng.IntN(25))
+	if n.frozen {
+		m.thaw(n)
+	}
+	m.comeBack(25)
+	for range 12 {
+		m.step(4 * time.Second)
+		m.rest(2)
+	}
+	m.back()
+	m.agree()
+	m.obeyed()
+	m.finish()
+	return kind
+}
+
+// back sees that everybody is there again.
+func (m *doorsModel) back() {
+	for _, c := range m.people {
+		if (c.lost || !c.live()) && m.strict {
+			m.fail("%s has not resumed", c.name)
+		}
+	}
+}
+
+// finish has all leave, and sees that nothing is left.
+func (m *doorsModel) finish() {
+	for _, c := range m.people {
+		if c.live() && !c.lost {
+			c.socket.Say(fmt.Appendf(nil, `{"type":"bye","seq":%d}`, c.seq+1), m.now)
+			c.over = true
+		}
+	}
+	m.rest(5)
+	for range 40 { // of those who have not come back
+		m.step(4 * time.Second)
+		m.rest(1)
+	}
+	for _, n := range m.nodes {
+		if n.dead {
+			continue
+		}
+		d := n.hub.directory
+		if len(d.hostings.m) != 0 || d.rooms.Len() != 0 || d.members.Len() != 0 || len(d.nodes.met) != 0 || len(d.nodes.orphans) != 0 {
+			m.fail("%s keeps %d hosted rooms, %d rooms, %d members, %d meetings, %d dead nodes", n.name(), len(d.hostings.m), d.rooms.Len(), d.members.Len(), len(d.nodes.met), len(d.nodes.orphans))
+		}
+		for _, p := range d.nodes.by {
+			if len(p.members) != 0 {
+				m.fail("%s keeps %d members of %s", n.name(), len(p.members), p.name)
+			}
+		}
+	}
+}
+
+// TestHostsInsideDeaths plays random schedules, each of which it can repeat from its seed.
+func TestHostsInsideDeaths(t *testing.T) {
+	schedules, first := plays(t, resumeSchedules/4, 50_000)
+	kinds, moved, said := make(map[string]int), 0, make(map[string]int)
+	for i := range schedules {
+		m := newDoorsModel(t, first+uint64(i))
+		kinds[m.play()]++
+		moved += m.moved
+		for _, a := range m.done {
+			said[a.what]++
+		}
+	}
+	t.Logf("%d schedules: %v, %d sessions resumed on another node, hosts have said %v", schedules, kinds, moved, said)
+	for _, what := range []string{"admit", "decline", "remove", "mute", "unmute", "hand", "lock", "unlock", "end"} {
+		if said[what] == 0 && schedules > 100 {
+			t.Errorf("nobody has said %q", what)
+		}
+	}
+}
