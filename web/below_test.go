@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"regexp"
 	"strings"
@@ -98,6 +100,26 @@ func TestBelowAPath(t *testing.T) {
 	for _, at := range []string{"/check?a=1", prefix + "/check?a=1"} {
 		if got := get(insecure, at, "Accept: text/html").Header().Get("Location"); got != "https://example.com"+prefix+"/check?a=1" {
 			t.Errorf("to https: %q", got)
+		}
+	}
+}
+
+// TestScriptWithinPages holds the script within each page against the policy that allows
+// it by its hash, below a path too.
+func TestScriptWithinPages(t *testing.T) {
+	within := regexp.MustCompile(`(?s)<script data-title="[^>]*>(.*?)</script>`)
+	for _, prefix := range []string{"", "/calls"} {
+		s := server(func(c *Config, _ *Settings) { c.PublicPath = prefix })
+		for _, page := range []string{"/", "/check"} {
+			res := get(s, prefix+page, "Accept: text/html")
+			at := within.FindStringSubmatch(res.Body.String())
+			if at == nil {
+				t.Fatalf("%s%s has no script within", prefix, page)
+			}
+			sum := sha256.Sum256([]byte(at[1]))
+			if source := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(res.Header().Get("Content-Security-Policy"), source) {
+				t.Errorf("%s%s: its policy allows another script", prefix, page)
+			}
 		}
 	}
 }
