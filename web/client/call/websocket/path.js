@@ -203,9 +203,9 @@ export class WebSocketPath {
   /** What we send has changed. */
   send() {
     const {media} = this.#host, stands = this.bound && (this.#host.standing() || this.#asked);
-    const sending = this.open && (this.#host.sending() || this.#used || stands);
+    const sending = this.open && (this.#host.sending() || this.#used);
     if (this.open && this.#toldUse !== this.#use) this.#report();
-    this.#soundOut?.use(sending ? media.audio : null);
+    this.#soundOut?.use(sending || (this.open && stands) ? media.audio : null);
     this.#picturesOut[0]?.use(sending ? media.camera : null);
     this.#picturesOut[1]?.use(sending ? media.screen : null);
   }
