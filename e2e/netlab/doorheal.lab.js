@@ -89,7 +89,6 @@ for (const [fault, happens] of faults) {
   test(fault, { timeout: 180_000 }, () => orFailed('door', [fault], async () => {
     const { pages, people } = await call(['inspected', 'inspected'], 'through HTTPS');
     const since = Date.now();
-    console.log('conns', await lab.sh(`ip netns exec $${people[0].client.router} ss -Htn state established dport = :443 | wc -l`));
     const done = await happens(people);
     await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
     await missed(fault, pages, since);

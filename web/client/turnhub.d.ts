@@ -1995,6 +1995,8 @@ declare class Line {
      * @param {number} takes bits per second
      */
     expect(takes: number): void;
+    /** The path is over TCP or TLS: what the line does not take waits. */
+    get waits(): boolean;
     /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
     get narrow(): boolean;
     /** Bits per second with which another connection begins to send; undefined: as always. */
@@ -3395,6 +3397,10 @@ export type WayHost = {
     received: Received;
     signal: (data: any) => void;
     /**
+     * our connection is over TCP or TLS, where what the line does not take waits
+     */
+    waits: () => boolean;
+    /**
      * bits per second that the other side and we want of pictures at the most
      */
     pictures: () => number;
@@ -3824,6 +3830,10 @@ export type PathHost = {
      * whether sound and pictures are asked for this way, although there is a connection
      */
     standing: () => boolean;
+    /**
+     * whether our connection is over TCP or TLS: a line that has become narrow stands still there as a dead one does, and has no room for pictures beside it
+     */
+    waits: () => boolean;
     /**
      * bits per second that people want of pictures at the most
      */

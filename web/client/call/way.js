@@ -22,6 +22,7 @@ import {realClock} from '../base/clock.js';
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
  * @property {(data: any) => void} signal
+ * @property {() => boolean} waits our connection is over TCP or TLS, where what the line does not take waits
  * @property {() => number} pictures bits per second that the other side and we want of pictures at the most
  * @property {(numbers: number[] | null) => void} string the string by which people compare their keys is another
  * @property {() => void} line what of the call fits it is another
@@ -75,7 +76,7 @@ export class Way {
       say: (websocket) => host.signal({websocket}),
       path: () => ({
         media: host.call().media, socket: (opens) => host.call().hub.mediaSocket(host.id(), opens), shown: host.shown,
-        incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, tracks: () => this.#carry(), wanted: () => this.sas.moved(), line: host.line,
+        incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, waits: host.waits, tracks: () => this.#carry(), wanted: () => this.sas.moved(), line: host.line,
       }),
       unanswered: host.doorless,
       opened: (path) => this.#hear(path),

@@ -150,6 +150,9 @@ export class Line {
     this.#host.changed();
   }
 
+  /** The path is over TCP or TLS: what the line does not take waits. */
+  get waits() { return this.#stream; }
+
   /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
   get narrow() {
     if (this.ours !== 'wide' || this.theirs !== 'wide') return true;

@@ -41,6 +41,7 @@ export async function abilities() {
  * @property {import('../media/media.js').LocalMedia} media
  * @property {() => boolean} sending whether our media is to go this way now
  * @property {() => boolean} standing whether sound and pictures are asked for this way, although there is a connection
+ * @property {() => boolean} waits whether our connection is over TCP or TLS: a line that has become narrow stands still there as a dead one does, and has no room for pictures beside it
  * @property {() => number} pictures bits per second that people want of pictures at the most
  * @property {() => void} opened both ends are there
  * @property {(channel: any) => void} incoming a channel that the other side has opened
@@ -108,6 +109,8 @@ export class WebSocketPath {
   #used = false;
   /** It asks for what we send, and has a connection still. */
   #asked = false;
+  /** And for pictures too. */
+  #askedToShow = false;
   /** What of this we have told of ourselves. */
   #toldUse = '';
   /** When sound came last. */
@@ -202,12 +205,12 @@ export class WebSocketPath {
 
   /** What we send has changed. */
   send() {
-    const {media} = this.#host, stands = this.bound && (this.#host.standing() || this.#asked);
-    const sending = this.open && (this.#host.sending() || this.#used);
+    const {media} = this.#host, stands = this.open && this.bound, sending = this.open && (this.#host.sending() || this.#used);
     if (this.open && this.#toldUse !== this.#use) this.#report();
-    this.#soundOut?.use(sending || (this.open && stands) ? media.audio : null);
-    this.#picturesOut[0]?.use(sending ? media.camera : null);
-    this.#picturesOut[1]?.use(sending ? media.screen : null);
+    this.#soundOut?.use(sending || (stands && (this.#host.standing() || this.#asked)) ? media.audio : null);
+    const shows = sending || (stands && this.#askedToShow && !this.#host.waits());
+    this.#picturesOut[0]?.use(shows ? media.camera : null);
+    this.#picturesOut[1]?.use(shows ? media.screen : null);
   }
 
   /** What we have it for. */
@@ -317,7 +320,7 @@ export class WebSocketPath {
   #report() {
     const now = performance.now(), seconds = Math.max(0.1, (now - this.#countedAt) / 1000);
     this.#toldUse = this.#use;
-    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#toldUse === 'uses', asks: this.#toldUse === 'asks', fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
+    const report = {age: Math.round(this.#excuse(this.#age.late)), got: Math.round(this.#got / seconds), lost: this.#lost, keys: [...this.#keysFor], uses: this.#toldUse === 'uses', asks: this.#toldUse === 'asks', shows: this.#toldUse === 'asks' && !this.#host.waits(), fits: this.#rate.picture > 0, narrow: this.#rate.together > 1,
       busy: Math.round(this.#busy?.lately ?? 0), echo: this.#echo, ...this.#arrivals.answer(now)};
     this.#keysFor.clear();
     this.#tell(report);
@@ -330,13 +333,13 @@ export class WebSocketPath {
   /** What the other side reports. @param {Uint8Array<ArrayBuffer>} content */
   #heard(content) {
     if (content.length > 1024) return;
-    const {age, got, lost, keys, uses, asks, fits, narrow, busy, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
+    const {age, got, lost, keys, uses, asks, shows, fits, narrow, busy, at, echo, had, held} = JSON.parse(new TextDecoder().decode(content));
     const now = performance.now();
     if (Array.isArray(had) && Number.isFinite(held) && Number.isFinite(at)) this.#flow.answered(had, at, held);
     if (![age, got, lost].every(Number.isFinite)) return;
-    if ((this.#used !== (uses === true) || this.#asked !== (asks === true)) && this.#turns.take()) {
-      this.#used = uses === true;
-      this.#asked = asks === true;
+    const wish = [uses === true, asks === true, asks === true && shows === true];
+    if (String(wish) !== String([this.#used, this.#asked, this.#askedToShow]) && this.#turns.take()) {
+      [this.#used, this.#asked, this.#askedToShow] = wish;
       this.send();
       this.#host.wanted();
     }
