@@ -4607,31 +4607,6 @@ export declare function opensAsHost(room: string, secret: string): Promise<boole
 
 // ---- session/hub.js
 /**
- * An unguessable room name, easy to read out: about 71 bits.
- * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
- */
-export declare function randomRoom(): string;
-/** Somebody calls: answer with `Call.accept(invitation)`, or `decline`. */
-export declare class Invitation {
-    /** @param {Hub} hub @param {CallState} state */
-    constructor(hub: Hub, state: CallState);
-    hub: Hub;
-    /** the call's id */
-    call: string;
-    /** the caller's session, user and display name */
-    from: string;
-    user: string;
-    name: string;
-    data: any;
-    /** @type {CallState['reason'] | null} why it ended, once it has (also `elsewhere`: another device answered) */
-    ended: CallState["reason"] | null;
-    /**
-     * @param {string} [reason] told to the caller
-     * @returns {Promise<void>}
-     */
-    decline(reason?: string): Promise<void>;
-}
-/**
  * The signaling hub: rooms, presence, chat and calls by name over one WebSocket that survives changes of network.
  *
  *     const hub = new Hub({name: 'Vasya'});
@@ -4989,6 +4964,50 @@ export type HubEvents = {
      */
     error: HubError;
 };
+
+// ---- session/inbox.js
+/** Which of the server's numbered messages have come, and which of them it knows we have. */
+declare class Inbox {
+    /** @param {import('../base/clock.js').Clock} clock @param {() => void} acknowledge sends an acknowledgement, as nothing else has carried it */
+    constructor(clock: Clock, acknowledge: () => void);
+    /** The number of the last message that was handled. */
+    handled: number;
+    /**
+     * A numbered message has come.
+     * @param {number} seq @param {number} size characters
+     * @returns {boolean} false: it was handled before the socket was lost
+     */
+    take(seq: number, size: number): boolean;
+    /** What the message that is being sent acknowledges; undefined: nothing that the server does not know. */
+    acknowledged(): number | undefined;
+    /** There is no socket. */
+    stop(): void;
+    /** For another session, whose numbers begin anew. */
+    clear(): void;
+    #private;
+}
+
+// ---- session/invitation.js
+/** Somebody calls: answer with `Call.accept(invitation)`, or `decline`. */
+export declare class Invitation {
+    /** @param {import('./hub.js').Hub} hub @param {CallState} state */
+    constructor(hub: Hub, state: CallState);
+    hub: Hub;
+    /** the call's id */
+    call: string;
+    /** the caller's session, user and display name */
+    from: string;
+    user: string;
+    name: string;
+    data: any;
+    /** @type {CallState['reason'] | null} why it ended, once it has (also `elsewhere`: another device answered) */
+    ended: CallState["reason"] | null;
+    /**
+     * @param {string} [reason] told to the caller
+     * @returns {Promise<void>}
+     */
+    decline(reason?: string): Promise<void>;
+}
 export type CallState = {
     call: string;
     state: "ringing" | "incoming" | "accepted" | "ended";
@@ -4998,7 +5017,7 @@ export type CallState = {
     name?: string | undefined;
     polite?: boolean | undefined;
     data?: any;
-    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "elsewhere" | "busy" | "lost" | "hangup" | "unavailable" | "shutdown" | undefined;
+    reason?: "canceled" | "timeout" | "replaced" | "revoked" | "declined" | "elsewhere" | "hangup" | "busy" | "unavailable" | "lost" | "shutdown" | undefined;
     detail?: string | undefined;
 };
 
@@ -5099,6 +5118,13 @@ declare class Tries {
     next(url: URL): URL;
     #private;
 }
+
+// ---- session/roomname.js
+/**
+ * An unguessable room name, easy to read out: about 71 bits.
+ * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
+ */
+export declare function randomRoom(): string;
 
 // ---- session/session.js
 /**

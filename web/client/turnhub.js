@@ -5,7 +5,9 @@
  *
  * @module turnhub
  */
-export {Hub, Invitation, randomRoom} from './session/hub.js';
+export {Hub} from './session/hub.js';
+export {Invitation} from './session/invitation.js';
+export {randomRoom} from './session/roomname.js';
 export {hostedRoom, isHosted, opensAsHost, titleOfRoom} from './session/hosted.js';
 export {Call} from './call/call.js';
 export {Hosting} from './call/hosting.js';

@@ -15,14 +15,14 @@ import {isHosted} from '../session/hosted.js';
 import {withoutCandidates} from './path/connection.js';
 import {chatLimit} from './data/bounds.js';
 import {meshLimit} from './path/bitrate.js';
-import {randomRoom} from '../session/hub.js';
+import {randomRoom} from '../session/roomname.js';
 import {callTimes as times} from '../base/times.js';
 import {wishOf} from './wishes.js';
 
 /** @typedef {import('../session/hub.js').Hub} Hub */
-/** @typedef {import('../session/hub.js').Invitation} Invitation */
+/** @typedef {import('../session/invitation.js').Invitation} Invitation */
 /** @typedef {import('../session/hub.js').PeerInfo} PeerInfo */
-/** @typedef {import('../session/hub.js').CallState} HubCallState */
+/** @typedef {import('../session/invitation.js').CallState} HubCallState */
 /** @typedef {import('./events.js').CallOptions} CallOptions */
 /** @typedef {import('./events.js').CallPhase} CallPhase */
 /** @typedef {import('./events.js').CallEvents} CallEvents */

@@ -1,4 +1,4 @@
-import {randomRoom} from './hub.js';
+import {randomRoom} from './roomname.js';
 
 /** The end of a name that says that its room has a host: the mark, and a digest (protocol.md, "Rooms with a host"). */
 const mark = /~(host|keep)\.[\w-]{43}$/;

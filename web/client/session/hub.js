@@ -2,6 +2,7 @@ import {Session} from './session.js';
 import {HubError} from '../base/codes.js';
 import {Doors, errorOf} from './doors.js';
 import {sessionTimes as times} from '../base/times.js';
+import {Invitation} from './invitation.js';
 import {ringNoMore, ringWhenAway} from './push.js';
 
 /**
@@ -41,6 +42,8 @@ import {ringNoMore, ringWhenAway} from './push.js';
  */
 
 /** @typedef {'admit' | 'decline' | 'remove' | 'mute' | 'unmute' | 'lock' | 'unlock' | 'hand' | 'end'} HostAction */
+
+/** @typedef {import('./invitation.js').CallState} CallState */
 
 /** @typedef {{peers: Map<string, PeerInfo>, make?: (rejoin: boolean) => any, host?: string, seat?: string, hosting?: HostingState}} HubRoom */
 
@@ -98,45 +101,6 @@ import {ringNoMore, ringWhenAway} from './push.js';
  * @property {{after: number}} restart the server is going down for so many milliseconds
  * @property {HubError} error an error that answers no request
  */
-
-/**
- * @typedef {object} CallState
- * @property {string} call
- * @property {'ringing' | 'incoming' | 'accepted' | 'ended'} state
- * @property {string} [from]
- * @property {string} [peer]
- * @property {string} [user]
- * @property {string} [name]
- * @property {boolean} [polite]
- * @property {any} [data]
- * @property {'hangup' | 'canceled' | 'declined' | 'busy' | 'timeout' | 'elsewhere' | 'unavailable' | 'lost' | 'replaced' | 'revoked' | 'shutdown'} [reason]
- * @property {string} [detail]
- */
-
-/** Somebody calls: answer with `Call.accept(invitation)`, or `decline`. */
-export class Invitation {
-  /** @param {Hub} hub @param {CallState} state */
-  constructor(hub, state) {
-    this.hub = hub;
-    /** the call's id */
-    this.call = state.call;
-    /** the caller's session, user and display name */
-    this.from = state.from ?? '';
-    this.user = state.user ?? '';
-    this.name = state.name || state.user || '';
-    this.data = state.data;
-    /** @type {CallState['reason'] | null} why it ended, once it has (also `elsewhere`: another device answered) */
-    this.ended = null;
-  }
-
-  /**
-   * @param {string} [reason] told to the caller
-   * @returns {Promise<void>}
-   */
-  async decline(reason) {
-    await this.hub.decline(this.call, reason);
-  }
-}
 
 /**
  * The signaling hub: rooms, presence, chat and calls by name over one WebSocket that survives changes of network.
@@ -529,23 +493,4 @@ export class Hub extends Session {
     this.#invitations.clear();
     super.close();
   }
-}
-
-/**
- * An unguessable room name, easy to read out: about 71 bits.
- * @returns {string} for example `kuvo-tiba-remu-sodi-nalo-wepa`
- */
-export function randomRoom() {
-  const consonants = 'bdfghjklmnprstvwz', vowels = 'aeiou';
-  /** @param {string} letters */
-  const pick = (letters) => {
-    // Values past the last whole multiple would make the first letters likelier.
-    const limit = 256 - (256 % letters.length);
-    for (;;) {
-      const [value] = crypto.getRandomValues(new Uint8Array(1));
-      if (value < limit) return letters[value % letters.length];
-    }
-  };
-  const word = () => pick(consonants) + pick(vowels) + pick(consonants) + pick(vowels);
-  return Array.from({length: 6}, word).join('-');
 }

@@ -7,10 +7,10 @@ import {Nodes} from './nodes.js';
 import {beside, socketURL, whyRefused} from '../base/home.js';
 import {ask} from '../base/http.js';
 import {delay, holdsBack, patience, Tries} from './retry.js';
+import {Inbox} from './inbox.js';
 import {Outbox} from './outbox.js';
 import {AccessToken} from './token.js';
 import {watchPage} from './page.js';
-import {sessionTimes as times} from '../base/times.js';
 
 /** @typedef {import('./types.js').SessionOptions} SessionOptions */
 /** @typedef {import('./types.js').Closed} Closed */
@@ -19,10 +19,6 @@ import {sessionTimes as times} from '../base/times.js';
 /** @typedef {RTCConfiguration & {ttl?: number, expires?: string}} HubConfiguration */
 /** @typedef {'closed' | 'connecting' | 'open' | 'reconnecting'} SessionState */
 /** @typedef {Record<string, any> & {type: string}} Message */
-
-// When what has come is acknowledged (protocol.md, "Numbers, acknowledgement, resume").
-const ackAfter = 32;
-const ackBytes = 1 << 18;
 
 /** So many characters are on the other side within a second or two on any line. */
 const quick = 1 << 14;
@@ -61,16 +57,13 @@ export class Session extends Emitter {
   #welcomed = false;
   /** Sockets for media that were opened while we have none. */
   #beside = 0;
-  #handled = 0;
-  #unacknowledged = 0;
   /** Characters sent since anything has come. */
   #unanswered = 0;
-  #acked = 0;
   #nextRequest = 0;
+  /** @type {Inbox} */ #inbox;
   #outbox = new Outbox();
   /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */ #pending = new Map();
   /** @type {Heartbeat} */ #heartbeat;
-  /** @type {any} */ #ackTimer = null;
   /** @type {any} */ #retryTimer = null;
   /** @type {any} */ #connectTimer = null;
   #attempt = 0;
@@ -90,12 +83,10 @@ export class Session extends Emitter {
     this.#clock = options.clock ?? realClock;
     this.name = options.name ?? '';
     this.#nodes = new Nodes(options.url);
+    this.#inbox = new Inbox(this.#clock, () => this.#transmit({type: 'ack'}));
     this.#heartbeat = new Heartbeat({
       clock: this.#clock,
-      ping: () => {
-        this.#transmit({type: 'ping', ack: this.#handled});
-        this.#acked = this.#handled;
-      },
+      ping: () => this.#transmit({type: 'ping', ack: this.#inbox.handled}),
       silent: () => {
         this.#silent = true;
         if (this.#socket) this.#lost(this.#socket, 0, 'silent');
@@ -278,8 +269,8 @@ export class Session extends Emitter {
 
   /** @param {Record<string, any>} message */
   #transmit(message) {
-    if (this.#handled > this.#acked) message.ack = this.#acked = this.#handled;
-    this.#unacknowledged = 0;
+    const ack = this.#inbox.acknowledged();
+    if (ack !== undefined) message.ack = ack;
     const text = JSON.stringify(message);
     this.#unanswered += text.length;
     this.#socket?.send(text);
@@ -338,7 +329,7 @@ export class Session extends Emitter {
       if (name) hello.name = name;
       if (user) hello.user = user;
       if (userSecret) hello.userSecret = userSecret;
-      if (this.#token) hello.resume = {session: this.id, token: this.#token, seq: this.#handled};
+      if (this.#token) hello.resume = {session: this.id, token: this.#token, seq: this.#inbox.handled};
       socket.send(JSON.stringify(hello));
     };
     socket.onmessage = (event) => {
@@ -404,7 +395,7 @@ export class Session extends Emitter {
     if (resumed) {
       this.#outbox.acknowledge(welcome.ack);
     } else {
-      this.#handled = this.#acked = 0;
+      this.#inbox.clear();
       if (!first) {
         // A fresh session: what was on its way belongs to rooms and peers that no longer exist there.
         forgotten = [...this.#pending.values()];
@@ -430,19 +421,7 @@ export class Session extends Emitter {
       this.#heartbeat.pong();
       return;
     }
-    if (typeof message.seq === 'number') {
-      if (message.seq <= this.#handled) return; // handled before the socket was lost
-      this.#handled = message.seq;
-      this.#unacknowledged += size;
-      if (this.#handled - this.#acked >= ackAfter || this.#unacknowledged >= ackBytes) {
-        this.#transmit({type: 'ack'});
-      } else if (!this.#ackTimer) {
-        this.#ackTimer = this.#clock.setTimeout(() => {
-          this.#ackTimer = null;
-          if (this.#welcomed && this.#handled > this.#acked) this.#transmit({type: 'ack'});
-        }, times.acknowledge);
-      }
-    }
+    if (typeof message.seq === 'number' && !this.#inbox.take(message.seq, size)) return;
     if (message.type === 'config') this.#nodes.learn(message.config?.signalings, this.#url());
     if (message.type === 'elsewhere' && this.#nodes.move(message.signalings, this.#url(), this.#clock.now())) {
       // There this is another session, as after a restart of the server. What was said to us before comes until this socket ends.
@@ -469,9 +448,8 @@ export class Session extends Emitter {
   }
 
   #dropSocket() {
-    const clock = this.#clock;
-    for (const timer of [this.#connectTimer, this.#ackTimer]) clock.clearTimeout(timer);
-    this.#ackTimer = null;
+    this.#clock.clearTimeout(this.#connectTimer);
+    this.#inbox.stop();
     this.#heartbeat.stop();
     this.#welcomed = false;
     const socket = this.#socket;
@@ -518,7 +496,7 @@ export class Session extends Emitter {
     for (const {reject} of this.#pending.values()) reject(new HubError('closed', reason));
     this.#pending.clear();
     this.#outbox.clear();
-    this.#handled = this.#acked = 0;
+    this.#inbox.clear();
     this.#token = '';
     this.id = '';
     const opening = this.#opening;
