@@ -2787,6 +2787,25 @@ export type Quality = {
     remote: string;
 };
 
+// ---- call/path/tally.js
+/**
+ * What the streams of a connection have carried in all. Firefox counts a stream anew where it has another codec, and pictures have one for a
+ * moment where those that wait are forgotten (bitrate.js): taken as it is, that looked like a second in which next to nothing came.
+ */
+declare class Tally {
+    /**
+     * @param {RTCStatsReport} report
+     * @returns {Iterable<Sum>} by direction and kind
+     */
+    take(report: RTCStatsReport): Iterable<Sum>;
+    #private;
+}
+export type Sum = {
+    type: string;
+    kind: string;
+} & Record<(typeof members)[number], number>;
+declare const members: readonly ["packetsSent", "bytesSent", "retransmittedBytesSent", "packetsReceived"];
+
 // ---- call/path/timing.js
 /**
  * Times messages through the path, and tells the queue on the way there from that on the way here: the clocks of the two

@@ -3,6 +3,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {Line} from '../call/path/line.js';
 import {PathTiming} from '../call/path/timing.js';
+import {Tally} from '../call/path/tally.js';
 import {Senders} from '../call/path/bitrate.js';
 import {leastAsked} from '../call/path/asking.js';
 import {plenty, soundFloor} from '../call/path/narrow.js';
@@ -277,6 +278,16 @@ test('what is around packets counts where a browser does not count those of a pa
     const {got} = told.find(({type}) => type === 'pong');
     assert.ok(Math.abs(got - (10_000 + 50 * 94) * 8) < 1000, `${got} bits per second`);
   }
+});
+
+test('a stream that a browser counts anew has carried what it had before', () => {
+  const tally = new Tally(), video = (packetsSent, bytesSent) => ({type: 'outbound-rtp', kind: 'video', packetsSent, bytesSent}), heard = (packetsReceived) => ({type: 'inbound-rtp', kind: 'video', packetsReceived});
+  const sums = (entries) => Object.fromEntries([...tally.take(new Map(Object.entries(entries)))].map(({type, packetsSent, bytesSent, packetsReceived}) => [type, type === 'inbound-rtp' ? packetsReceived : [packetsSent, bytesSent]]));
+  assert.deepEqual(sums({a: video(300, 300_000), b: heard(500)}), {'outbound-rtp': [300, 300_000], 'inbound-rtp': 500});
+  assert.deepEqual(sums({a: video(310, 310_000), b: heard(3)}), {'outbound-rtp': [310, 310_000], 'inbound-rtp': 503}, 'the other side sends with another codec');
+  assert.deepEqual(sums({a: video(4, 320_000), b: heard(9)}), {'outbound-rtp': [314, 630_000], 'inbound-rtp': 509}, 'and so do we');
+  assert.deepEqual(sums({}), {'outbound-rtp': [314, 630_000], 'inbound-rtp': 509}, 'one is gone');
+  assert.deepEqual(sums({c: video(6, 6000), d: heard(1)}), {'outbound-rtp': [320, 636_000], 'inbound-rtp': 510}, 'and another takes its place');
 });
 
 test('a much smaller picture of a narrow line waits for none of those before it, and nothing else makes a sender anew', async () => {

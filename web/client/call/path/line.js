@@ -3,6 +3,7 @@ import {PathTiming} from './timing.js';
 import {Asking} from './asking.js';
 import {NarrowLine, around, header, plenty, soundTook} from './narrow.js';
 import {statsOf} from './stats.js';
+import {Tally} from './tally.js';
 import {lineTimes as times} from '../../base/times.js';
 
 /** @typedef {import('./narrow.js').Allowance} Allowance */
@@ -34,23 +35,21 @@ const same = (a, b) => Object.entries(a).every(([key, value]) => b[/** @type {ke
 /**
  * Bytes as the line sees them, with what is around each packet. Firefox does not count the packets of a pair: there they are those of
  * sound and pictures.
- * @param {RTCStatsReport} report @param {number} now
+ * @param {RTCStatsReport} report @param {number} now @param {Tally} tally
  */
-function counted(report, now) {
+function counted(report, now, tally) {
   /** @type {any} */ let pair = null;
   let sent = 0, received = 0, spoken = 0, words = 0, media = 0, shown = 0;
   for (const entry of /** @type {Iterable<any>} */ (report.values())) {
     if (entry.type === 'candidate-pair' && (entry.selected || entry.nominated) && entry.state === 'succeeded' && (entry.bytesSent ?? 0) >= (pair?.bytesSent ?? 0)) pair = entry;
-    if (entry.type === 'outbound-rtp') {
-      sent += entry.packetsSent ?? 0;
-      media += (entry.bytesSent ?? 0) + header * (entry.packetsSent ?? 0);
-      if (entry.kind === 'video') shown += (entry.bytesSent ?? 0) - (entry.retransmittedBytesSent ?? 0);
-    }
-    if (entry.type === 'inbound-rtp') received += entry.packetsReceived ?? 0;
-    if (entry.type === 'outbound-rtp' && entry.kind === 'audio') {
-      spoken += entry.bytesSent ?? 0;
-      words += entry.packetsSent ?? 0;
-    }
+  }
+  for (const {type, kind, packetsSent, bytesSent, retransmittedBytesSent, packetsReceived} of tally.take(report)) {
+    received += packetsReceived;
+    if (type !== 'outbound-rtp') continue;
+    sent += packetsSent;
+    media += bytesSent + header * packetsSent;
+    if (kind === 'video') shown += bytesSent - retransmittedBytesSent;
+    if (kind === 'audio') [spoken, words] = [bytesSent, packetsSent];
   }
   if (!pair) return null;
   return {at: pair.timestamp ?? now, trip: (pair.currentRoundTripTime ?? 0) * 1000, spoken, words, media, shown, bare: pair.bytesSent ?? 0, available: pair.availableOutgoingBitrate ?? 0,
@@ -104,6 +103,7 @@ export class Line {
   /** What the browser thinks that it may send, with that; 0: it does not say. */
   #available = 0;
   /** @type {{at: number, sent: number, received: number, bare: number, spoken: number, words: number, media: number, shown: number}[]} */ #counts = [];
+  #tally = new Tally();
   #countedAt = -Infinity;
   #aloneFrom = -Infinity;
   /** So long a ping follows the one before, of both sides, milliseconds. */
@@ -195,6 +195,7 @@ export class Line {
       if (pc !== this.#pc) {
         this.moved();
         this.#counts = [];
+        this.#tally = new Tally();
         this.#trip = 0;
         this.#since = now;
       }
@@ -257,8 +258,8 @@ export class Line {
     this.#countedAt = now;
     const report = await statsOf(pc, this.#host.clock);
     this.#counting = false;
-    const count = report && counted(report, now);
-    if (!count || pc !== this.#pc) return;
+    const count = report && pc === this.#pc && counted(report, now, this.#tally);
+    if (!count) return;
     const [first] = this.#counts;
     if (first && (count.sent < first.sent || count.received < first.received)) {
       this.#counts = [];
