@@ -1724,8 +1724,8 @@ declare class Healing {
     get lost(): boolean;
     /** The state of the connection in use has changed. */
     changed(): void;
-    /** The other side offers anew: it has lost the path, perhaps. */
-    offered(): void;
+    /** The other side offers anew: it has lost the path, perhaps. @param {boolean} [better] it looks for a better one, and has lost none */
+    offered(better?: boolean): void;
     /** What was offered came to nothing. @param {import('./negotiation.js').Failure} why */
     failed(why: Failure): void;
     /**
@@ -2531,6 +2531,8 @@ declare class Replacements {
     forget(wholly?: boolean): void;
     /** Gives up the connection that is being made. */
     abandon(): void;
+    /** Gives up one that mends nothing and has found nothing yet. */
+    spare(): void;
     /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
     retire(pc: RTCPeerConnection): void;
     close(): void;

@@ -352,7 +352,7 @@ export class Peer extends Emitter {
     if (description?.type === 'offer' || unusable?.type === 'offer') {
       // Each is answered, which the server counts as our message.
       if (!this.#offers.take()) return;
-      if (description) this.#healing.offered();
+      if (description) this.#healing.offered(said.direct);
       else if (this.state !== 'connected') this.#setTrouble(`theirs-${/** @type {import('./path/received.js').Unusable} */ (unusable?.code)}`);
     }
     const other = this.#healing.replacements.handle(said);

@@ -297,6 +297,17 @@ test('a direct connection on its way keeps nobody from mending', (t) => {
   assert.equal(replacements.mending, true);
 });
 
+test('what looks for a better path is given up where the line has become narrow, and what mends is not', (t) => {
+  t.mock.method(console, 'warn', () => {});
+  for (const [only, given] of [['direct', true], ['single', true], ['', false]]) {
+    const {made, replacements} = replacing();
+    replacements.understood = true;
+    assert.ok(replacements.begin(true, only));
+    replacements.spare();
+    assert.deepEqual([made[0].closed, replacements.coming === null], [given, given], only);
+  }
+});
+
 test('who asks to be connected with anew, and has not come from the lobby, is not', async (t) => {
   const made = [];
   class Connection extends EventTarget {

@@ -95,3 +95,48 @@ test('a narrow line on which much waits is not taken for a dead path, one that i
     assert.ok(cut ? after <= 1 : slow ? after >= 8 && after <= 10 : after >= 2 && after <= 5, `slow ${slow}, cut ${cut}: after ${after} s`);
   }
 });
+
+test('who looks for a better path has lost none', async () => {
+  for (const better of [true, false]) {
+    const clock = new FakeClock();
+    let state = 'connected';
+    const pc = /** @type {any} */ ({connectionState: 'connected', iceConnectionState: 'connected', remoteDescription: {}, getSenders: () => [], getStats: async () => silent(1000), getConfiguration: () => ({}), setConfiguration() {}, restartIce() {}});
+    const healing = new Healing(/** @type {any} */ ({
+      clock, current: () => ({pc, first: 'ours'}), pc: () => pc, state: () => state, setState(now) { state = now; }, online: () => true, polite: () => false,
+      reachable: () => true, browser: () => '', sending: () => true, configuration: () => ({}), fits: () => true, tooMany: () => false, limit() {}, keyFrame() {},
+      probe: async () => false, slow: () => false, narrow: () => false, replacements: {clock},
+    }));
+    healing.changed();
+    healing.offered(better);
+    for (let i = 0; i < 10; i++) {
+      for (let n = 0; n < 10; n++) await null;
+      clock.advance(100);
+    }
+    assert.equal(healing.dead, !better, `better ${better}`);
+    healing.close();
+  }
+});
+
+test('a narrow line that has stood still and goes on is not dead, whatever a browser says of it then', () => {
+  for (const slow of [true, false]) {
+    const clock = new FakeClock();
+    let state = 'connected', restarted = 0;
+    const pc = /** @type {any} */ ({connectionState: 'connected', iceConnectionState: 'connected', signalingState: 'stable', remoteDescription: {}, localDescription: {sdp: ''}, getConfiguration: () => ({}), setConfiguration() {},
+      getSenders: () => [], getReceivers: () => [], getTransceivers: () => [], getStats: async () => new Map(), restartIce() { restarted++; }});
+    const healing = new Healing(/** @type {any} */ ({
+      clock, current: () => ({pc, first: 'ours'}), pc: () => pc, state: () => state, setState(now) { state = now; }, online: () => true, polite: () => false,
+      reachable: () => true, browser: () => '', sending: () => true, configuration: () => ({}), fits: () => true, tooMany: () => false, limit() {}, keyFrame() {},
+      probe: async () => false, slow: () => slow, narrow: () => false, replacements: {clock},
+    }));
+    healing.changed();
+    for (const silence of [5, 1000, 2000, 3, 4]) {
+      healing.tick(/** @type {any} */ ({path: 'relay-tls', received: 0, silence}));
+      clock.advance(1000);
+    }
+    pc.connectionState = pc.iceConnectionState = 'disconnected';
+    healing.changed();
+    clock.advance(400);
+    assert.deepEqual([state, restarted > 0], slow ? ['connected', false] : ['reconnecting', true]);
+    healing.close();
+  }
+});

@@ -69,6 +69,9 @@ export class Healing {
   #heardAt = 0;
   /** When a better path was looked for, or might have been. */
   #lookedAt;
+  #slow = false;
+  /** When nothing had come for a while. */
+  #silentAt = -Infinity;
   /** As last seen. @type {import('./stats.js').Quality | null} */ #quality = null;
   #since;
   /** @type {any} */ #timer = null;
@@ -125,7 +128,8 @@ export class Healing {
       return;
     }
     // On a narrow line seconds of what waits look like that as well: a new connection would have to wait behind them, and they for it.
-    const waits = this.#host.slow() && (this.#quality?.silence ?? 0) > times.dead;
+    // And browsers that check a path by messages through it say so as late as those come, when all goes on again.
+    const waits = this.#host.slow() && this.#host.clock.now() - this.#silentAt < times.slow;
     const broken = [connectionState, iceConnectionState].some((state) => state === 'failed' || (state === 'disconnected' && !waits));
     if (this.wasConnected) {
       if (broken) this.#setState('reconnecting');
@@ -172,8 +176,9 @@ export class Healing {
     else this.#patience = times.restart;
   }
 
-  /** The other side offers anew: it has lost the path, perhaps. */
-  offered() {
+  /** The other side offers anew: it has lost the path, perhaps. @param {boolean} [better] it looks for a better one, and has lost none */
+  offered(better = false) {
+    if (better) return;
     this.#offeredAt = this.#host.clock.now();
     if (this.wasConnected) this.#watch.look();
   }
@@ -298,6 +303,7 @@ export class Healing {
     this.#beyondRestart = false;
     this.#restarts = this.#refusals = 0;
     this.#quality = null;
+    this.#silentAt = -Infinity;
     this.#watch.set(false);
     // One that was made without relays has them with the next restart of ICE, whoever makes that.
     const current = this.#host.current();
@@ -327,15 +333,18 @@ export class Healing {
     const slow = state === 'connecting' && this.unconnected > times.connect;
     if (host.state() === 'reconnecting' || pc.connectionState === 'failed' || slow) this.heal();
     if (this.#beyondRestart) this.heal();
+    if (quality.silence > times.dead) this.#silentAt = now;
     this.#quality = quality;
     this.#improve(quality);
   }
 
   /** @param {import('./stats.js').Quality} quality */
   #improve(quality) {
-    // On a narrow line each look takes of the sound.
-    const now = this.#host.clock.now();
-    if (!this.#host.slow()) this.#lookedAt = now;
+    // On a narrow line each look takes of the sound: what was begun before that was known as well.
+    const now = this.#host.clock.now(), slow = this.#host.slow();
+    if (slow && !this.#slow) this.replacements.spare();
+    this.#slow = slow;
+    if (!slow) this.#lookedAt = now;
     else if (now - this.#lookedAt < times.narrow) return;
     this.#lookedAt = now;
     // One thing after the other: what is on its way may be better already.

@@ -146,6 +146,9 @@ export class Replacements {
     this.#coming = null;
   }
 
+  /** Gives up one that mends nothing and has found nothing yet. */
+  spare() { if (this.#coming?.direct && !this.#coming.connected) this.abandon(); }
+
   /** Ends the connection that was in use; a little later, since the other side may still look at it. @param {RTCPeerConnection} pc */
   retire(pc) {
     const {clock} = this.#host;
@@ -169,7 +172,7 @@ class Replacement {
   /** @type {(connected: boolean, why: import('./negotiation.js').Failure | '') => void} */ #done;
   /** @type {any} */ #timer;
   #closed = false;
-  #connected = false;
+  connected = false;
 
   /**
    * @param {string} name @param {{ours: boolean, direct: boolean, bare: boolean, hurried?: boolean, more: any}} what `more` goes with the first offer
@@ -210,8 +213,8 @@ class Replacement {
   async #onState() {
     const {clock} = this.#host, {connectionState} = this.pc;
     if (connectionState === 'failed') this.#end(false);
-    if (connectionState !== 'connected' || this.#connected) return;
-    this.#connected = true;
+    if (connectionState !== 'connected' || this.connected) return;
+    this.connected = true;
     clock.clearTimeout(this.#timer);
     // Whatever the browser answers, or does not: nothing else is tried as long as this one is on its way.
     this.#timer = clock.setTimeout(() => this.#end(true), times.picture);
