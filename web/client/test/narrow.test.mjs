@@ -337,6 +337,15 @@ test('who hears late asks for less, and for more again when it is over', () => {
   assert.equal(later.at(-1), Infinity);
 });
 
+test('who hears late for a moment leaves the other side its least picture', () => {
+  const asking = new Asking(), least = soundTakes(soundFloor, true) + 31_000, asked = [];
+  // What is on its way when a line becomes narrow takes some seconds to go out, however little is sent meanwhile.
+  for (let now = 1000; now < 4500; now += 100) asked.push(asking.take(now, 700, 0, 95_000));
+  assert.deepEqual([Math.min(...asked), asked[0]], [least, least]);
+  for (let now = 4500; now < 8000; now += 100) asked.push(asking.take(now, 700, 0, 95_000));
+  assert.ok(asked.at(-1) < least, 'where it stays late no picture fits');
+});
+
 test('who has no room for the sound alone asks for less, whose answers take of it', () => {
   const asking = new Asking();
   const first = asking.take(2000, 0, 300, 200_000);

@@ -3,6 +3,8 @@ import {calm, cutTo, drowning, full, leastShown, soundFloor, soundTakes, wide} f
 /** Nobody is asked for less than this, bits per second: it carries the sound. And not for less than the least picture beside it at once. */
 export const leastAsked = 24_000;
 const leastAtOnce = soundTakes(soundFloor, true) + leastShown;
+/** What waits may be what was sent before who sends has seen it: it has gone after so long, milliseconds. */
+const atOnce = 4000;
 
 /**
  * What to ask the other side for. Infinity: as much as it likes. What it sends may wait on its way to us; and what we get is
@@ -11,6 +13,8 @@ const leastAtOnce = soundTakes(soundFloor, true) + leastShown;
 export class Asking {
   #most = Infinity;
   #askedAt = -Infinity;
+  /** When it was asked for less than as much as the other side likes. */
+  #firstAt = -Infinity;
   /** Our own sound had no room beside the answers to so much, bits per second: it has none for them as long as our line is narrow. */
   #crowdedAt = Infinity;
 
@@ -22,8 +26,9 @@ export class Asking {
     if (this.#crowdedAt < Infinity && !narrow) this.#crowdedAt = this.#most = Infinity;
     const crowded = there > full;
     if ((here > drowning || crowded) && received < wide && now - this.#askedAt > Math.max(1000, here, Math.min(2000, there))) {
-      // What came in a moment in which TCP stood still says little.
-      this.#most = Math.max(crowded || this.#most < Infinity ? leastAsked : leastAtOnce, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
+      if (this.#most === Infinity) this.#firstAt = now;
+      // What came in a moment in which TCP stood still says little; and who sends may have seen what waits by himself, and lets it go out.
+      this.#most = Math.max(crowded || now - this.#firstAt > atOnce ? leastAsked : leastAtOnce, Math.min(this.#most, received) * (crowded ? 0.4 : cutTo));
       this.#askedAt = now;
       if (crowded) this.#crowdedAt = Math.min(this.#crowdedAt, received);
     } else if (this.#most < Infinity && here < full && there < calm && now - this.#askedAt > 2000) {
