@@ -1,7 +1,7 @@
 // A line becomes narrow in the middle of a call, or is from the beginning, and becomes wide again: the round trip of the path in use,
 // how long the picture stood still, how long the sound was away, how soon everything is back, and what of that is not as it should be.
 // The last column has what misses the aims; a row fails where that is more than twice as much. Times need an idle machine: `make narrow`, not `make test`. E2E_LINKS="TLS:down:130 UDP:up:80 TLS:both:130:far TCP:down:80:start"
-// chooses: far adds 100 ms of way, start is a line that is narrow before the call.
+// chooses: far adds 100 ms of way, start is a line that is narrow before the call, cached is one whose browsers had the page before it was.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { cleanup } from '../harness/cleanup.js';
@@ -14,10 +14,10 @@ import { aims, holdNarrow, inWords, paths, told } from './narrowcall.js';
 /** @typedef {import('./calls.js').Caller} Caller */
 /** @typedef {import('./narrowcall.js').Path} Path */
 
-const links = (process.env.E2E_LINKS ?? 'UDP:down:130 UDP:up:130 TLS:down:300 TLS:up:300 TLS:down:130 TLS:up:130 TLS:both:130 TLS:down:80 TLS:up:80 TCP:down:130 TCP:up:130 proxy:down:130 proxy:up:130 TLS:down:130:far TLS:up:130:far TLS:down:130:start TLS:up:130:start').split(' ')
+const links = (process.env.E2E_LINKS ?? 'UDP:down:130 UDP:up:130 TLS:down:300 TLS:up:300 TLS:down:130 TLS:up:130 TLS:both:130 TLS:down:80 TLS:up:80 TCP:down:130 TCP:up:130 proxy:down:130 proxy:up:130 TLS:down:130:far TLS:up:130:far TLS:down:130:start TLS:down:130:cached TLS:up:130:start').split(' ')
   .map((words) => words.split(':'))
-  .map(([path, direction, kbit, ...how]) => ({ name: `${path}, ${direction} ${kbit} kbit/s${how.includes('far') ? ', 100 ms away' : ''}${how.includes('start') ? ', from the beginning' : ''}`,
-    path: /** @type {Path} */ (path), direction: /** @type {import('./links.js').Direction} */ (direction), kbit: Number(kbit), far: how.includes('far'), start: how.includes('start') }));
+  .map(([path, direction, kbit, ...how]) => ({ name: `${path}, ${direction} ${kbit} kbit/s${how.includes('far') ? ', 100 ms away' : ''}${how.includes('start') ? ', from the beginning' : ''}${how.includes('cached') ? ', from the beginning, page known' : ''}`,
+    path: /** @type {Path} */ (path), direction: /** @type {import('./links.js').Direction} */ (direction), kbit: Number(kbit), far: how.includes('far'), start: how.includes('start') || how.includes('cached'), cached: how.includes('cached') }));
 /** Pictures a second of the cameras: a browser that has made pictures smaller looks at 60 before it makes them larger again. */
 const fps = Number(process.env.E2E_FPS ?? 15);
 /** So long a line stays narrow, milliseconds. */

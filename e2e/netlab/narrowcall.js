@@ -12,7 +12,7 @@ import { turnhubSite } from './sites.js';
 export const paths = /** @type {const} */ ({ UDP: 'symmetric', TCP: 'udp-blocked', TLS: 'tls-443', proxy: 'proxy' });
 
 /** @typedef {keyof typeof paths} Path */
-/** @typedef {{path: Path, direction: import('./links.js').Direction, kbit: number, start?: boolean}} Link start: it is narrow before the call */
+/** @typedef {{path: Path, direction: import('./links.js').Direction, kbit: number, start?: boolean, cached?: boolean}} Link start: it is narrow before the call; cached: and the browsers had the page already */
 /** @typedef {Awaited<ReturnType<typeof readLine>>} Read */
 
 /** The first so many milliseconds of a narrow line are for finding out. */
@@ -26,16 +26,17 @@ const findingOut = 4000;
  *   of it is waited for afterwards
  * @returns what who has the line came to, what the other one did, and of both whose picture and sound it hurts
  */
-export async function holdNarrow(lab, base, [there, arriving], room, { direction, kbit, start = false }, { fps, calm = 3000, narrowFor, lookedFor }) {
-  if (start) await narrowLink(lab, there.client, direction, kbit);
-  const { page, pageThere, first, firstThere } = await connectCall(turnhubSite(base), there, arriving, room);
+export async function holdNarrow(lab, base, [there, arriving], room, { direction, kbit, start = false, cached = false }, { fps, calm = 3000, narrowFor, lookedFor }) {
+  const narrow = () => narrowLink(lab, there.client, direction, kbit), site = turnhubSite(base);
+  if (start && !cached) await narrow();
+  const { page, pageThere, first, firstThere } = await connectCall(cached ? seenBefore(site, narrow) : site, there, arriving, room);
   // Who has the narrow line is A; whose picture it hurts looks at the other end of it.
   const a = pageThere, seen = direction === 'up' ? page : a;
   if (!start) await Promise.all([decodesVideo(a, { seconds: 3 }), decodesVideo(page, { seconds: 3 })]);
   await Promise.all([noteLine(a), noteLine(page)]);
   await pause(start ? 0 : calm);
   const narrowed = Date.now();
-  if (!start) await narrowLink(lab, there.client, direction, kbit);
+  if (!start) await narrow();
   await pause(narrowFor);
   const freed = Date.now();
   await narrowLink(lab, there.client, direction, 0);
@@ -49,6 +50,25 @@ export async function holdNarrow(lab, base, [there, arriving], room, { direction
   }
   await Promise.all([page.context().close(), pageThere.context().close()]);
   return { own, other, shown: seen === a ? own : other, first, firstThere };
+}
+
+/**
+ * A site whose pages the browsers have had before the line becomes narrow: a page of it has been open in another of the tabs of each.
+ * @param {import('./calls.js').Site} site @param {() => Promise<void>} narrow @returns {import('./calls.js').Site}
+ */
+function seenBefore(site, narrow) {
+  let opened = 0, all = () => {};
+  /** @type {Promise<void> | undefined} */ let narrowed;
+  /** @type {Promise<void>} */ const both = new Promise((resolve) => { all = resolve; });
+  return { ...site, async open(page, room, port) {
+    const before = await page.context().newPage();
+    await site.open(before, room, port);
+    await before.close();
+    if (++opened === 2) all();
+    await both;
+    await (narrowed ??= narrow());
+    await site.open(page, room, port);
+  } };
 }
 
 /**

@@ -74,14 +74,21 @@ export type HubErrorCode = "bad-message" | "unknown-type" | "bad-name" | "user-t
 
 // ---- base/downlink.js
 /**
+ * Has one file come past the browser's cache, where all of the page's own were in it: at 130 kbit/s that takes a second.
+ * @param {typeof fetch} [get] @param {URL | null} [from]
+ */
+declare function sampleDownlink(get?: typeof fetch, from?: URL | null): Promise<void>;
+/**
  * What this page's own files show of the line to the server: how fast they came, the fastest run of them. What the browser had already
- * shows nothing, so mostly it is known at somebody's first visit, or after an update.
+ * shows nothing: then it is `sampleDownlink` that does.
  * @param {number} [since] performance.now() of the oldest that says something
  * @param {any[]} [entries] of the browser's resource timing
  * @param {string} [origin] of the server: others may be slow by themselves
  * @returns {number} bits per second; Infinity: it is not known
  */
 declare function downlink(since?: number, entries?: any[], origin?: string): number;
+/** One of just that size that no server makes smaller on its way. */
+declare const sample: "static/maskable-512.png";
 
 // ---- base/emitter.js
 /**
@@ -158,10 +165,10 @@ declare const refusals: readonly ["missing", "expired", "revoked", "invalid"];
 /**
  * Asks a server for JSON. What has not come in time is given up: on a connection that was kept open and has frozen since,
  * a browser waits for minutes.
- * @param {URL} url @param {RequestInit} [options] @param {number} [within] milliseconds
+ * @param {URL} url @param {RequestInit} [options] @param {number} [within] milliseconds @param {typeof fetch} [get]
  * @returns {Promise<{answer: Response, said: any} | null>} `said` is null where the body is no JSON; null: nobody answered
  */
-declare function ask(url: URL, options?: RequestInit, within?: number): Promise<{
+declare function ask(url: URL, options?: RequestInit, within?: number, get?: typeof fetch): Promise<{
     answer: Response;
     said: any;
 } | null>;
@@ -3261,13 +3268,16 @@ declare class Thrift {
      * @param {Iterable<{state: string, narrow: boolean}>} peers
      * @param {(since: number) => number} [takes] bits per second that our line was seen to take lately; Infinity: not known
      * @param {() => number} [now]
+     * @param {() => Promise<void>} [sample] has something come, so that it is seen
      */
     constructor(hub: Pick<Hub, "setNarrow">, peers: Iterable<{
         state: string;
         narrow: boolean;
-    }>, takes?: (since: number) => number, now?: () => number);
+    }>, takes?: (since: number) => number, now?: () => number, sample?: () => Promise<void>);
     /** Our line was seen to be narrow before the call. */
     get expected(): boolean;
+    /** A call may come soon, and nothing else uses the line: where nothing is known of it, it is looked at, once for each network and while that holds. */
+    look(): void;
     /** What the others are told of our line with a description of ours. @returns {{takes?: number}} */
     get said(): {
         takes?: number;

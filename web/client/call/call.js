@@ -100,7 +100,7 @@ export class Call extends Emitter {
       hub.on('lobby-peer', ({room, peer, first}) => this.#onGuest(room, peer, first)),
       hub.on('lobby-left', ({peer}) => this.#lobby.gone(peer)),
       hub.on('call', (state) => this.#onCall(state)),
-      hub.on('incoming', () => { this.#ahead.expect(); this.#makeSpare(); }),
+      hub.on('incoming', () => { this.#ahead.expect(); this.#makeSpare(); this.thrift.look(); }),
       hub.on('rejoined', (joined) => { if (joined.room === this.room) this.#onRejoined(joined); }),
       hub.on('config', () => this.#onConfig()),
       hub.on('welcome', (how) => this.#onWelcome(how)),
@@ -178,6 +178,7 @@ export class Call extends Emitter {
 
   async #prepareAnew() {
     if (this.phase !== 'idle') return;
+    this.thrift.look();
     this.#lobby.leave(this.#lobby.room !== this.#room);
     // What the first has found tells which relays the next should ask for.
     for (let tries = 0; tries < 3; tries++) {

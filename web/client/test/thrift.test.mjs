@@ -1,7 +1,8 @@
 // What is known of a line before the call, and that nothing is opened or tried beside a call on a narrow one.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {downlink} from '../base/downlink.js';
+import {readFile} from 'node:fs/promises';
+import {downlink, sample, sampleDownlink} from '../base/downlink.js';
 import {received} from '../call/path/received.js';
 import {Thrift} from '../call/thrift.js';
 
@@ -51,4 +52,44 @@ test('our line is the narrow one where everybody with whom we are connected is o
   now = 600_000;
   thrift.forget();
   assert.equal(thrift.expected, false, 'another network is another line');
+});
+
+test('whose browser had the page already has one file come past its cache', async (t) => {
+  const size = (await readFile(new URL(`../../${sample}`, import.meta.url))).length;
+  assert.ok(size >= 16_000 && size < 20_000, `${size} bytes`);
+  assert.equal(kbit([file(100, 1100, size, {name: `${origin}/below/${sample}`, initiatorType: 'fetch'})]), Math.round(size / 125));
+  assert.equal(kbit([file(100, 1100, size, {initiatorType: 'fetch'})]), Infinity, 'what a script asks for otherwise says nothing: it may be slow by itself');
+  const asked = [], get = async (url, {cache}) => { asked.push([String(url), cache]); return new Response('no JSON'); };
+  Object.defineProperty(globalThis, 'location', {value: new URL(origin), configurable: true});
+  t.after(() => { delete globalThis.location; });
+  await sampleDownlink(get, new URL(`${origin}/below/`));
+  await sampleDownlink(get, new URL('https://elsewhere.example.org/'));
+  await sampleDownlink(get, null);
+  await sampleDownlink(async () => { throw new TypeError('no network'); }, new URL(origin));
+  assert.deepEqual(asked, [[`${origin}/below/${sample}`, 'no-store']]);
+});
+
+test('a line of which nothing is known is looked at before a call, once for each network', async () => {
+  let takes = Infinity, now = 1000, samples = 0, failing = false;
+  const thrift = new Thrift({setNarrow: () => {}}, new Set(), () => takes, () => now, async () => { samples++; if (failing) throw new Error('no network'); takes = 118_000; });
+  assert.equal(thrift.expected, false);
+  thrift.look();
+  thrift.look();
+  await null;
+  await null;
+  assert.deepEqual([samples, thrift.expected], [1, true], 'what was not known a moment ago is now');
+  takes = Infinity;
+  for (; now < 250_000; now += 1000) thrift.look();
+  assert.equal(samples, 1);
+  now = 302_000;
+  thrift.look();
+  assert.equal(samples, 2, 'it is known no longer');
+  takes = 20_000_000;
+  thrift.forget();
+  thrift.look();
+  assert.equal(samples, 2, 'the files of the page say it');
+  [takes, failing] = [Infinity, true];
+  thrift.look();
+  thrift.look();
+  assert.equal(samples, 3);
 });
