@@ -21,6 +21,7 @@
  * @property {number} again packets of pictures that the other side has asked for again so far
  * @property {number} whole pictures it has asked for that need no other, so far
  * @property {number} most kbit/s that the page lets it send of pictures; 0: none are sent
+ * @property {string} beside what was opened beside the call since the note before: connections, sockets, files
  */
 
 /** Notes that are further apart, milliseconds, are those of a page that had no time. */
@@ -31,6 +32,17 @@ export function noteLine(page) {
   return page.evaluate(() => {
     const all = /** @type {any} */ (window);
     all.lineNotes = [];
+    let made = all.calls.length, loaded = performance.getEntriesByType('resource').length;
+    /** @type {string[]} */ let sockets = [];
+    all.WebSocket = new Proxy(WebSocket, { construct: (Native, [url, ...rest]) => {
+      sockets.push(new URL(url, location.href).pathname);
+      return new Native(url, ...rest);
+    } });
+    const beside = () => {
+      const files = performance.getEntriesByType('resource'), opened = [...sockets, ...files.slice(loaded).map(({ name }) => new URL(name).pathname), ...all.calls.slice(made).map(() => 'connection')];
+      [made, loaded, sockets] = [all.calls.length, files.length, []];
+      return opened.join(' ');
+    };
     const redundant = (/** @type {string} */ sdp) => {
       const [, first] = /^m=audio \d+ \S+ (\d+)/m.exec(sdp) ?? [];
       return first !== undefined && new RegExp(`^a=rtpmap:${first} red/`, 'mi').test(sdp);
@@ -39,7 +51,7 @@ export function noteLine(page) {
       const pc = all.calls.filter((/** @type {RTCPeerConnection} */ call) => call.connectionState === 'connected').at(-1);
       if (pc) {
         const report = await /** @type {any} */ (window).statsOf(pc);
-        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0, most: 0, again: 0, whole: 0 };
+        const note = { at: Date.now(), rtt: 0, frames: 0, width: 0, samples: 0, concealed: 0, audio: 0, video: 0, sent: 0, off: false, limit: '', spoken: 0, twice: false, hears: false, lost: 0, most: 0, again: 0, whole: 0, beside: beside() };
         const transport = [...report.values()].find((stat) => stat.type === 'transport' && stat.selectedCandidatePairId);
         for (const stat of report.values()) {
           if (transport ? stat.id === transport.selectedCandidatePairId : stat.type === 'candidate-pair' && stat.selected) {
@@ -153,7 +165,7 @@ export async function readLine(page, narrowed, freed, findingOut, full) {
     notes: perSecond.slice(1).map((note, index) => {
       const before = perSecond[index], span = (note.at - before.at) / 1000;
       const rateOf = (/** @type {'audio' | 'video' | 'sent'} */ key) => Math.round(((note[key] - before[key]) * 8) / 1000 / span);
-      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} allowed ${note.most} asked again ${note.again - before.again} whole ${note.whole - before.whole} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''}`;
+      return `${((note.at - narrowed) / 1000).toFixed(1)} s: rtt ${Math.round(note.rtt * 1000)} frames ${note.frames - before.frames} width ${note.width} sound ${rateOf('audio')} picture ${rateOf('video')} sent ${rateOf('sent')} available ${note.limit} allowed ${note.most} asked again ${note.again - before.again} whole ${note.whole - before.whole} invented ${Math.round(note.concealed - before.concealed)} ${note.off ? 'off' : ''} ${notes.filter(({ at }) => at > before.at && at <= note.at).map((each) => each.beside).filter(Boolean).join(' ')}`;
     }),
   };
 }
