@@ -263,6 +263,8 @@ export namespace lineTimes {
     export { late_1 as late };
     let silent_1: number;
     export { silent_1 as silent };
+    export let held: number;
+    export let heldMost: number;
     export let count: number;
     export let rate: number;
     export let alone: number;
@@ -1992,7 +1994,6 @@ export type LastDoorHost = {
 declare class Line {
     /** @param {LineHost} host */
     constructor(host: LineHost);
-    /** @type {Readonly<Allowance>} */ allowance: Readonly<Allowance>;
     /** What of ours fits, and what of theirs does, as they say. @type {LineState} */ ours: LineState;
     /** @type {LineState} */ theirs: LineState;
     /** Once a second. @param {import('../../session/hub.js').Path | ''} path */
@@ -2002,9 +2003,14 @@ declare class Line {
      * @param {number} takes bits per second
      */
     expect(takes: number): void;
+    /** What may be sent; once the line is known as narrow that says what goes beside what waits. @returns {Readonly<Allowance>} */
+    get allowance(): Readonly<Allowance>;
     /** The path is over TCP or TLS: what the line does not take waits. */
     get waits(): boolean;
-    /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
+    /**
+     * Either way takes less than the call wants, as far as is known, or what is sent is answered late while something still comes: nothing is
+     * opened or tried beside the call. Where nothing comes at all it may as well be dead.
+     */
     get narrow(): boolean;
     /** Bits per second with which another connection begins to send; undefined: as always. */
     get begins(): number | undefined;
@@ -2074,6 +2080,7 @@ declare function soundTakes(audio: number, long: boolean): number;
 declare function soundTook(bytes: number, count: number, seconds: number): number;
 /** A line that is thought to take less than this before the call is narrow for it, bits per second; so much of that is sent at first. */
 declare const narrowFrom: 300000;
+declare function holding(allowance: Readonly<Allowance>): Readonly<Allowance>;
 /** What the least picture takes of the line, bits per second, with what is around it. */
 declare const leastShown: 31000;
 /** The controller of what is sent to one person. */
@@ -2092,7 +2099,7 @@ declare class NarrowLine {
      */
     expect(takes: number, now: number): Allowance;
     /** @param {Sample} sample @returns {Allowance} */
-    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media, shows }: Sample): Allowance;
+    take({ now, stream, delay, sent, received, asked, files, pad, available, bare, wants, spoken, apart, media, shows, held }: Sample): Allowance;
     /** The long message that was to be sent has been. @param {number} now */
     padded(now: number): void;
     /** The browser has just cut its own estimate to what it sends, so that it is our way on which something waits. */
@@ -2163,6 +2170,10 @@ export type Sample = {
      * bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
      */
     spoken?: number | undefined;
+    /**
+     * no pictures are sent meanwhile, as messages are not answered: that as much arrives as is sent says nothing
+     */
+    held?: boolean | undefined;
     /**
      * bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
      */
@@ -2832,6 +2843,8 @@ declare class PathTiming {
     took: number;
     /** The other side answers. */
     answered: boolean;
+    /** When the last message was sent that was answered. */
+    answeredOf: number;
     /** The page was late by so much, milliseconds: no packet was. @param {number} late */
     busy(late: number): void;
     /** Bits per second that the other side wants at most; what it does not say again is forgotten. */
@@ -2849,6 +2862,8 @@ declare class PathTiming {
      * @param {boolean} [ours] it is known that the way there is too narrow
      */
     waiting(ours?: boolean): number;
+    /** How much later than at the best of times the answer is for which we wait, as far as the way here is not seen to be the reason, milliseconds. */
+    get overdue(): number;
     /**
      * How long messages wait on both ways together even at the best of times, where the path's own round trip is known: a line that
      * was full before the first of them knows no better. 0: they do not, or too few have come.

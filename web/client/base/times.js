@@ -106,6 +106,10 @@ export const lineTimes = {
   late: 200,
   /** For so long what waits may be the other way's doing. */
   silent: 1000,
+  /** A message that is answered so much later than at the best of times may stand on a line that has become narrow: no pictures until it is answered. */
+  held: 300,
+  /** For so long at the most: then it is known whether the line takes less, or it is longer by so much, or dead. */
+  heldMost: 2000,
   /** Bytes are counted so often, and rates are of so long. */
   count: 400, rate: 1300,
   /** What waited with pictures in it has gone after so long without them. */

@@ -305,6 +305,9 @@ test('a much smaller picture of a narrow line waits for none of those before it,
   assert.deepEqual(await put({}), [[undefined, 1]]);
   assert.deepEqual(await put({...narrow, picture: false, scale: 4}), [[undefined, 4]], 'one that is left out waits for nothing');
   assert.deepEqual(await put({}), [[undefined, 1]]);
+  assert.deepEqual(await put({picture: false}), [[undefined, 1]]);
+  assert.deepEqual(await put({...narrow, scale: 4}), [['video/VP9', 4], [undefined, 4]], 'nor does the one after a moment without any');
+  await put({});
   for (let i = 0; i < 2; i++) assert.ok((await put({...narrow, scale: 4}, 'alone')).every(([codec]) => codec === undefined), 'a screen keeps most of its pixels');
 });
 
@@ -378,5 +381,80 @@ test('a browser that comes to think little of a new path shows it as narrow befo
     }
     assert.equal(line.allowance.narrow, narrow);
     if (narrow) assert.equal(line.allowance.picture, true);
+  }
+});
+
+/** A line that is measured, to somebody who answers after so long, or does not: `comes` says whether anything else comes. */
+function talk() {
+  const clock = new FakeClock(), told = [], answered = new Set(), state = {after: 20, comes: true};
+  let sent = 0, received = 0;
+  const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: sent += 10_000, bytesReceived: received += state.comes ? 5000 : 0, packetsSent: 1}]])};
+  const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, tell: (message) => told.push({...message, toldAt: clock.time}), changed: () => {}, said: () => {}});
+  const pass = async (milliseconds) => {
+    for (let t = 0; t < milliseconds; t += 10) {
+      clock.advance(10);
+      for (let i = 0; i < 10; i++) await null;
+      for (const {type, n, toldAt} of told) {
+        if (type !== 'ping' || answered.has(n) || clock.time - toldAt < state.after) continue;
+        answered.add(n);
+        line.hear(timed({type: 'pong', n, at: clock.time, got: 200_000}));
+      }
+    }
+  };
+  line.tick('relay-tls');
+  return {line, state, pass};
+}
+
+test('no pictures go where answers are late, until they come, and for a moment at the most', async () => {
+  const {line, state, pass} = talk(), goes = () => [line.allowance.picture, line.allowance.long];
+  await pass(3000);
+  assert.deepEqual(goes(), [true, false]);
+  state.after = Infinity;
+  await pass(times.held + times.ping + 2 * times.look);
+  assert.deepEqual([line.allowance.picture, line.allowance.narrow, line.allowance.long, line.ours], [false, false, true, 'wide'], 'people are told nothing of it');
+  state.after = 20;
+  await pass(2 * times.look + 50);
+  assert.equal(line.allowance.picture, true, 'a single moment');
+  await pass(3000);
+  state.after = 100;
+  await pass(3000);
+  assert.deepEqual(goes(), [true, false], 'a little late is not late');
+  state.after = 400; // another way, which is longer
+  await pass(times.held + times.ping + 2 * times.look);
+  assert.deepEqual(goes(), [false, true]);
+  await pass(times.heldMost);
+  assert.deepEqual([...goes(), line.ours], [true, false, 'wide'], 'then it is known that all of it arrives');
+  state.after = Infinity;
+  await pass(times.held + times.ping + 2 * times.look);
+  line.tick('direct');
+  assert.equal(line.allowance, plenty);
+});
+
+test('answers are not late by what waits on the way here', async () => {
+  const {way, a, run} = pair();
+  run(8);
+  Object.assign(way, {there: 20, back: 700});
+  run(8);
+  assert.ok(a.waiting() < times.held && a.overdue < times.held, `${a.overdue}`);
+  const other = pair();
+  other.run(8);
+  Object.assign(other.way, {there: 700, back: 20});
+  other.run(3);
+  assert.ok(other.a.overdue > times.held, `${other.a.overdue}`);
+});
+
+test('a line is narrow where something comes late, and may be dead where nothing comes', async () => {
+  for (const comes of [true, false]) {
+    const {line, state, pass} = talk();
+    await pass(3000);
+    assert.equal(line.narrow, false);
+    Object.assign(state, {after: Infinity, comes});
+    await pass(1500);
+    assert.equal(line.narrow, comes);
+    await pass(4000);
+    assert.deepEqual([line.narrow, line.allowance.narrow], [comes, true], 'less is sent, whatever it is');
+    Object.assign(state, {after: 900, comes: true});
+    await pass(3000);
+    assert.equal(line.narrow, true, 'it lives');
   }
 });

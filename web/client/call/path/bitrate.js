@@ -162,7 +162,7 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
  * @param {RTCRtpEncodingParameters} before @param {{active: boolean, scaleResolutionDownBy: number}} picture @param {boolean} lost @param {boolean} narrow
  */
 const isOver = ({active, scaleResolutionDownBy: scale = 1}, picture, lost, narrow) => (
-  active === true && (lost || (narrow && picture.active && picture.scaleResolutionDownBy >= scale * muchSmaller)));
+  (active === true && lost) || (narrow && picture.active && picture.scaleResolutionDownBy >= scale * muchSmaller));
 
 /**
  * Chromium makes pictures smaller by itself where it has few bits for them, and larger again after 60 pictures that it could have

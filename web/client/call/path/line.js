@@ -1,7 +1,7 @@
 import {isEstimated, makesLonger} from './bitrate.js';
 import {PathTiming} from './timing.js';
 import {Asking} from './asking.js';
-import {NarrowLine, around, header, plenty, soundTook} from './narrow.js';
+import {NarrowLine, around, calm, header, holding, plenty, soundTook} from './narrow.js';
 import {statsOf} from './stats.js';
 import {Tally} from './tally.js';
 import {lineTimes as times} from '../../base/times.js';
@@ -72,13 +72,19 @@ function soundOf(pc) {
 
 /** The line to one person: measured while it leads over TCP or TLS, and what is sent over it, see NarrowLine. */
 export class Line {
-  /** @type {Readonly<Allowance>} */ allowance = plenty;
   /** What of ours fits, and what of theirs does, as they say. @type {LineState} */ ours = 'wide';
   /** @type {LineState} */ theirs = 'wide';
 
   /** @type {LineHost} */ #host;
   #timing;
   #narrow = new NarrowLine();
+  /** @type {Readonly<Allowance>} */ #allowed = plenty;
+  /** Since when answers are late; and that no pictures are sent until they come. */
+  #lateFrom = Infinity;
+  #held = false;
+  /** Since when ours is known as narrow; and after when something has come, of whatever kind. */
+  #narrowFrom = Infinity;
+  #cameAt = -Infinity;
   #asking = new Asking();
   #most = Infinity;
   #stream = false;
@@ -131,7 +137,7 @@ export class Line {
     // What the other side has said of its line holds until the path is known.
     if (path) [this.#expecting, this.#known] = [false, true];
     if (this.#stream) this.#run();
-    else if (this.allowance !== plenty && !this.#expecting) this.#take(0, 0);
+    else this.#leave();
     if (this.ours !== this.#told && this.#host.open() && (this.#told || this.ours !== 'wide')) {
       this.#told = this.ours;
       this.#host.tell({type: 'line', state: this.ours});
@@ -144,18 +150,24 @@ export class Line {
    */
   expect(takes) {
     if (this.#known) return;
-    this.allowance = this.#narrow.expect(takes, this.#host.clock.now());
+    this.#allowed = this.#narrow.expect(takes, this.#host.clock.now());
     this.#expecting = this.allowance.narrow;
     this.#say();
     this.#host.changed();
   }
 
+  /** What may be sent; once the line is known as narrow that says what goes beside what waits. @returns {Readonly<Allowance>} */
+  get allowance() { return this.#held && !this.#allowed.narrow ? holding(this.#allowed) : this.#allowed; }
+
   /** The path is over TCP or TLS: what the line does not take waits. */
   get waits() { return this.#stream; }
 
-  /** Either way takes less than the call wants, as far as is known: nothing is opened or tried beside the call. */
+  /**
+   * Either way takes less than the call wants, as far as is known, or what is sent is answered late while something still comes: nothing is
+   * opened or tried beside the call. Where nothing comes at all it may as well be dead.
+   */
   get narrow() {
-    if (this.ours !== 'wide' || this.theirs !== 'wide') return true;
+    if (this.theirs !== 'wide' || this.#cameAt > (this.#held ? Math.min(this.#narrowFrom, this.#lateFrom) : this.#narrowFrom)) return true;
     return this.#stream && this.#host.clock.now() - this.#since < times.first && (this.#host.expected?.() ?? false);
   }
 
@@ -164,6 +176,7 @@ export class Line {
 
   /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
   hear(message) {
+    this.#cameAt = this.#host.clock.now();
     const pad = this.#timing.hear(message, {got: this.#received, most: this.#most});
     if (pad !== null && this.#stream) this.#take(pad ? this.#timing.took : this.#timing.there, pad);
   }
@@ -201,7 +214,9 @@ export class Line {
       }
       this.#pc = pc;
       if (pc && now - this.#countedAt > (this.#doubtful(now) ? times.count / 2 : times.count)) this.#count(pc, now);
-      if (pc && this.#host.open()) {
+      const talks = pc !== null && this.#host.open();
+      this.#late(talks, now);
+      if (talks) {
         this.#most = this.#asking.take(now, Math.max(this.#timing.here, this.#timing.silence - times.silent - this.#every), this.#alone(now) ? this.#timing.there : 0, this.#received, this.#narrow.is);
         const waiting = this.#timing.waiting(this.#narrow.limited);
         if (waiting > times.late) this.#take(waiting, 0);
@@ -214,7 +229,26 @@ export class Line {
       await new Promise((resolve) => { clock.setTimeout(() => resolve(undefined), times.look); });
       this.#timing.busy(clock.now() - before - times.look);
     }
+    this.#late(false, 0);
     this.#running = false;
+  }
+
+  /** The path is none of those that are measured. */
+  #leave() {
+    this.#late(false, 0);
+    if (this.#allowed !== plenty && !this.#expecting) this.#take(0, 0);
+  }
+
+  /** @param {boolean} talks @param {number} now */
+  #late(talks, now) {
+    const {overdue, there, answeredOf} = this.#timing;
+    // That one was answered in time which was sent before says nothing of those after it.
+    const late = talks && (overdue > times.held || (this.#lateFrom < Infinity && (there > calm || answeredOf < this.#lateFrom)));
+    this.#lateFrom = late ? Math.min(this.#lateFrom, now) : Infinity;
+    const held = late && now - this.#lateFrom < times.heldMost;
+    if (this.#held === held) return;
+    this.#held = held;
+    this.#host.changed();
   }
 
   /** Sound has gone alone for a while, and what waits does not become less for that: so it is not what waited before. @param {number} now */
@@ -230,18 +264,19 @@ export class Line {
     // Who sends as much as his browser thinks that he may is the one who fills it.
     const fills = this.#available > 0 && this.#available < this.#host.wants() && this.#bare > this.#available * fillsFrom;
     if (fills && !pad && this.#host.clock.now() - this.#since < times.first) delay += this.#timing.standing(this.#trip);
-    const before = this.allowance, unheard = this.#timing.unanswered > times.silent + this.#every;
-    this.allowance = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
+    const before = this.#allowed, unheard = this.#timing.unanswered > times.silent + this.#every;
+    this.#allowed = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
       received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
-      available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows});
+      available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows, held: this.#held});
     // What files may send they ask for by themselves.
-    if (!same({...before, files: 0}, {...this.allowance, files: 0})) this.#host.changed();
+    if (!same({...before, files: 0}, {...this.#allowed, files: 0})) this.#host.changed();
     this.#say();
   }
 
   #say() {
     const {state} = this.allowance;
     if (state === this.ours) return;
+    this.#narrowFrom = state === 'wide' ? Infinity : Math.min(this.#narrowFrom, this.#host.clock.now());
     this.ours = state;
     this.#host.said();
   }
@@ -255,6 +290,7 @@ export class Line {
     this.#counting = true;
     this.#files = (this.#fileBytes * 8000) / Math.max(times.count, Math.min(now - this.#countedAt, times.rate));
     this.#fileBytes = 0;
+    const before = this.#countedAt;
     this.#countedAt = now;
     const report = await statsOf(pc, this.#host.clock);
     this.#counting = false;
@@ -268,6 +304,7 @@ export class Line {
     // Of the checks that found the path: nothing was sent over it yet.
     if (count.trip && now - this.#since < times.first) this.#trip = Math.min(this.#trip || Infinity, count.trip);
     const last = this.#counts.at(-1);
+    if (last && count.received > last.received) this.#cameAt = Math.max(this.#cameAt, before);
     this.#counts = [...this.#counts.filter(({at}) => at > count.at - times.rate), count];
     const from = this.#counts[0], seconds = (count.at - from.at) / 1000;
     if (seconds <= 0) return;

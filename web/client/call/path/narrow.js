@@ -64,6 +64,7 @@ const comesBack = 40_000;
  * @property {number} [shows] bits per second of pictures, without what is sent again; Infinity: not known
  * @property {number} [wants] bits per second that the call would send; wide
  * @property {number} [spoken] bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
+ * @property {boolean} [held] no pictures are sent meanwhile, as messages are not answered: that as much arrives as is sent says nothing
  * @property {number} [apart] bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
  */
 
@@ -110,6 +111,13 @@ export const narrowFrom = 300_000;
 const beginsWith = 0.8;
 /** What was thought of a line before is asked after so long, milliseconds; so much of it is believed while it is found out what it takes. */
 const doubting = 2000, relied = 0.8;
+
+/**
+ * What goes on while messages are not answered, whoever's doing that is: sound alone. What is sent meanwhile would stand on the line, where
+ * it has become narrow, and goes nowhere where it is dead.
+ * @param {Readonly<Allowance>} allowance @returns {Readonly<Allowance>}
+ */
+export const holding = (allowance) => ({...allowance, picture: false, audio: Math.min(allowance.audio, soundFloor), long: true});
 
 /** In steps of an eighth, that a browser is not told of every little change. @param {number} rate */
 const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 1000) / Math.log(1.12)));
@@ -217,7 +225,7 @@ export class NarrowLine {
   get #off() { return this.#step === pictures.length; }
 
   /** @param {Sample} sample @returns {Allowance} */
-  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity}) {
+  take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity, held = false}) {
     if (!stream) return this.#free();
     this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
     if (this.#since === Infinity) {
@@ -235,7 +243,7 @@ export class NarrowLine {
     } else {
       this.think(now, available, bare);
       if (this.doubtful && now - this.#littleFrom >= sure && now - this.#since < beginning && available < wants) this.#cut(now, received ? Math.min(received, sent) : sent * 0.85);
-      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0, received);
+      this.#measure(now, delay, received ? Math.min(received, sent) : sent * 0.85, Math.min(received || sent * 0.85, sent * 2), sent, files, available < wants ? available : 0, received, held);
     }
     const enough = Math.min(wide, wants), quiet = now - this.#queuedAt > 600 && !this.#emptying;
     const room = Math.min(this.#room, asked);
@@ -292,9 +300,9 @@ export class NarrowLine {
   /**
    * @param {number} now @param {number} delay @param {number} through bits per second of what is sent that got through
    * @param {number} arrived bits per second: more than is sent where what waited goes out @param {number} sent @param {number} files
-   * @param {number} available @param {number} received
+   * @param {number} available @param {number} received @param {boolean} held
    */
-  #measure(now, delay, through, arrived, sent, files, available, received) {
+  #measure(now, delay, through, arrived, sent, files, available, received, held) {
     if (delay > calm) this.#queuedAt = now;
     // Files give way first: they have time.
     if (delay > calm) this.#files = Math.max(filesLeast, Math.min(this.#files, Math.max(files, filesFirst)) * (delay > full ? 0.4 : 0.7));
@@ -316,7 +324,7 @@ export class NarrowLine {
     if (waits <= full) this.#fullFrom = now;
     const stays = this.#room < Infinity && now - Math.max(this.#fullFrom, this.#cutAt) > staying;
     const missing = this.#misses(now, through, sent) && now - this.#cutAt > missed;
-    const stuck = missing || through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning || stays;
+    const stuck = missing || (held && waits > drowning) || through < sent * (this.#room < Infinity ? 0.97 : waits > drowning ? 0.9 : 0.75) || waits > 2 * drowning || stays;
     // Who sends less than he may has not sent what waits now.
     const ours = sent > this.#room * 0.8 || this.#room === Infinity;
     // What is late and what the browser has cut say the same, each the sooner.

@@ -43,6 +43,8 @@ export class PathTiming {
   took = 0;
   /** The other side answers. */
   answered = false;
+  /** When the last message was sent that was answered. */
+  answeredOf = -Infinity;
 
   /** By how much this page has been late lately, and the other side's, milliseconds. @type {{at: number, late: number}[]} */ #lateness = [];
   #theirLate = 0;
@@ -107,6 +109,12 @@ export class PathTiming {
     return Math.max(0, late - this.#excused - (ours ? 0 : Math.min(times.silent, Math.max(this.here, now - this.#heardAt - times.ping))));
   }
 
+  /** How much later than at the best of times the answer is for which we wait, as far as the way here is not seen to be the reason, milliseconds. */
+  get overdue() {
+    const [oldest] = this.#out;
+    return oldest && this.answered ? Math.max(0, this.#clock.now() - oldest.at - this.#least.trip.value - this.#excused - this.here) : 0;
+  }
+
   /**
    * How long messages wait on both ways together even at the best of times, where the path's own round trip is known: a line that
    * was full before the first of them knows no better. 0: they do not, or too few have come.
@@ -148,6 +156,7 @@ export class PathTiming {
     this.answered = true;
     this.#heard++;
     this.#answeredAt = now;
+    this.answeredOf = sent.at;
     this.got = got;
     const least = this.#least;
     least.trip.take(now, trip);
