@@ -331,6 +331,7 @@ export namespace lastDoorTimes {
     export let aheadAtOnce: number;
     let sure_1: number;
     export { sure_1 as sure };
+    export let sureWaiting: number;
     export let answers: number;
     export let answersAtOnce: number;
     let again_2: number;
@@ -1958,6 +1959,14 @@ export type LastDoorHost = {
      */
     still: () => number;
     /**
+     * that path is over TCP or TLS, where a line that has become narrow stands still for longer
+     */
+    waits?: (() => boolean) | undefined;
+    /**
+     * it is known as narrow, or what is sent by it comes late: it lives, and another beside it takes of it
+     */
+    strained?: (() => boolean) | undefined;
+    /**
      * our line is thought to be narrow, and what a path of WebRTC says takes longer there: what is tried beside it takes of that
      */
     narrow?: (() => boolean) | undefined;
@@ -3442,6 +3451,10 @@ export type WayHost = {
     channel: PeerChannel;
     received: Received;
     signal: (data: any) => void;
+    /**
+     * the line of our connection is narrow, or what we send comes late there
+     */
+    strained: () => boolean;
     /**
      * our connection is over TCP or TLS, where what the line does not take waits
      */

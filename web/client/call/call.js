@@ -538,6 +538,7 @@ export class Call extends Emitter {
 
   #beat() {
     this.thrift.beat();
+    if (this.thrift.here) this.#ahead.dropSpare();
     this.#makeSpare();
     this.hosting.beat();
     if (this.id && this.phase === 'active' && this.peers.size === 0) this.#hangUp('peer');

@@ -138,7 +138,7 @@ export class Peer extends Emitter {
     connected: () => this.#healing.wasConnected, sending: () => (this.media.audio && !this.#line.narrow ? this.pc : null),
     channel: this.#channel, received: this.#received, signal: (data) => this.#signal(data), stream: () => this.emit('stream', this.stream),
     shown: () => { if (!this.firstFrame) this.#first(); }, line: () => this.emit('line', this.line),
-    pictures: () => this.#most.video, waits: () => this.#line.waits, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
+    pictures: () => this.#most.video, waits: () => this.#line.waits, strained: () => this.#line.narrow, string: (numbers) => this.emit('authentication-string', numbers), doorless: () => { if (this.state === 'connecting') this.#complain('door'); },
     said: (state) => {
       if (state === 'connected' && !isPartial(this.trouble)) this.#setTrouble('');
       if (state === 'connected') this.tick().catch(() => {}); // a line is looked at from its first moment on

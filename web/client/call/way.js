@@ -22,6 +22,7 @@ import {realClock} from '../base/clock.js';
  * @property {import('./data/channel.js').PeerChannel} channel
  * @property {import('./media/sharing.js').Received} received
  * @property {(data: any) => void} signal
+ * @property {() => boolean} strained the line of our connection is narrow, or what we send comes late there
  * @property {() => boolean} waits our connection is over TCP or TLS, where what the line does not take waits
  * @property {() => number} pictures bits per second that the other side and we want of pictures at the most
  * @property {(numbers: number[] | null) => void} string the string by which people compare their keys is another
@@ -69,7 +70,7 @@ export class Way {
       possible: () => host.call().hub.passesMedia && host.call().online && !host.orphan(),
       waiting: () => !host.quiet() && this.reached !== 'closed',
       unconnected: host.unconnected,
-      still: () => this.#standstill.silence,
+      still: () => this.#standstill.silence, waits: host.waits, strained: host.strained,
       lost: host.connected,
       narrow: () => host.call().thrift.expected,
       shared: () => this.#bond.shared(this.#talking?.[0] ?? null),

@@ -11,7 +11,7 @@ const settle = async () => { for (let i = 0; i < 12; i++) await null; };
 /** Two people, whose connection and sockets come and go. */
 function pair() {
   const clock = new FakeClock();
-  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false, still: [0, 0], opened: [0, 0], apart: false, bonds: /** @type {(string | null)[]} */ (['x', 'x'])};
+  const state = {connected: [true, true], possible: [true, true], since: [0, 0], unanswered: [0, 0], was: false, still: [0, 0], opened: [0, 0], apart: false, waits: [false, false], strained: [false, false], bonds: /** @type {(string | null)[]} */ (['x', 'x'])};
   /** @type {{to: 0 | 1, said: any}[]} */ const way = [];
   /** @type {any[]} */ const paths = [null, null];
   let keys = 0;
@@ -41,7 +41,7 @@ function pair() {
   const doors = [0, 1].map((i) => new LastDoor({
     clock, load: async () => { loads[i]++; return /** @type {any} */ ({WebSocketPath: FakePath, abilities: async () => ({pictures: [], sound: true})}); },
     possible: () => state.possible[i], waiting: () => true,
-    lost: () => state.was, still: () => state.still[i], shared: async () => { const bond = state.bonds[i]; return bond ? {bond, secret: new Uint8Array(32), keys: 'DTLS'} : null; }, opened: () => { state.opened[i]++; },
+    lost: () => state.was, still: () => state.still[i], waits: () => state.waits[i], strained: () => state.strained[i], shared: async () => { const bond = state.bonds[i]; return bond ? {bond, secret: new Uint8Array(32), keys: 'DTLS'} : null; }, opened: () => { state.opened[i]++; },
     unconnected: () => (state.connected[i] ? 0 : clock.now() - state.since[i] + 1),
     say: (said) => { way.push({to: /** @type {0 | 1} */ (1 - i), said}); }, path: () => /** @type {any} */ ({i}), changed: () => {}, unanswered: () => { state.unanswered[i]++; },
   }));
@@ -172,6 +172,40 @@ test('a path that stands still has the door made ready, and asked for sound afte
   set(1, false);
   await pass(150);
   assert.deepEqual([carry(), stands(), loads], [[true, true], [false, false], [1, 1]]);
+});
+
+test('over TCP or TLS nothing is made ready before a line that has become narrow would have gone on, nor by who knows that it is one', async () => {
+  const {set, pass, doors, paths, state, loads, clock} = pair(), sure = lastDoorTimes.sureWaiting;
+  state.was = true;
+  state.waits = [true, true];
+  const stand = async (/** @type {number} */ milliseconds) => {
+    const from = clock.now();
+    state.still[0] = 300;
+    doors[0].look();
+    for (let t = 0; t < milliseconds; t += 50) {
+      await pass(50);
+      state.still[0] = 300 + clock.now() - from;
+    }
+  };
+  await stand(sure - 400);
+  assert.deepEqual([paths, loads], [[null, null], [0, 0]]);
+  state.strained[1] = true;
+  await stand(2000);
+  assert.deepEqual([paths[0] !== null, paths[1], loads], [true, null, [1, 0]], 'who knows that his line is narrow does not come');
+  state.strained[1] = false;
+  state.still[0] = 0;
+  doors[0].look();
+  await pass(lastDoorTimes.keep + 100);
+  await stand(2000);
+  assert.deepEqual([paths.map((path) => path?.open), doors.map(({standIn}) => standIn !== null)], [[true, true], [true, false]]);
+  state.still[0] = 0;
+  doors[0].look();
+  await pass(lastDoorTimes.keep + 100);
+  state.strained = [true, true];
+  set(0, false);
+  set(1, false);
+  await pass(300);
+  assert.deepEqual(doors.map(({carries}) => carries), [true, true], 'a path that is known to be lost is no narrow one');
 });
 
 for (const [what, bonds] of /** @type {[string, (string | null)[]][]} */ ([['said nothing', [null, 'x']], ['heard another', ['x', 'y']], ['not known either', [null, null]]])) {

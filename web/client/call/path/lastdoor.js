@@ -12,6 +12,8 @@ import {Quota} from '../../base/quota.js';
  * @property {() => boolean} possible whether the server passes media on, and the other side can be told
  * @property {() => number} unconnected how long there has been no WebRTC path, milliseconds; 0: there is one
  * @property {() => number} still how long nothing has come by the path in use, where something should, milliseconds; 0: all is well
+ * @property {() => boolean} [waits] that path is over TCP or TLS, where a line that has become narrow stands still for longer
+ * @property {() => boolean} [strained] it is known as narrow, or what is sent by it comes late: it lives, and another beside it takes of it
  * @property {() => boolean} [narrow] our line is thought to be narrow, and what a path of WebRTC says takes longer there: what is tried beside it takes of that
  * @property {() => boolean} lost a path of WebRTC has been in use, and is known to be lost
  * @property {() => boolean} waiting whether there is anybody in the call to be connected with
@@ -113,9 +115,10 @@ export class LastDoor {
    * @param {number} still milliseconds
    */
   #standBy(still) {
-    const {clock} = this.#host, within = this.#path?.open && times.sure > still ? times.sure - still : times.look;
-    this.#use(false, still >= times.sure && !!this.#path?.open && this.#path.bound);
-    this.#timer = clock.setTimeout(() => this.look(), within);
+    const {clock} = this.#host, waits = this.#host.waits?.() ?? false, sure = waits ? times.sureWaiting : times.sure, due = this.#path?.open || waits ? sure - still : 0;
+    this.#use(false, still >= sure && !!this.#path?.open && this.#path.bound);
+    this.#timer = clock.setTimeout(() => this.look(), due > 0 ? due : times.look);
+    if (waits && due > 0) return;
     if (!this.#path && !this.#beginning && this.#host.possible() && this.#ahead.take()) this.#begin('ahead');
   }
 
@@ -123,6 +126,8 @@ export class LastDoor {
   async hear(said) {
     if (this.#closed || !this.#host.waiting() || !this.#host.possible()) return;
     if (said.key === this.#agreed) return;
+    // Whoever hears nothing of us on a line that has become narrow cannot know.
+    if (!this.#path && this.#host.unconnected() === 0 && this.#host.strained?.()) return;
     // Theirs is another: they have begun anew, and so do we. At most so often, whatever they say.
     if (this.#agreed) {
       if (this.#host.clock.now() < this.#notBefore) return;
