@@ -4,11 +4,21 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 
 	"turnhub/cluster/natstest"
 )
+
+const hostKey = "Vn3pXq0c6TgkQmW1r8YhZA"
+
+// hosted is the name of a room whose host hostKey makes.
+func hosted(prefix string) string {
+	sum := sha256.Sum256([]byte(prefix + hostKey))
+	return prefix + base64.RawURLEncoding.EncodeToString(sum[:])
+}
 
 // TestHostAcrossNodes: on three real nodes, with a real NATS server, a host lets in who knocks
 // at another node; a lock and a removal hold on all; and when the host's node is killed while
@@ -18,9 +28,7 @@ func TestHostAcrossNodes(t *testing.T) {
 	nats := natstest.Start(t, true)
 	nodes := startNodes(t, nats, nil)
 	knowEachOther(t, nodes)
-	const key, prefix = "Vn3pXq0c6TgkQmW1r8YhZA", "fox~host."
-	sum := sha256.Sum256([]byte(prefix + key))
-	room := prefix + base64.RawURLEncoding.EncodeToString(sum[:])
+	room := hosted("fox~host.")
 	enter := func(at int, user string) (d *device, id string) {
 		d = callAs(t, nodes[at], user, "the secret of "+user)
 		return d, fmt.Sprint(d.hears(map[string]any{"type": "welcome"})["session"])
@@ -31,7 +39,7 @@ func TestHostAcrossNodes(t *testing.T) {
 	}
 	join := func(d *device, more string) { d.say(`"type":"join","room":%q,"id":1%s`, room, more) }
 	host, hostID := enter(0, "ann")
-	join(host, `,"host":"`+key+`"`)
+	join(host, `,"host":"`+hostKey+`"`)
 	host.hears(map[string]any{"type": "joined"})
 	admit := func(at int, user string) (d *device, id string) {
 		d, id = enter(at, user)
@@ -110,5 +118,129 @@ func TestHostAcrossNodes(t *testing.T) {
 			}
 		}
 		d.mu.Unlock()
+	}
+}
+
+// TestHostMeanwhile: what a host wants of people whose node is dead, or stands still, is done by
+// the time that they are back, on another node or on that one: who was removed is out, who was
+// let in comes in, the room is locked for those who knocked, and over once it has been ended.
+func TestHostMeanwhile(t *testing.T) {
+	t.Parallel()
+	all := []meanwhile{{}, {freezes: true, ends: true}, {ends: true}, {freezes: true, moves: true}}
+	if os.Getenv("E2E_LONG") == "" {
+		all = all[:2]
+	}
+	for _, c := range all {
+		c.play(t)
+	}
+}
+
+// meanwhile is how a node falls silent, and what a host wants then.
+type meanwhile struct {
+	freezes bool // else it is killed
+	moves   bool // its people come to other nodes before it goes on
+	ends    bool // the host ends the room
+}
+
+func (c meanwhile) play(t *testing.T) {
+	t.Helper()
+	nats := natstest.Start(t, true)
+	nodes := startNodes(t, nats, nil)
+	logsOf(t, nodes)
+	t.Cleanup(func() { _ = nodes[0].process.Signal(syscall.SIGCONT) })
+	for _, n := range nodes {
+		until(t, "all nodes are known", func() bool { return n.metric(t, `turnhub_cluster_nodes{state="alive"}`) == 3 })
+	}
+	room := hosted("fox~host.")
+	enter := func(at int, user string) *device {
+		d := callAs(t, nodes[at], user, "the secret of "+user)
+		d.hears(map[string]any{"type": "welcome"})
+		return d
+	}
+	host := enter(1, "ann")
+	order := func(action string, of *device) {
+		peer := ""
+		if of != nil {
+			peer = of.session
+		}
+		host.say(`"type":"host","room":%q,"action":%q,"peer":%q,"id":%d`, room, action, peer, host.seq+1)
+		id := host.seq
+		until(t, "the host is answered", func() bool { return host.everHeard(map[string]any{"type": "ok", "id": id}) })
+	}
+	join := func(d *device, more string) { d.say(`"type":"join","room":%q,"id":1%s`, room, more) }
+	join(host, `,"host":"`+hostKey+`"`)
+	host.hears(map[string]any{"type": "joined"})
+	knock := func(d *device) {
+		join(d, "")
+		d.hears(map[string]any{"type": "error", "code": "knocking"})
+		host.hears(map[string]any{"type": "knock", "peer": d.session})
+	}
+	guest, bad, late, slow, witness := enter(0, "bob"), enter(0, "mal"), enter(0, "eve"), enter(0, "fay"), enter(2, "gus")
+	for _, d := range []*device{guest, bad, witness} {
+		knock(d)
+		order("admit", d)
+		d.hears(map[string]any{"type": "admitted"})
+		join(d, "")
+		d.hears(map[string]any{"type": "joined"})
+		host.hears(map[string]any{"type": "peer-joined", "peer": d.session})
+	}
+	knock(late)
+	knock(slow)
+	for _, n := range nodes {
+		until(t, "another node could go on", func() bool { return covered(n) })
+	}
+	saysOf(t, fmt.Sprintf("%+v", c), host, guest, bad, late, slow, witness)
+	if c.freezes {
+		_ = nodes[0].process.Signal(syscall.SIGSTOP)
+	} else {
+		nodes[0].kill(t)
+	}
+	if c.ends {
+		order("end", nil)
+	} else {
+		order("remove", bad)
+		order("admit", late)
+		order("lock", nil)
+	}
+	if c.freezes && !c.moves {
+		for _, n := range nodes[1:] {
+			until(t, "a node is missed", func() bool { return n.metric(t, `turnhub_cluster_nodes{state="alive"}`) == 2 })
+		}
+		_ = nodes[0].process.Signal(syscall.SIGCONT)
+	} else {
+		for _, d := range []*device{guest, bad, late, slow} {
+			d.comesBack(nodes[1], nodes[2])
+		}
+	}
+	hears := func(d *device, want map[string]any) {
+		t.Helper()
+		until(t, fmt.Sprint("one hears ", want), func() bool { return d.everHeard(want) })
+	}
+	if c.ends {
+		for _, d := range []*device{host, guest, bad, late, slow, witness} {
+			hears(d, map[string]any{"type": "out", "reason": "ended"})
+		}
+	} else {
+		hears(bad, map[string]any{"type": "out", "reason": "removed"})
+		hears(late, map[string]any{"type": "admitted"})
+		hears(slow, map[string]any{"type": "out", "reason": "locked"})
+		for _, d := range []*device{host, witness, guest} {
+			hears(d, map[string]any{"type": "hosting", "locked": true})
+			hears(d, map[string]any{"type": "peer-left", "peer": bad.session, "reason": "removed"})
+		}
+		late.say(`"type":"join","room":%q,"id":2`, room)
+		hears(late, map[string]any{"type": "joined"})
+		bad.say(`"type":"join","room":%q,"id":2`, room)
+		hears(bad, map[string]any{"type": "error", "code": "forbidden", "id": 2})
+		for _, d := range []*device{host, witness, guest} {
+			for _, o := range []*device{guest, late} {
+				if d.everHeard(map[string]any{"type": "peer-left", "peer": o.session}) {
+					t.Errorf("%+v: somebody is told to have left who has not", c)
+				}
+			}
+		}
+	}
+	if !c.freezes {
+		nodes[0].run(t) // the test's end ends it
 	}
 }

@@ -50,15 +50,18 @@ func callAs(t *testing.T, n *server, user, secret string) *device {
 func (c *device) read(socket *websocket.Conn) {
 	for {
 		_, b, err := socket.ReadMessage()
-		if !c.take(b, err) {
+		if !c.take(socket, b, err) {
 			return
 		}
 	}
 }
 
-func (c *device) take(b []byte, err error) bool {
+func (c *device) take(socket *websocket.Conn, b []byte, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.socket != socket {
+		return false // it has come back meanwhile
+	}
 	if err != nil {
 		c.ended = err
 		return false
@@ -149,16 +152,25 @@ func (c *device) hears(want map[string]any) (m map[string]any) {
 func (c *device) hasHeard(want map[string]any) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, got := range c.all {
-		is := true
+	return among(c.all, want)
+}
+
+// everHeard reports whether one has ever heard something with these members.
+func (c *device) everHeard(want map[string]any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return among(c.ever, want)
+}
+
+func among(all []map[string]any, want map[string]any) bool {
+	return slices.ContainsFunc(all, func(got map[string]any) bool {
 		for k, v := range want {
-			is = is && fmt.Sprint(got[k]) == fmt.Sprint(v)
+			if fmt.Sprint(got[k]) != fmt.Sprint(v) {
+				return false
+			}
 		}
-		if is {
-			return true
-		}
-	}
-	return false
+		return true
+	})
 }
 
 // TestNamesAcrossNodes: on three real nodes and a real NATS server a user is one person:

@@ -241,15 +241,7 @@ func TestSessionsOutliveNodes(t *testing.T) {
 		}
 	}
 	ready()
-	t.Cleanup(func() {
-		for i, n := range nodes {
-			for line := range strings.Lines(n.log.String()) {
-				if t.Failed() && (strings.Contains(line, "go on") || strings.Contains(line, "goes on") || strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) {
-					t.Logf("%d: %s", i, line)
-				}
-			}
-		}
-	})
+	logsOf(t, nodes)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var all []*survivor

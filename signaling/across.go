@@ -261,7 +261,7 @@ func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 	defer r.mu.RUnlock()
 	departing := d.departing.Load()
 	for _, s := range r.members {
-		if s.node != nil || s.origin != "" && p.awaits[s.origin] {
+		if _, awaits := p.awaits[s.origin]; s.node != nil || awaits {
 			continue // it comes from kindRest
 		}
 		if departing && d.post.Parting(s.ref) {

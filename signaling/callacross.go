@@ -160,7 +160,10 @@ func (d *directory) callFrom(p *peer, raw []byte) bool {
 			}
 		}
 	case opAccepted:
-		if s := d.member(f.Ref); s != nil && c != nil && c.owner == p && slices.Contains(c.rung, s) {
+		switch s := d.member(f.Ref); {
+		case c == nil: // it has ended here by the clock
+			p.say(kindCall, callFrame{Op: opGone, Call: f.Call, Reason: "lost"})
+		case s != nil && c.owner == p && slices.Contains(c.rung, s):
 			c.take(s)
 		}
 	case opEnded:

@@ -38,8 +38,14 @@ type hostParts struct {
 	led   bool                           // there has been a host
 
 	// See hostmoved.go.
-	outs    map[string]string // who was put out here for a dead node, and his user, until the one that goes on with him knows
-	movedTo map[string]string // and which one that is
+	outs map[string]*outThere // sessions that were put out here for a dead node, until the one that has them then knows
+}
+
+// outThere is somebody who was put out for the node on which he was.
+type outThere struct {
+	user string
+	of   string // the process that has him, as far as is known
+	on   string // the node on which he has gone on since; empty: none
 }
 
 // mark is whether somebody is out, since which edition.

@@ -158,7 +158,7 @@ func newHosting(room string) *hosting {
 // at. hostings.mu is held.
 func (d *directory) tidy(h *hosting) {
 	d.hub.second.hosting(h.room)
-	if h.own() == 0 && !h.waits() {
+	if h.own() == 0 && !h.waits() && !h.owes() {
 		d.forgetHosting(h)
 		delete(d.hostings.m, h.room)
 		return

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -18,6 +19,17 @@ import (
 func (h *hosting) waits() bool {
 	for p := range h.across.told {
 		if p.waits() {
+			return true
+		}
+	}
+	return false
+}
+
+// owes reports whether a host here, who may have gone, has wanted something of somebody on another
+// node that is not done there yet: should that node die, it is said to the next one.
+func (h *hosting) owes() bool {
+	for s, st := range h.people {
+		if s.node != nil && len(st.orders) > 0 {
 			return true
 		}
 	}
@@ -53,9 +65,9 @@ func (st *standing) unmet(o *hostPerson) []string {
 	return slices.DeleteFunc(slices.Clone(st.orders), func(action string) bool {
 		switch action {
 		case "mute", "unmute":
-			return o.Muted == (action == "mute")
+			return o.Waiting || o.Muted == (action == "mute")
 		case "hand":
-			return o.Host
+			return o.Waiting || o.Host
 		}
 		return !o.Waiting
 	})
@@ -75,9 +87,9 @@ func (d *directory) putOutThere(h *hosting, s *member) (gone []string) {
 	}
 	if len(h.across.outs) < 2*maxRemoved {
 		if h.across.outs == nil {
-			h.across.outs = make(map[string]string)
+			h.across.outs = make(map[string]*outThere)
 		}
-		h.across.outs[s.id] = s.user
+		h.across.outs[s.id] = &outThere{user: s.user, of: originOf(s.node.name, s.node.run)}
 	}
 	s.release()
 	return gone
@@ -86,12 +98,11 @@ func (d *directory) putOutThere(h *hosting, s *member) (gone []string) {
 // heeds is told that a node knows who is out. Whom this one has put out for a dead node may be
 // there again only by what has happened there since. hostings.mu is held.
 func (h *hosting) heeds(p *peer, part *hostPart) {
-	for id, user := range h.across.outs {
-		out := part.Marks[sessionMark(id)].Out || user != "" && part.Marks[userMark(user)].Out
+	for id, x := range h.across.outs {
+		out := part.Marks[sessionMark(id)].Out || x.user != "" && part.Marks[userMark(x.user)].Out
 		if out && !slices.ContainsFunc(part.People, func(o *hostPerson) bool { return o != nil && o.Who != nil && o.Who.ID == id }) {
-			if h.across.movedTo[id] == p.name {
+			if x.on == p.name {
 				delete(h.across.outs, id)
-				delete(h.across.movedTo, id)
 			}
 		}
 	}
@@ -118,11 +129,8 @@ func (d *directory) movedHostings(q *peer, m *movedFrame) {
 	defer d.hostings.mu.Unlock()
 	for _, h := range d.hostings.m {
 		for _, o := range m.People {
-			if h.shuns(o.ID) {
-				if h.across.movedTo == nil {
-					h.across.movedTo = make(map[string]string)
-				}
-				h.across.movedTo[o.ID] = q.name
+			if x := h.across.outs[o.ID]; x != nil {
+				x.on, x.of = q.name, originOf(q.name, q.run)
 			}
 		}
 		if !m.More && h.waitsFor(m.From, m.Run) {
@@ -155,7 +163,8 @@ func (h *hosting) waitsFor(node, run string) bool {
 func (d *directory) replaceHosted(s, n *member) {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
-	for _, h := range s.hostings {
+	for _, room := range slices.Sorted(maps.Keys(s.hostings)) {
+		h := s.hostings[room]
 		st := *h.people[s]
 		h.drop(s)
 		if _, is := h.across.parts[s.node][s]; is {
@@ -187,9 +196,6 @@ func (d *directory) hostingsScattered(p *peer) {
 	defer d.hostings.mu.Unlock()
 	for _, h := range d.hostings.m {
 		if h.across.told != nil {
-			if _, knew := h.across.told[p]; knew {
-				h.across.last = nil // who has moved here, and is not in the room any more, is not in what is told either
-			}
 			d.dropHosting(h, p)
 			d.reseat(h)
 			d.tidy(h)
@@ -207,6 +213,11 @@ func (d *directory) hostingsBack(old, p *peer) {
 			continue
 		}
 		h.share(p)
+		for _, x := range h.across.outs {
+			if x.of == originOf(p.name, p.run) {
+				x.on = p.name
+			}
+		}
 		for s := range h.across.parts[old] {
 			for _, action := range h.people[s].orders {
 				p.say(kindOrder, partFrame{Room: hostPrefix + h.room, Ref: s.there, Reason: action})

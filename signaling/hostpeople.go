@@ -27,7 +27,7 @@ func (d *directory) peopleFrom(h *hosting, p *peer, people []*hostPerson) {
 		there[s] = struct{}{}
 		_, known := old[s]
 		waited := known && h.people[s] != nil && h.people[s].waiting
-		heir := known && h.people[s] != nil && h.people[s].heir && !o.Host
+		heir := known && h.people[s] != nil && h.people[s].heir && !o.Host && !o.Waiting // else he has left, and knocks
 		now := standing{waiting: o.Waiting, host: o.Host || heir, muted: o.Muted, heir: heir}
 		if known && h.people[s] != nil {
 			now.orders = h.people[s].unmet(o)

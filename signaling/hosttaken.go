@@ -84,6 +84,10 @@ func (d *directory) takeHostings(m *image, byRef map[delivery.Ref]*member, known
 	for _, room := range slices.Sorted(maps.Keys(m.hosts)) {
 		gone = append(gone, d.takeHosting(m, m.hosts[room], byRef, known, moved, outs[room])...)
 	}
+	for _, h := range d.hostings.m { // who has moved here, and is not in the room any more, is not in what is told either
+		h.across.last = nil
+		d.tidy(h)
+	}
 	return gone
 }
 

@@ -1,9 +1,8 @@
 package signaling
 
 // NodeLost says that the stream to a node is over: who is there is as good as gone, unless
-// that is because the node is dead, and another one has what it takes to go on. What was said
-// to a room there and not handled is answered as perhaps lost, unless they have ended for
-// certain.
+// it is back, or another one goes on with them. What was said to a room there and not handled
+// is answered as perhaps lost, unless they have ended for certain.
 func (h *Hub) NodeLost(node string, how Loss) {
 	if h.directory.nodes == nil {
 		return
@@ -38,10 +37,15 @@ func (h *Hub) lose(node string, how Loss) *peer {
 	p.in.Lock()
 	defer p.in.Unlock()
 	p.lost.Store(true)
-	waits := how != Void && h.second != nil && p.run != ""
+	waits := h.second != nil && p.run != ""
 	if waits {
-		h.wanted.loses(processOf(node, p.run), h.now())
-		h.directory.beUnsure()
+		if how != Void {
+			h.wanted.loses(processOf(node, p.run), how, h.now())
+		}
+		h.directory.beUnsure(how)
+	} else if h.second != nil {
+		h.directory.lostAgain(node, how)
+		h.directory.beUnsure(how)
 	}
 	for _, r := range h.directory.rooms.All() {
 		if !waits {
@@ -54,7 +58,7 @@ func (h *Hub) lose(node string, how Loss) *peer {
 	}
 	if waits {
 		p.mu.Lock()
-		p.orphan = true
+		p.orphan, p.sent = true, p.number
 		p.mu.Unlock()
 	}
 	h.directory.namesLost(p, waits)
@@ -70,7 +74,7 @@ func (h *Hub) lose(node string, how Loss) *peer {
 		h.second.lost(p)
 	}
 	if waits {
-		h.directory.orphans(p)
+		h.directory.orphans(p, how)
 		h.imageEnds(node)
 		return p
 	}

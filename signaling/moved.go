@@ -11,10 +11,26 @@ import (
 )
 
 // A node that dies leaves its people behind: they stay in their rooms, and what is said to
-// them waits, until its second says that it has them (kindMoved), or for movedWait.
+// them waits, until its second says that it has them (kindMoved), or for a while (patienceFor). So
+// do those of a node to which a stream begins anew, or that was frozen, until it says which
+// process it is: if it is the same one they are there again (returns).
 
-// movedWait is how long the second of a dead node has to go on with its sessions.
-const movedWait = 2 * time.Second
+const (
+	// movedWait is how long the second of a dead node has to go on with its sessions.
+	movedWait = 2 * time.Second
+	// silentWait is that where the process may live: then the first client that comes decides.
+	// Those who are with others see within 3 s that their node is silent, on a narrow line
+	// within 11 s; for the nodes it has been so for 4 s already.
+	silentWait = 10 * time.Second
+)
+
+// patienceFor is for how long the people of a node that is lost are waited for.
+func patienceFor(how Loss) time.Duration {
+	if how == Silent {
+		return silentWait
+	}
+	return movedWait
+}
 
 // deafWait is for how long the people of a dead node are waited for where this one hears nothing
 // of the others, and deafLook how often it looks.
@@ -48,6 +64,7 @@ type movedPerson struct {
 type move struct {
 	at     time.Time
 	frames []movedFrame
+	handed map[string]bool // the processes that have answered with kindHanded
 }
 
 const (
@@ -69,10 +86,11 @@ func (d *directory) keepMove(m movedFrame) {
 		m.More = len(people) > 0
 		frames = append(frames, m)
 	}
-	x.moves = append(x.moves, move{d.hub.now(), frames})
+	v := move{d.hub.now(), frames, make(map[string]bool)}
+	x.moves = append(x.moves, v)
 	x.moves = x.moves[max(0, len(x.moves)-mostMoves):]
 	for _, p := range x.all() {
-		p.tellMove(frames)
+		p.tellMove(v)
 	}
 }
 
@@ -81,17 +99,17 @@ func (d *directory) tellMoves(p *peer) {
 	x := d.nodes
 	x.moves = slices.DeleteFunc(x.moves, func(m move) bool { return d.hub.now().Sub(m.at) > movesFor })
 	for _, m := range x.moves {
-		p.tellMove(m.frames)
+		p.tellMove(m)
 	}
 }
 
 // tellMove tells a node. Until it has said again what waited for them, what it says else is
 // not for them: it would come too early.
-func (p *peer) tellMove(frames []movedFrame) {
+func (p *peer) tellMove(v move) {
 	if p.greeted && p.run == "" {
 		return // an older version, which knows nothing of this
 	}
-	for _, m := range frames {
+	for _, m := range v.frames {
 		m.People = slices.Clone(m.People)
 		for i := range m.People {
 			if s := p.x.d.member(m.People[i].Ref); s != nil {
@@ -100,29 +118,46 @@ func (p *peer) tellMove(frames []movedFrame) {
 		}
 		p.say(kindMoved, m)
 	}
-	p.tellRings(frames)
+	p.tellRings(v.frames)
 	if p.awaits == nil {
-		p.awaits = make(map[string]bool)
+		p.awaits = make(map[string]move)
 	}
-	p.awaits[originOf(frames[0].From, frames[0].Run)] = true
+	p.awaits[originOf(v.frames[0].From, v.frames[0].Run)] = v
 }
 
-// orphans keeps the people of a dead node for a while.
-func (d *directory) orphans(p *peer) {
+// orphans keeps the people of a node that is lost for a while.
+func (d *directory) orphans(p *peer, how Loss) {
 	x := d.nodes
 	x.mu.Lock()
 	x.orphans = append(x.orphans, p)
 	x.mu.Unlock()
-	since := d.hub.now()
+	p.since = d.hub.now()
 	p.late = &timers.Timer{}
 	p.late.Fire = func(now time.Time) {
-		if now.Sub(since) < deafWait && x.out.Deaf() { // somebody may have gone on with them
+		if now.Sub(p.since) < deafWait && x.out.Deaf() { // somebody may have gone on with them
 			d.hub.timers.Set(p.late, now.Add(deafLook))
 			return
 		}
 		d.scatter(p)
 	}
-	d.hub.timers.Set(p.late, since.Add(movedWait))
+	d.hub.timers.Set(p.late, p.since.Add(patienceFor(how)))
+}
+
+// lostAgain is told that a node is lost before it has said which process it is: its people are
+// waited for as long as if it had.
+func (d *directory) lostAgain(node string, how Loss) {
+	x, now := d.nodes, d.hub.now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, o := range x.orphans {
+		if o.name != node || now.Sub(o.since) > deafWait {
+			continue
+		}
+		d.hub.timers.Set(o.late, now.Add(patienceFor(how)))
+		if how != Void {
+			d.hub.wanted.loses(processOf(o.name, o.run), how, now)
+		}
+	}
 }
 
 // scatter gives up the people of a dead node who are there still, and what was said to them.
@@ -169,24 +204,6 @@ func (d *directory) orphaned(node, run string) (list []*peer) {
 	return list
 }
 
-// back is told which process a node is now: if it is one that was missed here, it has been
-// frozen or cut off, and says anew who is there.
-func (d *directory) back(p *peer) {
-	x := d.nodes
-	x.mu.Lock()
-	var old []*peer
-	for _, o := range x.orphans {
-		if o.name == p.name && o.run == p.run {
-			old = append(old, o)
-		}
-	}
-	x.mu.Unlock()
-	for _, o := range old {
-		d.hostingsBack(o, p)
-		d.scatter(o)
-	}
-}
-
 // movedFrom is told that another node goes on with the sessions of a dead one, which may have
 // been those of yet another one before.
 func (d *directory) movedFrom(q *peer, m *movedFrame) {
@@ -204,23 +221,7 @@ func (d *directory) movedFrom(q *peer, m *movedFrame) {
 			continue // it is new to this node, or here
 		}
 		d.leftElsewhere(s, o.Rooms)
-		n := &member{
-			d: d, node: q, there: o.Ref, ref: remote | delivery.Ref(d.nodes.next.Add(1)),
-			id: s.id, name: s.name, user: s.user, opener: s.opener, since: s.since, uses: 1,
-		}
-		n.addr.Store(s.addr.Load())
-		n.away.Store(s.away.Load())
-		q.mu.Lock()
-		q.members[o.Ref] = n
-		q.mu.Unlock()
-		d.members.Put(n.id, n)
-		for _, r := range d.replace(s, n) {
-			r.share(q)
-		}
-		d.replaceHosted(s, n)
-		d.replaceCalls(s, n)
-		d.replaceRings(s, n)
-		n.release()
+		d.becomes(s, q, o.Ref)
 	}
 	d.movedHostings(q, m)
 	for i := range m.People {
@@ -245,7 +246,22 @@ func (p *peer) waits() bool {
 
 // handedFrom is told that a node has said again what waited for those who have moved here:
 // what it says from now on is for them too.
-func (p *peer) handedFrom(m *movedFrame) { delete(p.awaits, originOf(m.From, m.Run)) }
+func (p *peer) handedFrom(m *movedFrame) {
+	of := originOf(m.From, m.Run)
+	if v, is := p.awaits[of]; is {
+		v.handed[originOf(p.name, p.run)] = true
+		delete(p.awaits, of)
+	}
+}
+
+// hasHanded is told which process a node is: what it has handed is here, whatever the stream.
+func (p *peer) hasHanded() {
+	for of, v := range p.awaits {
+		if v.handed[originOf(p.name, p.run)] {
+			delete(p.awaits, of)
+		}
+	}
+}
 
 // leftElsewhere takes a member of a dead node out of the rooms that its session has left, or
 // left and come to again: then others have another place for it than its own client.
@@ -259,6 +275,18 @@ func (d *directory) leftElsewhere(s *member, in map[string]uint64) {
 			d.leftThere(s, r, "lost")
 		}
 	}
+}
+
+// whyLost is why somebody is in a room no more of whom another node does not say so.
+func (d *directory) whyLost(s *member, room string) string {
+	if isHosted(room) {
+		d.hostings.mu.Lock()
+		defer d.hostings.mu.Unlock()
+		if h := d.hostings.m[room]; h != nil && (h.isOut(s.user) || h.marks[sessionMark(s.id)].Out) {
+			return "removed"
+		}
+	}
+	return "lost"
 }
 
 // replace puts a member in another one's place in rooms, where it is the same session.

@@ -20,8 +20,12 @@ import (
 // before all others that have the name have been heard, and who then proves to have come
 // later ends with user-taken.
 
-// seekFor is after which time a node goes by what it knows of a name.
-const seekFor = 2 * time.Second
+// seekLook times seekLooks is after which time a node goes by what it knows of a name: later than
+// one that says nothing any more counts as gone, and those with the name meet at another one.
+const (
+	seekLook  = time.Second
+	seekLooks = 5
+)
 
 // namePrefix is what meetings about names have in front of them; no room begins with it.
 const namePrefix = "u/"
@@ -135,13 +139,21 @@ func (d *directory) seek(u *user) {
 		}
 	}
 	if !u.known() {
-		a.late.Fire = func(time.Time) {
+		last, left := d.hub.now(), seekLooks
+		a.late.Fire = func(now time.Time) {
 			d.mu.Lock()
 			defer d.unlock()
+			if now.Sub(last) < 2*seekLook { // else this node has stood still, and has still to hear what it was told
+				left--
+			}
+			if last = now; left > 0 {
+				d.hub.timers.Set(&a.late, now.Add(seekLook))
+				return
+			}
 			a.enough = true
 			d.weigh(u)
 		}
-		d.hub.timers.Set(&a.late, d.hub.now().Add(seekFor))
+		d.hub.timers.Set(&a.late, last.Add(seekLook))
 	}
 }
 

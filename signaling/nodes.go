@@ -135,12 +135,14 @@ type peer struct {
 	kept       uint64                       // under in: the last step of that
 	keptTold   uint64                       // under in: of which it has been told
 	late       *timers.Timer                // of an orphan
-	awaits     map[string]bool              // in steps: whose messages it has still to say again, see handedFrom
+	since      time.Time                    // likewise
+	awaits     map[string]move              // in steps: whose messages it has still to say again, see handedFrom
 	mute       bool                         // under in: its sessions are another node's, and it does not know yet
 
 	mu      sync.Mutex
 	members map[delivery.Ref]*member // by its own numbers; also who is in a room only
-	number  uint64                   // of the last message that was sent to it
+	number  uint64                   // of the last message to it
+	sent    uint64                   // of an orphan: of the last that was sent
 	orphan  bool                     // it is dead, and its people are waited for
 	pending []pending                // messages that it has not handled yet
 	over    bool                     // and nothing is pending any more
@@ -272,6 +274,7 @@ func (p *peer) take(f []byte) bool {
 		if p.run = g.Run; p.run == "" {
 			p.awaits = nil // it knows nothing of people who move
 		} else {
+			p.hasHanded()
 			d.back(p)
 			d.hub.second.choose()
 		}
@@ -355,6 +358,7 @@ func (p *peer) takeName(kind byte, user string, m *partFrame) bool {
 		d.mu.Lock()
 		defer d.unlock()
 		if u := d.users[user]; u != nil {
+			d.stillThere(u, p, &namePart{})
 			d.dropName(u, p)
 			d.weigh(u)
 		}

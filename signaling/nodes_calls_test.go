@@ -19,29 +19,19 @@ import (
 
 // callPerson is a client of it.
 type callPerson struct {
+	modelSession
 	m            *callsModel
-	name         string
 	user, secret string
-	node         *modelNode
-	socket       *carried
-	id           string
-	over, taken  bool
-	seq, got     int
+	taken        bool
 	request      int
 	asked        map[int]string // what has no answer yet, by id
 	invited      map[int]string // whom it has called, by id
+	invitedAt    map[int]time.Time
 	calls        map[string]*callSeen
 	presence     map[string]string
 	told         map[string][]string // what it has heard of that, since somebody looked
 	heard        map[string]bool
-
-	// Where sessions outlive their nodes, see nodes_callsresume_test.go.
-	token  string
-	lost   bool
-	since  time.Time // since when it is lost
-	sent   bool      // on to another node
-	outbox []string
-	said   bool // that it takes a call, or declines it
+	said         bool // that it takes a call, or declines it
 }
 
 // callSeen is a call as a client sees it.
@@ -64,6 +54,7 @@ type callsModel struct {
 	*nodesModel
 	people   []*callPerson
 	accepted map[string]string // the device that has a call
+	steady   bool              // what rings is not lost, for a while
 	rang     int
 	talked   int
 	rangOn   int // calls that rang, at each for whom they had to, after a death
@@ -86,12 +77,10 @@ func newCallsModelWith(t *testing.T, seed uint64, seconds bool) *callsModel {
 	m.nodesModel = newNodesModelWith(t, seed, seconds)
 	m.clients = nil
 	for i, user := range callNames {
-		m.people = append(m.people, &callPerson{m: m, name: fmt.Sprint("p", i), user: user})
+		m.people = append(m.people, &callPerson{m: m, modelSession: modelSession{of: m.nodesModel, name: fmt.Sprint("p", i)}, user: user})
 	}
 	return m
 }
-
-func (c *callPerson) live() bool { return c.node != nil && !c.over }
 
 func (c *callPerson) begin(n *modelNode) {
 	secret := "the secret of it"
@@ -103,16 +92,14 @@ func (c *callPerson) begin(n *modelNode) {
 
 func (c *callPerson) beginWith(n *modelNode, secret string) {
 	*c = callPerson{
-		m: c.m, name: c.name, user: c.user, secret: secret, node: n, socket: carry(n.hub), asked: make(map[int]string), invited: make(map[int]string),
+		modelSession: modelSession{of: c.of, name: c.name}, m: c.m, user: c.user, secret: secret, asked: make(map[int]string), invited: make(map[int]string), invitedAt: make(map[int]time.Time),
 		calls: make(map[string]*callSeen), presence: make(map[string]string), told: make(map[string][]string), heard: make(map[string]bool),
 	}
 	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
 	if c.user != "" {
 		hello += fmt.Sprintf(`,"user":%q,"userSecret":%q`, c.user, c.secret)
 	}
-	c.socket.Say([]byte(hello+"}"), c.m.now)
-	c.id, c.token = c.socket.Session()
-	c.m.log("%s of %q is %s on %s", c.name, c.user, c.id, n.name())
+	c.opens(n, hello+"}")
 	if c.id == "" {
 		if c.user != "eve" || c.socket.Code() != wire.CloseRefused {
 			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
@@ -129,7 +116,7 @@ func (c *callPerson) say(text string, args ...any) {
 	text = fmt.Sprintf(text, args...)
 	c.asked[c.request] = text
 	if user := invites.FindStringSubmatch(text); user != nil {
-		c.invited[c.request] = user[1]
+		c.invited[c.request], c.invitedAt[c.request] = user[1], c.m.now
 	}
 	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, text, c.request, c.seq)
 	c.m.log("  %s says %s", c.name, text)
@@ -160,19 +147,13 @@ func (c *callPerson) read() {
 		c.over = true
 	}
 	if c.id != "" && !c.over {
-		c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), c.m.now)
+		c.acks()
 	}
 }
 
 func (c *callPerson) take(f frame) {
 	m := c.m
-	m.log("  %s hears %v", c.name, f)
-	if seq := int(f.num("seq")); seq > 0 {
-		if seq != c.got+1 {
-			m.fail("%s: number %d after %d", c.name, seq, c.got)
-		}
-		c.got = seq
-	}
+	c.numbered(f)
 	if id := int(f.num("id")); id > 0 {
 		// Who calls somebody that calls him is answered before he has the call, and says it again
 		// where his node is lost meanwhile.
@@ -193,7 +174,7 @@ func (c *callPerson) take(f frame) {
 	switch f.str("type") {
 	case "calling":
 		if c.calls[f.str("call")] == nil {
-			c.calls[f.str("call")] = &callSeen{state: "calling", mine: true, user: c.invited[int(f.num("id"))], since: m.now}
+			c.calls[f.str("call")] = &callSeen{state: "calling", mine: true, user: c.invited[int(f.num("id"))], since: c.invitedAt[int(f.num("id"))]}
 		}
 	case "call":
 		c.takeCall(f)
@@ -211,7 +192,7 @@ func (c *callPerson) take(f frame) {
 				m.fail("%s is told %v", c.name, f)
 			}
 			c.taken = true
-		case "no-such-call", "not-in-room", "too-many":
+		case "no-such-call", "not-in-room", "too-many", "rate": // what was said to a stream that is over may have come
 		default:
 			m.fail("%s is told %v", c.name, f)
 		}
@@ -241,6 +222,9 @@ func (c *callPerson) takeCall(f frame) {
 	}
 	if s.mine && s.rings() && f.str("reason") == "lost" && m.seconds != nil {
 		m.fail("%s has lost call %s, which rang", c.name, id) // it goes on wherever its caller does
+	}
+	if s.rings() && f.str("reason") == "lost" && m.steady {
+		m.fail("%s hears that call %s, which rings, is lost", c.name, id)
 	}
 	s.reason = f.str("reason")
 	s.state, s.lost = state, f.str("reason") == "lost" || f.str("reason") == "unavailable"
@@ -331,7 +315,7 @@ func (m *callsModel) actCalls() {
 }
 
 func (c *callPerson) end() {
-	c.socket.Say(fmt.Appendf(nil, `{"type":"bye","seq":%d}`, c.seq+1), c.m.now)
+	c.goodbye()
 	c.over = true
 }
 

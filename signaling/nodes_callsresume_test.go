@@ -2,14 +2,11 @@ package signaling
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
-
-	"turnhub/signaling/internal/wire"
 )
 
 // The model of calls by name where sessions outlive their nodes: nodes die and freeze, and
@@ -18,51 +15,16 @@ import (
 // in time. Where everything was quiet when a node died its calls go on, those that ring too,
 // without a word to anybody.
 
-// drop is told that its socket is lost.
-func (c *callPerson) drop() {
-	if !c.lost {
-		c.lost, c.since = true, c.m.now
-	}
-}
-
-// resume comes back with another socket, as modelClient.resume.
+// resume comes back with another socket.
 func (c *callPerson) resume() {
-	n := c.node
-	if n.dead || n.frozen || c.sent {
-		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
-		if n.dead || n.frozen {
-			return
-		}
-	}
-	c.socket = carry(n.hub)
-	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
-	frames := pullFrames(c.m.t, c.socket)
-	if len(frames) == 0 {
-		if c.socket.Code() != wire.CloseRestart {
-			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
-		}
-		c.sent = true
+	told, from, is := c.comesBack()
+	if !is {
 		return
 	}
-	c.lost = false
-	c.m.log("%s comes to %s", c.name, n.name())
-	if frames[0]["resumed"] != true {
-		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
-		c.over = true
-		return
-	}
-	if c.node != n {
-		c.m.moved++
-	}
-	c.node, c.sent = n, false
-	_, c.token = c.socket.Session()
-	from := int(frames[0].num("ack"))
-	for _, f := range frames[1:] {
+	for _, f := range told {
 		c.take(f)
 	}
-	for _, text := range c.outbox[from:] {
-		c.socket.Say([]byte(text), c.m.now)
-	}
+	c.saysAgain(from)
 	c.read()
 }
 
@@ -75,6 +37,30 @@ func (m *callsModel) freezePeople(n *modelNode) {
 			}
 			c.drop()
 		}
+	}
+}
+
+// freezesPeople has a node stand still for as long as clients take to notice, while people act.
+// It may be missed or not, and be back before anybody has come to another one or not.
+func (m *callsModel) freezesPeople(n *modelNode, act func()) {
+	m.freezePeople(n)
+	passes := func(most int) {
+		for range m.rng.IntN(most) {
+			m.step(200 * time.Millisecond)
+			m.rest(1)
+			act()
+		}
+	}
+	passes(12)
+	missed := m.rng.IntN(4) > 0
+	if missed {
+		m.log("%s is missed", n.name())
+		m.bury(n)
+		passes(25)
+	}
+	if !missed || m.rng.IntN(2) == 0 {
+		m.thaw(n)
+		m.rest(3)
 	}
 }
 
@@ -116,6 +102,11 @@ func (m *callsModel) rested() bool {
 			return false
 		}
 	}
+	unsure := func(n *modelNode) bool { return n.hub.directory.unsure() }
+	for slices.ContainsFunc(m.nodes[:], unsure) { // and what they show may be of before
+		m.step(time.Second)
+		m.rest(1)
+	}
 	m.rest(12)
 	for _, n := range m.nodes {
 		if !n.hub.second.covers() {
@@ -136,17 +127,18 @@ func (m *callsModel) ringing() (list []ring) {
 	if slices.ContainsFunc(m.people, func(c *callPerson) bool { return c.live() && c.lost }) {
 		return nil // what it says when it is back may end others' calls
 	}
-	bad, calls := make(map[string]bool), make(map[string]bool)
+	bad, calls, devices := make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	for _, c := range m.people {
 		for id, s := range c.calls {
 			if c.live() && s.rings() {
 				list = append(list, ring{id, c})
 				calls[id] = calls[id] || s.mine
-				bad[id] = bad[id] || c.lost || m.now.Sub(s.since) > 30*time.Second
+				devices[id] = devices[id] || !s.mine
+				bad[id] = bad[id] || c.lost || m.now.Sub(s.since) > 20*time.Second
 			}
 		}
 	}
-	list = slices.DeleteFunc(list, func(r ring) bool { return bad[r.id] || !calls[r.id] })
+	list = slices.DeleteFunc(list, func(r ring) bool { return bad[r.id] || !calls[r.id] || !devices[r.id] })
 	slices.SortFunc(list, func(a, b ring) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.c.name, b.c.name)) })
 	return list
 }
@@ -187,7 +179,7 @@ func (m *callsModel) takeOne(rings []ring) {
 	m.taken++
 }
 
-// strictCalls kills a node while nothing happens: the calls of its people go on.
+// strictCalls kills a node while nothing happens, or freezes it: the calls of its people go on.
 func (m *callsModel) strictCalls(n *modelNode) {
 	if !m.rested() {
 		return
@@ -218,15 +210,27 @@ func (m *callsModel) strictCalls(n *modelNode) {
 	for _, c := range by {
 		before[c], c.told = maps.Clone(c.presence), make(map[string][]string)
 	}
-	m.killPeople(n)
-	m.bury(n)
-	m.rest(12)
-	for range 100 {
-		for _, c := range m.people {
-			if c.node == n && c.live() && c.lost {
-				c.resume()
+	m.steady = true
+	defer func() { m.steady = false }()
+	if m.rng.IntN(3) == 0 {
+		m.freezesPeople(n, func() {})
+	} else {
+		m.killPeople(n)
+		m.bury(n)
+		m.rest(12)
+	}
+	for round := range 24 {
+		if round == 12 && n.frozen {
+			m.thaw(n)
+		}
+		for range 10 {
+			for _, c := range m.people {
+				if by[c.id] == c && c.live() && c.lost {
+					c.resume()
+				}
 			}
 		}
+		m.rest(1)
 	}
 	m.rest(3)
 	for _, x := range talks {

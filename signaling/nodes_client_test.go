@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"turnhub/signaling/internal/wire"
 )
 
 // What a client of the model of many nodes is told, and holds its node to.
@@ -18,21 +16,10 @@ type modelRoom struct {
 }
 
 type modelClient struct {
+	modelSession
 	m      *nodesModel
-	name   string
-	node   *modelNode
-	socket *carried
-	id     string
-	token  string
-	lost   bool
-	since  time.Time // since when it is lost
-	over   bool      // the session is gone with its node
-	sent   bool      // on to another node
-	seq    int
-	got    int
 	acked  int
 	handed int // of seq, what its node has been told
-	outbox []string
 	rooms  map[string]*modelRoom
 	said   map[int]*modelSaid // by seq
 	heard  map[string]int     // the highest number of each sender, and all below in heardAll
@@ -52,16 +39,12 @@ type modelSaid struct {
 // begin opens a fresh session.
 func (c *modelClient) begin(n *modelNode) {
 	*c = modelClient{
-		m: c.m, name: c.name, node: n, rooms: make(map[string]*modelRoom), said: make(map[int]*modelSaid),
-		heard: make(map[string]int), all: make(map[string]bool), socket: carry(n.hub),
+		modelSession: modelSession{of: c.m, name: c.name}, m: c.m, rooms: make(map[string]*modelRoom), said: make(map[int]*modelSaid),
+		heard: make(map[string]int), all: make(map[string]bool),
 	}
-	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","name":%q}`, c.name), c.m.now)
-	c.id, c.token = c.socket.Session()
-	c.m.log("%s is %s on %s", c.name, c.id, n.name())
+	c.opens(n, fmt.Sprintf(`{"type":"hello","name":%q}`, c.name))
 	c.read(1000)
 }
-
-func (c *modelClient) live() bool { return c.node != nil && !c.over }
 
 func (c *modelClient) say(text string) {
 	c.seq++
@@ -74,58 +57,23 @@ func (c *modelClient) say(text string) {
 	}
 }
 
-// drop is told that its socket is lost.
-func (c *modelClient) drop() {
-	if !c.lost {
-		c.lost, c.since = true, c.m.now
-	}
-}
-
-// resume comes back with another socket: to the node where it was, or to another one where
-// that is dead or sends it on.
+// resume comes back with another socket.
 func (c *modelClient) resume() {
-	n := c.node
-	if n.dead || n.frozen || c.sent {
-		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
-		if n.dead || n.frozen {
-			return
+	since := c.since
+	told, from, is := c.comesBack()
+	if !is {
+		if c.over && c.m.seconds == nil && c.m.now.Sub(since) < time.Minute { // else the others have been told that it is lost
+			c.m.fail("%s has not resumed", c.name)
 		}
-	}
-	c.socket = carry(n.hub)
-	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
-	frames := pullFrames(c.m.t, c.socket)
-	if len(frames) == 0 {
-		if c.m.seconds == nil || c.socket.Code() != wire.CloseRestart {
-			c.m.fail("%s is not welcome", c.name)
-		}
-		c.sent = true
 		return
 	}
-	c.lost = false
-	c.m.log("%s comes to %s", c.name, n.name())
-	if frames[0]["resumed"] != true { // too late: the others have been told that it is lost
-		if c.m.seconds == nil && c.m.now.Sub(c.since) < time.Minute {
-			c.m.fail("%s has not resumed: %v", c.name, frames)
-		}
-		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
-		c.over = true
-		return
-	}
-	if c.node != n {
-		c.m.moved++
-	}
-	c.node, c.sent = n, false
-	_, c.token = c.socket.Session()
-	from := int(frames[0].num("ack"))
 	c.settle(from)
 	c.handed = from
-	for _, f := range frames[1:] {
+	for _, f := range told {
 		c.take(f)
 	}
 	c.handed = c.seq
-	for _, text := range c.outbox[from:] {
-		c.socket.Say([]byte(text), c.m.now)
-	}
+	c.saysAgain(from)
 }
 
 func (c *modelClient) read(most int) {
@@ -156,15 +104,9 @@ func (c *modelClient) settle(ack int) {
 
 func (c *modelClient) take(f frame) {
 	m := c.m
-	m.log("  %s hears %v", c.name, f)
+	c.numbered(f)
 	if ack, ok := f["ack"].(float64); ok && f.str("type") != "welcome" {
 		c.settle(int(ack))
-	}
-	if seq := int(f.num("seq")); seq > 0 {
-		if seq != c.got+1 {
-			m.fail("%s: number %d after %d", c.name, seq, c.got)
-		}
-		c.got = seq
 	}
 	name := f.str("room")
 	r, peer := c.rooms[name], f.str("peer")
@@ -246,8 +188,4 @@ func (c *modelClient) hear(f frame) {
 	}
 	c.all[text] = true
 	c.heard[from] = number
-}
-
-func (c *modelClient) end() {
-	c.socket.Say(fmt.Appendf(nil, `{"type":"bye","seq":%d}`, c.seq+1), c.m.now)
 }

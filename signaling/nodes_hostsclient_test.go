@@ -3,24 +3,16 @@ package signaling
 import (
 	"fmt"
 	"slices"
-
-	"turnhub/signaling/internal/wire"
 )
 
 // What a client of the model of hosted rooms is told, and holds its node to.
 
 // doorPerson is a client of it.
 type doorPerson struct {
+	modelSession
 	m            *doorsModel
-	name, user   string
-	opens        bool // it has the host's secret
-	node         *modelNode
-	socket       *carried
-	id, token    string
-	lost, over   bool
-	sent         bool // on to another node
-	seq, got     int
-	outbox       []string
+	user         string
+	rules        bool // it has the host's secret
 	all          []frame
 	asked        map[int]*doorAsk
 	state        string // outside, waits, admitted, inside, out
@@ -33,6 +25,8 @@ type doorPerson struct {
 
 	// What the others may be told of it.
 	joins, leaves int
+	enters        int // of the joins, those by which it may have come in
+	inSince       int // of the model's words
 }
 
 // doorAsk is a request that has no answer yet.
@@ -41,20 +35,16 @@ type doorAsk struct {
 	of   *doorPerson
 	by   *doorPerson
 	at   int // of the model's words
+	over int // likewise, when it was answered
 }
 
-func (c *doorPerson) live() bool { return c.node != nil && !c.over }
-
 func (c *doorPerson) begin(n *modelNode) {
-	c.node, c.socket = n, carry(n.hub)
 	c.asked, c.peers, c.door, c.state = make(map[int]*doorAsk), make(map[string]bool), make(map[string]bool), "outside"
 	hello := fmt.Sprintf(`{"type":"hello","name":%q`, c.name)
 	if c.user != "" {
 		hello += fmt.Sprintf(`,"user":%q,"userSecret":"the secret of it"`, c.user)
 	}
-	c.socket.Say([]byte(hello+"}"), c.m.now)
-	c.id, c.token = c.socket.Session()
-	c.m.log("%s is %s on %s", c.name, c.id, n.name())
+	c.opens(n, hello+"}")
 	c.m.by[c.id] = c
 	c.read()
 }
@@ -62,7 +52,7 @@ func (c *doorPerson) begin(n *modelNode) {
 func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) {
 	c.seq++
 	c.m.words++
-	c.asked[c.seq] = &doorAsk{what, of, c, c.m.words}
+	c.asked[c.seq] = &doorAsk{what, of, c, c.m.words, 0}
 	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, fmt.Sprintf(text, args...), c.seq, c.seq)
 	c.m.log("  %s says %s", c.name, text)
 	c.outbox = append(c.outbox, text)
@@ -74,8 +64,11 @@ func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) 
 
 func (c *doorPerson) join() {
 	c.joins++
+	if c.rules || c.m.said["admit "+c.id] > 0 {
+		c.enters++
+	}
 	more := ""
-	if c.opens {
+	if c.rules {
 		more = `,"host":"` + hostSecret + `"`
 	}
 	c.say("join", nil, `"type":"join","room":%q%s`, c.m.room, more)
@@ -98,49 +91,21 @@ func (c *doorPerson) order(action string, of *doorPerson) {
 	c.say(action, of, `"type":"host","room":%q,"action":%q,"peer":%q`, c.m.room, action, id)
 }
 
-func (c *doorPerson) drop() { c.lost = true }
-
-// resume comes back with another socket, as callPerson.resume.
+// resume comes back with another socket.
 func (c *doorPerson) resume() {
-	n := c.node
-	if n.dead || n.frozen || c.sent {
-		n = c.m.nodes[c.m.rng.IntN(modelNodes)]
-		if n.dead || n.frozen {
-			return
-		}
-	}
-	c.socket = carry(n.hub)
-	c.socket.Say(fmt.Appendf(nil, `{"type":"hello","resume":{"session":%q,"token":%q,"seq":%d}}`, c.id, c.token, c.got), c.m.now)
-	frames := pullFrames(c.m.t, c.socket)
-	if len(frames) == 0 {
-		if c.socket.Code() != wire.CloseRestart {
-			c.m.fail("%s is not welcome: %v", c.name, c.socket.Code())
-		}
-		c.sent = true
+	told, from, is := c.comesBack()
+	switch {
+	case is:
+	case c.over && c.m.strict:
+		c.m.fail("%s has not resumed", c.name)
+		return
+	default:
 		return
 	}
-	c.lost = false
-	c.m.log("%s comes to %s", c.name, n.name())
-	if frames[0]["resumed"] != true {
-		if c.m.strict {
-			c.m.fail("%s has not resumed", c.name)
-		}
-		c.socket.Say([]byte(`{"type":"bye"}`), c.m.now)
-		c.over = true
-		return
-	}
-	if c.node != n {
-		c.m.moved++
-	}
-	c.node, c.sent = n, false
-	_, c.token = c.socket.Session()
-	from := int(frames[0].num("ack"))
-	for _, f := range frames[1:] {
+	for _, f := range told {
 		c.take(f)
 	}
-	for _, text := range c.outbox[from:] {
-		c.socket.Say([]byte(text), c.m.now)
-	}
+	c.saysAgain(from)
 	c.read()
 }
 
@@ -158,7 +123,7 @@ func (c *doorPerson) read() {
 		return
 	}
 	if !c.over {
-		c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), c.m.now)
+		c.acks()
 	}
 }
 
@@ -166,14 +131,8 @@ func (c *doorPerson) isHost() bool { return slices.Contains(c.hosts, c.id) }
 
 func (c *doorPerson) take(f frame) {
 	m := c.m
-	m.log("  %s hears %v", c.name, f)
+	c.numbered(f)
 	c.all = append(c.all, f)
-	if seq := int(f.num("seq")); seq > 0 {
-		if seq != c.got+1 {
-			m.fail("%s: number %d after %d", c.name, seq, c.got)
-		}
-		c.got = seq
-	}
 	ask := c.asked[int(f.num("id"))]
 	if ask != nil {
 		delete(c.asked, int(f.num("id")))
@@ -185,9 +144,10 @@ func (c *doorPerson) take(f frame) {
 	peer := m.by[id]
 	switch f.str("type") {
 	case "joined":
-		if !c.opens && m.said["admit "+c.id] == 0 {
+		if !c.rules && m.said["admit "+c.id] == 0 {
 			m.fail("%s is let in, and no host has said so", c.name)
 		}
+		c.inSince = m.words
 		c.state, c.peers, c.told = "inside", make(map[string]bool), make(map[string]int)
 		for _, x := range f["peers"].([]any) {
 			c.peers[frame(x.(map[string]any)).str("peer")] = true
@@ -199,8 +159,8 @@ func (c *doorPerson) take(f frame) {
 		case c.peers[id]:
 			m.fail("%s is told twice that %s is there", c.name, peer.name)
 		// That somebody leaves may have come to the dead node, and not to the next one yet.
-		case m.strict && peer.leaves == 0 && c.told[id] >= peer.joins:
-			m.fail("%s is told %d times that %s has joined, who has said so %d times", c.name, c.told[id]+1, peer.name, peer.joins)
+		case m.strict && peer.leaves == 0 && c.told[id] >= peer.enters:
+			m.fail("%s is told %d times that %s has joined, who has come in %d times at most", c.name, c.told[id]+1, peer.name, peer.enters)
 		}
 		c.peers[id] = true
 		c.told[id]++
@@ -285,6 +245,7 @@ func (c *doorPerson) answered(ask *doorAsk) {
 		c.state = "outside"
 		c.hosts, c.muted, c.door, c.peers = nil, nil, make(map[string]bool), make(map[string]bool)
 	default:
+		ask.over = c.m.words
 		c.m.done = append(c.m.done, ask)
 	}
 }

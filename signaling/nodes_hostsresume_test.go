@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -35,7 +34,7 @@ func newDoorsModel(t *testing.T, seed uint64) *doorsModel {
 	m.clients = nil
 	m.secrets()
 	for _, name := range []string{"ann", "dan", "bob", "cat", "mal", "mal2", "eve"} {
-		c := &doorPerson{m: m, name: name, user: name, opens: name == "ann" || name == "dan"}
+		c := &doorPerson{m: m, modelSession: modelSession{of: m.nodesModel, name: name}, user: name, rules: name == "ann" || name == "dan"}
 		switch name {
 		case "mal2":
 			c.user = "mal"
@@ -159,7 +158,7 @@ func (m *doorsModel) act(c *doorPerson) {
 		of := m.by[peers[m.rng.IntN(len(peers))]]
 		switch {
 		case x < 75:
-			if !of.opens {
+			if !of.rules {
 				c.order("remove", of)
 			}
 		case x < 90:
@@ -170,164 +169,33 @@ func (m *doorsModel) act(c *doorPerson) {
 	}
 }
 
-// inside returns who is in the room, by all nodes that live.
-func (m *doorsModel) inside() (ids []string) {
-	for _, n := range m.nodes {
-		if n.dead || n.frozen {
+// wants has a host say something of those on a node.
+func (m *doorsModel) wants(n *modelNode) {
+	for _, host := range m.people {
+		if !host.live() || host.lost || host.state != "inside" || !host.isHost() || len(host.asked) > 0 {
 			continue
 		}
-		if r := n.hub.directory.rooms.Get(m.room); r != nil {
-			for _, s := range r.ours() {
-				ids = append(ids, s.id)
+		var there []*doorPerson
+		for _, c := range m.people {
+			if c.node == n && c.live() && c != host && !c.rules {
+				there = append(there, c)
 			}
 		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// agree sees that all nodes and people have the same in mind.
-func (m *doorsModel) agree() {
-	inside := m.inside()
-	var hosts, muted, waiting []string
-	states := make(map[string]string)
-	locked, seen := false, false
-	for _, n := range m.nodes {
-		if n.dead || n.frozen {
+		if len(there) == 0 {
 			continue
 		}
-		h := n.hub.directory.hostings.m[m.room]
-		if h == nil || h.own() == 0 {
-			continue
+		c := there[m.rng.IntN(len(there))]
+		switch x := m.rng.IntN(10); {
+		case x == 0:
+			host.order("end", nil)
+		case x < 3:
+			host.order("lock", nil)
+		case host.door[c.id] && m.removed(c) == 0:
+			host.order([]string{"admit", "decline"}[m.rng.IntN(2)], c)
+		case host.peers[c.id]:
+			host.order([]string{"remove", "remove", "mute"}[m.rng.IntN(3)], c)
 		}
-		if seen && h.locked != locked {
-			m.fail("%s takes the room for locked %v, edition %d, and others do not", n.name(), h.locked, h.lockedAt)
-		}
-		locked, seen = h.locked, true
-		for s, st := range h.people {
-			if s.node != nil {
-				continue
-			}
-			in := s.inRoom(m.room) != nil
-			switch {
-			case st.waiting && (in || st.out || st.host):
-				m.fail("%s waits, and is %+v", s.name, *st)
-			case st.waiting:
-				waiting = append(waiting, s.id)
-				states[s.id] = "waits"
-			case st.out && in:
-				m.fail("%s was put out, and is inside", s.name)
-			case st.out:
-				states[s.id] = "out"
-			case in:
-				states[s.id] = "inside"
-			default:
-				states[s.id] = "admitted"
-			}
-			if st.host && in {
-				hosts = append(hosts, s.id)
-			}
-			if st.muted && in {
-				muted = append(muted, s.id)
-			}
-		}
-	}
-	for _, list := range [][]string{hosts, muted, waiting} {
-		slices.Sort(list)
-	}
-	// Somebody who was admitted may come into a room that all others have left.
-	if len(inside) > 0 && len(hosts) == 0 && m.strict && m.said["end "] == 0 && !slices.ContainsFunc(m.people, func(c *doorPerson) bool { return c.leaves > 0 }) {
-		m.fail("%v are inside, and nobody is host", inside)
-	}
-	for _, id := range inside {
-		c := m.by[id]
-		switch {
-		case !c.opens && m.said["admit "+id] == 0:
-			m.fail("%s is inside, and no host has let it in", c.name)
-		case m.removed(c) > 0 && m.removedFor(c):
-			m.fail("%s is inside, and was removed", c.name)
-		}
-	}
-	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
-	for _, c := range m.people {
-		if !c.live() || c.lost {
-			continue
-		}
-		want := states[c.id]
-		if want == "" {
-			want = "outside"
-		}
-		if c.state != want && !(c.state == "out" && (want == "outside" || want != "inside" && m.removed(c) > 0)) {
-			m.fail("%s takes itself to be %s, and is %s on %s", c.name, c.state, want, c.node.name())
-		}
-		if c.state != "inside" {
-			continue
-		}
-		others := slices.DeleteFunc(slices.Clone(inside), func(id string) bool { return id == c.id })
-		if got := slices.Sorted(maps.Keys(c.peers)); !slices.Equal(got, others) {
-			m.fail("%s sees %v, not %v", c.name, got, others)
-		}
-		if got := sorted(c.hosts); !slices.Equal(got, hosts) {
-			m.fail("for %s the hosts are %v, not %v", c.name, got, hosts)
-		}
-		if got := sorted(c.muted); !slices.Equal(got, muted) {
-			m.fail("for %s %v are muted, not %v", c.name, got, muted)
-		}
-		if c.locked != locked {
-			m.fail("for %s the room is locked %v", c.name, c.locked)
-		}
-		if got := slices.Sorted(maps.Keys(c.door)); c.isHost() && !slices.Equal(got, waiting) {
-			m.fail("for %s %v are at the door, not %v", c.name, got, waiting)
-		}
-	}
-	if locked && len(waiting) > 0 {
-		m.fail("%v wait, and the room is locked", waiting)
-	}
-}
-
-// removedFor reports whether a removal of somebody was answered with ok, and nothing after it lets
-// him in again: then it holds. What a host has said whose session was lost, with two nodes, may be.
-func (m *doorsModel) removedFor(c *doorPerson) (holds bool) {
-	for _, a := range m.done {
-		switch {
-		case a.what == "admit" && a.of == c:
-			holds = false // it may have been said before and, where a node died, be handled now
-		case a.what == "remove" && !a.by.over && (a.of == c || a.of.user != "" && a.of.user == c.user && a.by.user != c.user):
-			holds = true
-		}
-	}
-	return holds
-}
-
-// obeyed sees that the last of what was wanted has happened, where nothing was said against it.
-func (m *doorsModel) obeyed() {
-	last := make(map[string]*doorAsk)
-	for _, a := range m.done {
-		key := a.what
-		switch a.what {
-		case "lock", "unlock":
-			key = "lock"
-		case "mute", "unmute":
-			key = "mute " + a.of.id
-		case "admit", "decline":
-			key = "door " + a.of.id
-		}
-		if o := last[key]; o == nil || o.at < a.at {
-			last[key] = a
-		}
-	}
-	for key, a := range last {
-		c := a.of
-		switch {
-		case !m.strict, c != nil && m.removed(c) > 0: // who was lost knocks again
-		case a.what == "admit" && c.state == "waits" && c.joins == 1 && m.said["end "] == 0:
-			m.fail("%s was admitted, and waits", c.name)
-		case a.what == "decline" && c.state == "inside" && m.said["admit "+c.id] == 0:
-			m.fail("%s was declined, and is inside", c.name)
-		case key == "lock", c == nil:
-		case a.what == "mute" && c.state == "inside" && m.said["unmute "+c.id] == 0 && c.leaves == 0 && m.said["end "] == 0 && !slices.Contains(c.muted, c.id):
-			m.fail("%s was muted, and is not", c.name)
-		}
+		return
 	}
 }
 
@@ -365,6 +233,9 @@ func (m *doorsModel) dies(n *modelNode, freezes bool) {
 	m.stop(n, freezes)
 	m.acts(m.rng.IntN(4))
 	m.bury(n)
+	if m.rng.IntN(2) == 0 {
+		m.wants(n)
+	}
 	m.acts(m.rng.IntN(6))
 	if m.rng.IntN(4) == 0 {
 		m.log("NATS is away")
@@ -387,8 +258,14 @@ func (m *doorsModel) dies(n *modelNode, freezes bool) {
 
 // play is one schedule. It returns what kind it was.
 func (m *doorsModel) play() (kind string) {
+	third := m.nodes[m.rng.IntN(modelNodes)] // of some schedules: nobody is there
+	empty := m.rng.IntN(3) == 0
 	for _, c := range m.people {
-		c.begin(m.nodes[m.rng.IntN(modelNodes)])
+		at := m.nodes[m.rng.IntN(modelNodes)]
+		for empty && at == third {
+			at = m.nodes[m.rng.IntN(modelNodes)]
+		}
+		c.begin(at)
 	}
 	m.rest(12)
 	ann := m.people[0]
@@ -473,7 +350,7 @@ func (m *doorsModel) back() {
 func (m *doorsModel) finish() {
 	for _, c := range m.people {
 		if c.live() && !c.lost {
-			c.socket.Say(fmt.Appendf(nil, `{"type":"bye","seq":%d}`, c.seq+1), m.now)
+			c.goodbye()
 			c.over = true
 		}
 	}

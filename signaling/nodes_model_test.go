@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/cryptotest"
 	"time"
 )
 
@@ -34,7 +35,8 @@ type modelNode struct {
 	deaf       bool
 	voids      [modelNodes]bool // streams to be given up
 	queues     [modelNodes][]modelFrame
-	generation [modelNodes]uint64 // of the streams; 0: there is none
+	generation [modelNodes]uint64       // of the streams; 0: there is none
+	waits      [modelNodes][]modelFrame // of a frozen one: what others have sent
 }
 
 func (n *modelNode) Send(node string, generation uint64, frames ...[]byte) bool {
@@ -95,6 +97,7 @@ func newNodesModel(t *testing.T, seed uint64) *nodesModel { return newNodesModel
 
 func newNodesModelWith(t *testing.T, seed uint64, seconds bool) *nodesModel {
 	m := &nodesModel{t: t, rng: rand.New(rand.NewPCG(seed, 3)), now: time.Unix(1e9, 0), homes: make(map[string]int)}
+	cryptotest.SetGlobalRandom(t, seed) // ids are the same again
 	m.log("seed %d", seed)
 	if seconds {
 		m.seconds = &modelSeconds{m: m, entries: make(map[string]*modelSecond)}
@@ -105,7 +108,7 @@ func newNodesModelWith(t *testing.T, seed uint64, seconds bool) *nodesModel {
 		m.start(m.nodes[i])
 	}
 	for i := range 5 {
-		m.clients = append(m.clients, &modelClient{m: m, name: fmt.Sprint("p", i)})
+		m.clients = append(m.clients, &modelClient{m: m, modelSession: modelSession{of: m, name: fmt.Sprint("p", i)}})
 	}
 	return m
 }
@@ -126,7 +129,7 @@ func (m *nodesModel) start(n *modelNode) {
 	n.hub.day = n.hub.now
 	n.hub.callID = func() string { m.calls++; return fmt.Sprintf("c_%05d", m.calls) }
 	m.unseen[n.at] = nil
-	n.dead, n.frozen, n.voids = false, false, [modelNodes]bool{}
+	n.dead, n.frozen, n.voids, n.waits = false, false, [modelNodes]bool{}, [modelNodes][]modelFrame{}
 	for _, o := range m.nodes {
 		if o != nil && o != n && !o.dead {
 			m.up(n, o)
@@ -207,6 +210,9 @@ func (m *nodesModel) kill(n *modelNode) {
 func (m *nodesModel) bury(n *modelNode) {
 	for _, o := range m.nodes {
 		if o != n && !o.dead && !o.frozen && o.generation[n.at] != 0 {
+			if n.frozen { // what has been sent comes when it goes on
+				n.waits[o.at] = append(n.waits[o.at], o.queues[n.at]...)
+			}
 			o.queues[n.at] = nil
 			o.generation[n.at] = 0
 			how := Ended
@@ -365,13 +371,13 @@ func (m *nodesModel) act() {
 	case x < 900:
 		c.read(1000)
 		if !c.lost {
-			c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), m.now)
+			c.acks()
 		}
 	case x < 930:
 		if !c.lost {
 			m.log("%s loses its socket", c.name)
 			c.socket.Lost(false)
-			c.lost, c.since = true, m.now
+			c.drop()
 		}
 	default:
 		if c.lost {
@@ -444,7 +450,7 @@ func (m *nodesModel) settle() {
 					}
 				}
 				c.read(1000)
-				c.socket.Say(fmt.Appendf(nil, `{"type":"ack","ack":%d}`, c.got), m.now)
+				c.acks()
 			}
 		}
 	}
@@ -489,7 +495,7 @@ func (m *nodesModel) settle() {
 		}
 	}
 	for _, c := range by {
-		c.end()
+		c.goodbye()
 	}
 	if m.seconds != nil {
 		m.quiet() // who leaves is gone when the image has that

@@ -1,6 +1,8 @@
 package signaling
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 )
@@ -124,6 +126,19 @@ func (m *nodesModel) thaw(n *modelNode) {
 	}
 	m.unseen[n.at] = nil
 	for _, o := range m.nodes {
+		var late [][]byte
+		for _, f := range n.waits[o.at] {
+			if f.generation == n.generation[o.at] {
+				late = append(late, f.text)
+			}
+		}
+		if n.waits[o.at] = nil; len(late) > 0 {
+			m.log("  %s hears what %s has said meanwhile: %d frames", n.name(), o.name(), len(late))
+			n.hub.FromNode(o.name(), late)
+			m.commit(n)
+		}
+	}
+	for _, o := range m.nodes {
 		if o == n || o.dead || o.frozen {
 			continue
 		}
@@ -175,7 +190,8 @@ func (m *nodesModel) quiet() {
 	}
 }
 
-// strict kills a node that has had the time to be covered: all of its sessions go on.
+// strict kills a node that has had the time to be covered, or freezes it: all of its sessions go
+// on. Where nothing else happens nobody is told anything.
 func (m *nodesModel) strict(n *modelNode) {
 	m.narrow = false
 	for _, o := range m.nodes {
@@ -185,11 +201,16 @@ func (m *nodesModel) strict(n *modelNode) {
 	}
 	m.quiet()
 	var theirs []*modelClient
+	all := true
 	for _, c := range m.clients {
 		s := n.hub.directory.members.Get(c.id)
-		if c.live() && c.node == n && s != nil && s.node == nil && !c.sent && (!c.lost || m.now.Sub(c.since) < 50*time.Second) {
+		if c.live() && c.node == n && s != nil && s.node == nil && !c.sent && (!c.lost || m.now.Sub(c.since) < 40*time.Second) {
 			theirs = append(theirs, c)
 		}
+		if c.live() && !c.lost {
+			c.read(1000)
+		}
+		all = all && !(c.live() && c.lost) // what it says when it is back may change what there is
 	}
 	if m.rng.IntN(2) == 0 { // while something is on its way
 		for range m.rng.IntN(20) {
@@ -203,24 +224,74 @@ func (m *nodesModel) strict(n *modelNode) {
 				return
 			}
 		}
+		all = false
 	}
-	m.kill(n)
-	m.bury(n)
-	m.quiet()
-	for _, c := range theirs {
-		if c.over || c.node != n {
-			continue
+	for _, c := range m.clients {
+		for _, r := range c.rooms {
+			clear(r.gone)
 		}
-		for range 100 {
-			if c.lost && !c.over {
-				c.resume()
+	}
+	if m.rng.IntN(3) == 0 {
+		m.freezes(n)
+	} else {
+		m.kill(n)
+		m.bury(n)
+		m.quiet()
+	}
+	for range 12 {
+		for _, c := range theirs {
+			for range 10 {
+				if c.lost && !c.over {
+					c.resume()
+				}
 			}
 		}
+		m.quiet()
+	}
+	for _, c := range theirs {
 		if c.over || c.lost {
 			m.fail("%s has not resumed after the death of %s", c.name, n.name())
 		}
 	}
+	if n.frozen {
+		m.thaw(n)
+	}
+	m.quiet()
+	for _, c := range m.clients {
+		if !c.live() || c.lost || !all {
+			continue
+		}
+		c.read(1000)
+		for name, r := range c.rooms {
+			if len(r.gone) > 0 {
+				m.fail("%s is told that %v have left %s, and nobody has", c.name, slices.Collect(maps.Keys(r.gone)), name)
+			}
+		}
+	}
 	m.strictly += len(theirs)
+}
+
+// freezes has a node stand still for as long as clients take to notice; it may be missed by then
+// or not, and be back before anybody has come to another one or not.
+func (m *nodesModel) freezes(n *modelNode) {
+	m.freeze(n)
+	passes := func(most int) {
+		for range m.rng.IntN(most) {
+			m.step(200 * time.Millisecond)
+			m.quiet()
+		}
+	}
+	passes(15)
+	missed := m.rng.IntN(4) > 0
+	if missed {
+		m.log("%s is missed", n.name())
+		m.bury(n)
+		passes(30)
+	}
+	if !missed || m.rng.IntN(2) == 0 {
+		m.thaw(n)
+		m.quiet()
+	}
 }
 
 // TestNodesResume plays random schedules, each of which it can repeat from its seed.

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// TestRingsInsideDeaths kills a node while a call rings two or three devices: that of the
-// caller, that of a device, or one that has nothing to do with it. People take it, decline it
-// and give it up around that. Who has said that he takes it does, or somebody else has.
+// TestRingsInsideDeaths kills or freezes a node while a call rings two or three devices: that of
+// the caller, that of a device, or one that has nothing to do with it. People take it, decline it
+// and give it up around that. Who has said that he takes it does, or somebody else has; no device
+// stops in between.
 func TestRingsInsideDeaths(t *testing.T) {
 	schedules, first := plays(t, resumeSchedules, 50_000)
 	outcomes := make(map[string]int)
@@ -66,20 +67,33 @@ func (m *callsModel) ringInside() (outcome string) {
 		}
 	}
 	all := append([]*callPerson{ann}, devices...)
+	idle := m.rng.IntN(3) == 0
 	acts := func(n int) {
 		for range n {
+			if idle {
+				return
+			}
 			if c := all[m.rng.IntN(len(all))]; c.live() && !c.lost {
 				act(c)
+				m.steady = m.steady && len(said) == 0
 			}
 			m.some(10)
 		}
 	}
 	acts(m.rng.IntN(5))
 	n := m.nodes[m.rng.IntN(modelNodes)]
-	m.killPeople(n)
-	m.bury(n)
+	m.steady = len(said) == 0
+	if m.rng.IntN(2) == 0 {
+		m.freezesPeople(n, func() { acts(m.rng.IntN(3) / 2) })
+	} else {
+		m.killPeople(n)
+		m.bury(n)
+	}
 	acts(m.rng.IntN(5))
-	for range 12 {
+	for round := range 24 {
+		if round == 12 && n.frozen {
+			m.thaw(n)
+		}
 		m.rest(1)
 		for range 10 {
 			for _, c := range all {
@@ -91,6 +105,7 @@ func (m *callsModel) ringInside() (outcome string) {
 		acts(m.rng.IntN(3) / 2)
 	}
 	m.rest(10)
+	m.steady = false
 	for _, c := range all {
 		if !c.live() || c.lost {
 			m.fail("%s has not resumed after the death of %s", c.name, n.name())

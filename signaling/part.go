@@ -239,6 +239,12 @@ func (d *directory) partFrom(p *peer, m *partFrame) {
 		}
 	}
 	for _, o := range m.People {
+		if s := p.member(o.Ref); s != nil && s.id == o.ID { // known before, in a stream that is over
+			s.addr.Store(&o.Seen)
+			if s.away.Swap(o.Away) != o.Away {
+				d.tellAway(s, o.Away)
+			}
+		}
 		d.joinedThere(p, r, o, m)
 	}
 }
@@ -308,6 +314,9 @@ func (d *directory) leftThere(s *member, r *room, reason string) {
 
 // goneThere is leftThere that reports who has lost whom to relay to.
 func (d *directory) goneThere(s *member, r *room, reason string) (ids []string) {
+	if reason == "lost" {
+		reason = d.whyLost(s, r.name)
+	}
 	r.mu.Lock()
 	ids = []string{s.id}
 	if i := slices.Index(r.members, s); i >= 0 {

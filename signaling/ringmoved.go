@@ -374,18 +374,21 @@ func (d *directory) stillThere(u *user, p *peer, part *namePart) {
 	}
 }
 
-// unsureFor is for how long after the death of a node somebody who is nowhere may come back.
-const unsureFor = movedWait + time.Second
+// unsureFor is for how long somebody who is nowhere may still come back, once the people of a
+// node that is lost are not waited for any more.
+const unsureFor = time.Second
 
-// unsure reports whether a node has died so lately that not all of its people are known again.
+// unsure reports whether a node was lost so lately that not all of its people are known again.
 func (d *directory) unsure() bool { return d.nodes != nil && d.hub.now().Before(d.nodes.sure) }
 
-// beUnsure is told that a node has died whose sessions another one may go on with.
-func (d *directory) beUnsure() {
+// beUnsure is told that a node is lost whose sessions another one may go on with.
+func (d *directory) beUnsure(how Loss) {
 	x := d.nodes
 	d.mu.Lock()
 	defer d.unlock()
-	x.sure = d.hub.now().Add(unsureFor)
+	if at := d.hub.now().Add(patienceFor(how) + unsureFor); at.After(x.sure) {
+		x.sure = at
+	}
 	if x.surely.Fire == nil {
 		x.surely.Fire = func(time.Time) {
 			d.mu.Lock()

@@ -397,7 +397,10 @@ const (
 	// resumeWait is for how long a client is sent on to the next node before it gets a fresh
 	// session, and lostWait likewise while its node has not been lost yet, but does not answer.
 	resumeWait = 2 * time.Second
-	lostWait   = 6 * time.Second
+	// silentResume is resumeWait where a node says nothing: the next one may miss it a second
+	// later than this one does, and asks it twice.
+	silentResume = 6 * time.Second
+	lostWait     = 10 * time.Second
 	// mostWanted bounds how many sessions are remembered.
 	mostWanted = 4096
 	mostLost   = 64 // processes
@@ -409,20 +412,30 @@ type wanted struct {
 	m  map[string]*asking // by session and process
 	// lost is when processes were lost last: a client may have asked before, while its node
 	// stood still for a moment.
-	lost map[string]time.Time
+	lost map[string]loss
+}
+
+// loss is when a process was lost, and for how long its clients are sent on at least.
+type loss struct {
+	at   time.Time
+	most time.Duration
 }
 
 // asking is how a client has asked for its session.
 type asking struct{ first, last time.Time }
 
 // loses is told that a process is lost.
-func (w *wanted) loses(process string, now time.Time) {
+func (w *wanted) loses(process string, how Loss, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.lost == nil || len(w.lost) >= mostLost {
-		w.lost = make(map[string]time.Time)
+		w.lost = make(map[string]loss)
 	}
-	w.lost[process] = now
+	l := loss{at: now}
+	if how == Silent {
+		l.most = silentResume
+	}
+	w.lost[process] = l
 }
 
 // waits reports whether a client should ask for its session of a process once more.
@@ -447,9 +460,11 @@ func (w *wanted) waits(session, process string, now time.Time, most time.Duratio
 		a.first = now
 	}
 	a.last = now
-	if at := w.lost[process]; at.After(a.first) {
-		a.first = at
+	l := w.lost[process]
+	if l.at.After(a.first) {
+		a.first = now
 	}
+	most = max(most, l.most)
 	return now.Sub(a.first) < most
 }
 
@@ -474,9 +489,9 @@ func (h *Hub) resumes(session, token string) bool {
 		}
 	default:
 		p := x.get(node)
-		if p == nil || p.run == run {
+		if p == nil || p.run == "" || p.run == run { // of an empty one it has not been heard yet
 			how := x.out.Suspect(node)
-			if how == NodeLeaves || how == NodeLives && p != nil {
+			if how == NodeLeaves || how == NodeLives && p != nil && p.run != "" {
 				return false
 			}
 			if p != nil {

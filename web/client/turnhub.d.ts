@@ -5247,7 +5247,7 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;
     /**
-     * The heartbeat is fast while the person is with others, so that a dead path is seen within seconds.
+     * The heartbeat is fast while the person is with others, or a call rings, so that a dead path is seen within seconds.
      * @param {boolean} inCall
      */
     setInCall(inCall: boolean): void;

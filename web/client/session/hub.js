@@ -422,7 +422,7 @@ export class Hub extends Session {
         break;
       case 'calling':
         if (!this.calls.has(message.call)) this.calls.set(message.call, 'ringing');
-        return;
+        break;
       case 'config':
         this.config = message.config;
         this.#planRenewal();
@@ -471,7 +471,7 @@ export class Hub extends Session {
 
   #updateInCall() {
     const company = [...this.rooms.values()].some(({peers}) => peers.size > 0);
-    this.setInCall(company || [...this.calls.values()].includes('accepted'));
+    this.setInCall(company || this.calls.size > 0);
   }
 
   /** The server renews credentials by itself; this asks where it did not. */

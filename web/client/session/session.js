@@ -191,7 +191,7 @@ export class Session extends Emitter {
   }
 
   /**
-   * The heartbeat is fast while the person is with others, so that a dead path is seen within seconds.
+   * The heartbeat is fast while the person is with others, or a call rings, so that a dead path is seen within seconds.
    * @param {boolean} inCall
    */
   setInCall(inCall) {

@@ -202,6 +202,29 @@ test('heartbeat: each interval, each second in company; a silent socket is given
   assert.deepEqual(how, {first: false, resumed: true, silent: true});
 });
 
+test('while a call rings, ours or one for us, a silent socket is seen as quickly as in a call', async () => {
+  for (const ours of [false, true]) {
+    const {hub, clock, sockets} = await open();
+    sockets[0].say({type: 'pong', ack: 0});
+    if (ours) {
+      const calling = hub.invite('petya');
+      sockets[0].say({type: 'calling', id: sockets[0].last('invite').id, seq: 1, call: 'c_1'});
+      await calling;
+    } else {
+      sockets[0].say({type: 'call', seq: 1, call: 'c_1', state: 'incoming', from: 's_a', user: 'petya'});
+    }
+    clock.advance(2600); // a ping after 1 s at the latest, and 1.5 s of silence
+    assert.equal(sockets[0].closed, true);
+    sockets[1].open();
+    sockets[1].say(welcome({resumed: true}));
+    sockets[1].say({type: 'call', seq: 2, call: 'c_1', state: 'ended', reason: 'timeout'});
+    sockets[1].say({type: 'pong', ack: 1});
+    const before = sockets[1].all('ping').length;
+    clock.advance(2600);
+    assert.equal(sockets[1].all('ping').length, before, 'and no longer');
+  }
+});
+
 test('on a narrow line a silent socket waits, mostly: it is given up late, unless something has happened to the network', async () => {
   for (const happened of [false, true]) {
     const {hub, clock, sockets} = await open();
