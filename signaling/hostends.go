@@ -76,17 +76,20 @@ func (d *directory) tellEnd(h *hosting) {
 // so. It returns who has lost whom to relay to. hostings.mu is held.
 func (d *directory) takeEnds(i *hostImage, moved map[*member]bool) (gone []string) {
 	for _, e := range i.Ends {
-		if d.hostings.knows(e.ID) || i.age(e, d.hub.now()) > endHolds {
+		if i.age(e, d.hub.now()) > endHolds {
 			continue
 		}
-		d.ends(e)
+		knew := d.hostings.knows(e.ID) // and others may not
+		if !knew {
+			d.ends(e)
+		}
 		for _, of := range e.To {
 			name, run, _ := strings.Cut(of, " ")
 			if q := d.nodes.get(name); q != nil && q.run == run {
 				q.say(kindOrder, partFrame{Room: hostPrefix + i.Room, Reason: "end", Node: e.ID})
 			}
 		}
-		if h := d.hostings.m[i.Room]; h != nil && slices.Contains(e.To, originOf(d.nodes.self, d.hub.second.process())) {
+		if h := d.hostings.m[i.Room]; h != nil && !knew && slices.Contains(e.To, originOf(d.nodes.self, d.hub.second.process())) {
 			gone = append(gone, d.endRoom(h, func(s *member) bool { return !moved[s] })...)
 			d.tidy(h)
 		}
