@@ -109,6 +109,7 @@ type Cluster struct {
 	numbers  numbers  // of what is said to them
 	shelves  []*Shelf
 	topics   *Topics                // nil: none
+	loose    *Datagrams             // nil: none
 	held     *heldBook              // nil: limits count on each node for itself
 	streams  atomic.Int32           // whether there is JetStream, see shelf.go
 	naming   atomic.Uint64          // of the names of seconds, the last one
@@ -243,6 +244,11 @@ func (c *Cluster) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen on NATS: %w", err)
 	}
 	defer endTopics()
+	endLoose, err := c.loose.serve(c.base)
+	if err != nil {
+		return fmt.Errorf("listen on NATS: %w", err)
+	}
+	defer endLoose()
 	c.working.Go(func() { c.keepStore(ctx, conn) })
 	c.working.Go(func() { c.settle(ctx) })
 	for _, s := range c.shelves {

@@ -20,7 +20,9 @@ type Stats struct {
 	Topics     int               // that this node has open
 	// Packets on topics: sent, not sent since NATS was away, and heard.
 	TopicsSaid, TopicsUnsaid, TopicsHeard uint64
-	Void                                  uint64 // how often such a stream was given up and begun anew
+	// Datagrams: sent, not sent since NATS was away or did not take them, and heard.
+	DatagramsSaid, DatagramsUnsaid, DatagramsHeard uint64
+	Void                                           uint64 // how often such a stream was given up and begun anew
 }
 
 // counts are the live counters.

@@ -162,7 +162,7 @@ func (c *Cluster) tend() {
 		if x.by[node] == nil && len(run) == runSize {
 			l := &line{c: c, node: node, run: run, wake: make(chan struct{}, 1), over: make(chan struct{}), since: now}
 			l.l = link.New(uint64(wall()), now)
-			l.ours, l.its = newPairKey(c.cfg.Node, c.run, node, run), newPairKey(node, run, c.cfg.Node, c.run)
+			l.ours, l.its = newPairKey(asLink, c.cfg.Node, c.run, node, run), newPairKey(asLink, node, run, c.cfg.Node, c.run)
 			if l.heard = x.came[node]; l.heard == nil || l.heard.run != run {
 				l.heard = &replays{run: run}
 				x.came[node] = l.heard
@@ -333,7 +333,7 @@ func (c *Cluster) packet(m *nats.Msg) {
 	if !validName(who) {
 		who = ""
 	}
-	from, to, why := envelope(m.Data)
+	from, to, why := asLink.envelope(m.Data)
 	if why != "" {
 		c.refuse(why, who, explanations[why])
 		return

@@ -135,6 +135,16 @@ func (b *book) process(node string) (run string, off time.Duration, said uint64)
 	return "", 0, 0
 }
 
+// lives returns the process that speaks for a node; empty: none that lives.
+func (b *book) lives(node string, now time.Duration) (run string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[node]; e != nil && !e.dead && now-max(e.heard, b.awake) <= b.gone {
+		return e.Run
+	}
+	return ""
+}
+
 // list returns everybody, by name; those long silent are forgotten.
 func (b *book) list(now time.Duration) (all []Member) {
 	b.mu.Lock()

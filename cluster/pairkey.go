@@ -17,13 +17,12 @@ import (
 // over all its keys, so none comes twice under one of them, and a packet that is sent again
 // is known by it. A packet:
 //
-//	"L", the version, 4 bytes that name the secret, the ids of the sender's and of the
+//	"L" or "D", the version, 4 bytes that name the secret, the ids of the sender's and of the
 //	receiver's process, 12 bytes each, 8 bytes of the number, and the sealed rest
 //
 // Everything before the rest, and the subject, are sealed with it.
 const (
 	runSize     = 12
-	linkMagic   = 'L'
 	linkVersion = 2
 
 	secretAt   = 2
@@ -33,9 +32,21 @@ const (
 	linkHeader = numberAt + 8
 )
 
+// sealedAs is a kind of packets: each has keys of its own.
+type sealedAs struct {
+	magic, version byte
+	use            string
+}
+
+var (
+	asLink     = sealedAs{'L', linkVersion, "turnhub link 2 "}
+	asDatagram = sealedAs{'D', 1, "turnhub datagram 1 "}
+)
+
 // pairKey seals and opens what goes from one process to another. Used by one goroutine at a
 // time.
 type pairKey struct {
+	as  sealedAs
 	use string // with the nodes and processes
 	out []byte // the last packet that was sealed
 	bySecret
@@ -44,8 +55,8 @@ type pairKey struct {
 // bySecret are keys for one use, by the names of the secrets that they follow from.
 type bySecret map[string]cipher.AEAD
 
-func newPairKey(from, fromRun, to, toRun string) *pairKey {
-	return &pairKey{use: "turnhub link 2 " + strings.Join([]string{from, fromRun, to, toRun}, " "), bySecret: make(bySecret)}
+func newPairKey(as sealedAs, from, fromRun, to, toRun string) *pairKey {
+	return &pairKey{as: as, use: as.use + strings.Join([]string{from, fromRun, to, toRun}, " "), bySecret: make(bySecret)}
 }
 
 // of returns the key for a use by a secret of the ring; nil: there is no such secret any more.
@@ -97,7 +108,7 @@ func (p *pairKey) encrypt(k *keyring, n *numbers, subject, fromRun, toRun string
 		p.out = make([]byte, 0, linkHeader+len(body)+len(body)/2+16)
 	}
 	out := p.out[:linkHeader]
-	out[0], out[1] = linkMagic, linkVersion
+	out[0], out[1] = p.as.magic, p.as.version
 	_, _ = hex.Decode(out[secretAt:], []byte(secret)) // it is hexadecimal
 	copy(out[fromAt:], fromRun)
 	copy(out[toAt:], toRun)
@@ -108,13 +119,13 @@ func (p *pairKey) encrypt(k *keyring, n *numbers, subject, fromRun, toRun string
 }
 
 // envelope reads the outside of a packet.
-func envelope(packet []byte) (fromRun, toRun string, wrong string) {
+func (as sealedAs) envelope(packet []byte) (fromRun, toRun string, wrong string) {
 	switch {
 	case len(packet) > maxPacket:
 		return "", "", badSize
-	case len(packet) < 2 || packet[0] != linkMagic:
+	case len(packet) < 2 || packet[0] != as.magic:
 		return "", "", badForm
-	case packet[1] != linkVersion:
+	case packet[1] != as.version:
 		return "", "", badVersion
 	case len(packet) < linkHeader+16:
 		return "", "", badForm

@@ -13,10 +13,10 @@ func TestPairKeys(t *testing.T) {
 	ring, rotated := newKeyring([]string{"one"}), newKeyring([]string{"two", "one"})
 	var n numbers
 	subject := linkSubject("b", "a")
-	ours := newPairKey("a", a, "b", b)
+	ours := newPairKey(asLink, "a", a, "b", b)
 	packet := bytes.Clone(ours.encrypt(ring, &n, subject, a, b, []byte("hello")))
 	opens := func(p *pairKey, k *keyring, subject string, packet []byte) string {
-		from, to, why := envelope(packet)
+		from, to, why := asLink.envelope(packet)
 		if why == "" && (from != a || to != b) {
 			t.Fatalf("the envelope says %s to %s", from, to)
 		}
@@ -34,13 +34,14 @@ func TestPairKeys(t *testing.T) {
 		c[at] = to
 		return c
 	}
-	its := newPairKey("a", a, "b", b)
+	its := newPairKey(asLink, "a", a, "b", b)
 	for name, c := range map[string]struct{ got, want string }{
 		"it":                 {opens(its, ring, subject, packet), ""},
 		"rotated":            {opens(its, rotated, subject, packet), ""},
 		"other secret":       {opens(its, newKeyring([]string{"two"}), subject, packet), badSecret},
-		"later process":      {opens(newPairKey("a", a, "b", b2), ring, subject, packet), badSeal},
-		"back to its sender": {opens(newPairKey("b", b, "a", a), ring, subject, packet), badSeal},
+		"a datagram":         {opens(newPairKey(asDatagram, "a", a, "b", b), ring, subject, packet), badSeal},
+		"later process":      {opens(newPairKey(asLink, "a", a, "b", b2), ring, subject, packet), badSeal},
+		"back to its sender": {opens(newPairKey(asLink, "b", b, "a", a), ring, subject, packet), badSeal},
 		"other subject":      {opens(its, ring, linkSubject("c", "a"), packet), badSeal},
 		"version":            {opens(its, ring, subject, change(1, 3)), badVersion},
 		"form":               {opens(its, ring, subject, change(0, 'x')), badForm},
@@ -53,7 +54,7 @@ func TestPairKeys(t *testing.T) {
 		}
 	}
 	again := ours.encrypt(rotated, &n, subject, a, b, []byte("hello"))
-	other := newPairKey("a", a, "c", b).encrypt(ring, &n, subject, a, b, []byte("hello"))
+	other := newPairKey(asLink, "a", a, "c", b).encrypt(ring, &n, subject, a, b, []byte("hello"))
 	for _, p := range [][]byte{again, other} {
 		if bytes.Equal(p[numberAt:linkHeader], packet[numberAt:linkHeader]) {
 			t.Error("a number has come twice")

@@ -85,6 +85,9 @@ func (s *Server) Kill() {
 	}
 }
 
+// PID is its process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Freeze stops it where it is, and Thaw lets it go on.
 func (s *Server) Freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 
