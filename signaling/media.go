@@ -47,3 +47,12 @@ func (h *Hub) Share(a, b string) bool {
 	s, p := h.directory.members.Get(a), h.directory.members.Get(b)
 	return s != nil && p != nil && s != p && s.shares(p)
 }
+
+// NodeOf returns the node on which a session is, as far as this one knows; empty: this one.
+func (h *Hub) NodeOf(session string) (node string, known bool) {
+	s := h.directory.members.Get(session)
+	if s == nil || s.node == nil {
+		return "", s != nil
+	}
+	return s.node.name, true
+}

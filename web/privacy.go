@@ -72,6 +72,9 @@ func (p Privacy) sections(l *words.Language) []section {
 	between := section{l.Say("privacy.between"), []string{l.Say("privacy.sealed"), l.Say("privacy.symbols")}}
 	if p.Media {
 		between.Items = append(between.Items, l.Say("privacy.media"))
+		if p.Nodes {
+			between.Items = append(between.Items, l.Say("privacy.media-nodes"))
+		}
 	}
 	between.Items = append(between.Items, l.Say("privacy.blur"), l.Say("privacy.records"))
 	browser := section{l.Say("privacy.browser"), []string{l.Say("privacy.browser-keeps"), l.Say("privacy.in-call")}}

@@ -27,6 +27,7 @@ func TestPrivacy(t *testing.T) {
 			"push":      {Privacy{Push: true}, "privacy.push"},
 			"nodes":     {Privacy{Nodes: true}, "privacy.nodes"},
 			"media":     {Privacy{Media: true}, "privacy.media"},
+			"both":      {Privacy{Media: true, Nodes: true}, "privacy.media-nodes"},
 		} {
 			s := server(func(c *Config, _ *Settings) { c.Privacy = x.says })
 			if page := get(s, "/privacy?language="+l.Tag).Body.String(); !strings.Contains(page, "<li>"+l.Say(x.key)+"</li>") {

@@ -46,6 +46,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 		return err
 	}
 	n.hub.ShareSeen(n.cluster.Topics(), n.relaysAt) // before it serves
+	n.media.Across(n.cluster.Datagrams(n.media.Heard, n.media.NodesChanged))
 	n.pusher.share(n.cluster)
 	n.recorder.share(n.cluster)
 	n.shareLimits()
@@ -167,15 +168,16 @@ func digestsOf(cfg *config.Config, secrets []string) map[string]string {
 	r, l := cfg.Relay, cfg.Limits
 	return map[string]string{
 		// Who reads it has no more of a secret than from a signature by it.
-		"credentials.secrets": of("turnhub digest of secrets", strings.Join(secrets, "\x00")),
-		"credentials.ttl":     of(cfg.Credentials.TTL),
-		"access keys":         of(cfg.Access.Mode, fileDigest(cfg.Access.TokenSecretFile), fileDigest(cfg.Access.TokenJWKSFile)),
-		"allowed_origins":     of(cfg.Access.AllowedOrigins),
-		"embed_origins":       of(cfg.Access.EmbedOrigins),
-		"relay.peers":         of(r.Peers, r.AllowPeers, r.DenyPeers),
-		"limits":              of(l),
-		"public_path":         of(cfg.PublicPath),
-		"events.webhooks":     of(webhooksOf(cfg)...),
+		"credentials.secrets":   of("turnhub digest of secrets", strings.Join(secrets, "\x00")),
+		"credentials.ttl":       of(cfg.Credentials.TTL),
+		"access keys":           of(cfg.Access.Mode, fileDigest(cfg.Access.TokenSecretFile), fileDigest(cfg.Access.TokenJWKSFile)),
+		"allowed_origins":       of(cfg.Access.AllowedOrigins),
+		"embed_origins":         of(cfg.Access.EmbedOrigins),
+		"relay.peers":           of(r.Peers, r.AllowPeers, r.DenyPeers),
+		"relay.websocket_media": of(r.WebSocketMedia),
+		"limits":                of(l),
+		"public_path":           of(cfg.PublicPath),
+		"events.webhooks":       of(webhooksOf(cfg)...),
 	}
 }
 

@@ -1,5 +1,5 @@
-// Two nodes, and people who have nothing but the way through the WebSocket: they meet on one node, the call outlives it where it is drained
-// or killed, and where the two cannot meet, in a call by name from one node to the other, both read that there is no connection.
+// Three nodes, and people who have nothing but the way through the WebSocket: they meet on one node, or each on his own in a call by name from
+// one node to another, which hand the frames to each other; the call outlives any of these that is drained, killed or frozen, and NATS.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs/promises';
@@ -12,26 +12,43 @@ import { long } from '../harness/long.js';
 import { others, told } from '../harness/people.js';
 import { freePorts } from '../harness/ports.js';
 import { startServer } from '../harness/server.js';
+import { startSound } from '../harness/sound.js';
 import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
 import { join, openLobby } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
+/** @typedef {Awaited<ReturnType<typeof startBrowser>>} Browser */
+
 /** @type {Awaited<ReturnType<typeof startServer>>[]} */ let nodes;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+/** @type {Browser} */ let browser;
+/** @type {Awaited<ReturnType<typeof startNats>>} */ let nats;
+
+/** A NATS server, which can be ended, frozen and started again. */
+async function startNats() {
+  const [port] = await freePorts(1), dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-nats-'));
+  /** @type {import('node:child_process').ChildProcess} */ let child;
+  /** @type {Promise<any>} */ let ended;
+  const start = () => {
+    child = spawn('nats-server', ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', dir], { stdio: 'ignore' });
+    ended = new Promise((resolve) => { child.once('exit', resolve); });
+  };
+  const kill = async () => { child.kill('SIGKILL'); await ended; };
+  onCleanup(async () => {
+    await kill();
+    await fs.rm(dir, { recursive: true, force: true });
+  });
+  start();
+  return { port, start, kill };
+}
 
 before(async () => {
   if (!process.env.E2E_LONG) return;
-  const [port, ...ports] = await freePorts(3), dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-nats-'));
-  const nats = spawn('nats-server', ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', dir], { stdio: 'ignore' }), ended = new Promise((resolve) => nats.once('exit', resolve));
-  onCleanup(async () => {
-    nats.kill();
-    await ended;
-    await fs.rm(dir, { recursive: true, force: true });
-  });
+  nats = await startNats();
+  const ports = await freePorts(3);
   nodes = await Promise.all(ports.map((http, i) => startServer({ base: `http://localhost:${http}`, config: {
     listen: { tcp: [`:${http}`] }, credentials: { secrets: ['one-and-the-same-on-all-nodes'] },
-    cluster: { nats: [`nats://127.0.0.1:${port}`], node: 'ab'[i], url: `http://localhost:${http}` } } })));
+    cluster: { nats: [`nats://127.0.0.1:${nats.port}`], node: 'abc'[i], url: `http://localhost:${http}` } } })));
   await Promise.all(nodes.map(known));
   browser = await startBrowser({ fps: 15 });
 });
@@ -40,16 +57,16 @@ after(cleanup);
 /** @param {typeof nodes[number]} node @param {RegExp} what */
 const metric = async (node, what) => Number(what.exec(await (await fetch(`${node.admin}/metrics`)).text())?.[1] ?? NaN);
 
-/** Waits until a node knows of both. @param {typeof nodes[number]} node */
+/** Waits until a node knows of all. @param {typeof nodes[number]} node */
 async function known(node) {
-  for (const end = Date.now() + 60_000; await metric(node, /^turnhub_cluster_nodes\{state="alive"\} (\d+)/m) !== 2; await new Promise((resolve) => { setTimeout(resolve, 200); })) {
+  for (const end = Date.now() + 60_000; await metric(node, /^turnhub_cluster_nodes\{state="alive"\} (\d+)/m) !== 3; await new Promise((resolve) => { setTimeout(resolve, 200); })) {
     assert.ok(Date.now() < end, 'the nodes know each other');
   }
 }
 
-/** @param {string} base @param {Parameters<typeof openLobby>[2]} visit */
-async function person(base, visit) {
-  const page = await browser.newPage({ only: 'nothing', clean: true });
+/** @param {string} base @param {Parameters<typeof openLobby>[2]} visit @param {Browser} [by] */
+async function person(base, visit, by = browser) {
+  const page = await by.newPage({ only: 'nothing', clean: true });
   await speakTone(page);
   await openLobby(page, base, visit);
   return page;
@@ -72,7 +89,7 @@ const close = (/** @type {Page[]} */ pages) => Promise.all(pages.map((page) => p
 
 long('two who come to two nodes meet on one', { timeout: 180_000 }, async () => {
   const pages = await call('apart', [0, 1]);
-  assert.deepEqual((await sockets()).toSorted(), [0, 2]);
+  assert.deepEqual((await sockets()).toSorted(), [0, 0, 2]);
   await close(pages);
 });
 
@@ -82,19 +99,97 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
     await nodes[at].kill(signal);
     await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
     console.log(`${how}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
-    assert.equal(await metric(nodes[1 - at], /^turnhub_media_sockets (\d+)/m), 2);
+    assert.equal((await sockets()).toSorted()[2], 2);
     await nodes[at].start();
     await Promise.all(nodes.map(known));
     await close(pages);
   });
 }
 
-long('a call by name from one node to the other: both read that there is no connection', { timeout: 180_000 }, async () => {
-  const [anna, boris] = await Promise.all(['anna', 'boris'].map((user, i) => person(nodes[i].base, { name: user, user, secret: `secret-of-${user}` })));
-  await anna.fill('#callee', 'boris');
-  await anna.click('#invite');
-  await boris.waitForSelector('#incoming[open]');
-  await boris.click('#accept');
-  await Promise.all([anna, boris].map((page) => page.getByText(/No connection with (anna|boris): one of the networks lets only HTTPS through/).first().waitFor()));
-  await close([anna, boris]);
+/** A call by name from the first node to the second. @param {string} name of both @param {Browser} [by] that of the other one */
+async function across(name, by = browser) {
+  const users = [`anna-${name}`, `boris-${name}`];
+  const pages = await Promise.all(users.map((user, i) => person(nodes[i].base, { name: user, user, secret: `secret-of-${user}` }, [browser, by][i])));
+  await pages[0].fill('#callee', users[1]);
+  await pages[0].click('#invite');
+  await pages[1].waitForSelector('#incoming[open]');
+  await pages[1].click('#accept');
+  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await perceive(page, others); await perceives(page, 3000); }));
+  assert.deepEqual(await sockets(), [1, 1, 0]);
+  assert.deepEqual(await crossing(), [1, 1, 0]);
+  return pages;
+}
+
+const crossing = () => Promise.all(nodes.map((node) => metric(node, /^turnhub_media_paths_across (\d+)/m)));
+
+/** They hear and see each other again. @param {string} what @param {Page[]} pages @param {number} since */
+async function goesOn(what, pages, since) {
+  await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
+  console.log(`${what}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
+}
+
+/** All nodes live and know it again. */
+async function whole() {
+  await Promise.all(nodes.map(known));
+  for (const end = Date.now() + 60_000; (await Promise.all(nodes.map((node) => metric(node, /^turnhub_cluster_up\{what="second"\} (\d+)/m)))).join('') !== '111'; await new Promise((resolve) => { setTimeout(resolve, 200); })) {
+    assert.ok(Date.now() < end, 'each node has a second one');
+  }
+}
+
+long('a call by name from one node to another: sound, pictures and messages arrive', { timeout: 180_000 }, async () => {
+  const pages = await across('plain');
+  for (const [i, page] of pages.entries()) {
+    if (!await page.isVisible('#chat-text')) await page.click('#chat-open');
+    await page.fill('#chat-text', `from ${i}`);
+    await page.click('#chat-form button');
+    await pages[1 - i].getByText(`from ${i}`).waitFor({ state: 'attached' });
+  }
+  await close(pages);
+});
+
+long('and between Chromium and Firefox', { timeout: 180_000 }, async () => {
+  const firefox = await startBrowser({ kind: 'firefox', fps: 15, sound: await startSound() });
+  await close(await across('firefox', firefox));
+});
+
+for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['drained', 'SIGTERM'], ['killed', 'SIGKILL']])) {
+  for (const at of [0, 1]) {
+    long(`one of the two nodes is ${how}: the call goes on through another: ${at}`, { timeout: 180_000 }, async () => {
+      await whole();
+      const pages = await across(`${how}-${at}`), since = Date.now();
+      await nodes[at].kill(signal);
+      await goesOn(`node ${at} ${how}`, pages, since);
+      await nodes[at].start();
+      await Promise.all(nodes.map(known));
+      await close(pages);
+    });
+  }
+}
+
+long('one of the two nodes freezes, for a moment and for long', { timeout: 180_000 }, async () => {
+  await whole();
+  for (const [name, ms] of /** @type {[string, number][]} */ ([['moment', 1500], ['long', 15_000]])) {
+    const pages = await across(name), since = Date.now();
+    process.kill(Number(nodes[1].pid), 'SIGSTOP');
+    await new Promise((resolve) => { setTimeout(resolve, ms); });
+    if (ms > 5000) await goesOn('a node frozen', pages, since);
+    const thawed = Date.now();
+    process.kill(Number(nodes[1].pid), 'SIGCONT');
+    await goesOn(`a node frozen for ${ms} ms, after that`, pages, thawed);
+    await whole();
+    await close(pages);
+  }
+});
+
+long('NATS is lost and comes back, and so does the call', { timeout: 180_000 }, async () => {
+  await whole();
+  const pages = await across('nats');
+  await nats.kill();
+  for (const end = Date.now() + 60_000; (await crossing()).join('') !== '000'; await new Promise((resolve) => { setTimeout(resolve, 100); })) {
+    assert.ok(Date.now() < end, 'nothing goes between the nodes');
+  }
+  const since = Date.now();
+  nats.start();
+  await goesOn('NATS away, after its return', pages, since);
+  await close(pages);
 });

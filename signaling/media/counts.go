@@ -30,20 +30,32 @@ type Stats struct {
 	Dropped        map[string]map[string]uint64 // frames by kind and reason
 	Keys           uint64                       // key pictures asked for
 	Closed         map[string]uint64            // sockets that the server ended, by the close code's name
+	Across         int                          // pairs that have one socket here and one on another node, now
+	Crossed        map[string]uint64            // frames by whether they were said to another node, or heard of one
+	CrossedBytes   map[string]uint64            // of these
+}
+
+// crossings are the keys of Stats.Crossed.
+var crossings = [2]string{"said", "heard"}
+
+// passed counts frames.
+type passed struct{ frames, bytes atomic.Uint64 }
+
+func (p *passed) pass(n int) {
+	p.frames.Add(1)
+	p.bytes.Add(uint64(n))
 }
 
 // counts are the live counters. The tallies are touched for exceptions only.
 type counts struct {
-	frames, bytes [kinds]atomic.Uint64
-	dropped       [kinds]tally.Tally
-	keys          atomic.Uint64
-	closed        tally.Tally
+	passed  [kinds]passed
+	crossed [len(crossings)]passed
+	dropped [kinds]tally.Tally
+	keys    atomic.Uint64
+	closed  tally.Tally
 }
 
-func (c *counts) pass(kind Kind, n int) {
-	c.frames[kind].Add(1)
-	c.bytes[kind].Add(uint64(n))
-}
+func (c *counts) pass(kind Kind, n int) { c.passed[kind].pass(n) }
 
 // drop counts a frame that does not arrive. why must come from a small fixed set.
 func (c *counts) drop(kind Kind, why string) { c.dropped[kind].Add(why) }
@@ -53,11 +65,14 @@ func (s *Server) Stats() Stats {
 	c := &s.counts
 	st := Stats{
 		Frames: make(map[string]uint64), Bytes: make(map[string]uint64), Dropped: make(map[string]map[string]uint64),
-		Keys: c.keys.Load(), Closed: c.closed.Copy(),
+		Keys: c.keys.Load(), Closed: c.closed.Copy(), Crossed: make(map[string]uint64), CrossedBytes: make(map[string]uint64),
+	}
+	for i, name := range crossings {
+		st.Crossed[name], st.CrossedBytes[name] = c.crossed[i].frames.Load(), c.crossed[i].bytes.Load()
 	}
 	for kind, name := range kindNames {
 		if kind > 0 {
-			st.Frames[name], st.Bytes[name] = c.frames[kind].Load(), c.bytes[kind].Load()
+			st.Frames[name], st.Bytes[name] = c.passed[kind].frames.Load(), c.passed[kind].bytes.Load()
 		}
 		st.Dropped[name] = c.dropped[kind].Copy()
 	}
@@ -67,6 +82,9 @@ func (s *Server) Stats() Stats {
 	for _, p := range s.pairs {
 		if p.ends[0].Load() != nil && p.ends[1].Load() != nil {
 			st.Paths++
+		}
+		if p.far.Load() != nil {
+			st.Across++
 		}
 	}
 	return st

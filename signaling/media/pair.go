@@ -4,12 +4,24 @@ import (
 	"sync/atomic"
 
 	"turnhub/signaling/internal/wire"
+	"turnhub/signaling/internal/wsock"
 )
 
 // pair is a path between two sessions. It is there as long as one of them has a socket.
 type pair struct {
 	sessions [2]string
 	ends     [2]atomic.Pointer[socket] // written under Server.mu
+	far      atomic.Pointer[far]       // likewise: the end that is on another node; nil: none
+}
+
+// receiver is one end as the other one sees it.
+type receiver interface {
+	// take queues a frame of from. !ok: the limit does not let it through.
+	take(kind Kind, payload []byte, now int64, from *socket) (limit string, ok bool)
+	// miss is told that a picture for it was dropped.
+	miss()
+	// askKey asks it for a key picture.
+	askKey(by *wsock.Line)
 }
 
 // side is which end is a session's.
@@ -52,8 +64,16 @@ func (s *Server) enter(k *socket, session, peer string) (wire.CloseCode, *wire.F
 	}
 	side := p.side(session)
 	old, other := p.ends[side].Load(), p.ends[1-side].Load()
-	k.open(p, side, other != nil)
+	here := other != nil
+	if !here {
+		here = s.again(p, k)
+	}
+	k.open(p, side, here)
 	p.ends[side].Store(k)
+	s.ids[k.id] = k
+	if s.look(p); other == nil && s.nodes != nil {
+		s.seek(p, k, k.opened)
+	}
 	if old != nil {
 		old.shut(wire.CloseReplaced, nil)
 	}
@@ -78,9 +98,11 @@ func (s *Server) part(k *socket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := k.pair
+	delete(s.ids, k.id)
 	if p == nil || !p.ends[k.side].CompareAndSwap(k, nil) {
 		return
 	}
+	s.look(p)
 	if other := p.ends[1-k.side].Load(); other != nil {
 		other.meet(false)
 		return

@@ -45,9 +45,9 @@ type queue struct {
 	owed  int   // bytes that messages may send before pictures
 }
 
-// push takes a frame in. flood: its sender has more messages waiting than it may, and it
-// is not taken.
-func (q *queue) push(kind Kind, payload []byte, now int64) (flood bool) {
+// push takes a frame in that the server has since at. flood: its sender has more messages
+// waiting than it may, and it is not taken.
+func (q *queue) push(kind Kind, payload []byte, at, now int64) (flood bool) {
 	switch kind {
 	case Sound:
 		// Nothing is popped for a receiver that reads nothing.
@@ -55,11 +55,11 @@ func (q *queue) push(kind Kind, payload []byte, now int64) (flood bool) {
 		for q.sound.bytes+len(payload) > soundBytes && q.sound.drop() {
 			q.counts.drop(Sound, "full")
 		}
-		q.sound.push(kind, payload, now)
+		q.sound.push(kind, payload, at)
 	case Key:
 		q.dropPictures("newer")
 		q.whole, q.want = true, false
-		q.pictures.push(kind, payload, now)
+		q.pictures.push(kind, payload, at)
 	case Picture, Piece:
 		switch {
 		case !q.whole:
@@ -69,16 +69,16 @@ func (q *queue) push(kind Kind, payload []byte, now int64) (flood bool) {
 			q.counts.drop(kind, "full")
 			q.lose("full")
 		default:
-			q.pictures.push(kind, payload, now)
+			q.pictures.push(kind, payload, at)
 		}
 	default:
 		if q.messages.bytes+q.reports.bytes+len(payload) > messageBytes {
 			return true
 		}
 		if kind == Report {
-			q.reports.push(kind, payload, now)
+			q.reports.push(kind, payload, at)
 		} else {
-			q.messages.push(kind, payload, now)
+			q.messages.push(kind, payload, at)
 		}
 	}
 	return false
@@ -106,9 +106,7 @@ func (q *queue) ask(now int64) bool {
 // there is one that is not too old.
 func (q *queue) pop(b []byte, limit int, now int64) []byte {
 	for {
-		q.dropOldSound(now)
-		q.dropOldPictures(now)
-		next := q.next()
+		next := q.next(now)
 		if next == nil {
 			return b
 		}
@@ -118,17 +116,25 @@ func (q *queue) pop(b []byte, limit int, now int64) []byte {
 		}
 		b = wsock.AppendHeader(b, wsock.OpBinary, len(*f.buffer))
 		b = append(b, *f.buffer...)
-		q.settle(next, len(*f.buffer))
-		if f.kind == Key {
-			q.keyAt = now
-		}
 		q.counts.pass(f.kind, len(*f.buffer))
-		next.drop()
+		q.wrote(next, now)
 	}
 }
 
-// next is the lane whose turn it is; nil: nothing waits.
-func (q *queue) next() *lane {
+// wrote takes the first frame of a lane off, which is written.
+func (q *queue) wrote(next *lane, now int64) {
+	f := next.first()
+	q.settle(next, len(*f.buffer))
+	if f.kind == Key {
+		q.keyAt = now
+	}
+	next.drop()
+}
+
+// next drops what is too old, and returns the lane whose turn it is; nil: nothing waits.
+func (q *queue) next(now int64) *lane {
+	q.dropOldSound(now)
+	q.dropOldPictures(now)
 	switch {
 	case q.sound.len() > 0:
 		return &q.sound

@@ -104,7 +104,7 @@ func TestQueueAgainstReference(t *testing.T) {
 			if rng.IntN(4) > 0 {
 				kind := []Kind{Sound, Sound, Picture, Picture, Piece, Key, Message, Report}[rng.IntN(8)]
 				m := sent{kind: kind, at: now, size: leastFrame + rng.IntN(5_000)}
-				if q.push(kind, numbered(kind, len(in), m.size), now) {
+				if q.push(kind, numbered(kind, len(in), m.size), now, now) {
 					t.Fatalf("seed %d: flood below the bound", seed)
 				}
 				in = append(in, m)
@@ -193,7 +193,7 @@ func TestSoundOnANarrowLine(t *testing.T) {
 	q := &queue{counts: &c}
 	var in []sent
 	push := func(kind Kind, size int, now int64) {
-		if !q.push(kind, numbered(kind, len(in), size), now) {
+		if !q.push(kind, numbered(kind, len(in), size), now, now) {
 			in = append(in, sent{kind: kind, at: now, size: size})
 		}
 	}
@@ -245,7 +245,7 @@ func TestSoundOnANarrowLine(t *testing.T) {
 func TestMessagesAreBounded(t *testing.T) {
 	q := &queue{counts: new(counts)}
 	for i := range 1000 {
-		if q.push(Message, numbered(Message, i, 16<<10), 1) {
+		if q.push(Message, numbered(Message, i, 16<<10), 1, 1) {
 			if i != 16 {
 				t.Errorf("refused the %dth", i)
 			}
@@ -261,8 +261,8 @@ func TestNothingIsReadFor(t *testing.T) {
 	q := &queue{counts: &c}
 	for i := range 10_000 {
 		now := int64(1e18) + int64(i)*20*ms
-		q.push(Sound, numbered(Sound, i, 200), now)
-		q.push([]Kind{Picture, Picture, Piece, Key}[i/500%4], numbered(Picture, i, 3000), now)
+		q.push(Sound, numbered(Sound, i, 200), now, now)
+		q.push([]Kind{Picture, Picture, Piece, Key}[i/500%4], numbered(Picture, i, 3000), now, now)
 		q.ask(now)
 		if n := q.sound.bytes + q.pictures.bytes; n > soundBytes+pictureBytes {
 			t.Fatalf("%d bytes wait", n)
@@ -289,8 +289,8 @@ func TestQueueLeavesNoGarbage(t *testing.T) {
 	round := func() {
 		now += 20 * ms
 		for range 4 {
-			q.push(Sound, sound, now)
-			q.push(Key, key, now)
+			q.push(Sound, sound, now, now)
+			q.push(Key, key, now, now)
 		}
 		buf = q.pop(buf[:0], 32<<10, now)
 	}

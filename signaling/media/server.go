@@ -9,12 +9,15 @@
 // that shares a room or an accepted call, and ends when they no longer do. What waits for
 // a receiver is bounded by age (queue.go): late is worse than lost.
 //
-// Locks, from the outside in: the hub's, Server.mu, socket.mu, those of package wsock.
+// Where the two are on two nodes, the frames go from one to the other (across.go).
+//
+// Locks, from the outside in: the hub's, Server.mu, far.in, socket.mu, far.mu, span.mu, those of package wsock.
 // Nothing blocks under any of them.
 package media
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -94,6 +97,8 @@ type Server struct {
 	on      atomic.Bool
 	counts  counts
 	wait    sync.WaitGroup // sockets
+	nodes   Nodes          // nil: this is the only one
+	spoken  sync.WaitGroup // spans
 
 	mu       sync.Mutex
 	draining bool
@@ -102,6 +107,11 @@ type Server struct {
 	pairs    map[[2]string]*pair
 	of       map[string]map[*pair]struct{} // by each of its sessions
 	last     *time.Timer                   // of Restart
+	ids      map[uint64]*socket
+	apart    map[*pair]struct{} // those with one end here, where there are other nodes
+	tending  *time.Timer        // of those; nil: there are none
+	spans    map[string]*span   // by node
+	ended    bool               // there are none any more
 }
 
 // New makes a server, which is on. Close ends it.
@@ -115,6 +125,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		hub: cfg.Hub, account: cfg.Account, log: cfg.Logger, timing: cfg.Timing.withDefaults(),
 		sockets: make(map[*socket]struct{}), pairs: make(map[[2]string]*pair), of: make(map[string]map[*pair]struct{}),
+		ids: make(map[uint64]*socket), apart: make(map[*pair]struct{}), spans: make(map[string]*span),
 	}
 	s.SetOn(true)
 	return s
@@ -187,9 +198,14 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.last != nil {
 		s.last.Stop()
 	}
+	if s.tending != nil {
+		s.tending.Stop()
+	}
 	s.closeAll()
 	s.mu.Unlock()
-	return wsock.Wait(ctx, &s.wait)
+	err := wsock.Wait(ctx, &s.wait)
+	s.endSpans()
+	return errors.Join(err, wsock.Wait(ctx, &s.spoken))
 }
 
 // closeAll closes every socket with wire.CloseRestart. s.mu is held.

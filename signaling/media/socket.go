@@ -51,8 +51,11 @@ type socket struct {
 	// Written once, under Server.mu and mu, before any other socket knows of this one.
 	pair    *pair // nil: no hello yet
 	side    int
+	id      uint64 // by which other nodes know it, see record
+	opened  int64  // when that was
 	account Account
 	pings   *time.Timer
+	said    int64 // under Server.mu: when another node was told of it
 
 	mu     sync.Mutex
 	queue  queue
@@ -184,43 +187,65 @@ func (k *socket) malformed(why string) {
 }
 
 // other is the other end of the pair; nil: it is not here.
-func (k *socket) other() *socket { return k.pair.ends[1-k.side].Load() }
-
-// take queues a frame of from for this socket's client. !ok: the limit does not let it
-// through.
-func (k *socket) take(kind Kind, payload []byte, now int64, from *socket) (limit string, ok bool) {
-	k.mu.Lock()
-	if k.code != 0 {
-		k.mu.Unlock()
-		k.server.counts.drop(kind, "alone")
-		return "", true
+func (k *socket) other() receiver {
+	if o := k.pair.ends[1-k.side].Load(); o != nil {
+		return o
 	}
-	if limit, ok = k.account.To(len(payload)); !ok {
-		k.mu.Unlock()
-		return limit, false
+	if f := k.pair.far.Load(); f != nil && f.own == k {
+		return f
 	}
-	flood := k.queue.push(kind, payload, now)
-	ask := k.queue.ask(now)
-	k.line.Kick(from.line)
-	k.mu.Unlock()
-	if flood {
-		k.server.counts.drop(kind, "flood")
-		from.shut(wire.CloseFlood, wire.Faultf(wire.CodeRate, "more than %d bytes of messages wait for the other end: wait until it has acknowledged some", messageBytes))
-	}
-	if ask {
-		from.askKey(from.line)
-	}
-	return "", true
+	return nil
 }
 
-// miss is told that a picture for this socket's client was dropped.
+// take implements receiver.
+func (k *socket) take(kind Kind, payload []byte, now int64, from *socket) (limit string, ok bool) {
+	limit, ok, flood, ask := k.accept(kind, payload, now, now, from.line)
+	from.filled(kind, flood, ask)
+	return limit, ok
+}
+
+// accept queues a frame for this socket's client that the server has since at. !ok: the limit
+// does not let it through. flood: more messages wait than may. ask: a key picture is needed.
+func (k *socket) accept(kind Kind, payload []byte, at, now int64, by *wsock.Line) (limit string, ok, flood, ask bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.code != 0 {
+		k.server.counts.drop(kind, "alone")
+		return "", true, false, false
+	}
+	if limit, ok = k.account.To(len(payload)); !ok {
+		return limit, false, false, false
+	}
+	flood = k.queue.push(kind, payload, at, now)
+	ask = k.queue.ask(now)
+	k.line.Kick(by)
+	return "", true, flood, ask
+}
+
+// filled is told what has come of a frame of this socket's client.
+func (k *socket) filled(kind Kind, flood, ask bool) {
+	if flood {
+		k.server.counts.drop(kind, "flood")
+		k.flooded()
+	}
+	if ask {
+		k.askKey(k.line)
+	}
+}
+
+// flooded ends the socket whose client has said more than may wait.
+func (k *socket) flooded() {
+	k.shut(wire.CloseFlood, wire.Faultf(wire.CodeRate, "more than %d bytes of messages wait for the other end: wait until it has acknowledged some", messageBytes))
+}
+
+// miss implements receiver.
 func (k *socket) miss() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.queue.miss()
 }
 
-// askKey asks this socket's client for a key picture.
+// askKey implements receiver.
 func (k *socket) askKey(by *wsock.Line) {
 	k.server.counts.keys.Add(1)
 	k.mu.Lock()
@@ -242,6 +267,7 @@ func (k *socket) open(p *pair, side int, here bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pair, k.side = p, side
+	k.id, k.opened = newID(), k.server.hub.Now().UnixNano()
 	k.account = k.server.account(p.sessions[side], k.remote)
 	k.owes.ready, k.owes.readyHere = true, here
 	k.pings = time.AfterFunc(k.server.timing.Ping, k.tick)

@@ -107,7 +107,7 @@ func testConfig(hub Hub, relay Relay) Config {
 		Web: func() web.Stats { return web.Stats{Credentials: 1} },
 		Media: func() media.Stats {
 			one := map[string]uint64{"sound": 1}
-			return media.Stats{Sockets: 2, Paths: 1, Frames: one, Bytes: one, Keys: 1, Closed: map[string]uint64{"replaced": 1}, Dropped: map[string]map[string]uint64{"sound": {"late": 1}}}
+			return media.Stats{Sockets: 2, Paths: 1, Frames: one, Bytes: one, Keys: 1, Crossed: one, CrossedBytes: one, Closed: map[string]uint64{"replaced": 1}, Dropped: map[string]map[string]uint64{"sound": {"late": 1}}}
 		},
 		Push: func() push.Stats {
 			one := map[string]uint64{"some": 1}

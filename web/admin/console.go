@@ -42,6 +42,7 @@ type state struct {
 	Relay       relayState        `json:"relay"`
 	Hub         hubState          `json:"hub"`
 	Paths       map[string]uint64 `json:"paths"`
+	WebSocket   webSocketState    `json:"websocket"`
 	Calls       []call            `json:"calls"`
 	CallCount   int               `json:"callCount"`
 	People      []person          `json:"people"`
@@ -54,6 +55,13 @@ type state struct {
 	Processes   []process         `json:"processes,omitempty"` // where there are several, this one first
 
 	most int // people
+}
+
+// webSocketState is of pairs whose media go through a WebSocket now: those with both sockets
+// on this node, and those with one.
+type webSocketState struct {
+	Pairs  int `json:"pairs"`
+	Across int `json:"across"`
 }
 
 type relayState struct {
@@ -112,7 +120,7 @@ func (c *console) look() state {
 		At: now, Version: c.cfg.Version, Uptime: now.Sub(c.started).Seconds(), CPU: cpuSeconds(), RSS: rss(),
 		Relay: relayState{Allocations: make(map[string]int), Drops: relay.Drops, Denied: relay.Denied},
 		Hub:   hubState{Sessions: hub.Sockets, Rooms: hub.Rooms, Calls: hub.Calls, Messages: hub.MessagesIn},
-		Paths: hub.Paths, Probes: c.cfg.Probes(), Errors: c.cfg.Errors.Last(),
+		Paths: hub.Paths, WebSocket: webSocketState{total.Media.Paths, total.Media.Across}, Probes: c.cfg.Probes(), Errors: c.cfg.Errors.Last(),
 	}
 	for t := range relay.Allocations {
 		for f := range relay.Allocations[t] {

@@ -79,9 +79,12 @@ var (
 
 	mediaSockets = gauge("media_sockets", "WebSockets of media now, see relay.websocket_media.")
 	mediaPaths   = gauge("media_paths", "Pairs of people whose media go through a WebSocket now.")
+	mediaAcross  = gauge("media_paths_across", "Pairs of people whose media go through a WebSocket of each on two nodes now, this one and another, which counts them too; not among those of `turnhub_media_paths`.")
 	mediaFrames  = counter("media_frames_total", "Frames of media passed through WebSockets.", "kind")
 	mediaBytes   = counter("media_bytes_total", "Bytes of these frames.", "kind")
-	mediaDrops   = counter("media_drops_total", "Frames of media through WebSockets that were dropped: the other end was not there (alone), they had waited too long (late) or too many waited (full), a newer key picture came (newer), a picture before them was dropped (no_key), too many messages waited (flood), they were none (short, kind, text), or a limit of allocations or users did not let them through.", "kind", "reason")
+	mediaCrossed = counter("media_across_frames_total", "Frames of media through WebSockets that were said to another node, or heard of one.", "direction")
+	mediaCrossB  = counter("media_across_bytes_total", "Bytes of these frames.", "direction")
+	mediaDrops   = counter("media_drops_total", "Frames of media through WebSockets that were dropped: the other end was not there (alone), they had waited too long (late) or too many waited (full), a newer key picture came (newer), a picture before them was dropped (no_key), too many messages waited (flood), they were none (short, kind, text), they came from another node for nobody who is here (stray) or some before them had been lost between the nodes (lost), or a limit of allocations or users did not let them through.", "kind", "reason")
 	mediaKeys    = counter("media_keys_total", "Key pictures asked for, since a picture was dropped or somebody has come.")
 	mediaClosed  = counter("media_closed_total", "Media sockets ended by the server.", "code")
 
@@ -106,6 +109,7 @@ var (
 	clusterPackets   = counter("cluster_packets_total", "Packets sent to other nodes, of what sessions there and here say to each other.")
 	clusterTopics    = gauge("cluster_topics", "Rooms, channels and ids of the dialects that this node has in common with the others.")
 	clusterSaid      = counter("cluster_topic_packets_total", "Packets of the dialects between nodes: sent (said), not sent since NATS was away (unsaid), and heard.", "fate")
+	clusterLoose     = counter("cluster_datagrams_total", "Datagrams between nodes, of media through WebSockets: sent (said), not sent since NATS was away or did not take them (unsaid), and heard.", "fate")
 	clusterVoid      = counter("cluster_streams_void_total", "How often what was to be said to another node was given up and said anew, since it did not take it.")
 	clusterMoved     = counter("cluster_rooms_moved_total", "Rooms whose people were sent to the node that has them.")
 
@@ -135,10 +139,10 @@ var everyDesc = []*prometheus.Desc{
 	sockets.desc, sessions.desc, dialectClients.desc, rooms.desc, users.desc, calls.desc, invites.desc, callsEnded.desc,
 	sessionsOpened.desc, messages.desc, messageBytes.desc, relayedSignals.desc, refused.desc, closed.desc, faults.desc,
 	hubDrops.desc, dialects.desc, paths.desc, narrow.desc, firstFrame,
-	mediaSockets.desc, mediaPaths.desc, mediaFrames.desc, mediaBytes.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
+	mediaSockets.desc, mediaPaths.desc, mediaAcross.desc, mediaFrames.desc, mediaBytes.desc, mediaCrossed.desc, mediaCrossB.desc, mediaDrops.desc, mediaKeys.desc, mediaClosed.desc,
 	connections.desc, accepted.desc, turnedAway.desc, acceptErrors.desc, handedOut.desc, invited.desc, webRefused.desc,
 	probeUp.desc, probeDuration.desc, probes.desc, certificate.desc,
-	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterTopics.desc, clusterSaid.desc, clusterVoid.desc, clusterMoved.desc,
+	clusterNodes.desc, clusterUp.desc, clusterLost.desc, clusterBeats.desc, clusterRefused.desc, clusterPlaced.desc, clusterQuestions.desc, clusterPackets.desc, clusterTopics.desc, clusterSaid.desc, clusterLoose.desc, clusterVoid.desc, clusterMoved.desc,
 	emitted.desc, lost.desc, deliveries.desc, queued.desc, unshared.desc,
 	pushSubscriptions.desc, pushUsers.desc, pushWaiting.desc, pushUnshared.desc, pushRequests.desc, pushDropped.desc, pushDeleted.desc, pushRefused.desc,
 }
@@ -301,7 +305,10 @@ func collectHub(s signaling.Stats, put func(metric, float64, ...string), out cha
 func collectMedia(s media.Stats, put func(metric, float64, ...string)) {
 	put(mediaSockets, float64(s.Sockets))
 	put(mediaPaths, float64(s.Paths))
+	put(mediaAcross, float64(s.Across))
 	put(mediaKeys, float64(s.Keys))
+	each(s.Crossed, mediaCrossed, put)
+	each(s.CrossedBytes, mediaCrossB, put)
 	each(s.Frames, mediaFrames, put)
 	each(s.Bytes, mediaBytes, put)
 	each(s.Closed, mediaClosed, put)

@@ -16,7 +16,7 @@ function draw(state) {
   drawProcesses(state.processes ?? []);
   drawPlots(byId('plots'));
   drawCalls(state);
-  drawPaths(state.paths ?? {});
+  drawPaths(state.paths ?? {}, state.websocket ?? { pairs: 0, across: 0 });
   drawDrops(state);
   drawProbes(state);
   drawPeople(state);
@@ -105,12 +105,15 @@ function revokeButton(person) {
     'The session and its relay allocations end at once. Revoke the user name to refuse access tokens.', 'revoke', { user: person.session });
 }
 
-/** @param {Record<string, number>} paths */
-function drawPaths(paths) {
+/** @param {Record<string, number>} paths @param {{pairs: number, across: number}} now through a WebSocket */
+function drawPaths(paths, now) {
   const all = Object.values(paths).reduce((x, y) => x + y, 0);
   byId('paths').replaceChildren(all ? table(['Path', 'First frames', ''], Object.entries(paths).map(([path, n]) => [
     pathNames[path] ?? path, String(n), meter(n / all, percent(n / all))]))
     : element('p', { class: 'soft' }, 'No client has reported a first frame yet.'));
+  if (now.pairs || now.across) {
+    byId('paths').append(element('p', { class: 'soft' }, `Through a WebSocket now: ${now.pairs} pairs on this node${now.across ? `, ${now.across} with the other person on another one` : ''}.`));
+  }
 }
 
 /** @param {number} share @param {string} label */

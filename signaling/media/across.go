@@ -1,0 +1,268 @@
+package media
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"turnhub/signaling/internal/wsock"
+)
+
+// Where the sessions of a pair are on two nodes, each has its socket at its own, and the
+// nodes hand the frames to each other, by datagrams that are neither acknowledged nor said
+// again. Each says of its socket to the node where it knows the other session to be, again
+// and again, and takes in what is said of a pair only if its own hub has the two together,
+// and the other one on the node that says it: who shares nothing is never met, and a node
+// whose sessions are another's by now is not heard.
+
+// Nodes are the datagrams to other nodes.
+type Nodes interface {
+	// Process is the process of a node to which something can be sent now; empty: none.
+	Process(node string) string
+	// Most is the longest that can be sent, in bytes.
+	Most() int
+	// Send sends something. It may wait for some seconds. False: it is lost.
+	Send(node, run string, packet []byte) bool
+}
+
+const (
+	// Who has not met the other end says so every seekEvery, for seekLong, and then every
+	// beatEvery, as do those that have met; of which nothing has come for goneAfter, that is gone.
+	seekEvery = 250 * time.Millisecond
+	seekLong  = 5 * time.Second
+	beatEvery = time.Second
+	goneAfter = 3500 * time.Millisecond
+)
+
+// Across has pairs meet whose sessions are on two nodes. It is called before anybody comes.
+func (s *Server) Across(nodes Nodes) { s.nodes = nodes }
+
+// spanOf returns what is said to a process; nil: the server ends. s.mu is held.
+func (s *Server) spanOf(node, run string) *span {
+	x := s.spans[node]
+	if x != nil && x.run == run {
+		return x
+	}
+	if s.ended {
+		return nil
+	}
+	if x != nil {
+		close(x.over)
+	}
+	x = &span{server: s, node: node, run: run, wake: make(chan struct{}, 1), over: make(chan struct{})}
+	s.spans[node] = x
+	s.spoken.Go(x.serve)
+	return x
+}
+
+// endSpans ends all of them, when all sockets have.
+func (s *Server) endSpans() {
+	s.mu.Lock()
+	s.ended = true
+	for _, x := range s.spans {
+		close(x.over)
+	}
+	clear(s.spans)
+	s.mu.Unlock()
+}
+
+// newID draws a number that nobody can guess.
+func newID() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand
+	return binary.BigEndian.Uint64(b[:]) | 1
+}
+
+// look puts a pair onto the books of those with one end here, or takes it off. s.mu is held.
+func (s *Server) look(p *pair) {
+	if s.nodes == nil {
+		return
+	}
+	if (p.ends[0].Load() == nil) == (p.ends[1].Load() == nil) {
+		s.lose(p)
+		delete(s.apart, p)
+		return
+	}
+	if s.apart[p] = struct{}{}; s.tending == nil && !s.closed {
+		s.tending = time.AfterFunc(seekEvery, s.tend)
+	}
+}
+
+// lose forgets the far end of a pair. s.mu is held.
+func (s *Server) lose(p *pair) {
+	if f := p.far.Swap(nil); f != nil {
+		f.say(sayClose)
+		f.end()
+	}
+}
+
+// again has the other end of a pair meet another socket here. s.mu is held.
+func (s *Server) again(p *pair, k *socket) (here bool) {
+	f := p.far.Load()
+	if f == nil || f.own == k {
+		return f != nil
+	}
+	f.end()
+	n := newFar(f.span, k, f.id, f.heard.Load())
+	p.far.Store(n)
+	return true
+}
+
+// seek says to the other end of a pair that this one is here. s.mu is held.
+func (s *Server) seek(p *pair, k *socket, now int64) {
+	peer := p.sessions[1-k.side]
+	node, _ := s.hub.NodeOf(peer)
+	run := ""
+	if node != "" {
+		run = s.nodes.Process(node)
+	}
+	f := p.far.Load()
+	if f != nil && (f.span.node != node || f.span.run != run || now-f.heard.Load() > int64(goneAfter)) {
+		s.lose(p)
+		k.meet(false)
+		f = nil
+	}
+	if run == "" {
+		k.said = 0
+		return
+	}
+	every := int64(beatEvery)
+	if f == nil && now-k.opened < int64(seekLong) {
+		every = int64(seekEvery)
+	}
+	if k.said != 0 && now-k.said < every-int64(seekEvery)/2 {
+		return
+	}
+	k.said = now
+	if x := s.spanOf(node, run); x != nil {
+		r := record{what: sayOpen, from: k.id, session: p.sessions[k.side], peer: peer}
+		if f != nil {
+			r.to = f.id
+		}
+		x.say(r)
+	}
+}
+
+// tend does so for all that have one end here.
+func (s *Server) tend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tendLocked()
+	if s.tending = nil; len(s.apart) > 0 && !s.closed {
+		s.tending = time.AfterFunc(seekEvery, s.tend)
+	}
+}
+
+func (s *Server) tendLocked() {
+	now := s.hub.Now().UnixNano()
+	for p := range s.apart {
+		for i := range p.ends {
+			if k := p.ends[i].Load(); k != nil {
+				s.seek(p, k, now)
+				if f := p.far.Load(); f != nil {
+					f.tend(now)
+				}
+			}
+		}
+	}
+}
+
+// NodesChanged is told that datagrams can be sent again, or no longer.
+func (s *Server) NodesChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tendLocked()
+}
+
+// Heard takes in a datagram of a process of another node. It is called by one goroutine.
+func (s *Server) Heard(node, run string, packet []byte) {
+	now := s.hub.Now().UnixNano()
+	together := wsock.Together()
+	defer together.Spread()
+	for len(packet) > 0 {
+		var r record
+		rest, ok := r.read(packet)
+		if !ok {
+			s.counts.drop(0, "stray")
+			return
+		}
+		packet = rest
+		if r.what == sayOpen {
+			s.met(node, run, &r, now)
+			continue
+		}
+		f := s.farOf(node, run, &r)
+		if f == nil { // of one that has just gone, as a rule
+			s.counts.drop(0, "stray")
+			continue
+		}
+		switch r.what {
+		case sayClose:
+			s.mu.Lock()
+			if f.own.pair.far.CompareAndSwap(f, nil) {
+				f.end()
+				f.own.meet(false)
+			}
+			s.mu.Unlock()
+		case sayKey:
+			f.own.askKey(together)
+		case sayLost:
+			f.own.meet(true)
+		case sayFlood:
+			f.own.flooded()
+		case sayFrame:
+			f.come(&r, now, together)
+		}
+	}
+}
+
+// farOf is the end of which another node says something; nil: it has none such.
+func (s *Server) farOf(node, run string, r *record) *far {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.ids[r.to]
+	if k == nil {
+		return nil
+	}
+	if f := k.pair.far.Load(); f != nil && f.own == k && f.id == r.from && f.span.node == node && f.span.run == run {
+		return f
+	}
+	return nil
+}
+
+// met is told that another node has the socket of a session for a peer.
+func (s *Server) met(node, run string, r *record, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pairs[newPair(r.session, r.peer).sessions]
+	if p == nil {
+		return
+	}
+	side := p.side(r.peer)
+	k := p.ends[side].Load()
+	if k == nil || p.ends[1-side].Load() != nil {
+		return
+	}
+	if at, _ := s.hub.NodeOf(r.session); at != node || s.nodes == nil || s.nodes.Process(node) != run || !s.hub.Share(r.session, r.peer) {
+		s.counts.drop(0, "stray") // or this node has not heard of it yet: it is said again
+		return
+	}
+	f := p.far.Load()
+	if f == nil || f.id != r.from || f.span.node != node || f.span.run != run {
+		x := s.spanOf(node, run)
+		if x == nil {
+			return
+		}
+		if f != nil {
+			f.end()
+		}
+		f = newFar(x, k, r.from, now)
+		p.far.Store(f)
+		k.meet(true)
+	}
+	f.heard.Store(now)
+	if r.to != k.id { // it does not know of this one
+		k.said = now
+		f.span.say(record{what: sayOpen, to: f.id, from: k.id, session: r.peer, peer: r.session})
+	}
+}
