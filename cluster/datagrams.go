@@ -72,6 +72,19 @@ func (d *Datagrams) Process(node string) string {
 	return d.c.book.lives(node, d.c.now())
 }
 
+// Node is this node's name.
+func (d *Datagrams) Node() string { return d.c.cfg.Node }
+
+// Others are the nodes that live, but this one.
+func (d *Datagrams) Others() (names []string) {
+	for _, m := range d.c.book.list(d.c.now()) {
+		if !m.Gone && m.Node != d.c.cfg.Node {
+			names = append(names, m.Node)
+		}
+	}
+	return names
+}
+
 // Most is the longest that can be sent now, in bytes.
 func (d *Datagrams) Most() int {
 	if conn := d.conn.Load(); conn != nil && conn.MaxPayload() > 0 {

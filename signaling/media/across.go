@@ -17,6 +17,10 @@ import (
 
 // Nodes are the datagrams to other nodes.
 type Nodes interface {
+	// Node is this node's name.
+	Node() string
+	// Others are the nodes to which something might be sent.
+	Others() []string
 	// Process is the process of a node to which something can be sent now; empty: none.
 	Process(node string) string
 	// Most is the longest that can be sent, in bytes.
@@ -83,7 +87,13 @@ func (s *Server) look(p *pair) {
 		delete(s.apart, p)
 		return
 	}
-	if s.apart[p] = struct{}{}; s.tending == nil && !s.closed {
+	s.apart[p] = struct{}{}
+	s.tendSoon()
+}
+
+// tendSoon has all of them looked after. s.mu is held.
+func (s *Server) tendSoon() {
+	if s.tending == nil && !s.closed {
 		s.tending = time.AfterFunc(seekEvery, s.tend)
 	}
 }
@@ -110,13 +120,18 @@ func (s *Server) again(p *pair, k *socket) (here bool) {
 
 // seek says to the other end of a pair that this one is here. s.mu is held.
 func (s *Server) seek(p *pair, k *socket, now int64) {
-	peer := p.sessions[1-k.side]
-	node, _ := s.hub.NodeOf(peer)
+	session, peer := p.sessions[k.side], p.sessions[1-k.side]
+	f := p.far.Load()
+	node, id := s.whereIs(peer, session, now)
+	if k.guest != nil { // who has told of the other end knows better
+		if node = ""; f != nil {
+			node = f.span.node
+		}
+	}
 	run := ""
 	if node != "" {
 		run = s.nodes.Process(node)
 	}
-	f := p.far.Load()
 	if f != nil && (f.span.node != node || f.span.run != run || now-f.heard.Load() > int64(goneAfter)) {
 		s.lose(p)
 		k.meet(false)
@@ -135,7 +150,7 @@ func (s *Server) seek(p *pair, k *socket, now int64) {
 	}
 	k.said = now
 	if x := s.spanOf(node, run); x != nil {
-		r := record{what: sayOpen, from: k.id, session: p.sessions[k.side], peer: peer}
+		r := record{what: sayOpen, to: id, from: k.id, session: session, peer: peer}
 		if f != nil {
 			r.to = f.id
 		}
@@ -148,13 +163,14 @@ func (s *Server) tend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tendLocked()
-	if s.tending = nil; len(s.apart) > 0 && !s.closed {
-		s.tending = time.AfterFunc(seekEvery, s.tend)
+	if s.tending = nil; len(s.apart)+len(s.guests)+len(s.seats) > 0 {
+		s.tendSoon()
 	}
 }
 
 func (s *Server) tendLocked() {
 	now := s.hub.Now().UnixNano()
+	s.tendGuests(now)
 	for p := range s.apart {
 		for i := range p.ends {
 			if k := p.ends[i].Load(); k != nil {
@@ -187,8 +203,7 @@ func (s *Server) Heard(node, run string, packet []byte) {
 			return
 		}
 		packet = rest
-		if r.what == sayOpen {
-			s.met(node, run, &r, now)
+		if s.toldOf(node, run, &r, now) {
 			continue
 		}
 		f := s.farOf(node, run, &r)
@@ -216,6 +231,25 @@ func (s *Server) Heard(node, run string, packet []byte) {
 	}
 }
 
+// toldOf takes in what is said of no socket here in particular, or of a guest.
+func (s *Server) toldOf(node, run string, r *record, now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r.what {
+	case sayOpen:
+		s.met(node, run, r, now)
+	case sayAsk:
+		s.asked(node, run, r, now)
+	case sayGuest:
+		s.toldSeat(node, r, now)
+	case sayYes, sayNo:
+		s.let(node, r, now)
+	default:
+		return false
+	}
+	return true
+}
+
 // farOf is the end of which another node says something; nil: it has none such.
 func (s *Server) farOf(node, run string, r *record) *far {
 	s.mu.Lock()
@@ -230,39 +264,52 @@ func (s *Server) farOf(node, run string, r *record) *far {
 	return nil
 }
 
-// met is told that another node has the socket of a session for a peer.
+// met is told that another node has the socket of a session for a peer. s.mu is held.
 func (s *Server) met(node, run string, r *record, now int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.pairs[newPair(r.session, r.peer).sessions]
-	if p == nil {
+	k, p := s.alone([2]string{r.session, r.peer})
+	if k == nil {
 		return
 	}
-	side := p.side(r.peer)
-	k := p.ends[side].Load()
-	if k == nil || p.ends[1-side].Load() != nil {
-		return
-	}
-	if at, _ := s.hub.NodeOf(r.session); at != node || s.nodes == nil || s.nodes.Process(node) != run || !s.hub.Share(r.session, r.peer) {
-		s.counts.drop(0, "stray") // or this node has not heard of it yet: it is said again
-		return
-	}
-	f := p.far.Load()
-	if f == nil || f.id != r.from || f.span.node != node || f.span.run != run {
-		x := s.spanOf(node, run)
-		if x == nil {
+	// Who knows the number of a guest's socket has been told of it by the node of its session.
+	if known := k.guest != nil && r.to == k.id; !known {
+		at, id := s.whereIs(r.session, r.peer, now)
+		if k.guest != nil || at != node || id != 0 && id != r.from || !s.hub.Share(r.session, r.peer) {
+			s.counts.drop(0, "stray") // or this node has not heard of it yet: it is said again
 			return
 		}
-		if f != nil {
-			f.end()
-		}
-		f = newFar(x, k, r.from, now)
-		p.far.Store(f)
-		k.meet(true)
+	}
+	if s.nodes.Process(node) != run {
+		s.counts.drop(0, "stray")
+		return
+	}
+	f := s.joins(p, k, node, run, r.from, now)
+	if f == nil {
+		return
 	}
 	f.heard.Store(now)
-	if r.to != k.id { // it does not know of this one
+	if r.to != k.id && k.said != now { // it does not know of this one
 		k.said = now
 		f.span.say(record{what: sayOpen, to: f.id, from: k.id, session: r.peer, peer: r.session})
 	}
+}
+
+// joins has a socket here meet one on another node; nil: the server ends. s.mu is held.
+func (s *Server) joins(p *pair, k *socket, node, run string, id uint64, now int64) *far {
+	f := p.far.Load()
+	if f != nil && f.id == id && f.span.node == node && f.span.run == run {
+		return f
+	}
+	x := s.spanOf(node, run)
+	if x == nil {
+		return nil
+	}
+	if f != nil {
+		f.end()
+	}
+	f = newFar(x, k, id, now)
+	p.far.Store(f)
+	k.meet(true)
+	k.said = 0
+	s.seek(p, k, now)
+	return f
 }

@@ -303,3 +303,86 @@ func TestAcrossLate(t *testing.T) {
 		t.Errorf("dropped: %v", d)
 	}
 }
+
+// TestAcrossGuests: wherever a balancer brings the sockets of two, to the node of their
+// session or to another one, they meet, get each other's frames, and end when the two share
+// nothing any more.
+func TestAcrossGuests(t *testing.T) {
+	for _, at := range []string{"aa", "ab", "ac", "ba", "bb", "bc", "ca", "cb", "cc"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			b := startNodes(t, Config{}, "a", "b", "c")
+			p, q := b.together()
+			open := func(node string, who, peer *person) *end {
+				e := b.nodes[node].end()
+				e.hello(who.id, who.token, peer.id)
+				return e
+			}
+			meets := func(e *end, here bool) {
+				t.Helper()
+				for {
+					text, _ := e.next()
+					if text == `{"type":"peer","here":true}` && here || text == `{"type":"ready","here":true}` && here || text == `{"type":"peer","here":false}` && !here {
+						return
+					}
+				}
+			}
+			passes := func(x, y *end) {
+				t.Helper()
+				for i, frame := range [][]byte{numbered(Sound, 1, 100), numbered(Key, 2, 60_000), numbered(Message, 3, 100)} {
+					x.send(frame)
+					for {
+						if text, got := y.next(); bytes.Equal(got, frame) {
+							break
+						} else if text == "" {
+							t.Fatalf("frame %d came as %d bytes", i, len(got))
+						}
+					}
+				}
+			}
+			x, y := open(at[:1], p, q), open(at[1:], q, p)
+			meets(x, true)
+			meets(y, true)
+			passes(x, y)
+			passes(y, x)
+			// The next one comes to another node.
+			next := string("abc"[(at[0]-'a'+1)%3])
+			x2 := open(next, p, q)
+			x.closed(wire.CloseReplaced)
+			meets(x2, true)
+			passes(x2, y)
+			passes(y, x2)
+			q.say(`{"type":"leave","room":"room"}`)
+			for _, e := range []*end{x2, y} {
+				if why := e.closed(wire.CloseRefused); why != string(wire.CodeNotInRoom) {
+					t.Errorf("error %q", why)
+				}
+			}
+		})
+	}
+}
+
+// TestAcrossGuestsRefused: who has no session anywhere, another one's token, or shares nothing
+// with the peer is not let in at another node.
+func TestAcrossGuestsRefused(t *testing.T) {
+	t.Parallel()
+	b := startNodes(t, Config{}, "a", "b", "c")
+	p, q := b.together()
+	alone := b.nodes["a"].person("elsewhere")
+	for name, hello := range map[string][3]string{
+		"no session": {"s_nobody", "token", q.id}, "another token": {p.id, q.token, q.id},
+		"shares nothing": {alone.id, alone.token, q.id}, "itself": {p.id, p.token, p.id}, "no peer": {p.id, p.token, "s_nobody"},
+	} {
+		e := b.nodes["c"].end()
+		e.hello(hello[0], hello[1], hello[2])
+		if why := e.closed(wire.CloseRefused); why == "" {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	c := b.nodes["c"].media
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.guests)+len(c.pairs) > 0 {
+		t.Errorf("left: %d guests, %d pairs", len(c.guests), len(c.pairs))
+	}
+}

@@ -24,6 +24,8 @@ func (k *socket) hello(isText bool, text []byte) {
 	}
 	s := k.server
 	switch {
+	case !s.hub.Owns(h.Session, h.Token) && s.invite(k, h):
+		return
 	case !s.hub.Owns(h.Session, h.Token):
 		k.shut(wire.CloseRefused, wire.Faultf(wire.CodeForbidden, "the session is not here, or the token is not the one by which it is resumed"))
 		return

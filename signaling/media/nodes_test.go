@@ -53,6 +53,17 @@ func (d datagrams) Process(node string) string {
 	return "run of " + node
 }
 
+func (d datagrams) Node() string { return d.n.name }
+
+func (d datagrams) Others() (names []string) {
+	for name := range d.n.b.nodes {
+		if name != d.n.name {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (d datagrams) Most() int {
 	d.n.b.mu.Lock()
 	defer d.n.b.mu.Unlock()

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"turnhub/signaling/internal/wire"
@@ -44,6 +45,15 @@ func newPair(session, peer string) *pair {
 func (s *Server) enter(k *socket, session, peer string) (wire.CloseCode, *wire.Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if at, is := s.seats[[2]string{session, peer}]; is { // it has come to its own node meanwhile
+		delete(s.seats, [2]string{session, peer})
+		s.sayTo(at.node, record{what: sayNo, to: at.id, from: 1})
+	}
+	return s.enterLocked(k, session, peer)
+}
+
+// enterLocked is enter, under s.mu.
+func (s *Server) enterLocked(k *socket, session, peer string) (wire.CloseCode, *wire.Fault) {
 	if s.draining {
 		return wire.CloseRestart, nil
 	}
@@ -99,6 +109,7 @@ func (s *Server) part(k *socket) {
 	defer s.mu.Unlock()
 	p := k.pair
 	delete(s.ids, k.id)
+	delete(s.guests, k)
 	if p == nil || !p.ends[k.side].CompareAndSwap(k, nil) {
 		return
 	}
@@ -122,7 +133,9 @@ func (s *Server) Recheck(sessions ...string) {
 	defer s.mu.Unlock()
 	for _, id := range sessions {
 		for p := range s.of[id] {
-			if !s.hub.Share(p.sessions[0], p.sessions[1]) {
+			// Of guests their own nodes hear.
+			own := slices.ContainsFunc([]int{0, 1}, func(i int) bool { k := p.ends[i].Load(); return k != nil && k.guest == nil })
+			if own && !s.hub.Share(p.sessions[0], p.sessions[1]) {
 				for i := range p.ends {
 					if k := p.ends[i].Load(); k != nil {
 						k.shut(wire.CloseRefused, apart(p.sessions[1-i]))

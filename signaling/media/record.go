@@ -6,6 +6,10 @@ import "encoding/binary"
 // in a datagram:
 //
 //	open   the socket here, the one there or 0, the two sessions: here, there
+//	ask    a guest's socket here, whether it has been let in before, its session, the peer
+//	       and the token: may it be here?
+//	yes    that socket; or no, and whether another one has taken its place
+//	guest  a socket, its session, the peer, and the node where it is a guest
 //	close  the socket there, the one here: it is gone
 //	key    likewise: a picture did not get through
 //	lost   likewise: a message may have been lost
@@ -18,8 +22,9 @@ import "encoding/binary"
 type record struct {
 	what     byte
 	to, from uint64 // sockets
-	// Of open.
+	// Of open, ask and guest.
 	session, peer string
+	token         string // of ask; of guest the node
 	// Of frame.
 	number, messages uint32
 	at               int64 // by the clock of the node that says it, nanoseconds
@@ -34,6 +39,10 @@ const (
 	sayLost  = 'l'
 	sayFlood = 'x'
 	sayFrame = 'f'
+	sayAsk   = 'a'
+	sayYes   = 'y'
+	sayNo    = 'n'
+	sayGuest = 'g'
 
 	partMore      = 1 // the next one goes on with it
 	partContinues = 2 // it goes on with the last one
@@ -48,8 +57,8 @@ func (r *record) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, r.to)
 	b = binary.BigEndian.AppendUint64(b, r.from)
 	switch r.what {
-	case sayOpen:
-		for _, s := range []string{r.session, r.peer} {
+	case sayOpen, sayAsk, sayGuest:
+		for _, s := range []string{r.session, r.peer, r.token} {
 			b = append(append(b, byte(len(s))), s...)
 		}
 	case sayFrame:
@@ -71,14 +80,14 @@ func (r *record) read(packet []byte) (rest []byte, ok bool) {
 	*r = record{what: packet[0], to: binary.BigEndian.Uint64(packet[1:]), from: binary.BigEndian.Uint64(packet[9:])}
 	rest = packet[17:]
 	switch r.what {
-	case sayOpen:
-		for _, s := range []*string{&r.session, &r.peer} {
+	case sayOpen, sayAsk, sayGuest:
+		for _, s := range []*string{&r.session, &r.peer, &r.token} {
 			if len(rest) == 0 || len(rest) <= int(rest[0]) {
 				return nil, false
 			}
 			*s, rest = string(rest[1:1+rest[0]]), rest[1+rest[0]:]
 		}
-	case sayClose, sayKey, sayLost, sayFlood:
+	case sayClose, sayKey, sayLost, sayFlood, sayYes, sayNo:
 	case sayFrame:
 		if len(rest) < frameHead-17 {
 			return nil, false

@@ -109,6 +109,8 @@ type Server struct {
 	last     *time.Timer                   // of Restart
 	ids      map[uint64]*socket
 	apart    map[*pair]struct{} // those with one end here, where there are other nodes
+	guests   map[*socket]struct{}
+	seats    map[[2]string]seat // by session and peer
 	tending  *time.Timer        // of those; nil: there are none
 	spans    map[string]*span   // by node
 	ended    bool               // there are none any more
@@ -125,7 +127,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		hub: cfg.Hub, account: cfg.Account, log: cfg.Logger, timing: cfg.Timing.withDefaults(),
 		sockets: make(map[*socket]struct{}), pairs: make(map[[2]string]*pair), of: make(map[string]map[*pair]struct{}),
-		ids: make(map[uint64]*socket), apart: make(map[*pair]struct{}), spans: make(map[string]*span),
+		ids: make(map[uint64]*socket), apart: make(map[*pair]struct{}), guests: make(map[*socket]struct{}), seats: make(map[[2]string]seat), spans: make(map[string]*span),
 	}
 	s.SetOn(true)
 	return s

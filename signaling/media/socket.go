@@ -55,7 +55,8 @@ type socket struct {
 	opened  int64  // when that was
 	account Account
 	pings   *time.Timer
-	said    int64 // under Server.mu: when another node was told of it
+	said    int64  // under Server.mu: when another node was told of it
+	guest   *guest // under Server.mu: its session is on another node; nil: it is on this one
 
 	mu     sync.Mutex
 	queue  queue
@@ -172,6 +173,9 @@ func (k *socket) hold(payload []byte) {
 
 // Resumed implements wsock.User.
 func (k *socket) Resumed(now time.Time) {
+	if k.guest != nil && k.pair == nil {
+		k.server.comeIn(k)
+	}
 	held := k.held
 	if k.held = nil; held != nil && !k.over.Load() {
 		k.frame(held, now.UnixNano())
@@ -267,7 +271,9 @@ func (k *socket) open(p *pair, side int, here bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pair, k.side = p, side
-	k.id, k.opened = newID(), k.server.hub.Now().UnixNano()
+	if k.opened = k.server.hub.Now().UnixNano(); k.id == 0 {
+		k.id = newID()
+	}
 	k.account = k.server.account(p.sessions[side], k.remote)
 	k.owes.ready, k.owes.readyHere = true, here
 	k.pings = time.AfterFunc(k.server.timing.Ping, k.tick)
