@@ -48,6 +48,7 @@ type acme struct {
 	changed   func()
 
 	cache     *certmagic.Cache
+	storage   *storage
 	names     *certmagic.Config // for DNS names
 	addresses *certmagic.Config // for IP addresses
 	events    chan event
@@ -138,6 +139,7 @@ func authorities(file string) (*x509.CertPool, error) {
 // build sets certmagic up: one cache, and one configuration each for names and
 // addresses, since these need a profile of their own.
 func (a *acme) build(cfg Config, dir string, tuning acmeTuning) {
+	a.storage = &storage{FileStorage: &certmagic.FileStorage{Path: dir}}
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(cert certmagic.Certificate) (*certmagic.Config, error) {
 			if len(cert.Names) > 0 && certmagic.SubjectIsIP(cert.Names[0]) {
@@ -150,7 +152,7 @@ func (a *acme) build(cfg Config, dir string, tuning acmeTuning) {
 	})
 	configure := func(profile string) *certmagic.Config {
 		magic := certmagic.New(a.cache, certmagic.Config{
-			Storage:            &certmagic.FileStorage{Path: dir},
+			Storage:            a.storage,
 			OnEvent:            a.onEvent,
 			RenewalWindowRatio: tuning.renewWindow,
 			DisableARI:         tuning.renewWindow > 0,
@@ -286,6 +288,7 @@ func (a *acme) Reload() error { return nil }
 
 // Serve obtains what is missing, renews what grows old, and reports both.
 func (a *acme) Serve(ctx context.Context) {
+	defer a.storage.close()
 	defer a.cache.Stop()
 	magic := a.names
 	if certmagic.SubjectIsIP(a.primary) {

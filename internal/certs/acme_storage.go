@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -13,11 +14,52 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/certmagic"
 
 	"turnhub/internal/statefile"
 )
+
+// storage is the ACME cache directory. What certmagic has begun goes on after its cache has
+// stopped: once this is closed only that is written for which there is a lock already.
+type storage struct {
+	*certmagic.FileStorage
+
+	mu   sync.RWMutex // read: a lock is being made
+	over bool
+}
+
+var errStorageOver = errors.New("the ACME cache directory is closed: the server ends")
+
+// TryLock implements certmagic.TryLocker. It waits for seconds at most.
+func (s *storage) TryLock(ctx context.Context, name string) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.over {
+		return false, errStorageOver
+	}
+	return s.FileStorage.TryLock(ctx, name)
+}
+
+// Lock implements certmagic.Locker.
+func (s *storage) Lock(ctx context.Context, name string) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if ok, err := s.TryLock(ctx, name); ok || err != nil {
+			return err
+		}
+	}
+}
+
+// close ends it: nothing new is begun.
+func (s *storage) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
 
 // maxStored bounds how many files of the cache directory are looked at.
 const maxStored = 10_000

@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +100,10 @@ func serveUniversal(t *testing.T, listener net.Listener, server *pebble, dir str
 	u.stop = sync.OnceFunc(func() { cancel(); group.Wait() })
 	t.Cleanup(func() {
 		u.stop()
+		waitFor(t, "what certmagic has begun to end", func() bool {
+			locks, _ := os.ReadDir(filepath.Join(dir, "locks"))
+			return len(locks) == 0
+		})
 		if t.Failed() {
 			t.Logf("the log:\n%s", u.log)
 		}
@@ -318,5 +324,25 @@ func TestACMERemedies(t *testing.T) {
 	}
 	if !slices.Contains(alpnWithChallenge, "acme-tls/1") {
 		t.Error("ALPN")
+	}
+}
+
+// A lock is made as long as the server runs, and none after that.
+func TestACMEStorageEnds(t *testing.T) {
+	s := &storage{FileStorage: &certmagic.FileStorage{Path: t.TempDir()}}
+	if err := s.Lock(t.Context(), "held"); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error)
+	go func() { waiting <- s.Lock(t.Context(), "held") }()
+	s.close()
+	if err := <-waiting; !errors.Is(err, errStorageOver) {
+		t.Errorf("who waits for a lock is told %v", err)
+	}
+	if _, err := s.TryLock(t.Context(), "new"); !errors.Is(err, errStorageOver) {
+		t.Errorf("a new one: %v", err)
+	}
+	if err := s.Unlock(t.Context(), "held"); err != nil {
+		t.Errorf("the one that is held cannot be given back: %v", err)
 	}
 }
