@@ -195,7 +195,7 @@ export const lastDoorTimes = {
   /** Where a path stands still it is made ready, so often in the long run and so many times at once; used after so long. */
   ahead: 30_000, aheadAtOnce: 3, sure: 500,
   /** Where that is over TCP or TLS so late: for less than that a line stands still that has become narrow. */
-  sureWaiting: 1000,
+  sureWaiting: 850,
   /** It is begun because the other side asks so often in the long run and so many times at once. */
   answers: 2000, answersAtOnce: 4,
   /** What came to nothing is tried again after so long, later each time. */

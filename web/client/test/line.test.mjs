@@ -99,6 +99,38 @@ test('messages of the line reach who asks for them, and others are kept out', ()
   assert.deepEqual(heard, [1, 2, 'no-picture']);
 });
 
+test('what the other side says of its line by another way than the connection in use is of another line', () => {
+  const channel = new PeerChannel(), heard = [], way = () => ({readyState: 'open', send() {}});
+  const [ours, theirs] = [way(), way()], say = (to, message) => to.onmessage({data: JSON.stringify(message)});
+  channel.on('timed', ({n}) => heard.push(n));
+  channel.on('line', (state) => heard.push(state));
+  channel.use(/** @type {any} */ ({}), /** @type {any} */ (ours));
+  channel.hear(/** @type {any} */ ({}), /** @type {any} */ (theirs)); // it has gone over first
+  for (const message of [{type: 'line', state: 'no-picture'}, {type: 'ping', n: 1, at: 1}]) say(theirs, message);
+  assert.deepEqual(heard, []);
+  for (const message of [{type: 'line', state: 'narrow'}, {type: 'ping', n: 2, at: 1}]) say(ours, message);
+  assert.deepEqual(heard, ['narrow', 2]);
+});
+
+test('a line that has been narrow is told anew on each way, as the other side may not have heard it', () => {
+  const clock = new FakeClock(), told = [];
+  const line = new Line(/** @type {any} */ ({clock, tell: ({state}) => told.push(state), open: () => true, changed() {}, said() {}, wants: () => 1e6, pc: () => null}));
+  for (const [path, is] of [['', 'wide'], ['', 'wide']]) { line.tick(/** @type {any} */ (path)); line.moved(); assert.equal(line.ours, is); }
+  assert.deepEqual(told, [], 'one that never was is not spoken of');
+  line.expect(60_000);
+  line.tick('');
+  assert.equal(told.length, 1);
+  line.moved();
+  line.tick('');
+  assert.deepEqual(told, [line.ours, line.ours]);
+  line.tick('direct');
+  assert.deepEqual([line.ours, told.at(-1), told.length], ['wide', 'wide', 3]);
+  line.tick('direct');
+  line.moved();
+  line.tick('direct');
+  assert.deepEqual([told.at(-1), told.length], ['wide', 4]);
+});
+
 /** A connection that sends sound and a picture. */
 function connection() {
   const made = (kind) => {

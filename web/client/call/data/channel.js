@@ -161,8 +161,8 @@ export class PeerChannel extends Emitter {
       case 'path':
         if (paths.includes(message.path)) this.emit('path', message.path);
         return;
+      // Of the connection in use alone: another's way is another.
       case 'ping': case 'pong': {
-        // Of the connection in use alone: another's way is another.
         const sound = pc === this.#pc ? timed(message) : null;
         if (sound) this.emit('timed', sound);
         return;
@@ -171,7 +171,7 @@ export class PeerChannel extends Emitter {
         this.emit('signal', message.data);
         return;
       case 'line':
-        if (isLineState(message.state)) this.emit('line', message.state);
+        if (pc === this.#pc && isLineState(message.state)) this.emit('line', message.state);
         return;
       case 'shown': {
         const pixels = pixelsShown(message.pixels);

@@ -122,7 +122,7 @@ export class Line {
   #trip = 0;
   #fileBytes = 0;
   #files = 0;
-  /** @type {LineState | ''} */ #told = '';
+  /** What the other side was told; 'anew': it may not have been. @type {LineState | '' | 'anew'} */ #told = '';
   #closed = false;
 
   /** @param {LineHost} host */
@@ -191,7 +191,7 @@ export class Line {
   /** Another connection is in use, or the channel has opened: the other side is told anew. */
   moved() {
     this.#timing.forget();
-    this.#told = this.ours === 'wide' ? this.#told : '';
+    if (this.#told || this.ours !== 'wide') this.#told = 'anew';
   }
 
   close() { this.#closed = true; }
