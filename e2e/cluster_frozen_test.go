@@ -258,6 +258,8 @@ func dark(t *testing.T) {
 			}
 		}
 		all := strings.Join(ports, ",")
-		nft("table ip dark {\nchain out { type filter hook output priority 0; tcp dport { " + all + " } drop; tcp sport { " + all + " } drop; }\n}\n")
+		// It tries NATS again, from another port: the others have their connections already.
+		again := "tcp dport " + nats.URL()[strings.LastIndexByte(nats.URL(), ':')+1:] + " tcp flags & (syn | ack) == syn drop;"
+		nft("table ip dark {\nchain out { type filter hook output priority 0; tcp dport { " + all + " } drop; tcp sport { " + all + " } drop; " + again + " }\n}\n")
 	}, back)
 }

@@ -24,12 +24,13 @@ const (
 	silentWait = 10 * time.Second
 )
 
-// patienceFor is for how long the people of a node that is lost are waited for.
+// patienceFor is for how long the people of a node that is lost are waited for. A stream that
+// is given up is so as nothing is heard of the node: it may be silent, and counts as gone later.
 func patienceFor(how Loss) time.Duration {
-	if how == Silent {
-		return silentWait
+	if how == Ended {
+		return movedWait
 	}
-	return movedWait
+	return silentWait
 }
 
 // deafWait is for how long the people of a dead node are waited for where this one hears nothing
