@@ -272,7 +272,7 @@ func freeAddress(t *testing.T) string { return fmt.Sprint("127.0.0.1:", freeport
 // waitFor polls what another process does. It fails the test after a minute.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
