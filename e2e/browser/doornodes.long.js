@@ -54,8 +54,11 @@ before(async () => {
 });
 after(cleanup);
 
-/** @param {typeof nodes[number]} node @param {RegExp} what */
-const metric = async (node, what) => Number(what.exec(await (await fetch(`${node.admin}/metrics`)).text())?.[1] ?? NaN);
+/** NaN: the node is not there. @param {typeof nodes[number]} node @param {RegExp} what */
+const metric = async (node, what) => {
+  const answer = await fetch(`${node.admin}/metrics`).catch(() => null);
+  return Number(what.exec(answer ? await answer.text() : '')?.[1] ?? NaN);
+};
 
 /** Waits until a node knows of all. @param {typeof nodes[number]} node */
 async function known(node) {
@@ -84,7 +87,7 @@ async function call(room, at) {
   return pages;
 }
 
-const sockets = () => Promise.all(nodes.map((node) => metric(node, /^turnhub_media_sockets (\d+)/m)));
+const sockets = () => Promise.all(nodes.map(async (node) => await metric(node, /^turnhub_media_sockets (\d+)/m) || 0));
 const close = (/** @type {Page[]} */ pages) => Promise.all(pages.map((page) => page.context().close()));
 
 long('two who come to two nodes meet on one', { timeout: 180_000 }, async () => {
