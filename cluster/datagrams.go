@@ -163,10 +163,7 @@ func (d *Datagrams) packet(m *nats.Msg) {
 		c.counts.add(refused, badProcess)
 		return
 	}
-	body, number, why := p.its.decrypt(c.keys.Load(), m.Subject, m.Data)
-	if why == "" && !p.heard.fresh(number) {
-		why = badReplay
-	}
+	body, why := p.its.open(c.keys.Load(), m.Subject, m.Data, &p.heard)
 	if why != "" {
 		c.refuse(why, who, explanations[why])
 		return

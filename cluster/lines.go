@@ -350,10 +350,7 @@ func (c *Cluster) packet(m *nats.Msg) {
 	if x.dead {
 		return
 	}
-	body, number, why := x.its.decrypt(c.keys.Load(), m.Subject, m.Data)
-	if why == "" && !x.heard.fresh(number) {
-		why = badReplay
-	}
+	body, why := x.its.open(c.keys.Load(), m.Subject, m.Data, x.heard)
 	if why != "" {
 		c.refuse(why, who, explanations[why])
 		return

@@ -148,6 +148,15 @@ func (p *pairKey) decrypt(k *keyring, subject string, packet []byte) (body []byt
 	return body, binary.BigEndian.Uint64(packet[numberAt:]), ""
 }
 
+// open is decrypt for what has not come before.
+func (p *pairKey) open(k *keyring, subject string, packet []byte, heard *replays) (body []byte, wrong string) {
+	body, number, wrong := p.decrypt(k, subject, packet)
+	if wrong == "" && !heard.fresh(number) {
+		wrong = badReplay
+	}
+	return body, wrong
+}
+
 // replays knows which numbers of a process have come: of the last windowSize each one, and
 // all before as if it had.
 type replays struct {
