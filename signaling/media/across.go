@@ -3,6 +3,7 @@ package media
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"turnhub/signaling/internal/wsock"
@@ -50,8 +51,12 @@ func (s *Server) spanOf(node, run string) *span {
 	if s.ended {
 		return nil
 	}
-	if x != nil {
-		close(x.over)
+	others := s.nodes.Others()
+	for name, old := range s.spans { // of a node that is gone nothing is wanted any more, see seek
+		if name == node || !slices.Contains(others, name) {
+			close(old.over)
+			delete(s.spans, name)
+		}
 	}
 	x = &span{server: s, node: node, run: run, wake: make(chan struct{}, 1), over: make(chan struct{})}
 	s.spans[node] = x
@@ -132,7 +137,7 @@ func (s *Server) seek(p *pair, k *socket, now int64) {
 	if node != "" {
 		run = s.nodes.Process(node)
 	}
-	if f != nil && (f.span.node != node || f.span.run != run || now-f.heard.Load() > int64(goneAfter)) {
+	if f != nil && (f.span.node != node || f.span.run != run || s.spans[node] != f.span || now-f.heard.Load() > int64(goneAfter)) {
 		s.lose(p)
 		k.meet(false)
 		f = nil
