@@ -247,7 +247,9 @@ func (d *directory) rungFrom(p *peer, c *call, f *callFrame) {
 			return
 		}
 	}
-	c.ring(s)
+	if c.ring(s); len(c.rung) == 0 {
+		c.forget()
+	}
 }
 
 // before reports whether a call is the older of two.

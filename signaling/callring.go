@@ -23,9 +23,10 @@ func (c *call) begins() {
 	c.caller.pending = append(c.caller.pending, c)
 }
 
-// ring gives the call to one of the callee's devices.
+// ring gives the call to one of the callee's devices, unless they have ended it by themselves: its
+// caller was long in coming to another node then.
 func (c *call) ring(device *member) {
-	if device == c.caller || slices.Contains(c.rung, device) {
+	if device == c.caller || slices.Contains(c.rung, device) || c.d.overs.of(c.id) == "timeout" {
 		return
 	}
 	c.adds(device)
@@ -115,6 +116,7 @@ func (c *call) expires() {
 		d.mu.Lock()
 		defer d.unlock()
 		if d.byCall[c.id] == c && c.peer == nil {
+			d.overs.add(c.id, "timeout")
 			c.over("timeout", "", nil)
 		}
 	}
