@@ -295,7 +295,7 @@ func (d *directory) hush() {
 // callsWith says with whom of a node a session of this one is in a call.
 func (s *member) callsWith(p *peer) (calls map[string]string) {
 	for _, c := range s.callList() {
-		if o := c.other(s); o.node == p {
+		if o := c.other(s); p.has(o.node) {
 			if calls == nil {
 				calls = make(map[string]string)
 			}

@@ -245,6 +245,12 @@ func (p *peer) waits() bool {
 	return p.orphan
 }
 
+// has reports whether people known of a peer are p's: so are, until it is known which process p is,
+// those who were its node's before, for they may be still.
+func (p *peer) has(o *peer) bool {
+	return o == p || o != nil && p.run == "" && o.name == p.name && o.waits()
+}
+
 // handedFrom is told that a node has said again what waited for those who have moved here:
 // what it says from now on is for them too.
 func (p *peer) handedFrom(m *movedFrame) {

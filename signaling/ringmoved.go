@@ -273,7 +273,7 @@ func (s *member) rungCalls(p *peer) (list []*call) {
 	defer s.d.mu.Unlock()
 	if u := s.d.users[s.user]; u != nil && s.user != "" {
 		for _, c := range u.ringing {
-			if c.owner == p && slices.Contains(c.rung, s) {
+			if p.has(c.owner) && slices.Contains(c.rung, s) {
 				list = append(list, c)
 			}
 		}
