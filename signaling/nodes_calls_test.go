@@ -53,8 +53,9 @@ func (s *callSeen) rings() bool {
 type callsModel struct {
 	*nodesModel
 	people   []*callPerson
-	accepted map[string]string // the device that has a call
-	steady   bool              // what rings is not lost, for a while
+	accepted map[string]string    // the device that has a call
+	begun    map[string]time.Time // when a user last began anew with a device that had a session
+	steady   bool                 // what rings is not lost, for a while
 	rang     int
 	talked   int
 	rangOn   int // calls that rang, at each for whom they had to, after a death
@@ -73,7 +74,7 @@ var callNames = []string{"ann", "ann", "bob", "bob", "cat", "", "eve", "eve", "e
 func newCallsModel(t *testing.T, seed uint64) *callsModel { return newCallsModelWith(t, seed, false) }
 
 func newCallsModelWith(t *testing.T, seed uint64, seconds bool) *callsModel {
-	m := &callsModel{accepted: make(map[string]string)}
+	m := &callsModel{accepted: make(map[string]string), begun: make(map[string]time.Time)}
 	m.nodesModel = newNodesModelWith(t, seed, seconds)
 	m.clients = nil
 	for i, user := range callNames {
@@ -91,6 +92,9 @@ func (c *callPerson) begin(n *modelNode) {
 }
 
 func (c *callPerson) beginWith(n *modelNode, secret string) {
+	if c.id != "" {
+		c.m.begun[c.user] = c.m.now
+	}
 	*c = callPerson{
 		modelSession: modelSession{of: c.of, name: c.name}, m: c.m, user: c.user, secret: secret, asked: make(map[int]string), invited: make(map[int]string), invitedAt: make(map[int]time.Time),
 		calls: make(map[string]*callSeen), presence: make(map[string]string), told: make(map[string][]string), heard: make(map[string]bool),

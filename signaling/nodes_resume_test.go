@@ -271,27 +271,41 @@ func (m *nodesModel) strict(n *modelNode) {
 	m.strictly += len(theirs)
 }
 
-// freezes has a node stand still for as long as clients take to notice; it may be missed by then
-// or not, and be back before anybody has come to another one or not.
+// freezes has a node stand still, while nobody does anything.
 func (m *nodesModel) freezes(n *modelNode) {
 	m.freeze(n)
+	if m.stands(n, 15, 30, m.quiet) {
+		m.quiet()
+	}
+}
+
+// stands has a frozen node stand still for as long as clients take to notice: so many passes at
+// most before it may be missed, and after that. Streams to it may be given up before. It is back
+// in the end, before anybody has come to another one or not; false: it is not.
+func (m *nodesModel) stands(n *modelNode, before, after int, pass func()) bool {
 	passes := func(most int) {
 		for range m.rng.IntN(most) {
 			m.step(200 * time.Millisecond)
-			m.quiet()
+			pass()
+			o := m.nodes[m.rng.IntN(modelNodes)]
+			if m.rng.IntN(8) == 0 && !o.dead && !o.frozen && o.generation[n.at] != 0 {
+				m.log("%s gives up what it says to %s", o.name(), n.name())
+				m.up(o, n)
+			}
 		}
 	}
-	passes(15)
+	passes(before)
 	missed := m.rng.IntN(4) > 0
 	if missed {
 		m.log("%s is missed", n.name())
 		m.bury(n)
-		passes(30)
+		passes(after)
 	}
-	if !missed || m.rng.IntN(2) == 0 {
-		m.thaw(n)
-		m.quiet()
+	if missed && m.rng.IntN(2) > 0 {
+		return false
 	}
+	m.thaw(n)
+	return true
 }
 
 // TestNodesResume plays random schedules, each of which it can repeat from its seed.
