@@ -236,3 +236,21 @@ func TestHostedAcrossNodes(t *testing.T) {
 		}
 	}
 }
+
+// A host who ends the room as soon as he has come, on a node that has not heard yet who else has
+// it, ends it for those as well.
+func TestEndBeforeNodesMeet(t *testing.T) {
+	for seed := range uint64(200) {
+		m := newHostedModel(t, seed)
+		host := m.enter(0, "ann")
+		host.join(`,"host":"` + hostSecret + `"`)
+		m.quiet(host)
+		second := m.enter(2, "dan")
+		second.join(`,"host":"` + hostSecret + `"`)
+		second.order("end", nil)
+		m.quiet(host, second)
+		for _, c := range []*caller{host, second} {
+			m.want("whoever was in the room is out", !c.inside() && c.last("out").str("reason") == "ended")
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -53,20 +54,23 @@ func (d *directory) ends(e roomEnd) {
 	d.hub.second.hosting(e.Room)
 }
 
-// tellEnd tells the other nodes that a host has ended the room. hostings.mu is held.
+// tellEnd tells the other nodes that a host has ended the room: those that have a part of it, and
+// all where none has been heard of yet. hostings.mu is held.
 func (d *directory) tellEnd(h *hosting) {
 	if d.nodes == nil {
 		return
 	}
-	e := roomEnd{ID: newRun(), Room: h.room}
-	for p := range h.across.told {
-		e.To = append(e.To, originOf(p.name, p.run))
+	to := slices.Collect(maps.Keys(h.across.told))
+	if !h.across.met {
+		to = d.nodes.all()
 	}
-	d.ends(e)
+	e := roomEnd{ID: newRun(), Room: h.room}
 	m := partFrame{Room: hostPrefix + h.room, Reason: "end", Node: e.ID}
-	for p := range h.across.told {
+	for _, p := range to {
+		e.To = append(e.To, originOf(p.name, p.run))
 		p.say(kindOrder, m)
 	}
+	d.ends(e)
 	if h.waits() {
 		d.tellRest(h, kindOrder, m)
 	}
