@@ -105,6 +105,7 @@ func TestEventsAcrossNodes(t *testing.T) {
 		caller, callee = callAs(t, from, "ann"+user, "the secret of ann"), callAs(t, to, user, "the secret of "+user)
 		caller.hears(map[string]any{"type": "welcome"})
 		callee.hears(map[string]any{"type": "welcome"})
+		caller.finds(user)
 		caller.say(`"type":"invite","user":%q,"id":1`, user)
 		callee.hears(map[string]any{"state": "incoming"})
 		call = fmt.Sprint(caller.hears(map[string]any{"state": "ringing"})["call"])

@@ -44,6 +44,7 @@ func beside(t *testing.T, nodes []*server, round string) *around {
 	a.caller, a.phone, a.laptop = enter(0, "ann"), enter(1, "bob"), enter(2, "bob")
 	a.talker, a.listener = enter(0, "cat"), enter(1, "dan")
 	a.here, a.there, a.elsewhere = enter(0, "eve"), enter(1, "fay"), enter(2, "gus")
+	a.talker.finds("dan" + round)
 	a.talker.say(`"type":"invite","user":%q,"id":1`, "dan"+round)
 	a.talk = fmt.Sprint(a.listener.hears(map[string]any{"state": "incoming"})["call"])
 	a.listener.say(`"type":"accept","call":%q,"id":1`, a.talk)
@@ -56,6 +57,7 @@ func beside(t *testing.T, nodes []*server, round string) *around {
 			o.hears(map[string]any{"type": "peer-joined", "peer": d.session})
 		}
 	}
+	a.caller.finds("bob" + round)
 	a.caller.say(`"type":"invite","user":%q,"id":1`, "bob"+round)
 	a.call = fmt.Sprint(a.caller.hears(map[string]any{"type": "calling"})["call"])
 	for _, d := range []*device{a.phone, a.laptop} {

@@ -85,6 +85,7 @@ func mediaCall(t *testing.T, name string, one, two *server) (ann, bob *device, x
 	for _, c := range []*device{ann, bob} {
 		c.hears(map[string]any{"type": "welcome"})
 	}
+	ann.finds("bob" + name)
 	ann.say(`"type":"invite","user":%q,"id":1`, "bob"+name)
 	id := bob.hears(map[string]any{"state": "incoming"})["call"]
 	bob.say(`"type":"accept","call":%q,"id":1`, id)

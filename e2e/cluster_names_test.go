@@ -148,6 +148,16 @@ func (c *device) hears(want map[string]any) (m map[string]any) {
 	return m
 }
 
+// finds waits until whom it will call can be found on its node: whoever is welcome on another one
+// is so a moment later.
+func (c *device) finds(user string) {
+	c.t.Helper()
+	c.say(`"type":"subscribe","users":[%q],"id":900`, user)
+	c.hears(map[string]any{"type": "presence", "users": map[string]any{user: "online"}})
+	c.say(`"type":"unsubscribe","users":[%q],"id":901`, user)
+	c.hears(map[string]any{"type": "ok", "id": 901})
+}
+
 // hasHeard reports whether one has heard something with these members, and has not yet forgotten it.
 func (c *device) hasHeard(want map[string]any) bool {
 	c.mu.Lock()
@@ -205,6 +215,7 @@ func TestNamesAcrossNodes(t *testing.T) {
 		})
 		first.hears(map[string]any{"type": "welcome"})
 		second.hears(map[string]any{"type": "welcome"})
+		caller.finds(bob)
 		caller.say(`"type":"invite","user":%q,"data":"hello","id":1`, bob)
 		id := caller.hears(map[string]any{"type": "calling"})["call"]
 		for _, c := range []*device{first, second} {
