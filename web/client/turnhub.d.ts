@@ -595,7 +595,7 @@ declare function fileOffer({ id, name, size, mime }: any): {
  * @param {any} message
  * @returns {Timed | null}
  */
-declare function timed({ type, n, at, got, most, late }: any): Timed | null;
+declare function timed({ type, n, at, got, most, late, pad }: any): Timed | null;
 /** How many pixels of a picture can be seen; null where it is no number. @param {unknown} pixels */
 declare function pixelsShown(pixels: unknown): number | null;
 /** @param {unknown} state @returns {state is import('../path/line.js').LineState} */
@@ -604,7 +604,7 @@ declare function isLineState(state: unknown): state is LineState;
 declare const chatLimit: number;
 declare const paths: string[];
 /**
- * A message that is timed, see PathTiming.
+ * A message that is timed, see PathTiming; `pad`: bytes by which it is longer than others.
  */
 export type Timed = {
     type: "ping" | "pong";
@@ -613,6 +613,7 @@ export type Timed = {
     got: number;
     most: number;
     late: number;
+    pad: number;
 };
 
 // ---- call/data/channel.js
@@ -1521,6 +1522,11 @@ declare class Asking {
      * @param {number} received bits per second @param {boolean} [narrow] our own line takes less than we would send
      */
     take(now: number, here: number, there: number, received: number, narrow?: boolean): number;
+    /**
+     * A long message of the other side has come. What little it sends shows no more than it is asked for; two of three that passed at much more do.
+     * @param {number} now @param {number} rate bits per second at which it passed, at the least
+     */
+    passed(now: number, rate: number): void;
     #private;
 }
 
@@ -2090,6 +2096,8 @@ declare function soundTook(bytes: number, count: number, seconds: number): numbe
 /** A line that is thought to take less than this before the call is narrow for it, bits per second; so much of that is sent at first. */
 declare const narrowFrom: 300000;
 declare function holding(allowance: Readonly<Allowance>): Readonly<Allowance>;
+declare const believed: 0.6;
+declare const proven: 4000;
 /** What the least picture takes of the line, bits per second, with what is around it. */
 declare const leastShown: 31000;
 /** The controller of what is sent to one person. */
@@ -2850,6 +2858,8 @@ declare class PathTiming {
     got: number;
     /** Milliseconds that the last long message waited on its way there, whoever was busy: it took no less. */
     took: number;
+    /** Bits per second at which the message that came last has passed, at the least, whoever was busy, where it is a long one of the other side; else 0. */
+    brought: number;
     /** The other side answers. */
     answered: boolean;
     /** When the last message was sent that was answered. */
@@ -2889,7 +2899,7 @@ declare class PathTiming {
      * @param {{got: number, most: number}} ours bits per second that we get of them, and that we ask for
      * @returns {number | null} by how many bytes our ping was longer than others, where this answers it
      */
-    hear({ type, n, at, got, most, late: theirs }: Timed, ours: {
+    hear({ type, n, at, got, most, late: theirs, pad }: Timed, ours: {
         got: number;
         most: number;
     }): number | null;
@@ -2942,6 +2952,9 @@ declare class PathWatch {
 }
 
 // ---- call/path/widening.js
+/** As much more than is sent has to pass, by two of three in a row, before the line is believed to be another. */
+declare const muchMore: 2;
+declare function passed(pad: number, delay: number): number;
 /** How much a line takes, by long messages. */
 declare class Widening {
     /** What the line has been seen to take by two of three, bits per second; 0: not much more than is sent. */

@@ -55,6 +55,19 @@ test('what is on its way counts before it is answered, on the way that it is on'
   assert.ok(other.a.waiting() < 251, String(other.a.waiting()));
 });
 
+test('at how much a long message of the other side has passed is known until the next comes', () => {
+  const {way, clock, a, b, run} = pair();
+  run(8);
+  assert.equal(b.brought, 0);
+  way.there = 120;
+  a.ping(0, 4000, Infinity);
+  clock.advance(130);
+  assert.ok(b.brought > 150_000 && b.brought < 250_000, `${b.brought}`);
+  way.there = 20;
+  run(1);
+  assert.equal(b.brought, 0);
+});
+
 test('a clock that is set, or stood still, is no queue', () => {
   for (const by of [60_000, -60_000]) {
     const {set, a, b, run} = pair();

@@ -388,3 +388,33 @@ test('random lines', () => {
     if (settled.length > 50) assert.ok(median(settled.map(({wait}) => wait)) <= 400, `${told}: waits ${median(settled.map(({wait}) => wait))} ms`);
   }
 });
+test('who asked for less asks for all of it again once two of three long messages have come at much more, unless that was wrong a moment ago', () => {
+  const asking = new Asking();
+  const ask = (now) => asking.take(now, 700, 0, 100_000);
+  const first = ask(2000);
+  assert.ok(first < 100_000);
+  const least = (now) => asking.take(now, 20, 0, 60_000);
+  asking.passed(2500, first * 1.5);
+  asking.passed(2700, first * 1.5);
+  assert.equal(least(2800), first, 'a little more says nothing');
+  asking.passed(3000, first * 3);
+  assert.equal(least(3100), first, 'nor does one alone');
+  asking.passed(3200, first);
+  asking.passed(3400, first * 3);
+  assert.ok(Math.abs(least(3500) - first * 1.8) < 1, `${least(3500)}`);
+  asking.passed(3600, 20_000_000);
+  asking.passed(3800, 20_000_000);
+  assert.equal(least(3900), Infinity);
+  const again = ask(5000);
+  assert.ok(again < 100_000);
+  for (const now of [5200, 5400, 5600]) asking.passed(now, 20_000_000);
+  assert.equal(least(5700), again, 'that was wrong');
+});
+
+test('what long messages show of the way here says nothing of the answers on ours', () => {
+  const asking = new Asking();
+  const first = asking.take(2000, 0, 300, 200_000);
+  for (const now of [2200, 2400, 2600]) asking.passed(now, 20_000_000);
+  assert.equal(asking.take(2700, 0, 0, 80_000), first);
+});
+

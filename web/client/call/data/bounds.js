@@ -59,8 +59,8 @@ export function fileOffer({id, name, size, mime}) {
 }
 
 /**
- * A message that is timed, see PathTiming.
- * @typedef {{type: 'ping' | 'pong', n: number, at: number, got: number, most: number, late: number}} Timed
+ * A message that is timed, see PathTiming; `pad`: bytes by which it is longer than others.
+ * @typedef {{type: 'ping' | 'pong', n: number, at: number, got: number, most: number, late: number, pad: number}} Timed
  */
 
 /** No line takes more, bits per second, and no page is later, milliseconds. */
@@ -72,12 +72,12 @@ const mostRate = 1e10, mostLate = 5000;
  * @param {any} message
  * @returns {Timed | null}
  */
-export function timed({type, n, at, got, most, late}) {
+export function timed({type, n, at, got, most, late, pad}) {
   if (!Number.isSafeInteger(n) || n < 0 || !Number.isFinite(at)) return null;
   const rate = (/** @type {unknown} */ value) => (Number.isFinite(value) && Number(value) >= 0 ? Math.min(Number(value), mostRate) : null);
   const wanted = rate(most);
   return {type, n, at, got: rate(got) ?? 0, most: wanted === null ? Infinity : Math.max(leastAsked, wanted),
-    late: Math.min(rate(late) ?? 0, mostLate)};
+    late: Math.min(rate(late) ?? 0, mostLate), pad: typeof pad === 'string' ? pad.length : 0};
 }
 
 /** As few pixels as one may ask for, so that a picture stays one, and as many as there are screens for. */

@@ -179,6 +179,7 @@ export class Line {
     this.#cameAt = this.#host.clock.now();
     const pad = this.#timing.hear(message, {got: this.#received, most: this.#most});
     if (pad !== null && this.#stream) this.#take(pad ? this.#timing.took : this.#timing.there, pad);
+    if (this.#timing.brought) this.#asking.passed(this.#cameAt, this.#timing.brought);
   }
 
   /** @param {LineState} state */

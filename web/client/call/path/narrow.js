@@ -126,7 +126,8 @@ const rough = (rate) => Math.round(1000 * 1.12 ** Math.floor(Math.log(rate / 100
 const itsCut = 0.87, itsMemory = 2500, asMuch = 0.6;
 
 /** What a long message shows is believed to so much, and one who was wrong within so long is not believed for so long, up to so long, milliseconds. */
-const believed = 0.6, proven = 4000, doubtFirst = 4000, doubtMost = 15_000;
+export const believed = 0.6, proven = 4000;
+const doubtFirst = 4000, doubtMost = 15_000;
 /** A path is looked at for so long before its browser is thought to be mistaken of it, and so long after it was narrow where it does not say. */
 const settling = 5000, afterwards = 10_000;
 
@@ -236,7 +237,7 @@ export class NarrowLine {
     if (this.#room < Infinity) this.#narrowAt = now;
     // What is sent at the most, by the browser or by us. Where it does not say it is thought to be mistaken after a narrow line alone.
     const thinks = available || (now - this.#narrowAt < afterwards ? bare * 1.1 : Infinity);
-    const known = Math.min(this.#room, thinks);
+    const known = Math.min(this.#room, thinks, asked);
     if (pad) {
       this.#widening.took(now, pad, delay, known);
       this.#believe(now);
@@ -250,7 +251,7 @@ export class NarrowLine {
     // What was thought of the line before may be wrong.
     if (now - this.#since < (this.#expected < Infinity ? doubting : settling) || known >= enough) this.pad = 0;
     // Who is told that a line takes more sends as much only when the browser believes it too: until then the next step is seen by what is allowed.
-    else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, this.#room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
+    else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
     if (available && available < littleFor) this.#little = true;
     if (this.#little && available >= pictures[0].from * 0.9) {
       this.#little = false;

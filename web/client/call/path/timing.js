@@ -1,3 +1,4 @@
+import {passed} from './widening.js';
 import {lineTimes as times} from '../../base/times.js';
 
 /** At most so many pings are answered at once, and one each `times.answer` then. */
@@ -41,6 +42,8 @@ export class PathTiming {
   #askedAt = -Infinity;
   /** Milliseconds that the last long message waited on its way there, whoever was busy: it took no less. */
   took = 0;
+  /** Bits per second at which the message that came last has passed, at the least, whoever was busy, where it is a long one of the other side; else 0. */
+  brought = 0;
   /** The other side answers. */
   answered = false;
   /** When the last message was sent that was answered. */
@@ -137,15 +140,18 @@ export class PathTiming {
    * @param {{got: number, most: number}} ours bits per second that we get of them, and that we ask for
    * @returns {number | null} by how many bytes our ping was longer than others, where this answers it
    */
-  hear({type, n, at, got, most, late: theirs}, ours) {
+  hear({type, n, at, got, most, late: theirs, pad}, ours) {
     const now = this.#clock.now();
     this.#heardAt = now;
+    this.brought = 0;
     this.#asked = most;
     this.#theirLate = theirs;
     this.#askedAt = now;
     if (type === 'ping') {
       this.#least.here.take(now, now - at);
-      this.here = Math.max(0, now - at - this.#least.here.value - this.#excused);
+      const late = Math.max(0, now - at - this.#least.here.value);
+      this.here = Math.max(0, late - this.#excused);
+      if (pad) this.brought = Math.max(1, passed(pad, late));
       this.#answer(now, n, ours);
       return null;
     }

@@ -12,7 +12,7 @@ const bucket = 1540;
 /** What is around the bytes of a message, for each of them. */
 const wrapping = 1.12;
 /** As much more than is sent has to pass, by two of three in a row, before the line is believed to be another. */
-const muchMore = 2;
+export const muchMore = 2;
 /** Where a little more passes, they are longer, up to so many times: then the page is what is late. */
 const aLittle = 1.2, longerMost = 3;
 /** One that follows at once is so many times as long at the most. */
@@ -30,6 +30,9 @@ const soon = 200;
  * shows more. From so many bits per second on sound has room for twice that.
  */
 const portion = 0.05, roomy = 200_000;
+
+/** So much has passed, bits per second, at the least, where a message that is so many bytes longer came so much later. @param {number} pad @param {number} delay milliseconds */
+export const passed = (pad, delay) => Math.max(0, ((pad * wrapping - bucket) * 8000) / Math.max(delay, 1));
 
 /** How much a line takes, by long messages. */
 export class Widening {
@@ -87,7 +90,7 @@ export class Widening {
    * @param {number} known bits per second that are sent, or that the line is held to take
    */
   took(now, pad, delay, known) {
-    const rate = ((pad * wrapping - bucket) * 8000) / Math.max(delay, 1);
+    const rate = passed(pad, delay);
     this.#seen = [...this.#seen.slice(1 - kept), rate];
     this.#seenAt = now;
     this.#pad = pad;
