@@ -2067,6 +2067,10 @@ export type LineHost = {
      */
     expected?: (() => boolean) | undefined;
     /**
+     * has the browser think anew of what it may send
+     */
+    begin?: ((rate: number) => void) | undefined;
+    /**
      * another allowance
      */
     changed: () => void;
@@ -2105,6 +2109,8 @@ declare class NarrowLine {
     /** @type {Allowance} */ allowance: Allowance;
     /** Bytes by which the next packet that is timed should be longer than others, to see what the line takes. */
     pad: number;
+    /** With how many bits per second the browser is to begin anew, of that look; 0: it goes on. */
+    begins: number;
     /** Our own line takes less than we would send, whatever the other side asks for. */
     get is(): boolean;
     /** What may be sent in all, bits per second as the line counts them; Infinity: as much as the browser likes. */
@@ -2282,6 +2288,11 @@ declare class Negotiation {
     offered(round?: number): void;
     /** Makes an offer, when the steps before are done and there is no other. */
     offer(): void;
+    /**
+     * Has Chromium think anew of what it may send, from so much on: it is told once more what both have said, and the other side is told nothing.
+     * @param {number} rate bits per second
+     */
+    begin(rate: number): void;
     /** Says an offer again that may not have been delivered. */
     repeat(): void;
     /**
@@ -2717,6 +2728,7 @@ declare function startingFaster<T extends {
  * 500,000: the first picture came 130 ms later of a camera with 30 a second. What the path does not carry is seen within a second.
  */
 declare const startBitrate: 600000;
+declare function startingAnew({ type, sdp }: RTCSessionDescription, rate: number): RTCSessionDescriptionInit;
 
 // ---- call/path/stats.js
 /**
@@ -2961,6 +2973,8 @@ declare class Widening {
     takes: number;
     /** The most that the last ones show, bits per second: so much has passed, at the least. 0: there are none. */
     get best(): number;
+    /** What two of the last ones have shown, bits per second; 0: none has, or one alone. */
+    get sure(): number;
     /** The line has become wider, so what it takes is of interest at once. */
     hope(): void;
     /** They are of another line, or of another time. */
@@ -2984,6 +2998,8 @@ declare class Widening {
 }
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 declare const soundAlone: 34000;
+declare const worth: 5;
+declare const suffices: 500000;
 /** Has a browser look for more, where its line takes more than it thinks. */
 declare class Looking {
     /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */

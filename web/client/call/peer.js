@@ -92,6 +92,7 @@ export class Peer extends Emitter {
     tell: (message) => this.tell(message),
     wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen, this.#most); },
     expected: () => this.#host.thrift.expected,
+    begin: (rate) => this.#negotiation?.begin(rate),
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });

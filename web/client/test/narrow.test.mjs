@@ -22,8 +22,11 @@ class Browser {
   #spared = 0;
   #spare = false;
 
-  /** @returns the bits of a burst @param {number} sent @param {number} arrives bits per second */
-  step(now, {most, sent, arrives, wait, rate}) {
+  /** It is to begin anew with so much. @param {number} rate */
+  begin(rate) { this.estimate = rate; }
+
+  /** @returns the bits of a burst @param {number} sent @param {number} arrives bits per second @param {boolean} finds what it tries comes as it was sent */
+  step(now, {most, sent, arrives, wait, rate, finds}) {
     const half = this.estimate * 0.65 * 0.5;
     this.#spared = Math.max(-half, Math.min(half, this.#spared + ((this.estimate * 0.65 - sent) * tick) / 1000));
     this.#spare = this.#spared > half * (this.#spare ? 0.5 : 0.8);
@@ -36,7 +39,7 @@ class Browser {
     const changed = most !== this.#most;
     this.#most = most;
     if (now >= this.#tryAt) {
-      const got = Math.min(2 * this.estimate, 0.9 * rate), whole = got > 1.4 * this.estimate;
+      const got = finds ? Math.min(2 * this.estimate, 0.9 * rate) : 0, whole = got > 1.4 * this.estimate;
       this.estimate = Math.max(this.estimate, got);
       this.#tryAt = Infinity;
       if (!whole) return 0;
@@ -53,7 +56,7 @@ class Browser {
  * Plays a call. `rate(t)` is what the line takes, bits per second, at so many milliseconds; a bucket lets one packet pass at once.
  * @returns a look each 100 ms: when, the wait in the queue, and what was allowed
  */
-function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity, thinks = 300_000, expected = Infinity} = {}) {
+function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers = true, says = true, files = () => false, padded = () => {}, drops = false, follows = true, apart = false, sees = Infinity, thinks = 300_000, expected = Infinity, finds = () => true, begins = () => {}} = {}) {
   const line = new NarrowLine(), browser = new Browser(), looks = [];
   browser.estimate = thinks;
   line.expect(expected, 0);
@@ -72,7 +75,7 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
     fileShare = files(now) ? Math.min(filesMost, 2_000_000) : 0;
     const counted = (pictures + sound + perSecond * 42 * 8 + fileShare) * (tick / 1000);
     const burst = browser.step(now, {most: ((picture ? Math.min(video, 2_500_000) : 0) + sound) * (less ? 0.99 : 1), sent: pictures + (apart ? 0 : sound + perSecond * 42 * 8),
-      arrives: within(arrived, now) - (apart ? sound + perSecond * 136 * 8 : 0), wait: (queue / rate(now)) * 1000, rate: rate(now)});
+      arrives: within(arrived, now) - (apart ? sound + perSecond * 136 * 8 : 0), wait: (queue / rate(now)) * 1000, rate: rate(now), finds: finds(now)});
     const onLine = counted + burst + ((pictures / 8000 + perSecond + fileShare / 8000) * 94 * 8 * tick) / 1000;
     const before = queue, passes = (rate(now) * tick) / 1000;
     queue = Math.max(0, queue + onLine - passes - bucket);
@@ -95,8 +98,13 @@ function play(milliseconds, rate, {wants = 1_500_000, jitter = () => 0, answers 
       }
     }
     const beside = apart ? sound + perSecond * 42 * 8 : 0;
-    const look = (delay, pad) => line.take({now, stream: true, delay: Math.max(0, delay + jitter(now)), sent: within(sent, now), bare: within(bare, now),
+    const look = (delay, pad) => {
+      line.take({now, stream: true, delay: Math.max(0, delay + jitter(now)), sent: within(sent, now), bare: within(bare, now),
       received: answers ? within(arrived, now) : 0, pad, files: fileShare, available: says ? browser.estimate + beside : 0, apart: beside, shows: pictures, spoken: follows ? 0 : sound + perSecond * (42 + 94) * 8});
+      if (!line.begins) return;
+      browser.begin(line.begins);
+      begins(now, line.begins);
+    };
     while (probes.length && probes[0].ahead <= 0) {
       const {at, pad} = probes.shift();
       look(now - at, pad);
@@ -191,6 +199,25 @@ for (const kbit of [300, 130, 80]) {
     assert.ok(back && back.now <= 55_000, `back ${back?.now}`);
   });
 }
+
+for (const kbit of [300, 130, 80]) {
+  test(`${kbit} kbit/s with a browser that finds nothing by itself, as behind a proxy that hands on at once what comes one by one: everything is back within 10 s`, (t) => {
+    const begun = [];
+    const looks = play(60_000, (now) => (now < 5000 || now >= 45_000 ? open : kbit * 1000), {finds: (now) => now < 5000, begins: (now, rate) => begun.push([now, rate])});
+    const back = looks.find((look) => look.now >= 45_000 && !look.narrow && look.pictures >= 450_000);
+    t.diagnostic(`back after ${back && (back.now - 45_000) / 1000} s, begun anew ${begun.join(' ')}`);
+    assert.ok(back && back.now <= 55_000, `back ${back?.now}`);
+    assert.ok(begun.length <= 2 && begun.every(([now]) => now >= 45_000), 'and only once the line takes more');
+  });
+}
+
+test('a browser that is to begin anew and has too much for the line is not asked again soon', () => {
+  const begun = [];
+  // What comes in a moment comes at once, as over a line that others leave alone for half a second now and then.
+  play(120_000, (now) => (now < 5000 || now % 3000 < 700 ? open : 130_000), {finds: () => false, begins: (now) => begun.push(now)});
+  assert.ok(begun.length <= 12, `${begun.length} times`);
+  assert.ok(begun.every((now, i) => i === 0 || now - begun[i - 1] >= 10_000), `${begun}`);
+});
 
 test('pages that are late have everything back within 10 s too', (t) => {
   const random = chance(5), backs = [];
@@ -354,6 +381,36 @@ test('who has no room for the sound alone asks for less, whose answers take of i
   assert.equal(asking.take(10_000, 0, 0, 80_000, false), Infinity, 'and all of it when it is not');
 });
 
+test('who asked for less asks for all of it again once two of three long messages have come at much more, unless that was wrong a moment ago', () => {
+  const asking = new Asking();
+  const ask = (now) => asking.take(now, 700, 0, 100_000);
+  const first = ask(2000);
+  assert.ok(first < 100_000);
+  const least = (now) => asking.take(now, 20, 0, 60_000);
+  asking.passed(2500, first * 1.5);
+  asking.passed(2700, first * 1.5);
+  assert.equal(least(2800), first, 'a little more says nothing');
+  asking.passed(3000, first * 3);
+  assert.equal(least(3100), first, 'nor does one alone');
+  asking.passed(3200, first);
+  asking.passed(3400, first * 3);
+  assert.ok(Math.abs(least(3500) - first * 1.8) < 1, `${least(3500)}`);
+  asking.passed(3600, 20_000_000);
+  asking.passed(3800, 20_000_000);
+  assert.equal(least(3900), Infinity);
+  const again = ask(5000);
+  assert.ok(again < 100_000);
+  for (const now of [5200, 5400, 5600]) asking.passed(now, 20_000_000);
+  assert.equal(least(5700), again, 'that was wrong');
+});
+
+test('what long messages show of the way here says nothing of the answers on ours', () => {
+  const asking = new Asking();
+  const first = asking.take(2000, 0, 300, 200_000);
+  for (const now of [2200, 2400, 2600]) asking.passed(now, 20_000_000);
+  assert.equal(asking.take(2700, 0, 0, 80_000), first);
+});
+
 test('files give way to sound and picture', () => {
   const looks = play(30_000, () => 400_000, {wants: 120_000, files: (now) => now > 5000});
   const late = from(looks, 12_000);
@@ -388,33 +445,3 @@ test('random lines', () => {
     if (settled.length > 50) assert.ok(median(settled.map(({wait}) => wait)) <= 400, `${told}: waits ${median(settled.map(({wait}) => wait))} ms`);
   }
 });
-test('who asked for less asks for all of it again once two of three long messages have come at much more, unless that was wrong a moment ago', () => {
-  const asking = new Asking();
-  const ask = (now) => asking.take(now, 700, 0, 100_000);
-  const first = ask(2000);
-  assert.ok(first < 100_000);
-  const least = (now) => asking.take(now, 20, 0, 60_000);
-  asking.passed(2500, first * 1.5);
-  asking.passed(2700, first * 1.5);
-  assert.equal(least(2800), first, 'a little more says nothing');
-  asking.passed(3000, first * 3);
-  assert.equal(least(3100), first, 'nor does one alone');
-  asking.passed(3200, first);
-  asking.passed(3400, first * 3);
-  assert.ok(Math.abs(least(3500) - first * 1.8) < 1, `${least(3500)}`);
-  asking.passed(3600, 20_000_000);
-  asking.passed(3800, 20_000_000);
-  assert.equal(least(3900), Infinity);
-  const again = ask(5000);
-  assert.ok(again < 100_000);
-  for (const now of [5200, 5400, 5600]) asking.passed(now, 20_000_000);
-  assert.equal(least(5700), again, 'that was wrong');
-});
-
-test('what long messages show of the way here says nothing of the answers on ours', () => {
-  const asking = new Asking();
-  const first = asking.take(2000, 0, 300, 200_000);
-  for (const now of [2200, 2400, 2600]) asking.passed(now, 20_000_000);
-  assert.equal(asking.take(2700, 0, 0, 80_000), first);
-});
-

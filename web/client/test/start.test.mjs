@@ -1,6 +1,8 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {startingFaster} from '../call/path/start.js';
+import {Negotiation} from '../call/path/negotiation.js';
+import {startingAnew, startingFaster} from '../call/path/start.js';
+import {FakeClock} from './fakes.mjs';
 
 const sdp = ['v=0', 'o=- 1 2 IN IP4 127.0.0.1', 's=-', 't=0 0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10',
   'm=video 9 UDP/TLS/RTP/SAVPF 96 97 102', 'a=rtpmap:96 VP8/90000', 'a=rtcp-fb:96 nack pli', 'a=rtpmap:97 rtx/90000', 'a=fmtp:97 apt=96', 'a=rtpmap:102 H264/90000',
@@ -18,7 +20,58 @@ for (const end of ['\r\n', '\n']) {
   });
 }
 
+test('one that was heard is heard with another bitrate, and is else the same', () => {
+  const heard = startingFaster({type: 'answer', sdp: sdp.join('\r\n')});
+  assert.deepEqual(startingAnew(heard, 450_000), {type: 'answer', sdp: heard.sdp.replaceAll('=600', '=450')});
+  assert.equal(startingAnew({type: 'offer', sdp: sdp.join('\n')}, 600_000).sdp, startingFaster({type: 'offer', sdp: sdp.join('\n')}).sdp);
+});
+
 test('what is no description of pictures stays as it is', () => {
   for (const each of ['', 'v=0\r\n', 'm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n']) assert.equal(startingFaster({type: 'answer', sdp: each}).sdp, each);
   assert.deepEqual(startingFaster({type: 'rollback'}), {type: 'rollback', sdp: ''});
+});
+
+/** A connection that both have described, and what was set of it since. @param {RTCSdpType} type of what was heard @param {(what: string) => void} [refuse] */
+function described(type, refuse = () => {}) {
+  const heard = startingFaster({type, sdp: sdp.join('\r\n')}), set = [];
+  const pc = {signalingState: 'stable', localDescription: {type: 'offer', sdp: 'ours'}, remoteDescription: heard,
+    async setLocalDescription(description) {
+      set.push(description?.type ?? 'ours');
+      pc.signalingState = pc.signalingState === 'stable' ? 'have-local-offer' : 'stable';
+    },
+    async setRemoteDescription(description) {
+      set.push(description);
+      refuse(description.type);
+      pc.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
+      pc.remoteDescription = description;
+    }};
+  return {pc, set, heard};
+}
+
+for (const type of /** @type {const} */ (['offer', 'answer'])) {
+  test(`a browser begins anew by what both have said already, and the other side is told nothing: theirs was the ${type}`, async () => {
+    const {pc, set, heard} = described(type), told = [];
+    const negotiation = new Negotiation(/** @type {any} */ (pc), '', /** @type {any} */ ({clock: new FakeClock(), signal: (data) => told.push(data)}));
+    negotiation.begin(450_000);
+    negotiation.begin(450_000);
+    await negotiation.handle({candidates: []});
+    const again = (rate) => (type === 'offer' ? [startingAnew(heard, rate), 'ours'] : ['ours', startingAnew(heard, rate)]);
+    assert.deepEqual(set, [...again(450_000), ...again(449_000)], 'the same number would change nothing');
+    assert.deepEqual([told, pc.signalingState], [[], 'stable']);
+    negotiation.close();
+  });
+}
+
+test('what a browser does not take of that is taken back, and where something is being negotiated nothing is done', async () => {
+  const {pc, set} = described('answer', () => { throw new Error('other sections'); });
+  const negotiation = new Negotiation(/** @type {any} */ (pc), '', /** @type {any} */ ({clock: new FakeClock(), signal: () => {}}));
+  negotiation.begin(450_000);
+  await negotiation.handle({candidates: []});
+  assert.deepEqual([set.at(-1), pc.signalingState], ['rollback', 'stable']);
+  const before = set.length;
+  pc.signalingState = 'have-local-offer';
+  negotiation.begin(450_000);
+  await negotiation.handle({candidates: []});
+  assert.equal(set.length, before);
+  negotiation.close();
 });

@@ -18,6 +18,7 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {(message: any) => void} tell
  * @property {() => number} wants bits per second that the call would send to this person
  * @property {() => boolean} [expected] our own line was seen to be narrow before the call
+ * @property {(rate: number) => void} [begin] has the browser think anew of what it may send
  * @property {() => void} changed another allowance
  * @property {() => void} said the line is in another state, on our side or theirs
  */
@@ -178,8 +179,8 @@ export class Line {
   hear(message) {
     this.#cameAt = this.#host.clock.now();
     const pad = this.#timing.hear(message, {got: this.#received, most: this.#most});
-    if (pad !== null && this.#stream) this.#take(pad ? this.#timing.took : this.#timing.there, pad);
     if (this.#timing.brought) this.#asking.passed(this.#cameAt, this.#timing.brought);
+    if (pad !== null && this.#stream) this.#take(pad ? this.#timing.took : this.#timing.there, pad);
   }
 
   /** @param {LineState} state */
@@ -269,6 +270,8 @@ export class Line {
     this.#allowed = this.#narrow.take({now: this.#host.clock.now(), stream: this.#stream, delay, sent: this.#sent,
       received: unheard ? this.#sent * heardOfNothing : this.#timing.got, asked: this.#timing.asked, files: this.#files, pad,
       available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows, held: this.#held});
+    const {begins} = this.#narrow;
+    if (begins) this.#host.begin?.(begins);
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.#allowed, files: 0})) this.#host.changed();
     this.#say();

@@ -5,7 +5,7 @@
  * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
  */
 
-import {Looking, Widening, soundAlone} from './widening.js';
+import {Looking, Widening, muchMore, soundAlone, suffices, worth} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
 export const calm = 90, full = 200, drowning = 400;
@@ -139,11 +139,17 @@ export const leastShown = 31_000;
 /** What a line has to take beside the sound before a picture comes back. */
 const comingBack = comesBack * 1.3;
 
+/** A browser is to begin anew so often at the most, milliseconds, unless twice as much has been shown. */
+const anew = 10_000;
+
 /** The controller of what is sent to one person. */
 export class NarrowLine {
   /** @type {Allowance} */ allowance = plenty;
   /** Bytes by which the next packet that is timed should be longer than others, to see what the line takes. */
   pad = 0;
+
+  /** With how many bits per second the browser is to begin anew, of that look; 0: it goes on. */
+  begins = 0;
 
   /** What may be sent in all, bits per second as the line counts them; Infinity: as much as the browser likes. */
   #room = Infinity;
@@ -184,6 +190,9 @@ export class NarrowLine {
   #jumpedAt = -Infinity;
   #believesFrom = -Infinity;
   #doubt = doubtFirst;
+  /** When the browser was to begin anew, and with how much. */
+  #begunAt = -Infinity;
+  #begun = 0;
   /** Since when the path is one that is measured, and when it was narrow last. */
   #since = Infinity;
   #narrowAt = -Infinity;
@@ -257,6 +266,7 @@ export class NarrowLine {
       this.#little = false;
       this.#enoughAt = now;
     }
+    this.begins = quiet ? this.#anew(now, available, Math.min(room, wants)) : 0;
     this.#looking.see(now, thinks - apart, media);
     if (thinks >= enough) {
       this.#looking.forget();
@@ -287,6 +297,23 @@ export class NarrowLine {
     this.#grownAt = this.#jumpedAt = now;
     this.#patience = 1000;
     this.#widen();
+  }
+
+  /**
+   * With how much a browser begins anew that thinks too little of a line that takes much more. What it looks for by itself it does not find where
+   * something on the way hands on together what was sent apart, as proxies do; and it finds twice as much at a time.
+   * @param {number} now @param {number} available @param {number} most bits per second
+   */
+  #anew(now, available, most) {
+    const rate = Math.min(most, this.#widening.sure * believed);
+    // What was shown at first is little, as those messages are short.
+    const more = now - this.#begunAt < anew;
+    if (!available || now - this.#narrowAt > afterwards || (more ? rate < this.#begun * muchMore || available >= 2 * suffices : available >= suffices)) return 0;
+    if (rate < available * muchMore || this.#widening.takes < available * worth || now < this.#believesFrom) return 0;
+    this.#begunAt = this.#jumpedAt = now;
+    this.#little = false;
+    this.#looking.forget();
+    return (this.#begun = rate);
   }
 
   /** What takes so much is not narrow. */

@@ -1,7 +1,7 @@
 import {answer, withoutCandidates} from './connection.js';
 import {isFirefox} from './browsers.js';
 import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
-import {startBitrate, startingFaster} from './start.js';
+import {startBitrate, startingAnew, startingFaster} from './start.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
 
@@ -116,6 +116,27 @@ export class Negotiation {
       this.#round++;
       this.#describe(pc.localDescription, this.#round, this.#round === 1 ? this.more : {});
       this.#await();
+    });
+  }
+
+  /**
+   * Has Chromium think anew of what it may send, from so much on: it is told once more what both have said, and the other side is told nothing.
+   * @param {number} rate bits per second
+   */
+  begin(rate) {
+    this.#step(async () => {
+      const {pc} = this, {remoteDescription: said, signalingState} = pc;
+      if (signalingState !== 'stable' || !said) return;
+      // The same number again would change nothing.
+      this.#begins = rate === this.#begins ? rate - 1000 : rate;
+      try {
+        if (said.type === 'answer') await pc.setLocalDescription();
+        await pc.setRemoteDescription(startingAnew(said, this.#begins));
+        if (said.type === 'offer') await pc.setLocalDescription();
+      } catch {
+        // There is something to negotiate, and that is still done.
+        await this.#rollBack();
+      }
     });
   }
 

@@ -5,14 +5,16 @@
  */
 export const startBitrate = 600_000;
 
+const parameter = 'x-google-start-bitrate=';
+
 /**
  * A description of the other side as our browser is to hear it: with the bitrate to begin with. Chromium and Safari know it by
  * their own parameter of a format, in kbit/s; others leave what they do not know.
  * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @param {number} [rate] bits per second @returns {T}
  */
 export function startingFaster(description, rate = startBitrate) {
-  const sdp = description.sdp ?? '', said = `x-google-start-bitrate=${Math.round(rate / 1000)}`;
-  if (sdp.includes('x-google-start-bitrate')) return description;
+  const sdp = description.sdp ?? '', said = `${parameter}${Math.round(rate / 1000)}`;
+  if (sdp.includes(parameter)) return description;
   const sections = sdp.split(/^(?=m=)/m).map((section) => {
     if (!section.startsWith('m=video ')) return section;
     const formats = [...section.matchAll(/^a=rtpmap:(\d+) (?:VP8|VP9|AV1|H264|H265)\/90000/gim)].map(([, format]) => format);
@@ -24,3 +26,9 @@ export function startingFaster(description, rate = startBitrate) {
   });
   return {...description, sdp: sections.join('')};
 }
+
+/**
+ * One that our browser has heard, with another bitrate to begin with: Chromium begins anew with that.
+ * @param {RTCSessionDescription} description @param {number} rate bits per second @returns {RTCSessionDescriptionInit}
+ */
+export const startingAnew = ({type, sdp}, rate) => startingFaster({type, sdp: sdp.replace(new RegExp(`${parameter}\\d+`, 'g'), `${parameter}${Math.round(rate / 1000)}`)}, rate);

@@ -52,6 +52,9 @@ export class Widening {
   /** The most that the last ones show, bits per second: so much has passed, at the least. 0: there are none. */
   get best() { return Math.max(0, ...this.#seen); }
 
+  /** What two of the last ones have shown, bits per second; 0: none has, or one alone. */
+  get sure() { return [...this.#seen].sort((a, b) => b - a)[1] ?? 0; }
+
   /** The line has become wider, so what it takes is of interest at once. */
   hope() { this.#pause = apart; }
 
@@ -123,7 +126,8 @@ const leastPicture = 12_000;
  * Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none.
  * Who thinks so much has good pictures already.
  */
-const worth = 5, worthAll = 500_000, suffices = 500_000;
+export const worth = 5, suffices = 500_000;
+const worthAll = 500_000;
 
 /** What a browser knows of how much less it sends than it might, which is of half a second. */
 class Spared {
