@@ -116,8 +116,11 @@ const found = 1.3;
  * longer the less is spared, it has sent less than this share of what it may. After so many it is asked less often, and nothing is spared for it.
  */
 const spares = 0.65, restLeast = 700, restMost = 4500, patient = 4;
-/** So often where it does not say what it thinks: what it sends is no more where the camera has no more. */
-const patientUnsaid = 1;
+/**
+ * Where it does not say what it thinks, less is spared than it knows of, or more: so it is spared at once, before the pictures that come back fill what it
+ * thinks, and so often in all, as what it sends is no more where the camera has no more.
+ */
+const patientUnsaid = 2;
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 export const soundAlone = 34_000;
 const leastPicture = 12_000;
@@ -159,6 +162,8 @@ export class Looking {
   /** How often it has found nothing, and whether it was told so by more than a change the last time. */
   #vain = 0;
   #rested = false;
+  /** How often less was sent for it. */
+  #rests = 0;
 
   /**
    * What it sends, whether it is to look for more or not.
@@ -186,7 +191,8 @@ export class Looking {
     if (now - this.#at < Math.min(lookMost, look * 2 ** Math.max(0, this.#vain - patient)) || takes < thinks * muchMore) return;
     this.#vain = thinks > this.#thought * found ? 0 : this.#vain + 1;
     this.#thought = thinks;
-    if (this.#vain && this.#vain <= (says ? patient : patientUnsaid) && !this.#rested && !this.#spared.is && takes > thinks * worth && (thinks < suffices || !says)) {
+    const due = says ? this.#vain && this.#vain <= patient && !this.#spared.is && thinks < suffices : !this.#rests || (this.#vain && this.#rests < patientUnsaid);
+    if (due && !this.#rested && takes > thinks * worth) {
       this.#rest(now, thinks - apart, takes, apart > 0 ? 0 : sound);
       return;
     }
@@ -199,6 +205,7 @@ export class Looking {
   #rest(now, thinks, takes, sound) {
     const sends = sound + leastPicture, withPicture = sends < thinks * spares * 0.8 || takes < worthAll;
     this.rests = withPicture ? 'pictures' : 'sound';
+    this.#rests++;
     const spared = spares - (withPicture ? sends : sound) / thinks;
     this.#restsFrom = now;
     this.#restsUntil = now + Math.max(restLeast, Math.min(restMost, (1200 * spares) / Math.max(0.1, spared)));
@@ -214,6 +221,6 @@ export class Looking {
   forget() {
     this.rests = '';
     this.less = false;
-    this.#vain = this.#thought = 0;
+    this.#vain = this.#thought = this.#rests = 0;
   }
 }
