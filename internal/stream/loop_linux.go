@@ -279,8 +279,9 @@ func (l *Loop) Share() { l.shares = true }
 func (l *Loop) Run(stop func() bool, after func()) {
 	pause := NewPause()
 	handled := 0 // sources since the last pause
-	sleep := func() int { return l.Sleep(-1) }
+	sleep, rest := func() int { return l.Sleep(-1) }, pause.Rest
 	if l.shares {
+		rest = time.Sleep // others go on meanwhile
 		if g, err := l.gate(); err == nil {
 			defer g.Close()
 			sleep = g.sleep
@@ -289,7 +290,7 @@ func (l *Loop) Run(stop func() bool, after func()) {
 	for {
 		n := l.Poll(0)
 		if n == 0 && handled >= busy {
-			pause.Rest(gather)
+			rest(gather)
 			n, handled = l.Poll(0), 0
 		}
 		if n == 0 {
