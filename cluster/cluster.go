@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"turnhub/internal/stream"
 )
 
 // Config is what New needs. Functions are called from goroutines of the cluster's own.
@@ -174,6 +177,7 @@ func options(cfg Config) ([]nats.Option, error) {
 		// Who writes to a server that stands still waits no longer than a ping does.
 		nats.FlusherTimeout(6 * time.Second),
 		nats.IgnoreAuthErrorAbort(),
+		nats.SetCustomDialer(dialer{net.Dialer{Timeout: connectTime}}),
 	}
 	if cfg.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(cfg.CredsFile))
@@ -191,6 +195,18 @@ func options(cfg Config) ([]nats.Option, error) {
 		}
 	}
 	return opts, nil
+}
+
+// dialer opens connections to NATS.
+type dialer struct{ net.Dialer }
+
+// Dial implements nats.CustomDialer.
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.Dial(network, address)
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		return stream.Swift(tcp), nil
+	}
+	return conn, err
 }
 
 // SetSecrets takes other credentials.secrets, as on a reload. What was sealed by one of

@@ -37,7 +37,7 @@ func TestArrows(t *testing.T) {
 		"turnsrv/internal/core":     {"internal/netaddr", "internal/ratelimit", "turnsrv/policy", "turnsrv/credentials", "turnsrv/internal/wire", "turnsrv/internal/backlog"},
 
 		// Many nodes. It knows neither the relay nor the hub.
-		"cluster":           {"cluster/link", "cluster/placement"},
+		"cluster":           {"cluster/link", "cluster/placement", "internal/stream"},
 		"cluster/link":      {},
 		"cluster/placement": {},
 

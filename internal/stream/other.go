@@ -89,3 +89,6 @@ func (*Ahead) Full() {}
 
 // Look asks nothing.
 func (*Ahead) Look(int, int64) (roundTrip int64, ok bool) { return 0, false }
+
+// Swift returns tcp: nothing is known here that is quicker.
+func Swift(tcp *net.TCPConn) net.Conn { return tcp }
