@@ -1634,6 +1634,7 @@ declare function takesLateCandidates({ pc, mozilla }: {
 declare function usable(urls: string[], agent: string): string[];
 /** This browser and its major version as it is told to the other side: `firefox/153`; '' where it is neither. @param {string} agent */
 declare function nameOfBrowser(agent: string): string;
+declare function changesDearly(pc: RTCPeerConnection): boolean;
 declare function leavesFirst(agent: string): boolean;
 
 // ---- call/path/connection.js
@@ -3002,7 +3003,7 @@ declare const worth: 5;
 declare const suffices: 500000;
 /** Has a browser look for more, where its line takes more than it thinks. */
 declare class Looking {
-    /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
+    /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. Firefox makes what it receives anew at each change. */
     less: boolean;
     /** Less is sent for a moment: of pictures, or nothing of them. @type {'' | 'pictures' | 'sound'} */
     rests: "" | "pictures" | "sound";

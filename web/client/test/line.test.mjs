@@ -182,6 +182,37 @@ test('a narrow line takes from the picture first, and leaves the tracks as the p
   assert.deepEqual(pc.transceivers.map(({sender}) => sender.writes), writes, 'what is in force is not set again');
 });
 
+test('Firefox is not told of every little change: it makes what it receives anew at each', async () => {
+  for (const origin of ['mozilla...THIS_IS_SDPARTA', '-']) {
+    const pc = {...connection(), localDescription: {type: 'offer', sdp: `v=0\r\no=${origin} 1 2 IN IP4 0.0.0.0\r\n`}}, senders = new Senders(realClock), mozilla = origin !== '-';
+    const put = (allowance) => senders.limit(() => ({pc, others: 1, screen: '', lost: false, allowance: {...plenty, narrow: true, state: 'narrow', scale: 2, frameRate: 15, ...allowance}}));
+    const has = async (allowance) => { await put(allowance); return pc.encoding(1).maxBitrate; };
+    await put({video: 100_000});
+    assert.equal(await has({video: 112_000}), mozilla ? 100_000 : 112_000);
+    assert.equal(await has({video: 140_000}), mozilla ? 100_000 : 140_000, 'by what is set, not by what was wished last');
+    assert.equal(await has({video: 157_000}), 157_000);
+    assert.equal(await has({video: 126_000}), 126_000, 'less is sent where there is less');
+    assert.equal(await has({video: 140_000, scale: 1.5}), mozilla ? 126_000 : 140_000);
+    await put({video: 1_800_000});
+    assert.equal(await has({...plenty}), 2_500_000, 'and all of it where the line is wide');
+  }
+});
+
+test('a browser that knows no weighing of pictures forgets what it has made of them with the sender, once', async () => {
+  const pc = connection(), [, {sender}] = pc.transceivers, senders = new Senders(realClock), codecs = [];
+  const put = (allowance) => senders.limit(() => ({pc, others: 1, screen: '', lost: false, allowance: {...plenty, ...allowance}}));
+  const {getParameters, setParameters} = sender;
+  sender.getParameters = () => ({...getParameters(), codecs: [{mimeType: 'video/VP8'}, {mimeType: 'video/rtx'}, {mimeType: 'video/VP9'}]});
+  sender.setParameters = ({degradationPreference, ...known}) => { codecs.push(known.encodings[0].codec?.mimeType ?? ''); return setParameters(known); };
+  await put({});
+  codecs.length = 0;
+  for (const allowance of [{afresh: true}, {afresh: true, files: 5000}, {}, {}]) await put(allowance);
+  assert.deepEqual(codecs.filter(Boolean), ['video/VP9']);
+  assert.equal(codecs.at(-1), '', 'and goes on with the codec before');
+  await put({afresh: true});
+  assert.equal(codecs.filter(Boolean).length, 2, 'and again the next time');
+});
+
 test('the line is measured while it leads over TCP or TLS, and let go of after', async () => {
   const clock = new FakeClock(), told = [], said = [];
   let changes = 0;

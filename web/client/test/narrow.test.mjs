@@ -219,7 +219,7 @@ test('a browser that is to begin anew and has too much for the line is not asked
   assert.ok(begun.every((now, i) => i === 0 || now - begun[i - 1] >= 10_000), `${begun}`);
 });
 
-test('a browser that does not say what it thinks is spared for a moment as soon as much more passes, and not more than twice', (t) => {
+test('a browser that does not say what it thinks is spared for a moment as soon as much more passes, not more than twice, and makes its pictures large again after that', (t) => {
   for (const kbit of [130, 80]) {
     const looks = from(play(60_000, (now) => (now < 5000 || now >= 40_000 ? open : kbit * 1000), {says: false, follows: false, apart: true}), 40_000);
     const spared = looks.map(({picture, scale, frameRate}) => picture && scale === 4 && frameRate <= 4), begun = looks.filter((_, i) => spared[i] && !spared[i - 1]);
@@ -227,6 +227,9 @@ test('a browser that does not say what it thinks is spared for a moment as soon 
     t.diagnostic(`${kbit} kbit/s: spared from ${begun.map(({now}) => (now - 40_000) / 1000)} s, all of it allowed from ${whole / 10} s`);
     assert.ok(begun.length >= 1 && begun.length <= 2, `${begun.map(({now}) => now)}`);
     if (kbit > 100) assert.ok(spared.indexOf(true) <= whole, 'before pictures fill what it thinks');
+    const afresh = looks.filter((look, i) => look.afresh && !looks[i - 1]?.afresh);
+    assert.ok(afresh.length >= 1 && afresh.length <= 3 && (kbit < 100 || afresh[0].now > begun[0].now), `${afresh.map(({now}) => now)}`);
+    assert.ok(looks.every(({less}) => !less), 'each change has it make anew what it receives');
   }
 });
 

@@ -1,5 +1,6 @@
 import {transceiverOf} from './connection.js';
 import {plenty, soundFloor} from './narrow.js';
+import {changesDearly} from './browsers.js';
 import {eachOfTwo} from './redundancy.js';
 import {healingTimes as times} from '../../base/times.js';
 
@@ -82,6 +83,7 @@ function fitting(track, shown) {
 export class Senders {
   /** @type {Promise<void>} */ #queue = Promise.resolve();
   /** What waits for its turn. @type {Set<unknown>} */ #waiting = new Set();
+  /** Those that were made anew to forget the size of their pictures, as long as they are to. @type {WeakSet<RTCRtpSender>} */ #made = new WeakSet();
   /** @type {import('../../base/clock.js').Clock} */ #clock;
 
   /** @param {import('../../base/clock.js').Clock} clock */
@@ -97,7 +99,7 @@ export class Senders {
   limit(wanted, about = 'in use') {
     return this.#next(about, async () => {
       const {pc, others, screen, lost, allowance = plenty, shown = Infinity} = wanted();
-      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost, allowance, shown);
+      if (pc && pc.signalingState !== 'closed') await applyBudget(pc, others, screen, lost, allowance, shown, this.#made);
     });
   }
 
@@ -131,8 +133,9 @@ export class Senders {
  * @param {boolean} lost nothing that is sent arrives: pictures wait, and what comes first on a new path is a key frame
  * @param {import('./narrow.js').Allowance} line what the line takes
  * @param {number} seen pixels of a camera that the other side shows
+ * @param {WeakSet<RTCRtpSender>} made anew, as they were to forget the size of their pictures
  */
-async function applyBudget(pc, others, screen, lost, line, seen) {
+async function applyBudget(pc, others, screen, lost, line, seen, made) {
   await Promise.all(pc.getTransceivers().map(async (transceiver) => {
     const {sender, receiver: {track: {kind}}} = transceiver;
     const shown = kind === 'video' && transceiver === transceiverOf(pc, 'video', true);
@@ -145,14 +148,20 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
       parameters = sender.getParameters();
     }
     const [encoding] = parameters.encodings;
+    if (picture && line.narrow && asGood(encoding, picture) && changesDearly(pc)) picture.maxBitrate = encoding.maxBitrate ?? picture.maxBitrate;
     const wanted = picture || sound(isTwice(parameters) ? Math.min(audio, eachOfTwo) : audio, line.long && makesLonger(parameters), parameters);
     // What is in force already is not set again: the encoder would be made anew, at the first picture too.
     const same = Object.entries(wanted).every(([key, value]) => encoding[/** @type {keyof typeof encoding} */ (key)] === value);
     const forgets = kind === 'video' && forgetsSize(parameters, line.afresh);
+    if (!line.afresh) made.delete(sender);
     if (same && !forgets) return;
     Object.assign(encoding, wanted);
     // A connection that closes meanwhile has nothing left to limit.
     await sender.setParameters(parameters).catch(() => {});
+    // Who knows no such weighing, as Firefox, forgets what it has made of them with the sender.
+    if (!forgets || !line.afresh || made.has(sender) || /** @type {any} */ (sender.getParameters()).degradationPreference === 'balanced') return;
+    made.add(sender);
+    await forgetSent(sender, {}).catch(() => {});
   }));
 }
 
@@ -163,6 +172,12 @@ async function applyBudget(pc, others, screen, lost, line, seen) {
  */
 const isOver = ({active, scaleResolutionDownBy: scale = 1}, picture, lost, narrow) => (
   (active === true && lost) || (narrow && picture.active && picture.scaleResolutionDownBy >= scale * muchSmaller));
+
+/**
+ * Whether a picture may have about as much as before: so much more is hardly a better one, and so much less is hardly too much.
+ * @param {RTCRtpEncodingParameters} before @param {{active: boolean, maxBitrate?: number}} picture
+ */
+const asGood = ({active, maxBitrate = 0}, picture) => active === picture.active && (picture.maxBitrate ?? 0) > maxBitrate * 0.85 && (picture.maxBitrate ?? 0) < maxBitrate * 1.5;
 
 /**
  * Chromium makes pictures smaller by itself where it has few bits for them, and larger again after 60 pictures that it could have

@@ -33,6 +33,13 @@ export function takesLateCandidates({pc, mozilla}) {
 }
 
 /**
+ * Whether what is received stands still at each change of what is sent: Firefox (153) makes the receiving side of a transceiver anew
+ * whenever a sender's parameters are set, and asks for a picture that needs no other.
+ * @param {RTCPeerConnection} pc
+ */
+export const changesDearly = (pc) => isFirefox(pc.localDescription ?? null);
+
+/**
  * The relays that a browser can use, of all that the server has. Firefox (153) takes none over TLS from a server that is named by
  * its address, and says nothing of it: the connection that asked for that one as the surest had none where only TLS passes.
  * @param {string[]} urls @param {string} agent

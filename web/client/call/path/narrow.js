@@ -89,6 +89,8 @@ export const plenty = Object.freeze({narrow: false, state: 'wide', picture: true
 
 /** It is told so for so long, milliseconds, where it has thought so little, bits per second, that it made them smaller. */
 const afreshFor = 1000, littleFor = 250_000;
+/** One that does not say what it thinks is told so as long after pictures were small because of us: then it has found what it finds. */
+const foundAfter = 700;
 /**
  * Where a path is new, for so long, milliseconds, the first that shows that it is too narrow is that the browser thinks so little, which begins
  * with 600 kbit/s (start.js), and fills it. What waits is seen a second or two later, as the channel by which it is measured opens behind
@@ -201,6 +203,8 @@ export class NarrowLine {
   /** When a browser that had thought too little of the line did so no longer. */
   #enoughAt = -Infinity;
   #little = false;
+  /** When pictures were small last because of us. */
+  #smallAt = -Infinity;
   /** The browser has cut its own estimate; and since when it thinks so little that pictures suffer, and sends as much. */
   #limited = false;
   #littleFrom = Infinity;
@@ -261,11 +265,6 @@ export class NarrowLine {
     if (now - this.#since < (this.#expected < Infinity ? doubting : settling) || known >= enough) this.pad = 0;
     // Who is told that a line takes more sends as much only when the browser believes it too: until then the next step is seen by what is allowed.
     else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
-    if (available && available < littleFor) this.#little = true;
-    if (this.#little && available >= pictures[0].from * 0.9) {
-      this.#little = false;
-      this.#enoughAt = now;
-    }
     this.begins = quiet ? this.#anew(now, available, Math.min(room, wants)) : 0;
     this.#looking.see(now, thinks - apart, media);
     if (thinks >= enough) {
@@ -274,6 +273,12 @@ export class NarrowLine {
       this.#looking.wait();
     } else if (room > thinks * 1.2 || this.#looking.rests) {
       this.#looking.take(now, thinks, now < this.#believesFrom ? 0 : this.#widening.takes, available > 0, apart, Math.max(soundAlone, spoken - packets * around * 8));
+    }
+    this.#little ||= available > 0 && available < littleFor;
+    if (!available && (room < Infinity || this.#looking.rests)) [this.#little, this.#smallAt] = [true, now];
+    if (this.#little && (available ? available >= pictures[0].from * 0.9 : now - this.#smallAt > foundAfter)) {
+      this.#little = false;
+      this.#enoughAt = now;
     }
     this.#look(now, shows, Math.min(this.allowance.video, available ? available - soundAlone : Infinity));
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;

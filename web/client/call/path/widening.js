@@ -150,7 +150,7 @@ class Spared {
 
 /** Has a browser look for more, where its line takes more than it thinks. */
 export class Looking {
-  /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. */
+  /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. Firefox makes what it receives anew at each change. */
   less = false;
   /** Less is sent for a moment: of pictures, or nothing of them. @type {'' | 'pictures' | 'sound'} */
   rests = '';
@@ -197,7 +197,7 @@ export class Looking {
       return;
     }
     this.#rested = false;
-    this.less = !this.less;
+    this.less = says && !this.less;
     this.#at = now;
   }
 
