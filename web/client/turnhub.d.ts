@@ -2999,8 +2999,6 @@ declare class Widening {
 }
 /** What it sends meanwhile, bits per second: sound, and a picture that only just is one; where that spared too little there is none. */
 declare const soundAlone: 34000;
-declare const worth: 5;
-declare const suffices: 500000;
 /** Has a browser look for more, where its line takes more than it thinks. */
 declare class Looking {
     /** The most that it may send is to be a little less than otherwise, or no less: what counts is that it changes. Firefox makes what it receives anew at each change. */
@@ -3025,6 +3023,19 @@ declare class Looking {
     wait(): void;
     /** It thinks enough of its line. */
     forget(): void;
+    #private;
+}
+/**
+ * With how much a browser is to begin anew that thinks too little of its line. What it looks for by itself is twice as much at a time, and it does not find
+ * that where something on the way hands on together what was sent apart, as proxies do.
+ */
+declare class Beginning {
+    /**
+     * @param {number} now @param {number} thinks bits per second that it may send @param {number} rate bits per second that it may begin with
+     * @param {number} takes bits per second that the line has been seen to take
+     * @returns {number} bits per second; 0: it goes on
+     */
+    take(now: number, thinks: number, rate: number, takes: number): number;
     #private;
 }
 

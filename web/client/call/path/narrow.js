@@ -5,7 +5,7 @@
  * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
  */
 
-import {Looking, Widening, muchMore, soundAlone, suffices, worth} from './widening.js';
+import {Beginning, Looking, Widening, soundAlone} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
 export const calm = 90, full = 200, drowning = 400;
@@ -141,9 +141,6 @@ export const leastShown = 31_000;
 /** What a line has to take beside the sound before a picture comes back. */
 const comingBack = comesBack * 1.3;
 
-/** A browser is to begin anew so often at the most, milliseconds, unless twice as much has been shown. */
-const anew = 10_000;
-
 /** The controller of what is sent to one person. */
 export class NarrowLine {
   /** @type {Allowance} */ allowance = plenty;
@@ -188,13 +185,11 @@ export class NarrowLine {
   #stays = 2000;
   #widening = new Widening();
   #looking = new Looking();
+  #beginning = new Beginning();
   /** When more was sent because long messages showed room, and until when they are not believed again, and after what time of it. */
   #jumpedAt = -Infinity;
   #believesFrom = -Infinity;
   #doubt = doubtFirst;
-  /** When the browser was to begin anew, and with how much. */
-  #begunAt = -Infinity;
-  #begun = 0;
   /** Since when the path is one that is measured, and when it was narrow last. */
   #since = Infinity;
   #narrowAt = -Infinity;
@@ -265,7 +260,13 @@ export class NarrowLine {
     if (now - this.#since < (this.#expected < Infinity ? doubting : settling) || known >= enough) this.pad = 0;
     // Who is told that a line takes more sends as much only when the browser believes it too: until then the next step is seen by what is allowed.
     else this.pad = this.#widening.plan(now, quiet, available && this.#room < Infinity ? this.#room : known, room < Infinity || now - this.#queuedAt < afterwards ? 2000 : undefined);
-    this.begins = quiet ? this.#anew(now, available, Math.min(room, wants)) : 0;
+    const begins = quiet && available && now - this.#narrowAt <= afterwards && now >= this.#believesFrom;
+    this.begins = begins ? this.#beginning.take(now, available, Math.min(room, wants, this.#widening.sure * believed), this.#widening.takes) : 0;
+    if (this.begins) {
+      this.#jumpedAt = now;
+      this.#little = false;
+      this.#looking.forget();
+    }
     this.#looking.see(now, thinks - apart, media);
     if (thinks >= enough) {
       this.#looking.forget();
@@ -302,23 +303,6 @@ export class NarrowLine {
     this.#grownAt = this.#jumpedAt = now;
     this.#patience = 1000;
     this.#widen();
-  }
-
-  /**
-   * With how much a browser begins anew that thinks too little of a line that takes much more. What it looks for by itself it does not find where
-   * something on the way hands on together what was sent apart, as proxies do; and it finds twice as much at a time.
-   * @param {number} now @param {number} available @param {number} most bits per second
-   */
-  #anew(now, available, most) {
-    const rate = Math.min(most, this.#widening.sure * believed);
-    // What was shown at first is little, as those messages are short.
-    const more = now - this.#begunAt < anew;
-    if (!available || now - this.#narrowAt > afterwards || (more ? rate < this.#begun * muchMore || available >= 2 * suffices : available >= suffices)) return 0;
-    if (rate < available * muchMore || this.#widening.takes < available * worth || now < this.#believesFrom) return 0;
-    this.#begunAt = this.#jumpedAt = now;
-    this.#little = false;
-    this.#looking.forget();
-    return (this.#begun = rate);
   }
 
   /** What takes so much is not narrow. */

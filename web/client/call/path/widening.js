@@ -129,8 +129,9 @@ const leastPicture = 12_000;
  * Where the line takes so many times what it thinks that is worth a worse picture for a moment, and from so many bits per second on none.
  * Who thinks so much has good pictures already.
  */
-export const worth = 5, suffices = 500_000;
-const worthAll = 500_000;
+const worth = 5, worthAll = 500_000, suffices = 500_000;
+/** A browser is to begin anew so often at the most, milliseconds, unless twice as much has been shown. */
+const anew = 10_000;
 
 /** What a browser knows of how much less it sends than it might, which is of half a second. */
 class Spared {
@@ -222,5 +223,28 @@ export class Looking {
     this.rests = '';
     this.less = false;
     this.#vain = this.#thought = this.#rests = 0;
+  }
+}
+
+/**
+ * With how much a browser is to begin anew that thinks too little of its line. What it looks for by itself is twice as much at a time, and it does not find
+ * that where something on the way hands on together what was sent apart, as proxies do.
+ */
+export class Beginning {
+  #at = -Infinity;
+  #rate = 0;
+
+  /**
+   * @param {number} now @param {number} thinks bits per second that it may send @param {number} rate bits per second that it may begin with
+   * @param {number} takes bits per second that the line has been seen to take
+   * @returns {number} bits per second; 0: it goes on
+   */
+  take(now, thinks, rate, takes) {
+    // What was shown at first is little, as those messages are short.
+    const more = now - this.#at < anew;
+    if (more ? rate < this.#rate * muchMore || thinks >= 2 * suffices : thinks >= suffices) return 0;
+    if (rate < thinks * muchMore || takes < thinks * worth) return 0;
+    this.#at = now;
+    return (this.#rate = rate);
   }
 }
