@@ -29,7 +29,19 @@ func (b *bench) clusterSection(s *strings.Builder) {
 }
 
 // crossing is what perf says of all three processes, on a busy machine.
-const crossing = "\nWhere the time of a message between two nodes goes, by profiles of both nodes and NATS under `cluster-relay` on a busy machine: NATS has 23 %, for 1,000 packets a second from each node, 24 messages a packet; reading from the clients' sockets is 12 %, what a node does with what it has read 10, writing to them 14, taking packets in 10, sending them 6, what goes to the second 3. Go's scheduler, its monitor and the switches from thread to thread are 15, and another 6 in NATS, since three processes share one processor here; of that it was 19 before the nodes' loops waited where the runtime does. Telling the second less (no record of what it has said itself, none of a message that is not confirmed yet) was tried, and made no difference.\n\n" +
+const crossing = "\nWhere the time of a message between two nodes goes, by perf of both nodes and NATS under `cluster-relay`, in times of what a message costs on one node without a cluster, on a busy machine (2026-11-30, 11:05 to 12:10 UTC): before, b70f656, is like the builds of these rows, now is 389635c, with which they were not measured:\n\n" +
+	"| | one node | two nodes, before | now |\n|---|---|---|---|\n" +
+	"| reading from the clients' sockets, with the event loop | 0.52 | 0.62 | 0.52 |\n" +
+	"| writing to them | 0.38 | 0.56 | 0.50 |\n" +
+	"| what a message means | 0.08 | 0.23 | 0.24 |\n" +
+	"| images on the second node, and what goes to and fro | | 0.34 | 0.37 |\n" +
+	"| packets: sealing them, nats.go, its sockets | | 0.26 | 0.29 |\n" +
+	"| Go's scheduler and collector | 0.01 | 0.27 | 0.37 |\n" +
+	"| Go's monitor | 0.01 | 0.28 | 0.03 |\n" +
+	"| NATS: messages | | 0.28 | 0.30 |\n" +
+	"| NATS: its scheduler, monitor and collector | | 0.39 | 0.31 |\n" +
+	"| all | 1.00 | 3.24 | 2.93 |\n\n" +
+	"With both builds at once on one processor, two rounds, now is 1.17 and 1.11 times before. The aim of 0.5 is 2.0 in this table. The clients' sockets and NATS take 1.6 of it: NATS gets 1,000 packets a second from each node, of 15 to 25 messages each, and hardly more can gather, as each message goes over three times (there, to the image of its receiver, and back that this is whole) while 200 are in flight. What is left for all else, 0.4, takes 1.3. Tried since, without a difference that could be measured: nodes that speak in turn, so that a packet answers a packet (30 % fewer and larger ones, 0.99 and 0.99 times the messages), loops that rest for a millisecond, and NATS with GOGC=400. Before, without one: telling the second less (no record of what it has said itself, none of a message that is not confirmed yet).\n\n" +
 	"Each message is put into the image of its session on a second node before it goes on, there and back, on one node of a cluster as well: 100 pairs that are all on one of two nodes did 66 to 69 k messages for a second of processor time, when two nodes did two thirds of that. What happens while a node rests goes as one: four times as long as sending has taken, half a millisecond at most.\n\n" +
 	"Each node asks the store for each of its rooms every 30 s, which may fall into a part of `cluster-death`: 2 messages for a room and node. The rest of the store's are the question who has the room and the answer, and the same for the new entry.\n\n"
 
