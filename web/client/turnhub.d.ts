@@ -3795,7 +3795,7 @@ declare class Link {
      * @param {boolean} [sure] another is used even if this one goes on meanwhile
      */
     renew(sure?: boolean): void;
-    /** Our session or the other side's is another: what was refused before may be taken. */
+    /** Our session or the other side's is another: the one in use is of those before, and goes on until the two have met as these. */
     again(): void;
     close(): void;
     #private;

@@ -179,7 +179,7 @@ export class Session extends Emitter {
     const url = this.#mediaTries.next(new URL(this.#media.path, this.#url()));
     const socket = new (this.#options.WebSocket ?? WebSocket)(url.href, 'turnhub.media.v1');
     socket.onopen = () => {
-      if (opens()) socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
+      if (this.#token && opens()) socket.send(JSON.stringify({type: 'hello', session: this.id, token: this.#token, peer}));
       else socket.close();
     };
     return socket;

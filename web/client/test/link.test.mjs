@@ -20,6 +20,8 @@ function random(seed) {
 /** A server as signaling/media is: processes one after the other, in each of which two ends meet. */
 class Server {
   process = {ends: /** @type {(any | null)[]} */ ([null, null])};
+  /** Where the sessions of the two are. */
+  at = [this.process, this.process];
   down = false;
   /** @type {any[]} */ all = [];
 
@@ -30,14 +32,14 @@ class Server {
 
   socket(side, opens) {
     if (this.down) return null;
-    const at = this.process;
+    const at = this.at[side];
     const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: this.pick(12) === 0, onmessage: null, onclose: null,
       send: (frame) => { if (typeof frame === 'string') this.tell(socket, '{"type":"pong"}'); else this.pass(socket, frame); },
       close: () => this.end(socket, 1000)};
     this.all.push(socket);
     this.later(() => {
       if (socket.readyState !== 0) return;
-      if (this.down || at !== this.process) return this.end(socket, 1006);
+      if (this.down || !this.at.includes(at)) return this.end(socket, 1006);
       if (socket.frozen) return; // a proxy has sent it over a connection that is dead
       socket.readyState = 1;
       if (opens()) this.later(() => this.hello(socket));
@@ -83,7 +85,7 @@ class Server {
 
   kill() {
     for (const socket of this.all) this.end(socket, 1006);
-    this.process = {ends: [null, null]};
+    this.begin();
     this.down = true;
     this.clock.setTimeout(() => { this.down = false; }, 200 + this.pick(1500));
   }
@@ -91,8 +93,25 @@ class Server {
   handOver() {
     const old = this.process;
     for (const socket of old.ends) if (socket) this.tell(socket, JSON.stringify({type: 'restart', after: 250 + this.pick(2000)}));
-    this.process = {ends: [null, null]};
+    this.begin();
     this.clock.setTimeout(() => { for (const socket of this.all) if (socket.at === old) this.end(socket, 4005); }, 10_000);
+  }
+
+  begin() {
+    this.process = {ends: [null, null]};
+    this.at = [this.process, this.process];
+  }
+
+  /** The sessions of the two are others, and each hears it when it does. @param {{link: Link}[]} ends */
+  others(ends) {
+    const old = this.process, next = this.process = {ends: [null, null]};
+    for (const side of [0, 1]) {
+      this.clock.setTimeout(() => {
+        if (this.process === next) this.at[side] = next;
+        ends[side].link.again();
+      }, this.pick(800));
+    }
+    this.clock.setTimeout(() => { for (const socket of this.all) if (socket.at === old) this.end(socket, 4003); }, 10_000);
   }
 }
 
@@ -139,6 +158,7 @@ function play(seed) {
     else if (what === 3 && one) server.end(one, 4008);
     else if (what === 4) server.kill();
     else if (what === 5) server.handOver();
+    else if (what === 6) server.others(ends);
     speak(pick(12));
     clock.advance(pick(900));
   }
@@ -197,6 +217,29 @@ test('whose session is not in the new process yet goes on in the old one, and tr
   sockets[4].onmessage({data: '{"type":"ready","here":true}'});
   clock.advance(20_000);
   assert.deepEqual([sockets.length, sockets[0].readyState, link.open], [5, 3, true]);
+});
+
+test('of whom the session is another the socket in use goes on until the two have met as these, also where one in between was lost', () => {
+  const {clock, link, sockets, living} = held();
+  link.again();
+  assert.deepEqual([sockets.length, living()], [2, 2], 'at once');
+  sockets[1].readyState = 1;
+  sockets[1].onmessage({data: '{"type":"ready","here":false}'});
+  assert.ok(link.open && link.here && sockets[0].readyState < 2);
+  link.again();
+  assert.deepEqual([sockets[1].readyState, living()], [3, 2], 'one of the sessions between is left');
+  sockets[2].readyState = 1;
+  sockets[2].onmessage({data: '{"type":"ready","here":false}'});
+  sockets[2].readyState = 3;
+  sockets[2].onclose({code: 1006});
+  clock.advance(100);
+  assert.deepEqual([sockets.length, link.open, link.here], [4, true, true]);
+  sockets[3].readyState = 1;
+  sockets[3].onmessage({data: '{"type":"ready","here":false}'});
+  sockets[3].onmessage({data: '{"type":"peer","here":true}'});
+  assert.deepEqual([sockets[0].readyState, living(), link.here], [3, 1, true]);
+  clock.advance(60_000);
+  assert.equal(sockets.length, 4);
 });
 
 test('a socket that is not taken is left sooner where the last one was taken soon, and not where the server is far', () => {

@@ -55,7 +55,7 @@ export class Link {
   /** How long the last took until the server had taken it, and how many were left since. */
   #took = Infinity;
   #left = 0;
-  /** The server goes down: the next one is tried until it is taken, while the one in use goes on. */
+  /** The server goes down, or a session is another: the next one is tried until the two have met there, while the one in use goes on. */
   #moving = false;
   #closed = false;
   #serial;
@@ -177,10 +177,12 @@ export class Link {
     }
   }
 
-  /** Our session or the other side's is another: what was refused before may be taken. */
+  /** Our session or the other side's is another: the one in use is of those before, and goes on until the two have met as these. */
   again() {
-    if (this.#socket || this.#taken) return;
     for (const one of [...this.#tries]) this.#forget(one); // they have said the one before
+    if (this.#taken) this.#leave(this.#taken);
+    this.#taken = null;
+    this.#moving = this.#socket !== null;
     this.#attempts = 0;
     this.begin();
   }
@@ -207,7 +209,6 @@ export class Link {
         this.#forget(one, false);
         for (const other of [...this.#tries]) this.#forget(other);
         this.#taken = socket;
-        this.#moving = false;
         this.#took = this.#host.clock.now() - one.begunAt;
         this.#left = 0;
       }
@@ -229,6 +230,7 @@ export class Link {
     if (socket === this.#socket) return;
     if (this.#socket) this.#leave(this.#socket);
     this.#socket = socket;
+    this.#moving = false;
     this.#heardAt = this.#host.clock.now();
     if (this.#taken === socket) this.#taken = null;
   }
