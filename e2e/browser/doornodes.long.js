@@ -1,14 +1,11 @@
 // Three nodes, and people who have nothing but the way through the WebSocket: they meet on one node, or each on his own in a call by name from
 // one node to another, which hand the frames to each other; the call outlives any of these that is drained, killed or frozen, and NATS.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import fs from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { after, before } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
-import { cleanup, onCleanup } from '../harness/cleanup.js';
+import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
+import { known, mediaSockets, metric, startNats, whole } from '../harness/nodes.js';
 import { others, told } from '../harness/people.js';
 import { freePorts } from '../harness/ports.js';
 import { startServer } from '../harness/server.js';
@@ -24,24 +21,6 @@ import { join, openLobby } from './callpage.js';
 /** @type {Browser} */ let browser;
 /** @type {Awaited<ReturnType<typeof startNats>>} */ let nats;
 
-/** A NATS server, which can be ended, frozen and started again. */
-async function startNats() {
-  const [port] = await freePorts(1), dir = await fs.mkdtemp(path.join(os.tmpdir(), 'turnhub-nats-'));
-  /** @type {import('node:child_process').ChildProcess} */ let child;
-  /** @type {Promise<any>} */ let ended;
-  const start = () => {
-    child = spawn('nats-server', ['-js', '-a', '127.0.0.1', '-p', String(port), '-sd', dir], { stdio: 'ignore' });
-    ended = new Promise((resolve) => { child.once('exit', resolve); });
-  };
-  const kill = async () => { child.kill('SIGKILL'); await ended; };
-  onCleanup(async () => {
-    await kill();
-    await fs.rm(dir, { recursive: true, force: true });
-  });
-  start();
-  return { port, start, kill };
-}
-
 before(async () => {
   if (!process.env.E2E_LONG) return;
   nats = await startNats();
@@ -53,19 +32,6 @@ before(async () => {
   browser = await startBrowser({ fps: 15 });
 });
 after(cleanup);
-
-/** NaN: the node is not there. @param {typeof nodes[number]} node @param {RegExp} what */
-const metric = async (node, what) => {
-  const answer = await fetch(`${node.admin}/metrics`).catch(() => null);
-  return Number(what.exec(answer ? await answer.text() : '')?.[1] ?? NaN);
-};
-
-/** Waits until a node knows of all. @param {typeof nodes[number]} node */
-async function known(node) {
-  for (const end = Date.now() + 60_000; await metric(node, /^turnhub_cluster_nodes\{state="alive"\} (\d+)/m) !== 3; await new Promise((resolve) => { setTimeout(resolve, 200); })) {
-    assert.ok(Date.now() < end, 'the nodes know each other');
-  }
-}
 
 /** @param {string} base @param {Parameters<typeof openLobby>[2]} visit @param {Browser} [by] */
 async function person(base, visit, by = browser) {
@@ -87,7 +53,7 @@ async function call(room, at) {
   return pages;
 }
 
-const sockets = () => Promise.all(nodes.map(async (node) => await metric(node, /^turnhub_media_sockets (\d+)/m) || 0));
+const sockets = () => mediaSockets(nodes);
 const close = (/** @type {Page[]} */ pages) => Promise.all(pages.map((page) => page.context().close()));
 
 long('two who come to two nodes meet on one', { timeout: 180_000 }, async () => {
@@ -131,14 +97,6 @@ async function goesOn(what, pages, since) {
   console.log(`${what}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
 }
 
-/** All nodes live and know it again. */
-async function whole() {
-  await Promise.all(nodes.map(known));
-  for (const end = Date.now() + 60_000; (await Promise.all(nodes.map((node) => metric(node, /^turnhub_cluster_up\{what="second"\} (\d+)/m)))).join('') !== '111'; await new Promise((resolve) => { setTimeout(resolve, 200); })) {
-    assert.ok(Date.now() < end, 'each node has a second one');
-  }
-}
-
 long('a call by name from one node to another: sound, pictures and messages arrive', { timeout: 180_000 }, async () => {
   const pages = await across('plain');
   for (const [i, page] of pages.entries()) {
@@ -158,7 +116,7 @@ long('and between Chromium and Firefox', { timeout: 180_000 }, async () => {
 for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['drained', 'SIGTERM'], ['killed', 'SIGKILL']])) {
   for (const at of [0, 1]) {
     long(`one of the two nodes is ${how}: the call goes on through another: ${at}`, { timeout: 180_000 }, async () => {
-      await whole();
+      await whole(nodes);
       const pages = await across(`${how}-${at}`), since = Date.now();
       await nodes[at].kill(signal);
       await goesOn(`node ${at} ${how}`, pages, since);
@@ -170,7 +128,7 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
 }
 
 long('one of the two nodes freezes, for a moment and for long', { timeout: 180_000 }, async () => {
-  await whole();
+  await whole(nodes);
   for (const [name, ms] of /** @type {[string, number][]} */ ([['moment', 1500], ['long', 15_000]])) {
     const pages = await across(name), since = Date.now();
     process.kill(Number(nodes[1].pid), 'SIGSTOP');
@@ -179,13 +137,13 @@ long('one of the two nodes freezes, for a moment and for long', { timeout: 180_0
     const thawed = Date.now();
     process.kill(Number(nodes[1].pid), 'SIGCONT');
     await goesOn(`a node frozen for ${ms} ms, after that`, pages, thawed);
-    await whole();
+    await whole(nodes);
     await close(pages);
   }
 });
 
 long('NATS is lost and comes back, and so does the call', { timeout: 180_000 }, async () => {
-  await whole();
+  await whole(nodes);
   const pages = await across('nats');
   await nats.kill();
   for (const end = Date.now() + 60_000; (await crossing()).join('') !== '000'; await new Promise((resolve) => { setTimeout(resolve, 100); })) {
