@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,6 +134,44 @@ func TestMediaAcrossNodes(t *testing.T) {
 	x.meets(false)
 	bob.comesBack(nodes[2], nodes[0])
 	y = bob.mediaTo(ann)
+	for _, m := range []*mediaSocket{x, y} {
+		m.meets(true)
+	}
+	x.passes(y)
+	y.passes(x)
+}
+
+// TestMediaOutlivesDrain: when one of two nodes is drained, who is on the other one hears at once
+// that a call has gone with it, the caller's and the other one's, and media goes on through the
+// old sockets until the two have met anew.
+func TestMediaOutlivesDrain(t *testing.T) {
+	t.Parallel()
+	nodes := startNodes(t, natstest.Start(t, true), nil)
+	knowEachOther(t, nodes)
+	ann, bob, x, y := mediaCall(t, "", nodes[0], nodes[1])
+	_, dora, v, w := mediaCall(t, "2", nodes[1], nodes[0])
+	_ = nodes[0].process.Signal(syscall.SIGTERM)
+	bob.hears(map[string]any{"type": "call", "state": "ended", "reason": "lost"})
+	dora.hears(map[string]any{"type": "restart"})
+	for range 2 {
+		for _, ends := range [][2]*mediaSocket{{x, y}, {v, w}} {
+			ends[0].passes(ends[1])
+			ends[1].passes(ends[0])
+		}
+	}
+	ann.hears(map[string]any{"type": "restart"})
+	again := callAs(t, nodes[2], "ann", "the first secret")
+	for _, c := range []*device{again, bob} {
+		c.say(`"type":"join","room":"where-they-meet","id":9`)
+		c.hears(map[string]any{"type": "joined"})
+	}
+	until(t, "they are in one room", func() bool {
+		return bob.everHeard(map[string]any{"type": "peer-joined", "peer": again.session}) || again.everHeard(map[string]any{"type": "peer-joined", "peer": bob.session})
+	})
+	if bob.everHeard(map[string]any{"type": "elsewhere"}) {
+		t.Error("bob is sent away from what he has")
+	}
+	x, y = again.mediaTo(bob), bob.mediaTo(again)
 	for _, m := range []*mediaSocket{x, y} {
 		m.meets(true)
 	}

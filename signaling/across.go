@@ -265,7 +265,7 @@ func (d *directory) allFrom(p *peer, f []byte, counted bool) bool {
 			continue // it comes from kindRest
 		}
 		if departing && d.post.Parting(s.ref) {
-			p.say(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: "leave"})
+			p.say(kindLeave, r.goesFrom(s))
 			continue
 		}
 		if again, _ := s.has(from, seq); again {

@@ -52,6 +52,7 @@ type callFrame struct {
 	Reason string          `json:"reason,omitempty"`
 	Detail string          `json:"detail,omitempty"`
 	Quiet  bool            `json:"quiet,omitempty"` // the device has ended it itself
+	Goes   bool            `json:"goes,omitempty"`  // whom it is with has gone with its node, see parted.go
 	Number uint64          `json:"number,omitempty"`
 	Bad    bool            `json:"bad,omitempty"`
 }
@@ -168,10 +169,12 @@ func (d *directory) callFrom(p *peer, raw []byte) bool {
 		}
 	case opEnded:
 		if s := d.member(f.Ref); s != nil && c != nil && c.owner == p {
+			c.parts(p, &f)
 			c.endedThere(s, &f)
 		}
 	case opGone:
 		if c != nil {
+			c.parts(p, &f)
 			c.goneThere(p, cmp.Or(f.Reason, "lost"))
 		}
 	case opStill:
@@ -277,6 +280,18 @@ func (c *call) take(s *member) {
 	d.occupy(s, 1)
 }
 
+// parts is told that the side of an accepted call that is on another node has gone with it.
+func (c *call) parts(p *peer, f *callFrame) {
+	if !f.Goes || c.peer == nil {
+		return
+	}
+	for _, s := range [2]*member{c.caller, c.peer} {
+		if o := c.other(s); s.node == p && o.node == nil {
+			c.d.partsFrom(s, []*member{o})
+		}
+	}
+}
+
 // endedThere is told that the call is over for a device of this node.
 func (c *call) endedThere(s *member, f *callFrame) {
 	by := s
@@ -355,8 +370,11 @@ func (c *call) unlessAnybody() {
 
 // tell tells somebody, on whatever node, that the call is over for him. quiet: he has ended
 // it himself, and only his node needs to know. It reports whether he has heard it: whoever
-// is on another node counts as one who has.
+// is on another node counts as one who has, and who has gone with it knows.
 func (c *call) tell(s *member, reason, detail string, quiet bool) (reached bool) {
+	if s.going.Load() {
+		return true
+	}
 	if s.node != nil && c.owner == nil {
 		s.node.say(kindCall, callFrame{Op: opEnded, Call: c.id, Ref: s.there, Reason: reason, Detail: detail, Quiet: quiet})
 		return true

@@ -72,9 +72,10 @@ func (h *Hub) Elsewhere(name, node string, urls []string) (told int) {
 	return told
 }
 
-// free reports whether a session can go to the node of a room without losing anybody.
+// free reports whether a session can go to the node of a room without losing anybody, or what
+// it has with somebody who has gone with his node.
 func (d *directory) free(s *member, name string) bool {
-	return s.node == nil && len(s.callList()) == 0 && !slices.ContainsFunc(s.roomList(), func(r *room) bool { return r.name != name && len(r.others(s)) > 0 })
+	return s.node == nil && len(s.callList()) == 0 && len(s.partedList()) == 0 && !slices.ContainsFunc(s.roomList(), func(r *room) bool { return r.name != name && len(r.others(s)) > 0 })
 }
 
 // wasTold reports whether the people of a room know already that this node has it: whoever

@@ -41,11 +41,18 @@ func (h *Hub) LeaveSocket(addr netip.Addr) { h.node.Leave(addr) }
 // Owns reports whether a session lives and token is the one by which it is resumed.
 func (h *Hub) Owns(session, token string) bool { return h.node.Owns(session, token) }
 
-// Share reports whether two sessions live and are in one room or one accepted call. It
-// takes no lock that is held while something of a session is handled.
+// Share reports whether two sessions live and are in one room or one accepted call, or have
+// parted. It takes no lock that is held while something of a session is handled.
 func (h *Hub) Share(a, b string) bool {
 	s, p := h.directory.members.Get(a), h.directory.members.Get(b)
-	return s != nil && p != nil && s != p && s.shares(p)
+	return s != nil && p != nil && s != p && (s.shares(p) || s.partedFrom(p))
+}
+
+// Parted reports whether two sessions were in one room or call until one of them has gone
+// with its node, a moment ago.
+func (h *Hub) Parted(a, b string) bool {
+	s, p := h.directory.members.Get(a), h.directory.members.Get(b)
+	return s != nil && p != nil && s.partedFrom(p)
 }
 
 // NodeOf returns the node on which a session is, as far as this one knows; empty: this one.

@@ -37,10 +37,13 @@ type member struct {
 	there delivery.Ref // its number there
 	uses  int          // what knows it, under node.mu: it is forgotten with the last
 	slow  atomic.Int64 // until when it is not to be sent more, Unix nanoseconds
+	going atomic.Bool  // it has gone with its node, see parted.go
 
 	// Of one of this node, in steps.
 	origin string          // of one that has moved here: the process whose it was, see moved.go
 	hadOf  map[string]*had // what it has had of others, by their ids
+
+	parted atomic.Pointer[[]*parted] // those it was with who have gone with their nodes
 
 	hostings map[string]*hosting // hosted rooms that it is in or at, under hostings.mu
 
@@ -118,7 +121,7 @@ func (s *member) describe(b wire.Object) wire.Object {
 }
 
 // partnerAt reports whether somebody else who shares a room or an accepted call
-// with s has been seen at addr.
+// with s, or has gone with his node, has been seen at addr.
 func (s *member) partnerAt(addr netip.Addr) bool {
 	for _, r := range s.roomList() {
 		if r.seen(s, addr) {
@@ -127,6 +130,11 @@ func (s *member) partnerAt(addr netip.Addr) bool {
 	}
 	for _, c := range s.callList() {
 		if o := c.other(s); o.seenAt() == addr || o.relaysAt(addr) {
+			return true
+		}
+	}
+	for _, p := range s.partedList() {
+		if p.gone.seenAt() == addr || p.gone.relaysAt(addr) {
 			return true
 		}
 	}

@@ -314,6 +314,9 @@ func (p *peer) take(f []byte) bool {
 	case kindLeave:
 		if s := p.member(m.Ref); s != nil {
 			if r := s.inRoom(m.Room); r != nil && (m.Stamp == 0 || m.Stamp == r.placeOf(s)) { // else it has come again since
+				if m.Goes {
+					r.partsFrom(s)
+				}
 				d.leftThere(s, r, m.Reason)
 			}
 		}

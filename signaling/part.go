@@ -36,6 +36,7 @@ type partFrame struct {
 	For    delivery.Ref    `json:"for,omitempty"`
 	Reason string          `json:"reason,omitempty"`
 	Away   bool            `json:"away,omitempty"`
+	Goes   bool            `json:"goes,omitempty"` // it leaves with its node, see parted.go
 	Seen   netip.Addr      `json:"seen,omitzero"`
 	Stamp  uint64          `json:"stamp,omitempty"`  // the place that was left; or shared.last
 	Origin string          `json:"origin,omitempty"` // the process whose people were meant, see hostmoved.go
@@ -160,8 +161,9 @@ func (r *room) share(p *peer) (alive bool) {
 		return true
 	}
 	m := partFrame{Room: r.name, Stamp: r.across.last}
+	departing := r.d.departing.Load()
 	for _, s := range r.members {
-		if s.node == nil {
+		if s.node == nil && !(departing && r.d.post.Parting(s.ref)) {
 			m.People = append(m.People, s.person(r.across.stamps[s]))
 		}
 	}
@@ -417,17 +419,30 @@ func (d *directory) tellNodes(s *member, kind byte, m partFrame) {
 	}
 }
 
-// goes tells other nodes that a session which is being sent away is in its rooms no more:
-// what they have sent to it may reach nobody.
+// goes tells other nodes that a session which is being sent away is in its rooms and calls no
+// more: what they have sent to it may reach nobody. Here it is in them until it ends.
 func (d *directory) goes(s *member) {
 	if d.nodes == nil {
 		return
 	}
 	for _, r := range s.roomList() {
 		r.mu.RLock()
-		r.tellParts(kindLeave, partFrame{Room: r.name, Ref: s.ref, Reason: "leave"})
+		r.tellParts(kindLeave, r.goesFrom(s))
 		r.mu.RUnlock()
 	}
+	for _, c := range s.callList() {
+		switch o := c.other(s); {
+		case o.node == nil:
+		case c.owner == nil:
+			o.node.say(kindCall, callFrame{Op: opEnded, Call: c.id, Ref: o.there, Reason: "lost", Goes: true})
+		default:
+			c.owner.say(kindCall, callFrame{Op: opGone, Call: c.id, Reason: "lost", Goes: true})
+		}
+	}
+}
+
+func (r *room) goesFrom(s *member) partFrame {
+	return partFrame{Room: r.name, Ref: s.ref, Reason: "lost", Goes: true}
 }
 
 // own returns the sessions of this node.

@@ -27,7 +27,7 @@ func (h *Hub) Together(a, b string) bool {
 		return false
 	}
 	sa, sb := h.directory.members.Get(a), h.directory.members.Get(b)
-	return sa != nil && sb != nil && sa.reaches(sb)
+	return sa != nil && sb != nil && (sa.reaches(sb) || sa.partedFrom(sb))
 }
 
 // Seen reports whether the signaling socket of someone together with user has

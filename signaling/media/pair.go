@@ -93,10 +93,11 @@ func (s *Server) enterLocked(k *socket, session, peer string) (wire.CloseCode, *
 	return 0, nil
 }
 
-// held is how many sockets a session has, but in the pair p. s.mu is held.
+// held is how many sockets a session has, but in the pair p, and with those who have gone with
+// their nodes: another one takes the place of each. s.mu is held.
 func (s *Server) held(session string, p *pair) (n int) {
 	for o := range s.of[session] {
-		if o != p && o.ends[o.side(session)].Load() != nil {
+		if o != p && o.ends[o.side(session)].Load() != nil && !s.hub.Parted(o.sessions[0], o.sessions[1]) {
 			n++
 		}
 	}
