@@ -257,7 +257,7 @@ func (p *peer) takeHosting(kind byte, room string, m *partFrame) bool {
 			}
 			p.say(kindUnpart, partFrame{Room: m.Room})
 		}
-		if kind == kindOrder && m.Node != "" && !d.hostings.knows(m.Node) {
+		if kind == kindOrder && m.Node != "" && !d.hostings.knows(m.Node, "") {
 			d.ends(roomEnd{ID: m.Node, Room: room})
 		}
 	case kind == kindUnpart:

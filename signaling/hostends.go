@@ -14,6 +14,7 @@ type roomEnd struct {
 	Room string    `json:"room"`
 	To   []string  `json:"to,omitempty"` // the processes that had a part of it, and were told
 	Age  int64     `json:"age"`          // in an image: how long ago, in milliseconds
+	Of   string    `json:"-"`            // if not empty: it is done for those who have come from this process, and not known of others
 	at   time.Time // by the hub's clock
 }
 
@@ -30,9 +31,10 @@ func (i *hostImage) age(e roomEnd, now time.Time) time.Duration {
 	return now.Sub(i.at) + time.Duration(e.Age)*time.Millisecond
 }
 
-// knows reports whether the end of a room has been heard of. hostings.mu is held.
-func (x *hostings) knows(id string) bool {
-	return slices.ContainsFunc(x.ends, func(e roomEnd) bool { return e.ID == id })
+// knows reports whether the end of a room has been heard of, for those who have come from that
+// process; empty: for all. hostings.mu is held.
+func (x *hostings) knows(id, of string) bool {
+	return slices.ContainsFunc(x.ends, func(e roomEnd) bool { return e.ID == id && (e.Of == "" || e.Of == of) })
 }
 
 // endsOf returns how a room has ended lately. hostings.mu is held.
@@ -78,13 +80,16 @@ func (d *directory) tellEnd(h *hosting) {
 
 // takeEnds has a room over that a host of the dead node has ended, for those who have not heard
 // so. It returns who has lost whom to relay to. hostings.mu is held.
-func (d *directory) takeEnds(i *hostImage, moved map[*member]bool) (gone []string) {
+func (d *directory) takeEnds(i *hostImage, origin string, moved map[*member]bool) (gone []string) {
 	for _, e := range i.Ends {
 		if i.age(e, d.hub.now()) > endHolds {
 			continue
 		}
-		knew := d.hostings.knows(e.ID) // and others may not
+		knew := d.hostings.knows(e.ID, "") // and others may not
 		if !knew {
+			if len(e.To) == 0 { // the dead node has heard of it, and so will this one
+				e.Of = origin
+			}
 			d.ends(e)
 		}
 		for _, of := range e.To {

@@ -53,6 +53,9 @@ func (d *directory) imageOfHosting(room string) hostImage {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
 	for _, e := range d.hostings.endsOf(room) {
+		if e.Of != "" {
+			continue
+		}
 		e.Age = d.hub.now().Sub(e.at).Milliseconds()
 		i.Ends = append(i.Ends, e)
 	}

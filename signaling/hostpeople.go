@@ -125,16 +125,16 @@ func (d *directory) orderThere(h *hosting, p *member, action string) {
 // whom to relay to. hostings.mu is held.
 func (d *directory) ordered(h *hosting, m *partFrame) (gone []string) {
 	if m.Reason == "end" || m.Reason == "ended" {
+		if m.Node != "" && d.hostings.knows(m.Node, m.Origin) {
+			return nil
+		}
+		gone = d.endRoom(h, func(s *member) bool {
+			return (m.Reason == "end" || s.origin == m.Origin) && !d.hostings.knows(m.Node, s.origin)
+		})
 		if m.Node != "" {
-			if d.hostings.knows(m.Node) {
-				return nil
-			}
 			d.ends(roomEnd{ID: m.Node, Room: h.room})
 		}
-		if m.Reason == "end" {
-			return d.endRoom(h, nil)
-		}
-		return d.endRoom(h, func(s *member) bool { return s.origin == m.Origin })
+		return gone
 	}
 	p := d.member(m.Ref)
 	if p == nil || h.people[p] == nil {

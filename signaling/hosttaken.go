@@ -74,7 +74,7 @@ func newerOut(m, than mark) bool {
 
 // takeHostings goes on with what those who have moved here are to hosted rooms. It returns who
 // has lost whom to relay to.
-func (d *directory) takeHostings(m *image, byRef map[delivery.Ref]*member, known map[*member]*member, outs map[string]map[delivery.Ref]string) (gone []string) {
+func (d *directory) takeHostings(m *image, byRef map[delivery.Ref]*member, known map[*member]*member, outs map[string]map[delivery.Ref]string, origin string) (gone []string) {
 	d.hostings.mu.Lock()
 	defer d.hostings.mu.Unlock()
 	moved := make(map[*member]bool)
@@ -82,7 +82,7 @@ func (d *directory) takeHostings(m *image, byRef map[delivery.Ref]*member, known
 		moved[s] = true
 	}
 	for _, room := range slices.Sorted(maps.Keys(m.hosts)) {
-		gone = append(gone, d.takeHosting(m, m.hosts[room], byRef, known, moved, outs[room])...)
+		gone = append(gone, d.takeHosting(m, m.hosts[room], byRef, known, moved, outs[room], origin)...)
 	}
 	for _, h := range d.hostings.m { // who has moved here, and is not in the room any more, is not in what is told either
 		h.across.last = nil
@@ -92,8 +92,8 @@ func (d *directory) takeHostings(m *image, byRef map[delivery.Ref]*member, known
 }
 
 // takeHosting is takeHostings for one room. hostings.mu is held.
-func (d *directory) takeHosting(m *image, i *hostImage, byRef map[delivery.Ref]*member, known map[*member]*member, moved map[*member]bool, outs map[delivery.Ref]string) (gone []string) {
-	defer func() { gone = append(gone, d.takeEnds(i, moved)...) }()
+func (d *directory) takeHosting(m *image, i *hostImage, byRef map[delivery.Ref]*member, known map[*member]*member, moved map[*member]bool, outs map[delivery.Ref]string, origin string) (gone []string) {
+	defer func() { gone = append(gone, d.takeEnds(i, origin, moved)...) }()
 	if !slices.ContainsFunc(i.All, func(o imagePerson) bool { return o.Node == "" && byRef[o.Ref] != nil }) {
 		return nil
 	}

@@ -65,7 +65,7 @@ func (h *Hub) takeOver(node string, m *image) {
 	for _, name := range slices.Sorted(maps.Keys(m.rooms)) {
 		d.takeRoom(m.rooms[name], moved)
 	}
-	d.hub.changed(d.takeHostings(m, byRef, here, outs)...)
+	d.hub.changed(d.takeHostings(m, byRef, here, outs, origin)...)
 	d.takeLobbies(m, byRef)
 	d.handAll(nil, origin)
 	for _, p := range old {
