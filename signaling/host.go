@@ -83,6 +83,7 @@ func (d *directory) hostAction(s *member, m *wire.Message, name, action string) 
 		}
 		h.setMark(userMark(p.user), false)
 		h.setMark(sessionMark(p.id), false)
+		d.tellHosting(h) // first: who is out is not let in by what may be late
 	case "hand":
 		h.people[s].host = false
 	}
@@ -186,7 +187,7 @@ func (d *directory) actLate(h *hosting, p *member, action string) {
 	st := h.people[p]
 	switch action {
 	case "admit":
-		if h.isOut(p.user) || h.marks[sessionMark(p.id)].Out {
+		if h.isMarked(p.id, p.user) {
 			return
 		}
 	case "mute", "unmute", "hand":

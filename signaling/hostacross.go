@@ -61,6 +61,11 @@ func sessionMark(session string) string { return "s/" + session }
 // isOut reports whether a user may not come in, whatever session he brings.
 func (h *hosting) isOut(user string) bool { return user != "" && h.marks[userMark(user)].Out }
 
+// isMarked reports whether a session, or its user, is out.
+func (h *hosting) isMarked(id, user string) bool {
+	return h.isOut(user) || h.marks[sessionMark(id)].Out
+}
+
 // setMark says that somebody is out, or is not any more.
 func (h *hosting) setMark(key string, out bool) {
 	was, known := h.marks[key]

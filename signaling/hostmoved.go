@@ -99,6 +99,10 @@ func (d *directory) putOutThere(h *hosting, s *member) (gone []string) {
 // there again only by what has happened there since. hostings.mu is held.
 func (h *hosting) heeds(p *peer, part *hostPart) {
 	for id, x := range h.across.outs {
+		if !h.isMarked(id, x.user) {
+			delete(h.across.outs, id)
+			continue
+		}
 		out := part.Marks[sessionMark(id)].Out || x.user != "" && part.Marks[userMark(x.user)].Out
 		if out && !slices.ContainsFunc(part.People, func(o *hostPerson) bool { return o != nil && o.Who != nil && o.Who.ID == id }) {
 			if x.on == p.name {
@@ -109,7 +113,7 @@ func (h *hosting) heeds(p *peer, part *hostPart) {
 }
 
 // shuns reports whether somebody who comes on another node was put out here, and that one does
-// not know yet.
+// not know yet. Whom a host has let in again since is not shunned.
 func (d *directory) shuns(room, id string) bool {
 	if !isHosted(room) {
 		return false
@@ -120,7 +124,10 @@ func (d *directory) shuns(room, id string) bool {
 	return h != nil && h.shuns(id)
 }
 
-func (h *hosting) shuns(id string) bool { _, is := h.across.outs[id]; return is }
+func (h *hosting) shuns(id string) bool {
+	x := h.across.outs[id]
+	return x != nil && h.isMarked(id, x.user)
+}
 
 // movedHostings is told that another node goes on with sessions: those that were put out here
 // are out there as well, once it has heard so.

@@ -289,7 +289,7 @@ func (d *directory) whyLost(s *member, room string) string {
 	if isHosted(room) {
 		d.hostings.mu.Lock()
 		defer d.hostings.mu.Unlock()
-		if h := d.hostings.m[room]; h != nil && (h.isOut(s.user) || h.marks[sessionMark(s.id)].Out) {
+		if h := d.hostings.m[room]; h != nil && h.isMarked(s.id, s.user) {
 			return "removed"
 		}
 	}
