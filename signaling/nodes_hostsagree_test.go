@@ -122,18 +122,21 @@ func (m *doorsModel) agree() {
 	}
 }
 
-// removedFor reports whether a removal of somebody was answered with ok, and nothing after it lets
-// him in again: then it holds. What a host has said whose session was lost, with two nodes, may be.
-func (m *doorsModel) removedFor(c *doorPerson) (holds bool) {
-	for _, a := range m.done {
-		switch {
-		case a.what == "admit" && a.of == c:
-			holds = false // it may have been said before and, where a node died, be handled now
-		case a.what == "remove" && !a.by.over && (a.of == c || a.of.user != "" && a.of.user == c.user && a.by.user != c.user):
-			holds = true
+// removedFor reports whether a removal of somebody was answered with ok, and nothing that was said
+// later, or may have been handled later, lets him in again: then it holds.
+func (m *doorsModel) removedFor(c *doorPerson) bool {
+	for _, r := range m.done {
+		if r.what != "remove" || r.of != c && (r.of.user == "" || r.of.user != c.user || r.by.user == c.user) {
+			continue
+		}
+		lifts := func(a *doorAsk) bool {
+			return a.what == "admit" && !a.no && (a.of == c || r.of != c && a.of.user == c.user) && (a.over == 0 || a.over >= r.at)
+		}
+		if (!r.by.over || r.by.left || r.kept) && !slices.ContainsFunc(m.asks, lifts) {
+			return true
 		}
 	}
-	return holds
+	return false
 }
 
 // obeyed sees that the last of what was wanted has happened, where nothing was said against it.
@@ -157,7 +160,7 @@ func (m *doorsModel) obeyed() {
 	for key, a := range last {
 		c := a.of
 		switch {
-		case !m.strict, c != nil && m.removed(c) > 0: // who was lost knocks again
+		case !m.strict, c != nil && (m.removed(c) > 0 || c.left): // who was lost knocks again
 		case a.what == "admit" && c.state == "waits" && c.joins == 1 && m.said["end "] == 0:
 			m.fail("%s was admitted, and waits", c.name)
 		case a.what == "decline" && c.state == "inside" && m.said["admit "+c.id] == 0:
@@ -169,8 +172,8 @@ func (m *doorsModel) obeyed() {
 	}
 }
 
-// ended sees that who was in the room when it was ended is out, and that a room which was locked
-// once, and never opened, is.
+// ended sees that who was in the room when it was ended is out, and that a room which was locked,
+// and not opened since, is.
 func (m *doorsModel) ended() {
 	left := m.said["end "]
 	for _, c := range m.people {
@@ -178,14 +181,14 @@ func (m *doorsModel) ended() {
 	}
 	for _, a := range m.done {
 		for _, c := range m.people {
-			if a.what == "end" && m.strict && c.live() && c.state == "inside" && c.inSince > 0 && c.inSince < a.at {
+			if a.what == "end" && m.strict && c.live() && c.state == "inside" && c.inSince > 0 && c.inSince < a.at && a.with[c.id] {
 				m.fail("%s is in the room since before it was ended", c.name)
 			}
 		}
 	}
-	locks := m.said["lock "] + m.said["unlock "]
 	for _, a := range m.done {
-		if a.what != "lock" || locks > 1 || left > 0 || !m.strict {
+		opens := func(o *doorAsk) bool { return o.what == "unlock" && !o.no && (o.over == 0 || o.over >= a.at) }
+		if a.what != "lock" || slices.ContainsFunc(m.asks, opens) || left > 0 || !m.strict && !a.kept {
 			continue
 		}
 		for _, c := range m.people {

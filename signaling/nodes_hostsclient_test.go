@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -25,17 +26,22 @@ type doorPerson struct {
 
 	// What the others may be told of it.
 	joins, leaves int
-	enters        int // of the joins, those by which it may have come in
-	inSince       int // of the model's words
+	enters        int  // of the joins, those by which it may have come in
+	inSince       int  // of the model's words
+	admits        int  // how often it has been told that it is admitted
+	left          bool // it has ended its session
 }
 
 // doorAsk is a request that has no answer yet.
 type doorAsk struct {
-	what string // join, leave, or what a host wants
+	what string          // join, leave, or what a host wants
+	with map[string]bool // who is inside as far as its asker has been told
 	of   *doorPerson
 	by   *doorPerson
-	at   int // of the model's words
-	over int // likewise, when it was answered
+	at   int  // of the model's words
+	over int  // likewise, when it was answered; 0: it has not been
+	no   bool // it was refused
+	kept bool // all of it had come to a node that lives, when that of its host died
 }
 
 func (c *doorPerson) begin(n *modelNode) {
@@ -52,7 +58,8 @@ func (c *doorPerson) begin(n *modelNode) {
 func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) {
 	c.seq++
 	c.m.words++
-	c.asked[c.seq] = &doorAsk{what, of, c, c.m.words, 0}
+	a := &doorAsk{what: what, of: of, by: c, at: c.m.words, with: maps.Clone(c.peers)}
+	c.asked[c.seq], c.m.asks = a, append(c.m.asks, a)
 	text = fmt.Sprintf(`{%s,"id":%d,"seq":%d}`, fmt.Sprintf(text, args...), c.seq, c.seq)
 	c.m.log("  %s says %s", c.name, text)
 	c.outbox = append(c.outbox, text)
@@ -64,7 +71,7 @@ func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) 
 
 func (c *doorPerson) join() {
 	c.joins++
-	if c.rules || c.m.said["admit "+c.id] > 0 {
+	if admits := c.m.said["admit "+c.id]; c.rules || admits > 0 && (c.state != "out" || admits > c.admits) {
 		c.enters++
 	}
 	more := ""
@@ -96,6 +103,9 @@ func (c *doorPerson) resume() {
 	told, from, is := c.comesBack()
 	switch {
 	case is:
+	case c.over && c.got == 0: // nobody has it yet
+		c.left = true
+		return
 	case c.over && c.m.strict:
 		c.m.fail("%s has not resumed", c.name)
 		return
@@ -159,8 +169,7 @@ func (c *doorPerson) take(f frame) {
 		case c.peers[id]:
 			m.fail("%s is told twice that %s is there", c.name, peer.name)
 		// That somebody leaves may have come to the dead node, and not to the next one yet.
-		// Who has been removed may be told of once more, and as removed at once.
-		case m.strict && peer.leaves == 0 && c.told[id] >= peer.enters+min(1, m.removed(peer)):
+		case m.strict && peer.leaves == 0 && c.told[id] >= peer.enters:
 			m.fail("%s is told %d times that %s has joined, who has come in %d times at most", c.name, c.told[id]+1, peer.name, peer.enters)
 		}
 		c.peers[id] = true
@@ -195,11 +204,15 @@ func (c *doorPerson) take(f frame) {
 			m.fail("%s is admitted, and no host has said so", c.name)
 		}
 		c.state = "admitted"
+		c.admits++
 	case "out":
 		c.takeOut(f.str("reason"))
 	case "ok":
 		c.answered(ask)
 	case "error":
+		if ask != nil {
+			ask.over, ask.no = m.words, true
+		}
 		switch code := f.str("code"); {
 		case code == "knocking":
 			c.state = "waits"

@@ -10,8 +10,8 @@ import (
 
 // The model of hosted rooms where sessions outlive their nodes: two who have the host's secret,
 // guests, and one with two devices, on three hubs. They knock, are let in, declined, muted,
-// removed and made host, the room is locked and ended, and meanwhile a node dies, or two, or
-// one freezes. Nobody is inside whom no host has let in; whoever was removed stays out; what a
+// removed and made host, come anew or knock again when they are out, the room is locked and ended,
+// and meanwhile a node dies, or two, or one freezes, which the others notice each in its own time. Nobody is inside whom no host has let in; whoever was removed stays out; what a
 // host was answered with ok has happened; nobody hears that somebody has left or come, or
 // knocks a second time, because of the death; and in the end all agree on who is what.
 
@@ -21,10 +21,13 @@ type doorsModel struct {
 	people []*doorPerson
 	by     map[string]*doorPerson // by session
 	said   map[string]int         // what hosts have said, and of whom
-	done   []*doorAsk             // what hosts were answered with ok
+	asks   []*doorAsk             // what hosts have said
+	done   []*doorAsk             // of that, what was answered with ok
 	words  int
 	strict bool // nobody may be lost
 	away   bool // NATS is away: nobody can be asked who may go on
+	apart  bool // nobody begins on the node that goes on with the first one that dies
+	lone   bool // and on that hardly anybody
 }
 
 func newDoorsModel(t *testing.T, seed uint64) *doorsModel {
@@ -105,6 +108,7 @@ func (m *doorsModel) stop(n *modelNode, freezes bool) {
 	if freezes {
 		m.freeze(n)
 	} else {
+		m.keeps(n)
 		m.kill(n)
 	}
 	for _, c := range m.people {
@@ -120,7 +124,7 @@ func (m *doorsModel) stop(n *modelNode, freezes bool) {
 // acts has somebody say something.
 func (m *doorsModel) acts(n int) {
 	for range n {
-		if c := m.people[m.rng.IntN(len(m.people))]; c.live() && !c.lost && len(c.asked) == 0 {
+		if c := m.someone(); c.live() && !c.lost && len(c.asked) == 0 {
 			m.act(c)
 		}
 		m.some(10)
@@ -134,6 +138,10 @@ func (m *doorsModel) act(c *doorPerson) {
 		if c.joins < 4 {
 			c.join()
 		}
+	case c.state == "out" && x < 30 && c.joins < 4:
+		c.join()
+	case c.state == "out" && x < 50, c.state == "waits" && x < 3:
+		m.anew(c)
 	case c.state == "waits" && x < 5:
 		c.leave()
 	case c.state == "inside" && x < 4:
@@ -141,9 +149,8 @@ func (m *doorsModel) act(c *doorPerson) {
 	case c.state != "inside" || !c.isHost():
 	case len(c.door) > 0 && x < 60:
 		door := slices.Sorted(maps.Keys(c.door))
-		of := m.by[door[m.rng.IntN(len(door))]]
+		of := m.by[m.prefers(door)]
 		switch {
-		case m.removed(of) > 0:
 		case x < 50:
 			c.order("admit", of)
 		default:
@@ -155,7 +162,7 @@ func (m *doorsModel) act(c *doorPerson) {
 		c.order("end", nil)
 	case len(c.peers) > 0:
 		peers := slices.Sorted(maps.Keys(c.peers))
-		of := m.by[peers[m.rng.IntN(len(peers))]]
+		of := m.by[m.prefers(peers)]
 		switch {
 		case x < 75:
 			if !of.rules {
@@ -166,36 +173,6 @@ func (m *doorsModel) act(c *doorPerson) {
 		case x < 94:
 			c.order("hand", of)
 		}
-	}
-}
-
-// wants has a host say something of those on a node.
-func (m *doorsModel) wants(n *modelNode) {
-	for _, host := range m.people {
-		if !host.live() || host.lost || host.state != "inside" || !host.isHost() || len(host.asked) > 0 {
-			continue
-		}
-		var there []*doorPerson
-		for _, c := range m.people {
-			if c.node == n && c.live() && c != host && !c.rules {
-				there = append(there, c)
-			}
-		}
-		if len(there) == 0 {
-			continue
-		}
-		c := there[m.rng.IntN(len(there))]
-		switch x := m.rng.IntN(10); {
-		case x == 0:
-			host.order("end", nil)
-		case x < 3:
-			host.order("lock", nil)
-		case host.door[c.id] && m.removed(c) == 0:
-			host.order([]string{"admit", "decline"}[m.rng.IntN(2)], c)
-		case host.peers[c.id]:
-			host.order([]string{"remove", "remove", "mute"}[m.rng.IntN(3)], c)
-		}
-		return
 	}
 }
 
@@ -228,44 +205,11 @@ func (m *doorsModel) covered() bool {
 	return true
 }
 
-// dies ends a node, which the others notice now or later, and may be without NATS then.
-func (m *doorsModel) dies(n *modelNode, freezes bool) {
-	m.stop(n, freezes)
-	m.acts(m.rng.IntN(4))
-	m.bury(n)
-	if m.rng.IntN(2) == 0 {
-		m.wants(n)
-	}
-	m.acts(m.rng.IntN(6))
-	if m.rng.IntN(4) == 0 {
-		m.log("NATS is away")
-		m.away = true
-		for _, o := range m.nodes {
-			o.deaf = true
-		}
-		for range m.rng.IntN(20) {
-			m.step(200 * time.Millisecond)
-			m.acts(m.rng.IntN(2))
-		}
-		m.away = false
-		m.log("NATS is back")
-		m.rest(5) // nodes count as deaf for a while yet
-		for _, o := range m.nodes {
-			o.deaf = false
-		}
-	}
-}
-
 // play is one schedule. It returns what kind it was.
 func (m *doorsModel) play() (kind string) {
-	third := m.nodes[m.rng.IntN(modelNodes)] // of some schedules: nobody is there
-	empty := m.rng.IntN(3) == 0
-	for _, c := range m.people {
-		at := m.nodes[m.rng.IntN(modelNodes)]
-		for empty && at == third {
-			at = m.nodes[m.rng.IntN(modelNodes)]
-		}
-		c.begin(at)
+	n := m.nodes[m.rng.IntN(modelNodes)] // which dies first
+	for i, at := range m.places(n) {
+		m.people[i].begin(at)
 	}
 	m.rest(12)
 	ann := m.people[0]
@@ -278,7 +222,7 @@ func (m *doorsModel) play() (kind string) {
 		}
 		c.join()
 		m.rest(2)
-		if c.state == "waits" && m.rng.IntN(4) > 0 {
+		if c.state == "waits" && m.rng.IntN(4) > 0 && !(m.lone && c.node == n) {
 			ann.order("admit", c)
 			m.rest(2)
 			if m.rng.IntN(5) > 0 {
@@ -298,18 +242,33 @@ func (m *doorsModel) play() (kind string) {
 		m.fail("not all are covered")
 	}
 	m.strict, kind = true, "one death"
-	n := m.nodes[m.rng.IntN(modelNodes)]
 	x := m.rng.IntN(10)
 	if x < 2 {
 		m.strict, kind = false, "frozen"
 	}
-	m.dies(n, x < 2)
-	switch {
-	case x == 2:
+	if m.rng.IntN(2) == 0 { // with something on its way
+		for range m.rng.IntN(4) {
+			m.wants(nil)
+			m.some(10)
+		}
+	}
+	o := m.nodes[(n.at+1+m.rng.IntN(2))%modelNodes]
+	if m.apart {
+		o = m.nodes[(n.at+2)%modelNodes]
+	}
+	if x == 2 {
 		m.strict, kind = false, "two deaths at once"
-		o := m.nodes[(n.at+1+m.rng.IntN(2))%modelNodes]
-		m.comeBack(m.rng.IntN(3))
-		m.dies(o, false)
+		if m.rng.IntN(2) == 0 {
+			m.dies(n, false, o)
+		} else {
+			m.dies(n, false, nil)
+			m.comeBack(m.rng.IntN(3))
+			m.dies(o, false, nil)
+		}
+	} else {
+		m.dies(n, x < 2, nil)
+	}
+	switch {
 	case x > 2 && x < 5:
 		kind = "two deaths"
 		m.comeBack(25)
@@ -318,8 +277,7 @@ func (m *doorsModel) play() (kind string) {
 			m.fail("not all are covered after a death")
 		}
 		m.agree()
-		o := m.nodes[(n.at+1+m.rng.IntN(2))%modelNodes]
-		m.dies(o, false)
+		m.dies(o, false, nil)
 	}
 	m.comeBack(m.rng.IntN(25))
 	if n.frozen {
@@ -340,7 +298,7 @@ func (m *doorsModel) play() (kind string) {
 // back sees that everybody is there again.
 func (m *doorsModel) back() {
 	for _, c := range m.people {
-		if (c.lost || !c.live()) && m.strict {
+		if (c.lost || !c.live()) && m.strict && !c.left {
 			m.fail("%s has not resumed", c.name)
 		}
 	}

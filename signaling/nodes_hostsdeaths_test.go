@@ -1,0 +1,212 @@
+package signaling
+
+import (
+	"slices"
+	"time"
+)
+
+// What happens in the model of hosted rooms while a node is dead, or stands still, and others have
+// missed it or not.
+
+// misses has one node notice that another one is dead, or says nothing.
+func (m *nodesModel) misses(o, n *modelNode) {
+	if o == n || o.dead || o.frozen || o.generation[n.at] == 0 {
+		return
+	}
+	how := Ended
+	if n.frozen { // what has been sent comes when it goes on
+		n.waits[o.at] = append(n.waits[o.at], o.queues[n.at]...)
+		how = Silent
+	}
+	o.queues[n.at] = nil
+	o.generation[n.at] = 0
+	o.hub.NodeLost(n.name(), how)
+}
+
+// places is where people begin, if that node dies first: anywhere, or in some schedules nobody on
+// one of the others, as a rule that which goes on with the sessions, or hardly anybody on itself.
+func (m *doorsModel) places(n *modelNode) (list []*modelNode) {
+	x := m.rng.IntN(6)
+	m.apart, m.lone = x < 2, x == 3
+	for i := range m.people {
+		at := (n.at + m.rng.IntN(modelNodes)) % modelNodes
+		switch {
+		case x < 2:
+			at = (n.at + 2*m.rng.IntN(2)) % modelNodes
+		case x == 2:
+			at = (n.at + m.rng.IntN(2)) % modelNodes
+		case x == 3 && i != 5:
+			at = (n.at + 1 + m.rng.IntN(2)) % modelNodes
+		case x == 3:
+			at = n.at
+		}
+		list = append(list, m.nodes[at])
+	}
+	return list
+}
+
+// someone is anybody, and often whoever was spoken of last, or may come in now.
+func (m *doorsModel) someone() *doorPerson {
+	switch m.rng.IntN(4) {
+	case 0:
+		if len(m.asks) > 0 {
+			if of := m.asks[len(m.asks)-1].of; of != nil {
+				return of
+			}
+		}
+	case 1:
+		for _, c := range m.people {
+			if c.live() && !c.lost && c.state == "admitted" {
+				return c
+			}
+		}
+	}
+	return m.people[m.rng.IntN(len(m.people))]
+}
+
+// prefers is one of these, and often one of whom hosts have said something lately, or another
+// device of his.
+func (m *doorsModel) prefers(ids []string) string {
+	if m.rng.IntN(2) == 0 {
+		for _, a := range m.asks[max(0, len(m.asks)-3):] {
+			for _, id := range ids {
+				if c := m.by[id]; a.of != nil && (a.of == c || c.user != "" && a.of.user == c.user) {
+					return id
+				}
+			}
+		}
+	}
+	return ids[m.rng.IntN(len(ids))]
+}
+
+// anew has somebody end his session and come to some node with another one.
+func (m *doorsModel) anew(c *doorPerson) {
+	n := m.nodes[m.rng.IntN(modelNodes)]
+	if n.dead || n.frozen || len(m.people) > 10 || c.rules {
+		return
+	}
+	m.log("%s begins anew", c.name)
+	c.goodbye()
+	c.over, c.left = true, true
+	o := &doorPerson{m: m, modelSession: modelSession{of: m.nodesModel, name: c.name + "'"}, user: c.user}
+	m.people = append(m.people, o)
+	o.begin(n)
+}
+
+// wants has a host say something of those on a node, or of others who have to do with them; nil:
+// of anybody.
+func (m *doorsModel) wants(n *modelNode) {
+	if m.rng.IntN(3) == 0 {
+		n = nil
+	}
+	for _, i := range m.rng.Perm(2) {
+		host := m.people[i]
+		if !host.live() || host.lost || host.state != "inside" || !host.isHost() || len(host.asked) > 0 {
+			continue
+		}
+		is := func(c *doorPerson) bool {
+			return c.live() && c != host && !c.rules && (host.door[c.id] || host.peers[c.id])
+		}
+		var of []string
+		for _, c := range m.people {
+			for _, o := range m.people {
+				if is(c) && o.live() && (n == nil || o.node == n) && (c == o || c.user != "" && c.user == o.user) && !slices.Contains(of, c.id) {
+					of = append(of, c.id)
+				}
+			}
+		}
+		x := m.rng.IntN(10)
+		if len(of) == 0 {
+			x = m.rng.IntN(3)
+		}
+		switch {
+		case x == 0 && m.rng.IntN(2) == 0:
+			host.order("end", nil)
+		case x < 2:
+			host.order("lock", nil)
+		case len(of) > 0:
+			c := m.by[m.prefers(of)]
+			if host.door[c.id] {
+				host.order([]string{"admit", "admit", "decline"}[m.rng.IntN(3)], c)
+			} else {
+				host.order([]string{"remove", "remove", "mute"}[m.rng.IntN(3)], c)
+			}
+		}
+		return
+	}
+}
+
+// meanwhile has hosts say something of those on a node, and people act.
+func (m *doorsModel) meanwhile(n *modelNode, most int) {
+	for range m.rng.IntN(3) {
+		m.wants(n)
+		if m.rng.IntN(2) == 0 {
+			m.rest(1)
+		} else {
+			m.some(20)
+		}
+	}
+	m.acts(m.rng.IntN(most))
+}
+
+// dies ends a node, or has it stand still. The others miss it each in its own time, one of them may
+// die as well as soon as it has, and they may be without NATS then.
+func (m *doorsModel) dies(n *modelNode, freezes bool, also *modelNode) {
+	m.stop(n, freezes)
+	m.meanwhile(n, 4)
+	for _, at := range m.rng.Perm(modelNodes) {
+		o := m.nodes[at]
+		m.misses(o, n)
+		m.meanwhile(n, 4+8*m.rng.IntN(2))
+		if o == also {
+			m.stop(o, false)
+		}
+	}
+	for _, at := range m.rng.Perm(modelNodes) {
+		if also != nil {
+			m.misses(m.nodes[at], also)
+		}
+	}
+	if m.rng.IntN(4) == 0 {
+		m.log("NATS is away")
+		m.away = true
+		for _, o := range m.nodes {
+			o.deaf = true
+		}
+		for range m.rng.IntN(20) {
+			m.step(200 * time.Millisecond)
+			m.acts(m.rng.IntN(2))
+		}
+		m.away = false
+		m.log("NATS is back")
+		m.rest(5) // nodes count as deaf for a while yet
+		for _, o := range m.nodes {
+			o.deaf = false
+		}
+	}
+}
+
+// keeps notes, as a node dies, what its hosts were answered with ok, if all that it has said had
+// come to the others.
+func (m *doorsModel) keeps(n *modelNode) {
+	x := n.hub.second
+	for _, o := range m.nodes {
+		if o == n {
+			continue
+		}
+		if o.dead || o.frozen {
+			if n.generation[o.at] != 0 { // which it has not missed yet
+				return
+			}
+			continue
+		}
+		if len(n.queues[o.at])+len(x.frames)+len(x.waiting) > 0 {
+			return
+		}
+	}
+	for _, a := range m.done {
+		if a.by.node == n && slices.Contains(m.people, a.by) {
+			a.kept = true
+		}
+	}
+}
