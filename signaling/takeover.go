@@ -382,15 +382,37 @@ func (h *Hub) takeFor(node, run, session, token string) bool {
 		return false
 	}
 	m := x.imageBy(node, run)
-	if m == nil {
-		return false
-	}
-	s := m.sessions[m.refs[session]]
-	if s == nil || s.revoked || !s.stay().Stay.OwnedBy(token) {
+	if !m.has(session, token) {
 		return false
 	}
 	h.take(node, m)
 	return true
+}
+
+// has reports whether it has a session that is the client's who has this token. A nil one has none.
+func (m *image) has(session, token string) bool {
+	if m == nil {
+		return false
+	}
+	s := m.sessions[m.refs[session]]
+	return s != nil && !s.revoked && s.stay().Stay.OwnedBy(token)
+}
+
+// holder is the process that has a session, where an image says so: that which its client names, or
+// one to which it has moved while its client was away.
+func (x *nodes) holder(node, run, session, token string) (string, string) {
+	if x.imageBy(node, run).has(session, token) {
+		return node, run
+	}
+	x.mu.Lock()
+	images := maps.Clone(x.images)
+	x.mu.Unlock()
+	for name, m := range images {
+		if m.has(session, token) {
+			return name, m.run
+		}
+	}
+	return node, run
 }
 
 const (
@@ -481,8 +503,11 @@ func (h *Hub) resumes(session, token string) bool {
 		return false // it has ended here
 	}
 	most := resumeWait
+	at, its := x.holder(node, run, session, token)
 	switch {
-	case h.takeFor(node, run, session, token):
+	case h.takeFor(at, its, session, token):
+	case at != node || its != run: // its client finds it there, or that is silent
+		most = lostWait
 	case node == x.self:
 		if h.cfg.Succeeds {
 			return false // the process before this one has ended in order, or does so now
@@ -499,7 +524,7 @@ func (h *Hub) resumes(session, token string) bool {
 			}
 		}
 	}
-	return h.wanted.waits(session, of, h.now(), most)
+	return h.wanted.waits(session, processOf(at, its), h.now(), most)
 }
 
 // prefix is what the secrets by which this node's sessions are resumed have in front of them:
