@@ -123,14 +123,15 @@ func (m *doorsModel) agree() {
 }
 
 // removedFor reports whether a removal of somebody was answered with ok, and nothing that was said
-// later, or may have been handled later, lets him in again: then it holds.
+// later, or may have been handled later, lets him in again, or has everybody out: then it holds.
 func (m *doorsModel) removedFor(c *doorPerson) bool {
 	for _, r := range m.done {
 		if r.what != "remove" || r.of != c && (r.of.user == "" || r.of.user != c.user || r.by.user == c.user) {
 			continue
 		}
 		lifts := func(a *doorAsk) bool {
-			return a.what == "admit" && !a.no && (a.of == c || r.of != c && a.of.user == c.user) && (a.over == 0 || a.over >= r.at)
+			admits := a.what == "admit" && (a.of == c || r.of != c && a.of.user == c.user)
+			return (admits || a.what == "end") && !a.no && (a.over == 0 || a.over >= r.at)
 		}
 		if (!r.by.over || r.by.left || r.kept) && !slices.ContainsFunc(m.asks, lifts) {
 			return true

@@ -42,6 +42,7 @@ type doorAsk struct {
 	over int  // likewise, when it was answered; 0: it has not been
 	no   bool // it was refused
 	kept bool // all of it had come to a node that lives, when that of its host died
+	may  bool // by this join its asker may have come in
 }
 
 func (c *doorPerson) begin(n *modelNode) {
@@ -71,14 +72,22 @@ func (c *doorPerson) say(what string, of *doorPerson, text string, args ...any) 
 
 func (c *doorPerson) join() {
 	c.joins++
-	if admits := c.m.said["admit "+c.id]; c.rules || admits > 0 && (c.state != "out" || admits > c.admits) {
+	may, more := c.mayEnter(), ""
+	if may {
 		c.enters++
 	}
-	more := ""
 	if c.rules {
 		more = `,"host":"` + hostSecret + `"`
 	}
 	c.say("join", nil, `"type":"join","room":%q%s`, c.m.room, more)
+	if a := c.asked[c.seq]; a != nil {
+		a.may = may
+	}
+}
+
+func (c *doorPerson) mayEnter() bool {
+	admits := c.m.said["admit "+c.id]
+	return c.rules || admits > 0 && (c.state != "out" || admits > c.admits)
 }
 
 func (c *doorPerson) leave() {
@@ -114,6 +123,12 @@ func (c *doorPerson) resume() {
 	}
 	for _, f := range told {
 		c.take(f)
+	}
+	for _, a := range c.asked { // it is done only now, and somebody may have let it in meanwhile
+		if a.what == "join" && !a.may && c.mayEnter() {
+			a.may = true
+			c.enters++
+		}
 	}
 	c.saysAgain(from)
 	c.read()
