@@ -66,8 +66,8 @@ type Config struct {
 	Answer func(what string, body []byte) ([]byte, error)
 	Logger *slog.Logger
 
-	// Tests set these; 0: beatTime, reconnectTime.
-	beat, reconnect time.Duration
+	// Tests set these; 0: beatTime, reconnectTime, refusedFor.
+	beat, reconnect, refused time.Duration
 }
 
 // State is what changes of a node's record.

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -49,6 +51,9 @@ const (
 	// datagramsIn and datagramBytesIn are how much waits to be heard; more is lost.
 	datagramsIn     = 4096
 	datagramBytesIn = 8 << 20
+	// refusedFor is how long none are sent where NATS does not let this node, before it is tried
+	// again.
+	refusedFor = time.Minute
 	// datagramBuffer is how much waits in the kernel for NATS to take it, in bytes.
 	datagramBuffer = 256 << 10
 )
@@ -198,7 +203,13 @@ func (d *Datagrams) serve(opts []nats.Option) (end func(), err error) {
 		nats.ConnectHandler(func(*nats.Conn) { is(true) }),
 		nats.ReconnectHandler(func(*nats.Conn) { is(true) }),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { is(false) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.c.failed(err) }),
+		nats.ErrorHandler(func(conn *nats.Conn, _ *nats.Subscription, err error) {
+			d.c.failed(err)
+			if errors.Is(err, nats.ErrPermissionViolation) && d.up.Load() {
+				is(false)
+				time.AfterFunc(cmp.Or(d.c.cfg.refused, refusedFor), func() { _ = conn.ForceReconnect() })
+			}
+		}),
 	)
 	conn, err := nats.Connect(strings.Join(d.c.cfg.NATS, ","), opts...)
 	if err != nil {

@@ -24,7 +24,10 @@ type View struct {
 	// Refused says of other messages why they were not heard.
 	Refused map[string]int
 	Store   error // why the store cannot be used; nil: it can
-	Server  string
+	// Denied are rights that a node needs, and NATS does not give, as `publish SUBJECT` or
+	// `subscribe SUBJECT`.
+	Denied []string
+	Server string
 }
 
 // maxStrangers bounds how many of them are told of.
@@ -87,5 +90,6 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 		_, err = js.AccountInfo(ctx)
 	}
 	v.Store = err
-	return v, nil
+	v.Denied, err = denied(conn)
+	return v, err
 }

@@ -37,6 +37,9 @@ func checkCluster(ctx context.Context, cfg *config.Config) (rows []probe.Row) {
 	} else {
 		row(probe.OK, "cluster.nats", detail, "")
 	}
+	if len(view.Denied) > 0 {
+		row(probe.Failed, "cluster.nats", "NATS does not let this user "+strings.Join(view.Denied, ", "), "Add these subjects to the permissions of the NATS user, as in deploy/cluster/nats.conf and under Rights and TLS in docs/cluster.md.")
+	}
 	for _, m := range view.Members {
 		subject, wrong := "node "+m.Node, wrongWith(m)
 		what := m.URL
