@@ -2355,6 +2355,43 @@ export type NegotiationHost = {
  */
 export type Failure = "refused" | "unanswered" | "mute";
 
+// ---- call/path/pictures.js
+/** From so many bits per second the best is sent. */
+declare const best: number;
+/** Below that there is none; one that was left out comes back from here, bits per second. */
+declare const comesBack: 40000;
+/** Which picture is sent to one person. */
+declare class Choice {
+    /** When it was changed last, and since when it is back where it was left out; milliseconds. */
+    changedAt: number;
+    backAt: number;
+    /** Whether it is left out. */
+    get off(): boolean;
+    /**
+     * What its sides are divided by, and its frames a second at the most; Infinity. Of one that is left out it is the least.
+     * @param {boolean} least only that goes out now
+     */
+    sent(least: boolean): {
+        scale: number;
+        frameRate: number;
+    };
+    /** The line is not narrow. @param {boolean} wholly the path is not one of those that are measured */
+    free(wholly: boolean): void;
+    /**
+     * Looks at what it takes: where that is much less than it may, there is no more of what the camera sees, and a larger one
+     * fits that would not if it were full of it.
+     * @param {number} now @param {number} takes @param {number} most bits per second that it may have @param {boolean} settled nothing else holds it back
+     */
+    look(now: number, takes: number, most: number, settled: boolean): void;
+    /**
+     * Chooses: a worse one soon, a better one late, none when the least does not fit. Returns whether it has just been left out.
+     * @param {number} now @param {number} video bits per second that it may have @param {boolean} fits the line has been seen to take one that comes back
+     * @param {boolean} wider than was ever seen
+     */
+    choose(now: number, video: number, fits: boolean, wider: boolean): boolean;
+    #private;
+}
+
 // ---- call/path/probe.js
 /**
  * Where the server answers over UDP: a STUN URL, or the UDP side of its relay, which answers the same.

@@ -5,6 +5,7 @@
  * later. So the queue is measured here, four times a second, and what is sent is lowered before it grows old.
  */
 
+import {Choice, best, comesBack} from './pictures.js';
 import {Beginning, Looking, Widening, soundAlone} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
@@ -30,22 +31,6 @@ export const cutTo = 0.75;
 const leaves = 0.9;
 /** More than this is not narrow, whatever the queue does, bits per second. */
 export const wide = 2_000_000;
-
-/**
- * The pictures of a narrow line, from the best: from how many bits per second each is sent, what its sides are divided by
- * and how many frames a second it has.
- */
-const pictures = [
-  {from: 500_000, scale: 1, frameRate: 30},
-  {from: 220_000, scale: 1.5, frameRate: 24},
-  {from: 90_000, scale: 2, frameRate: 15},
-  {from: 45_000, scale: 3, frameRate: 10},
-  {from: 25_000, scale: 4, frameRate: 6},
-];
-/** A camera that sees little takes less than it may: below this share of that; and a larger one so much more at the most as it has more pixels, and some more. */
-const sparing = 0.7, spareFor = 1.3;
-/** Below the last there is none; one that was left out comes back from here. */
-const comesBack = 40_000;
 
 /**
  * One look at the line, four times a second.
@@ -172,17 +157,7 @@ export class NarrowLine {
   #emptied = {at: -Infinity, waits: Infinity};
   /** What arrived meanwhile at the most, bits per second; 0: it was not for long. */
   #drained = {from: -Infinity, most: 0};
-  #step = 0;
-  #steppedAt = -Infinity;
-  /** What the picture of a step takes at most, where that is much less than it may, and since when. */
-  #spare = {step: 0, from: -Infinity, takes: 0};
-  /** The picture of this step is one of so many bits per second, though such may have more; Infinity: it is as any. */
-  #simple = Infinity;
-  /** When the picture was left out, and since when it is back. */
-  #offAt = -Infinity;
-  #backAt = -Infinity;
-  /** So long it stays out, at the least. */
-  #stays = 2000;
+  #picture = new Choice();
   #widening = new Widening();
   #looking = new Looking();
   #beginning = new Beginning();
@@ -230,9 +205,6 @@ export class NarrowLine {
     return (this.allowance = this.#share(now, this.#room));
   }
 
-  /** Whether a picture is left out. */
-  get #off() { return this.#step === pictures.length; }
-
   /** @param {Sample} sample @returns {Allowance} */
   take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity, held = false}) {
     if (!stream) return this.#free();
@@ -240,7 +212,7 @@ export class NarrowLine {
     if (this.#since === Infinity) {
       this.#since = now;
       // What was expected is as if it had been found out now.
-      if (this.#expected < Infinity) this.#cutAt = this.#grownAt = this.#steppedAt = now;
+      if (this.#expected < Infinity) this.#cutAt = this.#grownAt = this.#picture.changedAt = now;
     }
     if (this.#room < Infinity) this.#narrowAt = now;
     // What is sent at the most, by the browser or by us. Where it does not say it is thought to be mistaken after a narrow line alone.
@@ -277,11 +249,12 @@ export class NarrowLine {
     }
     this.#little ||= available > 0 && available < littleFor;
     if (!available && (room < Infinity || this.#looking.rests)) [this.#little, this.#smallAt] = [true, now];
-    if (this.#little && (available ? available >= pictures[0].from * 0.9 : now - this.#smallAt > foundAfter)) {
+    if (this.#little && (available ? available >= best * 0.9 : now - this.#smallAt > foundAfter)) {
       this.#little = false;
       this.#enoughAt = now;
     }
-    this.#look(now, shows, Math.min(this.allowance.video, available ? available - soundAlone : Infinity));
+    const settled = this.allowance.narrow && this.allowance.picture && !this.#emptying && !this.#looking.rests;
+    this.#picture.look(now, shows, Math.min(this.allowance.video, available ? available - soundAlone : Infinity), settled);
     const allowance = room === Infinity ? this.#free(false) : this.#share(now, room), {less, rests} = this.#looking;
     const afresh = now - this.#enoughAt < afreshFor;
     if (!less && !rests && !afresh) return (this.allowance = allowance);
@@ -443,7 +416,7 @@ export class NarrowLine {
     if (now - this.#cutAt < beginning && (said || this.#expected === Infinity)) this.#ceiling = Math.max(this.#ceiling, through);
     const below = this.#room < this.#ceiling * 0.9;
     // Where it is the browser that sends no more, more changes nothing, but that Chromium tries what the line takes at each change.
-    const idle = available > 0 && available < pictures[0].from && !this.#off && this.#room > available * aheadOf;
+    const idle = available > 0 && available < best && !this.#picture.off && this.#room > available * aheadOf;
     if (idle || since < (below ? 600 : this.#patience)) {
       this.#grownAt = now;
       return;
@@ -452,11 +425,11 @@ export class NarrowLine {
     this.#grownAt = now;
     // Up to what the line took before, then a little more; when that is taken as well it is another line, or a wider one.
     // Where the call wants less than it may have, more of it harms nothing.
-    const rate = below ? 1.35 : through > this.#ceiling * 1.15 ? 3 : through < this.#room * 0.6 && now - Math.max(this.#cutAt, this.#backAt) > 4000 ? 1.7 : 1.25;
+    const rate = below ? 1.35 : through > this.#ceiling * 1.15 ? 3 : through < this.#room * 0.6 && now - Math.max(this.#cutAt, this.#picture.backAt) > 4000 ? 1.7 : 1.25;
     this.#trying = !below;
     this.#room *= rate ** seconds;
     // Sound alone does not show how much more there is: that the long packets do.
-    if (this.#off) this.#room = Math.min(this.#room, Math.max(this.#sound + comingBack, this.#widening.best * 0.8));
+    if (this.#picture.off) this.#room = Math.min(this.#room, Math.max(this.#sound + comingBack, this.#widening.best * 0.8));
     if (this.#room > this.#ceiling * 2) this.#patience = 1000;
     this.#widen();
   }
@@ -466,73 +439,20 @@ export class NarrowLine {
     const long = this.#emptying || room < 250_000;
     const audio = long ? soundFloor : room < 800_000 ? 32_000 : Infinity;
     const video = Math.max(0, (room - (this.#spoken || soundTakes(Math.min(audio, 32_000), long))) / 1.12);
-    this.#choose(now, video);
-    const least = this.#emptying && !this.#off, picture = !this.#off && !(least && this.#bare);
-    const {scale, frameRate} = pictures[least ? pictures.length - 1 : Math.min(this.#step, pictures.length - 1)];
-    return {narrow: true, state: this.#off ? 'no-picture' : 'narrow', picture, video: rough(least ? 22_000 : Math.max(video, 22_000)), scale, frameRate: this.#step ? frameRate : Infinity, audio, long, files: this.#files, less: false, afresh: false};
-  }
-
-  /**
-   * Looks at what the picture takes: where that is much less than it may, there is no more of what the camera sees, and a larger one
-   * fits that would not if it were full of it.
-   * @param {number} now @param {number} takes @param {number} most bits per second that it may have
-   */
-  #look(now, takes, most) {
-    const settled = this.allowance.narrow && this.allowance.picture && !this.#emptying && !this.#looking.rests && now - this.#steppedAt > 1500;
-    const {step, from} = this.#spare;
-    if (!settled || takes > most * sparing || step !== this.#step) this.#spare = {step: this.#step, from: now, takes: 0};
-    else this.#spare = {step, from, takes: Math.max(takes, this.#spare.takes)};
-    if (settled && takes > most * 0.95) this.#simple = Infinity;
-  }
-
-  /** So many bits per second a picture is thought to take that is a step better; Infinity: not known. @param {number} now */
-  #better(now) {
-    const {step, from, takes} = this.#spare;
-    if (!step || step === pictures.length || step !== this.#step || now - from < 1500) return Infinity;
-    const [worse, better] = [pictures[step], pictures[step - 1]];
-    return takes * spareFor * (worse.scale / better.scale) ** 2 * (better.frameRate / worse.frameRate);
-  }
-
-  /** Which picture: a worse one soon, a better one late, none when the least does not fit. @param {number} now @param {number} video */
-  #choose(now, video) {
-    let wanted = pictures.findIndex(({from}, step) => video >= (step === this.#step ? Math.min(from, this.#simple) : from));
-    if (wanted < 0) wanted = pictures.length;
-    const better = this.#better(now);
-    if (wanted >= this.#step && video >= better) wanted = this.#step - 1;
-    if (this.#off) {
-      if (video < comesBack || Math.max(this.#widening.best, this.#ceiling / 1.1) < this.#sound + comingBack || now - this.#offAt < this.#stays) return;
-      this.#backAt = now;
-      this.#step = Math.min(wanted, pictures.length - 1);
-      this.#steppedAt = now;
-    } else if (wanted > this.#step) {
-      if (now - this.#steppedAt < 700) return;
-      this.#step = wanted;
-      this.#simple = Infinity;
-      this.#steppedAt = now;
-      if (!this.#off) return;
-      this.#offAt = now;
-      this.#widening.forget();
-      // One that had to go again soon was brought back too early.
-      this.#stays = now - this.#backAt < 8000 ? Math.min(6000, this.#stays * 2) : 2000;
-    } else if (wanted < this.#step) {
-      // Each step costs a key frame, so some room is left.
-      const full = pictures[this.#step - 1].from * 1.15;
-      if (now - this.#steppedAt < 1500 || video < Math.min(full, better)) return;
-      this.#simple = video < full ? better : Infinity;
-      this.#step = this.#room > this.#ceiling * 1.3 ? wanted : this.#step - 1;
-      this.#steppedAt = now;
-    }
+    const fits = Math.max(this.#widening.best, this.#ceiling / 1.1) >= this.#sound + comingBack;
+    if (this.#picture.choose(now, video, fits, this.#room > this.#ceiling * 1.3)) this.#widening.forget();
+    const least = this.#emptying && !this.#picture.off, picture = !this.#picture.off && !(least && this.#bare);
+    return {narrow: true, state: this.#picture.off ? 'no-picture' : 'narrow', picture, video: rough(least ? 22_000 : Math.max(video, 22_000)), ...this.#picture.sent(least), audio, long, files: this.#files, less: false, afresh: false};
   }
 
   /** @param {boolean} [wholly] the path is not one of those that are measured */
   #free(wholly = true) {
     if (wholly) this.pad = 0;
     this.#emptying = this.#bare = false;
-    if (this.#off) this.#offAt = -Infinity;
-    this.#step = 0;
+    this.#picture.free(wholly);
     if (wholly) {
       this.#room = this.#ceiling = Infinity;
-      this.#cutAt = this.#queuedAt = this.#grownAt = this.#steppedAt = -Infinity;
+      this.#cutAt = this.#queuedAt = this.#grownAt = -Infinity;
       this.#files = filesFirst;
       this.#since = this.#expected = Infinity;
       this.#widening.forget();
