@@ -16,7 +16,8 @@ import { mediaSockets, startNats, whole } from '../harness/nodes.js';
 import { others, told } from '../harness/people.js';
 import { freePorts } from '../harness/ports.js';
 import { startServer } from '../harness/server.js';
-import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
+import { perceive, perceives, speakTone } from '../harness/tone.js';
+import { goesOn, writeToEachOther } from './doors.js';
 import { join, openLobby } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -35,8 +36,8 @@ async function startBalancer(port, to) {
   const listens = () => /** @type {Promise<boolean>} */ (new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); }).once('error', () => resolve(false));
   }));
-  while (!await listens()) {
-    assert.equal(child.exitCode, null, 'HAProxy runs');
+  for (const end = Date.now() + 60_000; !await listens();) {
+    assert.ok(child.exitCode === null && Date.now() < end, 'HAProxy runs, and listens');
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
 }
@@ -80,12 +81,7 @@ const close = (pages) => Promise.all(pages.map((page) => page.context().close())
 
 long('behind a balancer with one name sound, pictures and messages arrive', { timeout: 180_000 }, async () => {
   const pages = await call('plain');
-  for (const [i, page] of pages.entries()) {
-    if (!await page.isVisible('#chat-text')) await page.click('#chat-open');
-    await page.fill('#chat-text', `from ${i}`);
-    await page.click('#chat-form button');
-    await pages[1 - i].getByText(`from ${i}`).waitFor({ state: 'attached' });
-  }
+  await writeToEachOther(pages);
   await close(pages);
 });
 
@@ -93,8 +89,7 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
   long(`behind a balancer a node is ${how}: the call goes on`, { timeout: 240_000 }, async () => {
     const pages = await call(how), sockets = await mediaSockets(nodes), at = sockets.indexOf(Math.max(...sockets)), since = Date.now();
     await nodes[at].kill(signal);
-    await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
-    console.log(`a node behind a balancer ${how}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
+    await goesOn(`a node behind a balancer ${how}`, pages, since);
     await nodes[at].start();
     await close(pages);
   });

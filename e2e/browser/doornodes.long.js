@@ -10,7 +10,8 @@ import { others, told } from '../harness/people.js';
 import { freePorts } from '../harness/ports.js';
 import { startServer } from '../harness/server.js';
 import { startSound } from '../harness/sound.js';
-import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
+import { perceive, perceives, speakTone } from '../harness/tone.js';
+import { goesOn, writeToEachOther } from './doors.js';
 import { join, openLobby } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -66,8 +67,7 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
   long(`the node is ${how}: the call goes on through another`, { timeout: 180_000 }, async () => {
     const pages = await call(how, [0, 0]), at = (await sockets()).indexOf(2), since = Date.now();
     await nodes[at].kill(signal);
-    await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
-    console.log(`${how}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
+    await goesOn(how, pages, since);
     assert.equal((await sockets()).toSorted()[2], 2);
     await nodes[at].start();
     await Promise.all(nodes.map(known));
@@ -91,20 +91,9 @@ async function across(name, by = browser) {
 
 const crossing = () => Promise.all(nodes.map((node) => metric(node, /^turnhub_media_paths_across (\d+)/m)));
 
-/** They hear and see each other again. @param {string} what @param {Page[]} pages @param {number} since */
-async function goesOn(what, pages, since) {
-  await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
-  console.log(`${what}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
-}
-
 long('a call by name from one node to another: sound, pictures and messages arrive', { timeout: 180_000 }, async () => {
   const pages = await across('plain');
-  for (const [i, page] of pages.entries()) {
-    if (!await page.isVisible('#chat-text')) await page.click('#chat-open');
-    await page.fill('#chat-text', `from ${i}`);
-    await page.click('#chat-form button');
-    await pages[1 - i].getByText(`from ${i}`).waitFor({ state: 'attached' });
-  }
+  await writeToEachOther(pages);
   await close(pages);
 });
 

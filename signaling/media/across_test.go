@@ -352,12 +352,7 @@ func TestAcrossGuests(t *testing.T) {
 			meets(x2, true)
 			passes(x2, y)
 			passes(y, x2)
-			q.say(`{"type":"leave","room":"room"}`)
-			for _, e := range []*end{x2, y} {
-				if why := e.closed(wire.CloseRefused); why != string(wire.CodeNotInRoom) {
-					t.Errorf("error %q", why)
-				}
-			}
+			q.leaves(x2, y)
 		})
 	}
 }

@@ -145,6 +145,17 @@ func (p *person) open(peer *person) *end {
 	return e
 }
 
+// leaves has somebody leave the room "room", whose sockets end then.
+func (p *person) leaves(sockets ...*end) {
+	p.w.t.Helper()
+	p.say(`{"type":"leave","room":"room"}`)
+	for _, e := range sockets {
+		if why := e.closed(wire.CloseRefused); why != string(wire.CodeNotInRoom) {
+			p.w.t.Errorf("error %q", why)
+		}
+	}
+}
+
 func (w *world) end() *end {
 	w.t.Helper()
 	return &end{w.t, w.dial("/media", Subprotocol)}

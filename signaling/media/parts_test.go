@@ -73,12 +73,7 @@ func TestAcrossParts(t *testing.T) {
 			meets(z)
 			pass(w, z)
 			pass(x, y)
-			q.say(`{"type":"leave","room":"room"}`)
-			for _, e := range []*end{w, z} {
-				if why := e.closed(wire.CloseRefused); why != string(wire.CodeNotInRoom) {
-					t.Errorf("error %q", why)
-				}
-			}
+			q.leaves(w, z)
 		})
 	}
 }
