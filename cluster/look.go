@@ -41,7 +41,8 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 	if err != nil {
 		return v, err
 	}
-	conn, err := nats.Connect(strings.Join(cfg.NATS, ","), append(opts, nats.Name("turnhub check"), nats.NoReconnect())...)
+	conn, err := nats.Connect(strings.Join(cfg.NATS, ","), append(opts, nats.Name("turnhub check"), nats.NoReconnect(),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...) // else it prints what is told below
 	if err != nil {
 		return v, fmt.Errorf("connect to NATS: %w", err)
 	}
