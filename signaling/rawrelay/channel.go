@@ -15,8 +15,6 @@ const (
 	proof = 3 * time.Second
 	// maxProbed is how many are asked.
 	maxProbed = 8
-	// maxEarly is how many messages wait for a socket that is about to open.
-	maxEarly = 64
 )
 
 // channel is a set of sockets. Its lock makes what they say one sequence that
@@ -32,12 +30,15 @@ type channel struct {
 // member is one socket of a channel.
 type member struct {
 	limit int          // the most sockets that it wants in its channel
+	most  int          // how much may wait for it, in bytes
 	seat  *across.Seat // among those of all nodes
 
 	// Under channel.mu.
 	socket  *wsock.Conn        // nil: about to open
 	entrant *admission.Entrant // nil as long
 	early   []wsock.Frame      // what was said meanwhile
+	waits   int                // bytes of it, as many as may wait for an open socket
+	missed  bool               // it was more
 }
 
 // join puts a socket into a channel unless that would be one more than it or
@@ -65,13 +66,19 @@ func (s *Relay) join(name string, who *member) (*channel, bool) {
 	return c, true
 }
 
-// open gives a member its socket, and the socket what was said before.
+// open gives a member its socket, and the socket what was said before. One that was to have more
+// than may wait for it is ended, as it would be if it were open and did not read.
 func (c *channel) open(who *member, socket *wsock.Conn, entrant *admission.Entrant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	who.socket, who.entrant = socket, entrant
-	for _, frame := range who.early {
-		who.send(frame)
+	if who.missed {
+		entrant.Count("dropped_slow")
+		socket.Close(int(wire.CloseSlow), "too much was said before the socket was open")
+	} else {
+		for _, frame := range who.early {
+			who.send(frame)
+		}
 	}
 	who.early = nil
 }
@@ -79,9 +86,12 @@ func (c *channel) open(who *member, socket *wsock.Conn, entrant *admission.Entra
 // send queues a message for a member. channel.mu is held.
 func (m *member) send(frame wsock.Frame) {
 	switch {
-	case m.socket == nil && len(m.early) < maxEarly:
+	case m.missed: // it is ended, or about to be
+	case m.socket == nil && m.waits+frame.Size() > m.most:
+		m.missed, m.early = true, nil
+	case m.socket == nil:
 		m.early = append(m.early, frame)
-	case m.socket == nil: // a socket does not take that long to open
+		m.waits += frame.Size()
 	case m.socket.Send(frame):
 		m.entrant.Count("relayed")
 	default:

@@ -91,7 +91,7 @@ func (s *Relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		admission.Refuse(w, http.StatusForbidden, "forbidden", "the access token does not allow this channel")
 		return
 	}
-	s.serve(w, r, &member{limit: limit}, name, func(end func(*wsock.CloseError)) (*admission.Entrant, error) {
+	s.serve(w, r, &member{limit: limit, most: s.desk.QueueBytes()}, name, func(end func(*wsock.CloseError)) (*admission.Entrant, error) {
 		return s.desk.Enter(r, claims, end)
 	})
 }
