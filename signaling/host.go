@@ -21,6 +21,7 @@ func (d *directory) host(s *member, m *wire.Message) *wire.Fault {
 	// The relay asks who is together: not under a lock.
 	d.hub.changed(gone...)
 	if f == nil {
+		d.hub.second.answers(s.ref)
 		s.ok(m)
 	}
 	return f

@@ -38,11 +38,13 @@ type doorAsk struct {
 	with map[string]bool // who is inside as far as its asker has been told
 	of   *doorPerson
 	by   *doorPerson
-	at   int  // of the model's words
-	over int  // likewise, when it was answered; 0: it has not been
-	no   bool // it was refused
-	kept bool // all of it had come to a node that lives, when that of its host died
-	may  bool // by this join its asker may have come in
+	at   int        // of the model's words
+	over int        // likewise, when it was answered; 0: it has not been
+	no   bool       // it was refused
+	kept bool       // others had it, or had to have it, when the node died that has answered
+	bare bool       // nobody could have gone on with that node when it was answered
+	on   *modelNode // which has answered, or has gone on with that node
+	may  bool       // by this join its asker may have come in
 }
 
 func (c *doorPerson) begin(n *modelNode) {
@@ -274,7 +276,7 @@ func (c *doorPerson) answered(ask *doorAsk) {
 		c.state = "outside"
 		c.hosts, c.muted, c.door, c.peers = nil, nil, make(map[string]bool), make(map[string]bool)
 	default:
-		ask.over = c.m.words
+		ask.over, ask.on, ask.bare = c.m.words, c.node, !c.node.hub.second.covers()
 		c.m.done = append(c.m.done, ask)
 	}
 }

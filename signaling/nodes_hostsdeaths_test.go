@@ -186,9 +186,46 @@ func (m *doorsModel) dies(n *modelNode, freezes bool, also *modelNode) {
 	}
 }
 
-// keeps notes, as a node dies, what its hosts were answered with ok, if all that it has said had
-// come to the others.
-func (m *doorsModel) keeps(n *modelNode) {
+// fills has the second of a host's node die, and then that node itself, while another one gets what
+// there is: what the host has been answered meanwhile holds.
+func (m *doorsModel) fills() {
+	host := m.people[m.rng.IntN(2)]
+	o := host.node
+	n, next := m.nodes[(o.at+1)%modelNodes], m.nodes[(o.at+2)%modelNodes]
+	m.stop(n, false)
+	for range m.rng.IntN(2) {
+		m.wants(nil)
+	}
+	m.misses(o, n)
+	noticed := false
+	for range 1 + m.rng.IntN(12) {
+		switch m.rng.IntN(8) {
+		case 0, 1:
+			m.wants(nil)
+		case 2:
+			m.seconds.run()
+		case 3:
+			m.step(time.Duration(m.rng.IntN(30)) * time.Millisecond)
+		case 4, 5:
+			m.deliver(o, next, 1+m.rng.IntN(3))
+		case 6:
+			m.deliver(next, o, 1+m.rng.IntN(3))
+		default:
+			m.misses(next, n)
+			noticed = true
+		}
+		m.read()
+	}
+	m.stop(o, false)
+	if !noticed {
+		m.misses(next, n)
+	}
+	m.meanwhile(next, 4)
+	m.misses(next, o)
+}
+
+// saidAll reports whether all that a node has said has come to those that live.
+func (m *doorsModel) saidAll(n *modelNode) bool {
 	x := n.hub.second
 	for _, o := range m.nodes {
 		if o == n {
@@ -196,17 +233,40 @@ func (m *doorsModel) keeps(n *modelNode) {
 		}
 		if o.dead || o.frozen {
 			if n.generation[o.at] != 0 { // which it has not missed yet
-				return
+				return false
 			}
 			continue
 		}
 		if len(n.queues[o.at])+len(x.frames)+len(x.waiting) > 0 {
-			return
+			return false
+		}
+	}
+	return true
+}
+
+// keeps notes, as a node dies, what was answered with ok on it, or on one with which it has gone
+// on, and is not lost: all has come to the others, or one of them has its image, or nobody had
+// when it was answered, as then the others had to have it.
+func (m *doorsModel) keeps(n *modelNode) {
+	all, x := m.saidAll(n), n.hub.second
+	var next *modelNode
+	if x.covers() {
+		if next = m.nodes[x.node[0]-'a']; next.dead || next.frozen {
+			next = nil
 		}
 	}
 	for _, a := range m.done {
-		if a.by.node == n && slices.Contains(m.people, a.by) {
-			a.kept = true
+		if a.on != n || !slices.Contains(m.people, a.by) {
+			continue
+		}
+		if a.kept { // by the image of another one, which it has gone on with, or not yet
+			s := n.hub.directory.members.Get(a.by.id)
+			a.kept = s != nil && s.node == nil && (all || next != nil)
+		} else {
+			a.kept = all || next != nil || a.bare
+		}
+		if a.on = next; all {
+			a.on = nil
 		}
 	}
 }

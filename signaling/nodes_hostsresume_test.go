@@ -258,12 +258,16 @@ func (m *doorsModel) play() (kind string) {
 	}
 	if x == 2 {
 		m.strict, kind = false, "two deaths at once"
-		if m.rng.IntN(2) == 0 {
+		switch m.rng.IntN(4) {
+		case 0:
 			m.dies(n, false, o)
-		} else {
+		case 1:
 			m.dies(n, false, nil)
 			m.comeBack(m.rng.IntN(3))
 			m.dies(o, false, nil)
+		default:
+			kind = "two deaths, with an image on its way"
+			m.fills()
 		}
 	} else {
 		m.dies(n, x < 2, nil)

@@ -108,8 +108,10 @@ type second struct {
 	keeps    []heldFrame // of other nodes' images, likewise
 	waiting  []waitingStep
 	bytes    int
-	sending  []heldFrame // under step: room for those that go at once
-	together [][]byte    // and for what goes to one node
+	hostly   map[delivery.Ref]hostAnswer // hosts whose answers the second does not have, see hostanswers.go
+	lonely   bool                        // nobody has kept what this node needs in time: hosts wait for nobody before another one is named
+	sending  []heldFrame                 // under step: room for those that go at once
+	together [][]byte                    // and for what goes to one node
 }
 
 // heldFrame is one that waits for the image.
@@ -127,7 +129,7 @@ type waitingStep struct {
 }
 
 func newSecond(h *Hub, out Nodes, ask Seconds, run string) *second {
-	x := &second{h: h, out: out, ask: ask, run: run, fresh: make(map[delivery.Ref]struct{}), slow: make(map[string]time.Time)}
+	x := &second{h: h, out: out, ask: ask, run: run, fresh: make(map[delivery.Ref]struct{}), slow: make(map[string]time.Time), hostly: make(map[delivery.Ref]hostAnswer)}
 	x.changes, x.wake = newChanges(), make(chan struct{}, 1)
 	x.sync.Fire = func(time.Time) {} // Leave, around it, does it
 	x.late.Fire = x.looked
@@ -228,11 +230,11 @@ func (x *second) named(asked uint64, ok bool) {
 		x.h.superseded()
 		return
 	}
-	x.thawed = false
+	x.thawed, x.lonely = false, false
 	p := x.h.directory.nodes.get(x.node)
 	if p == nil || p.run == "" {
 		x.state, x.node = alone, ""
-		x.open()
+		x.open(true)
 		if len(x.slow) > 0 {
 			x.h.timers.Set(&x.renew, x.h.now().Add(slowFor))
 		}
@@ -243,7 +245,7 @@ func (x *second) named(asked uint64, ok bool) {
 		return
 	}
 	x.state, x.gen = syncing, p.generation
-	x.open()
+	x.open(x.anew())
 	x.changes = newChanges()
 	clear(x.fresh)
 	for _, s := range x.h.directory.own() {
@@ -269,10 +271,12 @@ func (x *second) named(asked uint64, ok bool) {
 }
 
 // open lets everything pass that waits, as nobody can take over now: it is told to others in
-// the order in which it happened. mu is held.
-func (x *second) open() {
-	was := x.shut
-	x.shut = false
+// the order in which it happened. hosts: they too are answered. mu is held.
+func (x *second) open(hosts bool) {
+	was := x.shut || hosts && len(x.hostly) > 0
+	if x.shut = false; hosts {
+		clear(x.hostly)
+	}
 	for _, w := range x.waiting {
 		for _, f := range w.frames {
 			x.out.Send(f.node, f.generation, f.frame)
@@ -284,7 +288,7 @@ func (x *second) open() {
 	x.waiting, x.frames, x.bytes = nil, nil, 0
 	if was {
 		x.mu.Unlock()
-		x.h.node.Ungate()
+		x.h.node.Ungate(x.waitsFor)
 		x.mu.Lock()
 	}
 }
@@ -324,6 +328,12 @@ func (x *second) looked(now time.Time) {
 	stood := now.Sub(x.ticked) > 2*x.patience
 	x.ticked = now
 	if !x.shut {
+		if x.overdue(now) {
+			x.lonely = true
+			x.open(true)
+		} else if len(x.hostly) > 0 {
+			x.h.timers.Set(&x.late, now.Add(x.patience/2))
+		}
 		x.mu.Unlock()
 		return
 	}
@@ -332,13 +342,18 @@ func (x *second) looked(now time.Time) {
 	}
 	if stood { // another one may have the sessions by now
 		x.thawed, x.progress, x.tried = true, now, true
+		for ref, a := range x.hostly { // nobody has waited
+			a.since = now
+			x.hostly[ref] = a
+		}
 		x.unnamed()
 	}
 	waited := now.Sub(x.progress)
 	another := stood
 	switch {
 	case waited >= 2*x.patience && !x.thawed:
-		x.open()
+		x.lonely = true
+		x.open(true)
 		x.h.log.Warn("nobody can be named who would keep what this node needs to be gone on with: it goes on alone meanwhile")
 	case waited >= x.patience && !x.tried:
 		x.tried, another = true, true
@@ -367,7 +382,7 @@ func (x *second) stop() {
 		x.out.Send(x.node, x.gen, []byte{kindImage, imageOver})
 	}
 	x.state = alone
-	x.open()
+	x.open(true)
 	x.changes = newChanges()
 }
 
@@ -399,6 +414,9 @@ func (x *second) complete() {
 	x.out.Send(x.node, x.gen, binary.AppendUvarint([]byte{kindImage, imageWhole}, x.at))
 	now := x.h.now()
 	x.state, x.shut, x.progress, x.ticked, x.tried = covered, true, now, now, false
+	if opens := x.unanswered(); len(opens) > 0 {
+		x.waiting = append(x.waiting, waitingStep{at: x.at, opens: opens})
+	}
 	x.h.timers.Set(&x.late, x.progress.Add(x.patience/2))
 	x.mu.Unlock()
 	x.h.node.Gate()
@@ -426,6 +444,7 @@ func (x *second) kept(p *peer, at uint64) {
 	if n > 0 {
 		x.progress = x.h.now()
 	}
+	x.confirmed(at)
 	over := x.waiting[:n:n]
 	if x.waiting = x.waiting[n:]; len(x.waiting) == 0 {
 		x.waiting = nil

@@ -239,3 +239,68 @@ func TestStartedAgainAtOnce(t *testing.T) {
 		t.Errorf("over %v, lost %v, on %s", c.over, c.lost, c.node.name())
 	}
 }
+
+// TestHostWaitsForSecond: while the next second is being filled a host is not answered, others
+// are, and he is as soon as that has everything, when he has waited for long, or where there is
+// nobody to wait for.
+func TestHostWaitsForSecond(t *testing.T) {
+	for _, until := range []string{"whole", "3 s", "nobody", "over"} {
+		t.Run(until, func(t *testing.T) {
+			m, a, c := withSecond(t)
+			next, o := m.nodes[2], m.clients[1]
+			o.begin(a)
+			room := hostedRoom("fox~host.")
+			c.say(fmt.Sprintf(`"type":"join","room":%q,"host":%q,"id":1`, room, hostSecret))
+			m.quiet()
+			c.read(1000)
+			m.kill(m.nodes[1])
+			m.bury(m.nodes[1])
+			m.seconds.run()
+			if x := a.hub.second; x.state != syncing && x.state != covered || x.node != "c" {
+				t.Fatalf("its second is %q", x.node)
+			}
+			c.got, c.outbox = 0, nil
+			answered := func() (is bool) {
+				for _, f := range pullFrames(t, c.socket) {
+					is = is || f.str("type") == "ok"
+				}
+				return is
+			}
+			lock := func(seq int) {
+				c.socket.Say(fmt.Appendf(nil, `{"type":"host","room":%q,"action":"lock","id":%d,"seq":%d}`, room, seq, seq), m.now)
+			}
+			if lock(2); answered() {
+				t.Fatal("it is answered, and nobody has it")
+			}
+			switch until {
+			case "whole":
+				for range 5 {
+					m.step(syncEvery)
+					m.deliver(a, next, 1000)
+					m.deliver(next, a, 1000)
+				}
+			case "3 s":
+				a.queues[next.at] = nil
+				for range 8 {
+					m.step(secondPatience / 2)
+				}
+			case "nobody":
+				m.kill(next)
+				m.bury(next)
+				m.seconds.run()
+			case "over":
+				a.hub.second.Enter()
+				a.hub.second.stop()
+				a.hub.second.Leave()
+			}
+			if !answered() {
+				t.Error("it is not answered")
+			}
+			if until == "nobody" || until == "over" {
+				if lock(3); !answered() {
+					t.Error("it waits for nobody")
+				}
+			}
+		})
+	}
+}

@@ -167,6 +167,12 @@ func (x *second) opened(ref delivery.Ref) {
 }
 
 func (x *second) end(ref delivery.Ref) {
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	delete(x.hostly, ref)
+	x.mu.Unlock()
 	x.note(func() {
 		if _, is := x.fresh[ref]; !is {
 			x.ended = append(x.ended, ref)
@@ -347,6 +353,7 @@ func (x *second) flush() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.spare = c
+	x.answered(at, opens)
 	frames := x.frames
 	empty := b.empty()
 	for _, f := range b.frames() {

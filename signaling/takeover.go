@@ -271,8 +271,9 @@ func (x *second) reset(run string) {
 	x.waiting, x.frames, x.bytes = nil, nil, 0
 	x.changes = newChanges()
 	clear(x.fresh)
+	clear(x.hostly)
 	x.mu.Unlock()
-	x.h.node.Ungate()
+	x.h.node.Ungate(x.waitsFor)
 }
 
 // decide asks whether this node has the sessions of a dead one from now on, if it has their

@@ -85,10 +85,28 @@ func (n *Node) Gate() {
 	}
 }
 
-// Ungate opens them for good.
-func (n *Node) Ungate() {
+// Shut closes those of one session whose message is being handled, before it is answered.
+func (n *Node) Shut(ref Ref) {
+	s := n.session(ref)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := s.done()
+	if s.number != 0 {
+		done = min(done, s.number-1)
+	}
+	s.mayWrite, s.mayAck = min(s.mayWrite, s.out.last()), min(s.mayAck, max(s.told, done))
+}
+
+// Ungate opens them for good, but those of sessions that wait.
+func (n *Node) Ungate(waits func(Ref) bool) {
 	n.gated.Store(false)
 	for _, s := range n.byID.All() {
+		if waits(s.ref) {
+			continue
+		}
 		s.open(ungated, ungated, nil)
 	}
 }
