@@ -276,6 +276,7 @@ func (p *peer) take(f []byte) bool {
 		} else {
 			p.hasHanded()
 			d.back(p)
+			d.hub.second.begins(p)
 			d.hub.second.choose()
 		}
 		return ok

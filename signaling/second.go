@@ -58,8 +58,6 @@ const (
 	// as the place can be asked, and which is given up by whoever is without the others for
 	// less than that (CutOff).
 	secondPatience = 1500 * time.Millisecond
-	// slowFor is for how long a node that did not keep up is not chosen again.
-	slowFor = time.Minute
 	// renameAfter is after which time the place is told again who the second is, as what it
 	// holds has an end.
 	renameAfter = time.Hour
@@ -94,7 +92,7 @@ type second struct {
 	over    bool                 // this node goes down, or has lost its sessions
 	tried   bool                 // another one is being named for one that does not keep up
 	thawed  bool                 // this node has stood still: nothing opens before the place has been asked
-	slow    map[string]time.Time // nodes that do not keep up, until when they are not chosen
+	slow    map[string]*slowNode // see secondchoice.go
 	ticked  time.Time            // when looked was called last
 
 	*changes                           // since the last step went on its way
@@ -129,7 +127,7 @@ type waitingStep struct {
 }
 
 func newSecond(h *Hub, out Nodes, ask Seconds, run string) *second {
-	x := &second{h: h, out: out, ask: ask, run: run, fresh: make(map[delivery.Ref]struct{}), slow: make(map[string]time.Time), hostly: make(map[delivery.Ref]hostAnswer)}
+	x := &second{h: h, out: out, ask: ask, run: run, fresh: make(map[delivery.Ref]struct{}), slow: make(map[string]*slowNode), hostly: make(map[delivery.Ref]hostAnswer)}
 	x.changes, x.wake = newChanges(), make(chan struct{}, 1)
 	x.sync.Fire = func(time.Time) {} // Leave, around it, does it
 	x.late.Fire = x.looked
@@ -146,41 +144,6 @@ func (x *second) Suspect(node string) NodeState { return x.out.Suspect(node) }
 
 // Deaf implements Nodes.
 func (x *second) Deaf() bool { return x.out.Deaf() }
-
-// choose finds a second where there is none. It is called in a step.
-func (x *second) choose() {
-	nodes := x.h.directory.nodes
-	var all []string
-	for _, p := range nodes.all() {
-		if p.run != "" { // it can be one
-			all = append(all, p.name)
-		}
-	}
-	now := x.h.now()
-	x.mu.Lock()
-	if x.over || x.state == syncing || x.state == covered || x.state == naming && x.node != "" {
-		x.mu.Unlock()
-		return
-	}
-	to := ""
-	for _, name := range all { // the next one by name
-		if now.Before(x.slow[name]) {
-			continue
-		}
-		if to == "" || name > nodes.self && to < nodes.self {
-			to = name
-		}
-	}
-	if to == "" && x.state == alone {
-		x.mu.Unlock()
-		return
-	}
-	x.state, x.node = naming, to
-	x.asked++
-	asked := x.asked
-	x.mu.Unlock()
-	x.ask.Name(x.process(), to, asked, func(ok bool) { x.named(asked, ok) })
-}
 
 // renamed tells the place again who the second is.
 func (x *second) renamed(time.Time) {
@@ -236,7 +199,8 @@ func (x *second) named(asked uint64, ok bool) {
 		x.state, x.node = alone, ""
 		x.open(true)
 		if len(x.slow) > 0 {
-			x.h.timers.Set(&x.renew, x.h.now().Add(slowFor))
+			x.h.timers.Set(&x.renew, x.h.now().Add(slowLeast))
+			x.h.log.Warn("no other node keeps up: nobody could go on with the sessions of this one meanwhile")
 		}
 		x.mu.Unlock()
 		if p == nil {
@@ -311,6 +275,7 @@ func (x *second) unnamed() {
 // declined is told that the second has no image any more. It is called in a step.
 func (x *second) declined(p *peer, number uint64) {
 	x.mu.Lock()
+	x.keepsUp(p, x.at)
 	was := x.is(p) && number == x.asked && (x.state == syncing || x.state == covered)
 	if was {
 		x.unnamed()
@@ -358,7 +323,7 @@ func (x *second) looked(now time.Time) {
 	case waited >= x.patience && !x.tried:
 		x.tried, another = true, true
 		if x.node != "" {
-			x.slow[x.node] = now.Add(slowFor)
+			x.slow[x.node] = &slowNode{since: now, at: x.at}
 			x.h.log.Warn("the node that keeps what this one would need to be gone on with does not keep up: another one is named", "node", x.node)
 		}
 		x.unnamed()
@@ -429,6 +394,7 @@ func (h *Hub) Covered() bool { return h.second != nil && h.second.covers() }
 // kept is told up to which step the second has everything. It is called in a step.
 func (x *second) kept(p *peer, at uint64) {
 	x.mu.Lock()
+	x.keepsUp(p, at)
 	if !x.is(p) || x.state != covered {
 		x.mu.Unlock()
 		return

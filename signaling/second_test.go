@@ -304,3 +304,47 @@ func TestHostWaitsForSecond(t *testing.T) {
 		})
 	}
 }
+
+// TestSecondsStandStillInTurn: where both other nodes have not kept up within a minute, the one
+// that has caught up is the second again, 10 s after that.
+func TestSecondsStandStillInTurn(t *testing.T) {
+	m, a, c := withSecond(t)
+	x, said := a.hub.second, 0
+	runs := func(d time.Duration, still *modelNode) {
+		for range d / (100 * time.Millisecond) {
+			m.step(100 * time.Millisecond)
+			m.seconds.run()
+			for _, o := range m.nodes[1:] {
+				if o != still {
+					m.deliver(a, o, 1000)
+					m.deliver(o, a, 1000)
+				}
+			}
+			c.read(1000)
+		}
+	}
+	stands := func(still *modelNode) {
+		said++
+		c.say(fmt.Sprintf(`"type":"join","room":"room%d","id":%d`, said, said))
+		runs(4*time.Second, still)
+		if c.rooms[fmt.Sprint("room", said)] == nil {
+			t.Fatal("nothing happens")
+		}
+	}
+	stands(m.nodes[1])
+	if x.node != "c" || !x.covers() {
+		t.Fatalf("its second is %q, covered %v", x.node, x.covers())
+	}
+	stands(m.nodes[2])
+	if x.covers() {
+		t.Fatalf("%q has not kept up a moment ago", x.node)
+	}
+	runs(slowLeast, m.nodes[2])
+	if x.node != "b" || !x.covers() {
+		t.Fatalf("its second is %q, covered %v", x.node, x.covers())
+	}
+	runs(2*slowLeast, m.nodes[2])
+	if stands(m.nodes[1]); x.node != "c" || !x.covers() { // which has caught up meanwhile
+		t.Errorf("its second is %q, covered %v", x.node, x.covers())
+	}
+}
