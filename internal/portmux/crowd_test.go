@@ -96,11 +96,7 @@ func TestConnectionsPerIP(t *testing.T) {
 		third.Close()
 	}
 	first.Close()
-	for { // until the server has noticed
-		if s := b.Stats(); s.Open == 1 {
-			break
-		}
-	}
+	come(t, "the server has noticed", func() bool { return b.Stats().Open == 1 })
 	if got := ask(t, b.dial(t), 13, string(binding)); got != "secure=false " {
 		t.Errorf("after one left: %q", got)
 	}
@@ -124,6 +120,8 @@ func TestConnectionsPerIP(t *testing.T) {
 func TestIdleMakesRoom(t *testing.T) {
 	const most = 4
 	release := make(chan struct{})
+	over := sync.OnceFunc(func() { close(release) })
+	defer over()
 	b := start(t, func(c *Config) {
 		c.ConnectionsPerIP = most
 		c.HTTP = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -160,8 +158,18 @@ func TestIdleMakesRoom(t *testing.T) {
 	if answer, err := first.Get("https://" + b.addr + "/"); err != nil { // on a new connection
 		t.Error(err)
 	} else {
+		_, _ = io.Copy(io.Discard, answer.Body) // else the client closes it
 		answer.Body.Close()
 	}
+	idle := func() (n int) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, list := range b.idle {
+			n += len(list)
+		}
+		return n
+	}
+	come(t, "all wait for the next request", func() bool { return idle() == most }) // the last one does so a moment after its answer
 	// Those in use do not.
 	var busy sync.WaitGroup
 	for range most - 1 {
@@ -175,20 +183,11 @@ func TestIdleMakesRoom(t *testing.T) {
 	if got := ask(t, turn, 13, string(binding)); got != "secure=false " {
 		t.Errorf("TURN: %q", got)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until all of them are in use
-		b.mu.Lock()
-		left := len(b.idle)
-		b.mu.Unlock()
-		if left == 0 && b.Stats().Open == most {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("%d are idle, of %d", left, b.Stats().Open)
-		}
-	}
+	come(t, "all of them are in use", func() bool { return idle() == 0 && b.Stats().Open == most })
 	if _, said := get("/"); said == "here" {
 		t.Error("one more than there may be is served")
 	}
-	close(release)
+	over()
 	busy.Wait()
 	if got := ask(t, turn, 13, "x"); len(got) != 13 {
 		t.Errorf("TURN has made room: %q", got)
@@ -214,11 +213,7 @@ func TestRelayLeavesRoom(t *testing.T) {
 	if len(in) != most-most/4 {
 		t.Errorf("%d connections to the relay, want %d", len(in), most-most/4)
 	}
-	for deadline := time.Now().Add(10 * time.Second); int(b.Stats().Open) > len(in); time.Sleep(time.Millisecond) { // those that were refused count for a moment
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections are there, want %d", b.Stats().Open, len(in))
-		}
-	}
+	come(t, "those that were refused do not count any more", func() bool { return int(b.Stats().Open) <= len(in) })
 	const request = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 	for range most / 4 {
 		if got := ask(t, b.dial(t), 15, request); got != "HTTP/1.1 200 OK" {
@@ -227,13 +222,7 @@ func TestRelayLeavesRoom(t *testing.T) {
 	}
 	// Who leaves makes room for another one.
 	in[0].Close()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if got := ask(t, b.dial(t), 13, string(binding)); got == "secure=false " {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("after one left: %q", got)
-		}
-	}
+	come(t, "another one comes in", func() bool { return ask(t, b.dial(t), 13, string(binding)) == "secure=false " })
 	b.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -30,21 +30,6 @@ func (b bench) inLoops() (n int) {
 	return n
 }
 
-// come waits until something is so.
-func come(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	end := time.After(30 * time.Second)
-	for !is() {
-		select {
-		case <-end:
-			t.Fatalf("after 30 s it is still not so that %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // flood writes until nothing is taken any more.
 func flood(c net.Conn) {
 	for chunk := make([]byte, 1<<20); ; {

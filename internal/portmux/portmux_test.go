@@ -90,6 +90,21 @@ func ask(t *testing.T, c net.Conn, n int, parts ...string) string {
 	return string(b[:got])
 }
 
+// come waits until something is so.
+func come(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for !is() {
+		select {
+		case <-end:
+			t.Fatalf("after 30 s it is still not so that %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
 func (b bench) dial(t *testing.T) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", b.addr)

@@ -172,25 +172,25 @@ func TestProxiedAreCounted(t *testing.T) {
 		c.ConnectionsPerIP = 2
 		c.STUN = func(c *Conn, _ bool) { c.Write([]byte("here")); io.Copy(io.Discard, c); c.Close() }
 	})
-	come := func(header string) (net.Conn, bool) {
+	knock := func(header string) (net.Conn, bool) {
 		conn := b.dial(t)
 		return conn, ask(t, conn, 4, header+string(binding)) == "here"
 	}
 	var held []net.Conn
 	for _, client := range []string{"203.0.113.9", "203.0.113.9", "203.0.113.10", "2001:db8::9", "::ffff:203.0.113.10"} {
-		conn, in := come(claimed(proxyheader.V2, client))
+		conn, in := knock(claimed(proxyheader.V2, client))
 		if !in {
 			t.Fatalf("%s is refused: %+v", client, b.Stats())
 		}
 		held = append(held, conn)
 	}
 	for range 5 {
-		if _, in := come(""); !in {
+		if _, in := knock(""); !in {
 			t.Fatal("the proxy itself is limited")
 		}
 	}
 	for _, client := range []string{"203.0.113.9", "203.0.113.10"} {
-		if _, in := come(claimed(proxyheader.V1, client)); in {
+		if _, in := knock(claimed(proxyheader.V1, client)); in {
 			t.Errorf("%s has a third connection", client)
 		}
 	}
@@ -198,9 +198,8 @@ func TestProxiedAreCounted(t *testing.T) {
 		t.Errorf("%+v", b.Stats())
 	}
 	held[0].Close()
-	for b.Stats().Open > 9 { // until the server has noticed
-	}
-	if _, in := come(claimed(proxyheader.V2, "203.0.113.9")); !in {
+	come(t, "the server has noticed", func() bool { return b.Stats().Open <= 9 })
+	if _, in := knock(claimed(proxyheader.V2, "203.0.113.9")); !in {
 		t.Error("the place of who left is not free")
 	}
 }
