@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -75,17 +76,27 @@ func TestSwiftCarriesAll(t *testing.T) {
 
 // What waits ends by a deadline, in either direction, and by Close.
 func TestSwiftEnds(t *testing.T) {
-	c, _ := swiftPair(t)
+	c, far := swiftPair(t)
 	soon := func() time.Time { return time.Now().Add(10 * time.Millisecond) }
 	_ = c.SetReadDeadline(soon())
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("a read without anything came to %d, %v", n, err)
 	}
 	_ = c.SetReadDeadline(time.Time{})
+	wrote := make(chan error, 1)
+	go func() {
+		n, err := c.Write(make([]byte, 64<<20))
+		if n == 0 || n == 64<<20 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			wrote <- fmt.Errorf("a write that nobody reads came to %d, %v", n, err)
+		}
+		close(wrote)
+	}()
+	if _, err := far.Read(make([]byte, 1)); err != nil { // it is under way
+		t.Fatal(err)
+	}
 	_ = c.SetWriteDeadline(soon())
-	n, err := c.Write(make([]byte, 64<<20))
-	if n == 0 || n == 64<<20 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("a write that nobody reads came to %d, %v", n, err)
+	if err := <-wrote; err != nil {
+		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() {
