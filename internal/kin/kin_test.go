@@ -9,8 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // link joins two handlers.
@@ -105,13 +105,17 @@ func TestLinkIsBounded(t *testing.T) {
 		<-wake
 		return nil, nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var askers sync.WaitGroup
+	var refused atomic.Int64
 	for range 2 * maxWaiting {
 		askers.Go(func() {
 			if err := a.Ask(ctx, "hang", nil, nil, nil); !errors.Is(err, ErrSilent) {
 				t.Error(err)
+			}
+			if refused.Add(1) == maxWaiting { // half of them wait, and no more may
+				cancel()
 			}
 		})
 	}
