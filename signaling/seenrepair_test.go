@@ -10,9 +10,10 @@ import (
 // awayTopics are topics of which nothing can be said until they are back.
 type awayTopics struct {
 	Topics
-	mu   sync.Mutex
-	back bool
-	said [][]byte
+	mu    sync.Mutex
+	back  bool
+	tried bool
+	said  [][]byte
 }
 
 func (a *awayTopics) Others(string) map[string][]byte { return map[string][]byte{"b": nil} }
@@ -20,7 +21,7 @@ func (a *awayTopics) Others(string) map[string][]byte { return map[string][]byte
 func (a *awayTopics) Say(_ string, body []byte) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.back {
+	if a.tried = true; a.back {
 		a.said = append(a.said, body)
 	}
 	return a.back
@@ -36,10 +37,12 @@ func TestSeenWhileAway(t *testing.T) {
 	}
 	s.met()
 	s.change(netip.MustParseAddr("8.8.8.8"), true)
-	time.Sleep(4 * seenDelay) // longer than it takes until it is tried
-	topics.mu.Lock()
-	topics.back = true
-	topics.mu.Unlock()
+	waitFor(t, func() bool {
+		topics.mu.Lock()
+		defer topics.mu.Unlock()
+		topics.back = topics.tried
+		return topics.back
+	})
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		topics.mu.Lock()
 		said := topics.said
