@@ -37,7 +37,7 @@ const (
 	maxAnswering = 64              // questions of the other side at a time; it hears nothing to more
 	maxWaiting   = 64              // questions of this side that have no answer yet
 	maxFiles     = 4               // that came and were not asked for yet
-	writeTime    = 2 * time.Second // for one message
+	writeTime    = 2 * time.Second // in which the other side takes something of a message
 )
 
 // Errors of Ask.
@@ -170,8 +170,9 @@ func (l *Link) Ask(ctx context.Context, ask string, body any, file *os.File, ans
 	}
 }
 
-// write sends one message whole. A side that does not read for writeTime is given
-// up: half a message would be the end of all understanding.
+// write sends one message whole. A side that takes nothing for writeTime is given up: half a
+// message would be the end of all understanding. One that takes it slowly, on a busy machine,
+// is not.
 func (l *Link) write(m message, file *os.File) error {
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -188,15 +189,18 @@ func (l *Link) write(m message, file *os.File) error {
 	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	_ = l.conn.SetWriteDeadline(time.Now().Add(writeTime))
-	n, _, err := l.conn.WriteMsgUnix(b, rights, nil)
-	if err == nil && n < len(b) {
-		_, err = l.conn.Write(b[n:])
+	sent := 0
+	for sent < len(b) && err == nil {
+		var n int
+		_ = l.conn.SetWriteDeadline(time.Now().Add(writeTime))
+		n, _, err = l.conn.WriteMsgUnix(b[sent:], rights, nil) // as much as there is room for
+		rights = nil
+		sent += n
 	}
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded) && n == 0:
+	case errors.Is(err, os.ErrDeadlineExceeded) && sent == 0:
 		return ErrSilent // nothing of it was sent
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		l.Close()

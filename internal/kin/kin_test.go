@@ -2,6 +2,7 @@ package kin
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // link joins two handlers.
@@ -132,6 +134,45 @@ func TestLinkIsBounded(t *testing.T) {
 	}
 	if err := a.Ask(t.Context(), "hang", nil, nil, nil); err != nil {
 		t.Errorf("awake again: %v", err)
+	}
+}
+
+// TestSlowReader holds that a message goes on for as long as the other side takes something of it:
+// a process on a busy machine is not one that hangs.
+func TestSlowReader(t *testing.T) {
+	near, far, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Conn(near)
+	b, err2 := Conn(far)
+	if err = errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	l := New(a, echo)
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() { asked <- l.Ask(ctx, "echo", strings.Repeat("x", MaxMessage/2), nil, nil) }()
+	var header [4]byte
+	if _, err := io.ReadFull(b, header[:]); err != nil {
+		t.Fatal(err)
+	}
+	left := int(binary.BigEndian.Uint32(header[:]))
+	for range 6 { // longer than it may take nothing
+		n, err := io.ReadFull(b, make([]byte, left/16))
+		if left -= n; err != nil {
+			t.Fatalf("%d bytes are missing: %v", left, err)
+		}
+		time.Sleep(writeTime / 4)
+	}
+	if n, err := io.ReadFull(b, make([]byte, left)); err != nil {
+		t.Fatalf("%d bytes are missing: %v", left-n, err)
+	}
+	cancel()
+	if err := <-asked; !errors.Is(err, ErrSilent) {
+		t.Error(err)
 	}
 }
 
