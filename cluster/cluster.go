@@ -118,6 +118,7 @@ type Cluster struct {
 	naming   atomic.Uint64          // of the names of seconds, the last one
 	sessions atomic.Pointer[string] // what this process's sessions are known by, see seconds.go
 	echo     atomic.Int64           // when a beat of this node's came back last
+	lost     atomic.Int64           // when NATS was lost last
 	cut      bool                   // none has for long; Serve's
 
 	mu         sync.Mutex
@@ -334,6 +335,7 @@ func (c *Cluster) connected() {
 }
 
 func (c *Cluster) disconnected(err error) {
+	c.lost.Store(int64(c.now()))
 	c.counts.one(func(s *Stats) *uint64 { return &s.Disconnect })
 	if err == nil { // at the end
 		return

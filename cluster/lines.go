@@ -205,6 +205,15 @@ func (c *Cluster) Deaf() bool {
 	return c.lines.unsure(now, c.book.gone) || c.lines.blind == 0 && now-time.Duration(c.echo.Load()) > c.cfg.beat*3/2
 }
 
+// Shaken reports whether NATS is away, or was so lately that this node may not know yet what the
+// others have given up meanwhile (CutOff).
+func (c *Cluster) Shaken() bool {
+	lately := func(at time.Duration) bool { return at != 0 && c.now()-at < c.book.gone }
+	c.lines.mu.Lock()
+	defer c.lines.mu.Unlock()
+	return c.connection() == nil || c.lines.blind != 0 || lately(c.lines.heard) || lately(time.Duration(c.lost.Load()))
+}
+
 // watch looks whether this node is cut off.
 func (c *Cluster) watch() {
 	if c.cfg.Other == nil {

@@ -180,3 +180,21 @@ func TestEndedForCertain(t *testing.T) {
 	wake(a.greet)
 	until(t, "b is lost", func() bool { return end.generation("b") == 0 })
 }
+
+// TestShaken: while NATS is away, and for a while after, a node is not sure of what others have of it.
+func TestShaken(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, true)
+	a := start(t, s, "a", func(c *Config) { c.Other = newOtherEnd() })
+	until(t, "all is well", func() bool { return !a.Shaken() })
+	s.Kill()
+	until(t, "the node notices", a.Shaken)
+	until(t, "the node has looked", func() bool { a.lines.mu.Lock(); defer a.lines.mu.Unlock(); return a.lines.blind != 0 })
+	s.Run()
+	back := time.Duration(0)
+	until(t, "NATS is back", func() bool { a.lines.mu.Lock(); defer a.lines.mu.Unlock(); back = a.lines.heard; return back != 0 })
+	until(t, "all is well again", func() bool { return !a.Shaken() })
+	if after := a.now() - back; after < a.book.gone {
+		t.Errorf("%v after NATS was back", after)
+	}
+}

@@ -106,6 +106,7 @@ func TestMediaAcrossNodes(t *testing.T) {
 	nats := natstest.Start(t, true)
 	nodes := startNodes(t, nats, nil)
 	knowEachOther(t, nodes)
+	logsOf(t, nodes)
 	ann, bob, x, y := mediaCall(t, "", nodes[0], nodes[1])
 	x.passes(y)
 	y.passes(x)

@@ -367,7 +367,7 @@ func (n *node) clusterStats() func() cluster.Stats {
 	}
 	return func() cluster.Stats {
 		s := n.cluster.Stats()
-		s.Second = n.hub.Covered()
+		s.Second = n.hub.Covered() && !n.cluster.Shaken()
 		return s
 	}
 }
