@@ -129,12 +129,17 @@ func TestDialectsAcrossNodes(t *testing.T) {
 		a.say("go on")
 		b.hears("go on")
 		// The place of who was on the dead node is free as soon as that counts as dead.
-		var again *dialectSocket
+		tries := 0
 		until(t, "there is room again", func() bool {
-			again = dialect(t, nodes[1], "/relay/red")
-			_ = again.ws.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-			_, _, err := again.ws.ReadMessage()
-			return !websocket.IsCloseError(err, 4006)
+			again := dialect(t, nodes[1], "/relay/red")
+			tries++
+			b.say(fmt.Sprint(tries)) // heard by whoever is in
+			_ = again.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+			_, got, err := again.ws.ReadMessage()
+			if err != nil && !websocket.IsCloseError(err, 4006) {
+				t.Fatal(err)
+			}
+			return string(got) == fmt.Sprint(tries)
 		})
 	})
 	t.Run("alone", func(t *testing.T) {
@@ -257,8 +262,19 @@ func TestPeerJSAcrossNodes(t *testing.T) {
 
 	nodes[2].kill(t)
 	x.hears(`42["bye"]`)
-	z.say(`421["join","r"]`)
-	z.hears(`431["joined"]`)
+	until(t, "the place is free on a node that hears of the death later", func() bool {
+		z.say(`421["join","r"]`)
+		_ = z.ws.SetReadDeadline(time.Now().Add(30 * time.Second))
+		_, got, err := z.ws.ReadMessage()
+		if err != nil || string(got) != `42["full","r"]` && string(got) != `431["joined"]` {
+			t.Fatalf("got %s, %v", got, err)
+		}
+		if string(got) == `431["joined"]` {
+			return true
+		}
+		z.hears(`431["full"]`)
+		return false
+	})
 	back := peer(nodes[1], "bob", "another")
 	back.hears(open)
 	ann.say(`{"type":"OFFER","dst":"bob","payload":6}`)

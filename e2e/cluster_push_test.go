@@ -155,16 +155,22 @@ func TestPushAcrossNodes(t *testing.T) {
 	until(t, "all have the key of one", func() bool { return key(a) != "" && key(a) == key(b) && key(b) == key(c) })
 	const secret = "the secret of bob"
 
-	// Subscribed at a.
+	// Subscribed at a; at b it is known before he is called, and that he has gone.
+	ann := callAs(t, b, "ann", "the secret of ann")
+	ann.hears(map[string]any{"type": "welcome"})
+	ann.say(`"type":"subscribe","users":["bob"]`)
 	bob := callAs(t, a, "bob", secret)
 	bob.hears(map[string]any{"type": "welcome"})
+	ann.hears(map[string]any{"type": "presence", "users": map[string]any{"bob": "online"}})
 	bob.say(`"type":"push-subscribe","subscription":%s,"id":1`, service.subscription(t, "phone"))
 	bob.hears(map[string]any{"type": "ok", "id": 1})
 	bob.say(`"type":"bye"`)
+	ann.hears(map[string]any{"type": "presence", "users": map[string]any{"bob": "offline"}})
+	for _, n := range []*server{b, c} {
+		until(t, "all know his phone", func() bool { return n.metric(t, "turnhub_push_subscriptions") == 1 })
+	}
 
 	// Called at b: it rings, once.
-	ann := callAs(t, b, "ann", "the secret of ann")
-	ann.hears(map[string]any{"type": "welcome"})
 	call := func(d *device, id int) string {
 		d.say(`"type":"invite","user":"bob","id":%d`, id)
 		return fmt.Sprint(d.hears(map[string]any{"type": "calling", "id": id})["call"])
@@ -190,12 +196,16 @@ func TestPushAcrossNodes(t *testing.T) {
 		answer.Body.Close()
 		return answer.StatusCode
 	}
-	if status := decline("a guess"); status != http.StatusNotFound {
-		t.Errorf("a guess declines: %d", status)
-	}
-	if status := decline(service.last("phone")["decline"]); status != http.StatusNoContent {
-		t.Errorf("it does not decline: %d", status)
-	}
+	until(t, "it is declined as soon as c has heard of it", func() bool {
+		if status := decline("a guess"); status != http.StatusNotFound {
+			t.Errorf("a guess declines: %d", status)
+		}
+		status := decline(service.last("phone")["decline"])
+		if status != http.StatusNoContent && status != http.StatusNotFound {
+			t.Fatalf("it is declined with %d", status)
+		}
+		return status == http.StatusNoContent
+	})
 	ann.hears(map[string]any{"state": "ended", "reason": "declined", "call": declined})
 
 	// The node of the next one is killed while it rings.
@@ -211,17 +221,20 @@ func TestPushAcrossNodes(t *testing.T) {
 	bob.hears(map[string]any{"type": "missed", "call": second, "user": "ann", "reason": "lost"})
 	bob.say(`"type":"seen","calls":[%q,%q],"id":1`, first, second)
 	bob.hears(map[string]any{"type": "ok", "id": 1})
-	again := callAs(t, a, "bob", secret)
-	again.hears(map[string]any{"type": "welcome"})
-	again.say(`"type":"push-unsubscribe","endpoint":%q,"id":1`, "https://elsewhere.example.org/")
-	again.hears(map[string]any{"type": "ok", "id": 1})
-	again.mu.Lock()
-	for _, m := range again.all {
-		if m["type"] == "missed" {
-			t.Errorf("told again: %v", m)
+	// Not again at a, once it has heard that he has seen it.
+	var again *device
+	until(t, "he is told nothing more", func() bool {
+		again = callAs(t, a, "bob", secret)
+		again.hears(map[string]any{"type": "welcome"})
+		again.say(`"type":"push-unsubscribe","endpoint":%q,"id":1`, "https://elsewhere.example.org/")
+		again.hears(map[string]any{"type": "ok", "id": 1})
+		told := again.everHeard(map[string]any{"type": "missed"})
+		if told {
+			again.say(`"type":"bye"`)
+			_ = again.socket.Close()
 		}
-	}
-	again.mu.Unlock()
+		return !told
+	})
 	thief := callAs(t, a, "bob", "another secret")
 	until(t, "the other secret is refused", func() bool { thief.mu.Lock(); defer thief.mu.Unlock(); return thief.ended != nil })
 
