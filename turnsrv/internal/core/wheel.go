@@ -12,8 +12,10 @@ type wheel struct {
 // wheelSlots is more than the longest lifetime in seconds.
 const wheelSlots = 4096
 
+// add has an allocation come due in that second, or earlier where that is further away than the
+// wheel reaches. Called of advance, it does not put it into the slot that is being gone through.
 func (w *wheel) add(a *allocation, second int64) {
-	second = min(max(second, w.next), w.next+wheelSlots-1)
+	second = min(max(second, w.next), w.next+wheelSlots-2)
 	a.slot = int32(second % wheelSlots)
 	a.wheelPrev = nil
 	a.wheelNext = w.slots[a.slot]
