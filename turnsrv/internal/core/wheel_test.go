@@ -36,8 +36,8 @@ func TestWheelAgainstReference(t *testing.T) {
 				w.remove(a)
 				gone(a)
 				w.remove(a) // again does nothing
-			case 3: // put off: found when its slot comes round
-				all[rng.IntN(len(all))].expires += int64(rng.IntN(600))
+			case 3: // put off, by more than a turn too: found when its slot comes round
+				all[rng.IntN(len(all))].expires += int64(rng.IntN(6000))
 			default:
 				now += int64([]int{0, 1, 1, 2, 60, 5000}[rng.IntN(6)])
 				w.advance(now, func(a *allocation) {
