@@ -234,7 +234,7 @@ func (d *directory) takeOthers(h *hosting, i *hostImage) (orders []order) {
 		}
 		st := h.people[s]
 		for _, action := range o.Orders {
-			if s.node != nil {
+			if s.node != nil && (action != "hand" || !st.waiting) { // who has left since, and knocks, is handed nothing
 				if st.wants(action); action == "hand" {
 					st.host, st.heir = true, true
 				}
