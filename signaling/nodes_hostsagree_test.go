@@ -81,7 +81,7 @@ func (m *doorsModel) agree() {
 		switch {
 		case !c.rules && m.said["admit "+id] == 0:
 			m.fail("%s is inside, and no host has let it in", c.name)
-		case m.removed(c) > 0 && m.removedFor(c):
+		case m.removed(c) > 0 && m.removedBy(c, nil):
 			m.fail("%s is inside, and was removed", c.name)
 		}
 	}
@@ -122,11 +122,15 @@ func (m *doorsModel) agree() {
 	}
 }
 
-// removedFor reports whether a removal of somebody was answered with ok, and nothing that was said
-// later, or may have been handled later, lets him in again, or has everybody out: then it holds.
-func (m *doorsModel) removedFor(c *doorPerson) bool {
+// removedBy reports whether a removal of somebody, one of those or any, was answered with ok, and
+// nothing that was said later, or may have been handled later, lets him in again, or has everybody
+// out: then it holds.
+func (m *doorsModel) removedBy(c *doorPerson, is func(*doorAsk) bool) bool {
 	for _, r := range m.done {
 		if r.what != "remove" || r.of != c && (r.of.user == "" || r.of.user != c.user || r.by.user == c.user) {
+			continue
+		}
+		if is != nil && !is(r) {
 			continue
 		}
 		lifts := func(a *doorAsk) bool {

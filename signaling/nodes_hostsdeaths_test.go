@@ -203,7 +203,7 @@ func (m *doorsModel) fills() {
 		case 0, 1:
 			m.wants(nil)
 		case 2:
-			m.seconds.run()
+			m.decides()
 		case 3:
 			m.step(time.Duration(m.rng.IntN(30)) * time.Millisecond)
 		case 4, 5:
@@ -242,6 +242,36 @@ func (m *doorsModel) saidAll(n *modelNode) bool {
 		}
 	}
 	return true
+}
+
+// decides lets it be said who goes on with a dead node's people. Whoever does so knows whom hosts
+// have removed, where that had come to it before.
+func (m *doorsModel) decides() {
+	out := make(map[*doorPerson][]*modelNode)
+	for _, c := range m.people {
+		for _, n := range m.nodes {
+			if c.live() && (c.node.dead || c.node.frozen) && !n.dead && m.removedBy(c, func(r *doorAsk) bool { return m.hasTold(r.on, n, c.node) }) {
+				out[c] = append(out[c], n)
+			}
+		}
+	}
+	m.seconds.run()
+	for _, c := range m.people {
+		for _, n := range out[c] {
+			if s := n.hub.directory.members.Get(c.id); s != nil && s.node == nil && s.inRoom(m.room) != nil {
+				m.fail("%s goes on inside on %s, which had heard that it was removed", c.name, n.name())
+			}
+		}
+	}
+}
+
+// hasTold reports whether a node that has missed a dead one has told another one all that it knows.
+func (m *doorsModel) hasTold(n, to, dead *modelNode) bool {
+	if n == nil || n == to || n.dead || n.frozen || n.generation[dead.at] != 0 {
+		return false
+	}
+	x := n.hub.second
+	return n.generation[to.at] != 0 && n.generation[to.at] == to.generation[n.at] && len(n.queues[to.at])+len(x.frames)+len(x.waiting) == 0
 }
 
 // keeps notes, as a node dies, what was answered with ok on it, or on one with which it has gone

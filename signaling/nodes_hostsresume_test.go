@@ -64,7 +64,7 @@ func (m *doorsModel) removed(c *doorPerson) (n int) {
 func (m *doorsModel) rest(rounds int) {
 	for range rounds {
 		m.step(100 * time.Millisecond)
-		m.seconds.run()
+		m.decides()
 		m.voids()
 		for _, n := range m.nodes {
 			m.settleHomes(n)
@@ -93,7 +93,7 @@ func (m *doorsModel) read() {
 func (m *doorsModel) some(most int) {
 	for range m.rng.IntN(most) {
 		if m.rng.IntN(10) == 0 && !m.away {
-			m.seconds.run()
+			m.decides()
 		}
 		if m.rng.IntN(10) == 0 {
 			m.settleHomes(m.nodes[m.rng.IntN(modelNodes)])
@@ -185,7 +185,13 @@ func (m *doorsModel) comeBack(rounds int) {
 }
 
 func (m *doorsModel) resumes() {
-	m.rest(1)
+	if m.rng.IntN(3) == 0 && !m.away { // as soon as somebody goes on with them
+		m.step(100 * time.Millisecond)
+		m.decides()
+		m.some(5)
+	} else {
+		m.rest(1)
+	}
 	for range 10 {
 		for _, c := range m.people {
 			if c.live() && c.lost {
