@@ -5,52 +5,36 @@ import { after, before } from 'node:test';
 import { startBrowser } from '../harness/browser.js';
 import { cleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
-import { known, mediaSockets, metric, startNats, whole } from '../harness/nodes.js';
-import { others, told } from '../harness/people.js';
-import { freePorts } from '../harness/ports.js';
-import { startServer } from '../harness/server.js';
+import { known, mediaSockets, metric, startNats, startNodes, whole } from '../harness/nodes.js';
 import { startSound } from '../harness/sound.js';
-import { perceive, perceives, speakTone } from '../harness/tone.js';
-import { goesOn, writeToEachOther } from './doors.js';
-import { join, openLobby } from './callpage.js';
+import { goesOn, meet, person, ring, talk, writeToEachOther } from './doors.js';
+import { join } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
 /** @typedef {Awaited<ReturnType<typeof startBrowser>>} Browser */
 
-/** @type {Awaited<ReturnType<typeof startServer>>[]} */ let nodes;
+/** @type {Awaited<ReturnType<typeof startNodes>>} */ let nodes;
 /** @type {Browser} */ let browser;
 /** @type {Awaited<ReturnType<typeof startNats>>} */ let nats;
 
 before(async () => {
   if (!process.env.E2E_LONG) return;
   nats = await startNats();
-  const ports = await freePorts(3);
-  nodes = await Promise.all(ports.map((http, i) => startServer({ base: `http://localhost:${http}`, config: {
-    listen: { tcp: [`:${http}`] }, credentials: { secrets: ['one-and-the-same-on-all-nodes'] },
-    cluster: { nats: [`nats://127.0.0.1:${nats.port}`], node: 'abc'[i], url: `http://localhost:${http}` } } })));
-  await Promise.all(nodes.map(known));
+  nodes = await startNodes([[nats.port], [nats.port], [nats.port]]);
   browser = await startBrowser({ fps: 15 });
 });
 after(cleanup);
-
-/** @param {string} base @param {Parameters<typeof openLobby>[2]} visit @param {Browser} [by] */
-async function person(base, visit, by = browser) {
-  const page = await by.newPage({ only: 'nothing', clean: true });
-  await speakTone(page);
-  await openLobby(page, base, visit);
-  return page;
-}
 
 /** @param {string} room @param {number[]} at the nodes that the two come to */
 async function call(room, at) {
   const pages = [];
   for (const [i, node] of at.entries()) {
-    const page = await person(nodes[node].base, { name: `${i}`, room });
+    const page = await person(browser, nodes[node].base, { name: `${i}`, room });
     await join(page);
     pages.push(page);
   }
-  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await perceive(page, others); await perceives(page, 3000); }));
+  await meet(pages);
   return pages;
 }
 
@@ -78,12 +62,9 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
 /** A call by name from the first node to the second. @param {string} name of both @param {Browser} [by] that of the other one */
 async function across(name, by = browser) {
   const users = [`anna-${name}`, `boris-${name}`];
-  const pages = await Promise.all(users.map((user, i) => person(nodes[i].base, { name: user, user, secret: `secret-of-${user}` }, [browser, by][i])));
-  await pages[0].fill('#callee', users[1]);
-  await pages[0].click('#invite');
-  await pages[1].waitForSelector('#incoming[open]');
-  await pages[1].click('#accept');
-  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await perceive(page, others); await perceives(page, 3000); }));
+  const pages = await Promise.all(users.map((user, i) => person([browser, by][i], nodes[i].base, { name: user, user, secret: `secret-of-${user}` })));
+  await ring(pages, users[1]);
+  await meet(pages);
   assert.deepEqual(await sockets(), [1, 1, 0]);
   assert.deepEqual(await crossing(), [1, 1, 0]);
   return pages;
@@ -114,6 +95,21 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
       await close(pages);
     });
   }
+}
+
+for (const seconds of [12, 3]) {
+  long(`both nodes of a call are drained, ${seconds} s apart: it goes on through the third`, { timeout: 180_000 }, async () => {
+    await whole(nodes);
+    const pages = await across(`both-${seconds}`), quiet = await talk(pages), since = Date.now();
+    const first = nodes[0].kill('SIGTERM');
+    await new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
+    await Promise.all([first, nodes[1].kill('SIGTERM')]);
+    await goesOn(`both nodes drained, ${seconds} s apart`, pages, since);
+    assert.deepEqual(await sockets(), [0, 0, 2]);
+    console.log(`${await quiet()} messages`);
+    await Promise.all([nodes[0].start(), nodes[1].start()]);
+    await close(pages);
+  });
 }
 
 long('one of the two nodes freezes, for a moment and for long', { timeout: 180_000 }, async () => {

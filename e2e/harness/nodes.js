@@ -6,8 +6,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { onCleanup } from './cleanup.js';
 import { freePorts } from './ports.js';
+import { startServer } from './server.js';
 
-/** @typedef {Awaited<ReturnType<typeof import('./server.js').startServer>>} Node */
+/** @typedef {Awaited<ReturnType<typeof startServer>>} Node */
 
 /** A NATS server, which can be ended, frozen and started again. */
 export async function startNats() {
@@ -25,6 +26,16 @@ export async function startNats() {
   });
   start();
   return { port, start, kill };
+}
+
+/** Three nodes, which know each other. @param {number[][]} nats ports of the NATS servers that each knows */
+export async function startNodes(nats) {
+  const ports = await freePorts(3);
+  const nodes = await Promise.all(ports.map((http, i) => startServer({ base: `http://localhost:${http}`, config: {
+    listen: { tcp: [`:${http}`] }, credentials: { secrets: ['one-and-the-same-on-all-nodes'] },
+    cluster: { nats: nats[i].map((port) => `nats://127.0.0.1:${port}`), node: 'abc'[i], url: `http://localhost:${http}` } } })));
+  await Promise.all(nodes.map(known));
+  return nodes;
 }
 
 /** NaN: the node is not there. @param {Node} node @param {RegExp} what */
