@@ -13,18 +13,17 @@ import { makeCertificates } from '../harness/certificates.js';
 import { cleanup, onCleanup } from '../harness/cleanup.js';
 import { long } from '../harness/long.js';
 import { mediaSockets, startNats, whole } from '../harness/nodes.js';
-import { others, told } from '../harness/people.js';
 import { freePorts } from '../harness/ports.js';
 import { startServer } from '../harness/server.js';
-import { perceive, perceives, speakTone } from '../harness/tone.js';
-import { goesOn, writeToEachOther } from './doors.js';
-import { join, openLobby } from './callpage.js';
+import { startSound } from '../harness/sound.js';
+import { goesOn, meet, person, writeToEachOther } from './doors.js';
+import { join } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
 
 const host = 'calls.test';
 /** @type {Awaited<ReturnType<typeof startServer>>[]} */ let nodes;
-/** @type {Awaited<ReturnType<typeof startBrowser>>} */ let browser;
+/** @type {Record<string, Awaited<ReturnType<typeof startBrowser>>>} */ const browsers = {};
 let base = '';
 
 /** @param {number} port @param {number[]} to ports of the nodes */
@@ -51,46 +50,63 @@ before(async () => {
   base = `https://${host}:${front}`;
   nodes = await Promise.all(ports.map((port, i) => startServer({ base, tls, config: {
     listen: { tcp: [`127.0.0.1:${port}`], trusted_proxies: ['127.0.0.1/32'] }, credentials: { secrets: ['one-and-the-same-on-all-nodes'] },
-    access: { allowed_origins: [base] }, cluster: { nats: [`nats://127.0.0.1:${nats.port}`], node: 'abc'[i], url: `https://${'abc'[i]}.${host}` } } })));
+    access: { allowed_origins: [base] }, cluster: { nats: [nats.url], node: 'abc'[i], url: `https://${'abc'[i]}.${host}` } } })));
   await startBalancer(front, ports);
   // The names of the nodes lead nowhere.
-  browser = await startBrowser({ fps: 15, caFile: tls.caFile, args: [`--host-resolver-rules=MAP ${host} 127.0.0.1, MAP *.${host} ~NOTFOUND`] });
+  browsers.chromium = await startBrowser({ fps: 15, caFile: tls.caFile, args: [`--host-resolver-rules=MAP ${host} 127.0.0.1, MAP *.${host} ~NOTFOUND`] });
+  browsers.firefox = await startBrowser({ kind: 'firefox', fps: 10, caFile: tls.caFile, here: [host], sound: await startSound() });
 });
 after(cleanup);
 
-/** Two in a room. @param {string} room */
-async function call(room) {
+/** Two in a room. @param {string} room @param {string[]} kinds of their browsers */
+async function call(room, kinds) {
   await whole(nodes);
   const pages = [];
-  for (const name of ['anna', 'boris']) {
-    const page = await browser.newPage({ only: 'nothing', clean: true });
-    await speakTone(page);
-    await openLobby(page, base, { name, room });
+  for (const [i, kind] of kinds.entries()) {
+    const page = await person(browsers[kind], base, { name: `${i}`, room });
     await join(page);
     pages.push(page);
   }
-  await Promise.all(pages.map(async (page) => { await told(page, 'through HTTPS'); await perceive(page, others); await perceives(page, 3000); }));
+  await meet(pages);
   const sockets = await mediaSockets(nodes);
   console.log(`${room}: media sockets on the three nodes: ${sockets.join(', ')}`);
   assert.equal(sockets.reduce((sum, n) => sum + n, 0), 2);
-  return pages;
+  return { pages, fullest: sockets.indexOf(Math.max(...sockets)) };
 }
 
 /** @param {Page[]} pages */
 const close = (pages) => Promise.all(pages.map((page) => page.context().close()));
 
-long('behind a balancer with one name sound, pictures and messages arrive', { timeout: 180_000 }, async () => {
-  const pages = await call('plain');
-  await writeToEachOther(pages);
-  await close(pages);
-});
+for (const kinds of [['chromium', 'chromium'], ['firefox', 'chromium']]) {
+  const who = `behind a balancer, ${kinds.join(' and ')}`;
 
-for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['drained', 'SIGTERM'], ['killed', 'SIGKILL']])) {
-  long(`behind a balancer a node is ${how}: the call goes on`, { timeout: 240_000 }, async () => {
-    const pages = await call(how), sockets = await mediaSockets(nodes), at = sockets.indexOf(Math.max(...sockets)), since = Date.now();
-    await nodes[at].kill(signal);
-    await goesOn(`a node behind a balancer ${how}`, pages, since);
-    await nodes[at].start();
+  long(`${who}: sound, pictures and messages arrive`, { timeout: 180_000 }, async () => {
+    const { pages } = await call(`plain-${kinds[0]}`, kinds);
+    await writeToEachOther(pages);
     await close(pages);
   });
+
+  for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['drained', 'SIGTERM'], ['killed', 'SIGKILL']])) {
+    long(`${who}: a node is ${how}, and the call goes on`, { timeout: 240_000 }, async () => {
+      const { pages, fullest } = await call(`${how}-${kinds[0]}`, kinds), since = Date.now();
+      await nodes[fullest].kill(signal);
+      await goesOn(`${kinds.join(' and ')}, a node behind a balancer ${how}`, pages, since);
+      await nodes[fullest].start();
+      await close(pages);
+    });
+
+    long(`${who}: a page is loaded again while a node is ${how}`, { timeout: 240_000 }, async () => {
+      const { pages, fullest } = await call(`again-${how}-${kinds[0]}`, kinds), ended = nodes[fullest].kill(signal);
+      await pages[0].reload();
+      await pages[0].waitForSelector('body[data-state=ready]');
+      const since = Date.now();
+      await join(pages[0]);
+      await meet(pages);
+      console.log(`${kinds.join(' and ')}, loaded again while a node is ${how}: met after ${Date.now() - since - 3000} ms`);
+      await ended;
+      await goesOn(`${kinds.join(' and ')}, loaded again, after that`, pages, Date.now());
+      await nodes[fullest].start();
+      await close(pages);
+    });
+  }
 }

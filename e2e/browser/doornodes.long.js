@@ -21,7 +21,7 @@ import { join } from './callpage.js';
 before(async () => {
   if (!process.env.E2E_LONG) return;
   nats = await startNats();
-  nodes = await startNodes([[nats.port], [nats.port], [nats.port]]);
+  nodes = await startNodes([[nats], [nats], [nats]]);
   browser = await startBrowser({ fps: 15 });
 });
 after(cleanup);
@@ -90,6 +90,7 @@ for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['draine
       const pages = await across(`${how}-${at}`), since = Date.now();
       await nodes[at].kill(signal);
       await goesOn(`node ${at} ${how}`, pages, since);
+      console.log(`media sockets on the three nodes: ${await sockets()}`);
       await nodes[at].start();
       await Promise.all(nodes.map(known));
       await close(pages);

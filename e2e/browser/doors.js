@@ -5,18 +5,23 @@ import { pauses, perceive, perceives, speakTone } from '../harness/tone.js';
 import { openLobby } from './callpage.js';
 
 /** @typedef {import('playwright-core').Page} Page */
+/** @typedef {typeof import('../harness/browser.js').startBrowser} startBrowser */
 
-/** Somebody at a node, ready for a call. @param {{newPage: (options: any) => Promise<Page>}} browser @param {string} base @param {Parameters<typeof openLobby>[2]} visit */
-export async function person(browser, base, visit) {
-  const page = await browser.newPage({ only: 'nothing', clean: true });
+/**
+ * Somebody at a node, ready for a call.
+ * @param {Awaited<ReturnType<startBrowser>>} browser @param {string} base @param {Parameters<typeof openLobby>[2]} visit
+ * @param {Parameters<typeof browser.newPage>[0]} [ways] that there are
+ */
+export async function person(browser, base, visit, ways = { only: 'nothing' }) {
+  const page = await browser.newPage({ ...ways, clean: true });
   await speakTone(page);
   await openLobby(page, base, visit);
   return page;
 }
 
-/** They hear and see each other, and note from now on where they do not. @param {Page[]} pages of two */
-export const meet = (pages) => Promise.all(pages.map(async (page) => {
-  await told(page, 'through HTTPS');
+/** They hear and see each other, and note from now on where they do not. @param {Page[]} pages of two @param {string} [way] that the page tells of */
+export const meet = (pages, way = 'through HTTPS') => Promise.all(pages.map(async (page) => {
+  await told(page, way);
   await perceive(page, others);
   await perceives(page, 3000);
 }));
@@ -39,37 +44,45 @@ export async function writeToEachOther(pages) {
   }
 }
 
-/** From now on they say something twice a second, and note who comes and leaves. What it returns ends that, and sees that all was heard once and in order, and nobody has left. @param {Page[]} pages of two */
+/** From now on the page notes who comes and leaves. @param {Page} page */
+export const noteComings = (page) => page.evaluate(() => {
+  const here = /** @type {any} */ (window), people = (/** @type {NodeList} */ nodes) => [...nodes].filter((node) => node instanceof Element && node.matches('.tile:not(.self)')).length;
+  here.comings = [];
+  new MutationObserver((changes) => {
+    for (const { addedNodes, removedNodes } of changes) if (people(addedNodes) + people(removedNodes)) here.comings.push([people(addedNodes), people(removedNodes), Date.now()]);
+  }).observe(/** @type {Element} */ (document.querySelector('#grid')), { childList: true });
+});
+
+/** How many came, how many left, and when. @param {Page} page @returns {Promise<number[][]>} */
+export const comings = (page) => page.evaluate(() => /** @type {any} */ (window).comings);
+
+/** From now on they write to each other twice a second. What it returns ends that, and sees that all was read, once and in order, and nobody has left. @param {Page[]} pages of two */
 export async function talk(pages) {
-  await Promise.all(pages.map((page) => page.evaluate(() => {
-    const here = /** @type {any} */ (window), text = /** @type {HTMLInputElement} */ (document.querySelector('#chat-text'));
-    here.said = [];
-    here.comings = [];
-    here.talks = setInterval(() => {
-      here.said.push(text.value = `${here.said.length} at ${Date.now()}`);
-      /** @type {HTMLFormElement} */ (document.querySelector('#chat-form')).requestSubmit();
-    }, 500);
-    const people = (/** @type {NodeList} */ nodes) => [...nodes].filter((node) => node instanceof Element && node.matches('.tile:not(.self)')).length;
-    new MutationObserver((changes) => {
-      for (const { addedNodes, removedNodes } of changes) {
-        if (people(addedNodes) + people(removedNodes)) here.comings.push(`${people(addedNodes)} came and ${people(removedNodes)} left at ${Date.now()}`);
-      }
-    }).observe(/** @type {Element} */ (document.querySelector('#grid')), { childList: true });
-  })));
+  await Promise.all(pages.map(async (page) => {
+    await noteComings(page);
+    await page.evaluate(() => {
+      const here = /** @type {any} */ (window), text = /** @type {HTMLInputElement} */ (document.querySelector('#chat-text'));
+      here.said = [];
+      here.talks = setInterval(() => {
+        here.said.push(text.value = `${here.said.length} at ${Date.now()}`);
+        /** @type {HTMLFormElement} */ (document.querySelector('#chat-form')).requestSubmit();
+      }, 500);
+    });
+  }));
   return async () => {
     const said = await Promise.all(pages.map((page) => page.evaluate(() => { clearInterval(/** @type {any} */ (window).talks); return /** @type {any} */ (window).said; })));
     for (const [i, page] of pages.entries()) {
       await page.getByText(said[1 - i].at(-1), { exact: true }).waitFor({ state: 'attached' });
-      const heard = await page.evaluate(() => [...document.querySelectorAll('#messages li:not(.own) p:not(.from)')].map((said) => said.textContent));
-      assert.deepEqual(heard, said[1 - i]);
-      assert.deepEqual(await page.evaluate(() => /** @type {any} */ (window).comings), []);
+      const read = await page.evaluate(() => [...document.querySelectorAll('#messages li:not(.own) p:not(.from)')].map((each) => each.textContent));
+      assert.deepEqual(read, said[1 - i]);
+      assert.deepEqual(await comings(page), []);
     }
     return said.flat().length;
   };
 }
 
-/** They hear and see each other again; says how long they had not. @param {string} what has happened @param {Page[]} pages @param {number} since */
-export async function goesOn(what, pages, since) {
-  await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, 'through HTTPS'); }));
+/** They hear and see each other again; says how long they had not. @param {string} what has happened @param {Page[]} pages @param {number} since @param {string} [way] */
+export async function goesOn(what, pages, since, way = 'through HTTPS') {
+  await Promise.all(pages.map(async (page) => { await perceives(page, 5000); await told(page, way); }));
   console.log(`${what}: silence of ${(await Promise.all(pages.map((page) => pauses(page, since)))).map(({ silence, still }) => `${silence.toFixed(0)} ms, no picture for ${still}`).join(' and ')} ms`);
 }

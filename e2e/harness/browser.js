@@ -25,6 +25,7 @@ const launchers = { chromium: launchChromium, firefox: launchFirefox };
  * @property {number} [cameras] Chromium: how many fake cameras there are; default 1. The second is a depth camera, of which WebRTC takes no picture
  * @property {boolean} [granted] Chromium: false: pages have no camera and microphone until `permit` allows them
  * @property {string[]} [args] Chromium: more flags
+ * @property {string[]} [here] Firefox: names that lead to this machine
  * @property {string} [sound] Firefox: a sound card, see sound.js
  * @property {string} [display] Firefox: a screen to share, see display.js
  */

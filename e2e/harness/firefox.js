@@ -32,7 +32,7 @@ const preferences = {
  * @param {string} home a folder of its own
  * @param {NodeJS.ProcessEnv} env
  */
-export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = true, display, sound }, home, env) {
+export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = true, display, here = [], sound }, home, env) {
   const authorities = path.join(home, 'authorities');
   if (caFile) await makeDatabase(authorities, [caFile].flat());
   const via = proxy ? new URL(proxy) : undefined;
@@ -44,6 +44,7 @@ export async function launchFirefox({ netns, caFile, proxy, fps = 5, devices = t
       ...preferences,
       'media.navigator.streams.fake': devices,
       'media.navigator.video.default_fps': fps,
+      'network.dns.localDomains': here.join(','),
       ...(via && {
         'network.proxy.type': 1,
         'network.proxy.http': via.hostname, 'network.proxy.http_port': Number(via.port),

@@ -53,11 +53,11 @@ export const perceive = (page, tile) => page.evaluate(async (tile) => {
     const mine = ++asked;
     askedAt = Date.now();
     video.requestVideoFrameCallback(() => {
-      if (mine !== asked) return;
+      if (video !== seen) return;
       const now = Date.now();
       if (now - perceived.pictureAt > 250) perceived.still.push({ at: now, ms: now - perceived.pictureAt });
       perceived.pictureAt = now;
-      ask(video);
+      if (mine === asked) ask(video); // asked again meanwhile: one of them goes on
     });
   };
   setInterval(() => {
