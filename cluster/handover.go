@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -17,9 +18,9 @@ func (c *Cluster) isDraining() bool {
 
 // HandOver gives rooms whose people leave this node together another one, the same for
 // all of them, and returns the URLs of the sockets of the nodes, the best first; nil:
-// there is no other node. Where there are no rooms, name spreads those who leave over
-// the others. This node must be draining.
-func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []string {
+// there is no other node. Where there are no rooms they go to one of nodes, which have others
+// with whom they are, and else name spreads them over all. This node must be draining.
+func (c *Cluster) HandOver(ctx context.Context, rooms, nodes []string, name string) []string {
 	ctx, cancel := context.WithTimeout(ctx, 2*storePatience)
 	defer cancel()
 	all := c.Members()
@@ -40,7 +41,9 @@ func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []s
 		if alone {
 			list = silent(all)
 		}
-		for _, n := range placement.Order(list, name, c.cfg.Region) {
+		order := placement.Order(list, name, c.cfg.Region)
+		slices.SortStableFunc(order, func(a, b placement.Node) int { return rank(a, nodes) - rank(b, nodes) })
+		for _, n := range order {
 			if n.Name == c.cfg.Node {
 				continue
 			}
@@ -54,6 +57,14 @@ func (c *Cluster) HandOver(ctx context.Context, rooms []string, name string) []s
 		return nil
 	}
 	return c.placement(all, name, to).Signalings
+}
+
+// rank puts those of nodes that have room before all others.
+func rank(n placement.Node, nodes []string) int {
+	if !n.Full && slices.Contains(nodes, n.Name) {
+		return 0
+	}
+	return 1
 }
 
 // silent are the nodes that were there a short while ago, for when NATS is away and nobody

@@ -10,8 +10,8 @@ import (
 )
 
 // TestHandOver: the rooms of people who leave a node together get one other node, which
-// all name from then on; with no other node there is none, and without NATS it is one of
-// those that were heard last.
+// all name from then on, those without rooms the node of those with whom they are; with no
+// other node there is none, and without NATS it is one of those that were heard last.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, true)
@@ -31,7 +31,7 @@ func TestHandOver(t *testing.T) {
 		return m.Draining && n.Draining
 	})
 	for _, group := range [][]string{rooms[:3], rooms[3:]} {
-		to := a.HandOver(ctx, group, "s_x")
+		to := a.HandOver(ctx, group, nil, "s_x")
 		if len(to) == 0 || strings.Contains(to[0], "//a.") {
 			t.Fatalf("%v go to %v", group, to)
 		}
@@ -45,23 +45,36 @@ func TestHandOver(t *testing.T) {
 	}
 	held := make(map[string]bool)
 	for i := range 40 {
-		held[a.HandOver(ctx, nil, fmt.Sprint("s_", i))[0]] = true
+		held[a.HandOver(ctx, nil, nil, fmt.Sprint("s_", i))[0]] = true
 	}
 	if len(held) != 2 {
 		t.Errorf("those without a room all go to %v", held)
 	}
+	for i := range 40 {
+		name, session := []string{"b", "c"}[i%2], fmt.Sprint("s_", i)
+		if to := a.HandOver(ctx, nil, []string{name}, session); !strings.Contains(to[0], "//"+name+".") {
+			t.Errorf("who is with somebody on %s goes to %v", name, to)
+		}
+	}
+	nodes[1].Drain(true)
+	until(t, "b goes as well", func() bool { m, _ := find(a.Members(), "b"); return m.Draining })
+	if to := a.HandOver(ctx, nil, []string{"b"}, "s_x"); !strings.Contains(to[0], "//c.") {
+		t.Errorf("who is with somebody on a node that goes as well goes to %v", to)
+	}
+	nodes[1].Drain(false)
+	until(t, "b stays", func() bool { m, _ := find(a.Members(), "b"); return !m.Draining })
 	s.Kill()
 	until(t, "NATS is missed", func() bool { return !a.Stats().Connected })
-	if to := a.HandOver(ctx, rooms[:1], "s_x"); len(to) == 0 || strings.Contains(to[0], "//a.") {
+	if to := a.HandOver(ctx, rooms[:1], nil, "s_x"); len(to) == 0 || strings.Contains(to[0], "//a.") {
 		t.Errorf("without NATS they go to %v", to)
 	}
 	until(t, "all others are silent", func() bool { return a.live() == "a" })
-	if to := a.HandOver(ctx, nil, "s_x"); len(to) == 0 || strings.Contains(to[0], "//a.") {
+	if to := a.HandOver(ctx, nil, nil, "s_x"); len(to) == 0 || strings.Contains(to[0], "//a.") {
 		t.Errorf("without NATS for long those without a room go to %v", to)
 	}
 	alone := meet(t, natstest.Start(t, true), "a")[0]
 	alone.Drain(true)
-	if to := alone.HandOver(ctx, []string{"blue"}, "s_x"); to != nil {
+	if to := alone.HandOver(ctx, []string{"blue"}, nil, "s_x"); to != nil {
 		t.Errorf("with nobody else there they go to %v", to)
 	}
 }

@@ -144,7 +144,7 @@ func TestMediaAcrossNodes(t *testing.T) {
 
 // TestMediaOutlivesDrain: when one of two nodes is drained, who is on the other one hears at once
 // that a call has gone with it, the caller's and the other one's, and media goes on through the
-// old sockets until the two have met anew.
+// old sockets until the two have met anew. Whoever goes is sent to the node of the other one.
 func TestMediaOutlivesDrain(t *testing.T) {
 	t.Parallel()
 	nodes := startNodes(t, natstest.Start(t, true), nil)
@@ -153,14 +153,21 @@ func TestMediaOutlivesDrain(t *testing.T) {
 	_, dora, v, w := mediaCall(t, "2", nodes[1], nodes[0])
 	_ = nodes[0].process.Signal(syscall.SIGTERM)
 	bob.hears(map[string]any{"type": "call", "state": "ended", "reason": "lost"})
-	dora.hears(map[string]any{"type": "restart"})
+	goesToBob := func(c *device) {
+		t.Helper()
+		m, to := c.hears(map[string]any{"type": "restart"}), fmt.Sprintf(":%d/", nodes[1].port)
+		if all, _ := m["signalings"].([]any); len(all) == 0 || !strings.Contains(fmt.Sprint(all[0]), to) {
+			t.Errorf("sent to %v, and not to the node of the other one, %s", m["signalings"], to)
+		}
+	}
+	goesToBob(dora)
 	for range 2 {
 		for _, ends := range [][2]*mediaSocket{{x, y}, {v, w}} {
 			ends[0].passes(ends[1])
 			ends[1].passes(ends[0])
 		}
 	}
-	ann.hears(map[string]any{"type": "restart"})
+	goesToBob(ann)
 	again := callAs(t, nodes[2], "ann", "the first secret")
 	for _, c := range []*device{again, bob} {
 		c.say(`"type":"join","room":"where-they-meet","id":9`)

@@ -33,14 +33,15 @@ func (h *Hub) Depart() *Departure {
 func (p *Departure) Done() (gone, all int) { return p.all - len(p.left), p.all }
 
 // Next sends away one session and all that share a room, a lobby or a call with it. to
-// says where to, by the rooms that they are in: URLs of the sockets of other nodes, the one
-// to go to first; none: back to this node after back. It reports whether there was one.
-func (p *Departure) Next(back time.Duration, to func(rooms []string, session string) []string) bool {
-	first, group, rooms := p.stopNext()
+// says where to, by the rooms that they are in and the nodes that have others with whom they
+// are: URLs of the sockets of other nodes, the one to go to first; none: back to this node
+// after back. It reports whether there was one.
+func (p *Departure) Next(back time.Duration, to func(rooms, nodes []string, session string) []string) bool {
+	first, group, rooms, nodes := p.stopNext()
 	if first == nil {
 		return false
 	}
-	signalings := to(rooms, first.id) // not in a step: it asks the network
+	signalings := to(rooms, nodes, first.id) // not in a step: it asks the network
 	if len(signalings) > 0 {
 		back = 0
 	}
@@ -56,7 +57,7 @@ func (p *Departure) Next(back time.Duration, to func(rooms []string, session str
 }
 
 // stopNext stops the next one of those who are left, and its group; nil: nobody is left.
-func (p *Departure) stopNext() (first *member, group []*member, rooms []string) {
+func (p *Departure) stopNext() (first *member, group []*member, rooms, nodes []string) {
 	p.hub.enter()
 	defer p.hub.leave()
 	d := p.hub.directory
@@ -64,21 +65,24 @@ func (p *Departure) stopNext() (first *member, group []*member, rooms []string) 
 		s := p.left[len(p.left)-1]
 		p.left = p.left[:len(p.left)-1]
 		if d.member(s.ref) == s && !d.post.Parting(s.ref) {
-			group, rooms = d.stopGroup(s)
-			return s, group, rooms
+			group, rooms, nodes = d.stopGroup(s)
+			return s, group, rooms, nodes
 		}
 	}
-	return nil, nil, nil
+	return nil, nil, nil, nil
 }
 
 // stopGroup stops a session and all that can hear it, and all that can hear those. Who
 // is stopped joins and calls nobody: when a round finds nobody new, nobody can come any
 // more but somebody who still goes on, and whose messages to these are refused.
-func (d *directory) stopGroup(first *member) (group []*member, rooms []string) {
+func (d *directory) stopGroup(first *member) (group []*member, rooms, nodes []string) {
 	in := map[*member]bool{first: true}
 	near := func(of []*member) (found []*member) {
 		for _, s := range of {
 			for _, m := range d.around(s) {
+				if m.node != nil && !slices.Contains(nodes, m.node.name) {
+					nodes = append(nodes, m.node.name)
+				}
 				if !in[m] && d.member(m.ref) == m {
 					in[m] = true
 					found = append(found, m)
@@ -105,7 +109,7 @@ func (d *directory) stopGroup(first *member) (group []*member, rooms []string) {
 		}
 	}
 	slices.Sort(rooms)
-	return group, slices.Compact(rooms)
+	return group, slices.Compact(rooms), nodes
 }
 
 // around returns who shares a room, a lobby or a call with a session, ringing ones too;

@@ -42,7 +42,7 @@ func TestDeparture(t *testing.T) {
 		t.Errorf("who was here is let in as %v", w)
 	}
 	var groups [][]string
-	for leaving.Next(time.Second, func(rooms []string, session string) []string {
+	for leaving.Next(time.Second, func(rooms, _ []string, _ string) []string {
 		groups = append(groups, rooms)
 		if len(rooms) == 0 {
 			return nil
@@ -146,7 +146,7 @@ func TestDepartureLosesNothing(t *testing.T) {
 		<-talking
 	}
 	leaving := h.Depart()
-	for leaving.Next(0, func([]string, string) []string { return []string{"wss://b.example.org/ws"} }) {
+	for leaving.Next(0, func(_, _ []string, _ string) []string { return []string{"wss://b.example.org/ws"} }) {
 	}
 	group.Wait()
 	answered := 0

@@ -58,7 +58,9 @@ func (n *node) empty(ctx context.Context, signals <-chan os.Signal) (interrupted
 			continue
 		case <-next.C:
 		}
-		left = leaving.Next(leastSmear, func(rooms []string, session string) []string { return n.cluster.HandOver(ctx, rooms, session) })
+		left = leaving.Next(leastSmear, func(rooms, nodes []string, session string) []string {
+			return n.cluster.HandOver(ctx, rooms, nodes, session)
+		})
 		gone, _ := leaving.Done()
 		next.Reset(max(0, smear*time.Duration(gone)/time.Duration(max(all, 1))-time.Since(began)))
 	}

@@ -53,7 +53,12 @@ func TestAcrossParts(t *testing.T) {
 			meets(y)
 			pass(x, y)
 			leaving := b.nodes["a"].hub.Depart()
-			for leaving.Next(time.Second, func([]string, string) []string { return []string{"wss://c.example.org/ws"} }) {
+			for leaving.Next(time.Second, func(_, nodes []string, _ string) []string {
+				if fmt.Sprint(nodes) != "[b]" {
+					t.Errorf("they are with others on %v", nodes)
+				}
+				return []string{"wss://c.example.org/ws"}
+			}) {
 			}
 			if m := q.hear("peer-left"); m["peer"] != p.id || m["reason"] != "lost" {
 				t.Errorf("told: %v", m)
@@ -103,7 +108,7 @@ func TestAcrossPartsAll(t *testing.T) {
 	}
 	sockets(all, "")
 	leaving := b.nodes["a"].hub.Depart()
-	for leaving.Next(time.Second, func([]string, string) []string { return []string{"wss://c.example.org/ws"} }) {
+	for leaving.Next(time.Second, func(_, _ []string, _ string) []string { return []string{"wss://c.example.org/ws"} }) {
 	}
 	for range all {
 		q.hear("peer-left")
