@@ -5314,6 +5314,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
         token: string;
         expires: Date | null;
     }>;
+    /** Whether this session ends, and another begins at a node that was named. @protected */
+    protected get going(): boolean;
     /** Whether the server passes on media where no other way is left. */
     get passesMedia(): boolean;
     /**

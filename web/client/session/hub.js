@@ -385,7 +385,8 @@ export class Hub extends Session {
         break;
       case 'peer-left':
         this.rooms.get(message.room)?.peers.delete(message.peer);
-        this.emit('peer-left', message);
+        // Who is sent to another node hears those say goodbye here who go with us.
+        this.emit('peer-left', this.going ? {...message, reason: 'lost'} : message);
         break;
       case 'admitted':
         this.#doors.open(message.room);

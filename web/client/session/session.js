@@ -164,6 +164,9 @@ export class Session extends Emitter {
     return {token: said.token, expires: said.expires ? new Date(said.expires) : null};
   }
 
+  /** Whether this session ends, and another begins at a node that was named. @protected */
+  get going() { return this.#restartAfter >= 0; }
+
   /** Whether the server passes on media where no other way is left. */
   get passesMedia() { return this.#media !== null; }
 

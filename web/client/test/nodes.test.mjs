@@ -79,6 +79,10 @@ test('elsewhere: to the node that has the room, as somebody new, with the rooms'
   it.hub.on('message', ({data}) => heard.push(data));
   it.sockets[0].say({type: 'message', seq: 3, from: 's_x', room: 'blue', data: 'said before'});
   assert.deepEqual(heard, ['said before']);
+  const left = [];
+  it.hub.on('peer-left', ({reason}) => left.push(reason));
+  it.sockets[0].say({type: 'peer-left', seq: 4, room: 'blue', peer: 's_x', reason: 'leave'});
+  assert.deepEqual(left, ['lost'], 'who goes with us says goodbye there as well');
   assert.equal(it.sockets.length, 1, 'it hears what is still on its way');
   it.sockets[0].cut(1000);
   it.clock.advance(1);
@@ -87,6 +91,8 @@ test('elsewhere: to the node that has the room, as somebody new, with the rooms'
   assert.equal(it.sockets[1].sent[0].resume, undefined);
   it.sockets[1].say(welcome({session: 's_new', config}));
   assert.equal(it.sockets[1].last('join').room, 'blue');
+  it.sockets[1].say({type: 'peer-left', room: 'blue', peer: 's_y', reason: 'leave'});
+  assert.deepEqual(left, ['lost', 'leave']);
   // The same once more, from the node itself, moves nobody.
   it.sockets[1].say({type: 'elsewhere', seq: 1, room: 'blue', signalings: [all[1], all[0]]});
   assert.equal(it.sockets.length, 2);
