@@ -34,7 +34,7 @@ func (x *second) answers(ref delivery.Ref) {
 		return
 	}
 	a, waits := x.hostly[ref]
-	if !waits {
+	if !waits || x.shut { // all wait there, for as long as looked says
 		a.since = now
 	}
 	a.at = 0
