@@ -323,7 +323,7 @@ func (x *second) looked(now time.Time) {
 	case waited >= x.patience && !x.tried:
 		x.tried, another = true, true
 		if x.node != "" {
-			x.slow[x.node] = &slowNode{since: now, at: x.at}
+			x.isSlow(now)
 			x.h.log.Warn("the node that keeps what this one would need to be gone on with does not keep up: another one is named", "node", x.node)
 		}
 		x.unnamed()

@@ -306,7 +306,7 @@ func TestHostWaitsForSecond(t *testing.T) {
 }
 
 // TestSecondsStandStillInTurn: where both other nodes have not kept up within a minute, the one
-// that has caught up is the second again, 10 s after that.
+// that has caught up is the second again, 10 s after that, and 20 s where it has not kept up twice.
 func TestSecondsStandStillInTurn(t *testing.T) {
 	m, a, c := withSecond(t)
 	x, said := a.hub.second, 0
@@ -345,6 +345,13 @@ func TestSecondsStandStillInTurn(t *testing.T) {
 	}
 	runs(2*slowLeast, m.nodes[2])
 	if stands(m.nodes[1]); x.node != "c" || !x.covers() { // which has caught up meanwhile
+		t.Fatalf("its second is %q, covered %v", x.node, x.covers())
+	}
+	stands(m.nodes[2])
+	if runs(slowLeast, m.nodes[2]); x.covers() {
+		t.Errorf("%q has not kept up twice, and so soon it is the second again", x.node)
+	}
+	if runs(slowLeast, m.nodes[2]); x.node != "b" || !x.covers() {
 		t.Errorf("its second is %q, covered %v", x.node, x.covers())
 	}
 }

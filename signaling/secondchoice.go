@@ -13,15 +13,25 @@ const (
 	// slowFor is for how long a node that did not keep up is not chosen while another one can be.
 	slowFor = time.Minute
 	// slowLeast is that where no other one can be. Everything waits for secondPatience once more
-	// should it not keep up again: so that is not oftener.
+	// should it not keep up again: so that is not oftener, and each time twice as long.
 	slowLeast = 10 * time.Second
 )
 
 // slowNode is one that did not keep up.
 type slowNode struct {
 	since time.Time
-	at    uint64 // the step with which it was given up
-	well  bool   // it has that, or has begun anew since
+	least time.Duration // for so long it is not chosen at all
+	at    uint64        // the step with which it was given up
+	well  bool          // it has that, or has begun anew since
+}
+
+// isSlow notes that the second does not keep up. mu is held.
+func (x *second) isSlow(now time.Time) {
+	least := slowLeast
+	if s := x.slow[x.node]; s != nil {
+		least = 2 * s.least
+	}
+	x.slow[x.node] = &slowNode{since: now, least: least, at: x.at}
 }
 
 // choose finds a second where there is none. It is called in a step.
@@ -68,7 +78,7 @@ func (x *second) choose() {
 func (x *second) leastSlow(all []string, now time.Time) (to string) {
 	for _, name := range all {
 		s := x.slow[name]
-		if s.well && now.Sub(s.since) >= slowLeast && (to == "" || s.since.Before(x.slow[to].since)) {
+		if s.well && now.Sub(s.since) >= s.least && (to == "" || s.since.Before(x.slow[to].since)) {
 			to = name
 		}
 	}
