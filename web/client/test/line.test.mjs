@@ -306,6 +306,31 @@ test('who sends no pictures because the other side wants none does not ask it fo
   assert.ok(told.every(({most}) => most === undefined), 'it asks for less');
 });
 
+for (const files of [false, true]) {
+  test(`what waits on the own line where sound goes ${files ? 'with a file is the file\'s: the other side is not asked for less' : 'alone is what answers the other side: it is asked for less'}`, async () => {
+    const clock = new FakeClock(), asked = [], stats = {at: 0};
+    const pc = {getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: stats.at += 5000, bytesReceived: stats.at, packetsSent: 1}]])};
+    let delay = 50;
+    const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 2_000_000, changed: () => {}, said: () => {}, tell: ({type, n, most}) => {
+      if (type !== 'ping') return;
+      if (most) asked.push(most);
+      clock.setTimeout(() => line.hear(timed({type: 'pong', n, at: clock.time, got: delay < 100 ? 100_000 : 20_000})), delay);
+    }});
+    const pass = async (milliseconds) => {
+      for (let t = 0; t < milliseconds; t += 50) {
+        clock.advance(50);
+        for (let i = 0; i < 10; i++) await null;
+        if (files && t % 1000 === 0) line.pace.sent(1100);
+      }
+    };
+    line.tick('relay-tls');
+    await pass(2000);
+    delay = 400;
+    await pass(10_000);
+    assert.deepEqual([line.allowance.picture, asked.length > 0], [false, !files]);
+  });
+}
+
 test('where nothing comes any more, one way on which nothing passes looks like both: less is sent', async () => {
   const clock = new FakeClock(), told = [], heard = new Set();
   let bytes = 0;

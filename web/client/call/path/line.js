@@ -253,10 +253,10 @@ export class Line {
     this.#host.changed();
   }
 
-  /** Sound has gone alone for a while, and what waits does not become less for that: so it is not what waited before. @param {number} now */
+  /** Sound has gone alone for a while, without a file too, and what waits does not become less for that: so it is not what waited before. @param {number} now */
   #alone(now) {
     const {there} = this.#timing;
-    if (this.allowance.picture || !this.#narrow.is) this.#aloneFrom = now;
+    if (this.allowance.picture || this.#fileBytes || this.#files || !this.#narrow.is) this.#aloneFrom = now;
     if (now - this.#waited.at > times.alone / 2) this.#waited = {at: now, there, before: this.#waited.there};
     return now - this.#aloneFrom > times.alone && there > this.#waited.before * 0.8;
   }
