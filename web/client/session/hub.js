@@ -386,7 +386,7 @@ export class Hub extends Session {
       case 'peer-left':
         this.rooms.get(message.room)?.peers.delete(message.peer);
         // Who is sent to another node hears those say goodbye here who go with us.
-        this.emit('peer-left', this.going ? {...message, reason: 'lost'} : message);
+        this.emit('peer-left', this.going && message.reason === 'leave' ? {...message, reason: 'lost'} : message);
         break;
       case 'admitted':
         this.#doors.open(message.room);

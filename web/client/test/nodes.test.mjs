@@ -83,6 +83,8 @@ test('elsewhere: to the node that has the room, as somebody new, with the rooms'
   it.hub.on('peer-left', ({reason}) => left.push(reason));
   it.sockets[0].say({type: 'peer-left', seq: 4, room: 'blue', peer: 's_x', reason: 'leave'});
   assert.deepEqual(left, ['lost'], 'who goes with us says goodbye there as well');
+  it.sockets[0].say({type: 'peer-left', seq: 5, room: 'blue', peer: 's_z', reason: 'removed'});
+  assert.deepEqual(left.splice(1), ['removed'], 'who is put out goes nowhere');
   assert.equal(it.sockets.length, 1, 'it hears what is still on its way');
   it.sockets[0].cut(1000);
   it.clock.advance(1);
