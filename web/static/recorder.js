@@ -6,8 +6,11 @@ import {learn, sizeOf, t} from './words.js';
 /** @typedef {import('/client/turnhub.js').Call} Call */
 /** @typedef {import('./records.js').Tools} Tools */
 
-/** A piece is written so often, milliseconds; so many pictures are painted a second. */
-const piece = 1000, rate = 15;
+/**
+ * A piece is written so often, milliseconds. So many pictures are painted a second, or as many as take this part of the time: what the browser
+ * has not encoded yet waits in memory without an end, and a page that does nothing but paint connects nobody.
+ */
+const piece = 1000, rate = 15, share = 1 / 4;
 /** Of a recording that is kept in memory, bytes. */
 const most = 500e6;
 /** How long somebody has to be there before it is said that a program tells of no recording, milliseconds. */
@@ -50,12 +53,22 @@ class Store {
 
   constructor() {
     this.#worker.onmessage = ({data}) => {
-      if (data.beat) this.onbeat();
+      if (data.beat) this.#beat();
       else if (data.full) this.onfull();
       else this.#answer(data);
     };
     this.#worker.onerror = () => this.#fail(new Error('what writes the recording cannot be loaded'));
-    this.#worker.postMessage({beat: Math.round(1000 / rate)});
+    this.#worker.postMessage({beat: 1000 / rate});
+  }
+
+  #beat() {
+    const begun = performance.now();
+    try {
+      this.onbeat();
+    } finally {
+      const took = performance.now() - begun;
+      this.#worker.postMessage({beat: Math.max(1, 1000 / rate - took, took / share - took)});
+    }
   }
 
   get inMemory() { return !this.#name; }

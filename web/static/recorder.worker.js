@@ -1,7 +1,7 @@
 /**
- * Writes a recording piece by piece into a file of this site's own, where what is written stays when the page is closed; and beats the
- * time for its pictures, which the clock of a page that is not looked at does not. To it: {open: name}, {piece}, {close}, {beat: ms}.
- * From it: {opened}, {full}, {closed}, {beat}.
+ * Writes a recording piece by piece into a file of this site's own, where what is written stays when the page is closed; and says when
+ * it is time for the next picture, as the clock of a page that is not looked at does not. To it: {open: name}, {piece}, {close}, {beat: in how
+ * many ms}. From it: {opened}, {full}, {closed}, {beat}, once for each.
  */
 export {};
 
@@ -40,6 +40,6 @@ async function close() {
 }
 
 onmessage = ({data}) => {
-  if (data.beat) setInterval(() => postMessage({beat: true}), data.beat);
+  if (data.beat) setTimeout(() => postMessage({beat: true}), data.beat);
   else queue = queue.then(() => (data.open ? open(data.open) : data.piece ? write(data.piece) : close()));
 };
