@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +59,13 @@ func (o *otherEnd) heard(node string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.got[node])
+}
+
+// all returns what has come from the node, and how often a stream of its began.
+func (o *otherEnd) all(node string) (got []string, began int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.got[node]), o.ups[node]
 }
 
 // TestLines: what one node says to another arrives whole and in order, through the death of
@@ -127,13 +135,14 @@ func TestLines(t *testing.T) {
 	}
 	s.Run()
 	until(t, "all arrives", func() bool { return ends["b"].heard("a") == frames })
-	for i, f := range ends["b"].got["a"] {
+	got, began := ends["b"].all("a")
+	for i, f := range got {
 		if f != text(i) {
 			t.Fatalf("frame %d is %.20q", i, f)
 		}
 	}
-	if n := ends["b"].ups["a"]; n > 2 {
-		t.Errorf("the stream began %d times", n)
+	if began > 2 {
+		t.Errorf("the stream began %d times", began)
 	}
 	for _, why := range []string{badSeal, badForm, badReplay} {
 		// What was said may all have come before the spy heard of it: he gets more.
