@@ -32,7 +32,7 @@ type member struct {
 	addr  atomic.Pointer[netip.Addr]
 	away  atomic.Bool // the others have been told that its socket is lost
 
-	// Of a session on another node, which speaks for it: see nodes.go.
+	// Of a session on another node, which speaks for it: see remote.go.
 	node  *peer        // nil: it is on this one
 	there delivery.Ref // its number there
 	uses  int          // what knows it, under node.mu: it is forgotten with the last
