@@ -22,14 +22,14 @@ func (b *bench) clusterSection(s *strings.Builder) {
 		"| row | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
 	for _, name := range []string{"cluster-relay", "cluster-relay-2k", "cluster-relay-full", "cluster-idle", "cluster-presence", "cluster-death"} {
 		if p, ok := b.Rows[name]; ok {
-			fmt.Fprintf(s, "| %s | %s to %s | %s | %d | %s |\n", name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Busy)
+			fmt.Fprintf(s, "| %s | %s | %s | %d | %s |\n", name, p.when(), p.Turnhub, p.Rounds, p.Busy)
 		}
 	}
 	s.WriteString("\n")
 }
 
 // crossing is what perf says of all three processes, on a busy machine.
-const crossing = "\nWhere the time of a message between two nodes goes, by perf of both nodes and NATS under `cluster-relay`, in times of what a message costs on one node without a cluster, on a busy machine (2026-11-30, 11:05 to 12:10 UTC): before, b70f656, is like the builds of these rows, now is 389635c, with which they were not measured:\n\n" +
+const crossing = "\nWhere the time of a message between two nodes goes, by perf of both nodes and NATS under `cluster-relay`, in times of what a message costs on one node without a cluster, on a busy machine (2026-11-30, 11:05 to 12:10 UTC): before is b70f656; now is 389635c, which the rows of messages above are like:\n\n" +
 	"| | one node | two nodes, before | now |\n|---|---|---|---|\n" +
 	"| reading from the clients' sockets, with the event loop | 0.52 | 0.62 | 0.52 |\n" +
 	"| writing to them | 0.38 | 0.56 | 0.50 |\n" +

@@ -36,7 +36,7 @@ func (b *bench) kernelSection(s *strings.Builder) {
 	s.WriteString(b.kernelBindLine() + "\n| row | measured | turnhub | rounds | load average |\n|---|---|---|---|---|\n")
 	for _, r := range append(kernelRows, kernelRow{name: kernelBind}) {
 		if p, ok := b.Rows[r.name]; ok {
-			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", r.name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+			fmt.Fprintf(s, "| %s | %s | %s | %d of %s | %s |\n", r.name, p.when(), p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 	}
 	s.WriteString("\nWhere the load average is well above 2, other work ran on the machine: then a loss is that of a server that got no processor in time, and the figures are good to about 1 µs, which is more than a packet inside the kernel costs.\n\n")

@@ -53,7 +53,7 @@ func (b *bench) measured(begun time.Time, busy string) part {
 	return part{
 		Begun: begun.UTC().Format("2006-01-02 15:04"), Ended: time.Now().UTC().Format("15:04 MST"),
 		Turnhub: b.Versions["turnhub"], Rounds: b.rounds, Duration: b.duration,
-		Busy: busy + " to " + loadAverage(),
+		Busy: busy + " to " + loadAverage(), Machine: b.Machine,
 	}
 }
 

@@ -36,7 +36,7 @@ func (b *bench) report() error {
 func (b *bench) head(s *strings.Builder) {
 	fmt.Fprintf(s, `# Results
 
-Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rounds, medians. Written by the program.
+Measured by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rounds, medians; on which machine stands beside each part, and only what one part or row tells can be compared. The last was %s. Written by the program.
 
 | | |
 |---|---|
@@ -53,7 +53,7 @@ Measured on %s by `+"`make bench`"+` (`+"`go run ./bench`"+`) in alternating rou
 		if name == "relay" && len(b.Rows) > 0 {
 			b.pieces(s)
 		} else if p, ok := b.Parts[name]; ok {
-			fmt.Fprintf(s, "| %s | %s to %s | %s | %d of %s | %s |\n", name, p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+			fmt.Fprintf(s, "| %s | %s | %s | %d of %s | %s |\n", name, p.when(), p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 	}
 	fmt.Fprintf(s, `
@@ -71,7 +71,7 @@ func (b *bench) pieces(s *strings.Builder) {
 	var p part
 	write := func() {
 		if len(rows) > 0 {
-			fmt.Fprintf(s, "| relay: %s | %s to %s | %s | %d of %s | %s |\n", strings.Join(rows, ", "), p.Begun, p.Ended, p.Turnhub, p.Rounds, p.Duration, p.Busy)
+			fmt.Fprintf(s, "| relay: %s | %s | %s | %d of %s | %s |\n", strings.Join(rows, ", "), p.when(), p.Turnhub, p.Rounds, p.Duration, p.Busy)
 		}
 		rows = nil
 	}
@@ -82,7 +82,7 @@ func (b *bench) pieces(s *strings.Builder) {
 				continue
 			}
 		}
-		if len(rows) > 0 && (this.Turnhub != p.Turnhub || this.Rounds != p.Rounds || this.Duration != p.Duration || this.Begun[:10] != p.Begun[:10]) {
+		if len(rows) > 0 && (this.Turnhub != p.Turnhub || this.Machine != p.Machine || this.Rounds != p.Rounds || this.Duration != p.Duration || this.Begun[:10] != p.Begun[:10]) {
 			write()
 		}
 		if len(rows) == 0 {

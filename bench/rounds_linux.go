@@ -66,7 +66,11 @@ type part struct {
 	Rounds   int    `json:"rounds"`
 	Duration string `json:"duration"`
 	Busy     string `json:"busy"` // the machine's load average when it began and ended
+	Machine  string `json:"machine"`
 }
+
+// when tells when and on what it was.
+func (p part) when() string { return fmt.Sprintf("%s to %s, %s", p.Begun, p.Ended, p.Machine) }
 
 // stop ends all rivals.
 func (b *bench) stop() {
