@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -243,28 +242,7 @@ func (s *server) held(t *testing.T) (port int) {
 // no session whose window the server would keep open, and no allocation.
 func TestCheckLeavesNothing(t *testing.T) {
 	s := start(t, nil)
-	metric := func(name string) (sum float64) {
-		response, err := http.Get(s.admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range strings.Split(string(text), "\n") {
-			fields := strings.Fields(line)
-			if len(fields) == 2 && (fields[0] == name || strings.HasPrefix(fields[0], name+"{")) {
-				n, err := strconv.ParseFloat(fields[1], 64)
-				if err != nil {
-					t.Fatal(line, err)
-				}
-				sum += n
-			}
-		}
-		return sum
-	}
+	metric := func(name string) float64 { return s.metric(t, name) }
 	nothing := func(when string) {
 		t.Helper()
 		until(t, when, func() bool { return metric("turnhub_hub_sessions") == 0 && metric("turnhub_relay_allocations") == 0 })

@@ -200,23 +200,13 @@ func (f *family) post(path string, body map[string]string) (int, map[string]any)
 	return response.StatusCode, answer
 }
 
-// metric is the sum of all values of a metric.
-func (f *family) metric(name string) (sum float64) {
+func (f *family) metric(name string) float64 {
 	f.t.Helper()
 	_, text, err := f.get("/metrics")
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, name+"{") || strings.HasPrefix(line, name+" ") {
-			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				f.t.Fatal(err)
-			}
-			sum += value
-		}
-	}
-	return sum
+	return metricIn(f.t, text, name)
 }
 
 // token is an access token of a user.

@@ -194,19 +194,9 @@ func (s *manyServer) heap(t *testing.T) int {
 	return number(t, `(?m)^# HeapInuse = (\d+)$`, s.get(t, "/debug/pprof/heap?gc=1&debug=1"))
 }
 
-// metric is the sum of a metric's values.
-func (s *manyServer) metric(t *testing.T, name string) (sum int) {
+func (s *manyServer) metric(t *testing.T, name string) int {
 	t.Helper()
-	for line := range strings.Lines(s.get(t, "/metrics")) {
-		if strings.HasPrefix(line, name+" ") || strings.HasPrefix(line, name+"{") {
-			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sum += int(value)
-		}
-	}
-	return sum
+	return int(metricIn(t, s.get(t, "/metrics"), name))
 }
 
 // slabs is what the kernel's slabs take on this machine, in bytes.

@@ -186,7 +186,7 @@ func (n *narrows) serve(coturn, driver string) {
 }
 
 // counted is the sum over all labels of what the server counts under that name.
-func (n *narrows) counted(name string) (sum int) {
+func (n *narrows) counted(name string) int {
 	n.t.Helper()
 	var answer []byte
 	var err error
@@ -203,20 +203,7 @@ func (n *narrows) counted(name string) (sum int) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	found := false
-	for _, line := range strings.Split(string(answer), "\n") {
-		if rest, ok := strings.CutPrefix(line, name); ok && rest != "" && strings.Contains("{ ", rest[:1]) {
-			value := 0
-			if _, err := fmt.Sscan(line[strings.LastIndex(line, " ")+1:], &value); err != nil {
-				n.t.Fatalf("%s: %v", line, err)
-			}
-			sum, found = sum+value, true
-		}
-	}
-	if !found {
-		n.t.Fatalf("%s is not in the metrics", name)
-	}
-	return sum
+	return int(metricIn(n.t, string(answer), name))
 }
 
 // within runs f on a thread in a namespace; the sockets that it opens stay there.
