@@ -329,7 +329,7 @@ func TestAcrossNodes(t *testing.T) {
 	for _, s := range all {
 		until(t, "all is answered", func() (is bool) { s.get(func() { is = len(s.waiting) == 0 }); return is })
 	}
-	time.Sleep(300 * time.Millisecond) // what is lost does not come later either
+	heardAll(t, all)
 	cancel()
 	group.Wait()
 	owners := make(map[string]*stayer)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"turnhub/cluster/natstest"
 )
@@ -103,13 +102,10 @@ func TestClusterOfDeploy(t *testing.T) {
 	defer cancel()
 	wholeRooms(t, all, "at first")
 	servers[0].Kill()
-	killed := nodes["b"]
-	if err := killed.process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	killed.process = nil
-	time.Sleep(time.Second) // its people have noticed
-	wholeRooms(t, all, "after a NATS server and a node have been killed")
+	nodes["b"].kill(t)
+	const when = "after a NATS server and a node have been killed"
+	talkOn(t, all, when)
+	wholeRooms(t, all, when)
 	for name, n := range nodes {
 		if strings.Contains(n.log.String(), "NATS refuses something") {
 			t.Errorf("%s has not the rights that it needs:\n%s", name, n.log)
