@@ -24,19 +24,24 @@ func TestSilentClientIsCutOff(t *testing.T) {
 	if s := b.Stats(); s.Refused["timeout"] != 3 {
 		t.Errorf("%+v", s)
 	}
-	b = start(t, func(c *Config) { c.IdentifyTimeout = 2 * time.Second }) // enough to begin with TLS in any case
-	if got := ask(t, b.dial(t), 1, "\x16\x03\x01\x40\x00"); got != "" {
-		t.Errorf("after half a record: %q", got)
+	// How far the TLS comes in that time is for the machine to say, and so is the reason.
+	const record = "\x16\x03\x01\x40\x00" // its header
+	b = start(t, func(c *Config) { c.IdentifyTimeout = 500 * time.Millisecond })
+	for send, conn := range map[string]net.Conn{record: b.dial(t), "\x00\x01": tls.Client(b.dial(t), b.tls)} {
+		if got := ask(t, conn, 1, send); got != "" {
+			t.Errorf("after %q in or for TLS: %q", send, got)
+		}
 	}
-	if s := b.Stats(); s.Refused["tls"] != 1 {
+	if s := b.Stats(); s.Refused["tls"]+s.Refused["timeout"] != 2 {
 		t.Errorf("%+v", s)
 	}
-	b = start(t, func(c *Config) { c.IdentifyTimeout = 2 * time.Second })
-	if got := ask(t, b.dialTLS(t), 1, "\x00\x01"); got != "" {
-		t.Errorf("in TLS: %q", got)
-	}
-	if s := b.Stats(); s.Refused["timeout"] != 1 {
-		t.Errorf("%+v", s)
+	// Who goes away is told apart by how far he came.
+	b = start(t, nil)
+	b.tls.MaxVersion = tls.VersionTLS12 // whose server has nothing more to say than the client waits for
+	for reason, conn := range map[string]net.Conn{"tls": b.dial(t), "closed": b.dialTLS(t)} {
+		conn.Write([]byte(map[string]string{"tls": record, "closed": "\x00\x01"}[reason]))
+		conn.Close()
+		come(t, "one is counted as "+reason, func() bool { return b.Stats().Refused[reason] == 1 })
 	}
 }
 
