@@ -321,7 +321,9 @@ func TestExternalAddress(t *testing.T) {
 		}
 		// Both sessions of the check are there, and yet nobody has been seen there.
 		wantLines(t, string(output), "ok turn:10.77.0.5:3478?transport=udp", "ok ws:", "the server does not relay to 10.77.0.1, in its own network (403)")
-		if n := strings.Count(log.String(), "clients come from this container's own gateway"); n != 1 || !strings.Contains(log.String(), "gateway=10.77.0.1") {
+		const gateway = "clients come from this container's own gateway"
+		until(t, "it is said", func() bool { return strings.Contains(log.String(), gateway) })
+		if n := strings.Count(log.String(), gateway); n != 1 || !strings.Contains(log.String(), "gateway=10.77.0.1") {
 			t.Errorf("it is said %d times", n)
 		}
 	})

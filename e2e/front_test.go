@@ -192,7 +192,9 @@ func TestBehindUnnamedNginx(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(f.log.String(), "forwarding headers are not believed"); n != 1 || !strings.Contains(f.log.String(), `listen.trusted_proxies: [127.0.0.1/32, ::1/128]`) {
+	const disbelieved = "forwarding headers are not believed"
+	until(t, "a line about the proxy", func() bool { return strings.Contains(f.log.String(), disbelieved) })
+	if n := strings.Count(f.log.String(), disbelieved); n != 1 || !strings.Contains(f.log.String(), `listen.trusted_proxies: [127.0.0.1/32, ::1/128]`) {
 		t.Errorf("%d lines about the proxy:\n%s", n, f.log)
 	}
 	trust := []string{"SSL_CERT_FILE=" + f.caFile, "SSL_CERT_DIR=/nonexistent"}
