@@ -227,13 +227,11 @@ func TestForwardHTTP(t *testing.T) {
 		fmt.Fprintf(w, "%s %s for %s by %s", r.Method, r.URL, r.Host, r.Header.Get("X-Forwarded-For"))
 	}))
 	defer other.Close()
-	down := httptest.NewServer(nil)
-	down.Close()
 	b := start(t, func(c *Config) {
 		c.Own = "calls.example.org"
 		c.Forwards = []Forward{
 			{Host: "www.example.org", To: "127.0.0.1:1", HTTP: other.Listener.Addr().String()},
-			{Host: "down.example.org", To: "127.0.0.1:1", HTTP: down.Listener.Addr().String()},
+			{Host: "down.example.org", To: "127.0.0.1:1", HTTP: "127.0.0.1:1"},
 			{Host: "*.example.org", To: "127.0.0.1:1"},
 		}
 	})

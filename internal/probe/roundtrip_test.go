@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/pion/turn/v4"
+
+	"turnhub/internal/freeport"
 )
 
 const (
@@ -198,12 +200,7 @@ func TestFailures(t *testing.T) {
 	server := &http.Server{}
 	go server.Serve(web)
 	t.Cleanup(func() { server.Close() })
-	freeTCP, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := freeTCP.Addr().String()
-	freeTCP.Close()
+	refused := fmt.Sprint("127.0.0.1:", freeport.Any(t)) // one that the system gives to nobody meanwhile
 
 	const patience = 400 * time.Millisecond // for those that never answer
 	for _, test := range []struct {
