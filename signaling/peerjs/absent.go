@@ -93,7 +93,8 @@ func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Fra
 	return true
 }
 
-// expire ends the wait of one sender: its messages are dropped, and it is told.
+// expire ends the wait of one sender: its messages are dropped, and it is told, on another
+// node if it has gone there meanwhile.
 func (r *realm) expire(src, dst string, sender *waiting) {
 	r.mu.Lock()
 	a := r.absent[dst]
@@ -119,10 +120,12 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 		delete(r.absent, dst)
 		r.tellLocked(dst)
 	}
-	who := r.clients[src]
-	if who != nil {
-		who.socket.Send(message{kind: typeExpire, dst: src}.forwarded(dst))
+	told := message{kind: typeExpire, dst: src}.forwarded(dst)
+	if who := r.clients[src]; who != nil {
+		who.socket.Send(told)
 		who.entrant.Count("expired")
+	} else if r.server.topics != nil {
+		r.sayLocked(src, saidMessage, "", messageBody(0, 0, dst, told))
 	}
 	r.mu.Unlock()
 	r.server.sweep(r)

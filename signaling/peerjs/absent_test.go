@@ -1,6 +1,7 @@
 package peerjs
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -95,4 +96,24 @@ func (f *fixture) expire(src, dst string) {
 	sender := r.absent[dst].senders[src]
 	r.mu.Unlock()
 	r.expire(src, dst, sender)
+}
+
+// expireFor does what the timers of all that waits for a peer do.
+func (f *fixture) expireFor(dst string) {
+	f.mu.Lock()
+	r := f.realms[""]
+	f.mu.Unlock()
+	if r == nil {
+		return
+	}
+	senders := make(map[string]*waiting)
+	r.mu.Lock()
+	if a := r.absent[dst]; a != nil {
+		maps.Copy(senders, a.senders)
+	}
+	r.mu.Unlock()
+	for src, sender := range senders {
+		sender.timer.Stop()
+		r.expire(src, dst, sender)
+	}
 }

@@ -96,6 +96,15 @@ func TestNodes(t *testing.T) {
 			t.Errorf("the list is %s", list)
 		}
 	}
+	// What expires is told to its sender, who has gone to another node meanwhile.
+	b.send(carl, `{"type":"OFFER","dst":"nobody","payload":5}`)
+	b.send(carl, `{"type":"OFFER","dst":"carl","payload":"all handled"}`)
+	b.want(carl, `{"type":"OFFER","src":"carl","dst":"carl","payload":"all handled"}`)
+	moved := a.dial("/peerjs?key=peerjs&id=carl&token=t-carl")
+	a.want(moved, `{"type":"OPEN"}`)
+	b.wantClose(carl, int(wire.CloseReplaced))
+	b.expireFor("nobody")
+	a.want(moved, `{"type":"EXPIRE","src":"nobody","dst":"carl"}`)
 	// A holder whose network is lost makes room.
 	dora := a.peer("dora")
 	a.proof = 200 * time.Millisecond
