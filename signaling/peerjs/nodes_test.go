@@ -23,7 +23,8 @@ import (
 )
 
 // startNodes starts servers of so many nodes.
-func startNodes(t *testing.T, pick func(int) int, expiry time.Duration, names ...string) (net *topicstest.Nodes, nodes map[string]*fixture) {
+// startNodes starts nodes on which what waits for a peer expires by expireFor alone, or when they close.
+func startNodes(t *testing.T, pick func(int) int, names ...string) (net *topicstest.Nodes, nodes map[string]*fixture) {
 	t.Helper()
 	net = topicstest.New(names...)
 	net.Pick = pick
@@ -44,7 +45,7 @@ func startNodes(t *testing.T, pick func(int) int, expiry time.Duration, names ..
 				r.mu.Unlock()
 			}
 		})
-		nodes[name] = run(t, signaling.Config{}, Config{Topics: net.Node(name), Discovery: true}, func(s *Server) { s.expiry = expiry })
+		nodes[name] = run(t, signaling.Config{}, Config{Topics: net.Node(name), Discovery: true}, func(s *Server) { s.expiry = time.Hour })
 		server = nodes[name].Server
 	}
 	return net, nodes
@@ -54,7 +55,7 @@ func startNodes(t *testing.T, pick func(int) int, expiry time.Duration, names ..
 // another node, an id is one person's, a reconnect takes it along with whom it knows, and a
 // list has all.
 func TestNodes(t *testing.T) {
-	net, nodes := startNodes(t, nil, 5*time.Second, "a", "b")
+	net, nodes := startNodes(t, nil, "a", "b")
 	a, b := nodes["a"], nodes["b"]
 	ann := a.peer("ann")
 	// To one who comes later, to another node.
@@ -121,7 +122,7 @@ func TestNodes(t *testing.T) {
 // TestNodesClaim: of many who take one id on three nodes at the same moment one has it.
 func TestNodesClaim(t *testing.T) {
 	random := rand.New(rand.NewPCG(rand.Uint64(), 1))
-	_, nodes := startNodes(t, func(n int) int { return random.IntN(n) }, time.Second, "a", "b", "c")
+	_, nodes := startNodes(t, func(n int) int { return random.IntN(n) }, "a", "b", "c")
 	for round := range 8 {
 		var open, taken int
 		var mu sync.Mutex
@@ -230,10 +231,9 @@ func TestNodesModel(t *testing.T) {
 func playNodes(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	order := rand.New(rand.NewPCG(seed, 2))
-	const expiry = time.Second
 	names := []string{"a", "b", "c", "d"}
-	net, nodes := startNodes(t, func(n int) int { return order.IntN(n) }, expiry, names...)
-	reference := start(t, signaling.Limits{}, func(s *Server) { s.expiry = expiry })
+	net, nodes := startNodes(t, func(n int) int { return order.IntN(n) }, names...)
+	reference := start(t, signaling.Limits{}, func(s *Server) { s.expiry = time.Hour })
 	alive, cut := slices.Clone(names), false
 	peers := make(map[string]*modelPeer)
 	var said []string
@@ -277,14 +277,25 @@ func playNodes(t *testing.T, seed uint64) {
 			_ = e.ws.WriteMessage(websocket.TextMessage, []byte(text))
 		}
 	}
-	var lastHeld time.Time
-	heldAt := make(map[string]time.Time) // since when something waits for an absent peer
-	connect := func(id, token, node string) *modelPeer {
-		if at, waits := heldAt[id]; waits && time.Since(at) > expiry/3 {
-			time.Sleep(time.Until(at.Add(expiry * 5 / 4))) // not at the moment when it expires
-			calm()
+	// At which node what a sender has said waits, by sender and receiver: never at two, each of
+	// which would tell the sender when it expires.
+	waitsAt := make(map[[2]string]string)
+	over := func(id string) { maps.DeleteFunc(waitsAt, func(of [2]string, _ string) bool { return of[1] == id }) }
+	expire := func(id string) {
+		over(id)
+		for _, node := range alive {
+			nodes[node].expireFor(id)
 		}
-		delete(heldAt, id)
+		reference.expireFor(id)
+		calm()
+	}
+	expireAll := func() {
+		for i := range 6 {
+			expire(fmt.Sprint("p", i))
+		}
+	}
+	connect := func(id, token, node string) *modelPeer {
+		over(id)
 		p := &modelPeer{node: node}
 		p.ends[0], p.ends[1] = modelDial(t, nodes[node].ws, id, token), modelDial(t, reference.ws, id, token)
 		for _, e := range p.ends {
@@ -312,6 +323,9 @@ func playNodes(t *testing.T, seed uint64) {
 		node := alive[random.IntN(len(alive))]
 		p := peers[id]
 		switch what := random.IntN(20); {
+		case p == nil && what < 5 && !cut: // then a sender who has gone to another node is not told
+			note("what waits for %s expires", id)
+			expire(id)
 		case p == nil && cut:
 			continue
 		case p == nil:
@@ -337,9 +351,7 @@ func playNodes(t *testing.T, seed uint64) {
 			leave(id)
 		case what == 3 && len(alive) > 2 && random.IntN(4) == 0 && !cut:
 			// What waits on a node dies with it; the reference would keep it.
-			time.Sleep(time.Until(lastHeld.Add(expiry * 5 / 4)))
-			clear(heldAt)
-			calm()
+			expireAll()
 			note("%s dies", node)
 			net.Kill(node)
 			alive = slices.DeleteFunc(alive, func(n string) bool { return n == node })
@@ -364,16 +376,16 @@ func playNodes(t *testing.T, seed uint64) {
 				if sender == nil || cut && (receiver == nil || receiver.node != sender.node) {
 					continue
 				}
+				of := [2]string{from, to}
+				if at, waits := waitsAt[of]; receiver == nil && kind != "LEAVE" && waits && at != sender.node {
+					continue
+				} else if receiver == nil && kind != "LEAVE" {
+					waitsAt[of] = sender.node
+				}
 				if kind == "LEAVE" || kind == "OFFER" {
 					calm() // who knows whom must be the same in both
 				}
 				note("%s on %s says %s to %s", from, sender.node, kind, to)
-				if _, waits := heldAt[to]; receiver == nil && (!waits || time.Since(heldAt[to]) > expiry) {
-					heldAt[to] = time.Now()
-				}
-				if receiver == nil {
-					lastHeld = time.Now()
-				}
 				both(sender, fmt.Sprintf(`{"type":%q,"dst":%q,"payload":%d}`, kind, to, step))
 			}
 		}
@@ -381,9 +393,9 @@ func playNodes(t *testing.T, seed uint64) {
 	}
 	if cut {
 		net.Cut(false)
+		calm()
 	}
-	time.Sleep(expiry + expiry/2) // all that waits has expired
-	calm()
+	expireAll()
 }
 
 // FuzzNodes: whatever another node says of an id does no harm.
