@@ -89,12 +89,16 @@ func (c *Cluster) record() Record {
 	state, said := c.state.Load(), c.topics.saidBefore()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Record{
+	r := Record{
 		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: wall(),
 		URL: c.cfg.URL, Region: c.cfg.Region, Software: c.cfg.Software,
 		URLs: state.URLs[:min(len(state.URLs), maxURLs)], Range: state.Range, Load: state.Load, Digests: state.Digests,
-		Draining: c.draining, Said: said, Link: linkVersion,
+		Draining: c.draining, Said: said, Link: linkVersion, Bare: c.bare,
 	}
+	if r.Bare != "" {
+		r.BareFor = (c.now() - c.bareSince).Milliseconds()
+	}
+	return r
 }
 
 // sendBeat says how this node does.
@@ -102,6 +106,7 @@ func (c *Cluster) sendBeat(last bool) {
 	c.book.tick(c.now())
 	state := c.cfg.State()
 	c.state.Store(&state)
+	c.lookBare()
 	conn := c.connection()
 	if conn == nil || !c.speaks() {
 		return

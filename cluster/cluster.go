@@ -47,6 +47,9 @@ type Config struct {
 	// each beat; what is told in between is what it said last, so that Place may be called
 	// under whatever locks it takes.
 	State func() State
+	// Uncovered says why no other node could go on with the sessions of this one, as far as those
+	// who have them know; empty: one could. nil: nobody is asked.
+	Uncovered func() string
 	// Rooms are those that have people on this node.
 	Rooms func() []string
 	// Elsewhere is told of a room of Rooms that another node has: the people are to go
@@ -127,6 +130,8 @@ type Cluster struct {
 	conn       *nats.Conn
 	seq        uint64
 	draining   bool
+	bare       string        // why nobody could go on with its sessions when that was looked at last
+	bareSince  time.Duration // and since when
 	superseded time.Duration // until when a younger process of this name speaks; 0: none does
 	said       map[string]bool
 	names      refusedNames
@@ -426,7 +431,7 @@ func (c *Cluster) Members() []Member {
 // Stats returns a snapshot.
 func (c *Cluster) Stats() Stats {
 	s := c.counts.snapshot()
-	s.Connected, s.Store = c.connection() != nil, c.store.Load() != nil
+	s.Connected, s.Store, s.Second = c.connection() != nil, c.store.Load() != nil, c.Bare() == ""
 	s.Topics = c.topics.open()
 	return s
 }

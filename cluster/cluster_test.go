@@ -465,6 +465,14 @@ func TestLook(t *testing.T) {
 	}
 	later("d", func(r *Record) []byte { r.Version = version + 1; return sealed(r) })
 	later("e", sealed)
+	// One that has just begun, and one with whose sessions nobody could go on for long.
+	later("f", func(r *Record) []byte {
+		if r.Bare = "behind"; r.Seq > 40 {
+			r.Bare = ""
+		}
+		return sealed(r)
+	})
+	later("g", func(r *Record) []byte { r.Bare, r.BareFor = "slow", settles.Milliseconds(); return sealed(r) })
 	v, err := Look(context.Background(), Config{NATS: []string{s.URL()}, beat: beat}, secrets, map[string]string{"peers": "1"})
 	if err != nil || v.Store != nil || v.Server == "" {
 		t.Fatal(err, v.Store, v.Server)
@@ -479,12 +487,12 @@ func TestLook(t *testing.T) {
 		t.Errorf("of another version: %v", v.Others)
 	}
 	for _, m := range v.Members {
-		if m.Speaks() != (m.Node != "e") {
+		if m.Speaks() != (m.Node < "e") {
 			t.Errorf("%s, link %d", m.Node, m.Link)
 		}
 	}
-	if len(v.Members) != 3 {
-		t.Errorf("%d members", len(v.Members))
+	if len(v.Members) != 5 || v.Members[3].Bare != "" || !v.Members[4].Unkept() {
+		t.Errorf("members: %+v", v.Members)
 	}
 	// There is no stream to it, and its name is told.
 	if a.lineOf("e") != nil || a.lineOf("d") != nil {

@@ -9,7 +9,7 @@ import (
 type Stats struct {
 	Connected  bool // to NATS
 	Store      bool // its key-value store can be used
-	Second     bool // another node could go on with this one's sessions; whoever asks fills it in
+	Second     bool // another node could go on with this one's sessions
 	Beats      uint64
 	Refused    map[string]uint64 // messages of the NATS side, by why they were not heard
 	Placed     map[string]uint64 // rooms by how their node was found

@@ -33,8 +33,8 @@ type View struct {
 // maxStrangers bounds how many of them are told of.
 const maxStrangers = 16
 
-// Look listens for as long as every node needs to be heard. digests are what all must
-// have.
+// Look listens for as long as every node needs to be heard, and on while one is settling.
+// digests are what all must have.
 func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]string) (View, error) {
 	v := View{Refused: make(map[string]int)}
 	opts, err := options(cfg)
@@ -62,8 +62,11 @@ func Look(ctx context.Context, cfg Config, secrets []string, digests map[string]
 		case <-ctx.Done():
 			return v, ctx.Err()
 		case <-enough.C:
-			done = true
-			b.tick(time.Since(began))
+			now := time.Since(began)
+			b.tick(now)
+			if done = now > settles || !slices.ContainsFunc(b.list(now), func(m Member) bool { return !m.Gone && m.settling() }); !done {
+				enough.Reset(beat)
+			}
 		case m := <-heard:
 			r, why := readBeat(keys, m)
 			who := strings.TrimPrefix(m.Subject, beatSubject(""))

@@ -53,13 +53,30 @@ type Record struct {
 	// Link is the version of what nodes say to each other about sessions; 0: of one that did
 	// not say so yet.
 	Link int `json:"link,omitempty"`
+	// Bare is why no other node could go on with the sessions of this one, should it die; empty:
+	// one could, or it did not say so yet. BareFor is for how long that is so, in milliseconds.
+	Bare    string `json:"bare,omitempty"`
+	BareFor int64  `json:"bare_for,omitempty"`
 }
 
 // Speaks reports whether this version has streams to a node of that one.
 func (r *Record) Speaks() bool { return r.Link == 0 || r.Link == linkVersion }
 
+// Unkept reports whether nobody could go on with this node's sessions, for so long that it is a
+// fault. Who drains it sends them away.
+func (r *Record) Unkept() bool {
+	return r.Bare != "" && !r.Draining && r.BareFor >= settles.Milliseconds()
+}
+
+// settling reports whether it may be about to have somebody.
+func (r *Record) settling() bool { return r.Bare != "" && !r.Draining && !r.Unkept() }
+
 const (
 	version = 1
+
+	// settles is for how long a node may have nobody who could go on with its sessions after its
+	// start, or the death of whoever could, before that is a fault.
+	settles = 10 * time.Second
 
 	maxURLs    = 4
 	maxURL     = 512 // bytes
@@ -76,7 +93,7 @@ func parseRecord(body []byte) (r Record, wrong string) {
 	if r.Version != version {
 		return r, badVersion
 	}
-	ok := validName(r.Node) && len(r.Run) > 0 && len(r.Run) <= maxName && len(r.Region) <= maxName && len(r.Software) <= 64 &&
+	ok := validName(r.Node) && len(r.Run) > 0 && len(r.Run) <= maxName && len(r.Region) <= maxName && len(r.Software) <= 64 && len(r.Bare) <= maxName && r.BareFor >= 0 &&
 		len(r.URL) <= maxURL && webURL(r.URL) && len(r.URLs) <= maxURLs && len(r.Digests) <= maxDigests && len(r.Range) <= 2 &&
 		r.Load.Processors >= 0 && r.Load.CPU >= 0 && r.Load.CPU <= 1 && r.Load.Sessions >= 0 && r.Load.Allocations >= 0 && r.Load.Rooms >= 0
 	for _, u := range r.URLs {

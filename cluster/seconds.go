@@ -175,6 +175,39 @@ func (c *Cluster) writeSecond(ctx context.Context, node, run string, next func(h
 	return false, errors.New("the store does not settle who has a node's sessions")
 }
 
+// What the cluster knows of why nobody could go on with this node's sessions; the rest Uncovered knows.
+const (
+	NoNATS  = "nats"  // it is away, or was so lately that another node may have given up what it had
+	NoStore = "store" // so that nobody can be named there
+)
+
+// Bare says why no other node could go on with the sessions of this one, should it die; empty:
+// one could.
+func (c *Cluster) Bare() string {
+	if c.cfg.Uncovered == nil {
+		return ""
+	}
+	why := c.cfg.Uncovered()
+	switch {
+	case c.Shaken():
+		return NoNATS
+	case why != "" && c.store.Load() == nil:
+		return NoStore
+	}
+	return why
+}
+
+// lookBare notes whether somebody could, and since when nobody could.
+func (c *Cluster) lookBare() {
+	why := c.Bare()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bare == "" {
+		c.bareSince = c.now()
+	}
+	c.bare = why
+}
+
 // Standing is how another node does, as far as this one can tell.
 type Standing int
 

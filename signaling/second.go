@@ -388,9 +388,6 @@ func (x *second) complete() {
 	x.mu.Lock()
 }
 
-// Covered reports whether another node could go on with this one's sessions.
-func (h *Hub) Covered() bool { return h.second != nil && h.second.covers() }
-
 // kept is told up to which step the second has everything. It is called in a step.
 func (x *second) kept(p *peer, at uint64) {
 	x.mu.Lock()

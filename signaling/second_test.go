@@ -336,8 +336,8 @@ func TestSecondsStandStillInTurn(t *testing.T) {
 		t.Fatalf("its second is %q, covered %v", x.node, x.covers())
 	}
 	stands(m.nodes[2])
-	if x.covers() {
-		t.Fatalf("%q has not kept up a moment ago", x.node)
+	if x.covers() || a.hub.Uncovered() != NoneSwift {
+		t.Fatalf("%q has not kept up a moment ago, and the hub says %q", x.node, a.hub.Uncovered())
 	}
 	runs(slowLeast, m.nodes[2])
 	if x.node != "b" || !x.covers() {

@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,33 @@ const (
 	// should it not keep up again: so that is not oftener, and each time twice as long.
 	slowLeast = 10 * time.Second
 )
+
+// Why no other node could go on with the sessions of one.
+const (
+	NoOther   = "alone"  // there is none, or none that could
+	NoneSwift = "slow"   // none keeps up
+	NotYet    = "behind" // one is being named, or does not have everything yet
+)
+
+// Uncovered says why no other node could go on with this one's sessions; empty: one could.
+func (h *Hub) Uncovered() string {
+	x := h.second
+	if x == nil {
+		return NoOther
+	}
+	others := slices.ContainsFunc(h.directory.nodes.all(), func(p *peer) bool { return p.run != "" })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.state == covered && x.has:
+		return ""
+	case !others:
+		return NoOther
+	case x.state == alone && len(x.slow) > 0:
+		return NoneSwift
+	}
+	return NotYet
+}
 
 // slowNode is one that did not keep up.
 type slowNode struct {

@@ -49,11 +49,17 @@ func checkCluster(ctx context.Context, cfg *config.Config) (rows []probe.Row) {
 		if len(m.URLs) == 0 {
 			wrong = append(wrong, "no TURN URL of its own has been proved")
 		}
+		if m.Gone {
+			what += ", has ended"
+		}
 		if len(wrong) == 0 {
 			row(probe.OK, subject, what, "")
-			continue
+		} else {
+			row(probe.Warned, subject, what+": "+strings.Join(wrong, "; "), "All nodes need the same secrets, keys, policies and version, and clocks that are right; run `turnhub check` there too.")
 		}
-		row(probe.Warned, subject, what+": "+strings.Join(wrong, "; "), "All nodes need the same secrets, keys, policies and version, and clocks that are right; run `turnhub check` there too.")
+		if ends, remedy := unkept(m); ends != "" {
+			row(probe.Warned, subject, ends, remedy)
+		}
 	}
 	for _, name := range view.Strangers {
 		row(probe.Failed, "node "+name, "it has none of this configuration's credentials.secrets", "Give all nodes the same credentials.secrets; if there is no such node, look who has access to NATS.")

@@ -30,6 +30,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 	}
 	cfg := clusterConfig(n.cfg)
 	cfg.State = n.clusterState
+	cfg.Uncovered = n.hub.Uncovered
 	cfg.Rooms = n.hub.Rooms
 	cfg.Other = otherHub{n.hub}
 	cfg.Elsewhere = func(room, node string, signalings []string) {
@@ -331,6 +332,9 @@ func (n *node) nodes() (list []admin.Node) {
 			Silent: m.Silent.Seconds(), Sessions: m.Load.Sessions, Rooms: m.Load.Rooms, Allocations: m.Load.Allocations, CPU: m.Load.CPU,
 		}
 		a.Wrong = wrongWith(m)
+		if what, remedy := unkept(m); what != "" {
+			a.Wrong = append(a.Wrong, what+". "+remedy)
+		}
 		list = append(list, a)
 	}
 	return list
@@ -360,14 +364,32 @@ func wrongWith(m cluster.Member) (wrong []string) {
 	return wrong
 }
 
+// unkept says of a node that its sessions would end with it, and what to do; empty: another one
+// could go on with them.
+func unkept(m cluster.Member) (what, remedy string) {
+	if m.Gone || !m.Unkept() {
+		return "", ""
+	}
+	what, remedy = "the reason is one that this version does not know", "Its log says more."
+	switch m.Bare {
+	case signaling.NoOther:
+		what, remedy = "it is alone, there is no other node of its version", "Start another one."
+	case signaling.NoneSwift:
+		what, remedy = "no other node keeps up with it", "Look at the processors of the others and at their way to NATS, or start one more."
+	case signaling.NotYet:
+		what, remedy = "the node that is to keep them does not have them all yet", "Its log says which one that is: look at the processors of both and at their way to NATS."
+	case cluster.NoStore:
+		what, remedy = "NATS has no key-value store in which it could name the node that keeps them", "Switch JetStream on in the NATS servers, and let this node use it."
+	case cluster.NoNATS:
+		what, remedy = "it is without NATS, or was so a moment ago", "Start the NATS servers, or correct section cluster."
+	}
+	return "its sessions would end with it: " + what, remedy
+}
+
 // clusterStats are the counters of the cluster; nil: there is none.
 func (n *node) clusterStats() func() cluster.Stats {
 	if n.cluster == nil {
 		return nil
 	}
-	return func() cluster.Stats {
-		s := n.cluster.Stats()
-		s.Second = n.hub.Covered() && !n.cluster.Shaken()
-		return s
-	}
+	return n.cluster.Stats
 }

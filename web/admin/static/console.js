@@ -78,7 +78,7 @@ function inProcess(text, row) {
 function drawNodes(nodes) {
   byId('nodes').replaceChildren(...(nodes.length ? [table(['Node', 'URL', 'Version', 'Does', 'Sessions', 'Rooms', 'Allocations', 'CPU'],
     nodes.map((n) => [n.self ? `${n.name} (this one)` : n.region ? `${n.name} (${n.region})` : n.name, n.url, n.version,
-      n.gone ? cell(`silent for ${duration(n.silent)}`, 'bad') : n.wrong ? cell(n.wrong.join('; '), 'bad') : n.draining ? 'goes down' : 'serves',
+      n.gone ? cell(`silent for ${duration(n.silent)}`, 'bad') : n.wrong ? cell(n.wrong.join('; '), 'bad wide') : n.draining ? 'goes down' : 'serves',
       String(n.sessions), String(n.rooms), String(n.allocations), percent(n.cpu)]))] : []));
 }
 
