@@ -160,6 +160,16 @@ test('gathering is over when it ends, or half a second after a relay', async () 
   }
 });
 
+test('where there is nothing to gather nobody waits', async () => {
+  const clock = new FakeClock(), relays = new Relays(clock), pc = relays.watch(new Connection(usual));
+  let over = false;
+  relays.gathered(pc).then(() => { over = true; });
+  pc.say('complete'); // and not that it begins, as in Firefox
+  await Promise.resolve();
+  assert.equal(over, true);
+  assert.deepEqual(relays.choose(usual), new Relays(clock).choose(usual), 'nothing is learned from that');
+});
+
 test('a relay over UDP is known by its candidate in every browser', () => {
   // As seen in Chromium 1xx and before, and in Firefox: over UDP, TCP, TLS.
   assert.deepEqual([58598143, 41820927, 25043455, 8265983, 92151807, 8265727].map(isOverUDP), [true, true, false, false, true, false]);

@@ -119,7 +119,9 @@ export class Relays {
     };
     pc.addEventListener('icegatheringstatechange', () => {
       if (pc.iceGatheringState === 'gathering') begin();
-      else if (timer !== null && pc.iceGatheringState === 'complete') end();
+      else if (pc.iceGatheringState !== 'complete') return;
+      else if (timer !== null) end();
+      else done(); // where there is nothing to gather Firefox does not say that it begins
     });
     pc.addEventListener('icecandidate', ({candidate}) => {
       if (!candidate) return;
