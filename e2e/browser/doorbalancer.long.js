@@ -96,13 +96,13 @@ for (const kinds of [['chromium', 'chromium'], ['firefox', 'chromium']]) {
     });
 
     long(`${who}: a page is loaded again while a node is ${how}`, { timeout: 240_000 }, async () => {
-      const { pages, fullest } = await call(`again-${how}-${kinds[0]}`, kinds), ended = nodes[fullest].kill(signal);
+      const { pages, fullest } = await call(`again-${how}-${kinds[0]}`, kinds), killed = Date.now(), ended = nodes[fullest].kill(signal);
       await pages[0].reload();
       await pages[0].waitForSelector('body[data-state=ready]');
       const since = Date.now();
       await join(pages[0]);
       await meet(pages);
-      console.log(`${kinds.join(' and ')}, loaded again while a node is ${how}: met after ${Date.now() - since - 3000} ms`);
+      console.log(`${kinds.join(' and ')}, loaded again while a node is ${how}: ready after ${since - killed} ms, met ${Date.now() - since - 3000} ms later`);
       await ended;
       await goesOn(`${kinds.join(' and ')}, loaded again, after that`, pages, Date.now());
       await nodes[fullest].start();
