@@ -267,12 +267,7 @@ func upgradeKernel(t *testing.T, kind turnsrv.Kernel) {
 	// The next one may not load a program.
 	poor := filepath.Join(filepath.Dir(program), "poor")
 	install(t, poor)
-	if err := os.WriteFile(program+".new", []byte("#!/bin/sh\nexec setpriv --bounding-set=-bpf,-perfmon,-net_admin,-sys_admin "+poor+" \"$@\"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(program+".new", program); err != nil {
-		t.Fatal(err)
-	}
+	putProgram(t, program, []byte("#!/bin/sh\nexec setpriv --bounding-set=-bpf,-perfmon,-net_admin,-sys_admin "+poor+" \"$@\"\n"))
 	stays(call, "an upgrade to a process without capabilities", func() {
 		done := said("a new process has taken over")
 		server.Process.Signal(syscall.SIGUSR2)

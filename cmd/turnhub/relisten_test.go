@@ -81,3 +81,30 @@ func TestUpgradeToOtherAddresses(t *testing.T) {
 		})
 	}
 }
+
+// TestUpgradeSaysWhy has a new binary whose link ends before it says why it does not start: it
+// is left the time for that, and what the old one says of it comes after.
+func TestUpgradeSaysWhy(t *testing.T) {
+	dir := t.TempDir()
+	program, file, port := filepath.Join(dir, "turnhub"), filepath.Join(dir, "config.yaml"), freePort(t)
+	install(t, program)
+	if err := os.WriteFile(file, fmt.Appendf(nil, "listen: {tcp: ['127.0.0.1:%d'], udp: ['127.0.0.1:%[1]d'], admin: \"\"}\nrelay: {external_ip: 127.0.0.1}\ncredentials: {secrets: [a-good-secret]}\n", port), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log output
+	server := exec.Command(program, "serve", "--config", file)
+	server.Env = append(os.Environ(), asProgram+"=1", "STATE_DIRECTORY="+dir)
+	server.Stdout, server.Stderr = &log, &log
+	server.WaitDelay = time.Second
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Process.Kill(); server.Wait(); killHeirs(&log) })
+	until(t, "the start", &log, func() bool { return strings.Contains(log.String(), "msg=ready") })
+	putProgram(t, program, []byte("#!/bin/sh\nexec 3>&-; sleep 0.2; echo this is why; exit 1\n"))
+	server.Process.Signal(syscall.SIGUSR2)
+	until(t, "the refusal", &log, func() bool { return strings.Contains(log.String(), "the upgrade failed") })
+	if before, _, _ := strings.Cut(log.String(), "the upgrade failed"); !strings.Contains(before, "this is why") {
+		t.Errorf("it does not say why before\n%s", log.String())
+	}
+}

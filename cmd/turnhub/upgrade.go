@@ -43,7 +43,8 @@ const (
 	loadPatience   = 20 * time.Second
 	readyPatience  = time.Minute // the first round of probes, on a machine that is busy
 	goPatience     = 10 * time.Second
-	retirePatience = 3 * time.Second // for what an operator is doing right now
+	endPatience    = 10 * time.Second // for the last words of a process whose link has ended
+	retirePatience = 3 * time.Second  // for what an operator is doing right now
 )
 
 // executable is the path of this program as it was at the start: when the file
@@ -103,7 +104,7 @@ func (n *node) upgrade(args, environ []string) (yielded bool, err error) {
 	}
 	if err != nil {
 		conn.Close()
-		_ = successor.Process.Kill()
+		bury(successor.Process, ended, err)
 		return false, fmt.Errorf("the new binary did not start: %w", err)
 	}
 
@@ -136,12 +137,27 @@ func (n *node) upgrade(args, environ []string) (yielded bool, err error) {
 		n.log.Warn("the new binary is of a version that cannot tell this one anything: revocations, reloads and ended calls do not reach the calls that this process still carries", "pid", os.Getpid())
 	}
 	if err != nil {
-		_ = successor.Process.Kill()
-		<-ended
+		bury(successor.Process, ended, err)
 		return true, fmt.Errorf("the new binary does not serve: %w", err)
 	}
 	n.log.Info("a new process has taken over", "pid", pid, "allocations_kept", len(n.turn.Allocations()))
 	return true, nil
+}
+
+// bury ends a successor that failed. One whose link has ended is ending by itself, and is
+// to say why before.
+func bury(successor *os.Process, ended <-chan struct{}, why error) {
+	if errors.Is(why, kin.ErrEnded) {
+		late := time.NewTimer(endPatience)
+		defer late.Stop()
+		select {
+		case <-ended:
+			return
+		case <-late.C:
+		}
+	}
+	_ = successor.Kill()
+	<-ended
 }
 
 // duplicates are files of all listeners.
@@ -254,9 +270,9 @@ func (n *node) accompany(young *relative, ended <-chan struct{}) error {
 		})
 		return nil
 	case <-ended:
-		return errors.New("it has ended; its last log lines say why")
+		return fmt.Errorf("%w; its last log lines say why", kin.ErrEnded)
 	case <-young.link.Done():
-		return errors.New("it has ended; its last log lines say why")
+		return fmt.Errorf("%w; its last log lines say why", kin.ErrEnded)
 	case <-late.C:
 		return fmt.Errorf("it did not prove its relay within %v", readyPatience)
 	}

@@ -49,10 +49,16 @@ func install(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	putProgram(t, path, binary)
+}
+
+// putProgram puts a program at path, in place of the one that is there.
+func putProgram(t *testing.T, path string, program []byte) {
+	t.Helper()
 	// A child that another test forks meanwhile would hold the file open for writing until its exec, and until then
 	// nobody could run it ("text file busy").
 	syscall.ForkLock.RLock()
-	err = os.WriteFile(path+".new", binary, 0o755)
+	err := os.WriteFile(path+".new", program, 0o755)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
