@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	encoding "encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -245,11 +246,13 @@ type trial struct {
 type outcome struct {
 	large, sound          []time.Duration // ages, sorted
 	soundSent, soundHeard int             // of those in the middle
-	used                  float64         // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
-	behind                time.Duration   // for so long in all the peer was kept from sending
-	dropped               uint64          // packets, by the link
-	silent                time.Duration   // for so long nothing came, at the longest
-	buffered              int             // bytes that lay in the client's own receive buffer at most
+	largeSent, largeHeard int
+	used                  float64       // of the link, by what it carried, headers too; of what the client reads, where that is what is bounded
+	behind                time.Duration // for so long in all the peer was kept from sending by the machine
+	stalled               time.Duration // at a time, at the longest
+	dropped               uint64        // packets, by the link
+	silent                time.Duration // for so long nothing came, at the longest
+	buffered              int           // bytes that lay in the client's own receive buffer at most
 }
 
 func at(ages []time.Duration, share float64) time.Duration {
@@ -338,6 +341,7 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	var carriedFirst, carriedLast, droppedFirst uint64
 	// On a busy machine a program such as tc is there late, so it counts when it was.
 	counted, countedFrom := c.lasts-warm, warm
+	missed := time.Duration(0) // of it, by the peer
 	var sending sync.WaitGroup
 	ended := make(chan struct{})
 	sending.Go(func() {
@@ -379,7 +383,10 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 			// A microphone does not say at once what it had no time for.
 			if behind := now - min(large, sound); behind > 2*soundEvery {
 				large, sound = large+behind, sound+behind
-				o.behind += behind
+				o.behind, o.stalled = o.behind+behind, max(o.stalled, behind)
+				if now > warm {
+					missed += min(behind, now-warm)
+				}
 			}
 			for ; sound <= now; sound += soundEvery {
 				if now > warm && now < c.lasts-time.Second {
@@ -387,22 +394,36 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 				}
 				_, _ = peer.Write(packet[:soundPacket])
 			}
-			for ; large <= now; large += gap {
+			send := func() {
+				if now > warm && now < c.lasts-time.Second {
+					o.largeSent++
+				}
 				_, _ = peer.Write(packet)
+			}
+			for ; large <= now; large += gap {
+				send()
 			}
 			for ; whole <= now && whole < wholes; whole += wholeEvery {
 				for range map[bool]int{false: wholeSize, true: 10}[c.start] {
-					_, _ = peer.Write(packet)
+					send()
 				}
 			}
 			timer.Reset(min(large, sound) - time.Since(began))
 		}
 	})
-	bytes, heard, last := 0, 0, warm
+	bytes, last := 0, warm
 	buffer := make([]byte, 2000)
 	_ = relay.SetReadDeadline(began.Add(c.lasts))
 	for {
 		size, _, err := relay.ReadFrom(buffer)
+		if late := net.Error(nil); stays && errors.As(err, &late) && late.Timeout() {
+			// All has to come, however late the machine lets us see it.
+			sending.Wait()
+			if all := o.soundHeard == o.soundSent && o.largeHeard == o.largeSent; !all && time.Since(began) < c.lasts+20*time.Second {
+				_ = relay.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+				continue
+			}
+		}
 		if err != nil {
 			break
 		}
@@ -413,13 +434,16 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 		sent := time.Duration(encoding.BigEndian.Uint64(buffer))
 		bytes += size
 		o.silent, last = max(o.silent, now-last), now
+		middle := 0
+		if sent > warm && sent < c.lasts-time.Second {
+			middle = 1
+		}
 		if size == soundPacket {
 			o.sound = append(o.sound, now-sent)
-			if sent > warm && sent < c.lasts-time.Second {
-				heard++
-			}
+			o.soundHeard += middle
 		} else {
 			o.large = append(o.large, now-sent)
+			o.largeHeard += middle
 		}
 	}
 	sending.Wait()
@@ -428,59 +452,16 @@ func (n *narrows) run(client, address string, port int, c trial) (o outcome, err
 	if c.reads == 0 {
 		bytes = int(carriedLast - carriedFirst)
 	}
-	o.used = float64(bytes) / counted.Seconds() / rate
-	o.silent, o.soundHeard = max(o.silent, c.lasts-last), heard
+	o.used = float64(bytes) / max(counted-missed, time.Second).Seconds() / rate
+	o.silent = max(o.silent, c.lasts-last)
 	slow.mu.Lock()
 	o.buffered = slow.most
 	slow.mu.Unlock()
 	return o, err
 }
 
-// slowConn is a client that reads no faster than it is told to.
-type slowConn struct {
-	net.Conn
-	tcp *net.TCPConn
-
-	mu    sync.Mutex
-	rate  int // bytes a second, 0: as they come
-	began time.Time
-	taken int
-	most  int // bytes that lay unread at a time
-}
-
-func (c *slowConn) pace(rate int) {
-	c.mu.Lock()
-	c.rate, c.began, c.taken = rate, time.Now(), 0
-	c.mu.Unlock()
-}
-
-func (c *slowConn) Read(b []byte) (int, error) {
-	c.mu.Lock()
-	rate := c.rate
-	due := c.began.Add(time.Duration(float64(c.taken) / float64(max(rate, 1)) * float64(time.Second)))
-	c.mu.Unlock()
-	if rate == 0 {
-		return c.Conn.Read(b)
-	}
-	<-time.After(time.Until(due)) // the reader's own pace
-	if raw, err := c.tcp.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
-			if unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); err == nil {
-				c.mu.Lock()
-				c.most = max(c.most, unread)
-				c.mu.Unlock()
-			}
-		})
-	}
-	n, err := c.Conn.Read(b[:min(len(b), 1500)])
-	c.mu.Lock()
-	c.taken += n
-	c.mu.Unlock()
-	return n, err
-}
-
 func (o outcome) String() string {
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used, %d dropped, the peer was behind by %d ms in all", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
-		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used, o.dropped, ms(o.behind))
+	return fmt.Sprintf("age %d / %d / %d ms (median, 99 of 100, worst), sound %d / %d ms, %d of %d heard, nothing for %d ms, %.0f %% used, %d dropped, the peer was behind by %d ms in all, %d at a time", ms(at(o.large, 0.5)), ms(at(o.large, 0.99)),
+		ms(at(o.large, 1)), ms(at(o.sound, 0.5)), ms(at(o.sound, 0.99)), o.soundHeard, o.soundSent, ms(o.silent), 100*o.used, o.dropped, ms(o.behind), ms(o.stalled))
 }

@@ -52,12 +52,13 @@ func TestNarrowLine(t *testing.T) {
 	}
 }
 
-// judge holds what arrived over a narrow line to twice the aims.
+// judge holds what arrived over a narrow line to twice the aims, and as much more as the machine
+// did not run what sends and listens here.
 func (c trial) judge(t *testing.T, o outcome) {
 	t.Helper()
 	name := fmt.Sprintf("%s, %d kbit/s", c.transport, c.kbit)
 	t.Logf("%s: %s", name, o)
-	if c.start && o.silent > time.Second {
+	if c.start && o.silent > time.Second+o.stalled {
 		t.Errorf("%s: nothing comes at first: %s", name, o)
 	}
 	// Of a line of 130 kbit/s a packet takes 80 ms, and sound with its headers two thirds.
@@ -68,7 +69,7 @@ func (c trial) judge(t *testing.T, o outcome) {
 	if c.start { // the peer sends twice what the line takes
 		heard = 4
 	}
-	if at(o.large, 0.5) > old || at(o.large, 0.99) > 1400*time.Millisecond {
+	if at(o.large, 0.5) > old || at(o.large, 0.99) > 1400*time.Millisecond+o.stalled {
 		t.Errorf("%s: what arrives is old: %s", name, o)
 	}
 	if o.used < 0.8 {
@@ -91,8 +92,8 @@ func TestOrdinaryLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(o)
-	if late := n.counted("turnhub_relay_stream_late_total"); late != 0 || len(o.large) < 300 || o.soundHeard < o.soundSent {
-		t.Errorf("%d dropped for their age, %d large packets came: %s", late, len(o.large), o)
+	if late := n.counted("turnhub_relay_stream_late_total"); late != 0 || o.largeSent == 0 || o.largeHeard < o.largeSent || o.soundHeard < o.soundSent {
+		t.Errorf("%d dropped for their age, %d of %d large packets came: %s", late, o.largeHeard, o.largeSent, o)
 	}
 }
 
