@@ -267,6 +267,7 @@ export namespace lineTimes {
     export let heldMost: number;
     export let count: number;
     export let rate: number;
+    export let packs: number;
     export let alone: number;
     export let asked: number;
     let answer_2: number;
@@ -2030,6 +2031,8 @@ declare class Line {
     get narrow(): boolean;
     /** Bits per second with which another connection begins to send; undefined: as always. */
     get begins(): number | undefined;
+    /** Packets of sound are to be longer than the browser makes them by itself: its connection is told so by what the other side has said. */
+    get packs(): boolean;
     /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
     hear(message: Timed): void;
     /** @param {LineState} state */
@@ -2072,6 +2075,10 @@ export type LineHost = {
      */
     begin?: ((rate: number) => void) | undefined;
     /**
+     * packets of sound are to be of another length, see `packs`
+     */
+    pack?: (() => void) | undefined;
+    /**
      * another allowance
      */
     changed: () => void;
@@ -2097,6 +2104,7 @@ declare const wide: 2000000;
 /** @type {Readonly<Allowance>} */
 declare const plenty: Readonly<Allowance>;
 declare function soundTakes(audio: number, long: boolean): number;
+declare function soundOfTold(told: boolean): number;
 declare function soundTook(bytes: number, count: number, seconds: number): number;
 /** A line that is thought to take less than this before the call is narrow for it, bits per second; so much of that is sent at first. */
 declare const narrowFrom: 300000;
@@ -2191,7 +2199,7 @@ export type Sample = {
      */
     wants?: number | undefined;
     /**
-     * bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
+     * bits per second that sound takes of the line at the least, where the browser makes its packets no longer by itself; 0: it does
      */
     spoken?: number | undefined;
     /**
@@ -2290,10 +2298,12 @@ declare class Negotiation {
     /** Makes an offer, when the steps before are done and there is no other. */
     offer(): void;
     /**
-     * Has Chromium think anew of what it may send, from so much on: it is told once more what both have said, and the other side is told nothing.
+     * Has Chromium think anew of what it may send, from so much on.
      * @param {number} rate bits per second
      */
     begin(rate: number): void;
+    /** Has the browser make packets of sound longer, or no longer so, as its host says; while ICE looks for a path, it is asked for again once there is one. */
+    pack(): void;
     /** Says an offer again that may not have been delivered. */
     repeat(): void;
     /**
@@ -2346,6 +2356,10 @@ export type NegotiationHost = {
      */
     startBitrate?: (() => number | undefined) | undefined;
     /**
+     * packets of sound are to be longer than the browser makes them by itself
+     */
+    packs?: (() => boolean) | undefined;
+    /**
      * what is wrong between the two; '': they understand each other
      */
     trouble: (trouble: Trouble | "") => void;
@@ -2354,6 +2368,25 @@ export type NegotiationHost = {
  * `refused`: a browser did not take a description; `mute`: our own made none
  */
 export type Failure = "refused" | "unanswered" | "mute";
+
+// ---- call/path/packets.js
+/**
+ * A description of the other side as our browser is to hear it: with packets of sound of that length (RFC 8866, 6.4), or no longer so. Whoever says
+ * a length of his own keeps it.
+ * @param {{type: RTCSdpType, sdp?: string}} description of a browser too, whose members are no own ones @param {boolean} long
+ */
+declare function inPackets({ type, sdp }: {
+    type: RTCSdpType;
+    sdp?: string;
+}, long: boolean): {
+    type: RTCSdpType;
+    sdp: string;
+};
+/**
+ * So long are packets of sound on a narrow line, milliseconds, of browsers that make them no longer by themselves (`adaptivePtime`): at 20 ms what
+ * is around them takes more than twice what is in them.
+ */
+declare const longPacket: 60;
 
 // ---- call/path/pictures.js
 /** From so many bits per second the best is sent. */
@@ -2754,12 +2787,15 @@ export type StandstillHost = {
 /**
  * A description of the other side as our browser is to hear it: with the bitrate to begin with. Chromium and Safari know it by
  * their own parameter of a format, in kbit/s; others leave what they do not know.
- * @template {{type: RTCSdpType, sdp?: string}} T @param {T} description @param {number} [rate] bits per second @returns {T}
+ * @param {{type: RTCSdpType, sdp?: string}} description of a browser too, whose members are no own ones @param {number} [rate] bits per second
  */
-declare function startingFaster<T extends {
+declare function startingFaster({ type, sdp }: {
     type: RTCSdpType;
     sdp?: string;
-}>(description: T, rate?: number): T;
+}, rate?: number): {
+    type: RTCSdpType;
+    sdp: string;
+};
 /**
  * Bits per second with which a connection begins to send, before it knows anything of its path. Chromium takes 300,000, and
  * leaves out up to four pictures of more than 320×240 while there are fewer than that for them, and of more than 640×480 below

@@ -112,6 +112,8 @@ export const lineTimes = {
   heldMost: 2000,
   /** Bytes are counted so often, and rates are of so long. */
   count: 400, rate: 1300,
+  /** Packets of sound of whom another length has to be told stay long for so long after the line was narrow. */
+  packs: 10_000,
   /** What waited with pictures in it has gone after so long without them. */
   alone: 1500,
   /** The other side's wish to get less holds for so long, unless it is said again. */

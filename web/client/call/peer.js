@@ -83,7 +83,7 @@ export class Peer extends Emitter {
     settled: () => this.#sharing.negotiated(),
     failed: (why) => this.#healing.failed(why),
     trouble: (what) => { if (what || isPartial(this.trouble)) this.#setTrouble(what); },
-    startBitrate: () => this.#line.begins,
+    startBitrate: () => this.#line.begins, packs: () => this.#line.packs,
   };
   /** @type {Line} */ #line = new Line({
     clock: realClock,
@@ -92,7 +92,7 @@ export class Peer extends Emitter {
     tell: (message) => this.tell(message),
     wants: () => { const {video, screen} = this.#host.media.sending; return wanted(this.#host.size, video || screen, this.#most); },
     expected: () => this.#host.thrift.expected,
-    begin: (rate) => this.#negotiation?.begin(rate),
+    begin: (rate) => this.#negotiation?.begin(rate), pack: () => this.#negotiation?.pack(),
     changed: () => this.limit(),
     said: () => this.emit('line', this.line),
   });
@@ -401,7 +401,10 @@ export class Peer extends Emitter {
     if (channel) this.#way.talk(pc, channel);
     pc.onnegotiationneeded = () => negotiation.offer();
     pc.onicecandidate = ({candidate}) => { if (candidate) this.#found(candidate); };
-    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => this.#healing.changed();
+    pc.onconnectionstatechange = pc.oniceconnectionstatechange = () => {
+      this.#healing.changed();
+      negotiation.pack();
+    };
     pc.ontrack = ({transceiver}) => this.#show(pc, transceiver);
     pc.ondatachannel = ({channel: incoming}) => this.#channel.accept(incoming, pc);
     if (!this.#quiet) this.#watchFirstFrame();
@@ -422,6 +425,7 @@ export class Peer extends Emitter {
     this.#meter = new Meter();
     this.#told = this.#toldThem = '';
     this.#use(negotiation, channel);
+    negotiation.pack();
     // The streams stay; said again, a page would load them anew, and show black for a moment.
     for (const transceiver of pc.getTransceivers()) this.#received.show(pc, transceiver);
     this.send();

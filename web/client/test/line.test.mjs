@@ -249,6 +249,42 @@ test('the line is measured while it leads over TCP or TLS, and let go of after',
   assert.equal(told.length, before, 'and nothing is timed any more');
 });
 
+for (const longer of [false, true]) {
+  test(`packets of sound are longer as long as the line is narrow, ${longer ? 'by the browser itself' : 'by what it hears of the other side'}`, async () => {
+    const clock = new FakeClock(), packed = [], stats = {at: 0}, way = {takes: 50, got: 1_000_000};
+    const pc = {
+      getSenders: () => [{track: {kind: 'audio'}, getParameters: () => ({encodings: [longer ? {adaptivePtime: false} : {}]})}],
+      getStats: async () => new Map([['p', {type: 'candidate-pair', nominated: true, state: 'succeeded', timestamp: clock.time, bytesSent: stats.at += 5000, bytesReceived: stats.at, packetsSent: 1}]]),
+    };
+    const tell = ({type, n}) => { if (type === 'ping') clock.setTimeout(() => line.hear(timed({type: 'pong', n, at: clock.time, got: way.got})), way.takes); };
+    const line = new Line({clock, pc: () => pc, open: () => true, wants: () => 1_000_000, tell, pack: () => packed.push(line.packs), changed: () => {}, said: () => {}});
+    const pass = async (milliseconds, until = () => false) => { for (let t = 0; t < milliseconds && !until(); t += 50) { clock.advance(50); for (let i = 0; i < 10; i++) await null; } };
+    const becomesNarrow = async () => {
+      Object.assign(way, {takes: 900, got: 60_000});
+      await pass(6000);
+    };
+    line.tick('relay-tls');
+    await pass(2000);
+    assert.deepEqual([line.allowance.narrow, packed], [false, []]);
+    await becomesNarrow();
+    assert.deepEqual([line.allowance.narrow, packed], [true, longer ? [] : [true]]);
+    Object.assign(way, {takes: 50, got: 1_000_000});
+    await pass(60_000, () => !line.allowance.narrow);
+    assert.deepEqual([line.allowance.narrow, packed], [false, longer ? [] : [true]], 'a line that is wide again may soon be narrow');
+    await pass(times.packs + 1000);
+    assert.deepEqual([line.allowance.narrow, packed], [false, longer ? [] : [true, false]]);
+    await becomesNarrow();
+    line.tick('direct');
+    assert.deepEqual([line.allowance.narrow, packed], [false, longer ? [] : [true, false, true, false]]);
+    line.tick('relay-tls');
+    await becomesNarrow();
+    Object.assign(way, {takes: 50, got: 1_000_000});
+    await pass(60_000, () => !line.allowance.narrow);
+    line.tick('direct');
+    assert.deepEqual(packed, longer ? [] : [true, false, true, false, true, false], 'nor on a path that is none of those, wide as the last one was');
+  });
+}
+
 test('what the other side has seen of its line holds until the path is known, and on one over TCP or TLS until that is measured', () => {
   for (const path of ['relay-tls', 'direct']) {
     const clock = new FakeClock(), said = [];

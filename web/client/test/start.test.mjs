@@ -1,6 +1,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {Negotiation} from '../call/path/negotiation.js';
+import {inPackets, longPacket} from '../call/path/packets.js';
 import {startingAnew, startingFaster} from '../call/path/start.js';
 import {FakeClock} from './fakes.mjs';
 
@@ -26,15 +27,33 @@ test('one that was heard is heard with another bitrate, and is else the same', (
   assert.equal(startingAnew({type: 'offer', sdp: sdp.join('\n')}, 600_000).sdp, startingFaster({type: 'offer', sdp: sdp.join('\n')}).sdp);
 });
 
+test('sound is in longer packets by a line of its section, which goes again; whoever says one of his own keeps it', () => {
+  for (const end of ['\r\n', '\n']) {
+    const heard = {type: /** @type {const} */ ('answer'), sdp: sdp.join(end)}, long = inPackets(heard, true), at = sdp.findIndex((each) => each.startsWith('m=video'));
+    assert.deepEqual(long, {type: 'answer', sdp: [...sdp.slice(0, at), `a=ptime:${longPacket}`, ...sdp.slice(at)].join(end)});
+    assert.deepEqual([inPackets(long, true), inPackets(long, false), inPackets(heard, false)], [long, heard, heard]);
+  }
+  const own = {type: /** @type {const} */ ('offer'), sdp: sdp.join('\r\n').replace('minptime=10', 'minptime=10\r\na=ptime:40')};
+  assert.deepEqual([inPackets(own, true), inPackets(own, false), inPackets({type: 'rollback'}, true)], [own, own, {type: 'rollback', sdp: ''}]);
+});
+
 test('what is no description of pictures stays as it is', () => {
   for (const each of ['', 'v=0\r\n', 'm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n']) assert.equal(startingFaster({type: 'answer', sdp: each}).sdp, each);
   assert.deepEqual(startingFaster({type: 'rollback'}), {type: 'rollback', sdp: ''});
 });
 
+/** As browsers give it: what it has are no members of its own. */
+class Described {
+  #it;
+  constructor(it) { this.#it = it; }
+  get type() { return this.#it.type; }
+  get sdp() { return this.#it.sdp; }
+}
+
 /** A connection that both have described, and what was set of it since. @param {RTCSdpType} type of what was heard @param {(what: string) => void} [refuse] */
-function described(type, refuse = () => {}) {
-  const heard = startingFaster({type, sdp: sdp.join('\r\n')}), set = [];
-  const pc = {signalingState: 'stable', localDescription: {type: 'offer', sdp: 'ours'}, remoteDescription: heard,
+function described(type, refuse = () => {}, heard = startingFaster({type, sdp: sdp.join('\r\n')})) {
+  const set = [];
+  const pc = {signalingState: 'stable', iceConnectionState: 'connected', localDescription: {type: 'offer', sdp: 'ours'}, remoteDescription: new Described(heard),
     async setLocalDescription(description) {
       set.push(description?.type ?? 'ours');
       pc.signalingState = pc.signalingState === 'stable' ? 'have-local-offer' : 'stable';
@@ -43,7 +62,7 @@ function described(type, refuse = () => {}) {
       set.push(description);
       refuse(description.type);
       pc.signalingState = description.type === 'offer' ? 'have-remote-offer' : 'stable';
-      pc.remoteDescription = description;
+      pc.remoteDescription = new Described(description);
     }};
   return {pc, set, heard};
 }
@@ -74,4 +93,26 @@ test('what a browser does not take of that is taken back, and where something is
   await negotiation.handle({candidates: []});
   assert.equal(set.length, before);
   negotiation.close();
+});
+
+test('a browser is told of longer packets of sound once, and of others again, and the other side of nothing', async () => {
+  // Firefox leaves out of what it has heard what it does not know.
+  const {pc, set, heard} = described('answer', undefined, {type: 'answer', sdp: sdp.join('\r\n')}), told = [];
+  let packs = false;
+  const negotiation = new Negotiation(/** @type {any} */ (pc), '', /** @type {any} */ ({clock: new FakeClock(), signal: (data) => told.push(data), packs: () => packs}));
+  for (const state of ['checking', 'connected']) {
+    pc.iceConnectionState = state;
+    for (packs of [false, true, true]) {
+      negotiation.pack();
+      await negotiation.handle({candidates: []});
+    }
+    if (state === 'checking') assert.deepEqual(set, [], 'while ICE looks for a path nothing comes between');
+  }
+  assert.deepEqual(set, ['ours', inPackets(startingFaster(heard), true)]);
+  negotiation.begin(450_000);
+  packs = false;
+  negotiation.pack();
+  await negotiation.handle({candidates: []});
+  assert.deepEqual(set.slice(2), ['ours', inPackets(startingAnew(heard, 450_000), true), 'ours', startingAnew(heard, 450_000)]);
+  assert.deepEqual([told, pc.signalingState], [[], 'stable']);
 });

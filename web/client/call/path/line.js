@@ -1,7 +1,7 @@
 import {isEstimated, makesLonger} from './bitrate.js';
 import {PathTiming} from './timing.js';
 import {Asking} from './asking.js';
-import {NarrowLine, around, calm, header, holding, plenty, soundTook} from './narrow.js';
+import {NarrowLine, around, calm, header, holding, plenty, soundOfTold, soundTook} from './narrow.js';
 import {statsOf} from './stats.js';
 import {Tally} from './tally.js';
 import {lineTimes as times} from '../../base/times.js';
@@ -19,6 +19,7 @@ import {lineTimes as times} from '../../base/times.js';
  * @property {() => number} wants bits per second that the call would send to this person
  * @property {() => boolean} [expected] our own line was seen to be narrow before the call
  * @property {(rate: number) => void} [begin] has the browser think anew of what it may send
+ * @property {() => void} [pack] packets of sound are to be of another length, see `packs`
  * @property {() => void} changed another allowance
  * @property {() => void} said the line is in another state, on our side or theirs
  */
@@ -101,6 +102,10 @@ export class Line {
   #received = 0;
   /** What sound takes of the line, where the browser makes its packets no longer; 0: it does. */
   #spoken = 0;
+  /** Packets of sound are longer than the browser makes them by itself; whether it makes them so by itself; and when the line was narrow last. */
+  #packs = false;
+  #longer = true;
+  #packsFrom = -Infinity;
   /** What is sent beside what the browser counts in what it thinks that it may send: sound, or nothing. */
   #apart = 0;
   /** What is sent of sound and pictures of the rest, in the last moment. */
@@ -174,6 +179,9 @@ export class Line {
 
   /** Bits per second with which another connection begins to send; undefined: as always. */
   get begins() { return this.allowance.narrow ? Math.max(leastBegun, this.#narrow.room) : undefined; }
+
+  /** Packets of sound are to be longer than the browser makes them by itself: its connection is told so by what the other side has said. */
+  get packs() { return this.#packs; }
 
   /** What the other side says of the line. @param {import('../data/bounds.js').Timed} message */
   hear(message) {
@@ -272,9 +280,20 @@ export class Line {
       available: this.#available, bare: this.#bare, wants: this.#host.wants(), spoken: this.#spoken, apart: this.#apart, media: this.#media, shows: this.#shows, held: this.#held});
     const {begins} = this.#narrow;
     if (begins) this.#host.begin?.(begins);
+    this.#pack();
     // What files may send they ask for by themselves.
     if (!same({...before, files: 0}, {...this.#allowed, files: 0})) this.#host.changed();
     this.#say();
+  }
+
+  /** Each change makes what is sent anew: once for as long as it is narrow, and soon again where it changes all the time. */
+  #pack() {
+    const now = this.#host.clock.now(), {narrow, long} = this.#allowed;
+    if (narrow) this.#packsFrom = now;
+    const packs = narrow && long && !this.#longer ? true : this.#packs && this.#stream && now - this.#packsFrom < times.packs;
+    if (packs === this.#packs) return;
+    this.#packs = packs;
+    this.#host.pack?.();
   }
 
   #say() {
@@ -316,7 +335,9 @@ export class Line {
     this.#bare = ((count.bare - from.bare) * 8) / seconds;
     this.#received = ((count.received - from.received) * 8) / seconds;
     const {longer, estimated} = soundOf(pc), spoken = count.spoken - from.spoken, words = count.words - from.words;
-    this.#spoken = longer ? 0 : soundTook(spoken, words, seconds);
+    this.#longer = longer;
+    // Silence takes less than what may follow it; and who is told of longer packets may not know them.
+    this.#spoken = longer ? 0 : Math.max(soundTook(spoken, words, seconds), soundOfTold(this.#packs));
     this.#apart = estimated ? 0 : (spoken * 8 + words * header * 8) / seconds;
     this.#shows = Math.max(0, ((count.shown - from.shown) * 8) / seconds);
     const moment = last ? (count.at - last.at) / 1000 : 0;

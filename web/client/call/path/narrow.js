@@ -6,6 +6,7 @@
  */
 
 import {Choice, best, comesBack} from './pictures.js';
+import {longPacket} from './packets.js';
 import {Beginning, Looking, Widening, soundAlone} from './widening.js';
 
 /** The queue in milliseconds below which there is room, above which there is too much, and which is emptied before anything else. */
@@ -48,7 +49,7 @@ export const wide = 2_000_000;
  * @property {number} [media] bits per second of it that are sound and pictures, of those that the browser counts in what it thinks, in the last moment
  * @property {number} [shows] bits per second of pictures, without what is sent again; Infinity: not known
  * @property {number} [wants] bits per second that the call would send; wide
- * @property {number} [spoken] bits per second that sound takes of the line, where the browser makes its packets no longer than 20 ms; 0: it does
+ * @property {number} [spoken] bits per second that sound takes of the line at the least, where the browser makes its packets no longer by itself; 0: it does
  * @property {boolean} [held] no pictures are sent meanwhile, as messages are not answered: that as much arrives as is sent says nothing
  * @property {number} [apart] bits per second of `available` that the browser does not count in it: they are sent whatever it thinks
  */
@@ -87,6 +88,8 @@ const resting = {video: 22_000, scale: 4, frameRate: 4, audio: soundFloor, long:
 
 /** What sound takes of the line, bits per second, with all that is around it. @param {number} audio @param {boolean} long */
 export const soundTakes = (audio, long) => (long ? inLong : audio) + (long ? longPackets : packets) * (header + around) * 8;
+/** The same of a browser that makes its packets longer only where it is told so, or does not (packets.js). @param {boolean} told */
+export const soundOfTold = (told) => soundFloor + (told ? 1000 / longPacket : packets) * (header + around) * 8;
 /** The same as it was measured: bytes without headers, and packets, in so many seconds. @param {number} bytes @param {number} count @param {number} seconds */
 export const soundTook = (bytes, count, seconds) => ((bytes + count * (header + around)) * 8) / seconds;
 
@@ -191,7 +194,7 @@ export class NarrowLine {
   get room() { return this.#room; }
 
   /** What the least sound takes of the line. */
-  get #sound() { return Math.max(soundTakes(soundFloor, true), this.#spoken); }
+  get #sound() { return this.#spoken || soundTakes(soundFloor, true); }
 
   /**
    * Before anything is sent: the line takes so much and no more, as who has it has seen. Then the call begins with the picture that
@@ -208,7 +211,7 @@ export class NarrowLine {
   /** @param {Sample} sample @returns {Allowance} */
   take({now, stream, delay, sent, received = 0, asked = Infinity, files = 0, pad = 0, available = 0, bare = sent, wants = wide, spoken = 0, apart = 0, media = bare, shows = Infinity, held = false}) {
     if (!stream) return this.#free();
-    this.#spoken = spoken && Math.max(spoken, soundTakes(soundFloor, false));
+    this.#spoken = spoken;
     if (this.#since === Infinity) {
       this.#since = now;
       // What was expected is as if it had been found out now.

@@ -1,6 +1,7 @@
 import {answer, withoutCandidates} from './connection.js';
 import {isFirefox} from './browsers.js';
 import {belongs, leftOut, nothingInCommon, troubleOf} from './received.js';
+import {inPackets} from './packets.js';
 import {startBitrate, startingAnew, startingFaster} from './start.js';
 import {Trickle} from './trickle.js';
 import {negotiationTimes as times} from '../../base/times.js';
@@ -18,6 +19,7 @@ import {negotiationTimes as times} from '../../base/times.js';
  * @property {() => void} settled an offer has been answered: what the connection can carry may have changed
  * @property {(why: Failure) => void} failed
  * @property {() => number | undefined} [startBitrate] bits per second to begin with; undefined: as always
+ * @property {() => boolean} [packs] packets of sound are to be longer than the browser makes them by itself
  * @property {(trouble: import('./received.js').Trouble | '') => void} trouble what is wrong between the two; '': they understand each other
  */
 
@@ -58,6 +60,7 @@ export class Negotiation {
   #strays = 0;
   #usable = 0;
   /** With how much it begins to send: another than the first would have Chromium begin anew. @type {number | undefined} */ #begins;
+  #packs = false;
   /** Whose offer was the first that was answered; '': none yet. @type {'' | 'ours' | 'theirs'} */ first = '';
 
   /**
@@ -77,6 +80,12 @@ export class Negotiation {
 
   /** Others are told from now on. @param {NegotiationHost} host */
   serve(host) { this.#host = host; }
+
+  /** What they have said, as our browser is to hear it. @param {{type: RTCSdpType, sdp?: string}} description */
+  #heard(description) {
+    this.#packs = this.#host.packs?.() ?? false;
+    return inPackets(startingFaster(description, this.#start), this.#packs);
+  }
 
   get #start() { return (this.#begins ??= this.#host.startBitrate?.() ?? startBitrate); }
 
@@ -120,21 +129,36 @@ export class Negotiation {
   }
 
   /**
-   * Has Chromium think anew of what it may send, from so much on: it is told once more what both have said, and the other side is told nothing.
+   * Has Chromium think anew of what it may send, from so much on.
    * @param {number} rate bits per second
    */
   begin(rate) {
+    // The same number again would change nothing.
+    this.#retell((said) => startingAnew(said, this.#begins = rate === this.#begins ? rate - 1000 : rate));
+  }
+
+  /** Has the browser make packets of sound longer, or no longer so, as its host says; while ICE looks for a path, it is asked for again once there is one. */
+  pack() {
+    if ((this.#host.packs?.() ?? false) === this.#packs) return;
+    this.#retell((said) => (/^(connected|completed)$/.test(this.pc.iceConnectionState) && (this.#host.packs?.() ?? false) !== this.#packs ? this.#heard(said) : null));
+  }
+
+  /**
+   * Our browser is told once more what both have said, and the other side is told nothing.
+   * @param {(said: RTCSessionDescription) => RTCSessionDescriptionInit | null} as what it is to hear of the other side; null: it has heard that
+   */
+  #retell(as) {
     this.#step(async () => {
       const {pc} = this, {remoteDescription: said, signalingState} = pc;
-      if (signalingState !== 'stable' || !said) return;
-      // The same number again would change nothing.
-      this.#begins = rate === this.#begins ? rate - 1000 : rate;
+      const heard = signalingState === 'stable' && said ? as(said) : null;
+      if (!heard) return;
       try {
-        if (said.type === 'answer') await pc.setLocalDescription();
-        await pc.setRemoteDescription(startingAnew(said, this.#begins));
-        if (said.type === 'offer') await pc.setLocalDescription();
-      } catch {
+        if (heard.type === 'answer') await pc.setLocalDescription();
+        await pc.setRemoteDescription(heard);
+        if (heard.type === 'offer') await pc.setLocalDescription();
+      } catch (error) {
         // There is something to negotiate, and that is still done.
+        if (!this.#closed) console.warn('turnhub: what both have said was not taken again', error);
         await this.#rollBack();
       }
     });
@@ -198,7 +222,7 @@ export class Negotiation {
     const {pc} = this;
     this.mozilla = isFirefox(offer);
     try {
-      await pc.setRemoteDescription(startingFaster(description, this.#start));
+      await pc.setRemoteDescription(this.#heard(description));
       this.#host.answering(pc);
       await answer(pc);
     } catch (error) {
@@ -231,7 +255,7 @@ export class Negotiation {
     if (this.#ignoring) return;
     try {
       // Where both have offered, this takes ours back.
-      await pc.setRemoteDescription(startingFaster(offer, this.#start));
+      await pc.setRemoteDescription(this.#heard(offer));
       this.mozilla = isFirefox(offer);
       this.#strays = this.#usable = 0;
       this.#stopWaiting();
@@ -278,7 +302,7 @@ export class Negotiation {
     if (!this.waiting || (round !== undefined && round !== this.#round)) return;
     this.#stopWaiting();
     try {
-      await this.pc.setRemoteDescription(startingFaster(description, this.#start));
+      await this.pc.setRemoteDescription(this.#heard(description));
       this.mozilla = isFirefox(description);
       this.#strays = this.#usable = 0;
       this.first ||= 'ours';
