@@ -47,19 +47,14 @@ func Join(ctx context.Context, o Options) (r Result, err error) {
 		opened.Add(w.now() - c.began)
 		w.leave(c)
 	}
-	interval := time.Duration(float64(time.Second) / o.Rate)
-	due := w.now()
-	err = w.during(ctx, o.Duration, time.Millisecond, func() error {
-		for w.now() >= due {
-			due += interval
-			n := rng.IntN(o.Rooms)
-			c, err := w.connect(room(n))
-			if err != nil {
-				return err
-			}
-			c.inFlight = n // its room's number
-			r.Messages++
+	err = w.paced(ctx, o, func() error {
+		n := rng.IntN(o.Rooms)
+		c, err := w.connect(room(n))
+		if err != nil {
+			return err
 		}
+		c.inFlight = n // its room's number
+		r.Messages++
 		return nil
 	})
 	if err != nil {
@@ -121,14 +116,10 @@ func (w *crowd) broadcast(ctx context.Context, o Options, clients []*client) (r 
 		latency.Add(w.now() - sent)
 	}
 	speaker := clients[0]
-	interval := time.Duration(float64(time.Second) / o.Rate)
-	due := w.now()
-	err = w.during(ctx, o.Duration, time.Millisecond, func() error {
-		for ; w.now() >= due; due += interval {
-			w.say(speaker, fmt.Appendf(nil, `{"type":"message","room":"%s","seq":%d,"ack":%d,"data":%s}`,
-				speaker.room, speaker.next(), speaker.seen, body.stamped(w.now())))
-			r.Messages++
-		}
+	err = w.paced(ctx, o, func() error {
+		w.say(speaker, fmt.Appendf(nil, `{"type":"message","room":"%s","seq":%d,"ack":%d,"data":%s}`,
+			speaker.room, speaker.next(), speaker.seen, body.stamped(w.now())))
+		r.Messages++
 		return nil
 	})
 	if err != nil {

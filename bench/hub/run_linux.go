@@ -121,6 +121,21 @@ func (w *crowd) during(ctx context.Context, d, pace time.Duration, due func() er
 	return nil
 }
 
+// paced does something o.Rate times a second for o.Duration. What is late is done at once, and as
+// often in all, however long it takes.
+func (w *crowd) paced(ctx context.Context, o Options, do func() error) error {
+	interval, due := time.Duration(float64(time.Second)/o.Rate), w.now()
+	end := due + o.Duration
+	return w.during(ctx, o.Duration, time.Millisecond, func() error {
+		for ; due < end && w.now() >= due; due += interval {
+			if err := do(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Idle opens connections that do nothing but beat, and weighs them.
 func Idle(ctx context.Context, o Options) (r Result, err error) {
 	runtime.LockOSThread()
