@@ -167,7 +167,7 @@ test('a narrow line takes from the picture first, and leaves the tracks as the p
   assert.equal(pc.encoding(0).active, true, 'sound goes on');
   await put(plenty);
   assert.deepEqual(pc.encoding(1), {active: true, maxBitrate: 2_500_000, scaleResolutionDownBy: 1, maxFramerate: 30});
-  assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: false, maxBitrate: 48_000});
+  assert.deepEqual(pc.encoding(0), {active: true, adaptivePtime: true, maxBitrate: 48_000}, 'switched off, packets that are long would stay so');
   assert.deepEqual(pc.transceivers.map(({sender}) => sender.track.enabled), [false, false], 'what was switched off stays off');
   await put({...plenty, less: true});
   assert.equal(pc.encoding(1).maxBitrate, 2_475_000, 'a browser that is to look for more is told another number');

@@ -209,11 +209,12 @@ export const isEstimated = ({headerExtensions}) => !headerExtensions || headerEx
 /**
  * What is set of sound. At 20 ms what is around the packets takes more of the line than what is in them. Chromium makes
  * them 40 ms long when it has less than this, to which it adds what is around them where it knows that: it sends 25 kbit/s.
+ * With more it makes them 20 ms again, unless it is told to choose no more: then they stay as they are.
  * @param {number} audio bits per second @param {boolean} long @param {any} parameters
  */
 function sound(audio, long, parameters) {
   const [encoding] = parameters.encodings;
-  return {maxBitrate: !long ? audio : isEstimated(parameters) ? 8000 : soundFloor, ...(long || encoding.adaptivePtime ? {adaptivePtime: long} : {})};
+  return {maxBitrate: !long ? audio : isEstimated(parameters) ? 8000 : soundFloor, ...(long || encoding.adaptivePtime ? {adaptivePtime: true} : {})};
 }
 
 /**
