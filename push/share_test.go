@@ -16,7 +16,7 @@ import (
 type shelf struct {
 	mu     sync.Mutex
 	values map[string][]byte
-	heard  map[string]func(key string, value []byte)
+	heard  map[string]*follower // by node
 	away   bool
 	refuse string // of keys with this end
 }
@@ -37,10 +37,41 @@ func (s *shelf) Change(_ context.Context, key string, change func([]byte) []byte
 	} else {
 		s.values[key] = value
 	}
-	for _, tell := range s.heard {
-		go tell(key, value)
+	for _, f := range s.heard {
+		f.tell(key, value)
 	}
 	return nil
+}
+
+// follower hears of changes later, in their order.
+type follower struct {
+	hear  func(key string, value []byte)
+	mu    sync.Mutex
+	queue []func()
+}
+
+func (f *follower) tell(key string, value []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.queue = append(f.queue, func() { f.hear(key, value) }); len(f.queue) == 1 {
+		go f.run()
+	}
+}
+
+func (f *follower) run() {
+	for {
+		f.mu.Lock()
+		next := f.queue[0]
+		f.mu.Unlock()
+		next()
+		f.mu.Lock()
+		f.queue = f.queue[1:]
+		done := len(f.queue) == 0
+		f.mu.Unlock()
+		if done {
+			return
+		}
+	}
 }
 
 func (s *shelf) set(away bool) {
@@ -72,7 +103,7 @@ func newTogether(t *testing.T) *together {
 		t.Fatal(err)
 	}
 	make := func() *shelf {
-		return &shelf{values: make(map[string][]byte), heard: make(map[string]func(string, []byte))}
+		return &shelf{values: make(map[string][]byte), heard: make(map[string]*follower)}
 	}
 	return &together{t: t, users: make(), rings: make(), key: key, service: newService(t), dead: map[string]bool{}}
 }
@@ -103,7 +134,7 @@ func (g *together) follow(name string, r *running) {
 		if shelf == g.users {
 			r.Complete()
 		}
-		shelf.heard[name] = hear
+		shelf.heard[name] = &follower{hear: hear}
 		shelf.mu.Unlock()
 	}
 }
