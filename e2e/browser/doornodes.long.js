@@ -49,6 +49,7 @@ long('two who come to two nodes meet on one', { timeout: 180_000 }, async () => 
 
 for (const [how, signal] of /** @type {[string, NodeJS.Signals][]} */ ([['drained', 'SIGTERM'], ['killed', 'SIGKILL']])) {
   long(`the node is ${how}: the call goes on through another`, { timeout: 180_000 }, async () => {
+    await whole(nodes);
     const pages = await call(how, [0, 0]), at = (await sockets()).indexOf(2), since = Date.now();
     await nodes[at].kill(signal);
     await goesOn(how, pages, since);
