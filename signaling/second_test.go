@@ -355,3 +355,26 @@ func TestSecondsStandStillInTurn(t *testing.T) {
 		t.Errorf("its second is %q, covered %v", x.node, x.covers())
 	}
 }
+
+// TestUncoveredMeanwhile: the hub says why nobody could go on with its sessions while others come.
+func TestUncoveredMeanwhile(t *testing.T) {
+	h := newNodesModelWith(t, 1, true).nodes[0].hub
+	asked := make(chan string)
+	go func() {
+		defer close(asked)
+		for range 200 {
+			asked <- h.Uncovered()
+		}
+	}()
+	for generation := uint64(100); ; generation++ {
+		why, more := <-asked
+		if !more {
+			return
+		}
+		if why != "" && why != NoOther && why != NotYet {
+			t.Errorf("it says %q", why)
+		}
+		h.NodeUp("b", generation)
+		h.FromNode("b", [][]byte{[]byte(`h{"run3":"another"}`)})
+	}
+}

@@ -25,13 +25,16 @@ const (
 	NotYet    = "behind" // one is being named, or does not have everything yet
 )
 
-// Uncovered says why no other node could go on with this one's sessions; empty: one could.
+// Uncovered says why no other node could go on with this one's sessions; empty: one could. It
+// must not be called in a step.
 func (h *Hub) Uncovered() string {
 	x := h.second
 	if x == nil {
 		return NoOther
 	}
+	x.step.Lock() // in steps a node says of which process it is
 	others := slices.ContainsFunc(h.directory.nodes.all(), func(p *peer) bool { return p.run != "" })
+	x.step.Unlock()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
