@@ -87,6 +87,8 @@ type Config struct {
 	Relays func() []netip.Addr
 	// Timing is for tests; zero fields take the values of protocol.md.
 	Timing Timing
+	// Now is the hub's clock, for tests; nil: one that goes on evenly.
+	Now func() time.Time
 }
 
 // Timing holds the times of the protocol that are delivery's.
@@ -125,7 +127,7 @@ func NewHub(cfg Config) *Hub {
 	h := &Hub{
 		cfg:    cfg,
 		log:    cfg.Logger,
-		now:    steady(),
+		now:    cfg.Now,
 		day:    time.Now,
 		callID: newCallID,
 		ring:   ringFor,
@@ -135,6 +137,9 @@ func NewHub(cfg Config) *Hub {
 			seen:    make(map[netip.Addr]int),
 			rooms:   make(map[string]int),
 		},
+	}
+	if h.now == nil {
+		h.now = steady()
 	}
 	h.began, h.guesses = h.now(), ratelimit.NewTable[netip.Prefix](4096)
 	h.seats = newSeats(cfg.Secrets, h.now())

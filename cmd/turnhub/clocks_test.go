@@ -72,6 +72,7 @@ var clocks = map[string]string{
 	"cluster/record.go":                  "what a node sends holds its time of day, so that it is not sent again later",
 	"cluster/cluster.go":                 "the cluster's clock, by time.Since of the start",
 	"cluster/look.go":                    "the same",
+	"signaling/internal/wstest/clock.go": "a clock for tests, by time.Since of a time.Now",
 	"signaling/internal/across/seats.go": "who was first, of two who come to two nodes at the same moment",
 	"signaling/peerjs/realm.go":          "which of two sockets of a peer on two nodes is the newer one",
 	"signaling/peerjs/places.go":         "the same",

@@ -24,6 +24,7 @@ func TestAcross(t *testing.T) {
 			b.most = most
 			b.mu.Unlock()
 			_, _, x, y := b.pair()
+			b.still()
 			n := 0
 			for _, size := range []int{leastFrame, 100, 1200, most - frameHead - 1, most - frameHead, most - frameHead + 1, most, 60_000, FrameSize} {
 				for _, kind := range []Kind{Sound, Key, Message, Report} {
@@ -74,6 +75,7 @@ func TestAcrossEnds(t *testing.T) {
 	x.closed(wire.CloseReplaced)
 	x2.want(`{"type":"ready","here":true}`)
 	y.want(`{"type":"peer","here":true}`)
+	b.still()
 	y.send(numbered(Sound, 7, 100))
 	if _, frame := x2.next(); frame == nil || frame[8] != 7 {
 		t.Errorf("%x came", frame)
@@ -139,6 +141,7 @@ func TestAcrossStrangers(t *testing.T) {
 	if got := a.Stats().Dropped["unknown"]["stray"] - before; got != uint64(wrong) {
 		t.Errorf("%d of %d counted", got, wrong)
 	}
+	b.still()
 	y.send(numbered(Sound, 7, 100))
 	if text, frame := x.next(); frame == nil || frame[8] != 7 {
 		t.Errorf("%q, %x came", text, frame)
@@ -170,6 +173,7 @@ func TestAcrossCut(t *testing.T) {
 	set(false)
 	x.want(`{"type":"peer","here":true}`)
 	y.want(`{"type":"peer","here":true}`)
+	b.still()
 	x.send(numbered(Sound, 7, 100))
 	if _, frame := y.next(); frame == nil || frame[8] != 7 {
 		t.Errorf("%x came", frame)
@@ -182,6 +186,7 @@ func TestAcrossLoss(t *testing.T) {
 	t.Parallel()
 	b := startNodes(t, Config{}, "a", "b")
 	_, _, x, y := b.pair()
+	b.still()
 	lost := make(chan struct{})
 	loseNext := func() {
 		lost = make(chan struct{})
@@ -277,6 +282,7 @@ func TestAcrossLate(t *testing.T) {
 	t.Parallel()
 	b := startNodes(t, Config{}, "a", "b")
 	p, _, _, y := b.pair()
+	b.still()
 	a, k := b.nodes["b"].media, b.nodes["a"].of(p.id)
 	f := k.pair.far.Load()
 	now := a.hub.Now().UnixNano()
@@ -329,6 +335,7 @@ func TestAcrossGuests(t *testing.T) {
 			}
 			passes := func(x, y *end) {
 				t.Helper()
+				defer b.still()()
 				for i, frame := range [][]byte{numbered(Sound, 1, 100), numbered(Key, 2, 60_000), numbered(Message, 3, 100)} {
 					x.send(frame)
 					for {

@@ -21,6 +21,7 @@ var insecure = &tls.Config{InsecureSkipVerify: true}
 // world is a hub and a media server as the program has them together.
 type world struct {
 	t     testing.TB
+	clock *wstest.Clock
 	hub   *signaling.Hub
 	media *Server
 	url   string
@@ -33,7 +34,8 @@ func start(t testing.TB, hub signaling.Config, cfg Config) *world {
 
 func serve(t testing.TB, hub signaling.Config, cfg Config, listen func(http.Handler) *httptest.Server) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, clock: new(wstest.Clock)}
+	hub.Now = w.clock.Now
 	hub.OnChange = func(sessions ...string) { w.media.Recheck(sessions...) }
 	hub.OnEnd = func(session, reason string) { w.media.Ended(session, reason) }
 	if hub.Limits.ConnectionsPerIP == 0 {

@@ -35,6 +35,7 @@ func TestGarbage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, signaling.Config{}, Config{})
 			_, _, x, y := w.pair()
+			w.clock.Stop()
 			for range maxBad - 1 {
 				c.say(x)
 			}
@@ -131,6 +132,7 @@ func TestLimits(t *testing.T) {
 		return accounts[session]
 	}})
 	a, b, x, y := w.pair()
+	w.clock.Stop()
 	x.send(numbered(Key, 1, 400))
 	x.send(numbered(Picture, 2, 400)) // over what its receiver may get
 	x.send(numbered(Picture, 3, 50))  // builds on it
@@ -234,6 +236,7 @@ func TestFloodToNobody(t *testing.T) {
 			if n := <-sent; name != "large frames" && n < 5000 {
 				t.Errorf("ended after %d", n)
 			}
+			w.clock.Stop()
 			y.send(numbered(Sound, 1, 100))
 			if _, frame := z.next(); frame == nil {
 				t.Error("the others are disturbed")
@@ -272,6 +275,7 @@ func TestHalfOpen(t *testing.T) {
 	if n := w.media.Len(); n != most+2 {
 		t.Errorf("%d sockets", n)
 	}
+	w.clock.Stop()
 	x.send(numbered(Sound, 1, 100))
 	if _, frame := y.next(); frame == nil {
 		t.Error("the others are disturbed")

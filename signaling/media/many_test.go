@@ -69,6 +69,7 @@ func TestManyHalfOpen(t *testing.T) {
 	if each > 4096 {
 		t.Errorf("%d bytes of heap for each", each)
 	}
+	w.clock.Stop()
 	for i := range 100 {
 		x.send(numbered(Sound, i+1, 100))
 		if _, frame := y.next(); frame == nil {

@@ -130,6 +130,18 @@ func startNodes(t testing.TB, cfg Config, names ...string) *between {
 	return b
 }
 
+// still stops the clocks of all nodes, so that nothing is late; going has them go on.
+func (b *between) still() (going func()) {
+	for _, n := range b.nodes {
+		n.clock.Stop()
+	}
+	return func() {
+		for _, n := range b.nodes {
+			n.clock.Go()
+		}
+	}
+}
+
 // together are two on two nodes who are in one room, and know it.
 func (b *between) together() (p, q *person) {
 	b.t.Helper()

@@ -24,6 +24,7 @@ func TestFramesPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := serve(t, signaling.Config{}, Config{}, listen)
 			_, _, x, y := w.pair()
+			w.clock.Stop()
 			for _, way := range [][2]*end{{x, y}, {y, x}} {
 				for i, kind := range []Kind{Key, Sound, Picture, Piece, Message, Report} {
 					for _, size := range []int{leastFrame, 126, 5000, 66_000, FrameSize} {
@@ -159,6 +160,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 func TestReplaced(t *testing.T) {
 	w := start(t, signaling.Config{}, Config{})
 	a, b, x, y := w.pair()
+	w.clock.Stop()
 	y.send(numbered(Key, 1, 100))
 	x.next()
 	again := a.open(b)
@@ -234,6 +236,7 @@ func TestApart(t *testing.T) {
 		}
 		a.say(`{"type":"leave","room":"room","id":9}`)
 		a.hear("ok")
+		w.clock.Stop()
 		x.send(numbered(Sound, 1, 100))
 		if _, frame := y.next(); frame == nil {
 			t.Error("ended although they share another room")
@@ -326,6 +329,7 @@ func TestRestart(t *testing.T) {
 			t.Errorf("told %q", text)
 		}
 	}
+	w.clock.Stop()
 	x.send(numbered(Sound, 1, 100))
 	if _, frame := y.next(); frame == nil {
 		t.Error("nothing passes until they have come back")

@@ -28,8 +28,10 @@ func TestSlowReceiver(t *testing.T) {
 			x := a.open(b)
 			x.want(`{"type":"ready","here":true}`)
 			y.want(`{"type":"peer","here":true}`)
+			w.clock.Stop()
 			x.send(numbered(Key, 0, 1200))
 			y.next()
+			w.clock.Go()
 			// Until the server holds as much as it will, and begins to drop.
 			number := 0
 			dropped := func(kind, why string) uint64 { return w.media.Stats().Dropped[kind][why] }
