@@ -322,17 +322,18 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 	for n := range 400 {
 		want(t, a, websocket.TextMessage, fmt.Sprint(n)) // in order, none missing
 	}
-	if err := <-ended; !websocket.IsCloseError(err, int(wire.CloseFlood)) {
-		t.Fatalf("the flooder was ended with %v, want close code %d", err, wire.CloseFlood)
-	}
-	b := join(t, url+"/relay/c")
-	go func() {
+	go func() { // who does not read what the flooder is still let through is ended as slow
 		for {
 			if _, _, err := wstest.Read(a); err != nil {
 				return
 			}
 		}
 	}()
+	if err := <-ended; !websocket.IsCloseError(err, int(wire.CloseFlood)) {
+		t.Fatalf("the flooder was ended with %v, want close code %d", err, wire.CloseFlood)
+	}
+	relay.entered(t, "c", 1)
+	b := join(t, url+"/relay/c")
 	relay.entered(t, "c", 2)
 	send(t, a, websocket.TextMessage, "still here")
 	want(t, b, websocket.TextMessage, "still here")
