@@ -426,7 +426,7 @@ func TestHostile(t *testing.T) {
 func TestLook(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, true)
-	const beat = 100 * time.Millisecond
+	const beat = 200 * time.Millisecond
 	a := start(t, s, "a", func(c *Config) { c.beat = beat })
 	start(t, s, "b", func(c *Config) {
 		c.beat = beat
