@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"turnhub/internal/netaddr"
+	"turnhub/signaling/internal/admission"
 	"turnhub/signaling/internal/wsock"
 )
 
@@ -49,7 +50,7 @@ type held struct {
 
 // waiting is one sender's share, which expires as a whole.
 type waiting struct {
-	from     netip.Addr
+	entrant  *admission.Entrant // as of the first message
 	messages int
 	timer    *time.Timer
 }
@@ -71,7 +72,7 @@ func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Fra
 			}
 			return false
 		}
-		sender = &waiting{from: addr}
+		sender = &waiting{entrant: from.entrant}
 		sender.timer = time.AfterFunc(r.server.expiry, func() { r.expire(src, dst, sender) })
 		a.senders[src] = sender
 	}
@@ -93,8 +94,9 @@ func (r *realm) holdLocked(from *client, dst string, offer bool, frame wsock.Fra
 	return true
 }
 
-// expire ends the wait of one sender: its messages are dropped, and it is told, on another
-// node if it has gone there meanwhile.
+// expire ends the wait of one sender: its messages are dropped, and it is told once for all
+// of them, on another node if it has gone there meanwhile. They are counted here, whether or
+// not there is anybody left to be told.
 func (r *realm) expire(src, dst string, sender *waiting) {
 	r.mu.Lock()
 	a := r.absent[dst]
@@ -103,13 +105,14 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 		return // dst has come
 	}
 	delete(a.senders, src)
-	a.count.Remove(sender.from, 1)
+	a.count.Remove(sender.entrant.Addr(), 1)
 	kept := a.messages[:0]
 	for _, m := range a.messages {
 		if m.src == src {
 			a.count.Remove(m.from, 1)
 			a.bytes.Remove(m.from, m.frame.Size())
 			r.server.held.Remove(m.from, m.frame.Size())
+			sender.entrant.Count("expired")
 			continue
 		}
 		kept = append(kept, m)
@@ -123,9 +126,8 @@ func (r *realm) expire(src, dst string, sender *waiting) {
 	told := message{kind: typeExpire, dst: src}.forwarded(dst)
 	if who := r.clients[src]; who != nil {
 		who.socket.Send(told)
-		who.entrant.Count("expired")
 	} else if r.server.topics != nil {
-		r.sayLocked(src, saidMessage, "", messageBody(0, 0, dst, told))
+		r.sayLocked(src, saidMessage, "", messageBody(0, flagOurs, dst, told))
 	}
 	r.mu.Unlock()
 	r.server.sweep(r)

@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"turnhub/signaling"
+	"turnhub/signaling/internal/wsock"
 	"turnhub/signaling/internal/wstest"
 )
 
@@ -62,6 +63,13 @@ func TestExpire(t *testing.T) {
 		}
 	}
 	f.want(c, `{"type":"EXPIRE","src":"b","dst":"c"}`)
+	f.send(c, `{"type":"OFFER","dst":"b","payload":"of one who goes"}`)
+	f.send(c, `{"type":"LEAVE"}`)
+	f.wantClose(c, wsock.CodeNormal)
+	f.expire("c", "b")
+	if fates := f.fates(); fates["held"] != 6 || fates["expired"] != 6 {
+		t.Errorf("all have expired: %v", fates)
+	}
 	b := f.peer("b") // finds nothing that waited
 	f.send(a, `{"type":"OFFER","dst":"b","payload":4}`)
 	f.want(b, `{"type":"OFFER","src":"a","dst":"b","payload":4}`)

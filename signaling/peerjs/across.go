@@ -29,6 +29,7 @@ const laterTime = 200 * time.Millisecond
 const (
 	flagOffer = 1
 	flagLeave = 2 // only for a peer that knows who wrote it
+	flagOurs  = 4 // a node's own words, nobody's message: its fate is not counted
 )
 
 // sayLocked says something about an id to another node.
@@ -177,6 +178,10 @@ func (r *realm) receiveLocked(p *place, node string, rest []byte) {
 	if !ok || to == nil {
 		return // the other node hears that it is not here
 	}
+	if flags&flagOurs != 0 {
+		to.socket.Send(wsock.Text(rest))
+		return
+	}
 	done := byte(saidDone)
 	switch {
 	case flags&flagLeave != 0 && !to.knows(src):
@@ -215,7 +220,7 @@ func (r *realm) doneLocked(p *place, number uint64, ending bool) {
 			if sender.messages--; sender.messages == 0 {
 				sender.timer.Stop()
 				delete(a.senders, m.src)
-				a.count.Remove(sender.from, 1)
+				a.count.Remove(sender.entrant.Addr(), 1)
 			}
 		}
 		if from := r.clients[m.src]; ending && from != nil && from.knows(p.id) {

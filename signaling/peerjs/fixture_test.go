@@ -18,6 +18,7 @@ import (
 type fixture struct {
 	*Server
 	t    *testing.T
+	hub  *signaling.Hub
 	http string
 	ws   string
 }
@@ -46,7 +47,7 @@ func run(t *testing.T, hubs signaling.Config, cfg Config, change func(*Server)) 
 		web.Close()
 		hub.Close()
 	})
-	return &fixture{server, t, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
+	return &fixture{server, t, hub, web.URL, "ws" + strings.TrimPrefix(web.URL, "http")}
 }
 
 func (f *fixture) dial(path string) *websocket.Conn {
@@ -90,6 +91,9 @@ func (f *fixture) wantClose(ws *websocket.Conn, code int) {
 		f.t.Fatalf("got %s, %v; want close code %d", got, err, code)
 	}
 }
+
+// fates counts messages by what became of them.
+func (f *fixture) fates() map[string]uint64 { return f.hub.Stats().Dialects["peerjs"] }
 
 // request makes an HTTP request as a page of Origin null would.
 func (f *fixture) request(method, path, body string) (int, http.Header, string) {

@@ -97,15 +97,29 @@ func TestNodes(t *testing.T) {
 			t.Errorf("the list is %s", list)
 		}
 	}
-	// What expires is told to its sender, who has gone to another node meanwhile.
+	// What expires is told to its sender, who has gone to another node meanwhile, by each node on
+	// which he said something, and is counted where it waited.
 	b.send(carl, `{"type":"OFFER","dst":"nobody","payload":5}`)
+	b.send(carl, `{"type":"CANDIDATE","dst":"nobody","payload":6}`)
 	b.send(carl, `{"type":"OFFER","dst":"carl","payload":"all handled"}`)
 	b.want(carl, `{"type":"OFFER","src":"carl","dst":"carl","payload":"all handled"}`)
 	moved := a.dial("/peerjs?key=peerjs&id=carl&token=t-carl")
 	a.want(moved, `{"type":"OPEN"}`)
 	b.wantClose(carl, int(wire.CloseReplaced))
-	b.expireFor("nobody")
-	a.want(moved, `{"type":"EXPIRE","src":"nobody","dst":"carl"}`)
+	a.send(moved, `{"type":"CANDIDATE","dst":"nobody","payload":7}`)
+	a.send(moved, `{"type":"OFFER","dst":"carl","payload":"all handled"}`)
+	a.want(moved, `{"type":"OFFER","src":"carl","dst":"carl","payload":"all handled"}`)
+	before := a.fates()
+	for i, f := range []*fixture{b, a} {
+		f.expireFor("nobody")
+		a.want(moved, `{"type":"EXPIRE","src":"nobody","dst":"carl"}`)
+		if n := f.fates()["expired"]; n != uint64(2-i) {
+			t.Errorf("%d have expired", n)
+		}
+	}
+	if before["expired"] = 1; !maps.Equal(a.fates(), before) {
+		t.Errorf("%v, and EXPIRE was nobody's message: %v", a.fates(), before)
+	}
 	// A holder whose network is lost makes room.
 	dora := a.peer("dora")
 	a.proof = 200 * time.Millisecond
