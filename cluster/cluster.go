@@ -56,6 +56,9 @@ type Config struct {
 	// there, and those who do not are to hear of each other. signalings are the URLs, the
 	// best first.
 	Elsewhere func(room, node string, signalings []string)
+	// Retold is called when somebody who has asked Place for no room was not told of all nodes, or
+	// of another one to come to when this one is gone.
+	Retold func()
 	// Other is told of the streams to other nodes; nil: there are none.
 	Other Other
 	// Revoked is told of users and sessions that were revoked, on whatever node, once or
@@ -120,6 +123,7 @@ type Cluster struct {
 	streams  atomic.Int32           // whether there is JetStream, see shelf.go
 	naming   atomic.Uint64          // of the names of seconds, the last one
 	sessions atomic.Pointer[string] // what this process's sessions are known by, see seconds.go
+	second   atomic.Pointer[string] // the node that is to go on with them; nil, empty: none
 	echo     atomic.Int64           // when a beat of this node's came back last
 	lost     atomic.Int64           // when NATS was lost last
 	cut      bool                   // none has for long; Serve's
@@ -130,6 +134,7 @@ type Cluster struct {
 	conn       *nats.Conn
 	seq        uint64
 	draining   bool
+	told       toldOf
 	bare       string        // why nobody could go on with its sessions when that was looked at last
 	bareSince  time.Duration // and since when
 	superseded time.Duration // until when a younger process of this name speaks; 0: none does
@@ -290,21 +295,24 @@ func (c *Cluster) Serve(ctx context.Context) error {
 			c.working.Wait()
 			return nil
 		case <-c.greet:
-			c.sendBeat(false)
-			c.tend()
-			c.topics.tend()
-			c.held.tend()
+			c.turn()
 		case <-tick.C:
-			c.sendBeat(false)
-			c.tend()
-			c.topics.tend()
-			c.held.tend()
+			c.turn()
 			// Not all at once, whenever they were started.
 			tick.Reset(c.cfg.beat*9/10 + mathrand.N(c.cfg.beat/5+1))
 		case <-watch.C:
 			c.watch()
 		}
 	}
+}
+
+// turn is what is done once a second.
+func (c *Cluster) turn() {
+	c.sendBeat(false)
+	c.tend()
+	c.topics.tend()
+	c.held.tend()
+	c.retell()
 }
 
 func askSubject(node string) string { return "turnhub.ask." + node }

@@ -52,7 +52,11 @@ func (c *Cluster) Place(ctx context.Context, room string) Placement {
 		node = c.nodeOf(ctx, all, room, false)
 		all = c.Members() // one of them may have been found dead
 	}
-	return c.placement(all, room, node)
+	p := c.placement(all, room, node)
+	if room == "" {
+		c.tells(p.Signalings)
+	}
+	return p
 }
 
 // placement tells what clients need of a node, and who comes after it.
@@ -62,7 +66,11 @@ func (c *Cluster) placement(all []Member, room, node string) Placement {
 		first, _ = find(all, c.cfg.Node)
 	}
 	p := Placement{Node: first.Node, Local: first.Self, URLs: first.URLs, Range: first.Range, Signalings: []string{first.Signaling()}}
-	for _, n := range placement.Order(candidates(all), room, first.Region) {
+	order := placement.Order(candidates(all), room, first.Region)
+	if room == "" {
+		order = c.heirs(candidates(all))
+	}
+	for _, n := range order {
 		if n.Name == first.Node || len(p.Signalings) == maxSignalings {
 			continue
 		}

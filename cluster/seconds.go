@@ -44,7 +44,12 @@ func (c *Cluster) NameSecond(run, node string, image uint64, done func(ok bool))
 		return c.writeSecond(ctx, c.cfg.Node, run, func(has *secondOf) (secondOf, bool) {
 			return secondOf{Node: node, Image: image, At: wall()}, has == nil || has.Taken == ""
 		})
-	}, done)
+	}, func(ok bool) {
+		if ok {
+			c.second.Store(&node)
+		}
+		done(ok)
+	})
 }
 
 // TakeSessions says that this node goes on with the sessions of a process of another one, by

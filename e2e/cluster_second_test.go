@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,4 +78,33 @@ func TestNodesWithoutSecond(t *testing.T) {
 
 	nats.Kill()
 	until(t, "the console says that NATS is away", says(a, "a", "it is without NATS"))
+}
+
+// TestSessionsHearOfNodes: a session that is older than the other nodes is told of them, the one
+// first that has it when its own is gone, and resumes there.
+func TestSessionsHearOfNodes(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, true)
+	var nodes []*server
+	var urls []string
+	var people []*device
+	for i, name := range []string{"b", "a", "c"} {
+		nodes = append(nodes, start(t, map[string]map[string]any{"cluster": {"nats": []string{nats.URL()}, "node": name, "url": "http://127.0.0.1:$PORT"}}))
+		urls = append(urls, fmt.Sprintf("ws://127.0.0.1:%d/ws", nodes[i].port))
+		people = append(people, callAs(t, nodes[i], "", ""))
+	}
+	b, a, c := urls[0], urls[1], urls[2]
+	for i, want := range [][]string{{b, a, c}, {a, b, c}, {c, a, b}} {
+		until(t, "a session knows all nodes in their order", func() bool {
+			people[i].mu.Lock()
+			defer people[i].mu.Unlock()
+			return slices.ContainsFunc(people[i].ever, func(m map[string]any) bool {
+				config, _ := m["config"].(map[string]any)
+				return fmt.Sprint(config["signalings"]) == fmt.Sprint(want)
+			})
+		})
+	}
+	until(t, "another node could go on", func() bool { return covered(nodes[0]) })
+	nodes[0].kill(t)
+	people[0].comesBack(nodes[1])
 }

@@ -38,6 +38,7 @@ func (n *node) makeCluster(secrets []string) (err error) {
 			n.log.Info("another node has this room: its people are sent there", "room", room, "people", told, "to", signalings[0])
 		}
 	}
+	cfg.Retold = n.hub.RefreshConfig
 	cfg.Revoked = n.revokedElsewhere
 	cfg.Revocations = n.access.Revocations
 	cfg.Do = n.doForNode
