@@ -990,7 +990,7 @@ export type PeerHost = {
      * this browser and its major version, as it is told to the others
      */
     browser: string;
-    hub: Pick<Hub, "passesMedia" | "mediaSocket">;
+    hub: Pick<Hub, "passesMedia" | "mediaSocket" | "mediaNear">;
 };
 
 // ---- call/hosting.js
@@ -1926,6 +1926,8 @@ declare class LastDoor {
     hear(said: DoorKey): Promise<void>;
     /** One of the two has another session. */
     returned(): void;
+    /** Our session goes on, at another node perhaps. */
+    settle(): void;
     /** The network is another one. */
     networkChanged(): void;
     /** What we send has changed. */
@@ -3225,6 +3227,8 @@ export declare class Peer extends Emitter<PeerEvents> {
     restart(urgent?: boolean): void;
     /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
     recover(): void;
+    /** Our session goes on, at another node perhaps. */
+    resumed(): void;
     /** This page was asleep. */
     woken(): void;
     /** The network is another one: there may be a better path. */
@@ -3870,6 +3874,8 @@ declare class Link {
     renew(sure?: boolean): void;
     /** Our session or the other side's is another: the one in use is of those before, and goes on until the two have met as these. */
     again(): void;
+    /** Our session goes on, at another node perhaps. The server passes on what comes to two, and each costs: all of ours go to that one. */
+    settle(): void;
     close(): void;
     #private;
 }
@@ -3890,6 +3896,10 @@ export type LinkHost = {
      * one on its way; null: not now. `opens` is asked once it has opened: false, nothing is said there
      */
     socket: (opens: () => boolean) => WebSocket | null;
+    /**
+     * whether it goes to the node that has our session
+     */
+    near: (socket: WebSocket) => boolean;
     /**
      * whether the line has room for several on their way at once
      */
@@ -3979,6 +3989,8 @@ declare class WebSocketPath {
     }, shared?: Uint8Array<ArrayBuffer> | null): Promise<void>;
     /** One of the two has another session: the server may take a socket now. */
     again(): void;
+    /** Our session goes on, at another node perhaps. */
+    settle(): void;
     /** What we send has changed. */
     send(): void;
     /** The network is another one: what is in use may be dead, and another is opened beside it at once. */
@@ -3994,6 +4006,10 @@ export type PathHost = {
      * to the server, on its way; `opens` says whether it is wanted still
      */
     socket: (opens: () => boolean) => WebSocket | null;
+    /**
+     * whether it goes to the node that has our session
+     */
+    near: (socket: WebSocket) => boolean;
     media: LocalMedia;
     /**
      * whether our media is to go this way now
@@ -5360,6 +5376,8 @@ declare class Session<Events extends Record<string, any>> extends Emitter<Events
      * @param {string} peer @param {() => boolean} [opens] asked once it has opened: false, and it is closed before anything is said
      */
     mediaSocket(peer: string, opens?: () => boolean): WebSocket | null;
+    /** Whether a socket for media goes to the node that has this session: while that was looked for, it may have gone to another. @param {WebSocket} socket */
+    mediaNear(socket: WebSocket): boolean;
     /** The access token expires in so many milliseconds. @protected @param {number} after */
     protected tokenExpires(after: number): void;
     /**

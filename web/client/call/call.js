@@ -514,7 +514,7 @@ export class Call extends Emitter {
       this.#ahead.dropSpare();
       return;
     }
-    for (const peer of this.peers) peer.recover();
+    for (const peer of this.peers) peer.resumed();
   }
 
   /** @param {import('../session/hub.js').Joined} joined */

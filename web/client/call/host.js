@@ -41,7 +41,7 @@
  * @property {() => RTCPeerConnection} connection a connection that answers, with candidates gathered ahead
  * @property {(to: string, data: any) => void} signal
  * @property {string} browser this browser and its major version, as it is told to the others
- * @property {Pick<import('../session/hub.js').Hub, 'passesMedia' | 'mediaSocket'>} hub
+ * @property {Pick<import('../session/hub.js').Hub, 'passesMedia' | 'mediaSocket' | 'mediaNear'>} hub
  */
 
 export {};

@@ -456,6 +456,12 @@ export class Peer extends Emitter {
   /** Somebody's hub is back after it was lost: whatever does not work is looked for anew, at once. */
   recover() { this.#healing.recover(); }
 
+  /** Our session goes on, at another node perhaps. */
+  resumed() {
+    this.#way.door.settle();
+    this.recover();
+  }
+
   /** This page was asleep. */
   woken() { this.#healing.woken(); }
 

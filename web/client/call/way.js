@@ -76,7 +76,7 @@ export class Way {
       shared: () => this.#bond.shared(this.#talking?.[0] ?? null),
       say: (websocket) => host.signal({websocket}),
       path: () => ({
-        media: host.call().media, socket: (opens) => host.call().hub.mediaSocket(host.id(), opens), shown: host.shown,
+        media: host.call().media, socket: (opens) => host.call().hub.mediaSocket(host.id(), opens), near: (socket) => host.call().hub.mediaNear(socket), shown: host.shown,
         incoming: (channel) => host.channel.accept(channel, this.#channels), pictures: host.pictures, waits: host.waits, tracks: () => this.#carry(), wanted: () => this.sas.moved(), line: host.line,
       }),
       unanswered: host.doorless,

@@ -188,6 +188,9 @@ export class Session extends Emitter {
     return socket;
   }
 
+  /** Whether a socket for media goes to the node that has this session: while that was looked for, it may have gone to another. @param {WebSocket} socket */
+  mediaNear(socket) { return new URL(socket.url).host === this.#url().host; }
+
   /** The access token expires in so many milliseconds. @protected @param {number} after */
   tokenExpires(after) {
     this.#access.expires(after);

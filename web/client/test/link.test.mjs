@@ -33,7 +33,7 @@ class Server {
   socket(side, opens) {
     if (this.down) return null;
     const at = this.at[side];
-    const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: this.pick(12) === 0, onmessage: null, onclose: null,
+    const socket = {readyState: 0, bufferedAmount: 0, side, at, frozen: this.pick(12) === 0, far: this.pick(4) === 0, onmessage: null, onclose: null,
       send: (frame) => { if (typeof frame === 'string') this.tell(socket, '{"type":"pong"}'); else this.pass(socket, frame); },
       close: () => this.end(socket, 1000)};
     this.all.push(socket);
@@ -121,7 +121,7 @@ function play(seed) {
   let ended = 0;
   const several = [pick(2) === 0, pick(2) === 0];
   const ends = [0, 1].map((side) => {
-    const link = new Link({clock, socket: (opens) => server.socket(side, opens), wide: () => several[side], ended: () => { ended++; }, key: () => {},
+    const link = new Link({clock, near: (/** @type {any} */ socket) => !socket.far, socket: (opens) => server.socket(side, opens), wide: () => several[side], ended: () => { ended++; }, key: () => {},
       came: (frame) => { heardAt[side] = clock.now(); if (frame.length > 1) channels.take(frame); }, met: () => channels.met()});
     const channels = new Channels(side === 0, () => 1 << 14, (content) => link.send(content), () => {}, () => assert.fail('a flood'));
     channels.main.onmessage = ({data}) => heard[side].push(Number(data));
@@ -159,6 +159,7 @@ function play(seed) {
     else if (what === 4) server.kill();
     else if (what === 5) server.handOver();
     else if (what === 6) server.others(ends);
+    else if (what === 7) ends[pick(2)].link.settle();
     speak(pick(12));
     clock.advance(pick(900));
   }
@@ -183,7 +184,7 @@ test('who is sent away for good does not come again', () => {
   for (const code of [4000, 4004, 4006, 4007, 4009]) {
     const clock = new FakeClock();
     let ended = 0, made = 0, socket = /** @type {any} */ (null);
-    const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => { ended++; },
+    const link = new Link({clock, near: () => true, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => { ended++; },
       socket: () => { made++; return socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() {}}); }});
     link.begin();
     socket.onmessage({data: '{"type":"ready","here":true}'});
@@ -198,7 +199,7 @@ test('who is sent away for good does not come again', () => {
 test('whose session is not in the new process yet goes on in the old one, and tries again until it is', () => {
   const clock = new FakeClock();
   /** @type {any[]} */ const sockets = [];
-  const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+  const link = new Link({clock, near: () => true, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
     const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
     sockets.push(socket);
     return socket;
@@ -246,7 +247,7 @@ test('a socket that is not taken is left sooner where the last one was taken soo
   for (const [took, most] of [[100, 800], [300, 1000], [900, 2100]]) {
     const clock = new FakeClock();
     /** @type {any[]} */ const sockets = [];
-    const link = new Link({clock, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
+    const link = new Link({clock, near: () => true, wide: () => false, came: () => {}, met: () => {}, key: () => {}, ended: () => assert.fail('ended'), socket: () => {
       const socket = /** @type {any} */ ({readyState: 1, bufferedAmount: 0, send() {}, close() { socket.readyState = 3; }});
       sockets.push(socket);
       return socket;
@@ -266,12 +267,30 @@ test('a socket that is not taken is left sooner where the last one was taken soo
   }
 });
 
+test('whose session goes on at another node than that of a socket opens one there, and the one in use goes on until the two have met by it', () => {
+  const {clock, link, sockets, living} = held();
+  link.settle();
+  assert.equal(sockets.length, 1, 'it is there');
+  sockets[0].far = true;
+  link.settle();
+  assert.deepEqual([sockets.length, living(), link.open, link.here], [2, 2, true, true]);
+  sockets[1].far = true;
+  link.settle();
+  assert.deepEqual([sockets.length, sockets[1].readyState], [3, 3], 'one on its way to yet another is left');
+  clock.advance(60);
+  sockets[2].opens();
+  assert.deepEqual([sockets[0].readyState, living(), link.here], [3, 1, true]);
+  link.settle();
+  clock.advance(60_000);
+  assert.equal(sockets.length, 3);
+});
+
 /** A link whose sockets do as they are told. */
 function held(wide = true, agent = '') {
   const clock = new FakeClock();
   /** @type {any[]} */ const sockets = [];
   let met = 0;
-  const link = new Link({clock, wide: () => wide, came: () => {}, met: () => { met++; }, key: () => {}, ended: () => assert.fail('ended'), socket: (opens) => {
+  const link = new Link({clock, near: (/** @type {any} */ socket) => !socket.far, wide: () => wide, came: () => {}, met: () => { met++; }, key: () => {}, ended: () => assert.fail('ended'), socket: (opens) => {
     const socket = /** @type {any} */ ({readyState: 0, bufferedAmount: 0, sent: [], at: clock.now(), send: (said) => socket.sent.push(said), close() { socket.readyState = 3; },
       /** It has got through, and the server takes it if something is said. */
       opens() {

@@ -51,6 +51,25 @@ test('the token goes along', async () => {
   assert.equal(next(it), `${all[1]}?token=tkn`);
 });
 
+test('a socket for media that was opened at a node which was tried on the way is known from those of the node that has the session', async () => {
+  const {hub, sockets, clock} = await open();
+  const media = {path: 'media', frame: 1000}, own = () => sockets.findLast(({protocol}) => protocol === 'turnhub.v1');
+  sockets[0].say(welcome({config, media}));
+  assert.ok(hub.mediaNear(hub.mediaSocket('s_a')));
+  for (let i = 0; own().url !== all[1]; i++) {
+    assert.ok(i < 10);
+    own().cut();
+    clock.advance(2000);
+  }
+  const there = hub.mediaSocket('s_a');
+  assert.equal(there.url, 'wss://b.test/media');
+  own().cut();
+  clock.advance(2000);
+  own().open();
+  own().say(welcome({config, media, resumed: true}));
+  assert.deepEqual([own().url, hub.mediaNear(there), hub.mediaNear(hub.mediaSocket('s_a'))], [all[2], false, true]);
+});
+
 test('a name that leads to all nodes comes first again', async () => {
   const it = await open('wss://calls.test/ws');
   it.sockets[0].cut();

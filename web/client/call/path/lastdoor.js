@@ -213,6 +213,9 @@ export class LastDoor {
   /** One of the two has another session. */
   returned() { this.#path?.again(); }
 
+  /** Our session goes on, at another node perhaps. */
+  settle() { this.#path?.settle(); }
+
   /** The network is another one. */
   networkChanged() { this.#path?.networkChanged(); }
 

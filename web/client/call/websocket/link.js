@@ -29,6 +29,7 @@ const final = new Set([4000, 4004, 4006, 4007, 4009]);
  * What the link needs of its path.
  * @typedef {object} LinkHost
  * @property {(opens: () => boolean) => WebSocket | null} socket one on its way; null: not now. `opens` is asked once it has opened: false, nothing is said there
+ * @property {(socket: WebSocket) => boolean} near whether it goes to the node that has our session
  * @property {() => boolean} wide whether the line has room for several on their way at once
  * @property {import('../../base/clock.js').Clock} clock
  * @property {(frame: Uint8Array<ArrayBuffer>) => void} came
@@ -185,6 +186,12 @@ export class Link {
     this.#moving = this.#socket !== null;
     this.#attempts = 0;
     this.begin();
+  }
+
+  /** Our session goes on, at another node perhaps. The server passes on what comes to two, and each costs: all of ours go to that one. */
+  settle() {
+    const sockets = [this.#socket, this.#taken, ...this.#tries.map(({socket}) => socket)];
+    if (sockets.some((socket) => socket && !this.#host.near(socket))) this.again();
   }
 
   #later() {

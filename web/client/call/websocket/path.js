@@ -38,6 +38,7 @@ export async function abilities() {
  * What the path needs of its peer.
  * @typedef {object} PathHost
  * @property {(opens: () => boolean) => WebSocket | null} socket to the server, on its way; `opens` says whether it is wanted still
+ * @property {(socket: WebSocket) => boolean} near whether it goes to the node that has our session
  * @property {import('../media/media.js').LocalMedia} media
  * @property {() => boolean} sending whether our media is to go this way now
  * @property {() => boolean} standing whether sound and pictures are asked for this way, although there is a connection
@@ -129,7 +130,7 @@ export class WebSocketPath {
     this.publicKey = this.#exchange.publicKey;
     if (this.#closed) return;
     this.#link = new Link({
-      socket: this.#host.socket, wide: () => this.#wide, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
+      socket: this.#host.socket, near: this.#host.near, wide: () => this.#wide, clock: realClock, came: (frame) => this.#came(frame), ended: () => this.close(), met: () => this.#met(),
       key: () => { for (const pictures of this.#picturesOut) pictures.wantKey(); },
     });
     // It opens while keys are exchanged: behind a proxy, far away, that takes longer.
@@ -202,6 +203,9 @@ export class WebSocketPath {
 
   /** One of the two has another session: the server may take a socket now. */
   again() { this.#link?.again(); }
+
+  /** Our session goes on, at another node perhaps. */
+  settle() { this.#link?.settle(); }
 
   /** What we send has changed. */
   send() {
