@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run generate icons screenshots generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers debian12 stacks deb deb-lint deb-test release clean
+.PHONY: run generate icons screenshots generate-kernel build test lint lint-go lint-js unit package-test race-test whole-test pages-test client-test browser-test slow fuzz netlab netlab-test heal narrow browsers fast vuln bench soak drivers debian12 stacks deb deb-lint deb-test release clean
 
 GO ?= go
 VERSION ?= $(shell systemd/version)
@@ -70,6 +70,9 @@ package-test: build
 race-test: build ## Go tests of the packages with the race detector
 	$(call heading,Go tests with the race detector)
 	@$(GO) test -race -p 4 -timeout 8m $$($(GO) list ./... | grep -v '^turnhub/e2e')
+
+slow: build ## Go tests of the packages as a machine at a fifth of its speed runs them: what takes its speed for granted
+	@$(GO) test -race -count=1 -p 6 -timeout 60m -exec $(CURDIR)/e2e/slowly $$($(GO) list ./... | grep -v '^turnhub/e2e')
 
 # They run the binary and other programs, in which the race detector sees nothing and of which the cache of test results
 # knows nothing, and mostly wait for them.
@@ -137,6 +140,7 @@ bench: build ## side by side with coturn
 
 soak: build e2e/node_modules/.ready examples/react/node_modules/.ready ## all rounds that are too long for make test, every two browsers in every network, then load for half an hour, watching memory
 	@e2e/tools.sh soak
+	@$(MAKE) --no-print-directory slow
 	E2E_LONG=1 $(GO) test -count=1 -timeout 60m -run TestStayUp ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestNarrowLine -v ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 180m -run 'TestBehindHTTPProxy|TestBehindTCPProxy|TestCaddyOfCompose|TestCallsOutliveReload|TestWrongProxies|TestProxyHidesClients|TestImage' ./e2e

@@ -299,7 +299,7 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 		t.Skip("takes the 10 s for which a flood is borne")
 	}
 	t.Parallel()
-	url, relay := start(t, signaling.Limits{MessagesPerSecond: 20})
+	url, relay := start(t, signaling.Limits{MessagesPerSecond: 5})
 	a, flooder := join(t, url+"/relay/c"), join(t, url+"/relay/c")
 	relay.entered(t, "c", 2)
 	go func() {
@@ -319,7 +319,7 @@ func TestFloodIsSlowedThenEnded(t *testing.T) {
 			}
 		}
 	}()
-	for n := range 400 {
+	for n := range 300 {
 		want(t, a, websocket.TextMessage, fmt.Sprint(n)) // in order, none missing
 	}
 	go func() { // who does not read what the flooder is still let through is ended as slow
