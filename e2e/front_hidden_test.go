@@ -88,7 +88,7 @@ func (h hosts) front(t *testing.T, program, text string) {
 	}
 	ended := make(chan struct{})
 	go func() { _ = command.Wait(); close(ended) }()
-	t.Cleanup(func() { _ = command.Process.Signal(os.Interrupt); <-ended })
+	t.Cleanup(func() { _ = command.Process.Kill(); <-ended })
 	until(t, "the proxy listens", func() bool {
 		select {
 		case <-ended:
