@@ -18,8 +18,8 @@ import (
 const askPing = "ping"
 
 const (
-	// maxQuestionAge is how far the clocks of two nodes may be apart for one to do what
-	// the other asks.
+	// maxQuestionAge is how old a question may be, by the clock of who asks, as far as that
+	// is known to be off.
 	maxQuestionAge = time.Minute
 
 	// pingPatience is for who has died without a word; a process that has ended is known
@@ -61,7 +61,7 @@ func (c *Cluster) ask(ctx context.Context, node, what, argument string, patience
 	if conn == nil {
 		return r, errAlone
 	}
-	q := question{Version: version, ID: rand.Text(), From: c.cfg.Node, Run: c.run, At: wall(), Ask: what, Argument: argument}
+	q := question{Version: version, ID: rand.Text(), From: c.cfg.Node, Run: c.run, At: c.wall(), Ask: what, Argument: argument}
 	body, err := json.Marshal(q)
 	if err != nil {
 		return r, err
@@ -103,9 +103,9 @@ func (c *Cluster) answer(ctx context.Context, m *nats.Msg) {
 			why = badForm
 		case q.Version != version:
 			why = badVersion
-		case apart(q.At, wall()) > maxQuestionAge:
+		case apart(q.At-c.book.ahead(q.From).Milliseconds(), c.wall()) > maxQuestionAge:
 			why = badClock
-		case !c.heard.take(q.ID, wall()):
+		case !c.heard.take(q.ID, c.wall()):
 			why = badReplay
 		}
 	}

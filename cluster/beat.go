@@ -28,7 +28,7 @@ func (c *Cluster) hear(m *nats.Msg) {
 		why = c.namesake(r)
 	default:
 		var isNew bool
-		if isNew, why = c.book.hear(r, c.now(), wall()); isNew || why == "" && r.Leaving {
+		if isNew, why = c.book.hear(r, c.now(), c.wall()); isNew || why == "" && r.Leaving {
 			wake(c.greet)
 		}
 	}
@@ -55,7 +55,7 @@ func readBeat(keys *keyring, m *nats.Msg) (r Record, why string) {
 // is. So it is with one that was frozen while another was started in its place, and with
 // one that carries its last calls after an upgrade.
 func (c *Cluster) namesake(r Record) (why string) {
-	if apart(r.At, wall()) > maxApart {
+	if apart(r.At, c.wall()) > maxApart {
 		return badClock
 	}
 	if r.Since < c.since || r.Since == c.since && r.Run < c.run {
@@ -90,7 +90,7 @@ func (c *Cluster) record() Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Record{
-		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: wall(),
+		Version: version, Node: c.cfg.Node, Run: c.run, Since: c.since, Seq: c.seq, At: c.wall(),
 		URL: c.cfg.URL, Region: c.cfg.Region, Software: c.cfg.Software,
 		URLs: state.URLs[:min(len(state.URLs), maxURLs)], Range: state.Range, Load: state.Load, Digests: state.Digests,
 		Draining: c.draining, Said: said, Link: linkVersion, Bare: c.bare,

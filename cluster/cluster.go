@@ -72,8 +72,8 @@ type Config struct {
 	Answer func(what string, body []byte) ([]byte, error)
 	Logger *slog.Logger
 
-	// Tests set these; 0: beatTime, reconnectTime, refusedFor.
-	beat, reconnect, refused time.Duration
+	// Tests set these; 0: beatTime, reconnectTime, refusedFor, and the machine's clock.
+	beat, reconnect, refused, ahead time.Duration
 }
 
 // State is what changes of a node's record.
@@ -147,7 +147,7 @@ type Cluster struct {
 // error is a file that cannot be used.
 func New(cfg Config, secrets []string) (*Cluster, error) {
 	c := &Cluster{
-		cfg: cfg, log: cfg.Logger, began: time.Now(), run: rand.Text()[:12], since: wall(),
+		cfg: cfg, log: cfg.Logger, began: time.Now(), run: rand.Text()[:12], since: wall() + cfg.ahead.Milliseconds(),
 		claims: make(chan string, claimsWaiting), relook: make(chan struct{}, 1), reopen: make(chan struct{}, 1), greet: make(chan struct{}, 1),
 		handled: make(chan struct{}, handledAtOnce), heard: newRecent(), said: make(map[string]bool), placedAt: newMemory(),
 	}
@@ -229,6 +229,9 @@ func (c *Cluster) SetSecrets(secrets []string) {
 	}
 	c.topics.rename()
 }
+
+// wall is the time of day, in milliseconds since 1970.
+func (c *Cluster) wall() int64 { return wall() + c.cfg.ahead.Milliseconds() }
 
 // now is a clock that setting the machine's does not move.
 func (c *Cluster) now() time.Duration { return time.Since(c.began) }

@@ -161,7 +161,7 @@ func (c *Cluster) tend() {
 	for node, run := range alive {
 		if x.by[node] == nil && len(run) == runSize {
 			l := &line{c: c, node: node, run: run, wake: make(chan struct{}, 1), over: make(chan struct{}), since: now}
-			l.l = link.New(uint64(wall()), now)
+			l.l = link.New(uint64(c.wall()), now)
 			l.ours, l.its = newPairKey(asLink, c.cfg.Node, c.run, node, run), newPairKey(asLink, node, run, c.cfg.Node, c.run)
 			if l.heard = x.came[node]; l.heard == nil || l.heard.run != run {
 				l.heard = &replays{run: run}
@@ -270,7 +270,7 @@ func (x *line) giveUp() {
 	x.c.counts.one(func(s *Stats) *uint64 { return &s.Void })
 	x.mu.Lock()
 	x.since, x.void = x.c.now(), false
-	x.l.Reset(uint64(wall()), x.since)
+	x.l.Reset(uint64(x.c.wall()), x.since)
 	generation := x.l.Generation()
 	x.mu.Unlock()
 	x.c.log.Warn("what was to be said to another node is void, and said anew: it does not take it", "node", x.node)

@@ -124,6 +124,16 @@ func (b *book) buried(name, run string) bool {
 	return e != nil && e.Run == run && e.dead
 }
 
+// ahead is how far a node's clock is ahead of this one's, as far as is known.
+func (b *book) ahead(node string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.all[node]; e != nil {
+		return e.off
+	}
+	return 0
+}
+
 // process returns what is known of the process that speaks for a node: how far its clock is
 // ahead, and how much it had said on topics a beat ago.
 func (b *book) process(node string) (run string, off time.Duration, said uint64) {

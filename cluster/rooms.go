@@ -146,7 +146,7 @@ func (c *Cluster) stored(ctx context.Context, s *store, all []Member, room strin
 			if c.opened(roomsBucket, e, &has) && c.recent(has) {
 				how = placedAnew
 				if m, ok := find(all, has.Node); ok && !m.Draining && c.alive(ctx, m) {
-					if m.Self && apart(has.At, wall()) > refreshTime {
+					if m.Self && apart(has.At, c.wall()) > refreshTime {
 						c.writeRoom(ctx, s, key, has.Node, e.Revision()) // else somebody has just done it
 					}
 					return has.Node, placedKnown, nil
@@ -176,7 +176,7 @@ func (c *Cluster) stored(ctx context.Context, s *store, all []Member, room strin
 // recent reports whether a room's entry can still be in the store: an older one was taken
 // down by somebody, and put there again.
 func (c *Cluster) recent(e entryOfRoom) bool {
-	if apart(e.At, wall()) <= roomTime+maxQuestionAge {
+	if apart(e.At, c.wall()) <= roomTime+maxApart {
 		return true
 	}
 	c.refuse(badClock, roomsBucket, explanations[badClock])
@@ -192,7 +192,7 @@ func quicker(err error) bool {
 // writeRoom says which node has a room. revision is that of the value it replaces, 0:
 // there is none.
 func (c *Cluster) writeRoom(ctx context.Context, s *store, key, node string, revision uint64) error {
-	value, err := c.sealed(roomsBucket, key, entryOfRoom{node, wall()})
+	value, err := c.sealed(roomsBucket, key, entryOfRoom{node, c.wall()})
 	if err != nil {
 		return err
 	}

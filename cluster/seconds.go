@@ -42,7 +42,7 @@ func (c *Cluster) NameSecond(run, node string, image uint64, done func(ok bool))
 	c.sessions.Store(&run)
 	c.eventually(0, func() bool { return c.naming.Load() != asked }, func(ctx context.Context) (ok bool, err error) {
 		return c.writeSecond(ctx, c.cfg.Node, run, func(has *secondOf) (secondOf, bool) {
-			return secondOf{Node: node, Image: image, At: wall()}, has == nil || has.Taken == ""
+			return secondOf{Node: node, Image: image, At: c.wall()}, has == nil || has.Taken == ""
 		})
 	}, func(ok bool) {
 		if ok {
@@ -67,7 +67,7 @@ func (c *Cluster) TakeSessions(node, run string, image uint64, done func(ok, liv
 			if has == nil || has.Node != c.cfg.Node || has.Image != image || has.Taken != "" && has.Taken != c.run {
 				return secondOf{}, false
 			}
-			return secondOf{Node: has.Node, Image: image, Taken: c.run, At: wall()}, true
+			return secondOf{Node: has.Node, Image: image, Taken: c.run, At: c.wall()}, true
 		})
 	}, func(ok bool) { done(ok, lives) })
 }

@@ -119,7 +119,7 @@ func (x *Topics) take(m *nats.Msg, e topicEnvelope, answer bool, id string) (why
 		return why
 	case len(body) < 9:
 		return badForm
-	case apart(int64(binary.BigEndian.Uint64(body))-off.Milliseconds(), wall()) > maxTopicAge:
+	case apart(int64(binary.BigEndian.Uint64(body))-off.Milliseconds(), c.wall()) > maxTopicAge:
 		// A clock was set. What is new and could not be told from what is old is asked for.
 		x.mu.Lock()
 		defer x.mu.Unlock()

@@ -182,7 +182,7 @@ func (m *mouth) say(subject, reply string, kind byte, body []byte) {
 		if mark |= kind; len(body) > 0 {
 			mark |= topicMore
 		}
-		plain := binary.BigEndian.AppendUint64(make([]byte, 0, 9+len(piece)), uint64(wall()))
+		plain := binary.BigEndian.AppendUint64(make([]byte, 0, 9+len(piece)), uint64(c.wall()))
 		plain = append(append(plain, mark), piece...)
 		number := x.said.Add(1)
 		packet := m.key.sealTopic(keys, subject, c.cfg.Node, c.run, number, plain)
