@@ -116,3 +116,25 @@ test('a browser is told of longer packets of sound once, and of others again, an
   assert.deepEqual(set.slice(2), ['ours', inPackets(startingAnew(heard, 450_000), true), 'ours', startingAnew(heard, 450_000)]);
   assert.deepEqual([told, pc.signalingState], [[], 'stable']);
 });
+
+for (const type of /** @type {const} */ (['offer', 'answer'])) {
+  test(`a picture more begins with what the line takes by now, and what is said without one changes nothing: theirs is the ${type}`, async () => {
+    const {pc, set} = described('answer'), one = sdp.slice(0, -3).join('\r\n'), two = sdp.join('\r\n');
+    Object.assign(pc, {remoteDescription: null, createAnswer: async () => ({type: 'answer', sdp: 'ours'}), getConfiguration: () => ({})});
+    /** @type {number | undefined} */ let takes;
+    const negotiation = new Negotiation(/** @type {any} */ (pc), '', /** @type {any} */ ({clock: new FakeClock(), signal: () => {}, polite: () => true, answering: () => {}, settled: () => {}, trouble: () => {}, startBitrate: () => takes}));
+    let round = 0;
+    const hear = async (said) => {
+      if (type === 'answer') negotiation.offer();
+      await negotiation.handle({description: {type, sdp: said}, round: ++round, candidates: []});
+      return /x-google-start-bitrate=(\d+)/.exec(set.findLast((each) => each.sdp).sdp)?.[1];
+    };
+    const begun = [await hear(one)];
+    takes = 90_000;
+    begun.push(await hear(one), await hear(two));
+    takes = undefined;
+    begun.push(await hear(two), await hear(`${two}${sdp.slice(-3).join('\r\n')}`));
+    assert.deepEqual(begun, ['600', '600', '90', '90', '600']);
+    negotiation.close();
+  });
+}

@@ -28,6 +28,9 @@ import {negotiationTimes as times} from '../../base/times.js';
 /** So many candidates of one description are looked at: a browser with eight networks and four relays has some sixty. */
 const mostCandidates = 512;
 
+/** How many pictures a description has room for. */
+const pictures = (sdp = '') => sdp.split(/^m=video /m).length - 1;
+
 /** After so many failures in a row no more offers are made of this connection, unless the other side makes one that is taken. */
 const mostFailures = 12;
 
@@ -83,6 +86,8 @@ export class Negotiation {
 
   /** What they have said, as our browser is to hear it. @param {{type: RTCSdpType, sdp?: string}} description */
   #heard(description) {
+    // A picture more has it begin anew: with what the line takes by now.
+    if (pictures(description.sdp) > pictures(this.pc.remoteDescription?.sdp)) this.#begins = undefined;
     this.#packs = this.#host.packs?.() ?? false;
     return inPackets(startingFaster(description, this.#start), this.#packs);
   }
