@@ -146,6 +146,7 @@ soak: build e2e/node_modules/.ready examples/react/node_modules/.ready ## all ro
 	E2E_LONG=1 $(GO) test -count=1 -timeout 180m -run 'TestBehindHTTPProxy|TestBehindTCPProxy|TestCaddyOfCompose|TestCallsOutliveReload|TestWrongProxies|TestProxyHidesClients|TestImage' ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run 'TestThreeNodes|TestRollingRestart|TestClusterOfDeploy' -v ./e2e
 	E2E_LONG=1 E2E_KILLS=200 $(GO) test -count=1 -timeout 60m -run TestSessionsOutliveNodes -v ./e2e
+	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestSessionsOutliveFreezes -v ./e2e
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10h -run 'TestNodes|TestCalls|TestRings|Outlive|InsideDeaths' -v ./signaling
 	E2E_LONG=1 $(GO) test -count=1 -timeout 30m -run TestEveryConnectionEnds ./web
 	E2E_LONG=1 $(GO) test -count=1 -timeout 10m -run TestManyAllocations -v ./e2e

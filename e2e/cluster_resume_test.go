@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +47,7 @@ type survivor struct {
 	faults   []string
 	socket   *websocket.Conn
 	answered int
+	patience time.Duration // after so long without a word its node is lost to it; 0: never
 }
 
 func (s *survivor) fault(format string, args ...any) {
@@ -90,7 +93,7 @@ func (s *survivor) visit(ctx context.Context) {
 		s.at = (s.at + 1) % len(s.urls)
 		s.mu.Unlock()
 	}
-	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: 5 * time.Second}
+	dialer := websocket.Dialer{Subprotocols: []string{"turnhub.v1"}, HandshakeTimeout: cmp.Or(s.patience, 5*time.Second)}
 	socket, _, err := dialer.DialContext(ctx, s.urls[at], nil)
 	if err != nil {
 		next()
@@ -102,6 +105,9 @@ func (s *survivor) visit(ctx context.Context) {
 	_ = socket.WriteMessage(websocket.TextMessage, []byte(hello))
 	welcome := false
 	for {
+		if s.patience > 0 && ctx.Err() == nil {
+			_ = socket.SetReadDeadline(time.Now().Add(s.patience))
+		}
 		_, b, err := socket.ReadMessage()
 		s.mu.Lock()
 		if err != nil {
@@ -220,14 +226,37 @@ func covered(s *server) bool {
 // left, everything that anybody says comes to all others, once and in order, whether or not
 // it was answered before the kill.
 func TestSessionsOutliveNodes(t *testing.T) {
-	rounds := 3
-	if os.Getenv("E2E_LONG") != "" {
-		rounds = 100
-		if n, err := strconv.Atoi(os.Getenv("E2E_KILLS")); err == nil {
-			rounds = n
-		}
-	}
 	t.Parallel()
+	outlive(t, roundsOf(3, 100), 0, func(n *server) { n.kill(t) }, func(n *server) { n.run(t) })
+}
+
+// TestSessionsOutliveFreezes: as TestSessionsOutliveNodes, but the nodes stand still, each for about
+// as long as it takes to be missed: a moment sooner or later it has its sessions still, or another
+// one has them.
+func TestSessionsOutliveFreezes(t *testing.T) {
+	t.Parallel()
+	outlive(t, roundsOf(1, 30), 2*time.Second, func(n *server) {
+		_ = n.process.Signal(syscall.SIGSTOP)
+		time.Sleep(2*time.Second + rand.N(3*time.Second)) // the beat's limit is 3.5 s
+		_ = n.process.Signal(syscall.SIGCONT)
+	}, func(*server) {})
+}
+
+// roundsOf returns how many rounds a test plays: few, or many with E2E_LONG, or E2E_KILLS.
+func roundsOf(few, many int) int {
+	if os.Getenv("E2E_LONG") == "" {
+		return few
+	}
+	if n, err := strconv.Atoi(os.Getenv("E2E_KILLS")); err == nil {
+		return n
+	}
+	return many
+}
+
+// outlive has people talk who lose their nodes one after the other: strike befalls a node, and
+// mend ends that. patience is that of the people.
+func outlive(t *testing.T, rounds int, patience time.Duration, strike, mend func(*server)) {
+	t.Helper()
 	nats := natstest.Start(t, true)
 	nodes := startNodes(t, nats, map[string]map[string]any{"limits": {"messages_per_second": 100_000, "connections_per_ip": 1000}})
 	var urls []string
@@ -250,7 +279,7 @@ func TestSessionsOutliveNodes(t *testing.T) {
 	defer cancel()
 	const people = 6
 	for i := range people {
-		s := &survivor{name: fmt.Sprint("s", i), urls: slices.Concat(urls[i%3:], urls[:i%3]), outbox: make(map[int]string), peers: make(map[string]bool), heard: make(map[string]int)}
+		s := &survivor{name: fmt.Sprint("s", i), patience: patience, urls: slices.Concat(urls[i%3:], urls[:i%3]), outbox: make(map[int]string), peers: make(map[string]bool), heard: make(map[string]int)}
 		all = append(all, s)
 		group.Go(func() { s.live(ctx) })
 		group.Go(func() { s.talk(ctx, people) })
@@ -278,9 +307,9 @@ func TestSessionsOutliveNodes(t *testing.T) {
 	for round := range rounds {
 		n := nodes[round%3]
 		time.Sleep(rand.N(200 * time.Millisecond)) // at any moment
-		n.kill(t)
-		together(fmt.Sprintf("after kill %d", round+1))
-		n.run(t)
+		strike(n)
+		together(fmt.Sprintf("after loss %d", round+1))
+		mend(n)
 		ready()
 		if t.Failed() {
 			return
@@ -307,8 +336,8 @@ func TestSessionsOutliveNodes(t *testing.T) {
 		get(s, func() { said += s.number; moved += s.moved; longest = max(longest, s.longest) })
 	}
 	together("at the end")
-	t.Logf("%d kills: %d messages, each heard by %d; sessions resumed %d times, after %v at most", rounds, said, people-1, moved, longest.Round(time.Millisecond))
-	if moved < rounds {
+	t.Logf("%d losses: %d messages, each heard by %d; sessions resumed %d times, after %v at most", rounds, said, people-1, moved, longest.Round(time.Millisecond))
+	if moved < rounds && patience == 0 {
 		t.Errorf("only %d sessions have come to another node", moved)
 	}
 }

@@ -79,8 +79,9 @@ type loss struct {
 	most time.Duration
 }
 
-// asking is how a client has asked for its session.
-type asking struct{ first, last time.Time }
+// asking is how a client has asked for its session: when first and last, and when last while the
+// process was not known to live.
+type asking struct{ first, last, doubt time.Time }
 
 // loses is told that a process is lost.
 func (w *wanted) loses(process string, how Loss, now time.Time) {
@@ -96,8 +97,9 @@ func (w *wanted) loses(process string, how Loss, now time.Time) {
 	w.lost[process] = l
 }
 
-// waits reports whether a client should ask for its session of a process once more.
-func (w *wanted) waits(session, process string, now time.Time, most time.Duration) bool {
+// waits reports whether a client should ask for its session of a process once more. lives: that
+// process has it, and its client finds it there.
+func (w *wanted) waits(session, process string, now time.Time, most time.Duration, lives bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.m == nil {
@@ -123,6 +125,11 @@ func (w *wanted) waits(session, process string, now time.Time, most time.Duratio
 		a.first = now
 	}
 	most = max(most, l.most)
+	if !lives {
+		a.doubt = now
+	} else if a.doubt.After(a.first) { // it stood still for a moment
+		return now.Sub(a.doubt) < most
+	}
 	return now.Sub(a.first) < most
 }
 
@@ -138,7 +145,7 @@ func (h *Hub) resumes(session, token string) bool {
 	if node == x.self && run == h.second.process() {
 		return false // it has ended here
 	}
-	most := resumeWait
+	most, lives := resumeWait, false
 	at, its := x.holder(node, run, session, token)
 	switch {
 	case h.takeFor(at, its, session, token):
@@ -152,15 +159,15 @@ func (h *Hub) resumes(session, token string) bool {
 		p := x.get(node)
 		if p == nil || p.run == "" || p.run == run { // of an empty one it has not been heard yet
 			how := x.out.Suspect(node)
-			if how == NodeLeaves || how == NodeLives && p != nil && p.run != "" {
+			if how == NodeLeaves {
 				return false
 			}
-			if p != nil {
+			if lives = how == NodeLives && p != nil && p.run != ""; p != nil && !lives {
 				most = lostWait
 			}
 		}
 	}
-	return h.wanted.waits(session, processOf(at, its), h.now(), most)
+	return h.wanted.waits(session, processOf(at, its), h.now(), most, lives)
 }
 
 // prefix is what the secrets by which this node's sessions are resumed have in front of them:
