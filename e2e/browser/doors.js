@@ -58,16 +58,16 @@ export const comings = (page) => page.evaluate(() => /** @type {any} */ (window)
 
 /** From now on they write to each other twice a second. What it returns ends that, and sees that all was read, once and in order, and nobody has left. @param {Page[]} pages of two */
 export async function talk(pages) {
-  await Promise.all(pages.map(async (page) => {
+  await Promise.all(pages.map(async (page, who) => {
     await noteComings(page);
-    await page.evaluate(() => {
+    await page.evaluate((who) => {
       const here = /** @type {any} */ (window), text = /** @type {HTMLInputElement} */ (document.querySelector('#chat-text'));
       here.said = [];
       here.talks = setInterval(() => {
-        here.said.push(text.value = `${here.said.length} at ${Date.now()}`);
+        here.said.push(text.value = `${here.said.length} of ${who} at ${Date.now()}`);
         /** @type {HTMLFormElement} */ (document.querySelector('#chat-form')).requestSubmit();
       }, 500);
-    });
+    }, who);
   }));
   return async () => {
     const said = await Promise.all(pages.map((page) => page.evaluate(() => { clearInterval(/** @type {any} */ (window).talks); return /** @type {any} */ (window).said; })));

@@ -68,3 +68,4 @@ async function upgrade(calls) {
 }
 
 for (const call of calls) long(`three nodes are upgraded one after the other under a call ${call.what}`, { timeout: 230_000 }, () => upgrade([call]));
+long('three nodes are upgraded one after the other under two calls of Chromium at once', { timeout: 230_000 }, () => upgrade([calls[0], calls[2]]));
