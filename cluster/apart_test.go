@@ -44,3 +44,23 @@ func TestClocksApart(t *testing.T) {
 		}
 	}
 }
+
+// TestQuestionsComeOnce: an id is known until what has it is too old by any clock of its sender.
+func TestQuestionsComeOnce(t *testing.T) {
+	r, at := newRecent(), wall()
+	for i := range 100 {
+		r.take(fmt.Sprint("one ", i), at)
+		if !r.take("asked", at) {
+			t.Fatal("a new one is refused")
+		}
+		for passed := time.Duration(0); passed <= 2*maxApart; passed += time.Minute {
+			if r.take("asked", at+passed.Milliseconds()) {
+				t.Fatalf("heard again after %v", passed)
+			}
+			r.take(fmt.Sprint("another ", i, passed), at+passed.Milliseconds())
+		}
+		at += int64(i+1) * time.Hour.Milliseconds()
+		r.take(fmt.Sprint("one ", i, " more"), at)
+		at += time.Hour.Milliseconds()
+	}
+}

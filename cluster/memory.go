@@ -2,15 +2,19 @@ package cluster
 
 import "sync"
 
-// recent knows ids that came within the last minutes, so that none is heard twice.
+// recent knows ids for as long as what has them may count as fresh, so that none is heard twice.
 type recent struct {
 	mu       sync.Mutex
 	new, old map[string]bool
 	turned   int64 // milliseconds of the day's time, see wall
 }
 
-// maxRecent bounds each half; with more, questions are refused.
-const maxRecent = 4096
+// freshTime is how long that is at most: the clock of who asks may be ahead as far as it may be
+// off, and be set back as far behind.
+const freshTime = 2 * (maxApart + maxQuestionAge)
+
+// maxRecent bounds each half; with more, questions are refused: from thirty in a second on.
+const maxRecent = 40_000
 
 func newRecent() *recent { return &recent{new: make(map[string]bool), old: make(map[string]bool)} }
 
@@ -19,7 +23,7 @@ func newRecent() *recent { return &recent{new: make(map[string]bool), old: make(
 func (r *recent) take(id string, wall int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if apart(wall, r.turned) > 2*maxQuestionAge {
+	if apart(wall, r.turned) > freshTime {
 		r.old, r.new, r.turned = r.new, make(map[string]bool), wall
 	}
 	if r.new[id] || r.old[id] || len(r.new) >= maxRecent {
